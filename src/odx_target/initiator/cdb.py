@@ -25,7 +25,9 @@ def test_unit_ready() -> bytes:
 
 
 def inquiry(allocation_bytes: int, page: int | None = None) -> bytes:
-    """CDB of INQUIRY for standard data, or for a vital product data page if its code is given (SPC-4 6.6)."""
+    """CDB of INQUIRY (SPC-4 6.6). If `page` is given, the command requests this vital product data page. Otherwise it requests
+    standard INQUIRY data.
+    """
     return struct.pack(">BBBHB", 0x12, 0 if page is None else 1, page or 0, allocation_bytes, 0)
 
 
@@ -56,8 +58,8 @@ def compare_and_write(lba: int, count_blocks: int, *, force_unit_access: bool = 
 
 
 def synchronize_cache_10() -> bytes:
-    """CDB of SYNCHRONIZE CACHE (10) for the whole medium. A NUMBER OF LOGICAL BLOCKS of 0 means all blocks to the end (SBC-3
-    5.23).
+    """CDB of SYNCHRONIZE CACHE (10) for the whole medium. NUMBER OF LOGICAL BLOCKS is 0, which means all blocks to the end
+    (SBC-3 5.23).
     """
     return struct.pack(">B9x", 0x35)
 

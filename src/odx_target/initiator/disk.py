@@ -1,4 +1,4 @@
-"""A logical unit that a host uses: its properties, and commands that are repeated after busy statuses and unit attentions."""
+"""A logical unit that a host uses. The host repeats a command if the target is busy or reports a unit attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,8 +17,8 @@ MAX_UNIT_ATTENTIONS = 8
 report them forever."""
 MAX_BUSY_ANSWERS = 40
 BUSY_DELAY_S = 0.25
-"""Time between two attempts to send a command to a busy target. With 40 attempts the total is 10 s, as in the port driver of
-Windows."""
+"""Time between two attempts to send a command to a busy target. A command is repeated at most 40 times, so the total time is 10
+s, as in the port driver of Windows."""
 BECOMING_READY = (0x04, 0x01)
 SMALL_ALLOCATION_BYTES = 255
 """Allocation length for standard INQUIRY data, because old targets use only the low byte of the field."""
@@ -42,7 +42,8 @@ class Disk:
     """A direct access logical unit.
 
     `name` is the name of the disk in messages. `identity` is the designator of the disk; b"" if there is no designator.
-    `copy_limits` is None if the disk cannot copy by token, and `no_copy_because` is then the reason.
+    `copy_limits` has the limits for token copy. If the disk cannot copy by token, `copy_limits` is None and `no_copy_because`
+    is the reason.
     """
 
     executor: Executor
@@ -82,14 +83,14 @@ class Disk:
                 return result
 
     async def read(self, name: str, command: bytes, data_in_bytes: int) -> Buffer:
-        """Send a command that must end with GOOD, and return its data. Raises CommandFailed."""
+        """Send a command, and return its data. Raises CommandFailed if the command does not end with GOOD."""
         result = await self.command(command, (), data_in_bytes)
         if result.status != Status.GOOD:
             raise CommandFailed(f"{self.name}: {name}", result)
         return result.data_in
 
     async def write(self, name: str, command: bytes, data_out: Sequence[Buffer]) -> None:
-        """Send a command with data-out that must end with GOOD. Raises CommandFailed."""
+        """Send a command with data-out. Raises CommandFailed if the command does not end with GOOD."""
         result = await self.command(command, data_out)
         if result.status != Status.GOOD:
             raise CommandFailed(f"{self.name}: {name}", result)
@@ -108,7 +109,9 @@ class Disk:
         await self.write(f"WRITE of {count_blocks} blocks at {lba}", cdb.write_16(lba, count_blocks), [data])
 
     async def synchronize_cache(self) -> None:
-        """Make written data durable. A target that does not support SYNCHRONIZE CACHE has no cache. Raises CommandFailed."""
+        """Make written data durable. If the target does not support SYNCHRONIZE CACHE, it has no cache, and this method has
+        nothing to do. Raises CommandFailed.
+        """
         try:
             await self.read("SYNCHRONIZE CACHE", cdb.synchronize_cache_10(), 0)
         except CommandFailed as failure:

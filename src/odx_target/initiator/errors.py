@@ -20,11 +20,12 @@ class Breach(Enum):
     TOO_MUCH_DATA = auto()
     """The target sends more data than the expected data transfer length (11.4.5.2)."""
     DATA_IN_RESPONSE = auto()
-    """A SCSI Response has more data than sense data (11.4.7)."""
+    """The data segment of a SCSI Response has more than the sense data (11.4.7)."""
     RESIDUAL = auto()
     """A residual count contradicts the data that arrived (11.4.5)."""
     NOT_CARRIED_OUT = auto()
-    """The response code of a SCSI Response means that there is no SCSI status (11.4.3)."""
+    """The response code of a SCSI Response reports that the command was not carried out, so there is no SCSI status
+    (11.4.3)."""
     REJECTED = auto()
 
 
@@ -37,7 +38,9 @@ class BadUrl(InitiatorError):
 
 
 class BadRequest(InitiatorError):
-    """A request is not sent because it would fail: for example a range goes past the end, or sizes do not fit."""
+    """A request would fail and is therefore not sent. For example, a range extends past the end of a disk, or the data does not
+    fit on the destination.
+    """
 
 
 class ConnectFailed(InitiatorError):

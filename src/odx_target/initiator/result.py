@@ -37,7 +37,7 @@ class CommandResult:
 
 
 class Executor(Protocol):
-    """Sends commands to one logical unit. In a test, a script may replace the logical unit."""
+    """Sends commands to one logical unit. In a test, a script can give the answers instead of a logical unit."""
 
     async def execute(self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
         """Send a command and wait for its end.

@@ -6,8 +6,8 @@ from enum import IntEnum
 from odx_target.initiator.result import CommandResult, Status
 
 MIN_SENSE_BYTES = 8
-"""Minimum length of sense data that can be read. This length includes the ADDITIONAL SENSE LENGTH field. Missing bytes after
-this field count as zero."""
+"""Minimum length of sense data that can be read: all bytes up to and including ADDITIONAL SENSE LENGTH. If later bytes are
+missing, they count as zero."""
 
 
 class SenseKey(IntEnum):
@@ -85,7 +85,9 @@ CODE_WORDS: dict[tuple[int, int], str] = {
 
 @dataclass(frozen=True, slots=True)
 class FieldPointer:
-    """The position of the byte that caused an ILLEGAL REQUEST, and of the bit if the target reports it (SPC-4 4.5.2.4.2)."""
+    """The position of the byte that caused an ILLEGAL REQUEST (SPC-4 4.5.2.4.2). `bit` is the position of the bit in this byte;
+    None if the target does not report it.
+    """
 
     in_cdb: bool
     byte: int
@@ -118,8 +120,8 @@ class Sense:
 
     @property
     def is_copy_underrun(self) -> bool:
-        """True if a copy ended early (0Dh/04h). The sense key is COPY ABORTED, or ABORTED COMMAND, which Windows also
-        accepts.
+        """True if a copy ended early (0Dh/04h). The sense key must be COPY ABORTED or ABORTED COMMAND. Windows accepts the same
+        two sense keys.
         """
         return self.code == (0x0D, 0x04) and self.key in {SenseKey.COPY_ABORTED, SenseKey.ABORTED_COMMAND}
 

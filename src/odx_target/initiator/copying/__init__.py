@@ -1,1 +1,1 @@
-"""A host's copies: by token or by reads and writes, according to a plan."""
+"""Copying by a host: the plan of a copy, copies by token, and copies by reads and writes."""

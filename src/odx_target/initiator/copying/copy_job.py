@@ -33,7 +33,7 @@ class OffloadFailed(InitiatorError):
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """The result of a copy. `stop` is the reason why a part of the data was not offloaded."""
+    """The result of a copy. `stop` is the reason why a part of the data was not offloaded; None if all data was offloaded."""
 
     offloaded_bytes: int
     host_bytes: int
@@ -45,7 +45,9 @@ class CopyReport:
 
 @dataclass(frozen=True, slots=True)
 class CopyJob:
-    """A copy. `on_progress` is called with the number of newly copied bytes, and with True if the arrays copied them."""
+    """A copy. `on_progress` is called after each step. Its arguments are the number of bytes that the step copied, and True if
+    the arrays copied these bytes.
+    """
 
     source: Disk
     destination: Disk
@@ -56,7 +58,9 @@ class CopyJob:
     settings: OffloadSettings | None = None
 
     async def run(self, method: Method) -> CopyReport:
-        """Copy the data, and make it durable on the destination. Raises InitiatorError; with Method.ODX also OffloadFailed."""
+        """Copy the data, and make it durable on the destination. Raises InitiatorError. With Method.ODX, raises OffloadFailed
+        if a part of the data was not offloaded.
+        """
         outcome = await self._offload(method)
         if method is Method.ODX and outcome.stop is not None:
             raise OffloadFailed(outcome.stop, outcome.offloaded_bytes, self.plan.size_bytes)

@@ -1,4 +1,6 @@
-"""The limits of a logical unit for token copy, and the sizes of a host's commands (VPD page 8Fh, SPC-4 7.8.17, SBC-3 6.5.6)."""
+"""The limits for token copy that a logical unit reports in VPD page 8Fh (SPC-4 7.8.17, SBC-3 6.5.6). A host derives the sizes
+of its commands from these limits.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -27,8 +29,8 @@ DEFAULT_TOKEN_BYTES = 256 << 20
 class CopyLimits:
     """The limits that page 8Fh reports. A value of 0 means that the limit is not reported.
 
-    `is_first` is True if the first descriptor of the page contains the limits and has exactly the specified length. Windows
-    ignores the limits if `is_first` is False.
+    `is_first` is True if the limits are in the first descriptor of the page, and this descriptor is as long as SBC-3 specifies.
+    If `is_first` is False, Windows ignores the limits.
     """
 
     max_range_descriptors: int = 0
@@ -90,7 +92,9 @@ def _read_limits(body: bytes, *, is_first: bool) -> CopyLimits:
 
 
 def _lists_token_commands(body: bytes | None) -> bool:
-    """True if the supported commands descriptor has both token commands, or if there is no such descriptor."""
+    """True if the supported commands descriptor lists POPULATE TOKEN and WRITE USING TOKEN. If `body` is None, the page has no
+    such descriptor, and the result is True.
+    """
     if body is None:
         return True
     entries, position = body[1 : 1 + body[0]] if body else b"", 0
@@ -103,8 +107,8 @@ def _lists_token_commands(body: bytes | None) -> bool:
 
 
 def _with_features(limits: CopyLimits, body: bytes) -> CopyLimits:
-    """Return the limits with the fields of the ROD token features descriptor: the support of remote tokens, and the size of a
-    block ROD.
+    """Add two values of the ROD token features descriptor to the limits: support of remote tokens, and maximum size of a block
+    ROD.
     """
     if not body:
         return limits
@@ -129,7 +133,8 @@ def range_count_limit(limits: CopyLimits) -> Limit:
 def range_length_limit(limits: CopyLimits, block_bytes: int, max_transfer_blocks: int) -> Limit:
     """Return the limit for the number of blocks in one range descriptor.
 
-    MAXIMUM TRANSFER LENGTH of the Block Limits page applies only if the ROD token features report no limit (SBC-3 5.12.2).
+    MAXIMUM TRANSFER LENGTH of the Block Limits page applies only if the ROD token features descriptor reports no limit (SBC-3
+    5.12.2).
     """
     if limits.max_rod_bytes:
         rod_blocks = limits.max_rod_bytes // block_bytes

@@ -1,4 +1,6 @@
-"""The plan of a copy: its source, its destination, its order, and the largest step that is safe if the ranges overlap."""
+"""The plan of a copy. If source and destination overlap, the plan limits the size of each step and defines the order of the
+steps.
+"""
 
 import math
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ class CopyPlan:
     `unit_bytes` is the least common multiple of both block sizes. Each step begins and ends at a multiple of `unit_bytes`.
     `distance_bytes` is the distance between the starts of source and destination if the two ranges overlap; otherwise it is 0.
     A step that is at most as long as this distance never overwrites blocks that must still be read. If `backwards` is True, the
-    steps must begin at the end of the copy.
+    copy must begin with the last step and end with the first step.
     """
 
     source_lba: int

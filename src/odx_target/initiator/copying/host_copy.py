@@ -33,8 +33,8 @@ class HostCopy:
     depth: int = DEPTH
 
     async def run(self, spans: Sequence[Span]) -> None:
-        """Copy the spans, in order if the plan needs an order. Raises InitiatorError. After an error, any part of the copy may
-        have been written.
+        """Copy the spans. If source and destination overlap, the data is copied in the order that the plan defines. Raises
+        InitiatorError. After an error, any part of the copy may have been written.
         """
         pieces = (piece for span in spans for piece in self._pieces(span))
         if self.plan.distance_bytes:
@@ -81,8 +81,8 @@ class HostCopy:
 
 
 def piece_bytes(source: Disk, destination: Disk, plan: CopyPlan) -> int:
-    """Return the size in bytes of one READ and one WRITE. The size is the optimum that a disk reports, within the limits of
-    both disks.
+    """Return the size in bytes of one READ and one WRITE. If the destination or else the source reports a suitable optimal
+    transfer length, the size is this length. The limits of both disks may make the size smaller.
     """
     wanted = DEFAULT_PIECE_BYTES
     maxima = [MAX_PIECE_BYTES]

@@ -3,11 +3,11 @@
 A copy is cut into chunks. For each chunk the host sends POPULATE TOKEN to the source, then RECEIVE ROD TOKEN INFORMATION to get
 the token and its size. After that the host sends WRITE USING TOKEN to the destination until all data of the token is written.
 Commands are never asynchronous (IMMED is 0). One command is under way at a time, and each new command has the next list
-identifier. A command that ends early reports its progress by INFORMATION in the sense data, or by TRANSFER COUNT. The copy
-continues after the reported blocks. A token that becomes invalid after it was used is replaced. A token that is refused at its
-first use ends offloading. Every other failure without progress also ends offloading. The host then copies the remaining blocks
-by reads and writes. Blocks that the arrays counted as written are not copied again. Some of the remaining blocks may have been
-written too, and are written again.
+identifier. If a command ends early, INFORMATION in its sense data or TRANSFER COUNT gives the number of blocks that were
+copied. The copy continues after these blocks. A token that becomes invalid after it was used is replaced. A token that is
+refused at its first use ends offloading. Every other failure without progress also ends offloading. The host then copies the
+remaining blocks by reads and writes. The host does not copy blocks that the arrays have reported as written. It may write some
+blocks again that the arrays have written without reporting them.
 """
 
 from collections.abc import Callable
@@ -38,7 +38,7 @@ MAX_IDENTIFIERS_IN_PROGRESS = 10
 """Maximum number of list identifiers that are tried for one command. If another operation uses an identifier, the next
 identifier is tried."""
 MAX_FRUITLESS_TOKENS = 4
-"""Number of tokens in a row without progress after which offloading ends."""
+"""Maximum number of consecutive tokens without progress. Offloading ends when this number is reached."""
 
 
 class _Stopped(Exception):
@@ -267,8 +267,8 @@ class OffloadCopy:
         return identifier, result
 
     def _ranges(self, disk: Disk, first_lba: int, span: Span, limits: tuple[int, int]) -> list[BlockRange]:
-        """Return the range descriptors of one command for a part of the copy. The part must not be larger than one command can
-        be.
+        """Return the range descriptors of one command for a part of the copy. The caller must choose a part that fits into one
+        command.
         """
         _, length = limits
         lba = first_lba + span.start_bytes // disk.block_bytes

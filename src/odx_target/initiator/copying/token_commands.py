@@ -17,8 +17,8 @@ WRITE_HEADER_BYTES = 536
 TOKEN_DESCRIPTOR_BYTES = 2 + TOKEN_BYTES
 ANSWER_HEADER_BYTES = 32
 ANSWER_ALLOCATION_BYTES = ANSWER_HEADER_BYTES + 255 + 4 + TOKEN_DESCRIPTOR_BYTES
-"""Length of the longest answer to RECEIVE ROD TOKEN INFORMATION, whose sense area has an 8-bit length. Windows uses the same
-allocation length."""
+"""Length of the longest answer to RECEIVE ROD TOKEN INFORMATION. Its sense area has at most 255 bytes, because the length of
+the area is an 8-bit field. Windows uses the same allocation length."""
 ZERO_TOKEN = bytes.fromhex("ffff0001000001f8").ljust(TOKEN_BYTES, b"\0")
 """The block device zero ROD token. WRITE USING TOKEN with this token writes zeros. The token needs no POPULATE TOKEN."""
 _ANSWER_HEADER = struct.Struct(">4xBBHLBBBBQH")
@@ -58,7 +58,8 @@ COUNT_IS_TRUE = frozenset(
         CopyOperationStatus.TERMINATED,
     }
 )
-"""Statuses with which TRANSFER COUNT is the number of blocks that were copied, counted from the first block."""
+"""Values of COPY OPERATION STATUS for which TRANSFER COUNT is valid. TRANSFER COUNT is then the number of blocks that were
+copied, counted from the first block."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Functions for errors of decoding and for Rejects: the breach that an error reports, and the text of a Reject reason."""
+"""The breach of the protocol for an error of the PDU decoder, and the text for the reason of a Reject."""
 
 from odx_target.initiator.errors import Breach
 from odx_target.iscsi.pdu.framing import FrameFault, FramingError
@@ -7,7 +7,7 @@ from odx_target.iscsi.pdu.opcodes import RejectReason
 
 
 def breach_of(error: ValueError) -> Breach:
-    """Return the breach that an error of a decoder reports."""
+    """Return the breach of the protocol for an error of the PDU decoder."""
     if isinstance(error, UnknownOpcode):
         return Breach.UNKNOWN_OPCODE
     if isinstance(error, FramingError):

@@ -54,10 +54,10 @@ class OwnChallenge:
         return {"CHAP_I": str(self.identifier), "CHAP_C": f"0x{self.value.hex()}"}
 
     def check(self, user: str, secret: str, own_secret: str, keys: Mapping[str, str]) -> None:
-        """Check that the target's CHAP_N and CHAP_R have the user and the secret of the target. Raises LoginFailed.
+        """Check that the target's CHAP_N is `user`, and that its CHAP_R was made with `secret`. Raises LoginFailed.
 
-        A response that was made with the initiator's own secret is refused, because the target may have reflected the challenge
-        to the initiator.
+        A response that was made with `own_secret` is refused. A target can get such a response without knowing a secret, if it
+        sends the challenge back to the initiator.
         """
         try:
             response = _binary(keys["CHAP_R"])
@@ -69,7 +69,9 @@ class OwnChallenge:
 
 
 def _binary(text: str) -> bytes:
-    """Return the bytes of a value in hexadecimal after 0x or in base64 after 0b (RFC 7143 6.1). Raises ValueError."""
+    """Return the bytes of a binary value, which is hexadecimal after 0x or base64 after 0b (RFC 7143 6.1). Raises
+    ValueError.
+    """
     prefix, digits = text[:2].lower(), text[2:]
     if prefix == "0x":
         value = bytes.fromhex(digits.rjust(len(digits) + len(digits) % 2, "0"))

@@ -1,9 +1,9 @@
 """The initiator's end of a connection without I/O (RFC 7143): it takes bytes and returns events.
 
-The caller passes received bytes to `receive`, sends the buffers from `take_output`, and empties `events`. The method of a
-request returns the initiator task tag at once. The event `Finished` with this tag reports the outcome. Commands wait in the
-connection while the command window of the target (MaxCmdSN) is closed. If the target breaks a rule, `receive` raises
-ProtocolViolation, and the connection can no longer be used.
+The caller passes received bytes to `receive`, sends the buffers from `take_output`, and empties `events`. Each kind of request
+has a method, which returns the initiator task tag at once. The event `Finished` with this tag reports the outcome. Commands
+wait in the connection while the command window of the target (MaxCmdSN) is closed. If the target breaks a rule, `receive`
+raises ProtocolViolation, and the connection can no longer be used.
 """
 
 from collections import deque
@@ -55,7 +55,8 @@ class InitiatorConnection:
     """
 
     login_task_tag: ClassVar[int] = LOGIN_TAG
-    """Initiator task tag of the Login Requests. Events always use LOGIN_TAG for the login."""
+    """Initiator task tag in the Login Requests. A subclass may use another tag here, but events always have LOGIN_TAG for the
+    login."""
 
     def __init__(self, login: Login) -> None:
         self._login = login
@@ -126,7 +127,7 @@ class InitiatorConnection:
         self._pending.pop(initiator_task_tag, None)
 
     def text(self, pairs: Pairs) -> int:
-        """Send keys in full feature phase (11.10), mostly SendTargets."""
+        """Send a Text Request in full feature phase (11.10), for example with the key SendTargets."""
         tag = self._pending.add(TextExchanges)
         self._texts.begin(tag, pairs)
         return tag

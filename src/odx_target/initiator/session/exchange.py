@@ -11,7 +11,7 @@ from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataI
 from odx_target.iscsi.pdu.opcodes import NO_TAG
 
 MAX_SENSE_BYTES = 252
-"""Longest sense data (SPC-4 4.5.1)."""
+"""Maximum length of sense data (SPC-4 4.5.1)."""
 
 Emit = Callable[[ScsiCommand | ScsiDataOut, Buffer], None]
 
@@ -33,7 +33,7 @@ class CommandExchange:
     cmd_sn: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
-    """Number of bytes of `data_out` that have been sent, from its start."""
+    """Number of bytes at the start of `data_out` that have been sent."""
     _r2t_sn: int = 0
     _lun_field: int = field(init=False)
 

@@ -4,8 +4,8 @@
         |  ^                              |  ^
         +--+ CHAP, one way or both        +--+ the target needs another request
 
-Each step is one request and its response. A response may be spread over several PDUs by the C bit. The initiator then requests
-each further PDU by an empty Login Request. The text of a failure names the target.
+Each step is one request and its response. If a PDU of a response has the C bit, the response continues in another PDU. The
+initiator requests each further PDU by an empty Login Request. The text of a failure names the target.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ VERSION = 0x00
 REDIRECTION = 1
 """Status class of a redirection."""
 UNASKED_WISHES = {"ErrorRecoveryLevel": 0, "MaxConnections": 1, "DataPDUInOrder": True, "DataSequenceInOrder": True}
-"""The initiator's wishes for keys that the target offers and the initiator does not offer. For keys without a wish, any offer
-is accepted."""
+"""The values that the initiator wants for keys that only the target offers. For every other key that only the target offers,
+the initiator accepts the offered value."""
 
 Request = tuple[LoginRequest, bytes]
 

@@ -13,7 +13,7 @@ from odx_target.iscsi.pdu.requests import LogoutRequest, NopOut, TaskManagementF
 PendingTask: TypeAlias = (
     CommandExchange | type[TextExchanges] | type[NopOut] | type[LogoutRequest] | type[TaskManagementFunctionRequest]
 )
-"""The command of a pending task. For a request that is not a SCSI command, the class of the request."""
+"""The object that represents a pending task: the exchange of a SCSI command, or the class of any other request."""
 
 
 class PendingTasks(dict[int, PendingTask]):

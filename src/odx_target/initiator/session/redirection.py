@@ -28,9 +28,9 @@ async def enter_where_redirected(
 ) -> T:
     """Enter a session at a portal, or at the portal to which the target redirects the login.
 
-    If a redirection has several addresses, the first address that accepts a connection is used. Raises LoginFailed for a circle
-    of redirections or too many redirections, otherwise the error of the last attempt. The messages list the portals that were
-    tried.
+    If a redirection has several addresses, the first address that accepts a connection is used. Raises LoginFailed if the
+    redirections form a circle, or if there are too many. Otherwise, a failure raises the error of the last attempt. The
+    messages list the portals that were tried.
     """
     way = [portal]
     others: list[Portal] = []
@@ -60,7 +60,7 @@ def _unvisited(way: list[Portal], redirected: LoginRedirected) -> list[Portal]:
 
 
 def _on_the_way(failure: InitiatorError, way: list[Portal]) -> InitiatorError:
-    """Return the failure with a message that lists the portals that led to it."""
+    """Return the failure. If the login was redirected, the message of the failure lists the portals that were tried."""
     if len(way) > 1:
         failure.args = (f"{failure}, redirected {_shown(way)}",)
     return failure

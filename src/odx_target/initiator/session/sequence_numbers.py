@@ -14,7 +14,7 @@ class WithWindow(Protocol):
 
 
 class WithStatSn(WithWindow, Protocol):
-    """A PDU of a target that uses up a StatSN."""
+    """A PDU of a target after which StatSN goes up by one."""
 
     stat_sn: int
 
@@ -39,9 +39,7 @@ class SequenceNumbers:
         return cmd_sn
 
     def check_stat_sn(self, pdu: WithStatSn) -> None:
-        """Check the StatSN of a PDU that uses up a StatSN, and advance the expected number (4.2.2.2). Raises
-        ProtocolViolation.
-        """
+        """Check the StatSN of a PDU, and advance the expected StatSN by one (4.2.2.2). Raises ProtocolViolation."""
         if self._knows_stat_sn and pdu.stat_sn != self.exp_stat_sn:
             raise ProtocolViolation(f"StatSN {pdu.stat_sn} came where {self.exp_stat_sn} was due", Breach.STAT_SN)
         self._knows_stat_sn, self.exp_stat_sn = True, following(pdu.stat_sn)

@@ -40,7 +40,7 @@ def _ipv6_address(text: str) -> str:
 
 
 def _number(text: str) -> int:
-    """Return the number of a binary value of 16 bits (13.9): decimal, hexadecimal or base64."""
+    """Return the number of 16 bits that a text encodes in decimal, hexadecimal or base64 (13.9)."""
     try:
         number = int.from_bytes(decode_binary(text, 2), "big") if text[:2].lower() == "0b" else decode_number(text)
     except ValueError as error:

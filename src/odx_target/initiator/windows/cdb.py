@@ -13,7 +13,7 @@ LONG_CAPACITY_BYTES = 32
 PORT_GROUPS_ALLOCATION_BYTES = 4096
 PORT_GROUPS_TIMEOUT_S = 10.0
 THRESHOLD_ALLOCATION_BYTES = 28
-"""Space for the header of a log page and two parameters of the Logical Block Provisioning log page."""
+"""Allocation length for the Logical Block Provisioning log page: enough for the header of the page and two parameters."""
 PROVISIONING_LOG_PAGE = 0x0C
 FUA = 0x08
 CONTROL_PAGE = 0x0A
@@ -46,14 +46,14 @@ def report_target_port_groups() -> bytes:
 
 
 def read(lba: int, count_blocks: int, *, long: bool = False) -> bytes:
-    """CDB of READ (10). If `long` is True, or if READ (10) cannot address the blocks, the CDB of READ (16)."""
+    """CDB of READ (16) if `long` is True or READ (10) cannot address the blocks; otherwise CDB of READ (10)."""
     if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
         return read_16(lba, count_blocks)
     return struct.pack(">BBLxHx", 0x28, 0, lba, count_blocks)
 
 
 def write(lba: int, count_blocks: int, *, long: bool = False, force_unit_access: bool = False) -> bytes:
-    """CDB of WRITE (10). If `long` is True, or if WRITE (10) cannot address the blocks, the CDB of WRITE (16)."""
+    """CDB of WRITE (16) if `long` is True or WRITE (10) cannot address the blocks; otherwise CDB of WRITE (10)."""
     if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
         return write_16(lba, count_blocks, force_unit_access=force_unit_access)
     return struct.pack(">BBLxHx", 0x2A, FUA if force_unit_access else 0, lba, count_blocks)

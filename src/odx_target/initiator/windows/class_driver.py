@@ -1,5 +1,5 @@
-"""The retries of the class driver, and the commands that the end of a command causes. For example, START STOP UNIT is sent
-before some retries.
+"""The retries of the class driver, and the commands that the driver sends after a failure. For example, the driver sends START
+STOP UNIT before some retries.
 """
 
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ FOLLOWED_BY = {
         inquiry(cdb.VPD_ALLOCATION_BYTES, BLOCK_LIMITS_PAGE), data_in_bytes=cdb.VPD_ALLOCATION_BYTES
     ),
 }
-"""The commands that are sent before a retry, by the effect of the failed command."""
+"""For some effects of a failed command, the command that is sent before the retry."""
 
 
 @dataclass(slots=True)
 class ClassDriver:
     """Sends the commands of one disk. `offline` becomes True when a thin pool is full.
 
-    `threshold_set_bytes` is the size of the unit in which the Logical Block Provisioning log page counts; None if the disk has
-    no VPD page B2h.
+    `threshold_set_bytes` is the size of a threshold set, the unit in which the Logical Block Provisioning log page counts. It
+    is None if the disk has no VPD page B2h.
     """
 
     port: DiskPort
@@ -42,11 +42,12 @@ class ClassDriver:
     async def submit(
         self, command: Command, retries: int, *, last_untagged: bool = False, allocating_retries: int | None = None
     ) -> Completion:
-        """Send a command. If its end allows a retry, repeat the command with the same CDB and data, at most `retries` times.
+        """Send a command. If the command fails in a way that allows a retry, repeat it with the same CDB and data, at most
+        `retries` times.
 
-        While a thin disk allocates space, the limit is `allocating_retries` instead of `retries`. Callers pass this limit for
-        reads and writes; retries after a threshold notification are not counted for these commands. Raises InitiatorError when
-        no path is left.
+        Callers give `allocating_retries` only for reads and writes. It replaces `retries` as the limit while a thin disk
+        allocates space. If it is given, retries after a threshold notification do not count. Raises InitiatorError when no path
+        is left.
         """
         sent = notified = 0
         while True:
@@ -80,7 +81,9 @@ class ClassDriver:
             self.port.host.journal.find(NOTES[effect], self.port.disk)
 
     async def _note_threshold(self) -> None:
-        """Read the log page, and write an event. Notifications that arrive during this time cause no other event."""
+        """Read the Logical Block Provisioning log page, and write an event. Notifications that arrive before the event is
+        written cause no further event.
+        """
         if self._is_noting_threshold:
             return
         self._is_noting_threshold = True

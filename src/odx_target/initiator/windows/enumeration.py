@@ -36,9 +36,8 @@ async def report_all_luns(disk: WindowsDisk) -> list[int]:
 
 
 async def start(disks: Sequence[WindowsDisk], lun_0: WindowsDisk | None = None) -> None:
-    """Find and start disks of one target. REPORT LUNS at LUN 0 must list these disks. Raises DiskUnusable.
-
-    REPORT LUNS is sent to `lun_0`, by default to the first of `disks`. LUN 0 need not be a disk.
+    """Find and start disks of one target. REPORT LUNS is sent to `lun_0`, or to the first of `disks` if `lun_0` is None. The
+    answer must list all `disks`. LUN 0 need not be a disk. Raises DiskUnusable.
     """
     luns = await report_all_luns(disks[0] if lun_0 is None else lun_0)
     for disk in disks:
@@ -63,7 +62,7 @@ async def start_one(disk: WindowsDisk) -> None:
 
 
 async def _identify(disk: WindowsDisk) -> None:
-    """Identify the logical unit, which is the port driver's part of the start."""
+    """Read standard INQUIRY data and the identity of the logical unit, as the port driver does when a disk starts."""
     size_bytes = cdb.INQUIRY_ALLOCATION_BYTES
     standard = (await disk.ask(inquiry(size_bytes), size_bytes)).data_in
     if len(standard) < 8 or standard[0] != 0:

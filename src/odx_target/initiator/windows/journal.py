@@ -25,10 +25,8 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """A task management function, or the loss or return of a path. `event` is its event number in the System log; 0 if Windows
-    does not log it.
-
-    `what` describes the event as text.
+    """A task management function, or the loss or return of a path. `what` describes it as text. `event` is the number of the
+    event that Windows writes to the System log; 0 if Windows writes none.
     """
 
     at_s: float
@@ -52,7 +50,7 @@ class LoginStep:
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A text about an event of a disk that is not a command."""
+    """A text about a disk, for example about its limits for token copy."""
 
     at_s: float
     disk: str
@@ -75,12 +73,12 @@ class Journal:
         self.tell(entry)
 
     def find(self, rule: Rule, where: str = "", detail: str = "", position_bytes: int | None = None) -> Finding:
-        """Add a finding: `rule` applies to the target or the copy."""
+        """Add a finding, which means that `rule` applies to the target or the copy."""
         finding = Finding(rule, where, detail, position_bytes)
         self.add(finding)
         return finding
 
     @property
     def declines(self) -> list[Finding]:
-        """The findings because of which Windows gave up."""
+        """The findings that made Windows give up or drop the connection."""
         return [finding for finding in self.findings if finding.rule.declines]

@@ -165,7 +165,7 @@ class Rule(Enum):
 
     @property
     def declines(self) -> bool:
-        """True if a target that breaks this rule makes Windows give up token copy or the whole disk, or drop the connection."""
+        """True if a breach of this rule makes Windows give up token copy, give up the whole disk, or drop the connection."""
         return self.value.weight is not Weight.NOTES
 
 
@@ -185,7 +185,7 @@ BREACHES: dict[Breach, Rule] = {
     Breach.NOT_CARRIED_OUT: Rule.INVALID_PDU,
     Breach.REJECTED: Rule.INVALID_PDU,
 }
-"""The rule of Windows that each breach of the protocol breaks."""
+"""The rule of Windows that applies to each breach of the protocol."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ FIXED_INFORMATION_END = 7
 
 
 class Effect(Enum):
-    """An additional effect of a command's end."""
+    """An effect that the end of a command has in addition to its status."""
 
     TRUNCATED = "part of the copy is done"
     START_UNIT = "START STOP UNIT before the retry"
@@ -129,7 +129,9 @@ _STATUSES = {
 
 
 def read_result(result: CommandResult) -> Reading:
-    """Interpret the end of a command. After BUSY or TASK SET FULL the port driver has already repeated the command."""
+    """Interpret the end of a command. If the status is BUSY or TASK SET FULL, the port driver has already repeated the
+    command.
+    """
     if result.status == Status.CHECK_CONDITION:
         return read_sense_data(result.sense)
     return _STATUSES.get(Status(result.status), _WITHOUT_SENSE) if result.status in set(Status) else _WITHOUT_SENSE

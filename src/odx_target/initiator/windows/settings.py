@@ -13,7 +13,7 @@ MIN_DURATION_S = 4.0
 
 
 class PathChoice(Enum):
-    """The path of a disk on which a command is sent."""
+    """The rule by which the path for a command is chosen."""
 
     ONE = "all on one path, until it fails"
     OTHER_FOR_INFORMATION = "RECEIVE ROD TOKEN INFORMATION on another path than the command it asks about"
@@ -29,7 +29,7 @@ class QerrOverride(Enum):
 
 
 class HoldOffScope(Enum):
-    """The disks whose copies are held off after a failure that suggests that token copy does not work with them."""
+    """The disks whose copies are held off after token copy has failed."""
 
     PAIR = "the pair of source and destination"
     LOGICAL_UNIT = "each of the two logical units"
@@ -54,7 +54,8 @@ class WindowsSettings:
     write_bytes_without_optimum: int = 64 * MIB
     """Size of the largest WRITE USING TOKEN for a target that reports no OPTIMAL TRANSFER COUNT."""
     max_duration_s: float = MIN_DURATION_S
-    """CopyOffloadMaxTargetDuration, which is checked between two WRITE USING TOKEN commands."""
+    """CopyOffloadMaxTargetDuration: the maximum duration of an offload write. It is checked between two WRITE USING TOKEN
+    commands."""
     scsi_timeout_s: float = 60.0 + 15.0
     """Timeout of a command: TimeOutValue of the disk plus SrbTimeoutDelta of the iSCSI initiator."""
     populate_retries: int = 1
@@ -99,7 +100,7 @@ class WindowsSettings:
     login_attempts: int = 3
     """Maximum number of attempts if a login or a discovery gets no answer. The number is inferred."""
     narrow_window_commands: int = 24
-    """Size of the smallest command window that does not cause a finding."""
+    """Minimum size of the command window. A smaller window causes a finding."""
 
     def __post_init__(self) -> None:
         if not MIN_WRAP <= self.max_list_identifier <= 0xFFFFFFFF:

@@ -106,8 +106,8 @@ def write_size(capability: Capability, block_bytes: int, settings: WindowsSettin
 
 
 def information_after_write_bytes(capability: Capability, settings: WindowsSettings) -> int:
-    """Return the ALLOCATION LENGTH of RECEIVE ROD TOKEN INFORMATION after WRITE USING TOKEN: the size of the driver's whole
-    buffer.
+    """Return the ALLOCATION LENGTH of RECEIVE ROD TOKEN INFORMATION after WRITE USING TOKEN. Windows uses the size of its whole
+    buffer for token commands.
     """
     wanted = WRITE_HEADER_BYTES + RANGE_DESCRIPTOR_BYTES * capability.max_range_descriptors
     if not capability.max_range_descriptors:

@@ -1,5 +1,5 @@
-"""The copy of a file as CopyFile does it. The file is copied by token until token copy fails; reads and writes then continue
-from the same byte.
+"""A copy of a file in the same steps as the Windows function CopyFile. The file is copied by token until token copy fails.
+Reads and writes then continue from the same byte.
 """
 
 from dataclasses import dataclass, field
@@ -73,7 +73,7 @@ class FileCopy:
         return self.report
 
     async def _prepare(self) -> None:
-        """Write the cached data of the source, and create the destination."""
+        """Flush the source disk, and write the metadata of the new destination file."""
         if self.source is not None:
             await self.source.disk.flush()
         await self._write_metadata()
@@ -122,10 +122,9 @@ class FileCopy:
         return position + spent
 
     async def _token(self, position: int, left_bytes: int) -> Token | Failure:
-        """Return a token for the data at `position`. The size that the source reports is rounded down to whole blocks of the
-        destination.
+        """Return a token for the data at `position`. The size of the token is rounded down to whole blocks of the destination.
 
-        For data that was never written, no command is sent to the source, because the file system uses the zero token.
+        For data that was never written, the file system uses the zero token, and no command is sent to the source.
         """
         if self.source is None or position >= self.source.written_bytes:
             return Token(ZERO_TOKEN, left_bytes)

@@ -17,7 +17,7 @@ from odx_target.initiator.windows.session.port import Command
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token, and the number of bytes from the requested position that the token represents."""
+    """A token, and the number of bytes that it represents, counted from the requested position."""
 
     value: bytes
     size_bytes: int

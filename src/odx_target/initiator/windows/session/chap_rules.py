@@ -1,6 +1,6 @@
 """Windows' requirements for CHAP: secrets of 12 to 16 bytes, MD5, and only the keys of each step.
 
-Windows itself uses the names of the two rules about secrets. TARGET_SECRET_LENGTH applies to the secret by which the host
+The two rules about secrets have the names that Windows uses. TARGET_SECRET_LENGTH applies to the secret by which the host
 proves its identity. INITIATOR_SECRET_LENGTH applies to the secret by which the target proves its identity.
 """
 
@@ -11,7 +11,8 @@ from odx_target.initiator.session.chap import ALGORITHM_MD5, MAX_CHALLENGE_BYTES
 from odx_target.initiator.windows.rules import Rule
 
 MIN_SECRET_BYTES, MAX_SECRET_BYTES = 12, 16
-"""Minimum and maximum length of a secret without IPsec. Windows enforces the minimum; its dialogs mention the maximum."""
+"""Minimum and maximum length of a secret without IPsec. Windows enforces the minimum. The maximum is stated in the dialogs of
+Windows."""
 CHALLENGE_KEYS = frozenset({"CHAP_A", "CHAP_I", "CHAP_C"})
 DECLARATIONS = frozenset({"TargetAlias", "TargetAddress", "TargetPortalGroupTag", "AuthMethod"})
 
@@ -22,7 +23,9 @@ Broken = tuple[Rule, str] | None
 
 
 def judge_secrets(secret: str | None, target_secret: str | None) -> Broken:
-    """Return the rule that the secrets in the options break, and a detail. The secrets are checked before the login."""
+    """Check the secrets in the options, before the login. Returns the broken rule and a text with details, or None if no rule
+    is broken.
+    """
     for rule, one in ((Rule.TARGET_SECRET_LENGTH, secret), (Rule.INITIATOR_SECRET_LENGTH, target_secret)):
         if one is not None and not MIN_SECRET_BYTES <= len(one.encode()) <= MAX_SECRET_BYTES:
             return rule, f"{len(one.encode())} bytes"
@@ -30,7 +33,9 @@ def judge_secrets(secret: str | None, target_secret: str | None) -> Broken:
 
 
 def judge_method(method: str, user: str | None) -> Broken:
-    """Return the rule that the target's AuthMethod breaks, and a detail. `user` is None if the host has no credentials."""
+    """Check the AuthMethod that the target chose. `user` is None if the host has no credentials. Returns the broken rule and a
+    text with details, or None if no rule is broken.
+    """
     if method not in {"CHAP", "None"}:
         return Rule.UNKNOWN_AUTH_METHOD, method[:40]
     if user is None and method == "CHAP":
@@ -41,7 +46,9 @@ def judge_method(method: str, user: str | None) -> Broken:
 
 
 def judge_challenge(keys: dict[str, str]) -> Broken:
-    """Return the rule that the keys of the target's challenge break, and a detail."""
+    """Check the keys of the target's challenge. Returns the broken rule and a text with details, or None if no rule is
+    broken.
+    """
     if unknown := keys.keys() - CHALLENGE_KEYS - DECLARATIONS:
         return Rule.CHAP_KEY, ", ".join(sorted(unknown))
     if keys.get("CHAP_A") != ALGORITHM_MD5:

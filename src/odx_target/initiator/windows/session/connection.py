@@ -1,6 +1,6 @@
 """A connection that uses the sequence numbers of Windows' login, and checks the bytes of each PDU as Windows does.
 
-If a target breaks a rule, `receive` raises Broken. Windows drops the connection in this case.
+If a target breaks a rule, `receive` raises Broken, because Windows drops the connection.
 """
 
 from odx_target.initiator.errors import ProtocolViolation
@@ -101,8 +101,8 @@ class WindowsConnection(InitiatorConnection):
                 raise Broken(Rule.DATA_IN_RESPONSE, f"{len(data)} bytes, of which {sense_bytes} are sense data")
 
     def _judge_r2t(self, pdu: ReadyToTransfer) -> None:
-        """Check the buffer offset of an R2T. With DataSequenceInOrder the offset must be the end of all data sent so far (RFC
-        7143 13.19).
+        """Check the buffer offset of an R2T. DataSequenceInOrder is Yes, so the offset must be the end of all data sent so far
+        (RFC 7143 13.19).
         """
         exchange = self._pending.get(pdu.initiator_task_tag)
         if isinstance(exchange, CommandExchange) and pdu.buffer_offset != exchange.sent_bytes:

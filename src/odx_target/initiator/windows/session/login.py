@@ -79,7 +79,7 @@ class WindowsLogin(Login):
     """A login of Windows. Raises LoginDeclined for secrets that Windows does not accept.
 
     `tell` is called with the keys of each request and response. `note` is called with each finding that does not end the login.
-    If the options have digests, the login offers them without an alternative.
+    If the options request digests, the login offers CRC32C as the only choice.
     """
 
     tell: Callable[[str, Pairs], None] = lambda *_: None
@@ -156,7 +156,7 @@ class WindowsLogin(Login):
             self._judge_keys(seen)
 
     def _judge_keys(self, keys: dict[str, str]) -> None:
-        """Check the keys of one response, which may have several PDUs."""
+        """Check the keys of a complete response, joined from all its PDUs."""
         if self._answer == self._settle_method and "AuthMethod" in keys:
             _insist(judge_method(keys["AuthMethod"], self.options.user))
         elif self._answer == self._settle_proof:

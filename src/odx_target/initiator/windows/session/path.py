@@ -18,7 +18,7 @@ class NotSent(ConnectionLost):
 
 
 class ResetEnd(Enum):
-    """The end of a task management function."""
+    """The possible results of a task management function."""
 
     DONE = "done"
     REFUSED = "not done"
@@ -26,7 +26,7 @@ class ResetEnd(Enum):
 
 
 class Clock(Protocol):
-    """A real or simulated clock. The clock counts seconds from any start."""
+    """A real or simulated clock. Times are in seconds, counted from an arbitrary start."""
 
     def now(self) -> float: ...
 

@@ -1,4 +1,6 @@
-"""The bits of a target's PDU headers that Windows checks, as a mask of 48 bytes in hexadecimal for each PDU (RFC 7143 11)."""
+"""The rules of Windows for the bits in the PDU headers of a target (RFC 7143 11). For each kind of PDU, a mask of 48 bytes
+marks the bits that must be 0.
+"""
 
 from odx_target.initiator.windows.rules import Rule
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
@@ -53,7 +55,7 @@ OPCODE_BITS, FIRST_FLAG = 0x3F, 0x80
 
 
 def judge_header(header: bytes) -> tuple[Rule, str] | None:
-    """Return the rule that a header of 48 bytes breaks, and a detail. Returns None if the header breaks no rule.
+    """Check a header of 48 bytes. Returns the broken rule and a text with details, or None if no rule is broken.
 
     Counters and tags are not checked. Operation codes that targets do not send break Rule.UNKNOWN_OPCODE.
     """

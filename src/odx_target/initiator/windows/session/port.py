@@ -1,9 +1,10 @@
 """The layer below the class driver: the paths of a disk, the repetition of commands after BUSY, resets after a timeout,
 failover and new logins.
 
-If the connection is lost, each command on this connection has failed. The failure is reported to the class driver when the
-session is restored. If there is another path, the command is sent again on the other path instead. A command that finds no
-session waits for a session. The connection is also lost if a target breaks a rule of PDUs.
+If the connection is lost, all commands on it fail, and the port driver logs in again. When the session is restored, the
+failures are reported to the class driver. If the session is not restored in time and there is another path, the commands are
+sent again on that path. A command that finds no session waits for a session. If a target breaks a rule of PDUs, the connection
+is dropped and counts as lost.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from odx_target.initiator.windows.session.path import SIMPLE, NotSent, Path, Res
 from odx_target.initiator.windows.settings import PathChoice
 
 RESET_SENT, RESET_FAILED, RECOVERY_FAILED = 39, 63, 69
-"""Numbers of System log events that belong to no rule."""
+"""Numbers of events in the System log that are not caused by a broken rule."""
 
 
 @dataclass(frozen=True, slots=True)
