@@ -74,6 +74,7 @@ class ArrayUnderTorture:
         turns = self.environment.turns
         turns.of_a_turn = turns.left = self.steps_of_a_turn
         self.pool: LogPool = self.environment.run(open_pool(self.disk.parts(), self.environment, self.options))
+        self.recovered_osn = self.pool.log.next_osn
         self.manager = CopyManager(self.pool, self.environment, LIMITS)
         self.manager.copies.on_internal_error = self.internal_errors.append
         self.server = DeviceServer([*standard_commands(), *self.manager.commands()])

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import warnings
+from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.torture.steps import Step
 
 STEPS_OF_A_SEED = 1500
 SAVE_S = 10.0
+POLL_S = 0.05
 MAX_FOUND = 20
 """Number of differences after which the search ends."""
 
@@ -58,7 +60,7 @@ def run_for(seconds: float, path: Path, count_workers: int) -> bool:
     for worker in workers:
         worker.start()
     try:
-        _collect(progress, results, path, began, count_workers)
+        _collect(progress, results, path, began, workers)
     finally:
         progress.seconds = seconds_before + time.monotonic() - began
         progress.save(path)
@@ -70,10 +72,16 @@ def run_for(seconds: float, path: Path, count_workers: int) -> bool:
     return not progress.found
 
 
-def _collect(progress: Progress, results: "SimpleQueue[Result | None]", path: Path, began: float, count_workers: int) -> None:
+def _collect(
+    progress: Progress, results: "SimpleQueue[Result | None]", path: Path, began: float, workers: list[SpawnProcess]
+) -> None:
     """Add the results of all workers, until the last has ended or there are too many differences."""
-    left, saved_at, steps_before = count_workers, began, progress.counts.steps
+    left, saved_at, steps_before = len(workers), began, progress.counts.steps
     while left and len(progress.found) < MAX_FOUND:
+        while results.empty():
+            time.sleep(POLL_S)
+            if any(worker.exitcode for worker in workers):
+                raise RuntimeError("a worker has died")
         result = results.get()
         now = time.monotonic()
         if result is None:

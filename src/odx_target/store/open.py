@@ -119,10 +119,21 @@ def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolPa
             _close_later(stack, parts)
             head = _claim(parts, new_identity)
             recovered = recover(parts.segments, parts.catalogue, head.fields)
+            _raise_epoch(head, recovered.position.epoch)
             stack.pop_all()
             return parts, head, recovered
     except OSError as error:
         raise _explained(error) from error
+
+
+def _raise_epoch(head: OpenHead, log_epoch: int) -> None:
+    """Raise the epoch of a head that is older than its log, for example because it was restored from a copy.
+
+    Recovery ignores a batch whose epoch is lower than the epoch of the batch before it, so all later changes would be lost.
+    Raises PoolInUse, OSError.
+    """
+    if head.fields.epoch < log_epoch:
+        head.replace(head.fields._replace(epoch=log_epoch + 1))
 
 
 def _claim(parts: PoolParts, new_identity: bytes) -> OpenHead:

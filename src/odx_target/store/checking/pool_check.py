@@ -94,7 +94,7 @@ def _check_segment(
         if number in found.unsealed:
             full = full_blocks(segment, size_blocks, found.unsealed[number], pool_identity)
             used_blocks = found.unsealed[number] if full is None else full[0]
-        check = SegmentCheck(segment, size_blocks, pool_identity, used_blocks)
+        check = SegmentCheck(segment, size_blocks, pool_identity, used_blocks, found.replay.checksums.get(number, {}))
     goes_on, before = True, 0
     while goes_on:
         goes_on = check.advance()

@@ -5,7 +5,7 @@ blocks after it are checked with the checksums in the footer.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from crc32c import crc32c
@@ -23,10 +23,18 @@ class SegmentCheck:
     """A check of a segment. Each step reads `PIECE_BLOCKS` blocks.
 
     `used_blocks` is the number of blocks that the log uses in a segment without a footer. For a sealed segment `used_blocks` is
-    None, because the footer contains the number.
+    None, because the footer contains the number. `replayed` has the checksums of the data that a replay has found, by its first
+    block. With it, blocks after a damaged header whose checksums are unknown count as damaged.
     """
 
-    def __init__(self, segment: Segment, size_blocks: int, pool_identity: bytes, used_blocks: int | None = None) -> None:
+    def __init__(
+        self,
+        segment: Segment,
+        size_blocks: int,
+        pool_identity: bytes,
+        used_blocks: int | None = None,
+        replayed: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:
         self.number = segment.number
         self.checked_blocks = 0
         self.damaged: list[int] = []
@@ -37,6 +45,7 @@ class SegmentCheck:
         self._size_blocks = size_blocks
         self._pool_identity = pool_identity
         self._used_blocks = used_blocks
+        self._replayed = replayed
         self._steps = self._run()
 
     def sealed_blocks(self) -> int | None:
@@ -73,6 +82,8 @@ class SegmentCheck:
             self.complaints.append(f"the header of the batch at block {len(table)} is damaged")
             if footer_table is not None:
                 yield from self._check_by_footer(view, len(table), footer_table)
+            elif self._replayed is not None:
+                yield from self._check_by_replay(view, len(table), self._replayed)
 
     def _ends_at(self, block: int, footer_table: "array[int] | None") -> bool:
         """True if the log uses no blocks of the segment from `block` on."""
@@ -107,3 +118,13 @@ class SegmentCheck:
                     self.damaged.append(at)
             self.checked_blocks += min(PIECE_BLOCKS, len(table) - start)
             yield True
+
+    def _check_by_replay(self, view: SegmentView, block: int, replayed: Mapping[int, Sequence[int]]) -> Iterator[bool]:
+        """Check the blocks after a damaged header of a segment without a footer."""
+        assert self._used_blocks is not None
+        for start, checksums in sorted(replayed.items()):
+            if start >= block:
+                yield from self._check_data(view, start, checksums)
+        known = {at for start, checksums in replayed.items() for at in range(start, start + len(checksums))}
+        headers = {start - 1 for start in replayed}
+        self.damaged += sorted(set(range(block, self._used_blocks)) - known - headers)

@@ -10,7 +10,7 @@ lost without a report if the batch were dropped. If only the data of the batch i
 of the damaged blocks fail. If the header of the batch is damaged, the pool is not opened.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from crc32c import crc32c
 
@@ -26,13 +26,15 @@ class Replay:
     """Replay of the log from `start` on. Raises OSError.
 
     When `groups` has yielded everything, `end` is the end of the log. `used` is the number of blocks that the log uses in each
-    replayed segment. `end_osns` is the OSN after the last record of each replayed segment.
+    replayed segment. `end_osns` is the OSN after the last record of each replayed segment. `checksums` has the checksums of the
+    replayed data by segment and first block, because a damaged header may hide the headers after it.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:
         self.end = start
         self.used: dict[int, int] = {start.segment: start.block} if start.segment in sizes else {}
         self.end_osns: dict[int, int] = dict.fromkeys(self.used, start.osn)
+        self.checksums: dict[int, dict[int, Sequence[int]]] = {}
         self.replayed_blocks = 0
         self._store = store
         self._sizes = sizes
@@ -57,6 +59,7 @@ class Replay:
         for batch in group:
             end = batch.end
             self.used[end.segment] = end.block
+            self.checksums.setdefault(end.segment, {})[batch.block + batch.header_blocks] = batch.data_checksums
             self.end_osns[end.segment] = end.osn
             self.replayed_blocks += end.block - batch.block
         self.end = group[-1].end

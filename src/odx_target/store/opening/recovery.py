@@ -14,7 +14,7 @@ power is lost before that flush, the log may end earlier. The next recovery then
 """
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +106,8 @@ def recover(store: SegmentStore, catalogue: Catalogue, head: Head) -> Recovered:
     found = read_state(store, catalogue, head)
     contents, replay, sizes, kept = found.contents, found.replay, found.sizes, found.kept
     for number, used_blocks in replay.used.items():
-        sizes[number] = _seal(store, number, sizes[number], used_blocks, replay.end_osns[number], head.identity)
+        checksums = replay.checksums.get(number, {})
+        sizes[number] = _seal(store, number, sizes[number], used_blocks, replay.end_osns[number], head.identity, checksums)
     resealed = _seal_full(store, found, head.identity)
     store.delete(sorted(sizes.keys() - kept))
     return Recovered(
@@ -207,15 +208,23 @@ def _seal_full(store: SegmentStore, found: Replayed, pool_identity: bytes) -> li
     for number, listed_blocks in found.unsealed.items():
         full = full_blocks(store.open(number), found.sizes[number], listed_blocks, pool_identity)
         if full is not None:
-            found.sizes[number] = _seal(store, number, found.sizes[number], *full, pool_identity)
+            found.sizes[number] = _seal(store, number, found.sizes[number], *full, pool_identity, {})
             sealed.append(number)
     return sealed
 
 
-def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, end_osn: int, pool_identity: bytes) -> int:
+def _seal(
+    store: SegmentStore,
+    number: int,
+    size_blocks: int,
+    used_blocks: int,
+    end_osn: int,
+    pool_identity: bytes,
+    replayed: Mapping[int, Sequence[int]],
+) -> int:
     """Write a footer after the used blocks of a segment, and cut the segment after the footer.
 
-    Returns the new size in blocks.
+    `replayed` has the checksums of replayed data by its first block. Returns the new size in blocks.
     """
     segment = store.open(number)
     if size_blocks:
@@ -226,6 +235,8 @@ def _seal(store: SegmentStore, number: int, size_blocks: int, used_blocks: int, 
     del table[used_blocks:]
     # Unknown checksums become 0, so that reads of these blocks report damage.
     table.extend(array("I", bytes(CHECKSUM_BYTES * (used_blocks - len(table)))))
+    for block, checksums in replayed.items():
+        table[block : block + len(checksums)] = array("I", checksums)
     segment.write(used_blocks, [encode_footer(pool_identity, number, table, range(first_osn or end_osn, end_osn))])
     sealed_blocks = used_blocks + footer_blocks(used_blocks)
     segment.seal(sealed_blocks)

@@ -1,0 +1,232 @@
+"""Damage of a disk: one bit that flips, a block of zeros, or two blocks that change places, anywhere on the disk.
+
+Afterwards the pool either does not open, with an error that names the damage, or it opens and each block is either right or
+unreadable. The check of the pool lists all blocks of volumes that cannot be read. The pool that opened keeps what is flushed
+later.
+"""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError
+from odx_target.store.log.checksum_index import SegmentView, walk
+from tests.sim.simulated_disk import SimulatedDisk
+from tests.sim.virtual_environment import VirtualEnvironment
+from tests.store.pools import check_simulated_pool
+from tests.torture.array import ArrayUnderTorture
+from tests.torture.boundaries import copied, without_faults
+from tests.torture.model import CELLS_OF_A_BLOCK, Cells, cells_of_data, numbered
+from tests.torture.run import Difference, Run, Setup
+from tests.torture.seeds import new_run
+
+PARTS = {"segment": 40, "swap": 15, "zeros": 10, "node": 15, "nodes": 5, "catalogue": 5, "value": 5, "head": 5}
+"""The damaged parts and their shares: a bit of a segment, two blocks, a block, a bit of a node of the catalogue, two nodes, a
+bit of the head row of the catalogue, a bit of a remembered value, and a bit of the head of the pool.
+"""
+
+
+@dataclass
+class DamageCounts:
+    damages: int = 0
+    refused: int = 0
+    """Number of pools that did not open."""
+    unreadable: int = 0
+    """Number of blocks that could not be read."""
+    shorter: int = 0
+    """Number of pools that have lost batches of their last flush, which is a documented limit."""
+
+
+@dataclass
+class Prepared:
+    """A disk with the expected content, and the place of the first batch that no later batch proves to be durable."""
+
+    run: Run
+    disk: SimulatedDisk
+    unproven_segment: int
+    unproven_block: int
+    end_osn: int
+
+
+def damage_everywhere(seed: int, count_steps: int, count_damages: int) -> DamageCounts:
+    """Damage copies of one disk, each at one random place. Raises Difference."""
+    random = Random(f"damage {seed}")
+    prepared = prepare(seed, count_steps, is_closed=bool(seed % 2))
+    counts = DamageCounts()
+    for _ in range(count_damages):
+        disk = copied(prepared.disk)
+        kind, where, at_end = damage(disk, random, prepared)
+        try:
+            _verify(prepared, disk, at_end, counts)
+        except Exception as error:
+            raise Difference(f"{kind} {where}: {type(error).__name__}: {error}") from error
+        counts.damages += 1
+    return counts
+
+
+def prepare(seed: int, count_steps: int, *, is_closed: bool) -> Prepared:
+    """Fill a disk by the steps of a seed, then close the pool, or kill the process after a flush."""
+    run = new_run(Setup(seed, 100, None, 60, 20))
+    for step in without_faults(seed, count_steps):
+        run.do(step)
+    run.wait_for_all()
+    run.array.run(run.array.pool.flush())
+    if is_closed:
+        run.array.close()
+    identity, end_osn = run.array.pool.identity, run.array.pool.log.chain.position.osn
+    run.array.abandon()
+    for file in run.array.disk.files.values():
+        file.make_durable()
+    segment, block = (0, 0) if is_closed else first_unproven(run.array.disk, identity)
+    return Prepared(run, run.array.disk, segment, block, end_osn)
+
+
+def first_unproven(disk: SimulatedDisk, identity: bytes) -> tuple[int, int]:
+    """Return segment and block of the first batch of which no later batch says that it was durable."""
+    segments = disk.parts().segments
+    VirtualEnvironment.is_in_thread = True
+    sizes = segments.names()
+    views = [SegmentView(segments.open(number), size) for number, size in sorted(sizes.items()) if size]
+    batches = [batch for view in views for batch in walk(view, 0, identity)]
+    VirtualEnvironment.is_in_thread = False
+    proven_osn = max(batch.durable_osn for batch in batches)
+    unproven = [(batch.segment, batch.block) for batch in batches if batch.end.osn > proven_osn]
+    return min(unproven, default=(max(sizes) + 1, 0))
+
+
+def damage(disk: SimulatedDisk, random: Random, prepared: Prepared) -> tuple[str, str, bool]:
+    """Damage a disk. Returns the kind and the place, and True if the place is in a batch of the last flush."""
+    part = random.choices(list(PARTS), list(PARTS.values()))[0]
+    content = disk.catalogue_content
+    if part in ("segment", "swap", "zeros") or not content.nodes or not content.values:
+        return part, *_damage_segment(disk, random, prepared, part)
+    if part == "node":
+        number = random.choice(sorted(content.nodes))
+        content.nodes[number] = flipped(content.nodes[number], random)
+    elif part == "nodes":
+        number, other = random.choice(sorted(content.nodes)), random.choice(sorted(content.nodes))
+        content.nodes[number], content.nodes[other] = content.nodes[other], content.nodes[number]
+    elif part == "catalogue":
+        assert content.head is not None
+        content.head = flipped(content.head, random)
+    elif part == "value":
+        key = random.choice(sorted(content.values))
+        content.values[key] = flipped(content.values[key], random)
+    else:
+        assert disk.head.document is not None
+        disk.head.document = flipped(disk.head.document, random)
+    return part, "", False
+
+
+def _damage_segment(disk: SimulatedDisk, random: Random, prepared: Prepared, part: str) -> tuple[str, bool]:
+    numbers = sorted(number for number, file in disk.files.items() if file.size_blocks)
+    places = [(number, random.randrange(disk.files[number].size_blocks)) for number in random.choices(numbers, k=2)]
+    (first, block), (second, other) = places
+    content, there = disk.files[first].content, disk.files[second].content
+    one = slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES)
+    two = slice(other * BLOCK_BYTES, (other + 1) * BLOCK_BYTES)
+    damaged = places[:1]
+    if part == "swap":
+        content[one], there[two] = there[two], content[one]
+        damaged = places
+    elif part == "zeros":
+        content[one] = bytes(BLOCK_BYTES)
+    else:
+        content[one] = flipped(bytes(content[one]), random)
+    for number in (first, second):
+        disk.files[number].durable = bytearray(disk.files[number].content)
+    unproven = (prepared.unproven_segment, prepared.unproven_block)
+    return f"at {damaged}", any(place >= unproven for place in damaged) and prepared.unproven_segment > 0
+
+
+def flipped(data: bytes, random: Random) -> bytes:
+    bit = random.randrange(len(data) * 8)
+    changed = bytearray(data)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def _verify(prepared: Prepared, disk: SimulatedDisk, at_end: bool, counts: DamageCounts) -> None:
+    run = prepared.run
+    try:
+        report = check_simulated_pool(copied(disk))
+    except StoreError:
+        report = None
+    array = ArrayUnderTorture(1, run.setup.options(), run.setup.steps_of_a_turn)
+    array.disk = disk
+    array.environment.now_s = run.array.environment.now_s
+    try:
+        array.open()
+    except StoreError as error:
+        counts.refused += 1
+        if report is not None and report.is_sound:
+            raise Difference(f"the check found nothing, but the pool does not open: {error}") from error
+        return
+    finally:
+        if report is None:
+            array.abandon()
+    if report is None:
+        raise Difference("the check refused the pool, but it opens")
+    if array.recovered_osn < prepared.end_osn:
+        if not at_end:
+            raise Difference(f"the log ends at OSN {array.recovered_osn} instead of {prepared.end_osn}")
+        counts.shorter += 1
+    else:
+        lost = {(each.volume, block) for each in report.lost for block in range(each.block, each.block + each.count_blocks)}
+        counts.unreadable += _compare_all(run, array, lost)
+    _use(array)
+    array.abandon()
+
+
+def _compare_all(run: Run, array: ArrayUnderTorture, lost: set[tuple[str | None, int]]) -> int:
+    """Compare all volumes and snapshots with the model. Returns the number of blocks that cannot be read."""
+    pool = array.pool
+    if set(pool.volumes) != set(run.now.volumes) or set(pool.snapshots) != set(run.now.snapshots):
+        raise Difference("volumes or snapshots are missing")
+    unreadable = 0
+    for name, content in run.now.volumes.items():
+        bad = _compare(array, pool.volumes[name], content.cells)
+        if not bad <= {block for volume, block in lost if volume == name}:
+            raise Difference(f"the check does not list the blocks {sorted(bad)} of {name}: {sorted(lost, key=str)}")
+        unreadable += len(bad)
+    for guid, snapshot in run.now.snapshots.items():
+        unreadable += len(_compare(array, pool.snapshots[guid], snapshot.cells))
+    return unreadable
+
+
+def _compare(array: ArrayUnderTorture, source: Any, cells: Cells) -> set[int]:
+    expected = np.zeros(source.size_blocks * CELLS_OF_A_BLOCK, dtype=np.uint64)
+    expected[: len(cells)] = cells
+    bad = set()
+    for block in range(source.size_blocks):
+        try:
+            now = source.read_now(block, 1)
+            data = b"".join(now if now is not None else array.run(source.read(block, 1)))
+        except DamagedBlock:
+            bad.add(block)
+            continue
+        at = slice(block * CELLS_OF_A_BLOCK, (block + 1) * CELLS_OF_A_BLOCK)
+        if not np.array_equal(cells_of_data(data), expected[at]):
+            raise Difference(f"block {block} has wrong data")
+    return bad
+
+
+def _use(array: ArrayUnderTorture) -> None:
+    """Write, lose the power after a flush, and read the data again."""
+    name = min(array.pool.volumes, default=None)
+    if name is None:
+        return
+    data = np.repeat(numbered(1 << 40, CELLS_OF_A_BLOCK), 64).tobytes()
+    try:
+        array.change(lambda: array.pool.volumes[name].write(0, [data]))
+        array.pool.commit()
+        array.run(array.pool.flush())
+    except StoreError as error:
+        raise Difference(f"the damaged pool takes no write: {error}") from error
+    array.abandon()
+    array.disk.power_loss()
+    array.open()
+    if b"".join(array.run(array.pool.volumes[name].read(0, 1))) != data:
+        raise Difference("a flushed write to the damaged pool is lost")
