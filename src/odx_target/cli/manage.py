@@ -94,7 +94,7 @@ def health(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command("tokens")
 def tokens(context: typer.Context, as_json: Json = False) -> None:
-    """List the valid tokens with their identifiers. A host cannot use such an identifier as a token."""
+    """List the valid tokens with their identifiers. A host cannot use an identifier as a token."""
     answer = {"tokens": list(_all_tokens(context))}
     if not _printed(answer, as_json):
         headings = ("identifier", "type", "LUN", "ranges: LBA, blocks", "size", "age", "left", "in use")

@@ -55,8 +55,8 @@ def status(
 ) -> None:
     """Show the room, the data, the log and the cleaner of a pool.
 
-    If an array serves the pool, also show its commands, latencies, sessions and tokens. The numbers of commands begin at the
-    start of the array. A latency is the time from the arrival of a command to its response.
+    If an array serves the pool, also show its commands, latencies, sessions and tokens. Commands are counted from the start of
+    the array. A latency is the time from the arrival of a command to its response.
     """
     if not watch:
         answer = ask(pool, "status", space=space, busiest=busiest)
@@ -69,7 +69,7 @@ def status(
 
 
 def _watch(pool: Path, busiest: int | None, interval_s: float, *, as_json: bool) -> None:
-    """Show the numbers in each interval. On a terminal, each round replaces the round before."""
+    """Show the numbers once per interval. On a terminal, the new numbers replace the previous numbers."""
     former: Answer | None = None
     with _screen(is_live=width_of_terminal() is not None and not as_json) as show:
         while True:
@@ -85,7 +85,7 @@ def _watch(pool: Path, busiest: int | None, interval_s: float, *, as_json: bool)
 
 @contextmanager
 def _screen(*, is_live: bool) -> Iterator[Show]:
-    """Yield a function that shows lines: live on a terminal, or one round after the other in a pipe."""
+    """Yield a function that shows lines. On a terminal, new lines replace the previous lines. In a pipe, all lines are kept."""
     if not is_live:
         yield lambda lines: typer.echo("\n".join([*lines, ""]))
         return

@@ -77,7 +77,7 @@ MAX_TOKENS = 65_536
 """
 
 TOKEN_MEMORY_BYTES = 3 << 10
-"""Approximate memory of one token with its ranges in bytes, without the frozen map."""
+"""Approximate memory of one token and its ranges, in bytes. The memory of the frozen map is not included."""
 
 MAX_CHANGE_VULNERABLE_TOKENS = 256
 """Maximum number of change-vulnerable tokens per logical unit.
@@ -123,7 +123,7 @@ RECORD_LIFETIME_S = 300.0
 """Time for which a host can ask for the result of a copy. Usually a host asks at once.
 
 After a path failure, a host asks within 75 s, which is the command timeout of 60 s plus the transport timeout of 15 s. The
-limit is a few times as long as these 75 s.
+limit is a few times 75 s.
 """
 
 MAX_CONCURRENT_COPIES = 1024
@@ -136,7 +136,7 @@ COPY_STEP_BYTES = 1 << 20
 """Size of a step that reads and writes. Between two steps, other tasks run, and the operation ends if it has been aborted."""
 
 REMAP_STEP_BYTES = 1 << 30
-"""Size of a step that shares map entries or makes holes. Such a step takes much less than a millisecond."""
+"""Size of a step that shares map entries or makes holes. A step of this kind takes much less than a millisecond."""
 
 STATUS_UPDATE_DELAY_MS = 100
 """Delay after which an initiator should ask for progress again. An operation does a few steps in this time."""
@@ -216,8 +216,8 @@ class CopyOptions:
     `lenient_lookup`: RECEIVE ROD TOKEN INFORMATION also finds the results of other nexuses of the same initiator. A multipath
     driver may send the copy command over one path, and RECEIVE ROD TOKEN INFORMATION over another path.
 
-    `token_causes_reported`: the sense data reports why a token is invalid. If False, the sense data always reports "cause not
-    reportable".
+    `token_causes_reported`: the sense data reports why a token is invalid. If `token_causes_reported` is False, the sense data
+    always reports "cause not reportable".
 
     `zero_token_accepted`: WRITE USING TOKEN accepts the block device zero token.
     """

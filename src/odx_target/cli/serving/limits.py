@@ -210,7 +210,7 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
 
 _ACRONYMS = {"cdb": "CDB", "lba": "LBA", "lun": "LUN", "luns": "LUNs", "r2t": "R2T", "rod": "ROD"}
 _UNITS = {"_BYTES_PER_S": "bytes/s", "_BYTES": "bytes", "_MS": "ms", "_S": "s"}
-"""Unit of a constant, by the end of its name."""
+"""Units of constants. The end of a constant's name gives the unit."""
 _LEFT_OUT = ("_MS", "_S")
 """Endings of constant names that are not part of the shown name, because the unit is shown with the value."""
 

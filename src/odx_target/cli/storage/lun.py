@@ -1,4 +1,4 @@
-"""`odx-target lun`: list the LUNs of a pool, and give LUN numbers to volumes or take them away."""
+"""`odx-target lun`: list the LUNs of a pool, and add and remove the LUN numbers of volumes."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ def register(root: typer.Typer) -> None:
 
 @app.callback()
 def lun() -> None:
-    """Give LUN numbers to volumes, or take them away. A volume with a LUN number can be used by hosts.
+    """Add, remove and change the LUN numbers of volumes. Hosts can use a volume that has a LUN number.
 
     If an array serves the pool, the array carries out the command. Otherwise the command changes the pool itself.
     """
@@ -25,7 +25,7 @@ def lun() -> None:
 
 @app.command("list")
 def list_luns(pool: PoolArgument, as_json: Json = False) -> None:
-    """List the volumes that are LUNs, by LUN number."""
+    """List the volumes that are LUNs, in the order of their LUN numbers."""
     answer = ask(pool, "volumes")
     found = sorted((each for each in answer["volumes"] if each["lun"] is not None), key=lambda each: int(each["lun"]))
     print_json({"volumes": found}) if as_json else print_volumes(found)
@@ -47,10 +47,10 @@ def add(
 
 @app.command("remove")
 def remove(pool: PoolArgument, name: VolumeArgument, as_json: Json = False) -> None:
-    """Take the LUN number of a volume away, so that hosts cannot use it any more. The volume and its data stay.
+    """Remove the LUN number of a volume, so that hosts cannot use the volume any more. The volume and its data stay.
 
-    Commands that are running end, or are aborted after two seconds. Hosts are notified. Persistent reservations of the LUN are
-    removed. `odx-target volume delete --force` removes the LUN and deletes its volume.
+    Running commands end, or are aborted after two seconds. Hosts are notified. Persistent reservations of the LUN are removed.
+    `odx-target volume delete --force` removes the LUN and deletes its volume.
     """
     answer = ask(pool, "lun-remove", name=name)
     print_json(answer) if as_json else typer.echo(volume_line(answer))
@@ -63,9 +63,10 @@ def renumber(
     number: Annotated[int, typer.Argument(metavar="N", help="New LUN number.")],
     as_json: Json = False,
 ) -> None:
-    """Give a LUN another number. Its serial number, its NAA identifier and its reservations stay. Hosts are notified.
+    """Change the number of a LUN. The serial number, the NAA identifier and the reservations of the LUN stay. Hosts are
+    notified.
 
-    Unmount the file systems of the LUN before this command. Hosts see that one LUN is gone and that another one is new.
+    Unmount the file systems of the LUN before this command. Hosts see that a LUN is gone and that there is a new LUN.
     """
     answer = ask(pool, "lun-renumber", name=name, number=number)
     print_json(answer) if as_json else typer.echo(volume_line(answer))

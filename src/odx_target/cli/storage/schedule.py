@@ -118,7 +118,7 @@ def list_schedules(pool: PoolArgument, as_json: Json = False) -> None:
 
 @app.command("show")
 def show(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
-    """Show a schedule, its volumes, and the snapshots that it keeps beyond its retention."""
+    """Show a schedule, its volumes, and the snapshots that the schedule keeps beyond its retention."""
     answer = ask(pool, "schedule-show", name=name)
     if as_json:
         print_json(answer)
@@ -148,10 +148,11 @@ def add(
     enabled: Enabled = None,
     as_json: Json = False,
 ) -> None:
-    """Add a schedule. It runs first at its next moment.
+    """Add a schedule. The first snapshots are taken at the next time that the schedule gives.
 
-    The snapshots are called NAME-2026-11-29T13:00Z, after their moment. Up to 64 volumes of one schedule are snapshotted at the
-    same moment. Only snapshots that the schedule has made are deleted by its retention, and never a snapshot with a hold.
+    The name of a snapshot contains its time, such as NAME-2026-11-29T13:00Z. The snapshots of up to 64 volumes of a schedule
+    are taken at the same moment. The retention of a schedule deletes only snapshots that the schedule has made. It never
+    deletes a snapshot with a hold.
     """
     if every is None:
         raise typer.BadParameter(f"want --every, one of {', '.join(Every)}")
@@ -177,7 +178,7 @@ def change(
     enabled: Enabled = None,
     as_json: Json = False,
 ) -> None:
-    """Change a schedule. Everything that is not given stays as it is."""
+    """Change a schedule. Settings without an option stay unchanged."""
     fields = _fields(every, at, days, keep, keep_for, default, before, after, timeout, on_failure, enabled)
     if not fields:
         raise typer.BadParameter("want at least one option that changes the schedule")
@@ -215,7 +216,7 @@ def remove(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> Non
 
 @app.command("run")
 def run(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
-    """Take the snapshots of a schedule now, with its commands. The moments of the schedule do not change."""
+    """Take the snapshots of a schedule now, and run the commands of the schedule. The times of the schedule do not change."""
     answer = ask(pool, "schedule-run", name=name)
     if as_json:
         print_json(answer)

@@ -19,8 +19,8 @@ UNKNOWN = "-"
 
 
 def status_lines(answer: Answer, former: Answer | None = None, width: int | None = None) -> list[str]:
-    """Return the lines for an answer. With a former answer, rates are those between the two answers. Otherwise no rates are
-    shown. `width` is the width of the terminal. None means that lines may have any length.
+    """Return the lines for an answer. If `former` is given, also return the rates between the two answers. `width` is the width
+    of the terminal, or None if lines may have any length.
     """
     array = answer["array"]
     lines = _pool_lines(answer["pool"])

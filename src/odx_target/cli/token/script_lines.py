@@ -13,7 +13,7 @@ from odx_target.cli.failure import CommandFailure
 
 STANDARD_INPUT = Path("-")
 MAX_LINE_BYTES = 1 << 16
-"""Maximum length of a line. Every valid command of a script is shorter than this."""
+"""Maximum length of a line. Every valid command of a script is shorter than this limit."""
 READ_BYTES = 1 << 16
 
 

@@ -28,7 +28,7 @@ class RecordTable:
         self._limits = limits
         self._by_nexus: dict[Nexus, OrderedDict[Key, CopyOperation]] = {}
         self._finished: OrderedDict[CopyOperation, float] = OrderedDict()
-        """Records of finished operations and their expiry times, in the order of these times."""
+        """Records of finished operations and their expiry times, in the order of expiry."""
         self.total_bytes = 0
         self.evictions = 0
 
@@ -48,8 +48,8 @@ class RecordTable:
     ) -> CopyOperation | None:
         """Return the operation of this nexus with this list identifier.
 
-        If there is none, return the latest operation with this list identifier from another nexus of the same initiator.
-        Expired records are ignored, even if they have not been removed yet.
+        If this nexus has no such operation, return the latest operation with this list identifier from another nexus of the
+        same initiator. Expired records are ignored, even if they have not been removed yet.
         """
         exact = self.find(nexus, logical_unit, list_identifier)
         if exact is not None and not self.is_over(exact, now_s):

@@ -77,7 +77,7 @@ class TokenIssuer:
         return is_signed(self._secret, token)
 
     def claims_to_be_ours(self, token: bytes) -> bool:
-        """True if the maker field of a token of 512 bytes names this copy manager. Such a token may be forged."""
+        """True if the maker field of a token of 512 bytes names this copy manager. The token may be forged nevertheless."""
         return maker_of(token) == self._maker
 
     def _begin_epoch(self) -> None:
