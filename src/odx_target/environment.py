@@ -35,7 +35,7 @@ class Lane(Enum):
     READS = auto()
     FLUSHES = auto()
     UPKEEP = auto()
-    """Work on whole files: segments are made, sealed and deleted, checkpoints are written, and pools are opened and closed."""
+    """Work on whole files: making, sealing and deleting segments, writing checkpoints, and opening and closing pools."""
 
 
 class Environment(Protocol):
@@ -46,7 +46,7 @@ class Environment(Protocol):
         ...
 
     def time(self) -> float:
-        """Return the seconds since 1970. Use it only for times that must survive a restart."""
+        """Return the seconds since 1970. Use this clock only for times that must survive a restart."""
         ...
 
     def entropy(self, size_bytes: int) -> bytes:
@@ -58,7 +58,7 @@ class Environment(Protocol):
     async def sleep(self, delay_s: float) -> None: ...
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
-        """Run a function that may block in a thread. If the caller is cancelled, the function is not interrupted."""
+        """Run a blocking function in a thread. If the caller is cancelled, the function is not interrupted."""
         ...
 
     @property

@@ -14,8 +14,8 @@ to log in at once. The number is also small, so that a flood of sockets that nev
 exceeded, the connection that has been logging in for longest is closed."""
 
 MAX_RECV_DATA_SEGMENT_BYTES = 262144
-"""Value of MaxRecvDataSegmentLength: Windows, libiscsi and Linux send no more data than this in one PDU. Most writes therefore
-arrive as immediate data of one PDU and need no round trip for an R2T."""
+"""Value of MaxRecvDataSegmentLength. Windows, libiscsi and Linux never send more data in one PDU. Most writes therefore arrive
+as immediate data of one PDU and need no round trip for an R2T."""
 
 MAX_FIRST_BURST_BYTES = 262144
 """Value of FirstBurstLength: the number of data bytes that one PDU can carry. A larger value would have no use: initiators
@@ -71,8 +71,8 @@ network, and shorter than the command timeout of a host, which is 60 s."""
 
 DATA_OUT_TIMEOUT_S = 60.0
 """Time after which the target closes a connection that sends no data although data of a command is missing. A write gets its
-place in the order of commands before its data arrives, so commands of other hosts may wait for the write. Because of this limit
-they wait no longer than if the host were dead."""
+place in the order of commands before its data arrives, so commands of other hosts may wait for the write. These commands wait
+at most this long, as they would for a dead host."""
 
 DISCOVERY_IDLE_S = 60.0
 """Time after which the target closes a silent discovery session. The target does not ping a discovery session, because such a

@@ -109,8 +109,8 @@ class OffloadCopy:
         return max(min(write_limit(limits, block_bytes).value, count * length), 1) * block_bytes
 
     def _find_chunk_bytes(self) -> int:
-        """Return the number of bytes that one token should cover: a multiple of `unit_bytes`, and at most the distance of
-        overlapping ranges.
+        """Return the number of bytes that one token should cover. The number is a multiple of `unit_bytes`. If the ranges
+        overlap, it is at most `distance_bytes`.
         """
         limits, block_bytes = self._source_limits, self._source.block_bytes
         limit = token_limit(limits, block_bytes, inactivity_timeout_s=self._settings.inactivity_timeout_s)
@@ -123,7 +123,7 @@ class OffloadCopy:
     def _take_chunk(self) -> None:
         """Choose the part of the copy for the next token.
 
-        In a forward copy the part begins at the end of the last token's data, even if the last token covered less than
+        In a forward copy the part begins where the data of the last token ends. This token may have covered less than
         requested. In a backward copy each chunk is finished before the next chunk begins.
         """
         if not self._plan.backwards:
@@ -254,7 +254,9 @@ class OffloadCopy:
         return await disk.command(command, (), ANSWER_ALLOCATION_BYTES)
 
     async def _originate(self, disk: Disk, command: Callable[[int, int], bytes], data: bytes) -> tuple[int, CommandResult]:
-        """Send a command with a new list identifier. If the identifier is in use, repeat the command with the next one."""
+        """Send a command with a new list identifier. If the identifier is in use, repeat the command with the next
+        identifier.
+        """
         for _ in range(MAX_IDENTIFIERS_IN_PROGRESS):
             identifier = self._list_identifiers.take()
             try:

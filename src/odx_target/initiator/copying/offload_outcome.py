@@ -40,9 +40,7 @@ class OffloadStop:
 
 @dataclass(frozen=True, slots=True)
 class OffloadOutcome:
-    """The result of offloading. `remaining` are the parts that the arrays did not copy, in the order in which the host must
-    copy them.
-    """
+    """The result of offloading. `remaining` has the parts that the host must still copy, in the order of copying."""
 
     offloaded_bytes: int
     remaining: tuple[Span, ...]

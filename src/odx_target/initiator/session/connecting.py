@@ -1,4 +1,4 @@
-"""Opening of streams to portals."""
+"""Functions that open streams to portals."""
 
 from collections.abc import Awaitable, Callable
 

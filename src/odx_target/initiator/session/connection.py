@@ -73,7 +73,7 @@ class InitiatorConnection:
 
     @property
     def place(self) -> str:
-        """Name of the target, or "discovery", for messages."""
+        """Name of the target for messages; "discovery" in a discovery session."""
         return self._login.place
 
     def log_in(self) -> int:

@@ -7,7 +7,7 @@ from odx_target.iscsi.pdu.text import Pairs
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredTarget:
-    """A target in the answer to SendTargets, with its addresses in the form in which they were reported ("HOST:PORT,TAG")."""
+    """A target in the answer to SendTargets. The addresses have the form "HOST:PORT,TAG", as in the answer."""
 
     name: str
     addresses: tuple[str, ...]

@@ -21,7 +21,7 @@ class CommandExchange:
     """A command from its request to its status.
 
     `data_out` is the data to send, and `data_in` is the buffer for expected data. A command moves data in one direction, so at
-    least one of the two is empty.
+    least one of these buffers is empty.
     """
 
     lun: int

@@ -88,7 +88,7 @@ class Login:
 
     @property
     def place(self) -> str:
-        """Name of the target, or "discovery", for messages."""
+        """Name of the target for messages; "discovery" in a discovery session."""
         return self.target_name or "discovery"
 
     def _take_response(self, response: LoginResponse, data: bytes) -> Request | None:

@@ -1,4 +1,4 @@
-"""A disk with its properties, and the commands that the class driver sends to it after its start."""
+"""A disk of a Windows host: its properties, and the commands that the class driver sends after the start of the disk."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,8 +35,8 @@ class DiskUnusable(InitiatorError):
 class WindowsDisk:
     """One disk of a host, with the properties that `enumeration` found.
 
-    `capability` is None if Windows does not copy by token with this disk; `no_copy` is then the reason. `identity` is the
-    designator of VPD page 83h.
+    `capability` has the limits for token copy. If Windows does not copy by token with this disk, `capability` is None and
+    `no_copy` is the reason. `identity` is the designator of VPD page 83h.
     """
 
     host: WindowsHost

@@ -6,10 +6,10 @@ Stages, by their names in CSG and NSG:
     SECURITY_NEGOTIATION ----------------------------------> FULL_FEATURE_PHASE
 
 The initiator chooses the first stage and asks for each transition with the T bit. The target agrees if authentication is
-complete. The keys of a request may be spread over several PDUs. All of these PDUs except the last have the C bit, and each of
-them gets an empty response. The keys of a response may also be spread over several PDUs. During a login each side accepts only
-8192 bytes in one PDU (6.3), even if this side has declared a larger length. The initiator sends empty requests between the
-parts of a response. The stage can end only with the last part.
+complete. The keys of a request may be spread over several PDUs. Every PDU of the request except the last has the C bit and gets
+an empty response. The keys of a response may also be spread over several PDUs. During a login each side accepts only 8192 bytes
+in one PDU (6.3), even if this side has declared a larger length. The initiator sends empty requests between the parts of a
+response. The stage can end only with the last part.
 
 The first complete request names the initiator and the target. Most refusals are answers to this request. Every refusal is a
 LoginRefused with the status to send. The target makes no offers of its own. The target answers the initiator's offers and

@@ -22,7 +22,7 @@ MAX_ADDITIONAL_HEADER_BYTES = 255 * 4
 """Maximum total length of additional header segments, because TotalAHSLength has one byte and counts units of four bytes."""
 
 DEFAULT_MAX_DATA_SEGMENT_BYTES = 8192
-"""Longest data segment that a side accepts until it declares its MaxRecvDataSegmentLength (RFC 7143 13.12)."""
+"""Maximum length of a data segment for a side that has not declared MaxRecvDataSegmentLength (RFC 7143 13.12)."""
 
 PADDING = (b"", b"\0\0\0", b"\0\0", b"\0")
 """Padding after a segment, indexed by the length of the segment modulo 4."""
@@ -36,8 +36,8 @@ _DIGEST = struct.Struct("<I")
 _AHS = struct.Struct(">HB")
 
 Frame: TypeAlias = tuple[int, memoryview, memoryview, bool]
-"""A PDU in a stream: the position after its end, its AHS, its data without padding, and whether the data digest is right (True
-if no digest is in use)."""
+"""A PDU in a stream: the position after its end, its AHS, its data without padding, and True if the data digest is right or not
+in use."""
 
 
 class FrameFault(Enum):

@@ -1,4 +1,4 @@
-"""A PDU header as data: the base class of all headers, and the fields that several of them have (RFC 7143 11.2.1)."""
+"""A PDU header as data: the base class of all headers, and the fields that several headers have (RFC 7143 11.2.1)."""
 
 from dataclasses import dataclass, fields
 from typing import Annotated, ClassVar, Self, TypeAlias, get_args, get_type_hints
@@ -94,8 +94,8 @@ class Header:
 
     @classmethod
     def decode(cls, header: Buffer) -> Self:
-        """Return the header in the first 48 bytes of `header`, which must have the opcode of this class. Reserved bits are
-        ignored.
+        """Decode the first 48 bytes of `header`. The operation code in these bytes must be that of this class. Reserved bits
+        are ignored.
         """
         return cls.decode_by_format(header)
 

@@ -1,8 +1,8 @@
 """Headers of the PDUs that initiators send, as classes whose fields are annotated with their places (RFC 7143 11).
 
 Headers that are sent often also have a faster codec, a `struct.Struct`. A test proves that the two codecs give the same
-results. In the format of a Struct each field has one character: B is one byte, I four bytes, Q eight bytes; x is a reserved
-byte. The first I of a format contains TotalAHSLength and DataSegmentLength together.
+results. In the format of a Struct each field has one character: B is one byte, I is four bytes, Q is eight bytes, and x is a
+reserved byte. The first I of a format contains TotalAHSLength and DataSegmentLength together.
 """
 
 import struct

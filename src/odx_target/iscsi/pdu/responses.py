@@ -136,7 +136,7 @@ class AsynchronousMessage(Header):
 
 @dataclass(slots=True)
 class Reject(Header):
-    """The refusal of a PDU, whose header is in the data segment (11.17)."""
+    """The refusal of a PDU. The data segment has the header of the refused PDU (11.17)."""
 
     opcode = Opcode.REJECT
     constants = (ALWAYS_FINAL, NO_TASK)

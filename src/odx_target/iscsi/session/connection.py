@@ -176,7 +176,7 @@ class TargetConnection:
             self._full_feature.abandon(command)
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the commands of a LUN whose data has not all arrived, without an answer. Returns False if there are no such
+        """End all commands of a LUN that still wait for data. The commands get no answer. Returns False if there are no such
         commands.
 
         This method is for task management functions of another nexus. A function of this nexus ends these commands without a

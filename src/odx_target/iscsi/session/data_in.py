@@ -52,7 +52,9 @@ WRONG_WAY = fixed_sense(0x05, 0x0E, 0x03)
 
 
 def residual(expected: int, moved: int, wanted: int) -> tuple[int, int]:
-    """Return the residual flags and count. `moved` of `expected` bytes were moved; the command asked to move `wanted` bytes."""
+    """Return the residual flags and count. `expected` is the expected data transfer length. `moved` is the number of bytes that
+    were moved. `wanted` is the number of bytes that the command asks to move.
+    """
     if wanted > expected:
         return OVERFLOW, min(wanted - expected, SERIAL_MASK)
     if moved < expected:

@@ -215,7 +215,7 @@ class FullFeature:
             self._show_window()
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the commands of a LUN whose data has not all arrived, without an answer. Returns False if there are no such
+        """End all commands of a LUN that still wait for data. The commands get no answer. Returns False if there are no such
         commands.
         """
         was_closed = self._window.is_closed

@@ -12,8 +12,8 @@ yes              that of the session, another CID      a second connection: refu
 yes or no        any other                             refused, because the session does not exist
 
 A new session beyond the limit is refused. Normal and discovery sessions have separate limits. Connections that are logging in
-do not count as sessions, so that they cannot keep other hosts out. The connection server limits their number, and the login
-timeout ends them.
+do not count as sessions, so that they cannot keep other hosts out. The connection server limits the number of these
+connections, and the login timeout ends them.
 """
 
 from dataclasses import dataclass

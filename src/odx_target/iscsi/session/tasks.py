@@ -81,8 +81,8 @@ class Tasks:
             self.abort(command)
 
     def abort_collecting(self, lun: int) -> bool:
-        """End the tasks of a LUN whose data has not all arrived, because another nexus aborted them. Returns False if there are
-        no such tasks.
+        """End all tasks of a LUN that still wait for data, because another nexus aborted them. Returns False if there are no
+        such tasks.
         """
         of_lun = [task for task in self.active.values() if task.lun == lun]
         return len(self._abort_collecting(of_lun)) < len(of_lun)

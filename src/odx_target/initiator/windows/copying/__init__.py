@@ -1,3 +1,1 @@
-"""The way in which Windows copies a file: offload reads, offload writes, and the conditions under which Windows stops using
-them.
-"""
+"""The way in which Windows copies a file: offload reads, offload writes, and the reasons why Windows gives up token copy."""

@@ -1,5 +1,5 @@
-"""Windows' interpretation of the answer to RECEIVE ROD TOKEN INFORMATION. An operation in progress counts as failed, because
-Windows never asks twice.
+"""Windows' interpretation of the answer to RECEIVE ROD TOKEN INFORMATION. If the operation is still in progress, it counts as
+failed, because Windows does not ask again.
 """
 
 from dataclasses import dataclass, replace
