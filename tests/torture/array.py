@@ -3,7 +3,7 @@
 Every volume is a LUN. LUN number n presents the volume `v<n>`.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from random import Random
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from odx_target.target.logical_units import BLOCK_ATTRIBUTE, LUN_ATTRIBUTE, logi
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, forget_size, size_bytes_of, volume_blocks
 from tests.copymgr.array import Started, code_of
 from tests.sim.simulated_disk import Crash, SimulatedDisk
-from tests.sim.virtual_environment import Cancelled, VirtualEnvironment
+from tests.sim.virtual_environment import Cancelled, Deadlock, VirtualEnvironment, VirtualTask
 from tests.torture.model import CELL_BYTES, Moment, SnapshotContent, VolumeContent, cells_of_data
 
 T = TypeVar("T")
@@ -42,13 +42,29 @@ class InternalError(AssertionError):
     """The array has reported a bug, or a background job has ended with an exception."""
 
 
-class SettableClock(VirtualEnvironment):
-    """A virtual environment whose wall clock is `wall_offset_s` ahead of its start."""
+class Process(VirtualEnvironment):
+    """The environment of one process, which ends when the disk turns off. The wall clock can be set."""
 
     wall_offset_s = 0.0
 
+    def __init__(self, disk: SimulatedDisk, seed: int, now_s: float = 1_000_000.0) -> None:
+        super().__init__(seed, now_s)
+        self._disk = disk
+
     def time(self) -> float:
         return super().time() + self.wall_offset_s
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            return super().run(coroutine)
+        except Deadlock:
+            self._disk.check_on()
+            raise
+
+    def _step(self, task: VirtualTask) -> None:
+        super()._step(task)
+        if self._disk.is_off:
+            self.die()
 
 
 class ArrayUnderTorture:
@@ -60,7 +76,7 @@ class ArrayUnderTorture:
         self.options = options
         self.steps_of_a_turn = steps_of_a_turn
         self.internal_errors: list[BaseException] = []
-        self.environment = SettableClock(seed)
+        self.environment = Process(self.disk, seed)
         self.wall_offset_s = 0.0
         self._tags = iter(range(1, 1 << 40))
 
@@ -69,7 +85,7 @@ class ArrayUnderTorture:
     def open(self) -> None:
         """Open the pool in a new process. The clock goes on. Raises Crash."""
         self.abandon()
-        self.environment = SettableClock(self.random.randrange(1 << 32), self.environment.now_s)
+        self.environment = Process(self.disk, self.random.randrange(1 << 32), self.environment.now_s)
         self.set_clock(0.0)
         turns = self.environment.turns
         turns.of_a_turn = turns.left = self.steps_of_a_turn
