@@ -13,6 +13,7 @@ from odx_target.target.config.parsing import (
     parse_copy_rate,
     parse_iqn,
     parse_lun,
+    parse_metrics_address,
     parse_pool_limit,
     parse_portal,
     parse_size,
@@ -326,3 +327,17 @@ def test_wrong_pool_limits_are_refused(value: object) -> None:
 def test_a_missing_file_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file"):
         load_config(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("9100", "127.0.0.1:9100"), ("127.0.0.1:0", "127.0.0.1:0"), ("[::1]:9100", "[::1]:9100"), ("localhost:1", "localhost:1")],
+)
+def test_addresses_of_metrics(text: str, expected: str) -> None:
+    assert str(parse_metrics_address(text)) == expected
+
+
+@pytest.mark.parametrize("text", ["", "localhost", "99999", "[::1]", ":9100", "a b:1", "127.0.0.1:99999", "\u0661\u0662"])
+def test_no_addresses_of_metrics(text: str) -> None:
+    with pytest.raises(ConfigError):
+        parse_metrics_address(text)

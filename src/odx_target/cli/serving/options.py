@@ -16,6 +16,7 @@ from odx_target.target.config.parsing import (
     parse_log_level,
     parse_lun,
     parse_memory_limit,
+    parse_metrics_address,
     parse_pool_limit,
     parse_portal,
 )
@@ -90,6 +91,13 @@ AcceptZeroToken = Annotated[
     typer.Option("--accept-zero-token/--no-accept-zero-token", help="Accept the zero token, which writes zeros; default: yes."),
 ]
 Control = Annotated[Path | None, _path("PATH", "The socket of `odx-target manage`; default: `control` in the pool.")]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Address at which Prometheus can fetch /metrics, or a port of 127.0.0.1; default: no metrics are served.",
+    ),
+]
 RemoteLun = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="A LUN that refuses POPULATE TOKEN (23h/03h); may be repeated.")
 ]
@@ -120,6 +128,7 @@ _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
     "pcap": ("pcap", Path),
     "pcap_snap_length": ("pcap_snap_bytes", int),
     "control": ("control", Path),
+    "metrics": ("metrics", parse_metrics_address),
 }
 
 

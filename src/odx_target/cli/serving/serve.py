@@ -18,6 +18,7 @@ from odx_target.cli.serving import options
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
+from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.reload import reload
 from odx_target.store.api import Pool, StoreError
 from odx_target.store.error_kinds import reason
@@ -26,7 +27,7 @@ from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 from odx_target.target.array import Array
 from odx_target.target.config.chap import chap_warnings
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import Config, Portal
+from odx_target.target.config.settings import Config, Portal, ServeConfig
 from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_path import CONTROL_NAME
@@ -63,6 +64,7 @@ def serve(
     report_token_causes: options.ReportTokenCauses = None,
     accept_zero_token: options.AcceptZeroToken = None,
     control: options.Control = None,
+    metrics: options.Metrics = None,
     remote_lun: options.RemoteLun = None,
     show_limits: options.ShowLimits = False,
 ) -> None:
@@ -78,7 +80,7 @@ def serve(
         return
     _check_there_will_be_luns(settings)
     standard_error = configure_logging(settings.log_level)
-    descriptors = divide(raise_limit(), count_open(), len(settings.portals))
+    descriptors = divide(raise_limit(), count_open() + metrics_descriptors(files.metrics), len(settings.portals))
     for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
         log.warning(warning)
     with ExitStack() as stack:
@@ -87,7 +89,7 @@ def serve(
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
         stack.enter_context(standard_error.in_thread())
         tracing = stack.enter_context(opened_tracing(files.trace, files.pcap, files.pcap_snap_bytes))
-        _run(settings, descriptors, tracing, config, files.control)
+        _run(settings, descriptors, tracing, config, files)
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
@@ -102,16 +104,16 @@ def _check_there_will_be_luns(settings: Config) -> None:
 
 
 def _run(
-    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, control: Path | None
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, files: ServeConfig
 ) -> None:
     try:
-        trio.run(_serve, settings, descriptors, tracing, config_path, control)
+        trio.run(_serve, settings, descriptors, tracing, config_path, files)
     except* (StoreError, OSError, ConfigError) as group:
         raise first_error(group) from None
 
 
 async def _serve(
-    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, control: Path | None
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, files: ServeConfig
 ) -> None:
     assert settings.pool_dir is not None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
@@ -122,10 +124,11 @@ async def _serve(
                 tap=tracing,
                 max_sockets=descriptors.sockets,
             ) as array,
-            serve_control(control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
+            serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
+            served_metrics(files.metrics, array),
         ):
             warn_of_open_portals(array.config, array.portals)
-            managed_at = (control or settings.pool_dir) if is_managed else None
+            managed_at = (files.control or settings.pool_dir) if is_managed else None
             await trio.to_thread.run_sync(_show_how_to_connect, array, managed_at)
             async with spared_collector():
                 await _obey(signals, array, tracing, config_path)

@@ -30,6 +30,7 @@ MIN_POOL_LIMIT_BYTES = 2 << 20
 """Minimum value of the setting pool-limit: twice the size of the smallest segment."""
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
+LOOPBACK = "127.0.0.1"
 PERCENT = 100
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -132,6 +133,15 @@ def parse_portal(text: str) -> Portal:
     if fault := host_name_fault(host):
         raise ConfigError(f"portal {text[:80]!r}: {fault}")
     return Portal(host, int(match[3]) if match[3] else DEFAULT_PORTAL_PORT)
+
+
+def parse_metrics_address(text: str) -> Portal:
+    """Return the address for a text like "HOST:PORT", or "PORT" for a port of this machine only. Raises ConfigError."""
+    if text.isascii() and text.isdecimal():
+        return parse_portal(f"{LOOPBACK}:{text}")
+    if not re.search(r":[0-9]+$", text):
+        raise ConfigError(f"metrics {text[:80]!r}: want HOST:PORT or PORT")
+    return parse_portal(text)
 
 
 def parse_iqn(text: str) -> str:

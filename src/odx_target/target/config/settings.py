@@ -105,3 +105,5 @@ class ServeConfig:
     pcap_snap_bytes: int = MAX_SNAP_BYTES
     control: Path | None = None
     """The path of the control socket. None means a socket in the directory of the pool."""
+    metrics: Portal | None = None
+    """The address at which Prometheus can fetch metrics. None means that no metrics are served."""

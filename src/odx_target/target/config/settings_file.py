@@ -14,6 +14,7 @@ from odx_target.target.config.parsing import (
     parse_iqn,
     parse_log_level,
     parse_memory_limit,
+    parse_metrics_address,
     parse_pool_limit,
     parse_portal,
     parse_soft_thresholds,
@@ -148,4 +149,5 @@ _SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pcap": lambda value, base: {"pcap": base / _path("pcap", value)},
     "pcap-snap-length": lambda value, _base: {"pcap_snap_bytes": _snap_bytes("pcap-snap-length", value)},
     "control": lambda value, base: {"control": base / _path("control", value)},
+    "metrics": lambda value, _base: {"metrics": parse_metrics_address(_text("metrics", value))},
 }

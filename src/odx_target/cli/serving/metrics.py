@@ -1,0 +1,39 @@
+"""The metrics of an array that `odx-target serve` serves, if the settings have an address for them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from ipaddress import ip_address
+
+import structlog
+
+from odx_target.target.array import Array
+from odx_target.target.config.settings import Portal
+
+log = structlog.get_logger()
+
+
+def metrics_descriptors(address: Portal | None) -> int:
+    """Return the number of file descriptors that the metrics need: a listening socket, its clients, and one refused client."""
+    if address is None:
+        return 0
+    from odx_target.target.metrics.server import MAX_SCRAPERS
+
+    return MAX_SCRAPERS + 2
+
+
+@asynccontextmanager
+async def served_metrics(address: Portal | None, array: Array) -> AsyncIterator[None]:
+    """Serve the metrics of an array at an address while the body runs. Do nothing if the address is None. Raises OSError."""
+    if address is None:
+        yield
+        return
+    # An array without metrics does not load the modules.
+    from odx_target.target.metrics.collection import metrics_text
+    from odx_target.target.metrics.server import PATH, serve_metrics
+
+    async with serve_metrics(address, partial(metrics_text, array)) as portal:
+        log.info("metrics are served", url=f"http://{portal}{PATH}")
+        if not ip_address(portal.host.partition("%")[0]).is_loopback:
+            log.warning("every host that can reach this address can read the metrics", address=str(portal))
+        yield

@@ -1,0 +1,179 @@
+"""The metric families of an array. They are made in turns of the event loop.
+
+The number of samples has a bound: only the LUNs with the lowest numbers have samples of their own. All other LUNs, and LUNs
+that have been removed, are added together under the label `lun="other"`. The choice depends on the numbers of the LUNs and not
+on their load, so that the series of a LUN have no gaps.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+from odx_target.scsi.traffic import BOUNDS_S, BUCKETS_OF_A_DOUBLING, COUNT_OF_BUCKETS, KindTraffic, Traffic
+from odx_target.store.api import BLOCK_BYTES, CleaningStatus, LogStatus, PoolSpace
+from odx_target.target.lun_size import size_bytes_of
+from odx_target.target.metrics.exposition import COUNTER, GAUGE, HISTOGRAM, Family, lines
+
+if TYPE_CHECKING:
+    from odx_target.target.array import Array
+
+MAX_LUNS_WITH_LABELS = 256
+"""Maximum number of LUNs that have samples of their own. An answer then has at most about 2,700 lines."""
+
+OTHER_LUNS = "other"
+
+LINES_OF_A_STEP = 4
+
+STEPS_OF_A_LUN = 10
+
+LATENCY_BOUNDS_S = BOUNDS_S[:-1:BUCKETS_OF_A_DOUBLING]
+"""Upper bounds of the buckets of the latency histogram: each bound is twice the bound before."""
+
+
+async def metrics_text(array: "Array") -> bytes:
+    """Return the metrics of an array as text. Other tasks can run meanwhile."""
+    turns = array.environment.turns
+    text: list[str] = []
+    async for family in _families(array):
+        for line in lines(family):
+            text.append(line)
+            if not len(text) % LINES_OF_A_STEP and turns.take() <= 0:
+                await turns.next()
+    return "".join(text).encode()
+
+
+async def _families(array: "Array") -> AsyncIterator[Family]:
+    for family in _pool_families(array):
+        yield family
+    yield _gauge("odx_pool_logical_bytes", "Sum of the sizes of all volumes.", await _logical_bytes(array))
+    for family in _array_families(array):
+        yield family
+    for family in await _lun_families(array):
+        yield family
+
+
+def _pool_families(array: "Array") -> list[Family]:
+    pool = array.pool
+    status, usage = pool.status(), pool.usage()
+    families = [
+        _gauge("odx_pool_used_bytes", "Bytes that the data of the pool takes on the disk.", usage.used_bytes),
+        _gauge("odx_pool_volumes", "Number of volumes.", len(pool.volumes)),
+        _gauge("odx_pool_snapshots", "Number of snapshots.", len(pool.snapshots)),
+        _gauge("odx_pool_frozen_maps", "Number of frozen maps of tokens and running copies.", len(pool.frozen_maps)),
+        _gauge("odx_pool_failed", "1 if the pool accepts no more writes, else 0.", int(status.failure is not None)),
+        _gauge("odx_pool_refuses_changes", "1 if the pool has no room at present, else 0.", int(status.no_room is not None)),
+        _gauge("odx_pool_damaged_blocks", "Number of known damaged blocks.", len(status.damaged)),
+        _gauge("odx_pool_checkpoint_age_seconds", "Time since the last checkpoint.", status.checkpoint_age_s),
+        _gauge("odx_pool_checkpoint_failed", "1 if the last checkpoint failed, else 0.", int(bool(status.checkpoint_error))),
+    ]
+    if usage.available_bytes is not None:
+        families.append(_gauge("odx_pool_available_bytes", "Bytes available for data.", usage.available_bytes))
+    if status.cleaning is not None:
+        families += _cleaning_families(status.cleaning)
+    if status.log is not None:
+        families += _log_families(status.log)
+    return families if pool.space is None else families + _space_families(pool.space, array.environment.monotonic())
+
+
+def _cleaning_families(cleaning: CleaningStatus) -> list[Family]:
+    return [
+        _gauge("odx_pool_live_bytes", "Live bytes of the log at the last marking.", cleaning.live_blocks * BLOCK_BYTES),
+        _gauge("odx_pool_dead_bytes", "Dead bytes of the log at the last marking.", cleaning.dead_blocks * BLOCK_BYTES),
+        _counter("odx_pool_host_bytes_total", "Bytes of data written for hosts.", cleaning.host_blocks * BLOCK_BYTES),
+        _counter("odx_pool_moved_bytes_total", "Bytes of data that the cleaner moved.", cleaning.moved_blocks * BLOCK_BYTES),
+        _counter("odx_pool_header_bytes_total", "Bytes of headers in the log.", cleaning.header_blocks * BLOCK_BYTES),
+        _counter("odx_pool_freed_segments_total", "Number of freed segments.", cleaning.freed_segments),
+    ]
+
+
+def _log_families(log: LogStatus) -> list[Family]:
+    return [
+        _gauge("odx_pool_segments", "Number of segments.", log.count_of_segments),
+        _gauge("odx_pool_log_sequence_number", "Sequence number of the next record.", log.next_osn),
+        _gauge("odx_pool_durable_sequence_number", "All records with a lower number are durable.", log.durable_osn),
+        _gauge("odx_pool_replay_bytes", "Bytes of the log after the last checkpoint.", log.replay_bytes),
+        _counter("odx_pool_cold_read_bytes_total", "Bytes read from the disk.", log.cold_read_blocks * BLOCK_BYTES),
+    ]
+
+
+def _space_families(space: PoolSpace, now_s: float) -> list[Family]:
+    compressed_bytes = sum(each.compressed_bytes for each in space.volumes.values())
+    return [
+        _gauge("odx_pool_space_age_seconds", "Age of the last count of all data.", now_s - space.counted_at_s),
+        _gauge("odx_pool_unique_bytes", "Data of one volume each, at the last count.", space.unique_bytes),
+        _gauge("odx_pool_shared_bytes", "Data that is shared, at the last count.", space.shared_bytes),
+        _gauge("odx_pool_frozen_bytes", "Data only of snapshots and tokens, at the last count.", space.frozen_bytes),
+        _gauge("odx_pool_compressed_bytes", "Bytes saved by compression, at the last count.", compressed_bytes),
+    ]
+
+
+def _array_families(array: "Array") -> list[Family]:
+    copies = array.copy_manager.copies
+    copied = Family("odx_copied_bytes_total", COUNTER, "Bytes copied by token.")
+    for way in ("shared", "moved", "zeroed"):
+        copied.add(copies.counters.as_data()[f"{way}_bytes"], ("way", way))
+    return [
+        _gauge("odx_luns", "Number of LUNs.", len(array.logical_units)),
+        _gauge("odx_sessions", "Number of sessions.", len(array.sessions())),
+        _gauge("odx_tokens", "Number of tokens.", len(copies.tokens.live)),
+        _gauge("odx_copies", "Number of running copies.", len(copies.operations)),
+        _counter("odx_tokens_made_total", "Number of tokens made.", copies.counters.tokens_made),
+        copied,
+    ]
+
+
+async def _logical_bytes(array: "Array") -> int:
+    total_bytes = 0
+    for volume in list(array.pool.volumes.values()):
+        total_bytes += size_bytes_of(volume, array.pool)
+        array.environment.turns.take()
+        await array.environment.turns.next_if_spent()
+    return total_bytes
+
+
+async def _lun_families(array: "Array") -> list[Family]:
+    total, others = Traffic(), Traffic()
+    others.add_all(array.lun_changes.removed_traffic)
+    information = Family("odx_lun_info", GAUGE, "The name of each LUN; the value is 1.")
+    of_luns = [
+        Family("odx_lun_commands_total", COUNTER, "Number of commands."),
+        Family("odx_lun_bytes_total", COUNTER, "Bytes transferred by commands."),
+        Family("odx_lun_command_seconds_total", COUNTER, "Sum of the latencies of all commands."),
+    ]
+    for index, (number, unit) in enumerate(sorted(array.logical_units.items())):
+        array.environment.turns.take(STEPS_OF_A_LUN)
+        await array.environment.turns.next_if_spent()
+        if index >= MAX_LUNS_WITH_LABELS:
+            others.add_all(unit.traffic)
+            continue
+        total.add_all(unit.traffic)
+        information.add(1, ("lun", str(number)), ("name", unit.volume.name))
+        _add_lun(of_luns, str(number), unit.traffic)
+    _add_lun(of_luns, OTHER_LUNS, others)
+    total.add_all(others)
+    durations = Family("odx_command_duration_seconds", HISTOGRAM, "Latencies of the commands of all LUNs.")
+    for name, kind in total.by_name():
+        durations.add_histogram(LATENCY_BOUNDS_S, _counts(kind), kind.latency_sum_s, ("kind", name))
+    return [information, *of_luns, durations]
+
+
+def _add_lun(families: Sequence[Family], lun: str, traffic: Traffic) -> None:
+    for name, kind in traffic.by_name():
+        for family, value in zip(families, (kind.commands, kind.size_bytes, kind.latency_sum_s), strict=True):
+            family.add(value, ("lun", lun), ("kind", name))
+
+
+def _counts(kind: KindTraffic) -> list[int]:
+    """Return the number of latencies for each bound of LATENCY_BOUNDS_S, and the number of longer latencies."""
+    buckets = kind.buckets or [0] * COUNT_OF_BUCKETS
+    # The first bound is that of bucket 0, and each of the next bounds is that of the last of BUCKETS_OF_A_DOUBLING buckets.
+    ends = range(0, COUNT_OF_BUCKETS - 1, BUCKETS_OF_A_DOUBLING)
+    counts = [sum(buckets[max(0, end - BUCKETS_OF_A_DOUBLING + 1) : end + 1]) for end in ends]
+    return [*counts, sum(buckets) - sum(counts)]
+
+
+def _gauge(name: str, description: str, value: float) -> Family:
+    return Family(name, GAUGE, description, [("", (), value)])
+
+
+def _counter(name: str, description: str, value: float) -> Family:
+    return Family(name, COUNTER, description, [("", (), value)])
