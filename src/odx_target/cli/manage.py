@@ -115,7 +115,7 @@ def revoke(
 
 @app.command("copies")
 def copies(context: typer.Context, as_json: Json = False) -> None:
-    """List the copies by token under way, and the copy rate."""
+    """List the running copies by token, and the copy rate."""
     answer = _ask(context, "copies")
     if not _printed(answer, as_json):
         headings = ("command", "initiator", "LUN", "list identifier", "done", "of", "percent", "seconds")

@@ -153,7 +153,6 @@ def _followed(report: Answer, look: Callable[[], Answer]) -> Answer:
 
 
 async def _scrub_opened(path: Path, rate_bytes: int) -> Answer:
-    """Open a pool that no array serves, and scrub it."""
     async with opened_pool(path) as opened:
         found = opened.pool.scrubber.start(rate_bytes)
         with bar("scrub", found.total_blocks * BLOCK_BYTES) as advance:

@@ -89,7 +89,7 @@ them. The examination of 256 tokens takes some milliseconds.
 MIN_TOMBSTONE_S = 3600
 """Minimum time for which the cause of a token's end is stored.
 
-If the token lived longer than half of this time, the cause is stored for twice the life of the token.
+If twice the life of the token is longer than this minimum, the cause is stored for twice the life of the token.
 """
 
 MAX_TOMBSTONES = 65_536
@@ -129,7 +129,7 @@ limit is a few times 75 s.
 MAX_CONCURRENT_COPIES = 1024
 """Maximum number of running operations of all nexuses. The sessions of an array start far fewer operations.
 
-With this number of operations, each operation still gets its turn of the event loop within its time budget.
+If this number of operations run, each operation still gets its turn of the event loop within its time budget.
 """
 
 COPY_STEP_BYTES = 1 << 20

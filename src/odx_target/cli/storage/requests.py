@@ -58,7 +58,6 @@ def _ask_array(pool: Path, operation: str, show: Callable[[Answer], object], giv
 
 
 async def _ask_opened(path: Path, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]) -> None:
-    """Open a pool that no array serves, and perform the operation on it."""
     async with opened_pool(path) as opened:
         storage = Storage(opened.pool, opened.environment)
         page: int | None = None

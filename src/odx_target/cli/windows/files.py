@@ -42,7 +42,8 @@ def overlap(one: FileLayout, other: FileLayout) -> bool:
 
 
 async def metadata_beside(files: list[WindowsFile], destination: WindowsFile) -> Metadata | None:
-    """Return a cluster of the destination's disk that belongs to no file, with its data; None if there is no room.
+    """Return a cluster of the destination's disk and the data of the cluster. No file contains this cluster. Return None if
+    there is no room.
 
     During a copy, Windows also writes blocks of the file system, but the command does not know these blocks. The command writes
     this cluster instead, and does not change its data.

@@ -86,8 +86,7 @@ class _Run:
 
 @dataclass(slots=True)
 class TracePrinter:
-    """Prints entries as lines. Consecutive ordinary reads or writes are printed as one line, unless all fields and bytes are
-    printed.
+    """Prints entries as lines. If `with_bytes` is False, consecutive ordinary reads or writes are printed as one line.
 
     `show` is called with each line. The caller must call `finish` at the end.
     """

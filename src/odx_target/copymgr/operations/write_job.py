@@ -203,7 +203,7 @@ class WriteJob:
     def _do_now(self, step: Step) -> Step | None:
         """Run a step without waiting. Return the finished part of the step.
 
-        Return None if the step has to wait and changed nothing.
+        If the step has to wait, change nothing and return None.
         """
         if step.kind is StepKind.SHARE:
             return self._share(step)
