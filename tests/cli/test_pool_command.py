@@ -152,3 +152,21 @@ def test_a_pool_that_is_served_is_not_checked(pool: Path, run_pool: Run) -> None
         served.kill()
     assert (code, output) == (1, "")
     assert errors == f"odx-target: {pool} is in use by another process\n"
+
+
+def test_a_copied_pool_gets_its_own_identity(pool: Path, run_pool: Run) -> None:
+    former = json.loads((pool / "pool.json").read_text())["identity"]
+    code, output, errors = run_pool("renew-identity", pool, "--json")
+    assert (code, errors) == (0, "")
+    answer = json.loads(output)
+    assert (answer["former_identity"], answer["volumes_kept"]) == (former, False)
+    code, output, _ = run_pool("renew-identity", pool, "--keep-volumes")
+    assert (code, output.startswith(f"identity {answer['identity']} is now ")) == (0, True)
+    code, _, errors = run_pool("renew-identity", pool.parent / "absent")
+    assert (code, errors.count("\n")) == (1, 1)
+    served = serve(pool, (), log_path=pool.parent / "log")
+    try:
+        code, _, errors = run_pool("renew-identity", pool)
+        assert (code, errors) == (1, f"odx-target: {pool} is in use by another process\n")
+    finally:
+        served.kill()

@@ -1,6 +1,10 @@
-"""`odx-target pool`: verify the data of a pool. An array may serve the pool during a scrub."""
+"""`odx-target pool`: verify the data of a pool, and renew the identity of a copied pool.
+
+An array may serve the pool during a scrub.
+"""
 
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +26,7 @@ from odx_target.store.checking.pool_check import PoolReport
 from odx_target.store.checking.scrub import DEFAULT_RATE_BYTES
 from odx_target.store.open import check_directory_pool
 from odx_target.store.opening.directory_pool import SEGMENTS_NAME
+from odx_target.store.opening.renewal import renew_identity
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
 from odx_target.target.control.client import NoServer
@@ -30,7 +35,7 @@ from odx_target.target.control.scrubbing import describe_scrub
 POLL_S = 0.5
 """Time between two queries of the progress of a scrub."""
 
-app = typer.Typer(help="Verify the data of a pool.", no_args_is_help=True)
+app = typer.Typer(help="Verify the data of a pool, and renew its identity.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
@@ -40,7 +45,7 @@ def register(root: typer.Typer) -> None:
 
 @app.callback()
 def pool() -> None:
-    """Verify the data of a pool."""
+    """Verify the data of a pool, and renew its identity."""
 
 
 @app.command("scrub")
@@ -99,6 +104,31 @@ def check(
             typer.echo(line)
     if not report.is_sound:
         raise CommandFailure(f"{pool} has damage")
+
+
+@app.command("renew-identity")
+def renew(
+    pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="Directory of the copied pool.")],
+    keep_volumes: Annotated[
+        bool,
+        typer.Option(
+            "--keep-volumes",
+            help="Keep the serial numbers and NAA identifiers of the volumes, because the original is gone.",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Give the copy of a pool its own identity, so that an array can serve it beside the original.
+
+    The volumes get new serial numbers and NAA identifiers. Tokens that the original has made are not valid in the copy. No
+    array may serve the copy during the command. The data is not read.
+    """
+    renewal = renew_identity(pool, secrets.token_bytes, keep_volumes=keep_volumes)
+    if as_json:
+        answer = {"former_identity": renewal.former.hex(), "identity": renewal.present.hex(), "volumes_kept": keep_volumes}
+        typer.echo(json.dumps(answer, indent=2))
+    else:
+        typer.echo(f"identity {renewal.former.hex()} is now {renewal.present.hex()}")
 
 
 def _log_bytes(pool: Path) -> int:

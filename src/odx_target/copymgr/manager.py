@@ -44,6 +44,10 @@ class CopyManager:
         """
         self.copies.issuer.open()
         for token in self.copies.durable_tokens.load():
+            if not self.copies.issuer.is_genuine(token.data):  # of the pool that this pool was copied from
+                self.copies.durable_tokens.remove(token)
+                token.rod.release()
+                continue
             self.copies.tokens.add(token)
             used_at_s = token.used_at_s
             self.copies.tokens.issue(token, used_at_s)

@@ -69,8 +69,9 @@ class LogicalUnit(AddressedUnit):
         """True if the operator has made the logical unit read-only. A host cannot change this by MODE SELECT."""
         self.thresholds = ArmedThresholds(thresholds, environment.monotonic)
         self.set_mode_parameters(self.default_mode_parameters)
-        self.identity = naa_designator(volume.identity)
-        self.serial_number = volume.identity.hex()
+        public_identity = pool.public_identity(volume)
+        self.identity = naa_designator(public_identity)
+        self.serial_number = public_identity.hex()
         self.block_limits: BlockLimits = block_limits_for(block_bytes)
         self.max_transfer_blocks = self.block_limits.max_transfer_blocks
         self.blocks = LogicalBlocks(volume, block_bytes)

@@ -146,7 +146,22 @@ class Pool(Protocol):
 
     @property
     def identity(self) -> bytes:
-        """16 bytes that no other pool has."""
+        """16 bytes that no other pool has.
+
+        A copy of the directory of a pool has the same bytes until its identity is renewed.
+        """
+        ...
+
+    @property
+    def names_identity(self) -> bytes:
+        """16 bytes. Two pools with the same bytes give the same public identities to their volumes."""
+        ...
+
+    def public_identity(self, volume: Volume) -> bytes:
+        """Return the 16 bytes by which hosts know a volume.
+
+        They are the identity of the volume, unless the identities of a copied pool were renewed.
+        """
         ...
 
     @property

@@ -22,15 +22,13 @@ from odx_target.store.opening.directory_pool import (
     prepare_segments,
 )
 from odx_target.store.opening.format_head import (
-    FIRST_EPOCH,
-    FORMAT_VERSION,
     IDENTITY_BYTES,
-    Head,
     HeadStore,
     MemoryHead,
     OpenHead,
     decode_head,
     encode_head,
+    new_head,
 )
 from odx_target.store.opening.recovery import Recovered, empty_checkpoint, recover
 from odx_target.store.pool import LogPool
@@ -141,7 +139,7 @@ def _claim(parts: PoolParts, new_identity: bytes) -> OpenHead:
     store = parts.head
     document = store.read()
     if document is None:
-        document = encode_head(Head(FORMAT_VERSION, new_identity, FIRST_EPOCH))
+        document = encode_head(new_head(new_identity))
         with suppress(PoolDamaged):
             parts.catalogue.load()
         parts.catalogue.save(empty_checkpoint(new_identity))

@@ -56,7 +56,8 @@ class LogPool:
         options: PoolOptions,
         release_lock: Callable[[], None],
     ) -> None:
-        identity = self.identity = head.fields.identity
+        identity = self._log_identity = head.fields.identity
+        self._head = head.fields
         self.contents = recovered.contents
         self.contents.discards.spare(environment)
         self.troubles = Troubles(environment)
@@ -101,6 +102,17 @@ class LogPool:
         for each in contents.frozen_maps.values():
             if each.identifier not in named:
                 ledger.frozen_maps[each.identifier] = LogFrozenMap(ledger, each)
+
+    @property
+    def identity(self) -> bytes:
+        return self._head.array_identity
+
+    @property
+    def names_identity(self) -> bytes:
+        return self._head.names_identity
+
+    def public_identity(self, volume: Volume) -> bytes:
+        return self._head.public_identity(volume.identity)
 
     @property
     def volumes(self) -> Mapping[str, Volume]:
@@ -288,4 +300,4 @@ class LogPool:
         segments = self.log.segment_sizes()
         for ahead in [number for number in segments if number > position.segment]:
             del segments[ahead]
-        return self.contents.checkpoint(position_to_json(position), {"identity": self.identity.hex()}, segments)
+        return self.contents.checkpoint(position_to_json(position), {"identity": self._log_identity.hex()}, segments)

@@ -31,12 +31,15 @@ from odx_target.target.config.settings import Config, Portal, ServeConfig
 from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_path import CONTROL_NAME
+from odx_target.target.duplicates import announced
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
 from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
 from odx_target.target.trio_environment import TrioEnvironment
 
 log = structlog.get_logger()
+
+COPY_IS_SERVED = "another array on this machine serves a copy of this pool; hosts take the LUNs of both for the same disks"
 
 
 def register(root: typer.Typer) -> None:
@@ -129,9 +132,12 @@ async def _serve(
         ):
             warn_of_open_portals(array.config, array.portals)
             managed_at = (files.control or settings.pool_dir) if is_managed else None
-            await trio.to_thread.run_sync(_show_how_to_connect, array, managed_at)
-            async with spared_collector():
-                await _obey(signals, array, tracing, config_path)
+            with announced(array.pool.names_identity) as is_only:
+                if not is_only:
+                    log.warning(COPY_IS_SERVED, hint="stop one of them; `odx-target pool renew-identity POOL` changes the copy")
+                await trio.to_thread.run_sync(_show_how_to_connect, array, managed_at)
+                async with spared_collector():
+                    await _obey(signals, array, tracing, config_path)
 
 
 async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, config_path: Path | None) -> None:

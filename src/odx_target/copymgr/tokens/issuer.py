@@ -50,7 +50,8 @@ class TokenIssuer:
         if secret is None or len(secret) != SECRET_BYTES:
             secret = self._environment.entropy(SECRET_BYTES)
             self._pool.remember(SECRET_KEY, secret)
-        self._secret = secret
+        # The identity takes part, so that a copy of the pool with a renewed identity makes and accepts other tokens.
+        self._secret = hashlib.sha256(b"token secret:" + self._pool.identity + secret).digest()
 
     def make(self, rod_type: RodType, logical_unit: LogicalUnit, size_bytes: int) -> tuple[int, bytes]:
         """Return a new identifier and its token. Raises PoolFull, PoolFailed."""

@@ -8,6 +8,7 @@ made. Before the first segment is freed, and before a change is saved that no re
 marked as `cleaned`.
 """
 
+import hashlib
 import json
 from typing import NamedTuple, Protocol
 
@@ -19,12 +20,30 @@ FIRST_EPOCH = 1
 
 
 class Head(NamedTuple):
-    """The fields of the head. `cleaned` is True if the log does not contain all changes since the pool was made."""
+    """The fields of the head.
+
+    `identity` is in all batches, footers and checkpoints, and never changes. `cleaned` is True if the log does not contain all
+    changes since the pool was made. `array_identity` identifies the pool to hosts and in tokens, and `names_identity`
+    determines the public identities of the volumes. Both are equal to `identity` until they are renewed in a copy of the pool.
+    """
 
     format_version: int
     identity: bytes
     epoch: int
-    cleaned: bool = False
+    cleaned: bool
+    array_identity: bytes
+    names_identity: bytes
+
+    def public_identity(self, volume_identity: bytes) -> bytes:
+        """Return the identity by which hosts know a volume. Pools with the same `names_identity` give the same result."""
+        if self.names_identity == self.identity:
+            return volume_identity
+        return hashlib.sha256(b"public identity:" + self.names_identity + volume_identity).digest()[:IDENTITY_BYTES]
+
+
+def new_head(identity: bytes) -> Head:
+    """Return the head of a new pool."""
+    return Head(FORMAT_VERSION, identity, FIRST_EPOCH, False, identity, identity)
 
 
 class HeadStore(Protocol):
@@ -101,6 +120,8 @@ def encode_head(head: Head) -> bytes:
         "identity": head.identity.hex(),
         "epoch": head.epoch,
         "cleaned": head.cleaned,
+        "array_identity": head.array_identity.hex(),
+        "names_identity": head.names_identity.hex(),
     }
     return json.dumps(fields, indent=2).encode() + b"\n"
 
@@ -109,9 +130,12 @@ def decode_head(document: bytes, name: str) -> Head:
     """Decode the head of a pool. Raises PoolDamaged if the head is damaged or has another format."""
     try:
         fields = json.loads(document)
-        head = Head(fields["format"], bytes.fromhex(fields["identity"]), fields.get("epoch", 0), fields.get("cleaned", False))
+        identity = fields["identity"]
+        identities = [identity, *(fields.get(name, identity) for name in ("array_identity", "names_identity"))]
+        own, array, names = map(bytes.fromhex, identities)
+        head = Head(fields["format"], own, fields.get("epoch", 0), fields.get("cleaned", False), array, names)
         is_ours = fields["what"] == "odx-target pool" and type(head.format_version) is type(head.epoch) is int
-        is_ours = is_ours and type(head.cleaned) is bool
+        is_ours = is_ours and type(head.cleaned) is bool and len(array) == len(names) == IDENTITY_BYTES
     except (ValueError, KeyError, TypeError, RecursionError):
         raise PoolDamaged(f"{name} is damaged or not the head of a pool") from None
     if is_ours and head.format_version > FORMAT_VERSION:

@@ -16,8 +16,8 @@ def describe_volume(volume: Volume, pool: Pool) -> Data:
         "block_bytes": block_bytes_of(volume.attributes),
         "lun": None if lun is None else int(lun),
         "read_only": volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES,
-        "serial": volume.identity.hex(),
-        "naa": naa_designator(volume.identity).hex(),
+        "serial": pool.public_identity(volume).hex(),
+        "naa": naa_designator(pool.public_identity(volume)).hex(),
         "snapshots": len(volume.snapshots),
     }
 
