@@ -132,6 +132,7 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"fcntl", "os", "pathlib"}),
         "the pool's directory: its lock, its format and its two parts above",
     ),
+    "odx_target.store.opening.renewal": (frozenset({"pathlib"}), "the head of a pool's directory, which it replaces"),
     "odx_target.store.open": (frozenset({"pathlib"}), "the door to a pool in a directory"),
     "odx_target.initiator.session.connecting": (frozenset({"trio"}), "the initiator's way to a portal"),
     "odx_target.initiator.session.session": (frozenset({"trio"}), "the initiator's connection and its waiting commands"),

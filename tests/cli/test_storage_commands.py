@@ -151,6 +151,17 @@ def test_a_life_of_a_schedule(run: Run) -> None:
     assert len(answer(run("snapshot list", "--json"))["snapshots"]) == 1
 
 
+def test_a_snapshot_between_two_commands(run: Run) -> None:
+    assert run("snapshot create", "a@one", "--before", "true", "--after", "true", "--timeout", "9")[1].startswith(
+        "created a@one"
+    )
+    code, out, said = run("snapshot create", "a@two", "--before", "false")
+    assert (code, out, said) == (FAILURE, "", "odx-target: no snapshot was taken: false: exit code 1\n")
+    code, out, _ = run("snapshot create", "a@two", "--before", "false", "--on-failure", "crash-consistent")
+    assert (code, out.splitlines()[1:]) == (0, ["only crash-consistent: false: exit code 1"])
+    assert "consistency=application" in run("snapshot show", "a@one")[1]
+
+
 def test_differences_are_lines_of_json(run: Run) -> None:
     assert run("snapshot create", "a@one")[0] == 0
     assert run("snapshot diff", "a@one")[:2] == (0, "")

@@ -10,6 +10,7 @@ from odx_target.target.config.parsing import (
     MAX_LUNS,
     MIN_POOL_LIMIT_BYTES,
     check_luns,
+    parse_cleaning_share,
     parse_copy_rate,
     parse_iqn,
     parse_lun,
@@ -22,7 +23,7 @@ from odx_target.target.config.parsing import (
 from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
 from odx_target.target.config.toml_file import MAX_FILE_BYTES
-from tests.target.running import running
+from tests.target.running import LUNS, running
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     path.write_text(
         'pool = "pool"\nportal = ["127.0.0.1:0", "[::1]:0"]\niqn = "iqn.2026-11.io.a:b"\npool-limit = "10G"\n'
         'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\ncopy-rate = "64M"\n'
-        'memory-limit = "1G"\nsoft-thresholds = [50, 75]\n'
+        'memory-limit = "1G"\nsoft-thresholds = [50, 75]\ncleaning = false\ncleaning-share = 10\n'
         'report-token-causes = false\naccept-zero-token = false\nremote-luns = ["b"]\ntrace = "seen.txt"\n'
         '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
     )
@@ -161,6 +162,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
         pool_limit_bytes=10 << 30,
         memory_limit_bytes=1 << 30,
         soft_thresholds=(50, 75),
+        cleaning=False,
+        cleaning_share=0.1,
         log_level="debug",
         strict_list_identifiers=True,
         copy_budget_s=2.5,
@@ -225,6 +228,13 @@ def test_wrong_copy_rates_are_refused(value: object) -> None:
         'memory-limit = "2T"',
         'memory-limit = "none"',
         "copy-rate = false",
+        "cleaning = 1",
+        'cleaning = "off"',
+        "cleaning-share = 0",
+        "cleaning-share = 101",
+        "cleaning-share = 0.25",
+        "cleaning-share = true",
+        'cleaning-share = "25"',
         "report-token-causes = 1",
         'accept-zero-token = "no"',
         'remote-luns = "a"',
@@ -341,3 +351,17 @@ def test_addresses_of_metrics(text: str, expected: str) -> None:
 def test_no_addresses_of_metrics(text: str) -> None:
     with pytest.raises(ConfigError):
         parse_metrics_address(text)
+
+
+async def test_the_cleaner_follows_the_settings() -> None:
+    async with running(Config(luns=LUNS, cleaning=False, cleaning_share=0.1)) as array:
+        cleaner = array.pool.cleaner  # type: ignore[attr-defined]
+        assert cleaner._pause_share == pytest.approx(9.0)
+        assert not cleaner._need._is_enabled
+    async with running() as array:
+        assert array.pool.cleaner._need._is_enabled  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("percent", "share"), [(1, 0.01), (25, 0.25), (100, 1.0)])
+def test_cleaning_shares(percent: int, share: float) -> None:
+    assert parse_cleaning_share(percent) == pytest.approx(share)

@@ -78,6 +78,30 @@ async def test_a_schedule_runs_at_once_with_its_commands() -> None:
         assert await refused(array, "schedule-run", name="daily") == "no snapshot was taken: false: exit code 1"
 
 
+async def test_a_snapshot_between_two_commands(tmp_path: Path) -> None:
+    async with running() as array:
+        for name in ("before", "after"):
+            text = f"import os; open({str(tmp_path / 'ran')!r}, 'a').write({name!r} + os.environ['ODX_VOLUMES'])"
+            (tmp_path / name).write_text(text)
+        before, after = (f"{sys.executable} {tmp_path / name}" for name in ("before", "after"))
+        both = {"snapshots": ["first@a", "second@a"], "before": before, "after": after}
+        made = await do(array, "snapshot-create", **both, attributes={"why": "test"})
+        assert made["problem"] == ""
+        assert [each["attributes"]["consistency"] for each in made["snapshots"]] == ["application"] * 2
+        assert made["snapshots"][0]["group"] == made["snapshots"][1]["group"] is not None
+        assert (tmp_path / "ran").read_text() == "beforefirst secondafterfirst second"
+        assert "already" in await refused(array, "snapshot-create", **both)
+        failing = {"snapshots": ["first@b"], "before": "false", "after": after}
+        assert await refused(array, "snapshot-create", **failing) == "no snapshot was taken: false: exit code 1"
+        assert (tmp_path / "ran").read_text().endswith("afterfirst"), "the command after the snapshots is run nevertheless"
+        made = await do(array, "snapshot-create", **failing, on_failure="crash-consistent")
+        assert (made["snapshots"][0]["attributes"]["consistency"], made["problem"]) == ("crash", "false: exit code 1")
+        assert await refused(array, "snapshot-create", snapshots=["first@c"], after="false")
+        assert sorted(array.pool.volumes["first"].snapshots) == ["a", "b"]
+        for wrong in ({"timeout_s": 0}, {"before": 1}, {"on_failure": "panic"}, {"after": "a\nb"}):
+            assert await refused(array, "snapshot-create", snapshots=["first@d"], **wrong)
+
+
 async def test_a_change_makes_no_past_moment_due(autojump_clock: MockClock) -> None:
     async with serving(Config(luns=LUNS)) as array:
         await do(

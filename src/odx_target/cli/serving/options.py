@@ -11,6 +11,7 @@ from odx_target.target.config.chap import chap_user_from_file, target_chap_from_
 from odx_target.target.config.parsing import (
     LOG_LEVELS,
     check_luns,
+    parse_cleaning_share,
     parse_copy_rate,
     parse_iqn,
     parse_log_level,
@@ -49,6 +50,17 @@ PortalOption = Annotated[
 Iqn = Annotated[str | None, typer.Option(metavar="IQN", help="Name of the target.")]
 ConfigFile = Annotated[Path | None, _path("FILE.toml", "Settings; options on the command line take precedence.")]
 PoolLimit = Annotated[str | None, typer.Option(metavar="SIZE", help="Maximum size of the pool on disk, such as 10G.")]
+Cleaning = Annotated[
+    bool | None,
+    typer.Option("--cleaning/--no-cleaning", help="Free the room of overwritten and unmapped data in the pool; default: yes."),
+]
+CleaningShare = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PERCENT",
+        help="Share of the time in which the pool is cleaned while it has enough room; default: 25.",
+    ),
+]
 MemoryLimit = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Maximum memory of all sessions together; default: 512M; at least 320M."),
@@ -114,6 +126,8 @@ _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
     "portal": ("portals", lambda texts: tuple(map(parse_portal, texts))),
     "iqn": ("iqn", parse_iqn),
     "pool_limit": ("pool_limit_bytes", parse_pool_limit),
+    "cleaning": ("cleaning", bool),
+    "cleaning_share": ("cleaning_share", parse_cleaning_share),
     "memory_limit": ("memory_limit_bytes", parse_memory_limit),
     "log_level": ("log_level", parse_log_level),
     "copy_rate": ("copy_rate_bytes_per_s", parse_copy_rate),

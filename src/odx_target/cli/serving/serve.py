@@ -54,6 +54,8 @@ def serve(
     iqn: options.Iqn = None,
     config: options.ConfigFile = None,
     pool_limit: options.PoolLimit = None,
+    cleaning: options.Cleaning = None,
+    cleaning_share: options.CleaningShare = None,
     memory_limit: options.MemoryLimit = None,
     chap_user: options.ChapUser = None,
     chap_secret_file: options.ChapSecretFile = None,
@@ -179,10 +181,15 @@ def _toggle(tracing: Tracing | None) -> None:
 
 async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors: int = SEGMENT_DESCRIPTORS) -> Pool:
     """Open the pool of a configuration, in a directory or in memory."""
-    limits = PoolOptions(limit_bytes=config.pool_limit_bytes, descriptors=descriptors)
+    pool_options = PoolOptions(
+        limit_bytes=config.pool_limit_bytes,
+        descriptors=descriptors,
+        cleaning=config.cleaning,
+        cleaning_share=config.cleaning_share,
+    )
     if config.pool_dir is None:
-        return await open_memory_pool(environment, limits)
-    return await open_directory_pool(config.pool_dir, environment, limits)
+        return await open_memory_pool(environment, pool_options)
+    return await open_directory_pool(config.pool_dir, environment, pool_options)
 
 
 def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:

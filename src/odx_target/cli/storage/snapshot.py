@@ -14,6 +14,7 @@ from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.storage.names import parse_snapshot_name
+from odx_target.target.schedules.schedule import DEFAULT_TIMEOUT_S, OnFailure
 
 app = typer.Typer(help="Create, show and use snapshots of volumes.", no_args_is_help=True)
 
@@ -52,15 +53,43 @@ def create(
         list[str] | None,
         typer.Option("--attribute", metavar="KEY=VALUE", help="Value to store with the snapshot; may be repeated."),
     ] = None,
+    before: Annotated[
+        str | None,
+        typer.Option("--before", metavar="COMMAND", help="Command that freezes an application before the snapshot; no shell."),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="COMMAND", help="Command that continues the application after the snapshot."),
+    ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", help=f"Longest time for each command; default: {DEFAULT_TIMEOUT_S:g}."),
+    ] = None,
+    on_failure: Annotated[
+        str | None,
+        typer.Option(
+            "--on-failure",
+            metavar="|".join(OnFailure),
+            help="If a command fails: take no snapshot (skip, the default), or one that is only crash-consistent.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Take a snapshot of one or more volumes. The snapshot is durable, and at first it takes no room. Hosts are not
     affected.
+
+    If an array serves the pool, the array runs the commands, as its own user.
     """
     for each in snapshots:
         _check_name(each)
-    answer = ask(pool, "snapshot-create", snapshots=snapshots, attributes=_attributes(attribute or []))
-    print_json(answer) if as_json else print_snapshots("created", answer["snapshots"])
+    chosen = {"before": before, "after": after, "timeout_s": timeout, "on_failure": on_failure}
+    answer = ask(pool, "snapshot-create", snapshots=snapshots, attributes=_attributes(attribute or []), **chosen)
+    if as_json:
+        print_json(answer)
+        return
+    print_snapshots("created", answer["snapshots"])
+    if answer["problem"]:
+        typer.echo(f"only crash-consistent: {answer['problem']}")
 
 
 @app.command("list")

@@ -61,6 +61,13 @@ def parse_pool_limit(value: object) -> int:
     return limit_bytes
 
 
+def parse_cleaning_share(value: object) -> float:
+    """Convert a whole number of percent to a share of 1. Raises ConfigError if it is not from 1 to 100."""
+    if type(value) is not int or not 0 < value <= PERCENT:
+        raise ConfigError(f"cleaning share {str(value)[:40]}: want a whole number of percent from 1 to {PERCENT}")
+    return value / PERCENT
+
+
 def parse_soft_thresholds(value: object) -> tuple[int, ...]:
     """Return the percentages in a list.
 

@@ -10,6 +10,7 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import (
     check_luns,
     lun_config,
+    parse_cleaning_share,
     parse_copy_rate,
     parse_iqn,
     parse_log_level,
@@ -130,6 +131,8 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "portal": lambda value, _base: {"portals": _portals(value)},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
+    "cleaning": lambda value, _base: {"cleaning": _flag("cleaning", value)},
+    "cleaning-share": lambda value, _base: {"cleaning_share": parse_cleaning_share(value)},
     "soft-thresholds": lambda value, _base: {"soft_thresholds": parse_soft_thresholds(value)},
     "memory-limit": lambda value, _base: {"memory_limit_bytes": parse_memory_limit(value)},
     "log-level": lambda value, _base: {"log_level": parse_log_level(value)},

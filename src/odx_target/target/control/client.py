@@ -34,10 +34,11 @@ def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dic
     """Perform an operation on a running array, and return its result. `where` is a pool's directory or a control socket.
 
     This function blocks the calling thread until the response arrives. Raises ManagementError if the operation is refused, and
-    NoServer if no array responds.
+    NoServer if no array responds. An operation with `timeout_s` runs two commands, so it may take longer by twice this time.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
-    answer = _decoded(where, _exchange(where, line))
+    wait_s = ANSWER_TIMEOUT_S + 2 * _seconds(arguments.get("timeout_s"))
+    answer = _decoded(where, _exchange(where, line, wait_s))
     if "result" in answer:
         result: dict[str, Any] = answer["result"]
         return result
@@ -54,20 +55,24 @@ def _decoded(where: Path, line: bytes) -> dict[str, Any]:
     return answer
 
 
-def _exchange(where: Path, line: bytes) -> bytes:
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _exchange(where: Path, line: bytes, wait_s: float) -> bytes:
     if not where.exists():
         raise NoServer(f"{where}: there is no pool and no control socket")
     path = where / CONTROL_NAME if where.is_dir() else where
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected, socket_name(path) as name:
-            connected.settimeout(ANSWER_TIMEOUT_S)
+            connected.settimeout(wait_s)
             connected.connect(name)
             connected.sendall(line)
             return _receive_line(connected)
     except (FileNotFoundError, ConnectionRefusedError):
         raise NoServer(f"{where}: no server answers there; `odx-target serve` starts one") from None
     except TimeoutError:
-        raise NoServer(f"{where}: the server has not answered for {ANSWER_TIMEOUT_S:g} s") from None
+        raise NoServer(f"{where}: the server has not answered for {wait_s:g} s") from None
     except OSError as error:
         raise NoServer(f"{where}: {error.strerror or error}") from error
 

@@ -216,9 +216,11 @@ def _one_of(kind: type[Every] | type[OnFailure]) -> Callable[[object], Any]:
     return parse
 
 
+parse_every, parse_on_failure = _one_of(Every), _one_of(OnFailure)
+
 _FIELDS: dict[str, tuple[Callable[[object], Any], Any]] = {
     # field: (function that checks the value, default)
-    "every": (_one_of(Every), None),
+    "every": (parse_every, None),
     "at": (_list, None),
     "days": (_list, None),
     "keep": (_keep, None),
@@ -226,7 +228,7 @@ _FIELDS: dict[str, tuple[Callable[[object], Any], Any]] = {
     "before": (parse_command, ""),
     "after": (parse_command, ""),
     "timeout_s": (parse_timeout, DEFAULT_TIMEOUT_S),
-    "on_failure": (_one_of(OnFailure), OnFailure.CRASH_CONSISTENT),
+    "on_failure": (parse_on_failure, OnFailure.CRASH_CONSISTENT),
     "default": (_flag, False),
     "enabled": (_flag, True),
 }

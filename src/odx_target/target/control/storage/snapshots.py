@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from odx_target.store.api import Absent, Snapshot, Volume
+from odx_target.store.api import Absent, NameTaken, OverLimit, Snapshot, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.describe import Data, rows_in_turns
@@ -11,6 +11,9 @@ from odx_target.target.control.storage.names import SnapshotName, find_snapshot,
 from odx_target.target.control.storage.storage import NO_TARGET, Storage, ignore
 from odx_target.target.logical_units import block_bytes_of, logical_unit_of, lun_attributes_of
 from odx_target.target.lun_size import restore_logical_unit
+from odx_target.target.schedules.commands import ProcessCommands
+from odx_target.target.schedules.schedule import Application, OnFailure
+from odx_target.target.schedules.taking import MAX_GROUP_VOLUMES, Skipped, take
 
 
 async def snapshots(storage: Storage, volume: str | None) -> Data:
@@ -37,8 +40,16 @@ async def show(storage: Storage, snapshot: str) -> Data:
     return {**_row(storage, found), "unique_bytes": space.unique_bytes, "shared_bytes": space.shared_bytes}
 
 
-async def create(storage: Storage, snapshots: Sequence[SnapshotName], attributes: Mapping[str, str]) -> Data:
-    """Take snapshots of one or more volumes at the same moment."""
+async def create(
+    storage: Storage,
+    snapshots: Sequence[SnapshotName],
+    attributes: Mapping[str, str],
+    before: str,
+    after: str,
+    timeout_s: float,
+    on_failure: OnFailure,
+) -> Data:
+    """Take snapshots of one or more volumes at the same moment. If there are commands, run them before and after."""
     names = {each.snapshot for each in snapshots}
     if len(names) != 1:
         raise ConfigError("snapshots of one moment have the same name: VOLUME@NAME OTHER@NAME")
@@ -47,18 +58,38 @@ async def create(storage: Storage, snapshots: Sequence[SnapshotName], attributes
     volumes = [find_volume(pool, each.volume) for each in snapshots]
     if len({volume.name for volume in volumes}) != len(volumes):
         raise ConfigError("a volume is named twice")
+    if before or after:
+        return await _create_consistent(storage, volumes, name, attributes, Application(before, after, timeout_s, on_failure))
     made: list[Snapshot] = []
 
-    def take() -> None:
+    def take_now() -> None:
         wanted = {volume.name: {**lun_attributes_of(volume, pool), **attributes} for volume in volumes}
         if len(volumes) == 1:
             made.append(volumes[0].snapshot(name, wanted[volumes[0].name]))
         else:
             made.extend(pool.snapshot_volumes(wanted, name))
 
-    await storage.when_ready(take)
+    await storage.when_ready(take_now)
     await storage.make_durable()
-    return {"snapshots": [_row(storage, each) for each in made]}
+    return {"snapshots": [_row(storage, each) for each in made], "problem": ""}
+
+
+async def _create_consistent(
+    storage: Storage, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str], application: Application
+) -> Data:
+    """Take snapshots between two commands, as a schedule does."""
+    if len(volumes) > MAX_GROUP_VOLUMES:
+        raise OverLimit(f"snapshots between two commands have at most {MAX_GROUP_VOLUMES} volumes")
+    for volume in volumes:
+        if name in volume.snapshots:
+            raise NameTaken(f"volume {volume.name!r} has a snapshot {name!r} already")
+    try:
+        taken = await take(storage.pool, volumes, name, attributes, application, ProcessCommands())
+    except Skipped as error:
+        await storage.make_durable()
+        raise ManagementError(f"no snapshot was taken: {error}") from error
+    await storage.make_durable()
+    return {"snapshots": [_row(storage, each) for each in taken.snapshots], "problem": taken.problem}
 
 
 async def rename(storage: Storage, snapshot: str, new_name: str) -> Data:

@@ -12,6 +12,8 @@ from odx_target.target.control.storage.names import SnapshotName, parse_new_name
 from odx_target.target.control.storage.schedules import SCHEDULE_OPERATIONS
 from odx_target.target.control.storage.status import status
 from odx_target.target.control.storage.storage import Storage
+from odx_target.target.schedules.fields import parse_command, parse_on_failure, parse_timeout
+from odx_target.target.schedules.schedule import DEFAULT_TIMEOUT_S, OnFailure
 from odx_target.target.schedules.taking import MOMENT_ATTRIBUTE, SCHEDULE_ATTRIBUTE
 
 MAX_ATTRIBUTE_TEXT = 1024
@@ -107,6 +109,10 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
             (
                 Argument("snapshots", "a list of VOLUME@NAME", _snapshot_names),
                 Argument("attributes", "names and values", _attributes, {}),
+                Argument("before", "a command to run before the snapshots", parse_command, ""),
+                Argument("after", "a command to run after the snapshots", parse_command, ""),
+                Argument("timeout_s", "the longest time for each command", parse_timeout, DEFAULT_TIMEOUT_S),
+                Argument("on_failure", "crash-consistent or skip", parse_on_failure, OnFailure.SKIP),
             ),
         ),
         Operation("snapshot-show", snapshots.show, (_SNAPSHOT,)),
