@@ -1,12 +1,12 @@
 """`odx-target schedule`: list and change the schedules by which an array takes snapshots."""
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
-from odx_target.cli.storage.snapshot import print_snapshots, time_text
+from odx_target.cli.storage.schedule_text import HEADINGS, schedule_cells, schedule_line, schedule_lines
+from odx_target.cli.storage.snapshot import print_snapshots
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.config.error import ConfigError
 from odx_target.target.schedules.calendar import Every
@@ -14,8 +14,6 @@ from odx_target.target.schedules.fields import DAYS, parse_duration, parse_name
 from odx_target.target.schedules.schedule import DEFAULT_TIMEOUT_S, OnFailure
 
 app = typer.Typer(help="List and change the schedules of snapshots.", no_args_is_help=True)
-
-HEADINGS = ("name", "runs", "keeps", "applies to", "next run", "last run", "snapshots", "missed", "problem")
 
 
 def _parsed(parse: Any) -> Any:
@@ -111,7 +109,7 @@ def list_schedules(pool: PoolArgument, as_json: Json = False) -> None:
     if as_json:
         print_json(answer)
         return
-    print_columns(HEADINGS, [_cells(each) for each in answer["schedules"]])
+    print_columns(HEADINGS, [schedule_cells(each) for each in answer["schedules"]])
     for name in answer["unreadable"]:
         typer.echo(f"{name}: this program cannot read the schedule, and does not run it")
 
@@ -123,7 +121,7 @@ def show(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     if as_json:
         print_json(answer)
         return
-    for line in _lines(answer):
+    for line in schedule_lines(answer):
         typer.echo(line)
 
 
@@ -158,7 +156,7 @@ def add(
         raise typer.BadParameter(f"want --every, one of {', '.join(Every)}")
     fields = _fields(every, at, days, keep, keep_for, default, before, after, timeout, on_failure, enabled)
     answer = ask(pool, "schedule-add", name=name, fields=fields, volumes=volume or [])
-    print_json(answer) if as_json else typer.echo(_line("added", answer))
+    print_json(answer) if as_json else typer.echo(schedule_line("added", answer))
 
 
 @app.command("change")
@@ -183,7 +181,7 @@ def change(
     if not fields:
         raise typer.BadParameter("want at least one option that changes the schedule")
     answer = ask(pool, "schedule-change", name=name, fields=fields)
-    print_json(answer) if as_json else typer.echo(_line("changed", answer))
+    print_json(answer) if as_json else typer.echo(schedule_line("changed", answer))
 
 
 @app.command("assign")
@@ -253,61 +251,3 @@ def _fields(
         "enabled": enabled,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def _cells(schedule: Mapping[str, Any]) -> tuple[str, ...]:
-    last = schedule["last_run"]
-    return (
-        schedule["name"],
-        _when(schedule),
-        _keeps(schedule),
-        _applies_to(schedule),
-        "never: disabled" if schedule["next_s"] is None else time_text(schedule["next_s"]),
-        "" if last is None else last["moment"],
-        "" if last is None else str(last["snapshots"]),
-        str(schedule["missed"]),
-        schedule["problem"],
-    )
-
-
-def _lines(schedule: Mapping[str, Any]) -> Sequence[str]:
-    last = schedule["last_run"]
-    lines = [_line("schedule", schedule)]
-    if schedule["before"] or schedule["after"]:
-        lines.append(f"commands: before {schedule['before'] or 'none'}; after {schedule['after'] or 'none'}")
-        lines.append(f"each for at most {schedule['timeout_s']:g} s; if one fails: {schedule['on_failure']}")
-    lines.append(f"volumes: {' '.join(schedule['volume_names']) or 'none'}")
-    if last is not None:
-        lines.append(f"last run: {last['moment']}, ended {time_text(last['ended_s'])}, {last['snapshots']} snapshots")
-    lines.append(f"missed runs: {schedule['missed']}")
-    if schedule["problem"]:
-        lines.append(f"problem: {schedule['problem']}")
-    lines += [f"kept: {each['volume']}@{each['name']}: {each['reason']}" for each in schedule["kept"]]
-    return lines + ([f"kept: {schedule['kept_not_shown']} more"] if schedule["kept_not_shown"] else [])
-
-
-def _line(done: str, schedule: Mapping[str, Any]) -> str:
-    following = "disabled" if schedule["next_s"] is None else f"next run {time_text(schedule['next_s'])}"
-    keeps, applies = f"keeps {_keeps(schedule)}", f"applies to {_applies_to(schedule)}"
-    return f"{done} {schedule['name']}: {_when(schedule)}, {keeps}, {applies}, {following}"
-
-
-def _when(schedule: Mapping[str, Any]) -> str:
-    at = ",".join(f":{at:02}" if isinstance(at, int) else at for at in schedule["at"])
-    days = f" {','.join(schedule['days'])}" if schedule["days"] else ""
-    return f"{schedule['every']}{days} at {at}"
-
-
-def _keeps(schedule: Mapping[str, Any]) -> str:
-    if schedule["keep"] is not None:
-        return str(schedule["keep"])
-    seconds = int(schedule["keep_for_s"])
-    for unit, unit_s in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds % unit_s == 0:
-            return f"for {seconds // unit_s}{unit}"
-    return f"for {seconds}s"
-
-
-def _applies_to(schedule: Mapping[str, Any]) -> str:
-    count = f"{schedule['volumes']} volume{'' if schedule['volumes'] == 1 else 's'}"
-    return f"{count}, default" if schedule["default"] else count

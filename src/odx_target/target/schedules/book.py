@@ -3,7 +3,8 @@ remembers.
 """
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,18 +134,25 @@ class ScheduleBook:
 
     async def volumes_of(self, schedule: Schedule) -> list[Volume]:
         """Return the volumes to which a schedule applies, in the order of their creation. Other tasks may run meanwhile."""
+        return [volume async for volume, applying in self._each_volume() if schedule.identifier in applying]
+
+    async def count_volumes(self) -> Counter[str]:
+        """Return the number of volumes to which each schedule applies, by its identifier. Other tasks may run meanwhile."""
+        counts: Counter[str] = Counter()
+        async for _, applying in self._each_volume():
+            counts.update(applying)
+        return counts
+
+    async def _each_volume(self) -> AsyncIterator[tuple[Volume, Iterable[str]]]:
+        """Yield each volume with the identifiers of the schedules that apply to it."""
         known = {each.identifier for each in self.schedules.values()}
-        found = []
+        default = {each.identifier for each in self.schedules.values() if each.is_default}
         for volume in list(self.pool.volumes.values()):
             await self.pool.turns.next_if_spent()
             self.pool.turns.take(STEPS_OF_A_VOLUME)
             plan = self.plans.get(volume.identity)
-            if plan is None or (plan and not known.intersection(plan)):
-                if schedule.is_default:
-                    found.append(volume)
-            elif schedule.identifier in plan:
-                found.append(volume)
-        return found
+            own = known.intersection(plan or ())
+            yield volume, own if own or plan == () else default
 
     def _own(self, volume: Volume) -> list[Schedule]:
         plan = self.plans.get(volume.identity, ())

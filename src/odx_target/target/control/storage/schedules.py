@@ -29,7 +29,8 @@ async def schedules(storage: Storage) -> Data:
     """List the schedules of the pool."""
     runner = await storage.schedules()
     found = sorted(runner.book.schedules.items())
-    rows = [await _row(storage, runner, schedule) for _, schedule in found]
+    counts = await runner.book.count_volumes()
+    rows = [_row(storage, runner, schedule, counts[schedule.identifier]) for _, schedule in found]
     return {"schedules": rows, "unreadable": runner.book.unreadable}
 
 
@@ -43,7 +44,7 @@ async def show(storage: Storage, name: str) -> Data:
     names = volume_names(pool)
     volumes = await runner.book.volumes_of(schedule)
     return {
-        **await _row(storage, runner, schedule),
+        **_row(storage, runner, schedule, len(volumes)),
         "volume_names": [each.name for each in volumes],
         "kept": await rows_in_turns(
             storage.environment.turns,
@@ -66,7 +67,7 @@ async def add(storage: Storage, name: str, fields: dict[str, object], volumes: S
     for volume in assigned:
         await storage.when_ready(partial(book.assign_also, volume, schedule))
     await storage.make_durable()
-    return await _row(storage, runner, schedule)
+    return await _counted_row(storage, runner, schedule)
 
 
 async def change(storage: Storage, name: str, fields: dict[str, object]) -> Data:
@@ -78,13 +79,13 @@ async def change(storage: Storage, name: str, fields: dict[str, object]) -> Data
     if (schedule.calendar, schedule.is_enabled) != (former.calendar, former.is_enabled):
         await storage.when_ready(lambda: runner.book.set_state(schedule, runner.begin(schedule)))
     await storage.make_durable()
-    return await _row(storage, runner, schedule)
+    return await _counted_row(storage, runner, schedule)
 
 
 async def remove(storage: Storage, name: str) -> Data:
     """Remove a schedule. Its snapshots stay."""
     runner = await storage.schedules()
-    row = await _row(storage, runner, runner.book.find(name))
+    row = await _counted_row(storage, runner, runner.book.find(name))
     runner.book.remove(name)
     await storage.make_durable()
     return row
@@ -112,14 +113,18 @@ async def run(storage: Storage, name: str) -> Data:
     return {"snapshots": rows, "problem": taken.problem}
 
 
-async def _row(storage: Storage, runner: ScheduleRunner, schedule: Schedule) -> Data:
+async def _counted_row(storage: Storage, runner: ScheduleRunner, schedule: Schedule) -> Data:
+    return _row(storage, runner, schedule, len(await runner.book.volumes_of(schedule)))
+
+
+def _row(storage: Storage, runner: ScheduleRunner, schedule: Schedule, volumes: int) -> Data:
     state = runner.book.states.get(schedule.identifier)
     last_run = None if state is None else state.last_run
     next_s = schedule.calendar.next(minute_of(storage.environment.time())) * 60
     return {
         "name": schedule.name,
         **fields_of(schedule),
-        "volumes": len(await runner.book.volumes_of(schedule)),
+        "volumes": volumes,
         "next_s": next_s if schedule.is_enabled else None,
         "last_run": None if last_run is None else asdict(last_run),
         "missed": 0 if state is None else state.missed,
