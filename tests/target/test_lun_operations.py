@@ -36,6 +36,9 @@ REGISTER = bytes.fromhex("5f 00 00 0000 00000018 00")
 READ_KEYS = bytes.fromhex("5e 00 00000000 00 0100 00")
 MODE_SENSE_6 = bytes.fromhex("1a 08 3f 00 ff 00")
 KEY = 0x1234
+LARGE_BLOCKS = 1 << 16
+"""Blocks of a copy of 32 MiB, which takes minutes at the slowest copy rate."""
+LARGE = Config(luns=(LunConfig("first", LARGE_BLOCKS * 512), LUNS[1]))
 
 
 async def sense_of(session: InitiatorSession, lun: int, command: bytes, data_out: bytes = b"") -> tuple[int, int, int]:
@@ -62,14 +65,14 @@ async def keys(session: InitiatorSession, lun: int) -> list[int]:
 
 async def start_slow_copy(array: Array, session: InitiatorSession, lun: int) -> None:
     array.copy_manager.copies.copy_rate.set(131072)
-    parameters = write_using_token_list(ZERO_TOKEN, [BlockRange(0, 256)], immediate=True)
+    parameters = write_using_token_list(ZERO_TOKEN, [BlockRange(0, LARGE_BLOCKS)], immediate=True)
     assert is_good(await session.execute(lun, cdb.write_using_token(1, len(parameters)), parameters))
 
 
 async def slow_copy(array: Array, session: InitiatorSession, results: list[CommandResult]) -> None:
     """Send a copy that takes longer than the array waits for it."""
     array.copy_manager.copies.copy_rate.set(131072)
-    parameters = write_using_token_list(ZERO_TOKEN, [BlockRange(0, 2048)])
+    parameters = write_using_token_list(ZERO_TOKEN, [BlockRange(0, LARGE_BLOCKS)])
     with suppress(CommandTimedOut):  # an aborted command has no answer
         results.append(await session.execute(0, cdb.write_using_token(1, len(parameters)), parameters))
 
@@ -137,9 +140,9 @@ async def test_the_reservations_of_a_removed_lun_go(persistent: bool) -> None:
 
 
 async def test_a_command_that_is_running_is_aborted_before_its_lun_goes(autojump_clock: MockClock) -> None:
-    async with running() as array, session_with(array) as session, trio.open_nursery() as nursery:
+    async with running(LARGE) as array, session_with(array) as session, trio.open_nursery() as nursery:
         await settled(session)
-        await write(session, 0, b"1", blocks=2048)
+        await write(session, 0, b"1", lba=LARGE_BLOCKS - 8)
         results: list[CommandResult] = []
         nursery.start_soon(slow_copy, array, session, results)
         await trio.sleep(0.5)
@@ -174,9 +177,9 @@ async def test_a_read_only_lun_refuses_writes_and_hosts_are_told() -> None:
 
 
 async def test_a_running_copy_ends_when_its_lun_becomes_read_only(autojump_clock: MockClock) -> None:
-    async with running() as array, session_with(array) as session:
+    async with running(LARGE) as array, session_with(array) as session:
         await settled(session)
-        await write(session, 0, b"1", blocks=256)
+        await write(session, 0, b"1", lba=LARGE_BLOCKS - 8)
         await start_slow_copy(array, session, 0)
         await do(array, "volume-read-only", name="first", read_only=True)
         present = await read_all(array)
@@ -186,7 +189,7 @@ async def test_a_running_copy_ends_when_its_lun_becomes_read_only(autojump_clock
 
 
 async def read_all(array: Array) -> bytes:
-    return b"".join(await array.pool.volumes["first"].read(0, 256))
+    return b"".join(await array.pool.volumes["first"].read(0, LARGE_BLOCKS // 8))
 
 
 async def test_a_renamed_lun_keeps_its_identity_and_its_hosts() -> None:
@@ -247,7 +250,7 @@ async def test_a_change_that_the_pool_refuses_changes_nothing(monkeypatch: pytes
 
 
 async def test_two_changes_of_one_lun_do_not_meet(autojump_clock: MockClock) -> None:
-    async with running() as array, session_with(array) as session:
+    async with running(LARGE) as array, session_with(array) as session:
         await settled(session)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(slow_copy, array, session, [])
@@ -261,10 +264,10 @@ async def test_two_changes_of_one_lun_do_not_meet(autojump_clock: MockClock) -> 
                 ("volume-read-only", {"read_only": True}),
             ):
                 assert "another request" in await refused(array, operation, name="first", **arguments)
-            await do(array, "volume-resize", name="first", size="3M")
+            await do(array, "volume-resize", name="first", size="64M")
             await trio.sleep(10)
             nursery.cancel_scope.cancel()
-        assert array.logical_units[5].capacity_blocks == 3 * MIB // 512
+        assert array.logical_units[5].capacity_blocks == 64 * MIB // 512
         await do(array, "lun-remove", name="first")
         assert set(array.logical_units) == {1}
 

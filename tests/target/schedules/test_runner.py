@@ -1,5 +1,6 @@
 """The runner of schedules: groups, names, retries, commands, retention, and clocks that jump."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from odx_target.target.schedules.runner import (
     WENT_BACK,
 )
 from odx_target.target.schedules.taking import MAX_GROUP_VOLUMES
+from tests.store.pools import when_ready
 from tests.target.schedules.shop import Shop
 
 HOUR, DAY = 3600.0, 86400.0
@@ -158,6 +160,31 @@ def test_a_full_pool_is_told_and_tried_again_a_limited_number_of_times(monkeypat
     monkeypatch.setattr(volume, "snapshot", real)
     shop.advance(HOUR)
     assert shop.snapshots("a") == ["hourly-2026-11-29T13:00Z", "hourly-2026-11-29T15:00Z"]
+
+
+def fill(shop: Shop, size_bytes: int) -> None:
+    """Store values until the pool is full."""
+    for _ in range(100_000):
+        when_ready(shop.environment, partial(shop.pool.remember, "filler", bytes(size_bytes)))
+        shop.pool.commit()
+
+
+def test_a_pool_that_is_really_full_gets_its_snapshot_when_there_is_room() -> None:
+    shop = Shop()
+    volume = shop.volume("a")
+    shop.add("hourly", every="hourly", default=True)
+    shop.machine.disk.room_blocks = 1  # there is no room for another segment
+    for size in (4000, 100, 0):
+        with pytest.raises(PoolFull):
+            fill(shop, size)
+    shop.advance(HOUR + 5)
+    assert len(shop.told(RETRIED)) == 1
+    assert not volume.snapshots
+    shop.machine.disk.room_blocks = None
+    shop.advance(3 * RETRY_S)
+    assert shop.snapshots("a") == ["hourly-2026-11-29T13:00Z"]
+    shop.restart(0, power_loss=True)
+    assert shop.snapshots("a") == ["hourly-2026-11-29T13:00Z"]
 
 
 def test_a_fault_inside_ends_one_run_and_not_the_array(monkeypatch: pytest.MonkeyPatch) -> None:

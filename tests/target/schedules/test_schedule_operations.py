@@ -78,6 +78,24 @@ async def test_a_schedule_runs_at_once_with_its_commands() -> None:
         assert await refused(array, "schedule-run", name="daily") == "no snapshot was taken: false: exit code 1"
 
 
+async def test_the_command_after_the_snapshots_is_run_if_the_operation_is_cancelled(tmp_path: Path) -> None:
+    """The array cancels its operations and runs when it stops."""
+    text = "import sys, time; open(sys.argv[1], 'w').write('x'); time.sleep(int(sys.argv[2]))"
+    (tmp_path / "command").write_text(text)
+    before, after = (f"{sys.executable} {tmp_path / 'command'} {tmp_path / name}" for name in ("before", "after"))
+    async with running() as array:
+        fields = {"every": "daily", "before": f"{before} 600", "after": f"{after} 0", "timeout_s": 600}
+        await do(array, "schedule-add", name="s", fields=fields, volumes=["first"])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: perform(array, "schedule-run", {"name": "s"}))
+            while not (tmp_path / "before").exists():
+                await trio.sleep(0.01)
+            assert not (tmp_path / "after").exists()
+            nursery.cancel_scope.cancel()
+        assert (tmp_path / "after").exists()
+        assert not array.pool.snapshots
+
+
 async def test_a_snapshot_between_two_commands(tmp_path: Path) -> None:
     async with running() as array:
         for name in ("before", "after"):
@@ -122,6 +140,7 @@ async def test_requests_that_are_refused() -> None:
     async with running() as array:
         for number in range(3):
             await do(array, "schedule-add", name=f"s{number}", fields={"every": "daily"}, volumes=["first"])
+        await do(array, "schedule-add", name="unused", fields={"every": "daily"})
         for operation, arguments in [
             ("schedule-add", {"name": "s0", "fields": {"every": "daily"}}),
             ("schedule-add", {"name": "a b", "fields": {"every": "daily"}}),
@@ -135,13 +154,14 @@ async def test_requests_that_are_refused() -> None:
             ("schedule-remove", {"name": "s"}),
             ("schedule-run", {"name": "s"}),
             ("schedule-show", {"name": "s"}),
+            ("schedule-run", {"name": "unused"}),
             ("schedule-assign", {"volume": "third"}),
             ("schedule-assign", {"volume": "first", "schedules": ["s"]}),
             ("schedule-assign", {"volume": "first", "schedules": [1]}),
             ("snapshot-create", {"snapshots": ["first@x"], "attributes": {"schedule": "1"}}),
         ]:
             assert await refused(array, operation, **arguments), (operation, arguments)  # type: ignore[arg-type]
-        assert sorted(array.schedules.book.schedules) == ["s0", "s1", "s2"]
+        assert sorted(array.schedules.book.schedules) == ["s0", "s1", "s2", "unused"]
 
 
 async def test_the_schedules_of_a_volume_go_with_it_and_a_clone_has_none_of_them() -> None:

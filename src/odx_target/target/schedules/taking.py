@@ -19,7 +19,8 @@ CRASH_CONSISTENT = "crash"
 APPLICATION_CONSISTENT = "application"
 
 MAX_GROUP_VOLUMES = 64
-"""Largest number of volumes in one consistent group. Their snapshots are taken in one turn of the event loop, in about 5 ms."""
+"""Largest number of volumes in one consistent group. Their snapshots are taken in one turn of the event loop, in a few
+milliseconds."""
 
 MAX_WAITS_FOR_ROOM = 10
 """Number of times that a group waits while the pool makes a segment. The application may be frozen during this time."""

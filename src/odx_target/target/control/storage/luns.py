@@ -22,6 +22,7 @@ async def add(storage: Storage, name: str, number: int | None) -> Data:
         if LUN_ATTRIBUTE in volume.attributes:
             raise ManagementError(f"volume {name} is LUN {volume.attributes[LUN_ATTRIBUTE]} already")
         await _number(storage, volume, _free(storage, number))
+        drop(storage.pool, volume.identity)  # a process that ended while it removed the LUN may have left reservations
         await storage.make_durable()
         if storage.array is not None:
             await storage.array.lun_changes.serve([volume])
@@ -37,10 +38,10 @@ async def remove(storage: Storage, name: str) -> Data:
         unit = storage.unit_of(volume)
         check_not_the_only_lun(storage, name)
         await _number(storage, volume, None)
-        drop(storage.pool, volume.identity)
         if unit is not None and storage.array is not None:
             storage.array.commit()
             await storage.array.lun_changes.remove(unit)
+        drop(storage.pool, volume.identity)
         await storage.make_durable()
     return describe_volume(volume, storage.pool)
 

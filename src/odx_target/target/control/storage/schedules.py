@@ -104,8 +104,11 @@ async def assign(storage: Storage, volume: str, schedules: Sequence[str] | None)
 async def run(storage: Storage, name: str) -> Data:
     """Take the snapshots of a schedule now."""
     runner = await storage.schedules()
+    schedule = runner.book.find(name)
+    if not await runner.book.volumes_of(schedule):
+        raise ManagementError(f"schedule {name} applies to no volume: `odx-target schedule assign` gives it to volumes")
     try:
-        taken = await runner.run_now(runner.book.find(name))
+        taken = await runner.run_now(schedule)
     except Skipped as error:
         raise ManagementError(f"no snapshot was taken: {error}") from error
     names = volume_names(storage.pool)
