@@ -17,6 +17,9 @@ ANSWER_TIMEOUT_S = 120.0
 The time is long, because an operation that shrinks a LUN waits for commands and for the disk.
 """
 
+LONGER_S = {"schedule-run": 7200.0}
+"""Additional time for an operation by its name. Each of the two commands of a schedule may run for an hour."""
+
 MAX_ANSWER_BYTES = 64 << 20
 """Maximum length of a response. All responses of an array are much shorter than this.
 
@@ -37,7 +40,7 @@ def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dic
     NoServer if no array responds. An operation with `timeout_s` runs two commands, so it may take longer by twice this time.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
-    wait_s = ANSWER_TIMEOUT_S + 2 * _seconds(arguments.get("timeout_s"))
+    wait_s = ANSWER_TIMEOUT_S + LONGER_S.get(operation, 0.0) + 2 * _seconds(arguments.get("timeout_s"))
     answer = _decoded(where, _exchange(where, line, wait_s))
     if "result" in answer:
         result: dict[str, Any] = answer["result"]
