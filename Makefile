@@ -34,8 +34,8 @@ interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting t
 coverage: .venv/dev ## docs/coverage-iscsi.md, the rules of iSCSI and the tests that hold them
 	$(BIN)/python -m tests.iscsi.coverage
 
-bench: .venv/dev ## speed beside Debian's tgt, as ratios
-	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench
+bench: .venv/dev ## speed beside Debian's tgt, as ratios; then the store's own figures, in docs/performance/
+	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench && $(BIN)/python -m bench.report
 
 torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
 	$(BIN)/python -m tests.torture seeds --minutes $${TORTURE_MINUTES:-120}

@@ -1,12 +1,14 @@
 """Measures the cleaner of a pool in a directory: its throughput, the write amplification and the longest turn of the loop.
 
     python bench/cleaning.py [SIZE-MIB]     with pools that are 50 % and 80 % live, below a limit of 256 MiB by default
+    python bench/cleaning.py SIZE-MIB PERCENT   the figures for one share of live data, as JSON
     python bench/cleaning.py writes         speed of writes without garbage, to compare two versions of the store
 
 Random blocks are overwritten until the pool has written four times its limit. A turn is the time of the processor between two
 polls of the event loop. Python's garbage collector has the settings of `serve`.
 """
 
+import json
 import sys
 import tempfile
 import time
@@ -52,7 +54,7 @@ async def write(pool, volume, block: int, data: bytes) -> None:  # type: ignore[
             await volume.room_made()
 
 
-async def overwrite(folder: str, live_share: float, limit_mib: int, turns: Turns) -> None:
+async def overwrite(folder: str, live_share: float, limit_mib: int, turns: Turns) -> dict[str, float]:
     limit_blocks = limit_mib * MIB // BLOCK
     live_blocks = int(limit_blocks * live_share)
     random = Random(1)
@@ -78,12 +80,16 @@ async def overwrite(folder: str, live_share: float, limit_mib: int, turns: Turns
         cleaning = pool.status().cleaning
         await pool.close()
         host_mib, moved_mib = 4 * limit_mib, cleaning.moved_blocks * BLOCK / MIB
-        print(
-            f"{live_share:4.0%} live: write amplification {cleaning.write_amplification:.2f}, "
-            f"hosts {host_mib / took_s:6.1f} MiB/s, moved {moved_mib / took_s:6.1f} MiB/s, "
-            f"{cleaning.freed_segments} segments freed, longest turn {max(turns.turns_ms):.1f} ms, "
-            f"{sum(each > 2 for each in turns.turns_ms)} of {len(turns.turns_ms)} over 2 ms"
-        )
+        return {
+            "live, %": round(live_share * 100),
+            "write amplification": round(cleaning.write_amplification, 2),
+            "hosts, MiB/s": round(host_mib / took_s, 1),
+            "moved, MiB/s": round(moved_mib / took_s, 1),
+            "segments freed": cleaning.freed_segments,
+            "longest turn, ms": round(max(turns.turns_ms), 1),
+            "turns over 2 ms": sum(each > 2 for each in turns.turns_ms),
+            "turns": len(turns.turns_ms),
+        }
 
 
 async def write_once(folder: str) -> None:
@@ -106,11 +112,12 @@ def main() -> None:
         if sys.argv[1:] == ["writes"]:
             trio.run(write_once, folder)
             return
-    for live_share in (0.5, 0.8):
+    limit_mib = int(sys.argv[1]) if len(sys.argv) > 1 else 256
+    shares = [int(sys.argv[2]) / 100] if len(sys.argv) > 2 else [0.5, 0.8]
+    for live_share in shares:
         with tempfile.TemporaryDirectory() as folder:
             turns = Turns()
-            limit_mib = int(sys.argv[1]) if len(sys.argv) > 1 else 256
-            trio.run(overwrite, folder, live_share, limit_mib, turns, instruments=[turns])
+            print(json.dumps(trio.run(overwrite, folder, live_share, limit_mib, turns, instruments=[turns])))
 
 
 if __name__ == "__main__":

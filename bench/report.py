@@ -1,0 +1,229 @@
+"""`python -m bench.report`: runs the benches of the store, and writes tables and plots to docs/performance.
+
+Each row of a table is measured by its own process. With words as arguments, only the sections whose titles contain all words
+are measured, and nothing is written.
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.plots import Axis, Plot
+
+from odx_target import __version__
+
+FOLDER = Path(__file__).parent
+DOCUMENTS = FOLDER.parent / "docs" / "performance"
+COMMAND = "python -m bench.report"
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A plot of some columns of a table against its column `x`. `split` is a column whose values divide the rows in series."""
+
+    file: str
+    title: str
+    x: Axis
+    y: Axis
+    x_column: str
+    columns: Sequence[str]
+    split: str | None = None
+
+    def plot(self, rows: Sequence[Row]) -> Plot:
+        """Return the plot of the rows."""
+        series: dict[str, list[tuple[float, float]]] = {}
+        for row in rows:
+            for column in self.columns:
+                name = column if self.split is None else f"{column}, {self.split} {row[self.split]:,g}"
+                series.setdefault(name, []).append((row[self.x_column], row[column]))
+        return Plot(self.title, self.x, self.y, series)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table: the arguments of the bench for each row, with the columns that come from the arguments."""
+
+    title: str
+    text: str
+    runs: Sequence[tuple[Sequence[str], Row]]
+    columns: Sequence[str] | None = None
+    drawings: Sequence[Drawing] = field(default=())
+
+    def measure(self) -> list[Row]:
+        """Run the bench for each row, and return the rows."""
+        rows = []
+        for arguments, given in self.runs:
+            print(f"{self.title}: {' '.join(arguments)}", file=sys.stderr, flush=True)
+            ended = subprocess.run(
+                [sys.executable, FOLDER / arguments[0], *arguments[1:]], stdout=subprocess.PIPE, text=True, check=True
+            )
+            row = {**given, **json.loads(ended.stdout.strip().splitlines()[-1])}
+            rows.append(row if self.columns is None else {name: row[name] for name in (*given, *self.columns)})
+        return rows
+
+
+SIZES_GIB = (1, 32, 1024)
+FILLED_BLOCKS = (0, 50_000)
+
+SECTIONS = (
+    Section(
+        "Snapshots and clones",
+        "Time of one operation with its commit, in microseconds; a durable snapshot also waits for a flush. The volume is "
+        "empty, or has 50,000 scattered blocks.",
+        [
+            (("snapshots.py", "changes", str(gib), str(blocks)), {"volume, GiB": gib, "blocks": blocks})
+            for blocks in FILLED_BLOCKS
+            for gib in SIZES_GIB
+        ],
+        drawings=[
+            Drawing(
+                "snapshots",
+                "Snapshot and clone against the size of the volume",
+                Axis("size of the volume in GiB", is_logarithmic=True),
+                Axis("microseconds"),
+                "volume, GiB",
+                ("snapshot", "clone"),
+                "blocks",
+            )
+        ],
+    ),
+    Section(
+        "500 clones of a LUN",
+        "Time of `clone --count 500 --lun` through the control socket, and time to open the pool of 501 LUNs again.",
+        [(("snapshots.py", "clones", str(gib), "50000"), {"volume, GiB": gib}) for gib in SIZES_GIB],
+    ),
+    Section(
+        "Reads behind snapshots",
+        "Processor time of a read of 4 KiB from the page cache, in microseconds, against the number of snapshots. "
+        "Between two snapshots, 20 blocks are changed.",
+        [(("snapshots.py", "reads", str(depth), "50000"), {"snapshots": depth}) for depth in (1, 10, 100, 1000)],
+        ("read of the volume", "read of the oldest snapshot"),
+        [
+            Drawing(
+                "reads",
+                "Reads of 4 KiB against the number of snapshots",
+                Axis("snapshots of the volume", is_logarithmic=True),
+                Axis("microseconds of the processor"),
+                "snapshots",
+                ("read of the volume", "read of the oldest snapshot"),
+            )
+        ],
+    ),
+    Section(
+        "Cleaning",
+        "Random pieces of 16 KiB are overwritten in a pool with a limit of 128 MiB, until four times the limit is written. "
+        "Write amplification is the number of data blocks written for each data block of a host. A turn is the processor time "
+        "between two polls of the event loop.",
+        [(("cleaning.py", "128", str(percent)), {}) for percent in (30, 50, 70, 80)],
+        ("live, %", "write amplification", "hosts, MiB/s", "moved, MiB/s", "longest turn, ms", "turns over 2 ms", "turns"),
+        [
+            Drawing(
+                "cleaning",
+                "Write amplification against live data",
+                Axis("live data in % of the limit"),
+                Axis("written blocks for each block of a host"),
+                "live, %",
+                ("write amplification",),
+            ),
+            Drawing(
+                "cleaning-speed",
+                "Throughput against live data",
+                Axis("live data in % of the limit"),
+                Axis("MiB per second"),
+                "live, %",
+                ("hosts, MiB/s", "moved, MiB/s"),
+            ),
+        ],
+    ),
+    *(
+        Section(
+            f"Opening a pool with {pattern} blocks",
+            "Time to open a pool after a clean close, and after a kill with 20,000 more blocks to replay; and the memory that "
+            f"the open pool takes. {words}",
+            [(("opening.py", pattern, str(blocks)), {"blocks": blocks}) for blocks in (10_000, 50_000, 200_000)],
+            drawings=[
+                Drawing(
+                    f"opening-{pattern}",
+                    f"Opening a pool with {pattern} blocks",
+                    Axis("mapped MiB", is_logarithmic=True),
+                    Axis("seconds"),
+                    "mapped, MiB",
+                    ("open, s", "open after a kill, s"),
+                ),
+                Drawing(
+                    f"memory-{pattern}",
+                    f"Memory of an open pool with {pattern} blocks",
+                    Axis("mapped MiB", is_logarithmic=True),
+                    Axis("MiB of memory"),
+                    "mapped, MiB",
+                    ("memory, MiB",),
+                ),
+            ],
+        )
+        for pattern, words in (
+            ("scattered", "Single blocks are scattered over a volume of 1 TiB, which is the worst case for the maps."),
+            ("sequential", "Blocks are written in runs of 256 KiB."),
+        )
+    ),
+)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return rows as a Markdown table."""
+    names = list(rows[0])
+    lines = [names, ["---:"] * len(names), *([f"{row[name]:,g}" for name in names] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def header() -> str:
+    """Return the table of the machine, the versions, the command and the date."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=False
+    ).stdout.strip()
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    rows = {
+        "processor": f"{models[0].split(':', 1)[1].strip() if models else platform.machine()}, {os.cpu_count()} cores",
+        "memory": f"{memory_gib:.0f} GiB; the pools are in memory (/dev/shm), except those of the cleaning",
+        "system": f"{platform.system()} {platform.release()}",
+        "Python": platform.python_version(),
+        "odx-target": f"{__version__}, commit {commit or 'unknown'}",
+        "command": f"`{COMMAND}`, which is a part of `make bench`",
+        "load average at the start": f"{os.getloadavg()[0]:.1f}; the processor was shared with other work if it is above 0.5",
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+
+
+def written(section: Section, rows: Sequence[Row]) -> str:
+    """Write the plots of a section, and return the section as Markdown."""
+    parts = [f"## {section.title}\n", f"{section.text}\n", table(rows)]
+    for drawing in section.drawings:
+        (DOCUMENTS / f"{drawing.file}.svg").write_text(drawing.plot(rows).svg())
+        parts.append(f"![{drawing.title}]({drawing.file}.svg)\n")
+    return "\n".join(parts)
+
+
+def main(words: list[str]) -> int:
+    chosen = [section for section in SECTIONS if all(word.lower() in section.title.lower() for word in words)]
+    if words:
+        for section in chosen:
+            print(f"{section.title}\n\n{table(section.measure())}")
+        return 0 if chosen else 1
+    DOCUMENTS.mkdir(parents=True, exist_ok=True)
+    parts = ["# Performance of the store\n", "The bench writes this page and its plots.\n", header()]
+    parts += [written(section, section.measure()) for section in chosen]
+    (DOCUMENTS / "README.md").write_text("\n".join(parts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
