@@ -222,6 +222,22 @@ def test_serve_loads_nothing_of_the_other_commands() -> None:
     assert "rich.progress" not in modules
 
 
+@pytest.mark.parametrize("words", [("clone", "none", "a", "b"), ("volume", "list", "none"), ("status", "none")])
+def test_commands_for_a_running_array_load_no_store(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Such a command ends at once. The store, numpy and trio would take most of a second to load."""
+    program = (
+        f"import sys; sys.argv = ['odx-target', *{[str(tmp_path / word) if word == 'none' else word for word in words]!r}]\n"
+        "from odx_target.cli import array_requests\n"
+        "def answer(*_): raise array_requests.CommandFailure('asked')\n"
+        "array_requests.request = answer\n"
+        "from odx_target.cli.app import run\n"
+        "assert run() == 1; print(*sys.modules)"
+    )
+    ended = python("-c", program)
+    assert "asked" in ended.stderr
+    assert not {"numpy", "trio", "construct", "structlog", "rich.live", "odx_target.store.open"} & set(ended.stdout.split())
+
+
 def test_it_is_a_module_too() -> None:
     ended = python("-m", "odx_target", "decode", "cdb", "00")
     assert (ended.returncode, "TEST UNIT READY" in ended.stdout) == (0, True)

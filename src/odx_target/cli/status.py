@@ -1,5 +1,6 @@
 """`odx-target status`: the numbers of a pool, and of the array that serves the pool."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,9 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
 from odx_target.cli.array_requests import Answer, ask_array
 from odx_target.cli.storage.requests import Json, ask, print_json
@@ -73,7 +71,7 @@ def _watch(pool: Path, busiest: int | None, interval_s: float, *, as_json: bool)
     former: Answer | None = None
     with _screen(is_live=width_of_terminal() is not None and not as_json) as show:
         while True:
-            limit = busiest if busiest is not None else max(Console().height - OTHER_LINES, MIN_VOLUMES)
+            limit = max(shutil.get_terminal_size().lines - OTHER_LINES, MIN_VOLUMES) if busiest is None else busiest
             answer = ask_array(pool, "status", {"busiest": limit})
             if as_json:
                 print_json(answer)
@@ -89,5 +87,8 @@ def _screen(*, is_live: bool) -> Iterator[Show]:
     if not is_live:
         yield lambda lines: typer.echo("\n".join([*lines, ""]))
         return
+    from rich.live import Live
+    from rich.text import Text
+
     with Live(auto_refresh=False, vertical_overflow="crop") as live:
         yield lambda lines: live.update(Text("\n".join(lines), no_wrap=True), refresh=True)

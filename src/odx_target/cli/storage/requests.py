@@ -10,10 +10,7 @@ from typing import Annotated
 import typer
 
 from odx_target.cli.array_requests import Answer, request_array
-from odx_target.cli.opened_pool import opened_pool, require_pool, run_on_pool
 from odx_target.target.control.client import NoServer
-from odx_target.target.control.storage.storage import Storage
-from odx_target.target.control.storage.table import perform_on_storage
 
 PoolArgument = Annotated[
     Path,
@@ -39,8 +36,10 @@ def ask_pages(pool: Path, operation: str, show: Callable[[Answer], object], **ar
     try:
         _ask_array(pool, operation, show, given)
     except NoServer as error:
-        require_pool(pool, error)
-        run_on_pool(_ask_opened, pool, operation, show, given)
+        # The import takes most of a second, and is not needed if an array serves the pool.
+        from odx_target.cli.storage.opened import ask_pool
+
+        ask_pool(pool, error, operation, show, given)
 
 
 def print_json(answer: Mapping[str, object]) -> None:
@@ -50,24 +49,8 @@ def print_json(answer: Mapping[str, object]) -> None:
 def _ask_array(pool: Path, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]) -> None:
     page: int | None = None
     while True:
-        answer = request_array(pool, operation, _given(given, page))
+        answer = request_array(pool, operation, given if page is None else {**given, "block": page})
         show(answer)
         page = answer.get("next")
         if page is None:
             return
-
-
-async def _ask_opened(path: Path, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]) -> None:
-    async with opened_pool(path) as opened:
-        storage = Storage(opened.pool, opened.environment)
-        page: int | None = None
-        while True:
-            answer: Answer = dict(await perform_on_storage(storage, operation, _given(given, page)))
-            show(answer)
-            page = answer.get("next")
-            if page is None:
-                return
-
-
-def _given(arguments: Mapping[str, object], page: int | None) -> Mapping[str, object]:
-    return arguments if page is None else {**arguments, "block": page}
