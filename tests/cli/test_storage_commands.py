@@ -174,6 +174,8 @@ MISTAKES = [
     ("snapshot create", ("a@one", "b@two"), FAILURE),
     ("snapshot create", ("c@one",), FAILURE),
     ("snapshot create", ("a@one", "--attribute", "by"), USAGE),
+    ("snapshot create", ("a@one", "--before", "true", "--timeout", "1e308"), USAGE),
+    ("snapshot create", ("a@one", "--before", "true", "--timeout", "nan"), USAGE),
     ("snapshot delete", ("a@one",), FAILURE),
     ("snapshot restore", ("a@one",), FAILURE),
     ("clone", ("a", "b"), FAILURE),

@@ -10,6 +10,7 @@ from typing import Any
 
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.socket_path import CONTROL_NAME, socket_name
+from odx_target.target.schedules.fields import MAX_TIMEOUT_S
 
 ANSWER_TIMEOUT_S = 120.0
 """Time to wait for a response.
@@ -59,7 +60,8 @@ def _decoded(where: Path, line: bytes) -> dict[str, Any]:
 
 
 def _seconds(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    """Return the value of a valid `timeout_s`. The array refuses other values at once, so the wait is not longer for them."""
+    return float(value) if isinstance(value, int | float) and 0 < value <= MAX_TIMEOUT_S else 0.0
 
 
 def _exchange(where: Path, line: bytes, wait_s: float) -> bytes:
