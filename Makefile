@@ -38,6 +38,6 @@ bench: .venv/dev ## speed beside Debian's tgt, as ratios; then the store's own f
 	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench && $(BIN)/python -m bench.report
 
 torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
-	$(BIN)/python -m tests.torture seeds --minutes $${TORTURE_MINUTES:-120}
+	$(BIN)/python -m tests.torture run --minutes $${TORTURE_MINUTES:-120}
 
 .PHONY: help serve demo lint types test interop coverage bench torture

@@ -1,6 +1,7 @@
 """Command line of the torture.
 
-    python -m tests.torture seeds --minutes 120    runs of seeds, for a time
+    python -m tests.torture run --minutes 120      runs of seeds, and all other forms in one process
+    python -m tests.torture seeds --minutes 120    only runs of seeds
     python -m tests.torture replay FILE            a run from a script
 
 The exit code is 1 if a difference was found.
@@ -21,10 +22,11 @@ PROGRESS = Path("var/torture.json")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture")
     commands = parser.add_subparsers(dest="command", required=True)
-    seeds = commands.add_parser("seeds", help="runs of seeds on all processors")
-    seeds.add_argument("--minutes", type=float, default=120.0)
-    seeds.add_argument("--progress", type=Path, default=PROGRESS)
-    seeds.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    for name, text in (("run", "runs of seeds on all processors, and all other forms"), ("seeds", "only runs of seeds")):
+        search = commands.add_parser(name, help=text)
+        search.add_argument("--minutes", type=float, default=120.0)
+        search.add_argument("--progress", type=Path, default=PROGRESS)
+        search.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     script = commands.add_parser("replay", help="a run from a script")
     script.add_argument("script", type=Path)
     arguments = parser.parse_args()
@@ -32,7 +34,8 @@ def main() -> int:
         quiet()
         print(replay(*read_script(arguments.script)))
         return 0
-    return 0 if run_for(arguments.minutes * 60, arguments.progress, arguments.workers) else 1
+    all_forms = arguments.command == "run"
+    return 0 if run_for(arguments.minutes * 60, arguments.progress, arguments.workers, all_forms=all_forms) else 1
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class ArrayUnderTorture:
         self.set_clock(0.0)
         turns = self.environment.turns
         turns.of_a_turn = turns.left = self.steps_of_a_turn
-        self.pool: LogPool = self.environment.run(open_pool(self.disk.parts(), self.environment, self.options))
+        self.pool: LogPool = self.environment.run(self.open_pool())
         self.recovered_osn = self.pool.log.next_osn
         self.manager = CopyManager(self.pool, self.environment, LIMITS)
         self.manager.copies.on_internal_error = self.internal_errors.append
@@ -103,6 +103,9 @@ class ArrayUnderTorture:
         self.nexus = Nexus("iqn.host", "iqn.host,i,1", f"{TARGET_NAME},t,1", self.logical_units)
         self.server.attach(self.nexus)
         self.nexus.unit_attentions.clear()
+
+    def open_pool(self) -> Coroutine[Any, Any, LogPool]:
+        return open_pool(self.disk.parts(), self.environment, self.options)
 
     def set_clock(self, jump_s: float) -> None:
         """Set the wall clock forward, or back if `jump_s` is negative."""

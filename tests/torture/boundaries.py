@@ -4,6 +4,7 @@ Before each operation of the disk, the disk is copied. Each copy loses the power
 check must be clean, everything that was flushed must be there, and the state must be one through which the array has gone.
 """
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
@@ -66,8 +67,10 @@ class BoundaryCounts:
     openings: int = 0
 
 
-def crash_everywhere(seed: int, count_steps: int, one_in: int = 1, offset: int = 0) -> BoundaryCounts:
-    """Crash at each operation, or only at one in `one_in` operations. Raises Difference."""
+def crash_everywhere(
+    seed: int, count_steps: int, one_in: int = 1, offset: int = 0, goes_on: Callable[[], bool] = lambda: True
+) -> BoundaryCounts:
+    """Crash at each operation, or only at one in `one_in` operations, while `goes_on` returns True. Raises Difference."""
     setup = Setup(seed, 60, None, 100, 20)
     run = new_run(setup)
     whole = WholeHistory(run.now)
@@ -86,6 +89,8 @@ def crash_everywhere(seed: int, count_steps: int, one_in: int = 1, offset: int =
 
     disk.before_operation = before_operation
     for step in without_faults(seed, count_steps):
+        if not goes_on():
+            break
         run.do(step)
         run.mark()
         counts.steps += 1

@@ -24,6 +24,8 @@ class Progress:
     seeds: int = 0
     counts: Counts = field(default_factory=Counts)
     seconds: float = 0.0
+    forms: dict[str, int] = field(default_factory=dict)
+    """Numbers of the other forms of the torture, by name."""
     found: list[Found] = field(default_factory=list)
 
     def add(self, counts: Counts) -> None:
@@ -36,7 +38,9 @@ class Progress:
         rate = new_steps / new_seconds if new_seconds else 0.0
         return (
             f"{counts.steps:,} steps, {counts.commands:,} commands, {counts.crashes:,} crashes, "
-            f"{counts.recoveries:,} recoveries, {self.seeds:,} seeds, {rate:,.0f} steps/s, {len(self.found)} differences"
+            f"{counts.recoveries:,} recoveries, {self.seeds:,} seeds, {rate:,.0f} steps/s, "
+            + "".join(f"{count:,} {name}, " for name, count in self.forms.items())
+            + f"{len(self.found)} differences"
         )
 
     def save(self, path: Path) -> None:

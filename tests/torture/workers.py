@@ -11,6 +11,7 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 from odx_target.scsi.tasks.outcome import Pending
+from tests.torture.forms import FORMS
 from tests.torture.progress import Found, Progress
 from tests.torture.run import Counts
 from tests.torture.searching import search, shortest, write_script
@@ -22,7 +23,8 @@ POLL_S = 0.05
 MAX_FOUND = 20
 """Number of differences after which the search ends."""
 
-Result = tuple[int, Counts, str, list[Step]]
+Result = tuple[int, Counts, str, list[Step]] | tuple[str, int, str]
+"""The result of a seed: seed, counts, error, shortest steps. Or of another form: its name, a number, an error."""
 
 
 def quiet() -> None:
@@ -32,9 +34,21 @@ def quiet() -> None:
     sys.unraisablehook = lambda _: None
 
 
-def _work(first: int, stride: int, until: float, results: "SimpleQueue[Result | None]") -> None:
+def _do_forms(seed: int, until: float, results: "SimpleQueue[Result | None]") -> None:
+    seconds = until - time.monotonic()
+    for name, (share, form) in FORMS.items():
+        try:
+            for count in form(seed, time.monotonic() + share * seconds):
+                results.put((name, count, ""))
+        except Exception as error:
+            results.put((name, 0, f"seed {seed} or later: {type(error).__name__}: {error}"))
+
+
+def _work(first: int, stride: int, until: float, results: "SimpleQueue[Result | None]", has_forms: bool) -> None:
     quiet()
     os.nice(5)
+    if has_forms:
+        _do_forms(first, until, results)
     seed = first
     while time.monotonic() < until:
         counts, error, steps = search(seed, STEPS_OF_A_SEED)
@@ -46,15 +60,15 @@ def _work(first: int, stride: int, until: float, results: "SimpleQueue[Result | 
     results.put(None)
 
 
-def run_for(seconds: float, path: Path, count_workers: int) -> bool:
-    """Run seeds for a time. Returns True if no difference was found, in this run or before."""
+def run_for(seconds: float, path: Path, count_workers: int, *, all_forms: bool) -> bool:
+    """Run seeds for a time, and in one worker all other forms. Returns True if no difference was found, also not before."""
     progress = Progress.load(path)
     seconds_before, began = progress.seconds, time.monotonic()
     context = multiprocessing.get_context("spawn")
     results: SimpleQueue[Result | None] = context.SimpleQueue()
-    first = progress.next_seed
+    first, until = progress.next_seed, began + seconds
     workers = [
-        context.Process(target=_work, args=(first + index, count_workers, began + seconds, results), daemon=True)
+        context.Process(target=_work, args=(first + index, count_workers, until, results, all_forms and not index), daemon=True)
         for index in range(count_workers)
     ]
     for worker in workers:
@@ -68,7 +82,9 @@ def run_for(seconds: float, path: Path, count_workers: int) -> bool:
             worker.terminate()
     print()
     for found in progress.found:
-        print(f"seed {found.seed}: {found.error}\n  replay with: python -m tests.torture replay {found.script}")
+        print(f"seed {found.seed}: {found.error}")
+        if found.script:
+            print(f"  python -m tests.torture replay {found.script}")
     return not progress.found
 
 
@@ -95,6 +111,13 @@ def _collect(
 
 
 def _note(progress: Progress, result: Result, path: Path) -> None:
+    if len(result) == 3:
+        name, count, error = result
+        progress.forms[name] = progress.forms.get(name, 0) + count
+        if error:
+            progress.found.append(Found(0, f"{name}: {error}", ""))
+            print(f"\n{name}: {error}")
+        return
     seed, counts, error, steps = result
     progress.add(counts)
     progress.next_seed = max(progress.next_seed, seed + 1)

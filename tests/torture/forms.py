@@ -1,0 +1,65 @@
+"""The forms of the torture beside the runs of seeds. Each form repeats itself for a share of the time, with new seeds."""
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.interop.kill_rounds import kill_rounds
+from tests.interop.programs import CLIENTS
+from tests.torture.boundaries import crash_everywhere
+from tests.torture.damage import damage_everywhere
+from tests.torture.soak import soak
+
+Form = Callable[[int, float], Iterator[int]]
+"""Function that takes a first seed and a monotonic time at which to end. It yields the numbers of things that it has done."""
+
+ROUNDS_OF_A_POOL = 20
+DAMAGES_OF_A_SEED = 60
+DAYS = 7
+STEPS_OF_AN_HOUR = 100
+STEPS_OF_A_WORKLOAD = 10_000
+
+
+def damages(first_seed: int, until: float) -> Iterator[int]:
+    for seed in itertools.count(first_seed):
+        if time.monotonic() >= until:
+            return
+        yield damage_everywhere(seed, 200, DAMAGES_OF_A_SEED).damages
+
+
+def days(first_seed: int, until: float) -> Iterator[int]:
+    for seed in itertools.count(first_seed):
+        if time.monotonic() >= until:
+            return
+        yield len(soak(seed, DAYS, STEPS_OF_AN_HOUR))
+
+
+def kills(first_seed: int, until: float) -> Iterator[int]:
+    """Kill servers. Does nothing if the clients are not installed."""
+    if not all(CLIENTS[client][1]() for client in ("libiscsi", "qemu-io")):
+        return
+    for seed in itertools.count(first_seed):
+        if time.monotonic() >= until:
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            counts = kill_rounds(Path(folder), ROUNDS_OF_A_POOL, seed, lambda _: None, lambda: time.monotonic() < until)
+            yield counts.rounds
+
+
+def openings(first_seed: int, until: float) -> Iterator[int]:
+    """Crash at every operation of workloads."""
+    for seed in itertools.count(first_seed):
+        if time.monotonic() >= until:
+            return
+        yield crash_everywhere(seed, STEPS_OF_A_WORKLOAD, goes_on=lambda: time.monotonic() < until).openings
+
+
+FORMS: dict[str, tuple[float, Form]] = {
+    "damaged disks": (0.05, damages),
+    "days": (0.1, days),
+    "kills": (0.2, kills),
+    "openings at every operation": (0.35, openings),
+}
+"""The share of the time of one processor, and the function of each form."""
