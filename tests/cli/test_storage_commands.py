@@ -111,6 +111,14 @@ def test_a_life_of_a_volume(run: Run) -> None:
     assert len(answer(run("volume list", "--json"))["volumes"]) == 2
 
 
+def test_the_compression_of_a_volume(run: Run) -> None:
+    assert run("volume create", "c=2M,compression=zstd")[1] == "no LUN: c, 2097152 bytes in blocks of 512, compression zstd\n"
+    assert run("volume set", "a", "compression=lz4")[1] == "LUN 0: a, 1048576 bytes in blocks of 512, compression lz4\n"
+    assert answer(run("volume set", "a", "compression=off", "--json"))["compression"] == "off"
+    for setting in ("compression=best", "compression", "size=1M", ""):
+        assert run("volume set", "a", setting)[0] == USAGE
+
+
 def test_a_life_of_a_lun(run: Run) -> None:
     assert run("volume create", "c=2M")[0] == 0
     assert run("lun add", "c", "--number", "300")[1] == "LUN 300: c, 2097152 bytes in blocks of 512\n"

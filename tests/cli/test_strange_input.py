@@ -57,6 +57,7 @@ WORKING: dict[str, list[str]] = {
     "volume create": ["no-such-pool", "a=1M"],
     "volume rename": ["no-such-pool", "a", "b"],
     "volume resize": ["no-such-pool", "a", "1M"],
+    "volume set": ["no-such-pool", "a", "compression=lz4"],
     "volume delete": ["no-such-pool", "a"],
     "snapshot create": ["no-such-pool", "a@b"],
     "snapshot list": ["no-such-pool"],

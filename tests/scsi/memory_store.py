@@ -161,7 +161,7 @@ class MemoryVolume(MemoryBlocks):
         for index in range(len(joined) // BLOCK_BYTES):
             self.blocks[block + index] = joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
 
-    def must_prepare(self, data: Sequence[Buffer], count_blocks: int) -> bool:
+    def must_prepare(self, data: Sequence[Buffer]) -> bool:
         return False
 
     async def prepare(self, block: int, data: Sequence[Buffer]) -> Sequence[Buffer]:

@@ -15,16 +15,8 @@ from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import COMPRESSED, MAX_EXTENT_BLOCKS, extent_of, located
 from odx_target.store.volumes import compression
-from odx_target.store.volumes.compression import (
-    COMPRESSION_ATTRIBUTE,
-    LZ4,
-    MAX_SKIPPED_WRITES,
-    OFF,
-    ZSTANDARD,
-    Compressor,
-    PreparedData,
-    PreparedMemory,
-)
+from odx_target.store.volumes.compression import MAX_SKIPPED_WRITES, Compressor, PreparedData, PreparedMemory
+from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
 
 SIZE = 4000
 OPTIONS = PoolOptions(segment_blocks=512, cleaning=False)
@@ -132,10 +124,10 @@ def test_a_write_without_steps_is_stored_uncompressed() -> None:
 def test_a_long_write_is_compressed_in_a_thread_first() -> None:
     machine, volume = machine_with()
     data = [blocks(*range(1, 301)), random_blocks(100)]
-    assert volume.must_prepare(data, 400)
+    assert volume.must_prepare(data)
     prepared = machine.environment.run(volume.prepare(7, data))
     assert isinstance(prepared, PreparedData)
-    assert not volume.must_prepare(prepared, 400)
+    assert not volume.must_prepare(prepared)
     assert b"".join(prepared) == b"".join(data)
     machine.pool.turns.left = 0
     write(machine, volume, 7, prepared)
@@ -164,19 +156,19 @@ def test_a_write_that_cannot_be_prepared_is_stored_uncompressed(lacking: str, mo
     prepared = machine.environment.run(volume.prepare(0, data))
     write(machine, volume, 0, prepared)
     assert not extents(volume)
-    assert not volume.must_prepare(prepared, 300)
+    assert not volume.must_prepare(prepared)
 
 
 def test_short_writes_and_uncompressed_volumes_are_not_prepared() -> None:
     machine, volume = machine_with()
-    assert not volume.must_prepare([blocks(1, 2, 3, 4)], 4)
-    assert not volume.must_prepare([blocks(1, 2, 3)], 3)
+    assert not volume.must_prepare([blocks(1, 2, 3, 4)])
+    assert not volume.must_prepare([blocks(1, 2, 3)])
     machine.pool.turns.left = 0
-    assert volume.must_prepare([blocks(1, 2, 3, 4)], 4)
-    assert not volume.must_prepare([blocks(1, 2, 3)], 3)
+    assert volume.must_prepare([blocks(1, 2, 3, 4)])
+    assert not volume.must_prepare([blocks(1, 2, 3)])
     volume.change_attributes({COMPRESSION_ATTRIBUTE: OFF})
     data = [blocks(*range(300))]
-    assert not volume.must_prepare(data, 300)
+    assert not volume.must_prepare(data)
     assert machine.environment.run(volume.prepare(0, data)) is data
 
 
@@ -198,23 +190,35 @@ def test_the_attribute_is_checked_and_takes_effect_at_once() -> None:
 
 
 def test_random_data_is_tried_ever_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials = []
+    trials: list[int] = []
     compress = compression.compress
     monkeypatch.setattr(compression, "compress", lambda codec, data: trials.append(len(data)) or compress(codec, data))
-    compressor = Compressor(condense=False)
-    random = [random_blocks(64)]
-    for _ in range(20 * MAX_SKIPPED_WRITES):
-        assert not compressor.is_worth_it(random)
+    machine, volume = machine_with()
+    for number in range(20 * MAX_SKIPPED_WRITES):
+        write(machine, volume, 0, [random_blocks(4, number % 5)])
+        machine.pool.commit()
+        machine.environment.settle()
     assert set(trials) == {4 * compression.SAMPLE_PART_BYTES}
     assert len(trials) <= 27
-    skipped = 0
-    while not compressor.is_worth_it([blocks(*range(64))]):
-        skipped += 1
-    assert skipped <= MAX_SKIPPED_WRITES
-    compressor.note(compressor.pieces(0, [blocks(*range(64))], 64))
+    written = 0
+    while not extents(volume):
+        refill(machine)
+        write(machine, volume, 0, [blocks(*range(16))])
+        written += 1
+    assert written <= MAX_SKIPPED_WRITES + 1
+
+
+def test_a_gain_ends_the_pauses() -> None:
+    compressor = Compressor(condense=False)
+    random, text = [random_blocks(64)], [blocks(*range(64))]
+    for expected in (1, 3, 7, 15, 31, 63, 127, 127):
+        assert not compressor.is_worth_it(random)
+        assert compressor.skipped_writes == expected
+        compressor.skipped_writes = 0
+    assert compressor.is_worth_it(text)
+    compressor.note(compressor.pieces(0, text, 64))
     compressor.note(compressor.pieces(0, random, 64))
-    assert not compressor.is_worth_it(random)  # One skipped write, as after the first failure.
-    assert compressor.is_worth_it([blocks(*range(64))])
+    assert compressor.skipped_writes == 1
 
 
 def test_random_data_after_a_compressible_block_is_stored_uncompressed() -> None:

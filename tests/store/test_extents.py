@@ -13,7 +13,7 @@ from tests.store.test_byte_order import CHECKSUMS, EPOCH, FIXTURES, IDENTITY, OS
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock
 from odx_target.store.log.batch import InvalidBatch, decode_header, encode_header
 from odx_target.store.log.codecs import Codec, InvalidData, compress, decompress
-from odx_target.store.log.extent_cache import ExtentCache, part_of
+from odx_target.store.log.extent_cache import Decompressed, ExtentCache, part_of
 from odx_target.store.log.extents import (
     HEAD_BYTES,
     InvalidExtent,
@@ -21,7 +21,9 @@ from odx_target.store.log.extents import (
     decode_extent,
     encode_extent,
     max_stored_blocks,
+    wrong_block,
 )
+from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.log.records import CompressedWrite, encode
 from odx_target.store.segments.places import MAX_EXTENT_BLOCKS, MAX_EXTENT_SEGMENT, MAX_STORED_BLOCKS, extent_place
 
@@ -76,9 +78,12 @@ def test_no_flipped_bit_gives_other_data(codec: Codec, at: int, bit: int) -> Non
     changed[at % len(stored)] ^= 1 << bit
     try:
         extent = decode_extent(changed)
-        assert content_of(extent) == content
+        found = content_of(extent)
     except InvalidExtent:
-        pass
+        return
+    for index in range(extent.count_blocks):
+        part = slice(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES)
+        assert wrong_block(found, extent.checksums, index, 1) == index or found[part] == content[part]
 
 
 @searching(300)
@@ -121,11 +126,16 @@ def test_golden_extents_are_decoded(name: str) -> None:
     assert (extent.count_blocks, extent.condense) == (expected["count_blocks"], expected["condense"])
     content = b"".join(bytes([value]) * BLOCK_BYTES for value in expected["values"])
     assert content_of(extent) == content
+    assert wrong_block(content, extent.checksums, 0, 4) is None
+    assert wrong_block(content[:-1] + b"\1", extent.checksums, 0, 4) == 3
     for changed in (HEAD_BYTES - 8, HEAD_BYTES - 7, HEAD_BYTES - 6, HEAD_BYTES - 4, HEAD_BYTES):
         damaged = bytearray(stored)
         damaged[changed] ^= 0x80
-        with pytest.raises(InvalidExtent):
-            content_of(decode_extent(damaged))
+        try:
+            wrong = decode_extent(damaged)
+            assert wrong_block(content_of(wrong), wrong.checksums, 0, 4) == 0
+        except InvalidExtent:
+            continue
 
 
 def test_the_record_of_a_compressed_write() -> None:
@@ -162,19 +172,28 @@ def test_an_extent_in_a_segment_with_too_high_a_number_is_no_batch() -> None:
 def test_the_cache_keeps_the_extents_that_were_used_last() -> None:
     cache = ExtentCache(max_extents=2)
     first, second, third = (extent_place(1 << 14 | at, 1) for at in (1, 2, 3))
-    cache.keep(first + 3, b"first")
-    cache.keep(second, b"second")
-    assert cache.get(first) == b"first"
-    cache.keep(third + 1, b"third")
-    assert (cache.get(first + 15), cache.get(second + 1), cache.get(third)) == (b"first", None, b"third")
+    one, two, three = (Decompressed(content, array("I")) for content in (b"first", b"second", b"third"))
+    cache.keep(first + 3, one)
+    cache.keep(second, two)
+    assert cache.get(first) is one
+    cache.keep(third + 1, three)
+    assert (cache.get(first + 15), cache.get(second + 1), cache.get(third)) == (one, None, three)
 
 
 def test_a_part_beyond_the_content_is_damage() -> None:
     place = extent_place(1 << 14, 2)
     content = bytes(3 * BLOCK_BYTES) + bytes([9]) * BLOCK_BYTES
-    assert part_of(content, place + 3, 1, 70) == bytes([9]) * BLOCK_BYTES
-    assert part_of(content, place, 4, 70) is content
+    checksums = array("I", block_checksums([content]))
+    found = Decompressed(content, checksums)
+    assert part_of(found, place + 3, 1, 70) == bytes([9]) * BLOCK_BYTES
+    assert part_of(found, place, 4, 70) is content
     for start, count in ((4, 1), (3, 2), (15, 1)):
         with pytest.raises(DamagedBlock) as caught:
-            part_of(content, place + start, count, 70)
+            part_of(found, place + start, count, 70)
         assert caught.value.block == 70
+    wrong = Decompressed(content[:-1] + bytes(1), checksums)
+    assert part_of(wrong, place, 3, 70) == content[: 3 * BLOCK_BYTES]
+    for start, count in ((0, 4), (2, 2), (3, 1)):
+        with pytest.raises(DamagedBlock) as caught:
+            part_of(wrong, place + start, count, 70 + start)
+        assert caught.value.block == 73

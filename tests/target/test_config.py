@@ -57,6 +57,9 @@ def test_wrong_soft_thresholds_are_refused(value: object) -> None:
         ("a=1M", LunConfig("a", 1 << 20, 512)),
         ("a.b-c_1=512,block=512", LunConfig("a.b-c_1", 512, 512)),
         ("d=8K,block=4096", LunConfig("d", 8192, 4096)),
+        ("e=8K,compression=lz4", LunConfig("e", 8192, compression="lz4")),
+        ("e=8K,compression=zstd,block=4096", LunConfig("e", 8192, 4096, compression="zstd")),
+        ("e=8K,block=512,compression=off", LunConfig("e", 8192, compression="off")),
         (f"p={MAX_LUN_BYTES}", LunConfig("p", MAX_LUN_BYTES, 512)),
     ],
 )
@@ -75,6 +78,9 @@ def test_luns(text: str, lun: LunConfig) -> None:
         "a=1M,block=",
         "a=1M,",
         "a=1M,block=512,block=4096",
+        "a=1M,compression=lz4,compression=off",
+        "a=1M,compression=best",
+        "a=1M,compression",
         "a=1M,block=\u00b2",
         "a=513",
         "a=0",
@@ -153,10 +159,11 @@ def test_a_whole_file(tmp_path: Path) -> None:
         'memory-limit = "1G"\nsoft-thresholds = [50, 75]\ncleaning = false\ncleaning-share = 10\n'
         'report-token-causes = false\naccept-zero-token = false\nremote-luns = ["b"]\ntrace = "seen.txt"\n'
         '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
+        '[[lun]]\nname = "c"\nsize = 8192\ncompression = "lz4"\n'
     )
     assert load_config(path) == Config(
         pool_dir=tmp_path / "pool",
-        luns=(LunConfig("a", 1 << 20, 512), LunConfig("b", 8192, 4096)),
+        luns=(LunConfig("a", 1 << 20, 512), LunConfig("b", 8192, 4096), LunConfig("c", 8192, compression="lz4")),
         portals=(Portal("127.0.0.1", 0), Portal("::1", 0)),
         iqn="iqn.2026-11.io.a:b",
         pool_limit_bytes=10 << 30,
@@ -211,6 +218,8 @@ def test_wrong_copy_rates_are_refused(value: object) -> None:
         '[[lun]]\nname = "a"\nsize = "1M"\nfoo = 1',
         '[[lun]]\nname = "a"\nsize = true',
         '[[lun]]\nname = "a"\nsize = "1M"\nblock = "512"',
+        '[[lun]]\nname = "a"\nsize = "1M"\ncompression = "best"',
+        '[[lun]]\nname = "a"\nsize = "1M"\ncompression = 1',
         "portal = []",
         "portal = [1]",
         'log-level = "loud"',

@@ -73,7 +73,7 @@ class LogicalBlocks:
                 return self._write_with_edges_now(lba, data)
             block = lba >> self._shift
             is_long = len(data) != 1 or len(data[0]) >= LONG_WRITE_BYTES
-            if is_long and self.volume.must_prepare(data, buffers_bytes(data) // BLOCK_BYTES):
+            if is_long and self.volume.must_prepare(data):
                 return False
             if self._awaited:
                 self.changing(block, buffers_bytes(data) // BLOCK_BYTES)

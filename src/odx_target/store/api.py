@@ -48,10 +48,13 @@ from odx_target.store.status import (
     VolumeSpace,
 )
 from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
 from odx_target.turns import Steps, Turns
 
 __all__ = [
     "BLOCK_BYTES",
+    "COMPRESSIONS",
+    "COMPRESSION_ATTRIBUTE",
     "Absent",
     "BlockSource",
     "CatalogueDamaged",
@@ -89,6 +92,7 @@ __all__ = [
     "Volume",
     "VolumeSpace",
     "WrongSize",
+    "compression_of",
 ]
 
 

@@ -8,7 +8,7 @@ from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
 from odx_target.scsi.thresholds import thresholds_at
-from odx_target.store.api import BLOCK_BYTES, Pool, Volume
+from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, Pool, Volume, compression_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import Config, LunConfig
@@ -61,6 +61,8 @@ def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
     if LUN_ATTRIBUTE not in volume.attributes:
         hint = "`odx-target lun add POOL NAME` makes it a LUN"
         log.warning("a volume that the settings name as a LUN has no LUN number, and is not served", name=lun.name, hint=hint)
+    if lun.compression is not None and lun.compression != compression_of(volume.attributes):
+        volume.change_attributes({**volume.attributes, COMPRESSION_ATTRIBUTE: lun.compression})
     size_bytes = size_bytes_of(volume, pool)
     if lun.size_bytes > size_bytes and lun.grows:
         grow(volume, pool, lun.size_bytes)
@@ -82,12 +84,14 @@ def _create(lun: LunConfig, pool: Pool) -> None:
 
 def lun_attributes(lun: LunConfig) -> dict[str, str]:
     """Return the volume attributes for a new LUN, except for the number of the LUN."""
-    return {SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes)}
+    compression = {} if lun.compression is None else {COMPRESSION_ATTRIBUTE: lun.compression}
+    return {SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes), **compression}
 
 
 def lun_attributes_of(volume: Volume, pool: Pool) -> dict[str, str]:
-    """Return attributes with the present size and block length of a volume, for a snapshot or clone of the volume."""
-    return {SIZE_ATTRIBUTE: str(size_bytes_of(volume, pool)), BLOCK_ATTRIBUTE: str(block_bytes_of(volume.attributes))}
+    """Return attributes with the present size, block length and compression of a volume, for its snapshots and clones."""
+    kept = {name: value for name, value in volume.attributes.items() if name == COMPRESSION_ATTRIBUTE}
+    return {SIZE_ATTRIBUTE: str(size_bytes_of(volume, pool)), BLOCK_ATTRIBUTE: str(block_bytes_of(volume.attributes)), **kept}
 
 
 def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:

@@ -85,6 +85,24 @@ def resize(
     print_json(answer) if as_json else typer.echo(volume_line(answer))
 
 
+@app.command("set")
+def set_values(
+    pool: PoolArgument,
+    name: VolumeArgument,
+    setting: Annotated[str, typer.Argument(metavar="compression=off|lz4|zstd", help="What to change, and its new value.")],
+    as_json: Json = False,
+) -> None:
+    """Choose how the data of a volume is stored. Data that is stored already stays as it is.
+
+    With `lz4`, writes of at least 16 KiB are compressed. With `zstd`, the cleaner also compresses the data more.
+    """
+    key, _, value = setting.partition("=")
+    if key != "compression":
+        raise typer.BadParameter("want compression=off, compression=lz4 or compression=zstd")
+    answer = ask(pool, "volume-set", name=name, compression=value)
+    print_json(answer) if as_json else typer.echo(volume_line(answer))
+
+
 @app.command("delete")
 def delete(
     pool: PoolArgument,
@@ -120,7 +138,8 @@ def volume_line(volume: Mapping[str, Any]) -> str:
     """Return a line about one volume."""
     lun = "no LUN" if volume["lun"] is None else f"LUN {volume['lun']}"
     access = ", read-only" if volume["read_only"] else ""
-    return f"{lun}: {volume['name']}, {volume['size_bytes']} bytes in blocks of {volume['block_bytes']}{access}"
+    compression = "" if volume["compression"] == "off" else f", compression {volume['compression']}"
+    return f"{lun}: {volume['name']}, {volume['size_bytes']} bytes in blocks of {volume['block_bytes']}{access}{compression}"
 
 
 def _cells(volume: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,14 +5,15 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.cleaning.marking import PAIRS_SHIFT
 from odx_target.store.errors import DamagedBlock
 from odx_target.store.log.codecs import Codec
-from odx_target.store.log.extents import Extent, InvalidExtent, content_of, decode_extent, encode_extent
+from odx_target.store.log.extents import Extent, InvalidExtent, content_of, decode_extent, encode_extent, wrong_block
 
 
 def repacked(stored: Buffer, pairs: int, block: int) -> Buffer:
     """Return an extent with the live blocks of the extent `stored`, at the same indexes.
 
     `pairs` has the marks of the live blocks, see `Live`. Blocks to which no map refers become zeros. If the extent asks for it,
-    the content is compressed with zstandard. Returns `stored` itself unless the new extent needs fewer blocks. Raises
+    the content is compressed with zstandard. Returns `stored` itself unless the new extent needs fewer blocks, or if
+    a block does not match its checksum, so that the damage stays visible. Raises
     DamagedBlock with `block`, the first block of the extent in its segment.
     """
     try:
@@ -21,6 +22,8 @@ def repacked(stored: Buffer, pairs: int, block: int) -> Buffer:
         if codec is extent.codec and _all_live(extent, pairs):
             return stored
         content = content_of(extent)
+        if wrong_block(content, extent.checksums, 0, extent.count_blocks) is not None:
+            return stored
     except InvalidExtent:
         raise DamagedBlock(block) from None
     smaller = encode_extent(codec, _without_dead(content, pairs), condense=extent.condense)

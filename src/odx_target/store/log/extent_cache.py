@@ -1,13 +1,23 @@
 """Decompressed extents, kept in memory so that sequential small reads decompress each extent once."""
 
+from array import array
+from typing import NamedTuple
+
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.errors import DamagedBlock
-from odx_target.store.log.extents import InvalidExtent, content_of, decode_extent
+from odx_target.store.log.extents import InvalidExtent, content_of, decode_extent, wrong_block
 from odx_target.store.segments.places import extent_of, located
 
 MAX_EXTENTS = 256
 """Largest number of decompressed extents in memory: 16 MiB. Sequential readers need one extent each."""
+
+
+class Decompressed(NamedTuple):
+    """The content of an extent, and the checksum of each of its blocks, which a read must check."""
+
+    content: bytes
+    checksums: "array[int]"
 
 
 class ExtentCache:
@@ -17,10 +27,10 @@ class ExtentCache:
     """
 
     def __init__(self, max_extents: int = MAX_EXTENTS) -> None:
-        self._contents: dict[int, bytes] = {}
+        self._contents: dict[int, Decompressed] = {}
         self._max_extents = max_extents
 
-    def get(self, place: int) -> bytes | None:
+    def get(self, place: int) -> Decompressed | None:
         """Return the content of the extent that contains the block at `place`."""
         first = extent_of(place)
         content = self._contents.pop(first, None)
@@ -28,28 +38,33 @@ class ExtentCache:
             self._contents[first] = content
         return content
 
-    def keep(self, place: int, content: bytes) -> None:
+    def keep(self, place: int, content: Decompressed) -> None:
         """Keep the content of the extent that contains the block at `place`."""
         self._contents[extent_of(place)] = content
         if len(self._contents) > self._max_extents:
             del self._contents[next(iter(self._contents))]
 
 
-def decompressed(stored: Buffer, block: int) -> bytes:
-    """Return the content of an extent. Raises DamagedBlock with `block`, the block of the volume that is read."""
+def decompressed(stored: Buffer, block: int) -> Decompressed:
+    """Decompress an extent. Raises DamagedBlock with `block`, the block of the volume that is read."""
     try:
-        return content_of(decode_extent(stored))
+        extent = decode_extent(stored)
+        return Decompressed(content_of(extent), extent.checksums)
     except InvalidExtent:
         raise DamagedBlock(block) from None
 
 
-def part_of(content: bytes, place: int, count_blocks: int, block: int) -> Buffer:
+def part_of(found: Decompressed, place: int, count_blocks: int, block: int) -> Buffer:
     """Return the blocks from `place` on. A part is copied, because a view would keep the whole content in memory.
 
-    Raises DamagedBlock with `block` if the extent does not have these blocks.
+    `block` is the first of these blocks in the volume that is read. Raises DamagedBlock if a block does not match its checksum,
+    or if the extent does not have these blocks.
     """
-    start = located(place).offset * BLOCK_BYTES
-    size_bytes = count_blocks * BLOCK_BYTES
-    if start + size_bytes > len(content):
+    content, first = found.content, located(place).offset
+    if first + count_blocks > len(found.checksums):
         raise DamagedBlock(block)
+    wrong = wrong_block(content, found.checksums, first, count_blocks)
+    if wrong is not None:
+        raise DamagedBlock(block + wrong - first)
+    start, size_bytes = first * BLOCK_BYTES, count_blocks * BLOCK_BYTES
     return content if size_bytes == len(content) else content[start : start + size_bytes]

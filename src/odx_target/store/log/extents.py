@@ -88,13 +88,20 @@ def decode_extent(stored: Buffer) -> Extent:
 
 
 def content_of(extent: Extent) -> bytes:
-    """Decompress an extent, and verify the checksum of each of its blocks. Raises InvalidExtent."""
+    """Decompress an extent. The caller must check the blocks that it uses with `wrong_block`. Raises InvalidExtent."""
     try:
-        content = decompress(extent.codec, extent.data, extent.count_blocks * BLOCK_BYTES)
+        return decompress(extent.codec, extent.data, extent.count_blocks * BLOCK_BYTES)
     except InvalidData as error:
         raise InvalidExtent(str(error)) from error
+
+
+def wrong_block(content: Buffer, checksums: "array[int]", first: int, count_blocks: int) -> int | None:
+    """Return the number of the first block, of `count_blocks` blocks from `first` on, that does not match its checksum.
+
+    Returns None if all of them match.
+    """
     view = memoryview(content)
-    for index, checksum in enumerate(extent.checksums):
-        if crc32c(view[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]) != checksum:
-            raise InvalidExtent(f"block {index} does not match its checksum")
-    return content
+    for index in range(first, first + count_blocks):
+        if crc32c(view[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]) != checksums[index]:
+            return index
+    return None

@@ -19,7 +19,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity, StoreError
 from odx_target.store.log.checksum_index import ChecksumIndex
-from odx_target.store.log.extent_cache import ExtentCache, decompressed, part_of
+from odx_target.store.log.extent_cache import Decompressed, ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, located, log_place
@@ -190,18 +190,18 @@ class Reader:
             if number not in self._tables:
                 self._index.keep(number, tables[number])
         for (index, each), content in zip(missing.items(), found, strict=True):
-            if isinstance(content, bytes):
+            if isinstance(content, Decompressed):
                 self._extents.keep(each.place, content)
                 buffers[index] = [part_of(content, each.place, each.count_blocks, each.block)]
             else:
                 buffers[index] = [content]
 
-    def _read_in_thread(self, missing: list[_Missing], tables: dict[int, "array[int]"]) -> list[bytearray | bytes]:
+    def _read_in_thread(self, missing: list[_Missing], tables: dict[int, "array[int]"]) -> list[bytearray | Decompressed]:
         """Read and check runs of blocks. Adds each checksum table that is loaded from the disk to `tables`.
 
-        Returns the data of each plain run as a bytearray, and the whole content of each compressed extent as bytes.
+        Returns the data of each plain run as a bytearray. For a compressed run, returns the whole extent.
         """
-        found: list[bytearray | bytes] = []
+        found: list[bytearray | Decompressed] = []
         for each in missing:
             segment, at, log_blocks, block = each.segment, each.at, each.log_blocks, each.block
             try:

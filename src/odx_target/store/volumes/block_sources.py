@@ -187,7 +187,7 @@ class Volume(BlockSource, Protocol):
         """
         ...
 
-    def must_prepare(self, data: Sequence[Buffer], count_blocks: int) -> bool:
+    def must_prepare(self, data: Sequence[Buffer]) -> bool:
         """True if a write of `data` should wait for `prepare` first, because compressing it would hold the event loop for long.
 
         Call this method at most once for each write. A write that was not prepared may be stored uncompressed.

@@ -14,26 +14,12 @@ from weakref import finalize
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.errors import StoreError
 from odx_target.store.log.codecs import Codec, compress
 from odx_target.store.log.extents import GAIN_SHARE, MIN_EXTENT_BLOCKS, encode_extent
 from odx_target.store.log.open_batch import BufferCutter
 from odx_target.store.segments.places import MAX_EXTENT_BLOCKS
+from odx_target.store.volumes.compression_choice import OFF, ZSTANDARD, compression_of
 from odx_target.turns import Steps
-
-COMPRESSION_ATTRIBUTE = "compression"
-"""Attribute of a volume that chooses its compression. A volume without this attribute stores its data uncompressed."""
-
-OFF = "off"
-LZ4 = "lz4"
-ZSTANDARD = "zstd"
-
-CHOICES: Mapping[str, str] = {
-    OFF: "Data is stored uncompressed.",
-    LZ4: "Writes of at least 16 KiB are compressed with LZ4.",
-    ZSTANDARD: "As lz4. When the cleaner moves the data later, it compresses the data with zstandard.",
-}
-"""The values of the attribute, with their meanings."""
 
 MAX_INLINE_BLOCKS = 64
 """Largest write that the event loop compresses: 256 KiB, which takes half a millisecond. A larger write waits for a thread."""
@@ -96,19 +82,17 @@ class PreparedData(list[Buffer]):
 class Compressor:
     """Compresses the writes of one volume, and notes if this gains anything.
 
-    Set `condense` if the cleaner should compress the data more.
+    Set `condense` if the cleaner should compress the data more. `skipped_writes` is the number of following writes that should
+    not be tried. Each of these writes must subtract 1.
     """
 
     def __init__(self, *, condense: bool) -> None:
         self._condense = condense
-        self._skipped_writes = 0
+        self.skipped_writes = 0
         self._pause_writes = 0
 
     def is_worth_it(self, data: Sequence[Buffer]) -> bool:
-        """True if the data of a write should be compressed. Call this method once for each write."""
-        if self._skipped_writes:
-            self._skipped_writes -= 1
-            return False
+        """True if a sample of the data of a write can be compressed."""
         sample = sample_of(data)
         if len(compress(Codec.LZ4, sample)) < len(sample) - len(sample) // GAIN_SHARE:
             return True
@@ -121,7 +105,7 @@ class Compressor:
             self._pause_writes = 0
         else:
             self._pause_writes = min(2 * self._pause_writes + 1, MAX_SKIPPED_WRITES)
-            self._skipped_writes = self._pause_writes
+            self.skipped_writes = self._pause_writes
 
     def pieces(self, block: int, data: Sequence[Buffer], count_blocks: int, steps: Steps | None = None) -> list[Piece]:
         """Cut a write into pieces and compress them. When `steps` are spent, the rest stays uncompressed."""
@@ -147,10 +131,19 @@ class Compressor:
         return pieces
 
 
+def steps_of_write(count_blocks: int) -> int:
+    """Return the number of steps for the compression of a write."""
+    return -(-count_blocks // MAX_EXTENT_BLOCKS) * STEPS_OF_AN_EXTENT
+
+
 def sample_of(data: Sequence[Buffer]) -> bytes:
-    """Return some bytes from each quarter of the data, of blocks with odd and with even numbers."""
+    """Return some bytes from each quarter of the data, from odd and even blocks and from different parts of the blocks.
+
+    Such a sample does not depend on one kind of block, such as headers, or on one part of all blocks, such as free space.
+    """
     size_bytes = sum(map(len, data))
-    wanted = [(2 * quarter + 1) * size_bytes // 8 - quarter % 2 * BLOCK_BYTES for quarter in range(4)]
+    middles = [(2 * quarter + 1) * size_bytes // 8 for quarter in range(4)]
+    wanted = [middle - quarter % 2 * BLOCK_BYTES + quarter * SAMPLE_PART_BYTES for quarter, middle in enumerate(middles)]
     parts = []
     offset = 0
     for buffer in data:
@@ -163,16 +156,6 @@ def sample_of(data: Sequence[Buffer]) -> bytes:
 
 
 def compressor_of(attributes: Mapping[str, str]) -> Compressor | None:
-    """Make the compressor of a volume with these attributes. Returns None if the volume stores its data uncompressed.
-
-    Values that this version does not know also mean uncompressed data.
-    """
-    choice = attributes.get(COMPRESSION_ATTRIBUTE, OFF)
-    return Compressor(condense=choice == ZSTANDARD) if choice in (LZ4, ZSTANDARD) else None
-
-
-def check_compression(attributes: Mapping[str, str]) -> None:
-    """Raise StoreError if the attributes choose a compression that does not exist."""
-    choice = attributes.get(COMPRESSION_ATTRIBUTE, OFF)
-    if choice not in CHOICES:
-        raise StoreError(f"compression is one of {', '.join(CHOICES)}, not {choice!r}")
+    """Make the compressor of a volume with these attributes. Returns None if the volume stores its data uncompressed."""
+    choice = compression_of(attributes)
+    return None if choice == OFF else Compressor(condense=choice == ZSTANDARD)

@@ -8,7 +8,7 @@ from odx_target.store.ledger import Ledger
 from odx_target.store.log.records import VolumeCreated
 from odx_target.store.log.snapshot_records import VolumeCloned
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
-from odx_target.store.volumes.compression import check_compression
+from odx_target.store.volumes.compression_choice import check_compression
 from odx_target.store.volumes.snapshot import LogSnapshot
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, map_of
 from odx_target.store.volumes.volume import LogVolume

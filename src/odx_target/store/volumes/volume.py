@@ -21,9 +21,10 @@ from odx_target.store.volumes.compression import (
     Compressor,
     Piece,
     PreparedData,
-    check_compression,
     compressor_of,
+    steps_of_write,
 )
+from odx_target.store.volumes.compression_choice import check_compression
 from odx_target.store.volumes.snapshot import NO_GROUP, LogSnapshot, SnapshotsOfVolume, take_snapshots
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, Readable
 
@@ -92,18 +93,25 @@ class LogVolume(Readable):
         log.require_data(count_blocks)
         if self.on_change:
             self.announce(block, count_blocks)
-        if self._compressor is not None and count_blocks >= MIN_EXTENT_BLOCKS:
-            self._write_pieces(block, self._pieces(self._compressor, block, data, count_blocks))
-            return
+        compressor = self._compressor
+        if compressor is not None and count_blocks >= MIN_EXTENT_BLOCKS:
+            if compressor.skipped_writes and type(data) is not PreparedData:
+                compressor.skipped_writes -= 1
+            elif (pieces := self._pieces(compressor, block, data, count_blocks)) is not None:
+                self._write_pieces(block, pieces)
+                return
         assign = self._live_map.assign
         for at, place, count in log.write(self._number, block, data, count_blocks):
             assign(at, place, count)
 
-    def must_prepare(self, data: Sequence[Buffer], count_blocks: int) -> bool:
+    def must_prepare(self, data: Sequence[Buffer]) -> bool:
         compressor = self._compressor
-        if compressor is None or count_blocks < MIN_EXTENT_BLOCKS or isinstance(data, PreparedData):
+        if compressor is None or compressor.skipped_writes or isinstance(data, PreparedData):
             return False
-        if count_blocks <= MAX_INLINE_BLOCKS and self._turns.left > 0:
+        count_blocks = sum(map(len, data)) // BLOCK_BYTES
+        if count_blocks < MIN_EXTENT_BLOCKS:
+            return False
+        if count_blocks <= MAX_INLINE_BLOCKS and self._turns.left >= steps_of_write(count_blocks):
             return False
         return compressor.is_worth_it(data)
 
@@ -114,7 +122,7 @@ class LogVolume(Readable):
         if compressor is None or count_blocks < MIN_EXTENT_BLOCKS:
             return data
         prepared = PreparedData(block, data)
-        if memory.has_room(size_bytes) and compressor.is_worth_it(data):
+        if memory.has_room(size_bytes) and not compressor.skipped_writes and compressor.is_worth_it(data):
             memory.take_for(prepared, size_bytes)
             with suppress(OutOfResources):
                 prepared.pieces = await self._ledger.environment.in_thread(compressor.pieces, block, data, count_blocks)
@@ -147,12 +155,15 @@ class LogVolume(Readable):
             self._ledger.record(record, announce=partial(self.announce, block, count_blocks))
         return count_blocks
 
-    def _pieces(self, compressor: Compressor, block: int, data: Sequence[Buffer], count_blocks: int) -> Sequence[Piece]:
-        """Return the pieces of a write. A write that was not prepared is compressed as far as the steps of the turn last."""
+    def _pieces(self, compressor: Compressor, block: int, data: Sequence[Buffer], count_blocks: int) -> Sequence[Piece] | None:
+        """Return the pieces of a write. A write that was not prepared is compressed as far as the steps of the turn last.
+
+        Returns None if the write should be stored uncompressed.
+        """
         if isinstance(data, PreparedData) and data.block == block:
             return data.pieces
         if self._turns.left <= 0 or not compressor.is_worth_it(data):
-            return [Piece(count_blocks, None, list(data))]
+            return None
         pieces = compressor.pieces(block, data, count_blocks, self._turns)
         compressor.note(pieces)
         return pieces

@@ -12,6 +12,7 @@ from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, M
 from odx_target.iscsi.host_names import host_name_fault
 from odx_target.iscsi.names import MAX_NAME_BYTES, prepare_name
 from odx_target.scsi.thresholds import COUNT_OF_THRESHOLDS
+from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Portal
 from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
@@ -36,6 +37,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _BLOCK_OPTIONS = {f"block={block_bytes}": block_bytes for block_bytes in LOGICAL_BLOCK_SIZES}
+_COMPRESSION_OPTIONS = {f"{COMPRESSION_ATTRIBUTE}={compression}": compression for compression in COMPRESSIONS}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IQN = re.compile(
     r"(iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}|[0-9a-f]{32}))"
@@ -103,7 +105,7 @@ def parse_copy_rate(value: object) -> int | None:
     return bytes_per_s
 
 
-def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
+def lun_config(name: str, size_bytes: int, block_bytes: int, compression: str | None = None) -> LunConfig:
     """Check the values, and return a LunConfig. Raises ConfigError."""
     if not _NAME.fullmatch(name) or len(name) > MAX_LUN_NAME_CHARACTERS:
         raise ConfigError(f"LUN name {name!r}: want letters, digits, '.', '_' or '-', at most {MAX_LUN_NAME_CHARACTERS}")
@@ -113,20 +115,26 @@ def lun_config(name: str, size_bytes: int, block_bytes: int) -> LunConfig:
         raise ConfigError(f"LUN {name}: size {size_bytes} is not a whole number of {block_bytes}-byte blocks, at least one")
     if size_bytes > MAX_LUN_BYTES:
         raise ConfigError(f"LUN {name}: size {size_bytes} is over the limit of {MAX_LUN_BYTES} bytes")
-    return LunConfig(name, size_bytes, block_bytes)
+    if compression is not None and compression not in COMPRESSIONS:
+        raise ConfigError(f"LUN {name}: compression {compression!r} is not one of {', '.join(COMPRESSIONS)}")
+    return LunConfig(name, size_bytes, block_bytes, compression=compression)
 
 
 def parse_lun(text: str) -> LunConfig:
-    """Return the LUN for a text like "NAME=SIZE[,block=512|4096]". Raises ConfigError."""
+    """Return the LUN for a text like "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd]". Raises ConfigError."""
     name, equals, rest = text.partition("=")
     size_text, *options = rest.split(",")
     if not equals or not size_text:
-        raise ConfigError(f"LUN {text!r}: want NAME=SIZE[,block=512|4096]")
-    if len(options) > 1:
-        raise ConfigError(f"LUN {text!r}: more than one option; block=512 or block=4096 is all there is")
-    if options and options[0] not in _BLOCK_OPTIONS:
-        raise ConfigError(f"LUN {text!r}: option {options[0]!r} is not block=512 or block=4096")
-    return lun_config(name, parse_size(size_text), _BLOCK_OPTIONS[options[0]] if options else 512)
+        raise ConfigError(f"LUN {text!r}: want NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd]")
+    for option in options:
+        if option not in _BLOCK_OPTIONS and option not in _COMPRESSION_OPTIONS:
+            raise ConfigError(f"LUN {text!r}: option {option!r} is not {' or '.join((*_BLOCK_OPTIONS, *_COMPRESSION_OPTIONS))}")
+    blocks = [_BLOCK_OPTIONS[option] for option in options if option in _BLOCK_OPTIONS]
+    compressions = [_COMPRESSION_OPTIONS[option] for option in options if option in _COMPRESSION_OPTIONS]
+    if len(blocks) > 1 or len(compressions) > 1:
+        raise ConfigError(f"LUN {text!r}: an option is given twice")
+    block_bytes = blocks[0] if blocks else 512
+    return lun_config(name, parse_size(size_text), block_bytes, compressions[0] if compressions else None)
 
 
 def parse_portal(text: str) -> Portal:

@@ -25,6 +25,8 @@ class LunConfig:
 
     If False, an existing LUN keeps its size. `serve --lun` sets this value to False.
     """
+    compression: str | None = None
+    """Compression of new writes, see `store.api.COMPRESSIONS`. None keeps the compression of an existing LUN."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,18 +73,21 @@ def _path(key: str, value: Any) -> Path:
 
 def _luns(value: Any) -> tuple[LunConfig, ...]:
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-        raise ConfigError("lun: want tables [[lun]] with name, size and optionally block")
+        raise ConfigError("lun: want tables [[lun]] with name, size and optionally block and compression")
     return check_luns(_lun(row) for row in value)
 
 
 def _lun(row: Mapping[str, Any]) -> LunConfig:
-    unknown = set(row) - {"name", "size", "block"}
+    unknown = set(row) - {"name", "size", "block", "compression"}
     if unknown or not {"name", "size"} <= set(row):
-        raise ConfigError(f"lun: want name, size and optionally block, not {', '.join(sorted(row)) or 'nothing'}")
+        raise ConfigError(
+            f"lun: want name, size and optionally block and compression, not {', '.join(sorted(row)) or 'nothing'}"
+        )
     block = row.get("block", 512)
     if type(block) is not int:
         raise ConfigError(f"lun: block {block!r} is not 512 or 4096")
-    return lun_config(_text("lun name", row["name"]), size_of("lun size", row["size"]), block)
+    compression = _text("lun compression", row["compression"]) if "compression" in row else None
+    return lun_config(_text("lun name", row["name"]), size_of("lun size", row["size"]), block, compression)
 
 
 def _portals(value: Any) -> tuple[Portal, ...]:

@@ -73,7 +73,7 @@ def flag(value: object) -> bool:
 
 
 def lun(value: object) -> LunConfig:
-    """Convert a text of the form NAME=SIZE[,block=512|4096] to the configuration of a LUN. Raises ConfigError."""
+    """Convert a text of the form that `parse_lun` describes to the configuration of a LUN. Raises ConfigError."""
     if not isinstance(value, str):
         raise ConfigError(f'lun: want a text such as "a=1G", not {value!r}')
     return parse_lun(value)

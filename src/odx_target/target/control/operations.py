@@ -157,7 +157,9 @@ OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
         Operation("luns", _luns),
-        Operation("add-lun", _add_lun, (Argument("lun", "NAME=SIZE[,block=512|4096]", arguments.lun),)),
+        Operation(
+            "add-lun", _add_lun, (Argument("lun", "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd]", arguments.lun),)
+        ),
         Operation(
             "resize",
             _resize,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from odx_target.store.api import COMPRESSIONS
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
@@ -37,6 +38,12 @@ def _attributes(value: object) -> Mapping[str, str]:
     return value
 
 
+def _compression(value: object) -> str:
+    if value not in COMPRESSIONS:
+        raise ConfigError(f"compression: want one of {', '.join(COMPRESSIONS)}, not {str(value)[:40]!r}")
+    return str(value)
+
+
 def _number(value: object) -> int:
     if type(value) is not int or not 0 <= value < 1 << 60:
         raise ConfigError(f"want a number, not {value!r}")
@@ -65,7 +72,7 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
             "volume-create",
             volumes.create,
             (
-                Argument("volume", "NAME=SIZE[,block=512|4096]", arguments.lun),
+                Argument("volume", "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd]", arguments.lun),
                 Argument("lun", "true if hosts can use it", arguments.flag, False),
             ),
         ),
@@ -78,6 +85,11 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
                 Argument("size", "bytes, or a text such as 10G", arguments.size),
                 Argument("shrink", "true if the end of the volume may be lost", arguments.flag, False),
             ),
+        ),
+        Operation(
+            "volume-set",
+            volumes.set_compression,
+            (_NAME, Argument("compression", " or ".join(COMPRESSIONS), _compression)),
         ),
         Operation(
             "volume-delete",

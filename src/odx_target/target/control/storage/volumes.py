@@ -4,7 +4,7 @@ from contextlib import suppress
 from itertools import islice
 
 from odx_target.scsi.reservations.durable import drop
-from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, StoreError, Volume
+from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, Pool, Snapshot, StoreError, Volume, compression_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS, lun_config
 from odx_target.target.config.settings import LunConfig
@@ -138,6 +138,17 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Dat
             await storage.when_ready(lambda: ignore(grow_logical_unit(unit, size)))
     await storage.make_durable()
     return describe_volume(volume, pool)
+
+
+async def set_compression(storage: Storage, name: str, compression: str) -> Data:
+    """Choose the compression of new writes to a volume. Data that is stored already stays as it is."""
+    volume = find_volume(storage.pool, name)
+    with changing(storage, volume):
+        attributes = {**volume.attributes, COMPRESSION_ATTRIBUTE: compression}
+        if compression_of(volume.attributes) != compression:
+            await storage.when_ready(lambda: volume.change_attributes(attributes))
+            await storage.make_durable()
+    return describe_volume(volume, storage.pool)
 
 
 async def delete(storage: Storage, name: str, *, force: bool) -> Data:
