@@ -133,6 +133,10 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         "the pool's directory: its lock, its format and its two parts above",
     ),
     "odx_target.store.opening.renewal": (frozenset({"pathlib"}), "the head of a pool's directory, which it replaces"),
+    "odx_target.store.repairing.directory_repair": (
+        frozenset({"pathlib"}),
+        "a repair replaces files in the directory of a pool",
+    ),
     "odx_target.store.open": (frozenset({"pathlib"}), "the door to a pool in a directory"),
     "odx_target.initiator.session.connecting": (frozenset({"trio"}), "the initiator's way to a portal"),
     "odx_target.initiator.session.session": (frozenset({"trio"}), "the initiator's connection and its waiting commands"),

@@ -1,5 +1,6 @@
 """`odx-target pool scrub` on a pool that an array serves, and on one that no array serves; `odx-target pool check`."""
 
+import io
 import json
 import sys
 from collections.abc import Callable
@@ -170,3 +171,22 @@ def test_a_copied_pool_gets_its_own_identity(pool: Path, run_pool: Run) -> None:
         assert (code, errors) == (1, f"odx-target: {pool} is in use by another process\n")
     finally:
         served.kill()
+
+
+def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, output, errors = run_pool("repair", pool, "--yes")
+    assert (code, output, errors) == (0, "the pool needs no repair\n", "")
+    damage(pool, 8)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    assert run_pool("repair", pool)[0] != 0
+    assert not (pool / "repair.json").exists()
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    code, output, _ = run_pool("repair", pool)
+    assert code == 0
+    assert output.startswith("lost: block 7 of volume a: block ")
+    assert output.endswith(f"repaired; the lost blocks are listed in {pool / 'repair.json'}\n")
+    code, output, _ = run_pool("check", pool, "--json")
+    assert code == 1
+    assert [(each["volume"], each["block"]) for each in json.loads(output)["lost"]] == [("a", 7)]
+    code, output, _ = run_pool("repair", pool, "--json")
+    assert (code, json.loads(output)["is_needed"], len(json.loads(output)["lost"])) == (0, False, 1)

@@ -1,4 +1,4 @@
-"""`odx-target pool`: verify the data of a pool, and renew the identity of a copied pool.
+"""`odx-target pool`: verify the data of a pool, repair it, and renew the identity of a copied pool.
 
 An array may serve the pool during a scrub.
 """
@@ -7,7 +7,6 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,8 @@ import typer
 from odx_target.cli.array_requests import Answer, ask_array, request_array
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.opened_pool import opened_pool, require_pool, run_on_pool
+from odx_target.cli.repair import repair
+from odx_target.cli.text.lost_ranges import lost_lines
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate as rate_text
 from odx_target.cli.text.sizes import size
@@ -25,7 +26,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.checking.pool_check import PoolReport
 from odx_target.store.checking.scrub import DEFAULT_RATE_BYTES
 from odx_target.store.open import check_directory_pool
-from odx_target.store.opening.directory_pool import SEGMENTS_NAME
+from odx_target.store.opening.directory_pool import log_bytes
 from odx_target.store.opening.renewal import renew_identity
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
@@ -35,17 +36,18 @@ from odx_target.target.control.scrubbing import describe_scrub
 POLL_S = 0.5
 """Time between two queries of the progress of a scrub."""
 
-app = typer.Typer(help="Verify the data of a pool, and renew its identity.", no_args_is_help=True)
+app = typer.Typer(help="Verify the data of a pool, repair it, and renew its identity.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
     """Add the subcommand."""
+    app.command("repair")(repair)
     root.add_typer(app, name="pool")
 
 
 @app.callback()
 def pool() -> None:
-    """Verify the data of a pool, and renew its identity."""
+    """Verify the data of a pool, repair it, and renew its identity."""
 
 
 @app.command("scrub")
@@ -95,7 +97,7 @@ def check(
     The check compares the maps, the catalogue and the log of the pool, and reads all data. The check repairs nothing.
     No array may serve the pool during the check. The exit code is 1 if there is any damage.
     """
-    with bar("check", _log_bytes(pool)) as advance:
+    with bar("check", log_bytes(pool)) as advance:
         report = check_directory_pool(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES))
     if as_json:
         typer.echo(json.dumps({**asdict(report), "is_sound": report.is_sound}, indent=2))
@@ -131,25 +133,13 @@ def renew(
         typer.echo(f"identity {renewal.former.hex()} is now {renewal.present.hex()}")
 
 
-def _log_bytes(pool: Path) -> int:
-    with suppress(OSError):
-        return sum(path.stat().st_size for path in (pool / SEGMENTS_NAME).iterdir())
-    return 0
-
-
 def _check_lines(report: PoolReport) -> list[str]:
     lines = [
         f"segments: {report.segments}, {size(report.checked_blocks * BLOCK_BYTES)} checked",
         f"volumes: {report.volumes}, frozen maps: {report.frozen_maps}, mapped: {size(report.mapped_blocks * BLOCK_BYTES)}",
         f"damaged blocks: {report.damaged_blocks}",
     ]
-    for each in report.lost:
-        owner = f"frozen map {each.frozen_map}" if each.volume is None else f"volume {each.volume}"
-        last = each.block + each.count_blocks - 1
-        blocks = f"block {each.block}" if last == each.block else f"blocks {each.block} to {last}"
-        lines.append(f"lost: {blocks} of {owner}: {each.reason}")
-    hidden = report.lost_ranges - len(report.lost)
-    return lines + ([f"lost: {hidden} more ranges"] if hidden else []) + report.complaints
+    return lines + lost_lines(report) + report.complaints
 
 
 def _parsed(text: str) -> int:

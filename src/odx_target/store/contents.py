@@ -235,6 +235,10 @@ class Contents:
         )
         self.next_volume = max(self.next_volume, record.volume + 1)
 
+    def forget_name(self, name: str) -> None:
+        """Make the name of a removed volume free."""
+        self._names.discard(name)
+
     def _add_name(self, name: str) -> None:
         if name in self._names:
             raise PoolDamaged(f"the log has two volumes {name!r}")

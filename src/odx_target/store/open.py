@@ -60,10 +60,7 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
     try:
         return await _open(lambda: _directory_parts(path, descriptors), environment, options)
     except CatalogueDamaged as error:
-        catalogue = path / CATALOGUE_NAME
-        command = shlex.join(["mv", str(catalogue), f"{catalogue}.damaged"])
-        remedy = f"after `{command}` the next start rebuilds it from the log, unless the beginning of the log has been freed"
-        raise CatalogueDamaged(f"{error}; {remedy}") from error
+        raise CatalogueDamaged(f"{error}; {_remedy(path)}") from error
 
 
 def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
@@ -108,6 +105,17 @@ async def _open(find: Callable[[], PoolParts], environment: Environment, options
             raise _explained(error) from error
         stack.pop_all()
     return pool
+
+
+def _remedy(path: Path) -> str:
+    """Return the command that replaces the damaged catalogue of a pool, and its effect."""
+    head = DirectoryHead(path)
+    if decode_head(head.read() or b"", head.describe()).cleaned:
+        command = shlex.join(["odx-target", "pool", "repair", str(path)])
+        return f"`{command}` saves what is left of it"
+    catalogue = path / CATALOGUE_NAME
+    command = shlex.join(["mv", str(catalogue), f"{catalogue}.damaged"])
+    return f"after `{command}` the next start rebuilds it from the log"
 
 
 def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolParts, OpenHead, Recovered]:

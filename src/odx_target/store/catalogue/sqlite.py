@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from odx_target.store.catalogue.interface import Checkpoint
-from odx_target.store.catalogue.transactional import TransactionalCatalogue
+from odx_target.store.catalogue.transactional import ReadRoot, TransactionalCatalogue
 from odx_target.store.error_kinds import of_write, reason
 from odx_target.store.errors import (
     CatalogueDamaged,
@@ -95,6 +95,18 @@ class SqliteCatalogue(TransactionalCatalogue):
     def load(self) -> Checkpoint | None:
         with self._errors_explained():
             return super().load()
+
+    def stored_node(self, number: int) -> bytes | None:
+        with self._errors_explained():
+            return super().stored_node(number)
+
+    def stored_values(self) -> list[tuple[str, bytes]]:
+        with self._errors_explained():
+            return super().stored_values()
+
+    def load_remains(self, read_root: ReadRoot, complaints: list[str]) -> Checkpoint | None:
+        with self._errors_explained():
+            return super().load_remains(read_root, complaints)
 
     def _prepare(self) -> None:
         execute = self._connection.execute

@@ -2,19 +2,22 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeAlias
 
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies
 from odx_target.store.catalogue.node_codec import sealed, unsealed
-from odx_target.store.errors import PoolDamaged
+from odx_target.store.errors import CatalogueDamaged, PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
 
 SWEEP_AFTER_NODES = 4096
 """Least number of new nodes between two sweeps. A sweep visits all nodes, which would be too expensive for a few dead nodes."""
+
+ReadRoot: TypeAlias = Callable[[int, int, int], FrozenRoot]
+"""Function that reads the tree below a node. Its arguments are the number of the node, the levels, and the size in blocks."""
 
 _HEAD = b"head"
 
@@ -50,6 +53,9 @@ class TransactionalCatalogue(ABC):
         self._counts = NodeCounts()
         self._remembered: Mapping[str, bytes] = {}
         self._is_unsure = False
+
+    @abstractmethod
+    def close(self) -> None: ...
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
@@ -100,6 +106,45 @@ class TransactionalCatalogue(ABC):
         self._remembered = checkpoint.remembered
         return checkpoint
 
+    def stored_node(self, number: int) -> bytes | None:
+        """Read the sealed body of a node. Returns None if it is missing. Raises CatalogueDamaged if it cannot be read."""
+        return self._get_node(number)
+
+    def stored_values(self) -> list[tuple[str, bytes]]:
+        """Read the sealed bodies of all remembered values. Raises CatalogueDamaged if they cannot be read."""
+        return list(self._get_values())
+
+    def load_remains(self, read_root: ReadRoot, complaints: list[str]) -> Checkpoint | None:
+        """Load the part of the last checkpoint that can be read. `read_root` reads the trees.
+
+        Adds descriptions of the damage to `complaints`. Returns None if no checkpoint was saved. Raises PoolDamaged if the head
+        cannot be read.
+        """
+        data = self._get_head()
+        if data is None:
+            return None
+        try:
+            document = json.loads(unsealed(_HEAD, data))
+            checkpoint = _checkpoint(document, read_root, self._remembered_left(complaints))
+            lost_values = document["remembered"] - len(checkpoint.remembered)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PoolDamaged("the catalogue's head makes no sense") from error
+        if lost_values:
+            complaints.append(f"{lost_values} remembered values of the catalogue are damaged or missing")
+        return checkpoint
+
+    def _remembered_left(self, complaints: list[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        try:
+            rows = self.stored_values()
+        except CatalogueDamaged as error:
+            complaints.append(str(error))
+            return found
+        for key, body in rows:
+            with suppress(PoolDamaged):
+                found[key] = unsealed(key.encode(), body)
+        return found
+
     def save(self, checkpoint: Checkpoint) -> None:
         writer = TreeWriter(self._counts.next_number)
         try:
@@ -141,30 +186,34 @@ class TransactionalCatalogue(ABC):
         return {key: unsealed(key.encode(), value) for key, value in self._get_values()}
 
     def _decoded(self, document: dict[str, Any]) -> Checkpoint:
-        reader = TreeReader(self._get_node)
+        return _checkpoint(document, TreeReader(self._get_node).root, self._get_remembered())
 
-        def root(row: dict[str, Any]) -> FrozenRoot:
-            return reader.root(row["root"], row["levels"], row["size_blocks"])
 
-        return Checkpoint(
-            position=document["position"],
-            pool=document["pool"],
-            volumes=tuple(
-                VolumeState(
-                    row["number"],
-                    row["name"],
-                    bytes.fromhex(row["identity"]),
-                    row["attributes"],
-                    root(row),
-                    bytes.fromhex(row["lineage"]),
-                )
-                for row in document["volumes"]
-            ),
-            frozen_maps=tuple(FrozenMapState(row["identifier"], row["durable"], root(row)) for row in document["frozen_maps"]),
-            snapshots=tuple(_snapshot(row) for row in document["snapshots"]),
-            remembered=self._get_remembered(),
-            segments=_segments(document["pool"].pop("segments", None)),
-        )
+def _checkpoint(document: dict[str, Any], read_root: ReadRoot, remembered: Mapping[str, bytes]) -> Checkpoint:
+    """Decode a checkpoint from the head of a catalogue."""
+
+    def root(row: dict[str, Any]) -> FrozenRoot:
+        return read_root(row["root"], row["levels"], row["size_blocks"])
+
+    return Checkpoint(
+        position=document["position"],
+        pool=document["pool"],
+        volumes=tuple(
+            VolumeState(
+                row["number"],
+                row["name"],
+                bytes.fromhex(row["identity"]),
+                row["attributes"],
+                root(row),
+                bytes.fromhex(row["lineage"]),
+            )
+            for row in document["volumes"]
+        ),
+        frozen_maps=tuple(FrozenMapState(row["identifier"], row["durable"], root(row)) for row in document["frozen_maps"]),
+        snapshots=tuple(_snapshot(row) for row in document["snapshots"]),
+        remembered=remembered,
+        segments=_segments(document["pool"].pop("segments", None)),
+    )
 
 
 def _encoded(value: object) -> str:

@@ -3,18 +3,20 @@
 The check writes nothing itself, so it is safe for a damaged pool. SQLite may roll back a transaction that a crash interrupted.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from odx_target.store.catalogue.interface import Catalogue
 from odx_target.store.checking.segment_check import SegmentCheck
+from odx_target.store.contents import Contents
 from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.opening.format_head import Head
-from odx_target.store.opening.recovery import Replayed, full_blocks, read_state
+from odx_target.store.opening.recovery import full_blocks, read_state
+from odx_target.store.segments.lost import LOST_SEGMENT
 from odx_target.store.segments.places import COMPRESSED, located
-from odx_target.store.segments.segment import SegmentStore
+from odx_target.store.segments.segment import Segment, SegmentStore
 
 MAX_LOST_RANGES = 10_000
 """Largest number of lost ranges in the list. After this number, ranges are counted but not listed, so that the list fits into
@@ -23,13 +25,17 @@ memory."""
 
 @dataclass(frozen=True, slots=True)
 class LostRange:
-    """A range of lost blocks in the volume `volume` or in the frozen map `frozen_map`."""
+    """A range of lost blocks in the volume `volume` or in the frozen map `frozen_map`.
+
+    If the frozen map belongs to a snapshot, `snapshot` is the name of the snapshot, such as `volume@name`.
+    """
 
     volume: str | None
     frozen_map: int | None
     block: int
     count_blocks: int
     reason: str
+    snapshot: str | None = None
 
 
 @dataclass(slots=True)
@@ -54,6 +60,9 @@ class PoolReport:
         return not (self.damaged_blocks or self.complaints or self.lost_ranges)
 
 
+LOST_REASON = "a repair of the pool could not save it"
+"""Reason for the loss of blocks that a repair has marked as lost."""
+
 Advance = Callable[[int], None]
 """Function that is called with the number of blocks that were checked since its last call."""
 
@@ -63,81 +72,111 @@ def check_pool(store: SegmentStore, catalogue: Catalogue, head: Head, advance: A
 
     Raises PoolDamaged if the pool cannot be opened at all. Raises OSError and the exceptions of `Catalogue.load`.
     """
-    pool_identity = head.identity
     found = read_state(store, catalogue, head)
     report = PoolReport(segments=len(found.kept))
-    damaged: dict[int, set[int]] = {}
-    used: dict[int, int] = {}
+    replay = found.replay
+    survey = Survey(store, found.sizes, replay.used, replay.checksums, replay.end.segment, found.unsealed, head.identity)
     for number in sorted(found.kept):
-        damaged[number] = _check_segment(store, found, number, pool_identity, report, advance)
-        used[number] = _used_blocks(store, found, number, pool_identity)
-    for volume in found.contents.volumes.values():
-        report.volumes += 1
-        _check_map(volume.map.freeze(), volume.name, None, damaged, used, report)
-    for frozen in found.contents.frozen_maps.values():
-        report.frozen_maps += 1
-        _check_map(frozen.root, None, frozen.identifier, damaged, used, report)
+        survey.check(number, report, advance)
+    report_lost(found.contents, survey, report)
     return report
 
 
-def _check_segment(
-    store: SegmentStore, found: Replayed, number: int, pool_identity: bytes, report: PoolReport, advance: Advance
-) -> set[int]:
-    """Check one segment. Returns the numbers of its damaged blocks."""
-    segment, size_blocks = store.open(number), found.sizes[number]
-    check = SegmentCheck(segment, size_blocks, pool_identity)
-    replayed_blocks = found.replay.used.get(number)
-    sealed_blocks = check.sealed_blocks()
-    # If the power was lost, a footer may be on the disk without the last batches before it. The log then ends before them.
-    if sealed_blocks is None or (number == found.replay.end.segment and replayed_blocks != sealed_blocks):
-        used_blocks = replayed_blocks if size_blocks else 0
-        if number in found.unsealed:
-            full = full_blocks(segment, size_blocks, found.unsealed[number], pool_identity)
-            used_blocks = found.unsealed[number] if full is None else full[0]
-        check = SegmentCheck(segment, size_blocks, pool_identity, used_blocks, found.replay.checksums.get(number, {}))
-    goes_on, before = True, 0
-    while goes_on:
-        goes_on = check.advance()
-        advance(check.checked_blocks - before)
-        before = check.checked_blocks
-    report.checked_blocks += check.checked_blocks
-    report.damaged_blocks += len(check.damaged)
-    report.complaints += [f"segment {number}: {complaint}" for complaint in check.complaints]
-    return set(check.damaged)
+def report_lost(contents: Contents, survey: "Survey", report: PoolReport) -> None:
+    """Add the lost ranges of all volumes and frozen maps to a report."""
+    for volume in contents.volumes.values():
+        report.volumes += 1
+        _check_map(volume.map.freeze(), LostRange(volume.name, None, 0, 0, ""), survey, report)
+    names = {each.frozen: f"{each.volume_name}@{each.name}" for each in contents.snapshots.values()}
+    for frozen in contents.frozen_maps.values():
+        report.frozen_maps += 1
+        whose = LostRange(None, frozen.identifier, 0, 0, "", names.get(frozen.identifier))
+        _check_map(frozen.root, whose, survey, report)
 
 
-def _used_blocks(store: SegmentStore, found: Replayed, number: int, pool_identity: bytes) -> int:
-    """Number of blocks of a segment whose checksums are known, so that they can be read."""
-    if number in found.replay.used:
-        return found.replay.used[number]
-    return len(load_table(store.open(number), found.sizes[number], pool_identity)) if found.sizes[number] else 0
+class Survey:
+    """The damaged blocks of segments, and the number of blocks of each segment whose checksums are known.
+
+    `used` has the number of used blocks of replayed segments, and `checksums` the checksums of their data by first block. The
+    log ends in the segment `last`. `unsealed` has the listed sizes of segments that may have no footer.
+    """
+
+    def __init__(
+        self,
+        store: SegmentStore,
+        sizes: Mapping[int, int],
+        used: Mapping[int, int],
+        checksums: Mapping[int, Mapping[int, Sequence[int]]],
+        last: int,
+        unsealed: Mapping[int, int],
+        pool_identity: bytes,
+    ) -> None:
+        self._store = store
+        self._sizes = sizes
+        self._used = used
+        self._checksums = checksums
+        self._last = last
+        self._unsealed = unsealed
+        self._pool_identity = pool_identity
+        self._damaged: dict[int, set[int]] = {}
+        self._readable: dict[int, int] = {}
+
+    def check(self, number: int, report: PoolReport, advance: Advance) -> None:
+        """Check one segment, and add its damage to a report."""
+        segment, size_blocks = self._store.open(number), self._sizes[number]
+        check = SegmentCheck(segment, size_blocks, self._pool_identity)
+        replayed_blocks, sealed_blocks = self._used.get(number), check.sealed_blocks()
+        # If the power was lost, a footer may be on the disk without the last batches before it. The log then ends before them.
+        if sealed_blocks is None or (number == self._last and replayed_blocks != sealed_blocks):
+            used_blocks = replayed_blocks if size_blocks else 0
+            if number in self._unsealed:
+                full = full_blocks(segment, size_blocks, self._unsealed[number], self._pool_identity)
+                used_blocks = self._unsealed[number] if full is None else full[0]
+            check = SegmentCheck(segment, size_blocks, self._pool_identity, used_blocks, self._checksums.get(number))
+        goes_on, before = True, 0
+        while goes_on:
+            goes_on = check.advance()
+            advance(check.checked_blocks - before)
+            before = check.checked_blocks
+        report.checked_blocks += check.checked_blocks
+        report.damaged_blocks += len(check.damaged)
+        report.complaints += [f"segment {number}: {complaint}" for complaint in check.complaints]
+        self._damaged[number] = set(check.damaged)
+        self._readable[number] = self._readable_blocks(segment, size_blocks)
+
+    def faults(self, root: FrozenRoot) -> Iterator[tuple[int, int, str]]:
+        """Yield (block, count_blocks, reason) for each range of a map whose data is lost."""
+        for first, leaf in root.leaves():
+            block = first
+            for place, count in leaf.runs(0, LEAF_BLOCKS):
+                if place:
+                    for offset, length, reason in _faults(place, count, self._damaged, self._readable):
+                        yield block + offset, length, reason
+                block += count
+
+    def _readable_blocks(self, segment: Segment, size_blocks: int) -> int:
+        """Number of blocks of a segment whose checksums are known, so that they can be read."""
+        if segment.number in self._used:
+            return self._used[segment.number]
+        return len(load_table(segment, size_blocks, self._pool_identity)) if size_blocks else 0
 
 
-def _check_map(
-    root: FrozenRoot,
-    volume: str | None,
-    frozen_map: int | None,
-    damaged: dict[int, set[int]],
-    used: dict[int, int],
-    report: PoolReport,
-) -> None:
-    """Add the lost ranges of a map to the report."""
-    for first, leaf in root.leaves():
-        block = first
-        for place, count in leaf.runs(0, LEAF_BLOCKS):
-            if place:
-                report.mapped_blocks += count
-                for offset, length, reason in _faults(place, count, damaged, used):
-                    report.lost_ranges += 1
-                    if len(report.lost) < MAX_LOST_RANGES:
-                        report.lost.append(LostRange(volume, frozen_map, block + offset, length, reason))
-            block += count
+def _check_map(root: FrozenRoot, whose: LostRange, survey: Survey, report: PoolReport) -> None:
+    """Add the lost ranges of a map to the report. `whose` names the map."""
+    report.mapped_blocks += root.mapped_count()
+    for block, count_blocks, reason in survey.faults(root):
+        report.lost_ranges += 1
+        if len(report.lost) < MAX_LOST_RANGES:
+            report.lost.append(replace(whose, block=block, count_blocks=count_blocks, reason=reason))
 
 
 def _faults(place: int, count: int, damaged: dict[int, set[int]], used: dict[int, int]) -> Iterator[tuple[int, int, str]]:
     """Yield (offset, count_blocks, reason) for each part of a run of places in which data is lost."""
     number, at, stored_blocks, _ = located(place)
     used_blocks = used.get(number)
+    if number == LOST_SEGMENT:
+        yield 0, count, LOST_REASON
+        return
     if used_blocks is None:
         yield 0, count, f"segment {number} does not belong to the pool"
         return

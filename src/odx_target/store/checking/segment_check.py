@@ -1,7 +1,7 @@
 """The check of one segment: its batches, its data blocks and its footer.
 
 The headers contain the checksums of the data blocks, and the footer repeats these checksums. If a header is damaged, the data
-blocks after it are checked with the checksums in the footer.
+blocks after it are checked with the checksums in the footer, or in the headers after it if there is no footer.
 """
 
 from array import array
@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from crc32c import crc32c
 
-from odx_target.store.log.checksum_index import CHECKSUM_BYTES, SegmentView, footer_table, walk
+from odx_target.store.log.checksum_index import CHECKSUM_BYTES, SegmentView, batches_of, footer_table, walk
 from odx_target.store.log.footer import footer_blocks
 from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.segments.segment import Segment
@@ -24,7 +24,7 @@ class SegmentCheck:
 
     `used_blocks` is the number of blocks that the log uses in a segment without a footer. For a sealed segment `used_blocks` is
     None, because the footer contains the number. `replayed` has the checksums of the data that a replay has found, by its first
-    block. With it, blocks after a damaged header whose checksums are unknown count as damaged.
+    block. Blocks after a damaged header whose checksums are unknown count as damaged.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class SegmentCheck:
         self._size_blocks = size_blocks
         self._pool_identity = pool_identity
         self._used_blocks = used_blocks
-        self._replayed = replayed
+        self._replayed = replayed or {}
         self._steps = self._run()
 
     def sealed_blocks(self) -> int | None:
@@ -82,8 +82,11 @@ class SegmentCheck:
             self.complaints.append(f"the header of the batch at block {len(table)} is damaged")
             if footer_table is not None:
                 yield from self._check_by_footer(view, len(table), footer_table)
-            elif self._replayed is not None:
-                yield from self._check_by_replay(view, len(table), self._replayed)
+            else:
+                found = {
+                    batch.block + batch.header_blocks: batch.data_checksums for batch in batches_of(view, self._pool_identity)
+                }
+                yield from self._check_by_replay(view, len(table), {**found, **self._replayed})
 
     def _ends_at(self, block: int, footer_table: "array[int] | None") -> bool:
         """True if the log uses no blocks of the segment from `block` on."""

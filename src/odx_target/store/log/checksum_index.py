@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.log.batch import MAX_HEADER_BLOCKS, Batch, InvalidBatch, announced_header_blocks, decode_header
+from odx_target.store.log.batch import MAGIC, MAX_HEADER_BLOCKS, Batch, InvalidBatch, announced_header_blocks, decode_header
 from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
 from odx_target.store.segments.segment import Segment
 
@@ -87,15 +87,36 @@ def footer_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "a
 def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tuple["array[int]", int]:
     """Return the checksums in the batch headers of a segment, and its first OSN, which is 0 if the segment has no batch.
 
-    Raises OSError, PoolDamaged.
+    The checksums of the blocks after a damaged header, up to the next valid header, are 0, so that reads of these blocks report
+    damage. Raises OSError, PoolDamaged.
     """
     table = array("I")
     first_osn = 0
-    for batch in walk(SegmentView(segment, size_blocks), 0, pool_identity):
+    for batch in batches_of(SegmentView(segment, size_blocks), pool_identity):
         first_osn = first_osn or batch.first_osn
-        table.extend(array("I", bytes(CHECKSUM_BYTES * batch.header_blocks)))
+        table.extend(array("I", bytes(CHECKSUM_BYTES * (batch.block + batch.header_blocks - len(table)))))
         table.extend(batch.data_checksums)
     return table, first_osn
+
+
+def batches_of(view: "SegmentView", pool_identity: bytes) -> Iterator[Batch]:
+    """Yield the batches of a segment. After a damaged header, the next valid header is searched for."""
+    start: int | None = 0
+    end_block = end_osn = 0
+    while start is not None:
+        for batch in walk(view, start, pool_identity):
+            end_block, end_osn = batch.end.block, batch.end.osn
+            yield batch
+        start = _next_header(view, end_block, pool_identity, end_osn)
+
+
+def _next_header(view: "SegmentView", block: int, pool_identity: bytes, least_osn: int) -> int | None:
+    """Return the first block, from `block` on, with a valid header whose records follow the records below `least_osn`."""
+    for at in view.beginning_with(MAGIC[0], block):
+        batch = read_header(view, at, pool_identity)
+        if batch is not None and batch.first_osn >= least_osn:
+            return at
+    return None
 
 
 def walk(view: "SegmentView", block: int, pool_identity: bytes) -> Iterator[Batch]:

@@ -22,6 +22,7 @@ from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.extent_cache import Decompressed, ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
+from odx_target.store.segments.lost import LOST_PLACE
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, located, log_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
@@ -155,6 +156,8 @@ class Reader:
         return part_of(content, place, count, block)
 
     def _read_log_now(self, place: int, count: int, block: int) -> Buffer | None:
+        if place >= LOST_PLACE:
+            raise DamagedBlock(block)
         if place + count > self._filling.pending_place:
             self.settle([(place, count)])
             unwritten = self._log.unwritten.blocks

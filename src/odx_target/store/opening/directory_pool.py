@@ -98,8 +98,25 @@ def prepare_segments(directory: Path, *, is_new: bool) -> Path:
     return segments
 
 
+def log_bytes(directory: Path) -> int:
+    """Total size of the segments of a pool. 0 if they cannot be read."""
+    try:
+        return sum(path.stat().st_size for path in (directory / SEGMENTS_NAME).iterdir())
+    except OSError:
+        return 0
+
+
 def sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

@@ -14,7 +14,7 @@ power is lost before that flush, the log may end earlier. The next recovery then
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header, read_headers, walk
 from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.footer import encode_footer, footer_blocks
-from odx_target.store.log.records import CompressedWrite, Moved, Write, data_blocks_of
+from odx_target.store.log.records import CompressedWrite, Moved, Record, Write, data_blocks_of
 from odx_target.store.opening.format_head import Head
 from odx_target.store.segments.places import extent_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
@@ -94,7 +94,8 @@ def read_state(store: SegmentStore, catalogue: Catalogue, head: Head) -> Replaye
     replay = Replay(store, sizes, head.identity, start)
     for group in replay.groups():
         for batch in group:
-            _apply(contents, batch)
+            for record, place in changes_of(batch):
+                apply_change(contents, record, place)
     contents.release_temporary()
     if listed is None:
         _check_reached(store, sizes, head.identity, replay)
@@ -151,12 +152,12 @@ def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple
     if checkpoint.segments is None:
         raise PoolDamaged("the catalogue does not say which segments there are")
     try:
-        return Contents.of_checkpoint(checkpoint), _position(checkpoint.position), dict(checkpoint.segments)
+        return Contents.of_checkpoint(checkpoint), position_of_json(checkpoint.position), dict(checkpoint.segments)
     except (KeyError, TypeError, ValueError) as error:
         raise PoolDamaged(f"the catalogue lacks what it must say: {error}") from error
 
 
-def _position(fields: Mapping[str, Any]) -> Position:
+def position_of_json(fields: Mapping[str, Any]) -> Position:
     return Position(*(int(fields[name]) for name in Position._fields))
 
 
@@ -179,16 +180,23 @@ def _check_reached(store: SegmentStore, sizes: dict[int, int], pool_identity: by
             )
 
 
-def _apply(contents: Contents, batch: Batch) -> None:
+def changes_of(batch: Batch) -> Iterator[tuple[Record, int]]:
+    """Yield the records of a batch that change the contents of a pool, each with the place of its data."""
     place = batch.segment << PLACE_BITS | batch.block + batch.header_blocks
     for record in batch.records:
-        if type(record) is Write:
-            contents.apply_write(record, place)
-        elif type(record) is CompressedWrite:
-            contents.apply_write(record, extent_place(place, record.stored_blocks))
+        if type(record) is CompressedWrite:
+            yield record, extent_place(place, record.stored_blocks)
         elif type(record) is not Moved:  # Maps still refer to the former place of moved blocks, which still exists.
-            contents.apply(record)
+            yield record, place
         place += data_blocks_of(record)
+
+
+def apply_change(contents: Contents, record: Record, place: int) -> None:
+    """Apply a record of the log. Raises PoolDamaged if the record does not fit the contents."""
+    if isinstance(record, Write | CompressedWrite):
+        contents.apply_write(record, place)
+    else:
+        contents.apply(record)
 
 
 def full_blocks(segment: Segment, size_blocks: int, listed_blocks: int, pool_identity: bytes) -> tuple[int, int] | None:

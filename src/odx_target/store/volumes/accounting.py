@@ -13,6 +13,7 @@ from odx_target.store.ledger import Ledger
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.segments.lost import LOST_SEGMENT
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, INDEX_BITS, are_compressed, located
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 from odx_target.store.status import Space
@@ -142,7 +143,7 @@ class Accounting:
 
     def _marks_of(self, segment: int, *, makes_segments: bool) -> "_Marks | None":
         marks = self._marks.get(segment)
-        if marks is None and makes_segments:
+        if marks is None and makes_segments and segment != LOST_SEGMENT:
             marks = self._marks[segment] = np.zeros(MAX_SEGMENT_BLOCKS, dtype=np.uint8)
         return marks
 

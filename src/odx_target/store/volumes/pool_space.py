@@ -16,6 +16,7 @@ from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_place
 from odx_target.store.contents import Contents
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.segments.lost import LOST_SEGMENT
 from odx_target.store.segments.places import INDEX_BITS, Places, are_compressed, end_of_run, log_place
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 from odx_target.store.status import PoolSpace, VolumeSpace
@@ -178,14 +179,14 @@ class _Walk:
         return known
 
     async def _segments(self) -> list[int]:
-        """Return the numbers of the segments to which leaves refer, in ascending order."""
+        """Return the numbers of the segments to which leaves refer, in ascending order. Lost blocks are in no segment."""
         found: set[int] = set()
         for leaf in self._leaves:
             await self._step(STEPS_OF_A_LEAF)
             stored = _stored_in(leaf)
             found.update(np.unique(stored.plain >> PLACE_BITS).tolist())
             found.update(place >> PLACE_BITS for place, _ in stored.runs)
-        return sorted(found)
+        return sorted(found - {LOST_SEGMENT})
 
     async def _step(self, count: int = 1) -> None:
         self._turns.take(count)

@@ -1,0 +1,55 @@
+"""`odx-target pool repair`: save everything that is left of a damaged pool."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from odx_target.cli.text.lost_ranges import lost_lines
+from odx_target.cli.text.progress_bar import bar
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.opening.directory_pool import log_bytes
+from odx_target.store.repairing.directory_repair import describe, repairing
+from odx_target.store.repairing.repair import RepairPlan
+
+
+def repair(
+    pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="Directory of the pool.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Repair the pool without asking for confirmation.")] = False,
+    older_data: Annotated[
+        bool,
+        typer.Option("--older-data", help="Keep the older data of blocks that lost changes may have replaced."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Repair the catalogue of a pool, so that the pool can be opened.
+
+    The command first lists all blocks that are lost, and asks for confirmation. A read of a lost block then ends with MEDIUM
+    ERROR, and a write heals the block. Nothing in the log is changed, and the damaged catalogue is kept. A sound pool is not
+    changed. No array may serve the pool.
+    """
+    with (
+        bar("check", log_bytes(pool)) as advance,
+        repairing(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES), older_data=older_data) as found,
+    ):
+        plan = found.plan
+        if not as_json:
+            for line in _lines(plan):
+                typer.echo(line)
+        report = None
+        if plan.checkpoint is not None:
+            if not yes:
+                typer.confirm("repair the pool?", abort=True, err=True)
+            report = found.carry_out()
+    if as_json:
+        typer.echo(json.dumps({**describe(plan), "report": None if report is None else str(report)}, indent=2))
+    elif report is not None:
+        typer.echo(f"repaired; the lost blocks are listed in {report}")
+
+
+def _lines(plan: RepairPlan) -> list[str]:
+    lines = [*plan.complaints, *lost_lines(plan.report)]
+    if plan.lost_records:
+        lines.append(f"{plan.lost_records} changes are lost, which may have changed any block of any volume")
+    return lines if plan.checkpoint is not None else [*lines, "the pool needs no repair"]

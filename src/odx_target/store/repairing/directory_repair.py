@@ -1,0 +1,164 @@
+"""The repair of a pool in a directory.
+
+The new catalogue is written to a file beside the present catalogue, and is checked by an opening of the pool that changes
+nothing. Then the present catalogue gets a second name, and the new catalogue replaces it. The segments are never changed.
+After a crash at any moment the pool has either its former catalogue or the new catalogue.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from odx_target.store.catalogue.sqlite import SqliteCatalogue
+from odx_target.store.checking.pool_check import Advance
+from odx_target.store.errors import PoolDamaged, StoreError
+from odx_target.store.opening.directory_pool import (
+    CATALOGUE_NAME,
+    HEAD_NAME,
+    SEGMENTS_NAME,
+    DirectoryHead,
+    DirectoryLock,
+    sync_directory,
+    sync_file,
+)
+from odx_target.store.opening.format_head import OpenHead
+from odx_target.store.opening.recovery import read_state
+from odx_target.store.repairing.repair import RepairPlan, plan_repair
+from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
+
+NEW_NAME = f"{CATALOGUE_NAME}.new"
+REPORT_NAME = "repair.json"
+JOURNAL_SUFFIX = "-journal"
+
+
+class DirectoryRepair:
+    """A repair of the pool in a directory. `plan` says which data is lost. Nothing changes before `carry_out` is called."""
+
+    def __init__(self, path: Path, head: OpenHead, segments: SegmentStore, plan: RepairPlan) -> None:
+        self.plan = plan
+        self._path = path
+        self._head = head
+        self._segments = segments
+
+    def carry_out(self) -> Path:
+        """Replace the catalogue by the repaired catalogue. Returns the file that lists the lost blocks.
+
+        Raises StoreError or OSError if the repair cannot be completed. The pool then has its former catalogue.
+        """
+        assert self.plan.checkpoint is not None
+        new = self._path / NEW_NAME
+        _delete(new)
+        catalogue = SqliteCatalogue(new)
+        try:
+            catalogue.save(self.plan.checkpoint)
+        finally:
+            catalogue.close()
+        self._verify(new)
+        report = self._write_report()
+        former = self._path / CATALOGUE_NAME
+        if former.exists():
+            self._keep(former)
+        new.rename(former)
+        _delete(new)
+        sync_directory(self._path)
+        return report
+
+    def _keep(self, former: Path) -> None:
+        """Give the former catalogue, and its journal if there is one, a second name."""
+        kept = _free_name(self._path / f"{CATALOGUE_NAME}.damaged")
+        kept.hardlink_to(former)
+        journal = _journal_of(former)
+        if journal.exists():
+            _journal_of(kept).hardlink_to(journal)
+            sync_directory(self._path)
+            journal.unlink()  # SQLite must not apply it to the new catalogue.
+        sync_directory(self._path)
+
+    def _verify(self, new: Path) -> None:
+        """Check that the pool can be opened with the new catalogue."""
+        catalogue = SqliteCatalogue(new)
+        try:
+            read_state(self._segments, catalogue, self._head.fields)
+        except PoolDamaged as error:
+            raise StoreError(f"the repair failed and changed nothing: {error}") from error
+        finally:
+            catalogue.close()
+
+    def _write_report(self) -> Path:
+        path = _free_name(self._path / REPORT_NAME)
+        path.write_text(json.dumps(describe(self.plan), indent=2) + "\n")
+        sync_file(path)
+        return path
+
+
+@contextmanager
+def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iterator[DirectoryRepair]:
+    """Make a plan to repair the pool in a directory, which must not be open. The pool is locked inside this context.
+
+    `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises StoreError if
+    the directory contains no pool, and PoolDamaged if nothing can be saved.
+    """
+    if not (path / HEAD_NAME).exists():
+        raise StoreError(f"there is no pool in {path}")
+    lock = DirectoryLock(path)
+    try:
+        store = DirectoryHead(path)
+        head = OpenHead(store, store.read() or b"")
+        segments_path = path / SEGMENTS_NAME
+        if not segments_path.is_dir():
+            raise PoolDamaged(f"{segments_path} is missing")
+        segments = DirectorySegments(segments_path, SEGMENT_DESCRIPTORS)
+        try:
+            yield DirectoryRepair(path, head, segments, _plan(path, segments, head, advance, older_data=older_data))
+        finally:
+            segments.close()
+    finally:
+        lock.release()
+
+
+def describe(plan: RepairPlan) -> dict[str, object]:
+    """Return a plan as values for JSON."""
+    return {
+        "is_needed": plan.checkpoint is not None,
+        "complaints": plan.complaints,
+        "lost_records": plan.lost_records,
+        "lost_ranges": plan.report.lost_ranges,
+        "lost": [asdict(each) for each in plan.report.lost],
+    }
+
+
+def _plan(path: Path, segments: SegmentStore, head: OpenHead, advance: Advance, *, older_data: bool) -> RepairPlan:
+    former = path / CATALOGUE_NAME
+    if not former.exists():
+        return plan_repair(segments, None, head.fields, advance, older_data=older_data)
+    try:
+        catalogue = SqliteCatalogue(former)
+    except PoolDamaged:
+        return plan_repair(segments, None, head.fields, advance, older_data=older_data)
+    try:
+        return plan_repair(segments, catalogue, head.fields, advance, older_data=older_data)
+    finally:
+        catalogue.close()
+
+
+def _free_name(path: Path) -> Path:
+    """Return a path that does not exist and has no journal: the given path, or the same path with a number."""
+    found, number = path, 1
+    while found.exists() or _journal_of(found).exists():
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
+
+
+def _journal_of(path: Path) -> Path:
+    return path.with_name(path.name + JOURNAL_SUFFIX)
+
+
+def _delete(new: Path) -> None:
+    """Delete a catalogue and its journal if they exist."""
+    for path in (new, _journal_of(new)):
+        with suppress(FileNotFoundError):
+            path.unlink()

@@ -1,0 +1,148 @@
+"""The contents of a damaged pool, built from the last checkpoint or from nothing, and from all readable batches of the log.
+
+Records can be lost. Records after them may then not fit the contents any more, because they refer to a volume or a frozen map
+that a lost record created. Such a volume is made when its first record is found. Blocks whose content is unknown are lost.
+"""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from odx_target.store.contents import Contents
+from odx_target.store.errors import PoolDamaged
+from odx_target.store.log.batch import Position
+from odx_target.store.log.records import Clone, CompressedWrite, Freeze, Record, Unmap, VolumeCreated, VolumeResized, Write
+from odx_target.store.log.snapshot_records import SnapshotCreated, VolumeChanged, VolumeCloned, VolumeRestored
+from odx_target.store.map.lost import lost_root
+from odx_target.store.opening.recovery import apply_change, changes_of
+from odx_target.store.repairing.salvage import Gap, Salvage
+from odx_target.store.volumes.volume import LINEAGE_BYTES
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """Contents that were built from the log. `end` is the position after the last batch.
+
+    `used` has the number of used blocks of each segment from which a batch was taken. `odd_records` is the number of records
+    that do not fit the contents.
+    """
+
+    contents: Contents
+    end: Position
+    used: dict[int, int] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    odd_records: int = 0
+
+
+def rebuild(
+    contents: Contents, salvage: Salvage, start: Position, known_osn: int, *, older_data: bool, pool_identity: bytes
+) -> Rebuilt:
+    """Apply all readable batches after `start` to the contents.
+
+    All records with an OSN below `known_osn` were in the log. A lost record may have changed any block of any volume. If
+    `older_data` is True, the blocks keep their older data, otherwise they are lost until a later record changes them.
+    """
+    builder = _Builder(contents, pool_identity)
+    rebuilt = Rebuilt(contents, start)
+    for step in salvage.steps(start, known_osn):
+        if isinstance(step, Gap):
+            rebuilt.gaps.append(step)
+            builder.skip(step, older_data=older_data)
+        else:
+            for record, place in changes_of(step):
+                rebuilt.odd_records += not builder.apply(record, place)
+    contents.release_temporary()
+    rebuilt.end, rebuilt.used = salvage.end, salvage.used
+    return rebuilt
+
+
+class _Builder:
+    """Applies records to contents. A record that does not fit is applied as far as its effect is known."""
+
+    def __init__(self, contents: Contents, pool_identity: bytes) -> None:
+        self._contents = contents
+        self._pool_identity = pool_identity
+
+    def skip(self, gap: Gap, *, older_data: bool) -> None:
+        """Note that records are lost. A lost record may have used a number of a volume or of a frozen map."""
+        contents = self._contents
+        contents.next_volume += gap.end_osn - gap.first_osn
+        contents.next_frozen += gap.end_osn - gap.first_osn
+        if not older_data:
+            for volume in contents.volumes.values():
+                volume.map.become(lost_root(volume.map.size_blocks))
+
+    def apply(self, record: Record, place: int) -> bool:
+        """Apply a record. Returns False if the record did not fit."""
+        try:
+            apply_change(self._contents, record, place)
+        except PoolDamaged:
+            self._apply_odd(record, place)
+            return False
+        return True
+
+    def _apply_odd(self, record: Record, place: int) -> None:
+        """Apply a record that refers to an unknown object, as far as its effect is known."""
+        contents = self._contents
+        if isinstance(record, Write | CompressedWrite | Unmap | Clone):
+            self._make_volume(record.volume, record.block + record.count_blocks)
+            if isinstance(record, Clone):
+                self._lose(record.volume, record.block, record.count_blocks)
+            else:
+                apply_change(contents, record, place)
+        elif isinstance(record, VolumeResized):
+            self._make_volume(record.volume, record.size_blocks)
+        elif isinstance(record, Freeze | SnapshotCreated):
+            self._make_volume(record.volume, 1)
+            self._apply_if_possible(record)
+        elif isinstance(record, VolumeCreated | VolumeCloned):
+            self._make_again(record)
+        elif isinstance(record, VolumeRestored):
+            self._make_volume(record.volume, 1)
+            self._lose(record.volume, 0, contents.volumes[record.volume].map.size_blocks)
+        elif isinstance(record, VolumeChanged):
+            self._make_volume(record.volume, 1)
+            self._apply_if_possible(record._replace(name=self._free_name(record.name, record.volume)))
+
+    def _apply_if_possible(self, record: Record) -> None:
+        try:
+            self._contents.apply(record)
+        except PoolDamaged:
+            return  # A lost record would have made room for it, such as the deletion of a snapshot with the same name.
+
+    def _make_again(self, record: VolumeCreated | VolumeCloned) -> None:
+        """Create a volume although its number or its name is in use, or although its origin is lost."""
+        contents = self._contents
+        former = contents.volumes.pop(record.volume, None)
+        if former is not None:
+            contents.forget_name(former.name)
+        name = self._free_name(record.name, record.volume)
+        if isinstance(record, VolumeCloned):
+            try:
+                contents.apply(record._replace(name=name))
+            except PoolDamaged:
+                contents.apply(VolumeCreated(record.volume, 1, record.identity, name, record.attributes))
+                self._lose(record.volume, 0, 1)
+        else:
+            contents.apply(record._replace(name=name))
+
+    def _make_volume(self, number: int, least_blocks: int) -> None:
+        """Make a volume whose creation was lost, or make it larger. Its other blocks are lost."""
+        contents = self._contents
+        if number not in contents.volumes:
+            identity = sha256(self._pool_identity + number.to_bytes(8, "little")).digest()[:LINEAGE_BYTES]
+            name = self._free_name(f"recovered-{number}", number)
+            contents.apply(VolumeCreated(number, max(least_blocks, 1), identity, name, {}))
+            self._lose(number, 0, max(least_blocks, 1))
+            return
+        size_blocks = contents.volumes[number].map.size_blocks
+        if size_blocks < least_blocks:
+            contents.apply(VolumeResized(number, least_blocks))
+            self._lose(number, size_blocks, least_blocks - size_blocks)
+
+    def _lose(self, number: int, block: int, count_blocks: int) -> None:
+        live = self._contents.volumes[number].map
+        live.copy_range(lost_root(live.size_blocks), block, block, count_blocks)
+
+    def _free_name(self, name: str, number: int) -> str:
+        taken = {volume.name for volume in self._contents.volumes.values() if volume.number != number}
+        return name if name not in taken else f"{name}-{number}"

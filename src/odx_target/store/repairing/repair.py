@@ -1,0 +1,133 @@
+"""The repair of a closed pool.
+
+A repair first makes a plan, and changes nothing on the disk. The plan has the contents that the pool will have, and lists all
+blocks that are lost. The contents are built from the first of these sources that is sound:
+
+1. the last checkpoint and the log after it, as in an ordinary opening;
+2. the whole log, if it contains all changes since the pool was made;
+3. the part of the checkpoint that can be read, and all readable batches after it;
+4. all readable batches.
+
+Then each block is marked as lost whose data is missing or does not match its checksum. If nothing was lost beyond the blocks
+that an earlier repair has marked, there is nothing to do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState
+from odx_target.store.catalogue.transactional import TransactionalCatalogue
+from odx_target.store.checking.pool_check import LOST_REASON, Advance, PoolReport, Survey, report_lost
+from odx_target.store.contents import Contents
+from odx_target.store.errors import PoolDamaged
+from odx_target.store.map.lost import with_lost
+from odx_target.store.opening.format_head import Head
+from odx_target.store.opening.recovery import FIRST_POSITION, position_of_json, position_to_json, read_state
+from odx_target.store.repairing.rebuilding import Rebuilt, rebuild
+from odx_target.store.repairing.remains import Remains, remains_of
+from odx_target.store.repairing.salvage import Salvage
+from odx_target.store.segments.segment import SegmentStore
+
+
+@dataclass(slots=True)
+class RepairPlan:
+    """A plan to repair a pool. `checkpoint` is the new checkpoint, or None if the pool needs no repair.
+
+    `report` lists the lost ranges of the pool after the repair. `lost_records` is the number of lost changes, each of which may
+    have changed any volume. `complaints` describes the damage.
+    """
+
+    report: PoolReport
+    checkpoint: Checkpoint | None = None
+    lost_records: int = 0
+    complaints: list[str] = field(default_factory=list)
+
+
+def plan_repair(
+    store: SegmentStore,
+    catalogue: TransactionalCatalogue | None,
+    head: Head,
+    advance: Advance,
+    *,
+    older_data: bool = False,
+) -> RepairPlan:
+    """Make a plan to repair a closed pool. Waits for the disk, and changes nothing on the disk.
+
+    `catalogue` is None if it cannot be opened. `older_data` has the meaning that it has in `rebuild`. Raises OSError if a
+    segment cannot be read, and PoolDamaged if nothing can be saved.
+    """
+    complaint = _reason_not_to_open(store, catalogue, head)
+    sizes = store.names()
+    salvage = Salvage(store, sizes, head.identity)
+    remains = None if catalogue is None else remains_of(catalogue)
+    rebuilt, listed = _rebuilt(salvage, remains, head, older_data=older_data)
+    kept = (listed.keys() | rebuilt.used.keys()) & sizes.keys()
+    report = PoolReport(segments=len(kept))
+    used = {number: min(blocks, sizes[number]) for number, blocks in rebuilt.used.items()}
+    unsealed = {number: blocks for number, blocks in listed.items() if number not in used and blocks < sizes.get(number, 0)}
+    survey = Survey(store, sizes, used, salvage.checksums, rebuilt.end.segment, unsealed, head.identity)
+    for number in sorted(kept):
+        survey.check(number, report, advance)
+    report_lost(rebuilt.contents, survey, report)
+    plan = RepairPlan(report, lost_records=sum(gap.end_osn - gap.first_osn for gap in rebuilt.gaps))
+    marked = _mark(rebuilt.contents, survey)
+    if complaint is None and not marked:
+        return plan
+    plan.complaints = [complaint] if complaint else []
+    plan.complaints += remains.complaints if remains is not None else []
+    plan.complaints += [f"records {gap.first_osn} to {gap.end_osn - 1} of the log are lost" for gap in rebuilt.gaps]
+    least_sizes = {number: used.get(number, min(sizes[number], listed.get(number, sizes[number]))) for number in kept}
+    plan.checkpoint = _checkpoint(rebuilt, sizes, least_sizes, head)
+    return plan
+
+
+def _checkpoint(rebuilt: Rebuilt, sizes: Mapping[int, int], least_sizes: Mapping[int, int], head: Head) -> Checkpoint:
+    end = rebuilt.end
+    if end.segment in sizes:
+        end = end._replace(block=min(end.block, sizes[end.segment]))  # The segment may have been cut off.
+    return rebuilt.contents.checkpoint(position_to_json(end), {"identity": head.identity.hex()}, least_sizes)
+
+
+def _reason_not_to_open(store: SegmentStore, catalogue: TransactionalCatalogue | None, head: Head) -> str | None:
+    """Return the reason why the pool cannot be opened, or None if it can be opened."""
+    if catalogue is None:
+        return "the catalogue cannot be opened"
+    try:
+        found = read_state(store, catalogue, head)
+    except PoolDamaged as error:
+        return str(error)
+    return "the catalogue is missing" if found.is_rebuilt else None
+
+
+def _rebuilt(salvage: Salvage, remains: Remains | None, head: Head, *, older_data: bool) -> tuple[Rebuilt, dict[int, int]]:
+    """Build the contents of the pool from the best source, and return the segments that must exist (number -> least size)."""
+    if remains is None or (remains.complaints and not head.cleaned):
+        known_osn = max(salvage.starts_of_segments(), default=0)
+        whole = rebuild(Contents(), salvage, FIRST_POSITION, known_osn, older_data=older_data, pool_identity=head.identity)
+        if remains is None or not (whole.gaps or whole.odd_records):
+            return whole, {}
+    checkpoint = remains.checkpoint
+    if checkpoint.pool.get("identity") != head.identity.hex() or checkpoint.segments is None:
+        raise PoolDamaged("the catalogue belongs to another pool")
+    start = position_of_json(checkpoint.position)
+    contents = Contents.of_checkpoint(checkpoint)
+    rebuilt = rebuild(contents, salvage, start, start.osn, older_data=older_data, pool_identity=head.identity)
+    return rebuilt, dict(checkpoint.segments)
+
+
+def _mark(contents: Contents, survey: Survey) -> bool:
+    """Mark all lost blocks in all maps. Returns False if all of them were marked before."""
+    marked = False
+    for volume in contents.volumes.values():
+        root = volume.map.freeze()
+        ranges = [(block, count) for block, count, reason in survey.faults(root) if reason != LOST_REASON]
+        if ranges:
+            marked = True
+            volume.map.become(with_lost(root, ranges))
+    for frozen in list(contents.frozen_maps.values()):
+        ranges = [(block, count) for block, count, reason in survey.faults(frozen.root) if reason != LOST_REASON]
+        if ranges:
+            marked = True
+            root = with_lost(frozen.root, ranges)
+            contents.frozen_maps[frozen.identifier] = FrozenMapState(frozen.identifier, frozen.durable, root)
+    return marked

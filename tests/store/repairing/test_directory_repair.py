@@ -1,0 +1,153 @@
+"""The repair of a pool in a directory keeps the damaged catalogue, and a crash leaves the old or the new catalogue."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.store.pools import Directory, block, read, write
+
+from odx_target.store.api import CatalogueDamaged, DamagedBlock, PoolInUse, StoreError
+from odx_target.store.open import check_directory_pool
+from odx_target.store.opening.directory_pool import CATALOGUE_NAME
+from odx_target.store.repairing import directory_repair
+from odx_target.store.repairing.directory_repair import repairing
+
+WRITTEN = 60
+
+
+class Killed(Exception):
+    """The process ends."""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Directory:
+    """A closed pool whose volume `a` has written blocks, and a snapshot of it."""
+    directory = Directory(tmp_path / "pool")
+    volume = directory.pool.create_volume("a", 100, {})
+    for at in range(WRITTEN):
+        write(directory, volume, at, [block(at + 1)])
+        directory.pool.commit()
+    volume.snapshot("monday")
+    write(directory, volume, 0, [block(1000)])
+    directory.pool.commit()
+    directory.close()
+    return directory
+
+
+def damage_block(directory: Directory, value: int) -> None:
+    for path in directory.segment_paths():
+        content = bytearray(path.read_bytes())
+        at = content.find(block(value))
+        if at >= 0:
+            content[at] ^= 1
+            path.write_bytes(content)
+            return
+    raise AssertionError("not there")
+
+
+def break_catalogue(directory: Directory) -> None:
+    (directory.path / CATALOGUE_NAME).write_bytes(b"dear diary" * 1000)
+
+
+def repair(directory: Directory) -> Path | None:
+    with repairing(directory.path, lambda _count: None) as found:
+        return found.carry_out() if found.plan.checkpoint is not None else None
+
+
+def files(directory: Directory) -> dict[str, bytes]:
+    return {str(path.relative_to(directory.path)): path.read_bytes() for path in directory.path.rglob("*") if path.is_file()}
+
+
+def test_a_sound_pool_is_not_changed(directory: Directory) -> None:
+    before = files(directory)
+    assert repair(directory) is None
+    assert files(directory) == before
+
+
+def test_a_damaged_catalogue_is_replaced_and_kept(directory: Directory) -> None:
+    break_catalogue(directory)
+    damaged = (directory.path / CATALOGUE_NAME).read_bytes()
+    with pytest.raises(CatalogueDamaged):
+        directory.open()
+    report = repair(directory)
+    assert report is not None
+    assert (directory.path / f"{CATALOGUE_NAME}.damaged").read_bytes() == damaged
+    assert json.loads(report.read_text())["lost"] == []
+    assert repair(directory) is None
+    directory.open()
+    volume = directory.pool.volumes["a"]
+    assert read(directory, volume, 0, WRITTEN) == block(1000) + b"".join(block(at + 1) for at in range(1, WRITTEN))
+    directory.close()
+
+
+def test_lost_blocks_are_listed_with_their_snapshot_and_read_as_lost(directory: Directory) -> None:
+    damage_block(directory, 31)
+    damage_block(directory, 1)
+    before = check_directory_pool(directory.path, lambda _count: None)
+    report = repair(directory)
+    assert report is not None
+    lost = json.loads(report.read_text())["lost"]
+    expected = [("a", None, 30), (None, "a@monday", 0), (None, "a@monday", 30)]
+    assert [(each["volume"], each["snapshot"], each["block"]) for each in lost] == expected
+    after = check_directory_pool(directory.path, lambda _count: None)
+    assert [(each.volume, each.frozen_map, each.block, each.count_blocks) for each in after.lost] == [
+        (each.volume, each.frozen_map, each.block, each.count_blocks) for each in before.lost
+    ]
+    assert repair(directory) is None
+    directory.open()
+    volume = directory.pool.volumes["a"]
+    with pytest.raises(DamagedBlock):
+        read(directory, volume, 30, 1)
+    write(directory, volume, 30, [block(7)])
+    directory.pool.commit()
+    assert read(directory, volume, 30, 1) == block(7)
+    directory.close()
+
+
+def test_each_repair_keeps_its_own_files(directory: Directory) -> None:
+    for _ in range(2):
+        break_catalogue(directory)
+        assert repair(directory) is not None
+    names = {path.name for path in directory.path.iterdir()}
+    assert {f"{CATALOGUE_NAME}.damaged", f"{CATALOGUE_NAME}-2.damaged", "repair.json", "repair-2.json"} <= names
+
+
+@pytest.mark.parametrize("call", ["hardlink_to", "rename", "write_text", "sync_directory", "unlink"])
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("journal", [False, True])
+def test_a_crash_leaves_the_old_or_the_new_catalogue(
+    directory: Directory, call: str, done: bool, journal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    break_catalogue(directory)
+    if journal:
+        (directory.path / f"{CATALOGUE_NAME}-journal").write_bytes(b"a journal")
+    owner: object = directory_repair if call == "sync_directory" else Path
+    former = getattr(owner, call)
+
+    def dying(*arguments: object) -> None:
+        if done:
+            former(*arguments)
+        raise Killed
+
+    with repairing(directory.path, lambda _count: None) as found:
+        monkeypatch.setattr(owner, call, dying)
+        with pytest.raises((Killed, StoreError)):
+            found.carry_out()
+        monkeypatch.undo()
+    repair(directory)
+    directory.open()
+    assert read(directory, directory.pool.volumes["a"], 1, 1) == block(2)
+    directory.close()
+
+
+def test_a_pool_that_is_open_is_not_repaired(directory: Directory) -> None:
+    directory.open()
+    with pytest.raises(PoolInUse):
+        repair(directory)
+    directory.close()
+
+
+def test_a_directory_without_a_pool_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="there is no pool"), repairing(tmp_path / "absent", lambda _count: None):
+        pass
+    assert not (tmp_path / "absent").exists()
