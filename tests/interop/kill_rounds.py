@@ -28,6 +28,7 @@ POOL_LIMIT = "640M"
 MAX_ACKNOWLEDGED = 400
 """Largest number of acknowledged writes before a kill. The number of a round is chosen at random."""
 
+LOG_CHARACTERS = 4000
 QEMU_BLOCKS = 1024
 QEMU_LBA = 4096
 
@@ -76,6 +77,8 @@ def kill_rounds(
             _verify(served, writers, number)
             run("qemu-io", "-f", "raw", "-t", "none", "-c", f"write -P {number % 250 + 1} 16M 4M", "-c", "flush", served.url(2))
             counts.acknowledged += _load_and_kill(served, writers, source.randint(1, MAX_ACKNOWLEDGED))
+        except AssertionError as error:
+            raise Lost(f"{error}; the log of the server ends with:\n{served.log[-LOG_CHARACTERS:]}") from error
         finally:
             served.kill()
         pool = check_directory_pool(folder / "pool", lambda _: None)

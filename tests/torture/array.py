@@ -4,6 +4,7 @@ Every volume is a LUN. LUN number n presents the volume `v<n>`.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from random import Random
 from typing import Any, TypeVar
 
@@ -60,6 +61,13 @@ class Process(VirtualEnvironment):
         except Deadlock:
             self._disk.check_on()
             raise
+
+    def die(self) -> None:
+        with suppress(RuntimeError):  # A coroutine that waits in a `finally` block cannot be closed.
+            super().die()
+        self._runnable.clear()
+        self._tasks.clear()
+        self._sleepers.clear()
 
     def _step(self, task: VirtualTask) -> None:
         super()._step(task)

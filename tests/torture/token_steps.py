@@ -16,6 +16,9 @@ TOKEN_BYTES = 512
 TOKEN_AT = 38
 TRANSFER_COUNT = slice(16, 24)
 MAX_TOKENS = 24
+NO_ROOM_FOR_A_TOKEN = "5/55/0D"
+"""INSUFFICIENT RESOURCES TO CREATE ROD TOKEN, which a full pool and a disk without room cause."""
+
 INVALID = {f"5/23/{code:02X}" for code in (4, 6, 7, 8, 9)}
 PARTIAL = {"A/0D/04", "4/03/00", "B/0C/00", "B/11/00", "7/27/07"}
 MARGIN_S = 30.0
@@ -34,7 +37,7 @@ def populate(run: Run, lun: int, ranges: list[list[int]], kind: int, timeout_s: 
     run.counts.commands += 1
     command, data = cdb.populate(number, extents, ROD_TYPES[kind], timeout_s)
     outcome = outcome_of(run.array.command(lun, command, data))
-    run.check_outcome(outcome, *({"B/55/03"} if kind == 1 else ()))
+    run.check_outcome(outcome, NO_ROOM_FOR_A_TOKEN, *({"B/55/03"} if kind == 1 else ()))
     if outcome != "good" or not run.acknowledge():
         return
     information = run.array.command(lun, cdb.information(number))
