@@ -11,9 +11,13 @@ WIDTH, HEIGHT = 720, 400
 LEFT, RIGHT, TOP, BOTTOM = 84, 24, 44, 92
 """Margins around the frame. The labels, the ticks and the legend are in the margins."""
 
-COLOURS = ("#2f7fd6", "#d9730d", "#2a9d63", "#c0504d", "#8a63d2", "#7f7f7f")
+COLOURS = ("#2f7fd6", "#d9730d", "#2a9d63", "#c0504d")
 
 MAX_LINEAR_TICKS = 6
+
+LEGEND_COLUMNS = 2
+MAX_SERIES = 4
+"""Maximum number of series of a plot. The legend has room for two rows."""
 
 STYLE = """
 text { font: 13px sans-serif; fill: #333 }
@@ -61,6 +65,7 @@ class Plot:
 
     def svg(self) -> str:
         """Return the plot as an SVG document."""
+        assert len(self.series) <= MAX_SERIES
         points = [point for each in self.series.values() for point in each]
         ticks = self.x.ticks([x for x, _ in points]), self.y.ticks([y for _, y in points])
         parts = [
@@ -100,8 +105,8 @@ class Plot:
         colour = COLOURS[index % len(COLOURS)]
         places = [(self._x(x, ticks[0]), self._y(y, ticks[1])) for x, y in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        room = (WIDTH - LEFT - RIGHT) / max(len(self.series), 1)
-        x, y = LEFT + index * room, HEIGHT - 16
+        x = LEFT + index % LEGEND_COLUMNS * (WIDTH - LEFT - RIGHT) / LEGEND_COLUMNS
+        y = HEIGHT - BOTTOM + 60 + index // LEGEND_COLUMNS * 20
         return [
             f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>',
             *(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"/>' for x, y in places),

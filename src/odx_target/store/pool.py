@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from odx_target.environment import Environment, Lane
-from odx_target.store.api import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.api import BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.checking.scrub import Scrubber
@@ -23,9 +23,10 @@ from odx_target.store.map.difference import changes
 from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.opening.recovery import Recovered, position_to_json
 from odx_target.store.pool_options import PoolOptions
+from odx_target.store.reports import log_status, usage_of
 from odx_target.store.segments.segment import SegmentStore
 from odx_target.store.segments.supply import SegmentSupply
-from odx_target.store.status import LogStatus, PoolSpace, PoolStatus, Space, Trouble, Usage
+from odx_target.store.status import PoolSpace, PoolStatus, Space, Trouble, Usage
 from odx_target.store.troubles import Troubles
 from odx_target.store.volumes.accounting import space_of
 from odx_target.store.volumes.checks import check_text
@@ -144,27 +145,11 @@ class LogPool:
         return self.supply.on_change
 
     def status(self) -> PoolStatus:
-        return replace(self.troubles.status(self.failure), cleaning=self.cleaner.status(), log=self._log_status())
-
-    def _log_status(self) -> LogStatus:
-        position = self.log.chain.position
-        return LogStatus(
-            segment=position.segment,
-            block=position.block,
-            next_osn=position.osn,
-            durable_osn=self._flusher.durable_osn,
-            count_of_segments=len(self.supply.size_blocks),
-            replay_bytes=self.log.written_blocks * BLOCK_BYTES,
-            cold_read_blocks=self.reader.cold_blocks,
-        )
+        log = log_status(self.log, self.supply, self._flusher, self.reader)
+        return replace(self.troubles.status(self.failure), cleaning=self.cleaner.status(), log=log)
 
     def usage(self) -> Usage:
-        unused_blocks = self.log.unused_blocks
-        available_blocks = self.supply.available_blocks()
-        return Usage(
-            self.supply.used_bytes - (unused_blocks + self.supply.free_blocks) * BLOCK_BYTES,
-            None if available_blocks is None else (unused_blocks + available_blocks) * BLOCK_BYTES,
-        )
+        return usage_of(self.log, self.supply)
 
     async def start(self) -> None:
         """Make an empty segment for the first write, and replace a lost checkpoint.
