@@ -1,9 +1,9 @@
 """The cleaner of a pool frees the room of blocks to which no map refers any more.
 
-The cleaner works in cycles. First, a marking finds the live blocks of the sealed segments. Segments without live blocks are
-retired, and are freed after the next checkpoint. Then the segments with the fewest live blocks are moved: their live blocks are
-written again at the end of the log, and the maps get the new places. The marking of the next cycle finds no live blocks in the
-moved segments. A segment is freed only if a marking finds no live block in the segment, so a fault in moving cannot lose data.
+The cleaner works in cycles. First, a marking finds the live blocks of the sealed segments. A segment without live blocks is
+freed after the next checkpoint. Then the segments with the fewest live blocks are moved: their live blocks are written again at
+the end of the log, and the maps get the new places. The marking of the next cycle finds no live blocks in the moved segments. A
+segment is freed only if a marking finds no live block in the segment, so a fault in moving cannot lose data.
 
 If there is enough room, the cleaner works for a share of the time and moves only segments whose blocks are mostly dead. If
 there is little room, the cleaner works without pauses. A writer that finds the pool full waits for the cleaner.
@@ -30,17 +30,18 @@ RETRY_S = 30.0
 """Pause after a cycle that failed, for example because no checkpoint could be saved."""
 
 REST_TIMES = 4
-"""Ratio of the cleaner's rest to the work before the rest, if there is enough room. Frequent markings would cost too much,
+"""If there is enough room, the cleaner rests this many times as long as it has worked. Frequent markings would cost too much,
 because every marking visits all maps."""
 
 MAX_CYCLES_WITHOUT_GAIN = 3
-"""Number of successive cycles without gain after which the cleaner ends its work. One cycle without gain is normal, because a
-cycle moves blocks and the next cycle frees their segments."""
+"""Number of successive cycles without gain after which the cleaner ends its work. One cycle without gain is normal: it moves
+blocks, and only the next cycle frees the segments in which the blocks were before."""
 
 STEPS_OF_A_SEGMENT = 6
 
 MAX_PAUSE_S = 10.0
-"""Longest pause between two pieces of gentle work. One piece may have waited long for a slow disk."""
+"""Longest pause between two pieces of gentle work. A pause grows with the time of the piece before it, which may have waited
+long for a slow disk."""
 
 MAX_SLEEP_S = 0.25
 """Longest sleep within a pause. A pool that is being closed waits until the sleep ends."""
@@ -51,7 +52,7 @@ class Stopped(Exception):
 
 
 class Cleaner:
-    """The cleaner of one pool. `live` has the number of live blocks that the last marking of each segment found."""
+    """The cleaner of one pool. For each segment, `live` has the number of live blocks that the last marking found."""
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class Cleaner:
         self.consider()
 
     def can_make_room(self) -> bool:
-        """True if a writer that finds the pool full should wait for `room_made`. In this case the cleaner makes no pauses."""
+        """True if a writer that finds the pool full should wait for `room_made`. The cleaner then works without pauses."""
         if not self._may_work() or not (self._is_at_work or self._need.is_hopeful()):
             return False
         self._need.writer_waits = True
@@ -188,7 +189,7 @@ class Cleaner:
         return False
 
     def _gains(self) -> bool:
-        """False if several successive cycles wrote as many blocks as they freed. This happens if nearly all blocks are live."""
+        """False after several successive cycles that wrote as many blocks as they freed, because nearly all blocks are live."""
         gain = self._need.room_and_data(self.mover.moved_blocks)
         self._cycles_without_gain = 0 if gain > self._most_gained else self._cycles_without_gain + 1
         self._most_gained = max(gain, self._most_gained)
@@ -259,7 +260,7 @@ class Cleaner:
         self._resumed_at = self._environment.monotonic()
 
     async def _rest(self, pause_s: float) -> None:
-        """Sleep in short pieces, so that a pool that is being closed does not wait for long. Raises Stopped."""
+        """Sleep in short pieces, so that the pool can be closed soon. Raises Stopped."""
         until_s = self._environment.monotonic() + pause_s
         while (rest_s := until_s - self._environment.monotonic()) > 0:
             await self._environment.sleep(min(rest_s, MAX_SLEEP_S))

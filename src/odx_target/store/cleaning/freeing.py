@@ -1,6 +1,6 @@
 """Freeing of segments in which a marking found no live block.
 
-1. The head is marked as cleaned, because the log alone cannot replace a lost catalogue any more.
+1. The head of the pool is marked as cleaned. It then shows that a lost catalogue can no longer be rebuilt from the log.
 2. The segments are retired: the next checkpoint does not list them.
 3. A checkpoint is saved. The maps of this checkpoint and the log after it do not refer to the segments, so recovery does not
    need the segments.
@@ -21,12 +21,11 @@ PIN_PAUSE_S = 0.05
 """Pause before the cleaner checks again if reads still use the segments."""
 
 MAX_PIN_PAUSES = 20
-"""Largest number of pauses of PIN_PAUSE_S. If reads still use the segments after the last pause, the next cycle frees the
-segments."""
+"""Largest number of times that the cleaner waits for reads. Segments that are still in use then are freed by the next cycle."""
 
 
 class Freeing:
-    """Frees segments. `_unlisted` has the retired segments that the saved checkpoint does not list."""
+    """Frees segments."""
 
     def __init__(
         self,
@@ -44,7 +43,8 @@ class Freeing:
         self._unlisted: set[int] = set()
 
     async def free(self, dead: Sequence[int], pause: Callable[[], Awaitable[None]]) -> bool:
-        """Free the segments `dead`, and the segments that reads used at the last call. Returns True if any segment was freed.
+        """Free the segments `dead`, and earlier segments that could not be freed because reads used them. Returns True if any
+        segment was freed.
 
         Raises StoreError if no checkpoint can be saved. Raises OSError if the head cannot be changed, or if files cannot be
         deleted.

@@ -1,11 +1,11 @@
 """Marks on the live blocks of sealed segments. A block is live if any map refers to the block.
 
 The marks show the state at the start of the walk. If no map refers to a place at that time, no map will ever refer to this
-place: a map gets a place only from another map or from a new write, and the log never writes to the same place again. New
-writes are in segments that were not marked.
+place again. A map gets a place only from another map or from a new write, and new writes get new places. New writes are in
+segments that were not marked.
 
 All log blocks of a compressed extent are live if any map refers to one of the blocks in the extent. The mark of the first log
-block also shows which of the blocks in the extent are live, in pairs.
+block has one bit for each pair of blocks in the extent. The bit is set if at least one block of the pair is live.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,21 +30,22 @@ MAX_MARKED_SEGMENTS = 4096
 STEPS_OF_A_DENSE_LEAF = 16
 
 STEPS_OF_COMPRESSED_BLOCKS = 16
-"""Additional number of steps for marking the blocks of a dense leaf that are in extents."""
+"""Number of additional steps for marking a dense leaf if some of its blocks are in extents."""
 
 PAIRS_SHIFT = 1
 """A mark has one bit for each two adjacent blocks of an extent, so that the 16 blocks of an extent need 8 bits."""
 
 
 _NEEDED_BLOCKS = np.array([2 * pairs.bit_count() + 1 for pairs in range(256)])
-"""Number of log blocks that an extent needs for its live pairs even if they cannot be compressed, by the mark of the extent."""
+"""Number of log blocks for the live pairs of an extent if these pairs cannot be compressed. The index is the mark of the
+extent."""
 
 
 class Live(NamedTuple):
     """A run of live plain blocks of a segment, or a live extent.
 
-    `block` and `count_blocks` are blocks of the log. `pairs` is 0 for plain blocks. For an extent, bit n of `pairs` is set if
-    any map refers to block 2n or block 2n + 1 of the content.
+    `block` is the first block in the segment, and `count_blocks` is the number of log blocks. `pairs` is 0 for plain blocks.
+    For an extent, bit n of `pairs` is set if any map refers to block 2n or block 2n + 1 of the content.
     """
 
     block: int
@@ -80,9 +81,9 @@ class Marks:
         return 1 + len(runs)
 
     def live_blocks(self, number: int) -> int:
-        """Return the number of live plain blocks of a segment, plus the largest number of blocks that its extents may need.
+        """Return the largest number of blocks that the live data of a segment needs after it is moved.
 
-        If only some blocks of an extent are live, the extent may become smaller when it is moved.
+        An extent without its dead blocks may be smaller than before.
         """
         marks = self._table.of_segment(number)
         sizes = self._extents[self._table.slice_of(number)]
@@ -140,7 +141,7 @@ def next_to_mark(numbers: Sequence[int], after: int) -> list[int]:
     """Choose the segments of the next walk from `numbers`, which are in ascending order.
 
     The walk begins at the first number above `after`. If there is no such number, the walk begins at the first number. If one
-    walk can mark all segments, all are chosen.
+    walk can mark all segments, all segments are chosen.
     """
     following = [number for number in numbers if number > after] or list(numbers)
     if len(numbers) <= MAX_MARKED_SEGMENTS and numbers and numbers[-1] - numbers[0] < MAX_SPAN:

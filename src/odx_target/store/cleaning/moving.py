@@ -1,8 +1,7 @@
 """The mover. The mover writes the live blocks of a segment again at the end of the log.
 
-A thread reads the blocks in pieces and verifies their checksums. If blocks of an extent are dead, or if the
-extent asks for more compression, the thread also compresses it again. The event loop adds each piece to the log as `Moved`
-records.
+A thread reads the blocks in pieces and verifies their checksums. The thread also compresses an extent again if some of its
+blocks are dead, or if the extent is marked for more compression. The event loop adds each piece to the log as `Moved` records.
 """
 
 from array import array
@@ -27,7 +26,7 @@ PIECE_BLOCKS = 128
 log."""
 
 COMMIT_BLOCKS = 128
-"""Number of moved blocks after which the mover commits the blocks. The number is large, so that few headers are written."""
+"""Number of moved blocks after which the mover commits the blocks. Smaller commits would write more headers."""
 
 COMMIT_PAUSE_S = 0.1
 """Pause before the next attempt to commit blocks, if the operating system did not accept the last write."""
@@ -37,7 +36,7 @@ BLOCKS_OF_A_STEP = 2
 
 
 class Piece(NamedTuple):
-    """Live runs of a segment that one call reads. `first` is the first block, and `end` is the block after the last block."""
+    """Live runs of a segment that are read at once. `first` is the first block, and `end` is the block after the last block."""
 
     first: int
     end: int
@@ -133,7 +132,7 @@ class Mover:
 def pieces(runs: Sequence[Live]) -> Iterator[Piece]:
     """Divide runs, which are in ascending order, into pieces. Each piece covers at most PIECE_BLOCKS blocks of the segment.
 
-    A run of plain blocks may be divided between pieces, but not an extent.
+    A run of plain blocks may be divided between pieces. An extent is never divided.
     """
     waiting: list[Live] = []
     for block, count_blocks, pairs in runs:
@@ -156,5 +155,7 @@ def _piece(runs: list[Live]) -> Piece:
 
 
 def _needed_blocks(runs: Sequence[Live], data: Sequence[Buffer]) -> int:
-    """Number of blocks that the log may need. An extent counts twice, because it may leave the end of a segment unused."""
+    """Largest number of blocks that the log may need for the runs. An extent counts twice: if it does not fit in a segment, the
+    end of the segment stays unused.
+    """
     return sum(len(buffer) // BLOCK_BYTES * (2 if run.pairs else 1) for run, buffer in zip(runs, data, strict=True))

@@ -10,7 +10,8 @@ UNBOUNDED = 1 << 60
 """Number of blocks that means "no bound", for example the room of a pool if the room is unknown."""
 
 HOPE_SHARE = 4
-"""If a cycle gained nothing, another cycle may run when the log has grown by the size of a segment divided by HOPE_SHARE."""
+"""After a cycle without gain, another cycle may run when the log has grown by a part of a segment: its size divided by
+HOPE_SHARE."""
 
 
 class Need:
@@ -38,8 +39,8 @@ class Need:
         self._freed_blocks = 0
 
     def nothing_to_gain(self) -> None:
-        """Note that the last cycles gained nothing. If a change has freed blocks since the last marking began, another cycle
-        may still run.
+        """Note that the last cycles gained nothing. Another cycle may still run if a change has freed blocks since the last
+        marking began.
         """
         self._gained_nothing_at = self._log.logged_blocks, self._marked_at[1]
 
@@ -63,14 +64,14 @@ class Need:
         return self._freeing_changes > freeing_changes or grown_blocks >= self._segment_blocks // HOPE_SHARE
 
     def room_and_data(self, moved_blocks: int) -> int:
-        """Return the sum of the room and of all data that hosts have written. The sum grows only if cleaning frees more than it
-        writes.
+        """Return the number of free blocks plus the number of blocks that hosts have written. Writes of hosts do not change
+        this sum. Cleaning raises the sum if it frees more blocks than it writes.
         """
         return self._room_blocks() + self._log.data_blocks - moved_blocks
 
     def is_short(self) -> bool:
-        """True if a writer waits, or if the room is below the low water mark. After that, True until the room reaches the high
-        water mark.
+        """True while a writer waits for room. Also True from the time when the room falls below the low water mark until it
+        reaches the high water mark.
         """
         low, high = self._marks()
         room_blocks = self._room_blocks()
@@ -78,14 +79,14 @@ class Need:
         return self._is_short or self.writer_waits
 
     def wanted_blocks(self) -> int:
-        """Return the number of blocks that moving should free now. If there is enough room, return UNBOUNDED."""
+        """Return the number of blocks that moves of segments should free now. If there is enough room, return UNBOUNDED."""
         if not self.is_short():
             return UNBOUNDED
         return max(self._marks().high - self._room_blocks(), self._segment_blocks)
 
     def movable_blocks(self) -> int:
-        """Return the number of blocks that moving may write now. If there is little room, moving may use the reserve of the
-        pool.
+        """Return the number of blocks that the moving of segments may write now. If there is little room, this includes the
+        reserve of the pool.
         """
         if not self.is_short():
             return self._room_blocks() - self._marks().high

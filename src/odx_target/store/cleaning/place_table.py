@@ -1,4 +1,4 @@
-"""A table with one value for each block of some segments. The table is read and written for many places at once.
+"""A table with one value for each block of some segments. Many places are read or written at once.
 
 The value for a block of a compressed extent is the value of the first log block of the extent. Each segment has one row of the
 table. All places in other segments share one extra row at the end, so places need not be tested
@@ -35,7 +35,7 @@ class PlaceTable:
         self._rows[np.array(self.numbers) - first] = np.arange(len(self.numbers))
         self._row_of = {number: row for row, number in enumerate(self.numbers)}
         self.end = len(self.numbers) * self._width
-        """Index after the values of the last segment. Higher indexes are those of holes and of places in other segments."""
+        """Index after the values of the last segment. Holes and places in other segments have this index or a higher index."""
         # The last row has room for the largest possible segment. Pages that are never written occupy no memory.
         self.cells = np.zeros(self.end + MAX_SEGMENT_BLOCKS, dtype=dtype)
 

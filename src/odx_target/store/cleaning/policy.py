@@ -10,26 +10,26 @@ LOW_SHARE = 32
 """The low water mark is the size of the pool divided by LOW_SHARE, but at least LOW_SEGMENTS segments."""
 
 GROWTH_SEGMENTS = 4
-"""Smallest growth of the log before the next marking, in segments. A marking visits all maps, which costs too much for a few
-blocks."""
+"""Smallest growth of the log before the next marking, in segments. A marking visits all maps, so a marking for only a few
+blocks would cost too much."""
 
 GROWTH_SHARE = 8
 """The growth of the log before the next marking is the used room divided by GROWTH_SHARE, but at least GROWTH_SEGMENTS
 segments."""
 
 MAX_LIVE = 0.5
-"""Largest share of live blocks in a segment that is moved if there is enough room. With this share, moving frees as many blocks
-as it writes."""
+"""If there is enough room, a segment is moved only if at most this share of its blocks is live. At this share, moving the
+segment frees as many blocks as it writes."""
 
 MAX_LIVE_BELOW_LIMIT = 0.25
-"""Largest share of live blocks in a segment that is moved if there is enough room and the pool has a limit. While the pool is
-below its limit, it costs nothing to wait until the segment has few live blocks."""
+"""If there is enough room in a pool with a size limit, a segment is moved only if at most this share of its blocks is live.
+Below the limit, it costs nothing to wait until a segment has few live blocks."""
 
 MAX_LIVE_WHEN_SHORT = 0.85
-"""Largest share of live blocks in a segment that is moved if there is little room."""
+"""If there is little room, a segment is moved only if at most this share of its blocks is live."""
 
 MAX_LIVE_WHEN_FULL = 0.97
-"""Largest share of live blocks in a segment that is moved if a writer waits for room."""
+"""If a writer waits for room, a segment is moved only if at most this share of its blocks is live."""
 
 MAX_MOVED_BLOCKS = 1 << 18
 """Largest number of blocks that are moved between two markings: 1 GiB."""
@@ -39,7 +39,7 @@ MAX_VICTIMS = 256
 
 COST_BLOCKS = 4
 BLOCKS_OF_A_HEADER = 32
-"""Number of moved blocks for which the log may need one header block. In addition, each moved segment may need COST_BLOCKS
+"""The log may need one header block for each group of this many moved blocks. Each moved segment may need COST_BLOCKS further
 header blocks."""
 
 
@@ -72,7 +72,7 @@ def victims(
 ) -> list[int]:
     """Choose the segments to move. Segments with fewer live blocks come first. Among equal segments, the oldest comes first.
 
-    Moving the chosen segments needs at most `room_blocks` of the log. If possible, moving frees `wanted_blocks` in total.
+    Moving the chosen segments needs at most `room_blocks` of the log. If possible, moving them frees `wanted_blocks` in total.
     """
     chosen: list[int] = []
     moved_blocks = taken_blocks = gained_blocks = 0

@@ -1,12 +1,13 @@
 """Relocation. A relocation replaces the old places of moved blocks by the new places in all maps.
 
-The old place and the new place have the same data. An extent that was moved has the same blocks at the same indexes, or zeros
-instead of blocks to which no map refers. Therefore the entries of shared leaves and of frozen leaves are replaced
-too, and shared leaves stay shared. A block that was overwritten after the move has another place, and a relocation does not
+The old place and the new place have the same data. A moved extent has its live blocks at the same indexes as before. Zeros
+replace the blocks to which no map refers. Therefore places are also replaced in frozen leaves and in shared leaves, and shared
+leaves stay shared. If a block was overwritten after the move, the map has the place of the new data. A relocation does not
 change this place.
 
-If a leaf is copied during the walk, the copy may still have old places. Therefore the walk is repeated over new nodes until one
-pass ends within one turn. If old places remain after the last pass, the next marking finds their blocks live.
+If a leaf is copied during the walk, the copy may still have old places. Therefore the walk is repeated for new nodes until a
+walk ends within one turn of the event loop. If old places remain after MAX_PASSES walks, the blocks at these places are not
+freed, because the next marking finds them live.
 """
 
 from array import array
@@ -23,7 +24,7 @@ from odx_target.store.segments.places import Places, are_compressed, indexes_in_
 from odx_target.turns import Turns
 
 MAX_PASSES = 8
-"""Number of passes after which a relocation ends, although hosts may have copied leaves during the last pass."""
+"""Largest number of walks of one relocation. Writes may still have copied leaves during the last walk."""
 
 STEPS_OF_A_LEAF = 16
 

@@ -11,10 +11,11 @@ from odx_target.store.log.extents import Extent, InvalidExtent, content_of, deco
 def repacked(stored: Buffer, pairs: int, block: int) -> Buffer:
     """Return an extent with the live blocks of the extent `stored`, at the same indexes.
 
-    `pairs` has the marks of the live blocks, see `Live`. Blocks to which no map refers become zeros. If the extent asks for it,
-    the content is compressed with zstandard. Returns `stored` itself unless the new extent needs fewer blocks, or if
-    a block does not match its checksum, so that the damage stays visible. Raises
-    DamagedBlock with `block`, the first block of the extent in its segment.
+    `pairs` has the marks of the live blocks, see `Live`. Blocks to which no map refers become zeros. If the extent is marked
+    for more compression, the content is compressed with zstandard. Returns `stored` itself if the new extent would not be
+    smaller. Also returns `stored` itself if a block does not match its checksum, so that the damage stays visible. Raises
+    DamagedBlock if the extent cannot be decoded. The exception has `block`, which is the first block of the extent in its
+    segment.
     """
     try:
         extent = decode_extent(stored)
