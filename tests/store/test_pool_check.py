@@ -1,6 +1,7 @@
 """The check of a closed pool finds all damage, says which blocks are lost, and changes nothing."""
 
 from pathlib import Path
+from random import Random
 
 import pytest
 from tests.store.pools import Directory, block, write
@@ -8,6 +9,7 @@ from tests.store.pools import Directory, block, write
 from odx_target.store.api import BLOCK_BYTES, PoolDamaged, PoolInUse, StoreError
 from odx_target.store.checking.pool_check import LostRange, PoolReport
 from odx_target.store.open import check_directory_pool
+from odx_target.store.segments.places import COMPRESSED, located
 
 SIZE = 200
 WRITTEN = 100
@@ -131,3 +133,27 @@ def test_a_catalogue_that_the_log_cannot_replace_is_missed(directory: Directory)
     with pytest.raises(PoolDamaged, match="the log is damaged at block 0 of its first segment"):
         directory.open()
     assert len(directory.segment_paths()) == before
+
+
+def test_all_blocks_of_a_damaged_extent_are_lost(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "pool")
+    volume = directory.pool.create_volume("a", SIZE, {"compression": "lz4"})
+    data = [block(at + 1) for at in range(48)]
+    data[18] = Random(1).randbytes(BLOCK_BYTES)
+    write(directory, volume, 0, [b"".join(data)])
+    write(directory, volume, 20, [block(99)])
+    directory.pool.commit()
+    directory.close()
+    report = check(directory)
+    assert (report.is_sound, report.mapped_blocks) == (True, 48)
+    place = volume.block_map.place(18)  # type: ignore[attr-defined]
+    segment, first, stored_blocks, _ = located(place)
+    assert (place >= COMPRESSED, stored_blocks) == (True, 2)
+    path = directory.segment_paths()[segment - 1]
+    changed = bytearray(path.read_bytes())
+    changed[(first + 1) * BLOCK_BYTES + 50] ^= 1
+    path.write_bytes(changed)
+    report = check(directory)
+    reason = f"the compressed extent at block {first} of segment {segment} does not match its checksums"
+    assert report.damaged_blocks == 1
+    assert report.lost == [LostRange("a", None, 16, 4, reason), LostRange("a", None, 21, 11, reason)]

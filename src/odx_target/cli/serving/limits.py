@@ -14,8 +14,10 @@ from odx_target.copymgr.operations import copy_rate
 from odx_target.iscsi import limits as iscsi_limits
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
-from odx_target.store.log import checksum_index, records
-from odx_target.store.segments import segment
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.log import checksum_index, extent_cache, records
+from odx_target.store.segments import places, segment
+from odx_target.store.volumes import compression
 from odx_target.target import file_descriptors
 from odx_target.target.config import chap, parsing, toml_file
 from odx_target.target.config.copy_settings import copy_limits_of
@@ -134,17 +136,12 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         ),
     ),
     "pool and LUNs": (
-        (
-            parsing,
-            (
-                "MAX_LUNS",
-                "MAX_LUN_BYTES",
-                "MAX_LUN_NAME_CHARACTERS",
-                "MIN_POOL_LIMIT_BYTES",
-            ),
-        ),
+        (parsing, ("MAX_LUNS", "MAX_LUN_BYTES", "MAX_LUN_NAME_CHARACTERS", "MIN_POOL_LIMIT_BYTES")),
         (segment, ("MAX_SEGMENT_BLOCKS",)),
         (checksum_index, ("MAX_TABLES",)),
+        (places, ("MAX_EXTENT_BLOCKS", "MAX_STORED_BLOCKS", "MAX_EXTENT_SEGMENT")),
+        (extent_cache, ("MAX_EXTENTS",)),
+        (compression, ("MAX_INLINE_BLOCKS", "MAX_PREPARED_BYTES", "MAX_SKIPPED_WRITES")),
         (troubles, ("MAX_DAMAGED_PLACES",)),
     ),
     "memory and settings": (
@@ -277,6 +274,10 @@ def _other_memory() -> list[MemoryPart]:
         ),
         _product("reservations", parsing.MAX_LUNS, records.MAX_VALUE_BYTES, "registrations of each LUN"),
         _product("checksums", checksum_index.MAX_TABLES, checksums_bytes, "of segments in use"),
+        _product(
+            "decompressed extents", extent_cache.MAX_EXTENTS, places.MAX_EXTENT_BLOCKS * BLOCK_BYTES, "of compressed volumes"
+        ),
+        MemoryPart("compressed writes", compression.MAX_PREPARED_BYTES, "compressed, but not written yet"),
         _product("trace and capture", 2, record_writer.MAX_QUEUED_BYTES, "waiting to be written to the files"),
         _product(
             "management",
