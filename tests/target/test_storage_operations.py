@@ -285,3 +285,27 @@ async def test_writes_of_hosts_during_restores_are_before_or_after_one() -> None
         await do(array, "snapshot-restore", snapshot="first@s")
         await attentions(session, 0)
         assert await read(session, 0, 0, 64) == b"1" * (64 * 512)
+
+
+async def test_many_new_luns_are_presented_in_turns() -> None:
+    count = 1500
+    async with running() as array, session_with(array) as session:
+        await settled(session)
+        steps = []
+        turns = array.environment.turns
+        take = turns.take
+
+        def noted(count: int = 1) -> int:
+            left = take(count)
+            steps.append(-left)
+            return left
+
+        turns.take = noted  # type: ignore[method-assign]
+        await do(array, "clone", origin="first", name="c-{}", count=count, lun=True)
+        assert max(steps) <= turns.of_a_turn // 4, "no turn took many more steps than it had"
+        assert await attentions(session, 0) == ["3F/0E"]
+        assert await attentions(session, 2 + count - 1) == ["29/00"]
+        before = turns.taken
+        await do(array, "volume-delete", name="c-0001", force=True)
+        assert turns.taken - before >= 2
+        assert await attentions(session, 0) == ["3F/0E"]

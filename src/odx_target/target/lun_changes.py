@@ -22,6 +22,9 @@ RESTORE_WAIT_S = 2.0
 Commands that are still running after this time are aborted, because a copy may be slow.
 """
 
+STEPS_OF_A_NEXUS = 2
+"""Steps that it takes to notify one nexus of a new logical unit."""
+
 STEPS_OF_A_UNIT = 50
 """Number of steps that a new logical unit takes from a turn of the event loop (see `Turns`)."""
 
@@ -76,7 +79,7 @@ class LunChanges:
             await turns.next_if_spent()
             turns.take(STEPS_OF_A_UNIT)
             units.append(logical_unit_of(volume, self._pool, self._environment, iqn, thresholds))
-        self._present(units)
+        await self._present(units)
 
     def of_volume(self, volume: Volume) -> LogicalUnit | None:
         """Return the logical unit that presents a volume. Return None if there is none."""
@@ -107,6 +110,7 @@ class LunChanges:
         """Remove a LUN from the array, but keep its volume. Hosts are notified through their other LUNs."""
         await self._settle(logical_unit)
         self._withdraw(logical_unit)
+        await self._report_changed_luns()
 
     async def renumber(self, logical_unit: LogicalUnit) -> None:
         """Present a logical unit under the LUN that its volume has now. Hosts see that one LUN is gone and another one is new.
@@ -118,7 +122,7 @@ class LunChanges:
         renumbered = logical_unit_of(volume, self._pool, self._environment, iqn, thresholds)
         self._withdraw(logical_unit)
         renumbered.reservations = logical_unit.reservations
-        self._present([renumbered])
+        await self._present([renumbered])
 
     async def set_read_only(self, logical_unit: LogicalUnit, *, read_only: bool) -> None:
         """Refuse or accept writes of hosts from now on, and notify hosts. Writes that are running have some time to end."""
@@ -139,10 +143,20 @@ class LunChanges:
             self.removed_traffic.add_all(logical_unit.traffic)
         self._device_server.logical_unit_removed(logical_unit.number)
 
-    def _present(self, units: Sequence[LogicalUnit]) -> None:
+    async def _present(self, units: Sequence[LogicalUnit]) -> None:
+        turns = self._environment.turns
         for unit in units:
+            turns.take(STEPS_OF_A_NEXUS * (1 + len(self._device_server.nexuses)))
+            await turns.next_if_spent()
             self._copy_manager.attach_logical_unit(unit)
             if unit.volume.name in self._config.remote_luns:
                 self._copy_manager.copies.remote_logical_units.add(unit)
             self._logical_units[unit.number] = unit
-        self._device_server.logical_units_added(units)
+            self._device_server.logical_unit_added(unit)
+        await self._report_changed_luns(units)
+
+    async def _report_changed_luns(self, added: Sequence[LogicalUnit] = ()) -> None:
+        turns = self._environment.turns
+        for _ in self._device_server.luns_changed(added):
+            turns.take()
+            await turns.next_if_spent()

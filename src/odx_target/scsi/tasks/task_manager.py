@@ -4,7 +4,7 @@ A task management function marks the tasks that it aborts, and handlers check th
 tasks do not change the medium after the function has returned.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
@@ -131,25 +131,32 @@ class TaskManager:
         """Report to every nexus that the write protection has changed, which the mode parameter header shows."""
         self.tell_all(logical_unit, MODE_PARAMETERS_CHANGED)
 
-    def logical_units_added(self, logical_units: Sequence[LogicalUnit]) -> None:
-        """Report new logical units to every nexus that has access to at least one of them (SPC-4 6.33).
+    def logical_unit_added(self, logical_unit: LogicalUnit) -> None:
+        """Establish the unit attention of a new logical unit for every nexus that has access to it.
 
-        The nexus gets the report on all its LUNs.
+        Call this method in the same turn of the event loop in which the nexuses get access. Then use up `luns_changed`.
         """
-        for nexus in self.nexuses:
-            added = {lun for unit in logical_units if (lun := nexus.lun_of(unit)) is not None}
-            for lun in nexus.logical_units if added else ():
-                _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED if lun in added else REPORTED_LUNS_DATA_HAS_CHANGED)
+        self.tell_all(logical_unit, POWER_ON_OR_RESET_OCCURRED)
 
     def logical_unit_removed(self, lun: int) -> None:
-        """Report on all other LUNs that a logical unit was removed.
-
-        The caller must first remove the LUN from the `logical_units` of every nexus.
-        """
+        """Drop the unit attentions of a LUN to which the nexuses have lost access. Then use up `luns_changed`."""
         for nexus in self.nexuses:
             nexus.unit_attentions.pop(lun, None)
-            for other in nexus.logical_units:
-                _tell(nexus, other, REPORTED_LUNS_DATA_HAS_CHANGED)
+
+    def luns_changed(self, added: Sequence[LogicalUnit] = ()) -> Iterator[None]:
+        """Report on all LUNs, except those of the logical units in `added`, that LUNs were added or removed (SPC-4 6.33).
+
+        Yields after each LUN of each nexus, because an array may have thousands of LUNs. The caller uses up the iterator, and
+        may let other tasks run meanwhile. Nexuses without access to `added` get no report.
+        """
+        new = set(added)
+        for nexus in list(self.nexuses):
+            if added and nexus.lun_of(added[0]) is None:
+                continue
+            for lun, logical_unit in list(nexus.logical_units.items()):
+                if logical_unit not in new and lun in nexus.logical_units:
+                    _tell(nexus, lun, REPORTED_LUNS_DATA_HAS_CHANGED)
+                yield
 
     def threshold_reached(self, logical_unit: LogicalUnit, offset: int) -> None:
         """Report to every nexus that a threshold is reached.
