@@ -67,6 +67,10 @@ class CatalogueDamaged(PoolDamaged):
     """The catalogue cannot be used. No data is lost, because the log contains everything that the catalogue contained."""
 
 
+class LogFreed(StoreError):
+    """Records of the log that a follower needs have been freed or cannot be read."""
+
+
 class PoolInUse(StoreError):
     """Another process has opened the pool."""
 

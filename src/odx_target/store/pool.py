@@ -16,6 +16,7 @@ from odx_target.store.health import Health
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.follower import Follower, Followers
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
 from odx_target.store.log.writer import Log
@@ -82,6 +83,7 @@ class LogPool:
         )
         self.commit = self.log.commit
         self.reader = Reader(self.log, self.supply, index, environment)
+        self._followers = Followers(self.supply, self._flusher, self.reader.pins, identity, environment)
         self.checkpointer = Checkpointer(
             head, catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles
         )
@@ -224,6 +226,14 @@ class LogPool:
         """Save a checkpoint. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.checkpointer.save()
 
+    def follow(self, osn: int) -> Follower:
+        """Follow the durable records of the log from an OSN on.
+
+        The iteration raises LogFreed if the segment of a record has been freed, and ends when the pool is closed. Raises
+        StoreError if the log has not reached the OSN.
+        """
+        return self._followers.follow(osn, self.log.next_osn)
+
     def remembered(self, key: str) -> bytes | None:
         return self.contents.remembered.get(key)
 
@@ -258,6 +268,7 @@ class LogPool:
                 await self.checkpointer.save()
             await self._flusher.flush()
         finally:
+            await self._followers.stop()
             await self._end()
 
     async def _end(self) -> None:

@@ -171,7 +171,7 @@ class Cleaner:
             return False
         live = {number: self.live[number] for number in marks.sizes}
         dead = [number for number, blocks in live.items() if not blocks]
-        if await self._freeing.free(dead, self._pause):
+        if await self._freeing.free(dead, self._pause, is_short=self._need.is_short()):
             self.live = {number: blocks for number, blocks in self.live.items() if number in self._supply.size_blocks}
             self._announce()
         moved = await self._move(marks, {number: blocks for number, blocks in live.items() if blocks})

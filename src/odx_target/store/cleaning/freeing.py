@@ -42,9 +42,11 @@ class Freeing:
         self._environment = environment
         self._unlisted: set[int] = set()
 
-    async def free(self, dead: Sequence[int], pause: Callable[[], Awaitable[None]]) -> bool:
+    async def free(self, dead: Sequence[int], pause: Callable[[], Awaitable[None]], *, is_short: bool = False) -> bool:
         """Free the segments `dead`, and earlier segments that could not be freed because reads used them. Returns True if any
         segment was freed.
+
+        If the pool is short of room, segments are freed although followers of the log need them.
 
         Raises StoreError if no checkpoint can be saved. Raises OSError if the head cannot be changed, or if files cannot be
         deleted.
@@ -56,7 +58,7 @@ class Freeing:
             self._unlisted = set(self._supply.retired)
         has_freed = False
         for _ in range(MAX_PIN_PAUSES):
-            unused = sorted(self._unlisted - self._reader.pins.segments())
+            unused = sorted(self._unused(is_short=is_short))
             if unused:
                 has_freed = True
                 await self._free_now(unused)
@@ -65,6 +67,12 @@ class Freeing:
             await pause()
             await self._environment.sleep(PIN_PAUSE_S)
         return has_freed
+
+    def _unused(self, *, is_short: bool) -> set[int]:
+        """Return the numbers of the unlisted segments that no read and no follower uses."""
+        pins, newest = self._reader.pins, max(self._supply.segments, default=0)
+        unused = self._unlisted - pins.segments()
+        return unused if is_short else {number for number in unused if not pins.is_followed(number, newest)}
 
     async def _free_now(self, numbers: Sequence[int]) -> None:
         await self._flusher.forget([self._supply.segments[number] for number in numbers])

@@ -4,7 +4,7 @@ A caller that arrives during a sync waits for the next sync, because its data ma
 began.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from odx_target.environment import Environment, Event, Lane
@@ -18,7 +18,7 @@ descriptor."""
 
 
 class Flusher:
-    """`dirty` holds the segments that were written since their last sync.
+    """`dirty` holds the segments that were written since their last sync. `on_durable` is called after each sync.
 
     All records with an OSN below `durable_osn` are durable.
     """
@@ -31,6 +31,7 @@ class Flusher:
         self._health = health
         self._running: Event | None = None
         self._is_starting = False
+        self.on_durable: Callable[[], None] = _nothing
 
     async def flush(self) -> None:
         """Make all records durable whose OSN is below the present `written_osn`.
@@ -89,10 +90,15 @@ class Flusher:
         finally:
             if done:
                 self.durable_osn = osn
+                self.on_durable()
             else:
                 self.dirty |= dirty
             self._running = None
             running.set()
+
+
+def _nothing() -> None:
+    pass
 
 
 def _sync_all(segments: set[Segment]) -> None:

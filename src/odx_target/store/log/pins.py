@@ -22,9 +22,34 @@ class Pin:
         self.runs = runs
 
 
+MAX_FOLLOWED_SEGMENTS = 64
+"""Largest number of segments that a follower of the log keeps from being freed: 4 GiB. Otherwise a follower that does not read
+would let the pool grow without a limit."""
+
+
+class Floor:
+    """Pins all segments from `number` on while anything has a reference to this object, up to a limit."""
+
+    __slots__ = ("__weakref__", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 class Pins:
     def __init__(self) -> None:
         self._pins: WeakSet[Pin] = WeakSet()
+        self._floors: WeakSet[Floor] = WeakSet()
+
+    def pin_from(self, number: int) -> Floor:
+        """Pin all segments from a number on."""
+        floor = Floor(number)
+        self._floors.add(floor)
+        return floor
+
+    def is_followed(self, number: int, newest: int) -> bool:
+        """True if a follower of the log, whose newest segment is `newest`, needs the segment `number`."""
+        return number > newest - MAX_FOLLOWED_SEGMENTS and any(floor.number <= number for floor in self._floors)
 
     def pin(self, runs: Sequence[tuple[int, int]]) -> Pin:
         """Pin the segments that contain the runs. A run at place 0 is a hole and pins no segment."""

@@ -1,0 +1,200 @@
+"""Followers, which read the durable records of the log from an OSN on, while the log is written.
+
+A follower reads one piece of the log at a time in a thread, so a slow follower takes little memory and never delays a writer.
+It keeps the segments that it still needs from being freed, but only up to a limit, and not while the pool is short of room.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+from weakref import WeakSet
+
+from odx_target.environment import Environment, Event, Lane
+from odx_target.store.errors import LogFreed, StoreError
+from odx_target.store.log.batch import Batch, Position
+from odx_target.store.log.checksum_index import SegmentView, read_header
+from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.open_batch import block_checksums
+from odx_target.store.log.pins import Floor, Pins
+from odx_target.store.log.records import Record, data_blocks_of
+from odx_target.store.segments.segment import PLACE_BITS, Segment
+from odx_target.store.segments.supply import SegmentSupply
+
+PIECE_BLOCKS = 256
+"""Number of blocks after which a piece ends: 1 MiB. A piece has at least one batch."""
+
+_Segments = list[tuple[Segment, int]]
+"""Segments with their sizes in blocks, in the order of their numbers."""
+
+
+class Followed(NamedTuple):
+    """A record of the log. `place` is the place of its data. `data` is None if a block does not match its checksum."""
+
+    osn: int
+    record: Record
+    place: int
+    data: memoryview | None
+
+
+class Follower:
+    """An iterator over the durable records of a log. The iteration ends when the pool is closed.
+
+    `next_osn` is the OSN of the next record. Raises LogFreed if the segment of this record has been freed.
+    """
+
+    def __init__(
+        self, osn: int, supply: SegmentSupply, flusher: Flusher, pins: Pins, pool_identity: bytes, environment: Environment
+    ) -> None:
+        self.next_osn = osn
+        self.is_reading = False
+        self._supply = supply
+        self._flusher = flusher
+        self._pool_identity = pool_identity
+        self._environment = environment
+        self._floor: Floor | None = pins.pin_from(0)
+        self._position: Position | None = None
+        self._waiting: deque[Followed] = deque()
+        self._more: Event = environment.event()
+        self._is_closed = False
+
+    def __aiter__(self) -> "Follower":
+        return self
+
+    async def __anext__(self) -> Followed:
+        while not self._waiting:
+            if self._is_closed:
+                raise StopAsyncIteration
+            if self._flusher.durable_osn <= self.next_osn:
+                await self._more.wait()
+            else:
+                await self._read_piece()
+        followed = self._waiting.popleft()
+        self.next_osn = followed.osn + 1
+        return followed
+
+    def close(self) -> None:
+        """End the iteration, and release the segments."""
+        self._is_closed = True
+        self._floor = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Continue a waiting iteration, because more records are durable or the pool is closed."""
+        more, self._more = self._more, self._environment.event()
+        more.set()
+
+    async def _read_piece(self) -> None:
+        first = 0 if self._position is None else self._position.segment
+        numbers = sorted(number for number in self._supply.segments if number >= first)
+        segments = [(self._supply.segments[number], self._supply.size_blocks[number]) for number in numbers]
+        self.is_reading = True
+        try:
+            found = await self._environment.in_thread(
+                _piece,
+                segments,
+                self._position,
+                self.next_osn,
+                self._flusher.durable_osn,
+                self._pool_identity,
+                lane=Lane.UPKEEP,
+            )
+        except OSError as error:
+            raise LogFreed(f"the log cannot be read from record {self.next_osn} on: {error}") from error
+        finally:
+            self.is_reading = False
+            self.wake()
+        for batch, data in found:
+            self._waiting.extend(each for each in _records_of(batch, data) if each.osn >= self.next_osn)
+            self._position = batch.end
+        if self._floor is not None and self._position is not None:
+            self._floor.number = self._position.segment
+
+    async def settled(self) -> None:
+        """Wait until no thread reads for this follower."""
+        while self.is_reading:
+            await self._more.wait()
+
+
+class Followers:
+    """The followers of one pool."""
+
+    def __init__(
+        self, supply: SegmentSupply, flusher: Flusher, pins: Pins, pool_identity: bytes, environment: Environment
+    ) -> None:
+        self._followers: WeakSet[Follower] = WeakSet()
+        self._flusher = flusher
+        self._make: Callable[[int], Follower] = lambda osn: Follower(osn, supply, flusher, pins, pool_identity, environment)
+        flusher.on_durable = self._wake
+
+    def follow(self, osn: int, next_osn: int) -> Follower:
+        """Begin to follow the log at an OSN. Raises StoreError if the log, whose next OSN is `next_osn`, has not reached it."""
+        if not 1 <= osn <= next_osn:
+            raise StoreError(f"the log has records 1 to {next_osn - 1}, so it cannot be followed from record {osn} on")
+        follower = self._make(osn)
+        self._followers.add(follower)
+        return follower
+
+    async def stop(self) -> None:
+        """End all followers, and wait until no thread reads for them."""
+        for follower in list(self._followers):
+            follower.close()
+            await follower.settled()
+
+    def _wake(self) -> None:
+        for follower in list(self._followers):
+            follower.wake()
+
+
+def _piece(
+    segments: _Segments, position: Position | None, osn: int, durable_osn: int, pool_identity: bytes
+) -> list[tuple[Batch, memoryview]]:
+    """Read the next batches of the log, with their data. Waits for the disk. Raises LogFreed, OSError."""
+    views = [SegmentView(segment, size_blocks) for segment, size_blocks in segments if size_blocks]
+    found = []
+    blocks = 0
+    position = position or _start(views, osn, pool_identity)
+    while blocks < PIECE_BLOCKS and position.osn < durable_osn:
+        view, batch = _next(views, position, osn, pool_identity)
+        position = batch.end
+        if position.osn > osn:
+            count = len(batch.data_checksums)
+            found.append((batch, memoryview(bytes(view.read(batch.block + batch.header_blocks, count)))))
+            blocks += batch.header_blocks + count
+    return found
+
+
+def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position:
+    """Return the position at the start of the segment that has a record."""
+    for view in reversed(views):
+        batch = read_header(view, 0, pool_identity)
+        if batch is not None and batch.first_osn <= osn:
+            return Position(view.number, 0, batch.first_osn, batch.previous_checksum, 0)
+    raise _freed(osn)
+
+
+def _next(views: list[SegmentView], position: Position, osn: int, pool_identity: bytes) -> tuple[SegmentView, Batch]:
+    """Return the batch after a position, which must exist."""
+    for view in views:
+        if view.number >= position.segment:
+            batch = read_header(view, position.block if view.number == position.segment else 0, pool_identity)
+            if batch is not None and batch.follows(position):
+                return view, batch
+    raise _freed(max(osn, position.osn))
+
+
+def _freed(osn: int) -> LogFreed:
+    return LogFreed(f"the segment of record {osn} has been freed or is damaged")
+
+
+def _records_of(batch: Batch, data: memoryview) -> Iterator[Followed]:
+    """Yield the records of a batch."""
+    block = batch.block + batch.header_blocks
+    sound = [found == wanted for found, wanted in zip(block_checksums([data]), batch.data_checksums, strict=False)]
+    block_bytes = len(data) // max(1, len(sound))
+    at = 0
+    for index, record in enumerate(batch.records):
+        count = data_blocks_of(record)
+        is_sound = len(sound) >= at + count and all(sound[at : at + count])
+        content = data[at * block_bytes : (at + count) * block_bytes] if is_sound else None
+        yield Followed(batch.first_osn + index, record, batch.segment << PLACE_BITS | block + at, content)
+        at += count

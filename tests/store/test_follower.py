@@ -1,0 +1,206 @@
+"""A follower that replays the log into a second model has the contents of the pool, over cleaning, crashes and restarts."""
+
+from random import Random
+
+import pytest
+from tests.sim.virtual_environment import VirtualTask
+from tests.store.pools import Machine, block, write
+
+from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.errors import LogFreed
+from odx_target.store.log.follower import PIECE_BLOCKS, Followed, Follower
+from odx_target.store.log.records import Clone, Freeze, Unmap, VolumeCreated, Write
+from odx_target.store.open import PoolOptions
+
+SIZE = 300
+
+
+class Replica:
+    """A second model of one volume, which is built only from followed records."""
+
+    def __init__(self) -> None:
+        self.values: list[int] = []
+        self.frozen: dict[int, list[int]] = {}
+        self.osn = 1
+
+    def take(self, followed: Followed) -> None:
+        assert followed.osn == self.osn
+        self.osn += 1
+        record = followed.record
+        if isinstance(record, VolumeCreated):
+            self.values = [0] * record.size_blocks
+        elif isinstance(record, Write):
+            assert followed.data is not None
+            data = [followed.data[at : at + 8] for at in range(0, len(followed.data), BLOCK_BYTES)]
+            self.values[record.block : record.block + record.count_blocks] = [int.from_bytes(each, "little") for each in data]
+        elif isinstance(record, Unmap):
+            self.values[record.block : record.block + record.count_blocks] = [0] * record.count_blocks
+        elif isinstance(record, Freeze):
+            self.frozen[record.frozen] = list(self.values)
+        elif isinstance(record, Clone):
+            source = self.frozen[record.frozen][record.source_block : record.source_block + record.count_blocks]
+            self.values[record.block : record.block + record.count_blocks] = source
+
+
+class FollowedMachine(Machine):
+    """A machine with a replica of its volume."""
+
+    def __init__(self, *, cleaning: bool = False) -> None:
+        super().__init__(PoolOptions(segment_blocks=32, cleaning=cleaning, checkpoint_blocks=200))
+        self.replica = Replica()
+        self.truth = [0] * SIZE
+        self.value = 0
+        self.pool.create_volume("a", SIZE, {})
+        self.follow()
+
+    def follow(self) -> None:
+        self.follower: Follower = self.pool.follow(self.replica.osn)
+        self.task: VirtualTask = self.environment.spawn(replicate(self.follower, self.replica))
+
+    def change(self, random: Random) -> None:
+        volume = self.pool.volumes["a"]
+        at, count = random.randrange(SIZE - 20), random.randint(1, 20)
+        kind = random.choice(["write", "write", "write", "unmap", "copy"])
+        if kind == "write":
+            values = list(range(self.value + 1, self.value + 1 + count))
+            self.value += count
+            write(self, volume, at, [b"".join(map(block, values))])
+            self.truth[at : at + count] = values
+        elif kind == "unmap":
+            volume.unmap(at, count)
+            self.truth[at : at + count] = [0] * count
+        else:
+            other = random.randrange(SIZE - 20)
+            frozen = volume.freeze(durable=True)
+            volume.copy_from(frozen, other, at, count)
+            self.truth[at : at + count] = self.truth[other : other + count]
+            frozen.release()
+        self.pool.commit()
+        self.environment.settle()
+
+    def check(self) -> None:
+        """Flush, and compare the replica with the truth."""
+        self.flush()
+        self.environment.settle()
+        if self.task.done:
+            self.task.value()
+        assert self.replica.values == self.truth
+
+
+async def replicate(follower: Follower, replica: Replica) -> None:
+    async for followed in follower:
+        replica.take(followed)
+
+
+@pytest.mark.parametrize("cleaning", [False, True])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_replica_equals_the_pool_at_each_flushed_point(seed: int, cleaning: bool) -> None:
+    machine, random = FollowedMachine(cleaning=cleaning), Random(seed)
+    for step in range(150):
+        machine.change(random)
+        if step % 10 == 9:
+            machine.check()
+        if step % 50 == 25:
+            machine.follower.close()
+            machine.environment.settle()
+            assert machine.task.done
+            machine.follow()
+        if step % 50 == 40:
+            machine.flush()
+            if step == 90:
+                machine.environment.settle()
+                machine.close()
+                assert machine.task.done
+                machine.open()
+            elif random.random() < 0.5:
+                machine.lose_power()
+            else:
+                machine.kill()
+            machine.follow()
+    machine.check()
+
+
+def test_nothing_is_followed_before_it_is_durable() -> None:
+    machine = FollowedMachine()
+    machine.pool.commit()
+    machine.environment.settle()
+    assert machine.replica.osn == 1
+    machine.flush()
+    machine.environment.settle()
+    assert machine.replica.osn == 2
+
+
+def test_a_follower_begins_at_any_record() -> None:
+    machine = FollowedMachine()
+    random = Random(1)
+    for _ in range(60):
+        machine.change(random)
+    machine.check()
+    for osn in range(1, machine.replica.osn + 1):
+        follower = machine.pool.follow(osn)
+        if osn < machine.replica.osn:
+            assert machine.environment.run(follower.__anext__()).osn == osn
+        follower.close()
+    with pytest.raises(StoreError, match="cannot be followed from record"):
+        machine.pool.follow(machine.pool.log.next_osn + 1)
+    with pytest.raises(StoreError, match="cannot be followed from record"):
+        machine.pool.follow(0)
+
+
+def overwrite(machine: FollowedMachine, times: int) -> None:
+    for _ in range(times):
+        for at in range(0, 60, 20):
+            write(machine, machine.pool.volumes["a"], at, [block(1) * 20])
+            machine.pool.commit()
+            machine.environment.settle()
+    machine.flush()
+    machine.environment.advance(1000)
+
+
+def clean(machine: FollowedMachine) -> None:
+    cleaner = machine.pool.cleaner
+    cleaner._rest_until = float("-inf")
+    cleaner._need._gained_nothing_at = None
+    if not cleaner._is_at_work:
+        cleaner._start()
+    machine.environment.settle()
+    machine.environment.advance(100)
+
+
+def test_a_freed_record_is_named_and_a_needed_one_is_kept() -> None:
+    machine = FollowedMachine(cleaning=True)
+    slow = machine.pool.follow(1)
+    overwrite(machine, 15)
+    clean(machine)
+    assert machine.replica.osn > 40
+    assert 1 in machine.pool.supply.segments, "the slow follower needs it"
+    assert machine.environment.run(slow.__anext__()).osn == 1
+    slow.close()
+    clean(machine)
+    assert 1 not in machine.pool.supply.segments
+    late = machine.pool.follow(1)
+    with pytest.raises(LogFreed, match="record 1 has been freed"):
+        machine.environment.run(late.__anext__())
+
+
+def test_a_follower_keeps_only_some_segments() -> None:
+    machine = FollowedMachine(cleaning=True)
+    slow = machine.pool.follow(1)
+    overwrite(machine, 45)
+    clean(machine)
+    assert 1 not in machine.pool.supply.segments
+    with pytest.raises(LogFreed):
+        machine.environment.run(slow.__anext__())
+
+
+def test_a_slow_follower_takes_little_memory() -> None:
+    machine = FollowedMachine()
+    slow = machine.pool.follow(1)
+    for at in range(0, 280, 20):
+        for _ in range(5):
+            write(machine, machine.pool.volumes["a"], at, [block(1) * 20])
+            machine.pool.commit()
+            machine.environment.settle()
+    machine.flush()
+    machine.environment.run(slow.__anext__())
+    assert sum(len(each.data or b"") for each in slow._waiting) <= (PIECE_BLOCKS + 32) * BLOCK_BYTES
