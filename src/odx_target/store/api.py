@@ -126,10 +126,8 @@ class Pool(Protocol):
 
     @property
     def on_usage_change(self) -> list[Callable[[], None]]:
-        """Listeners for changes of the room of the pool.
-
-        The listeners are called when the room has changed by a whole segment, or when the free room of the disk has changed. A
-        listener must not use the pool.
+        """Listeners that are called when the used room of the pool has changed by a whole segment, or when the free room of the
+        disk has changed. A listener must not use the pool.
         """
         ...
 
@@ -145,7 +143,7 @@ class Pool(Protocol):
 
     @property
     def turns(self) -> Turns:
-        """Budget of steps, which the pool shares with all other tasks of the event loop."""
+        """The budget of steps that the pool shares with all other tasks of the event loop."""
         ...
 
     @property
@@ -158,13 +156,15 @@ class Pool(Protocol):
 
     @property
     def names_identity(self) -> bytes:
-        """16 bytes. Two pools with the same bytes give the same public identities to their volumes."""
+        """16 bytes from which `public_identity` is made. Copies of a pool with the same bytes give the same public identities
+        to their volumes.
+        """
         ...
 
     def public_identity(self, volume: Volume) -> bytes:
         """Return the 16 bytes by which hosts know a volume.
 
-        They are the identity of the volume, unless the identities of a copied pool were renewed.
+        These bytes are the identity of the volume. After the identities of a copied pool were renewed, they are other bytes.
         """
         ...
 
@@ -176,10 +176,10 @@ class Pool(Protocol):
     def create_volume(
         self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: BlockSource | None = None
     ) -> Volume:
-        """Create a volume of holes, or a clone of `origin`, which is a snapshot, a frozen map or a volume.
+        """Create a volume of holes. If `origin` is given, create a clone of this snapshot, frozen map or volume.
 
-        A clone has the present content of its origin. The cost of cloning does not depend on the size, and later changes of the
-        origin do not change the clone. Raises NameTaken, OverLimit, WrongSize, PoolFull, PoolBusy, PoolFailed. Raises Absent if
+        A clone has the present content of its origin. Later changes of the origin do not change the clone. The cost of cloning
+        does not depend on the size. Raises NameTaken, OverLimit, WrongSize, PoolFull, PoolBusy, PoolFailed. Raises Absent if
         the origin was deleted.
         """
         ...
@@ -191,9 +191,9 @@ class Pool(Protocol):
     def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> Sequence[Snapshot]:
         """Take a snapshot of each volume at one moment. All snapshots get the same name.
 
-        `volumes` has the attributes of each snapshot, by the name of its volume. After a crash, either all of these snapshots
-        exist or none. Raises NameTaken, OverLimit, Absent and the exceptions of every change. After an exception, nothing has
-        changed.
+        `volumes` maps the name of each volume to the attributes of its snapshot. After a crash, either all of these snapshots
+        exist or none. Raises NameTaken, OverLimit, Absent, and the exceptions that every change may raise (see `Volume.write`).
+        After an exception, nothing has changed.
         """
         ...
 
@@ -235,9 +235,9 @@ class Pool(Protocol):
         copy of its data. No change in the batch may be acknowledged before a later call of `commit` has returned. Any caller
         may make that call.
 
-        Raises PoolFailed if a batch is lost. Only one call reports each loss, and it may be a later call than the call that
-        lost the batch. No change in a lost batch may be acknowledged. The caller that gets the exception must report the
-        failure to all tasks that wait for the batch.
+        Raises PoolFailed if a batch is lost. Each loss is reported by exactly one call, which may come after the call that lost
+        the batch. No change in a lost batch may be acknowledged. The caller that gets the exception must report the failure to
+        all tasks that wait for the batch.
         """
         ...
 
@@ -246,7 +246,7 @@ class Pool(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Make all changes durable that were committed before the call. Simultaneous calls share one flush.
+        """Make durable all changes that were committed before the call. Simultaneous calls share one flush.
 
         Raises PoolFailed, or Scarcity if the pool cannot be flushed now.
         """

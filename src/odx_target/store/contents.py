@@ -42,7 +42,8 @@ from odx_target.store.segments.places import Places
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
 
 FrozenMaps: TypeAlias = "np.ndarray[Any, np.dtype[np.object_]]"
-"""States of frozen maps, in an array of numpy, because Python's garbage collector would visit each element of a list."""
+"""States of frozen maps, in a numpy array: Python's garbage collector visits each element of a list, but not of a numpy
+array."""
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ All layers above keep the kinds apart, because each kind needs a different react
 - scarcity is temporary: no data is lost, and the caller may try again;
 - a refusal lasts until an operator changes the permissions or the mount of the file system;
 - damage means that data is lost, and a second attempt does not help;
-- after a failure, the state of the data is unknown. The pool stops accepting writes only if accepted data may be lost.
+- failure means that the state of the data is unknown. The pool stops accepting writes only if accepted data may be lost.
 """
 
 import errno
@@ -59,7 +59,7 @@ def kind_of(error: OSError) -> ErrorKind:
 
 
 def passes(error: OSError) -> bool:
-    """True if the same call may succeed later although nobody repairs anything."""
+    """True if the same call may succeed later without a repair."""
     return kind_of(error) in (ErrorKind.SCARCITY, ErrorKind.NO_ROOM)
 
 

@@ -22,7 +22,7 @@ class OverLimit(StoreError):
 
 
 class WrongSize(StoreError):
-    """A volume cannot have this size, or a clone must have the size of its origin."""
+    """A volume cannot have this size, or the size of a clone differs from the size of its origin."""
 
 
 class Scarcity(StoreError):

@@ -57,7 +57,7 @@ class Ledger:
     def record_all(self, changes: Sequence[Record]) -> None:
         """Log changes in one batch and apply them.
 
-        After a crash either all or none are in the log. Raises the errors of `record`.
+        After a crash, the log contains either all of the changes or none. Raises the same exceptions as `record`.
         """
         encoded = [encode(change) for change in changes]
         self.log.require_record(sum(map(len, encoded)))

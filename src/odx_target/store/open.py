@@ -52,9 +52,9 @@ class PoolParts(NamedTuple):
 async def open_directory_pool(path: Path, environment: Environment, options: PoolOptions | None = None) -> LogPool:
     """Open the pool in a directory. If the directory is absent or empty, make a new pool there.
 
-    If the catalogue is missing, it is rebuilt from the whole log. Raises CatalogueDamaged with a message that names the command
-    which makes the next opening rebuild the catalogue. Raises PoolInUse, PoolDamaged and PoolFull. Raises StoreError if the
-    directory cannot be used.
+    If the catalogue is missing, it is rebuilt from the whole log. Raises CatalogueDamaged if the catalogue cannot be used. The
+    message names a command that helps. Raises PoolInUse, PoolDamaged and PoolFull. Raises StoreError if the directory cannot be
+    used.
     """
     descriptors = (options or PoolOptions()).descriptors
     try:

@@ -156,7 +156,7 @@ class LogPool:
     async def start(self) -> None:
         """Make an empty segment for the first write, and replace a lost checkpoint.
 
-        If that fails, the pool opens without them, and `status` reports the reason.
+        If this fails, the pool is open nevertheless, and `status` reports the reason.
         """
         try:
             await self.supply.make_first()

@@ -8,8 +8,7 @@ from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BL
 from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS
 
 SEGMENTS_PER_LIMIT = 16
-"""If a pool has a size limit, at least this number of segments should fit in it. A small limit therefore needs small
-segments."""
+"""At least this number of segments should fit in the size limit of a pool. A small limit therefore needs small segments."""
 
 MIN_LIMITED_SEGMENT_BLOCKS = 256
 """Smallest segment size that is derived from a limit: 1 MiB. Smaller segments would take too much time to make and seal."""
@@ -24,16 +23,17 @@ class PoolOptions:
 
     limit_bytes: int | None = None
     segment_blocks: int | None = None
-    """Size of new segments in blocks. None means 64 MiB, or less if too few segments of 64 MiB would fit in the limit."""
+    """Size of new segments in blocks. None means 64 MiB. If too few segments of 64 MiB would fit in the limit, None means a
+    smaller size."""
     checkpoint_blocks: int | None = None
     """Number of log blocks between checkpoints. None means the default, CHECKPOINT_BLOCKS."""
     descriptors: int = SEGMENT_DESCRIPTORS
     """Number of segment files that may be open at a time."""
 
     cleaning: bool = True
-    """True if the pool frees segments of its log. Otherwise it takes as much room as was ever written to it."""
+    """True if the pool frees segments of its log. Otherwise the pool needs room for everything that was ever written to it."""
     cleaning_share: float = 0.25
-    """Share of the time during which the pool cleans while it has enough room."""
+    """If the pool has enough room, it cleans for this share of the time."""
 
     def sizing(self) -> int:
         """Return the number of blocks in a new segment. Raises StoreError if the options contradict each other."""

@@ -18,7 +18,7 @@ class Usage:
 class Space:
     """Bytes of data of a volume, frozen map or snapshot, as they are on the disk.
 
-    Holes do not count, and data that it contains twice counts once. Compressed data counts with its compressed size.
+    Holes do not count. Data that occurs twice counts once. Compressed data counts with its compressed size.
     """
 
     unique_bytes: int
@@ -30,14 +30,14 @@ class Space:
 
     @property
     def ratio(self) -> float:
-        """Bytes before compression for each byte on the disk."""
+        """Ratio of compression: the number of bytes before compression for each byte on the disk."""
         stored_bytes = self.unique_bytes + self.shared_bytes
         return self.mapped_bytes / stored_bytes if stored_bytes else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeSpace:
-    """Bytes of data of a volume. `mapped_bytes` is before compression, all other sizes are those on the disk.
+    """Bytes of data of a volume. `mapped_bytes` is the size before compression. All other sizes are sizes on the disk.
 
     Data that the volume contains twice counts twice in `mapped_bytes` and `stored_bytes`.
     """
@@ -79,7 +79,7 @@ class LogStatus:
 
     segment: int
     block: int
-    """The next batch will be written from this block of this segment, unless the segment is full."""
+    """The next batch will begin at this block of `segment`, unless the segment is full."""
     next_osn: int
     """Sequence number of the next record."""
     durable_osn: int
@@ -116,7 +116,7 @@ class TroubleKind(Enum):
 class Trouble:
     """A trouble that needs an operator.
 
-    `block` is the number of the block in the frozen map if there is one, else in the volume.
+    If `frozen_map` is given, `block` is a block of the frozen map. Otherwise `block` is a block of the volume.
     """
 
     kind: TroubleKind
@@ -149,14 +149,14 @@ class TroubleCount:
 
 @dataclass(frozen=True, slots=True)
 class CleaningStatus:
-    """The room that dead blocks take, and the work of the cleaner since the pool was opened. All numbers are of blocks."""
+    """The room that dead blocks take, and the work of the cleaner since the pool was opened."""
 
     live_blocks: int
-    """Blocks of sealed segments that maps referred to at the last marking."""
+    """Number of blocks of sealed segments to which maps referred at the last marking."""
     dead_blocks: int
-    """The other blocks of these segments, including headers and footers."""
+    """Number of blocks of sealed segments to which no map referred at the last marking, including headers and footers."""
     host_blocks: int
-    """Data blocks that were written for hosts."""
+    """Number of data blocks that were written for hosts."""
     moved_blocks: int
     header_blocks: int
     freed_segments: int
@@ -164,7 +164,7 @@ class CleaningStatus:
 
     @property
     def write_amplification(self) -> float:
-        """Data blocks that were written for each data block of a host."""
+        """Number of data blocks that the pool has written for each data block of a host."""
         return (self.host_blocks + self.moved_blocks) / self.host_blocks if self.host_blocks else 1.0
 
 
@@ -183,7 +183,7 @@ class PoolStatus:
     """Time since the last checkpoint was saved, or since the pool was opened."""
     damaged: tuple[DamagedPlace, ...]
     damaged_beyond: int
-    """Number of reads of damaged blocks that are not listed in `damaged`, because the list is full."""
+    """Number of reads that found a damaged block which is not in `damaged`, because the list is full."""
     met: tuple[TroubleCount, ...]
     """All kinds of trouble since the pool was opened, including troubles that are over."""
     cleaning: CleaningStatus | None = None
@@ -198,9 +198,10 @@ class ScrubProgress:
     checked_blocks: int = 0
     damaged_blocks: int = 0
     unused_damaged_blocks: int = 0
-    """Number of damaged blocks that no volume and no frozen map refers to."""
+    """Number of damaged blocks to which no volume and no frozen map refers."""
     complaints: list[str] = field(default_factory=list)
-    """Descriptions of damaged headers and footers, which lose no data, and of segments that cannot be read."""
+    """Descriptions of damaged headers and footers, and of segments that cannot be read. Damaged headers and footers lose no
+    data."""
     is_running: bool = True
     is_complete: bool = False
     elapsed_s: float = 0.0

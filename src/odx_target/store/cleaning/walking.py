@@ -23,10 +23,10 @@ async def walk(
     visit: Callable[[Leaf], int],
     pause: Callable[[], Awaitable[None]],
 ) -> bool:
-    """Visit all leaves of all present volumes and frozen maps. Several calls with the same `stamp` visit each leaf once.
+    """Visit all leaves of all present volumes and frozen maps, except the leaves that this walk has visited already.
 
-    `visit` must return the number of steps that it took. When no steps of the turn remain, `pause` is awaited. An exception
-    from `pause` ends the walk. Returns True if the call took only one turn of the event loop.
+    `stamp` identifies the walk. `visit` must return the number of steps that it took. When no steps of the turn remain, `pause`
+    is awaited. An exception from `pause` ends the walk. Returns True if the whole walk was made in one turn.
     """
     await pause()
     contents.discards.pause()

@@ -76,7 +76,7 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def name(self) -> str:
-        """Name, unique among the snapshots of the volume: 1 to 255 bytes in UTF-8."""
+        """Name of 1 to 255 bytes in UTF-8. No other snapshot of the volume has the same name."""
         ...
 
     @property
@@ -104,9 +104,8 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def group(self) -> bytes:
-        """GUID that all snapshots from one call of `Pool.snapshot_volumes` have.
-
-        A snapshot that was taken alone has a GUID of zeros.
+        """GUID of the group: all snapshots from one call of `Pool.snapshot_volumes` have the same. The GUID of a snapshot that
+        was taken alone is all zeros.
         """
         ...
 
@@ -215,14 +214,14 @@ class Volume(BlockSource, Protocol):
     def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
         """Copy blocks from a frozen map of the same pool. The volume and the frozen map then share the data.
 
-        No data is read or written. Returns the number of copied blocks, which are the first blocks of the range. If
-        `source_block` and `block` have the same offset within 4 MiB, all blocks are copied. Otherwise one call copies only the
-        blocks that fit in one turn of the event loop. Raises PoolFull, PoolBusy, PoolFailed.
+        No data is read or written. If `source_block` and `block` are equal modulo 1,024 (4 MiB), all blocks are copied.
+        Otherwise one call copies only as many blocks as one turn of the event loop allows, from the start of the range. Returns
+        the number of copied blocks. Raises PoolFull, PoolBusy, PoolFailed.
         """
         ...
 
     def freeze(self, *, durable: bool = False) -> FrozenMap:
-        """Freeze the present content. The cost does not depend on the size. A durable frozen map exists after a restart."""
+        """Freeze the present content. The cost does not depend on the size. A durable frozen map survives a restart."""
         ...
 
     def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Snapshot:

@@ -34,17 +34,17 @@ SAMPLE_PART_BYTES = 1024
 """Size of each of the four parts of a sample."""
 
 MAX_SKIPPED_WRITES = 127
-"""Largest number of successive writes that are not tried, because earlier writes gained nothing. A stream that becomes
+"""After writes that gained nothing, at most this number of successive writes are stored without a trial. A stream that becomes
 compressible is noticed after at most this number of writes. One trial takes 3 microseconds, and each of these writes takes at
 least 20."""
 
 
 MAX_PREPARED_BYTES = 32 << 20
-"""Largest total size of the writes that are compressed before they are written. Further writes are stored uncompressed."""
+"""Largest total size of compressed writes that wait to be written. Further writes are stored uncompressed."""
 
 
 class Piece(NamedTuple):
-    """A part of a write: the bytes of an extent, or buffers of uncompressed data if `stored` is None."""
+    """A part of a write. `stored` has the bytes of its extent, or is None if the part is uncompressed."""
 
     count_blocks: int
     stored: bytes | None
@@ -52,7 +52,7 @@ class Piece(NamedTuple):
 
 
 class PreparedMemory:
-    """The memory of compressed data that has not been written yet. All volumes of a pool share this limit."""
+    """The memory of compressed data that has not been written yet. All volumes of a pool share one limit."""
 
     def __init__(self, max_bytes: int = MAX_PREPARED_BYTES) -> None:
         self.taken_bytes = 0
@@ -71,7 +71,7 @@ class PreparedMemory:
 
 
 class PreparedData(list[Buffer]):
-    """The data of a write that begins at `block`, and the same data in pieces, which a thread compresses if possible."""
+    """The data of a write that begins at `block`. `pieces` has the same data after a thread has compressed it, if possible."""
 
     def __init__(self, block: int, data: Sequence[Buffer]) -> None:
         super().__init__(data)
@@ -82,8 +82,8 @@ class PreparedData(list[Buffer]):
 class Compressor:
     """Compresses the writes of one volume, and notes if this gains anything.
 
-    Set `condense` if the cleaner should compress the data more. `skipped_writes` is the number of following writes that should
-    not be tried. Each of these writes must subtract 1.
+    Set `condense` if the cleaner should compress the data more later. `skipped_writes` is the number of following writes that
+    should not be tried. Each of these writes must subtract 1.
     """
 
     def __init__(self, *, condense: bool) -> None:
@@ -108,7 +108,7 @@ class Compressor:
             self.skipped_writes = self._pause_writes
 
     def pieces(self, block: int, data: Sequence[Buffer], count_blocks: int, steps: Steps | None = None) -> list[Piece]:
-        """Cut a write into pieces and compress them. When `steps` are spent, the rest stays uncompressed."""
+        """Cut a write into pieces and compress them. When `steps` are spent, the remaining data stays uncompressed."""
         pieces: list[Piece] = []
         cutter = BufferCutter(data)
         end = block + count_blocks
@@ -139,7 +139,8 @@ def steps_of_write(count_blocks: int) -> int:
 def sample_of(data: Sequence[Buffer]) -> bytes:
     """Return some bytes from each quarter of the data, from odd and even blocks and from different parts of the blocks.
 
-    Such a sample does not depend on one kind of block, such as headers, or on one part of all blocks, such as free space.
+    The sample then does not come only from one kind of block, such as headers, or only from one part of each block, such as
+    free space.
     """
     size_bytes = sum(map(len, data))
     middles = [(2 * quarter + 1) * size_bytes // 8 for quarter in range(4)]

@@ -35,7 +35,7 @@ STEPS_OF_A_LEAF = 16
 STEPS_OF_A_SEGMENT = 100
 
 MAX_COUNTS = 3
-"""Number of counts before a result is returned although a relocation has taken place during the count."""
+"""Largest number of counts. The result of the last count is returned even if a relocation has disturbed the count."""
 
 Counted = TypeVar("Counted")
 
@@ -46,7 +46,7 @@ _NO_PLACES: Places = np.empty(0, dtype=np.int64)
 
 
 class BlocksBelow(NamedTuple):
-    """Numbers of blocks below a node of a map: those that are not holes, and those of the log that contain their data."""
+    """Numbers of blocks below a node of a map: blocks that are not holes, and log blocks that contain their data."""
 
     mapped: int
     stored: int
@@ -64,10 +64,11 @@ class Stored(NamedTuple):
 
 
 async def counted_at_rest(contents: Contents, turns: Turns, count: Callable[[], Awaitable[Counted]]) -> Counted:
-    """Return the result of `count`. Count again if the cleaner has relocated blocks meanwhile, because during a relocation maps
-    refer to the same data at its old and its new place.
+    """Return the result of `count`.
 
-    If every count is disturbed, the last result is returned. Shared data may then be counted as unique data.
+    During a relocation, some maps have the old place and other maps have the new place of the same data. If the cleaner has
+    relocated blocks during a count, count again, at most MAX_COUNTS times. The last result is returned even if all counts were
+    disturbed. Shared data may then be counted as unique data.
     """
     for _ in range(MAX_COUNTS):
         while contents.is_being_relocated:

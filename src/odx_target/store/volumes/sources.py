@@ -22,7 +22,7 @@ _EMPTY = FrozenRoot(None, 1, 0)
 
 
 class Readable:
-    """Base class of volumes and frozen maps. It reads blocks at the places that the map contains."""
+    """Base class of volumes and frozen maps. Its methods read blocks at the places that the map contains."""
 
     def __init__(self, block_map: MapReader, ledger: Ledger, volume: str | None, frozen_map: int | None = None) -> None:
         self._map = block_map
@@ -94,7 +94,7 @@ class Frozen(Readable):
         self.is_released = False
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Limit a range, so that it contains at most `leaves` existing leaves. Returns the number of blocks from `block` on."""
+        """Limit a range, so that it contains at most `leaves` existing leaves. Returns the number of blocks that remain."""
         return self._map.reach(block, count_blocks, leaves)
 
     def let_go(self) -> None:

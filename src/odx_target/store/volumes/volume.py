@@ -156,7 +156,7 @@ class LogVolume(Readable):
         return count_blocks
 
     def _pieces(self, compressor: Compressor, block: int, data: Sequence[Buffer], count_blocks: int) -> Sequence[Piece] | None:
-        """Return the pieces of a write. A write that was not prepared is compressed as far as the steps of the turn last.
+        """Return the pieces of a write. A write that was not prepared is compressed until no steps of the turn remain.
 
         Returns None if the write should be stored uncompressed.
         """
