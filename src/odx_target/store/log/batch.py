@@ -1,24 +1,27 @@
 """A batch: a header of one or more blocks, then the data blocks of its records.
 
 Records are numbered in the order of the log. The number of a record is its OSN (operation sequence number). Every reader of the
-log checks each batch:
+log checks that each batch meets these conditions:
 
 - the magic, the format version and the pool identity are right;
-- the segment and block in the header are the place from which the header was read;
-- the epoch is not lower than the epoch of the batch before. Each opening of the pool raises the epoch, so a process that has
-  lost the pool to another process cannot continue the log;
+- the header contains the segment and block from which it was read;
+- the epoch is not lower than the epoch of the batch before;
 - the CRC32C of the header matches the whole header, which includes the checksums of all data blocks;
-- the header contains the header checksum of the batch before, and the first OSN is the next OSN. An old batch that remains on
-  the disk fails this check or the check of its place;
+- the header contains the header checksum of the batch before, and the first OSN is the next OSN;
 - each data block matches its checksum.
+
+Each opening of the pool raises the epoch. So a process cannot continue the log after another process has opened the pool. An
+old batch that remains on the disk fails the conditions of its place, or those of the previous checksum and the first OSN.
 
 One `commit` makes one batch, or several batches if a header or a segment is full. All batches of a commit except the last are
 marked *continued*. The batches of a commit take effect only if all of them are in the log.
 
-When a batch is written, all records with an OSN below its `durable_osn` are durable. If a batch fails its checks although the
-`durable_osn` of a later batch is above its OSNs, the batch was damaged: a loss of power could not remove it.
+Each header contains a `durable_osn`. When the batch is written, all records with a lower OSN are already durable. So if a batch
+fails its checks although a later header states that its records were durable, the batch was damaged. A loss of power cannot be
+the cause.
 
-Layout, little-endian: the fields of `_HEAD`, the records, the checksums of the data blocks, zeros up to the end of the block.
+Layout of a header, in little-endian order: the fields of `_HEAD`, the records, the checksums of the data blocks, zeros up to
+the end of the block.
 """
 
 import struct
@@ -39,11 +42,11 @@ MAGIC = b"ODXBATCH"
 FORMAT_VERSION = 2
 
 OWN_STREAM = 0
-"""Number of the stream of the changes that are made in this pool."""
+"""Value of the field `stream` in the header of a batch whose changes were made in this pool."""
 
 MAX_HEADER_BLOCKS = 32
-"""Largest header of a batch. A header has room for two of the longest records, which are remembered values of 64 KiB with a
-key."""
+"""Largest size of the header of a batch, in blocks. The longest record, a remembered value of 64 KiB with its key, needs a
+header of 17 blocks."""
 
 _HEAD = struct.Struct("<8sHHHH16sQIIQQIIIII")
 _CHECKSUM_OFFSET = _HEAD.size - 4
@@ -57,7 +60,11 @@ class InvalidBatch(StoreError):
 
 
 class Position(NamedTuple):
-    """A position between two batches: place and first OSN of the next batch, header checksum and epoch of the last batch."""
+    """A position between two batches of the log.
+
+    `segment`, `block` and `osn` are the place and the first OSN of the next batch. `checksum` is the header checksum of the
+    last batch, and `epoch` is its epoch.
+    """
 
     segment: int
     block: int
@@ -163,8 +170,8 @@ def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
 def decode_header(header: memoryview, pool_identity: bytes, segment: int, block: int) -> Batch:
     """Decode the whole header of a batch that was read from `block` of `segment`.
 
-    Raises InvalidBatch. Raises PoolDamaged if the batch is valid but has a record of an unknown kind, written by a newer
-    version.
+    Raises InvalidBatch. Raises PoolDamaged if a newer version wrote the batch: the batch is valid, but has a record of an
+    unknown kind.
     """
     blocks = announced_header_blocks(header[:BLOCK_BYTES], pool_identity)
     if len(header) != blocks * BLOCK_BYTES:
@@ -207,7 +214,7 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
 
 
 def _is_valid_extent(record: CompressedWrite, segment: int) -> bool:
-    """True if places can be made for the blocks of a compressed extent in a segment."""
+    """True if the sizes of a compressed extent and the number of its segment fit in a place."""
     return 0 < record.stored_blocks < record.count_blocks <= MAX_EXTENT_BLOCKS and segment <= MAX_EXTENT_SEGMENT
 
 

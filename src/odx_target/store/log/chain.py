@@ -21,7 +21,7 @@ class Chain:
 
     @property
     def position(self) -> Position:
-        """Position after the last batch that has a header."""
+        """Position after the last batch whose header has been made."""
         part = self._last
         if part is None:
             return self._start
@@ -43,7 +43,7 @@ class Chain:
         self._flusher.dirty.add(start.segment)
 
     def _header(self, part: Part, continued: bool) -> bytearray:
-        """Return the header of a batch. If the batch is written again after an error, it keeps its first header."""
+        """Return the header of a batch. A batch that is written again after an error keeps its first header."""
         if part.header is not None:
             return part.header
         header, self._checksum = encode_header(

@@ -17,10 +17,11 @@ segment first reads 64 KiB of checksums."""
 
 
 class ChecksumIndex:
-    """`tables` maps the number of a segment to the checksums of its blocks. A block beyond its table has no data.
+    """The checksum tables of segments. `tables` maps the number of a segment to the checksums of its blocks. A block beyond the
+    end of its table has no data.
 
-    The table of a segment that is being filled is *pinned* and stays in memory. If there are too many other tables, the oldest
-    of them is dropped. The time of last use would be a better criterion, but would slow down every read.
+    The table of a segment that is being filled is *pinned* and stays in memory. If there are too many other tables, the table
+    that was loaded first is dropped. To drop the least recently used table would be better, but would slow down every read.
     """
 
     def __init__(self, pool_identity: bytes, max_tables: int = MAX_TABLES) -> None:
@@ -35,12 +36,12 @@ class ChecksumIndex:
         self.keep(number, table)
 
     def unpin(self, number: int, table: "array[int]") -> None:
-        """Replace the pinned table of a segment by its final table, which is not pinned."""
+        """Replace the pinned table of a segment by its final table, which may be dropped later."""
         self._pinned.discard(number)
         self.keep(number, table)
 
     def keep(self, number: int, table: "array[int]") -> None:
-        """Keep a table in memory until MAX_TABLES other tables have been kept after it."""
+        """Keep a table in memory. It is dropped when MAX_TABLES other tables have been added after it."""
         self.tables.pop(number, None)
         self.tables[number] = table
         if len(self.tables) - len(self._pinned) > self._max_tables:
@@ -65,7 +66,7 @@ class ChecksumIndex:
         return table
 
     def load(self, segment: Segment, size_blocks: int) -> "array[int]":
-        """Load the table of a segment, and wait for the disk. Called in a thread. The event loop must then call `keep`."""
+        """Load the table of a segment. Waits for the disk, so call it in a thread. Then call `keep` in the event loop."""
         return load_table(segment, size_blocks, self._pool_identity)
 
 

@@ -36,7 +36,7 @@ def compress(codec: Codec, data: Buffer) -> bytes:
 
 
 def decompress(codec: Codec, data: Buffer, size_bytes: int) -> bytes:
-    """Return the content, which has `size_bytes` bytes. No more memory than this size is used for the content.
+    """Decompress `data` to exactly `size_bytes` bytes. The content never takes more memory than that.
 
     Raises InvalidData.
     """

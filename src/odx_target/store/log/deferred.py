@@ -6,7 +6,7 @@ from odx_target.store.log.batch import header_blocks
 
 
 class Deferred(list[bytes]):
-    """Encoded records of changes that must not fail, for which the pool has no room yet.
+    """Encoded records that wait until the pool has room for them. They belong to changes that must not fail.
 
     The records are in the order of the changes.
     """

@@ -1,13 +1,13 @@
 """Replay of the log from the last checkpoint, which also finds the end of the log.
 
 The replay starts at the position of the checkpoint. The next batch is in the same segment or at the start of a later segment.
-Each batch must contain the checksum of the batch before it, and its header and data must match their checksums. The log ends
-before the first batch that fails these checks, because the power was lost while that batch was written.
+Each batch must contain the checksum of the batch before it. The header and the data of a batch must match their own checksums.
+The log ends before the first batch that fails these checks. Usually the power was lost while that batch was written.
 
-There is one exception: a batch may fail the checks because it was damaged later. Every header states how much of the log was
-durable when the header was written. If a later header states that the failing batch was durable, acknowledged data would be
-lost without a report if the batch were dropped. If only the data of the batch is damaged, the batch stays in the log, and reads
-of the damaged blocks fail. If the header of the batch is damaged, the pool is not opened.
+A batch may also fail the checks because it was damaged after it had become durable. Every header states how much of the log was
+durable when the header was written. If a later header states that the failing batch was durable, the log must not end there,
+because acknowledged data would be lost without a report. If only the data of the batch is damaged, the batch stays in the log,
+and reads of the damaged blocks fail. If the header of the batch is damaged, the pool is not opened.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,9 +25,11 @@ from odx_target.store.segments.segment import SegmentStore
 class Replay:
     """Replay of the log from `start` on. Raises OSError.
 
-    When `groups` has yielded everything, `end` is the end of the log. `used` is the number of blocks that the log uses in each
-    replayed segment. `end_osns` is the OSN after the last record of each replayed segment. `checksums` has the checksums of the
-    replayed data by segment and first block, because a damaged header may hide the headers after it.
+    `end` is the end of the log after `groups` has yielded its last group. `used` has the number of used blocks of each replayed
+    segment. `end_osns` has the OSN that follows the last record of each replayed segment.
+
+    `checksums` has the checksums of the replayed data, by segment and first block. A later check of the segment needs them if a
+    header is damaged, because it may not find the headers after the damage.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:
@@ -101,7 +103,9 @@ class Replay:
             raise PoolDamaged(f"the log is damaged at block {self.end.block} of {where}, or what follows there is missing")
 
     def _durable_osns(self) -> Iterator[int]:
-        """Yield the `durable_osn` of every header after `end`. Headers after damaged blocks are found too."""
+        """Yield the `durable_osn` of every valid header after the end of the replayed log. Headers after damaged blocks are
+        found too.
+        """
         for number in sorted(self._sizes):
             if number >= self.end.segment:
                 start = self.end.block if number == self.end.segment else 0
@@ -114,7 +118,7 @@ class Replay:
         return read_header(self._view(number), block, self._pool_identity)
 
     def _view(self, number: int) -> SegmentView:
-        """Return a view of a segment without its footer."""
+        """Return a view of a segment that ends before the footer."""
         view = self._views.get(number)
         if view is None:
             segment, size_blocks = self._store.open(number), self._sizes[number]

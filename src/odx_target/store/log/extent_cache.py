@@ -10,11 +10,11 @@ from odx_target.store.log.extents import InvalidExtent, content_of, decode_exten
 from odx_target.store.segments.places import extent_of, located
 
 MAX_EXTENTS = 256
-"""Largest number of decompressed extents in memory: 16 MiB. Sequential readers need one extent each."""
+"""Largest number of decompressed extents in memory: 16 MiB. Each sequential reader needs one extent."""
 
 
 class Decompressed(NamedTuple):
-    """The content of an extent, and the checksum of each of its blocks, which a read must check."""
+    """The content of an extent, and the checksum of each of its blocks. A read must check the blocks with these checksums."""
 
     content: bytes
     checksums: "array[int]"
@@ -23,7 +23,7 @@ class Decompressed(NamedTuple):
 class ExtentCache:
     """Contents of extents, by the place of their first block. The extent that was used least recently is dropped first.
 
-    The log never writes to a place twice, so a content never becomes outdated.
+    The log never writes to a place twice, so the cached contents never become outdated.
     """
 
     def __init__(self, max_extents: int = MAX_EXTENTS) -> None:
@@ -46,7 +46,7 @@ class ExtentCache:
 
 
 def decompressed(stored: Buffer, block: int) -> Decompressed:
-    """Decompress an extent. Raises DamagedBlock with `block`, the block of the volume that is read."""
+    """Decompress an extent to read `block` of a volume. Raises DamagedBlock with this number if the extent is damaged."""
     try:
         extent = decode_extent(stored)
         return Decompressed(content_of(extent), extent.checksums)
@@ -55,10 +55,11 @@ def decompressed(stored: Buffer, block: int) -> Decompressed:
 
 
 def part_of(found: Decompressed, place: int, count_blocks: int, block: int) -> Buffer:
-    """Return the blocks from `place` on. A part is copied, because a view would keep the whole content in memory.
+    """Return `count_blocks` blocks of an extent, from `place` on. Raises DamagedBlock if one of them is missing or does not
+    match its checksum.
 
-    `block` is the first of these blocks in the volume that is read. Raises DamagedBlock if a block does not match its checksum,
-    or if the extent does not have these blocks.
+    `block` is the number of the first of these blocks in the volume that is read. If only a part of the extent is returned, it
+    is a copy, because a view would keep the whole content in memory.
     """
     content, first = found.content, located(place).offset
     if first + count_blocks > len(found.checksums):

@@ -1,9 +1,9 @@
 """Compressed extents: up to 16 adjacent blocks that were compressed together.
 
-An extent occupies whole blocks of the log. It contains a header, the CRC32C of each of its blocks before the compression, the
-compressed bytes, and zeros up to the end of its last block. Each of these log blocks has a checksum in the header of its batch,
-as every other data block has. So damage is found before anything is decompressed. A place names all blocks of an extent, so a
-reader needs no table of extents.
+An extent occupies whole blocks of the log. It contains a header, the CRC32C of each uncompressed block, the compressed bytes,
+and zeros up to the end of its last block. The header of the batch also has a checksum of each log block of the extent. So
+damage is found before anything is decompressed. The place of a block names all log blocks of its extent, so a reader needs no
+table of extents.
 """
 
 import struct
@@ -23,8 +23,7 @@ MIN_EXTENT_BLOCKS = 4
 """Smallest number of blocks that are compressed together: 16 KiB. An extent takes whole blocks, so fewer blocks save little."""
 
 GAIN_SHARE = 8
-"""An extent must be smaller than its content by at least this part of the content. A smaller gain is not worth the
-decompression at each read."""
+"""Compression must save at least an eighth of the blocks. A smaller gain is not worth the decompression at each read."""
 
 _HEAD = struct.Struct("<BBHI")
 """Codec, number of blocks, flags, number of compressed bytes."""
@@ -71,7 +70,7 @@ def encode_extent(codec: Codec, content: Buffer, *, condense: bool) -> bytes | N
 
 
 def decode_extent(stored: Buffer) -> Extent:
-    """Decode the parts of an extent. The content stays compressed. Raises InvalidExtent."""
+    """Decode an extent, but leave its content compressed. Raises InvalidExtent."""
     view = memoryview(stored)
     if len(view) < HEAD_BYTES:
         raise InvalidExtent("cut off")
@@ -88,7 +87,7 @@ def decode_extent(stored: Buffer) -> Extent:
 
 
 def content_of(extent: Extent) -> bytes:
-    """Decompress an extent. The caller must check the blocks that it uses with `wrong_block`. Raises InvalidExtent."""
+    """Decompress an extent. The caller must then call `wrong_block` to check the blocks that it uses. Raises InvalidExtent."""
     try:
         return decompress(extent.codec, extent.data, extent.count_blocks * BLOCK_BYTES)
     except InvalidData as error:
@@ -96,9 +95,9 @@ def content_of(extent: Extent) -> bytes:
 
 
 def wrong_block(content: Buffer, checksums: "array[int]", first: int, count_blocks: int) -> int | None:
-    """Return the number of the first block, of `count_blocks` blocks from `first` on, that does not match its checksum.
+    """Return the number of the first wrong block among `count_blocks` blocks from `first` on.
 
-    Returns None if all of them match.
+    A block is wrong if it does not match its checksum. Returns None if all blocks match.
     """
     view = memoryview(content)
     for index in range(first, first + count_blocks):

@@ -1,6 +1,6 @@
 """The segment that is being filled, and the open batch in it.
 
-The place of each block is known when its record is added to the open batch, so the map can change at once.
+A block has a place as soon as its record is in the open batch, so the map can change at once.
 """
 
 from array import array
@@ -25,7 +25,7 @@ NOTHING_PENDING = 1 << 62
 class Filling:
     """The segment that is being filled, and the parts of the open batch.
 
-    The blocks at `pending_place` and above it belong to the open batch, or to a batch that could not be written.
+    All blocks from `pending_place` on belong to the open batch, or to a batch that could not be written.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Filling:
     ) -> list[tuple[int, int, int]]:
         """Add a write. Returns the pieces of the write as (block, place, count_blocks).
 
-        The caller must call `Room.require_data` first.
+        The caller must call `Room.require_data` first, or `Room.require_moved` if blocks are moved.
 
-        If MOVED is the first word of its record, the write moves blocks of the segment `volume`, and the caller must call
-        `Room.require_moved` first.
+        `first_word` is the first word of the record. If it is MOVED, the write moves blocks, and `volume` is the number of the
+        segment from which they come.
         """
         checksums = block_checksums(data)
         part = self._part
@@ -91,8 +91,8 @@ class Filling:
     def write_extent(self, volume: int, block: int, count_blocks: int, stored: Buffer) -> int | None:
         """Add a write of `count_blocks` blocks whose data is a compressed extent. Returns the place of the first block.
 
-        Returns None if the extent does not fit in the present segment. The caller must then write the data uncompressed, which
-        uses the end of the segment. The caller must call `Room.require_data` for the uncompressed size first.
+        The caller must call `Room.require_data` for the uncompressed size first. Returns None if the extent does not fit in the
+        present segment. The caller must then write the data uncompressed, so that the last blocks of the segment are used.
         """
         stored_blocks = len(stored) // BLOCK_BYTES
         rest_blocks = self.unused_blocks
@@ -103,17 +103,17 @@ class Filling:
     def move_extent(self, segment: int, block: int, stored: Buffer) -> int | None:
         """Add a compressed extent that replaces the extent at `block` of a segment. Returns the place of its first block.
 
-        Returns None if no place can be made for a compressed block, because the segment has too high a number.
+        Returns None if the number of the segment that is being filled is too high for the place of a compressed block.
         """
         stored_blocks = len(stored) // BLOCK_BYTES
         return self._add_extent(encode_write(MOVED, segment, block, stored_blocks), stored, stored_blocks)
 
     def close_part(self) -> None:
-        """Add no more records to the present part of the open batch, because a commit writes the part."""
+        """Add no more records to the present part of the open batch. Called when a commit begins to write the part."""
         self._part = None
 
     def end_batch(self) -> None:
-        """Begin a new batch with the next record, because the open batch has been written."""
+        """Begin a new batch with the next record. Called when the open batch has been written."""
         self.parts = []
         self.pending_place = NOTHING_PENDING
 

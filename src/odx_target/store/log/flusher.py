@@ -13,14 +13,14 @@ from odx_target.store.health import Health
 from odx_target.store.segments.segment import Segment
 
 MAX_DIRTY_SEGMENTS = 4
-"""If there are more dirty segments than this number, the log is flushed in the background. Each dirty segment needs an open
-descriptor."""
+"""Largest number of segments that may wait for a flush. If more segments wait, the log is flushed in the background. Each of
+these segments needs an open descriptor."""
 
 
 class Flusher:
-    """`dirty` holds the segments that were written since their last sync. `on_durable` is called after each sync.
+    """Syncs the segments of the log. `dirty` holds the segments that were written since their last sync.
 
-    All records with an OSN below `durable_osn` are durable.
+    All records with an OSN below `durable_osn` are durable. `on_durable` is called after each sync.
     """
 
     def __init__(self, environment: Environment, health: Health, durable_osn: int) -> None:
@@ -34,10 +34,10 @@ class Flusher:
         self.on_durable: Callable[[], None] = _nothing
 
     async def flush(self) -> None:
-        """Make all records durable whose OSN is below the present `written_osn`.
+        """Make all records with an OSN below the present `written_osn` durable.
 
-        Raises PoolFailed if a sync failed: the kernel may have dropped written data, and a second sync would not report that
-        loss. Raises OutOfResources if no sync could be started.
+        Raises PoolFailed if a sync failed. The kernel may then have dropped written data, and a second sync would not report
+        the loss. Raises OutOfResources if no sync could be started.
         """
         wanted_osn = self.written_osn
         while self.durable_osn < wanted_osn:
@@ -55,7 +55,7 @@ class Flusher:
             self._environment.start_soon(self._flush_soon)
 
     def limit_dirty(self) -> None:
-        """Flush in the background if there are more than MAX_DIRTY_SEGMENTS."""
+        """Flush in the background if more than MAX_DIRTY_SEGMENTS segments are dirty."""
         if len(self.dirty) > MAX_DIRTY_SEGMENTS:
             self.start_soon()
 

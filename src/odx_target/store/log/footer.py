@@ -1,8 +1,9 @@
-"""The footer of a sealed segment, which contains the checksums of all blocks, so a reader need not read every batch header.
+"""The footer of a sealed segment. It contains the checksums of all blocks, so a reader need not read every batch header.
 
-The footer is in the last blocks of the segment. The footer begins with one CRC32C for each block before the footer. The value
-for a block of a header is 0. Zeros follow up to the fields of `_TAIL`, which are the end of the last block. All numbers are
-little-endian. If a footer is missing or damaged, the same checksums are read from the headers.
+The footer is in the last blocks of the segment. The footer begins with one CRC32C for each block before the footer. This value
+is 0 for a block of a batch header. The fields of `_TAIL` are at the end of the last block. The bytes between the checksums and
+these fields are zeros. All numbers are little-endian. If a footer is missing or damaged, the same checksums are read from the
+headers.
 """
 
 import struct

@@ -1,11 +1,11 @@
 """Reading of blocks at their places in the log. Each block is checked against its checksum.
 
 `read_now` reads from the page cache without waiting for the disk. `read` uses one call in a thread for all blocks that are not
-in the page cache. If the checksums of a sealed segment are not in memory, `read_now` also loads them from the page cache, which
-takes about ten microseconds for 64 KiB.
+in the page cache. If the checksums of a sealed segment are not in memory, `read_now` also loads them from the page cache. This
+takes about ten microseconds for the 64 KiB of a segment.
 
-To read a block of a compressed extent, the whole extent is read, checked and decompressed. `read_now` does this while steps of
-the turn remain. Otherwise the thread does it. If an extent is damaged, all its blocks are damaged.
+To read a block of a compressed extent, the whole extent is read, checked and decompressed. `read_now` does this work while the
+turn of the event loop has steps left. After that, a thread does the work. If an extent is damaged, all its blocks are damaged.
 """
 
 from array import array
@@ -41,9 +41,9 @@ Runs = Sequence[tuple[int, int]]
 
 
 class _Missing(NamedTuple):
-    """A run that must be read from the disk: blocks `at` and following of a segment, for the run from `place` on.
+    """A run that must be read from the disk. `place` is the place of its first block.
 
-    `block` is the first block of the run in its volume.
+    The log blocks to read begin at the block `at` of the segment. `block` is the first block of the run in its volume.
     """
 
     segment: Segment
@@ -237,7 +237,7 @@ def _explained(error: OSError, missing: _Missing) -> StoreError:
 
 
 def check_extent(buffer: Buffer, table: "array[int]", at: int, block: int) -> None:
-    """Check the log blocks of an extent. Raises DamagedBlock with `block` if any of them is damaged."""
+    """Check the log blocks of an extent. If any of them is damaged, raises DamagedBlock with the number `block`."""
     try:
         check_blocks(buffer, table, at, len(buffer) // BLOCK_BYTES, block)
     except DamagedBlock:

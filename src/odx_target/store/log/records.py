@@ -1,7 +1,7 @@
 """Records, each of which describes one change of a pool, and their encoding in the log.
 
 A record begins with a word of 32 bits. The low 8 bits are the kind of the record. The high 24 bits are the number of bytes
-after the word. Because the size is known, a reader can report a record of an unknown kind. The fixed fields of the kind
+after the word. With this size, a reader recognizes a complete record even if its kind is unknown. The fixed fields of the kind
 follow, then the parts of variable length. Numbers are little-endian. A `Write` or `Moved` contains no data: its data is in the
 next `count_blocks` data blocks of its batch.
 """
@@ -75,8 +75,8 @@ class CompressedWrite(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """Data that the cleaner copied from another segment. A replay skips the data, because its maps still refer to the former
-    place.
+    """Data that the cleaner copied from another segment. A replay skips this data, because the replayed maps still refer to the
+    former place.
     """
 
     segment: int
@@ -153,13 +153,13 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     18: (CompressedWrite, struct.Struct("<IQBB")),
     **{kind: (cls, struct.Struct(f"<{fields}")) for kind, (cls, fields) in FIXED.items()},
 }
-"""Class and layout of the fields for each kind of record without variable parts."""
+"""Kinds of records without variable parts: kind -> class and layout of the fields."""
 
 _KIND_OF = {cls: (kind, form) for kind, (cls, form) in _FIXED.items()}
 
 _WRITE = struct.Struct("<IIQI")
 encode_write = _WRITE.pack
-"""Encode a Write, called as encode_write(WRITE, volume, block, count_blocks). Writes are frequent, and this is faster than
+"""Encode a Write: encode_write(WRITE, volume, block, count_blocks). Writes are frequent, and this function is faster than
 `encode`. A Moved has the same layout: encode_write(MOVED, segment, block, count_blocks)."""
 
 WRITE_BYTES = _WRITE.size

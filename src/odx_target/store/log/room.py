@@ -1,8 +1,8 @@
-"""The room of the log: the checks that a caller makes before it changes anything.
+"""The room of the log. A caller checks that there is room before it changes anything.
 
-Records with data leave a reserve free, so that even a full pool can log an unmap, a release or a forget. While the next segment
-is being made, records with data leave twice the reserve free, because most callers that log a record without data cannot wait
-for room.
+Records with data leave a reserve free. So even a full pool can log a record without data, such as an unmap or the removal of a
+remembered value. While the next segment is being made, records with data leave twice the reserve free. Most callers that log a
+record without data cannot wait until the segment is ready.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from odx_target.store.log.unwritten import Unwritten
 from odx_target.store.segments.supply import SegmentSupply
 
 RESERVE_BLOCKS = 256
-"""Number of blocks that records with data leave free: 1 MiB, for 256 commits without data in a full pool."""
+"""Number of blocks that records with data leave free: 1 MiB. In a full pool, 256 commits without data fit in these blocks."""
 
 PART_BLOCKS = 900
 """Number of data blocks that always fit in a batch with a header of one block. Estimates of room use this number."""
@@ -25,8 +25,8 @@ PART_BLOCKS = 900
 class Room:
     """Room for records in the present segments and in the segments that can still be made.
 
-    `commit` is called to write a stalled batch. `can_make_room` returns True if the cleaner will free room. `is_unreported` is
-    True if a change was lost and no commit has reported the loss.
+    `commit` is called to write a batch again that could not be written before. `can_make_room` returns True if the cleaner will
+    free room. `is_unreported` is True if a change was lost and no commit has reported the loss.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Room:
         return self._filling.unused_blocks + self._supply.ready_blocks
 
     def require_moved(self, count_blocks: int) -> None:
-        """Check that `count_blocks` of data can be moved. It may use the reserve, but leaves some of it for records.
+        """Check that the cleaner can move `count_blocks` of data. A move may use a part of the reserve.
 
         Raises PoolFull, PoolBusy, PoolFailed.
         """
@@ -79,11 +79,11 @@ class Room:
             self._make_room(need, need, spare=spare, may_clean=may_clean)
 
     def append_or_defer(self, record: bytes, *, matters: bool = True) -> None:
-        """Add the record of a change that must not fail. Without any room, the record waits for room or for a checkpoint.
+        """Add the record of a change that must not fail. If the log has no room, the record waits for room or for a checkpoint.
 
-        While the record waits, no other record is logged, so the order of the records stays the same. If the pool has failed,
-        the record is dropped. If in this case `matters` is True, the next commit raises PoolFailed, because the change will be
-        lost at a restart.
+        While a record waits, no other record is logged, so the order of the records stays the same. If the pool has failed, the
+        record is dropped, and its change will be lost at a restart. If `matters` is True, the next commit reports this loss and
+        raises PoolFailed.
         """
         try:
             self.require_record(len(record), spare=True)
@@ -103,8 +103,8 @@ class Room:
     def _make_room(self, need_blocks: int, wanted_blocks: int, *, spare: bool = False, may_clean: bool = True) -> None:
         """Make sure that `wanted_blocks` are free, then append the deferred records.
 
-        Raises PoolBusy while segments are being made. If no segment can be made, `need_blocks` free blocks are enough. If there
-        are fewer free blocks, the error of the segment supply is raised.
+        Raises PoolBusy while segments are being made. If no segment can be made and fewer than `need_blocks` blocks are free,
+        raises the error of the segment supply.
         """
         need_blocks += self.deferred.blocks()
         wanted_blocks += self.deferred.blocks()

@@ -60,9 +60,9 @@ class Sealer:
             await self._cut_soon(segment)
 
     def sizes(self) -> dict[int, int]:
-        """Least size, in blocks, of each full segment that has not been cut yet, by segment number.
+        """Minimum size, in blocks, of each full segment that has not been cut yet, by segment number.
 
-        If a segment has no footer, the next opening of the pool may cut the segment after its last batch.
+        The minimum size of a segment without a footer ends after its last batch. The next opening of the pool may cut it there.
         """
         used = {full.segment.number: len(full.table) for full in (*self.full, *self._without_footer)}
         return used | {segment.number: blocks for segment, blocks in self._sizes.items()}

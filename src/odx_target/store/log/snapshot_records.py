@@ -15,7 +15,9 @@ from odx_target.store.log.record_fields import (
 
 
 class SnapshotCreated(NamedTuple):
-    """A volume was frozen as the frozen map `frozen`, which became a named snapshot. `created_us` is a wall clock time."""
+    """A named snapshot was taken of a volume. `frozen` is the number of the frozen map of the snapshot. `created_us` is a wall
+    clock time.
+    """
 
     guid: bytes
     frozen: int

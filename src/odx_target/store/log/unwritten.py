@@ -7,14 +7,14 @@ from odx_target.store.segments.segment import PLACE_BITS
 
 
 class Unwritten:
-    """`blocks` holds the data that could not be written, by place. `is_stalled` is True if this data will be written later."""
+    """`blocks` maps places to data that could not be written. `is_stalled` is True if this data will still be written."""
 
     def __init__(self) -> None:
         self.blocks: dict[int, bytes] = {}
         self.is_stalled = False
 
     def stall(self, parts: Sequence[Part]) -> None:
-        """Copy the data of batches that will be written later, because the callers may change their buffers."""
+        """Copy the data of batches that will be written later. The callers may change their own buffers meanwhile."""
         if not self.is_stalled:
             self.is_stalled = True
             self._keep(parts)

@@ -36,7 +36,7 @@ FULL_BLOCKS = 2
 class Log:
     """The only writer of a log. `written_blocks` counts the blocks committed since the last checkpoint.
 
-    A caller checks that there is room before it changes anything (`require_data`, `require_record`), and then adds its record
+    A caller checks that there is room (`require_data`, `require_record`) before it changes anything. Then it adds its record
     (`write`, `append`). `unwritten` has the data of batches that could not be written.
     """
 
@@ -94,8 +94,8 @@ class Log:
         """Write the open batch to the operating system.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The next commit then tries again.
-        Raises PoolFailed if the batch is lost. If an earlier batch was lost and no commit has reported the loss, raises
-        PoolFailed once.
+        Raises PoolFailed if the batch is lost. Also raises PoolFailed if an earlier batch was lost. This loss is reported by
+        only one commit.
         """
         filling = self.filling
         parts = filling.parts
@@ -145,7 +145,7 @@ class Log:
     async def finish(self) -> None:
         """Seal the open segments and remove the empty ones. Nothing is written afterwards. Raises PoolFailed.
 
-        A segment that cannot be sealed or removed now is sealed or removed when the pool is opened again.
+        If this fails for a segment, the next opening of the pool seals or removes the segment.
         """
         unused = await self._supply.close()
         self._health.check()
@@ -155,7 +155,7 @@ class Log:
             await self._environment.in_thread(self._supply.store.delete, unused, lane=Lane.UPKEEP)
 
     def segment_sizes(self) -> dict[int, int]:
-        """Number of blocks that each segment in use must have at least, by segment number."""
+        """Minimum size, in blocks, of each segment in use, by segment number."""
         sizes = self._supply.size_blocks | self._sealer.sizes()
         if self.filling.segment is not None:
             sizes[self.filling.segment.number] = self.chain.position.block
@@ -164,7 +164,7 @@ class Log:
         return sizes
 
     def sealed_segments(self) -> list[int]:
-        """Numbers of the sealed segments up to the present position, oldest first. Retired segments are left out."""
+        """Numbers of the sealed segments up to the end of the log, oldest first. Retired segments are left out."""
         last = self.chain.position.segment
         others = self._sealer.unsealed() | self._supply.retired
         if self.filling.segment is not None:
@@ -179,14 +179,14 @@ class Log:
         return position.segment, position.block
 
     async def seal_full_segment(self) -> None:
-        """Seal the present segment if not even a record fits into it, because it may have no live block."""
+        """Seal the present segment if not even a record fits into it. If it has no live block, it can then be freed."""
         filling = self.filling
         if filling.segment is not None and not filling.parts and self.unused_blocks < FULL_BLOCKS:
             filling.leave_segment()
             await self._sealer.finish()
 
     def _give_up(self, parts: list[Part]) -> None:
-        """Drop the open batch, which cannot be written any more, but keep its data readable."""
+        """Drop the open batch because it can never be written. Reads still get its data from memory."""
         self.unwritten.lose(parts)
         self.filling.parts = []
 
