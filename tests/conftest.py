@@ -1,4 +1,7 @@
-"""Fixtures for all tests: default logging, and folders that do not fill the disk."""
+"""Fixtures for all tests: default logging, and folders that do not fill the disk.
+
+`ODX_TEST_MAP_LEAVES=3 pytest` runs the tests with pools that keep the map entries of only three leaves in memory.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -10,10 +13,14 @@ from hypothesis import HealthCheck, settings
 
 from tests.async_tests import autojump_clock as autojump_clock
 from tests.async_tests import pytest_pyfunc_call as pytest_pyfunc_call
+from tests.little_memory import MAP_LEAVES, bound_every_pool_to
 
 # On a busy machine an example may take long, so a slow example is not a failure.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+if MAP_LEAVES is not None:
+    bound_every_pool_to(int(MAP_LEAVES))
 
 
 @pytest.fixture(autouse=True)

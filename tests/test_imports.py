@@ -125,8 +125,8 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         "segments as files of a directory, behind the interface",
     ),
     "odx_target.store.catalogue.sqlite": (
-        frozenset({"os", "sqlite3", "pathlib"}),
-        "checkpoints as a SQLite file, behind the interface",
+        frozenset({"os", "sqlite3", "pathlib", "threading"}),
+        "checkpoints as a SQLite file, behind the interface; a thread saves while others read leaves",
     ),
     "odx_target.store.opening.directory_pool": (
         frozenset({"fcntl", "os", "pathlib"}),

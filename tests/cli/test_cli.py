@@ -45,6 +45,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         (["serve", "--copy-rate", "1K"], USAGE, "128K"),
         (["serve", "--copy-rate", ""], USAGE, "size"),
         (["serve", "--memory-limit", "1M"], USAGE, "320M"),
+        (["serve", "--map-memory", "1M"], USAGE, "16M"),
         (["serve", "--lun", "a=1M", "--portal", "127.0.0.1:0", "--remote-lun", "b"], USAGE, "no LUN 'b'"),
         (["serve", "--nonsense"], USAGE, "--nonsense"),
         (["serve"], USAGE, "--lun"),

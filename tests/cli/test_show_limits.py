@@ -13,6 +13,7 @@ from odx_target.cli.serving.limits import NOT_SHOWN, SHOWN, describe_limits, des
 from odx_target.copymgr import limits as copy_limits
 from odx_target.iscsi import limits as iscsi_limits
 from odx_target.scsi import limits as scsi_limits
+from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.target.config.settings import Config
 from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES, MAX_SHARES, MIN_MEMORY_BYTES, SESSION_BYTES
 
@@ -69,6 +70,14 @@ def test_a_configured_budget_and_memory_limit_are_shown() -> None:
     assert values["answer reserve"] == "0.2 s"
     assert values["memory limit"] == "1.0 GiB"
     assert values["max connections"] == str(iscsi_limits.MAX_CONNECTIONS)
+
+
+def test_the_memory_of_maps_is_shown() -> None:
+    for config, size_bytes in ((Config(), DEFAULT_MAP_MEMORY_BYTES), (Config(map_memory_bytes=32 << 20), 32 << 20)):
+        (limit,) = [limit for limits in describe_limits(config).values() for limit in limits if limit.name == "map memory"]
+        assert limit.value == size_bytes
+        (part,) = [part for part in describe_memory(config) if part.name == "maps"]
+        assert part.size_bytes == size_bytes
 
 
 def test_constants_that_are_one_limit_have_one_value() -> None:

@@ -51,6 +51,12 @@ class MemoryBlocks:
         await self.environment.sleep(self.read_delay_s)
         return content
 
+    async def map_loaded(self) -> None:
+        pass
+
+    async def load(self, block: int, count_blocks: int) -> None:
+        self.check_range(block, count_blocks)
+
     def check_range(self, block: int, count_blocks: int) -> None:
         if block < 0 or count_blocks < 0 or block + count_blocks > self.size_blocks:
             raise StoreError(f"{count_blocks} blocks from block {block} lie beyond the end at {self.size_blocks}")

@@ -108,7 +108,12 @@ class SimulatedDisk:
         self._until_crash: int | None = None
 
     def parts(self) -> PoolParts:
-        catalogue = MemoryCatalogue(self.catalogue_content, before_commit=self.step_catalogue, after_commit=self.step_committed)
+        catalogue = MemoryCatalogue(
+            self.catalogue_content,
+            before_commit=self.step_catalogue,
+            after_commit=self.step_committed,
+            before_read=self.step_read,
+        )
         return PoolParts(self.head, SimulatedSegments(self), catalogue, lambda: None)
 
     def crash_after(self, operations: int | None) -> None:
@@ -152,6 +157,13 @@ class SimulatedDisk:
         """End a save, which may fail although everything was kept."""
         if "commit" in self.failing:
             raise of_write("saving the catalogue", OSError(self.error_number, "the simulated disk fails"))
+        self.step()
+
+    def step_read(self) -> None:
+        """Begin a read of leaves from the catalogue."""
+        self.check_may_wait()
+        if "load" in self.failing:
+            raise of_write("reading the catalogue", OSError(self.error_number, "the simulated disk fails"))
         self.step()
 
     def is_due(self) -> bool:

@@ -4,9 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.little_leaves import LEAF_BITS
+from tests.little_memory import MAP_LEAVES, load_at_once
 from tests.sim.virtual_environment import VirtualEnvironment
 
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
+
+if MAP_LEAVES is not None and LEAF_BITS is None:
+    load_at_once()
 
 
 @pytest.fixture(autouse=True)

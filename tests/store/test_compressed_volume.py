@@ -259,6 +259,7 @@ def test_one_wrong_bit_damages_all_blocks_of_an_extent_and_no_others(byte: int, 
     frozen = volume.freeze(durable=True)
     machine.reopen()
     volume = machine.pool.volumes["a"]
+    machine.environment.run(volume.load(16, 1))
     segment, first, stored_blocks = stored_at(volume, 16)
     assert stored_blocks > 1
     flip(machine, segment, first + log_block, byte)

@@ -17,7 +17,7 @@ from tests.sim.simulated_disk import Crash, SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
 from tests.store.pool_model import Blocks, Moment, NamedBlocks, block_of, values_of
 
-from odx_target.store.api import BLOCK_BYTES, Held, NameTaken, PoolBusy, PoolFailed, Scarcity, Unwritable
+from odx_target.store.api import BLOCK_BYTES, Held, NameTaken, PoolBusy, PoolFailed, Scarcity, Unreadable, Unwritable
 from odx_target.store.open import LogPool, PoolOptions, open_pool
 from odx_target.store.segments.supply import REFUSED_S
 
@@ -359,7 +359,7 @@ class CrashMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.is_failed)
     @rule(
-        operation=st.sampled_from(["write", "sync", "create", "seal", "save", "commit", "delete"]),
+        operation=st.sampled_from(["write", "sync", "create", "seal", "save", "commit", "delete", "load"]),
         number=st.sampled_from([errno.EIO, errno.ENOMEM, errno.ENOSPC, errno.EMFILE]),
     )
     def disk_fails(self, operation: str, number: int) -> None:
@@ -385,7 +385,7 @@ class CrashMachine(RuleBasedStateMachine):
         try:
             self.when_ready(act)
             self.disk.check_on()  # The machine may have turned off during a background job.
-        except (Scarcity, Unwritable):
+        except (Scarcity, Unreadable, Unwritable):
             pass
         except PoolFailed:
             self.is_failed = self.pool.health.failure is not None

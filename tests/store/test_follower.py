@@ -61,6 +61,7 @@ class FollowedMachine(Machine):
         volume = self.pool.volumes["a"]
         at, count = random.randrange(SIZE - 20), random.randint(1, 20)
         kind = random.choice(["write", "write", "write", "unmap", "copy"])
+        self.environment.run(volume.load(0, SIZE))
         if kind == "write":
             values = list(range(self.value + 1, self.value + 1 + count))
             self.value += count

@@ -437,3 +437,19 @@ def test_a_copy_that_takes_long_is_done_in_pieces_that_tell_how_far_they_came() 
 def merged_extents(volume: BlockSource) -> list[tuple[int, int, bool]]:
     """Return the extents of all blocks, with adjacent extents of the same kind merged."""
     return [extent for extent in volume.extents(0) if extent[2]]
+
+
+def test_a_checkpoint_contains_no_write_that_is_not_durable() -> None:
+    for seed in range(8):
+        machine = Machine(seed=seed)
+        volume = machine.pool.create_volume("a", SIZE, {})
+        machine.pool.commit()
+        machine.flush()
+        saving = machine.environment.spawn(machine.pool.checkpoint())
+        machine.environment.step()
+        assert not saving.done
+        volume.write(0, [block(1)])
+        machine.environment.settle()
+        assert saving.done
+        machine.lose_power()
+        assert read(machine, machine.pool.volumes["a"], 0, 1) in (blocks(0), blocks(1))

@@ -2,6 +2,7 @@
 
 import errno
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from tests.store.pools import Machine, block, blocks, read, when_ready, write
@@ -130,8 +131,8 @@ def test_a_full_pool_can_be_emptied_after_it_was_opened_again() -> None:
     machine.pool.create_volume("a", SIZE, {})
     fill(machine)
     for _ in range(3):
-        machine.reopen()
-        machine.pool.volumes["a"].unmap(0, 5)
+        volume = machine.reopen().volumes["a"]
+        when_ready(machine.environment, partial(volume.unmap, 0, 5))
         machine.pool.commit()
         with pytest.raises(PoolFull):
             write(machine, machine.pool.volumes["a"], 0, [blocks(*range(40))])

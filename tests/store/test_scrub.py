@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from tests.store.pools import Machine, block, blocks, read, write
+from tests.store.pools import Machine, block, blocks, read, when_ready, write
 from tests.store.test_log_damage import find, flip
 
 from odx_target.store.api import BLOCK_BYTES, ScrubProgress, StoreError, Trouble, TroubleKind
@@ -60,7 +60,7 @@ def test_damaged_blocks_are_named_with_their_owners(machine: Machine, byte: int)
     frozen = volume.freeze()
     for at in (50, 51, 77):
         flip(machine, *find(machine, block(at + 1)), byte)
-    volume.unmap(77, 1)
+    when_ready(machine.environment, lambda: volume.unmap(77, 1))
     troubles: list[Trouble] = []
     machine.pool.on_trouble.append(troubles.append)
     progress = scrub(machine)

@@ -6,11 +6,12 @@ before it makes a record. Therefore, if a record in the log does not fit the con
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState, roots_of
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.records import (
     Clone,
@@ -38,6 +39,7 @@ from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import Leaf
+from odx_target.store.map.tally import Tally
 from odx_target.store.segments.places import Places
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
 
@@ -59,7 +61,8 @@ class VolumeContents:
 class Contents:
     """Volumes by number, frozen maps by identifier, named snapshots, remembered values by key, and the next free numbers.
 
-    The frozen maps of snapshots are included.
+    The frozen maps of snapshots are included. `tally` counts the changed leaves of the volumes. `leaves_in_use` returns the
+    leaves that are in use although they may be in no map any more.
     """
 
     def __init__(self) -> None:
@@ -70,12 +73,15 @@ class Contents:
         self.next_volume = 1
         self.next_frozen = 1
         self.discards = Discards()
+        self.tally = Tally()
+        self.leaves_in_use: Callable[[], list[Leaf]] = list
         self.relocated: list[Leaf] = []
         self.present: Callable[[Places], Places] | None = None
         self.relocations = 0
         """Number of relocations that have begun."""
         self.is_being_relocated = False
         self._names: set[str] = set()
+        self._held: dict[int, tuple[Sequence[VolumeState], FrozenMaps]] = {}
 
     @classmethod
     def of_checkpoint(cls, checkpoint: Checkpoint) -> "Contents":
@@ -84,7 +90,7 @@ class Contents:
         contents.next_volume = int(checkpoint.pool["next_volume"])
         contents.next_frozen = int(checkpoint.pool["next_frozen"])
         for volume in checkpoint.volumes:
-            live = BlockMap.thawed(volume.root, contents.discards.add)
+            live = BlockMap.thawed(volume.root, contents.discards.add, contents.tally)
             contents.volumes[volume.number] = VolumeContents(
                 volume.number, volume.name, volume.identity, dict(volume.attributes), live, volume.lineage
             )
@@ -98,7 +104,7 @@ class Contents:
 
     def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any], segments: Mapping[int, int]) -> Checkpoint:
         """Take a checkpoint of the present state. Each volume is frozen; no tree is copied."""
-        volumes, frozen_maps = self.frozen_state()
+        volumes, frozen_maps = self._frozen_state()
         return Checkpoint(
             position=position,
             pool={**pool, "next_volume": self.next_volume, "next_frozen": self.next_frozen},
@@ -108,13 +114,22 @@ class Contents:
             remembered=dict(self.remembered),
             segments=segments,
             rewritten=self.relocated,
+            held_roots=chain.from_iterable(roots_of(*state) for state in list(self._held.values())),
+            held_leaves=self.leaves_in_use(),
+            saved=[],
         )
 
     def frozen_state(self) -> tuple[tuple[VolumeState, ...], FrozenMaps]:
         """Freeze all volumes. Returns their states, and the states of the frozen maps.
 
-        The caller must give the results to `discard_state` when it needs them no more.
+        The catalogue keeps the stored leaves of these maps, even if the maps change or are released meanwhile. The caller must
+        give the results to `discard_state` when it needs them no more.
         """
+        volumes, frozen_maps = self._frozen_state()
+        self._held[id(frozen_maps)] = volumes, frozen_maps
+        return volumes, frozen_maps
+
+    def _frozen_state(self) -> tuple[tuple[VolumeState, ...], FrozenMaps]:
         volumes = tuple(
             VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze(), each.lineage)
             for each in self.volumes.values()
@@ -123,6 +138,7 @@ class Contents:
 
     def discard_state(self, volumes: Sequence[VolumeState], frozen_maps: FrozenMaps) -> None:
         """Discard a frozen state in small pieces: it may be the last that refers to overwritten nodes and released maps."""
+        del self._held[id(frozen_maps)]
         self.discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
         self.discards.add_rows(frozen_maps)
 
@@ -140,11 +156,11 @@ class Contents:
             del self.frozen_maps[identifier]
 
     def create(self, record: VolumeCreated) -> None:
-        self._add(record, BlockMap(record.size_blocks, self.discards.add), record.identity)
+        self._add(record, BlockMap(record.size_blocks, self.discards.add, self.tally), record.identity)
 
     def clone_volume(self, record: VolumeCloned) -> None:
         root = self._frozen(record.frozen).root if record.frozen else self._volume(record.source).map.freeze()
-        self._add(record, BlockMap.thawed(root, self.discards.add), record.lineage)
+        self._add(record, BlockMap.thawed(root, self.discards.add, self.tally), record.lineage)
 
     def restore(self, record: VolumeRestored) -> None:
         volume = self._volume(record.volume)

@@ -38,7 +38,10 @@ class PoolFull(Scarcity):
 
 
 class PoolBusy(Scarcity):
-    """The pool is making room for the change. Nothing has changed. Await `Volume.room_made` and then repeat the call."""
+    """The pool is making room for the change, or is loading a part of a map. Nothing has changed.
+
+    After a change, await `Volume.room_made` and then repeat the call. After another call, await `BlockSource.map_loaded`.
+    """
 
 
 class Refused(StoreError):
@@ -76,13 +79,15 @@ class PoolInUse(StoreError):
 
 
 class DamagedBlock(StoreError):
-    """The data of a block is lost: it does not match its checksum, or its segment is missing. A second read does not help.
+    """The data of a block is lost: it does not match its checksum, its segment is missing, or its place in the log is lost.
+
+    A second read does not help.
 
     `block` counts from the start of the volume or frozen map that was read.
     """
 
-    def __init__(self, block: int) -> None:
-        super().__init__(f"block {block} does not match its checksum")
+    def __init__(self, block: int, damage: str = "does not match its checksum") -> None:
+        super().__init__(f"block {block} {damage}")
         self.block = block
 
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.environment import Environment
 from odx_target.store.api import FrozenMap, Snapshot, Volume
+from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.contents import Contents
 from odx_target.store.health import Health
 from odx_target.store.log.reader import Reader
@@ -22,12 +23,20 @@ class Ledger:
     """
 
     def __init__(
-        self, contents: Contents, log: Log, reader: Reader, supply: SegmentSupply, health: Health, environment: Environment
+        self,
+        contents: Contents,
+        log: Log,
+        reader: Reader,
+        supply: SegmentSupply,
+        leaves: LeafLoader,
+        health: Health,
+        environment: Environment,
     ) -> None:
         self.contents = contents
         self.log = log
         self.reader = reader
         self.supply = supply
+        self.leaves = leaves
         self.health = health
         self.environment = environment
         self.turns = environment.turns

@@ -9,6 +9,7 @@ from odx_target.environment import Environment, Lane
 from odx_target.store.api import BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
+from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.checking.scrub import Scrubber
 from odx_target.store.cleaning.making import make_cleaner
 from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError
@@ -20,7 +21,7 @@ from odx_target.store.log.follower import Follower, Followers
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
 from odx_target.store.log.writer import Log
-from odx_target.store.map.difference import changes
+from odx_target.store.map.leaf_memory import LeafMemory
 from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.opening.recovery import Recovered, position_to_json
 from odx_target.store.pool_options import PoolOptions
@@ -31,10 +32,11 @@ from odx_target.store.status import PoolSpace, PoolStatus, Space, Trouble, Usage
 from odx_target.store.troubles import Troubles
 from odx_target.store.volumes.accounting import space_of
 from odx_target.store.volumes.checks import check_text
-from odx_target.store.volumes.creation import create_volume
+from odx_target.store.volumes.comparison import loaded_changes
+from odx_target.store.volumes.creation import create_volume, make_recovered
 from odx_target.store.volumes.pool_space import counted_at_rest, space_of_pool
 from odx_target.store.volumes.snapshot import GUID_BYTES, LogSnapshot, take_snapshots
-from odx_target.store.volumes.sources import LogFrozenMap, map_of
+from odx_target.store.volumes.sources import map_of
 from odx_target.store.volumes.volume import LogVolume
 from odx_target.turns import Steps
 
@@ -84,27 +86,31 @@ class LogPool:
         self.commit = self.log.commit
         self.reader = Reader(self.log, self.supply, index, environment)
         self._followers = Followers(self.supply, self._flusher, self.reader.pins, identity, environment)
+        memory = LeafMemory(self.contents.tally, options.map_memory_bytes)
+        self.leaves = LeafLoader(catalogue, memory, environment, self.troubles, self.reader.pins.leaves)
+        self.contents.leaves_in_use = self.leaves.leaves_in_use
         self.checkpointer = Checkpointer(
-            head, catalogue, self.log, self._flusher, environment, self._take_checkpoint, self.contents.discards, self.troubles
+            head,
+            catalogue,
+            self.log,
+            self._flusher,
+            environment,
+            self._take_checkpoint,
+            self.contents.discards,
+            self.troubles,
+            self.leaves,
         )
-        self.scrubber = Scrubber(identity, self.contents, self.log, self.supply, self.reader.pins, environment, self.troubles)
-        self.log.on_checkpoint_due = self.checkpointer.start_soon
+        self.leaves.save_ended = self.checkpointer.save_ended
+        self.scrubber = Scrubber(
+            identity, self.contents, self.leaves, self.log, self.supply, self.reader.pins, environment, self.troubles
+        )
+        self.log.on_checkpoint_due = self.leaves.save_soon = self.checkpointer.start_soon
         self.log.written_blocks = recovered.replayed_blocks
         if options.checkpoint_blocks is not None:
             self.log.checkpoint_due_blocks = options.checkpoint_blocks
-        ledger = self._ledger = Ledger(self.contents, self.log, self.reader, self.supply, self.health, environment)
-        self._fill(ledger)
+        ledger = self._ledger = Ledger(self.contents, self.log, self.reader, self.supply, self.leaves, self.health, environment)
+        make_recovered(ledger)
         self.cleaner = make_cleaner(ledger, self.checkpointer, self._flusher, index, environment, options)
-
-    def _fill(self, ledger: Ledger) -> None:
-        """Make the objects of all recovered volumes, snapshots and frozen maps."""
-        contents = self.contents
-        ledger.volumes.update((each.name, LogVolume(ledger, each)) for each in contents.volumes.values())
-        ledger.snapshots.update((each.guid, LogSnapshot(ledger, each)) for each in contents.snapshots.values())
-        named = {each.frozen for each in contents.snapshots.values()}
-        for each in contents.frozen_maps.values():
-            if each.identifier not in named:
-                ledger.frozen_maps[each.identifier] = LogFrozenMap(ledger, each)
 
     @property
     def identity(self) -> bytes:
@@ -195,14 +201,16 @@ class LogPool:
     def differences(
         self, older: BlockSource, newer: BlockSource, block: int = 0, steps: Steps | None = None
     ) -> Iterator[tuple[int, int, Change]]:
-        return changes(map_of(self._ledger, older), map_of(self._ledger, newer), block, steps, self.contents.present)
+        before, after = map_of(self._ledger, older), map_of(self._ledger, newer)
+        return loaded_changes(self.leaves, before, after, block, steps, self.contents.present)
 
     async def space_of(self, source: BlockSource) -> Space:
         return await counted_at_rest(self.contents, self.turns, partial(space_of, self._ledger, source))
 
     async def count_space(self) -> PoolSpace:
         now_s = self._environment.monotonic()
-        self.space = await counted_at_rest(self.contents, self.turns, partial(space_of_pool, self.contents, self.turns, now_s))
+        count = partial(space_of_pool, self.contents, self.leaves, self.turns, now_s)
+        self.space = await counted_at_rest(self.contents, self.turns, count)
         return self.space
 
     async def committed(self) -> None:

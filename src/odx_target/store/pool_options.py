@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.errors import StoreError
+from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BLOCKS, SEGMENT_DESCRIPTORS
 from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS
 
@@ -34,6 +35,9 @@ class PoolOptions:
     """True if the pool frees segments of its log. Otherwise the pool needs room for everything that was ever written to it."""
     cleaning_share: float = 0.25
     """If the pool has enough room, it cleans for this share of the time."""
+
+    map_memory_bytes: int | None = DEFAULT_MAP_MEMORY_BYTES
+    """Memory for the places of blocks. None means that all places may stay in memory."""
 
     def sizing(self) -> int:
         """Return the number of blocks in a new segment. Raises StoreError if the options contradict each other."""

@@ -13,13 +13,14 @@ MAX_DAMAGED_PLACES = 1000
 class Troubles:
     """The troubles of one pool.
 
-    Each trouble calls the listeners in `on_trouble`, which must expect many calls in a short time.
+    Each trouble calls the listeners in `on_trouble`, which must expect many calls in a short time. `checkpoint_error` is the
+    reason why the last checkpoint was not saved, or None if it was saved.
     """
 
     def __init__(self, environment: Environment) -> None:
         self.on_trouble: list[Callable[[Trouble], None]] = []
         self._environment = environment
-        self._checkpoint_error: str | None = None
+        self.checkpoint_error: str | None = None
         self._checkpoint_at_s = environment.monotonic()
         self._no_room: str | None = None
         self._is_full = False
@@ -33,11 +34,11 @@ class Troubles:
         self._report(Trouble(TroubleKind.FAILED, reason))
 
     def checkpoint_failed(self, error: StoreError) -> None:
-        self._checkpoint_error = str(error)
+        self.checkpoint_error = str(error)
         self._report(Trouble(TroubleKind.CHECKPOINT_FAILED, str(error)))
 
     def checkpoint_saved(self) -> None:
-        self._checkpoint_error = None
+        self.checkpoint_error = None
         self._checkpoint_at_s = self._environment.monotonic()
 
     def refused(self, error: StoreError) -> None:
@@ -86,7 +87,7 @@ class Troubles:
             no_room=self._no_room,
             is_full=self._is_full,
             no_room_for_s=None if self._no_room is None else now_s - self._no_room_since_s,
-            checkpoint_error=self._checkpoint_error,
+            checkpoint_error=self.checkpoint_error,
             checkpoint_age_s=now_s - self._checkpoint_at_s,
             damaged=tuple(DamagedPlace(*place, count) for place, count in self._damaged.items()),
             damaged_beyond=self._damaged_beyond,

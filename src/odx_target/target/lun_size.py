@@ -123,6 +123,9 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
         if end_blocks > new_blocks:
             await logical_unit.blocks.unmap(new_blocks, end_blocks - new_blocks, check_unchanged)
             check_unchanged()
+        if volume_blocks(size_bytes) < volume.size_blocks:
+            await volume.load(volume_blocks(size_bytes), 1)
+            check_unchanged()
         _remember(volume, pool, size_bytes, spare=True)
         logical_unit.blocks.cut_off(volume_blocks(size_bytes))
     except BaseException:

@@ -7,6 +7,8 @@ from tests.store.test_crash_machine import NO_LIMIT, VOLUME_BLOCKS, CrashMachine
 
 from odx_target.store.api import PoolDamaged
 from odx_target.store.catalogue.memory import CatalogueContent
+from odx_target.store.catalogue.node_codec import decode_leaf, node_name, unsealed
+from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
 from odx_target.store.segments.places import segment_of
 
 
@@ -82,11 +84,17 @@ class CleanMachine(CrashMachine):
     def every_place_is_in_a_segment(self) -> None:
         if self.is_failed or self.disk.is_off:
             return
-        supply = self.pool.supply
+        supply, memory = self.pool.supply, self.pool.leaves.memory
         for root in self.pool.contents.checkpoint({}, {}, {}).roots():
             for _, leaf in root.leaves():
-                for place, _ in leaf.runs(0, 1024):
+                entries = memory.entries_of(leaf) or self.stored(leaf)
+                for place, _ in Leaf(entries, leaf.epoch).runs(0, LEAF_BLOCKS):
                     assert not place or segment_of(place) in supply.segments
+
+    def stored(self, leaf: Leaf) -> Entries:
+        """Return the entries that the catalogue has for a leaf."""
+        body = unsealed(node_name(leaf.stored), self.disk.catalogue_content.nodes.get(leaf.stored))
+        return decode_leaf(body)
 
 
 TestCleanMachine = CleanMachine.TestCase

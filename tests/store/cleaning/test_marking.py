@@ -10,7 +10,7 @@ from odx_target.store.cleaning.place_table import MAX_SPAN
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot
-from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf
+from odx_target.store.map.leaf import ABSENT, LEAF_BLOCKS, Entries, Epoch, Leaf
 from odx_target.store.map.walk import unvisited
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import COMPRESSED, MAX_EXTENT_BLOCKS, extent_place, located
@@ -28,6 +28,8 @@ writes = st.lists(
     max_size=60,
 )
 
+NO_LEAF = Leaf(ABSENT, Epoch())
+
 
 @given(writes, st.booleans(), st.dictionaries(st.integers(1, 9), st.integers(60, 70), min_size=1))
 def test_marks_are_the_blocks_of_the_map(changes: list[tuple[int, int, int, int]], dense: bool, sizes: dict[int, int]) -> None:
@@ -42,7 +44,7 @@ def test_marks_are_the_blocks_of_the_map(changes: list[tuple[int, int, int, int]
     marks = Marks(sizes)
     for node in unvisited([live.freeze()], Epoch()):
         if isinstance(node, Leaf):
-            marks.mark(node)
+            marks.mark(node, node.entries)
     for number, size_blocks in sizes.items():
         expected = {each & ((1 << PLACE_BITS) - 1) for each in model.values() if each >> PLACE_BITS == number}
         found = [at + index for at, count, _ in marks.live_runs(number) for index in range(count)]
@@ -71,7 +73,7 @@ def test_marks_of_extents_are_their_log_blocks_and_pairs(changes: list[tuple[int
     marks = Marks({1: 60, 2: 64, 4: 70})
     for node in unvisited([live.freeze()], Epoch()):
         if isinstance(node, Leaf):
-            marks.mark(node)
+            marks.mark(node, node.entries)
     for number in (1, 2, 4):
         expected: dict[tuple[int, int], int] = {}
         for each in model.values():
@@ -88,7 +90,7 @@ def test_marks_of_extents_are_their_log_blocks_and_pairs(changes: list[tuple[int
 def test_a_place_in_another_segment_marks_nothing() -> None:
     marks = Marks({100: 64, 300: 64})
     for segment in (1, 99, 101, 200, 299, 301, 5000, (1 << 40) - 1):
-        marks.mark(Leaf(dense_entries(place(segment, 3)), Epoch()))
+        marks.mark(NO_LEAF, dense_entries(place(segment, 3)))
     assert marks.live_blocks(100) == marks.live_blocks(300) == 0
 
 
@@ -134,23 +136,23 @@ def test_a_walk_covers_volumes_and_frozen_maps_in_turns() -> None:
         taken.append(pool.turns.left)
         await pool.turns.next()
 
-    def visit(leaf: Leaf) -> int:
+    def visit(leaf: Leaf, _entries: Entries) -> int:
         leaves.append(leaf)
         return 8
 
-    at_once = machine.environment.run(walk(pool.contents, pool.turns, Epoch(), visit, pause))
+    at_once = machine.environment.run(walk(pool.contents, pool.leaves, pool.turns, Epoch(), visit, pause))
     assert not at_once
     assert len(leaves) == 600
     assert len(taken) >= 600 * 8 // pool.turns.of_a_turn
     assert min(taken) > -40
     frozen.release()
     leaves.clear()
-    machine.environment.run(walk(pool.contents, pool.turns, Epoch(), visit, pause))
+    machine.environment.run(walk(pool.contents, pool.leaves, pool.turns, Epoch(), visit, pause))
     assert len(leaves) == 300
     other.unmap(0, other.size_blocks)
     leaves.clear()
     pool.turns.left = 100
-    assert machine.environment.run(walk(pool.contents, pool.turns, Epoch(), visit, pause))
+    assert machine.environment.run(walk(pool.contents, pool.leaves, pool.turns, Epoch(), visit, pause))
     assert leaves == []
 
 
@@ -169,7 +171,7 @@ def test_trees_that_are_dropped_during_a_walk_are_freed_in_pieces_after_it() -> 
 
     before = machine.environment.turns.taken
     pool.turns.left = 1
-    machine.environment.run(walk(pool.contents, pool.turns, stamp, lambda _leaf: 8, pause))
+    machine.environment.run(walk(pool.contents, pool.leaves, pool.turns, stamp, lambda _leaf, _entries: 8, pause))
     machine.environment.settle()
     assert not pool.contents.discards._nodes
     assert machine.environment.turns.taken > before + 1

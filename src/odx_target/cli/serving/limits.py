@@ -16,6 +16,7 @@ from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log import checksum_index, extent_cache, records
+from odx_target.store.map import leaf_memory
 from odx_target.store.segments import places, segment
 from odx_target.store.volumes import compression
 from odx_target.target import file_descriptors
@@ -136,7 +137,17 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         ),
     ),
     "pool and LUNs": (
-        (parsing, ("MAX_LUNS", "MAX_LUN_BYTES", "MAX_LUN_NAME_CHARACTERS", "MIN_POOL_LIMIT_BYTES")),
+        (
+            parsing,
+            (
+                "MAX_LUNS",
+                "MAX_LUN_BYTES",
+                "MAX_LUN_NAME_CHARACTERS",
+                "MIN_POOL_LIMIT_BYTES",
+                "MIN_MAP_MEMORY_BYTES",
+                "MAX_MAP_MEMORY_BYTES",
+            ),
+        ),
         (segment, ("MAX_SEGMENT_BLOCKS",)),
         (checksum_index, ("MAX_TABLES",)),
         (places, ("MAX_EXTENT_BLOCKS", "MAX_STORED_BLOCKS", "MAX_EXTENT_SEGMENT")),
@@ -229,6 +240,7 @@ def describe_limits(config: Config) -> dict[str, list[Limit]]:
         for title, modules in SHOWN.items()
     }
     last = next(reversed(found.values()))
+    last.insert(0, Limit("map memory", _map_memory_bytes(config), "bytes", "the maps of all LUNs and snapshots (map-memory)"))
     last.insert(0, Limit("memory limit", config.memory_limit_bytes, "bytes", "all sessions together (memory-limit)"))
     return found
 
@@ -236,10 +248,15 @@ def describe_limits(config: Config) -> dict[str, list[Limit]]:
 def describe_memory(config: Config) -> list[MemoryPart]:
     """Return the maximum memory that an array with this configuration uses for each purpose.
 
-    The result does not include the memory of the process itself. It also does not include the map of blocks, which grows with
-    written data.
+    The result does not include the memory of the process itself. It also does not include about 100 bytes for each 4 MiB of
+    LUNs and snapshots that contain data.
     """
-    return [*_session_memory(config), *_other_memory()]
+    maps = MemoryPart("maps", _map_memory_bytes(config), "the places of blocks in the log, until a checkpoint or the next use")
+    return [*_session_memory(config), maps, *_other_memory()]
+
+
+def _map_memory_bytes(config: Config) -> int:
+    return config.map_memory_bytes or leaf_memory.DEFAULT_MAP_MEMORY_BYTES
 
 
 def _session_memory(config: Config) -> list[MemoryPart]:

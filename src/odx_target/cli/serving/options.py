@@ -16,6 +16,7 @@ from odx_target.target.config.parsing import (
     parse_iqn,
     parse_log_level,
     parse_lun,
+    parse_map_memory,
     parse_memory_limit,
     parse_metrics_address,
     parse_pool_limit,
@@ -64,6 +65,10 @@ CleaningShare = Annotated[
 MemoryLimit = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Maximum memory of all sessions together; default: 512M; at least 320M."),
+]
+MapMemory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Maximum memory of the maps of LUNs and snapshots; default: 256M; at least 16M."),
 ]
 ChapUser = Annotated[
     str | None, typer.Option(metavar="NAME", help="CHAP user that initiators must log in as; replaces the users of FILE.toml.")
@@ -129,6 +134,7 @@ _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
     "cleaning": ("cleaning", bool),
     "cleaning_share": ("cleaning_share", parse_cleaning_share),
     "memory_limit": ("memory_limit_bytes", parse_memory_limit),
+    "map_memory": ("map_memory_bytes", parse_map_memory),
     "log_level": ("log_level", parse_log_level),
     "copy_rate": ("copy_rate_bytes_per_s", parse_copy_rate),
     "report_token_causes": ("report_token_causes", bool),

@@ -22,6 +22,7 @@ from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.reload import reload
 from odx_target.store.api import Pool, StoreError
 from odx_target.store.error_kinds import reason
+from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 from odx_target.target.array import Array
@@ -57,6 +58,7 @@ def serve(
     cleaning: options.Cleaning = None,
     cleaning_share: options.CleaningShare = None,
     memory_limit: options.MemoryLimit = None,
+    map_memory: options.MapMemory = None,
     chap_user: options.ChapUser = None,
     chap_secret_file: options.ChapSecretFile = None,
     target_chap_user: options.TargetChapUser = None,
@@ -186,6 +188,7 @@ async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors
         descriptors=descriptors,
         cleaning=config.cleaning,
         cleaning_share=config.cleaning_share,
+        map_memory_bytes=config.map_memory_bytes or DEFAULT_MAP_MEMORY_BYTES,
     )
     if config.pool_dir is None:
         return await open_memory_pool(environment, pool_options)

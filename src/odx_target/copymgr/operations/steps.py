@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.tokens.rod_source import Piece, PieceKind, RodSource
-from odx_target.store.api import BLOCK_BYTES, FrozenMap
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, Unreadable
 from odx_target.turns import Steps
 
 _STEPS_TO_LOOK_AHEAD = 50
@@ -53,7 +53,10 @@ class Destination(NamedTuple):
 
 
 def plan_step(rod: RodSource, offset_bytes: int, destination: Destination, limits: CopyLimits) -> Step:
-    """Plan the next step, which begins at a byte offset within the ROD and has at least one block."""
+    """Plan the next step, which begins at a byte offset within the ROD and has at least one block.
+
+    Raises PoolBusy if a part of the source's map must be loaded first. The caller then awaits `RodSource.map_loaded`.
+    """
     piece = rod.piece_at(offset_bytes)
     wanted_bytes = min(piece.size_bytes, destination.count_blocks * destination.block_bytes)
     if piece.kind is PieceKind.MAPPED and destination.can_share:
@@ -89,7 +92,10 @@ def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
     if piece.frozen is None:
         return 0
     first_block = piece.map_offset_bytes // BLOCK_BYTES
-    block, count_blocks, mapped = next(iter(piece.frozen.extents(first_block, Steps(_STEPS_TO_LOOK_AHEAD))))
+    try:
+        block, count_blocks, mapped = next(iter(piece.frozen.extents(first_block, Steps(_STEPS_TO_LOOK_AHEAD))))
+    except (DamagedBlock, Unreadable):
+        return 0  # The read of the blocks will fail, and report how many blocks before them are good.
     return 0 if mapped else min(wanted_bytes, (block + count_blocks) * BLOCK_BYTES - piece.map_offset_bytes)
 
 

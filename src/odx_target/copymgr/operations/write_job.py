@@ -21,7 +21,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
     SenseKey,
 )
-from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolBusy, Unreadable
 
 
 class WriteJob:
@@ -79,7 +79,10 @@ class WriteJob:
             StepKind.MOVE: self._limits.copy_step_bytes,
         }
         while self.done_blocks < self._end_blocks:
-            step = self._next_step()
+            try:
+                step = self._next_step()
+            except PoolBusy:
+                return False
             spent_bytes[step.kind] += step.count_blocks * self._block_bytes
             if self._turns.left <= 0 or spent_bytes[step.kind] > allowed_bytes[step.kind]:
                 return False
@@ -166,7 +169,8 @@ class WriteJob:
         In the foreground, the wait does not exceed the time budget.
         """
         now_s = self._environment.monotonic()
-        wait_s = self._copies.copy_rate.wait_for_turn_s(self._next_step().count_blocks * self._block_bytes, now_s)
+        step = await self._planned_step()
+        wait_s = self._copies.copy_rate.wait_for_turn_s(step.count_blocks * self._block_bytes, now_s)
         if self.operation.task is not None:
             wait_s = min(wait_s, max(0.0, self._latest_s - now_s))
         await self._environment.sleep(wait_s)
@@ -182,6 +186,14 @@ class WriteJob:
         offset_bytes = self._offset_bytes + self.done_blocks * self._block_bytes
         return plan_step(self._rod, offset_bytes, destination, self._copies.copy_rate.limits)
 
+    async def _planned_step(self) -> Step:
+        """Plan the next step, and wait until the part of the source's map that this needs is loaded."""
+        while True:
+            try:
+                return self._next_step()
+            except PoolBusy:
+                await self._rod.map_loaded()
+
     def _step_done(self, step: Step) -> None:
         self._done_in_range += step.count_blocks
         self.operation.transfer_count_blocks += step.count_blocks
@@ -189,7 +201,7 @@ class WriteJob:
         self._copies.counters.add_step(step.kind, step.count_blocks * self._block_bytes)
 
     async def _one_step(self) -> None:
-        step = self._next_step()
+        step = await self._planned_step()
         self._check_before(step)
         try:
             done = self._do_now(step)
@@ -206,7 +218,10 @@ class WriteJob:
         If the step has to wait, change nothing and return None.
         """
         if step.kind is StepKind.SHARE:
-            return self._share(step)
+            try:
+                return self._share(step)
+            except (DamagedBlock, Unreadable):
+                return None  # `_do` finds out which map is damaged.
         if step.kind is StepKind.ZERO:
             return step if self._blocks.unmap_now(step.lba, step.count_blocks) else None
         self._turns.take(step.count_blocks * self._block_bytes * STEPS_OF_A_MEBIBYTE // STEP_BYTES)
@@ -224,9 +239,13 @@ class WriteJob:
     async def _do(self, step: Step) -> Step:
         before_change = partial(self._check_before, step)
         if step.kind is StepKind.SHARE:
-            while (done := self._share(step)) is None:
-                await self._blocks.volume.room_made()
-                before_change()
+            try:
+                while (done := self._share(step)) is None:
+                    await self._blocks.volume.room_made()
+                    before_change()
+            except (DamagedBlock, Unreadable):
+                await self._check_map_of_source(step)
+                raise  # The map of the destination is damaged.
             return done
         if step.kind is StepKind.ZERO:
             await self._blocks.unmap(step.lba, step.count_blocks, before_change)
@@ -234,6 +253,14 @@ class WriteJob:
         data = await self._rod.read(step.offset_bytes, self._bytes_to_read(step))
         await self._blocks.write(step.lba, self._filled_up(data, step), before_change)
         return step
+
+    async def _check_map_of_source(self, step: Step) -> None:
+        """Raise SourceUnreadable if the map of the source of a SHARE step is damaged or cannot be read."""
+        assert step.frozen is not None
+        try:
+            await step.frozen.load(step.source_block, step.count_blocks * self._block_bytes // BLOCK_BYTES)
+        except (DamagedBlock, Unreadable) as error:
+            raise SourceUnreadable(max(error.block - step.source_block, 0) * BLOCK_BYTES, error) from error
 
     def _check_before(self, step: Step) -> None:
         """Raise an exception if a step must not change the medium any more.

@@ -65,6 +65,10 @@ class RodSource(Protocol):
         """Return bytes within the ROD. Wait for a disk if necessary. Raises SourceUnreadable."""
         ...
 
+    async def map_loaded(self) -> None:
+        """Wait until the part of a map that the last call needed is in memory, or could not be loaded."""
+        ...
+
     def release(self) -> None:
         """Release the resources of the source, which is not used any more. A second call does nothing."""
         ...
@@ -84,6 +88,9 @@ class ZeroRod:
 
     async def read(self, offset_bytes: int, size_bytes: int) -> list[Buffer]:
         return self.read_now(offset_bytes, size_bytes) or []
+
+    async def map_loaded(self) -> None:
+        pass
 
     def release(self) -> None:
         pass
@@ -147,6 +154,9 @@ class FrozenRod:
             except (DamagedBlock, Unreadable) as error:
                 raise _damaged(error, done_bytes, map_offset_bytes) from error
         return data
+
+    async def map_loaded(self) -> None:
+        await self.frozen.map_loaded()
 
     def release(self) -> None:
         self.frozen.release()

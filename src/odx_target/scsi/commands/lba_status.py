@@ -12,7 +12,7 @@ from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
-from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.api import BLOCK_BYTES, PoolBusy
 
 GET_LBA_STATUS = (0x9E, 0x12)
 
@@ -59,11 +59,14 @@ def get_lba_status(task: Task) -> Outcome:
 
 
 async def _report_in_turns(task: Task, report: "_Report | None") -> Reply:
-    turns = task.logical_unit.environment.turns
+    unit = task.logical_unit
+    turns = unit.environment.turns
+    await unit.volume.map_loaded()
     await turns.next()
     report = report or _report_of(task)
     while not report.extend():
         await turns.next()
+        await unit.volume.map_loaded()
     return report.reply()
 
 
@@ -88,7 +91,7 @@ class _Report:
         self._last: tuple[int, int, int] | None = None  # LBA, number of blocks and status of the last extent
 
     def extend(self) -> bool:
-        """Add as many extents as the steps of this turn allow. Return True if the report is complete."""
+        """Add extents that are in memory, as many as the steps of this turn allow. Return True if the report is complete."""
         unit = self._logical_unit
         per_block = BLOCK_BYTES // unit.block_bytes
         turns = unit.environment.turns
@@ -96,9 +99,13 @@ class _Report:
         if self._lba >= unit.capacity_blocks:
             return True  # The unit shrank since the last turn.
         extents = unit.volume.extents(self._lba // per_block, turns)
-        for block, count_blocks, mapped in islice(extents, self._room()):
-            if not self._add(min((block + count_blocks) * per_block, unit.capacity_blocks), MAPPED if mapped else DEALLOCATED):
-                return True
+        try:
+            for block, count_blocks, mapped in islice(extents, self._room()):
+                end = min((block + count_blocks) * per_block, unit.capacity_blocks)
+                if not self._add(end, MAPPED if mapped else DEALLOCATED):
+                    return True
+        except PoolBusy:
+            return False  # A part of the map is being loaded.
         return not self._room() or self._lba >= unit.capacity_blocks
 
     def _room(self) -> int:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 from odx_target.environment import Environment, Event, Lane
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
+from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.errors import PoolFailed, StoreError
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.writer import Log
@@ -38,6 +39,7 @@ class Checkpointer:
         take: Callable[[], Checkpoint],
         discards: Discards,
         troubles: Troubles,
+        leaves: LeafLoader,
     ) -> None:
         self._head = head
         self._catalogue = catalogue
@@ -47,6 +49,7 @@ class Checkpointer:
         self._take = take
         self._discards = discards
         self._troubles = troubles
+        self._leaves = leaves
         self._running: Event | None = None
         self._is_at_work = False
 
@@ -71,7 +74,6 @@ class Checkpointer:
             running.set()
 
     async def _save_now(self) -> None:
-        await self._environment.turns.next()  # With very many frozen maps, a checkpoint takes most of a turn.
         self._discards.pause()
         checkpoint: Checkpoint | None = None
         try:
@@ -79,11 +81,14 @@ class Checkpointer:
             self._log.commit_for_another()
             deferred = list(self._log.deferred)
             checkpoint = self._take()
+            made = self._leaves.memory.tally.made
             self._log.written_blocks = 0
             await self._flusher.flush()
             await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
             self._discards.add(checkpoint.rewritten)
             checkpoint.rewritten.clear()
+            # This comes before the next checkpoint or relocation, so that no changed leaf is taken for a clean one.
+            await self._leaves.adopt(checkpoint.saved or [], made)
             await self._drop_deferred(deferred)
         finally:
             if checkpoint is not None:
@@ -116,6 +121,14 @@ class Checkpointer:
             with suppress(OSError, StoreError):
                 await self._mark_cleaned()
                 self._log.deferred.drop(saved)
+
+    async def save_ended(self) -> None:
+        """Wait until the present save has ended, or save a checkpoint. A failure is only reported to `troubles`."""
+        if self._running is not None:
+            await self._running.wait()
+        else:
+            with suppress(StoreError):
+                await self.save()
 
     @asynccontextmanager
     async def held_off(self) -> AsyncIterator[None]:

@@ -3,12 +3,16 @@
 Recovery replays only the log after this checkpoint.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
+from odx_target.store.errors import StoreError
 from odx_target.store.map.frozen_root import FrozenRoot
-from odx_target.store.map.leaf import Leaf
+from odx_target.store.map.leaf import Entries, Leaf
+
+Found: TypeAlias = "Entries | StoreError"
+"""The entries of a leaf, or the reason why the leaf cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +86,25 @@ class Checkpoint:
     """Least size in blocks of each segment that must exist, by segment number. None if the catalogue does not contain the
     sizes."""
 
+    held_roots: Iterable[FrozenRoot] = ()
+    """Trees that are in use although they may be in no volume and no frozen map any more. A save does not store them, but it
+    keeps the nodes of these trees that are stored already. A save reads this field at most once."""
+
+    held_leaves: Collection[Leaf] = ()
+    """Leaves that are in use although they may be in no tree any more. A save keeps them if they are stored already."""
+
+    saved: list[Leaf] | None = None
+    """If this is a list, a successful save adds the leaves that it has stored. A leaf may be added twice."""
+
     def roots(self) -> Iterator[FrozenRoot]:
         """Yield the root of the tree of each volume and frozen map. The trees may share nodes."""
-        yield from (volume.root for volume in self.volumes)
-        yield from (frozen.root for frozen in self.frozen_maps)
+        return roots_of(self.volumes, self.frozen_maps)
+
+
+def roots_of(volumes: Iterable[VolumeState], frozen_maps: Iterable[FrozenMapState]) -> Iterator[FrozenRoot]:
+    """Yield the root of the tree of each volume and of each frozen map."""
+    yield from (volume.root for volume in volumes)
+    yield from (frozen.root for frozen in frozen_maps)
 
 
 class Catalogue(Protocol):
@@ -93,9 +112,10 @@ class Catalogue(Protocol):
 
     Each node of a tree is stored under a number. A node keeps this number, and later saves do not write the node again, unless
     it is one of the `rewritten` leaves. So the cost of a save depends only on the number of changes. From time to time a save
-    deletes the stored nodes that are in no tree any more.
+    deletes the stored nodes that are in no tree any more, and not in the trees and leaves that the checkpoint holds.
 
-    `save` may run in a thread beside the event loop, but only once at a time. `save` reads only frozen nodes. Their content
+    `save` may run in a thread beside the event loop, but only once at a time. Other threads may call `leaf_entries` meanwhile.
+    `save` reads only frozen nodes. Their content
     does not change meanwhile, because leaves are relocated only while no save is running. `save` sets the number of a node,
     and resets the number after a failure. `save` may also replace the entries of a leaf by their packed form. Each of these
     actions replaces one reference under the interpreter's lock. The event loop never reads the numbers, and can read both
@@ -104,10 +124,19 @@ class Catalogue(Protocol):
     The same root must not be saved to two catalogues, because a node has only one number.
     """
 
-    def load(self) -> Checkpoint | None:
+    def load(self, *, with_entries: bool = True) -> Checkpoint | None:
         """Load the last saved checkpoint. Returns None if no checkpoint was saved. Called once, before any `save`.
 
+        If `with_entries` is False, the leaves are loaded without their entries, so that the call takes little time and memory.
         Raises PoolDamaged if the stored data is damaged or has a newer format.
+        """
+        ...
+
+    def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
+        """Read the entries of stored leaves. Waits for the disk, so call it in a thread.
+
+        The result has the entries of each leaf, or an exception: PoolDamaged if the stored leaf is damaged or missing, and
+        otherwise an exception for a leaf that cannot be read now.
         """
         ...
 

@@ -18,7 +18,7 @@ from odx_target.store.catalogue.node_codec import (
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
-from odx_target.store.map.leaf import LEAF_BITS, Epoch, Leaf
+from odx_target.store.map.leaf import ABSENT, LEAF_BITS, Epoch, Leaf
 
 MAX_LEVELS = 5
 """Largest accepted number of levels in a stored tree. The largest map has fewer levels. A damaged catalogue may contain a
@@ -57,6 +57,10 @@ class TreeWriter:
         for node in self._numbered:
             node.stored = 0
 
+    def leaves(self) -> list[Leaf]:
+        """List the leaves to which this writer has given a number."""
+        return [node for node in self._numbered if isinstance(node, Leaf)]
+
     def let_go(self) -> None:
         """Drop the references to the nodes, a few at a time.
 
@@ -73,10 +77,14 @@ def rewritten_bodies(leaves: Iterable[Leaf]) -> Iterator[tuple[int, bytes]]:
 
 
 class TreeReader:
-    """Builds trees from stored bodies. A node that several trees share is built once."""
+    """Builds trees from stored bodies. A node that several trees share is built once.
 
-    def __init__(self, fetch: Callable[[int], bytes | None]) -> None:
+    If `with_entries` is False, only inner nodes are read, and the leaves get no entries.
+    """
+
+    def __init__(self, fetch: Callable[[int], bytes | None], *, with_entries: bool = True) -> None:
         self._fetch = fetch
+        self._with_entries = with_entries
         self._nodes: dict[int, Node] = {}
         self._epoch = Epoch()
 
@@ -93,7 +101,8 @@ class TreeReader:
             if max(numbers.values(), default=0) >= number:
                 raise PoolDamaged("the catalogue holds a node that is its own descendant")
             children = [(slot, self._child(child, level - 1)) for slot, child in numbers.items()]
-            node = self._kept(Inner.over(children, self._epoch), number)
+            node = self._nodes[number] = Inner.over(children, self._epoch)
+            node.stored = number
         if not isinstance(node, Inner):
             raise PoolDamaged("the catalogue holds a leaf where a node should be")
         return node
@@ -103,18 +112,14 @@ class TreeReader:
             return self._inner(number, level)
         node = self._nodes.get(number)
         if node is None:
-            node = self._kept(Leaf(decode_leaf(self._body(number)), self._epoch), number)
+            entries = decode_leaf(self._body(number)) if self._with_entries else ABSENT
+            node = self._nodes[number] = Leaf(entries, self._epoch, number)
         if not isinstance(node, Leaf):
             raise PoolDamaged("the catalogue holds a node where a leaf should be")
         return node
 
     def _body(self, number: int) -> bytes:
         return unsealed(node_name(number), self._fetch(number))
-
-    def _kept(self, node: Node, number: int) -> Node:
-        node.stored = number
-        self._nodes[number] = node
-        return node
 
 
 class NumberSet:
@@ -162,12 +167,20 @@ class NumberSet:
                 found = page.find(1, found + 1)
 
 
-def kept_numbers(roots: Iterable[FrozenRoot]) -> NumberSet:
-    """Collect the numbers of all nodes below stored roots. Inner nodes are read, but leaves are not."""
+def kept_numbers(
+    roots: Iterable[FrozenRoot], held_roots: Iterable[FrozenRoot] = (), held_leaves: Iterable[Leaf] = ()
+) -> NumberSet:
+    """Collect the numbers of all nodes below stored roots, of the stored nodes below `held_roots`, and of `held_leaves`.
+
+    Inner nodes are read, but leaves are not.
+    """
     numbers = NumberSet()
-    for root in roots:
+    for root in (*roots, *held_roots):
         if root.root is not None:
             _mark(root.root, numbers)
+    for leaf in held_leaves:
+        if leaf.stored:
+            numbers.add(leaf.stored)
     return numbers
 
 
@@ -184,6 +197,7 @@ def _unkept(inner: Inner) -> Iterator[Node]:
 
 
 def _mark(node: Node, numbers: NumberSet) -> None:
-    if numbers.add(node.stored) and isinstance(node, Inner):
+    # A held tree may have nodes that were replaced before any checkpoint contained them. They have no number.
+    if (not node.stored or numbers.add(node.stored)) and isinstance(node, Inner):
         for _, child in node.present():
             _mark(child, numbers)

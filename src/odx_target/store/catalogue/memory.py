@@ -1,10 +1,12 @@
 """A catalogue in memory, for tests and for simulations of a loss of power."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
+from odx_target.store.catalogue.interface import Found
 from odx_target.store.catalogue.transactional import TransactionalCatalogue
+from odx_target.store.errors import StoreError
 
 
 @dataclass
@@ -24,7 +26,7 @@ class MemoryCatalogue(TransactionalCatalogue):
 
     A save calls `before_commit` just before it replaces `content`, and `after_commit` just after that. In a test, these calls
     may raise an exception that simulates a loss of power or a failed disk. `content` then has the former checkpoint or the new
-    checkpoint.
+    checkpoint. `before_read` is called before leaves are read, and may raise an exception in the same way.
     """
 
     def __init__(
@@ -33,12 +35,22 @@ class MemoryCatalogue(TransactionalCatalogue):
         *,
         before_commit: Callable[[], None] | None = None,
         after_commit: Callable[[], None] | None = None,
+        before_read: Callable[[], None] | None = None,
     ) -> None:
         super().__init__()
         self.content = content if content is not None else CatalogueContent()
         self.before_commit = before_commit
         self.after_commit = after_commit
+        self.before_read = before_read
         self._open = self.content
+
+    def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
+        try:
+            if self.before_read is not None:
+                self.before_read()
+        except StoreError as error:
+            return [error for _ in numbers]
+        return super().leaf_entries(numbers)
 
     def close(self) -> None:
         pass

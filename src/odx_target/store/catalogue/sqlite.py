@@ -2,11 +2,14 @@
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import islice
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-from odx_target.store.catalogue.interface import Checkpoint
+from odx_target.store.catalogue.interface import Checkpoint, Found
 from odx_target.store.catalogue.transactional import ReadRoot, TransactionalCatalogue
 from odx_target.store.error_kinds import of_write, reason
 from odx_target.store.errors import (
@@ -65,12 +68,18 @@ log contains all data. SQLITE_CANTOPEN is not listed, because `_of_opening` call
 
 _PRIMARY_CODE = 0xFF
 
+ROWS_AT_ONCE = 16
+"""Number of rows that a save changes before readers of leaves may use the connection."""
+
 CATALOGUE_MODE = 0o600
 OTHERS = 0o077
 
 
 class SqliteCatalogue(TransactionalCatalogue):
-    """A catalogue in the SQLite file at `path`. A missing file is made. Only one thread at a time may use the catalogue.
+    """A catalogue in the SQLite file at `path`. A missing file is made.
+
+    One thread may save a checkpoint while other threads read leaves. All threads use one connection, because the file is locked
+    for other connections. A lock divides a save into short pieces, so that readers wait only for a piece.
 
     Raises PoolDamaged if the file is not a catalogue or has a newer format. Raises PoolInUse if another process has locked it.
     Raises Scarcity, Refused or Unwritable if the file cannot be written.
@@ -79,6 +88,8 @@ class SqliteCatalogue(TransactionalCatalogue):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
+        self._lock = Lock()
+        self._is_closed = False
         _make_private(path)
         with self._errors_explained():
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
@@ -90,11 +101,21 @@ class SqliteCatalogue(TransactionalCatalogue):
             raise
 
     def close(self) -> None:
-        self._connection.close()
+        with self._lock:
+            self._is_closed = True
+            self._connection.close()
 
-    def load(self) -> Checkpoint | None:
+    def load(self, *, with_entries: bool = True) -> Checkpoint | None:
         with self._errors_explained():
-            return super().load()
+            return super().load(with_entries=with_entries)
+
+    def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
+        try:
+            with self._errors_explained():
+                return super().leaf_entries(numbers)
+        except StoreError as error:
+            # A read may still wait for leaves when the pool is closed.
+            return [OutOfResources("the pool is closed") if self._is_closed else error for _ in numbers]
 
     def stored_node(self, number: int) -> bytes | None:
         with self._errors_explained():
@@ -133,13 +154,13 @@ class SqliteCatalogue(TransactionalCatalogue):
     @contextmanager
     def _changing(self) -> Iterator[None]:
         with self._errors_explained():
-            self._connection.execute("BEGIN EXCLUSIVE")
+            self._execute("BEGIN EXCLUSIVE")
             try:
                 yield
-                self._connection.execute("COMMIT")
+                self._execute("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                    self._execute("ROLLBACK")
                 raise
 
     @contextmanager
@@ -152,32 +173,43 @@ class SqliteCatalogue(TransactionalCatalogue):
             raise OutOfResources(f"{_NOT_NOW[1]}: {self._path}: out of memory") from error
 
     def _get_head(self) -> bytes | None:
-        row = self._connection.execute("SELECT body FROM head").fetchone()
-        if row is None:
+        rows = self._execute("SELECT body FROM head")
+        if not rows:
             raise PoolDamaged(f"{self._path} has lost its head")
-        return row[0] or None
+        body: bytes | None = rows[0][0] or None
+        return body
 
     def _put_head(self, body: bytes) -> None:
-        self._connection.execute("REPLACE INTO head VALUES (1, ?)", (body,))
+        self._execute("REPLACE INTO head VALUES (1, ?)", (body,))
 
     def _get_values(self) -> Iterable[tuple[str, bytes]]:
-        return self._connection.execute("SELECT key, body FROM value ORDER BY key").fetchall()
+        return self._execute("SELECT key, body FROM value ORDER BY key")
 
     def _put_values(self, values: Iterable[tuple[str, bytes]]) -> None:
-        self._connection.executemany("REPLACE INTO value VALUES (?, ?)", values)
+        self._execute_many("REPLACE INTO value VALUES (?, ?)", values)
 
     def _delete_values(self, keys: Iterable[str]) -> None:
-        self._connection.executemany("DELETE FROM value WHERE key = ?", ((key,) for key in keys))
+        self._execute_many("DELETE FROM value WHERE key = ?", ((key,) for key in keys))
 
     def _get_node(self, number: int) -> bytes | None:
-        row = self._connection.execute("SELECT body FROM node WHERE number = ?", (number,)).fetchone()
-        return row[0] if row else None
+        rows = self._execute("SELECT body FROM node WHERE number = ?", (number,))
+        return rows[0][0] if rows else None
 
     def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None:
-        self._connection.executemany("REPLACE INTO node VALUES (?, ?)", nodes)
+        self._execute_many("REPLACE INTO node VALUES (?, ?)", nodes)
 
     def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
-        self._connection.executemany("DELETE FROM node WHERE number BETWEEN ? AND ?", ranges)
+        self._execute_many("DELETE FROM node WHERE number BETWEEN ? AND ?", ranges)
+
+    def _execute(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
+
+    def _execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        rows = iter(rows)
+        while some := list(islice(rows, ROWS_AT_ONCE)):
+            with self._lock:
+                self._connection.executemany(statement, some)
 
 
 def _explained(error: sqlite3.Error, path: Path) -> StoreError:

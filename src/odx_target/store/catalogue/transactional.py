@@ -2,15 +2,15 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, fields
 from typing import Any, TypeAlias
 
-from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
+from odx_target.store.catalogue.interface import Checkpoint, Found, FrozenMapState, SnapshotState, VolumeState
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies
-from odx_target.store.catalogue.node_codec import sealed, unsealed
-from odx_target.store.errors import CatalogueDamaged, PoolDamaged
+from odx_target.store.catalogue.node_codec import decode_leaf, node_name, sealed, unsealed
+from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.map.frozen_root import FrozenRoot
 
 SWEEP_AFTER_NODES = 4096
@@ -90,14 +90,14 @@ class TransactionalCatalogue(ABC):
     def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Delete all nodes whose numbers are in the ranges (first, last). The number `last` is included."""
 
-    def load(self) -> Checkpoint | None:
+    def load(self, *, with_entries: bool = True) -> Checkpoint | None:
         data = self._get_head()
         if data is None:
             return None
         head = unsealed(_HEAD, data)
         try:
             document = json.loads(head)
-            checkpoint = self._decoded(document)
+            checkpoint = self._decoded(document, with_entries=with_entries)
             self._counts = NodeCounts(**document["nodes"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PoolDamaged("the catalogue's head makes no sense") from error
@@ -145,6 +145,15 @@ class TransactionalCatalogue(ABC):
                 found[key] = unsealed(key.encode(), body)
         return found
 
+    def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
+        return [self._leaf_entries(number) for number in numbers]
+
+    def _leaf_entries(self, number: int) -> Found:
+        try:
+            return decode_leaf(unsealed(node_name(number), self._get_node(number)))
+        except StoreError as error:
+            return error
+
     def save(self, checkpoint: Checkpoint) -> None:
         writer = TreeWriter(self._counts.next_number)
         try:
@@ -155,7 +164,7 @@ class TransactionalCatalogue(ABC):
                 self._put_nodes(rewritten_bodies(checkpoint.rewritten))
                 counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
                 if counts.sweep_is_due():
-                    self._sweep(checkpoint.roots(), counts)
+                    self._sweep(checkpoint, counts)
                 self._save_remembered(checkpoint)
                 self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
         except BaseException:
@@ -164,14 +173,18 @@ class TransactionalCatalogue(ABC):
             self._counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
             self._is_unsure = True
             raise
+        else:
+            if checkpoint.saved is not None:
+                checkpoint.saved.extend(writer.leaves())
+                checkpoint.saved.extend(checkpoint.rewritten)
         finally:
             writer.let_go()
         self._counts = counts
         self._remembered = checkpoint.remembered
         self._is_unsure = False
 
-    def _sweep(self, roots: Iterable[FrozenRoot], counts: NodeCounts) -> None:
-        numbers = kept_numbers(roots)
+    def _sweep(self, checkpoint: Checkpoint, counts: NodeCounts) -> None:
+        numbers = kept_numbers(checkpoint.roots(), checkpoint.held_roots, checkpoint.held_leaves)
         self._delete_nodes(numbers.gaps(counts.next_number))
         counts.written = 0
         counts.swept = len(numbers)
@@ -185,8 +198,9 @@ class TransactionalCatalogue(ABC):
     def _get_remembered(self) -> dict[str, bytes]:
         return {key: unsealed(key.encode(), value) for key, value in self._get_values()}
 
-    def _decoded(self, document: dict[str, Any]) -> Checkpoint:
-        return _checkpoint(document, TreeReader(self._get_node).root, self._get_remembered())
+    def _decoded(self, document: dict[str, Any], *, with_entries: bool) -> Checkpoint:
+        reader = TreeReader(self._get_node, with_entries=with_entries)
+        return _checkpoint(document, reader.root, self._get_remembered())
 
 
 def _checkpoint(document: dict[str, Any], read_root: ReadRoot, remembered: Mapping[str, bytes]) -> Checkpoint:

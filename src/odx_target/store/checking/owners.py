@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import Inner, Node
-from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS, Leaf
+from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS, Entries, Leaf
 from odx_target.store.segments.places import COMPRESSED, end_of_run, log_place
 from odx_target.turns import Steps
 
@@ -13,16 +13,25 @@ _CHILDREN_OF_A_STEP = 32
 _RUNS_OF_A_STEP = 8
 
 
+LEAVES_AT_ONCE = 64
+"""Number of leaves that are wanted at a time."""
+
+
 class OwnerSearch:
     """A search for the blocks that are stored at `places`, which are in ascending order.
 
     Maps share nodes. A subtree without damaged places is searched once, in whichever map it is found first. The caller must
     keep the maps until the search has ended.
+
+    When the search has yielded `None`, the caller lets other tasks run. If `wanted` is not empty then, the caller gives the
+    entries of these leaves to `entries`, and empties `wanted`. A leaf whose entries are still missing is skipped.
     """
 
     def __init__(self, places: Sequence[int], steps: Steps) -> None:
         self._places = places
         self._steps = steps
+        self.wanted: list[Leaf] = []
+        self.entries: dict[Leaf, Entries] = {}
         self._clean: set[int] = set()
         """Identities of the nodes below which no block is damaged."""
 
@@ -31,7 +40,7 @@ class OwnerSearch:
 
         A block of a compressed extent needs all places of the extent.
 
-        Yields None when the steps are spent, so that the caller can let other tasks run.
+        Yields None when the steps are spent, so that the caller can let other tasks run, and when leaves are wanted.
         """
         if self._steps.take() <= 0:
             yield None
@@ -51,12 +60,25 @@ class OwnerSearch:
     def _of_inner(self, inner: Inner, first: int, shift: int) -> Iterator[tuple[int, int] | None]:
         if self._steps.take(1 + len(inner.children) // _CHILDREN_OF_A_STEP) <= 0:
             yield None
-        for slot, child in inner.present():
-            yield from self._below(child, first + (slot << shift), shift - LEAF_BITS)
+        children = inner.present()
+        for start in range(0, len(children), LEAVES_AT_ONCE):
+            some = children[start : start + LEAVES_AT_ONCE]
+            absent = [child for _, child in some if isinstance(child, Leaf) and not child.entries]
+            self.wanted = [leaf for leaf in absent if id(leaf) not in self._clean]
+            if self.wanted:
+                yield None
+            for slot, child in some:
+                yield from self._below(child, first + (slot << shift), shift - LEAF_BITS)
 
     def _of_leaf(self, leaf: Leaf, first: int) -> Iterator[tuple[int, int] | None]:
         places = self._places
-        runs = leaf.runs(0, LEAF_BLOCKS)
+        if not (leaf.entries or leaf in self.entries):
+            self.wanted = [leaf]
+            yield None
+        entries = leaf.entries or self.entries.get(leaf)
+        if not entries:
+            return
+        runs = Leaf(entries, leaf.epoch).runs(0, LEAF_BLOCKS)
         if self._steps.take(1 + len(runs) // _RUNS_OF_A_STEP) <= 0:
             yield None
         for place, count in runs:

@@ -6,12 +6,13 @@ The check writes nothing itself, so it is safe for a damaged pool. SQLite may ro
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from odx_target.store.catalogue.interface import Catalogue
+from odx_target.store.catalogue.interface import Catalogue, Found
 from odx_target.store.checking.segment_check import SegmentCheck
 from odx_target.store.contents import Contents
+from odx_target.store.errors import StoreError
 from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
-from odx_target.store.map.leaf import LEAF_BLOCKS
+from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import full_blocks, read_state
 from odx_target.store.segments.lost import LOST_SEGMENT
@@ -75,7 +76,9 @@ def check_pool(store: SegmentStore, catalogue: Catalogue, head: Head, advance: A
     found = read_state(store, catalogue, head)
     report = PoolReport(segments=len(found.kept))
     replay = found.replay
-    survey = Survey(store, found.sizes, replay.used, replay.checksums, replay.end.segment, found.unsealed, head.identity)
+    survey = Survey(
+        store, found.sizes, replay.used, replay.checksums, replay.end.segment, found.unsealed, head.identity, catalogue
+    )
     for number in sorted(found.kept):
         survey.check(number, report, advance)
     report_lost(found.contents, survey, report)
@@ -98,7 +101,8 @@ class Survey:
     """The damaged blocks of segments, and the number of blocks of each segment whose checksums are known.
 
     `used` has the number of used blocks of replayed segments, and `checksums` the checksums of their data by first block. The
-    log ends in the segment `last`. `unsealed` has the listed sizes of segments that may have no footer.
+    log ends in the segment `last`. `unsealed` has the listed sizes of segments that may have no footer. Leaves that are not in
+    memory are read from `catalogue`, and stay out of memory.
     """
 
     def __init__(
@@ -110,7 +114,9 @@ class Survey:
         last: int,
         unsealed: Mapping[int, int],
         pool_identity: bytes,
+        catalogue: Catalogue | None = None,
     ) -> None:
+        self._catalogue = catalogue
         self._store = store
         self._sizes = sizes
         self._used = used
@@ -147,12 +153,27 @@ class Survey:
     def faults(self, root: FrozenRoot) -> Iterator[tuple[int, int, str]]:
         """Yield (block, count_blocks, reason) for each range of a map whose data is lost."""
         for first, leaf in root.leaves():
+            entries = self._entries(leaf)
+            if isinstance(entries, StoreError):
+                count = min(LEAF_BLOCKS, root.size_blocks - first)
+                yield first, count, f"the places of the blocks in the log are lost: {entries}"
+                continue
             block = first
-            for place, count in leaf.runs(0, LEAF_BLOCKS):
+            for place, count in Leaf(entries, leaf.epoch).runs(0, LEAF_BLOCKS):
                 if place:
                     for offset, length, reason in _faults(place, count, self._damaged, self._readable):
                         yield block + offset, length, reason
                 block += count
+
+    def mapped_blocks(self, root: FrozenRoot) -> int:
+        """Count the blocks of a map that are not holes. Blocks whose places are lost do not count."""
+        found = ((leaf, self._entries(leaf)) for _, leaf in root.leaves())
+        return sum(Leaf(each, leaf.epoch).mapped_count() for leaf, each in found if not isinstance(each, StoreError))
+
+    def _entries(self, leaf: Leaf) -> Found:
+        if leaf.entries or self._catalogue is None:
+            return leaf.present_entries()
+        return self._catalogue.leaf_entries([leaf.stored])[0]
 
     def _readable_blocks(self, segment: Segment, size_blocks: int) -> int:
         """Number of blocks of a segment whose checksums are known, so that they can be read."""
@@ -163,7 +184,7 @@ class Survey:
 
 def _check_map(root: FrozenRoot, whose: LostRange, survey: Survey, report: PoolReport) -> None:
     """Add the lost ranges of a map to the report. `whose` names the map."""
-    report.mapped_blocks += root.mapped_count()
+    report.mapped_blocks += survey.mapped_blocks(root)
     for block, count_blocks, reason in survey.faults(root):
         report.lost_ranges += 1
         if len(report.lost) < MAX_LOST_RANGES:

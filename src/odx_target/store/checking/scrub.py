@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from odx_target.environment import Environment, Lane
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.catalogue.interface import VolumeState
+from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.checking.owners import OwnerSearch
 from odx_target.store.checking.segment_check import SegmentCheck
 from odx_target.store.contents import Contents, FrozenMaps
@@ -49,6 +50,7 @@ class _Scrub:
         find: Callable[[int], Segment | None],
         pins: Pins,
         contents: Contents,
+        leaves: LeafLoader,
         pool_identity: bytes,
         environment: Environment,
         troubles: Troubles,
@@ -60,6 +62,7 @@ class _Scrub:
         self._find = find
         self._pins = pins
         self._contents = contents
+        self._leaves = leaves
         self._pool_identity = pool_identity
         self._environment = environment
         self._troubles = troubles
@@ -146,6 +149,7 @@ class _Scrub:
             for volume, frozen_map, root in _roots(volumes, frozen_maps):
                 for found in search.owned(root):
                     if found is None:
+                        await self._give_entries(search)
                         await turns.next_if_spent()
                         if self._is_stopped:
                             return
@@ -157,6 +161,13 @@ class _Scrub:
             self._contents.discard_state(volumes, frozen_maps)
         progress.unused_damaged_blocks += len(unused)
 
+    async def _give_entries(self, search: OwnerSearch) -> None:
+        """Read the leaves that a search wants. Leaves that cannot be read are left out."""
+        if search.wanted:
+            found = await self._leaves.read(search.wanted)
+            search.entries = {leaf: entries for leaf, entries in found.items() if not isinstance(entries, StoreError)}
+            search.wanted = []
+
 
 class Scrubber:
     """The scrubs of one pool. At most one scrub runs at a time."""
@@ -165,6 +176,7 @@ class Scrubber:
         self,
         pool_identity: bytes,
         contents: Contents,
+        leaves: LeafLoader,
         log: Log,
         supply: SegmentSupply,
         pins: Pins,
@@ -173,6 +185,7 @@ class Scrubber:
     ) -> None:
         self._pool_identity = pool_identity
         self._contents = contents
+        self._leaves = leaves
         self._log = log
         self._supply = supply
         self._pins = pins
@@ -201,6 +214,7 @@ class Scrubber:
             self._supply.segments.get,
             self._pins,
             self._contents,
+            self._leaves,
             self._pool_identity,
             self._environment,
             self._troubles,

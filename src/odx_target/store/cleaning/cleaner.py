@@ -11,6 +11,7 @@ there is little room, the cleaner works without pauses. A writer that finds the 
 
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.checkpointer import Checkpointer
+from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.freeing import Freeing
 from odx_target.store.cleaning.marking import Marks, next_to_mark
 from odx_target.store.cleaning.moving import Mover
@@ -57,6 +58,7 @@ class Cleaner:
     def __init__(
         self,
         contents: Contents,
+        leaves: LeafLoader,
         log: Log,
         supply: SegmentSupply,
         checkpointer: Checkpointer,
@@ -70,6 +72,7 @@ class Cleaner:
         self.live: dict[int, int] = {}
         self.mover = mover
         self._contents = contents
+        self._leaves = leaves
         self._log = log
         self._supply = supply
         self._checkpointer = checkpointer
@@ -205,7 +208,7 @@ class Cleaner:
             return None
         self._marked_up_to = numbers[-1]
         marks = Marks({number: self._supply.size_blocks[number] for number in numbers})
-        await walk(self._contents, self._turns, Epoch(), marks.mark, self._pause)
+        await walk(self._contents, self._leaves, self._turns, Epoch(), marks.mark, self._pause)
         for number in numbers:
             self.live[number] = marks.live_blocks(number)
             if self._turns.take(STEPS_OF_A_SEGMENT) <= 0:
@@ -231,7 +234,7 @@ class Cleaner:
         except PoolFull:
             await self.mover.end(self._pause)  # The blocks moved so far are relocated below.
         if moves.count_blocks:
-            await relocate(moves, self._contents, self._checkpointer, self._turns, self._hurried_pause)
+            await relocate(moves, self._contents, self._leaves, self._checkpointer, self._turns, self._hurried_pause)
         return moved
 
     async def _move_one(self, number: int, marks: Marks, moves: Moves) -> bool:

@@ -71,6 +71,8 @@ class Freeing:
     def _unused(self, *, is_short: bool) -> set[int]:
         """Return the numbers of the unlisted segments that no read and no follower uses."""
         pins, newest = self._reader.pins, max(self._supply.segments, default=0)
+        if pins.leaves():
+            return set()
         unused = self._unlisted - pins.segments()
         return unused if is_short else {number for number in unused if not pins.is_followed(number, newest)}
 

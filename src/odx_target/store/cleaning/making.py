@@ -24,6 +24,7 @@ def make_cleaner(
     log, supply = ledger.log, ledger.supply
     cleaner = Cleaner(
         ledger.contents,
+        ledger.leaves,
         log,
         supply,
         checkpointer,

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_places
-from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.map.entries import packed_runs
+from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
 from odx_target.store.segments.places import (
     COMPRESSED,
     Places,
@@ -62,12 +63,11 @@ class Marks:
         """Number of log blocks of each live extent, at the index of its first log block."""
         self.sizes = self._table.sizes
 
-    def mark(self, leaf: Leaf) -> int:
-        """Mark the blocks to which a leaf refers. Returns the number of steps that the marking takes."""
-        entries = leaf.entries
+    def mark(self, _leaf: Leaf, entries: Entries) -> int:
+        """Mark the blocks to which the entries of a leaf refer. Returns the number of steps that the marking takes."""
         if len(entries) == LEAF_BLOCKS:
             return self._mark_dense(as_places(entries))
-        runs = leaf.runs(0, LEAF_BLOCKS)
+        runs = packed_runs(entries, 0, LEAF_BLOCKS)
         for place, count_blocks in runs:
             index = self._table.index(place)
             if index is None:

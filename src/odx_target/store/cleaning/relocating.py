@@ -12,10 +12,12 @@ freed, because the next marking finds them live.
 
 from array import array
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 
 import numpy as np
 
 from odx_target.store.catalogue.checkpointer import Checkpointer
+from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.place_table import PlaceTable, as_places
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.contents import Contents
@@ -75,37 +77,50 @@ class Moves:
 async def relocate(
     moves: Moves,
     contents: Contents,
+    leaves: LeafLoader,
     checkpointer: Checkpointer,
     turns: Turns,
     pause: Callable[[], Awaitable[None]],
 ) -> None:
-    """Replace old places by new places in all maps. `pause` is awaited between turns. No checkpoint is saved during the
-    relocation.
+    """Replace old places by new places in all maps. `pause` is awaited between turns.
 
-    If the relocation ends early, all maps are correct, but some maps still have old places.
+    No checkpoint is saved while leaves are visited. If the changed leaves need too much memory, the relocation pauses, and a
+    checkpoint is saved. If the relocation ends early, all maps are correct, but some maps still have old places. Raises
+    StoreError if a leaf cannot be read, or if no checkpoint can be saved.
     """
 
-    def visit(leaf: Leaf) -> int:
-        entries = moves.relocated(leaf.entries)
-        if entries is None:
+    def visit(leaf: Leaf, entries: Entries) -> int:
+        new = moves.relocated(entries)
+        if new is None:
             return STEPS_OF_A_LEAF
-        leaf.entries = entries
         if leaf.stored:
+            leaves.memory.changed(leaf, new)
             contents.relocated.append(leaf)
+        else:
+            leaf.entries = new
         return STEPS_OF_A_LEAF + STEPS_OF_A_CHANGE
 
     stamp = Epoch()
     contents.present = moves.present
-    async with checkpointer.held_off():
-        contents.relocations += 1
-        contents.is_being_relocated = True
-        try:
-            for _ in range(MAX_PASSES):
+    contents.relocations += 1
+    contents.is_being_relocated = True
+    try:
+        for _ in range(MAX_PASSES):
+            async with AsyncExitStack() as holding:
+
+                async def pause_of_pass(holding: AsyncExitStack = holding) -> None:
+                    await pause()
+                    if leaves.memory.has_too_many_changes():
+                        await holding.aclose()
+                        await checkpointer.save()
+                        await holding.enter_async_context(checkpointer.held_off())
+
+                await holding.enter_async_context(checkpointer.held_off())
                 await pause()
-                if await walk(contents, turns, stamp, visit, pause):
+                if await walk(contents, leaves, turns, stamp, visit, pause_of_pass):
                     return
-        finally:
-            contents.is_being_relocated = False
+    finally:
+        contents.is_being_relocated = False
 
 
 def _entries(places: Places) -> Entries:

@@ -2,9 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from itertools import chain, islice
+from typing import TypeAlias
 
+from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.contents import Contents
-from odx_target.store.map.leaf import Epoch, Leaf
+from odx_target.store.errors import StoreError
+from odx_target.store.map.inner import Node
+from odx_target.store.map.leaf import Entries, Epoch, Leaf
 from odx_target.store.map.walk import unvisited
 from odx_target.turns import Turns
 
@@ -15,38 +19,79 @@ ROOTS_OF_A_STEP = 8
 MAPS_OF_A_STEP = 100
 """Number of frozen maps whose states are taken in one step."""
 
+Visit: TypeAlias = Callable[[Leaf, Entries], int]
+"""Function that gets a leaf and its entries, and returns the number of steps that it took."""
 
-async def walk(
-    contents: Contents,
-    turns: Turns,
-    stamp: Epoch,
-    visit: Callable[[Leaf], int],
-    pause: Callable[[], Awaitable[None]],
-) -> bool:
-    """Visit all leaves of all present volumes and frozen maps, except the leaves that this walk has visited already.
+Pause: TypeAlias = Callable[[], Awaitable[None]]
 
-    `stamp` identifies the walk. `visit` must return the number of steps that it took. When no steps of the turn remain, `pause`
-    is awaited. An exception from `pause` ends the walk. Returns True if the whole walk was made in one turn.
+
+async def walk(contents: Contents, leaves: LeafLoader, turns: Turns, stamp: Epoch, visit: Visit, pause: Pause) -> bool:
+    """Visit all leaves of all present volumes and frozen maps. Several calls with the same `stamp` visit each leaf once.
+
+    `visit` gets a leaf and its entries, and must return the number of steps that it took. Leaves that are not in memory are
+    read in a thread, and stay out of memory. When no steps of the turn remain, `pause` is awaited. An exception from `pause`
+    ends the walk. Returns True if the call took only one turn of the event loop.
+
+    Raises PoolDamaged or another StoreError if a leaf cannot be read.
     """
     await pause()
     contents.discards.pause()
     volumes, frozen_maps = contents.frozen_state()
     turns.take(len(frozen_maps) // MAPS_OF_A_STEP)
     roots = chain((volume.root for volume in volumes), (frozen.root for frozen in frozen_maps))
-    at_once = True
+    walking = _Walk(leaves, turns, visit, pause)
     try:
         while some := list(islice(roots, ROOTS_OF_A_STEP)):
             turns.take()
             for node in unvisited(some, stamp):
-                turns.take(visit(node) if isinstance(node, Leaf) else 1 + len(node.children) // CHILDREN_OF_A_STEP)
-                if turns.left <= 0:
-                    at_once = False
-                    await pause()
-            if turns.left <= 0:
-                at_once = False
-                await pause()
+                await walking.visit_node(node)
+            await walking.pause_if_spent()
+        await walking.visit_unread()
     finally:
+        walking.unread.clear()
         contents.discard_state(volumes, frozen_maps)
         del volumes, frozen_maps, roots
         contents.discards.resume()
-    return at_once
+    return walking.is_in_one_turn
+
+
+class _Walk:
+    """One walk. `unread` has leaves that are not in memory and will be read and visited together."""
+
+    def __init__(self, leaves: LeafLoader, turns: Turns, visit: Visit, pause: Pause) -> None:
+        self.is_in_one_turn = True
+        self.unread: list[Leaf] = []
+        self._leaves = leaves
+        self._turns = turns
+        self._visit = visit
+        self._pause = pause
+
+    async def visit_node(self, node: Node) -> None:
+        if not isinstance(node, Leaf):
+            self._turns.take(1 + len(node.children) // CHILDREN_OF_A_STEP)
+        elif entries := self._leaves.memory.entries_of(node):
+            self._turns.take(self._visit(node, entries))
+        else:
+            self.unread.append(node)
+            if len(self.unread) == LEAVES_OF_A_CALL:
+                await self.visit_unread()
+        await self.pause_if_spent()
+
+    async def visit_unread(self) -> None:
+        if not self.unread:
+            return
+        self.is_in_one_turn = False
+        found = await self._leaves.read(self.unread)
+        await self._pause()
+        while self.unread:
+            leaf = self.unread.pop()
+            entries = self._leaves.memory.entries_of(leaf) or found[leaf]
+            if isinstance(entries, StoreError):
+                raise entries
+            self._turns.take(self._visit(leaf, entries))
+            await self.pause_if_spent()
+
+    async def pause_if_spent(self) -> None:
+        if self._turns.left <= 0:
+            self.is_in_one_turn = False
+            await self._pause()

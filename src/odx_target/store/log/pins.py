@@ -1,25 +1,28 @@
-"""Pins: they keep segments from being freed while a read may still use them.
+"""Pins: they keep segments and stored leaves from being freed while a read may still use them.
 
 A read looks up the places of its blocks when it is called, and may read these places much later in a thread. If a host
 overwrites the blocks meanwhile, no map refers to the places any more. The pin of the read still refers to them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from weakref import WeakSet
 
+from odx_target.store.map.leaf import Leaf
 from odx_target.store.segments.places import segment_of
 
 
 class Pin:
     """Pins the segments of the runs (place, count_blocks) while anything has a reference to this object.
 
-    A coroutine that has the pin as an argument keeps it until the coroutine ends or is dropped, even if it was never started.
+    `leaves` are leaves whose places are not known yet, because their entries must be loaded first. A coroutine that has the pin
+    as an argument keeps it until the coroutine ends or is dropped, even if it was never started.
     """
 
-    __slots__ = ("__weakref__", "runs")
+    __slots__ = ("__weakref__", "leaves", "runs")
 
-    def __init__(self, runs: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, runs: Sequence[tuple[int, int]], leaves: Collection[Leaf] = ()) -> None:
         self.runs = runs
+        self.leaves = leaves
 
 
 MAX_FOLLOWED_SEGMENTS = 64
@@ -51,12 +54,16 @@ class Pins:
         """True if a follower of the log, whose newest segment is `newest`, needs the segment `number`."""
         return number > newest - MAX_FOLLOWED_SEGMENTS and any(floor.number <= number for floor in self._floors)
 
-    def pin(self, runs: Sequence[tuple[int, int]]) -> Pin:
-        """Pin the segments that contain the runs. A run at place 0 is a hole and pins no segment."""
-        pin = Pin(runs)
+    def pin(self, runs: Sequence[tuple[int, int]], leaves: Collection[Leaf] = ()) -> Pin:
+        """Pin the segments that contain the runs, and the leaves. A run at place 0 is a hole and pins no segment."""
+        pin = Pin(runs, leaves)
         self._pins.add(pin)
         return pin
 
     def segments(self) -> set[int]:
-        """Numbers of the pinned segments."""
+        """Numbers of the pinned segments. If leaves are pinned, every segment may be in use; see `leaves`."""
         return {segment_of(place) for pin in self._pins for place, _ in pin.runs if place}
+
+    def leaves(self) -> list[Leaf]:
+        """The pinned leaves. While there are any, no segment may be freed."""
+        return [leaf for pin in self._pins for leaf in pin.leaves]

@@ -29,6 +29,8 @@ from odx_target.store.map.leaf import (
     joined,
     one_run,
 )
+from odx_target.store.map.levels import aligned_level, shift_of, slots_of
+from odx_target.store.map.tally import Tally
 
 MAX_SIZE_BLOCKS = 1 << 48
 """Largest size of a map: an exabyte, which is far above the limit of a LUN. A tree of this size has four inner levels."""
@@ -46,21 +48,27 @@ class BlockMap(MapReader):
     """A map that can be changed. A new map has `size_blocks` blocks, which are holes.
 
     The caller must check that each range is inside the map or the source. `discard` is called with the subtrees that the map no
-    longer needs. A subtree may have millions of nodes, so it must not be freed at once.
+    longer needs. A subtree may have millions of nodes, so it must not be freed at once. `tally` counts the leaves that the map
+    makes.
+
+    A change raises LeafMissing if it needs the entries of a leaf that are not in memory: of the leaves at both ends of its
+    range if the range covers them only in part, and of the source of a copy. The map may then have been changed in part, and
+    the caller must repeat the change. To avoid this, the caller calls `missing_at_ends` and `missing_in_source` first.
     """
 
-    __slots__ = ("_discard", "_epoch")
+    __slots__ = ("_discard", "_epoch", "_tally")
 
-    def __init__(self, size_blocks: int, discard: Discard = _drop) -> None:
+    def __init__(self, size_blocks: int, discard: Discard = _drop, tally: Tally | None = None) -> None:
         assert size_blocks <= MAX_SIZE_BLOCKS
         super().__init__(None, levels_for(size_blocks), size_blocks)
         self._epoch = Epoch()
         self._discard = discard
+        self._tally = tally or Tally()
 
     @classmethod
-    def thawed(cls, frozen: FrozenRoot, discard: Discard = _drop) -> "BlockMap":
+    def thawed(cls, frozen: FrozenRoot, discard: Discard = _drop, tally: Tally | None = None) -> "BlockMap":
         """Make a map with the content of a frozen map, in O(1)."""
-        live = cls(frozen.size_blocks, discard)
+        live = cls(frozen.size_blocks, discard, tally)
         live.root = frozen.root
         live._shift = LEAF_BITS * frozen.levels
         return live
@@ -83,8 +91,8 @@ class BlockMap(MapReader):
         """Map blocks to consecutive places. `place` is the first place and must not be 0."""
         assert 0 < place <= PLACE_LIMIT - count_blocks
         index = block & INDEX_MASK
-        if index + count_blocks <= LEAF_BLOCKS:
-            self._writable_leaf(block).assign(index, place, count_blocks)
+        if index + count_blocks <= LEAF_BLOCKS and count_blocks < LEAF_BLOCKS:
+            self.writable_leaf(block).assign(index, place, count_blocks)
             return
         end = block + count_blocks
         while block < end:
@@ -93,9 +101,18 @@ class BlockMap(MapReader):
             if count == LEAF_BLOCKS:
                 self._put_leaves(block, [Leaf(one_run(place), self._epoch)])
             else:
-                self._writable_leaf(block).assign(index, place, count)
+                self.writable_leaf(block).assign(index, place, count)
             block += count
             place += count
+
+    def assign_part(self, block: int, place: int, count_blocks: int, covered: tuple[int, int]) -> None:
+        """Map a part of the range `covered` (first block, end), which is replaced as a whole.
+
+        The leaves that `covered` contains as a whole need not be present.
+        """
+        if (block, block + count_blocks) != covered:
+            self._drop_missing((block, block + count_blocks - 1), covered)
+        self.assign(block, place, count_blocks)
 
     def clear(self, block: int, count_blocks: int) -> None:
         """Turn blocks into holes. Discards whole subtrees, and nodes without remaining children."""
@@ -111,13 +128,17 @@ class BlockMap(MapReader):
         by leaf. A missing subtree of any size in the source has the same small cost.
         """
         end = block + count_blocks
+        covered = block, end
+        is_aligned = not (block ^ source_block) & INDEX_MASK
         while block < end:
             leaf, rest = source.find(source_block)
+            count = min(rest, end - block)
+            if not is_aligned:
+                self._drop_missing((block, block + count - 1), covered)
             if leaf is None:
-                count = min(rest, end - block)
                 self.clear(block, count)
             else:
-                level = _aligned_level(block | source_block, end - block, min(self.levels, source.levels) - 1)
+                level = aligned_level(block | source_block, end - block, min(self.levels, source.levels) - 1)
                 count = (
                     self._share(source, source_block, block, end - block, level)
                     if level >= 0
@@ -137,13 +158,23 @@ class BlockMap(MapReader):
             self._shift += LEAF_BITS
         self.size_blocks = size_blocks
 
+    def _drop_missing(self, blocks: tuple[int, int], covered: tuple[int, int]) -> None:
+        """Remove the leaves of two blocks if the range `covered` replaces them as a whole and their entries are not present."""
+        first, end = covered
+        for block in blocks:
+            start = block & ~INDEX_MASK
+            if first <= start and start + LEAF_BLOCKS <= end:
+                leaf = self.leaf(block)
+                if leaf is not None and not leaf.entries:
+                    self.clear(start, LEAF_BLOCKS)
+
     def _share(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int, level: int) -> int:
         """Share whole subtrees of one level, up to the end of their parents. Returns the number of shared blocks."""
-        shift = _shift_of(level)
+        shift = shift_of(level)
         theirs = source.inner(source_block, level + 1)
         assert theirs is not None
         slot = source_block >> shift & INDEX_MASK
-        slots = min(_slots(block, count_blocks, level), FAN_OUT - slot)
+        slots = min(slots_of(block, count_blocks, level), FAN_OUT - slot)
         ours = self._writable_inner(block, level + 1)
         self._discard(ours.share(block >> shift & INDEX_MASK, theirs, slot, slots))
         return slots << shift
@@ -152,10 +183,10 @@ class BlockMap(MapReader):
         """Copy entries, into whole new leaves if possible, otherwise only from `leaf`. Returns the number of copied blocks."""
         index = block & INDEX_MASK
         if not index and count_blocks >= LEAF_BLOCKS:
-            return self._copy_leaves(source, leaf, source_block, block, _slots(block, count_blocks, 0))
+            return self._copy_leaves(source, leaf, source_block, block, slots_of(block, count_blocks, 0))
         source_index = source_block & INDEX_MASK
         count = min(count_blocks, LEAF_BLOCKS - index, LEAF_BLOCKS - source_index)
-        self._writable_leaf(block).copy_from(leaf, source_index, index, count)
+        self.writable_leaf(block).copy_from(leaf, source_index, index, count)
         return count
 
     def _copy_leaves(self, source: FrozenRoot, first: Leaf, source_block: int, block: int, leaves: int) -> int:
@@ -171,7 +202,7 @@ class BlockMap(MapReader):
             following = source.leaf(source_block)
             if leaf is None and following is None:
                 break
-            entries = joined((leaf or _NO_LEAF).entries, (following or _NO_LEAF).entries, source_index)
+            entries = joined((leaf or _NO_LEAF).present_entries(), (following or _NO_LEAF).present_entries(), source_index)
             made.append(Leaf(entries, self._epoch))
             leaf = following
         self._put_leaves(block, made)
@@ -206,6 +237,7 @@ class BlockMap(MapReader):
     def _cleared_leaf(self, leaf: Leaf, index: int, end: int) -> Leaf | None:
         if leaf.epoch is not self._epoch:
             leaf = leaf.copy(self._epoch)
+            self._tally.made += 1
         leaf.clear(index, end - index)
         return None if leaf.is_hole() else leaf
 
@@ -214,18 +246,22 @@ class BlockMap(MapReader):
         inner = self._writable_inner(block, 1)
         slot = block >> LEAF_BITS & INDEX_MASK
         self._discard(inner.remove(slot, slot + len(leaves)))
+        self._tally.made += len(leaves)
         for at, leaf in enumerate(leaves, slot):
             inner.put(at, leaf)
 
-    def _writable_leaf(self, block: int) -> Leaf:
+    def writable_leaf(self, block: int) -> Leaf:
+        """Return the leaf of a block for a change of a part of the leaf. Makes or copies the leaf. Raises LeafMissing."""
         inner = self._writable_inner(block, 1)
         slot = block >> LEAF_BITS & INDEX_MASK
         leaf = inner.children[slot]
         if leaf is None:
             leaf = Leaf(one_run(0), self._epoch)
             inner.put(slot, leaf)
+            self._tally.made += 1
         elif leaf.epoch is not self._epoch:
             leaf = inner.children[slot] = leaf.copy(self._epoch)
+            self._tally.made += 1
         assert type(leaf) is Leaf
         return leaf
 
@@ -254,25 +290,3 @@ class BlockMap(MapReader):
             node = child
             shift -= LEAF_BITS
         return node
-
-
-def _shift_of(level: int) -> int:
-    """Return the number of blocks below a node of a level, as an exponent of 2. The level of a leaf is 0."""
-    return LEAF_BITS * (level + 1)
-
-
-def _aligned_level(blocks: int, count_blocks: int, top: int) -> int:
-    """Return the highest level, up to `top`, whose nodes begin at both blocks and fit in the count.
-
-    Returns -1 if there is none.
-    """
-    level = -1
-    while level < top and not blocks & (1 << _shift_of(level + 1)) - 1 and count_blocks >> _shift_of(level + 1):
-        level += 1
-    return level
-
-
-def _slots(block: int, count_blocks: int, level: int) -> int:
-    """Return the number of whole nodes of a level in a range, up to the end of the first parent."""
-    shift = _shift_of(level)
-    return min(count_blocks >> shift, FAN_OUT - (block >> shift & INDEX_MASK))

@@ -5,7 +5,7 @@ from operator import sub
 
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import FAN_OUT, Few, Inner, Node
-from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Epoch
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Epoch, LeafMissing
 from odx_target.store.map.leaf_pairs import LeafPairs
 from odx_target.store.segments.places import Places
 from odx_target.store.volumes.block_sources import Change
@@ -31,13 +31,21 @@ def changes(
     map count as holes. Equal data at different places counts as different. If a map changes during the comparison, each run
     shows the state at the time when the run is read.
 
+    The runs also end before a pair of leaves of which one has no entries in memory. Raises LeafMissing if this is the first
+    pair.
+
     While blocks are relocated, one map may have the new place of a block and the other map still the old one. `present` then
     returns the new places of an array of places.
     """
     end = max(before.size_blocks, after.size_blocks)
     start, was, is_spent = block, None, False
     while block < end and not is_spent:
-        pairs = _next_pairs(before, after, block, MAX_PAIRS_COST if steps is None else min(steps.left, MAX_PAIRS_COST))
+        try:
+            pairs = _next_pairs(before, after, block, MAX_PAIRS_COST if steps is None else min(steps.left, MAX_PAIRS_COST))
+        except LeafMissing:
+            if was is None:
+                raise
+            break
         pairs_end = min(pairs.end, end)
         starts, kinds = pairs.runs(block, pairs_end, present)
         is_spent = steps is not None and steps.take(pairs.cost) <= 0  # Taken here, because the caller may stop in between.
@@ -52,7 +60,11 @@ def changes(
 
 
 def _next_pairs(before: MapReader, after: MapReader, block: int, max_cost: int) -> LeafPairs:
-    """Return pairs of leaves from `block` on. The pairs end with the parent of the leaves, or when `max_cost` is reached."""
+    """Return pairs of leaves from `block` on.
+
+    The pairs end with the parent of the leaves, when `max_cost` is reached, or before a leaf without entries in memory. Raises
+    LeafMissing if the first pair has such a leaf.
+    """
     levels = max(before.levels, after.levels)
     ours, theirs = _lifted(before, levels), _lifted(after, levels)
     shift = LEAF_BITS * levels
@@ -74,7 +86,12 @@ def _next_pairs(before: MapReader, after: MapReader, block: int, max_cost: int) 
         assert not isinstance(new, Inner)
         if at > slot:
             pairs.add_equal(first_block + slot * span, first_block + at * span)
-        pairs.add_leaves(first_block + at * span, old, new)
+        try:
+            pairs.add_leaves(first_block + at * span, old, new)
+        except LeafMissing:
+            if not pairs.cost:
+                raise
+            return pairs
         slot = at + 1
         if pairs.cost >= max_cost:
             return pairs

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from odx_target.store.map.inner import Inner
-from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Leaf
+from odx_target.store.map.inner import FAN_OUT, Inner
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Leaf, LeafMissing
 from odx_target.turns import Steps
 
 ENTRIES_OF_A_STEP = 8
@@ -69,6 +69,8 @@ class MapReader:
         read. The last run may be incomplete. If the map changes meanwhile, each run shows the state at the time when it is
         read. A leaf takes a step for each of its extents, and further steps for its entries. Adjacent missing subtrees together
         take one step.
+
+        The runs also end before a leaf whose entries are not present. Raises LeafMissing if this is the first leaf.
         """
         start, was_mapped = block, None
         is_spent = False
@@ -77,7 +79,12 @@ class MapReader:
             count = min(rest, self.size_blocks - block)
             if leaf is not None and steps is not None and len(leaf.entries) == LEAF_BLOCKS:
                 count = min(count, max(steps.left, MIN_EXTENT_BLOCKS))
-            found = [(False, count)] if leaf is None else leaf.extents(block & INDEX_MASK, count)
+            try:
+                found = [(False, count)] if leaf is None else leaf.extents(block & INDEX_MASK, count)
+            except LeafMissing:
+                if was_mapped is None:
+                    raise
+                break
             if steps is not None:
                 cost = len(found) if leaf is None else len(found) + min(count, len(leaf.entries)) // ENTRIES_OF_A_STEP
                 is_spent = steps.take(cost) <= 0  # Before the extents are yielded, because the caller may stop in between.
@@ -127,6 +134,46 @@ class MapReader:
             slot = block // span & INDEX_MASK
             rest += (parent.following(slot) - slot - 1) * span
         return node, rest
+
+    def missing_at_ends(self, block: int, count_blocks: int) -> list[tuple[int, Leaf]]:
+        """List the leaves that a change of a range needs and that are not present, with their first block in the range.
+
+        These are the leaves at both ends of the range that the range covers only in part.
+        """
+        end = block + count_blocks
+        last_start = end & ~INDEX_MASK
+        partial = []
+        if block & INDEX_MASK or (last_start < end and last_start <= block):
+            partial.append(block)
+        if block < last_start < end:
+            partial.append(last_start)
+        found = [(at, self.leaf(at)) for at in partial]
+        return [(at, leaf) for at, leaf in found if leaf is not None and not leaf.entries]
+
+    def missing_leaves(self, block: int, count_blocks: int) -> list[tuple[int, Leaf]]:
+        """List the leaves of a range whose entries are not present, with their first block in the range."""
+        return [(at, leaf) for at, leaf in self.leaves_of(block, count_blocks) if not leaf.entries]
+
+    def leaves_of(self, block: int, count_blocks: int) -> Iterator[tuple[int, Leaf]]:
+        """Yield (first block in the range, leaf) for each leaf of a range, in ascending order."""
+        end = block + count_blocks
+        while block < end:
+            leaf, rest = self.find(block)
+            if leaf is not None:
+                yield block, leaf
+            block += rest
+
+    def missing_after(self, block: int, count: int) -> list[Leaf]:
+        """List the leaves whose entries are not present among the `count` slots of leaves after the leaf of a block.
+
+        The slots end with their parent.
+        """
+        inner = self.inner(block, 1)
+        slot = (block >> LEAF_BITS & INDEX_MASK) + 1
+        if inner is None or slot >= FAN_OUT:
+            return []
+        children = inner.present(slot, min(slot + count, FAN_OUT))
+        return [leaf for _, leaf in children if isinstance(leaf, Leaf) and not leaf.entries]
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
         """Limit a range to the blocks in its first `leaves` existing leaves. Returns the number of blocks from `block` on."""

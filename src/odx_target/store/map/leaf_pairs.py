@@ -35,9 +35,9 @@ class LeafPairs:
         return len(self._starts) + self._entries // ENTRIES_OF_A_STEP
 
     def add_leaves(self, block: int, old: Leaf | None, new: Leaf | None) -> None:
-        """Add two leaves whose first block is `block`. None is a leaf of holes."""
-        old_entries = _HOLE if old is None else old.entries
-        new_entries = _HOLE if new is None else new.entries
+        """Add two leaves whose first block is `block`. None is a leaf of holes. Raises LeafMissing."""
+        old_entries = _HOLE if old is None else old.present_entries()
+        new_entries = _HOLE if new is None else new.present_entries()
         self._starts.append(block)
         self._old.append(old_entries)
         self._new.append(new_entries)

@@ -16,6 +16,7 @@ power is lost before that flush, the log may end earlier. The next recovery then
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
@@ -27,6 +28,7 @@ from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.footer import encode_footer, footer_blocks
 from odx_target.store.log.records import CompressedWrite, Moved, Record, Write, data_blocks_of
 from odx_target.store.opening.format_head import Head
+from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.segments.places import extent_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 
@@ -81,12 +83,14 @@ class Replayed:
         return {number: blocks for number, blocks in self.listed.items() if number not in used and blocks < sizes[number]}
 
 
-def read_state(store: SegmentStore, catalogue: Catalogue, head: Head) -> Replayed:
+def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, with_entries: bool = False) -> Replayed:
     """Load the checkpoint and replay the log after it. Waits for the disk, and changes nothing on the disk.
 
+    If `with_entries` is False, the leaves of maps are loaded without their entries, and damage of leaves is not noticed.
     Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
     """
-    contents, start, listed = _of_catalogue(catalogue, head.identity)
+    contents, start, listed = _of_catalogue(catalogue, head.identity, with_entries=with_entries)
+    leaves = ReplayLeaves(catalogue)
     if listed is None and head.cleaned:
         raise PoolDamaged("there is no catalogue, and the log cannot replace it: parts of the log have been freed")
     sizes = store.names()
@@ -95,7 +99,8 @@ def read_state(store: SegmentStore, catalogue: Catalogue, head: Head) -> Replaye
     for group in replay.groups():
         for batch in group:
             for record, place in changes_of(batch):
-                apply_change(contents, record, place)
+                leaves.with_leaves(partial(apply_change, contents, record, place))
+    leaves.drop()
     contents.release_temporary()
     if listed is None:
         _check_reached(store, sizes, head.identity, replay)
@@ -132,10 +137,12 @@ def empty_checkpoint(pool_identity: bytes) -> Checkpoint:
     return Contents().checkpoint(position_to_json(FIRST_POSITION), {"identity": pool_identity.hex()}, {})
 
 
-def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
+def _of_catalogue(
+    catalogue: Catalogue, pool_identity: bytes, *, with_entries: bool
+) -> tuple[Contents, Position, dict[int, int] | None]:
     """Load the last checkpoint and return the result of `_of_checkpoint`. Raises CatalogueDamaged."""
     try:
-        return _of_checkpoint(catalogue.load(), pool_identity)
+        return _of_checkpoint(catalogue.load(with_entries=with_entries), pool_identity)
     except PoolDamaged as error:
         raise CatalogueDamaged(str(error)) from error
 

@@ -81,7 +81,7 @@ class DirectoryRepair:
         """Check that the pool can be opened with the new catalogue."""
         catalogue = SqliteCatalogue(new)
         try:
-            read_state(self._segments, catalogue, self._head.fields)
+            read_state(self._segments, catalogue, self._head.fields, with_entries=True)
         except PoolDamaged as error:
             raise StoreError(f"the repair failed and changed nothing: {error}") from error
         finally:

@@ -93,7 +93,7 @@ def _reason_not_to_open(store: SegmentStore, catalogue: TransactionalCatalogue |
     if catalogue is None:
         return "the catalogue cannot be opened"
     try:
-        found = read_state(store, catalogue, head)
+        found = read_state(store, catalogue, head, with_entries=True)
     except PoolDamaged as error:
         return str(error)
     return "the catalogue is missing" if found.is_rebuilt else None

@@ -9,10 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 
+from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
+from odx_target.store.errors import StoreError
 from odx_target.store.ledger import Ledger
+from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import Inner, Node
-from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf
 from odx_target.store.segments.lost import LOST_SEGMENT
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, INDEX_BITS, are_compressed, located
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
@@ -26,34 +29,37 @@ _OTHERS = 2
 
 _STEPS_OF_A_LEAF = 10
 
+_NO_EPOCH = Epoch()
+
 _Marks: TypeAlias = "np.ndarray[tuple[int], np.dtype[np.uint8]]"
 
 
 async def space_of(ledger: Ledger, source: object) -> Space:
     """Count the data of a volume, frozen map or snapshot; see `Pool.space_of` in `store.api`."""
-    root = map_of(ledger, source).root
-    contents = ledger.contents
-    # Every volume is frozen so that no tree changes during the walk.
-    live = [volume.map for volume in contents.volumes.values()]
-    maps: list[MapReader] = [*live, *(frozen.root for frozen in contents.frozen_maps.values())]
     mine = map_of(ledger, source)
+    root = mine.root
+    contents = ledger.contents
+    maps: list[MapReader] = [volume.map for volume in contents.volumes.values()]
+    maps += [frozen.root for frozen in contents.frozen_maps.values()]
     others = [each.root for each in maps if each is not mine and each.root is not None]
-    for each in live:
-        each.freeze()
+    # Every volume is frozen so that no tree changes during the walk, and so that the catalogue keeps all leaves.
+    state = contents.frozen_state()
     try:
-        return await Accounting(ledger.turns).space_of(root, others)
+        return await Accounting(ledger.turns, ledger.leaves).space_of(root, others)
     finally:
-        contents.discards.add(others if root is None else [root, *others])
+        contents.discard_state(*state)
 
 
 class Accounting:
     """Counts the blocks below one root, and separately the blocks that are also below other roots.
 
-    No tree may change during the count.
+    No tree may change during the count. Leaves that are not in memory are read in groups, and stay out of memory.
     """
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, leaves: LeafLoader) -> None:
         self._turns = turns
+        self._leaves = leaves
+        self._waiting: list[tuple[Leaf, int, bool]] = []
         self._marks: dict[int, _Marks] = {}
         self._mapped_blocks = 0
 
@@ -61,9 +67,10 @@ class Accounting:
         ours = await self._nodes(root)
         shared, foreign = await self._compare(ours, others)
         await self._mark_ours(root, shared)
+        await self._mark_waiting()
         for leaf in foreign:
-            await self._step(_STEPS_OF_A_LEAF)
-            self._mark(leaf, _OTHERS, makes_segments=False)
+            await self._mark_soon(leaf, _OTHERS, makes_segments=False)
+        await self._mark_waiting()
         unique_blocks = sum(int(np.count_nonzero(marks == _OURS)) for marks in self._marks.values())
         all_blocks = sum(int(np.count_nonzero(marks & _OURS)) for marks in self._marks.values())
         return Space(unique_blocks * BLOCK_BYTES, (all_blocks - unique_blocks) * BLOCK_BYTES, self._mapped_blocks * BLOCK_BYTES)
@@ -110,12 +117,32 @@ class Accounting:
                 await self._step()
                 waiting.extend((child, mark) for _, child in node.present())
             else:
-                await self._step(_STEPS_OF_A_LEAF)
-                self._mapped_blocks += node.mapped_count()
-                self._mark(node, mark, makes_segments=True)
+                await self._mark_soon(node, mark, makes_segments=True)
 
-    def _mark(self, leaf: Leaf, mark: int, *, makes_segments: bool) -> None:
-        entries = leaf.entries
+    async def _mark_soon(self, leaf: Leaf, mark: int, *, makes_segments: bool) -> None:
+        """Mark the blocks of a leaf, now or together with other leaves that must be read first."""
+        entries = self._leaves.memory.entries_of(leaf)
+        if entries:
+            await self._step(_STEPS_OF_A_LEAF)
+            self._mark(entries, mark, makes_segments=makes_segments)
+            return
+        self._waiting.append((leaf, mark, makes_segments))
+        if len(self._waiting) == LEAVES_OF_A_CALL:
+            await self._mark_waiting()
+
+    async def _mark_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        found = await self._leaves.read([leaf for leaf, _, _ in waiting])
+        for leaf, mark, makes_segments in waiting:
+            await self._step(_STEPS_OF_A_LEAF)
+            entries = found[leaf]
+            if isinstance(entries, StoreError):
+                raise StoreError(f"a part of the map cannot be read: {entries}") from entries
+            self._mark(entries, mark, makes_segments=makes_segments)
+
+    def _mark(self, entries: Entries, mark: int, *, makes_segments: bool) -> None:
+        if makes_segments:
+            self._mapped_blocks += Leaf(entries, _NO_EPOCH).mapped_count()
         if len(entries) == LEAF_BLOCKS:
             places = np.frombuffer(entries, dtype=np.uint64)
             places = places[places != 0].astype(np.int64)
@@ -130,7 +157,7 @@ class Accounting:
                 if marks is not None:
                     marks[places[segments == number] & BLOCK_MASK] |= mark
             return
-        for place, count in leaf.runs(0, LEAF_BLOCKS):
+        for place, count in packed_runs(entries, 0, LEAF_BLOCKS):
             if place:
                 self._mark_run(place, count, mark, makes_segments=makes_segments)
 

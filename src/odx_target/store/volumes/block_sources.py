@@ -31,7 +31,8 @@ class BlockSource(Protocol):
         """Read blocks without waiting for the disk.
 
         Returns buffers with `count_blocks` blocks in total. Each buffer contains whole blocks, and its content never changes.
-        Returns None if data must be read from the disk. In this case the caller awaits `read`. Raises DamagedBlock.
+        Returns None if data or a part of the map must be read from the disk. In this case the caller awaits `read`. Raises
+        DamagedBlock.
         """
         ...
 
@@ -45,8 +46,21 @@ class BlockSource(Protocol):
     def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
         """Yield runs (block, count_blocks, mapped) from `block` on. Adjacent runs differ in `mapped`.
 
-        The runs end at the last block of the source, or when `steps` are spent. At least one run is yielded. If `steps` are
-        spent, the last run may be incomplete.
+        The runs end at the last block of the source, when `steps` are spent, or before a part of the map that is not in memory.
+        Otherwise at least one run is yielded. The last run may be incomplete. If the part of the map at `block` is not in
+        memory, raises PoolBusy. The caller then awaits `map_loaded` and repeats the call. Raises DamagedBlock, Unreadable or
+        OutOfResources if the part of the map cannot be loaded.
+        """
+        ...
+
+    async def map_loaded(self) -> None:
+        """Wait until the part of the map that the last call needed is in memory, or could not be loaded."""
+        ...
+
+    async def load(self, block: int, count_blocks: int) -> None:
+        """Load the part of the map for some blocks into memory. The part stays in memory until the caller waits again.
+
+        Raises DamagedBlock, Unreadable, OutOfResources.
         """
         ...
 
@@ -181,8 +195,9 @@ class Volume(BlockSource, Protocol):
 
         The caller must not change the buffers before `Pool.commit` has returned.
 
-        Every change of a pool may raise PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed. After such an
-        exception, nothing has changed.
+        Every change of a pool may raise PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed. A write, unmap,
+        copy or resize may also raise DamagedBlock or Unreadable, if a part of the map that it needs cannot be loaded. After
+        such an exception, nothing has changed.
         """
         ...
 
@@ -201,7 +216,7 @@ class Volume(BlockSource, Protocol):
         ...
 
     async def room_made(self) -> None:
-        """Wait until the pool has made room, or has failed to make room.
+        """Wait until the pool has made room or has loaded the part of the map that a change needs, or has failed to do so.
 
         The caller then repeats the change that raised PoolBusy.
         """

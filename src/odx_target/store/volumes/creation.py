@@ -10,7 +10,7 @@ from odx_target.store.log.snapshot_records import VolumeCloned
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
 from odx_target.store.volumes.compression_choice import check_compression
 from odx_target.store.volumes.snapshot import LogSnapshot
-from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, map_of
+from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, map_of
 from odx_target.store.volumes.volume import LogVolume
 
 VOLUME_IDENTITY_BYTES = 16
@@ -39,6 +39,17 @@ def create_volume(
     volume = LogVolume(ledger, contents.volumes[number])
     ledger.volumes[name] = volume
     return volume
+
+
+def make_recovered(ledger: Ledger) -> None:
+    """Make the objects of all recovered volumes, snapshots and frozen maps."""
+    contents = ledger.contents
+    ledger.volumes.update((each.name, LogVolume(ledger, each)) for each in contents.volumes.values())
+    ledger.snapshots.update((each.guid, LogSnapshot(ledger, each)) for each in contents.snapshots.values())
+    named = {each.frozen for each in contents.snapshots.values()}
+    for each in contents.frozen_maps.values():
+        if each.identifier not in named:
+            ledger.frozen_maps[each.identifier] = LogFrozenMap(ledger, each)
 
 
 def check_new_volume_name(ledger: Ledger, name: str) -> None:

@@ -7,15 +7,18 @@ The walk takes its steps from the turns of the event loop. The owners of the blo
 at a time, so the leaves of a large pool are read several times.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_places
 from odx_target.store.contents import Contents
+from odx_target.store.errors import StoreError
+from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.inner import Inner, Node
-from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
 from odx_target.store.segments.lost import LOST_SEGMENT
 from odx_target.store.segments.places import INDEX_BITS, Places, are_compressed, end_of_run, log_place
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
@@ -80,12 +83,15 @@ async def counted_at_rest(contents: Contents, turns: Turns, count: Callable[[], 
     return result
 
 
-async def space_of_pool(contents: Contents, turns: Turns, now_s: float) -> PoolSpace:
-    """Count the data of all volumes at the moment of the call. `now_s` is the time of the call."""
+async def space_of_pool(contents: Contents, leaves: LeafLoader, turns: Turns, now_s: float) -> PoolSpace:
+    """Count the data of all volumes at the moment of the call. `now_s` is the time of the call.
+
+    Raises StoreError if a part of a map cannot be read.
+    """
     await turns.next()
     contents.discards.pause()
     volumes, frozen_maps = contents.frozen_state()
-    walk = _Walk(turns)
+    walk = _Walk(leaves, turns)
     try:
         for owner, volume in enumerate(volumes, FIRST_VOLUME):
             await walk.give(volume.root.root, owner)
@@ -111,9 +117,13 @@ async def space_of_pool(contents: Contents, turns: Turns, now_s: float) -> PoolS
 
 
 class _Walk:
-    """The owners of nodes and blocks. No tree may change during the walk."""
+    """The owners of nodes and blocks. No tree may change during the walk.
 
-    def __init__(self, turns: Turns) -> None:
+    Leaves that are not in memory are read in groups, and stay out of memory.
+    """
+
+    def __init__(self, leaves: LeafLoader, turns: Turns) -> None:
+        self._loader = leaves
         self._turns = turns
         self._owners: dict[int, int] = {}
         self._leaves: list[Leaf] = []
@@ -154,9 +164,8 @@ class _Walk:
             some = [number for number in numbers[:MAX_SEGMENTS_AT_ONCE] if number - numbers[0] < MAX_SPAN]
             numbers = numbers[len(some) :]
             table = PlaceTable(dict.fromkeys(some, MAX_SEGMENT_BLOCKS), dtype)
-            for leaf in self._leaves:
-                await self._step(STEPS_OF_A_LEAF)
-                _note(table, leaf, self._owners[id(leaf)])
+            async for leaf, entries in self._with_entries():
+                _note(table, entries, self._owners[id(leaf)])
             for number in some:
                 await self._step(STEPS_OF_A_SEGMENT)
                 owners, counts = np.unique(table.of_segment(number), return_counts=True)
@@ -170,38 +179,50 @@ class _Walk:
         known = self._below.get(id(node))
         if known is None:
             await self._step()
-            if isinstance(node, Leaf):
-                await self._step(STEPS_OF_A_LEAF)
-                known = BlocksBelow(node.mapped_count(), _stored_in(node).count_blocks)
-            else:
-                below = [await self.blocks_below(child) for _, child in node.present()]
-                known = BlocksBelow(sum(each.mapped for each in below), sum(each.stored for each in below))
+            assert isinstance(node, Inner)  # The leaves have been counted in `_segments`.
+            below = [await self.blocks_below(child) for _, child in node.present()]
+            known = BlocksBelow(sum(each.mapped for each in below), sum(each.stored for each in below))
             self._below[id(node)] = known
         return known
 
     async def _segments(self) -> list[int]:
-        """Return the numbers of the segments to which leaves refer, in ascending order. Lost blocks are in no segment."""
+        """Return the numbers of the segments to which leaves refer, in ascending order. Count the blocks below each leaf.
+
+        Lost blocks are in no segment.
+        """
         found: set[int] = set()
-        for leaf in self._leaves:
-            await self._step(STEPS_OF_A_LEAF)
-            stored = _stored_in(leaf)
+        async for leaf, entries in self._with_entries():
+            stored = _stored_in(entries)
+            self._below[id(leaf)] = BlocksBelow(Leaf(entries, leaf.epoch).mapped_count(), stored.count_blocks)
             found.update(np.unique(stored.plain >> PLACE_BITS).tolist())
             found.update(place >> PLACE_BITS for place, _ in stored.runs)
         return sorted(found - {LOST_SEGMENT})
+
+    async def _with_entries(self) -> AsyncIterator[tuple[Leaf, Entries]]:
+        """Yield all leaves with their entries."""
+        for start in range(0, len(self._leaves), LEAVES_OF_A_CALL):
+            some = self._leaves[start : start + LEAVES_OF_A_CALL]
+            found = await self._loader.read(some)
+            for leaf in some:
+                await self._step(STEPS_OF_A_LEAF)
+                entries = found[leaf]
+                if isinstance(entries, StoreError):
+                    raise StoreError(f"a part of the map cannot be read: {entries}") from entries
+                yield leaf, entries
 
     async def _step(self, count: int = 1) -> None:
         self._turns.take(count)
         await self._turns.next_if_spent()
 
 
-def _stored_in(leaf: Leaf) -> Stored:
-    """Return the blocks of the log to which a leaf refers."""
-    if len(leaf.entries) == LEAF_BLOCKS:
-        places = as_places(leaf.entries)
+def _stored_in(entries: Entries) -> Stored:
+    """Return the blocks of the log to which the entries of a leaf refer."""
+    if len(entries) == LEAF_BLOCKS:
+        places = as_places(entries)
         compressed = are_compressed(places)
         extents = np.unique(places[compressed] >> INDEX_BITS).tolist()
         return Stored(places[(places != 0) & ~compressed], [_log_run(extent << INDEX_BITS, 1) for extent in extents])
-    return Stored(_NO_PLACES, [_log_run(place, count) for place, count in leaf.runs(0, LEAF_BLOCKS) if place])
+    return Stored(_NO_PLACES, [_log_run(place, count) for place, count in packed_runs(entries, 0, LEAF_BLOCKS) if place])
 
 
 def _log_run(place: int, count_blocks: int) -> tuple[int, int]:
@@ -209,9 +230,9 @@ def _log_run(place: int, count_blocks: int) -> tuple[int, int]:
     return log_place(place), end_of_run(place, count_blocks) - log_place(place)
 
 
-def _note(table: PlaceTable, leaf: Leaf, owner: int) -> None:
+def _note(table: PlaceTable, entries: Entries, owner: int) -> None:
     """Note an owner for the blocks to which a leaf refers. A block that has another owner gets the owner SEVERAL."""
-    stored = _stored_in(leaf)
+    stored = _stored_in(entries)
     cells = table.cells
     if len(stored.plain):
         indexes = table.indexes(stored.plain)

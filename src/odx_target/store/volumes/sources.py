@@ -1,16 +1,18 @@
 """Base classes that read volumes, frozen maps and snapshots of a pool that is stored in a log, and the class of frozen maps."""
 
-from collections.abc import Coroutine, Iterator
-from typing import Any
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from odx_target.environment import Buffer
 from odx_target.store.catalogue.interface import FrozenMapState
+from odx_target.store.catalogue.leaf_loader import LEAVES_AHEAD, LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.errors import Absent, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.pins import Pin
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import Release
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
+from odx_target.store.map.leaf import INDEX_MASK, Epoch, Leaf, LeafMissing
 from odx_target.store.troubles import Troubles
 from odx_target.turns import Steps
 
@@ -21,6 +23,20 @@ ends of the range."""
 _EMPTY = FrozenRoot(None, 1, 0)
 
 
+class _Missing(NamedTuple):
+    """A part of a read whose leaf must be loaded."""
+
+    leaf: Leaf
+    block: int
+    count_blocks: int
+
+
+_Part: TypeAlias = "_Missing | list[tuple[int, int]]"
+"""A part of a read: a leaf that must be loaded, or runs (place, count_blocks)."""
+
+_NO_EPOCH = Epoch()
+
+
 class Readable:
     """Base class of volumes and frozen maps. Its methods read blocks at the places that the map contains."""
 
@@ -29,7 +45,9 @@ class Readable:
         self._reader: Reader = ledger.reader
         self._troubles: Troubles = ledger.health.troubles
         self._ledger = ledger
+        self._leaves: LeafLoader = ledger.leaves
         self._place = volume, frozen_map
+        self._read_to = -1
 
     @property
     def block_map(self) -> MapReader:
@@ -38,6 +56,20 @@ class Readable:
     @property
     def size_blocks(self) -> int:
         return self._map.size_blocks
+
+    async def map_loaded(self) -> None:
+        """Wait until the part of the map that the last call needed is in memory, or could not be loaded."""
+        await self._leaves.loaded()
+
+    async def load(self, block: int, count_blocks: int) -> None:
+        """Load the places of a range into memory; see `BlockSource.load` in `store.api`."""
+        self.check_range(block, count_blocks)
+        missing = self._map.missing_leaves(block, count_blocks)
+        found = await self._leaves.load([leaf for _, leaf in missing])
+        for at, leaf in missing:
+            result = found[leaf]
+            if isinstance(result, StoreError):
+                raise self._leaves.explained(result, at, self._place)
 
     def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
         block_map = self._map
@@ -49,6 +81,8 @@ class Readable:
                 buffer = self._reader.read_block_now(block_map.place(block), block)
                 return None if buffer is None else [buffer]
             return self._reader.read_now(block_map.runs(block, count_blocks), block)
+        except LeafMissing as missing:
+            return self.read_now(block, count_blocks) if self._leaves.memory.recall(missing.leaf) else None
         except (DamagedBlock, Unreadable) as error:
             self._troubles.block_lost(*self._place, error)
             raise
@@ -58,9 +92,53 @@ class Readable:
         if block < 0 or count_blocks < 1 or block + count_blocks > self._map.size_blocks:
             self.check_range(block, count_blocks)
             return self._reader.read([], block)
-        runs = self._map.runs(block, count_blocks)
+        try:
+            runs = self._map.runs(block, count_blocks)
+        except LeafMissing:
+            return self._load_and_read(block, count_blocks)
         self._reader.settle(runs)
         return self._read(self._reader.pins.pin(runs), block)
+
+    def _load_and_read(self, block: int, count_blocks: int) -> Coroutine[Any, Any, list[Buffer]]:
+        """Look up the places that are in memory, and pin the leaves that must be loaded. Then do both in a coroutine."""
+        parts = self._parts(block, count_blocks)
+        known = [run for part in parts if not isinstance(part, _Missing) for run in part]
+        missing = [part for part in parts if isinstance(part, _Missing)]
+        self._reader.settle(known)
+        ahead: list[Leaf] = []
+        if block == self._read_to:
+            ahead = self._map.missing_after(block + count_blocks - 1, LEAVES_AHEAD)
+        self._read_to = block + count_blocks
+        return self._read_parts(self._reader.pins.pin(known, [part.leaf for part in missing]), parts, ahead, block)
+
+    async def _read_parts(self, pin: Pin, parts: Sequence[_Part], ahead: Sequence[Leaf], block: int) -> list[Buffer]:
+        found = await self._leaves.load(pin.leaves, ahead)
+        runs: list[tuple[int, int]] = []
+        for part in parts:
+            if isinstance(part, _Missing):
+                entries = found[part.leaf]
+                if isinstance(entries, StoreError):
+                    raise self._leaves.explained(entries, part.block, self._place)
+                runs += Leaf(entries, _NO_EPOCH).runs(part.block & INDEX_MASK, part.count_blocks)
+            else:
+                runs += part
+        pin.runs, pin.leaves = runs, ()
+        return await self._read(pin, block)
+
+    def _parts(self, block: int, count_blocks: int) -> list[_Part]:
+        parts: list[_Part] = []
+        end = block + count_blocks
+        while block < end:
+            leaf, rest = self._map.find(block)
+            count = min(rest, end - block)
+            if leaf is None:
+                parts.append([(0, count)])
+            elif self._leaves.memory.recall(leaf):
+                parts.append(leaf.runs(block & INDEX_MASK, count))
+            else:
+                parts.append(_Missing(leaf, block, count))
+            block += count
+        return parts
 
     async def _read(self, pin: Pin, block: int) -> list[Buffer]:
         try:
@@ -73,7 +151,13 @@ class Readable:
             raise
 
     def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        return self._map.extents(block, steps)
+        while True:
+            try:
+                yield from self._map.extents(block, steps)
+            except LeafMissing as missing:  # Nothing was yielded yet.
+                self._leaves.require([(block, missing.leaf)], self._place, self._map.missing_after(block, LEAVES_OF_A_CALL - 1))
+            else:
+                return
 
     def belongs_to(self, ledger: Ledger) -> bool:
         """True if this volume or frozen map is in the pool of the ledger and has not been released or deleted."""
@@ -96,6 +180,16 @@ class Frozen(Readable):
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
         """Limit a range, so that it contains at most `leaves` existing leaves. Returns the number of blocks that remain."""
         return self._map.reach(block, count_blocks, leaves)
+
+    def require_for_copy(self, block: int, count_blocks: int, others: Sequence[Leaf], *, is_aligned: bool) -> None:
+        """Raise PoolBusy if a copy of a range needs leaves that must be loaded first. `others` are then loaded too.
+
+        An aligned copy shares whole leaves, so it needs only the entries of the leaves at the ends of the range.
+        """
+        find = self._map.missing_at_ends if is_aligned else self._map.missing_leaves
+        missing = find(block, count_blocks)
+        if missing:
+            self._leaves.require(missing, self._place, others)
 
     def let_go(self) -> None:
         """Drop the tree after the frozen map or snapshot was released or deleted."""

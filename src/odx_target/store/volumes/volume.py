@@ -14,7 +14,7 @@ from odx_target.store.log.records import Clone, Freeze, Unmap, VolumeResized
 from odx_target.store.log.snapshot_records import VolumeChanged, VolumeRestored
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Leaf, LeafMissing
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
 from odx_target.store.volumes.compression import (
     MAX_INLINE_BLOCKS,
@@ -51,6 +51,7 @@ class LogVolume(Readable):
         self._log: Log = ledger.log
         self._turns = ledger.turns
         self._compressor: Compressor | None = compressor_of(contents.attributes)
+        self._tally = ledger.contents.tally
 
     @property
     def name(self) -> str:
@@ -91,6 +92,23 @@ class LogVolume(Readable):
             self.check_range(block, count_blocks)
         log = self._log
         log.require_data(count_blocks)
+        if self._tally.made >= self._tally.due:
+            self._leaves.check_changes()
+        index = block & INDEX_MASK
+        may_compress = self._compressor is not None and count_blocks >= MIN_EXTENT_BLOCKS
+        if may_compress or index + count_blocks > LEAF_BLOCKS or count_blocks == LEAF_BLOCKS:
+            self._write_leaves(block, data, count_blocks)
+            return
+        leaf = self._leaf_to_write(block)
+        if self.on_change:
+            self.announce(block, count_blocks)
+            leaf = self._leaf_to_write(block)  # A listener may have frozen the map.
+        for at, place, count in log.write(self._number, block, data, count_blocks):
+            leaf.assign(at & INDEX_MASK, place, count)
+
+    def _write_leaves(self, block: int, data: Sequence[Buffer], count_blocks: int) -> None:
+        """Write a range that covers a whole leaf or parts of several leaves, or that may be compressed."""
+        self._require_ends(block, count_blocks)
         if self.on_change:
             self.announce(block, count_blocks)
         compressor = self._compressor
@@ -98,11 +116,24 @@ class LogVolume(Readable):
             if compressor.skipped_writes and type(data) is not PreparedData:
                 compressor.skipped_writes -= 1
             elif (pieces := self._pieces(compressor, block, data, count_blocks)) is not None:
-                self._write_pieces(block, pieces)
+                self._write_pieces(block, count_blocks, pieces)
                 return
-        assign = self._live_map.assign
-        for at, place, count in log.write(self._number, block, data, count_blocks):
-            assign(at, place, count)
+        covered = block, block + count_blocks
+        for at, place, count in self._log.write(self._number, block, data, count_blocks):
+            self._live_map.assign_part(at, place, count, covered)
+
+    def _leaf_to_write(self, block: int) -> Leaf:
+        try:
+            return self._live_map.writable_leaf(block)
+        except LeafMissing as missing:
+            self._leaves.require([(block, missing.leaf)], self._place)
+            return self._live_map.writable_leaf(block)
+
+    def _require_ends(self, block: int, count_blocks: int) -> None:
+        """Raise PoolBusy if a change of a range needs a leaf that must be loaded first."""
+        missing = self._live_map.missing_at_ends(block, count_blocks)
+        if missing:
+            self._leaves.require(missing, self._place)
 
     def must_prepare(self, data: Sequence[Buffer]) -> bool:
         compressor = self._compressor
@@ -132,11 +163,15 @@ class LogVolume(Readable):
     async def room_made(self) -> None:
         await self._ledger.supply.made()
         await self._ledger.room_freed()
+        await self._leaves.changes_saved()
+        await self._leaves.loaded()
 
     def unmap(self, block: int, count_blocks: int) -> None:
         self.check_range(block, count_blocks)
         if count_blocks:
             self._turns.take(STEPS_OF_A_CHANGE)
+            self._check_changes()
+            self._require_ends(block, count_blocks)
             announce = partial(self.announce, block, count_blocks)
             self._ledger.record(Unmap(self._number, block, count_blocks), spare=True, announce=announce)
 
@@ -150,7 +185,13 @@ class LogVolume(Readable):
         source.check_range(source_block, count_blocks)
         self.check_range(block, count_blocks)
         if count_blocks:
+            self._check_changes()
             count_blocks = self._copied_at_once(source, source_block, block, count_blocks)
+            missing = self._live_map.missing_at_ends(block, count_blocks)
+            is_aligned = not (source_block ^ block) & INDEX_MASK
+            source.require_for_copy(source_block, count_blocks, [leaf for _, leaf in missing], is_aligned=is_aligned)
+            if missing:
+                self._leaves.require(missing, self._place)
             record = Clone(source.identifier, source_block, self._number, block, count_blocks)
             self._ledger.record(record, announce=partial(self.announce, block, count_blocks))
         return count_blocks
@@ -168,16 +209,17 @@ class LogVolume(Readable):
         compressor.note(pieces)
         return pieces
 
-    def _write_pieces(self, block: int, pieces: Sequence[Piece]) -> None:
-        log, assign = self._log, self._live_map.assign
-        for count_blocks, stored, data in pieces:
-            place = None if stored is None else log.write_extent(self._number, block, count_blocks, stored)
+    def _write_pieces(self, block: int, count_blocks: int, pieces: Sequence[Piece]) -> None:
+        log = self._log
+        covered = block, block + count_blocks
+        for piece_blocks, stored, data in pieces:
+            place = None if stored is None else log.write_extent(self._number, block, piece_blocks, stored)
             if place is not None:
-                assign(block, place, count_blocks)
+                self._live_map.assign_part(block, place, piece_blocks, covered)
             else:
-                for at, plain_place, count in log.write(self._number, block, data, count_blocks):
-                    assign(at, plain_place, count)
-            block += count_blocks
+                for at, plain_place, count in log.write(self._number, block, data, piece_blocks):
+                    self._live_map.assign_part(at, plain_place, count, covered)
+            block += piece_blocks
 
     def _copied_at_once(self, frozen: Frozen, source_block: int, block: int, count_blocks: int) -> int:
         """Take the steps of a copy from the budget of the turn. Returns the number of blocks that one call may copy."""
@@ -245,8 +287,14 @@ class LogVolume(Readable):
         self._check_present()
         check_volume_size(size_blocks)
         cut_blocks = self.size_blocks - size_blocks
+        if cut_blocks > 0:
+            self._require_ends(size_blocks, cut_blocks)
         announce = partial(self.announce, size_blocks, cut_blocks) if cut_blocks > 0 else None
         self._ledger.record(VolumeResized(self._number, size_blocks), spare=cut_blocks > 0, announce=announce)
+
+    def _check_changes(self) -> None:
+        if self._tally.made >= self._tally.due:
+            self._leaves.check_changes()
 
     def announce(self, block: int, count_blocks: int) -> None:
         """Call the listeners in `on_change` before blocks change. A listener may add and remove listeners."""

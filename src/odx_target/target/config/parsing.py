@@ -29,6 +29,10 @@ Such a name fits into a log line and the pool's catalogue. iSCSI does not limit 
 """
 MIN_POOL_LIMIT_BYTES = 2 << 20
 """Minimum value of the setting pool-limit: twice the size of the smallest segment."""
+MIN_MAP_MEMORY_BYTES = 16 << 20
+"""Minimum value of the setting map-memory: with less memory, writes to many places would often wait for a checkpoint."""
+MAX_MAP_MEMORY_BYTES = 1 << 40
+"""Maximum value of the setting map-memory: more memory than a machine has. It detects mistyped sizes."""
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
 LOOPBACK = "127.0.0.1"
@@ -89,6 +93,15 @@ def parse_memory_limit(value: object) -> int:
     if not MIN_MEMORY_BYTES <= size_bytes <= MAX_MEMORY_BYTES:
         least, most = f"{MIN_MEMORY_BYTES >> 20}M", f"{MAX_MEMORY_BYTES >> 40}T"
         raise ConfigError(f"memory limit {str(value)[:40]}: want {least} to {most}")
+    return size_bytes
+
+
+def parse_map_memory(value: object) -> int:
+    """Convert a map memory, such as 268435456 or "256M", to bytes. Raises ConfigError if the memory is out of bounds."""
+    size_bytes = size_of("map memory", value)
+    if not MIN_MAP_MEMORY_BYTES <= size_bytes <= MAX_MAP_MEMORY_BYTES:
+        least, most = f"{MIN_MAP_MEMORY_BYTES >> 20}M", f"{MAX_MAP_MEMORY_BYTES >> 40}T"
+        raise ConfigError(f"map memory {str(value)[:40]}: want {least} to {most}")
     return size_bytes
 
 

@@ -76,6 +76,8 @@ class Config:
     """
     memory_limit_bytes: int = DEFAULT_MEMORY_BYTES
     """The memory that all sessions together may use, in addition to the memory that the array itself needs."""
+    map_memory_bytes: int | None = None
+    """The memory for the maps of all volumes and snapshots. None means the default of the pool."""
     log_level: str = "info"
     strict_list_identifiers: bool = False
     """True if the result of a token command can be fetched only by the nexus that sent the command.

@@ -1,6 +1,6 @@
 """Functions that return the changed ranges or the allocated ranges of snapshots and volumes, page by page."""
 
-from odx_target.store.api import BLOCK_BYTES, Change
+from odx_target.store.api import BLOCK_BYTES, Change, PoolBusy
 from odx_target.target.control.describe import Data
 from odx_target.target.control.storage.names import find_snapshot, find_source
 from odx_target.target.control.storage.storage import Storage
@@ -30,8 +30,11 @@ async def differences(storage: Storage, older: str, newer: str | None, block: in
     for _ in range(TURNS_OF_A_PAGE):
         after = find_source(pool, name)
         end = max(before.size_blocks, after.size_blocks)
-        for at, count, change in pool.differences(before, after, page.next_block, turns):
-            page.add(at, count, _KINDS.get(change))
+        try:
+            for at, count, change in pool.differences(before, after, page.next_block, turns):
+                page.add(at, count, _KINDS.get(change))
+        except PoolBusy:
+            await before.map_loaded()
         if page.next_block >= end:
             return page.answer(is_last=True)
         if len(page.ranges) >= ROWS_OF_A_PAGE:
@@ -49,8 +52,11 @@ async def allocated(storage: Storage, source: str, block: int) -> Data:
     page = _Page(block)
     for _ in range(TURNS_OF_A_PAGE):
         found = find_source(storage.pool, source)
-        for at, count, mapped in found.extents(page.next_block, turns):
-            page.add(at, count, "data" if mapped else None)
+        try:
+            for at, count, mapped in found.extents(page.next_block, turns):
+                page.add(at, count, "data" if mapped else None)
+        except PoolBusy:
+            await found.map_loaded()
         if page.next_block >= found.size_blocks:
             return page.answer(is_last=True)
         if len(page.ranges) >= ROWS_OF_A_PAGE:

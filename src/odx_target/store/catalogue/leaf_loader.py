@@ -1,0 +1,262 @@
+"""Loading of leaves whose entries are only in the catalogue, and dropping of entries that need too much memory.
+
+One thread at a time reads from the catalogue. While it reads, the leaves that are needed next are collected, so that one call
+in the thread reads many leaves. Callers that need the same leaf share one call.
+"""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from itertools import chain
+
+from odx_target.environment import Environment, Event, Lane
+from odx_target.store.catalogue.interface import Catalogue, Found
+from odx_target.store.errors import DamagedBlock, OutOfResources, PoolBusy, PoolDamaged, Scarcity, StoreError, Unreadable
+from odx_target.store.map.leaf import Leaf
+from odx_target.store.map.leaf_memory import LeafMemory
+from odx_target.store.troubles import Troubles
+
+LEAVES_OF_A_CALL = 64
+"""Number of leaves that one call in a thread reads. Reading and decoding them takes about 2 ms."""
+
+LEAVES_AHEAD = 8
+"""Number of leaves that are loaded in advance when blocks are read in sequence: 32 MiB."""
+
+MAX_FAILURES = 1000
+"""Largest number of failures that are kept for callers that have not tried again."""
+
+RECENT_CALLS = 2
+"""Number of calls whose leaves stay in memory even if the memory is full, so that a change that needs leaves can be made."""
+
+ROUNDS_OF_USE = 2
+"""Number of turns between the loading of a leaf and the earliest end of its entries. All tasks that wait for the leaf run in
+these turns."""
+
+Place = tuple[str | None, int | None]
+"""Name of the volume and number of the frozen map for which leaves are needed."""
+
+
+class _Call:
+    """One call that reads leaves in a thread. `found` has the result for each leaf when `ended` is set."""
+
+    def __init__(self, ended: Event) -> None:
+        self.leaves: list[Leaf] = []
+        self.found: dict[Leaf, Found] = {}
+        self.ended = ended
+
+
+class LeafLoader:
+    """Loads the leaves of one pool. `memory` decides which leaves keep their entries. `pinned` returns the leaves of reads.
+
+    `save_soon` starts a checkpoint in the background. `save_ended` waits until a checkpoint was saved or could not be saved.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        memory: LeafMemory,
+        environment: Environment,
+        troubles: Troubles,
+        pinned: Callable[[], list[Leaf]],
+    ) -> None:
+        self.memory = memory
+        self.save_soon: Callable[[], None] = _nothing
+        self.save_ended: Callable[[], Awaitable[None]] = _at_once
+        self._catalogue = catalogue
+        self._environment = environment
+        self._troubles = troubles
+        self._pinned = pinned
+        self._calls: deque[_Call] = deque()
+        self._call_of: dict[Leaf, _Call] = {}
+        self._required: set[Leaf] = set()
+        self._failures: dict[Leaf, StoreError] = {}
+        self._recent: deque[list[Leaf]] = deque(maxlen=RECENT_CALLS)
+        self._is_loading = False
+        self._is_evicting = False
+
+    def leaves_in_use(self) -> list[Leaf]:
+        """The leaves that are being loaded or that a read needs, even if no map has them any more."""
+        return [*self._call_of, *self._pinned()]
+
+    async def load(self, leaves: Collection[Leaf], ahead: Sequence[Leaf] = ()) -> dict[Leaf, Found]:
+        """Load leaves, and return their entries or the reason why they cannot be loaded. `ahead` is loaded without waiting."""
+        found: dict[Leaf, Found] = {}
+        calls = {}
+        for leaf in leaves:
+            if self.memory.recall(leaf):
+                found[leaf] = leaf.entries
+            else:
+                calls[leaf] = self._call(leaf)
+        self.prefetch(ahead)
+        for leaf, call in calls.items():
+            await call.ended.wait()
+            found[leaf] = call.found[leaf]
+        return found
+
+    async def read(self, leaves: Sequence[Leaf]) -> dict[Leaf, Found]:
+        """Read the entries of leaves without giving them to the leaves. The caller must keep the maps that have the leaves."""
+        found: dict[Leaf, Found] = {}
+        for leaf in leaves:
+            entries = self.memory.entries_of(leaf)
+            if entries:
+                found[leaf] = entries
+        missing = [leaf for leaf in leaves if leaf not in found]
+        for start in range(0, len(missing), LEAVES_OF_A_CALL):
+            some = missing[start : start + LEAVES_OF_A_CALL]
+            found.update(zip(some, await self._read_in_thread(some, Lane.UPKEEP), strict=True))
+        return found
+
+    def require(self, missing: Sequence[tuple[int, Leaf]], place: Place, ahead: Sequence[Leaf] = ()) -> None:
+        """Return if all leaves have entries. Otherwise start to load them in the background, and raise PoolBusy.
+
+        `missing` has leaves with their blocks. `ahead` is loaded too. If a leaf could not be loaded since the last call for it,
+        raises DamagedBlock, Unreadable or OutOfResources, once.
+        """
+        absent = [(block, leaf) for block, leaf in missing if not self.memory.recall(leaf)]
+        for block, leaf in absent:
+            failure = self._failures.pop(leaf, None)
+            if failure is not None:
+                raise self.explained(failure, block, place)
+        if absent:
+            for _, leaf in absent:
+                self._call(leaf)
+                self._required.add(leaf)
+            self.prefetch(ahead)
+            raise PoolBusy("a part of the map is being loaded")
+
+    def explained(self, failure: StoreError, block: int, place: Place) -> StoreError:
+        """Make the exception for a block whose leaf cannot be loaded, and report the trouble."""
+        error: StoreError
+        if isinstance(failure, Scarcity):
+            error = OutOfResources(f"the map of block {block} cannot be read: {failure}")
+            self._troubles.scarce(error)
+            return error
+        if isinstance(failure, PoolDamaged):
+            error = DamagedBlock(block, "lost its place in the log, because the catalogue is damaged")
+        else:
+            error = Unreadable(block, str(failure))
+        self._troubles.block_lost(*place, error)
+        return error
+
+    def prefetch(self, leaves: Sequence[Leaf]) -> None:
+        """Load leaves in the background."""
+        for leaf in leaves:
+            if not self.memory.recall(leaf):
+                self._call(leaf)
+
+    async def changes_saved(self) -> None:
+        """Wait for a checkpoint if changes must wait for it."""
+        if self.memory.has_too_many_changes():
+            await self.save_ended()
+
+    async def loaded(self) -> None:
+        """Wait until the leaves that are needed now have been loaded, or could not be loaded."""
+        for call in {id(call): call for call in self._call_of.values()}.values():
+            await call.ended.wait()
+
+    def check_changes(self) -> None:
+        """Make room for changed leaves. Called before a change when `tally.made` has reached `tally.due`.
+
+        Raises PoolBusy if the change must wait for a checkpoint, or OutOfResources if the last checkpoint has failed.
+        """
+        memory = self.memory
+        memory.move_due()
+        self.relieve_soon()
+        if not memory.has_many_changes():
+            return
+        self.save_soon()
+        if memory.has_too_many_changes():
+            memory.tally.due = memory.tally.made
+            error = self._troubles.checkpoint_error
+            if error is not None:
+                raise OutOfResources(f"the changed parts of the maps fill their memory, and no checkpoint was saved: {error}")
+            raise PoolBusy("the changed parts of the maps are being saved")
+
+    def relieve_soon(self) -> None:
+        """Drop entries in the background if the leaves need too much memory."""
+        if not self._is_evicting and self.memory.is_over():
+            self._is_evicting = True
+            self._environment.start_soon(self._relieve)
+
+    async def adopt(self, saved: list[Leaf], made: int) -> None:
+        """Take over the leaves that a checkpoint has stored. `made` is the tally at the time of the checkpoint."""
+        memory, turns = self.memory, self._environment.turns
+        memory.checkpoint_saved(made)
+        while saved:
+            memory.add_clean(saved[-LEAVES_OF_A_CALL:])
+            del saved[-LEAVES_OF_A_CALL:]
+            turns.take(LEAVES_OF_A_CALL // 2)
+            await turns.next_if_spent()
+        left = memory.queue_length()
+        while left > 0:
+            seen = memory.drop_unused(turns, left)
+            left -= max(seen, 1)
+            await turns.next_if_spent()
+        self.relieve_soon()
+
+    def _call(self, leaf: Leaf) -> _Call:
+        """Return the call that will read a leaf or reads it."""
+        call = self._call_of.get(leaf)
+        if call is None:
+            if not self._calls or len(self._calls[-1].leaves) >= LEAVES_OF_A_CALL:
+                self._calls.append(_Call(self._environment.event()))
+            call = self._call_of[leaf] = self._calls[-1]
+            call.leaves.append(leaf)
+            if not self._is_loading:
+                self._is_loading = True
+                self._environment.start_soon(self._work)
+        return call
+
+    async def _work(self) -> None:
+        call: _Call | None = None
+        try:
+            while self._calls:
+                call = self._calls.popleft()
+                results = await self._read_in_thread(call.leaves, Lane.READS)
+                self._end(call, results)
+                call = None
+                self.relieve_soon()
+        finally:
+            self._is_loading = False
+            for unread in [*([] if call is None else [call]), *self._calls]:
+                self._end(unread, [OutOfResources("the array stops") for _ in unread.leaves])
+            self._calls.clear()
+
+    def _end(self, call: _Call, results: Sequence[Found]) -> None:
+        self._recent.append(call.leaves)
+        for leaf, result in zip(call.leaves, results, strict=True):
+            del self._call_of[leaf]
+            call.found[leaf] = result
+            if not isinstance(result, StoreError):
+                self.memory.loaded(leaf, result)
+            elif leaf in self._required and len(self._failures) < MAX_FAILURES:
+                self._failures[leaf] = result
+            self._required.discard(leaf)
+        call.ended.set()
+
+    async def _read_in_thread(self, leaves: Sequence[Leaf], lane: Lane) -> Sequence[Found]:
+        numbers = [leaf.stored for leaf in leaves]
+        try:
+            return await self._environment.in_thread(self._catalogue.leaf_entries, numbers, lane=lane)
+        except StoreError as error:
+            return [error for _ in leaves]
+
+    async def _relieve(self) -> None:
+        memory, turns = self.memory, self._environment.turns
+        try:
+            while memory.is_over():
+                oldest = memory.queue_length()
+                for _ in range(ROUNDS_OF_USE):
+                    await turns.next()
+                kept = {*self._call_of, *chain.from_iterable(self._recent)}
+                if not memory.evict(turns, oldest, kept) and turns.left > 0:
+                    return
+        finally:
+            self._is_evicting = False
+
+
+def _nothing() -> None:
+    pass
+
+
+async def _at_once() -> None:
+    pass

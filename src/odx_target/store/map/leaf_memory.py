@@ -1,0 +1,217 @@
+"""The memory of the leaves of a pool: which leaves keep their entries.
+
+Leaves that are stored in the catalogue and have not changed since are *clean*. If the leaves need more memory than the bound,
+clean leaves drop their entries. The other leaves are *changed*: they keep their entries until a checkpoint has stored them.
+
+The policy is first in, first out, with a second chance. A leaf that should drop its entries first becomes *cold*: this object
+keeps the entries, and the leaf has none. The next use of the leaf misses the entries, finds them here, and the leaf is as new.
+A cold leaf that is not used drops its entries. So the policy costs nothing while entries are present, because no use of a leaf
+has to be noted.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Container, Iterable
+from sys import getrefcount
+
+from odx_target.store.map.leaf import ABSENT, LEAF_BLOCKS, Entries, Leaf
+from odx_target.store.map.tally import Tally
+from odx_target.turns import Steps
+
+DEFAULT_MAP_MEMORY_BYTES = 256 << 20
+"""Memory for the places of blocks: enough for 128 GiB of data that was written in single blocks, or for many TiB that were
+written in sequence."""
+
+UNIT_BYTES = 64
+"""Unit in which the memory of leaves is counted. The number of units of a leaf fits into an object that Python shares."""
+
+UNITS_OF_AN_ARRAY = 2
+"""Units that an array needs in addition to its entries."""
+
+COLD_SHARE = 4
+"""One part in COLD_SHARE of the clean leaves is cold when the memory is full."""
+
+DUE_SHARE = 8
+"""The changed leaves are looked at each time when they have grown by one part in DUE_SHARE of the bound."""
+
+CHECKPOINT_SHARE = 0.5
+"""Share of the bound that changed leaves may need before a checkpoint is saved."""
+
+WAIT_SHARE = 0.75
+"""Share of the bound that changed leaves may need before changes wait for a checkpoint."""
+
+STEPS_OF_A_LEAF = 1
+LEAVES_OF_A_STEP = 4
+
+
+def units_of(entries: Entries) -> int:
+    """Return the memory that entries need, in units."""
+    return UNITS_OF_AN_ARRAY + len(entries) * entries.itemsize // UNIT_BYTES
+
+
+UNITS_OF_A_CHANGED_LEAF = UNITS_OF_AN_ARRAY + LEAF_BLOCKS * 8 // UNIT_BYTES
+"""Units that are counted for a changed leaf. Most changed leaves become dense by further changes."""
+
+
+class LeafMemory:
+    """The memory of the leaves of one pool. `bound_bytes` is None if all leaves may stay in memory.
+
+    `tally` counts the changed leaves. When `tally.made` reaches `tally.due`, the pool must call `check_changes`.
+    """
+
+    def __init__(self, tally: Tally, bound_bytes: int | None) -> None:
+        self.tally = tally
+        self._bound_units = None if bound_bytes is None else bound_bytes // UNIT_BYTES
+        self._hot: deque[Leaf] = deque()
+        self._cold: OrderedDict[Leaf, Entries] = OrderedDict()
+        self._hot_units = self._cold_units = 0
+        self.move_due()
+
+    @property
+    def is_bounded(self) -> bool:
+        return self._bound_units is not None
+
+    @property
+    def used_bytes(self) -> int:
+        """Memory that is counted for the clean leaves and the changed leaves."""
+        return (self._hot_units + self._cold_units + self._changed_units()) * UNIT_BYTES
+
+    def has_many_changes(self) -> bool:
+        """True if a checkpoint should be saved, so that changed leaves become clean."""
+        return self._bound_units is not None and self._changed_units() >= CHECKPOINT_SHARE * self._bound_units
+
+    def has_too_many_changes(self) -> bool:
+        """True if changes must wait for a checkpoint."""
+        return self._bound_units is not None and self._changed_units() >= WAIT_SHARE * self._bound_units
+
+    def move_due(self) -> None:
+        """Set `tally.due` to the next number of changed leaves at which the pool must look again."""
+        if self._bound_units is not None:
+            part = max(self._bound_units // DUE_SHARE // UNITS_OF_A_CHANGED_LEAF, 1)
+            self.tally.due = (self.tally.made // part + 1) * part
+
+    def checkpoint_saved(self, made: int) -> None:
+        """Note that a checkpoint was saved. `made` is the part of the tally that was made before the checkpoint was taken."""
+        self.tally.made -= made
+        self.move_due()
+
+    def add_clean(self, leaves: Iterable[Leaf]) -> None:
+        """Add leaves that a checkpoint has stored. Their entries may be dropped from now on."""
+        if self._bound_units is None:
+            return
+        for leaf in leaves:
+            if leaf.units == _QUEUED:
+                leaf.units = units_of(leaf.entries)
+                self._hot_units += leaf.units
+            elif not leaf.units:
+                self._add(leaf)
+
+    def loaded(self, leaf: Leaf, entries: Entries) -> None:
+        """Give a leaf the entries that were read from the catalogue, unless it has entries meanwhile."""
+        if leaf.entries or leaf in self._cold:
+            return
+        leaf.entries = entries
+        if self._bound_units is not None:
+            self._add(leaf)
+
+    def recall(self, leaf: Leaf) -> bool:
+        """Give a cold leaf its entries again. Returns True if the leaf has entries now."""
+        entries = self._cold.pop(leaf, None)
+        if entries is not None:
+            self._cold_units -= leaf.units
+            leaf.entries = entries
+            self._add(leaf)
+        return bool(leaf.entries)
+
+    def entries_of(self, leaf: Leaf) -> "Entries | None":
+        """Return the entries of a leaf if they are in memory. A cold leaf stays cold."""
+        return leaf.entries or self._cold.get(leaf)
+
+    def changed(self, leaf: Leaf, entries: Entries) -> None:
+        """Give a stored leaf other entries, which the next checkpoint must store. The leaf is changed until then."""
+        if self._cold.pop(leaf, None) is not None:
+            self._cold_units -= leaf.units
+            leaf.units = 0
+        elif leaf.units > 0:
+            self._hot_units -= leaf.units
+            leaf.units = _QUEUED
+        leaf.entries = entries
+        self.tally.made += 1
+
+    def is_over(self) -> bool:
+        return self._excess_units() > 0
+
+    def evict(self, steps: Steps, most: int, kept: Container[Leaf]) -> bool:
+        """Drop entries until the leaves are within the bound, the steps are spent, or `most` hot leaves were looked at.
+
+        The leaves in `kept` stay. Returns False if no leaf became cold and no entries were dropped.
+        """
+        has_changed = False
+        while self.is_over() and steps.left > 0:
+            can_cool = most > 0 and bool(self._hot)
+            if self._cold and (not can_cool or self._cold_units * COLD_SHARE > self._hot_units + self._cold_units):
+                self._drop_one()
+                has_changed = True
+            elif can_cool:
+                most -= 1
+                has_changed |= self._cool_one(kept)
+            else:
+                break
+            steps.take(STEPS_OF_A_LEAF)
+        return has_changed
+
+    def drop_unused(self, steps: Steps, most: int) -> int:
+        """Look at up to `most` leaves, and forget those to which no map refers. Returns the number of leaves looked at."""
+        seen = 0
+        while seen < most and self._hot and steps.left > 0:
+            leaf = self._hot.popleft()
+            seen += 1
+            if seen % LEAVES_OF_A_STEP == 0:
+                steps.take()
+            if getrefcount(leaf) <= _OURS_ALONE:
+                self._hot_units -= max(leaf.units, 0)
+            else:
+                self._hot.append(leaf)
+        return seen
+
+    def queue_length(self) -> int:
+        """Number of leaves that `evict` and `drop_unused` may look at."""
+        return len(self._hot)
+
+    def _cool_one(self, kept: Container[Leaf]) -> bool:
+        """Make the oldest hot leaf cold, or forget the leaf if no map refers to it. Returns False if the leaf stays hot."""
+        leaf = self._hot.popleft()
+        if leaf in kept or leaf.units == _QUEUED:
+            self._hot.append(leaf)
+            return False
+        self._hot_units -= leaf.units
+        if getrefcount(leaf) > _OURS_ALONE:
+            self._cold_units += leaf.units
+            self._cold[leaf] = leaf.entries
+            leaf.entries = ABSENT
+        return True
+
+    def _drop_one(self) -> None:
+        """Drop the entries of the oldest cold leaf."""
+        leaf, _ = self._cold.popitem(last=False)
+        self._cold_units -= leaf.units
+        leaf.units = 0
+
+    def _add(self, leaf: Leaf) -> None:
+        leaf.units = units_of(leaf.entries)
+        self._hot_units += leaf.units
+        self._hot.append(leaf)
+
+    def _excess_units(self) -> int:
+        if self._bound_units is None:
+            return 0
+        return self._hot_units + self._cold_units + self._changed_units() - self._bound_units
+
+    def _changed_units(self) -> int:
+        return self.tally.made * UNITS_OF_A_CHANGED_LEAF
+
+
+_OURS_ALONE = 2
+"""Reference count of a leaf to which only one variable refers. The argument of `getrefcount` is the second reference."""
+
+_QUEUED = -1
+"""The `units` of a leaf that is in the queue of hot leaves, but was changed and is not counted as a clean leaf."""

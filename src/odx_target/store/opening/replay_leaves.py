@@ -1,0 +1,46 @@
+"""Leaves that the replay of the log needs. They are loaded when a record needs them, and dropped soon after."""
+
+from collections.abc import Callable
+
+from odx_target.store.catalogue.interface import Catalogue
+from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
+from odx_target.store.map.leaf import ABSENT, Leaf, LeafMissing
+
+MAX_LOADED_LEAVES = 1024
+"""Number of loaded leaves after which all are dropped: 8 MiB. A change makes copies of leaves, and the copies stay."""
+
+
+class ReplayLeaves:
+    """Loads leaves from `catalogue` for a replay. Waits for the disk."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._loaded: list[Leaf] = []
+
+    def with_leaves(self, change: Callable[[], None]) -> None:
+        """Make a change of a map, and repeat it until all leaves that it needs are loaded. The change may be repeated safely.
+
+        Raises CatalogueDamaged if a leaf is damaged. Raises another StoreError if a leaf cannot be read.
+        """
+        if len(self._loaded) > MAX_LOADED_LEAVES:
+            self.drop()
+        while True:
+            try:
+                return change()
+            except LeafMissing as missing:
+                self._load(missing.leaf)
+
+    def drop(self) -> None:
+        """Drop the entries of all loaded leaves. The catalogue still has them."""
+        for leaf in self._loaded:
+            leaf.entries = ABSENT
+        self._loaded.clear()
+
+    def _load(self, leaf: Leaf) -> None:
+        (found,) = self._catalogue.leaf_entries([leaf.stored])
+        if isinstance(found, PoolDamaged):
+            raise CatalogueDamaged(str(found)) from found
+        if isinstance(found, StoreError):
+            raise found
+        leaf.entries = found
+        self._loaded.append(leaf)
