@@ -14,10 +14,8 @@ Answer = dict[str, Any]
 
 
 def request_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> Answer:
-    """Perform an operation on the array that serves a pool. Raises NoServer if no array answers, and typer.BadParameter if the
-    arguments are invalid.
-
-    If the array refuses the operation for another reason, CommandFailure is raised.
+    """Perform an operation on the array that serves a pool. Raises NoServer if no array answers. Raises typer.BadParameter if
+    the arguments are invalid. Raises CommandFailure if the array refuses the operation for another reason.
     """
     try:
         return request(pool, operation, arguments)
@@ -26,8 +24,8 @@ def request_array(pool: Path, operation: str, arguments: Mapping[str, object]) -
 
 
 def ask_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> Answer:
-    """Perform an operation that needs a running array. Raises CommandFailure if no array answers or the operation fails, and
-    typer.BadParameter if the arguments are invalid.
+    """Perform an operation that needs a running array. Raises typer.BadParameter if the arguments are invalid. Raises
+    CommandFailure if no array answers, or if the operation fails for another reason.
     """
     try:
         return request_array(pool, operation, arguments)

@@ -36,7 +36,7 @@ def require_pool(path: Path, no_server: NoServer) -> None:
 def run_on_pool(function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
     """Run a coroutine function that opens a pool.
 
-    Raises the first error of its tasks: StoreError, OSError, or the exceptions of `refusal`.
+    Raises the first error of its tasks: StoreError, OSError, or an exception that `refusal` returns.
     """
     try:
         return trio.run(function, *arguments)

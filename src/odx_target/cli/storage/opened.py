@@ -1,6 +1,6 @@
 """Operations on volumes and snapshots of a pool that this process opens, because no array serves it.
 
-`requests` imports this module only if it is needed: the store and the SCSI device server take most of a second to load.
+`requests` imports this module only if it is needed, because the store and the SCSI device server take most of a second to load.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,9 @@ from odx_target.target.control.storage.table import perform_on_storage
 def ask_pool(
     path: Path, no_server: NoServer, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]
 ) -> None:
-    """Perform an operation as `ask_pages` does. Raises CommandFailure with the message of `no_server` if there is no pool."""
+    """Perform an operation on the pool at `path`, and call `show` with each page of its answer. Raises CommandFailure with the
+    message of `no_server` if there is no pool.
+    """
     require_pool(path, no_server)
     run_on_pool(_ask_opened, path, operation, show, given)
 

@@ -9,7 +9,7 @@ HEADINGS = ("name", "runs", "keeps", "applies to", "next run", "last run", "snap
 
 
 def schedule_cells(schedule: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the cells of a schedule below HEADINGS."""
+    """Return the cells of a table row about a schedule, in the order of HEADINGS."""
     last = schedule["last_run"]
     return (
         schedule["name"],

@@ -1,5 +1,5 @@
-"""The schedules of a pool, the schedules of each volume, and the progress of each schedule. All are values that the pool
-remembers.
+"""The schedules of a pool, the schedules of each volume, and the progress of each schedule. All of this is stored in the pool,
+as values that the pool remembers.
 """
 
 import json
@@ -19,12 +19,12 @@ PROGRESS_KEY = "schedule progress: "
 VOLUME_KEY = "schedules of volume: "
 
 MAX_SCHEDULES = 256
-"""Largest number of schedules of a pool. The array looks at all of them every second."""
+"""Largest number of schedules of a pool. The array looks at all schedules every second."""
 MAX_SCHEDULES_OF_A_VOLUME = 3
 """Largest number of schedules of a volume: an hourly, a daily and a weekly one."""
 
 STEPS_OF_A_VOLUME = 2
-"""Steps for finding the schedules of one volume."""
+"""Number of steps for finding the schedules of one volume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The progress of a schedule, its last run, and the number of all moments that were missed."""
+    """The progress of a schedule, its last run, and the total number of missed moments."""
 
     progress: Progress
     last_run: LastRun | None = None
@@ -50,9 +50,9 @@ class State:
 
 @dataclass(slots=True)
 class ScheduleBook:
-    """The schedules of a pool. Every change is recorded in the pool; the caller commits.
+    """The schedules of a pool. Every change is recorded in the pool, and the caller must commit the pool.
 
-    A change raises PoolFull, PoolBusy or PoolFailed if it cannot be recorded, and then nothing has changed.
+    If a change cannot be recorded, it raises PoolFull, PoolBusy or PoolFailed. Nothing has changed then.
     """
 
     pool: Pool
@@ -60,9 +60,9 @@ class ScheduleBook:
     states: dict[str, State] = field(default_factory=dict)
     """State of each schedule, by the identifier of the schedule."""
     plans: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
-    """Identifiers of the schedules of each volume with schedules of its own, by the identity of the volume."""
+    """For each volume with its own schedules, the identifiers of these schedules. The key is the identity of the volume."""
     unreadable: list[str] = field(default_factory=list)
-    """Names of stored schedules that this program cannot read. They do not run, and are not changed."""
+    """Names of stored schedules that this program cannot read. These schedules do not run, and are not changed."""
 
     def find(self, name: str) -> Schedule:
         """Return the schedule with a name. Raises Absent."""
@@ -107,7 +107,7 @@ class ScheduleBook:
         self.plans[volume.identity] = plan
 
     def assign_also(self, volume: Volume, schedule: Schedule) -> None:
-        """Add a schedule to the own schedules of a volume. Raises OverLimit."""
+        """Add a schedule to a volume's own schedules. Raises OverLimit."""
         self.assign(volume, [*self._own(volume), schedule])
 
     def check_one_more(self, volume: Volume) -> None:
@@ -137,7 +137,9 @@ class ScheduleBook:
         return [volume async for volume, applying in self._each_volume() if schedule.identifier in applying]
 
     async def count_volumes(self) -> Counter[str]:
-        """Return the number of volumes to which each schedule applies, by its identifier. Other tasks may run meanwhile."""
+        """Return the number of volumes to which each schedule applies, by the identifier of the schedule. Other tasks may run
+        meanwhile.
+        """
         counts: Counter[str] = Counter()
         async for _, applying in self._each_volume():
             counts.update(applying)
@@ -219,7 +221,9 @@ def _state_fields(state: State) -> dict[str, object]:
 
 
 def _state(fields: Any) -> State | None:
-    """Return a state from its stored form. Returns None if there is none, so that the schedule begins anew."""
+    """Return a state from its stored form. Returns None if the stored form is missing or invalid. The schedule then begins
+    anew.
+    """
     try:
         last = fields["last_run"]
         ran = tuple((int(first), int(end)) for first, end in fields["ran"])

@@ -16,7 +16,7 @@ ALL_DAYS = tuple(range(7))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_DAY = 3
-"""1970-01-01 was a Thursday."""
+"""Day of the week of 1970-01-01, a Thursday."""
 
 
 class Every(StrEnum):
@@ -31,8 +31,8 @@ class Every(StrEnum):
 class Calendar:
     """The moments of a schedule.
 
-    `at` has minutes of an hour for an hourly calendar, and minutes of a day for the others. `days` has the days of a weekly
-    calendar. Both are in ascending order and not empty.
+    `at` has minutes of an hour for an hourly calendar, and minutes of a day for a daily or weekly calendar. `days` has the days
+    of a weekly calendar. `at` and `days` are in ascending order and not empty.
     """
 
     every: Every
@@ -48,7 +48,7 @@ class Calendar:
         object.__setattr__(self, "_offsets", offsets)
 
     def previous(self, minute: int) -> int:
-        """Return the last moment that is not after `minute`."""
+        """Return the last moment before or at `minute`."""
         return self._moment(self._count_until(minute) - 1)
 
     def next(self, minute: int) -> int:
@@ -56,11 +56,13 @@ class Calendar:
         return self._moment(self._count_until(minute))
 
     def count(self, after: int, until: int) -> int:
-        """Return the number of moments after `after` that are not after `until`."""
+        """Return the number of moments later than `after`, up to and including `until`."""
         return max(0, self._count_until(until) - self._count_until(after))
 
     def _count_until(self, minute: int) -> int:
-        """Return the number of moments from the first Monday in the count up to `minute`. It is negative before that Monday."""
+        """Return the number of moments from Monday 1969-12-29 up to and including `minute`. For a minute before this Monday,
+        the number is negative or 0.
+        """
         weeks, offset = divmod(minute + _FIRST_DAY * DAY_MINUTES, WEEK_MINUTES)
         return weeks * len(self._offsets) + bisect_right(self._offsets, offset)
 
@@ -80,5 +82,5 @@ def moment_text(minute: int) -> str:
 
 
 def second_text(time_s: float) -> str:
-    """Return a time as it stands in the name of a snapshot of `schedule run`, such as 2026-11-29T13:07:25Z."""
+    """Return a time as it stands in the name of a snapshot that `schedule run` takes, such as 2026-11-29T13:07:25Z."""
     return (_EPOCH + timedelta(seconds=int(time_s))).strftime("%Y-%m-%dT%H:%M:%SZ")

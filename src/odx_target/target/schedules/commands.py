@@ -75,7 +75,7 @@ async def _ended(process: trio.Process, said: bytearray) -> None:
 
 
 async def _collect(process: trio.Process, said: bytearray) -> None:
-    """Keep the end of the error output."""
+    """Collect the end of the error output of a process."""
     assert process.stderr is not None
     while received := await process.stderr.receive_some(_RECEIVE_BYTES):
         said += received

@@ -31,20 +31,21 @@ MAX_TIMES = 60
 MAX_KEEP = 10_000
 """Largest number of snapshots of each volume that a schedule keeps. It is more than a year of hourly snapshots."""
 MAX_AGE_S = 100 * 366 * 86400
-"""Largest age of snapshots that a schedule keeps, a hundred years. For longer times, set a hold."""
+"""Largest age of snapshots that a schedule keeps, a hundred years. A hold keeps a snapshot for longer."""
 MAX_TIMEOUT_S = 3600.0
-"""Largest time for a command of a schedule. Applications are frozen during this time."""
+"""Largest time for a command of a schedule. An application may be frozen during this time."""
 MAX_COMMAND_CHARACTERS = 4096
-"""Largest length of a command of a schedule. A long command belongs into a script."""
+"""Largest length of a command of a schedule. A longer command belongs in a script."""
 MAX_NAME_CHARACTERS = 64
-"""Largest length of the name of a schedule, so that the name of a snapshot with the moment stays short."""
+"""Largest length of the name of a schedule. The names of its snapshots contain this name and the moment, and stay short."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _DURATION = re.compile(r"([0-9]{1,10})([smhdw])")
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _KEEP = {Every.HOURLY: 24, Every.DAILY: 7, Every.WEEKLY: 4}
-"""Default number of snapshots to keep: a day, a week and about a month."""
+"""Default number of snapshots to keep: hourly snapshots of a day, daily snapshots of a week, and weekly snapshots of about a
+month."""
 
 
 def parse_name(value: object) -> str:

@@ -1,7 +1,7 @@
-"""The progress of a schedule: the moments that have run, and the decision for a time of the clock.
+"""The progress of a schedule: the moments that have run, and the decision which moment is due at a time of the clock.
 
-The clock of the machine may jump. After a jump forward, or after a time without an array, the moments that were missed are made
-up for by one run. After a jump back, a moment that has run does not run again.
+The clock of the machine may jump. After a jump forward, or after a time without an array, one run makes up for all missed
+moments. After a jump back, a moment that has run does not run again.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 from odx_target.target.schedules.calendar import Calendar
 
 MAX_SPANS = 32
-"""Largest number of spans that are kept of one schedule. Each interruption of the array begins a new span, and only the spans
+"""Largest number of spans that are kept for one schedule. Each interruption of the array begins a new span, and only the spans
 near the present time matter."""
 
 Span: TypeAlias = tuple[int, int]
@@ -29,7 +29,7 @@ class Progress:
         return any(first <= moment <= last for first, last in self.ran)
 
     def count_ran(self, calendar: Calendar, after: int, until: int) -> int:
-        """Return the number of moments after `after`, and not after `until`, that have run."""
+        """Return how many moments later than `after`, up to and including `until`, have run."""
         return sum(calendar.count(max(after, first - 1), min(until, last)) for first, last in self.ran)
 
     def with_run(self, calendar: Calendar, moment: int) -> "Progress":
@@ -52,7 +52,7 @@ class Decision(NamedTuple):
     """The result of a look at the clock.
 
     `due` is the moment to run now, or None. `missed` is the number of earlier moments that passed without a run. `went_back` is
-    True if the clock has gone back before a moment that had passed.
+    True if the clock shows a time before a moment that had already passed.
     """
 
     progress: Progress
@@ -62,7 +62,9 @@ class Decision(NamedTuple):
 
 
 def decide(calendar: Calendar, progress: Progress, now_minute: int) -> Decision:
-    """Look at the clock. The progress of the decision does not include the run of `due`, which may fail."""
+    """Decide which moment is due at the minute `now_minute` of the clock. The progress in the result does not include the run
+    of the due moment, because this run may fail.
+    """
     latest = calendar.previous(now_minute)
     if latest <= progress.seen:
         seen = Progress(latest, progress.ran)

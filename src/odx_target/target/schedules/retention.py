@@ -11,7 +11,7 @@ CLOCK_JUMPED = "the clock has jumped forward by an unknown cause"
 
 
 class Kept(NamedTuple):
-    """A snapshot beyond the retention that is kept, and the reason."""
+    """A snapshot that is kept although it is beyond the retention, and the reason."""
 
     snapshot: Snapshot
     reason: str
@@ -27,8 +27,8 @@ class Judgement(NamedTuple):
 def judge(retention: Retention, snapshots: Sequence[Snapshot], now_s: float, *, clock_jumped: bool = False) -> Judgement:
     """Decide about the snapshots that one schedule has made of one volume.
 
-    The order in which the snapshots were made does not depend on the clock. The newest snapshot is never deleted. After a jump
-    of the clock (`clock_jumped`), no snapshot is deleted for its age.
+    The snapshots are ordered by identifier, because their times depend on the clock. The newest snapshot is never deleted.
+    After a jump of the clock (`clock_jumped`), no snapshot is deleted for its age.
     """
     ordered = sorted(snapshots, key=_identifier)
     newest = ordered[-1:]

@@ -22,7 +22,7 @@ POLL_S = 1.0
 """Time between two looks at the clock."""
 
 MAX_ATTEMPTS = 5
-"""Number of attempts to take the snapshots of a moment. After them, the moment is given up."""
+"""Number of attempts to take the snapshots of a moment. If all attempts fail, no snapshots are taken for the moment."""
 
 RETRY_S = 60.0
 """Time between two attempts. Room may be freed by the cleaner or by the operator meanwhile."""
@@ -34,10 +34,12 @@ ON_TIME_S = 120.0
 """A run within this time after its moment is on time. A later run makes up for a missed moment."""
 
 CLOCK_JUMP_S = 600.0
-"""A difference from the monotonic clock that counts as a jump of the wall clock. Corrections by NTP are much smaller."""
+"""The wall clock has jumped forward if it has gained more than this time on the monotonic clock between two looks. Corrections
+by NTP are much smaller."""
 
 NO_AGING_S = 86400.0
-"""Time after a jump forward in which no snapshot is deleted for its age. If the clock is wrong, the operator can correct it."""
+"""For this time after a jump forward of the clock, no snapshot is deleted for its age. The operator can correct a wrong clock
+meanwhile."""
 
 MISSED = "missed runs of a schedule are made up for by one snapshot"
 RETRIED = "the snapshots of a schedule cannot be taken now"
@@ -118,7 +120,7 @@ class ScheduleRunner:
         return taken
 
     def begin(self, schedule: Schedule) -> State:
-        """Return the state of a schedule that begins or was changed now: no earlier moment is due."""
+        """Return the state for a schedule that is new or was changed now. In this state, no earlier moment is due."""
         state = self.book.states.get(schedule.identifier, State(Progress(0)))
         seen = schedule.calendar.previous(minute_of(self._environment.time()))
         return replace(state, progress=Progress(seen, state.progress.ran))
@@ -166,7 +168,7 @@ class ScheduleRunner:
             self._environment.start_soon(self._run_once, schedule, attempts, decision.missed)
 
     def _pass_by(self, schedule: Schedule, state: State, decision: Decision) -> None:
-        """Note that no moment is due, and store a progress that has changed."""
+        """Note that no moment is due. If the progress has changed, note the new progress."""
         if decision.went_back:
             self._report("warning", WENT_BACK, cause=schedule.name, schedule=schedule.name)
         self._attempts.pop(schedule.identifier, None)

@@ -8,21 +8,23 @@ from odx_target.target.schedules.calendar import Calendar
 IDENTIFIER_BYTES = 16
 
 DEFAULT_TIMEOUT_S = 30.0
-"""Default of the longest time for one of the commands of a schedule. A file system is frozen for at most about this time."""
+"""Default of the longest time that a command of a schedule may take. A file system is frozen for at most about this time."""
 
 
 class OnFailure(StrEnum):
-    """The consequence if the command before a snapshot fails or takes too long."""
+    """The reaction to a command before a snapshot that fails or takes too long."""
 
     CRASH_CONSISTENT = "crash-consistent"
-    """The snapshot is taken nevertheless. It is only crash-consistent."""
+    """The snapshot is taken nevertheless, but it is only crash-consistent."""
     SKIP = "skip"
     """No snapshot is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Exactly one of the two is set: the number of snapshots of each volume to keep, or the age up to which they are kept."""
+    """The number of snapshots of each volume to keep, or the age up to which snapshots are kept. Exactly one of the two fields
+    is set.
+    """
 
     count: int | None = None
     age_s: int | None = None

@@ -9,7 +9,7 @@ from odx_target.target.schedules.commands import Commands
 from odx_target.target.schedules.schedule import Application, OnFailure, Schedule
 
 SCHEDULE_ATTRIBUTE = "schedule"
-"""Attribute of a snapshot with the identifier of the schedule that made it."""
+"""Attribute of a snapshot. Its value is the identifier of the schedule that made the snapshot."""
 MOMENT_ATTRIBUTE = "schedule_moment"
 CONSISTENCY_ATTRIBUTE = "consistency"
 OWN_ATTRIBUTES = (SCHEDULE_ATTRIBUTE, MOMENT_ATTRIBUTE, CONSISTENCY_ATTRIBUTE)
@@ -23,7 +23,7 @@ MAX_GROUP_VOLUMES = 64
 milliseconds."""
 
 MAX_WAITS_FOR_ROOM = 10
-"""Number of times that a group waits while the pool makes a segment. The application may be frozen during this time."""
+"""Largest number of times that a group waits while the pool makes a segment. The application may be frozen during this time."""
 
 NAME_VARIABLE, VOLUMES_VARIABLE = "ODX_SNAPSHOT", "ODX_VOLUMES"
 """Environment variables of the commands: the name of the snapshots, and the names of the volumes with spaces between them."""
@@ -49,10 +49,10 @@ async def take(
     application: Application | None,
     commands: Commands,
 ) -> Taken:
-    """Take a snapshot with this name of each volume. Volumes that have a snapshot of this name already are left out.
+    """Take a snapshot with this name of each volume. Volumes that already have a snapshot with this name are left out.
 
-    Up to MAX_GROUP_VOLUMES volumes form a consistent group. The command after the snapshots is run on every way out, also if
-    the command before them fails or the caller is cancelled. Raises Skipped, and StoreError if the snapshots cannot be taken.
+    Up to MAX_GROUP_VOLUMES volumes form a consistent group. The command after the snapshots is always run, even if the command
+    before the snapshots fails or the caller is cancelled. Raises Skipped. Raises StoreError if the snapshots cannot be taken.
     The caller must commit the pool after this call.
     """
     if application is None:

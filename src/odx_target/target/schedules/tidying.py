@@ -10,7 +10,7 @@ from odx_target.target.schedules.schedule import Schedule
 from odx_target.target.schedules.taking import SCHEDULE_ATTRIBUTE
 
 STEPS_OF_A_SNAPSHOT = 2
-"""Steps for looking at the attributes of one snapshot."""
+"""Number of steps for looking at the attributes of one snapshot."""
 
 
 async def judge_all(
@@ -38,7 +38,8 @@ async def judge_all(
 async def tidy(
     pool: Pool, schedules: Iterable[Schedule], volumes: Sequence[Volume], now_s: float, *, clock_jumped: bool
 ) -> Mapping[str, list[Kept]]:
-    """Delete snapshots, and return the snapshots beyond the retention that are kept, by the name of their schedule.
+    """Delete the snapshots beyond the retention of their schedule. Returns the snapshots that are kept although they are beyond
+    the retention, by the name of their schedule.
 
     The caller must commit the pool after this call. Raises PoolFailed.
     """

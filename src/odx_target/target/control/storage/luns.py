@@ -30,7 +30,7 @@ async def add(storage: Storage, name: str, number: int | None) -> Data:
 
 
 async def remove(storage: Storage, name: str) -> Data:
-    """Take the LUN number of a volume away. The volume keeps its data; its reservations are removed."""
+    """Remove the LUN number of a volume. The volume keeps its data. Its reservations are removed."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
         if LUN_ATTRIBUTE not in volume.attributes:
@@ -92,7 +92,7 @@ def check_not_the_only_lun(storage: Storage, name: str) -> None:
 
 @contextmanager
 def changing(storage: Storage, volume: Volume) -> Iterator[None]:
-    """Refuse a second change of the LUN of a volume while the first one waits for commands of hosts."""
+    """Refuse a change of the LUN of a volume while another change of the same LUN waits for commands of hosts."""
     if storage.array is None:
         yield
         return

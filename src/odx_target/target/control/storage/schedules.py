@@ -22,7 +22,7 @@ from odx_target.target.schedules.templates import new_schedule
 from odx_target.target.schedules.tidying import judge_all
 
 MAX_KEPT_SHOWN = 100
-"""Largest number of snapshots beyond the retention that `schedule-show` lists. The others are counted."""
+"""Largest number of snapshots beyond the retention that `schedule-show` lists. Further snapshots are only counted."""
 
 
 async def schedules(storage: Storage) -> Data:
@@ -71,7 +71,7 @@ async def add(storage: Storage, name: str, fields: dict[str, object], volumes: S
 
 
 async def change(storage: Storage, name: str, fields: dict[str, object]) -> Data:
-    """Change fields of a schedule. Moments before the change do not become due."""
+    """Change fields of a schedule. No moment before the change becomes due."""
     runner = await storage.schedules()
     former = runner.book.find(name)
     schedule = changed(former, fields)
@@ -92,7 +92,7 @@ async def remove(storage: Storage, name: str) -> Data:
 
 
 async def assign(storage: Storage, volume: str, schedules: Sequence[str] | None) -> Data:
-    """Give a volume its own schedules, none if the list is empty, or the default schedules if there is no list."""
+    """Give a volume its own schedules. An empty list means no schedules. None means the default schedules."""
     runner = await storage.schedules()
     found = find_volume(storage.pool, volume)
     own = None if schedules is None else [runner.book.find(name) for name in schedules]

@@ -23,7 +23,7 @@ MAX_SESSIONS_LISTED = 100
 async def status(storage: Storage, *, space: bool, busiest: int | None) -> Data:
     """Report all numbers. If `space` is true, first count the data of all volumes, which may take minutes.
 
-    `busiest` is the largest number of volumes in the response. The volumes with the most commands are listed.
+    If `busiest` is given, the response lists only this number of volumes: the volumes with the most commands.
     """
     pool, array = storage.pool, storage.array
     if space:
