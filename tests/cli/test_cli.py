@@ -319,7 +319,7 @@ def test_a_message_is_one_line_that_can_be_read() -> None:
 def test_lists_of_commands_show_whole_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("COLUMNS", "TERMINAL_WIDTH"):
         monkeypatch.setenv(name, "80")
-    for words in ([], ["volume"], ["snapshot"], ["pool"], ["manage", "POOL"], ["token"], ["decode"]):
+    for words in ([], ["volume"], ["lun"], ["schedule"], ["snapshot"], ["pool"], ["manage", "POOL"], ["token"], ["decode"]):
         assert run(monkeypatch, *words, "--help") == 0
         commands = capsys.readouterr().out.split("Commands:")[1].splitlines()
         assert [line for line in commands if line.endswith("...")] == []

@@ -36,7 +36,7 @@ from odx_target.target.control.scrubbing import describe_scrub
 POLL_S = 0.5
 """Time between two queries of the progress of a scrub."""
 
-app = typer.Typer(help="Verify the data of a pool, repair it, and renew its identity.", no_args_is_help=True)
+app = typer.Typer(help="Verify or repair a pool, and renew its identity.", no_args_is_help=True)
 
 
 def register(root: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def register(root: typer.Typer) -> None:
 
 @app.callback()
 def pool() -> None:
-    """Verify the data of a pool, repair it, and renew its identity."""
+    """Verify or repair a pool, and renew its identity."""
 
 
 @app.command("scrub")
@@ -120,7 +120,7 @@ def renew(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Give the copy of a pool its own identity, so that an array can serve it beside the original.
+    """Give a copied pool its own identity. An array can then serve it beside the original.
 
     The volumes get new serial numbers and NAA identifiers. Tokens that the original has made are not valid in the copy. No
     array may serve the copy during the command. The data is not read.

@@ -25,7 +25,7 @@ def lun() -> None:
 
 @app.command("list")
 def list_luns(pool: PoolArgument, as_json: Json = False) -> None:
-    """List the volumes that are LUNs, in the order of their LUN numbers."""
+    """List the volumes that are LUNs, by LUN number."""
     answer = ask(pool, "volumes")
     found = sorted((each for each in answer["volumes"] if each["lun"] is not None), key=lambda each: int(each["lun"]))
     print_json({"volumes": found}) if as_json else print_volumes(found)
@@ -47,7 +47,7 @@ def add(
 
 @app.command("remove")
 def remove(pool: PoolArgument, name: VolumeArgument, as_json: Json = False) -> None:
-    """Remove the LUN number of a volume, so that hosts cannot use the volume any more. The volume and its data stay.
+    """Remove a LUN. Hosts cannot use the volume any more, but the volume and its data stay.
 
     Running commands end, or are aborted after two seconds. Hosts are notified. Persistent reservations of the LUN are removed.
     `odx-target volume delete --force` removes the LUN and deletes its volume.

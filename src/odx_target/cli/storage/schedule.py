@@ -116,7 +116,10 @@ def list_schedules(pool: PoolArgument, as_json: Json = False) -> None:
 
 @app.command("show")
 def show(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
-    """Show a schedule, its volumes, and the snapshots that the schedule keeps beyond its retention."""
+    """Show a schedule and its volumes.
+
+    The command also shows the snapshots that the schedule keeps beyond its retention.
+    """
     answer = ask(pool, "schedule-show", name=name)
     if as_json:
         print_json(answer)
@@ -195,7 +198,10 @@ def assign(
     none: Annotated[bool, typer.Option("--none", help="Take no scheduled snapshots of the volume.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Set the schedules of a volume: schedules of its own, the default schedules, or none."""
+    """Set the schedules of a volume.
+
+    A volume has schedules of its own, the default schedules, or none.
+    """
     if bool(names) + default + none != 1:
         raise typer.BadParameter("want the names of schedules, --default or --none")
     answer = ask(pool, "schedule-assign", volume=volume, schedules=None if default else names or [])
@@ -214,7 +220,10 @@ def remove(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> Non
 
 @app.command("run")
 def run(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
-    """Take the snapshots of a schedule now, and run the commands of the schedule. The times of the schedule do not change."""
+    """Take the snapshots of a schedule now.
+
+    The commands of the schedule are run too. The times of the schedule do not change.
+    """
     answer = ask(pool, "schedule-run", name=name)
     if as_json:
         print_json(answer)
