@@ -23,7 +23,7 @@ def repair(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Repair the catalogue of a pool, so that the pool can be opened.
+    """Repair a damaged pool, so that it can be opened.
 
     The command first lists all blocks that are lost, and asks for confirmation. A read of a lost block then ends with MEDIUM
     ERROR, and a write heals the block. Nothing in the log is changed, and the damaged catalogue is kept. A sound pool is not
