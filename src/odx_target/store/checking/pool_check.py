@@ -151,7 +151,19 @@ class Survey:
         self._readable[number] = self._readable_blocks(segment, size_blocks)
 
     def faults(self, root: FrozenRoot) -> Iterator[tuple[int, int, str]]:
-        """Yield (block, count_blocks, reason) for each range of a map whose data is lost."""
+        """Yield (block, count_blocks, reason) for each range of a map whose data is lost. Ranges with one reason are merged."""
+        merged: tuple[int, int, str] | None = None
+        for block, count, reason in self._parts(root):
+            if merged is not None and (block, reason) == (merged[0] + merged[1], merged[2]):
+                merged = merged[0], merged[1] + count, reason
+                continue
+            if merged is not None:
+                yield merged
+            merged = block, count, reason
+        if merged is not None:
+            yield merged
+
+    def _parts(self, root: FrozenRoot) -> Iterator[tuple[int, int, str]]:
         for first, leaf in root.leaves():
             entries = self._entries(leaf)
             if isinstance(entries, StoreError):

@@ -91,7 +91,7 @@ def _checkpoint(rebuilt: Rebuilt, sizes: Mapping[int, int], least_sizes: Mapping
 def _reason_not_to_open(store: SegmentStore, catalogue: TransactionalCatalogue | None, head: Head) -> str | None:
     """Return the reason why the pool cannot be opened, or None if it can be opened."""
     if catalogue is None:
-        return "the catalogue cannot be opened"
+        return "the catalogue is missing or cannot be opened"
     try:
         found = read_state(store, catalogue, head, with_entries=True)
     except PoolDamaged as error:
