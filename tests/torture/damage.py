@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolDamaged, StoreError
+from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.log.checksum_index import SegmentView, walk
+from odx_target.store.opening.format_head import decode_head
+from odx_target.store.repairing.repair import RepairPlan, plan_repair
 from tests.sim.simulated_disk import SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import check_simulated_pool
@@ -37,6 +40,8 @@ class DamageCounts:
     """Number of blocks that could not be read."""
     shorter: int = 0
     """Number of pools that have lost batches of their last flush, which is a documented limit."""
+    repaired: int = 0
+    """Number of pools that a repair has changed."""
 
 
 @dataclass
@@ -150,6 +155,8 @@ def flipped(data: bytes, random: Random) -> bytes:
 
 def _verify(prepared: Prepared, disk: SimulatedDisk, at_end: bool, counts: DamageCounts) -> None:
     run = prepared.run
+    mended = copied(disk)
+    plan = repair(mended)
     try:
         report = check_simulated_pool(copied(disk))
     except StoreError:
@@ -161,6 +168,9 @@ def _verify(prepared: Prepared, disk: SimulatedDisk, at_end: bool, counts: Damag
         array.open()
     except StoreError as error:
         counts.refused += 1
+        if plan is not None:
+            counts.repaired += 1
+            _verify_repaired(run, mended, is_exact=not at_end and not plan.lost_records, unreadable=None)
         if report is not None and report.is_sound:
             raise Difference(f"the check found nothing, but the pool does not open: {error}") from error
         return
@@ -175,24 +185,75 @@ def _verify(prepared: Prepared, disk: SimulatedDisk, at_end: bool, counts: Damag
         counts.shorter += 1
     else:
         lost = {(each.volume, block) for each in report.lost for block in range(each.block, each.block + each.count_blocks)}
-        counts.unreadable += _compare_all(run, array, lost)
+        bad = _compare_all(run, array, lost)
+        counts.unreadable += len(bad)
+        if plan is None:
+            raise Difference("a pool that opens cannot be repaired")
+        counts.repaired += plan.checkpoint is not None
+        _verify_repaired(run, mended, is_exact=True, unreadable=bad)
     _use(array)
     array.abandon()
 
 
-def _compare_all(run: Run, array: ArrayUnderTorture, lost: set[tuple[str | None, int]]) -> int:
-    """Compare all volumes and snapshots with the model. Returns the number of blocks that cannot be read."""
+def repair(disk: SimulatedDisk) -> RepairPlan | None:
+    """Repair a closed pool. Returns None if nothing can be saved, or if the head is damaged."""
+    catalogue = MemoryCatalogue(disk.catalogue_content)
+    VirtualEnvironment.is_in_thread = True
+    try:
+        head = decode_head(disk.head.document or b"", "the head")
+        plan = plan_repair(disk.parts().segments, catalogue, head, lambda _: None)
+    except PoolDamaged:
+        return None
+    finally:
+        VirtualEnvironment.is_in_thread = False
+    if plan.checkpoint is not None:
+        disk.catalogue_content = CatalogueContent()
+        MemoryCatalogue(disk.catalogue_content).save(plan.checkpoint)
+    return plan
+
+
+def _verify_repaired(run: Run, disk: SimulatedDisk, *, is_exact: bool, unreadable: set[tuple[str, int]] | None) -> None:
+    """Open a repaired pool. With `is_exact`, no block has wrong data. Only the blocks in `unreadable` may be unreadable.
+
+    `unreadable` is None if the pool did not open before. Raises Difference.
+    """
+    array = ArrayUnderTorture(1, run.setup.options(), run.setup.steps_of_a_turn)
+    array.disk = disk
+    array.environment.now_s = run.array.environment.now_s
+    try:
+        array.open()
+        sources = named_sources(run, array)
+        if unreadable is not None and len(sources) < len(run.now.volumes) + len(run.now.snapshots):
+            raise Difference("the repair has lost a volume or a snapshot")
+        for name, source, cells in sources if is_exact else []:
+            for block in _compare(array, source, cells):
+                if unreadable is not None and (name, block) not in unreadable:
+                    raise Difference(f"the repair has lost block {block} of {name}, which could be read before")
+    except StoreError as error:
+        raise Difference(f"the repaired pool does not open: {error}") from error
+    finally:
+        array.abandon()
+
+
+def named_sources(run: Run, array: ArrayUnderTorture) -> list[tuple[str, Any, Cells]]:
+    """Return name, source and expected cells of each volume and snapshot that the pool has."""
     pool = array.pool
-    if set(pool.volumes) != set(run.now.volumes) or set(pool.snapshots) != set(run.now.snapshots):
+    volumes = [(name, pool.volumes[name], each.cells) for name, each in run.now.volumes.items() if name in pool.volumes]
+    guids = [guid for guid in run.now.snapshots if guid in pool.snapshots]
+    return [*volumes, *((guid.hex(), pool.snapshots[guid], run.now.snapshots[guid].cells) for guid in guids)]
+
+
+def _compare_all(run: Run, array: ArrayUnderTorture, lost: set[tuple[str | None, int]]) -> set[tuple[str, int]]:
+    """Compare all volumes and snapshots with the model. Returns the blocks that cannot be read, as (name, block)."""
+    sources = named_sources(run, array)
+    if len(sources) < len(run.now.volumes) + len(run.now.snapshots):
         raise Difference("volumes or snapshots are missing")
-    unreadable = 0
-    for name, content in run.now.volumes.items():
-        bad = _compare(array, pool.volumes[name], content.cells)
-        if not bad <= {block for volume, block in lost if volume == name}:
+    unreadable: set[tuple[str, int]] = set()
+    for name, source, cells in sources:
+        bad = _compare(array, source, cells)
+        if name in run.now.volumes and not bad <= {block for volume, block in lost if volume == name}:
             raise Difference(f"the check does not list the blocks {sorted(bad)} of {name}: {sorted(lost, key=str)}")
-        unreadable += len(bad)
-    for guid, snapshot in run.now.snapshots.items():
-        unreadable += len(_compare(array, pool.snapshots[guid], snapshot.cells))
+        unreadable |= {(name, block) for block in bad}
     return unreadable
 
 

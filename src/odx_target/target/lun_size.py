@@ -23,11 +23,15 @@ def volume_blocks(size_bytes: int) -> int:
 
 
 def size_bytes_of(volume: Volume, pool: Pool) -> int:
-    """Return the size of the LUN that presents a volume."""
+    """Return the size of the LUN that presents a volume.
+
+    The LUN is never larger than the volume. The stored size may be lost by damage, and the attribute may then be too large.
+    """
+    volume_bytes = volume.size_blocks * BLOCK_BYTES
     changed = pool.remembered(_key(volume))
     if changed is not None:
-        return int.from_bytes(changed, "big")
-    return int(volume.attributes.get(SIZE_ATTRIBUTE, str(volume.size_blocks * BLOCK_BYTES)))
+        return min(int.from_bytes(changed, "big"), volume_bytes)
+    return min(int(volume.attributes.get(SIZE_ATTRIBUTE, str(volume_bytes))), volume_bytes)
 
 
 def forget_size(volume: Volume, pool: Pool) -> None:
