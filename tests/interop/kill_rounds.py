@@ -67,12 +67,15 @@ def kill_rounds(
 ) -> KillCounts:
     """Do the rounds in an empty folder, while `goes_on` returns True. Raises AssertionError."""
     source = random.Random(seed)
+    settings = folder / "serve.toml"
+    settings.write_text("soft-thresholds = []\n")  # The writers expect no unit attention about the room of the pool.
+    options = ["--config", str(settings), "--pool-limit", POOL_LIMIT]
     writers = [Writer(0, 0, 1), Writer(0, 3 * REGION_BLOCKS + 5, 2), Writer(1, LUN_BYTES // 512 - REGION_BLOCKS, 3)]
     counts, began_s = KillCounts(), time.monotonic()
     for number in range(rounds):
         if not goes_on():
             break
-        served = serve(folder / "pool", LUNS, log_path=folder / "serve.log", options=["--pool-limit", POOL_LIMIT])
+        served = serve(folder / "pool", LUNS, log_path=folder / "serve.log", options=options)
         try:
             _verify(served, writers, number)
             run("qemu-io", "-f", "raw", "-t", "none", "-c", f"write -P {number % 250 + 1} 16M 4M", "-c", "flush", served.url(2))
