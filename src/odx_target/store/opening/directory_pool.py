@@ -1,7 +1,7 @@
 """The files of a pool in a local directory.
 
 - `pool.json`: the head, which has the format, identity and epoch of the pool. In a new pool, the head is written last.
-- `lock`: a file. The process that opens the pool locks this file.
+- `lock`: a file that a process locks while it has the pool open.
 - `catalogue.sqlite`: the last checkpoint.
 - `segments/`: the files of the log.
 """
@@ -21,7 +21,7 @@ SEGMENTS_NAME = "segments"
 _NEW_HEAD_NAME = f"{HEAD_NAME}.new"
 
 _BEFORE_HEAD = frozenset({LOCK_NAME, SEGMENTS_NAME, CATALOGUE_NAME, f"{CATALOGUE_NAME}-journal", _NEW_HEAD_NAME})
-"""Files that may be in the directory of a new pool if the process crashed before it wrote the head."""
+"""Files that a crash may leave in the directory of a new pool before the head is written."""
 
 
 class DirectoryHead:

@@ -4,8 +4,8 @@ Each process that opens the pool increases the epoch by compare-and-set, and wri
 processes open a pool whose storage has no lock, only the process with the higher epoch can continue the log.
 
 A pool that lost its catalogue is rebuilt from its log. This is possible only if the log contains all changes since the pool was
-made. Before the first segment is freed, and before a change is saved that no record of the log contains, the head is therefore
-marked as `cleaned`.
+made. Otherwise the head is marked as `cleaned`. This mark is made before the first segment is freed. It is also made before a
+checkpoint saves a change that is in no record of the log.
 """
 
 import hashlib
@@ -23,8 +23,9 @@ class Head(NamedTuple):
     """The fields of the head.
 
     `identity` is in all batches, footers and checkpoints, and never changes. `cleaned` is True if the log does not contain all
-    changes since the pool was made. `array_identity` identifies the pool to hosts and in tokens, and `names_identity`
-    determines the public identities of the volumes. Both are equal to `identity` until they are renewed in a copy of the pool.
+    changes since the pool was made. `array_identity` identifies the pool to hosts and in tokens. `names_identity` determines
+    the public identities of the volumes. In a new pool, these two identities are equal to `identity`. They can be renewed in a
+    copy of the pool.
     """
 
     format_version: int
@@ -35,7 +36,7 @@ class Head(NamedTuple):
     names_identity: bytes
 
     def public_identity(self, volume_identity: bytes) -> bytes:
-        """Return the identity by which hosts know a volume. Pools with the same `names_identity` give the same result."""
+        """Return the identity by which hosts know a volume. Two pools with the same `names_identity` return the same result."""
         if self.names_identity == self.identity:
             return volume_identity
         return hashlib.sha256(b"public identity:" + self.names_identity + volume_identity).digest()[:IDENTITY_BYTES]
@@ -82,7 +83,7 @@ class OpenHead:
         self._document, self.fields = document, fields
 
     def mark_cleaned(self) -> None:
-        """Note durably that the log does not contain all changes. Does nothing if this was noted before.
+        """Mark the head durably as `cleaned`: the log does not contain all changes. Does nothing if the head is marked already.
 
         Waits for the disk. Raises PoolInUse, OSError.
         """

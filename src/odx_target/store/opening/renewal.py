@@ -1,8 +1,10 @@
 """Renewal of the identity of a copied pool.
 
-The head of a pool has the identity of the log, which all batches contain, and two identities that hosts see. Only the latter
-are renewed. The renewal replaces one small file. So its duration does not depend on the pool, and a crash leaves either the
-old or the new head.
+The head of a pool has three identities. One identity is in all batches of the log, and never changes. Hosts see the other two
+identities, and only these two are renewed.
+
+The renewal replaces one small file. So its duration does not depend on the size of the pool, and a crash leaves either the old
+or the new head.
 """
 
 from collections.abc import Callable
@@ -22,7 +24,7 @@ class Renewal(NamedTuple):
 
 
 def renew_identity(path: Path, entropy: Callable[[int], bytes], *, keep_volumes: bool) -> Renewal:
-    """Give a pool that is not open a new identity. Its volumes get new public identities unless `keep_volumes` is True.
+    """Give a new identity to a pool that is not open. Its volumes get new public identities unless `keep_volumes` is True.
 
     Waits for the disk. Raises PoolInUse, PoolDamaged. Raises StoreError if there is no pool or the head cannot be written.
     """

@@ -1,6 +1,6 @@
-"""A cache of open descriptors of segments. If there are too many, the oldest descriptor is closed.
+"""A cache of open descriptors of segments. If the cache is full, the oldest descriptor is closed.
 
-Any thread may add or close descriptors. Only the event loop reads through cached descriptors, and it takes no lock. Before a
+Any thread may add or close descriptors. Only the event loop reads through cached descriptors. It reads without a lock. Before a
 read, the event loop puts the descriptor into `in_use`, and then checks that the segment still has this descriptor. Before a
 thread closes a descriptor, it removes the descriptor from the segment, and then checks `in_use`. At least one of these checks
 finds the conflict, so no descriptor is closed during a read.
@@ -63,7 +63,7 @@ class DescriptorCache:
                 pass
 
     def drop(self, holder: Held) -> None:
-        """Close the descriptor of a holder that is no longer used."""
+        """Close the descriptor of a segment that is no longer used."""
         with self._lock:
             if holder in self._held:
                 del self._held[holder]

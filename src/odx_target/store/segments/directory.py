@@ -1,8 +1,8 @@
 """Segments as preallocated files in a local directory. Data in the page cache is read without waiting for the disk.
 
-The descriptor of a new segment stays open until all data of the segment is durable. Therefore writes and syncs never need a new
-descriptor, which might not be available. Also, if the kernel fails to write data to the disk, a sync surely reports this error
-only if its descriptor was open at that time.
+The descriptor of a new segment stays open until all data of the segment is durable. There are two reasons. Writes and syncs
+never need a new descriptor, which might not be available. And if the kernel fails to write data to the disk, only a sync of a
+descriptor that was already open is sure to report the error.
 """
 
 import errno
@@ -30,7 +30,7 @@ _NAME = re.compile(r"([0-9]{10})\.segment")
 class DirectorySegment:
     """A segment in a file.
 
-    Each read in a thread opens its own descriptor, so the cached descriptor may be closed at any time.
+    Each read in a thread opens its own descriptor. So the cached descriptor may be closed while a thread reads.
     """
 
     __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number")
@@ -124,10 +124,11 @@ class DirectorySegment:
 class DirectorySegments:
     """The files `NNNNNNNNNN.segment` in an existing directory. Other files in the directory are left alone.
 
-    Keeps up to `max_held` descriptors of segments open, and one descriptor of the directory.
+    Up to `max_held` descriptors of segments stay open, and one descriptor of the directory.
 
-    `read_now` works only for a segment whose descriptor is open, on a file system that can read without waiting. A file system
-    in memory never waits. Most other file systems support RWF_NOWAIT. On any other file system, every read needs a thread.
+    `read_now` works only if the descriptor of the segment is open and the file system can read without waiting. A file system
+    in memory never waits. Most other file systems support RWF_NOWAIT. On a file system without RWF_NOWAIT, every read needs a
+    thread.
     """
 
     def __init__(self, directory: Path, max_held: int = SEGMENT_DESCRIPTORS) -> None:
@@ -236,7 +237,7 @@ class DirectorySegments:
         return segment.descriptor
 
     def keep(self, segment: DirectorySegment, descriptor: int) -> None:
-        """Cache a descriptor of a segment. If later reads cannot use the descriptor, close it."""
+        """Cache a descriptor of a segment. Close it instead if later reads cannot use it."""
         if self._is_closed or (self.waits_always and not segment.is_pinned):
             os.close(descriptor)
         else:

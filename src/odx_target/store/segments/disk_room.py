@@ -1,4 +1,6 @@
-"""The free room of the disk. Reading it may wait, so a thread reads it, and the last value is kept."""
+"""The free room of the disk. The call that reads it may wait for the disk, so a thread makes the call. The last value is
+kept.
+"""
 
 from collections.abc import Callable
 
@@ -7,7 +9,7 @@ from odx_target.store.errors import OutOfResources
 from odx_target.store.segments.segment import SegmentStore
 
 ROOM_AGE_S = 1.0
-"""Age after which the stored free room of the disk is read again."""
+"""The free room of the disk is read again if the last value is older than this."""
 
 
 class DiskRoom:

@@ -44,7 +44,7 @@ class MemorySegment:
         pass
 
     def given_up(self) -> bytearray:
-        """Take the bytes out of this segment, which is not used any more."""
+        """Return the buffer of this segment, so that a new segment can use it. This segment must not be used afterwards."""
         return self._bytes
 
     def seal(self, size_blocks: int) -> None:

@@ -1,4 +1,4 @@
-"""Places: where the log keeps a block.
+"""Places of blocks in the log.
 
 A place is a number of 54 bits. Place 0 means a hole. There are two kinds of places:
 
@@ -7,11 +7,11 @@ A place is a number of 54 bits. Place 0 means a hole. There are two kinds of pla
   The extent occupies `stored_blocks` blocks of its segment, from the block `first` on. `index` is the number of the block among
   the blocks that were compressed together.
 
-So a place alone gives the blocks of the log to read, and consecutive blocks of an extent have consecutive places. Places of
-different extents are never consecutive: the place after the last index of an extent would name another size of the same extent.
+So a reader needs only the place of a block to find the log blocks to read. Consecutive blocks of an extent have consecutive
+places. The places of blocks in different extents are never consecutive.
 
-The *log place* of a block is the place of the first log block that contains it. Places are compared with each other, in the
-order of the log, by their log places.
+The *log place* of a block is the plain place of the first log block that contains the block. The order of log places is the
+order of the log.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -23,11 +23,11 @@ from odx_target.store.segments.segment import PLACE_BITS
 Places: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
 
 COMPRESSED = 1 << 53
-"""Bit that is set in the places of blocks in compressed extents. Every plain place is lower."""
+"""Bit that is set in the places of blocks in compressed extents. Every plain place is lower than this value."""
 
 MAX_EXTENT_BLOCKS = 16
 """Largest number of blocks that are compressed together: 64 KiB. A read of one block reads and decompresses the whole extent,
-so larger extents would slow down random reads, and they compress hardly better."""
+so larger extents would slow down random reads. They would also compress hardly better."""
 
 INDEX_BITS = 4
 SIZE_BITS = 4
@@ -47,7 +47,7 @@ assert MAX_EXTENT_BLOCKS <= _INDEX_MASK + 1
 
 
 class Located(NamedTuple):
-    """The log blocks that contain a block, and the number of the block in its extent. This number is 0 for a plain block."""
+    """The log blocks that contain a block. `offset` is the number of the block in its extent, or 0 for a plain block."""
 
     segment: int
     block: int
@@ -56,17 +56,17 @@ class Located(NamedTuple):
 
 
 def extent_place(log_place: int, stored_blocks: int) -> int:
-    """Return the place of block 0 of the extent whose first log block has the plain place `log_place`."""
+    """Return the place of block 0 of an extent. `log_place` is the plain place of the first log block of the extent."""
     return COMPRESSED | log_place << _SHIFT | stored_blocks << INDEX_BITS
 
 
 def extent_of(place: int) -> int:
-    """Return the place of block 0 of the extent that contains a compressed block."""
+    """Return the place of block 0 of the extent that contains the block at `place`."""
     return place & ~_INDEX_MASK
 
 
 def located(place: int) -> Located:
-    """Return the log blocks of a place that is not a hole."""
+    """Return the log blocks that contain the block at `place`. The place must not be that of a hole."""
     if place < COMPRESSED:
         return Located(place >> PLACE_BITS, place & BLOCK_MASK, 1, 0)
     log = log_place(place)
@@ -74,7 +74,7 @@ def located(place: int) -> Located:
 
 
 def log_place(place: int) -> int:
-    """Return the plain place of the first log block that contains a block."""
+    """Return the plain place of the first log block that contains the block at `place`."""
     return place if place < COMPRESSED else (place ^ COMPRESSED) >> _SHIFT
 
 
@@ -94,16 +94,16 @@ def are_compressed(places: Places) -> "np.ndarray[Any, np.dtype[np.bool_]]":
 
 
 def log_places(places: Places) -> Places:
-    """Return the plain place of the first log block of each place."""
+    """Return `log_place` of each place."""
     compressed = are_compressed(places)
     return np.where(compressed, (places ^ COMPRESSED) >> _SHIFT, places) if compressed.any() else places
 
 
 def indexes_in_extents(places: Places) -> Places:
-    """Return the number of each block in its extent. All places must be those of compressed blocks."""
+    """Return the number of each block in its extent. All blocks must be compressed."""
     return places & _INDEX_MASK
 
 
 def sizes_of_extents(places: Places) -> Places:
-    """Return the number of log blocks of each extent. All places must be those of compressed blocks."""
+    """Return, for each block, the number of log blocks of its extent. All blocks must be compressed."""
     return places >> INDEX_BITS & _SIZE_MASK

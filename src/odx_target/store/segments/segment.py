@@ -3,8 +3,8 @@
 The log is stored in segments. A *segment* is a numbered row of blocks. A segment has these stages:
 
 1. `SegmentStore.create` makes the segment with room for a given number of blocks. The call may be slow and is made in advance.
-2. Only the log writer writes to the segment (`write`), from block 0 upwards. A block is written again only after a failed
-   write, or when recovery writes a footer over an incomplete batch.
+2. Only the log writer writes to the segment (`write`), from block 0 upwards. A block is written again only in two cases: after
+   a failed write, and when recovery writes a footer over an incomplete batch.
 3. `seal` cuts the segment after its footer. Afterwards the segment does not change.
 4. When no map and no read needs the segment any more, `SegmentStore.delete` removes it, or `SegmentStore.recycle` makes it a
    new segment.
@@ -31,7 +31,8 @@ MAX_SEGMENT_BLOCKS = 1 << PLACE_BITS
 """Largest size of a segment: 64 MiB."""
 
 MIN_SEGMENT_BLOCKS = 32
-"""Smallest size of a segment. The footer and a header with the longest record, a value of 64 KiB, must fit in it."""
+"""Smallest size of a segment. A segment must have room for its footer and for a header with the longest record, which has a
+value of 64 KiB."""
 
 SEGMENT_DESCRIPTORS = 512
 """Default number of open segment files: half of the usual limit of 1,024 descriptors. The other half is for connections."""
@@ -44,7 +45,7 @@ class Segment(Protocol):
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
         """Write the joined buffers to the operating system. The total size of the buffers is a whole number of blocks.
 
-        Raises OSError. Any part of the buffers may then be in the segment.
+        Raises OSError. After an error, any part of the buffers may be in the segment.
         """
         ...
 
@@ -85,7 +86,8 @@ class SegmentStore(Protocol):
         ...
 
     def create(self, number: int, size_blocks: int) -> Segment:
-        """Make a segment of zeros and reserve room for it. Raises PoolFull if there is no room, OSError for any other error.
+        """Make a segment of zeros and reserve room for it. Raises PoolFull if there is no room. Raises OSError for any other
+        error.
 
         Segments are made in advance, so this call may do slow work to save time in later writes.
         """
@@ -95,8 +97,8 @@ class SegmentStore(Protocol):
         """Make a new segment from the segment `former`, which is not used any more. `recycle` is faster than `create`.
 
         Each block keeps its former content until it is written. The new segment is durable only after its first sync. If the
-        power is lost before that sync, the file may have its former number again, although it contains data of the new segment.
-        Raises PoolFull or OSError. After an error, neither segment exists.
+        power is lost before that sync, the file may have its former number again. Under that number, it then contains data of
+        the new segment. Raises PoolFull or OSError. After an error, neither the former segment nor the new segment exists.
         """
         ...
 

@@ -5,7 +5,7 @@ the next segments. If the log fills segments faster than the thread makes them, 
 wait. The event loop never waits.
 
 If the pool has a limit in bytes, one segment is kept in reserve. Records with data must not use the reserve. So even a full
-pool has room for the records that free blocks. A pool that is opened again has this room too.
+pool has room for the records that free blocks. This room also exists when the pool is opened again.
 
 A segment is *retired* when no map refers to it any more. The next checkpoint does not list a retired segment. When that
 checkpoint has been saved, the segment is *freed*: its file becomes a new segment or is deleted.
@@ -41,8 +41,8 @@ class SegmentSupply:
 
     `segments` and `size_blocks` contain all segments, including empty segments, by number. `ready_blocks` is the room in empty
     segments. Records with data must leave `spare_blocks` of this room free. `retired` contains the numbers of the segments that
-    the next checkpoint does not list. The functions in `on_change` are called when a segment was taken, made or freed, when no
-    segment could be made, or when the free room of the disk has changed.
+    the next checkpoint does not list. The functions in `on_change` are called when a segment was taken, made or freed, or could
+    not be made. They are also called when the free room of the disk has changed.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SegmentSupply:
     def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int], last_number: int) -> None:
         """Add the existing segments when the pool is opened.
 
-        New segments get higher numbers, which are also above `last_number`.
+        New segments get numbers above `last_number` and above the numbers of all existing segments.
         """
         self._last_number = last_number
         for number, size_blocks in sorted(sizes.items()):
@@ -105,7 +105,7 @@ class SegmentSupply:
         """Order empty segments with room for `count_blocks`. If `spare` is True, the reserve may be used.
 
         The segments are made in the background. Await `made` to wait for a segment. Raises PoolFull, OutOfResources, Refused or
-        Unwritable if no segment can be made now. Raises PoolFailed.
+        Unwritable if no segment can be made now. Raises PoolFailed if the pool has failed.
         """
         self._health.check()
         if self._making is None:
@@ -117,12 +117,12 @@ class SegmentSupply:
         self._prepare()
 
     async def made(self) -> None:
-        """Wait until the segment that is being made is ready or could not be made."""
+        """If a segment is being made, wait until this has succeeded or failed."""
         if self._making is not None:
             await self._making.wait()
 
     async def make_first(self) -> None:
-        """Make an empty segment before the first write, even if only the reserve is left.
+        """Make an empty segment before the first write. The reserve may be used for this segment.
 
         Raises PoolFull, OutOfResources, Refused, Unwritable.
         """
@@ -144,16 +144,17 @@ class SegmentSupply:
     def whole_blocks(self) -> int:
         """Return the largest number of blocks that the segments of the pool may have in total.
 
-        If neither a limit nor the room of the disk is known, the result is the number of blocks in use.
+        If the pool has no limit and the free room of the disk is unknown, the result is the number of blocks in use.
         """
         room_blocks = self._disk_room.blocks
         bounds = [] if room_blocks is None else [self._used_blocks + room_blocks]
         return min([*bounds, *([] if self._limit_blocks is None else [self._limit_blocks])], default=self.used_blocks)
 
     def available_blocks(self, *, spare: bool = False) -> int | None:
-        """Number of data blocks in the segments that can still be made. None if neither a limit nor the free room is known.
+        """Number of data blocks in the segments that can still be made. None if the pool has no limit and the free room of the
+        disk is unknown.
 
-        `spare` includes the reserve.
+        If `spare` is True, the reserve is included.
         """
         self._disk_room.ask_if_old()
         room_blocks = self._disk_room.blocks
@@ -208,13 +209,12 @@ class SegmentSupply:
         return sorted(unused)
 
     def _can_keep(self, size_blocks: int) -> bool:
-        """True if the file of a freed segment may be kept. The file then counts with the size of a new segment."""
+        """True if the file of a freed segment may be kept. It then counts with the size of a new segment."""
         if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self._segment_blocks:
             return False
         return self._limit_blocks is None or self._used_blocks + self._segment_blocks - size_blocks <= self._limit_blocks
 
     def _room_again(self) -> None:
-        """Try again to make segments after room was freed."""
         self._refusal = None
         self._prepare()
         self._changed()
