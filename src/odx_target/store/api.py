@@ -203,11 +203,12 @@ class Pool(Protocol):
         """Compare two volumes, frozen maps or snapshots. Yields runs (block, count_blocks, change) from `block` on.
 
         Adjacent runs differ in `change`. The runs end at the last block of the larger source, or when `steps` are spent. At
-        least one run is yielded. The last run may be incomplete; a later call continues after it. A part that both maps share
-        takes one step. Equal data that was written twice counts as different. Raises Absent.
+        least one run is yielded. The last run may be incomplete; a later call can continue from its end. A part that both maps
+        share takes one step. Equal data that was written twice counts as different. Raises Absent.
 
-        Like `BlockSource.extents`, the runs also end before a part of a map that is not in memory, and the first part raises
-        PoolBusy if it must be loaded. Raises DamagedBlock, Unreadable or OutOfResources if a part cannot be loaded.
+        The runs also end before a part of a map that is not in memory. If this is the part at `block`, raises PoolBusy. The
+        caller then awaits `BlockSource.map_loaded` and repeats the call. Raises DamagedBlock, Unreadable or OutOfResources if a
+        part cannot be loaded.
         """
         ...
 

@@ -59,10 +59,11 @@ class VolumeContents:
 
 
 class Contents:
-    """Volumes by number, frozen maps by identifier, named snapshots, remembered values by key, and the next free numbers.
+    """The contents of a pool: volumes by number, frozen maps by identifier, named snapshots, remembered values by key, and the
+    next free numbers.
 
-    The frozen maps of snapshots are included. `tally` counts the changed leaves of the volumes. `leaves_in_use` returns the
-    leaves that are in use although they may be in no map any more.
+    The frozen maps include the frozen maps of snapshots. `tally` counts the changed leaves of the volumes. `leaves_in_use`
+    returns the leaves that are in use. These leaves may be in no map any more.
     """
 
     def __init__(self) -> None:
@@ -103,7 +104,7 @@ class Contents:
         return contents
 
     def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any], segments: Mapping[int, int]) -> Checkpoint:
-        """Take a checkpoint of the present state. Each volume is frozen; no tree is copied."""
+        """Take a checkpoint of the present state. Freezes each volume, and copies no tree."""
         volumes, frozen_maps = self._frozen_state()
         return Checkpoint(
             position=position,
@@ -122,8 +123,8 @@ class Contents:
     def frozen_state(self) -> tuple[tuple[VolumeState, ...], FrozenMaps]:
         """Freeze all volumes. Returns their states, and the states of the frozen maps.
 
-        The catalogue keeps the stored leaves of these maps, even if the maps change or are released meanwhile. The caller must
-        give the results to `discard_state` when it needs them no more.
+        The catalogue keeps the stored leaves of these maps, even if the maps change or are released meanwhile. When the caller
+        no longer needs the results, it must give them to `discard_state`.
         """
         volumes, frozen_maps = self._frozen_state()
         self._held[id(frozen_maps)] = volumes, frozen_maps
@@ -137,7 +138,9 @@ class Contents:
         return volumes, np.fromiter(self.frozen_maps.values(), dtype=np.object_, count=len(self.frozen_maps))
 
     def discard_state(self, volumes: Sequence[VolumeState], frozen_maps: FrozenMaps) -> None:
-        """Discard a frozen state in small pieces: it may be the last that refers to overwritten nodes and released maps."""
+        """Discard a frozen state in small pieces. It may have the last references to very many nodes of maps, which must not be
+        freed at once.
+        """
         del self._held[id(frozen_maps)]
         self.discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
         self.discards.add_rows(frozen_maps)
@@ -151,7 +154,7 @@ class Contents:
         self._range(record.volume, record.block, record.count_blocks).assign(record.block, place, record.count_blocks)
 
     def release_temporary(self) -> None:
-        """Drop all frozen maps that are not durable. Called after the replay of the log."""
+        """Drop all frozen maps that are not durable, when the log has been replayed."""
         for identifier in [each.identifier for each in self.frozen_maps.values() if not each.durable]:
             del self.frozen_maps[identifier]
 

@@ -40,7 +40,8 @@ class PoolFull(Scarcity):
 class PoolBusy(Scarcity):
     """The pool is making room for the change, or is loading a part of a map. Nothing has changed.
 
-    After a change, await `Volume.room_made` and then repeat the call. After another call, await `BlockSource.map_loaded`.
+    If a change raised this exception, await `Volume.room_made`. If another call raised it, await `BlockSource.map_loaded`. Then
+    repeat the call.
     """
 
 

@@ -46,7 +46,7 @@ class Freeing:
         """Free the segments `dead`, and earlier segments that could not be freed because reads used them. Returns True if any
         segment was freed.
 
-        If the pool is short of room, segments are freed although followers of the log need them.
+        If `is_short` is True, the pool is short of room, and segments are freed even if followers of the log need them.
 
         Raises StoreError if no checkpoint can be saved. Raises OSError if the head cannot be changed, or if files cannot be
         deleted.
@@ -69,7 +69,7 @@ class Freeing:
         return has_freed
 
     def _unused(self, *, is_short: bool) -> set[int]:
-        """Return the numbers of the unlisted segments that no read and no follower uses."""
+        """Return the numbers of the segments to free that no read and no follower uses."""
         pins, newest = self._reader.pins, max(self._supply.segments, default=0)
         if pins.leaves():
             return set()

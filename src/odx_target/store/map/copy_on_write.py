@@ -1,17 +1,17 @@
 """The map of a volume, which gives the place of each block in the log.
 
-A place is a number that only the log interprets; 0 is a hole. The map is a radix tree (`frozen_root`) of leaves (`leaf`). Every
-node has the epoch in which it was made. A map changes only nodes of its own present epoch. Before it changes any other node, it
-copies the node. Therefore `freeze` is O(1): it returns the root and gives the map a new epoch. After a freeze, the map copies
-each node below the frozen root before it changes the node. A map and its frozen roots share the unchanged nodes. Several maps
-can also share nodes (`copy_range`).
+A place is a number that only the log interprets. Place 0 is a hole. The map is a radix tree (`frozen_root`) of leaves (`leaf`).
+Every node has the epoch in which it was made. A map changes only nodes of its own present epoch. Before it changes any other
+node, it copies the node. Therefore `freeze` is O(1): it returns the root and gives the map a new epoch. After a freeze, the map
+copies each node below the frozen root before it changes the node. A map and its frozen roots share the unchanged nodes. Several
+maps can also share nodes (`copy_range`).
 
 Rules:
 
-1. Only the live map whose epoch is the epoch of a node changes the node, and only on the event loop.
-2. A node below a frozen root never changes, because no live map has its epoch. Two changes are allowed: a leaf may change its
+1. A node is changed only by the live map that has the epoch of the node, and only on the event loop.
+2. A node below a frozen root never changes, because no live map has its epoch. There are two exceptions: a leaf may change its
    form (`leaf`), and a catalogue may set the number of a node.
-3. A node that is stored in a catalogue is therefore frozen. A copy of such a node has no number.
+3. A node that is stored in a catalogue is frozen and has a number. A copy of the node has no number.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,9 +51,10 @@ class BlockMap(MapReader):
     longer needs. A subtree may have millions of nodes, so it must not be freed at once. `tally` counts the leaves that the map
     makes.
 
-    A change raises LeafMissing if it needs the entries of a leaf that are not in memory: of the leaves at both ends of its
-    range if the range covers them only in part, and of the source of a copy. The map may then have been changed in part, and
-    the caller must repeat the change. To avoid this, the caller calls `missing_at_ends` and `missing_in_source` first.
+    A change raises LeafMissing if it needs the entries of a leaf and the entries are not in memory. A change needs the entries
+    of leaves that its range covers only in part. A copy also needs entries of its source. After LeafMissing, the map may have
+    been changed in part, and the caller must repeat the change. To avoid this, the caller first loads the leaves that
+    `missing_at_ends` and `missing_leaves` list.
     """
 
     __slots__ = ("_discard", "_epoch", "_tally")
@@ -106,9 +107,9 @@ class BlockMap(MapReader):
             place += count
 
     def assign_part(self, block: int, place: int, count_blocks: int, covered: tuple[int, int]) -> None:
-        """Map a part of the range `covered` (first block, end), which is replaced as a whole.
+        """Map blocks to consecutive places, as one step in replacing the whole range `covered` (first block, end).
 
-        The leaves that `covered` contains as a whole need not be present.
+        The entries of leaves that lie wholly in `covered` need not be present.
         """
         if (block, block + count_blocks) != covered:
             self._drop_missing((block, block + count_blocks - 1), covered)
@@ -124,8 +125,8 @@ class BlockMap(MapReader):
     def copy_range(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int) -> None:
         """Map blocks to the places of a range of a frozen map.
 
-        If both ranges have the same offset in a leaf, whole leaves and subtrees are shared. Otherwise entries are copied leaf
-        by leaf. A missing subtree of any size in the source has the same small cost.
+        If both ranges begin at the same offset in their leaves, whole leaves and subtrees are shared. Otherwise entries are
+        copied leaf by leaf. Copying a missing subtree of the source costs little, even if the subtree is large.
         """
         end = block + count_blocks
         covered = block, end
@@ -159,7 +160,7 @@ class BlockMap(MapReader):
         self.size_blocks = size_blocks
 
     def _drop_missing(self, blocks: tuple[int, int], covered: tuple[int, int]) -> None:
-        """Remove the leaves of two blocks if the range `covered` replaces them as a whole and their entries are not present."""
+        """Remove the leaf of each block if its entries are not present and the range `covered` replaces the whole leaf."""
         first, end = covered
         for block in blocks:
             start = block & ~INDEX_MASK
@@ -180,7 +181,9 @@ class BlockMap(MapReader):
         return slots << shift
 
     def _copy_entries(self, source: FrozenRoot, leaf: Leaf, source_block: int, block: int, count_blocks: int) -> int:
-        """Copy entries, into whole new leaves if possible, otherwise only from `leaf`. Returns the number of copied blocks."""
+        """Copy entries of many leaves if whole leaves of this map are replaced. Otherwise copy only entries of `leaf`. Returns
+        the number of copied blocks.
+        """
         index = block & INDEX_MASK
         if not index and count_blocks >= LEAF_BLOCKS:
             return self._copy_leaves(source, leaf, source_block, block, slots_of(block, count_blocks, 0))
@@ -190,9 +193,9 @@ class BlockMap(MapReader):
         return count
 
     def _copy_leaves(self, source: FrozenRoot, first: Leaf, source_block: int, block: int, leaves: int) -> int:
-        """Make new leaves from parts of two adjacent source leaves, until both are missing.
+        """Make up to `leaves` new leaves. Returns the number of copied blocks.
 
-        Returns the number of copied blocks.
+        Each new leaf consists of parts of two adjacent source leaves. The loop ends when both source leaves are missing.
         """
         source_index = source_block & INDEX_MASK
         leaf: Leaf | None = first
@@ -251,7 +254,9 @@ class BlockMap(MapReader):
             inner.put(at, leaf)
 
     def writable_leaf(self, block: int) -> Leaf:
-        """Return the leaf of a block for a change of a part of the leaf. Makes or copies the leaf. Raises LeafMissing."""
+        """Return the leaf of a block, so that the caller can change a part of it. Makes or copies the leaf if necessary. Raises
+        LeafMissing.
+        """
         inner = self._writable_inner(block, 1)
         slot = block >> LEAF_BITS & INDEX_MASK
         leaf = inner.children[slot]
@@ -268,7 +273,7 @@ class BlockMap(MapReader):
     def _writable_inner(self, block: int, level: int) -> Inner:
         """Find the inner node above a block, `level` levels above the leaves.
 
-        Makes or copies nodes so that it can be changed.
+        Makes missing nodes and copies frozen nodes, so that the inner node can be changed.
         """
         epoch = self._epoch
         node = self.root

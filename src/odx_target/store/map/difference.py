@@ -31,11 +31,11 @@ def changes(
     map count as holes. Equal data at different places counts as different. If a map changes during the comparison, each run
     shows the state at the time when the run is read.
 
-    The runs also end before a pair of leaves of which one has no entries in memory. Raises LeafMissing if this is the first
-    pair.
+    The runs also end before a pair of leaves if the entries of one of these leaves are not in memory. Raises LeafMissing if
+    this is the first pair.
 
-    While blocks are relocated, one map may have the new place of a block and the other map still the old one. `present` then
-    returns the new places of an array of places.
+    `present` must be given while blocks are relocated, because one map may have the new place of a block and the other map the
+    old place. `present` replaces old places by new places in an array of places.
     """
     end = max(before.size_blocks, after.size_blocks)
     start, was, is_spent = block, None, False
@@ -62,7 +62,7 @@ def changes(
 def _next_pairs(before: MapReader, after: MapReader, block: int, max_cost: int) -> LeafPairs:
     """Return pairs of leaves from `block` on.
 
-    The pairs end with the parent of the leaves, when `max_cost` is reached, or before a leaf without entries in memory. Raises
+    The pairs end at the end of the parent node, when `max_cost` is reached, or before a leaf without entries in memory. Raises
     LeafMissing if the first pair has such a leaf.
     """
     levels = max(before.levels, after.levels)

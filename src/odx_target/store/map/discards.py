@@ -19,7 +19,7 @@ LEAVES_AT_ONCE = 64
 
 ROWS_AT_ONCE = 256
 STEPS_OF_ROWS = 60
-"""Number of steps for ROWS_AT_ONCE elements of an array, of which each may be the last reference to its object."""
+"""Number of steps for discarding ROWS_AT_ONCE elements of an array. Each element may be the last reference to its object."""
 
 _CHILDREN_OF_A_STEP = 64
 
@@ -54,7 +54,7 @@ class Discards:
             self._start()
 
     def add_rows(self, rows: Collection[object]) -> None:
-        """Discard the elements of an array of numpy, which is emptied from its end. Other collections are left alone."""
+        """Discard the elements of a numpy array, from its end. Does nothing for other collections."""
         if self._environment is not None and isinstance(rows, np.ndarray) and len(rows):
             self._rows.append(rows)
             self._start()

@@ -29,7 +29,8 @@ MAX_RUNS = 128
 """Largest number of runs in a packed leaf. With more runs, reads would hardly be faster than from a dense leaf."""
 
 RUNS_TO_PACK = 64
-"""A dense leaf with at most this number of runs is packed. The number is far below MAX_RUNS, so a few writes keep it packed."""
+"""A dense leaf with at most this number of runs is packed. The number is far below MAX_RUNS, so the leaf stays packed after a
+few more writes."""
 
 Entries: TypeAlias = "array[int]"
 

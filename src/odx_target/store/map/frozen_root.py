@@ -136,9 +136,9 @@ class MapReader:
         return node, rest
 
     def missing_at_ends(self, block: int, count_blocks: int) -> list[tuple[int, Leaf]]:
-        """List the leaves that a change of a range needs and that are not present, with their first block in the range.
+        """List (first block in the range, leaf) for each leaf whose entries must be loaded before a range is changed.
 
-        These are the leaves at both ends of the range that the range covers only in part.
+        A change needs the entries of the leaves that the range covers only in part.
         """
         end = block + count_blocks
         last_start = end & ~INDEX_MASK
@@ -151,7 +151,7 @@ class MapReader:
         return [(at, leaf) for at, leaf in found if leaf is not None and not leaf.entries]
 
     def missing_leaves(self, block: int, count_blocks: int) -> list[tuple[int, Leaf]]:
-        """List the leaves of a range whose entries are not present, with their first block in the range."""
+        """List (first block in the range, leaf) for each leaf of a range whose entries are not present."""
         return [(at, leaf) for at, leaf in self.leaves_of(block, count_blocks) if not leaf.entries]
 
     def leaves_of(self, block: int, count_blocks: int) -> Iterator[tuple[int, Leaf]]:
@@ -164,9 +164,9 @@ class MapReader:
             block += rest
 
     def missing_after(self, block: int, count: int) -> list[Leaf]:
-        """List the leaves whose entries are not present among the `count` slots of leaves after the leaf of a block.
+        """List leaves whose entries are not present and that follow the leaf of a block.
 
-        The slots end with their parent.
+        Looks only at the next `count` slots of the same parent.
         """
         inner = self.inner(block, 1)
         slot = (block >> LEAF_BITS & INDEX_MASK) + 1
@@ -176,7 +176,7 @@ class MapReader:
         return [leaf for _, leaf in children if isinstance(leaf, Leaf) and not leaf.entries]
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Limit a range to the blocks in its first `leaves` existing leaves. Returns the number of blocks from `block` on."""
+        """Limit a range to the blocks in its first `leaves` existing leaves. Returns the number of blocks that remain."""
         end = block + count_blocks
         at = block
         while at < end and leaves:

@@ -114,7 +114,9 @@ class Inner:
         return [node for _, node in gone]
 
     def share(self, first: int, source: "Inner", source_first: int, count: int) -> list[Node]:
-        """Replace `count` children by the children of `source` from `source_first` on. Returns the replaced children."""
+        """Replace `count` children, from slot `first` on, by the children of `source` from slot `source_first` on. Returns the
+        replaced children.
+        """
         ours, theirs = self.children, source.children
         if type(ours) is not Few and type(theirs) is not Few:
             gone = [node for node in ours[first : first + count].tolist() if node is not None]

@@ -8,8 +8,8 @@ the leaf never changes again. The *form* of the leaf may change: `entries` is re
 form.
 
 A leaf that is stored in the catalogue may drop its entries to save memory. Its `entries` are then `ABSENT`, which is empty. The
-methods that need the entries raise `LeafMissing`, until the entries are loaded again. The test costs nothing if the entries are
-present, because the search in an empty array fails by itself.
+methods that need the entries raise `LeafMissing`, until the entries are loaded again. No test is needed for this, because a
+search in an empty array raises an exception by itself.
 """
 
 from array import array

@@ -3,10 +3,10 @@
 Leaves that are stored in the catalogue and have not changed since are *clean*. If the leaves need more memory than the bound,
 clean leaves drop their entries. The other leaves are *changed*: they keep their entries until a checkpoint has stored them.
 
-The policy is first in, first out, with a second chance. A leaf that should drop its entries first becomes *cold*: this object
-keeps the entries, and the leaf has none. The next use of the leaf misses the entries, finds them here, and the leaf is as new.
-A cold leaf that is not used drops its entries. So the policy costs nothing while entries are present, because no use of a leaf
-has to be noted.
+The policy is first in, first out, with a second chance. Before a leaf drops its entries, it becomes *cold*: `LeafMemory` keeps
+the entries, and the leaf has none. If the leaf is used again, it gets the entries back and is treated as a new leaf. Otherwise
+the entries of the cold leaf are dropped later. While a leaf has its entries, the policy costs nothing, because no use of the
+leaf has to be noted.
 """
 
 from collections import OrderedDict, deque
@@ -22,22 +22,23 @@ DEFAULT_MAP_MEMORY_BYTES = 256 << 20
 written in sequence."""
 
 UNIT_BYTES = 64
-"""Unit in which the memory of leaves is counted. The number of units of a leaf fits into an object that Python shares."""
+"""Unit in which the memory of leaves is counted. The number of units of a leaf is so small that Python shares one object for
+all equal numbers."""
 
 UNITS_OF_AN_ARRAY = 2
 """Units that an array needs in addition to its entries."""
 
 COLD_SHARE = 4
-"""One part in COLD_SHARE of the clean leaves is cold when the memory is full."""
+"""When the memory is full, 1/COLD_SHARE of the memory of clean leaves belongs to cold leaves."""
 
 DUE_SHARE = 8
-"""The changed leaves are looked at each time when they have grown by one part in DUE_SHARE of the bound."""
+"""The pool checks the memory of the changed leaves each time it has grown by 1/DUE_SHARE of the bound."""
 
 CHECKPOINT_SHARE = 0.5
-"""Share of the bound that changed leaves may need before a checkpoint is saved."""
+"""A checkpoint is saved when the changed leaves need this share of the bound."""
 
 WAIT_SHARE = 0.75
-"""Share of the bound that changed leaves may need before changes wait for a checkpoint."""
+"""Further changes wait for a checkpoint when the changed leaves need this share of the bound."""
 
 STEPS_OF_A_LEAF = 1
 LEAVES_OF_A_STEP = 4
@@ -55,7 +56,7 @@ UNITS_OF_A_CHANGED_LEAF = UNITS_OF_AN_ARRAY + LEAF_BLOCKS * 8 // UNIT_BYTES
 class LeafMemory:
     """The memory of the leaves of one pool. `bound_bytes` is None if all leaves may stay in memory.
 
-    `tally` counts the changed leaves. When `tally.made` reaches `tally.due`, the pool must call `check_changes`.
+    `tally` counts the changed leaves. When `tally.made` reaches `tally.due`, the pool must call `LeafLoader.check_changes`.
     """
 
     def __init__(self, tally: Tally, bound_bytes: int | None) -> None:
@@ -84,13 +85,13 @@ class LeafMemory:
         return self._bound_units is not None and self._changed_units() >= WAIT_SHARE * self._bound_units
 
     def move_due(self) -> None:
-        """Set `tally.due` to the next number of changed leaves at which the pool must look again."""
+        """Set `tally.due` to the number of changed leaves at which the pool must check their memory again."""
         if self._bound_units is not None:
             part = max(self._bound_units // DUE_SHARE // UNITS_OF_A_CHANGED_LEAF, 1)
             self.tally.due = (self.tally.made // part + 1) * part
 
     def checkpoint_saved(self, made: int) -> None:
-        """Note that a checkpoint was saved. `made` is the part of the tally that was made before the checkpoint was taken."""
+        """Note that a checkpoint was saved. `made` is the number of changed leaves when the checkpoint was taken."""
         self.tally.made -= made
         self.move_due()
 
@@ -106,7 +107,7 @@ class LeafMemory:
                 self._add(leaf)
 
     def loaded(self, leaf: Leaf, entries: Entries) -> None:
-        """Give a leaf the entries that were read from the catalogue, unless it has entries meanwhile."""
+        """Give a leaf the entries that were read from the catalogue. Does nothing if the leaf already has entries."""
         if leaf.entries or leaf in self._cold:
             return
         leaf.entries = entries
@@ -127,7 +128,7 @@ class LeafMemory:
         return leaf.entries or self._cold.get(leaf)
 
     def changed(self, leaf: Leaf, entries: Entries) -> None:
-        """Give a stored leaf other entries, which the next checkpoint must store. The leaf is changed until then."""
+        """Replace the entries of a stored leaf. The leaf counts as changed until a checkpoint has stored the new entries."""
         if self._cold.pop(leaf, None) is not None:
             self._cold_units -= leaf.units
             leaf.units = 0
@@ -143,7 +144,7 @@ class LeafMemory:
     def evict(self, steps: Steps, most: int, kept: Container[Leaf]) -> bool:
         """Drop entries until the leaves are within the bound, the steps are spent, or `most` hot leaves were looked at.
 
-        The leaves in `kept` stay. Returns False if no leaf became cold and no entries were dropped.
+        The leaves in `kept` keep their entries. Returns False if no leaf became cold and no entries were dropped.
         """
         has_changed = False
         while self.is_over() and steps.left > 0:
@@ -214,4 +215,4 @@ _OURS_ALONE = 2
 """Reference count of a leaf to which only one variable refers. The argument of `getrefcount` is the second reference."""
 
 _QUEUED = -1
-"""The `units` of a leaf that is in the queue of hot leaves, but was changed and is not counted as a clean leaf."""
+"""Value of `units` for a changed leaf that is still in the queue of hot leaves. The leaf is not counted as a clean leaf."""

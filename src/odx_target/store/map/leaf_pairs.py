@@ -66,7 +66,8 @@ class LeafPairs:
         return starts[chosen].tolist(), changes[chosen].tolist()
 
     def _places(self, by_block: bool) -> tuple[Places, Places, Places]:
-        """Divide the ranges at all blocks at which a run of either map begins. If `by_block`, divide leaves into single blocks.
+        """Divide the ranges at all blocks at which a run of either map begins. If `by_block` is True, divide leaves into single
+        blocks.
 
         Returns the first block of each part, and its places in the old and in the new map. Within one part, both maps have
         consecutive places or holes.

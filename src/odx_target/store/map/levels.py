@@ -10,9 +10,10 @@ def shift_of(level: int) -> int:
 
 
 def aligned_level(blocks: int, count_blocks: int, top: int) -> int:
-    """Return the highest level, up to `top`, whose nodes begin at both blocks and fit in the count.
+    """Return the highest level, up to `top`, at which two ranges begin with a whole node.
 
-    Returns -1 if there is none.
+    `blocks` is the bitwise OR of the first blocks of the ranges, and `count_blocks` is the size of each range. Returns -1 if
+    there is no such level.
     """
     level = -1
     while level < top and not blocks & (1 << shift_of(level + 1)) - 1 and count_blocks >> shift_of(level + 1):
@@ -21,6 +22,6 @@ def aligned_level(blocks: int, count_blocks: int, top: int) -> int:
 
 
 def slots_of(block: int, count_blocks: int, level: int) -> int:
-    """Return the number of whole nodes of a level in a range, up to the end of the first parent."""
+    """Return the number of whole nodes of a level in a range. Only nodes with the same parent as the first node count."""
     shift = shift_of(level)
     return min(count_blocks >> shift, FAN_OUT - (block >> shift & INDEX_MASK))

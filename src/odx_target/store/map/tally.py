@@ -7,7 +7,7 @@ NEVER = 1 << 62
 class Tally:
     """Number of leaves that maps have made or copied and that no saved checkpoint contains. It may count a leaf twice.
 
-    When `made` reaches `due`, a caller that changes a map must call `LeafMemory.check_changes` first.
+    When `made` reaches `due`, a caller that changes a map must call `LeafLoader.check_changes` first.
     """
 
     __slots__ = ("due", "made")

@@ -47,9 +47,9 @@ class BlockSource(Protocol):
         """Yield runs (block, count_blocks, mapped) from `block` on. Adjacent runs differ in `mapped`.
 
         The runs end at the last block of the source, when `steps` are spent, or before a part of the map that is not in memory.
-        Otherwise at least one run is yielded. The last run may be incomplete. If the part of the map at `block` is not in
-        memory, raises PoolBusy. The caller then awaits `map_loaded` and repeats the call. Raises DamagedBlock, Unreadable or
-        OutOfResources if the part of the map cannot be loaded.
+        If the part of the map at `block` is not in memory, raises PoolBusy. The caller then awaits `map_loaded` and repeats the
+        call. Without an exception, at least one run is yielded. The last run may be incomplete. Raises DamagedBlock, Unreadable
+        or OutOfResources if the part of the map cannot be loaded.
         """
         ...
 
@@ -216,7 +216,8 @@ class Volume(BlockSource, Protocol):
         ...
 
     async def room_made(self) -> None:
-        """Wait until the pool has made room or has loaded the part of the map that a change needs, or has failed to do so.
+        """Wait until the pool has made room, or has loaded the part of the map that a change needs. Also returns when the pool
+        has failed to do this.
 
         The caller then repeats the change that raised PoolBusy.
         """

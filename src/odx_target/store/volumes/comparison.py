@@ -19,7 +19,8 @@ def loaded_changes(
     steps: Steps | None,
     present: Callable[[Places], Places] | None,
 ) -> Iterator[tuple[int, int, Change]]:
-    """Yield the runs of `changes`. If the first pair of leaves must be loaded, start to load it and raise PoolBusy.
+    """Yield the differences between two maps, as `changes` does. If the first pair of leaves must be loaded, start to load it
+    and raise PoolBusy.
 
     Leaves that both maps share are not loaded. Raises DamagedBlock, Unreadable or OutOfResources if a leaf cannot be loaded.
     """

@@ -100,7 +100,9 @@ class Readable:
         return self._read(self._reader.pins.pin(runs), block)
 
     def _load_and_read(self, block: int, count_blocks: int) -> Coroutine[Any, Any, list[Buffer]]:
-        """Look up the places that are in memory, and pin the leaves that must be loaded. Then do both in a coroutine."""
+        """Look up the places that are in memory, and pin the leaves that must be loaded. Returns a coroutine that loads the
+        leaves and reads the blocks.
+        """
         parts = self._parts(block, count_blocks)
         known = [run for part in parts if not isinstance(part, _Missing) for run in part]
         missing = [part for part in parts if isinstance(part, _Missing)]
@@ -182,7 +184,8 @@ class Frozen(Readable):
         return self._map.reach(block, count_blocks, leaves)
 
     def require_for_copy(self, block: int, count_blocks: int, others: Sequence[Leaf], *, is_aligned: bool) -> None:
-        """Raise PoolBusy if a copy of a range needs leaves that must be loaded first. `others` are then loaded too.
+        """Raise PoolBusy if a copy of a range needs leaves that must be loaded first. `others` are further leaves that are then
+        loaded too.
 
         An aligned copy shares whole leaves, so it needs only the entries of the leaves at the ends of the range.
         """
