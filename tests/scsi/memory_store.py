@@ -352,8 +352,9 @@ class MemoryPool:
     def usage(self) -> Usage:
         return self.room
 
-    def commit(self) -> None:
+    def commit(self) -> int:
         self.commits += 1
+        return self.commits
 
     async def committed(self) -> None:
         self.commit()

@@ -131,6 +131,18 @@ def test_nothing_is_followed_before_it_is_durable() -> None:
     assert machine.replica.osn == 2
 
 
+def test_a_commit_returns_the_osn_up_to_which_a_flush_makes_records_followed() -> None:
+    machine = FollowedMachine()
+    osn = machine.pool.commit()
+    assert machine.pool.commit() == osn
+    machine.pool.volumes["a"].write(0, [block(1)])
+    machine.pool.volumes["a"].write(1, [block(2)])
+    assert machine.pool.commit() == osn + 2
+    machine.flush()
+    machine.environment.settle()
+    assert machine.replica.osn == osn + 2
+
+
 def test_a_follower_begins_at_any_record() -> None:
     machine = FollowedMachine()
     random = Random(1)

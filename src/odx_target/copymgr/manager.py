@@ -111,7 +111,7 @@ class CopyManager:
         self.copies.tokens.finish(token, TokenEnd.REVOKED, self.copies.environment.monotonic())
         return True
 
-    async def expire_in_turns(self, commit: Callable[[], None]) -> None:
+    async def expire_in_turns(self, commit: Callable[[], object]) -> None:
         """Remove expired tokens and records in several turns of the event loop.
 
         Call `commit` in each turn. Exceptions of `commit` are passed on.

@@ -232,8 +232,10 @@ class Pool(Protocol):
         """
         ...
 
-    def commit(self) -> None:
+    def commit(self) -> int:
         """Write the open batch to the operating system. Does nothing if no batch is open.
+
+        Returns the OSN after the last committed record. A record with a lower OSN survives the end of the process.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The pool then keeps the batch and a
         copy of its data. No change in the batch may be acknowledged before a later call of `commit` has returned. Any caller

@@ -90,8 +90,8 @@ class Log:
         """Number of blocks committed since the pool was opened."""
         return self.header_blocks + self.data_blocks
 
-    def commit(self) -> None:
-        """Write the open batch to the operating system.
+    def commit(self) -> int:
+        """Write the open batch to the operating system. Returns the OSN after the last committed record.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The next commit then tries again.
         Raises PoolFailed if the batch is lost. Also raises PoolFailed if an earlier batch was lost. This loss is reported by
@@ -103,7 +103,7 @@ class Log:
             if self.room.is_unreported:
                 self.room.is_unreported = False
                 self._health.check()
-            return
+            return self._flusher.written_osn
         filling.close_part()
         if self._health.failure is not None:
             self._give_up(parts)
@@ -133,6 +133,7 @@ class Log:
             self.on_segment_full()
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
+        return self._flusher.written_osn
 
     def commit_for_another(self) -> None:
         """Call `commit`. If the batch is lost, the next call of `commit` raises PoolFailed too."""
