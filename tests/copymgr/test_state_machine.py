@@ -352,8 +352,15 @@ class CopyMachine(MachineUnderTest):
         assert self.operations == {}
         self.check_what_is_held()
         self.array.restart()
+        self.load_maps()
         self.model.restart(self.now_s)
         self.wire()
+
+    def load_maps(self) -> None:
+        """Load the maps into memory, because the model does not know commands that wait for a part of a map."""
+        pool, environment = self.array.pool, self.array.environment
+        for source in (*pool.volumes.values(), *pool.frozen_maps.values()):
+            environment.run(source.load(0, source.size_blocks))
 
     @invariant()
     def blocks_are_what_the_model_says(self) -> None:
