@@ -82,7 +82,7 @@ def test_marks_of_extents_are_their_log_blocks_and_pairs(changes: list[tuple[int
                 pairs = 1 << (found.offset >> 1) if each >= COMPRESSED else 0
                 key = found.block, found.stored_blocks
                 expected[key] = expected.get(key, 0) | pairs
-        assert marks.live_runs(number) == sorted((*key, pairs) for key, pairs in expected.items())
+        assert list(marks.live_runs(number)) == sorted((*key, pairs) for key, pairs in expected.items())
         needed = [min(size, 2 * pairs.bit_count() + 1) if pairs else 1 for (_, size), pairs in expected.items()]
         assert marks.live_blocks(number) == sum(needed)
 

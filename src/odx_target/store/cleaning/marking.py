@@ -30,6 +30,8 @@ MAX_MARKED_SEGMENTS = 4096
 
 STEPS_OF_A_DENSE_LEAF = 16
 
+STEPS_OF_AN_EXTENT = 2
+
 STEPS_OF_COMPRESSED_BLOCKS = 16
 """Number of additional steps for marking a dense leaf if some of its blocks are in extents."""
 
@@ -68,6 +70,7 @@ class Marks:
         if len(entries) == LEAF_BLOCKS:
             return self._mark_dense(as_places(entries))
         runs = packed_runs(entries, 0, LEAF_BLOCKS)
+        steps = 1 + len(runs)
         for place, count_blocks in runs:
             index = self._table.index(place)
             if index is None:
@@ -76,9 +79,11 @@ class Marks:
                 self._table.cells[index : index + count_blocks] = 1
             else:
                 _, _, stored_blocks, first = located(place)
-                pairs = sum({1 << (each >> PAIRS_SHIFT) for each in range(first, first + count_blocks)})
+                end_pair = (first + count_blocks - 1 >> PAIRS_SHIFT) + 1
+                pairs = (1 << end_pair) - (1 << (first >> PAIRS_SHIFT))
                 self._mark_extent(index, stored_blocks, pairs)
-        return 1 + len(runs)
+                steps += STEPS_OF_AN_EXTENT
+        return steps
 
     def live_blocks(self, number: int) -> int:
         """Return the largest number of blocks that the live data of a segment needs after it is moved.
@@ -92,17 +97,22 @@ class Marks:
         needed = np.minimum(stored, _NEEDED_BLOCKS[marks[starts]])
         return int(np.count_nonzero(marks) - stored.sum() + needed.sum())
 
-    def live_runs(self, number: int) -> list[Live]:
-        """List the runs of live plain blocks and the live extents of a segment, in ascending order."""
+    def live_runs(self, number: int) -> Iterator[Live]:
+        """Yield the runs of live plain blocks and the live extents of a segment, in ascending order."""
         marks = self._table.of_segment(number)
         sizes = self._extents[self._table.slice_of(number)]
-        plain = (marks != 0).view(np.int8)
-        extents = []
-        for start in np.flatnonzero(sizes).tolist():
-            extents.append(Live(start, int(sizes[start]), int(marks[start])))
-            plain[start : start + int(sizes[start])] = 0
-        edges = np.flatnonzero(np.diff(plain, prepend=0, append=0))
-        return sorted([*extents, *_runs_between(edges)])
+        starts = np.flatnonzero(sizes)
+        stored = sizes[starts].astype(np.int64)
+        covered = np.zeros(len(marks) + 1, dtype=np.int8)
+        covered[starts] += 1
+        covered[starts + stored] -= 1
+        plain = (marks != 0) & (np.cumsum(covered[:-1]) == 0)
+        edges = np.flatnonzero(np.diff(plain.view(np.int8), prepend=0, append=0)).reshape(-1, 2)
+        firsts = np.concatenate((starts, edges[:, 0]))
+        counts = np.concatenate((stored, edges[:, 1] - edges[:, 0]))
+        pairs = np.concatenate((marks[starts].astype(np.int64), np.zeros(len(edges), dtype=np.int64)))
+        order = np.argsort(firsts)
+        return map(Live, firsts[order].tolist(), counts[order].tolist(), pairs[order].tolist())
 
     def _mark_dense(self, places: Places) -> int:
         compressed = are_compressed(places)
@@ -123,18 +133,13 @@ class Marks:
         counts[groups] = sizes
         for index, stored_blocks, bits in zip(firsts.tolist(), counts.tolist(), merged.tolist(), strict=True):
             self._mark_extent(index, stored_blocks, bits)
-        return STEPS_OF_A_DENSE_LEAF + STEPS_OF_COMPRESSED_BLOCKS + len(firsts)
+        return STEPS_OF_A_DENSE_LEAF + STEPS_OF_COMPRESSED_BLOCKS + STEPS_OF_AN_EXTENT * len(firsts)
 
     def _mark_extent(self, index: int, stored_blocks: int, pairs: int) -> None:
         cells = self._table.cells
         cells[index] |= pairs
         cells[index + 1 : index + stored_blocks] = 1
         self._extents[index] = stored_blocks
-
-
-def _runs_between(edges: "Places") -> Iterator[Live]:
-    for start, end in edges.reshape(-1, 2).tolist():
-        yield Live(start, end - start)
 
 
 def next_to_mark(numbers: Sequence[int], after: int) -> list[int]:

@@ -5,7 +5,7 @@ blocks are dead, or if the extent is marked for more compression. The event loop
 """
 
 from array import array
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from odx_target.environment import Buffer, Environment, Lane
@@ -54,7 +54,7 @@ class Mover:
         self._environment = environment
         self._uncommitted_blocks = 0
 
-    async def move(self, number: int, runs: Sequence[Live], moves: Moves, pause: Callable[[], Awaitable[None]]) -> None:
+    async def move(self, number: int, runs: Iterable[Live], moves: Moves, pause: Callable[[], Awaitable[None]]) -> None:
         """Move the live runs of a segment, and note the new places in `moves`. `pause` is awaited after each piece.
 
         Raises DamagedBlock or OSError if a block cannot be read. Raises PoolFull, OutOfResources or PoolFailed if a block
@@ -129,7 +129,7 @@ class Mover:
         return table, data
 
 
-def pieces(runs: Sequence[Live]) -> Iterator[Piece]:
+def pieces(runs: Iterable[Live]) -> Iterator[Piece]:
     """Divide runs, which are in ascending order, into pieces. Each piece covers at most PIECE_BLOCKS blocks of the segment.
 
     A run of plain blocks may be divided between pieces. An extent is never divided.
