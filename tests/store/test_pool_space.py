@@ -17,7 +17,9 @@ SIZE = 3000
 
 def log_blocks(machine: Machine, name: str) -> set[tuple[int, int]]:
     """Return the blocks of the log (segment, block) that a volume needs."""
-    block_map = machine.pool.volumes[name].block_map  # type: ignore[attr-defined]
+    volume = machine.pool.volumes[name]
+    machine.environment.run(volume.load(0, volume.size_blocks))
+    block_map = volume.block_map  # type: ignore[attr-defined]
     found = set()
     for at in range(block_map.size_blocks):
         place = block_map.place(at)
