@@ -25,9 +25,9 @@ def repair(
 ) -> None:
     """Repair a damaged pool, so that it can be opened.
 
-    The command first lists all blocks that are lost, and asks for confirmation. A read of a lost block then ends with MEDIUM
-    ERROR, and a write heals the block. Nothing in the log is changed, and the damaged catalogue is kept. A sound pool is not
-    changed. No array may serve the pool.
+    The command first lists all blocks that are lost, and asks for confirmation. After the repair, a read of a lost block ends
+    with MEDIUM ERROR, and a write heals the block. Nothing in the log is changed, and the damaged catalogue is kept. A sound
+    pool is not changed. No array may serve the pool.
     """
     with (
         bar("check", log_bytes(pool)) as advance,

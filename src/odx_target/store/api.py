@@ -164,7 +164,8 @@ class Pool(Protocol):
     def public_identity(self, volume: Volume) -> bytes:
         """Return the 16 bytes by which hosts know a volume.
 
-        These bytes are the identity of the volume. After the identities of a copied pool were renewed, they are other bytes.
+        Usually, these bytes are the identity of the volume. They differ from it if the identities of a copied pool were
+        renewed.
         """
         ...
 

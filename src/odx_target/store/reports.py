@@ -9,7 +9,9 @@ from odx_target.store.status import LogStatus, Usage
 
 
 def usage_of(log: Log, supply: SegmentSupply) -> Usage:
-    """Return the used and the available bytes. The reserve counts as neither, because records with data leave it free."""
+    """Return the used and the available bytes. The reserve is neither used nor available, because records with data must leave
+    it free.
+    """
     used_blocks = supply.used_bytes // BLOCK_BYTES - log.unused_blocks - supply.free_blocks
     makeable_blocks = supply.available_blocks()
     if makeable_blocks is None:

@@ -149,7 +149,7 @@ def add(
     enabled: Enabled = None,
     as_json: Json = False,
 ) -> None:
-    """Add a schedule. The first snapshots are taken at the next time that the schedule gives.
+    """Add a schedule. The first snapshots are taken at the next time of the schedule.
 
     The name of a snapshot contains its time, such as NAME-2026-11-29T13:00Z. The snapshots of up to 64 volumes of a schedule
     are taken at the same moment. The retention of a schedule deletes only snapshots that the schedule has made. It never

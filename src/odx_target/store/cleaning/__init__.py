@@ -1,1 +1,1 @@
-"""The cleaner. The cleaner frees segments of the log whose blocks are no longer in any map."""
+"""The cleaner. A segment of the log is freed if no map refers to its blocks any more."""

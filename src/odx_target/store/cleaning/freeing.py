@@ -21,7 +21,8 @@ PIN_PAUSE_S = 0.05
 """Pause before the cleaner checks again if reads still use the segments."""
 
 MAX_PIN_PAUSES = 20
-"""Largest number of times that the cleaner waits for reads. Segments that are still in use then are freed by the next cycle."""
+"""Largest number of times that the cleaner waits for reads. The next cycle frees segments that are in use after the last
+wait."""
 
 
 class Freeing:

@@ -10,8 +10,7 @@ UNBOUNDED = 1 << 60
 """Number of blocks that means "no bound", for example the room of a pool if the room is unknown."""
 
 HOPE_SHARE = 4
-"""After a cycle without gain, another cycle may run when the log has grown by a part of a segment: its size divided by
-HOPE_SHARE."""
+"""After a cycle without gain, another cycle may run when the log has grown by 1/HOPE_SHARE of a segment."""
 
 
 class Need:

@@ -161,7 +161,7 @@ class LeafMemory:
         return has_changed
 
     def drop_unused(self, steps: Steps, most: int) -> int:
-        """Look at up to `most` leaves, and forget those to which no map refers. Returns the number of leaves looked at."""
+        """Look at up to `most` leaves, and forget the leaves to which no map refers. Returns the number of leaves looked at."""
         seen = 0
         while seen < most and self._hot and steps.left > 0:
             leaf = self._hot.popleft()

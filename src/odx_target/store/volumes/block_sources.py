@@ -31,7 +31,7 @@ class BlockSource(Protocol):
         """Read blocks without waiting for the disk.
 
         Returns buffers with `count_blocks` blocks in total. Each buffer contains whole blocks, and its content never changes.
-        Returns None if data or a part of the map must be read from the disk. In this case the caller awaits `read`. Raises
+        Returns None if data or a part of the map must be read from the disk. The caller then awaits `read`. Raises
         DamagedBlock.
         """
         ...
@@ -118,8 +118,8 @@ class Snapshot(BlockSource, Protocol):
 
     @property
     def group(self) -> bytes:
-        """GUID of the group: all snapshots from one call of `Pool.snapshot_volumes` have the same. The GUID of a snapshot that
-        was taken alone is all zeros.
+        """GUID of a group of snapshots. All snapshots from one call of `Pool.snapshot_volumes` have the same GUID. A snapshot
+        that was taken alone has a GUID of zeros.
         """
         ...
 

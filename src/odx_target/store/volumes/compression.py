@@ -35,8 +35,8 @@ SAMPLE_PART_BYTES = 1024
 
 MAX_SKIPPED_WRITES = 127
 """After writes that gained nothing, at most this number of successive writes are stored without a trial. A stream that becomes
-compressible is noticed after at most this number of writes. One trial takes 3 microseconds, and each of these writes takes at
-least 20."""
+compressible is noticed after at most this number of writes. A trial takes 3 microseconds, and a write takes at least 20
+microseconds."""
 
 
 MAX_PREPARED_BYTES = 32 << 20

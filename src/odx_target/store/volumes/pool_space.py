@@ -1,10 +1,12 @@
 """Accounting of the data of all volumes of a pool in one walk.
 
-Each node of the maps gets an owner: the volume whose map refers to the node, all frozen maps together, or SEVERAL. Then the
-owner of each leaf is noted for each block to which the leaf refers. A block with one owner is unique to this owner.
+Each node of the maps gets an owner: a volume, FROZEN_MAPS or SEVERAL. A volume is the owner if only its map refers to the node.
+FROZEN_MAPS is the owner if only frozen maps refer to the node. Otherwise the owner is SEVERAL. Then each block of the log gets
+the owner of the leaves that refer to the block, or SEVERAL if these leaves have different owners. A block that a volume owns is
+unique to this volume.
 
-The walk takes its steps from the turns of the event loop. The owners of the blocks are noted for a limited number of segments
-at a time, so the leaves of a large pool are read several times.
+The walk takes its steps from the turns of the event loop. Owners are noted for the blocks of a limited number of segments at a
+time, so the leaves of a large pool are read several times.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -31,7 +33,7 @@ FROZEN_MAPS = 2
 FIRST_VOLUME = 3
 
 MAX_SEGMENTS_AT_ONCE = 1024
-"""Number of segments whose owners are noted at once: 64 MiB of owners."""
+"""Owners are noted for the blocks of at most this number of segments at a time. The owners take 64 MiB."""
 
 STEPS_OF_A_LEAF = 16
 

@@ -52,7 +52,7 @@ class State:
 class ScheduleBook:
     """The schedules of a pool. Every change is recorded in the pool, and the caller must commit the pool.
 
-    If a change cannot be recorded, it raises PoolFull, PoolBusy or PoolFailed. Nothing has changed then.
+    If a change cannot be recorded, it raises PoolFull, PoolBusy or PoolFailed, and nothing has changed.
     """
 
     pool: Pool

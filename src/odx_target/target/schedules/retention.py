@@ -18,7 +18,9 @@ class Kept(NamedTuple):
 
 
 class Judgement(NamedTuple):
-    """The snapshots of one volume that a schedule deletes, and the snapshots that it keeps although they are old enough."""
+    """The snapshots of one volume that a schedule deletes, and the snapshots that it keeps although they are beyond its
+    retention.
+    """
 
     deleted: Sequence[Snapshot]
     kept: Sequence[Kept]

@@ -134,7 +134,7 @@ class ScheduleRunner:
         return "" if state is None or state.last_run is None else state.last_run.problem
 
     def problems(self) -> list[dict[str, object]]:
-        """Return the name and the problem of each schedule whose current attempts or last run have a problem."""
+        """Return the name and the problem of each schedule with a problem in its current attempts or its last run."""
         found = [(each.name, self.problem_of(each)) for each in self.book.schedules.values() if each.is_enabled]
         return [{"schedule": name, "problem": problem} for name, problem in found if problem]
 

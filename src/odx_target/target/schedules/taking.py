@@ -118,7 +118,7 @@ async def _delete(pool: Pool, snapshots: Sequence[Snapshot]) -> None:
 
 
 async def _demote(pool: Pool, snapshots: Sequence[Snapshot]) -> None:
-    """Mark snapshots as crash-consistent, because the command after them failed."""
+    """Mark snapshots as crash-consistent, because a command failed."""
     for snapshot in snapshots:
         await pool.turns.next_if_spent()
         if snapshot.attributes.get(CONSISTENCY_ATTRIBUTE) == APPLICATION_CONSISTENT:
