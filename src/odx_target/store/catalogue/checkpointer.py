@@ -1,8 +1,8 @@
 """Saving of checkpoints. Recovery loads the last checkpoint and replays the log after it.
 
-A checkpoint is taken at one moment: all volumes are frozen, and the position of the log is stored. Before the checkpoint is
-saved, the log is synced, because the catalogue must never refer to records that are not durable. Finally a thread saves the
-checkpoint in the catalogue, and the pool continues to write meanwhile.
+A checkpoint describes one moment. At this moment, all volumes are frozen, and the checkpoint notes the position of the log.
+Before the checkpoint is saved, the log is synced, because the catalogue must never refer to records that are not durable.
+Finally a thread saves the checkpoint in the catalogue, and the pool continues to write meanwhile.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -99,9 +99,11 @@ class Checkpointer:
             self._discards.resume()
 
     async def mark_cleaned(self) -> None:
-        """Note durably in the head that the log does not contain all changes. Raises OSError and the exceptions of `save`.
+        """Mark the head durably as `cleaned`: the log does not contain all changes. Raises OSError and the exceptions of
+        `save`.
 
-        A checkpoint is saved before, because a pool that was rebuilt from its log may not have a checkpoint yet.
+        Saves a checkpoint first. A pool that was rebuilt from its log may have no checkpoint yet. Without one, it could not be
+        opened again.
         """
         if not self._head.fields.cleaned:
             await self.save()
@@ -113,9 +115,10 @@ class Checkpointer:
             await self._environment.in_thread(self._head.mark_cleaned, lane=Lane.UPKEEP)
 
     async def _drop_deferred(self, saved: list[bytes]) -> None:
-        """Drop records that are saved in the checkpoint. The log will never contain them, so the head is marked first.
+        """Drop deferred records whose changes are in the saved checkpoint. The log will never contain these records, so the
+        head is marked as `cleaned` first.
 
-        If the head cannot be changed now, the records still wait for room in the log.
+        If the head cannot be changed now, the records continue to wait for room in the log.
         """
         if saved:
             with suppress(OSError, StoreError):
@@ -123,7 +126,9 @@ class Checkpointer:
                 self._log.deferred.drop(saved)
 
     async def save_ended(self) -> None:
-        """Wait until the present save has ended, or save a checkpoint. A failure is only reported to `troubles`."""
+        """If a checkpoint is being saved, wait until this save has ended. Otherwise save a checkpoint. A failure is only
+        reported to `troubles`.
+        """
         if self._running is not None:
             await self._running.wait()
         else:
@@ -132,7 +137,9 @@ class Checkpointer:
 
     @asynccontextmanager
     async def held_off(self) -> AsyncIterator[None]:
-        """Save no checkpoint inside this context. Waits until no checkpoint is being saved."""
+        """Prevent saves of checkpoints inside this context. If a checkpoint is being saved, first waits until this save has
+        ended.
+        """
         await self.settle()
         running = self._running = self._environment.event()
         try:

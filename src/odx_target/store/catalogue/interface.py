@@ -44,8 +44,8 @@ class FrozenMapState:
 class SnapshotState:
     """The state of a named snapshot in a checkpoint.
 
-    `frozen` is the identifier of its frozen map. `volume_name` and `lineage` are the values of the volume when the snapshot was
-    taken.
+    `frozen` is the identifier of the frozen map of the snapshot. `volume_name` and `lineage` are the name and the lineage that
+    the volume had when the snapshot was taken.
     """
 
     guid: bytes
@@ -77,24 +77,25 @@ class Checkpoint:
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
     rewritten: list[Leaf] = field(default_factory=list)
-    """Leaves that keep their numbers although their data has moved to other places since they were stored."""
+    """Leaves whose data has moved to other places since they were stored. A save stores them again under the same numbers."""
 
     snapshots: Collection[SnapshotState] = ()
     """Named snapshots. The frozen maps of the snapshots are in `frozen_maps`."""
 
     segments: Mapping[int, int] | None = None
-    """Least size in blocks of each segment that must exist, by segment number. None if the catalogue does not contain the
+    """Minimum size, in blocks, of each segment that must exist, by segment number. None if the catalogue does not contain the
     sizes."""
 
     held_roots: Iterable[FrozenRoot] = ()
-    """Trees that are in use although they may be in no volume and no frozen map any more. A save does not store them, but it
-    keeps the nodes of these trees that are stored already. A save reads this field at most once."""
+    """Trees that are in use although they may not belong to a volume or a frozen map any more. A save does not store new nodes
+    of these trees, but it keeps their nodes that are stored already. A save reads this field at most once."""
 
     held_leaves: Collection[Leaf] = ()
-    """Leaves that are in use although they may be in no tree any more. A save keeps them if they are stored already."""
+    """Leaves that are in use although they may not be in a tree any more. If they are stored already, a save keeps them."""
 
     saved: list[Leaf] | None = None
-    """If this is a list, a successful save adds the leaves that it has stored. A leaf may be added twice."""
+    """List to which a successful save adds the leaves that it has stored. A leaf may be added twice. None if no list is
+    wanted."""
 
     def roots(self) -> Iterator[FrozenRoot]:
         """Yield the root of the tree of each volume and frozen map. The trees may share nodes."""
@@ -110,16 +111,18 @@ def roots_of(volumes: Iterable[VolumeState], frozen_maps: Iterable[FrozenMapStat
 class Catalogue(Protocol):
     """Storage for one checkpoint: the last checkpoint that was saved.
 
-    Each node of a tree is stored under a number. A node keeps this number, and later saves do not write the node again, unless
-    it is one of the `rewritten` leaves. So the cost of a save depends only on the number of changes. From time to time a save
-    deletes the stored nodes that are in no tree any more, and not in the trees and leaves that the checkpoint holds.
+    Each node of a tree is stored under a number. A node keeps this number, and later saves do not write the node again. Only
+    the `rewritten` leaves are written again. So the cost of a save depends only on the number of changes. From time to time a
+    save deletes stored nodes. It keeps the nodes in the trees of the checkpoint, in `held_roots` and in `held_leaves`.
 
-    `save` may run in a thread beside the event loop, but only once at a time. Other threads may call `leaf_entries` meanwhile.
-    `save` reads only frozen nodes. Their content
-    does not change meanwhile, because leaves are relocated only while no save is running. `save` sets the number of a node,
-    and resets the number after a failure. `save` may also replace the entries of a leaf by their packed form. Each of these
-    actions replaces one reference under the interpreter's lock. The event loop never reads the numbers, and can read both
-    forms of a leaf. Before the event loop changes a frozen node, it makes a copy, which has no number.
+    `save` may run in a thread beside the event loop. Only one `save` may run at a time, but other threads may call
+    `leaf_entries` meanwhile.
+
+    `save` reads only frozen nodes. Their content does not change during a save, because leaves are relocated only while no save
+    is running. `save` sets the number of each node that it stores, and resets the number after a failure. `save` may also
+    replace the entries of a leaf by their packed form. Each of these changes replaces one reference, which is atomic under the
+    interpreter's lock. The event loop never reads a number that a running save has set, and it can read both forms of a leaf.
+    Before the event loop changes a frozen node, it makes a copy. The copy has no number.
 
     The same root must not be saved to two catalogues, because a node has only one number.
     """
@@ -135,8 +138,8 @@ class Catalogue(Protocol):
     def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
         """Read the entries of stored leaves. Waits for the disk, so call it in a thread.
 
-        The result has the entries of each leaf, or an exception: PoolDamaged if the stored leaf is damaged or missing, and
-        otherwise an exception for a leaf that cannot be read now.
+        For each leaf, the result has its entries or an exception. The exception is PoolDamaged if the stored leaf is damaged or
+        missing. Any other exception means that the leaf cannot be read now.
         """
         ...
 

@@ -53,7 +53,7 @@ class TreeWriter:
                     yield number, sealed(node_name(number), body)
 
     def undo(self) -> None:
-        """Remove the numbers from all nodes of this writer. Called when the save has failed."""
+        """Take back all numbers that this writer has given to nodes. Called when the save has failed."""
         for node in self._numbered:
             node.stored = 0
 
@@ -64,14 +64,14 @@ class TreeWriter:
     def let_go(self) -> None:
         """Drop the references to the nodes, a few at a time.
 
-        When the references are dropped, the nodes that maps have replaced during the save are freed.
+        This frees the nodes that maps have replaced during the save.
         """
         while self._numbered:
             del self._numbered[-_NODES_AT_ONCE:]
 
 
 def rewritten_bodies(leaves: Iterable[Leaf]) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, sealed body) of leaves that are stored under their numbers with older places."""
+    """Yield (number, sealed body) of leaves whose data has moved to other places since they were stored."""
     for leaf in leaves:
         yield leaf.stored, sealed(node_name(leaf.stored), encode_leaf(leaf))
 
@@ -170,9 +170,9 @@ class NumberSet:
 def kept_numbers(
     roots: Iterable[FrozenRoot], held_roots: Iterable[FrozenRoot] = (), held_leaves: Iterable[Leaf] = ()
 ) -> NumberSet:
-    """Collect the numbers of all nodes below stored roots, of the stored nodes below `held_roots`, and of `held_leaves`.
+    """Collect the numbers of all nodes below `roots`, of the stored nodes below `held_roots`, and of `held_leaves`.
 
-    Inner nodes are read, but leaves are not.
+    Each of the `roots` must be stored. Inner nodes are read, but leaves are not.
     """
     numbers = NumberSet()
     for root in (*roots, *held_roots):

@@ -1,7 +1,7 @@
 """Loading of leaves whose entries are only in the catalogue, and dropping of entries that need too much memory.
 
-One thread at a time reads from the catalogue. While it reads, the leaves that are needed next are collected, so that one call
-in the thread reads many leaves. Callers that need the same leaf share one call.
+One thread at a time reads from the catalogue. While it reads, the leaves that are needed next are collected. So one call in the
+thread reads many leaves. Callers that need the same leaf share one call.
 """
 
 from collections import deque
@@ -22,21 +22,22 @@ LEAVES_AHEAD = 8
 """Number of leaves that are loaded in advance when blocks are read in sequence: 32 MiB."""
 
 MAX_FAILURES = 1000
-"""Largest number of failures that are kept for callers that have not tried again."""
+"""Largest number of leaves for which a failure is kept. A failure is kept until a caller needs the leaf again."""
 
 RECENT_CALLS = 2
-"""Number of calls whose leaves stay in memory even if the memory is full, so that a change that needs leaves can be made."""
+"""Number of recent calls whose leaves stay in memory even if the memory is full. So a change finds the leaves that were loaded
+for it."""
 
 ROUNDS_OF_USE = 2
-"""Number of turns between the loading of a leaf and the earliest end of its entries. All tasks that wait for the leaf run in
-these turns."""
+"""Number of turns that pass before the entries of a loaded leaf may be dropped. In these turns, all tasks that wait for the
+leaf run."""
 
 Place = tuple[str | None, int | None]
-"""Name of the volume and number of the frozen map for which leaves are needed."""
+"""Name of the volume, or number of the frozen map, for which leaves are needed. The other value is None."""
 
 
 class _Call:
-    """One call that reads leaves in a thread. `found` has the result for each leaf when `ended` is set."""
+    """One call that reads leaves in a thread. When `ended` is set, `found` has the result for each leaf."""
 
     def __init__(self, ended: Event) -> None:
         self.leaves: list[Leaf] = []
@@ -45,7 +46,8 @@ class _Call:
 
 
 class LeafLoader:
-    """Loads the leaves of one pool. `memory` decides which leaves keep their entries. `pinned` returns the leaves of reads.
+    """Loads the leaves of one pool. `memory` decides which leaves keep their entries. `pinned` returns the leaves that reads
+    use.
 
     `save_soon` starts a checkpoint in the background. `save_ended` waits until a checkpoint was saved or could not be saved.
     """
@@ -74,11 +76,13 @@ class LeafLoader:
         self._is_evicting = False
 
     def leaves_in_use(self) -> list[Leaf]:
-        """The leaves that are being loaded or that a read needs, even if no map has them any more."""
+        """Leaves that are being loaded or that a read needs. Some of them may not be in any map any more."""
         return [*self._call_of, *self._pinned()]
 
     async def load(self, leaves: Collection[Leaf], ahead: Sequence[Leaf] = ()) -> dict[Leaf, Found]:
-        """Load leaves, and return their entries or the reason why they cannot be loaded. `ahead` is loaded without waiting."""
+        """Load leaves, and return their entries or the reason why they cannot be loaded. Also begins to load `ahead`, but does
+        not wait for these leaves.
+        """
         found: dict[Leaf, Found] = {}
         calls = {}
         for leaf in leaves:
@@ -93,7 +97,9 @@ class LeafLoader:
         return found
 
     async def read(self, leaves: Sequence[Leaf]) -> dict[Leaf, Found]:
-        """Read the entries of leaves without giving them to the leaves. The caller must keep the maps that have the leaves."""
+        """Read the entries of leaves, but do not store them in the leaves. The caller must keep the maps that contain the
+        leaves.
+        """
         found: dict[Leaf, Found] = {}
         for leaf in leaves:
             entries = self.memory.entries_of(leaf)
@@ -106,10 +112,10 @@ class LeafLoader:
         return found
 
     def require(self, missing: Sequence[tuple[int, Leaf]], place: Place, ahead: Sequence[Leaf] = ()) -> None:
-        """Return if all leaves have entries. Otherwise start to load them in the background, and raise PoolBusy.
+        """Check that all leaves have entries. If not, start to load them in the background, and raise PoolBusy.
 
-        `missing` has leaves with their blocks. `ahead` is loaded too. If a leaf could not be loaded since the last call for it,
-        raises DamagedBlock, Unreadable or OutOfResources, once.
+        `missing` has (block, leaf) pairs. The leaves in `ahead` are loaded in advance. If the last attempt to load a leaf has
+        failed, raises DamagedBlock, Unreadable or OutOfResources instead. Each failure is raised once.
         """
         absent = [(block, leaf) for block, leaf in missing if not self.memory.recall(leaf)]
         for block, leaf in absent:
@@ -144,7 +150,7 @@ class LeafLoader:
                 self._call(leaf)
 
     async def changes_saved(self) -> None:
-        """Wait for a checkpoint if changes must wait for it."""
+        """If too many changes have not been saved, wait for the end of the next save of a checkpoint."""
         if self.memory.has_too_many_changes():
             await self.save_ended()
 
@@ -178,7 +184,9 @@ class LeafLoader:
             self._environment.start_soon(self._relieve)
 
     async def adopt(self, saved: list[Leaf], made: int) -> None:
-        """Take over the leaves that a checkpoint has stored. `made` is the tally at the time of the checkpoint."""
+        """Allow that the entries of the leaves in `saved`, which a checkpoint has stored, are dropped. `made` is the value of
+        `tally.made` when the checkpoint was taken.
+        """
         memory, turns = self.memory, self._environment.turns
         memory.checkpoint_saved(made)
         while saved:
@@ -194,7 +202,7 @@ class LeafLoader:
         self.relieve_soon()
 
     def _call(self, leaf: Leaf) -> _Call:
-        """Return the call that will read a leaf or reads it."""
+        """Return the call that reads a leaf or will read it."""
         call = self._call_of.get(leaf)
         if call is None:
             if not self._calls or len(self._calls[-1].leaves) >= LEAVES_OF_A_CALL:

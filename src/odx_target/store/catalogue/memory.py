@@ -22,11 +22,12 @@ class CatalogueContent:
 
 
 class MemoryCatalogue(TransactionalCatalogue):
-    """A catalogue that stores encoded bodies in `content`. The content may be used after the catalogue is closed.
+    """A catalogue that stores encoded bodies in `content`. The content stays usable after the catalogue is closed.
 
-    A save calls `before_commit` just before it replaces `content`, and `after_commit` just after that. In a test, these calls
-    may raise an exception that simulates a loss of power or a failed disk. `content` then has the former checkpoint or the new
-    checkpoint. `before_read` is called before leaves are read, and may raise an exception in the same way.
+    A save calls `before_commit` just before it changes `content`, and `after_commit` just after the change. In a test, these
+    functions may raise an exception that simulates a loss of power or a failed disk. After such an exception, `content` has
+    either the former or the new checkpoint. `before_read` is called before leaves are read, and may raise an exception in the
+    same way.
     """
 
     def __init__(

@@ -1,13 +1,13 @@
 """The encoding of tree nodes in a catalogue.
 
-A body begins with one byte that gives its kind. 64-bit numbers follow: the places of a leaf, or the numbers of the children of
-an inner node. The numbers are stored in one of two forms:
+The first byte of a body gives its kind. Numbers of 64 bits follow. In a leaf, they are the places of its blocks. In an inner
+node, they are the numbers of its children. The numbers are stored in one of two forms:
 
-- *packed*: each run as 8 bytes, little-endian;
-- *dense*: plane 0, plane 1 and so on. Plane k is byte k of all 1,024 numbers. The last planes are left out if all are zero.
+- *packed*: 8 bytes, little-endian, for each run of numbers;
+- *dense*: plane 0, plane 1 and so on. Plane k has byte k of all 1,024 numbers. Planes of zeros at the end are left out.
 
-Every body is sealed: a CRC32C over its name and the body is stored after the body. The CRC32C detects a changed bit and a body
-under a wrong name.
+Every body is stored under a name, and has a seal. The seal is a CRC32C over the name and the body. It is stored after the body.
+It detects a changed bit, and a body that is stored under a wrong name.
 """
 
 from array import array
@@ -47,7 +47,7 @@ def node_name(number: int) -> bytes:
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
-    """Encode a leaf. If the packed form takes less memory, the leaf itself is packed too."""
+    """Encode a leaf. Also packs the leaf in memory if its packed form is smaller."""
     leaf.pack()
     entries = leaf.entries
     if len(entries) == LEAF_BLOCKS:

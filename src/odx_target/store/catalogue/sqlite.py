@@ -61,15 +61,16 @@ EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_PERM: _REFUSED,
     sqlite3.SQLITE_READONLY: _REFUSED,
 }
-"""Exception and message for result codes of SQLite. The full code is looked up first, then its primary code.
+"""Exception and message for result codes of SQLite. The extended code is looked up first, then its primary code.
 
-A code that is not listed means a damaged file. After an error of the catalogue the pool continues to accept writes, because the
-log contains all data. SQLITE_CANTOPEN is not listed, because `_of_opening` calls open(2) again to find the cause."""
+A code that is not listed means that the file is damaged. An error of the catalogue does not stop the pool. The pool continues
+to accept writes, because the log contains all data. SQLITE_CANTOPEN is not listed, because `_of_opening` calls open(2) again to
+find the cause."""
 
 _PRIMARY_CODE = 0xFF
 
 ROWS_AT_ONCE = 16
-"""Number of rows that a save changes before readers of leaves may use the connection."""
+"""Number of rows that a save changes at once. Readers of leaves may use the connection between two such changes."""
 
 CATALOGUE_MODE = 0o600
 OTHERS = 0o077
@@ -78,11 +79,12 @@ OTHERS = 0o077
 class SqliteCatalogue(TransactionalCatalogue):
     """A catalogue in the SQLite file at `path`. A missing file is made.
 
-    One thread may save a checkpoint while other threads read leaves. All threads use one connection, because the file is locked
-    for other connections. A lock divides a save into short pieces, so that readers wait only for a piece.
+    One thread may save a checkpoint while other threads read leaves. All threads share one connection, because the file is
+    locked for other connections. A save uses the connection for short pieces of work, and readers wait only until the present
+    piece ends.
 
-    Raises PoolDamaged if the file is not a catalogue or has a newer format. Raises PoolInUse if another process has locked it.
-    Raises Scarcity, Refused or Unwritable if the file cannot be written.
+    Raises PoolDamaged if the file is not a catalogue or has a newer format. Raises PoolInUse if another process has locked the
+    file. Raises Scarcity, Refused or Unwritable if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:

@@ -14,10 +14,12 @@ from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.map.frozen_root import FrozenRoot
 
 SWEEP_AFTER_NODES = 4096
-"""Least number of new nodes between two sweeps. A sweep visits all nodes, which would be too expensive for a few dead nodes."""
+"""Minimum number of new nodes between two sweeps. A sweep deletes dead nodes, which are in no tree any more. It visits all
+nodes, which would be too expensive for a few dead nodes."""
 
 ReadRoot: TypeAlias = Callable[[int, int, int], FrozenRoot]
-"""Function that reads the tree below a node. Its arguments are the number of the node, the levels, and the size in blocks."""
+"""Function that reads the tree below a node. Its arguments are the number of the node, the number of levels, and the size in
+blocks."""
 
 _HEAD = b"head"
 
@@ -35,7 +37,8 @@ class NodeCounts:
     """Number of live nodes at the last sweep."""
 
     def sweep_is_due(self) -> bool:
-        """True if the nodes written since the last sweep are more than the live nodes at that sweep, plus a minimum.
+        """True if enough nodes were written since the last sweep: more than SWEEP_AFTER_NODES plus the live nodes at that
+        sweep.
 
         With this rule, there are never many more dead nodes than live nodes, and sweeps cost little compared with the writes.
         """
@@ -84,7 +87,7 @@ class TransactionalCatalogue(ABC):
 
     @abstractmethod
     def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None:
-        """Store nodes under their numbers; each replaces what is stored there."""
+        """Store nodes under their numbers. A node replaces an older node with the same number."""
 
     @abstractmethod
     def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
