@@ -14,17 +14,17 @@ _RUNS_OF_A_STEP = 8
 
 
 LEAVES_AT_ONCE = 64
-"""Number of leaves that are wanted at a time."""
+"""Largest number of leaves whose entries a search wants at a time."""
 
 
 class OwnerSearch:
-    """A search for the blocks that are stored at `places`, which are in ascending order.
+    """A search for the blocks that are stored at damaged places. `places` has these places in ascending order.
 
-    Maps share nodes. A subtree without damaged places is searched once, in whichever map it is found first. The caller must
-    keep the maps until the search has ended.
+    Maps may share nodes. A shared subtree without damaged places is searched only once. The caller must keep the maps until the
+    search has ended.
 
-    When the search has yielded `None`, the caller lets other tasks run. If `wanted` is not empty then, the caller gives the
-    entries of these leaves to `entries`, and empties `wanted`. A leaf whose entries are still missing is skipped.
+    When the search has yielded `None`, the caller lets other tasks run. If `wanted` contains leaves then, the caller puts their
+    entries into `entries`, and empties `wanted`. A leaf whose entries are still missing is skipped.
     """
 
     def __init__(self, places: Sequence[int], steps: Steps) -> None:
@@ -36,11 +36,11 @@ class OwnerSearch:
         """Identities of the nodes below which no block is damaged."""
 
     def owned(self, root: MapReader) -> Iterator[tuple[int, int] | None]:
-        """Yield (block, place) for each block of a map and for each of the places that contains data of the block.
+        """Yield (block, place) for each block of a map whose data is at one of the damaged places.
 
-        A block of a compressed extent needs all places of the extent.
+        A block of a compressed extent needs the data at all places of the extent, so it may be yielded with several places.
 
-        Yields None when the steps are spent, so that the caller can let other tasks run, and when leaves are wanted.
+        Yields None when the steps of the turn are spent, and when leaves are wanted.
         """
         if self._steps.take() <= 0:
             yield None

@@ -1,6 +1,7 @@
 """The check of a closed pool. The check compares head, catalogue, log and maps, and verifies the checksum of every block.
 
-The check writes nothing itself, so it is safe for a damaged pool. SQLite may roll back a transaction that a crash interrupted.
+The check writes nothing itself, so it is safe for a damaged pool. Only SQLite may write, to roll back a transaction that a
+crash interrupted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,7 +53,7 @@ class PoolReport:
     them."""
     damaged_blocks: int = 0
     complaints: list[str] = field(default_factory=list)
-    """Descriptions of damage that does not cause a loss of data by itself."""
+    """Descriptions of damage that alone causes no loss of data."""
     lost: list[LostRange] = field(default_factory=list)
     lost_ranges: int = 0
 
@@ -62,7 +63,7 @@ class PoolReport:
 
 
 LOST_REASON = "a repair of the pool could not save it"
-"""Reason for the loss of blocks that a repair has marked as lost."""
+"""Reason that is reported for blocks that a repair has marked as lost."""
 
 Advance = Callable[[int], None]
 """Function that is called with the number of blocks that were checked since its last call."""
@@ -98,11 +99,11 @@ def report_lost(contents: Contents, survey: "Survey", report: PoolReport) -> Non
 
 
 class Survey:
-    """The damaged blocks of segments, and the number of blocks of each segment whose checksums are known.
+    """The damaged blocks of each segment, and the number of its blocks whose checksums are known.
 
-    `used` has the number of used blocks of replayed segments, and `checksums` the checksums of their data by first block. The
-    log ends in the segment `last`. `unsealed` has the listed sizes of segments that may have no footer. Leaves that are not in
-    memory are read from `catalogue`, and stay out of memory.
+    `used` has the number of used blocks of each replayed segment. `checksums` has the checksums of the replayed data, by
+    segment and first block. The log ends in the segment `last`. `unsealed` has the sizes in the checkpoint of segments that may
+    have no footer. Leaves that are not in memory are read from `catalogue`, but are not kept.
     """
 
     def __init__(
@@ -151,7 +152,9 @@ class Survey:
         self._readable[number] = self._readable_blocks(segment, size_blocks)
 
     def faults(self, root: FrozenRoot) -> Iterator[tuple[int, int, str]]:
-        """Yield (block, count_blocks, reason) for each range of a map whose data is lost. Ranges with one reason are merged."""
+        """Yield (block, count_blocks, reason) for each range of a map whose data is lost. Adjacent ranges with the same reason
+        are one range.
+        """
         merged: tuple[int, int, str] | None = None
         for block, count, reason in self._parts(root):
             if merged is not None and (block, reason) == (merged[0] + merged[1], merged[2]):
@@ -188,14 +191,14 @@ class Survey:
         return self._catalogue.leaf_entries([leaf.stored])[0]
 
     def _readable_blocks(self, segment: Segment, size_blocks: int) -> int:
-        """Number of blocks of a segment whose checksums are known, so that they can be read."""
+        """Number of blocks of a segment that can be read because their checksums are known."""
         if segment.number in self._used:
             return self._used[segment.number]
         return len(load_table(segment, size_blocks, self._pool_identity)) if size_blocks else 0
 
 
 def _check_map(root: FrozenRoot, whose: LostRange, survey: Survey, report: PoolReport) -> None:
-    """Add the lost ranges of a map to the report. `whose` names the map."""
+    """Add the lost ranges of a map to the report. `whose` is a range without blocks that names the map."""
     report.mapped_blocks += survey.mapped_blocks(root)
     for block, count_blocks, reason in survey.faults(root):
         report.lost_ranges += 1
@@ -204,7 +207,7 @@ def _check_map(root: FrozenRoot, whose: LostRange, survey: Survey, report: PoolR
 
 
 def _faults(place: int, count: int, damaged: dict[int, set[int]], used: dict[int, int]) -> Iterator[tuple[int, int, str]]:
-    """Yield (offset, count_blocks, reason) for each part of a run of places in which data is lost."""
+    """Yield (offset, count_blocks, reason) for each lost part of a run of places."""
     number, at, stored_blocks, _ = located(place)
     used_blocks = used.get(number)
     if number == LOST_SEGMENT:

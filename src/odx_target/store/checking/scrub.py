@@ -23,7 +23,7 @@ from odx_target.store.status import ScrubProgress
 from odx_target.store.troubles import Troubles
 
 DEFAULT_RATE_BYTES = 100 << 20
-"""Bytes per second that a scrub reads. At this rate, a fast disk has most of its time for hosts, and a scrub of 1 TB takes
+"""Bytes per second that a scrub reads. At this rate, hosts can use a fast disk for most of the time, and a scrub of 1 TB takes
 three hours."""
 
 MAX_COMPLAINTS = 100
@@ -36,8 +36,8 @@ _MAX_SLEEP_S = 0.25
 
 
 class _Scrub:
-    """One scrub. `segments` has the sizes of the segments to check. `open_blocks` has the used blocks of segments without a
-    footer.
+    """One scrub. `segments` has the sizes of the segments to check, by number. `open_blocks` has the number of used blocks of
+    each segment without a footer.
 
     `find` returns a segment by its number, or None if the segment has been deleted. `contents` has the volumes and the frozen
     maps.
@@ -95,7 +95,7 @@ class _Scrub:
             self.ended.set()
 
     async def _checked(self, segment: Segment, size_blocks: int, before: int, began_s: float) -> SegmentCheck:
-        """Check a segment, from its beginning again after each lack of descriptors, memory or threads."""
+        """Check a segment. After each lack of descriptors, memory or threads, begin the check again."""
         while True:
             check = SegmentCheck(segment, size_blocks, self._pool_identity, self._open_blocks.get(segment.number))
             try:

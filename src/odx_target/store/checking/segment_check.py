@@ -1,7 +1,7 @@
 """The check of one segment: its batches, its data blocks and its footer.
 
 The headers contain the checksums of the data blocks, and the footer repeats these checksums. If a header is damaged, the data
-blocks after it are checked with the checksums in the footer, or in the headers after it if there is no footer.
+blocks after it are checked with the checksums in the footer. Without a footer, the headers that follow are used.
 """
 
 from array import array
@@ -23,8 +23,8 @@ class SegmentCheck:
     """A check of a segment. Each step reads `PIECE_BLOCKS` blocks.
 
     `used_blocks` is the number of blocks that the log uses in a segment without a footer. For a sealed segment `used_blocks` is
-    None, because the footer contains the number. `replayed` has the checksums of the data that a replay has found, by its first
-    block. Blocks after a damaged header whose checksums are unknown count as damaged.
+    None, because the footer contains the number. `replayed` has the checksums of the data that a replay has found, by the first
+    block of the data. After a damaged header, each block with an unknown checksum counts as damaged.
     """
 
     def __init__(

@@ -86,9 +86,10 @@ def footer_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "a
 
 
 def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tuple["array[int]", int]:
-    """Return the checksums in the batch headers of a segment, and its first OSN, which is 0 if the segment has no batch.
+    """Read the batch headers of a segment. Returns the checksums of the blocks, and the first OSN of the segment. This OSN is 0
+    if the segment has no batch.
 
-    The checksums of the blocks after a damaged header, up to the next valid header, are 0, so that reads of these blocks report
+    After a damaged header, the checksums of the blocks up to the next valid header are 0. So reads of these blocks report
     damage. Raises OSError, PoolDamaged.
     """
     table = array("I")
@@ -101,7 +102,7 @@ def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tu
 
 
 def batches_of(view: "SegmentView", pool_identity: bytes) -> Iterator[Batch]:
-    """Yield the batches of a segment. After a damaged header, the next valid header is searched for."""
+    """Yield the batches of a segment. After a damaged header, continues with the next valid header."""
     start: int | None = 0
     end_block = end_osn = 0
     while start is not None:
@@ -112,7 +113,9 @@ def batches_of(view: "SegmentView", pool_identity: bytes) -> Iterator[Batch]:
 
 
 def _next_header(view: "SegmentView", block: int, pool_identity: bytes, least_osn: int) -> int | None:
-    """Return the first block, from `block` on, with a valid header whose records follow the records below `least_osn`."""
+    """Find the next valid header from `block` on, and return its block. Headers with a first OSN below `least_osn` are
+    skipped.
+    """
     for at in view.beginning_with(MAGIC[0], block):
         batch = read_header(view, at, pool_identity)
         if batch is not None and batch.first_osn >= least_osn:

@@ -1,7 +1,8 @@
-"""Followers, which read the durable records of the log from an OSN on, while the log is written.
+"""Followers of the log. A follower reads the durable records of the log from an OSN on, while the log is written.
 
-A follower reads one piece of the log at a time in a thread, so a slow follower takes little memory and never delays a writer.
-It keeps the segments that it still needs from being freed, but only up to a limit, and not while the pool is short of room.
+A follower reads one piece of the log at a time in a thread. So a slow follower takes little memory and never delays a writer. A
+follower keeps the segments that it still needs from being freed. It does so only up to a limit, and not while the pool is short
+of room.
 """
 
 from collections import deque
@@ -39,7 +40,7 @@ class Followed(NamedTuple):
 class Follower:
     """An iterator over the durable records of a log. The iteration ends when the pool is closed.
 
-    `next_osn` is the OSN of the next record. Raises LogFreed if the segment of this record has been freed.
+    `next_osn` is the OSN of the next record. Raises LogFreed if the segment with the next record has been freed.
     """
 
     def __init__(
@@ -127,7 +128,9 @@ class Followers:
         flusher.on_durable = self._wake
 
     def follow(self, osn: int, next_osn: int) -> Follower:
-        """Begin to follow the log at an OSN. Raises StoreError if the log, whose next OSN is `next_osn`, has not reached it."""
+        """Begin to follow the log at an OSN. Raises StoreError if the log has not reached this OSN. `next_osn` is the next OSN
+        of the log.
+        """
         if not 1 <= osn <= next_osn:
             raise StoreError(f"the log has records 1 to {next_osn - 1}, so it cannot be followed from record {osn} on")
         follower = self._make(osn)
@@ -164,7 +167,7 @@ def _piece(
 
 
 def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position:
-    """Return the position at the start of the segment that has a record."""
+    """Return the position at the start of the segment that contains the record `osn`."""
     for view in reversed(views):
         batch = read_header(view, 0, pool_identity)
         if batch is not None and batch.first_osn <= osn:
@@ -173,7 +176,7 @@ def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position
 
 
 def _next(views: list[SegmentView], position: Position, osn: int, pool_identity: bytes) -> tuple[SegmentView, Batch]:
-    """Return the batch after a position, which must exist."""
+    """Return the batch after a position, and the view of its segment. There must be such a batch."""
     for view in views:
         if view.number >= position.segment:
             batch = read_header(view, position.block if view.number == position.segment else 0, pool_identity)

@@ -1,7 +1,7 @@
-"""Pins: they keep segments and stored leaves from being freed while a read may still use them.
+"""Pins keep segments and stored leaves from being freed while a read may still use them.
 
 A read looks up the places of its blocks when it is called, and may read these places much later in a thread. If a host
-overwrites the blocks meanwhile, no map refers to the places any more. The pin of the read still refers to them.
+overwrites the blocks meanwhile, no map refers to the places any more. Then only the pin of the read still refers to them.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,10 +12,12 @@ from odx_target.store.segments.places import segment_of
 
 
 class Pin:
-    """Pins the segments of the runs (place, count_blocks) while anything has a reference to this object.
+    """A pin of the segments that contain the runs (place, count_blocks). It lasts while anything has a reference to this
+    object.
 
-    `leaves` are leaves whose places are not known yet, because their entries must be loaded first. A coroutine that has the pin
-    as an argument keeps it until the coroutine ends or is dropped, even if it was never started.
+    `leaves` are leaves whose places are not known yet, because their entries must be loaded first. If a coroutine has the pin
+    as an argument, the pin lasts until the coroutine ends or is dropped. This is also true for a coroutine that was never
+    started.
     """
 
     __slots__ = ("__weakref__", "leaves", "runs")
@@ -31,7 +33,7 @@ would let the pool grow without a limit."""
 
 
 class Floor:
-    """Pins all segments from `number` on while anything has a reference to this object, up to a limit."""
+    """A pin of all segments from `number` on, up to a limit. It lasts while anything has a reference to this object."""
 
     __slots__ = ("__weakref__", "number")
 
@@ -51,7 +53,7 @@ class Pins:
         return floor
 
     def is_followed(self, number: int, newest: int) -> bool:
-        """True if a follower of the log, whose newest segment is `newest`, needs the segment `number`."""
+        """True if a follower of the log needs the segment `number`. The newest segment of the log is `newest`."""
         return number > newest - MAX_FOLLOWED_SEGMENTS and any(floor.number <= number for floor in self._floors)
 
     def pin(self, runs: Sequence[tuple[int, int]], leaves: Collection[Leaf] = ()) -> Pin:

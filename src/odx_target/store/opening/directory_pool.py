@@ -99,7 +99,7 @@ def prepare_segments(directory: Path, *, is_new: bool) -> Path:
 
 
 def log_bytes(directory: Path) -> int:
-    """Total size of the segments of a pool. 0 if they cannot be read."""
+    """Total size of the segments of a pool, or 0 if they cannot be read."""
     try:
         return sum(path.stat().st_size for path in (directory / SEGMENTS_NAME).iterdir())
     except OSError:

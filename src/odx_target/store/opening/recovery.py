@@ -2,15 +2,17 @@
 
 Recovery has these steps. After a crash during any step, the next recovery begins at the first step:
 
-1. load the checkpoint; every segment in its list must exist and have at least the listed size. If there is no checkpoint, the
-   whole log replaces it, unless the head is marked as cleaned;
-2. replay the log after the checkpoint, up to the last complete commit;
-3. seal every replayed segment that has no correct footer, and every segment that was full but not sealed at the checkpoint. The
-   last segment is sealed at the end of the log, so that new batches go to a new segment and never follow an incomplete batch;
-4. delete all other segments: the empty segments, and the segments after the end of the log.
+1. Load the checkpoint. Every segment that it lists must exist and have at least the listed size. If there is no checkpoint,
+   replay the whole log instead. This is impossible if the head is marked as cleaned.
+2. Replay the log after the checkpoint, up to the last complete commit.
+3. Seal every replayed segment that has no correct footer. Also seal every segment that was full but not sealed when the
+   checkpoint was saved. The last segment is sealed at the end of the log. So new batches go to a new segment, and never follow
+   an incomplete batch.
+4. Delete all other segments: the empty segments, and the segments after the end of the log.
 
 Recovery does not sync the segments. The first flush of the opened pool also syncs the replayed segments (`unsynced`). If the
-power is lost before that flush, the log may end earlier. The next recovery then deletes all segments after the new end.
+power is lost before that flush, replayed batches may be lost. The log then ends earlier, and the next recovery deletes all
+segments after the new end.
 """
 
 from array import array
@@ -38,7 +40,8 @@ FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
 
 @dataclass(slots=True)
 class Recovered:
-    """The result of a recovery: contents, end of the log, segments with sizes, and segments that the first flush must sync.
+    """The result of a recovery. `position` is the end of the log. `unsynced` has the numbers of the segments that the first
+    flush must sync.
 
     `is_rebuilt` is True if the whole log replaced a lost catalogue.
     """
@@ -75,9 +78,9 @@ class Replayed:
 
     @property
     def unsealed(self) -> dict[int, int]:
-        """Segments before the checkpoint that were full but not cut when it was saved, with their listed sizes.
+        """Segments that were full but not cut when the checkpoint was saved, with their sizes in the checkpoint.
 
-        The footer of such a segment may be missing, because the power may have been lost before its sync.
+        If the power was lost before such a segment was synced, its footer may be missing.
         """
         sizes, used = self.sizes, self.replay.used
         return {number: blocks for number, blocks in self.listed.items() if number not in used and blocks < sizes[number]}
@@ -133,7 +136,9 @@ def position_to_json(position: Position) -> dict[str, int]:
 
 
 def empty_checkpoint(pool_identity: bytes) -> Checkpoint:
-    """Return the first checkpoint of a new pool. A pool without a checkpoint has lost its catalogue."""
+    """Return the first checkpoint of a new pool. Every new pool gets this checkpoint. So a pool without a checkpoint has lost
+    its catalogue.
+    """
     return Contents().checkpoint(position_to_json(FIRST_POSITION), {"identity": pool_identity.hex()}, {})
 
 
@@ -148,9 +153,9 @@ def _of_catalogue(
 
 
 def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
-    """Return the contents, the log position, and the segments that must exist (number -> least size in blocks).
+    """Return the contents, the log position, and the segments that must exist (number -> minimum size in blocks).
 
-    If there is no checkpoint, the segments are None, and the catalogue must be rebuilt from the log.
+    If there is no checkpoint, None replaces the segments, and the catalogue must be rebuilt from the log.
     """
     if checkpoint is None:
         return Contents(), FIRST_POSITION, None
@@ -177,7 +182,9 @@ def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, 
 
 
 def _check_reached(store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, replay: Replay) -> None:
-    """Check that no segment begins after the end of a log that replaces a lost catalogue. Raises PoolDamaged, OSError."""
+    """Check that a log is complete if it replaces a lost catalogue: no segment begins after its end. Raises PoolDamaged,
+    OSError.
+    """
     for number in sorted(sizes.keys() - replay.used.keys()):
         batch = read_header(SegmentView(store.open(number), sizes[number]), 0, pool_identity)
         if batch is not None and batch.first_osn > replay.end.osn:
@@ -209,7 +216,7 @@ def apply_change(contents: Contents, record: Record, place: int) -> None:
 def full_blocks(segment: Segment, size_blocks: int, listed_blocks: int, pool_identity: bytes) -> tuple[int, int] | None:
     """Return the number of used blocks of a full segment without a footer, and the OSN after its last record.
 
-    `listed_blocks` is the size in the checkpoint, with or without the footer. Returns None if headers are damaged.
+    `listed_blocks` is the size of the segment in the checkpoint, with or without a footer. Returns None if headers are damaged.
     """
     block, end_osn = 0, 0
     for batch in walk(SegmentView(segment, size_blocks), 0, pool_identity):

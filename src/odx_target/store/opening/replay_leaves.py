@@ -7,7 +7,8 @@ from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.map.leaf import ABSENT, Leaf, LeafMissing
 
 MAX_LOADED_LEAVES = 1024
-"""Number of loaded leaves after which all are dropped: 8 MiB. A change makes copies of leaves, and the copies stay."""
+"""Number of loaded leaves after which all of them are dropped: 8 MiB. Copies of leaves that changes have made stay in
+memory."""
 
 
 class ReplayLeaves:
@@ -18,7 +19,7 @@ class ReplayLeaves:
         self._loaded: list[Leaf] = []
 
     def with_leaves(self, change: Callable[[], None]) -> None:
-        """Make a change of a map, and repeat it until all leaves that it needs are loaded. The change may be repeated safely.
+        """Make a change of a map, and repeat it until all leaves that it needs are loaded. The change must be safe to repeat.
 
         Raises CatalogueDamaged if a leaf is damaged. Raises another StoreError if a leaf cannot be read.
         """
