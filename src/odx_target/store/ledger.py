@@ -49,7 +49,8 @@ class Ledger:
         self.room_freed: Callable[[], Awaitable[None]] = _at_once
 
     def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
-        """Log a change and apply it to the contents. If it raises PoolFull, PoolBusy or PoolFailed, nothing has changed.
+        """Log a change and apply it to the contents. If this method raises PoolFull, PoolBusy or PoolFailed, nothing has
+        changed.
 
         Set `spare` if the change frees room. The record may then use the reserve of a full pool. If there is room for the
         record, `announce` is called before the change.

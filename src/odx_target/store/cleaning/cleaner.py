@@ -35,8 +35,8 @@ REST_TIMES = 4
 because every marking visits all maps."""
 
 MAX_CYCLES_WITHOUT_GAIN = 3
-"""Number of successive cycles without gain after which the cleaner ends its work. One cycle without gain is normal: it moves
-blocks, and only the next cycle frees the segments in which the blocks were before."""
+"""Number of successive cycles without gain after which the cleaner ends its work. One cycle without gain is normal: it may only
+move blocks, so that the next cycle can free their old segments."""
 
 STEPS_OF_A_SEGMENT = 6
 

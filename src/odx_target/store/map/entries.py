@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 from typing import TypeAlias
 
 LEAF_BLOCKS = 1024
-"""Number of blocks in a leaf: 4 MiB. After a freeze, a write copies one leaf of at most 8 KiB."""
+"""Number of blocks in a leaf: 4 MiB. A write after a freeze must copy a leaf, so a leaf is small: at most 8 KiB."""
 
 LEAF_BITS = 10
 INDEX_MASK = LEAF_BLOCKS - 1

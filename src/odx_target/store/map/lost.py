@@ -1,6 +1,6 @@
 """Maps with lost blocks, which a repair makes. A read of a lost block fails, and a write heals it.
 
-All full subtrees of lost blocks with the same height are the same node. So a lost map of any size has only a few nodes.
+All subtrees with the same height whose blocks are all lost share one node. So a lost map of any size has only a few nodes.
 """
 
 from collections.abc import Iterable

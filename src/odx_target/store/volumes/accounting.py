@@ -51,7 +51,7 @@ async def space_of(ledger: Ledger, source: object) -> Space:
 
 
 class Accounting:
-    """Counts the blocks below one root, and separately the blocks that are also below other roots.
+    """Counts the blocks below one root. Blocks that are also below other roots are counted separately.
 
     No tree may change during the count. Leaves that are not in memory are read in groups, and stay out of memory.
     """

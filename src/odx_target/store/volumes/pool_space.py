@@ -142,7 +142,7 @@ class _Walk:
         return sum(count for owner, count in self._blocks.items() if owner >= FIRST_VOLUME)
 
     async def give(self, root: Node | None, owner: int) -> None:
-        """Give all nodes below a root to an owner. The owner of a node that has another owner becomes SEVERAL."""
+        """Give all nodes below a root to an owner. A node that already has another owner gets the owner SEVERAL."""
         waiting = [] if root is None else [(root, owner)]
         while waiting:
             node, owner = waiting.pop()

@@ -29,7 +29,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MAX_TIMES = 60
 """Largest number of minutes or times of one schedule. A schedule that runs every minute has this number."""
 MAX_KEEP = 10_000
-"""Largest number of snapshots of each volume that a schedule keeps. It is more than a year of hourly snapshots."""
+"""Largest number of snapshots of each volume that a schedule keeps. The number covers more than a year of hourly snapshots."""
 MAX_AGE_S = 100 * 366 * 86400
 """Largest age of snapshots that a schedule keeps, a hundred years. A hold keeps a snapshot for longer."""
 MAX_TIMEOUT_S = 3600.0

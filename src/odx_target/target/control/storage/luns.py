@@ -1,4 +1,4 @@
-"""Operations that give LUN numbers to volumes, change them and take them away, and that make volumes read-only."""
+"""Operations that add, change and remove the LUN numbers of volumes, and that make volumes read-only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
