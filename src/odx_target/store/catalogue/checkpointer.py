@@ -19,7 +19,7 @@ from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.troubles import Troubles
 
 RETRY_S = 30.0
-"""Pause before the next attempt to save a checkpoint. On a full disk, each attempt may use the remaining room."""
+"""Pause before the next attempt to save a checkpoint. On a full disk, each attempt may take some of the remaining room."""
 
 
 class Checkpointer:
@@ -99,8 +99,8 @@ class Checkpointer:
             self._discards.resume()
 
     async def mark_cleaned(self) -> None:
-        """Mark the head durably as `cleaned`: the log does not contain all changes. Raises OSError and the exceptions of
-        `save`.
+        """Mark the head durably as `cleaned`. The mark means that the log does not contain all changes. Raises OSError and the
+        exceptions of `save`.
 
         Saves a checkpoint first. A pool that was rebuilt from its log may have no checkpoint yet. Without one, it could not be
         opened again.

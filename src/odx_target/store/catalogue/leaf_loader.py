@@ -184,8 +184,8 @@ class LeafLoader:
             self._environment.start_soon(self._relieve)
 
     async def adopt(self, saved: list[Leaf], made: int) -> None:
-        """Allow that the entries of the leaves in `saved`, which a checkpoint has stored, are dropped. `made` is the value of
-        `tally.made` when the checkpoint was taken.
+        """Note that a checkpoint has stored the leaves in `saved`. Their entries may be dropped from now on. `made` is the
+        value of `tally.made` when the checkpoint was taken.
         """
         memory, turns = self.memory, self._environment.turns
         memory.checkpoint_saved(made)

@@ -85,7 +85,7 @@ def decode_inner(body: bytes) -> dict[int, int]:
 
 
 def _runs_of(numbers: list[tuple[int, int]]) -> list[int]:
-    """Convert (slot, number) pairs, in the order of slots, to packed runs."""
+    """Convert (slot, number) pairs to packed runs. The pairs are in the order of their slots."""
     runs: list[int] = []
     end, expected = 0, -1
     for slot, number in numbers:

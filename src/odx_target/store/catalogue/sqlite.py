@@ -80,8 +80,7 @@ class SqliteCatalogue(TransactionalCatalogue):
     """A catalogue in the SQLite file at `path`. A missing file is made.
 
     One thread may save a checkpoint while other threads read leaves. All threads share one connection, because the file is
-    locked for other connections. A save uses the connection for short pieces of work, and readers wait only until the present
-    piece ends.
+    locked for other connections. A save uses the connection for short pieces of work, so that readers do not wait long.
 
     Raises PoolDamaged if the file is not a catalogue or has a newer format. Raises PoolInUse if another process has locked the
     file. Raises Scarcity, Refused or Unwritable if the file cannot be written.

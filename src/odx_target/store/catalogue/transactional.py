@@ -64,7 +64,7 @@ class TransactionalCatalogue(ABC):
     def _transaction(self) -> AbstractContextManager[None]:
         """Begin a transaction.
 
-        At its end, all its changes become durable together. After an exception, all changes are discarded.
+        When the transaction ends, all its changes become durable together. After an exception, all changes are discarded.
         """
 
     @abstractmethod
@@ -234,7 +234,9 @@ def _checkpoint(document: dict[str, Any], read_root: ReadRoot, remembered: Mappi
 
 
 def _encoded(value: object) -> str:
-    """Encode a value as JSON. Long lists are encoded row by row, because one long call would stop all other threads."""
+    """Encode a value as JSON. Long lists are encoded row by row, because no other thread can run during one call of the
+    encoder.
+    """
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)}: {_encoded(each)}" for name, each in value.items()) + "}"
     if isinstance(value, list | Iterator):

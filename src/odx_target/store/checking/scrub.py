@@ -27,7 +27,7 @@ DEFAULT_RATE_BYTES = 100 << 20
 three hours."""
 
 MAX_COMPLAINTS = 100
-"""Number of damaged headers and footers that one scrub lists. An operator would not read a longer list."""
+"""Largest number of damaged headers and footers that one scrub lists. An operator would not read a longer list."""
 
 _PIECES_AT_ONCE = 4
 _ROOM_PAUSE_S = 1.0

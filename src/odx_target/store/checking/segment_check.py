@@ -1,7 +1,8 @@
 """The check of one segment: its batches, its data blocks and its footer.
 
 The headers contain the checksums of the data blocks, and the footer repeats these checksums. If a header is damaged, the data
-blocks after it are checked with the checksums in the footer. Without a footer, the headers that follow are used.
+blocks after it are checked with the checksums in the footer. Without a footer, they are checked with the checksums in later
+headers.
 """
 
 from array import array

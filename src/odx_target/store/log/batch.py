@@ -11,7 +11,8 @@ log checks that each batch meets these conditions:
 - each data block matches its checksum.
 
 Each opening of the pool raises the epoch. So a process cannot continue the log after another process has opened the pool. An
-old batch that remains on the disk fails the conditions of its place, or those of the previous checksum and the first OSN.
+old batch that remains on the disk does not meet the conditions for its place, or those for the previous checksum and the first
+OSN.
 
 One `commit` makes one batch, or several batches if a header or a segment is full. All batches of a commit except the last are
 marked *continued*. The batches of a commit take effect only if all of them are in the log.

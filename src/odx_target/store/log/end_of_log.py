@@ -28,8 +28,8 @@ class Replay:
     `end` is the end of the log after `groups` has yielded its last group. `used` has the number of used blocks of each replayed
     segment. `end_osns` has the OSN that follows the last record of each replayed segment.
 
-    `checksums` has the checksums of the replayed data, by segment and first block. A later check of the segment needs them if a
-    header is damaged, because it may not find the headers after the damage.
+    `checksums` has the checksums of the replayed data, by segment and first block. A later check of the segment needs these
+    checksums, because a damaged header may hide the headers after it.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:

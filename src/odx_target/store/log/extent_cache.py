@@ -1,4 +1,4 @@
-"""Decompressed extents, kept in memory so that sequential small reads decompress each extent once."""
+"""Decompressed extents that stay in memory, so that sequential small reads decompress each extent only once."""
 
 from array import array
 from typing import NamedTuple

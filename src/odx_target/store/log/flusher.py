@@ -65,7 +65,7 @@ class Flusher:
             await self._running.wait()
 
     async def forget(self, segments: Collection[Segment]) -> None:
-        """Wait until no sync is running, then remove these segments from `dirty`, because their data is not needed any more."""
+        """Wait until no sync is running. Then remove these segments from `dirty`, because their data is not needed any more."""
         await self.settle()
         self.dirty.difference_update(segments)
 

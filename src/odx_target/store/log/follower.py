@@ -29,7 +29,9 @@ _Segments = list[tuple[Segment, int]]
 
 
 class Followed(NamedTuple):
-    """A record of the log. `place` is the place of its data. `data` is None if a block does not match its checksum."""
+    """A record of the log. `place` is the place of its data. `data` is None if a block of the data does not match its
+    checksum.
+    """
 
     osn: int
     record: Record

@@ -67,5 +67,5 @@ class Pins:
         return {segment_of(place) for pin in self._pins for place, _ in pin.runs if place}
 
     def leaves(self) -> list[Leaf]:
-        """The pinned leaves. While there are any, no segment may be freed."""
+        """The pinned leaves. While leaves are pinned, no segment may be freed."""
         return [leaf for pin in self._pins for leaf in pin.leaves]

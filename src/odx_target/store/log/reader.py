@@ -32,7 +32,7 @@ ZEROS_BLOCKS = 256
 buffers."""
 
 STEPS_OF_AN_EXTENT = 30
-"""Number of steps for reading and decompressing one extent."""
+"""Number of steps of a turn that are needed to read and decompress one extent."""
 
 _ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
 
@@ -125,7 +125,7 @@ class Reader:
         self._index.drop(numbers)
 
     def settle(self, runs: Runs) -> None:
-        """Commit the open batch if it contains any of these places."""
+        """Commit the open batch if it contains any block of these runs."""
         pending_place = self._filling.pending_place
         if any(end_of_run(place, count) > pending_place for place, count in runs if place):
             try:

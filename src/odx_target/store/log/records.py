@@ -1,4 +1,4 @@
-"""Records, each of which describes one change of a pool, and their encoding in the log.
+"""Records and their encoding in the log. Each record describes one change of a pool.
 
 A record begins with a word of 32 bits. The low 8 bits are the kind of the record. The high 24 bits are the number of bytes
 after the word. With this size, a reader recognizes a complete record even if its kind is unknown. The fixed fields of the kind

@@ -1,8 +1,8 @@
 """The room of the log. A caller checks that there is room before it changes anything.
 
 Records with data leave a reserve free. So even a full pool can log a record without data, such as an unmap or the removal of a
-remembered value. While the next segment is being made, records with data leave twice the reserve free. Most callers that log a
-record without data cannot wait until the segment is ready.
+remembered value. While the next segment is being made, records with data leave twice the reserve free. This is necessary
+because most callers that log a record without data cannot wait until the segment is ready.
 """
 
 from collections.abc import Callable
@@ -25,8 +25,8 @@ PART_BLOCKS = 900
 class Room:
     """Room for records in the present segments and in the segments that can still be made.
 
-    `commit` is called to write a batch again that could not be written before. `can_make_room` returns True if the cleaner will
-    free room. `is_unreported` is True if a change was lost and no commit has reported the loss.
+    `commit` is called to repeat the write of a batch that could not be written before. `can_make_room` returns True if the
+    cleaner will free room. `is_unreported` is True if a change was lost and no commit has reported the loss.
     """
 
     def __init__(

@@ -62,7 +62,8 @@ class Sealer:
     def sizes(self) -> dict[int, int]:
         """Minimum size, in blocks, of each full segment that has not been cut yet, by segment number.
 
-        The minimum size of a segment without a footer ends after its last batch. The next opening of the pool may cut it there.
+        A segment without a footer needs only the blocks up to its last batch, because the next opening of the pool may cut it
+        there.
         """
         used = {full.segment.number: len(full.table) for full in (*self.full, *self._without_footer)}
         return used | {segment.number: blocks for segment, blocks in self._sizes.items()}

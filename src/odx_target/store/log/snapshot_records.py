@@ -15,8 +15,8 @@ from odx_target.store.log.record_fields import (
 
 
 class SnapshotCreated(NamedTuple):
-    """A named snapshot was taken of a volume. `frozen` is the number of the frozen map of the snapshot. `created_us` is a wall
-    clock time.
+    """A named snapshot was taken of a volume. `frozen` is the number of the frozen map of the snapshot. `created_us` is the
+    wall clock time in microseconds since 1970.
     """
 
     guid: bytes

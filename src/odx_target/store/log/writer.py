@@ -1,8 +1,8 @@
 """The log writer, which collects records in batches and writes the batches to segments.
 
 The parts of the writer are the open batch and its segment (`filling`), the checks for room (`room`), and the chain of the
-written batches (`chain`). `commit` makes the header and writes the batch to the operating system. A read of a place in the open
-batch commits the batch first.
+written batches (`chain`). `commit` makes the header and writes the batch to the operating system. Before a block of the open
+batch is read, the batch is committed.
 
 If the operating system has no room, memory or descriptor for a batch, the batch is *stalled*. The next commit writes the batch
 again, and no new record is accepted until a commit succeeds. Until then reads get the data of the batch from memory.
@@ -94,8 +94,7 @@ class Log:
         """Write the open batch to the operating system. Returns the OSN after the last committed record.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The next commit then tries again.
-        Raises PoolFailed if the batch is lost. Also raises PoolFailed if an earlier batch was lost. This loss is reported by
-        only one commit.
+        Raises PoolFailed if the batch is lost. Also raises PoolFailed if an earlier batch was lost. Each loss is reported once.
         """
         filling = self.filling
         parts = filling.parts
@@ -146,7 +145,7 @@ class Log:
     async def finish(self) -> None:
         """Seal the open segments and remove the empty ones. Nothing is written afterwards. Raises PoolFailed.
 
-        If this fails for a segment, the next opening of the pool seals or removes the segment.
+        If a segment cannot be sealed or removed now, the next opening of the pool does this.
         """
         unused = await self._supply.close()
         self._health.check()
@@ -180,7 +179,9 @@ class Log:
         return position.segment, position.block
 
     async def seal_full_segment(self) -> None:
-        """Seal the present segment if not even a record fits into it. If it has no live block, it can then be freed."""
+        """Seal the present segment if not even a record fits into it. If the segment has no live block, it can then be
+        freed.
+        """
         filling = self.filling
         if filling.segment is not None and not filling.parts and self.unused_blocks < FULL_BLOCKS:
             filling.leave_segment()

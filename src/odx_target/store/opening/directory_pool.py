@@ -51,7 +51,7 @@ class DirectoryHead:
 
 
 class DirectoryLock:
-    """Exclusive lock on the directory of a pool. `release` and the end of the process release the lock."""
+    """Exclusive lock on the directory of a pool. The lock ends with a call of `release` or with the process."""
 
     def __init__(self, directory: Path) -> None:
         """Take the lock. Raises PoolInUse if another process, or another pool of this process, has the lock."""

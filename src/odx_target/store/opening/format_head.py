@@ -83,7 +83,8 @@ class OpenHead:
         self._document, self.fields = document, fields
 
     def mark_cleaned(self) -> None:
-        """Mark the head durably as `cleaned`: the log does not contain all changes. Does nothing if the head is marked already.
+        """Mark the head durably as `cleaned`. The mark means that the log does not contain all changes. Does nothing if the
+        head is marked already.
 
         Waits for the disk. Raises PoolInUse, OSError.
         """

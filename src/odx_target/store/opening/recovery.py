@@ -155,7 +155,7 @@ def _of_catalogue(
 def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
     """Return the contents, the log position, and the segments that must exist (number -> minimum size in blocks).
 
-    If there is no checkpoint, None replaces the segments, and the catalogue must be rebuilt from the log.
+    If there is no checkpoint, the last item is None, and the catalogue must be rebuilt from the log.
     """
     if checkpoint is None:
         return Contents(), FIRST_POSITION, None
@@ -182,7 +182,7 @@ def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, 
 
 
 def _check_reached(store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, replay: Replay) -> None:
-    """Check that a log is complete if it replaces a lost catalogue: no segment begins after its end. Raises PoolDamaged,
+    """Check a log that replaces a lost catalogue: no segment may begin after the end of the log. Raises PoolDamaged,
     OSError.
     """
     for number in sorted(sizes.keys() - replay.used.keys()):

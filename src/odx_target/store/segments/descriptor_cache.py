@@ -49,9 +49,9 @@ class DescriptorCache:
                     raise
 
     def take_in(self, holder: Held, descriptor: int) -> None:
-        """Give a descriptor to a holder.
+        """Give a descriptor to a segment.
 
-        If the holder has one already, close the new one. May close the oldest cached descriptor.
+        If the segment has a descriptor already, close the new one. May close the oldest cached descriptor.
         """
         with self._lock:
             if holder.descriptor == NO_DESCRIPTOR:

@@ -209,7 +209,7 @@ class SegmentSupply:
         return sorted(unused)
 
     def _can_keep(self, size_blocks: int) -> bool:
-        """True if the file of a freed segment may be kept. It then counts with the size of a new segment."""
+        """True if the file of a freed segment may be kept. A kept file counts with the size of a new segment."""
         if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self._segment_blocks:
             return False
         return self._limit_blocks is None or self._used_blocks + self._segment_blocks - size_blocks <= self._limit_blocks
