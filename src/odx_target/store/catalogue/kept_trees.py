@@ -123,9 +123,9 @@ class TreeReader:
 
 
 class NumberSet:
-    """A set of node numbers in pages of flags.
+    """A set of node numbers. It has pages with one flag for each number.
 
-    The pages are sorted instead of the numbers, because sorting a million numbers would take too long.
+    Only the pages are sorted, because sorting a million numbers would take too long.
     """
 
     _PAGE = 4096
