@@ -64,5 +64,6 @@ def test_it_has_all_that_is_asked_of_a_unit_before_a_command() -> None:
     assert isinstance(present, LogicalUnit)
     common = vars(AddressedUnit(present.tasks)).keys()
     assert common == vars(missing).keys() < vars(present).keys()
-    initial = {name: vars(missing)[name] for name in common - {"tasks"}}
+    initial = {name: vars(missing)[name] for name in common - {"tasks", "traffic"}}
     assert initial == {name: vars(present)[name] for name in initial}
+    assert not any(kind.commands for unit in (missing, present) for kind in unit.traffic.kinds)

@@ -44,6 +44,8 @@ class LunSizes(RuleBasedStateMachine):
         self.pool = self.environment.run(open_pool(parts, self.environment))
         luns = () if self.pool.volumes else (FIRST,)
         self.unit = attach_logical_units(Config(luns=luns), self.pool, self.environment)[0]
+        # The rules use only calls that do not wait.
+        self.environment.run(self.unit.volume.load(0, self.unit.volume.size_blocks))
         self.frozen.clear()
 
     @rule(lba=blocks, count=counts)
