@@ -13,7 +13,7 @@ class AddressedUnit:
     def __init__(self, tasks: TaskSet) -> None:
         self.tasks = tasks
         self.traffic = Traffic()
-        """Counters of the commands of this unit; the transport counts."""
+        """Counters of the commands of this unit. The transport updates the counters."""
         self.stopped = False
         self.write_protected = False
         self.descriptor_format_sense = False

@@ -94,7 +94,9 @@ class Traffic:
 
 
 def bucket_of(latency_s: float) -> int:
-    """Return the index of the first bucket whose upper bound is not below a latency, but at most the last index."""
+    """Return the index of the first bucket whose upper bound is at least this latency. If there is no such bucket, return the
+    last index.
+    """
     if latency_s <= MIN_LATENCY_S:
         return 0
     return min(ceil(log2(latency_s / MIN_LATENCY_S) * BUCKETS_OF_A_DOUBLING), COUNT_OF_BUCKETS - 1)

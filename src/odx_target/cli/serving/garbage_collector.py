@@ -25,9 +25,10 @@ older generations are never collected."""
 INTERVAL_S = 0.1
 """Time between two collections of the youngest generation.
 
-Python starts a collection when the number of objects has grown by `YOUNG_OBJECTS`. Work that replaces old objects by new
-objects does not change this number, but it enlarges the youngest generation. Without a timer, the youngest generation could
-grow to any size, and its next collection would take long."""
+Python starts a collection when the number of objects has grown by `YOUNG_OBJECTS`. If work only
+replaces old objects by new objects, the number of objects stays the same, and Python starts no collection. But all new objects
+are in the youngest generation. Without a timer, this generation could grow to any size, and its next collection would take
+long."""
 
 
 @asynccontextmanager

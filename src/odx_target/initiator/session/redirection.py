@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 
 class LoginRedirected(LoginFailed):
-    """The target redirects the login to the first of `portals` that can be reached. `place` is the name of the target."""
+    """The target redirects the login to `portals`. The initiator uses the first portal that it can reach.
+
+    `place` is the name of the target.
+    """
 
     def __init__(self, message: str, place: str, portals: Sequence[Portal]) -> None:
         super().__init__(message)

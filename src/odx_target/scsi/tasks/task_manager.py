@@ -134,12 +134,15 @@ class TaskManager:
     def logical_unit_added(self, logical_unit: LogicalUnit) -> None:
         """Establish the unit attention of a new logical unit for every nexus that has access to it.
 
-        Call this method in the same turn of the event loop in which the nexuses get access. Then use up `luns_changed`.
+        Call this method in the same turn of the event loop in which the nexuses get access. Then iterate over `luns_changed`
+        to its end, so that all nexuses are informed.
         """
         self.tell_all(logical_unit, POWER_ON_OR_RESET_OCCURRED)
 
     def logical_unit_removed(self, lun: int) -> None:
-        """Drop the unit attentions of a LUN to which the nexuses have lost access. Then use up `luns_changed`."""
+        """Drop the unit attentions of a LUN to which the nexuses have lost access. Then iterate over `luns_changed` to its
+        end, so that all nexuses are informed.
+        """
         for nexus in self.nexuses:
             nexus.unit_attentions.pop(lun, None)
 

@@ -18,7 +18,7 @@ from odx_target.store.log.reader import Reader
 from odx_target.store.segments.supply import SegmentSupply
 
 PIN_PAUSE_S = 0.05
-"""Pause before the cleaner checks again if reads still use the segments."""
+"""Pause before the cleaner checks again whether reads still use the segments."""
 
 MAX_PIN_PAUSES = 20
 """Largest number of times that the cleaner waits for reads. The next cycle frees segments that are in use after the last

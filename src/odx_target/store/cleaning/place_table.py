@@ -35,7 +35,10 @@ class PlaceTable:
         self._rows[np.array(self.numbers) - first] = np.arange(len(self.numbers))
         self._row_of = {number: row for row, number in enumerate(self.numbers)}
         self.end = len(self.numbers) * self._width
-        """Index after the values of the last segment. Holes and places in other segments have this index or a higher index."""
+        """Index after the values of the last segment of the table.
+
+        A hole, or a place in a segment that is not in the table, has this index or a higher index.
+        """
         # The last row has room for the largest possible segment. Pages that are never written occupy no memory.
         self.cells = np.zeros(self.end + MAX_SEGMENT_BLOCKS, dtype=dtype)
 

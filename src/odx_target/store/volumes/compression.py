@@ -100,7 +100,7 @@ class Compressor:
         return False
 
     def note(self, pieces: Sequence[Piece]) -> None:
-        """Note the result of a write that was tried."""
+        """Note if compression made the data of a write smaller. Call this method only after the data was compressed."""
         if any(piece.stored is not None for piece in pieces):
             self._pause_writes = 0
         else:

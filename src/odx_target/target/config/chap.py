@@ -103,7 +103,7 @@ def chap_user_from_file(user: str, path: Path) -> ChapUser:
 
 
 def target_chap_from_file(user: str, path: Path) -> TargetChap:
-    """Return the target's own user, with the secret in a file. Raises ConfigError."""
+    """Return the target's own user, with the secret that is read from the file `path`. Raises ConfigError."""
     return target_chap(user, read_secret(path), path)
 
 

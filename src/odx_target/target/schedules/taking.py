@@ -1,4 +1,4 @@
-"""Taking the snapshots of one moment of a schedule, with the commands before and after them."""
+"""Takes the snapshots that a schedule plans for one time, and runs the commands before and after the snapshots."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,9 +51,10 @@ async def take(
 ) -> Taken:
     """Take a snapshot with this name of each volume. Volumes that already have a snapshot with this name are left out.
 
-    Up to MAX_GROUP_VOLUMES volumes form a consistent group. The command after the snapshots is always run, even if the command
-    before the snapshots fails or the caller is cancelled. Raises Skipped. Raises StoreError if the snapshots cannot be taken.
-    The caller must commit the pool after this call.
+    The snapshots of up to MAX_GROUP_VOLUMES volumes are consistent with each other. If there are more volumes, several such
+    groups of snapshots are taken. The command after the snapshots is always run, even if the command before the snapshots fails
+    or the caller is cancelled. Raises Skipped. Raises StoreError if the snapshots cannot be taken. The caller must commit the
+    pool after this call.
     """
     if application is None:
         return Taken(await _take_groups(pool, volumes, name, {**attributes, CONSISTENCY_ATTRIBUTE: CRASH_CONSISTENT}))
