@@ -56,7 +56,8 @@ def add_lun(
     lun: Annotated[
         str,
         typer.Argument(
-            metavar="NAME=SIZE", help="Name and size, such as a=10G or b=2T,block=4096. Blocks have 512 bytes by default."
+            metavar="NAME=SIZE",
+            help="Name and size, such as a=10G or b=2T,block=4096,compression=lz4. Default: block=512,compression=off.",
         ),
     ],
     as_json: Json = False,

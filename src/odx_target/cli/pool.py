@@ -115,7 +115,8 @@ def renew(
         bool,
         typer.Option(
             "--keep-volumes",
-            help="Keep the serial numbers and NAA identifiers of the volumes, because the original is gone.",
+            help="Keep the serial numbers and NAA identifiers of the volumes. Use this option if the copy replaces the "
+            "original.",
         ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -19,7 +19,11 @@ def repair(
     yes: Annotated[bool, typer.Option("--yes", help="Repair the pool without asking for confirmation.")] = False,
     older_data: Annotated[
         bool,
-        typer.Option("--older-data", help="Keep the older data of blocks that lost changes may have replaced."),
+        typer.Option(
+            "--older-data",
+            help="If lost changes may have replaced the data of a block, keep the older data instead of treating the block "
+            "as lost.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:

@@ -33,7 +33,7 @@ def status(
         typer.Argument(
             readable=False,
             metavar="POOL",
-            help="Directory of the pool, or control socket of the array that serves the pool; default: the current directory.",
+            help="Directory of the pool, or control socket of the array that serves the pool.",
         ),
     ] = Path(),
     space: Annotated[
@@ -53,8 +53,8 @@ def status(
 ) -> None:
     """Show the room, the data, the log and the cleaner of a pool.
 
-    If an array serves the pool, also show its commands, latencies, sessions and tokens. Commands are counted from the start of
-    the array. A latency is the time from the arrival of a command to its response.
+    If an array serves the pool, also show the commands, latencies, sessions and tokens of the array. Commands are counted from
+    the start of the array. A latency is the time from the arrival of a command to its response.
     """
     if not watch:
         answer = ask(pool, "status", space=space, busiest=busiest)

@@ -41,7 +41,8 @@ Lun = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=SIZE",
-        help="A LUN to create, such as disk=10G or disk=2T,block=4096 (blocks of 512 bytes by default); may be repeated.",
+        help="A LUN to create, such as disk=10G or disk=2T,block=4096,compression=lz4; may be repeated. Default: "
+        "block=512,compression=off.",
     ),
 ]
 PortalOption = Annotated[
@@ -107,7 +108,10 @@ AcceptZeroToken = Annotated[
     bool | None,
     typer.Option("--accept-zero-token/--no-accept-zero-token", help="Accept the zero token, which writes zeros; default: yes."),
 ]
-Control = Annotated[Path | None, _path("PATH", "The socket of `odx-target manage`; default: `control` in the pool.")]
+Control = Annotated[
+    Path | None,
+    _path("PATH", "The control socket, which `odx-target manage` and other commands use; default: `control` in the pool."),
+]
 Metrics = Annotated[
     str | None,
     typer.Option(

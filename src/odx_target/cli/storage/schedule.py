@@ -32,7 +32,9 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the s
 NewNameArgument = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="Name of the schedule. Names of its snapshots begin with it.", parser=_parsed(parse_name)
+        metavar="NAME",
+        help="Name of the schedule. The names of the snapshots begin with this name.",
+        parser=_parsed(parse_name),
     ),
 ]
 EveryOption = Annotated[str | None, typer.Option("--every", metavar="|".join(Every), help="Kind of the schedule.")]
@@ -41,15 +43,21 @@ At = Annotated[
     typer.Option(
         "--at",
         metavar="LIST",
-        help="Minutes of each hour, such as 0,30, of an hourly schedule; times in UTC, such as 02:00,14:00, of the others. "
-        "Default: 0 or 00:00.",
+        help="Hourly schedule: minutes of each hour, such as 0,30; default: 0. Other schedules: times in UTC, such as "
+        "02:00,14:00; default: 00:00.",
     ),
 ]
 Days = Annotated[
-    str | None, typer.Option("--days", metavar="LIST", help=f"Days of a weekly schedule, of {','.join(DAYS)}; default: mon.")
+    str | None,
+    typer.Option("--days", metavar="LIST", help=f"Days of a weekly schedule: one or more of {','.join(DAYS)}. Default: mon."),
 ]
 Keep = Annotated[
-    int | None, typer.Option("--keep", metavar="N", help="Number of snapshots of each volume to keep; default: 24, 7 or 4.")
+    int | None,
+    typer.Option(
+        "--keep",
+        metavar="N",
+        help="Number of snapshots of each volume to keep. Default of a new schedule: 24 (hourly), 7 (daily) or 4 (weekly).",
+    ),
 ]
 KeepFor = Annotated[
     int | None,
@@ -71,14 +79,17 @@ After = Annotated[
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option("--timeout", metavar="SECONDS", help=f"Longest time for each command; default: {DEFAULT_TIMEOUT_S:g}."),
+    typer.Option(
+        "--timeout", metavar="SECONDS", help=f"Longest time for each command. Default of a new schedule: {DEFAULT_TIMEOUT_S:g}."
+    ),
 ]
 OnFailureOption = Annotated[
     str | None,
     typer.Option(
         "--on-failure",
         metavar="|".join(OnFailure),
-        help="If a command fails: take snapshots that are only crash-consistent (default), or none.",
+        help="If a command fails, crash-consistent keeps snapshots that are only crash-consistent, and skip keeps none. "
+        "Default of a new schedule: crash-consistent.",
     ),
 ]
 Default = Annotated[

@@ -55,7 +55,9 @@ def create(
     ] = None,
     before: Annotated[
         str | None,
-        typer.Option("--before", metavar="COMMAND", help="Command that freezes an application before the snapshot; no shell."),
+        typer.Option(
+            "--before", metavar="COMMAND", help="Command that freezes an application before the snapshot. No shell is used."
+        ),
     ] = None,
     after: Annotated[
         str | None,
@@ -70,7 +72,8 @@ def create(
         typer.Option(
             "--on-failure",
             metavar="|".join(OnFailure),
-            help="If a command fails: take no snapshot (skip, the default), or one that is only crash-consistent.",
+            help="If a command fails, skip keeps no snapshot (default), and crash-consistent keeps a snapshot that is only "
+            "crash-consistent.",
         ),
     ] = None,
     as_json: Json = False,
@@ -78,7 +81,7 @@ def create(
     """Take a snapshot of one or more volumes. The snapshot is durable, and at first it takes no room. Hosts are not
     affected.
 
-    If an array serves the pool, the array runs the commands, as its own user.
+    If an array serves the pool, the commands of --before and --after run as the user of the array.
     """
     for each in snapshots:
         _check_name(each)

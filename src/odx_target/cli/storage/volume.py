@@ -47,7 +47,8 @@ def create(
     wanted: Annotated[
         str,
         typer.Argument(
-            metavar="NAME=SIZE", help="Name and size, such as a=10G or b=2T,block=4096. A block has 512 bytes by default."
+            metavar="NAME=SIZE",
+            help="Name and size, such as a=10G or b=2T,block=4096,compression=lz4. Default: block=512,compression=off.",
         ),
     ],
     lun: Annotated[bool, typer.Option("--lun", help="Make the volume a LUN that hosts can use.")] = False,
@@ -89,12 +90,13 @@ def resize(
 def set_values(
     pool: PoolArgument,
     name: VolumeArgument,
-    setting: Annotated[str, typer.Argument(metavar="compression=off|lz4|zstd", help="What to change, and its new value.")],
+    setting: Annotated[str, typer.Argument(metavar="compression=off|lz4|zstd", help="The setting and its new value.")],
     as_json: Json = False,
 ) -> None:
     """Choose how the data of a volume is stored. Data that is stored already stays as it is.
 
-    With `lz4`, writes of at least 16 KiB are compressed. With `zstd`, the cleaner also compresses the data more.
+    With `lz4`, writes of at least 16 KiB are compressed. With `zstd`, the cleaner later compresses the
+    data again with zstandard, which saves more room.
     """
     key, _, value = setting.partition("=")
     if key != "compression":
@@ -119,10 +121,14 @@ def delete(
 def read_only(
     pool: PoolArgument,
     name: VolumeArgument,
-    setting: Annotated[str, typer.Argument(metavar="on|off", help="`on`: hosts cannot write to the volume.")],
+    setting: Annotated[
+        str, typer.Argument(metavar="on|off", help="`on`: hosts cannot write to the volume. `off`: hosts can write.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Make a volume read-only for hosts, or writable. Hosts are notified, and writes end with WRITE PROTECTED (27h/00h)."""
+    """Make a volume read-only for hosts, or writable. Hosts are notified. Writes of hosts to a read-only volume end with WRITE
+    PROTECTED (27h/00h).
+    """
     if setting not in ("on", "off"):
         raise typer.BadParameter("want `on` or `off`")
     answer = ask(pool, "volume-read-only", name=name, read_only=setting == "on")
