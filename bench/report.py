@@ -76,8 +76,8 @@ FILLED_BLOCKS = (0, 50_000)
 SECTIONS = (
     Section(
         "Snapshots and clones",
-        "Time of one operation with its commit, in microseconds; a durable snapshot also waits for a flush. The volume is "
-        "empty, or has 50,000 scattered blocks.",
+        "Time of one operation, including its commit, in microseconds. The time of a durable snapshot also includes a flush. "
+        "The volume is empty, or has 50,000 scattered blocks.",
         [
             (("snapshots.py", "changes", str(gib), str(blocks)), {"volume, GiB": gib, "blocks": blocks})
             for blocks in FILLED_BLOCKS
@@ -146,8 +146,8 @@ SECTIONS = (
     *(
         Section(
             f"Opening a pool with {pattern} blocks",
-            "Time to open a pool after a clean close, and after a kill with 20,000 more blocks to replay; and the memory that "
-            f"the open pool takes. {words}",
+            "Time to open a pool after a clean close, and after a kill that leaves 20,000 more blocks to replay. The table also "
+            f"has the memory that the open pool takes. {words}",
             [(("opening.py", pattern, str(blocks)), {"blocks": blocks}) for blocks in (10_000, 50_000, 200_000)],
             drawings=[
                 Drawing(
@@ -192,12 +192,12 @@ def header() -> str:
     memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     rows = {
         "processor": f"{models[0].split(':', 1)[1].strip() if models else platform.machine()}, {os.cpu_count()} cores",
-        "memory": f"{memory_gib:.0f} GiB; the pools are in memory (/dev/shm), except those of the cleaning",
+        "memory": f"{memory_gib:.0f} GiB; the pools are in memory (/dev/shm), except in the section on cleaning",
         "system": f"{platform.system()} {platform.release()}",
         "Python": platform.python_version(),
         "odx-target": f"{__version__}, commit {commit or 'unknown'}",
         "command": f"`{COMMAND}`, which is a part of `make bench`",
-        "load average at the start": f"{os.getloadavg()[0]:.1f}; the processor was shared with other work if it is above 0.5",
+        "load average at the start": f"{os.getloadavg()[0]:.1f}; above 0.5, the processor was shared with other work",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
     return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
@@ -219,7 +219,7 @@ def main(words: list[str]) -> int:
             print(f"{section.title}\n\n{table(section.measure())}")
         return 0 if chosen else 1
     DOCUMENTS.mkdir(parents=True, exist_ok=True)
-    parts = ["# Performance of the store\n", "The bench writes this page and its plots.\n", header()]
+    parts = ["# Performance of the store\n", "`python -m bench.report` writes this page and its plots.\n", header()]
     parts += [written(section, section.measure()) for section in chosen]
     (DOCUMENTS / "README.md").write_text("\n".join(parts))
     return 0
