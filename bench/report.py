@@ -146,8 +146,8 @@ SECTIONS = (
     *(
         Section(
             f"Opening a pool with {pattern} blocks",
-            "Time to open a pool after a clean close, and after a kill that leaves 20,000 more blocks to replay. The table also "
-            f"has the memory that the open pool takes. {words}",
+            "Time to open a pool after a clean close, and after a kill that leaves 20,000 more blocks to replay. The table "
+            f"also has the memory that the open pool takes. {words}",
             [(("opening.py", pattern, str(blocks)), {"blocks": blocks}) for blocks in (10_000, 50_000, 200_000)],
             drawings=[
                 Drawing(
