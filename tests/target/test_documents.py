@@ -101,8 +101,8 @@ def test_the_ways_of_an_invalid_token_and_the_limits_are_those_of_the_code() -> 
         f"{limits.MAX_ROD_BYTES >> 40} TiB; {limits.OPTIMAL_TRANSFER_BYTES >> 20} MiB",
         f"{limits.MIN_INACTIVITY_TIMEOUT_S} to {limits.MAX_INACTIVITY_TIMEOUT_S} seconds",
         f"{limits.DEFAULT_INACTIVITY_TIMEOUT_S} by default",
-        f"{limits.MAX_TOKENS:,}, of them change vulnerable {limits.MAX_CHANGE_VULNERABLE_TOKENS} ",
+        f"{limits.MAX_TOKENS:,}; change vulnerable tokens: {limits.MAX_CHANGE_VULNERABLE_TOKENS} ",
         f"| {limits.MAX_CONCURRENT_COPIES} |",
-        f"{limits.MAX_RECORDS_PER_NEXUS} for an I_T nexus, {limits.MAX_RECORD_BYTES >> 20} MiB in all",
+        f"{limits.MAX_RECORDS_PER_NEXUS} for an I_T nexus; {limits.MAX_RECORD_BYTES >> 20} MiB for all results together",
     ):
         assert row in TOKEN_COPY
