@@ -60,7 +60,9 @@ def _pool_families(array: "Array") -> list[Family]:
         _gauge("odx_pool_snapshots", "Number of snapshots.", len(pool.snapshots)),
         _gauge("odx_pool_frozen_maps", "Number of frozen maps of tokens and running copies.", len(pool.frozen_maps)),
         _gauge("odx_pool_failed", "1 if the pool accepts no more writes, else 0.", int(status.failure is not None)),
-        _gauge("odx_pool_refuses_changes", "1 if the pool has no room at present, else 0.", int(status.no_room is not None)),
+        _gauge(
+            "odx_pool_refuses_changes", "1 if the pool refuses changes at present, else 0.", int(status.no_room is not None)
+        ),
         _gauge("odx_pool_damaged_blocks", "Number of known damaged blocks.", len(status.damaged)),
         _gauge("odx_pool_checkpoint_age_seconds", "Time since the last checkpoint.", status.checkpoint_age_s),
         _gauge("odx_pool_checkpoint_failed", "1 if the last checkpoint failed, else 0.", int(bool(status.checkpoint_error))),
@@ -76,8 +78,12 @@ def _pool_families(array: "Array") -> list[Family]:
 
 def _cleaning_families(cleaning: CleaningStatus) -> list[Family]:
     return [
-        _gauge("odx_pool_live_bytes", "Live bytes of the log at the last marking.", cleaning.live_blocks * BLOCK_BYTES),
-        _gauge("odx_pool_dead_bytes", "Dead bytes of the log at the last marking.", cleaning.dead_blocks * BLOCK_BYTES),
+        _gauge(
+            "odx_pool_live_bytes", "Bytes in use in full segments, at the last marking.", cleaning.live_blocks * BLOCK_BYTES
+        ),
+        _gauge(
+            "odx_pool_dead_bytes", "Bytes not in use in full segments, at the last marking.", cleaning.dead_blocks * BLOCK_BYTES
+        ),
         _counter("odx_pool_host_bytes_total", "Bytes of data written for hosts.", cleaning.host_blocks * BLOCK_BYTES),
         _counter("odx_pool_moved_bytes_total", "Bytes of data that the cleaner moved.", cleaning.moved_blocks * BLOCK_BYTES),
         _counter("odx_pool_header_bytes_total", "Bytes of headers in the log.", cleaning.header_blocks * BLOCK_BYTES),
@@ -91,7 +97,9 @@ def _log_families(log: LogStatus) -> list[Family]:
         _gauge("odx_pool_log_sequence_number", "Sequence number of the next record.", log.next_osn),
         _gauge("odx_pool_durable_sequence_number", "All records with a lower number are durable.", log.durable_osn),
         _gauge("odx_pool_replay_bytes", "Bytes of the log after the last checkpoint.", log.replay_bytes),
-        _counter("odx_pool_cold_read_bytes_total", "Bytes read from the disk.", log.cold_read_blocks * BLOCK_BYTES),
+        _counter(
+            "odx_pool_cold_read_bytes_total", "Bytes not in the page cache when read.", log.cold_read_blocks * BLOCK_BYTES
+        ),
     ]
 
 
@@ -99,9 +107,9 @@ def _space_families(space: PoolSpace, now_s: float) -> list[Family]:
     compressed_bytes = sum(each.compressed_bytes for each in space.volumes.values())
     return [
         _gauge("odx_pool_space_age_seconds", "Age of the last count of all data.", now_s - space.counted_at_s),
-        _gauge("odx_pool_unique_bytes", "Data of one volume each, at the last count.", space.unique_bytes),
-        _gauge("odx_pool_shared_bytes", "Data that is shared, at the last count.", space.shared_bytes),
-        _gauge("odx_pool_frozen_bytes", "Data only of snapshots and tokens, at the last count.", space.frozen_bytes),
+        _gauge("odx_pool_unique_bytes", "Bytes that exactly one volume has, at the last count.", space.unique_bytes),
+        _gauge("odx_pool_shared_bytes", "Bytes that volumes share with others, at the last count.", space.shared_bytes),
+        _gauge("odx_pool_frozen_bytes", "Bytes that only snapshots and tokens have, at the last count.", space.frozen_bytes),
         _gauge("odx_pool_compressed_bytes", "Bytes saved by compression, at the last count.", compressed_bytes),
     ]
 
