@@ -25,7 +25,7 @@ types: .venv/dev ## mypy, strict
 	$(BIN)/mypy
 
 test: lint types ## lint, types and all tests
-	tests/interop/install_clients.sh && $(BIN)/pytest -n 2 --dist loadgroup -rs --durations=10
+	tests/interop/install_clients.sh && $(BIN)/pytest -n 3 --dist loadgroup -rs --durations=10
 
 interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting that works; GUEST=all for each that does
 	tests/interop/install_clients.sh qemu-system-x86; \

@@ -65,6 +65,33 @@ class VirtualEvent:
         await self._suspend
 
 
+class _Job(Coroutine[Any, Any, None]):
+    """A coroutine that is made when it begins. So a test may drop an environment whose jobs have not begun."""
+
+    def __init__(self, function: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]) -> None:
+        self._function = function
+        self._arguments = arguments
+        self._begun: Coroutine[Any, Any, None] | None = None
+
+    def send(self, value: Any) -> Any:
+        self._begun = self._begun or self._run()
+        return self._begun.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        self._begun = self._begun or self._run()
+        return self._begun.throw(*error)
+
+    def close(self) -> None:
+        if self._begun is not None:
+            self._begun.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        raise AssertionError("only the scheduler runs a job")
+
+    async def _run(self) -> None:
+        await self._function(*self._arguments)
+
+
 class VirtualTask:
     """A running coroutine. It has a `result` or an `error` when it is `done`."""
 
@@ -136,10 +163,7 @@ class VirtualEnvironment:
             VirtualEnvironment.is_in_thread = False
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
-        async def job() -> None:
-            await function(*arguments)
-
-        self.background.append(self.spawn(job()))
+        self.background.append(self.spawn(_Job(function, arguments)))
 
     async def _go_round(self) -> None:
         await self.sleep(0)

@@ -12,6 +12,7 @@ from odx_target.target.schedules.fields import (
     DAYS,
     MAX_AGE_S,
     MAX_KEEP,
+    MAX_TIMES,
     changed,
     fields_of,
     parse_duration,
@@ -23,10 +24,12 @@ from tests.settings import searching
 
 TIMES = st.lists(st.integers(0, 1439).map(lambda at: f"{at // 60:02}:{at % 60:02}"), min_size=1, max_size=5)
 WHEN = (
-    st.fixed_dictionaries({"every": st.just("hourly")}, optional={"at": st.lists(st.integers(0, 59), min_size=1)})
+    st.fixed_dictionaries(
+        {"every": st.just("hourly")}, optional={"at": st.lists(st.integers(0, 59), min_size=1, max_size=MAX_TIMES)}
+    )
     | st.fixed_dictionaries({"every": st.just("daily")}, optional={"at": TIMES})
     | st.fixed_dictionaries(
-        {"every": st.just("weekly")}, optional={"at": TIMES, "days": st.lists(st.sampled_from(DAYS), min_size=1)}
+        {"every": st.just("weekly")}, optional={"at": TIMES, "days": st.lists(st.sampled_from(DAYS), min_size=1, max_size=14)}
     )
 )
 REST = st.fixed_dictionaries(
@@ -143,3 +146,10 @@ def test_durations() -> None:
     for text in ("", "7", "7 d", "d", "0d", "-1d", True, None, 1.5):
         with pytest.raises(ConfigError):
             parse_duration(text)
+
+
+def test_a_schedule_has_at_most_so_many_times() -> None:
+    times = [f"{at // 60:02}:{at % 60:02}" for at in range(MAX_TIMES + 1)]
+    assert len(fields_of(made(every="daily", at=times[:MAX_TIMES]))["at"]) == MAX_TIMES
+    with pytest.raises(ConfigError, match=f"want a list of 1 to {MAX_TIMES} values"):
+        made(every="daily", at=times)
