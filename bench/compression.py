@@ -1,6 +1,6 @@
 """Measures compressed volumes of a pool in a directory: writes, reads, ratio, and the longest turn of the loop.
 
-    python bench/compression.py [FOLDER]     FOLDER has the pool; /dev/shm by default
+    python -m bench.compression [FOLDER]     FOLDER has the pool; /dev/shm by default
 
 Random data is written to a compressed and to an uncompressed volume in turn. The line shows the processor time of one write
 with its commit in the event loop. The ratios should be at least 0.99. Text is made of words and numbers. A turn is the time of

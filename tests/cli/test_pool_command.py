@@ -12,7 +12,7 @@ import pytest
 from odx_target.cli import main as cli
 from odx_target.store.api import BLOCK_BYTES
 from tests.interop.serving import serve
-from tests.store.pools import Directory, block, write
+from tests.store.pools import Directory, block, flip_bit, write
 
 BLOCKS = 60
 
@@ -53,18 +53,6 @@ def pool(tmp_path: Path) -> Path:
     return directory.path
 
 
-def damage(pool: Path, value: int) -> None:
-    """Flip a bit of the block with this value."""
-    for path in sorted((pool / "segments").iterdir()):
-        content = bytearray(path.read_bytes())
-        at = content.find(block(value))
-        if at >= 0:
-            content[at] ^= 1
-            path.write_bytes(content)
-            return
-    raise AssertionError("not there")
-
-
 def test_a_pool_that_is_not_served(pool: Path, scrub: Run) -> None:
     code, output, errors = scrub(pool)
     assert (code, errors) == (0, "")
@@ -73,7 +61,7 @@ def test_a_pool_that_is_not_served(pool: Path, scrub: Run) -> None:
 
 
 def test_damage_is_named(pool: Path, scrub: Run) -> None:
-    damage(pool, 8)
+    flip_bit(pool, block(8))
     code, output, errors = scrub(pool)
     assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
     assert output.splitlines()[1:] == ["damaged blocks: 1", "lost: block 7 of volume a"]
@@ -85,7 +73,7 @@ def test_damage_is_named(pool: Path, scrub: Run) -> None:
 
 
 def test_a_pool_that_is_served(pool: Path, scrub: Run) -> None:
-    damage(pool, 8)
+    flip_bit(pool, block(8))
     served = serve(pool, (), log_path=pool.parent / "log")
     try:
         code, _, errors = scrub(pool, "--progress")
@@ -135,7 +123,7 @@ def test_a_check_names_what_is_lost(pool: Path, run_pool: Run) -> None:
     code, output, errors = run_pool("check", pool)
     assert (code, errors) == (0, "")
     assert output.splitlines()[1:] == ["volumes: 1, frozen maps: 0, mapped: 240 KiB", "damaged blocks: 0"]
-    damage(pool, 8)
+    flip_bit(pool, block(8))
     code, output, errors = run_pool("check", pool)
     assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
     assert output.splitlines()[-1].startswith("lost: block 7 of volume a: block ")
@@ -176,7 +164,7 @@ def test_a_copied_pool_gets_its_own_identity(pool: Path, run_pool: Run) -> None:
 def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     code, output, errors = run_pool("repair", pool, "--yes")
     assert (code, output, errors) == (0, "the pool needs no repair\n", "")
-    damage(pool, 8)
+    flip_bit(pool, block(8))
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     assert run_pool("repair", pool)[0] != 0
     assert not (pool / "repair.json").exists()

@@ -97,6 +97,18 @@ class Directory:
         return sorted((self.path / "segments").iterdir())
 
 
+def flip_bit(pool: Path, content: bytes, offset: int = 0) -> tuple[int, int]:
+    """Flip a bit of the first block of a pool directory that has this content. Returns its segment and its block."""
+    for path in sorted((pool / "segments").iterdir()):
+        data = bytearray(path.read_bytes())
+        at = data.find(content)
+        if at >= 0:
+            data[at + offset] ^= 1
+            path.write_bytes(data)
+            return int(path.stem), at // BLOCK_BYTES
+    raise AssertionError("no segment has this content")
+
+
 def block(value: int) -> bytes:
     return value.to_bytes(8, "little") * (BLOCK_BYTES // 8)
 

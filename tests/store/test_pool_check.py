@@ -4,7 +4,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.store.pools import Directory, block, write
+from tests.store.pools import Directory, block, flip_bit, write
 
 from odx_target.store.api import BLOCK_BYTES, PoolDamaged, PoolInUse, StoreError
 from odx_target.store.checking.pool_check import LostRange, PoolReport
@@ -41,18 +41,6 @@ def contents(directory: Directory) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in directory.path.rglob("*") if path.is_file()}
 
 
-def damage(directory: Directory, content: bytes, offset: int = 100) -> tuple[int, int]:
-    """Flip a bit of the block with this content; returns its segment and block."""
-    for path in directory.segment_paths():
-        data = bytearray(path.read_bytes())
-        at = data.find(content)
-        if at >= 0:
-            data[at + offset] ^= 1
-            path.write_bytes(data)
-            return int(path.stem), at // BLOCK_BYTES
-    raise AssertionError("not there")
-
-
 @pytest.mark.parametrize("ended", ["closed", "killed"])
 def test_a_sound_pool(directory: Directory, ended: str) -> None:
     if ended == "closed":
@@ -72,7 +60,7 @@ def test_a_sound_pool(directory: Directory, ended: str) -> None:
 def test_lost_blocks_are_named(directory: Directory) -> None:
     frozen = next(iter(directory.pool.frozen_maps))
     directory.close()
-    found = {value: damage(directory, block(value)) for value in (5, 51)}
+    found = {value: flip_bit(directory.path, block(value)) for value in (5, 51)}
 
     def reason(value: int) -> str:
         return f"block {found[value][1]} of segment {found[value][0]} does not match its checksum"

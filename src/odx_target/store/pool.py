@@ -76,9 +76,7 @@ class LogPool:
         self.space: PoolSpace | None = None
         self.supply = SegmentSupply(store, environment, self.health, options.sizing(), options.limit_bytes)
         self.supply.adopt(recovered.segments, recovered.sizes, recovered.position.segment)
-        self._flusher = Flusher(environment, self.health, recovered.position.osn)
-        self._flusher.durable_osn = recovered.durable_osn
-        self._flusher.dirty = {self.supply.segments[number] for number in recovered.unsynced}
+        self._flusher = _flusher_after(recovered, self.supply, environment, self.health)
         index = ChecksumIndex(identity)
         self.log = Log(
             identity, head.fields.epoch, self.supply, index, self._flusher, self.health, environment, recovered.position
@@ -305,3 +303,11 @@ class LogPool:
         for ahead in [number for number in segments if number > position.segment]:
             del segments[ahead]
         return self.contents.checkpoint(position_to_json(position), {"identity": self._log_identity.hex()}, segments)
+
+
+def _flusher_after(recovered: Recovered, supply: SegmentSupply, environment: Environment, health: Health) -> Flusher:
+    """Make the flusher of a pool that has just been recovered. Some segments may still wait for a sync."""
+    flusher = Flusher(environment, health, recovered.position.osn)
+    flusher.durable_osn = recovered.durable_osn
+    flusher.dirty = {supply.segments[number] for number in recovered.unsynced}
+    return flusher

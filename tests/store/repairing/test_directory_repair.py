@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.store.pools import Directory, block, read, write
+from tests.store.pools import Directory, block, flip_bit, read, write
 
 from odx_target.store.api import CatalogueDamaged, DamagedBlock, PoolInUse, StoreError
 from odx_target.store.open import check_directory_pool
@@ -32,17 +32,6 @@ def directory(tmp_path: Path) -> Directory:
     directory.pool.commit()
     directory.close()
     return directory
-
-
-def damage_block(directory: Directory, value: int) -> None:
-    for path in directory.segment_paths():
-        content = bytearray(path.read_bytes())
-        at = content.find(block(value))
-        if at >= 0:
-            content[at] ^= 1
-            path.write_bytes(content)
-            return
-    raise AssertionError("not there")
 
 
 def break_catalogue(directory: Directory) -> None:
@@ -81,8 +70,8 @@ def test_a_damaged_catalogue_is_replaced_and_kept(directory: Directory) -> None:
 
 
 def test_lost_blocks_are_listed_with_their_snapshot_and_read_as_lost(directory: Directory) -> None:
-    damage_block(directory, 31)
-    damage_block(directory, 1)
+    flip_bit(directory.path, block(31))
+    flip_bit(directory.path, block(1))
     before = check_directory_pool(directory.path, lambda _count: None)
     report = repair(directory)
     assert report is not None

@@ -6,7 +6,7 @@ import typer
 
 from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
 from odx_target.cli.storage.schedule_text import HEADINGS, schedule_cells, schedule_line, schedule_lines
-from odx_target.cli.storage.snapshot import print_snapshots
+from odx_target.cli.storage.snapshot import After, Before, print_taken
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.config.error import ConfigError
 from odx_target.target.schedules.calendar import Every
@@ -67,15 +67,6 @@ KeepFor = Annotated[
         help="Age up to which snapshots are kept, such as 12h, 7d or 4w.",
         parser=_parsed(parse_duration),
     ),
-]
-Before = Annotated[
-    str | None,
-    typer.Option(
-        "--before", metavar="COMMAND", help="Command that freezes an application before the snapshots. No shell is used."
-    ),
-]
-After = Annotated[
-    str | None, typer.Option("--after", metavar="COMMAND", help="Command that continues the application after the snapshots.")
 ]
 Timeout = Annotated[
     float | None,
@@ -236,12 +227,7 @@ def run(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     The commands of the schedule are run too. The times of the schedule do not change.
     """
     answer = ask(pool, "schedule-run", name=name)
-    if as_json:
-        print_json(answer)
-        return
-    print_snapshots("created", answer["snapshots"])
-    if answer["problem"]:
-        typer.echo(f"only crash-consistent: {answer['problem']}")
+    print_json(answer) if as_json else print_taken(answer)
 
 
 def _fields(

@@ -23,6 +23,16 @@ SnapshotArgument = Annotated[
 ]
 OwnerArgument = Annotated[str, typer.Argument(metavar="OWNER", help="Name of the owner of the hold.")]
 
+Before = Annotated[
+    str | None,
+    typer.Option(
+        "--before", metavar="COMMAND", help="Command that freezes an application before the snapshots. No shell is used."
+    ),
+]
+After = Annotated[
+    str | None, typer.Option("--after", metavar="COMMAND", help="Command that continues the application after the snapshots.")
+]
+
 HEADINGS = ("snapshot", "created", "size", "holds", "guid")
 
 
@@ -53,16 +63,8 @@ def create(
         list[str] | None,
         typer.Option("--attribute", metavar="KEY=VALUE", help="Value to store with the snapshot; may be repeated."),
     ] = None,
-    before: Annotated[
-        str | None,
-        typer.Option(
-            "--before", metavar="COMMAND", help="Command that freezes an application before the snapshot. No shell is used."
-        ),
-    ] = None,
-    after: Annotated[
-        str | None,
-        typer.Option("--after", metavar="COMMAND", help="Command that continues the application after the snapshot."),
-    ] = None,
+    before: Before = None,
+    after: After = None,
     timeout: Annotated[
         float | None,
         typer.Option("--timeout", metavar="SECONDS", help=f"Longest time for each command; default: {DEFAULT_TIMEOUT_S:g}."),
@@ -87,12 +89,7 @@ def create(
         _check_name(each)
     chosen = {"before": before, "after": after, "timeout_s": timeout, "on_failure": on_failure}
     answer = ask(pool, "snapshot-create", snapshots=snapshots, attributes=_attributes(attribute or []), **chosen)
-    if as_json:
-        print_json(answer)
-        return
-    print_snapshots("created", answer["snapshots"])
-    if answer["problem"]:
-        typer.echo(f"only crash-consistent: {answer['problem']}")
+    print_json(answer) if as_json else print_taken(answer)
 
 
 @app.command("list")
@@ -225,6 +222,13 @@ def print_snapshots(done: str, snapshots: Sequence[Mapping[str, Any]]) -> None:
     for each in snapshots:
         holds = f", held by {', '.join(each['holds'])}" if each["holds"] else ""
         typer.echo(f"{done} {_name(each)}, {each['size_bytes']} bytes, {time_text(each['created_s'])}{holds}")
+
+
+def print_taken(answer: Answer) -> None:
+    """Print the snapshots that a command has taken, and the reason if they are only crash-consistent."""
+    print_snapshots("created", answer["snapshots"])
+    if answer["problem"]:
+        typer.echo(f"only crash-consistent: {answer['problem']}")
 
 
 def _cells(snapshot: Mapping[str, Any]) -> tuple[str, ...]:

@@ -22,17 +22,15 @@ from typing import TypeAlias
 import structlog
 import trio
 
-from odx_target.store.error_kinds import reason
+from odx_target.target.accepting import accept_all
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.socket_path import socket_name
-from odx_target.target.reporter import Reporter
 
 log = structlog.get_logger()
 
 CONTROL_MODE = 0o600
 
-ACCEPT_PAUSE_S = 0.1
-"""Pause after a failure of accept(). If the cause lasts, retries without a pause would use all CPU time."""
+CANNOT_ACCEPT = "cannot accept a connection to the control socket"
 
 MAX_LINE_BYTES = 1 << 16
 """Maximum length of a request to the control socket. Every valid request is much shorter than this."""
@@ -74,29 +72,13 @@ async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
     try:
         async with trio.open_nursery() as nursery:
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-            nursery.start_soon(_accept_all, listener, _Conversations(perform), nursery)
+            nursery.start_soon(accept_all, listener, _Conversations(perform).serve, nursery, CANNOT_ACCEPT)
             yield True
             nursery.cancel_scope.cancel()
     finally:
         listening.close()
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(_remove, path, identity)
-
-
-async def _accept_all(listener: trio.SocketListener, conversations: "_Conversations", nursery: trio.Nursery) -> None:
-    """Accept clients until the task is cancelled.
-
-    If a client cannot be accepted, other clients and the array are not affected.
-    """
-    reporter = Reporter(trio.current_time)
-    while True:
-        try:
-            stream = await listener.accept()
-        except OSError as error:
-            reporter.report("warning", "cannot accept a connection to the control socket", error=reason(error))
-            await trio.sleep(ACCEPT_PAUSE_S)
-        else:
-            nursery.start_soon(conversations.serve, stream)
 
 
 class _Conversations:

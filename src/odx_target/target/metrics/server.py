@@ -12,10 +12,9 @@ from typing import NamedTuple
 import structlog
 import trio
 
-from odx_target.store.error_kinds import reason
+from odx_target.target.accepting import accept_all
 from odx_target.target.config.settings import Portal
 from odx_target.target.metrics.exposition import CONTENT_TYPE
-from odx_target.target.reporter import Reporter
 from odx_target.target.server.listener import bind_portals, close_sockets
 
 log = structlog.get_logger()
@@ -40,8 +39,7 @@ MAX_LINGER_BYTES = 1 << 16
 lose the response.
 """
 
-ACCEPT_PAUSE_S = 0.1
-"""Pause after a failure of accept(). The cause may last, and retries without a pause would use all CPU time."""
+CANNOT_ACCEPT = "cannot accept a connection to the metrics"
 
 _RECEIVE_BYTES = 4096
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) (/[\x21-\x7e]*) HTTP/1\.[01]\r?\n")
@@ -85,24 +83,11 @@ async def serve_metrics(portal: Portal, collect: Collect) -> AsyncIterator[Porta
     try:
         async with trio.open_nursery() as nursery:
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-            nursery.start_soon(_accept_all, listener, _Scrapers(collect), nursery)
+            nursery.start_soon(accept_all, listener, _Scrapers(collect).serve, nursery, CANNOT_ACCEPT)
             yield Portal(*listening.getsockname()[:2])
             nursery.cancel_scope.cancel()
     finally:
         close_sockets(sockets)
-
-
-async def _accept_all(listener: trio.SocketListener, scrapers: "_Scrapers", nursery: trio.Nursery) -> None:
-    """Accept clients until the task is cancelled."""
-    reporter = Reporter(trio.current_time)
-    while True:
-        try:
-            stream = await listener.accept()
-        except OSError as error:
-            reporter.report("warning", "cannot accept a connection to the metrics", error=reason(error))
-            await trio.sleep(ACCEPT_PAUSE_S)
-        else:
-            nursery.start_soon(scrapers.serve, stream)
 
 
 class _Scrapers:

@@ -13,6 +13,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes, reason
+from odx_target.target.accepting import ACCEPT_PAUSE_S
 from odx_target.target.config.settings import Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED, TOO_MANY_SOCKETS
@@ -24,8 +25,6 @@ from odx_target.target.server.target_directory import Authentication, TargetDire
 from odx_target.target.trace.tap import Tap
 
 LISTEN_BACKLOG = 64
-ACCEPT_PAUSE_S = 0.1
-"""Pause after a failure of accept(). If the cause lasts, retries without a pause would use all CPU time."""
 
 
 class ConnectedSession(NamedTuple):
