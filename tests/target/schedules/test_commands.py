@@ -11,6 +11,7 @@ import trio
 from odx_target.target.schedules.commands import MAX_SHOWN_CHARACTERS, ProcessCommands
 
 LONG_S = 600
+LIMIT_S = 20
 
 
 def python(text: str) -> str:
@@ -79,8 +80,10 @@ async def test_a_cancelled_command_is_killed_with_its_children(tmp_path: Path) -
         nursery.start_soon(ProcessCommands().run, command, {}, LONG_S)
         pids = [int(word) for word in (await wait_for(out)).split()]
         nursery.cancel_scope.cancel()
-    while any(map(process_is_there, pids)):
-        await trio.sleep(0.01)
+    with trio.move_on_after(LIMIT_S):
+        while any(map(process_is_there, pids)):
+            await trio.sleep(0.01)
+    assert not any(map(process_is_there, pids))
 
 
 async def test_a_command_to_its_end_is_not_cancelled(tmp_path: Path) -> None:

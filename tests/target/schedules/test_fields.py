@@ -130,9 +130,11 @@ def test_fields_that_are_refused(fields: dict[str, Any]) -> None:
 
 
 def test_limits_that_are_met_exactly() -> None:
-    made(every="hourly", at=list(range(60)), keep=MAX_KEEP, before="x" * 4096, timeout_s=3600)
-    made(every="daily", keep_for_s=MAX_AGE_S)
-    parse_name("x" * 64)
+    described = fields_of(made(every="hourly", at=list(range(60)), keep=MAX_KEEP, before="x" * 4096, timeout_s=3600))
+    assert (len(described["at"]), described["keep"], described["timeout_s"]) == (60, MAX_KEEP, 3600)
+    assert described["before"] == "x" * 4096
+    assert fields_of(made(every="daily", keep_for_s=MAX_AGE_S))["keep_for_s"] == MAX_AGE_S
+    assert parse_name("x" * 64) == "x" * 64
 
 
 @pytest.mark.parametrize("name", ["", "x" * 65, "a b", "a@b", "-a", 5, None, "é"])
