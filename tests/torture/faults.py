@@ -92,8 +92,10 @@ def restart(run: Run, check: int) -> None:
     run.array.disk.check_on()
     try:
         run.array.close()
-    except (*NO_ROOM, PoolFailed):
+    except (*NO_ROOM, PoolFailed) as error:
         run.array.disk.check_on()
+        if isinstance(error, PoolFailed) and not run.may_fail:
+            raise Difference(f"the pool has failed although the disk works: {error}") from error
     else:
         if run.array.pool.failure is None:
             run.history.note_flushed(run.history.committed)

@@ -148,12 +148,14 @@ class Run:
         if self.array.disk.failing and self.failing_steps <= 0:
             self.array.disk.failing.clear()
         if self.array.pool.failure is not None:
+            if not self.may_fail:
+                raise Difference(f"the pool has failed although the disk works: {self.array.pool.failure}")
             self.crashed()
 
     @property
     def may_fail(self) -> bool:
         """True if the disk fails, or a command may still suffer from an earlier failure."""
-        return bool(self.array.disk.failing) or self.counts.steps <= self.unsure_until or self.array.pool.failure is not None
+        return bool(self.array.disk.failing) or self.counts.steps <= self.unsure_until
 
     def check_outcome(self, outcome: str, *others: str) -> None:
         """Raise Difference for an outcome that neither a full pool nor a failing disk explains."""

@@ -53,7 +53,8 @@ def _work(first: int, stride: int, until: float, results: "SimpleQueue[Result | 
     while time.monotonic() < until:
         counts, error, steps = search(seed, STEPS_OF_A_SEED)
         if error:
-            error, steps = shortest(seed, steps)
+            shorter_error, shorter = shortest(seed, steps)
+            error, steps = (shorter_error, shorter) if shorter_error else (f"{error} (a replay did not repeat it)", steps)
         results.put((seed, counts, error, steps))
         seed += stride
         gc.collect()

@@ -54,7 +54,7 @@ def status(
     """Show the room, the data, the log and the cleaner of a pool.
 
     If an array serves the pool, also show the commands, latencies, sessions and tokens of the array. Commands are counted from
-    the start of the array. A latency is the time from the arrival of a command to its response.
+    the start of the array. A latency is the time from the arrival of a command with its last data to its response.
     """
     if not watch:
         answer = ask(pool, "status", space=space, busiest=busiest)

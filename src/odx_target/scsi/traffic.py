@@ -5,9 +5,9 @@ The bounds of the buckets of a histogram grow by a constant factor, so a percent
 """
 
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
-from math import ceil, log2
 
 BUCKETS_OF_A_DOUBLING = 4
 MIN_LATENCY_S = 1e-6
@@ -97,9 +97,7 @@ def bucket_of(latency_s: float) -> int:
     """Return the index of the first bucket whose upper bound is at least this latency. If there is no such bucket, return the
     last index.
     """
-    if latency_s <= MIN_LATENCY_S:
-        return 0
-    return min(ceil(log2(latency_s / MIN_LATENCY_S) * BUCKETS_OF_A_DOUBLING), COUNT_OF_BUCKETS - 1)
+    return bisect_left(BOUNDS_S, latency_s, 0, COUNT_OF_BUCKETS - 1)
 
 
 def percentile_s(buckets: Sequence[int], share: float) -> float | None:

@@ -1,5 +1,7 @@
 """The HTTP server of the metrics, with slow, malformed and many clients."""
 
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -94,6 +96,18 @@ async def test_a_client_that_leaves_early_gets_nothing() -> None:
             await stream.send_eof()
             assert await all_of(stream) == b""
         assert status(await ask(portal, GET)) == 200
+
+
+async def test_a_client_that_resets_the_connection_is_no_error() -> None:
+    with capture_logs() as logged:
+        async with served() as portal:
+            stream = await connected(portal)
+            await stream.send_all(b"GET /met")
+            await trio.testing.wait_all_tasks_blocked()
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await stream.aclose()
+            assert status(await ask(portal, GET)) == 200
+    assert logged == []
 
 
 async def test_a_slow_client_is_refused_after_a_time(autojump_clock: trio.testing.MockClock) -> None:

@@ -123,6 +123,8 @@ class _Scrapers:
                 return
             body = await self._collect()
             answer = _response(200, body, has_body=request.method == "GET")
+        except trio.BrokenResourceError:  # The client has reset the connection.
+            return
         except Refused as refused:
             answer = _response(refused.status)
         except Exception as error:

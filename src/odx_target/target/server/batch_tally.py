@@ -50,8 +50,6 @@ class BatchTally:
                 self._add(traffic, counts, sizes, latency_s)
             self._earlier.clear()
         self._add(self.unit.traffic, self.counts, self.sizes, latency_s)
-        self.counts[:] = _NOTHING
-        self.sizes[:] = _NOTHING
 
     def count_later(self, unit: AddressedUnit, operation_code: int, size_bytes: int, began_s: float) -> None:
         """Count one command that has ended after its batch. `began_s` is the time at which the batch began."""
@@ -67,3 +65,4 @@ class BatchTally:
                 traffic.kinds[kind].add(count, sizes[kind], latency_s)
                 self.commands[kind] += count
                 self.size_bytes[kind] += sizes[kind]
+                counts[kind] = sizes[kind] = 0

@@ -207,7 +207,8 @@ class CommandExecutor:
             size_bytes = reply.transfer_bytes
             del reply
             await self._send()
-            self.tally.count_later(task.logical_unit, command.cdb[0], size_bytes, began_s)
+            if not task.aborted:
+                self.tally.count_later(task.logical_unit, command.cdb[0], size_bytes, began_s)
         finally:
             self._give_back(task)
 

@@ -116,6 +116,7 @@ class ConnectionServer:
 
         The objects of the connection refer to each other, so Python may free them much later.
         """
+        self.tally.end()
         try:
             with ExitStack() as last_first:  # calls all of them, even if one fails
                 last_first.callback(self.ended.set)
