@@ -17,10 +17,10 @@ from odx_target.store.api import (
     Unreadable,
     Volume,
 )
-from odx_target.store.catalogue import transactional
+from odx_target.store.catalogue import leaf_loader, transactional
 from odx_target.store.catalogue.leaf_loader import LEAVES_AHEAD, LEAVES_OF_A_CALL
 from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch, Leaf
-from odx_target.store.map.leaf_memory import LeafMemory, units_of
+from odx_target.store.map.leaf_memory import UNIT_BYTES, LeafMemory, units_of
 from odx_target.store.map.tally import Tally
 from odx_target.store.open import PoolOptions
 from odx_target.turns import Steps
@@ -422,3 +422,51 @@ def test_leaves_cannot_be_read_from_a_closed_catalogue(tmp_path: Path) -> None:
     with pytest.raises(OutOfResources, match="closed"):
         directory.environment.run(waiting)
     assert directory.pool.status().damaged == ()
+
+
+def failed(machine: Machine, leaf: int) -> None:
+    """Fail to load a leaf that a change needs. The caller does not try again."""
+    machine.disk.failing.add("load")
+    with pytest.raises(PoolBusy):
+        machine.pool.volumes["a"].write(leaf * LEAF_BLOCKS + 1, [block(9)])
+    machine.environment.settle()
+    machine.disk.failing.clear()
+
+
+def test_a_new_failure_replaces_the_oldest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaf_loader, "MAX_FAILURES", 2)
+    machine, volume = reopened()
+    for leaf in (1, 2, 3):
+        failed(machine, leaf)
+    with pytest.raises(PoolBusy):
+        volume.write(LEAF_BLOCKS + 1, [block(9)])
+    for leaf in (2, 3):
+        with pytest.raises(Unreadable):
+            volume.write(leaf * LEAF_BLOCKS + 1, [block(9)])
+
+
+def test_a_leaf_that_was_loaded_since_has_no_old_failure() -> None:
+    machine, volume = reopened()
+    failed(machine, 1)
+    assert read(machine, volume, LEAF_BLOCKS, 1) == block(2)
+    assert machine.pool.leaves._failures == {}
+    write_when_ready(machine, volume, LEAF_BLOCKS + 1, block(9))
+
+
+@pytest.mark.parametrize("steps", range(1, 16))
+def test_a_save_goes_on_although_the_change_that_waits_for_it_is_aborted(steps: int) -> None:
+    machine, _ = reopened()
+    volume = machine.pool.create_volume("b", SIZE, {})
+    for at in range(3):
+        volume.write(at * LEAF_BLOCKS, [block(at)])
+    memory = machine.pool.leaves.memory
+    machine.pool.leaves.memory._bound_units = bytes_of_leaves(4) // UNIT_BYTES
+    waiting = machine.environment.spawn(machine.pool.leaves.changes_saved())
+    for _ in range(steps):
+        machine.environment.step()
+    machine.environment.cancel([waiting])
+    machine.environment.settle()
+    assert waiting.done
+    assert not memory.has_many_changes()
+    leaves = [leaf for each in machine.pool.contents.volumes.values() for _, leaf in each.map.leaves() if leaf.entries]
+    assert all(leaf.units > 0 for leaf in leaves)

@@ -103,7 +103,7 @@ def test_a_count_that_a_relocation_disturbs_is_repeated() -> None:
         contents.relocations += counts < 2
         return counts
 
-    result = machine.environment.run(counted_at_rest(contents, machine.pool.turns, disturbed))
+    result = machine.environment.run(counted_at_rest(contents, machine.environment, disturbed))
     assert (result, counts) == (2, 2)
 
 
@@ -115,7 +115,7 @@ def test_a_count_that_is_always_disturbed_ends() -> None:
         contents.relocations += 1
         return contents.relocations
 
-    assert machine.environment.run(counted_at_rest(contents, machine.pool.turns, disturbed)) == pool_space.MAX_COUNTS
+    assert machine.environment.run(counted_at_rest(contents, machine.environment, disturbed)) == pool_space.MAX_COUNTS
 
 
 @pytest.mark.parametrize("seed", range(3))

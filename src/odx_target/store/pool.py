@@ -203,12 +203,12 @@ class LogPool:
         return loaded_changes(self.leaves, before, after, block, steps, self.contents.present)
 
     async def space_of(self, source: BlockSource) -> Space:
-        return await counted_at_rest(self.contents, self.turns, partial(space_of, self._ledger, source))
+        return await counted_at_rest(self.contents, self._environment, partial(space_of, self._ledger, source))
 
     async def count_space(self) -> PoolSpace:
         now_s = self._environment.monotonic()
         count = partial(space_of_pool, self.contents, self.leaves, self.turns, now_s)
-        self.space = await counted_at_rest(self.contents, self.turns, count)
+        self.space = await counted_at_rest(self.contents, self._environment, count)
         return self.space
 
     async def committed(self) -> None:

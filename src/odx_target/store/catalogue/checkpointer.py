@@ -128,12 +128,22 @@ class Checkpointer:
     async def save_ended(self) -> None:
         """If a checkpoint is being saved, wait until this save has ended. Otherwise save a checkpoint. A failure is only
         reported to `troubles`.
+
+        The save is a job of its own, so it continues even if the caller is cancelled.
         """
         if self._running is not None:
             await self._running.wait()
         else:
+            ended = self._environment.event()
+            self._environment.start_soon(self._save_once, ended)
+            await ended.wait()
+
+    async def _save_once(self, ended: Event) -> None:
+        try:
             with suppress(StoreError):
                 await self.save()
+        finally:
+            ended.set()
 
     @asynccontextmanager
     async def held_off(self) -> AsyncIterator[None]:

@@ -234,10 +234,13 @@ class LeafLoader:
         for leaf, result in zip(call.leaves, results, strict=True):
             del self._call_of[leaf]
             call.found[leaf] = result
+            self._failures.pop(leaf, None)
             if not isinstance(result, StoreError):
                 self.memory.loaded(leaf, result)
-            elif leaf in self._required and len(self._failures) < MAX_FAILURES:
+            elif leaf in self._required:
                 self._failures[leaf] = result
+                if len(self._failures) > MAX_FAILURES:
+                    del self._failures[next(iter(self._failures))]
             self._required.discard(leaf)
         call.ended.set()
 

@@ -110,13 +110,13 @@ class SqliteCatalogue(TransactionalCatalogue):
         with self._errors_explained():
             return super().load(with_entries=with_entries)
 
-    def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
+    def _leaf_entries(self, number: int) -> Found:
         try:
             with self._errors_explained():
-                return super().leaf_entries(numbers)
+                return super()._leaf_entries(number)
         except StoreError as error:
             # A read may still wait for leaves when the pool is closed.
-            return [OutOfResources("the pool is closed") if self._is_closed else error for _ in numbers]
+            return OutOfResources("the pool is closed") if self._is_closed else error
 
     def stored_node(self, number: int) -> bytes | None:
         with self._errors_explained():
@@ -158,7 +158,7 @@ class SqliteCatalogue(TransactionalCatalogue):
             self._execute("BEGIN EXCLUSIVE")
             try:
                 yield
-                self._execute("COMMIT")
+                self._change("COMMIT")
             except BaseException:
                 if self._connection.in_transaction:
                     self._execute("ROLLBACK")
@@ -181,7 +181,7 @@ class SqliteCatalogue(TransactionalCatalogue):
         return body
 
     def _put_head(self, body: bytes) -> None:
-        self._execute("REPLACE INTO head VALUES (1, ?)", (body,))
+        self._change("REPLACE INTO head VALUES (1, ?)", (body,))
 
     def _get_values(self) -> Iterable[tuple[str, bytes]]:
         return self._execute("SELECT key, body FROM value ORDER BY key")
@@ -210,7 +210,21 @@ class SqliteCatalogue(TransactionalCatalogue):
         rows = iter(rows)
         while some := list(islice(rows, ROWS_AT_ONCE)):
             with self._lock:
+                self._require_transaction()
                 self._connection.executemany(statement, some)
+
+    def _change(self, statement: str, values: Sequence[object] = ()) -> None:
+        with self._lock:
+            self._require_transaction()
+            self._connection.execute(statement, values)
+
+    def _require_transaction(self) -> None:
+        """Raise OutOfResources if the transaction of the save has ended.
+
+        If a read fails for want of memory or by an error of the disk, SQLite rolls back the transaction of the connection.
+        """
+        if not self._connection.in_transaction:
+            raise OutOfResources(f"{_NOT_NOW[1]}: {self._path}: a failed read has ended the save")
 
 
 def _explained(error: sqlite3.Error, path: Path) -> StoreError:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from odx_target.environment import Environment
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_places
 from odx_target.store.contents import Contents
@@ -38,6 +39,9 @@ MAX_SEGMENTS_AT_ONCE = 1024
 STEPS_OF_A_LEAF = 16
 
 STEPS_OF_A_SEGMENT = 100
+
+RELOCATION_PAUSE_S = 0.02
+"""Pause before a count checks again whether a relocation is running."""
 
 MAX_COUNTS = 3
 """Largest number of counts. The result of the last count is returned even if a relocation has disturbed the count."""
@@ -68,7 +72,7 @@ class Stored(NamedTuple):
         return len(self.plain) + sum(count for _, count in self.runs)
 
 
-async def counted_at_rest(contents: Contents, turns: Turns, count: Callable[[], Awaitable[Counted]]) -> Counted:
+async def counted_at_rest(contents: Contents, environment: Environment, count: Callable[[], Awaitable[Counted]]) -> Counted:
     """Return the result of `count`.
 
     During a relocation, some maps have the old place and other maps have the new place of the same data. If the cleaner has
@@ -77,7 +81,7 @@ async def counted_at_rest(contents: Contents, turns: Turns, count: Callable[[], 
     """
     for _ in range(MAX_COUNTS):
         while contents.is_being_relocated:
-            await turns.next()
+            await environment.sleep(RELOCATION_PAUSE_S)
         before = contents.relocations
         result = await count()
         if contents.relocations == before:
