@@ -71,15 +71,22 @@ class ScheduleBook:
             raise Absent(f"there is no schedule {name!r}")
         return schedule
 
-    def add(self, schedule: Schedule, seen: int) -> None:
-        """Add a schedule that first runs after the moment `seen`. Raises NameTaken, OverLimit."""
-        if schedule.name in self.schedules or schedule.name in self.unreadable:
-            raise NameTaken(f"there is a schedule {schedule.name!r} already")
-        if len(self.schedules) >= MAX_SCHEDULES:
-            raise OverLimit(f"a pool has at most {MAX_SCHEDULES} schedules")
-        self._check_defaults(schedule)
+    def add(self, schedule: Schedule, seen: int, volumes: Sequence[Volume] = ()) -> None:
+        """Add a schedule that first runs after the moment `seen`, and add it to the own schedules of `volumes`.
+
+        Raises NameTaken. Raises OverLimit if the pool or one of the volumes can have no further schedule.
+        """
+        self._check_new(schedule)
+        plans = {volume.identity: self._plan_with(volume, schedule) for volume in volumes}
+        state = State(Progress(seen))
+        # The schedule is recorded last. As long as its record is missing, no volume has the schedule, and a later call repeats
+        # the other records.
+        for identity, plan in plans.items():
+            self._record_plan(identity, plan)
+        self._record_state(schedule, state)
         self._store(schedule)
-        self.set_state(schedule, State(Progress(seen)))
+        self.states[schedule.identifier] = state
+        self.plans.update(plans)
 
     def change(self, schedule: Schedule) -> None:
         """Replace the schedule with the same name."""
@@ -103,26 +110,17 @@ class ScheduleBook:
         plan = tuple(dict.fromkeys(each.identifier for each in schedules))
         if len(plan) > MAX_SCHEDULES_OF_A_VOLUME:
             raise OverLimit(f"a volume has at most {MAX_SCHEDULES_OF_A_VOLUME} schedules")
-        self.pool.remember(VOLUME_KEY + volume.identity.hex(), json.dumps(plan).encode())
+        self._record_plan(volume.identity, plan)
         self.plans[volume.identity] = plan
-
-    def assign_also(self, volume: Volume, schedule: Schedule) -> None:
-        """Add a schedule to a volume's own schedules. Raises OverLimit."""
-        self.assign(volume, [*self._own(volume), schedule])
-
-    def check_one_more(self, volume: Volume) -> None:
-        """Raise OverLimit if a volume can have no further schedule of its own."""
-        if len(self._own(volume)) >= MAX_SCHEDULES_OF_A_VOLUME:
-            raise OverLimit(f"volume {volume.name!r} has {MAX_SCHEDULES_OF_A_VOLUME} schedules already")
 
     def forget_volume(self, volume: Volume) -> None:
         """Remove the schedules of a volume that is about to be deleted, or that gets the default schedules."""
-        if self.plans.pop(volume.identity, None) is not None:
-            self.pool.forget(VOLUME_KEY + volume.identity.hex())
+        self.plans.pop(volume.identity, None)
+        self.pool.forget(VOLUME_KEY + volume.identity.hex())
 
     def set_state(self, schedule: Schedule, state: State) -> None:
         """Record the state of a schedule."""
-        self.pool.remember(PROGRESS_KEY + schedule.identifier, json.dumps(_state_fields(state)).encode())
+        self._record_state(schedule, state)
         self.states[schedule.identifier] = state
 
     def schedules_of(self, volume: Volume) -> list[Schedule]:
@@ -160,10 +158,31 @@ class ScheduleBook:
         plan = self.plans.get(volume.identity, ())
         return [each for each in self.schedules.values() if each.identifier in plan]
 
+    def _plan_with(self, volume: Volume, schedule: Schedule) -> tuple[str, ...]:
+        """Return the identifiers of a volume's own schedules and of a further schedule. Raises OverLimit."""
+        own = self._own(volume)
+        if len(own) >= MAX_SCHEDULES_OF_A_VOLUME:
+            raise OverLimit(f"volume {volume.name!r} has {MAX_SCHEDULES_OF_A_VOLUME} schedules already")
+        return (*(each.identifier for each in own), schedule.identifier)
+
+    def _record_plan(self, volume_identity: bytes, plan: Sequence[str]) -> None:
+        self.pool.remember(VOLUME_KEY + volume_identity.hex(), json.dumps(plan).encode())
+
+    def _record_state(self, schedule: Schedule, state: State) -> None:
+        self.pool.remember(PROGRESS_KEY + schedule.identifier, json.dumps(_state_fields(state)).encode())
+
     def _store(self, schedule: Schedule) -> None:
         fields = {**fields_of(schedule), "identifier": schedule.identifier}
         self.pool.remember(SCHEDULE_KEY + schedule.name, json.dumps(fields).encode())
         self.schedules[schedule.name] = schedule
+
+    def _check_new(self, schedule: Schedule) -> None:
+        """Raise NameTaken or OverLimit if the pool cannot have this further schedule."""
+        if schedule.name in self.schedules or schedule.name in self.unreadable:
+            raise NameTaken(f"there is a schedule {schedule.name!r} already")
+        if len(self.schedules) >= MAX_SCHEDULES:
+            raise OverLimit(f"a pool has at most {MAX_SCHEDULES} schedules")
+        self._check_defaults(schedule)
 
     def _check_defaults(self, schedule: Schedule) -> None:
         others = sum(each.is_default and each.name != schedule.name for each in self.schedules.values())

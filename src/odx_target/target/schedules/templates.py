@@ -6,6 +6,7 @@ import structlog
 
 from odx_target.environment import Environment
 from odx_target.store.api import Pool, StoreError
+from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import ScheduleTemplate
 from odx_target.target.schedules.book import ScheduleBook, open_book
@@ -34,7 +35,7 @@ async def open_schedules(
         log.error("a schedule cannot be read and does not run; a newer program may have stored it", schedule=name)
     for template in templates:
         try:
-            _apply(book, template, environment)
+            await _apply(book, template, environment)
         except StoreError as error:
             log.error("a schedule of the configuration cannot be stored", schedule=template.name, reason=str(error))
     return ScheduleRunner(book, environment, report, make_durable, ProcessCommands())
@@ -46,19 +47,16 @@ def new_schedule(name: str, fields: dict[str, object], environment: Environment)
     return schedule, schedule.calendar.previous(minute_of(environment.time()))
 
 
-def _apply(book: ScheduleBook, template: ScheduleTemplate, environment: Environment) -> None:
+async def _apply(book: ScheduleBook, template: ScheduleTemplate, environment: Environment) -> None:
     present = book.schedules.get(template.name)
     if present is not None:
         if parse_schedule(template.name, present.identifier, template.fields) != present:
             hint = "`odx-target schedule change POOL NAME` changes it"
             log.info("a schedule keeps the settings that the pool has", schedule=template.name, hint=hint)
         return
-    volumes = [book.pool.volumes.get(name) for name in template.volumes]
-    for name, volume in zip(template.volumes, volumes, strict=True):
-        if volume is None:
+    for name in template.volumes:
+        if name not in book.pool.volumes:
             raise ConfigError(f"schedule {template.name}: the pool has no volume {name!r}")
+    volumes = [book.pool.volumes[name] for name in template.volumes]
     schedule, seen = new_schedule(template.name, dict(template.fields), environment)
-    book.add(schedule, seen)
-    for volume in volumes:
-        assert volume is not None
-        book.assign_also(volume, schedule)
+    await change_when_ready(book.pool, environment, lambda: book.add(schedule, seen, volumes))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 from odx_target.target.config.error import ConfigError
@@ -61,11 +60,7 @@ async def add(storage: Storage, name: str, fields: dict[str, object], volumes: S
     book = runner.book
     schedule, seen = new_schedule(name, fields, storage.environment)
     assigned = [find_volume(storage.pool, each) for each in volumes]
-    for volume in assigned:
-        book.check_one_more(volume)
-    await storage.when_ready(lambda: book.add(schedule, seen))
-    for volume in assigned:
-        await storage.when_ready(partial(book.assign_also, volume, schedule))
+    await storage.when_ready(lambda: book.add(schedule, seen, assigned))
     await storage.make_durable()
     return await _counted_row(storage, runner, schedule)
 

@@ -5,18 +5,13 @@ from typing import TYPE_CHECKING
 
 from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.store.api import Pool, PoolBusy, Volume
+from odx_target.store.api import Pool, Volume
+from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.schedules.runner import ScheduleRunner
 from odx_target.target.schedules.templates import open_schedules
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
-
-BUSY_PAUSE_S = 0.01
-"""Pause before a change is tried again in a busy pool without volumes.
-
-If there is a volume, the volume reports when there is room.
-"""
 
 NO_TARGET = "iqn.2026-11.io.odx-target:none"
 """Target name of logical units that exist only during an operation."""
@@ -53,18 +48,7 @@ class Storage:
 
     async def when_ready(self, change: Callable[[], None]) -> None:
         """Make a change. If the pool must make room for the change, wait and try again. Raises StoreError."""
-        while True:
-            try:
-                return change()
-            except PoolBusy:
-                # Any volume can wait for room, because all volumes share one log. Without a volume, there is no object to wait
-                # for.
-                volume = next(iter(self.pool.volumes.values()), None)
-                if volume is None:
-                    await self.pool.committed()
-                    await self.environment.sleep(BUSY_PAUSE_S)
-                else:
-                    await volume.room_made()
+        await change_when_ready(self.pool, self.environment, change)
 
 
 def _log_nothing(_level: str, _event: str, /, **_fields: object) -> None:

@@ -1,0 +1,27 @@
+"""Changes of a pool that may have to make room first."""
+
+from collections.abc import Callable
+
+from odx_target.environment import Environment
+from odx_target.store.api import Pool, PoolBusy
+
+BUSY_PAUSE_S = 0.01
+"""Pause before a change is tried again in a busy pool without volumes.
+
+If there is a volume, the volume reports when there is room.
+"""
+
+
+async def change_when_ready(pool: Pool, environment: Environment, change: Callable[[], None]) -> None:
+    """Make a change of a pool. If the pool must make room for the change, wait and try again. Raises StoreError."""
+    while True:
+        try:
+            return change()
+        except PoolBusy:
+            # Any volume can wait for room, because all volumes share one log. Without a volume, there is no object to wait for.
+            volume = next(iter(pool.volumes.values()), None)
+            if volume is None:
+                await pool.committed()
+                await environment.sleep(BUSY_PAUSE_S)
+            else:
+                await volume.room_made()
