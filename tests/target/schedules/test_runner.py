@@ -1,11 +1,12 @@
 """The runner of schedules: groups, names, retries, commands, retention, and clocks that jump."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
 
-from odx_target.store.api import OverLimit, PoolFull
+from odx_target.store.api import OverLimit, PoolBusy, PoolFull
 from odx_target.target.schedules import runner as runner_module
 from odx_target.target.schedules.runner import (
     COMMAND_FAILED,
@@ -233,6 +234,56 @@ def test_commands_make_a_snapshot_application_consistent(
         assert snapshot.attributes["consistency"] == consistency
     assert len(shop.told(COMMAND_FAILED)) == (consistency == "crash")
     assert len(shop.told(GIVEN_UP)) == (consistency is None)
+
+
+@pytest.mark.parametrize("on_failure", ["skip", "crash-consistent"])
+def test_snapshots_that_were_deleted_or_held_while_a_command_failed_do_not_hide_the_others(on_failure: str) -> None:
+    shop = Shop()
+    deleted, held, other = shop.volume("deleted"), shop.volume("held"), shop.volume("other")
+    shop.add("hourly", every="hourly", default=True, after="fail", on_failure=on_failure)
+    name = "hourly-2026-11-29T13:00Z"
+
+    def interfere(_command: str) -> None:
+        deleted.snapshots[name].delete()
+        held.snapshots[name].hold("backup")
+
+    shop.commands.on_run = interfere
+    shop.advance(HOUR + 5)
+    assert not deleted.snapshots
+    assert held.snapshots[name].attributes["consistency"] == "crash"
+    assert [each.attributes["consistency"] for each in other.snapshots.values()] == ["crash"] * (on_failure != "skip")
+    told = shop.told(GIVEN_UP if on_failure == "skip" else COMMAND_FAILED)
+    assert [fields["reason"].partition(";")[0] for fields in told] == ["fail: failed"]
+    assert ("held" in told[0]["reason"]) == (on_failure == "skip"), "the operator learns that a snapshot is kept"
+    assert not shop.told(RETRIED)
+
+
+@pytest.mark.parametrize("on_failure", ["skip", "crash-consistent"])
+def test_a_busy_pool_delays_the_end_of_a_failed_run_and_does_not_prevent_it(
+    on_failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop()
+    volumes = [shop.volume(name) for name in "ab"]
+    shop.add("hourly", every="hourly", default=True, after="fail", on_failure=on_failure)
+    refused: list[str] = []
+
+    def refuse_once(change: Callable[..., None], *arguments: Any) -> None:
+        if not refused:
+            refused.append("once")
+            raise PoolBusy("room is being made")
+        change(*arguments)
+
+    def make_busy(_command: str) -> None:
+        for snapshot in shop.pool.snapshots.values():
+            for method in ("delete", "change_attributes"):
+                monkeypatch.setattr(snapshot, method, partial(refuse_once, getattr(snapshot, method)))
+
+    shop.commands.on_run = make_busy
+    shop.advance(HOUR + 5)
+    assert refused
+    found = [snapshot.attributes["consistency"] for volume in volumes for snapshot in volume.snapshots.values()]
+    assert found == ([] if on_failure == "skip" else ["crash", "crash"])
+    assert not shop.told(RETRIED)
 
 
 def test_the_command_after_a_snapshot_is_run_although_the_array_stops() -> None:

@@ -222,7 +222,8 @@ class ScheduleRunner:
         if not volumes:
             return Taken([])
         name = f"{schedule.name}-{moment}"
-        return await take(self._pool, volumes, name, attributes_of(schedule, moment), schedule.application, self._commands)
+        attributes = attributes_of(schedule, moment)
+        return await take(self._pool, self._environment, volumes, name, attributes, schedule.application, self._commands)
 
     async def _finish(self, schedule: Schedule, attempts: _Attempts, missed: int, last_run: LastRun, *, ran: bool) -> None:
         """Store the result of a run, and delete the old snapshots of the schedule."""

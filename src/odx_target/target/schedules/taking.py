@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from odx_target.store.api import Pool, PoolBusy, Snapshot, Volume
+from odx_target.environment import Environment
+from odx_target.store.api import Held, Pool, PoolBusy, Snapshot, Volume
+from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.logical_units import lun_attributes_of
 from odx_target.target.schedules.commands import Commands
 from odx_target.target.schedules.schedule import Application, OnFailure, Schedule
@@ -30,7 +33,10 @@ NAME_VARIABLE, VOLUMES_VARIABLE = "ODX_SNAPSHOT", "ODX_VOLUMES"
 
 
 class Skipped(Exception):
-    """No snapshot is kept, because a command failed and the schedule takes only application-consistent snapshots."""
+    """No snapshot is kept, because a command failed and the schedule takes only application-consistent snapshots.
+
+    Snapshots with a hold are kept nevertheless, and are marked as crash-consistent. The message mentions them.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,7 @@ class Taken:
 
 async def take(
     pool: Pool,
+    environment: Environment,
     volumes: Sequence[Volume],
     name: str,
     attributes: Mapping[str, str],
@@ -72,10 +79,11 @@ async def take(
             problem_after = await commands.run_to_its_end(application.after, variables, application.timeout_s)
             problem = "; ".join(each for each in (problem, problem_after) if each)
     if problem and application.on_failure is OnFailure.SKIP:
-        await _delete(pool, snapshots)
-        raise Skipped(problem)
+        held = await _delete(pool, environment, snapshots)
+        await _demote(pool, environment, held)
+        raise Skipped(f"{problem}; {len(held)} held snapshots are kept as crash-consistent" if held else problem)
     if problem:
-        await _demote(pool, snapshots)
+        await _demote(pool, environment, snapshots)
     return Taken(snapshots, problem)
 
 
@@ -84,9 +92,10 @@ def attributes_of(schedule: Schedule, moment: str) -> dict[str, str]:
     return {SCHEDULE_ATTRIBUTE: schedule.identifier, MOMENT_ATTRIBUTE: moment}
 
 
-def made_by(schedule: Schedule, volume: Volume) -> list[Snapshot]:
-    """Return the snapshots of a volume that a schedule has made."""
-    return [each for each in volume.snapshots.values() if each.attributes.get(SCHEDULE_ATTRIBUTE) == schedule.identifier]
+def delete_if_present(pool: Pool, snapshot: Snapshot) -> None:
+    """Delete a snapshot, which an operator may have deleted already. Raises Held."""
+    if snapshot.guid in pool.snapshots:
+        snapshot.delete()
 
 
 async def _take_groups(pool: Pool, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str]) -> Sequence[Snapshot]:
@@ -112,15 +121,25 @@ async def _take_group(pool: Pool, volumes: Sequence[Volume], name: str, attribut
     raise busy
 
 
-async def _delete(pool: Pool, snapshots: Sequence[Snapshot]) -> None:
+async def _delete(pool: Pool, environment: Environment, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
+    """Delete snapshots, because a command failed. Returns the snapshots that cannot be deleted because of a hold."""
+    held = []
     for snapshot in snapshots:
         await pool.turns.next_if_spent()
-        snapshot.delete()
+        try:
+            await change_when_ready(pool, environment, partial(delete_if_present, pool, snapshot))
+        except Held:
+            held.append(snapshot)
+    return held
 
 
-async def _demote(pool: Pool, snapshots: Sequence[Snapshot]) -> None:
+async def _demote(pool: Pool, environment: Environment, snapshots: Sequence[Snapshot]) -> None:
     """Mark snapshots as crash-consistent, because a command failed."""
     for snapshot in snapshots:
         await pool.turns.next_if_spent()
-        if snapshot.attributes.get(CONSISTENCY_ATTRIBUTE) == APPLICATION_CONSISTENT:
-            snapshot.change_attributes({**snapshot.attributes, CONSISTENCY_ATTRIBUTE: CRASH_CONSISTENT})
+        await change_when_ready(pool, environment, partial(_demote_if_present, pool, snapshot))
+
+
+def _demote_if_present(pool: Pool, snapshot: Snapshot) -> None:
+    if snapshot.guid in pool.snapshots and snapshot.attributes.get(CONSISTENCY_ATTRIBUTE) == APPLICATION_CONSISTENT:
+        snapshot.change_attributes({**snapshot.attributes, CONSISTENCY_ATTRIBUTE: CRASH_CONSISTENT})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from odx_target.store.api import Held, Pool, Snapshot, Volume
 from odx_target.target.schedules.retention import Judgement, Kept, judge
 from odx_target.target.schedules.schedule import Schedule
-from odx_target.target.schedules.taking import SCHEDULE_ATTRIBUTE
+from odx_target.target.schedules.taking import SCHEDULE_ATTRIBUTE, delete_if_present
 
 STEPS_OF_A_SNAPSHOT = 2
 """Number of steps for looking at the attributes of one snapshot."""
@@ -49,12 +49,7 @@ async def tidy(
         for snapshot in judgement.deleted:
             await pool.turns.next_if_spent()
             try:
-                _delete(pool, snapshot)
+                delete_if_present(pool, snapshot)
             except Held as error:  # the hold was set during the waits of this function
                 kept[schedule.name].append(Kept(snapshot, str(error)))
     return kept
-
-
-def _delete(pool: Pool, snapshot: Snapshot) -> None:
-    if snapshot.guid in pool.snapshots:  # an operator may have deleted it
-        snapshot.delete()

@@ -84,7 +84,7 @@ async def _create_consistent(
         if name in volume.snapshots:
             raise NameTaken(f"volume {volume.name!r} has a snapshot {name!r} already")
     try:
-        taken = await take(storage.pool, volumes, name, attributes, application, ProcessCommands())
+        taken = await take(storage.pool, storage.environment, volumes, name, attributes, application, ProcessCommands())
     except Skipped as error:
         await storage.make_durable()
         raise ManagementError(f"no snapshot was taken: {error}") from error
