@@ -1,5 +1,6 @@
 """A pool that a command opens itself: it is closed on every way out, also if the command is cancelled."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,30 @@ import typer
 
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.opened_pool import opened_pool, run_on_pool
+from odx_target.cli.storage.requests import ask
 from odx_target.store.api import PoolInUse, StoreError
+from odx_target.target.control import client
 from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.socket_path import CONTROL_NAME
+
+
+def test_a_pool_is_not_opened_if_an_array_has_the_request_and_does_not_respond(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The array may still perform the operation, which would then be performed twice."""
+    run_on_pool(create_volume, tmp_path)
+    monkeypatch.setattr(client, "ANSWER_TIMEOUT_S", 0.01)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / CONTROL_NAME))
+        listening.listen()
+        with pytest.raises(CommandFailure, match="may still perform the operation"):
+            ask(tmp_path, "snapshot-create", snapshots=["a@one"])
+    assert ask(tmp_path, "snapshots")["snapshots"] == []
+
+
+async def create_volume(path: Path) -> None:
+    async with opened_pool(path) as opened:
+        opened.pool.create_volume("a", 8, {})
 
 
 async def is_free(path: Path) -> bool:

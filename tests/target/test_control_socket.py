@@ -15,6 +15,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from odx_target.target.control import client
 from odx_target.target.control.client import NoServer, request
 from odx_target.target.control.operations import ManagementError
 from odx_target.target.control.server import (
@@ -25,6 +26,7 @@ from odx_target.target.control.server import (
     serve_control,
 )
 from odx_target.target.control.socket_path import CONTROL_NAME, MAX_SOCKET_NAME_BYTES, socket_name
+from odx_target.target.control.storage.table import STORAGE_OPERATIONS
 
 LUNS = b'{"operation": "luns"}\n'
 
@@ -329,3 +331,39 @@ async def test_the_client_is_not_taken_in_by_a_stranger(tmp_path: Path, said: by
             with pytest.raises(NoServer):
                 await trio.to_thread.run_sync(partial(request, tmp_path, "luns", {}))
             nursery.cancel_scope.cancel()
+
+
+async def test_a_response_that_comes_too_late_does_not_mean_that_nothing_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The array may still perform the operation, so the caller must not perform the operation in another way."""
+    monkeypatch.setattr(client, "ANSWER_TIMEOUT_S", 0.01)
+    async with serve_control(tmp_path / CONTROL_NAME, echo):
+        with pytest.raises(client.NoResponse, match=r"0\.01 s.*may still") as caught:
+            await trio.to_thread.run_sync(partial(request, tmp_path, "wait", {}))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_request_that_cannot_be_sent_in_time_was_not_performed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No array has the whole line of the request, so the caller may perform the operation in another way."""
+    monkeypatch.setattr(client, "ANSWER_TIMEOUT_S", 0.01)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / CONTROL_NAME))
+        listening.listen()
+        with pytest.raises(NoServer, match=r"has not answered for 0\.01 s$"):
+            request(tmp_path, "luns", {"name": "x" * (16 << 20)})
+
+
+def test_the_client_waits_longer_for_operations_that_may_take_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits_s = {}
+    for operation in ("luns", "status", "snapshot-show", "schedule-run"):
+
+        def note(_where: Path, _line: bytes, wait_s: float, operation: str = operation) -> bytes:
+            waits_s[operation] = wait_s
+            return b'{"result": {}}'
+
+        monkeypatch.setattr(client, "_exchange", note)
+        request(tmp_path, operation, {})
+    assert waits_s["luns"] == client.ANSWER_TIMEOUT_S
+    assert min(waits_s["status"], waits_s["snapshot-show"], waits_s["schedule-run"]) >= 3600
+    assert set(client.LONGER_S) <= set(STORAGE_OPERATIONS)

@@ -8,19 +8,22 @@ import typer
 
 from odx_target.cli.failure import CommandFailure
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.client import NoServer, request
+from odx_target.target.control.client import NoResponse, NoServer, request
 
 Answer = dict[str, Any]
 
 
 def request_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> Answer:
     """Perform an operation on the array that serves a pool. Raises NoServer if no array answers. Raises typer.BadParameter if
-    the arguments are invalid. Raises CommandFailure if the array refuses the operation for another reason.
+    the arguments are invalid. Raises CommandFailure if the array refuses the operation for another reason, or does not respond
+    in time.
     """
     try:
         return request(pool, operation, arguments)
     except ManagementError as error:
         raise refusal(error) from error
+    except NoResponse as error:
+        raise CommandFailure(str(error)) from error
 
 
 def ask_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> Answer:

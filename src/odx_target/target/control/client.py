@@ -18,8 +18,12 @@ ANSWER_TIMEOUT_S = 120.0
 The time is long, because an operation that shrinks a LUN waits for commands and for the disk.
 """
 
-LONGER_S = {"schedule-run": 7200.0}
-"""Additional time for an operation by its name. Each of the two commands of a schedule may run for an hour."""
+LONGER_S = {"schedule-run": 7200.0, "snapshot-show": 3600.0, "status": 3600.0}
+"""Additional time for an operation by its name.
+
+Each of the two commands of a schedule may run for an hour. `status` and `snapshot-show` may count the blocks of all maps of a
+pool, which may take minutes in a large pool.
+"""
 
 MAX_ANSWER_BYTES = 64 << 20
 """Maximum length of a response. All responses of an array are much shorter than this.
@@ -34,11 +38,19 @@ class NoServer(Exception):
     """No array responds. The message is one line."""
 
 
+class NoResponse(Exception):
+    """An array has the whole request, but did not respond in time. The message is one line.
+
+    The array may still perform the operation, so the caller must not perform the operation in another way.
+    """
+
+
 def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dict[str, Any]:
     """Perform an operation on a running array, and return its result. `where` is a pool's directory or a control socket.
 
-    This function blocks the calling thread until the response arrives. Raises ManagementError if the operation is refused, and
-    NoServer if no array responds. An operation with `timeout_s` runs two commands, so it may take longer by twice this time.
+    This function blocks the calling thread until the response arrives. Raises ManagementError if the operation is refused,
+    NoServer if no array responds, and NoResponse if the response does not arrive in time. An operation with `timeout_s` runs
+    two commands, so it may take longer by twice this time.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
     wait_s = ANSWER_TIMEOUT_S + LONGER_S.get(operation, 0.0) + 2 * _seconds(arguments.get("timeout_s"))
@@ -68,16 +80,21 @@ def _exchange(where: Path, line: bytes, wait_s: float) -> bytes:
     if not where.exists():
         raise NoServer(f"{where}: there is no pool and no control socket")
     path = where / CONTROL_NAME if where.is_dir() else where
+    is_sent = False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected, socket_name(path) as name:
             connected.settimeout(wait_s)
             connected.connect(name)
             connected.sendall(line)
+            is_sent = True
             return _receive_line(connected)
     except (FileNotFoundError, ConnectionRefusedError):
         raise NoServer(f"{where}: no server answers there; `odx-target serve` starts one") from None
     except TimeoutError:
-        raise NoServer(f"{where}: the server has not answered for {wait_s:g} s") from None
+        message = f"{where}: the server has not answered for {wait_s:g} s"
+        if is_sent:
+            raise NoResponse(f"{message}; it may still perform the operation") from None
+        raise NoServer(message) from None
     except OSError as error:
         raise NoServer(f"{where}: {error.strerror or error}") from error
 
