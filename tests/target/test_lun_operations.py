@@ -262,11 +262,12 @@ async def test_two_changes_of_one_lun_do_not_meet(autojump_clock: MockClock) -> 
                 ("lun-renumber", {"number": 6}),
                 ("volume-delete", {"force": True}),
                 ("volume-read-only", {"read_only": True}),
+                ("volume-resize", {"size": "64M"}),
             ):
                 assert "another request" in await refused(array, operation, name="first", **arguments)
-            await do(array, "volume-resize", name="first", size="64M")
             await trio.sleep(10)
             nursery.cancel_scope.cancel()
+        await do(array, "volume-resize", name="first", size="64M")
         assert array.logical_units[5].capacity_blocks == 64 * MIB // 512
         await do(array, "lun-remove", name="first")
         assert set(array.logical_units) == {1}

@@ -1,6 +1,6 @@
 """Functions that attach the logical units in a pool, and create new logical units from the configuration."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -94,12 +94,13 @@ def lun_attributes_of(volume: Volume, pool: Pool) -> dict[str, str]:
     return {SIZE_ATTRIBUTE: str(size_bytes_of(volume, pool)), BLOCK_ATTRIBUTE: str(block_bytes_of(volume.attributes)), **kept}
 
 
-def free_numbers(volumes: Mapping[str, Volume]) -> Iterator[int]:
-    """Yield the unused LUN numbers. Numbers above the highest used number come first.
+def free_numbers(volumes: Mapping[str, Volume], also_used: Iterable[int] = ()) -> Iterator[int]:
+    """Yield the LUN numbers that neither the volumes nor `also_used` have. Numbers above the highest used number come first.
 
     Raises ConfigError after the last number.
     """
     used = {int(volume.attributes[LUN_ATTRIBUTE]) for volume in volumes.values() if LUN_ATTRIBUTE in volume.attributes}
+    used.update(also_used)
     first = max(used, default=-1) + 1
     yield from range(first, MAX_LUNS)
     yield from (number for number in range(first) if number not in used)

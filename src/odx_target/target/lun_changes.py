@@ -1,6 +1,6 @@
 """Changes of the LUNs of a running array. LUNs are added, restored, renumbered and removed, and hosts are notified."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 
 import trio
@@ -54,6 +54,8 @@ class LunChanges:
         self._commit = commit
         self._changing: set[bytes] = set()
         """Identities of the volumes whose LUNs change now."""
+        self._reserved: set[int] = set()
+        """LUN numbers of volumes that a request is about to create."""
         self.removed_traffic = Traffic()
         """Sum of the counters of all LUNs that have been removed, so that totals of the array never become smaller."""
 
@@ -67,6 +69,27 @@ class LunChanges:
             yield
         finally:
             self._changing.discard(volume.identity)
+
+    def is_changing(self, volume: Volume) -> bool:
+        """True if a request is changing the LUN of a volume."""
+        return volume.identity in self._changing
+
+    @contextmanager
+    def reserving(self, numbers: Sequence[int]) -> Iterator[None]:
+        """Reserve LUN numbers for volumes that are about to be created. The numbers must be unused."""
+        self._reserved.update(numbers)
+        try:
+            yield
+        finally:
+            self._reserved.difference_update(numbers)
+
+    def numbers_in_use(self) -> Set[int]:
+        """Return the LUN numbers that hosts can use, and the reserved numbers.
+
+        A LUN that is being removed keeps its number until its running commands have ended, although its volume has no number
+        any more.
+        """
+        return self._logical_units.keys() | self._reserved
 
     async def serve(self, volumes: Sequence[Volume]) -> None:
         """Serve volumes that have LUN numbers, and notify hosts once.
@@ -136,12 +159,13 @@ class LunChanges:
             await logical_unit.tasks.running_ended(0)
 
     def _withdraw(self, logical_unit: LogicalUnit) -> None:
-        """Abort the tasks of a logical unit, and take it away from all hosts."""
+        """Abort the tasks of a logical unit, and take it away from all hosts. Another unit that has its number stays."""
         self._device_server.clear_tasks(logical_unit)
         self._copy_manager.detach_logical_unit(logical_unit)
-        if self._logical_units.pop(logical_unit.number, None) is not None:
+        if self._logical_units.get(logical_unit.number) is logical_unit:
+            del self._logical_units[logical_unit.number]
             self.removed_traffic.add_all(logical_unit.traffic)
-        self._device_server.logical_unit_removed(logical_unit.number)
+            self._device_server.logical_unit_removed(logical_unit.number)
 
     async def _present(self, units: Sequence[LogicalUnit]) -> None:
         turns = self._environment.turns

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 
 from odx_target.scsi.reservations.durable import drop
 from odx_target.store.api import NameTaken, Volume
@@ -21,7 +22,7 @@ async def add(storage: Storage, name: str, number: int | None) -> Data:
     with changing(storage, volume):
         if LUN_ATTRIBUTE in volume.attributes:
             raise ManagementError(f"volume {name} is LUN {volume.attributes[LUN_ATTRIBUTE]} already")
-        await _number(storage, volume, _free(storage, number))
+        await _give_number(storage, volume, number)
         drop(storage.pool, volume.identity)  # a process that ended while it removed the LUN may have left reservations
         await storage.make_durable()
         if storage.array is not None:
@@ -36,8 +37,8 @@ async def remove(storage: Storage, name: str) -> Data:
         if LUN_ATTRIBUTE not in volume.attributes:
             raise ManagementError(f"volume {name} is not a LUN")
         unit = storage.unit_of(volume)
-        check_not_the_only_lun(storage, name)
-        await _number(storage, volume, None)
+        check_not_the_only_lun(storage, volume)
+        await _take_number_away(storage, volume)
         if unit is not None and storage.array is not None:
             storage.array.commit()
             await storage.array.lun_changes.remove(unit)
@@ -54,7 +55,7 @@ async def renumber(storage: Storage, name: str, number: int) -> Data:
             raise ManagementError(f"volume {name} is not a LUN: `odx-target lun add` makes it one")
         if volume.attributes[LUN_ATTRIBUTE] != str(number):
             unit = storage.unit_of(volume)
-            await _number(storage, volume, _free(storage, number))
+            await _give_number(storage, volume, number)
             await storage.make_durable()
             if unit is not None and storage.array is not None:
                 await storage.array.lun_changes.renumber(unit)
@@ -84,10 +85,21 @@ def lun_number(value: object) -> int:
     return value
 
 
-def check_not_the_only_lun(storage: Storage, name: str) -> None:
-    """Raise ManagementError if an array serves only this LUN, because an array needs a LUN to start."""
-    if storage.array is not None and len(storage.array.logical_units) == 1:
-        raise ManagementError(f"volume {name} is the only LUN of the array")
+def check_not_the_only_lun(storage: Storage, volume: Volume) -> None:
+    """Raise ManagementError if no LUN would be left without this volume, because an array needs a LUN to start.
+
+    Other LUNs that are being changed do not count, because they may be about to be removed.
+    """
+    if storage.array is None:
+        return
+    units, is_changing = storage.array.logical_units.values(), storage.array.lun_changes.is_changing
+    others = [unit.volume for unit in units if unit.volume is not volume]
+    if not others:
+        raise ManagementError(f"volume {volume.name} is the only LUN of the array")
+    if all(is_changing(other) for other in others):
+        raise ManagementError(
+            f"volume {volume.name} is the only LUN of the array that no other request is changing: try again later"
+        )
 
 
 @contextmanager
@@ -100,28 +112,49 @@ def changing(storage: Storage, volume: Volume) -> Iterator[None]:
         yield
 
 
-def _free(storage: Storage, number: int | None) -> int:
-    volumes = storage.pool.volumes
-    if number is None:
-        return next(free_numbers(volumes))
-    taken = volume_of_number(volumes, number)
-    if taken is not None:
-        raise NameTaken(f"volume {taken.name} is LUN {number} already")
-    if storage.array is not None and number in storage.array.logical_units:
-        raise NameTaken(f"LUN {number} is being removed")
-    return number
+def unused_numbers(storage: Storage) -> Iterator[int]:
+    """Yield the unused LUN numbers in the order of `free_numbers`. A LUN that is being removed still uses its number."""
+    also_used = () if storage.array is None else storage.array.lun_changes.numbers_in_use()
+    return free_numbers(storage.pool.volumes, also_used)
 
 
-async def _number(storage: Storage, volume: Volume, number: int | None) -> None:
-    """Record the LUN number of a volume, or that it has none."""
+@contextmanager
+def reserved_numbers(storage: Storage, count: int) -> Iterator[list[int]]:
+    """Choose and reserve unused LUN numbers for volumes that are about to be created. Raises ConfigError."""
+    numbers = list(islice(unused_numbers(storage), count))
+    if storage.array is None:
+        yield numbers
+        return
+    with storage.array.lun_changes.reserving(numbers):
+        yield numbers
+
+
+async def _give_number(storage: Storage, volume: Volume, number: int | None) -> None:
+    """Record the LUN number of a volume. Without a number, the volume gets the next free number."""
 
     def change() -> None:
-        attributes = {key: value for key, value in volume.attributes.items() if key != LUN_ATTRIBUTE}
+        # Another request may take a number while this one waits for room, so the number is chosen and checked here.
         if number is not None:
-            other = volume_of_number(storage.pool.volumes, number)
-            if other is not None:  # another request took the number while this one waited for room
-                raise NameTaken(f"volume {other.name} is LUN {number} already")
-            attributes[LUN_ATTRIBUTE] = str(number)
-        volume.change_attributes(attributes)
+            _check_unused(storage, number)
+        chosen = next(unused_numbers(storage)) if number is None else number
+        volume.change_attributes({**volume.attributes, LUN_ATTRIBUTE: str(chosen)})
 
     await storage.when_ready(change)
+
+
+async def _take_number_away(storage: Storage, volume: Volume) -> None:
+    def change() -> None:
+        volume.change_attributes({key: value for key, value in volume.attributes.items() if key != LUN_ATTRIBUTE})
+
+    await storage.when_ready(change)
+
+
+def _check_unused(storage: Storage, number: int) -> None:
+    taken = volume_of_number(storage.pool.volumes, number)
+    if taken is not None:
+        raise NameTaken(f"volume {taken.name} is LUN {number} already")
+    if storage.array is None or number not in storage.array.lun_changes.numbers_in_use():
+        return
+    if number in storage.array.logical_units:
+        raise NameTaken(f"LUN {number} is being removed")
+    raise NameTaken(f"LUN {number} is for a volume that another request is creating")

@@ -7,6 +7,7 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.control.storage.describe import describe_snapshot, describe_volume, volume_names
+from odx_target.target.control.storage.luns import changing
 from odx_target.target.control.storage.names import SnapshotName, find_snapshot, find_volume
 from odx_target.target.control.storage.storage import NO_TARGET, Storage, ignore
 from odx_target.target.logical_units import block_bytes_of, logical_unit_of, lun_attributes_of
@@ -129,14 +130,14 @@ async def restore(storage: Storage, snapshot: str, to: str | None) -> Data:
     block_bytes = block_bytes_of(volume.attributes)
     if block_bytes_of(found.attributes) != block_bytes:
         raise ManagementError(f"volume {volume.name} has logical blocks of {block_bytes} bytes, the snapshot has others")
-    unit = storage.unit_of(volume)
-    if unit is not None and storage.array is not None:
-        with storage.array.lun_changes.changing(volume):
+    with changing(storage, volume):
+        unit = storage.unit_of(volume)
+        if unit is not None and storage.array is not None:
             await storage.array.lun_changes.restore(unit, found)
-    else:
-        offline = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
-        await storage.when_ready(lambda: ignore(restore_logical_unit(offline, found)))
-    await storage.make_durable()
+        else:
+            offline = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
+            await storage.when_ready(lambda: ignore(restore_logical_unit(offline, found)))
+        await storage.make_durable()
     return describe_volume(volume, pool)
 
 

@@ -1,7 +1,7 @@
 """Operations that list, create, clone, rename, resize and delete volumes."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 
 from odx_target.scsi.reservations.durable import drop
 from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, Pool, Snapshot, StoreError, Volume, compression_of
@@ -11,7 +11,7 @@ from odx_target.target.config.settings import LunConfig
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.control.storage.describe import describe_volume
-from odx_target.target.control.storage.luns import changing, check_not_the_only_lun
+from odx_target.target.control.storage.luns import changing, check_not_the_only_lun, reserved_numbers, unused_numbers
 from odx_target.target.control.storage.names import find_source, find_volume
 from odx_target.target.control.storage.storage import NO_TARGET, Storage, ignore
 from odx_target.target.logical_units import (
@@ -20,7 +20,6 @@ from odx_target.target.logical_units import (
     READ_ONLY_ATTRIBUTE,
     YES,
     block_bytes_of,
-    free_numbers,
     logical_unit_of,
     lun_attributes,
     lun_attributes_of,
@@ -50,11 +49,12 @@ async def volumes(storage: Storage) -> Data:
 
 
 async def create(storage: Storage, volume: LunConfig, *, lun: bool) -> Data:
-    attributes = lun_attributes(volume)
-    if lun:
-        attributes[LUN_ATTRIBUTE] = str(next(free_numbers(storage.pool.volumes)))
-    size_blocks = volume_blocks(volume.size_bytes)
-    await storage.when_ready(lambda: ignore(storage.pool.create_volume(volume.name, size_blocks, attributes)))
+    def make() -> None:
+        number = {LUN_ATTRIBUTE: str(next(unused_numbers(storage)))} if lun else {}
+        size_blocks = volume_blocks(volume.size_bytes)
+        storage.pool.create_volume(volume.name, size_blocks, {**lun_attributes(volume), **number})
+
+    await storage.when_ready(make)
     made = storage.pool.volumes[volume.name]
     await _serve(storage, [made])
     return describe_volume(made, storage.pool)
@@ -71,11 +71,21 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
         lun_config(each, size_bytes, block_bytes)
         if each in pool.volumes:
             raise ConfigError(f"there is a volume {each!r} already")
-    numbers = [str(number) for number in islice(free_numbers(pool.volumes), count)] if lun else []
+    with reserved_numbers(storage, count if lun else 0) as numbers:
+        made = await _make_clones(storage, source, names, attributes, numbers)
+    await _serve(storage, made)
+    return {"volumes": await rows_in_turns(storage.environment.turns, made, lambda volume: describe_volume(volume, pool))}
+
+
+async def _make_clones(
+    storage: Storage, source: Snapshot | Volume, names: Sequence[str], attributes: Mapping[str, str], numbers: Sequence[int]
+) -> list[Volume]:
+    """Make all clones or none. `numbers` are their LUN numbers, or empty if hosts cannot use the clones."""
+    pool = storage.pool
     made: list[Volume] = []
 
     def make_next() -> None:
-        number = {LUN_ATTRIBUTE: numbers[len(made)]} if lun else {}
+        number = {LUN_ATTRIBUTE: str(numbers[len(made)])} if numbers else {}
         # Hosts cannot have changed the first clone yet, so the other clones get the same content from the first clone.
         begin_as = made[0] if made else source
         made.append(pool.create_volume(names[len(made)], source.size_blocks, {**attributes, **number}, begin_as))
@@ -89,8 +99,7 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
             with suppress(StoreError):
                 pool.delete_volume(volume.name)
         raise
-    await _serve(storage, made)
-    return {"volumes": await rows_in_turns(storage.environment.turns, made, lambda volume: describe_volume(volume, pool))}
+    return made
 
 
 def clone_names(name: str, count: int, first: int) -> list[str]:
@@ -120,23 +129,24 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Dat
     pool = storage.pool
     volume = find_volume(pool, name)
     lun_config(name, size, block_bytes_of(volume.attributes))
-    size_bytes = size_bytes_of(volume, pool)
-    if size < size_bytes and not shrink:
-        raise ManagementError(
-            f"volume {name} has {size_bytes} bytes, the data beyond {size} would be lost: give --shrink to allow this"
-        )
-    if storage.array is not None and storage.unit_of(volume) is not None:
-        if size < size_bytes:
-            await storage.array.shrink_lun(name, size)
+    with changing(storage, volume):
+        size_bytes = size_bytes_of(volume, pool)
+        if size < size_bytes and not shrink:
+            raise ManagementError(
+                f"volume {name} has {size_bytes} bytes, the data beyond {size} would be lost: give --shrink to allow this"
+            )
+        if storage.array is not None and storage.unit_of(volume) is not None:
+            if size < size_bytes:
+                await storage.array.shrink_lun(name, size)
+            else:
+                storage.array.resize_lun(name, size)
         else:
-            storage.array.resize_lun(name, size)
-    else:
-        unit = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
-        if size < size_bytes:
-            await shrink_logical_unit(unit, size)
-        else:
-            await storage.when_ready(lambda: ignore(grow_logical_unit(unit, size)))
-    await storage.make_durable()
+            unit = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
+            if size < size_bytes:
+                await shrink_logical_unit(unit, size)
+            else:
+                await storage.when_ready(lambda: ignore(grow_logical_unit(unit, size)))
+        await storage.make_durable()
     return describe_volume(volume, pool)
 
 
@@ -158,12 +168,11 @@ async def delete(storage: Storage, name: str, *, force: bool) -> Data:
     """
     volume = find_volume(storage.pool, name)
     unit = storage.unit_of(volume)
-    if unit is not None and storage.array is not None:
-        if not force:
-            raise ManagementError(f"volume {name} is LUN {unit.number} of hosts: give --force to delete it nevertheless")
-        check_not_the_only_lun(storage, name)
+    if unit is not None and not force:
+        raise ManagementError(f"volume {name} is LUN {unit.number} of hosts: give --force to delete it nevertheless")
     with changing(storage, volume):
         if unit is not None and storage.array is not None:
+            check_not_the_only_lun(storage, volume)
             await storage.array.lun_changes.remove(unit)
         return await _delete(storage, volume)
 
