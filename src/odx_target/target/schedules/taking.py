@@ -16,7 +16,7 @@ SCHEDULE_ATTRIBUTE = "schedule"
 MOMENT_ATTRIBUTE = "schedule_moment"
 CONSISTENCY_ATTRIBUTE = "consistency"
 OWN_ATTRIBUTES = (SCHEDULE_ATTRIBUTE, MOMENT_ATTRIBUTE, CONSISTENCY_ATTRIBUTE)
-"""Attributes that only schedules may set."""
+"""Attributes of a snapshot that record how the array took it. Clones do not get them."""
 
 CRASH_CONSISTENT = "crash"
 APPLICATION_CONSISTENT = "application"

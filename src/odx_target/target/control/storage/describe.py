@@ -1,10 +1,13 @@
 """Volumes and snapshots as plain data, for responses."""
 
+from collections.abc import Iterable
+
 from odx_target.scsi.logical_unit import naa_designator
 from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume, compression_of
-from odx_target.target.control.describe import Data
+from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, block_bytes_of
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, size_bytes_of
+from odx_target.turns import Turns
 
 
 def describe_volume(volume: Volume, pool: Pool) -> Data:
@@ -38,6 +41,12 @@ def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> Dat
         "holds": list(snapshot.holds),
         "attributes": dict(snapshot.attributes),
     }
+
+
+async def describe_snapshots(snapshots: Iterable[Snapshot], pool: Pool, turns: Turns) -> list[Data]:
+    """Describe snapshots. Other tasks can run between two of them."""
+    names = volume_names(pool)
+    return await rows_in_turns(turns, snapshots, lambda each: describe_snapshot(each, names))
 
 
 def snapshot_bytes(snapshot: Snapshot) -> int:

@@ -9,7 +9,7 @@ from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument, ManagementError
 from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.control.operation import Operation
-from odx_target.target.control.storage.describe import describe_snapshot, volume_names
+from odx_target.target.control.storage.describe import describe_snapshot, describe_snapshots, volume_names
 from odx_target.target.control.storage.names import find_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.schedules.calendar import minute_of
@@ -106,8 +106,7 @@ async def run(storage: Storage, name: str) -> Data:
         taken = await runner.run_now(schedule)
     except Skipped as error:
         raise ManagementError(f"no snapshot was taken: {error}") from error
-    names = volume_names(storage.pool)
-    rows = await rows_in_turns(storage.environment.turns, taken.snapshots, lambda each: describe_snapshot(each, names))
+    rows = await describe_snapshots(taken.snapshots, storage.pool, storage.environment.turns)
     return {"snapshots": rows, "problem": taken.problem}
 
 

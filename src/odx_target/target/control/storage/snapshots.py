@@ -5,8 +5,13 @@ from collections.abc import Mapping, Sequence
 from odx_target.store.api import Absent, NameTaken, OverLimit, Snapshot, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.describe import Data, rows_in_turns
-from odx_target.target.control.storage.describe import describe_snapshot, describe_volume, volume_names
+from odx_target.target.control.describe import Data
+from odx_target.target.control.storage.describe import (
+    describe_snapshot,
+    describe_snapshots,
+    describe_volume,
+    volume_names,
+)
 from odx_target.target.control.storage.luns import changing
 from odx_target.target.control.storage.names import SnapshotName, find_snapshot, find_volume
 from odx_target.target.control.storage.storage import NO_TARGET, Storage, ignore
@@ -28,10 +33,8 @@ async def snapshots(storage: Storage, volume: str | None) -> Data:
             found = [each for each in found if each.volume_name == volume]
             if not found:
                 raise Absent(f"there is no volume {volume!r}")
-    names = volume_names(pool)
     ordered = sorted(found, key=lambda each: each.created_s)
-    rows = await rows_in_turns(storage.environment.turns, ordered, lambda each: describe_snapshot(each, names))
-    return {"snapshots": rows}
+    return {"snapshots": await describe_snapshots(ordered, pool, storage.environment.turns)}
 
 
 async def show(storage: Storage, snapshot: str) -> Data:
@@ -72,7 +75,7 @@ async def create(
 
     await storage.when_ready(take_now)
     await storage.make_durable()
-    return {"snapshots": [_row(storage, each) for each in made], "problem": ""}
+    return {"snapshots": await describe_snapshots(made, pool, storage.environment.turns), "problem": ""}
 
 
 async def _create_consistent(
@@ -90,7 +93,8 @@ async def _create_consistent(
         await storage.make_durable()
         raise ManagementError(f"no snapshot was taken: {error}") from error
     await storage.make_durable()
-    return {"snapshots": [_row(storage, each) for each in taken.snapshots], "problem": taken.problem}
+    rows = await describe_snapshots(taken.snapshots, storage.pool, storage.environment.turns)
+    return {"snapshots": rows, "problem": taken.problem}
 
 
 async def rename(storage: Storage, snapshot: str, new_name: str) -> Data:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from odx_target.store.api import COMPRESSIONS
+from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
@@ -13,12 +13,24 @@ from odx_target.target.control.storage.names import SnapshotName, parse_new_name
 from odx_target.target.control.storage.schedules import SCHEDULE_OPERATIONS
 from odx_target.target.control.storage.status import status
 from odx_target.target.control.storage.storage import Storage
+from odx_target.target.logical_units import BLOCK_ATTRIBUTE, LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE
+from odx_target.target.lun_size import SIZE_ATTRIBUTE
 from odx_target.target.schedules.fields import parse_command, parse_on_failure, parse_timeout
 from odx_target.target.schedules.schedule import DEFAULT_TIMEOUT_S, OnFailure
-from odx_target.target.schedules.taking import MOMENT_ATTRIBUTE, SCHEDULE_ATTRIBUTE
+from odx_target.target.schedules.taking import OWN_ATTRIBUTES
 
 MAX_ATTRIBUTE_TEXT = 1024
 """Maximum length of the name and of the value of a snapshot attribute. Operators choose these attributes."""
+
+ATTRIBUTES_OF_THE_ARRAY = (
+    SIZE_ATTRIBUTE,
+    BLOCK_ATTRIBUTE,
+    COMPRESSION_ATTRIBUTE,
+    LUN_ATTRIBUTE,
+    READ_ONLY_ATTRIBUTE,
+    *OWN_ATTRIBUTES,
+)
+"""Attributes that operators cannot choose for a snapshot, because the array sets and reads them."""
 
 
 def _snapshot_names(value: object) -> list[SnapshotName]:
@@ -32,16 +44,16 @@ def _attributes(value: object) -> Mapping[str, str]:
     if not all(isinstance(text, str) and text.isprintable() and len(text) <= MAX_ATTRIBUTE_TEXT for text in texts):
         raise ConfigError(f"attributes: want names and values of at most {MAX_ATTRIBUTE_TEXT} printable characters")
     assert isinstance(value, dict)
-    for name in (SCHEDULE_ATTRIBUTE, MOMENT_ATTRIBUTE):
+    for name in ATTRIBUTES_OF_THE_ARRAY:
         if name in value:
-            raise ConfigError(f"attributes: only schedules set {name!r}")
+            raise ConfigError(f"attributes: only the array sets {name!r}")
     return value
 
 
 def _compression(value: object) -> str:
-    if value not in COMPRESSIONS:
+    if not isinstance(value, str) or value not in COMPRESSIONS:
         raise ConfigError(f"compression: want one of {', '.join(COMPRESSIONS)}, not {str(value)[:40]!r}")
-    return str(value)
+    return value
 
 
 def _number(value: object) -> int:
