@@ -1,14 +1,19 @@
 """The repair of a pool in a directory keeps the damaged catalogue, and a crash leaves the old or the new catalogue."""
 
 import json
+import os
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.store.pools import Directory, block, flip_bit, read, write
 
-from odx_target.store.api import CatalogueDamaged, DamagedBlock, PoolInUse, StoreError
+from odx_target.store.api import BLOCK_BYTES, CatalogueDamaged, DamagedBlock, PoolDamaged, PoolInUse, StoreError
+from odx_target.store.catalogue.sqlite import FORMAT
 from odx_target.store.open import check_directory_pool
-from odx_target.store.opening.directory_pool import CATALOGUE_NAME
+from odx_target.store.opening.directory_pool import CATALOGUE_NAME, HEAD_NAME
+from odx_target.store.opening.format_head import decode_head
 from odx_target.store.repairing import directory_repair
 from odx_target.store.repairing.directory_repair import repairing
 
@@ -129,6 +134,17 @@ def test_a_crash_leaves_the_old_or_the_new_catalogue(
     directory.close()
 
 
+@pytest.mark.parametrize("version", [FORMAT - 1, FORMAT + 1])
+def test_a_catalogue_of_another_format_is_not_replaced(directory: Directory, version: int) -> None:
+    connection = sqlite3.connect(directory.path / CATALOGUE_NAME)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    before = files(directory)
+    with pytest.raises(PoolDamaged, match="format"):
+        repair(directory)
+    assert files(directory) == before
+
+
 def test_a_pool_that_is_open_is_not_repaired(directory: Directory) -> None:
     directory.open()
     with pytest.raises(PoolInUse):
@@ -140,3 +156,76 @@ def test_a_directory_without_a_pool_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="there is no pool"), repairing(tmp_path / "absent", lambda _count: None):
         pass
     assert not (tmp_path / "absent").exists()
+
+
+def lose_last_segment(directory: Directory) -> None:
+    directory.segment_paths()[-1].unlink()
+
+
+def cut_last_segment(directory: Directory) -> None:
+    os.truncate(directory.segment_paths()[-1], BLOCK_BYTES)
+
+
+def lose_records(directory: Directory) -> None:
+    """Damage the header of a batch after the last checkpoint. Later batches prove that its records were in the log."""
+    directory.open()
+    for at in range(WRITTEN):
+        write(directory, directory.pool.volumes["a"], at, [block(2000 + at)])
+        directory.pool.commit()
+        directory.environment.run(directory.pool.flush())
+    directory.kill()
+    flip_bit(directory.path, block(2020), -BLOCK_BYTES)
+
+
+def is_cleaned(directory: Directory) -> bool:
+    return decode_head((directory.path / HEAD_NAME).read_bytes(), "the head").cleaned
+
+
+LOSSES = [lose_last_segment, cut_last_segment, lose_records]
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_a_log_that_has_lost_a_part_never_replaces_the_catalogue(
+    directory: Directory, lose: Callable[[Directory], None]
+) -> None:
+    lose(directory)
+    assert repair(directory) is not None
+    assert is_cleaned(directory)
+    break_catalogue(directory)
+    with pytest.raises(CatalogueDamaged, match="`odx-target pool repair "):
+        directory.open()
+    (directory.path / CATALOGUE_NAME).unlink()
+    with pytest.raises(PoolDamaged, match="the log cannot replace it"):
+        directory.open()
+
+
+def test_a_repair_that_loses_no_part_of_the_log_does_not_mark_the_head(directory: Directory) -> None:
+    flip_bit(directory.path, block(31))
+    assert repair(directory) is not None
+    break_catalogue(directory)
+    assert repair(directory) is not None
+    assert not is_cleaned(directory)
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("target", [HEAD_NAME, CATALOGUE_NAME])
+def test_no_crash_of_a_repair_prevents_the_mark(
+    directory: Directory, target: str, done: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_last_segment(directory)
+    rename = Path.rename
+
+    def dying(path: Path, to: Path) -> None:
+        if to.name != target or done:
+            rename(path, to)
+        if to.name == target:
+            raise Killed
+
+    with repairing(directory.path, lambda _count: None) as found:
+        monkeypatch.setattr(Path, "rename", dying)
+        with pytest.raises(Killed):
+            found.carry_out()
+        monkeypatch.undo()
+    repair(directory)
+    assert repair(directory) is None
+    assert is_cleaned(directory)

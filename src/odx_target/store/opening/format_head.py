@@ -5,7 +5,7 @@ processes open a pool whose storage has no lock, only the process with the highe
 
 A pool that lost its catalogue is rebuilt from its log. This is possible only if the log contains all changes since the pool was
 made. Otherwise the head is marked as `cleaned`. This mark is made before the first segment is freed. It is also made before a
-checkpoint saves a change that is in no record of the log.
+checkpoint saves a change that is in no record of the log, and by a repair of a pool that has lost a part of its log.
 """
 
 import hashlib

@@ -95,7 +95,7 @@ def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, with_en
     contents, start, listed = _of_catalogue(catalogue, head.identity, with_entries=with_entries)
     leaves = ReplayLeaves(catalogue)
     if listed is None and head.cleaned:
-        raise PoolDamaged("there is no catalogue, and the log cannot replace it: parts of the log have been freed")
+        raise PoolDamaged("there is no catalogue, and the log cannot replace it: parts of the log have been freed or lost")
     sizes = store.names()
     _check_listed(store, sizes, listed or {})
     replay = Replay(store, sizes, head.identity, start)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import Advance
-from odx_target.store.errors import PoolDamaged, StoreError
+from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.opening.directory_pool import (
     CATALOGUE_NAME,
     HEAD_NAME,
@@ -46,7 +46,8 @@ class DirectoryRepair:
     def carry_out(self) -> Path:
         """Replace the catalogue by the repaired catalogue. Returns the file that lists the lost blocks.
 
-        Raises StoreError or OSError if the repair cannot be completed. The pool then has its former catalogue.
+        If a part of the log is lost, the head is marked as `cleaned` first. Raises StoreError or OSError if the repair cannot
+        be completed. The pool then has its former catalogue.
         """
         assert self.plan.checkpoint is not None
         new = self._path / NEW_NAME
@@ -61,6 +62,8 @@ class DirectoryRepair:
         former = self._path / CATALOGUE_NAME
         if former.exists():
             self._keep(former)
+        if not self.plan.log_is_complete:
+            self._head.mark_cleaned()
         new.rename(former)
         _delete(new)
         sync_directory(self._path)
@@ -99,7 +102,7 @@ def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iter
     """Make a plan to repair the pool in a directory, which must not be open. The pool is locked inside this context.
 
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises StoreError if
-    the directory contains no pool, and PoolDamaged if nothing can be saved.
+    the directory contains no pool, and PoolDamaged if nothing can be saved or a file has the format of another version.
     """
     if not (path / HEAD_NAME).exists():
         raise StoreError(f"there is no pool in {path}")
@@ -136,7 +139,7 @@ def _plan(path: Path, segments: SegmentStore, head: OpenHead, advance: Advance, 
         return plan_repair(segments, None, head.fields, advance, older_data=older_data)
     try:
         catalogue = SqliteCatalogue(former)
-    except PoolDamaged:
+    except CatalogueDamaged:
         return plan_repair(segments, None, head.fields, advance, older_data=older_data)
     try:
         return plan_repair(segments, catalogue, head.fields, advance, older_data=older_data)

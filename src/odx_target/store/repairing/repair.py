@@ -34,12 +34,14 @@ class RepairPlan:
     """A plan to repair a pool. `checkpoint` is the new checkpoint, or None if the pool needs no repair.
 
     `report` lists the lost ranges of the pool after the repair. `lost_records` is the number of lost changes, each of which may
-    have changed any volume. `complaints` describes the damage.
+    have changed any volume. `log_is_complete` is False if a part of the log is lost, so that the log cannot replace a lost
+    catalogue any more. `complaints` describes the damage.
     """
 
     report: PoolReport
     checkpoint: Checkpoint | None = None
     lost_records: int = 0
+    log_is_complete: bool = True
     complaints: list[str] = field(default_factory=list)
 
 
@@ -73,6 +75,7 @@ def plan_repair(
     marked = _mark(rebuilt.contents, survey)
     if complaint is None and not marked:
         return plan
+    plan.log_is_complete = not rebuilt.gaps and all(sizes.get(number, 0) >= blocks for number, blocks in listed.items())
     plan.complaints = [complaint] if complaint else []
     plan.complaints += remains.complaints if remains is not None else []
     plan.complaints += [f"records {gap.first_osn} to {gap.end_osn - 1} of the log are lost" for gap in rebuilt.gaps]
