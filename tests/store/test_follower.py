@@ -1,16 +1,21 @@
 """A follower that replays the log into a second model has the contents of the pool, over cleaning, crashes and restarts."""
 
+import errno
+from collections.abc import Iterator, Sequence
 from random import Random
 
 import pytest
-from tests.sim.virtual_environment import VirtualTask
+from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
 from tests.store.pools import Machine, block, write
 
-from odx_target.store.api import BLOCK_BYTES, StoreError
-from odx_target.store.errors import LogFreed
+from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES, OutOfResources, StoreError
+from odx_target.store.errors import LogFreed, LogUnreadable
+from odx_target.store.log import follower as follower_module
 from odx_target.store.log.follower import PIECE_BLOCKS, Followed, Follower
 from odx_target.store.log.records import Clone, Freeze, Unmap, VolumeCreated, Write
 from odx_target.store.open import PoolOptions
+from odx_target.store.segments.segment import Segment
 
 SIZE = 300
 
@@ -217,3 +222,64 @@ def test_a_slow_follower_takes_little_memory() -> None:
     machine.flush()
     machine.environment.run(slow.__anext__())
     assert sum(len(each.data or b"") for each in slow._waiting) <= (PIECE_BLOCKS + 32) * BLOCK_BYTES
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.ENOENT, LogFreed),
+        (errno.ENODATA, LogFreed),
+        (errno.EBADMSG, LogFreed),
+        (errno.EMFILE, OutOfResources),
+        (errno.ENOMEM, OutOfResources),
+        (errno.EINTR, OutOfResources),
+        (errno.EIO, LogUnreadable),
+        (errno.EACCES, LogUnreadable),
+    ],
+)
+def test_only_a_missing_or_damaged_segment_counts_as_freed(number: int, expected: type[StoreError]) -> None:
+    machine = FollowedMachine()
+    write(machine, machine.pool.volumes["a"], 0, [block(1)])
+    machine.pool.commit()
+    machine.flush()
+    machine.environment.settle()
+    follower = machine.pool.follow(1)
+    machine.disk.failing.add("read")
+    machine.disk.error_number = number
+    with pytest.raises(StoreError, match="the log cannot be read from record 1 on") as raised:
+        machine.environment.run(follower.__anext__())
+    assert type(raised.value) is expected
+    machine.disk.failing.clear()
+    assert machine.environment.run(follower.__anext__()).osn == 1
+
+
+class SlowToList(dict[int, Segment]):
+    """Segments that may be listed only in a thread. A copy may be made anywhere."""
+
+    def __iter__(self) -> Iterator[int]:
+        assert VirtualEnvironment.is_in_thread
+        return super().__iter__()
+
+    def copy(self) -> "SlowToList":
+        return SlowToList(self.items())
+
+
+def test_a_piece_is_listed_and_checked_in_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def checksums(data: Sequence[Buffer]) -> list[int]:
+        assert VirtualEnvironment.is_in_thread
+        checked.append(len(data[0]))
+        return former(data)
+
+    checked: list[int] = []
+    former = follower_module.block_checksums
+    machine = FollowedMachine()
+    write(machine, machine.pool.volumes["a"], 0, [block(1) * 20])
+    machine.pool.commit()
+    machine.flush()
+    machine.environment.settle()
+    monkeypatch.setattr(follower_module, "block_checksums", checksums)
+    machine.pool.supply.segments = SlowToList(machine.pool.supply.segments.items())
+    follower = machine.pool.follow(1)
+    for osn in (1, 2):
+        assert machine.environment.run(follower.__anext__()).osn == osn
+    assert sum(checked) == 20 * BLOCK_BYTES

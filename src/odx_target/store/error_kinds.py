@@ -12,7 +12,17 @@ import errno
 from collections.abc import Callable
 from enum import Enum, auto
 
-from odx_target.store.errors import DamagedBlock, OutOfResources, PoolFull, Refused, StoreError, Unreadable, Unwritable
+from odx_target.store.errors import (
+    DamagedBlock,
+    LogFreed,
+    LogUnreadable,
+    OutOfResources,
+    PoolFull,
+    Refused,
+    StoreError,
+    Unreadable,
+    Unwritable,
+)
 
 
 class ErrorKind(Enum):
@@ -53,6 +63,14 @@ _OF_WRITES: dict[ErrorKind, Callable[[str], StoreError]] = {
     ErrorKind.FAILURE: Unwritable,
 }
 
+_OF_READS_OF_THE_LOG: dict[ErrorKind, Callable[[str], StoreError]] = {
+    ErrorKind.SCARCITY: OutOfResources,
+    ErrorKind.NO_ROOM: OutOfResources,
+    ErrorKind.REFUSAL: LogUnreadable,
+    ErrorKind.DAMAGE: LogFreed,
+    ErrorKind.FAILURE: LogUnreadable,
+}
+
 
 def kind_of(error: OSError) -> ErrorKind:
     return KINDS.get(error.errno or 0, ErrorKind.FAILURE)
@@ -76,6 +94,11 @@ def of_read(block: int, error: OSError) -> StoreError:
     if kind in (ErrorKind.SCARCITY, ErrorKind.NO_ROOM):
         return OutOfResources(f"block {block} cannot be read: {reason(error)}")
     return Unreadable(block, reason(error))
+
+
+def of_log_read(osn: int, error: OSError) -> StoreError:
+    """Make the exception for a follower that cannot read the log from the record `osn` on."""
+    return _OF_READS_OF_THE_LOG[kind_of(error)](f"the log cannot be read from record {osn} on: {reason(error)}")
 
 
 def reason(error: OSError) -> str:

@@ -72,7 +72,11 @@ class CatalogueDamaged(PoolDamaged):
 
 
 class LogFreed(StoreError):
-    """Records of the log that a follower needs have been freed or cannot be read."""
+    """Records of the log that a follower needs have been freed or are damaged. A second read does not help."""
+
+
+class LogUnreadable(StoreError):
+    """Records of the log that a follower needs could not be read. They may be intact, and the same read may succeed later."""
 
 
 class PoolInUse(StoreError):

@@ -235,8 +235,8 @@ class LogPool:
     def follow(self, osn: int) -> Follower:
         """Follow the durable records of the log from an OSN on.
 
-        The iteration raises LogFreed if the segment of a record has been freed, and ends when the pool is closed. Raises
-        StoreError if the log has not reached the OSN.
+        The iteration ends when the pool is closed, and raises the exceptions of `Follower`. Raises StoreError if the log has
+        not reached the OSN.
         """
         return self._followers.follow(osn, self.log.next_osn)
 

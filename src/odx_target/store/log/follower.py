@@ -6,11 +6,12 @@ of room.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 from weakref import WeakSet
 
 from odx_target.environment import Environment, Event, Lane
+from odx_target.store.error_kinds import of_log_read
 from odx_target.store.errors import LogFreed, StoreError
 from odx_target.store.log.batch import Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, read_header
@@ -23,9 +24,6 @@ from odx_target.store.segments.supply import SegmentSupply
 
 PIECE_BLOCKS = 256
 """Number of blocks after which a piece ends: 1 MiB. A piece has at least one batch."""
-
-_Segments = list[tuple[Segment, int]]
-"""Segments with their sizes in blocks, in the order of their numbers."""
 
 
 class Followed(NamedTuple):
@@ -42,7 +40,8 @@ class Followed(NamedTuple):
 class Follower:
     """An iterator over the durable records of a log. The iteration ends when the pool is closed.
 
-    `next_osn` is the OSN of the next record. Raises LogFreed if the segment with the next record has been freed.
+    `next_osn` is the OSN of the next record. Raises LogFreed if the segment with the next record has been freed or
+    is damaged. Raises OutOfResources or LogUnreadable if the segment cannot be read now. The next call then reads it again.
     """
 
     def __init__(
@@ -87,14 +86,13 @@ class Follower:
         more.set()
 
     async def _read_piece(self) -> None:
-        first = 0 if self._position is None else self._position.segment
-        numbers = sorted(number for number in self._supply.segments if number >= first)
-        segments = [(self._supply.segments[number], self._supply.size_blocks[number]) for number in numbers]
+        supply = self._supply
         self.is_reading = True
         try:
-            found = await self._environment.in_thread(
+            found, self._position = await self._environment.in_thread(
                 _piece,
-                segments,
+                supply.segments.copy(),
+                supply.size_blocks.copy(),
                 self._position,
                 self.next_osn,
                 self._flusher.durable_osn,
@@ -102,14 +100,12 @@ class Follower:
                 lane=Lane.UPKEEP,
             )
         except OSError as error:
-            raise LogFreed(f"the log cannot be read from record {self.next_osn} on: {error}") from error
+            raise of_log_read(self.next_osn, error) from error
         finally:
             self.is_reading = False
             self.wake()
-        for batch, data in found:
-            self._waiting.extend(each for each in _records_of(batch, data) if each.osn >= self.next_osn)
-            self._position = batch.end
-        if self._floor is not None and self._position is not None:
+        self._waiting.extend(found)
+        if self._floor is not None:
             self._floor.number = self._position.segment
 
     async def settled(self) -> None:
@@ -151,11 +147,21 @@ class Followers:
 
 
 def _piece(
-    segments: _Segments, position: Position | None, osn: int, durable_osn: int, pool_identity: bytes
-) -> list[tuple[Batch, memoryview]]:
-    """Read the next batches of the log, with their data. Waits for the disk. Raises LogFreed, OSError."""
-    views = [SegmentView(segment, size_blocks) for segment, size_blocks in segments if size_blocks]
-    found = []
+    segments: Mapping[int, Segment],
+    sizes: Mapping[int, int],
+    position: Position | None,
+    osn: int,
+    durable_osn: int,
+    pool_identity: bytes,
+) -> tuple[list[Followed], Position]:
+    """Read and check the next batches of the log. Returns their records from `osn` on, and the position after them.
+
+    `segments` and `sizes` have the segments and their sizes in blocks, by number. Waits for the disk. Raises LogFreed, OSError.
+    """
+    first = 0 if position is None else position.segment
+    numbers = sorted(number for number in segments if number >= first and sizes[number])
+    views = [SegmentView(segments[number], sizes[number]) for number in numbers]
+    found: list[Followed] = []
     blocks = 0
     position = position or _start(views, osn, pool_identity)
     while blocks < PIECE_BLOCKS and position.osn < durable_osn:
@@ -163,9 +169,10 @@ def _piece(
         position = batch.end
         if position.osn > osn:
             count = len(batch.data_checksums)
-            found.append((batch, memoryview(bytes(view.read(batch.block + batch.header_blocks, count)))))
+            data = memoryview(bytes(view.read(batch.block + batch.header_blocks, count)))
+            found += (each for each in _records_of(batch, data) if each.osn >= osn)
             blocks += batch.header_blocks + count
-    return found
+    return found, position
 
 
 def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position:
