@@ -9,7 +9,10 @@ from tests.store.pools import Machine, block, blocks, read, write
 from tests.store.test_log_damage import flip, read_one_way
 from tests.store.test_scrub import damaged, scrub
 
+from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, OutOfResources, PoolFailed, Scarcity, StoreError, Volume
+from odx_target.store.log import reader
+from odx_target.store.log.extent_cache import Decompressed
 from odx_target.store.log.records import CompressedWrite
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import PoolOptions
@@ -284,6 +287,22 @@ def test_one_wrong_bit_damages_all_blocks_of_an_extent_and_no_others(byte: int, 
     assert damaged(machine) == {("a", None, at) for at in range(16, 32)} | {(None, identifier, at) for at in range(16, 32)}
 
 
+def test_an_extent_with_several_damaged_blocks_is_reported_once() -> None:
+    machine, volume = machine_with()
+    data = b"".join(random_blocks(1, index) + bytes(3 * BLOCK_BYTES) for index in range(12))
+    write(machine, volume, 0, [data])
+    machine.reopen()
+    volume = machine.pool.volumes["a"]
+    machine.environment.run(volume.load(16, 1))
+    segment, first, stored_blocks = stored_at(volume, 16)
+    assert stored_blocks > 2
+    for log_block in range(3):
+        flip(machine, segment, first + log_block, 70)
+    progress = scrub(machine)
+    assert (progress.damaged_blocks, progress.unused_damaged_blocks) == (3, 0)
+    assert {each.block: each.count for each in machine.pool.status().damaged} == dict.fromkeys(range(16, 32), 1)
+
+
 def test_an_unreadable_extent_is_named_by_the_block_that_is_read() -> None:
     machine, volume = machine_with()
     write(machine, volume, 0, [blocks(*range(1, 33))])
@@ -294,6 +313,29 @@ def test_an_unreadable_extent_is_named_by_the_block_that_is_read() -> None:
     with pytest.raises(StoreError) as caught:
         machine.environment.run(volume.read(20, 3))
     assert caught.value.block == 20  # type: ignore[attr-defined]
+
+
+def test_one_read_in_a_thread_decompresses_an_extent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, volume = machine_with()
+    write(machine, volume, 0, [blocks(*range(1, 33))])
+    for at in range(1, 32, 2):
+        write(machine, volume, at, [block(100 + at)])
+    machine.reopen()
+    volume = machine.pool.volumes["a"]
+    machine.environment.run(volume.load(0, 32))
+    calls: list[int] = []
+    former = reader.decompressed
+
+    def counted(stored: Buffer, block: int) -> Decompressed:
+        calls.append(block)
+        return former(stored, block)
+
+    monkeypatch.setattr(reader, "decompressed", counted)
+    machine.pool.turns.left = 0
+    expected = [at + 1 if at % 2 == 0 else 100 + at for at in range(32)]
+    assert volume.read_now(0, 32) is None
+    assert b"".join(machine.environment.run(volume.read(0, 32))) == blocks(*expected)
+    assert calls == [0, 16]
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])

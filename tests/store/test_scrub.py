@@ -223,3 +223,45 @@ def test_a_segment_that_cannot_be_read_is_reported(machine: Machine, monkeypatch
     progress = scrub(machine)
     assert progress.complaints == [f"segment {number}: it cannot be read: [Errno 5] Input/output error"]
     assert progress.is_complete
+
+
+@pytest.fixture
+def unloaded(machine: Machine) -> Machine:
+    """A machine with a damaged block of a volume, whose map is only in the catalogue."""
+    flip(machine, *find(machine, block(51)))
+    machine.reopen()
+    machine.disk.failing.add("load")
+    return machine
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENOMEM])
+def test_a_map_that_cannot_be_read_now_is_read_again(unloaded: Machine, number: int) -> None:
+    unloaded.disk.error_number = number
+    progress = unloaded.pool.scrubber.start(FAST)
+    unloaded.environment.advance(10)
+    assert progress.is_running
+    assert {each.kind for each in unloaded.pool.status().met} == {TroubleKind.SCARCE}
+    unloaded.disk.failing.clear()
+    unloaded.environment.run(finish(unloaded.pool.scrubber))
+    assert (progress.is_complete, progress.damaged_blocks, progress.unused_damaged_blocks) == (True, 1, 0)
+    assert progress.complaints == []
+    assert damaged(unloaded) == {("a", None, 50)}
+
+
+def test_a_scrub_that_waits_for_a_map_can_be_stopped(unloaded: Machine) -> None:
+    unloaded.disk.error_number = errno.EMFILE
+    progress = unloaded.pool.scrubber.start(FAST)
+    unloaded.environment.advance(10)
+    unloaded.environment.run(unloaded.pool.scrubber.stop())
+    assert (progress.is_complete, progress.unused_damaged_blocks) == (False, 0)
+
+
+def test_damaged_blocks_are_not_unused_if_a_map_cannot_be_read(unloaded: Machine) -> None:
+    number, _ = find(unloaded, block(52))
+    progress = scrub(unloaded)
+    assert (progress.is_complete, progress.damaged_blocks, progress.unused_damaged_blocks) == (True, 1, 0)
+    (complaint,) = progress.complaints
+    assert complaint.startswith(
+        f"segment {number}: not all owners of its damaged blocks are known: reading the catalogue failed"
+    )
+    assert damaged(unloaded) == set()

@@ -198,10 +198,11 @@ class ScrubProgress:
     checked_blocks: int = 0
     damaged_blocks: int = 0
     unused_damaged_blocks: int = 0
-    """Number of damaged blocks to which no volume and no frozen map refers."""
+    """Number of damaged blocks to which no volume and no frozen map refers. The damaged blocks of a segment do not count if a
+    part of a map could not be read."""
     complaints: list[str] = field(default_factory=list)
-    """Descriptions of damaged headers and footers, and of segments that cannot be read. Damaged headers and footers lose no
-    data."""
+    """Descriptions of damaged headers and footers, and of segments and parts of maps that cannot be read. Damaged headers and
+    footers lose no data."""
     is_running: bool = True
     is_complete: bool = False
     elapsed_s: float = 0.0

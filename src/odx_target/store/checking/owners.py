@@ -24,10 +24,12 @@ class OwnerSearch:
     search has ended.
 
     When the search has yielded `None`, the caller lets other tasks run. If `wanted` contains leaves then, the caller puts their
-    entries into `entries`, and empties `wanted`. A leaf whose entries are still missing is skipped.
+    entries into `entries`, and empties `wanted`. A leaf that the caller cannot read gets the entries `ABSENT`, and is skipped.
+    The caller must note this, because the search may then miss owners. `unused` has the damaged places without an owner so far.
     """
 
     def __init__(self, places: Sequence[int], steps: Steps) -> None:
+        self.unused = set(places)
         self._places = places
         self._steps = steps
         self.wanted: list[Leaf] = []
@@ -38,7 +40,8 @@ class OwnerSearch:
     def owned(self, root: MapReader) -> Iterator[tuple[int, int] | None]:
         """Yield (block, place) for each block of a map whose data is at one of the damaged places.
 
-        A block of a compressed extent needs the data at all places of the extent, so it may be yielded with several places.
+        A block of a compressed extent needs the data at all places of the extent. It is yielded once, with the first damaged
+        place of the extent.
 
         Yields None when the steps of the turn are spent, and when leaves are wanted.
         """
@@ -84,10 +87,10 @@ class OwnerSearch:
         for place, count in runs:
             start, end = log_place(place), end_of_run(place, count)
             at = bisect_left(places, start) if place else len(places)
-            while at < len(places) and places[at] < end:
-                if place < COMPRESSED:
-                    yield first + places[at] - start, places[at]
-                else:
-                    yield from ((block, places[at]) for block in range(first, first + count))
-                at += 1
+            damaged = places[at : bisect_left(places, end, at)]
+            self.unused.difference_update(damaged)
+            if place < COMPRESSED:
+                yield from ((first + each - start, each) for each in damaged)
+            elif damaged:
+                yield from ((block, damaged[0]) for block in range(first, first + count))
             first += count

@@ -17,6 +17,7 @@ from odx_target.store.errors import DamagedBlock, PoolDamaged, Scarcity, StoreEr
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.leaf import ABSENT
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.status import ScrubProgress
@@ -135,38 +136,63 @@ class _Scrub:
         progress = self.progress
         if self._find(check.number) is None:
             return
-        room = MAX_COMPLAINTS - len(progress.complaints)
-        progress.complaints += [f"segment {check.number}: {complaint}" for complaint in check.complaints][:room]
+        self._complain(check.number, check.complaints)
         if not check.damaged:
             return
         progress.damaged_blocks += len(check.damaged)
         places = [check.number << PLACE_BITS | block for block in check.damaged]
-        unused = set(places)
         turns = self._environment.turns
         search = OwnerSearch(places, turns)
+        failure: StoreError | None = None
         volumes, frozen_maps = self._contents.frozen_state()
         try:
             for volume, frozen_map, root in _roots(volumes, frozen_maps):
                 for found in search.owned(root):
                     if found is None:
-                        await self._give_entries(search)
+                        failure = await self._give_entries(search) or failure
                         await turns.next_if_spent()
                         if self._is_stopped:
                             return
                         continue
-                    block, place = found
-                    unused.discard(place)
+                    block, _ = found
                     self._troubles.block_lost(volume, frozen_map, DamagedBlock(block))
         finally:
             self._contents.discard_state(volumes, frozen_maps)
-        progress.unused_damaged_blocks += len(unused)
+        if failure is None:
+            progress.unused_damaged_blocks += len(search.unused)
+        else:
+            self._complain(check.number, [f"not all owners of its damaged blocks are known: {failure}"])
 
-    async def _give_entries(self, search: OwnerSearch) -> None:
-        """Read the leaves that a search wants. Leaves that cannot be read are left out."""
-        if search.wanted:
-            found = await self._leaves.read(search.wanted)
-            search.entries = {leaf: entries for leaf, entries in found.items() if not isinstance(entries, StoreError)}
-            search.wanted = []
+    def _complain(self, number: int, complaints: Sequence[str]) -> None:
+        room = MAX_COMPLAINTS - len(self.progress.complaints)
+        self.progress.complaints += [f"segment {number}: {complaint}" for complaint in complaints[:room]]
+
+    async def _give_entries(self, search: OwnerSearch) -> StoreError | None:
+        """Read the leaves that a search wants. Returns the reason if a leaf cannot be read, or None.
+
+        After each lack of descriptors, memory or threads, reads the leaves again, unless the scrub is stopped.
+        """
+        failure: StoreError | None = None
+        wanted, search.wanted = search.wanted, []
+        if wanted:
+            search.entries = {}
+        while wanted:
+            found = await self._leaves.read(wanted)
+            wanted, lacking = [], None
+            for leaf, entries in found.items():
+                if not isinstance(entries, StoreError):
+                    search.entries[leaf] = entries
+                elif isinstance(entries, Scarcity):
+                    wanted.append(leaf)
+                    lacking = entries
+                else:
+                    search.entries[leaf], failure = ABSENT, entries
+            if lacking is not None:
+                self._troubles.scarce(lacking)
+                await self._environment.sleep(_ROOM_PAUSE_S)
+                if self._is_stopped:
+                    break
+        return failure
 
 
 class Scrubber:

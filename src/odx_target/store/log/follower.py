@@ -89,7 +89,7 @@ class Follower:
         supply = self._supply
         self.is_reading = True
         try:
-            found, self._position = await self._environment.in_thread(
+            found, position = await self._environment.in_thread(
                 _piece,
                 supply.segments.copy(),
                 supply.size_blocks.copy(),
@@ -105,8 +105,9 @@ class Follower:
             self.is_reading = False
             self.wake()
         self._waiting.extend(found)
+        self._position = position
         if self._floor is not None:
-            self._floor.number = self._position.segment
+            self._floor.number = position.segment
 
     async def settled(self) -> None:
         """Wait until no thread reads for this follower."""

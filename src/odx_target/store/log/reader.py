@@ -23,7 +23,7 @@ from odx_target.store.log.extent_cache import Decompressed, ExtentCache, decompr
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.lost import LOST_PLACE
-from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, located, log_place
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 
@@ -53,6 +53,11 @@ class _Missing(NamedTuple):
     place: int
     count_blocks: int
     block: int
+
+    @property
+    def extent(self) -> int:
+        """The place of block 0 of the extent of a compressed run. 0 for a plain run."""
+        return extent_of(self.place) if self.place >= COMPRESSED else 0
 
 
 class Reader:
@@ -186,7 +191,8 @@ class Reader:
     async def _read_missing(self, missing: dict[int, _Missing], buffers: list[list[Buffer]]) -> None:
         numbers = {each.segment.number for each in missing.values()}
         tables = {number: self._tables[number] for number in numbers if number in self._tables}
-        self.cold_blocks += sum(each.log_blocks for each in missing.values())
+        extents = {each.extent: each.log_blocks for each in missing.values() if each.extent}
+        self.cold_blocks += sum(extents.values()) + sum(each.log_blocks for each in missing.values() if not each.extent)
         known = set(tables)
         found = await self._environment.in_thread(self._read_in_thread, list(missing.values()), tables)
         for number in tables.keys() - known:
@@ -202,25 +208,35 @@ class Reader:
     def _read_in_thread(self, missing: list[_Missing], tables: dict[int, "array[int]"]) -> list[bytearray | Decompressed]:
         """Read and check runs of blocks. Adds each checksum table that is loaded from the disk to `tables`.
 
-        Returns the data of each plain run as a bytearray. For a compressed run, returns the whole extent.
+        Returns the data of each plain run as a bytearray. For a compressed run, returns the whole extent. An extent of several
+        runs is read and decompressed once.
         """
         found: list[bytearray | Decompressed] = []
+        extents: dict[int, Decompressed] = {}
         for each in missing:
-            segment, at, log_blocks, block = each.segment, each.at, each.log_blocks, each.block
-            try:
-                table = tables.get(segment.number)
-                if table is None:
-                    table = tables[segment.number] = self._index.load(segment, each.size_blocks)
-                buffer = segment.read(at, log_blocks)
-            except OSError as error:
-                raise _explained(error, each) from error
-            if each.place < COMPRESSED:
-                check_blocks(buffer, table, at, log_blocks, block)
-                found.append(buffer)
-            else:
-                check_extent(buffer, table, at, block)
-                found.append(decompressed(buffer, block))
+            content: bytearray | Decompressed | None = extents.get(each.extent)
+            if content is None:
+                content = self._read_run(each, tables)
+                if isinstance(content, Decompressed):
+                    extents[each.extent] = content
+            found.append(content)
         return found
+
+    def _read_run(self, missing: _Missing, tables: dict[int, "array[int]"]) -> bytearray | Decompressed:
+        """Read and check one run in a thread. For a compressed run, returns the whole extent."""
+        segment, at, log_blocks, block = missing.segment, missing.at, missing.log_blocks, missing.block
+        try:
+            table = tables.get(segment.number)
+            if table is None:
+                table = tables[segment.number] = self._index.load(segment, missing.size_blocks)
+            buffer = segment.read(at, log_blocks)
+        except OSError as error:
+            raise _explained(error, missing) from error
+        if missing.place < COMPRESSED:
+            check_blocks(buffer, table, at, log_blocks, block)
+            return buffer
+        check_extent(buffer, table, at, block)
+        return decompressed(buffer, block)
 
 
 def _explained(error: OSError, missing: _Missing) -> StoreError:
