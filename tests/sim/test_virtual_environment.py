@@ -138,3 +138,22 @@ def test_a_process_that_dies_runs_nothing_more() -> None:
     environment.die()
     environment.advance(1000.0)
     assert log == []
+
+
+class _MachineOff(BaseException):
+    pass
+
+
+def test_no_job_is_started_after_the_death_of_the_process() -> None:
+    environment = VirtualEnvironment()
+
+    async def die() -> None:
+        raise _MachineOff
+
+    async def go_on() -> None:
+        while True:
+            environment.start_soon(die)
+            await environment.sleep(0)
+
+    with pytest.raises(_MachineOff):
+        environment.run(go_on())

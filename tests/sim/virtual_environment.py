@@ -129,6 +129,7 @@ class VirtualEnvironment:
         self._tasks: dict[VirtualTask, None] = {}
         self._current: VirtualTask | None = None
         self._is_stopping = False
+        self._death: BaseException | None = None
         self.background: list[VirtualTask] = []
         self.turns = Turns(self.event, self._go_round)
 
@@ -163,6 +164,9 @@ class VirtualEnvironment:
             VirtualEnvironment.is_in_thread = False
 
     def start_soon(self, function: Callable[[*Ts], Awaitable[None]], *arguments: *Ts) -> None:
+        # A task that starts a job and waits for it, again and again, would never end.
+        if self._death is not None and self._current is not None:
+            raise self._death
         self.background.append(self.spawn(_Job(function, arguments)))
 
     async def _go_round(self) -> None:
@@ -263,6 +267,8 @@ class VirtualEnvironment:
                 task.result = error.value
             else:
                 task.error = error
+                if not isinstance(error, Exception | Cancelled):
+                    self._death = error
         else:
             task.waits_for = suspend
             suspend.on_ready.append(lambda: self._resume(task, suspend))
