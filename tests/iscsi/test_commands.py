@@ -76,7 +76,7 @@ class TestWindow:
         assert ran == [index for index in range(12) if index not in plugged]
         assert window.exp_cmd_sn == number(12)
         assert window.held_bytes == 0
-        assert not window.has_held
+        assert not window.held
 
 
 def ready_tags(talk: Conversation) -> list[int]:

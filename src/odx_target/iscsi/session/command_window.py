@@ -50,27 +50,26 @@ class Turn(Enum):
 
 
 class CommandWindow:
-    """ExpCmdSN, MaxCmdSN, and the commands that arrived early. `on_release` is called with the size of each held PDU that is
-    removed.
+    """ExpCmdSN, MaxCmdSN, and the commands that arrived early.
+
+    `held` has these commands by CmdSN. It has None for a command that was aborted before it arrived. `on_release` is called
+    with the size of each held PDU that is removed. The hot path reads and changes `exp_cmd_sn`, `max_cmd_sn` and `held` itself,
+    because a call for each command would take too long.
     """
 
-    __slots__ = ("_held", "exp_cmd_sn", "held_bytes", "max_cmd_sn", "on_release")
+    __slots__ = ("exp_cmd_sn", "held", "held_bytes", "max_cmd_sn", "on_release")
 
     def __init__(self, first_cmd_sn: int, size: int) -> None:
         self.exp_cmd_sn = first_cmd_sn
         self.max_cmd_sn = (first_cmd_sn + size - 1) & SERIAL_MASK
         self.held_bytes = 0
         self.on_release: Callable[[int], None] | None = None
-        self._held: dict[int, HeldPdu | None] = {}
+        self.held: dict[int, HeldPdu | None] = {}
 
     @property
     def is_closed(self) -> bool:
         """True if the initiator may send no more commands until one is answered."""
         return (self.max_cmd_sn + 1) & SERIAL_MASK == self.exp_cmd_sn
-
-    @property
-    def has_held(self) -> bool:
-        return bool(self._held)
 
     def turn(self, cmd_sn: int) -> Turn:
         """Return whether a command runs now or later, or is ignored. This method does not move the window. If the result is
@@ -78,7 +77,7 @@ class CommandWindow:
         """
         size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
         distance = (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK
-        if distance >= size or cmd_sn in self._held:
+        if distance >= size or cmd_sn in self.held:
             return Turn.IGNORE
         return Turn.LATER if distance else Turn.NOW
 
@@ -92,16 +91,16 @@ class CommandWindow:
 
     def hold(self, cmd_sn: int, pdu: HeldPdu) -> None:
         """Keep a command whose turn is LATER."""
-        self._held[cmd_sn] = pdu
+        self.held[cmd_sn] = pdu
         self.held_bytes += pdu.size_bytes
 
     def is_held(self, task_tag: bytes) -> bool:
         """True if a held command has this initiator task tag."""
-        return any(held is not None and held.task_tag == task_tag for held in self._held.values())
+        return any(held is not None and held.task_tag == task_tag for held in self.held.values())
 
     def follow(self, pdu: HeldPdu) -> None:
         """Keep a Data-Out with the held command that it belongs to. The command must be held."""
-        command = next(held for held in self._held.values() if held is not None and held.task_tag == pdu.task_tag)
+        command = next(held for held in self.held.values() if held is not None and held.task_tag == pdu.task_tag)
         command.followers.append(pdu)
         self.held_bytes += pdu.size_bytes
 
@@ -109,7 +108,7 @@ class CommandWindow:
         """Remove and return the held command that is next in order, or return None if the next command is not held. Commands
         that were aborted by `plug` are skipped.
         """
-        while self.exp_cmd_sn in self._held:
+        while self.exp_cmd_sn in self.held:
             pdu = self._take(self.exp_cmd_sn)
             if pdu is not None:
                 return pdu
@@ -117,7 +116,7 @@ class CommandWindow:
         return None
 
     def _take(self, cmd_sn: int) -> HeldPdu | None:
-        pdu = self._held.pop(cmd_sn, None)
+        pdu = self.held.pop(cmd_sn, None)
         for gone in () if pdu is None else (pdu, *pdu.followers):
             self.held_bytes -= gone.size_bytes
             if self.on_release is not None:
@@ -136,9 +135,9 @@ class CommandWindow:
         size = (self.max_cmd_sn - self.exp_cmd_sn + 1) & SERIAL_MASK
         if (cmd_sn - self.exp_cmd_sn) & SERIAL_MASK >= size or not is_before(cmd_sn, before):
             return False
-        if cmd_sn in self._held and self._held[cmd_sn] is None:
+        if cmd_sn in self.held and self.held[cmd_sn] is None:
             return True
         self._take(cmd_sn)
-        self._held[cmd_sn] = None
+        self.held[cmd_sn] = None
         self.complete()
         return True

@@ -131,7 +131,10 @@ class FullFeature:
         immediate = byte_0 & IMMEDIATE != 0
         if immediate:
             tasks.check_immediate()
-        elif (cmd_sn != window.exp_cmd_sn or window.is_closed) and not self._has_turn(cmd_sn, view, at, additional, data):
+        elif (
+            # The command is not the next command, or the window is closed.
+            cmd_sn != window.exp_cmd_sn or (window.max_cmd_sn + 1) & SERIAL_MASK == cmd_sn
+        ) and not self._has_turn(cmd_sn, view, at, additional, data):
             return
         if tag in tasks.active or tag == NO_TAG:
             raise PduRefused(RejectReason.TASK_IN_PROGRESS, f"initiator task tag {tag:#010x} is in use")
@@ -158,11 +161,11 @@ class FullFeature:
             self._collector.begin(command, flags & FINAL != 0, data)
         else:
             self._events.append(command)
-        if window.has_held:
+        if window.held:
             self._run_held()
 
     def _receive_data_out(self, view: memoryview, at: int, _additional: memoryview, data: memoryview) -> None:
-        if self._window.has_held and self._window.is_held(bytes(view[at + 16 : at + 20])):
+        if self._window.held and self._window.is_held(bytes(view[at + 16 : at + 20])):
             self._window.follow(self._held(view, at, data[:0], data))
             return
         self._collector.receive(view, at, data)
@@ -269,7 +272,7 @@ class FullFeature:
             raise PduRefused(RejectReason.INVALID_PDU_FIELD, f"{type(request).__name__} with additional header segments")
         if request.immediate:
             self._control.receive(request, data)
-            if window.has_held:
+            if window.held:
                 self._run_held()
             return
         if not self._has_turn(request.cmd_sn, view, at, additional, data):
@@ -283,7 +286,7 @@ class FullFeature:
         except PduRefused:
             window.restore(*before)
             raise
-        if window.has_held:
+        if window.held:
             self._run_held()
 
     def send_task_management_response(self, event: TaskManagement, response: int) -> None:

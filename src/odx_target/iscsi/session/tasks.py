@@ -19,7 +19,7 @@ from odx_target.iscsi import limits
 from odx_target.iscsi.pdu.header import LUN_NOT_SINGLE_LEVEL, decode_lun
 from odx_target.iscsi.pdu.opcodes import RejectReason, TaskManagementFunction, TaskManagementResponse
 from odx_target.iscsi.pdu.requests import TaskManagementFunctionRequest
-from odx_target.iscsi.session.command_window import CommandWindow
+from odx_target.iscsi.session.command_window import SERIAL_MASK, CommandWindow
 from odx_target.iscsi.session.data_out import DataOutCollector
 from odx_target.iscsi.session.events import CommandReady, PduRefused, TaskManagement
 
@@ -55,15 +55,17 @@ class Tasks:
 
     def end(self, command: CommandReady) -> bool:
         """Remove a task and free its place in the window. Returns False if the task has already ended."""
-        active = self.active
         tag = command.initiator_task_tag
-        if active.get(tag) is not command:
+        found = self.active.pop(tag, None)
+        if found is not command:
+            if found is not None:
+                self.active[tag] = found
             return False
-        del active[tag]
         if command.immediate:
             self.count_immediate -= 1
         else:
-            self._window.complete()
+            window = self._window
+            window.max_cmd_sn = (window.max_cmd_sn + 1) & SERIAL_MASK
         if command.writes:
             self._collector.release(command)
         return True

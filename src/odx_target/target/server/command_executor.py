@@ -138,10 +138,13 @@ class CommandExecutor:
                         self._hold_until_sent(task)
                     elif outcome.data_in:
                         early_bytes += outcome.transfer_bytes
-                    if early_bytes >= EARLY_SEND_BYTES or task.read_memory_bytes:
-                        if not self._sender.send_early(early_bytes):
-                            return
-                        early_bytes = 0
+                        if early_bytes < EARLY_SEND_BYTES:
+                            continue
+                    else:
+                        continue
+                    if not self._sender.send_early(early_bytes):
+                        return
+                    early_bytes = 0
                 else:
                     assert not isinstance(outcome, Reply)
                     self._execute_later(event, task, outcome)

@@ -84,6 +84,8 @@ class SendQueue:
                 self._drop(sent)
 
     def _keep_rest(self, buffers: Sequence[Buffer], sent: int) -> None:
+        if sent == sum(map(len, buffers)):
+            return
         for index, buffer in enumerate(buffers):
             if sent < len(buffer):
                 self._unsent.append(memoryview(buffer)[sent:])
