@@ -179,6 +179,7 @@ def _verify(prepared: Prepared, disk: SimulatedDisk, at_end: bool, counts: Damag
             array.abandon()
     if report is None:
         raise Difference("the check refused the pool, but it opens")
+    bad: set[tuple[str, int]] = set()
     if array.recovered_osn < prepared.end_osn:
         if not at_end:
             raise Difference(f"the log ends at OSN {array.recovered_osn} instead of {prepared.end_osn}")
@@ -191,7 +192,7 @@ def _verify(prepared: Prepared, disk: SimulatedDisk, at_end: bool, counts: Damag
             raise Difference("a pool that opens cannot be repaired")
         counts.repaired += plan.checkpoint is not None
         _verify_repaired(run, mended, is_exact=True, unreadable=bad)
-    _use(array)
+    _use(array, bad)
     array.abandon()
 
 
@@ -274,9 +275,11 @@ def _compare(array: ArrayUnderTorture, source: Any, cells: Cells) -> set[int]:
     return bad
 
 
-def _use(array: ArrayUnderTorture) -> None:
-    """Write, lose the power after a flush, and read the data again."""
-    name = min(array.pool.volumes, default=None)
+def _use(array: ArrayUnderTorture, bad: set[tuple[str, int]]) -> None:
+    """Write, lose the power after a flush, and read the data again. A block in `bad` is not written, because a write needs the
+    leaf of its block.
+    """
+    name = min((name for name in array.pool.volumes if (name, 0) not in bad), default=None)
     if name is None:
         return
     data = np.repeat(numbered(1 << 40, CELLS_OF_A_BLOCK), 64).tobytes()
