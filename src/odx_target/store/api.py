@@ -13,6 +13,7 @@ of power after `Pool.flush` has returned.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from odx_target.store.digests.comparison import different_blocks
 from odx_target.store.errors import (
     Absent,
     CatalogueDamaged,
@@ -49,6 +50,7 @@ from odx_target.store.status import (
 )
 from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
+from odx_target.store.volumes.digest_tree import Digests, DigestTree
 from odx_target.turns import Steps, Turns
 
 __all__ = [
@@ -62,6 +64,8 @@ __all__ = [
     "CleaningStatus",
     "DamagedBlock",
     "DamagedPlace",
+    "DigestTree",
+    "Digests",
     "FrozenMap",
     "Held",
     "LogStatus",
@@ -93,6 +97,7 @@ __all__ = [
     "VolumeSpace",
     "WrongSize",
     "compression_of",
+    "different_blocks",
 ]
 
 

@@ -6,6 +6,7 @@ from odx_target.environment import Environment
 from odx_target.store.api import FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.contents import Contents
+from odx_target.store.digests.digester import Digester
 from odx_target.store.health import Health
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import Record, Release, Unmap, encode
@@ -31,6 +32,7 @@ class Ledger:
         leaves: LeafLoader,
         health: Health,
         environment: Environment,
+        digester: Digester,
     ) -> None:
         self.contents = contents
         self.log = log
@@ -40,6 +42,7 @@ class Ledger:
         self.health = health
         self.environment = environment
         self.turns = environment.turns
+        self.digester = digester
         self.volumes: dict[str, Volume] = {}
         self.frozen_maps: dict[int, FrozenMap] = {}
         self.snapshots: dict[bytes, Snapshot] = {}

@@ -12,6 +12,7 @@ from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.checking.scrub import Scrubber
 from odx_target.store.cleaning.making import make_cleaner
+from odx_target.store.digests.digester import Digester
 from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError
 from odx_target.store.health import Health
 from odx_target.store.ledger import Ledger
@@ -85,7 +86,7 @@ class LogPool:
         self.reader = Reader(self.log, self.supply, index, environment)
         self._followers = Followers(self.supply, self._flusher, self.reader.pins, identity, environment)
         memory = LeafMemory(self.contents.tally, options.map_memory_bytes)
-        self.leaves = LeafLoader(catalogue, memory, environment, self.troubles, self.reader.pins.leaves)
+        self.leaves = LeafLoader(catalogue, memory, environment, self.troubles, self.reader.pins.stored_leaves)
         self.contents.leaves_in_use = self.leaves.leaves_in_use
         self.checkpointer = Checkpointer(
             head,
@@ -106,7 +107,10 @@ class LogPool:
         self.log.written_blocks = recovered.replayed_blocks
         if options.checkpoint_blocks is not None:
             self.log.checkpoint_due_blocks = options.checkpoint_blocks
-        ledger = self._ledger = Ledger(self.contents, self.log, self.reader, self.supply, self.leaves, self.health, environment)
+        digester = Digester(self.log, self.supply, self.reader, index, self.leaves, self.contents.discards, environment)
+        ledger = self._ledger = Ledger(
+            self.contents, self.log, self.reader, self.supply, self.leaves, self.health, environment, digester
+        )
         make_recovered(ledger)
         self.cleaner = make_cleaner(ledger, self.checkpointer, self._flusher, index, environment, options)
 

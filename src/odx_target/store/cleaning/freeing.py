@@ -74,7 +74,7 @@ class Freeing:
         pins, newest = self._reader.pins, max(self._supply.segments, default=0)
         if pins.leaves():
             return set()
-        unused = self._unlisted - pins.segments()
+        unused = {number for number in self._unlisted - pins.segments() if not pins.stays(number)}
         return unused if is_short else {number for number in unused if not pins.is_followed(number, newest)}
 
     async def _free_now(self, numbers: Sequence[int]) -> None:

@@ -30,6 +30,11 @@ class ChecksumIndex:
         self._max_tables = max_tables
         self._pinned: set[int] = set()
 
+    @property
+    def pinned(self) -> frozenset[int]:
+        """Numbers of the segments that are being filled."""
+        return frozenset(self._pinned)
+
     def pin(self, number: int, table: "array[int]") -> None:
         """Keep the table of a segment until `unpin`, because the segment is being filled."""
         self._pinned.add(number)

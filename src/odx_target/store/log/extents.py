@@ -86,6 +86,18 @@ def decode_extent(stored: Buffer) -> Extent:
     return Extent(known, count_blocks, bool(flags & _CONDENSE), checksums, view[data_at : data_at + data_bytes])
 
 
+def checksums_of(first_block: Buffer, stored_blocks: int) -> "array[int]":
+    """Return the checksums of the uncompressed blocks of an extent. `first_block` is the first of its `stored_blocks` blocks.
+
+    Raises InvalidExtent.
+    """
+    _, count_blocks, _, data_bytes = _HEAD.unpack_from(first_block)
+    used_bytes = HEAD_BYTES + count_blocks * _CHECKSUM_BYTES + data_bytes
+    if not 0 < count_blocks <= MAX_EXTENT_BLOCKS or -(-used_bytes // BLOCK_BYTES) != stored_blocks:
+        raise InvalidExtent("contradicts itself")
+    return from_disk("I", memoryview(first_block)[HEAD_BYTES : HEAD_BYTES + count_blocks * _CHECKSUM_BYTES])
+
+
 def content_of(extent: Extent) -> bytes:
     """Decompress an extent. The caller must then call `wrong_block` to check the blocks that it uses. Raises InvalidExtent."""
     try:

@@ -41,10 +41,39 @@ class Floor:
         self.number = number
 
 
+class Stay:
+    """A pin of all segments that are not retired now, and of some stored leaves. It lasts while anything has a reference to
+    this object.
+
+    `retired` has the numbers of the retired segments. No map refers to their blocks any more.
+    """
+
+    __slots__ = ("__weakref__", "leaves", "retired")
+
+    def __init__(self, retired: Collection[int], leaves: Collection[Leaf]) -> None:
+        self.retired = frozenset(retired)
+        self.leaves = leaves
+
+
 class Pins:
     def __init__(self) -> None:
         self._pins: WeakSet[Pin] = WeakSet()
         self._floors: WeakSet[Floor] = WeakSet()
+        self._stays: WeakSet[Stay] = WeakSet()
+
+    def pin_all_but(self, retired: Collection[int], leaves: Collection[Leaf]) -> Stay:
+        """Pin all segments except the retired ones, and some stored leaves."""
+        stay = Stay(retired, leaves)
+        self._stays.add(stay)
+        return stay
+
+    def stays(self, number: int) -> bool:
+        """True if a `Stay` keeps the segment `number`."""
+        return any(number not in stay.retired for stay in self._stays)
+
+    def stored_leaves(self) -> list[Leaf]:
+        """The leaves that the catalogue must keep because a pin needs them."""
+        return [*self.leaves(), *(leaf for stay in self._stays for leaf in stay.leaves)]
 
     def pin_from(self, number: int) -> Floor:
         """Pin all segments from a number on."""

@@ -129,6 +129,10 @@ class Reader:
         """Drop the cached checksums of segments that no read will use any more."""
         self._index.drop(numbers)
 
+    def settle_all(self) -> None:
+        """Commit the open batch, so that its blocks can be read from their segments."""
+        self.settle([(self._filling.pending_place, 1)])
+
     def settle(self, runs: Runs) -> None:
         """Commit the open batch if it contains any block of these runs."""
         pending_place = self._filling.pending_place

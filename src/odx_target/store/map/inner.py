@@ -48,13 +48,14 @@ class Few(dict[int, Node]):
 class Inner:
     """A node with up to 1,024 children. `epoch` and `stored` have the same meaning as in a leaf."""
 
-    __slots__ = ("children", "epoch", "stored", "walk")
+    __slots__ = ("children", "digest", "epoch", "stored", "walk")
 
     def __init__(self, children: "Dense | Few", epoch: Epoch) -> None:
         self.children = children
         self.epoch = epoch
         self.stored = 0
         self.walk: Epoch | None = None
+        self.digest: bytes | None = None
 
     @classmethod
     def over(cls, children: Iterable[tuple[int, Node]], epoch: Epoch) -> "Inner":

@@ -85,7 +85,7 @@ class Leaf:
     `units` is the size that `LeafMemory` counts for the leaf. It is 0 if the leaf is not counted there.
     """
 
-    __slots__ = ("entries", "epoch", "stored", "units", "walk")
+    __slots__ = ("digest", "entries", "epoch", "stored", "units", "walk")
 
     def __init__(self, entries: Entries, epoch: Epoch, stored: int = 0) -> None:
         self.entries = entries
@@ -93,6 +93,7 @@ class Leaf:
         self.stored = stored
         self.units = 0
         self.walk: Epoch | None = None
+        self.digest: bytes | None = None
 
     def copy(self, epoch: Epoch) -> "Leaf":
         return Leaf(self.present_entries()[:], epoch)

@@ -1,7 +1,7 @@
 """The comparison of many pairs of leaves at once, with numpy."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,8 @@ class LeafPairs:
         consecutive places or holes.
         """
         first_blocks = np.array(self._starts, dtype=np.int64)
-        old_starts, old_places = _runs(first_blocks, _divided(self._old) if by_block else self._old)
-        new_starts, new_places = _runs(first_blocks, _divided(self._new) if by_block else self._new)
+        old_starts, old_places = runs_of_leaves(first_blocks, _divided(self._old) if by_block else self._old)
+        new_starts, new_places = runs_of_leaves(first_blocks, _divided(self._new) if by_block else self._new)
         starts = np.concatenate((old_starts, new_starts))
         starts.sort(kind="stable")  # This algorithm merges two sorted arrays faster than the others.
         starts = starts[_changes_of(starts)]
@@ -85,7 +85,7 @@ def _divided(leaves: list[Entries]) -> list[Entries]:
     return [entries if entries is _HOLE or len(entries) == LEAF_BLOCKS else expand(entries) for entries in leaves]
 
 
-def _runs(first_blocks: Places, leaves: list[Entries]) -> tuple[Places, Places]:
+def runs_of_leaves(first_blocks: Places, leaves: Sequence[Entries]) -> tuple[Places, Places]:
     """Return the first block and the place of each run in the entries of all leaves. An entry of a dense leaf is one run."""
     sizes = np.fromiter(map(len, leaves), np.int64, len(leaves))
     entries = np.frombuffer(b"".join(leaves), np.int64)

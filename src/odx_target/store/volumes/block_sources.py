@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Protocol
 
 from odx_target.environment import Buffer
+from odx_target.store.volumes.digest_tree import DigestTree
 from odx_target.turns import Steps
 
 BLOCK_BYTES = 4096
@@ -65,7 +66,7 @@ class BlockSource(Protocol):
         ...
 
 
-class FrozenMap(BlockSource, Protocol):
+class FrozenMap(BlockSource, DigestTree, Protocol):
     """The content of a volume at one moment. The frozen map stays until it is released."""
 
     @property
@@ -81,7 +82,7 @@ class FrozenMap(BlockSource, Protocol):
         ...
 
 
-class Snapshot(BlockSource, Protocol):
+class Snapshot(BlockSource, DigestTree, Protocol):
     """A durable frozen map with a name. `Volume.copy_from` accepts a snapshot as a source.
 
     Every method that changes the snapshot may raise PoolFull, PoolBusy or PoolFailed. After the snapshot is deleted, these

@@ -4,16 +4,19 @@ from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from odx_target.environment import Buffer
+from odx_target.store.byte_order import disk_bytes
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.catalogue.leaf_loader import LEAVES_AHEAD, LEAVES_OF_A_CALL, LeafLoader
+from odx_target.store.digests.hashing import HOLES_OF_A_LEAF, node_count, root_level
 from odx_target.store.errors import Absent, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.pins import Pin
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import Release
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
-from odx_target.store.map.leaf import INDEX_MASK, Epoch, Leaf, LeafMissing
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Epoch, Leaf, LeafMissing
 from odx_target.store.troubles import Troubles
+from odx_target.store.volumes.digest_tree import Digests
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20
@@ -193,6 +196,27 @@ class Frozen(Readable):
         missing = find(block, count_blocks)
         if missing:
             self._leaves.require(missing, self._place, others)
+
+    async def digest(self) -> bytes:
+        self._check_present()
+        return await self._ledger.digester.digest(self._map, self._place)
+
+    async def digests_below(self, level: int, index: int) -> Digests:
+        """Return the digests below a node; see `DigestTree` in `store.api`."""
+        self._check_present()
+        size_blocks = self.size_blocks
+        if not (0 <= level <= root_level(size_blocks) and 0 <= index < node_count(level, size_blocks)):
+            raise StoreError(f"a map of {size_blocks} blocks has no node {index} at level {level}")
+        if level:
+            return Digests(level, index, await self._ledger.digester.children(self._map, level, index, self._place), ())
+        found = await self._ledger.digester.checksums(self._map, index * LEAF_BLOCKS, self._place)
+        if found is None:
+            return Digests(level, index, HOLES_OF_A_LEAF, ())
+        return Digests(level, index, disk_bytes(found.checksums), tuple(found.lost))
+
+    def _check_present(self) -> None:
+        if not self.size_blocks:
+            raise Absent("the frozen map or snapshot was released or deleted")
 
     def let_go(self) -> None:
         """Drop the tree after the frozen map or snapshot was released or deleted."""

@@ -1,0 +1,1 @@
+"""Digests of frozen maps. Two maps with equal digests have equal content."""

@@ -1,0 +1,251 @@
+"""The digests of the nodes of frozen maps. Each digest is computed once and then kept on its node.
+
+A node of a frozen map never changes, so its digest never changes either. The cleaner gives moved blocks new places in the same
+leaf, and the leaf keeps its digest, because the content is the same. A leaf also keeps its digest when it drops its entries.
+Maps share nodes, so a snapshot that was taken after a few changes needs only the digests of the changed nodes. Digests are not
+stored in the catalogue, and are computed again after a restart.
+
+The event loop walks over the nodes without digest in turns. A thread finds the checksums of up to LEAVES_OF_A_GROUP leaves at
+once. If the caller is cancelled, all digests that were computed so far stay on their nodes, so a later call continues there.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from odx_target.environment import Environment, Event
+from odx_target.store.catalogue.leaf_loader import LeafLoader, Place
+from odx_target.store.digests.gathering import Gatherer, LogView
+from odx_target.store.digests.group import LeafResult, checksums_of_leaves, digests_of_leaves
+from odx_target.store.digests.hashing import hole_digest, inner_digest, root_level
+from odx_target.store.error_kinds import of_read
+from odx_target.store.errors import StoreError
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.pins import Stay
+from odx_target.store.log.reader import Reader
+from odx_target.store.log.writer import Log
+from odx_target.store.map.discards import Discards
+from odx_target.store.map.frozen_root import MapReader
+from odx_target.store.map.inner import FAN_OUT, Few, Inner, Node
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, Entries, Leaf
+from odx_target.store.map.levels import shift_of
+from odx_target.store.segments.supply import SegmentSupply
+
+LEAVES_OF_A_GROUP = 1024
+"""Largest number of leaves whose digests are computed in one call in a thread: 4 GiB of blocks. The call needs up to 32 MiB of
+memory. If the blocks are scattered over many segments, each group needs many checksum tables, so groups are large."""
+
+CHILDREN_OF_A_STEP = 32
+LEAVES_OF_A_STEP = 8
+STEPS_OF_AN_INNER_NODE = 40
+"""Number of steps for joining and hashing the digests of all children of an inner node."""
+
+
+class _Group(NamedTuple):
+    """Leaves without digest, with the first block of each leaf, and the inner nodes that become complete with them."""
+
+    leaves: dict[Leaf, int]
+    inners: list[tuple[Inner, int]]
+
+
+_Result = TypeVar("_Result")
+
+_Compute: TypeAlias = Callable[[Gatherer, Sequence[Entries], LogView], list[_Result]]
+"""Function that computes a result for each leaf, and runs in a thread."""
+
+
+class Digester:
+    """Computes the digests of the frozen maps of one pool. One digest at a time uses the thread."""
+
+    def __init__(
+        self,
+        log: Log,
+        supply: SegmentSupply,
+        reader: Reader,
+        index: ChecksumIndex,
+        leaves: LeafLoader,
+        discards: Discards,
+        environment: Environment,
+    ) -> None:
+        self._log = log
+        self._supply = supply
+        self._reader = reader
+        self._index = index
+        self._leaves = leaves
+        self._discards = discards
+        self._environment = environment
+        self._turns = environment.turns
+        self._gatherer: Gatherer | None = None
+        self._users = 0
+        self._gathering: Event | None = None
+
+    async def digest(self, frozen: MapReader, place: Place) -> bytes:
+        """Return the digest of a frozen map. `place` names the map in errors.
+
+        Raises DamagedBlock, Unreadable or OutOfResources if a part of the map or of the log cannot be read.
+        """
+        level = root_level(frozen.size_blocks)
+        await self._complete(frozen, level, 0, place)
+        return _digest_of(_node_at(frozen, level, 0), level)
+
+    async def children(self, frozen: MapReader, level: int, index: int, place: Place) -> bytes:
+        """Return the joined digests of the children of an inner node. Raises the same exceptions as `digest`."""
+        await self._complete(frozen, level, index, place)
+        return _joined(_node_at(frozen, level, index), level)
+
+    async def checksums(self, frozen: MapReader, block: int, place: Place) -> LeafResult | None:
+        """Return the places and the checksums of the blocks in the leaf of a block. Returns None if the leaf is missing.
+
+        Raises the same exceptions as `digest`.
+        """
+        leaf = frozen.leaf(block)
+        if leaf is None:
+            return None
+        self._enter()
+        try:
+            (found,) = await self._in_thread({leaf: block}, place, checksums_of_leaves)
+            return found
+        finally:
+            self._leave(frozen)
+
+    async def _complete(self, frozen: MapReader, level: int, index: int, place: Place) -> None:
+        """Give digests to the nodes of a subtree."""
+        top = _node_at(frozen, level, index)
+        if top is None or top.digest is not None:
+            return
+        assert isinstance(top, Inner)
+        self._enter()
+        try:
+            group = _Group({}, [])
+            for node, block, node_level in _undigested(top, level, index << shift_of(level)):
+                if isinstance(node, Leaf):
+                    group.leaves[node] = block
+                    steps = int(len(group.leaves) % LEAVES_OF_A_STEP == 0)
+                else:
+                    group.inners.append((node, node_level))
+                    steps = 1 + len(node.children) // CHILDREN_OF_A_STEP
+                self._turns.take(steps)
+                await self._turns.next_if_spent()
+                if len(group.leaves) == LEAVES_OF_A_GROUP:
+                    await self._finish(group, place)
+            await self._finish(group, place)
+        finally:
+            self._leave(frozen)
+
+    async def _finish(self, group: _Group, place: Place) -> None:
+        """Give digests to the nodes of a group, and make the group empty."""
+        if group.leaves:
+            digests = await self._in_thread(group.leaves, place, digests_of_leaves)
+            for leaf, digest in zip(group.leaves, digests, strict=True):
+                leaf.digest = digest
+            self._turns.take(len(digests) // LEAVES_OF_A_STEP)
+            group.leaves.clear()
+        for inner, level in group.inners:
+            await self._turns.next_if_spent()
+            inner.digest = inner_digest(_joined(inner, level))
+            self._turns.take(STEPS_OF_AN_INNER_NODE)
+        group.inners.clear()
+
+    async def _in_thread(self, leaves: dict[Leaf, int], place: Place, compute: _Compute[_Result]) -> list[_Result]:
+        """Compute a result for each leaf in a thread. The segments that the leaves refer to stay until the thread ends."""
+        while self._gathering is not None:
+            await self._gathering.wait()
+        ended = self._gathering = self._environment.event()
+        stay: Stay | None = None
+        try:
+            stay = self._reader.pins.pin_all_but(self._supply.retired, tuple(leaves))
+            entries = await self._entries(leaves, place)
+            view = self._view()
+            work = partial(compute, self._gatherer or Gatherer(self._index), entries, view)
+            return await self._environment.in_thread(work)
+        except OSError as error:
+            raise of_read(next(iter(leaves.values())), error) from error
+        finally:
+            del stay  # An exception may keep this frame for long.
+            self._gathering = None
+            ended.set()
+
+    async def _entries(self, leaves: dict[Leaf, int], place: Place) -> Sequence[Entries]:
+        memory = self._leaves.memory
+        present = [memory.entries_of(leaf) for leaf in leaves]
+        self._turns.take(len(present) // LEAVES_OF_A_STEP)
+        if all(present):
+            return [entries for entries in present if entries]
+        found = await self._leaves.read(list(leaves))
+        result: list[Entries] = []
+        for leaf, block in leaves.items():
+            entries = memory.entries_of(leaf) or found[leaf]
+            if isinstance(entries, StoreError):
+                raise self._leaves.explained(entries, block, place)
+            result.append(entries)
+        return result
+
+    def _view(self) -> LogView:
+        self._reader.settle_all()
+        supply, index = self._supply, self._index
+        unwritten = dict(self._log.unwritten.blocks)
+        return LogView(supply.segments.copy(), supply.size_blocks.copy(), index.tables.copy(), index.pinned, unwritten)
+
+    def _enter(self) -> None:
+        """Keep the gatherer with its tables while any digest is being computed."""
+        self._users += 1
+        if self._gatherer is None:
+            self._gatherer = Gatherer(self._index)
+
+    def _leave(self, frozen: MapReader) -> None:
+        self._users -= 1
+        if not self._users:
+            self._gatherer = None
+        if frozen.root is not None:
+            self._discards.add([frozen.root])  # This may be the last reference to a map that was released meanwhile.
+
+
+def _undigested(top: Inner, level: int, block: int) -> Iterator[tuple[Node, int, int]]:
+    """Yield (node, first block, level) for each node without digest. Children come before their parents."""
+    seen: set[int] = set()
+    waiting: list[tuple[Node, int, int, bool]] = [(top, block, level, False)]
+    while waiting:
+        node, first, at, is_entered = waiting.pop()
+        if node.digest is not None:
+            continue  # Another caller has computed it meanwhile.
+        if isinstance(node, Leaf) or is_entered:
+            yield node, first, at
+        elif id(node) not in seen:
+            seen.add(id(node))
+            shift = shift_of(at - 1)
+            waiting.append((node, first, at, True))
+            waiting += [
+                (child, first + (slot << shift), at - 1, False)
+                for slot, child in reversed(node.present())
+                if child.digest is None
+            ]
+
+
+def _node_at(frozen: MapReader, level: int, index: int) -> Node | None:
+    """Return a node of the tree of digests. Returns None if it is missing, so that all its blocks are holes."""
+    node: Node | None = frozen.root
+    block = index << shift_of(level)
+    for above in range(frozen.levels, level, -1):
+        if node is None:
+            return None
+        assert isinstance(node, Inner)
+        node = node.children[block >> LEAF_BITS * above & INDEX_MASK]
+    return node
+
+
+def _digest_of(node: Node | None, level: int) -> bytes:
+    if node is None:
+        return hole_digest(level)
+    assert node.digest is not None
+    return node.digest
+
+
+def _joined(node: Node | None, level: int) -> bytes:
+    """Return the joined digests of the children of an inner node. All children must have their digests."""
+    hole = hole_digest(level - 1)
+    if node is None:
+        return hole * FAN_OUT
+    assert isinstance(node, Inner)
+    children = node.children
+    slots = [children[slot] for slot in range(FAN_OUT)] if isinstance(children, Few) else children.tolist()
+    return b"".join([hole if child is None else _digest_of(child, level - 1) for child in slots])

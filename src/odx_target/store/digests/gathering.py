@@ -1,0 +1,180 @@
+"""Gathering of the checksums of many blocks by their places, without reading the blocks.
+
+The checksums of plain blocks are in the checksum tables of their segments. All tables that are needed are copied into one
+numpy array, so that one operation finds the checksums of many blocks. The checksums of compressed blocks are in the first log
+block of their extent, which is read and checked.
+
+Everything here runs in a thread and may wait for the disk. Pieces of PIECE_LEAVES leaves keep the operations of numpy short,
+because some of them hold the interpreter lock.
+"""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from odx_target.store.digests.extent_checksums import MAX_CHECKSUMS, ExtentChecksums
+from odx_target.store.digests.hashing import HOLE_CHECKSUM
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.map.leaf import LEAF_BLOCKS, Entries
+from odx_target.store.map.leaf_pairs import runs_of_leaves
+from odx_target.store.segments.places import BLOCK_MASK, INDEX_BITS, Places, are_compressed, indexes_in_extents
+from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS, Segment
+
+PIECE_LEAVES = 64
+"""Number of leaves in a piece. An operation of numpy on the places of these leaves takes less than half a millisecond."""
+
+MAX_ROWS = 1024
+"""Largest number of checksum tables that are copied into one array: 64 MiB."""
+
+Checksums: TypeAlias = "np.ndarray[Any, np.dtype[np.uint32]]"
+Flags: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
+
+_OTHER = 0
+"""Row of all places that are in no segment of the present array: holes, lost blocks and missing segments."""
+
+
+class LogView(NamedTuple):
+    """The segments, their sizes in blocks and their checksum tables, by number. `unwritten` has the data of batches that could
+    not be written, by place. `growing` has the numbers of the segments whose tables still change.
+    """
+
+    segments: Mapping[int, Segment]
+    sizes: Mapping[int, int]
+    tables: Mapping[int, "array[int]"]
+    growing: frozenset[int]
+    unwritten: Mapping[int, bytes]
+
+
+class Gathered(NamedTuple):
+    """The CRC32C of the uncompressed data of each block. `lost` is True for lost blocks, whose checksums are 0."""
+
+    checksums: Checksums
+    lost: Flags
+
+
+class Gatherer:
+    """Finds the checksums of blocks by their places. Only one thread at a time may use a gatherer."""
+
+    def __init__(self, index: ChecksumIndex) -> None:
+        self._index = index
+        self._rows: dict[int, int] = {}
+        self._growing: set[int] = set()
+        """Segments whose tables may have changed since they were copied."""
+        self._cells: Checksums = np.zeros(MAX_SEGMENT_BLOCKS, dtype=np.uint32)
+
+    def gather(self, places: Places, view: LogView) -> Gathered:
+        """Return the checksums of the blocks at the given places. Raises OSError."""
+        checksums = np.zeros(len(places), dtype=np.uint32)
+        lost = np.zeros(len(places), dtype=np.bool_)
+        plain = places
+        compressed = are_compressed(places)
+        if compressed.any():
+            self._gather_extents(places, np.flatnonzero(compressed), view, checksums, lost)
+            plain = np.where(compressed, 0, places)
+        numbering = _Numbering(view.segments)
+        needed = numbering.needed(plain)
+        missing = np.ones(len(places), dtype=np.bool_)
+        for start in range(0, len(needed), MAX_ROWS):
+            self._load(needed[start : start + MAX_ROWS], view)
+            rows_of = numbering.table(self._rows)
+            for piece in _pieces(len(places)):
+                rows = rows_of[numbering.offsets(plain[piece])]
+                found = self._cells.take(rows << PLACE_BITS | plain[piece] & BLOCK_MASK)
+                is_found = rows != _OTHER
+                np.copyto(checksums[piece], found, where=is_found)
+                missing[piece] &= ~is_found
+        missing &= ~compressed
+        if missing.any():
+            is_hole = places == 0
+            checksums[is_hole] = HOLE_CHECKSUM
+            lost |= missing & ~is_hole
+        return Gathered(checksums, lost)
+
+    def _load(self, numbers: Sequence[int], view: LogView) -> None:
+        """Copy the checksum tables of segments into the array. Tables that are there already stay there."""
+        absent = [number for number in numbers if number not in self._rows]
+        if len(self._rows) + len(absent) > MAX_ROWS:
+            self._rows.clear()
+            absent = list(numbers)
+        needed_cells = (len(self._rows) + len(absent) + 1) * MAX_SEGMENT_BLOCKS
+        if needed_cells > len(self._cells):
+            grown = np.empty(needed_cells, dtype=np.uint32)
+            grown[: len(self._cells)] = self._cells
+            self._cells = grown
+        for number in absent:
+            self._rows[number] = len(self._rows) + 1
+        for number in {*absent, *self._growing.intersection(numbers)}:
+            self._growing.discard(number)
+            if number in view.growing:
+                self._growing.add(number)
+            table = view.tables.get(number)
+            if table is None:
+                table = self._index.load(view.segments[number], view.sizes[number])
+            start = self._rows[number] * MAX_SEGMENT_BLOCKS
+            self._cells[start : start + len(table)] = np.frombuffer(table, dtype=np.uint32)
+            self._cells[start + len(table) : start + MAX_SEGMENT_BLOCKS] = 0
+
+    def _gather_extents(self, places: Places, at: Places, view: LogView, checksums: Checksums, lost: Flags) -> None:
+        """Find the checksums of the compressed blocks, which have the indexes `at`."""
+        inside = places[at]
+        extents, groups = np.unique(inside >> INDEX_BITS, return_inverse=True)
+        table = np.zeros((len(extents), MAX_CHECKSUMS), dtype=np.uint32)
+        counts = np.zeros(len(extents), dtype=np.int64)
+        reader = ExtentChecksums(self._index, view.segments, view.sizes, view.tables, view.unwritten)
+        for row, extent in enumerate(extents.tolist()):
+            found = reader.of_extent(extent << INDEX_BITS)
+            counts[row] = len(found)
+            table[row, : len(found)] = found
+        indexes = indexes_in_extents(inside)
+        checksums[at] = table[groups, indexes]
+        lost[at] = indexes >= counts[groups]
+
+
+def places_of(leaves: Sequence[Entries]) -> Places:
+    """Return the places of all blocks of some leaves, one leaf after the other."""
+    if all(len(entries) == LEAF_BLOCKS for entries in leaves):
+        return np.frombuffer(b"".join(leaves), dtype=np.int64)
+    count = len(leaves) * LEAF_BLOCKS
+    starts, places = runs_of_leaves(np.arange(0, count, LEAF_BLOCKS), leaves)
+    lengths = np.diff(starts, append=count)
+    is_mapped = np.repeat(places != 0, lengths)
+    return np.where(is_mapped, np.repeat(places - starts, lengths) + np.arange(count), 0)
+
+
+class _Numbering:
+    """Converts places to offsets of segment numbers from the lowest number. All numbers outside of the range have one
+    offset.
+    """
+
+    def __init__(self, segments: Mapping[int, Segment]) -> None:
+        self._first = min(segments, default=1)
+        self._span = max(segments, default=1) - self._first + 1
+        self._known = np.zeros(self._span + 1, dtype=np.bool_)
+        self._known[[number - self._first for number in segments]] = True
+
+    def offsets(self, places: Places) -> Places:
+        # The offset of a place before the first segment becomes a huge unsigned number.
+        offsets = ((places >> PLACE_BITS) - self._first).view(np.uint64)
+        return np.minimum(offsets, np.uint64(self._span)).view(np.int64)
+
+    def needed(self, places: Places) -> list[int]:
+        """List the existing segments that contain some of the places."""
+        is_needed = np.zeros(self._span + 1, dtype=np.bool_)
+        for piece in _pieces(len(places)):
+            is_needed[self.offsets(places[piece])] = True
+        return [offset + self._first for offset in np.flatnonzero(is_needed & self._known).tolist()]
+
+    def table(self, rows: Mapping[int, int]) -> Places:
+        """Return an array with the row of each offset. Segments without a row have the row _OTHER."""
+        found = np.full(self._span + 1, _OTHER, dtype=np.int64)
+        for number, row in rows.items():
+            if 0 <= number - self._first < self._span:
+                found[number - self._first] = row
+        return found
+
+
+def _pieces(count: int) -> list[slice]:
+    size = PIECE_LEAVES * LEAF_BLOCKS
+    return [slice(start, start + size) for start in range(0, count, size)]
