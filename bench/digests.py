@@ -66,17 +66,17 @@ def fill(pool: LogPool, volume: LogVolume, *, is_random: bool) -> None:
     count = -(-blocks // used)
     for number in range(FIRST_SEGMENT, FIRST_SEGMENT + count):
         table = array("I", np.random.default_rng(number).integers(1, 1 << 32, used, dtype=np.uint32).tobytes())
-        segment = FooterSegment(number, table, pool._log_identity)
+        segment = FooterSegment(number, table, pool.identity)
         pool.supply.segments[number] = segment  # type: ignore[assignment]
         pool.supply.size_blocks[number] = segment.size_blocks
-        pool.reader._index.keep(number, table)
+        pool.reader._index.keep(number, table)  # noqa: SLF001
     index = np.random.default_rng(1).permutation(blocks) if is_random else np.arange(blocks)
     places = (index // used + FIRST_SEGMENT << PLACE_BITS) + index % used
     live = volume.contents.map
     for start in range(0, blocks, LEAF_BLOCKS):
-        leaf = Leaf(array("Q", places[start : start + LEAF_BLOCKS].tobytes()), live._epoch)
+        leaf = Leaf(array("Q", places[start : start + LEAF_BLOCKS].tobytes()), live._epoch)  # noqa: SLF001
         leaf.pack()
-        live._put_leaves(start, [leaf])
+        live._put_leaves(start, [leaf])  # noqa: SLF001
 
 
 async def measured(name: str, volume: LogVolume, instrument: LongestTurn) -> None:
@@ -106,7 +106,7 @@ async def main(gib: int) -> None:
                 pool.commit()
                 await measured(f"{kind}, again", volume, instrument)
             forget(volume)
-            pool.reader._index.tables.clear()
+            pool.reader._index.tables.clear()  # noqa: SLF001
             await measured(f"{kind}, tables on disk", volume, instrument)
             nursery.cancel_scope.cancel()
 

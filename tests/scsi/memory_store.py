@@ -11,6 +11,7 @@ from odx_target.store.api import (
     Absent,
     Change,
     DamagedBlock,
+    Digests,
     Held,
     NameTaken,
     OverLimit,
@@ -24,6 +25,7 @@ from odx_target.store.api import (
     WrongSize,
 )
 from odx_target.turns import Steps
+from tests.naive_digests import LEAF_BLOCKS, NaiveTree
 from tests.sim.virtual_environment import VirtualEnvironment
 
 ZEROS = bytes(BLOCK_BYTES)
@@ -79,7 +81,25 @@ class MemoryBlocks:
             yield first, block - first, mapped
 
 
-class MemoryFrozenMap(MemoryBlocks):
+class MemoryFrozen(MemoryBlocks):
+    """Blocks that never change."""
+
+    def _tree(self) -> NaiveTree:
+        if not self.size_blocks:
+            raise Absent("released or deleted")
+        return NaiveTree(self.size_blocks, self.blocks, self.damaged)
+
+    async def digest(self) -> bytes:
+        return self._tree().root()
+
+    async def digests_below(self, level: int, index: int) -> Digests:
+        tree = self._tree()
+        if not (0 <= level <= tree.level and 0 <= index * LEAF_BLOCKS ** (level + 1) < self.size_blocks):
+            raise StoreError("there is no such node")
+        return Digests(level, index, tree.below(level, index), () if level else tree.lost_in(index))
+
+
+class MemoryFrozenMap(MemoryFrozen):
     def __init__(self, source: MemoryBlocks, pool: "MemoryPool | None", identifier: int = 1) -> None:
         super().__init__(source.environment, source.size_blocks, dict(source.blocks))
         self.identifier = identifier
@@ -94,7 +114,7 @@ class MemoryFrozenMap(MemoryBlocks):
             self._pool.frozen_maps.pop(self.identifier, None)
 
 
-class MemorySnapshot(MemoryBlocks):
+class MemorySnapshot(MemoryFrozen):
     def __init__(
         self, volume: "MemoryVolume", pool: "MemoryPool", name: str, attributes: Mapping[str, str], group: bytes
     ) -> None:
@@ -135,6 +155,7 @@ class MemorySnapshot(MemoryBlocks):
         if self.holds:
             raise Held(f"held by {', '.join(self.holds)}")
         del self.pool.snapshots[self.guid]
+        self.size_blocks, self.blocks = 0, {}
 
     def _check_present(self) -> None:
         if self.guid not in self.pool.snapshots:

@@ -7,6 +7,7 @@ from tests.scsi.memory_store import MemoryPool
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.conformance import *  # noqa: F403
 from tests.store.conformance import Kept
+from tests.store.conformance_digests import *  # noqa: F403
 from tests.store.conformance_snapshots import *  # noqa: F403
 from tests.store.pools import Directory, Machine
 

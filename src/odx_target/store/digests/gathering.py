@@ -19,11 +19,12 @@ from odx_target.store.digests.hashing import HOLE_CHECKSUM
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries
 from odx_target.store.map.leaf_pairs import runs_of_leaves
-from odx_target.store.segments.places import BLOCK_MASK, INDEX_BITS, Places, are_compressed, indexes_in_extents
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, INDEX_BITS, Places, are_compressed, indexes_in_extents
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS, Segment
 
-PIECE_LEAVES = 64
-"""Number of leaves in a piece. An operation of numpy on the places of these leaves takes less than half a millisecond."""
+PIECE_LEAVES = 16
+"""Number of leaves in a piece. An operation of numpy on the places of these leaves takes less than 0.1 ms, and its result fits
+in memory that the process has already. Larger results would need new pages of memory each time."""
 
 MAX_ROWS = 1024
 """Largest number of checksum tables that are copied into one array: 64 MiB."""
@@ -63,34 +64,42 @@ class Gatherer:
         self._growing: set[int] = set()
         """Segments whose tables may have changed since they were copied."""
         self._cells: Checksums = np.zeros(MAX_SEGMENT_BLOCKS, dtype=np.uint32)
+        self._cells[0] = HOLE_CHECKSUM  # The place of a hole is 0.
 
     def gather(self, places: Places, view: LogView) -> Gathered:
         """Return the checksums of the blocks at the given places. Raises OSError."""
         checksums = np.zeros(len(places), dtype=np.uint32)
         lost = np.zeros(len(places), dtype=np.bool_)
         plain = places
-        compressed = are_compressed(places)
-        if compressed.any():
-            self._gather_extents(places, np.flatnonzero(compressed), view, checksums, lost)
+        if places.max() >= COMPRESSED:
+            compressed = are_compressed(places)
             plain = np.where(compressed, 0, places)
         numbering = _Numbering(view.segments)
-        needed = numbering.needed(plain)
-        missing = np.ones(len(places), dtype=np.bool_)
-        for start in range(0, len(needed), MAX_ROWS):
+        needed, are_all_known = numbering.needed(plain)
+        for start in range(0, max(len(needed), 1), MAX_ROWS):
             self._load(needed[start : start + MAX_ROWS], view)
-            rows_of = numbering.table(self._rows)
-            for piece in _pieces(len(places)):
-                rows = rows_of[numbering.offsets(plain[piece])]
-                found = self._cells.take(rows << PLACE_BITS | plain[piece] & BLOCK_MASK)
-                is_found = rows != _OTHER
-                np.copyto(checksums[piece], found, where=is_found)
-                missing[piece] &= ~is_found
-        missing &= ~compressed
-        if missing.any():
-            is_hole = places == 0
-            checksums[is_hole] = HOLE_CHECKSUM
-            lost |= missing & ~is_hole
+            self._look_up(plain, numbering, checksums, is_first=not start)
+        if not are_all_known:
+            lost = numbering.are_unknown(plain)
+            checksums[lost] = 0
+        if plain is not places:
+            self._gather_extents(places, np.flatnonzero(compressed), view, checksums, lost)
         return Gathered(checksums, lost)
+
+    def _look_up(self, places: Places, numbering: "_Numbering", checksums: Checksums, *, is_first: bool) -> None:
+        """Set the checksums of all blocks whose segments have a row in the array. The first call also sets the other
+        checksums: those of holes, and arbitrary values for places in other segments.
+        """
+        rows_of = numbering.table(self._rows)
+        for piece in _pieces(len(places)):
+            some = places[piece]
+            rows = rows_of.take(numbering.offsets(some))
+            cells = rows << PLACE_BITS
+            cells |= some & BLOCK_MASK
+            if is_first:
+                self._cells.take(cells, out=checksums[piece], mode="clip")  # Other modes make a copy of the result.
+            else:
+                np.copyto(checksums[piece], self._cells.take(cells), where=rows != _OTHER)
 
     def _load(self, numbers: Sequence[int], view: LogView) -> None:
         """Copy the checksum tables of segments into the array. Tables that are there already stay there."""
@@ -134,13 +143,27 @@ class Gatherer:
 
 def places_of(leaves: Sequence[Entries]) -> Places:
     """Return the places of all blocks of some leaves, one leaf after the other."""
-    if all(len(entries) == LEAF_BLOCKS for entries in leaves):
-        return np.frombuffer(b"".join(leaves), dtype=np.int64)
-    count = len(leaves) * LEAF_BLOCKS
-    starts, places = runs_of_leaves(np.arange(0, count, LEAF_BLOCKS), leaves)
+    places = np.empty(len(leaves) * LEAF_BLOCKS, dtype=np.int64)
+    for first in range(0, len(leaves), PIECE_LEAVES):
+        some = leaves[first : first + PIECE_LEAVES]
+        piece = places[first * LEAF_BLOCKS : (first + len(some)) * LEAF_BLOCKS]
+        if all(len(entries) == LEAF_BLOCKS for entries in some):
+            piece[:] = np.frombuffer(b"".join(some), dtype=np.int64)
+        else:
+            _expand(some, piece)
+    return places
+
+
+def _expand(leaves: Sequence[Entries], places: Places) -> None:
+    """Set the places of all blocks of leaves, some of which are packed."""
+    count = len(places)
+    starts, firsts = runs_of_leaves(np.arange(0, count, LEAF_BLOCKS), leaves)
     lengths = np.diff(starts, append=count)
-    is_mapped = np.repeat(places != 0, lengths)
-    return np.where(is_mapped, np.repeat(places - starts, lengths) + np.arange(count), 0)
+    places[:] = np.repeat(firsts - starts, lengths)
+    places += np.arange(count)
+    are_holes = firsts == 0
+    if are_holes.any():
+        places[np.repeat(are_holes, lengths)] = 0
 
 
 class _Numbering:
@@ -156,15 +179,28 @@ class _Numbering:
 
     def offsets(self, places: Places) -> Places:
         # The offset of a place before the first segment becomes a huge unsigned number.
-        offsets = ((places >> PLACE_BITS) - self._first).view(np.uint64)
-        return np.minimum(offsets, np.uint64(self._span)).view(np.int64)
+        offsets = places >> PLACE_BITS
+        offsets -= self._first
+        unsigned = offsets.view(np.uint64)
+        np.minimum(unsigned, np.uint64(self._span), out=unsigned)
+        return offsets
 
-    def needed(self, places: Places) -> list[int]:
-        """List the existing segments that contain some of the places."""
+    def needed(self, places: Places) -> tuple[list[int], bool]:
+        """List the existing segments that contain some of the places. The second value is False if some places may be in no
+        existing segment.
+        """
         is_needed = np.zeros(self._span + 1, dtype=np.bool_)
         for piece in _pieces(len(places)):
             is_needed[self.offsets(places[piece])] = True
-        return [offset + self._first for offset in np.flatnonzero(is_needed & self._known).tolist()]
+        numbers = [offset + self._first for offset in np.flatnonzero(is_needed & self._known).tolist()]
+        return numbers, not (is_needed & ~self._known).any()
+
+    def are_unknown(self, places: Places) -> Flags:
+        """Return an array that is True for each place in no existing segment. A hole is not unknown."""
+        found = np.zeros(len(places), dtype=np.bool_)
+        for piece in _pieces(len(places)):
+            np.logical_and(~self._known.take(self.offsets(places[piece])), places[piece] != 0, out=found[piece])
+        return found
 
     def table(self, rows: Mapping[int, int]) -> Places:
         """Return an array with the row of each offset. Segments without a row have the row _OTHER."""

@@ -1,5 +1,6 @@
 """Digests of blocks, computed from their content by the definition."""
 
+from bisect import bisect_left
 from collections.abc import Collection, Mapping
 
 from blake3 import blake3
@@ -18,6 +19,7 @@ class NaiveTree:
         self.size_blocks = size_blocks
         self._blocks = blocks
         self._lost = lost
+        self._used = sorted({*blocks, *lost})
         self._holes: dict[int, bytes] = {}
         self.level = 1
         while size_blocks > LEAF_BLOCKS ** (self.level + 1):
@@ -28,8 +30,7 @@ class NaiveTree:
 
     def node(self, level: int, index: int) -> bytes:
         span = LEAF_BLOCKS ** (level + 1)
-        used = {*self._blocks, *self._lost}
-        if not any(index * span <= block < (index + 1) * span for block in used):
+        if bisect_left(self._used, index * span) == bisect_left(self._used, (index + 1) * span):
             return self._hole(level)
         return self._hash(self.below(level, index) + self._bitmap(level, index))
 
