@@ -1,7 +1,7 @@
-"""A batch: a header of one or more blocks, then the data blocks of its records.
+"""A batch of records in the log: a header of one or more blocks, then the data blocks of the records.
 
-Records are numbered in the order of the log. The number of a record is its OSN (operation sequence number). Every reader of the
-log checks that each batch meets these conditions:
+Records are numbered in the order of the log. The number of a record is its OSN (operation sequence number). A batch is part of
+the log only if it meets all of these conditions, which every reader of the log checks:
 
 - the magic, the format version and the pool identity are right;
 - the header contains the segment and block from which it was read;
@@ -10,16 +10,16 @@ log checks that each batch meets these conditions:
 - the header contains the header checksum of the batch before, and the first OSN is the next OSN;
 - each data block matches its checksum.
 
-Each opening of the pool raises the epoch. So a process cannot continue the log after another process has opened the pool. An
-old batch that remains on the disk does not meet the conditions for its place, or those for the previous checksum and the first
-OSN.
+Each opening of the pool raises the epoch. So a process cannot continue the log after another process has opened the pool. A
+batch that remains on the disk from an earlier use of its blocks fails the check of its segment and block, or the checks of the
+previous checksum and the first OSN.
 
-One `commit` makes one batch, or several batches if a header or a segment is full. All batches of a commit except the last are
-marked *continued*. The batches of a commit take effect only if all of them are in the log.
+One commit (`Log.commit`) makes one batch, or several batches if a header or a segment is full. All batches of a commit except
+the last are marked *continued*. The batches of a commit take effect only if all of them are in the log.
 
-Each header contains a `durable_osn`. When the batch is written, all records with a lower OSN are already durable. So if a batch
-fails its checks although a later header states that its records were durable, the batch was damaged. A loss of power cannot be
-the cause.
+Each header contains a `durable_osn`. When the header is written, all records with an OSN below `durable_osn` are already
+durable. So if a batch fails its checks although a later header states that the records of this batch were durable, the batch
+was damaged afterwards. A loss of power is then not the cause.
 
 Layout of a header, in little-endian order: the fields of `_HEAD`, the records, the checksums of the data blocks, zeros up to
 the end of the block.
@@ -43,7 +43,7 @@ MAGIC = b"ODXBATCH"
 FORMAT_VERSION = 2
 
 OWN_STREAM = 0
-"""Value of the field `stream` in the header of a batch whose changes were made in this pool."""
+"""Value of the field `stream` in the header of a batch. It means that the changes in the batch were made in this pool."""
 
 MAX_HEADER_BLOCKS = 32
 """Largest size of the header of a batch, in blocks. The longest record, a remembered value of 64 KiB with its key, needs a
@@ -57,14 +57,14 @@ _CONTINUED = 1
 
 
 class InvalidBatch(StoreError):
-    """The bytes are not a batch, or are not the expected batch."""
+    """The bytes are not a valid batch, or they are a batch of another pool or another place."""
 
 
 class Position(NamedTuple):
     """A position between two batches of the log.
 
-    `segment`, `block` and `osn` are the place and the first OSN of the next batch. `checksum` is the header checksum of the
-    last batch, and `epoch` is its epoch.
+    The next batch begins at `block` of `segment`, and its first record has the number `osn`. `checksum` is the header checksum
+    of the batch before the position, and `epoch` is the epoch of that batch.
     """
 
     segment: int
@@ -97,13 +97,15 @@ class Batch:
         return Position(self.segment, block, self.first_osn + len(self.records), self.checksum, self.epoch)
 
     def follows(self, position: Position) -> bool:
-        """True if this batch may be the next batch of the log at a position."""
+        """True if this batch continues the log at a position: its first OSN, previous checksum and epoch fit."""
         is_next = (self.first_osn, self.previous_checksum) == (position.osn, position.checksum)
         return is_next and self.epoch >= position.epoch
 
 
 def header_blocks(records_bytes: int, data_blocks: int) -> int:
-    """Number of blocks in the header of a batch with `records_bytes` of records and `data_blocks` data blocks."""
+    """Return the number of blocks that the header of a batch needs. The records have `records_bytes` bytes and `data_blocks`
+    data blocks.
+    """
     return -(-(HEAD_BYTES + records_bytes + data_blocks * CHECKSUM_BYTES) // BLOCK_BYTES)
 
 
@@ -155,7 +157,9 @@ def encode_header(
 
 
 def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
-    """Read the length of a header, in blocks, from its first block. Raises InvalidBatch if `block` does not begin a header."""
+    """Read the size of a header, in blocks, from the first block of the header. Raises InvalidBatch if `block` is not the first
+    block of a header.
+    """
     if len(block) < BLOCK_BYTES:
         raise InvalidBatch("cut off")
     magic, version, _, blocks, _, identity, *_ = _HEAD.unpack_from(block)
@@ -169,10 +173,10 @@ def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
 
 
 def decode_header(header: memoryview, pool_identity: bytes, segment: int, block: int) -> Batch:
-    """Decode the whole header of a batch that was read from `block` of `segment`.
+    """Decode the whole header of a batch. The header was read from `block` of `segment`.
 
-    Raises InvalidBatch. Raises PoolDamaged if a newer version wrote the batch: the batch is valid, but has a record of an
-    unknown kind.
+    Raises InvalidBatch. Raises PoolDamaged if the batch is valid but has a record of an unknown kind, because a newer version
+    wrote it.
     """
     blocks = announced_header_blocks(header[:BLOCK_BYTES], pool_identity)
     if len(header) != blocks * BLOCK_BYTES:
@@ -215,12 +219,12 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
 
 
 def _is_valid_extent(record: CompressedWrite, segment: int) -> bool:
-    """True if the sizes of a compressed extent and the number of its segment fit in a place."""
+    """True if the sizes of a compressed extent and the number of its segment fit into the bits of a place."""
     return 0 < record.stored_blocks < record.count_blocks <= MAX_EXTENT_BLOCKS and segment <= MAX_EXTENT_SEGMENT
 
 
 def header_checksum(header: memoryview) -> int:
-    """Compute the CRC32C of a header with 0 in its checksum field."""
+    """Compute the CRC32C of a header as if its checksum field contained 0."""
     checksum = crc32c(header[:_CHECKSUM_OFFSET])
     checksum = crc32c(bytes(CHECKSUM_BYTES), checksum)
     return int(crc32c(header[HEAD_BYTES:], checksum))

@@ -9,7 +9,9 @@ from odx_target.store.log.open_batch import Part
 
 
 class Chain:
-    """Writes batches to their segments. The header of the first batch continues the chain at the position `start`."""
+    """Writes batches to their segments, and links each header to the header before it. The first batch follows the position
+    `start`.
+    """
 
     def __init__(self, pool_identity: bytes, epoch: int, flusher: Flusher, start: Position) -> None:
         self._pool_identity = pool_identity
@@ -21,7 +23,7 @@ class Chain:
 
     @property
     def position(self) -> Position:
-        """Position after the last batch whose header has been made."""
+        """Position in the log after the last batch whose header has been made."""
         part = self._last
         if part is None:
             return self._start
@@ -29,7 +31,7 @@ class Chain:
         return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum, self._epoch)
 
     def write(self, parts: Sequence[Part]) -> None:
-        """Write the batches of one commit. Consecutive batches in a segment are written with one call. Raises OSError."""
+        """Write the batches of one commit. All batches in one segment are written with one call. Raises OSError."""
         run: list[Buffer] = []
         start = parts[0]
         for part in parts:
@@ -43,7 +45,7 @@ class Chain:
         self._flusher.dirty.add(start.segment)
 
     def _header(self, part: Part, continued: bool) -> bytearray:
-        """Return the header of a batch. A batch that is written again after an error keeps its first header."""
+        """Return the header of a batch. If a write of the batch has failed before, return the header that was made then."""
         if part.header is not None:
             return part.header
         header, self._checksum = encode_header(

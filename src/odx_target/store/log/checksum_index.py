@@ -1,4 +1,6 @@
-"""The checksums of blocks, in one table for each segment. Tables are loaded on demand and then stay in memory for a while."""
+"""The checksums of blocks, in one table for each segment. A table is loaded when a read needs it. The memory for tables is
+limited.
+"""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -17,11 +19,12 @@ segment first reads 64 KiB of checksums."""
 
 
 class ChecksumIndex:
-    """The checksum tables of segments. `tables` maps the number of a segment to the checksums of its blocks. A block beyond the
-    end of its table has no data.
+    """The checksum tables of segments. `tables` maps the number of a segment to the checksums of its blocks. A block has no
+    data if the table ends before it.
 
-    The table of a segment that is being filled is *pinned* and stays in memory. If there are too many other tables, the table
-    that was loaded first is dropped. To drop the least recently used table would be better, but would slow down every read.
+    The table of a segment that is being filled is *pinned* and stays in memory. If there are more than `max_tables` other
+    tables, the table that was loaded first is dropped. To drop the least recently used table would be better, but would slow
+    down every read.
     """
 
     def __init__(self, pool_identity: bytes, max_tables: int = MAX_TABLES) -> None:
@@ -36,29 +39,31 @@ class ChecksumIndex:
         return frozenset(self._pinned)
 
     def pin(self, number: int, table: "array[int]") -> None:
-        """Keep the table of a segment until `unpin`, because the segment is being filled."""
+        """Keep the table of a segment that is being filled. It stays in memory until `unpin` is called."""
         self._pinned.add(number)
         self.keep(number, table)
 
     def unpin(self, number: int, table: "array[int]") -> None:
-        """Replace the pinned table of a segment by its final table, which may be dropped later."""
+        """Replace the pinned table of a segment by the final table of this segment. The final table may be dropped later."""
         self._pinned.discard(number)
         self.keep(number, table)
 
     def keep(self, number: int, table: "array[int]") -> None:
-        """Keep a table in memory. It is dropped when MAX_TABLES other tables have been added after it."""
+        """Keep a table in memory. It is dropped after `max_tables` other tables were added."""
         self.tables.pop(number, None)
         self.tables[number] = table
         if len(self.tables) - len(self._pinned) > self._max_tables:
             del self.tables[next(each for each in self.tables if each not in self._pinned)]
 
     def drop(self, numbers: Iterable[int]) -> None:
-        """Drop the tables of segments that are not used any more."""
+        """Drop the tables of some segments, because no read will need them."""
         for number in numbers:
             self.tables.pop(number, None)
 
     def load_now(self, segment: Segment, size_blocks: int) -> "array[int] | None":
-        """Load the table of a sealed segment from the page cache. Returns None if the disk must be read."""
+        """Load the table of a sealed segment from the page cache. Returns None if the footer is not in the page cache or not
+        valid. The caller then uses `load`.
+        """
         last = segment.read_now(size_blocks - 1, 1)
         footer = last and decode_tail(last, self._pool_identity, segment.number, size_blocks)
         if not footer:
@@ -71,7 +76,9 @@ class ChecksumIndex:
         return table
 
     def load(self, segment: Segment, size_blocks: int) -> "array[int]":
-        """Load the table of a segment. Waits for the disk, so call it in a thread. Then call `keep` in the event loop."""
+        """Load and return the table of a segment. This method waits for the disk, so call it in a thread. Then call `keep` in
+        the event loop.
+        """
         return load_table(segment, size_blocks, self._pool_identity)
 
 
@@ -91,11 +98,11 @@ def footer_table(segment: Segment, size_blocks: int, pool_identity: bytes) -> "a
 
 
 def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tuple["array[int]", int]:
-    """Read the batch headers of a segment. Returns the checksums of the blocks, and the first OSN of the segment. This OSN is 0
-    if the segment has no batch.
+    """Read the batch headers of a segment. Returns the checksums of the blocks, and the OSN (operation sequence number) of the
+    first record in the segment. This OSN is 0 if the segment has no batch.
 
-    After a damaged header, the checksums of the blocks up to the next valid header are 0. So reads of these blocks report
-    damage. Raises OSError, PoolDamaged.
+    If a header is damaged, the blocks up to the next valid header get the checksum 0. So reads of these blocks report damage.
+    Raises OSError, PoolDamaged.
     """
     table = array("I")
     first_osn = 0
@@ -107,7 +114,7 @@ def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tu
 
 
 def batches_of(view: "SegmentView", pool_identity: bytes) -> Iterator[Batch]:
-    """Yield the batches of a segment. After a damaged header, continues with the next valid header."""
+    """Yield the batches of a segment. If a header is damaged, continue with the next valid header."""
     start: int | None = 0
     end_block = end_osn = 0
     while start is not None:
@@ -118,8 +125,8 @@ def batches_of(view: "SegmentView", pool_identity: bytes) -> Iterator[Batch]:
 
 
 def _next_header(view: "SegmentView", block: int, pool_identity: bytes, least_osn: int) -> int | None:
-    """Find the next valid header from `block` on, and return its block. Headers with a first OSN below `least_osn` are
-    skipped.
+    """Return the number of the block at which the next valid header begins, from `block` on. A header whose first OSN
+    (operation sequence number) is below `least_osn` is skipped.
     """
     for at in view.beginning_with(MAGIC[0], block):
         batch = read_header(view, at, pool_identity)
@@ -129,7 +136,9 @@ def _next_header(view: "SegmentView", block: int, pool_identity: bytes, least_os
 
 
 def walk(view: "SegmentView", block: int, pool_identity: bytes) -> Iterator[Batch]:
-    """Yield the batches of a segment from `block` on. Stops before a batch that is invalid or does not continue the chain."""
+    """Yield the batches of a segment from `block` on. Stops before a batch that is invalid or does not continue the batch
+    before it.
+    """
     batch = read_header(view, block, pool_identity)
     while batch is not None:
         yield batch
@@ -147,13 +156,13 @@ def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch 
 
 
 class SegmentView:
-    """Reads a segment from front to back in large pieces.
+    """Reads a segment from the first block to the last, in large pieces.
 
-    A read that extends beyond the end of the segment returns fewer blocks.
+    If a read goes beyond the end of the segment, it returns fewer blocks.
     """
 
     PIECE_BLOCKS = 256
-    """Number of blocks in one read: 1 MiB, which usually contains many batches."""
+    """Number of blocks that are read from the disk at once. They are 1 MiB, which usually contains many batches."""
 
     def __init__(self, segment: Segment, size_blocks: int) -> None:
         assert self.PIECE_BLOCKS >= MAX_HEADER_BLOCKS
@@ -164,7 +173,7 @@ class SegmentView:
         self._piece = memoryview(b"")
 
     def read(self, block: int, count_blocks: int) -> memoryview:
-        """Read blocks up to the end of the segment. Raises OSError."""
+        """Read blocks. Blocks after the end of the segment are left out. Raises OSError."""
         if block >= self.size_blocks:
             return memoryview(b"")
         end = min(block + count_blocks, self.size_blocks)

@@ -10,11 +10,11 @@ import zstandard
 from odx_target.environment import Buffer
 
 ZSTANDARD_LEVEL = 3
-"""Level of zstandard. Higher levels take several times as long and save a few per cent more."""
+"""Compression level of zstandard. Higher levels take several times as long, and save only a few per cent more."""
 
 
 class Codec(IntEnum):
-    """The codecs by their numbers in the log."""
+    """The codecs. The value of each codec is its number in the log."""
 
     LZ4 = 1
     """An LZ4 block without its size."""
@@ -23,7 +23,7 @@ class Codec(IntEnum):
 
 
 class InvalidData(Exception):
-    """Compressed data is not valid, or has another size than expected."""
+    """The compressed data is not valid, or its content does not have the expected size."""
 
 
 class _Functions(NamedTuple):
@@ -36,7 +36,8 @@ def compress(codec: Codec, data: Buffer) -> bytes:
 
 
 def decompress(codec: Codec, data: Buffer, size_bytes: int) -> bytes:
-    """Decompress `data` to exactly `size_bytes` bytes. The content never takes more memory than that.
+    """Decompress `data`, whose content must have exactly `size_bytes` bytes. Damaged data cannot make this function take more
+    memory.
 
     Raises InvalidData.
     """

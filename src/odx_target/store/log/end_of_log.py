@@ -2,12 +2,13 @@
 
 The replay starts at the position of the checkpoint. The next batch is in the same segment or at the start of a later segment.
 Each batch must contain the checksum of the batch before it. The header and the data of a batch must match their own checksums.
-The log ends before the first batch that fails these checks. Usually the power was lost while that batch was written.
+The log ends before the first batch that fails these checks. Usually there is no such batch, or the power was lost while it was
+written.
 
-A batch may also fail the checks because it was damaged after it had become durable. Every header states how much of the log was
-durable when the header was written. If a later header states that the failing batch was durable, the log must not end there,
-because acknowledged data would be lost without a report. If only the data of the batch is damaged, the batch stays in the log,
-and reads of the damaged blocks fail. If the header of the batch is damaged, the pool is not opened.
+A batch may also fail the checks because it was damaged after it had become durable. Every header states up to which record the
+log was durable when the header was written. If a later header states that the failing batch was durable, the log must not end
+before this batch, because acknowledged data would be lost without a report. If only the data of the batch is damaged, the batch
+stays in the log, and reads of the damaged blocks fail. If the header of the batch is damaged, the pool is not opened.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,13 +24,14 @@ from odx_target.store.segments.segment import SegmentStore
 
 
 class Replay:
-    """Replay of the log from `start` on. Raises OSError.
+    """Reads the batches of the log from `start` on. The methods raise OSError.
 
-    `end` is the end of the log after `groups` has yielded its last group. `used` has the number of used blocks of each replayed
-    segment. `end_osns` has the OSN that follows the last record of each replayed segment.
+    `groups` yields the batches. Afterwards `end` is the position at the end of the log. `used` maps each replayed segment to
+    its number of used blocks. `end_osns` maps each replayed segment to the OSN (operation sequence number) after its last
+    record.
 
-    `checksums` has the checksums of the replayed data, by segment and first block. A later check of the segment needs these
-    checksums, because a damaged header may hide the headers after it.
+    `checksums` has the checksums of the replayed data blocks, by segment and first block. A later check of a segment needs
+    these checksums, because it finds no headers in the blocks after a damaged header.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:
@@ -45,7 +47,9 @@ class Replay:
         self._proven_osn: int | None = None
 
     def groups(self) -> Iterator[list[Batch]]:
-        """Yield the batches of each commit as a list, in the order of the log. Raises PoolDamaged if the log is damaged."""
+        """Yield a list of batches for each commit, in the order of the log. Raises PoolDamaged if a durable part of the log is
+        damaged.
+        """
         group: list[Batch] = []
         position = self.end
         while (batch := self._next(position)) is not None:
@@ -103,8 +107,8 @@ class Replay:
             raise PoolDamaged(f"the log is damaged at block {self.end.block} of {where}, or what follows there is missing")
 
     def _durable_osns(self) -> Iterator[int]:
-        """Yield the `durable_osn` of every valid header after the end of the replayed log. Headers after damaged blocks are
-        found too.
+        """Yield the `durable_osn` of every valid header after the replayed batches, even if there are damaged blocks between
+        them.
         """
         for number in sorted(self._sizes):
             if number >= self.end.segment:
@@ -118,7 +122,7 @@ class Replay:
         return read_header(self._view(number), block, self._pool_identity)
 
     def _view(self, number: int) -> SegmentView:
-        """Return a view of a segment that ends before the footer."""
+        """Return a view of a segment. The view has the blocks before the footer of the segment."""
         view = self._views.get(number)
         if view is None:
             segment, size_blocks = self._store.open(number), self._sizes[number]

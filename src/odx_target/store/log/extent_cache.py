@@ -1,4 +1,6 @@
-"""Decompressed extents that stay in memory, so that sequential small reads decompress each extent only once."""
+"""A cache of decompressed extents, so that sequential small reads decompress each extent only once. `log.extents` describes
+extents.
+"""
 
 from array import array
 from typing import NamedTuple
@@ -14,14 +16,15 @@ MAX_EXTENTS = 256
 
 
 class Decompressed(NamedTuple):
-    """The content of an extent, and the checksum of each of its blocks. A read must check the blocks with these checksums."""
+    """The content of an extent, and the checksum of each block in the content. A read must check the blocks that it returns."""
 
     content: bytes
     checksums: "array[int]"
 
 
 class ExtentCache:
-    """Contents of extents, by the place of their first block. The extent that was used least recently is dropped first.
+    """Contents of extents, by the place of their first block. If there are more than `max_extents`, the least recently used is
+    dropped.
 
     The log never writes to a place twice, so the cached contents never become outdated.
     """
@@ -39,14 +42,16 @@ class ExtentCache:
         return content
 
     def keep(self, place: int, content: Decompressed) -> None:
-        """Keep the content of the extent that contains the block at `place`."""
+        """Add the content of the extent that contains the block at `place`."""
         self._contents[extent_of(place)] = content
         if len(self._contents) > self._max_extents:
             del self._contents[next(iter(self._contents))]
 
 
 def decompressed(stored: Buffer, block: int) -> Decompressed:
-    """Decompress an extent to read `block` of a volume. Raises DamagedBlock with this number if the extent is damaged."""
+    """Decompress the bytes `stored` of an extent. If the extent is damaged, raises DamagedBlock for `block`, a block number in
+    a volume.
+    """
     try:
         extent = decode_extent(stored)
         return Decompressed(content_of(extent), extent.checksums)
@@ -55,11 +60,10 @@ def decompressed(stored: Buffer, block: int) -> Decompressed:
 
 
 def part_of(found: Decompressed, place: int, count_blocks: int, block: int) -> Buffer:
-    """Return `count_blocks` blocks of an extent, from `place` on. Raises DamagedBlock if one of them is missing or does not
-    match its checksum.
+    """Return `count_blocks` blocks of an extent. The first of them has the place `place` and is block `block` of a volume.
+    Raises DamagedBlock if a block is missing or does not match its checksum.
 
-    `block` is the number of the first of these blocks in the volume that is read. If only a part of the extent is returned, it
-    is a copy, because a view would keep the whole content in memory.
+    A part of the content is returned as a copy, because a view would keep the whole content in memory.
     """
     content, first = found.content, located(place).offset
     if first + count_blocks > len(found.checksums):

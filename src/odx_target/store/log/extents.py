@@ -1,9 +1,9 @@
 """Compressed extents: up to 16 adjacent blocks that were compressed together.
 
 An extent occupies whole blocks of the log. It contains a header, the CRC32C of each uncompressed block, the compressed bytes,
-and zeros up to the end of its last block. The header of the batch also has a checksum of each log block of the extent. So
-damage is found before anything is decompressed. The place of a block names all log blocks of its extent, so a reader needs no
-table of extents.
+and zeros up to the end of its last block. The batch that contains the extent also has a checksum of each log block. So a reader
+finds damage before it decompresses anything. The place of a block gives the log blocks of its extent (see `segments.places`),
+so a reader needs no table of extents.
 """
 
 import struct
@@ -20,13 +20,15 @@ from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.segments.places import MAX_EXTENT_BLOCKS, MAX_STORED_BLOCKS
 
 MIN_EXTENT_BLOCKS = 4
-"""Smallest number of blocks that are compressed together: 16 KiB. An extent takes whole blocks, so fewer blocks save little."""
+"""Smallest number of blocks that are compressed together: 16 KiB. An extent takes whole blocks, so with fewer blocks
+compression would save little."""
 
 GAIN_SHARE = 8
-"""Compression must save at least an eighth of the blocks. A smaller gain is not worth the decompression at each read."""
+"""An extent is stored compressed only if this saves at least 1/GAIN_SHARE of its blocks. A smaller gain is not worth the
+decompression at each read."""
 
 _HEAD = struct.Struct("<BBHI")
-"""Codec, number of blocks, flags, number of compressed bytes."""
+"""Header of an extent: codec, number of blocks, flags, number of compressed bytes."""
 
 HEAD_BYTES = _HEAD.size
 _CHECKSUM_BYTES = 4
@@ -38,7 +40,9 @@ class InvalidExtent(Exception):
 
 
 class Extent(NamedTuple):
-    """A decoded extent. `condense` is True if the cleaner should compress the content more when it moves the extent."""
+    """A decoded extent. `condense` is True if the cleaner should compress the content more strongly when it moves the
+    extent.
+    """
 
     codec: Codec
     count_blocks: int
@@ -48,14 +52,14 @@ class Extent(NamedTuple):
 
 
 def max_stored_blocks(count_blocks: int) -> int:
-    """Return the largest number of log blocks that an extent with `count_blocks` blocks may occupy."""
+    """Return the largest number of log blocks that an extent may occupy if `count_blocks` blocks are compressed together."""
     return min(count_blocks - max(1, count_blocks // GAIN_SHARE), MAX_STORED_BLOCKS)
 
 
 def encode_extent(codec: Codec, content: Buffer, *, condense: bool) -> bytes | None:
-    """Compress adjacent blocks. Returns the bytes of the extent, which are whole blocks, or None if too little is gained.
+    """Compress the blocks `content`, at most MAX_EXTENT_BLOCKS. Returns the extent, whose size is a whole number of blocks.
 
-    `content` has at most MAX_EXTENT_BLOCKS blocks.
+    Returns None if the extent would not be small enough (GAIN_SHARE).
     """
     count_blocks = len(content) // BLOCK_BYTES
     assert 0 < count_blocks <= MAX_EXTENT_BLOCKS
@@ -107,9 +111,8 @@ def content_of(extent: Extent) -> bytes:
 
 
 def wrong_block(content: Buffer, checksums: "array[int]", first: int, count_blocks: int) -> int | None:
-    """Return the number of the first wrong block among `count_blocks` blocks from `first` on.
-
-    A block is wrong if it does not match its checksum. Returns None if all blocks match.
+    """Check `count_blocks` blocks of the content of an extent, from block `first` on. Return the number of the first block that
+    does not match its checksum, or None if all blocks match.
     """
     view = memoryview(content)
     for index in range(first, first + count_blocks):

@@ -1,6 +1,7 @@
 """The segment that is being filled, and the open batch in it.
 
-A block has a place as soon as its record is in the open batch, so the map can change at once.
+The *open batch* collects records that have not been committed. When a record is added, its data blocks get their places at
+once. So the map can be changed before the commit.
 """
 
 from array import array
@@ -25,7 +26,7 @@ NOTHING_PENDING = 1 << 62
 class Filling:
     """The segment that is being filled, and the parts of the open batch.
 
-    All blocks from `pending_place` on belong to the open batch, or to a batch that could not be written.
+    All blocks whose place is `pending_place` or higher are in the open batch, or in a batch that could not be written.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Filling:
 
     @property
     def unused_blocks(self) -> int:
-        """Number of blocks in the segment that have not been written."""
+        """Number of blocks in the segment that no batch occupies yet."""
         return self._capacity - self._next
 
     def append(self, record: bytes) -> None:
@@ -61,7 +62,8 @@ class Filling:
     def write(
         self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int, first_word: int = WRITE
     ) -> list[tuple[int, int, int]]:
-        """Add a write. Returns the pieces of the write as (block, place, count_blocks).
+        """Add a write to the open batch. Returns the pieces of the write as (block, place, count_blocks). There are several
+        pieces if the write crosses the end of a header or a segment.
 
         The caller must call `Room.require_data` first, or `Room.require_moved` if blocks are moved.
 
@@ -89,10 +91,12 @@ class Filling:
         return [(block, part.segment.number << PLACE_BITS | at, count_blocks)]
 
     def write_extent(self, volume: int, block: int, count_blocks: int, stored: Buffer) -> int | None:
-        """Add a write of `count_blocks` blocks whose data is a compressed extent. Returns the place of the first block.
+        """Add a write of `count_blocks` blocks whose data is the compressed extent `stored`. Returns the place of the first
+        block.
 
-        The caller must call `Room.require_data` for the uncompressed size first. Returns None if the extent does not fit in the
-        present segment. The caller must then write the data uncompressed, so that the last blocks of the segment are used.
+        The caller must call `Room.require_data` for the uncompressed size first. Returns None if the extent does not fit into
+        the rest of the present segment, or if the number of the segment is too high for the place of a compressed block. The
+        caller must then write the data uncompressed.
         """
         stored_blocks = len(stored) // BLOCK_BYTES
         rest_blocks = self.unused_blocks
@@ -101,7 +105,8 @@ class Filling:
         return self._add_extent(encode(CompressedWrite(volume, block, count_blocks, stored_blocks)), stored, stored_blocks)
 
     def move_extent(self, segment: int, block: int, stored: Buffer) -> int | None:
-        """Add a compressed extent that replaces the extent at `block` of a segment. Returns the place of its first block.
+        """Add a compressed extent that replaces the extent at `block` of `segment`. Returns the place of the first block of the
+        new extent.
 
         Returns None if the number of the segment that is being filled is too high for the place of a compressed block.
         """
@@ -109,16 +114,18 @@ class Filling:
         return self._add_extent(encode_write(MOVED, segment, block, stored_blocks), stored, stored_blocks)
 
     def close_part(self) -> None:
-        """Add no more records to the present part of the open batch. Called when a commit begins to write the part."""
+        """End the present part of the open batch, so that no more records are added to this part. Called when a commit
+        begins.
+        """
         self._part = None
 
     def end_batch(self) -> None:
-        """Begin a new batch with the next record. Called when the open batch has been written."""
+        """End the open batch, so that the next record begins a new batch. Called when the open batch has been written."""
         self.parts = []
         self.pending_place = NOTHING_PENDING
 
     def leave_segment(self) -> None:
-        """Give the segment to the sealer. The next record begins a new segment."""
+        """End the segment and give it to the sealer. The next record begins a new segment."""
         if self.segment is not None:
             self._leave(self.segment)
             self.segment, self._next, self._capacity = None, 0, 0
@@ -153,7 +160,7 @@ class Filling:
         return part
 
     def _advance(self) -> None:
-        """Continue in the next segment, and give the present segment to the sealer."""
+        """Give the present segment to the sealer, and take the next segment from the supply."""
         if self.segment is not None:
             self._leave(self.segment)
         self.segment = self._supply.take()

@@ -1,7 +1,7 @@
-"""The flusher, which makes the log durable. All waiting callers share one sync.
+"""The flusher, which makes the log durable. All callers that wait at the same time share one sync.
 
-A caller that arrives during a sync waits for the next sync, because its data may have been written after the present sync
-began.
+If a caller asks for a flush during a sync, it waits for the next sync, because its data may have been written after the present
+sync began.
 """
 
 from collections.abc import Callable, Collection
@@ -13,14 +13,15 @@ from odx_target.store.health import Health
 from odx_target.store.segments.segment import Segment
 
 MAX_DIRTY_SEGMENTS = 4
-"""Largest number of segments that may wait for a flush. If more segments wait, the log is flushed in the background. Each of
-these segments needs an open descriptor."""
+"""Largest number of segments that wait for a flush. If there are more, the log is flushed in the background. The limit exists
+because each of these segments needs an open descriptor."""
 
 
 class Flusher:
-    """Syncs the segments of the log. `dirty` holds the segments that were written since their last sync.
+    """Syncs the segments of the log. `dirty` contains the segments that were written since their last sync.
 
-    All records with an OSN below `durable_osn` are durable. `on_durable` is called after each sync.
+    All records whose OSN (operation sequence number) is below `written_osn` are written, and those below `durable_osn` are
+    durable. `on_durable` is called after each sync that succeeds.
     """
 
     def __init__(self, environment: Environment, health: Health, durable_osn: int) -> None:
@@ -34,10 +35,10 @@ class Flusher:
         self.on_durable: Callable[[], None] = _nothing
 
     async def flush(self) -> None:
-        """Make all records with an OSN below the present `written_osn` durable.
+        """Make all records durable that are written now. These are the records below `written_osn` at the time of the call.
 
         Raises PoolFailed if a sync failed. The kernel may then have dropped written data, and a second sync would not report
-        the loss. Raises OutOfResources if no sync could be started.
+        this loss. Raises OutOfResources if no sync could be started.
         """
         wanted_osn = self.written_osn
         while self.durable_osn < wanted_osn:
@@ -55,7 +56,7 @@ class Flusher:
             self._environment.start_soon(self._flush_soon)
 
     def limit_dirty(self) -> None:
-        """Flush in the background if more than MAX_DIRTY_SEGMENTS segments are dirty."""
+        """Flush in the background if more than MAX_DIRTY_SEGMENTS segments wait for a flush."""
         if len(self.dirty) > MAX_DIRTY_SEGMENTS:
             self.start_soon()
 
@@ -65,7 +66,7 @@ class Flusher:
             await self._running.wait()
 
     async def forget(self, segments: Collection[Segment]) -> None:
-        """Wait until no sync is running. Then remove these segments from `dirty`, because their data is not needed any more."""
+        """Wait until no sync is running. Then remove `segments` from `dirty`, because their data is no longer needed."""
         await self.settle()
         self.dirty.difference_update(segments)
 

@@ -1,8 +1,9 @@
-"""Followers of the log. A follower reads the durable records of the log from an OSN on, while the log is written.
+"""Followers of the log. A follower reads the durable records of the log from an OSN (operation sequence number) on, while the
+log is written.
 
-A follower reads one piece of the log at a time in a thread. So a slow follower takes little memory and never delays a writer. A
-follower keeps the segments that it still needs from being freed. It does so only up to a limit, and not while the pool is short
-of room.
+A follower reads one piece of the log at a time, in a thread. So a slow follower takes little memory and never delays a writer.
+The pool does not free the segments that a follower still needs. This protection ends at MAX_FOLLOWED_SEGMENTS segments, and
+when the pool is short of room.
 """
 
 from collections import deque
@@ -23,12 +24,12 @@ from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 
 PIECE_BLOCKS = 256
-"""Number of blocks after which a piece ends: 1 MiB. A piece has at least one batch."""
+"""A follower reads whole batches of the log until they have this number of blocks (1 MiB). Then it returns their records."""
 
 
 class Followed(NamedTuple):
-    """A record of the log. `place` is the place of its data. `data` is None if a block of the data does not match its
-    checksum.
+    """A record of the log that a follower has read. `place` is the place of the data of the record. `data` is None if a block
+    of the data does not match its checksum.
     """
 
     osn: int
@@ -40,8 +41,9 @@ class Followed(NamedTuple):
 class Follower:
     """An iterator over the durable records of a log. The iteration ends when the pool is closed.
 
-    `next_osn` is the OSN of the next record. Raises LogFreed if the segment with the next record has been freed or
-    is damaged. Raises OutOfResources or LogUnreadable if the segment cannot be read now. The next call then reads it again.
+    `next_osn` is the OSN (operation sequence number) of the next record. The iteration raises LogFreed if the segment with this
+    record has been freed or is damaged. It raises OutOfResources or LogUnreadable if the segment cannot be read now. The caller
+    may then continue the iteration, which tries again.
     """
 
     def __init__(
@@ -75,13 +77,13 @@ class Follower:
         return followed
 
     def close(self) -> None:
-        """End the iteration, and release the segments."""
+        """End the iteration. The pool may then free the segments that the follower needed."""
         self._is_closed = True
         self._floor = None
         self.wake()
 
     def wake(self) -> None:
-        """Continue a waiting iteration, because more records are durable or the pool is closed."""
+        """Continue the iteration if it waits. Called when more records are durable, or when the pool is closed."""
         more, self._more = self._more, self._environment.event()
         more.set()
 
@@ -127,8 +129,8 @@ class Followers:
         flusher.on_durable = self._wake
 
     def follow(self, osn: int, next_osn: int) -> Follower:
-        """Begin to follow the log at an OSN. Raises StoreError if the log has not reached this OSN. `next_osn` is the next OSN
-        of the log.
+        """Make a follower that begins at the record `osn`. `next_osn` is the OSN (operation sequence number) of the next record
+        of the log. Raises StoreError if `osn` is higher than `next_osn` or below 1.
         """
         if not 1 <= osn <= next_osn:
             raise StoreError(f"the log has records 1 to {next_osn - 1}, so it cannot be followed from record {osn} on")
@@ -155,9 +157,11 @@ def _piece(
     durable_osn: int,
     pool_identity: bytes,
 ) -> tuple[list[Followed], Position]:
-    """Read and check the next batches of the log. Returns their records from `osn` on, and the position after them.
+    """Read and check the next batches of the log. Returns the records of these batches from `osn` on, and the position after
+    the batches.
 
-    `segments` and `sizes` have the segments and their sizes in blocks, by number. Waits for the disk. Raises LogFreed, OSError.
+    `segments` and `sizes` map the number of a segment to the segment and to its size in blocks. Waits for the disk. Raises
+    LogFreed, OSError.
     """
     first = 0 if position is None else position.segment
     numbers = sorted(number for number in segments if number >= first and sizes[number])
@@ -186,7 +190,9 @@ def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position
 
 
 def _next(views: list[SegmentView], position: Position, osn: int, pool_identity: bytes) -> tuple[SegmentView, Batch]:
-    """Return the batch after a position, and the view of its segment. There must be such a batch."""
+    """Return the batch after a position, and the view of its segment. Raises LogFreed if the batch does not exist or is
+    damaged.
+    """
     for view in views:
         if view.number >= position.segment:
             batch = read_header(view, position.block if view.number == position.segment else 0, pool_identity)

@@ -1,9 +1,9 @@
 """The footer of a sealed segment. It contains the checksums of all blocks, so a reader need not read every batch header.
 
-The footer is in the last blocks of the segment. The footer begins with one CRC32C for each block before the footer. This value
-is 0 for a block of a batch header. The fields of `_TAIL` are at the end of the last block. The bytes between the checksums and
-these fields are zeros. All numbers are little-endian. If a footer is missing or damaged, the same checksums are read from the
-headers.
+The footer is in the last blocks of the segment. It begins with one CRC32C for each block before the footer. For the blocks of
+batch headers, the footer contains 0 instead, because each header contains its own checksum. The fields of `_TAIL` are at the
+end of the last block. The bytes between the checksums and these fields are zeros. All numbers are little-endian. If a footer is
+missing or damaged, the same checksums are read from the batch headers.
 """
 
 import struct
@@ -27,7 +27,9 @@ TAIL_BYTES = _TAIL.size
 
 
 class Footer(NamedTuple):
-    """The end of a footer. In a segment without records, `last_osn` is `first_osn` minus 1."""
+    """The fields at the end of a footer. The OSNs (operation sequence numbers) are those of the first and the last record in
+    the segment. If the segment has no records, `last_osn` is `first_osn` - 1.
+    """
 
     used_blocks: int
     first_osn: int
@@ -45,7 +47,9 @@ def capacity_blocks(segment_blocks: int) -> int:
 
 
 def encode_footer(pool_identity: bytes, segment: int, table: "array[int]", osns: range) -> bytes:
-    """Encode the footer of a segment. `table` has the checksums of the blocks, and `osns` has the OSNs of the records."""
+    """Encode the footer of a segment. `table` has the checksums of the blocks. `osns` has the OSNs (operation sequence numbers)
+    of the records in the segment.
+    """
     checksums = disk_bytes(table)
     used_blocks, table_checksum = len(table), crc32c(checksums)
     tail = _TAIL.pack(

@@ -12,7 +12,7 @@ from odx_target.store.segments.segment import Segment
 
 
 class Part:
-    """A batch that has not been written yet. The place of the batch is known from the start. The commit makes the header."""
+    """A batch that has not been written yet. It has its segment and block from the beginning. The commit makes the header."""
 
     __slots__ = ("block", "checksums", "data", "first_osn", "header", "header_blocks", "records", "room_bytes", "segment")
 

@@ -1,7 +1,7 @@
-"""Pins keep segments and stored leaves from being freed while a read may still use them.
+"""Pins of segments and stored leaves. A pinned segment or leaf is not freed, because a read may still use it.
 
 A read looks up the places of its blocks when it is called, and may read these places much later in a thread. If a host
-overwrites the blocks meanwhile, no map refers to the places any more. Then only the pin of the read still refers to them.
+overwrites the blocks meanwhile, no map refers to the places any more. Then only the pin of the read protects their segments.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,11 +12,10 @@ from odx_target.store.segments.places import segment_of
 
 
 class Pin:
-    """A pin of the segments that contain the runs (place, count_blocks). It lasts while anything has a reference to this
-    object.
+    """A pin of the segments that contain the runs (place, count_blocks). The pin lasts as long as this object.
 
-    `leaves` are leaves whose places are not known yet, because their entries must be loaded first. If a coroutine has the pin
-    as an argument, the pin lasts until the coroutine ends or is dropped. This is also true for a coroutine that was never
+    `leaves` are leaves whose entries must be loaded before the segments of their blocks are known. Pass the pin to the
+    coroutine that reads. The pin then lasts until the coroutine has ended or was dropped, even if the coroutine was never
     started.
     """
 
@@ -28,12 +27,14 @@ class Pin:
 
 
 MAX_FOLLOWED_SEGMENTS = 64
-"""Largest number of segments that a follower of the log keeps from being freed: 4 GiB. Otherwise a follower that does not read
-would let the pool grow without a limit."""
+"""Largest number of segments that are not freed because a follower of the log needs them: 4 GiB. Without this limit, a follower
+that does not read would make the pool grow without end."""
 
 
 class Floor:
-    """A pin of all segments from `number` on, up to a limit. It lasts while anything has a reference to this object."""
+    """A pin of the segment `number` and all segments after it, at most MAX_FOLLOWED_SEGMENTS. The pin lasts as long as this
+    object.
+    """
 
     __slots__ = ("__weakref__", "number")
 
@@ -76,13 +77,15 @@ class Pins:
         return [*self.leaves(), *(leaf for stay in self._stays for leaf in stay.leaves)]
 
     def pin_from(self, number: int) -> Floor:
-        """Pin all segments from a number on."""
+        """Pin the segment `number` and all segments after it."""
         floor = Floor(number)
         self._floors.add(floor)
         return floor
 
     def is_followed(self, number: int, newest: int) -> bool:
-        """True if a follower of the log needs the segment `number`. The newest segment of the log is `newest`."""
+        """True if the segment `number` must stay because a follower of the log needs it. `newest` is the number of the newest
+        segment.
+        """
         return number > newest - MAX_FOLLOWED_SEGMENTS and any(floor.number <= number for floor in self._floors)
 
     def pin(self, runs: Sequence[tuple[int, int]], leaves: Collection[Leaf] = ()) -> Pin:
@@ -92,9 +95,11 @@ class Pins:
         return pin
 
     def segments(self) -> set[int]:
-        """Numbers of the pinned segments. If leaves are pinned, every segment may be in use; see `leaves`."""
+        """Return the numbers of the pinned segments. The segments of pinned leaves are not known and not in this set; see
+        `leaves`.
+        """
         return {segment_of(place) for pin in self._pins for place, _ in pin.runs if place}
 
     def leaves(self) -> list[Leaf]:
-        """The pinned leaves. While leaves are pinned, no segment may be freed."""
+        """Return the pinned leaves. While leaves are pinned, no segment may be freed."""
         return [leaf for pin in self._pins for leaf in pin.leaves]

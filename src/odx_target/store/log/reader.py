@@ -1,11 +1,12 @@
 """Reading of blocks at their places in the log. Each block is checked against its checksum.
 
-`read_now` reads from the page cache without waiting for the disk. `read` uses one call in a thread for all blocks that are not
-in the page cache. If the checksums of a sealed segment are not in memory, `read_now` also loads them from the page cache. This
-takes about ten microseconds for the 64 KiB of a segment.
+`read_now` reads from the page cache without waiting for the disk. `read` makes one call in a thread, which reads all blocks
+that are not in the page cache. If the checksums of a sealed segment are not in memory, `read_now` loads these checksums from
+the page cache too. The 64 KiB of checksums of a segment are loaded in about ten microseconds.
 
-To read a block of a compressed extent, the whole extent is read, checked and decompressed. `read_now` does this work while the
-turn of the event loop has steps left. After that, a thread does the work. If an extent is damaged, all its blocks are damaged.
+To read a block of a compressed extent, the whole extent is read, checked and decompressed. `read_now` does this work as long as
+steps of the present turn remain (see `turns`). Otherwise a thread does the work. If an extent is damaged, all its blocks are
+damaged.
 """
 
 from array import array
@@ -28,11 +29,11 @@ from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 
 ZEROS_BLOCKS = 256
-"""Size, in blocks, of the buffer of zeros that is returned for a hole: 1 MiB. A hole of more than 1 MiB is returned as several
-buffers."""
+"""Size, in blocks, of the buffer of zeros that a read of a hole returns: 1 MiB. If a hole is larger, several buffers are
+returned."""
 
 STEPS_OF_AN_EXTENT = 30
-"""Number of steps of a turn that are needed to read and decompress one extent."""
+"""Number of steps (see `turns`) that it takes to read and decompress one extent."""
 
 _ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
 
@@ -41,9 +42,10 @@ Runs = Sequence[tuple[int, int]]
 
 
 class _Missing(NamedTuple):
-    """A run that must be read from the disk. `place` is the place of its first block.
+    """A run of blocks that must be read from the disk. `place` is the place of the first block of the run.
 
-    The log blocks to read begin at the block `at` of the segment. `block` is the first block of the run in its volume.
+    The read begins at the block `at` of the segment and has `log_blocks` blocks. `block` is the number of the first block of
+    the run in the volume.
     """
 
     segment: Segment
@@ -56,7 +58,7 @@ class _Missing(NamedTuple):
 
     @property
     def extent(self) -> int:
-        """The place of block 0 of the extent of a compressed run. 0 for a plain run."""
+        """The place of block 0 of the extent that contains the run. 0 if the run is not compressed."""
         return extent_of(self.place) if self.place >= COMPRESSED else 0
 
 
@@ -126,7 +128,7 @@ class Reader:
         return [buffer for run in buffers for buffer in run]
 
     def forget(self, numbers: Iterable[int]) -> None:
-        """Drop the cached checksums of segments that no read will use any more."""
+        """Drop the checksums of some segments from memory, because no read will use these segments any more."""
         self._index.drop(numbers)
 
     def settle_all(self) -> None:
@@ -134,7 +136,9 @@ class Reader:
         self.settle([(self._filling.pending_place, 1)])
 
     def settle(self, runs: Runs) -> None:
-        """Commit the open batch if it contains any block of these runs."""
+        """If the open batch contains a block of these runs, commit the open batch, so that the block can be read from its
+        segment.
+        """
         pending_place = self._filling.pending_place
         if any(end_of_run(place, count) > pending_place for place, count in runs if place):
             try:
@@ -210,10 +214,10 @@ class Reader:
                 buffers[index] = [content]
 
     def _read_in_thread(self, missing: list[_Missing], tables: dict[int, "array[int]"]) -> list[bytearray | Decompressed]:
-        """Read and check runs of blocks. Adds each checksum table that is loaded from the disk to `tables`.
+        """Read and check runs of blocks, in a thread. A checksum table that is loaded from the disk is added to `tables`.
 
-        Returns the data of each plain run as a bytearray. For a compressed run, returns the whole extent. An extent of several
-        runs is read and decompressed once.
+        Returns a bytearray for each uncompressed run. For a compressed run, returns the whole extent. If several runs are in
+        the same extent, it is read and decompressed once.
         """
         found: list[bytearray | Decompressed] = []
         extents: dict[int, Decompressed] = {}
@@ -244,7 +248,9 @@ class Reader:
 
 
 def _explained(error: OSError, missing: _Missing) -> StoreError:
-    """Make the exception for a run that could not be read. The exception has the number of the first unreadable block."""
+    """Make the exception for a run that could not be read. Its block number is that of the first unreadable block, as far as it
+    can be found.
+    """
     block = missing.block
     if passes(error) or missing.place >= COMPRESSED:
         return of_read(block, error)
@@ -257,7 +263,9 @@ def _explained(error: OSError, missing: _Missing) -> StoreError:
 
 
 def check_extent(buffer: Buffer, table: "array[int]", at: int, block: int) -> None:
-    """Check the log blocks of an extent. If any of them is damaged, raises DamagedBlock with the number `block`."""
+    """Check the log blocks of an extent. If one of them is damaged, raises DamagedBlock for `block`, a block number in a
+    volume.
+    """
     try:
         check_blocks(buffer, table, at, len(buffer) // BLOCK_BYTES, block)
     except DamagedBlock:

@@ -13,7 +13,9 @@ class InvalidRecord(StoreError):
 
 
 def take(view: memoryview, offset: int, size_bytes: int) -> tuple[bytes, int]:
-    """Return the next bytes of a record, and the offset after them. Raises InvalidRecord if the record has fewer bytes."""
+    """Return `size_bytes` bytes of a record from `offset` on, and the offset after these bytes. Raises InvalidRecord if the
+    record is too short.
+    """
     part = bytes(view[offset : offset + size_bytes])
     if len(part) != size_bytes:
         raise InvalidRecord(f"a record at byte {offset} is cut off")
@@ -21,7 +23,7 @@ def take(view: memoryview, offset: int, size_bytes: int) -> tuple[bytes, int]:
 
 
 def encode_texts(texts: Iterable[str]) -> bytes:
-    """Encode texts. The size of each text, in two bytes, precedes the text."""
+    """Encode texts, one after the other. Before each text, its size is stored in two bytes."""
     encoded = [text.encode() for text in texts]
     return b"".join(len(text).to_bytes(2, "little") + text for text in encoded)
 
@@ -47,12 +49,12 @@ def decode_attributes(data: bytes) -> dict[str, str]:
 
 
 def join_parts(parts: Iterable[bytes]) -> bytes:
-    """Join parts. The size of each part, in four bytes, precedes the part."""
+    """Join parts of a record, one after the other. Before each part, its size is stored in four bytes."""
     return b"".join(_SIZE.pack(len(part)) + part for part in parts)
 
 
 def split_parts(view: memoryview, offset: int, count: int) -> tuple[list[bytes], int]:
-    """Return the `count` parts that `join_parts` joined, and the offset after the last part."""
+    """Return `count` parts that `join_parts` has joined, and the offset after the last part."""
     parts = []
     for _ in range(count):
         (size_bytes,) = _SIZE.unpack_from(view, offset)

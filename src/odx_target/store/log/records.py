@@ -1,9 +1,9 @@
 """Records and their encoding in the log. Each record describes one change of a pool.
 
 A record begins with a word of 32 bits. The low 8 bits are the kind of the record. The high 24 bits are the number of bytes
-after the word. With this size, a reader recognizes a complete record even if its kind is unknown. The fixed fields of the kind
-follow, then the parts of variable length. Numbers are little-endian. A `Write` or `Moved` contains no data: its data is in the
-next `count_blocks` data blocks of its batch.
+after the word. From this number, a reader knows where a record ends even if it does not know the kind. The fields of fixed
+length follow, then the parts of variable length. Numbers are little-endian. A `Write` or `Moved` contains no data. Its data is
+in `count_blocks` data blocks of its batch.
 """
 
 import struct
@@ -25,14 +25,15 @@ from odx_target.store.log.snapshot_records import (
 )
 
 MAX_VALUE_BYTES = 64 * 1024
-"""Longest value that `remember` accepts. The limit keeps batch headers small. A persistent token with all its ranges needs a
-few KiB."""
+"""Largest size of a value that `Pool.remember` accepts. The limit keeps batch headers small. A persistent token with all its
+ranges needs a few KiB."""
 
 MAX_KEY_BYTES = 1024
-"""Longest key of a remembered value, in UTF-8. A key is a prefix and an identifier."""
+"""Largest size of the key of a remembered value, in UTF-8. A key is a prefix and an identifier, so the limit is large
+enough."""
 
 MAX_NAME_BYTES = 255
-"""Longest name of a volume or snapshot, in UTF-8. A file name has the same limit."""
+"""Largest size of the name of a volume or snapshot, in UTF-8. Most file systems have the same limit for file names."""
 
 MAX_ATTRIBUTES_BYTES = 16 * 1024
 """Largest total size of all attribute names and values of a volume, in UTF-8."""
@@ -66,7 +67,9 @@ class Write(NamedTuple):
 
 
 class CompressedWrite(NamedTuple):
-    """A write whose data is a compressed extent of `stored_blocks` blocks."""
+    """A write of `count_blocks` blocks whose data is a compressed extent. The extent takes `stored_blocks` blocks of the
+    log.
+    """
 
     volume: int
     block: int
@@ -75,8 +78,8 @@ class CompressedWrite(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """Data that the cleaner copied from another segment. A replay skips this data, because the replayed maps still refer to the
-    former place.
+    """Data that the cleaner copied from `block` of another segment. A replay skips this record, because the maps in the
+    checkpoint still refer to the former place of the data.
     """
 
     segment: int
@@ -153,7 +156,7 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     18: (CompressedWrite, struct.Struct("<IQBB")),
     **{kind: (cls, struct.Struct(f"<{fields}")) for kind, (cls, fields) in FIXED.items()},
 }
-"""Kinds of records without variable parts: kind -> class and layout of the fields."""
+"""The records that have only fields of fixed length: kind -> class and layout of the fields."""
 
 _KIND_OF = {cls: (kind, form) for kind, (cls, form) in _FIXED.items()}
 
@@ -164,14 +167,14 @@ encode_write = _WRITE.pack
 
 WRITE_BYTES = _WRITE.size
 WRITE = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 4
-"""First word of a Write."""
+"""First word of an encoded Write: its kind and its size."""
 
 MOVED = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 17
-"""First word of a Moved."""
+"""First word of an encoded Moved: its kind and its size."""
 
 
 def data_blocks_of(record: Record) -> int:
-    """Return the number of data blocks that a record has in its batch."""
+    """Return the number of data blocks in the batch that belong to a record."""
     if isinstance(record, Write | Moved):
         return record.count_blocks
     return record.stored_blocks if isinstance(record, CompressedWrite) else 0

@@ -1,8 +1,8 @@
-"""The room of the log. A caller checks that there is room before it changes anything.
+"""The room of the log. A caller checks that there is room for a record before it changes anything.
 
-Records with data leave a reserve free. So even a full pool can log a record without data, such as an unmap or the removal of a
-remembered value. While the next segment is being made, records with data leave twice the reserve free. This is necessary
-because most callers that log a record without data cannot wait until the segment is ready.
+Records with data must leave a reserve free. So even a full pool can log a record without data, such as an unmap or the removal
+of a remembered value. While the next segment is being made, records with data must leave twice the reserve free, because most
+callers that log a record without data cannot wait for the segment.
 """
 
 from collections.abc import Callable
@@ -16,17 +16,18 @@ from odx_target.store.log.unwritten import Unwritten
 from odx_target.store.segments.supply import SegmentSupply
 
 RESERVE_BLOCKS = 256
-"""Number of blocks that records with data leave free: 1 MiB. In a full pool, 256 commits without data fit in these blocks."""
+"""Number of blocks that records with data must leave free: 1 MiB. In a full pool, 256 commits of records without data fit into
+these blocks."""
 
 PART_BLOCKS = 900
-"""Number of data blocks that always fit in a batch with a header of one block. Estimates of room use this number."""
+"""Number of data blocks that always fit into a batch whose header is one block. The number of headers is estimated from it."""
 
 
 class Room:
-    """Room for records in the present segments and in the segments that can still be made.
+    """Checks for room in the segments that exist, and orders further segments.
 
-    `commit` is called to repeat the write of a batch that could not be written before. `can_make_room` returns True if the
-    cleaner will free room. `is_unreported` is True if a change was lost and no commit has reported the loss.
+    `commit` is called to write a batch again that could not be written before. `can_make_room` returns True if the cleaner will
+    free room. `is_unreported` is True if a change was lost and no commit has reported this loss.
     """
 
     def __init__(
@@ -44,11 +45,11 @@ class Room:
 
     @property
     def unused_blocks(self) -> int:
-        """Number of blocks in the present segments that have not been written."""
+        """Number of blocks that no batch occupies yet, in the segment that is being filled and in empty segments."""
         return self._filling.unused_blocks + self._supply.ready_blocks
 
     def require_moved(self, count_blocks: int) -> None:
-        """Check that the cleaner can move `count_blocks` of data. A move may use a part of the reserve.
+        """Check that there is room for `count_blocks` data blocks that the cleaner moves. A move may use a part of the reserve.
 
         Raises PoolFull, PoolBusy, PoolFailed.
         """
@@ -59,7 +60,7 @@ class Room:
             self._make_room(need, need, spare=True, may_clean=False)
 
     def require_data(self, count_blocks: int) -> None:
-        """Check that `count_blocks` of data can be written. Raises PoolFull, PoolBusy, PoolFailed."""
+        """Check that there is room for a write of `count_blocks` data blocks. Raises PoolFull, PoolBusy, PoolFailed."""
         if self._unwritten.is_stalled or self._health.failure is not None:
             self._check_writable()
         supply = self._supply
@@ -71,7 +72,10 @@ class Room:
             self._make_room(need, need + self.reserve_blocks)
 
     def require_record(self, size_bytes: int, *, spare: bool = False, may_clean: bool = True) -> None:
-        """Check that a record can be appended. `spare` allows the use of the reserve. Raises PoolFull, PoolBusy, PoolFailed."""
+        """Check that there is room for a record without data. If `spare` is True, the record may use the reserve. If
+        `may_clean` is False, a full pool raises PoolFull even if the cleaner will free room. Raises PoolFull, PoolBusy,
+        PoolFailed.
+        """
         self._check_writable()
         # Room for two headers, because a header that does not fit into a segment leaves the end of that segment unused.
         need = 2 * header_blocks(size_bytes, 0) + (0 if spare else self.reserve_blocks + self._supply.spare_blocks)
@@ -82,8 +86,8 @@ class Room:
         """Add the record of a change that must not fail. If the log has no room, the record waits for room or for a checkpoint.
 
         While a record waits, no other record is logged, so the order of the records stays the same. If the pool has failed, the
-        record is dropped, and its change will be lost at a restart. If `matters` is True, the next commit reports this loss and
-        raises PoolFailed.
+        record is dropped, and its change is lost at the next restart. If `matters` is True, the next commit raises PoolFailed
+        to report this loss.
         """
         try:
             self.require_record(len(record), spare=True)
@@ -95,16 +99,18 @@ class Room:
             self._filling.append(record)
 
     def _check_writable(self) -> None:
-        """Raise an exception if the log cannot accept records now. If a batch is stalled, first try again to commit it."""
+        """Raise an exception if the log cannot accept records now. If the write of a batch was postponed
+        (`Unwritten.is_stalled`), try again to commit the batch.
+        """
         self._health.check()
         if self._unwritten.is_stalled:
             self._commit()
 
     def _make_room(self, need_blocks: int, wanted_blocks: int, *, spare: bool = False, may_clean: bool = True) -> None:
-        """Make sure that `wanted_blocks` are free, then append the deferred records.
+        """Order segments if fewer than `wanted_blocks` blocks are free. Then append the deferred records.
 
-        Raises PoolBusy while segments are being made. If no segment can be made and fewer than `need_blocks` blocks are free,
-        raises the error of the segment supply.
+        Raises PoolBusy if the segments are not ready yet. If no segment can be made and fewer than `need_blocks` blocks are
+        free, raises the error of the segment supply.
         """
         need_blocks += self.deferred.blocks()
         wanted_blocks += self.deferred.blocks()

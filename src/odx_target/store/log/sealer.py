@@ -1,7 +1,8 @@
 """The sealer finishes full segments: it writes the footer of each, and cuts the file after the footer.
 
-No acknowledged data depends on these steps. The headers contain the same checksums as the footer, and a file that has not been
-cut is longer than necessary. A step that fails is repeated when the next segment is sealed, or when the pool is opened again.
+No acknowledged data depends on footers and cuts. The batch headers contain the same checksums as the footer, and a file that
+has not been cut is only longer than necessary. If writing a footer or cutting a file fails, it is repeated when the next
+segment is sealed, or when the pool is opened again.
 """
 
 from array import array
@@ -18,7 +19,9 @@ from odx_target.store.troubles import Troubles
 
 
 class FullSegment(NamedTuple):
-    """A segment that is too full for another batch, with the checksums of its blocks and the OSNs of its records."""
+    """A segment that is too full for another batch. `table` has the checksums of its blocks. `osns` has the OSNs (operation
+    sequence numbers) of its records.
+    """
 
     segment: Segment
     table: "array[int]"
@@ -60,16 +63,17 @@ class Sealer:
             await self._cut_soon(segment)
 
     def sizes(self) -> dict[int, int]:
-        """Minimum size, in blocks, of each full segment that has not been cut yet, by segment number.
+        """Return the least size, in blocks, that the file of each full segment must have if it has not been cut yet, by segment
+        number.
 
-        A segment without a footer needs only the blocks up to its last batch, because the next opening of the pool may cut it
-        there.
+        For a segment without a footer, only the blocks up to its last batch are counted, because the file may be cut there when
+        the pool is opened again.
         """
         used = {full.segment.number: len(full.table) for full in (*self.full, *self._without_footer)}
         return used | {segment.number: blocks for segment, blocks in self._sizes.items()}
 
     def unsealed(self) -> set[int]:
-        """Numbers of the full segments that have not been sealed yet."""
+        """Return the numbers of the full segments that have no footer or have not been cut."""
         waiting = [*self.full, *self._without_footer]
         return {full.segment.number for full in waiting} | {segment.number for segment in self._sizes}
 
@@ -91,7 +95,7 @@ class Sealer:
         return written
 
     async def _cut_soon(self, segment: Segment) -> None:
-        """Cut a segment, and also each earlier segment that could not be cut before."""
+        """Cut a segment. Try again to cut each earlier segment whose cut has failed."""
         waiting, self._uncut = [segment, *self._uncut], []
         for each in waiting:
             try:

@@ -1,4 +1,4 @@
-"""The records of named snapshots, of clones, and of changes of names; see `records`."""
+"""The records of named snapshots, of clones, and of changed names. `records` describes the encoding of all records."""
 
 import struct
 from collections.abc import Callable, Mapping
@@ -15,8 +15,8 @@ from odx_target.store.log.record_fields import (
 
 
 class SnapshotCreated(NamedTuple):
-    """A named snapshot was taken of a volume. `frozen` is the number of the frozen map of the snapshot. `created_us` is the
-    wall clock time in microseconds since 1970.
+    """A named snapshot of the volume `volume` was taken. `frozen` is the number of the frozen map of the snapshot. `created_us`
+    is the wall clock time of the snapshot, in microseconds since 1970.
     """
 
     guid: bytes
@@ -76,7 +76,7 @@ FIXED: dict[int, tuple[type, str]] = {
     13: (SnapshotDeleted, "16s"),
     15: (VolumeRestored, "IQ16s"),
 }
-"""Kinds of records without variable parts: kind -> class and format of the fields."""
+"""The records that have only fields of fixed length: kind -> class and format of the fields."""
 
 _CREATED = struct.Struct("<16sQIQ16s")
 _CHANGED = struct.Struct("<16s")
@@ -125,4 +125,5 @@ DECODE_BODY: dict[int, Callable[[memoryview], tuple[SnapshotRecord, int]]] = {
     14: _decode_cloned,
     16: _decode_volume_changed,
 }
-"""Kinds of records with variable parts: kind -> decoder, which returns the record and the number of bytes that it used."""
+"""The records that have parts of variable length: kind -> decoder. A decoder returns the record, and the number of bytes that
+it has read."""

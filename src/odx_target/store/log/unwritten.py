@@ -7,14 +7,18 @@ from odx_target.store.segments.segment import PLACE_BITS
 
 
 class Unwritten:
-    """`blocks` maps places to data that could not be written. `is_stalled` is True if this data will still be written."""
+    """`blocks` maps the place of each block that could not be written to its data. `is_stalled` is True if a later commit will
+    try again to write these blocks.
+    """
 
     def __init__(self) -> None:
         self.blocks: dict[int, bytes] = {}
         self.is_stalled = False
 
     def stall(self, parts: Sequence[Part]) -> None:
-        """Copy the data of batches that will be written later. The callers may change their own buffers meanwhile."""
+        """Copy the data of batches that a later commit will write. After this call, the callers may change their own
+        buffers.
+        """
         if not self.is_stalled:
             self.is_stalled = True
             self._keep(parts)
@@ -40,6 +44,6 @@ class Unwritten:
 
 
 def _places(part: Part) -> range:
-    """Places of the data blocks of a batch."""
+    """Return the places of the data blocks of a batch."""
     first = part.segment.number << PLACE_BITS | part.block + part.header_blocks
     return range(first, first + len(part.checksums))

@@ -1,11 +1,11 @@
-"""The log writer, which collects records in batches and writes the batches to segments.
+"""The log writer, which collects records in an open batch and writes the batch to a segment.
 
-The parts of the writer are the open batch and its segment (`filling`), the checks for room (`room`), and the chain of the
-written batches (`chain`). `commit` makes the header and writes the batch to the operating system. Before a block of the open
-batch is read, the batch is committed.
+The writer uses the modules `filling` (the open batch and its segment), `room` (checks for room) and `chain` (headers of
+batches). `commit` makes the header and writes the batch to the operating system. Before a block of the open batch is read, the
+batch is committed.
 
-If the operating system has no room, memory or descriptor for a batch, the batch is *stalled*. The next commit writes the batch
-again, and no new record is accepted until a commit succeeds. Until then reads get the data of the batch from memory.
+If the operating system has no room, memory or descriptor for a batch, the batch is *stalled*. The next commit tries again to
+write the batch. No new record is accepted until a commit succeeds, and reads get the data of the batch from memory.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,15 @@ from odx_target.store.log.unwritten import Unwritten
 from odx_target.store.segments.supply import SegmentSupply
 
 CHECKPOINT_BLOCKS = 65_536
-"""Number of log blocks between checkpoints: 256 MiB, which recovery replays in well under a second."""
+"""Number of log blocks after which a checkpoint is due: 256 MiB. A recovery replays this part of the log in well under a
+second."""
 
 FULL_BLOCKS = 2
-"""Maximum number of blocks that a record without data may need; see `Room.require_record`."""
+"""Largest number of blocks that a record without data may need, because `Room.require_record` counts room for two headers."""
 
 
 class Log:
-    """The only writer of a log. `written_blocks` counts the blocks committed since the last checkpoint.
+    """The only writer of a log. `written_blocks` is the number of blocks that were committed since the last checkpoint.
 
     A caller checks that there is room (`require_data`, `require_record`) before it changes anything. Then it adds its record
     (`write`, `append`). `unwritten` has the data of batches that could not be written.
@@ -77,24 +78,25 @@ class Log:
 
     @property
     def next_osn(self) -> int:
-        """OSN of the next record."""
+        """OSN (operation sequence number) of the next record."""
         return self.filling.next_osn
 
     @property
     def unused_blocks(self) -> int:
-        """Number of blocks in the present segments that have not been written."""
+        """Number of blocks that no batch occupies yet, in the segment that is being filled and in empty segments."""
         return self.room.unused_blocks
 
     @property
     def logged_blocks(self) -> int:
-        """Number of blocks committed since the pool was opened."""
+        """Number of blocks that were committed since the pool was opened."""
         return self.header_blocks + self.data_blocks
 
     def commit(self) -> int:
-        """Write the open batch to the operating system. Returns the OSN after the last committed record.
+        """Write the open batch to the operating system. Returns the OSN (operation sequence number) after the last committed
+        record.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The next commit then tries again.
-        Raises PoolFailed if the batch is lost. Also raises PoolFailed if an earlier batch was lost. Each loss is reported once.
+        Raises PoolFailed if this batch is lost, or if an earlier batch was lost and no commit has reported this yet.
         """
         filling = self.filling
         parts = filling.parts
@@ -135,7 +137,9 @@ class Log:
         return self._flusher.written_osn
 
     def commit_for_another(self) -> None:
-        """Call `commit`. If the batch is lost, the next call of `commit` raises PoolFailed too."""
+        """Call `commit` for a caller that has made no change in the open batch. If the batch is lost, the next call of `commit`
+        raises PoolFailed too, because the callers that made the changes must learn of the loss.
+        """
         try:
             self.commit()
         except PoolFailed:
@@ -143,9 +147,9 @@ class Log:
             raise
 
     async def finish(self) -> None:
-        """Seal the open segments and remove the empty ones. Nothing is written afterwards. Raises PoolFailed.
+        """End the log: seal all segments that have data, and remove the empty segments. Raises PoolFailed.
 
-        If a segment cannot be sealed or removed now, the next opening of the pool does this.
+        If a segment cannot be sealed or removed now, it is sealed or removed when the pool is next opened.
         """
         unused = await self._supply.close()
         self._health.check()
@@ -155,7 +159,9 @@ class Log:
             await self._environment.in_thread(self._supply.store.delete, unused, lane=Lane.UPKEEP)
 
     def segment_sizes(self) -> dict[int, int]:
-        """Minimum size, in blocks, of each segment in use, by segment number."""
+        """Return the least size, in blocks, that the file of each segment must have, by segment number. Retired segments are
+        left out.
+        """
         sizes = self._supply.size_blocks | self._sealer.sizes()
         if self.filling.segment is not None:
             sizes[self.filling.segment.number] = self.chain.position.block
@@ -164,7 +170,7 @@ class Log:
         return sizes
 
     def sealed_segments(self) -> list[int]:
-        """Numbers of the sealed segments up to the end of the log, oldest first. Retired segments are left out."""
+        """Return the numbers of the sealed segments, oldest first. Retired segments and empty segments are left out."""
         last = self.chain.position.segment
         others = self._sealer.unsealed() | self._supply.retired
         if self.filling.segment is not None:
@@ -172,15 +178,17 @@ class Log:
         return [number for number in sorted(self._supply.size_blocks) if number <= last and number not in others]
 
     def open_segment(self) -> tuple[int, int] | None:
-        """Number of the segment that is being filled, and number of its written blocks. None if no segment is being filled."""
+        """Return the number of the segment that is being filled, and the number of its written blocks. Returns None if no
+        segment is being filled or the last batch could not be written.
+        """
         position = self.chain.position
         if self.filling.segment is None or self.unwritten.is_stalled or position.segment != self.filling.segment.number:
             return None
         return position.segment, position.block
 
     async def seal_full_segment(self) -> None:
-        """Seal the present segment if not even a record fits into it. If the segment has no live block, it can then be
-        freed.
+        """Seal the present segment if no further record fits into the log. If the segment has no live block, the cleaner can
+        then free it.
         """
         filling = self.filling
         if filling.segment is not None and not filling.parts and self.unused_blocks < FULL_BLOCKS:

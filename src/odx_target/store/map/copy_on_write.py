@@ -1,17 +1,20 @@
 """The map of a volume, which gives the place of each block in the log.
 
-A place is a number that only the log interprets. Place 0 is a hole. The map is a radix tree (`frozen_root`) of leaves (`leaf`).
-Every node has the epoch in which it was made. A map changes only nodes of its own present epoch. Before it changes any other
-node, it copies the node. Therefore `freeze` is O(1): it returns the root and gives the map a new epoch. After a freeze, the map
-copies each node below the frozen root before it changes the node. A map and its frozen roots share the unchanged nodes. Several
-maps can also share nodes (`copy_range`).
+A place is a number that only the log interprets. Place 0 means a hole: a block without data. The map is a radix tree
+(`frozen_root`) of leaves (`leaf`).
+
+An *epoch* of a map is the time between two freezes. Every node has the epoch in which it was made. A map changes only the nodes
+of its present epoch. It copies any other node before a change. Therefore `freeze` is O(1): it returns the root and gives the
+map a new epoch. The nodes below the returned root then have an older epoch, so they never change. A map and its frozen roots
+share the unchanged nodes. `copy_range` makes further maps share nodes.
 
 Rules:
 
-1. A node is changed only by the live map that has the epoch of the node, and only on the event loop.
-2. A node below a frozen root never changes, because no live map has its epoch. There are two exceptions: a leaf may change its
-   form (`leaf`), and a catalogue may set the number of a node.
-3. A node that is stored in a catalogue is frozen and has a number. A copy of the node has no number.
+1. Only the map whose present epoch is the epoch of a node changes the node. It does so only on the event loop.
+2. A node below a frozen root never changes, because no map has the epoch of the node any more. There are three exceptions: the
+   entries of a leaf may change their form, the entries may be dropped from memory (both in `leaf`), and the catalogue gives the
+   node a number when it stores the node.
+3. A node that is stored in a catalogue is below a frozen root and has a number. A copy of the node has no number.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,14 +50,14 @@ def _drop(_nodes: Sequence[Node]) -> None:
 class BlockMap(MapReader):
     """A map that can be changed. A new map has `size_blocks` blocks, which are holes.
 
-    The caller must check that each range is inside the map or the source. `discard` is called with the subtrees that the map no
-    longer needs. A subtree may have millions of nodes, so it must not be freed at once. `tally` counts the leaves that the map
-    makes.
+    The methods do not check ranges. The caller must check that a range lies inside its map. The map calls `discard` with the
+    subtrees that it no longer needs. A subtree may have millions of nodes, so `discard` must not free them all at once. `tally`
+    counts the leaves that the map makes.
 
-    A change raises LeafMissing if it needs the entries of a leaf and the entries are not in memory. A change needs the entries
-    of leaves that its range covers only in part. A copy also needs entries of its source. After LeafMissing, the map may have
-    been changed in part, and the caller must repeat the change. To avoid this, the caller first loads the leaves that
-    `missing_at_ends` and `missing_leaves` list.
+    The *entries* of a leaf are the places of its blocks. A change raises LeafMissing if it needs entries that are not in
+    memory. A change needs the entries of each leaf that its range covers only in part. `copy_range` also needs entries of its
+    source. After LeafMissing, a part of the change may have been made, and the caller must repeat the whole change. To avoid
+    LeafMissing, the caller first loads the leaves that `missing_at_ends` and `missing_leaves` list.
     """
 
     __slots__ = ("_discard", "_epoch", "_tally")
@@ -89,7 +92,7 @@ class BlockMap(MapReader):
         return FrozenRoot(self.root, self.levels, self.size_blocks)
 
     def assign(self, block: int, place: int, count_blocks: int = 1) -> None:
-        """Map blocks to consecutive places. `place` is the first place and must not be 0."""
+        """Give blocks consecutive places. `place` is the place of the first block and must not be 0."""
         assert 0 < place <= PLACE_LIMIT - count_blocks
         index = block & INDEX_MASK
         if index + count_blocks <= LEAF_BLOCKS and count_blocks < LEAF_BLOCKS:
@@ -107,26 +110,26 @@ class BlockMap(MapReader):
             place += count
 
     def assign_part(self, block: int, place: int, count_blocks: int, covered: tuple[int, int]) -> None:
-        """Map blocks to consecutive places, as one step in replacing the whole range `covered` (first block, end).
+        """Give a part of the range `covered` (first block, end) consecutive places. Further calls must replace the other parts.
 
-        The entries of leaves that lie wholly in `covered` need not be present.
+        The entries of leaves that lie wholly in `covered` need not be in memory, because all these entries are replaced.
         """
         if (block, block + count_blocks) != covered:
             self._drop_missing((block, block + count_blocks - 1), covered)
         self.assign(block, place, count_blocks)
 
     def clear(self, block: int, count_blocks: int) -> None:
-        """Turn blocks into holes. Discards whole subtrees, and nodes without remaining children."""
+        """Turn blocks into holes. Removes each node below which only holes remain."""
         if self.root is not None and count_blocks:
             root = self._cleared(self.root, self._shift, block, block + count_blocks)
             assert not isinstance(root, Leaf)
             self.root = root
 
     def copy_range(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int) -> None:
-        """Map blocks to the places of a range of a frozen map.
+        """Give blocks the places of a range of a frozen map. Both maps then refer to the same data.
 
-        If both ranges begin at the same offset in their leaves, whole leaves and subtrees are shared. Otherwise entries are
-        copied leaf by leaf. Copying a missing subtree of the source costs little, even if the subtree is large.
+        If both ranges begin at the same index within a leaf, the maps share whole leaves and subtrees. Otherwise the entries
+        are copied leaf by leaf. A hole of the source costs little, even if the hole is large.
         """
         end = block + count_blocks
         covered = block, end
@@ -149,7 +152,7 @@ class BlockMap(MapReader):
             block += count
 
     def resize(self, size_blocks: int) -> None:
-        """Add holes at the end, or cut off the end. If the map grows again later, the blocks that were cut off are holes."""
+        """Add holes at the end, or remove blocks from the end. If the map grows again later, the removed blocks are holes."""
         assert size_blocks <= MAX_SIZE_BLOCKS
         if size_blocks < self.size_blocks:
             self.clear(size_blocks, self.size_blocks - size_blocks)
@@ -160,7 +163,7 @@ class BlockMap(MapReader):
         self.size_blocks = size_blocks
 
     def _drop_missing(self, blocks: tuple[int, int], covered: tuple[int, int]) -> None:
-        """Remove the leaf of each block if its entries are not present and the range `covered` replaces the whole leaf."""
+        """Remove the leaves of the given blocks that lie wholly in the range `covered` and whose entries are not in memory."""
         first, end = covered
         for block in blocks:
             start = block & ~INDEX_MASK
@@ -170,7 +173,9 @@ class BlockMap(MapReader):
                     self.clear(start, LEAF_BLOCKS)
 
     def _share(self, source: FrozenRoot, source_block: int, block: int, count_blocks: int, level: int) -> int:
-        """Share whole subtrees of one level, up to the end of their parents. Returns the number of shared blocks."""
+        """Put whole subtrees of `source` into this map, so that both maps share them. The subtrees have the given level. Ends
+        at the last child of a parent node in either map. Returns the number of shared blocks.
+        """
         shift = shift_of(level)
         theirs = source.inner(source_block, level + 1)
         assert theirs is not None
@@ -193,9 +198,10 @@ class BlockMap(MapReader):
         return count
 
     def _copy_leaves(self, source: FrozenRoot, first: Leaf, source_block: int, block: int, leaves: int) -> int:
-        """Make up to `leaves` new leaves. Returns the number of copied blocks.
+        """Copy entries of `source` into at most `leaves` new leaves of this map. Returns the number of copied blocks.
 
-        Each new leaf consists of parts of two adjacent source leaves. The loop ends when both source leaves are missing.
+        Each new leaf consists of parts of two adjacent source leaves. Copying ends early if both source leaves do not exist,
+        which means that all their blocks are holes.
         """
         source_index = source_block & INDEX_MASK
         leaf: Leaf | None = first
@@ -212,7 +218,9 @@ class BlockMap(MapReader):
         return len(made) * LEAF_BLOCKS
 
     def _cleared(self, node: Node, shift: int, first: int, end: int) -> Node | None:
-        """Remove blocks `first` to `end` - 1 of the subtree `node`. Returns the changed subtree, or None if it is empty."""
+        """Turn the blocks `first` to `end` - 1 of the subtree `node` into holes. Returns the changed subtree, or None if only
+        holes remain.
+        """
         if first <= 0 and end >= LEAF_BLOCKS << shift:
             self._discard([node])
             return None
@@ -254,8 +262,8 @@ class BlockMap(MapReader):
             inner.put(at, leaf)
 
     def writable_leaf(self, block: int) -> Leaf:
-        """Return the leaf of a block, so that the caller can change a part of it. Makes or copies the leaf if necessary. Raises
-        LeafMissing.
+        """Return the leaf of a block, so that the caller can change entries of the leaf. Makes the leaf if it does not exist,
+        and copies it if it is frozen. Raises LeafMissing.
         """
         inner = self._writable_inner(block, 1)
         slot = block >> LEAF_BITS & INDEX_MASK
@@ -273,7 +281,8 @@ class BlockMap(MapReader):
     def _writable_inner(self, block: int, level: int) -> Inner:
         """Find the inner node above a block, `level` levels above the leaves.
 
-        Makes missing nodes and copies frozen nodes, so that the inner node can be changed.
+        Makes the node and the nodes above it if they do not exist, and copies them if they are frozen. So the caller can change
+        the returned node.
         """
         epoch = self._epoch
         node = self.root

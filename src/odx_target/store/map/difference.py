@@ -12,7 +12,8 @@ from odx_target.store.volumes.block_sources import Change
 from odx_target.turns import Steps
 
 MAX_PAIRS_COST = 600
-"""Largest cost of leaves that are compared at once, in steps. It limits the memory that the comparison needs."""
+"""Largest cost, in steps (see `turns`), of the leaves that are compared at once. This constant limits the memory that the
+comparison needs."""
 
 _CHANGES = tuple(Change)
 
@@ -26,16 +27,17 @@ def changes(
 ) -> Iterator[tuple[int, int, Change]]:
     """Yield runs (block, count_blocks, change) from `block` on. Adjacent runs differ in `change`.
 
-    The runs end at the last block of the larger map, or when `steps` are spent. At least one pair of leaves or one shared
-    subtree is read. The last run may be incomplete; the next call continues after it. The blocks after the end of the smaller
-    map count as holes. Equal data at different places counts as different. If a map changes during the comparison, each run
-    shows the state at the time when the run is read.
+    The runs end at the last block of the larger map, or when no steps of the budget `steps` remain. Even without remaining
+    steps, one pair of leaves or one shared subtree is read. The last run may end although the blocks after it have the same
+    change; the next call continues after the run. The blocks after the end of the smaller map count as holes. Equal data at
+    different places counts as different. If a map changes during the comparison, each run shows the state of the map when the
+    run is read.
 
-    The runs also end before a pair of leaves if the entries of one of these leaves are not in memory. Raises LeafMissing if
-    this is the first pair.
+    The runs also end before a pair of leaves if the entries of one of the two leaves are not in memory. Raises LeafMissing if
+    the first pair has such a leaf.
 
-    `present` must be given while blocks are relocated, because one map may have the new place of a block and the other map the
-    old place. `present` replaces old places by new places in an array of places.
+    `present` returns an array of places with the present place of each block that the cleaner has moved. It must be given while
+    the cleaner moves blocks, because one map may still have the old place of a block and the other map the new place.
     """
     end = max(before.size_blocks, after.size_blocks)
     start, was, is_spent = block, None, False
@@ -48,7 +50,7 @@ def changes(
             break
         pairs_end = min(pairs.end, end)
         starts, kinds = pairs.runs(block, pairs_end, present)
-        is_spent = steps is not None and steps.take(pairs.cost) <= 0  # Taken here, because the caller may stop in between.
+        is_spent = steps is not None and steps.take(pairs.cost) <= 0  # Taken first, as the caller may stop at a yield.
         if _CHANGES[kinds[0]] is was:
             starts[0] = start
         elif was is not None:
@@ -62,8 +64,8 @@ def changes(
 def _next_pairs(before: MapReader, after: MapReader, block: int, max_cost: int) -> LeafPairs:
     """Return pairs of leaves from `block` on.
 
-    The pairs end at the end of the parent node, when `max_cost` is reached, or before a leaf without entries in memory. Raises
-    LeafMissing if the first pair has such a leaf.
+    The pairs end with the last child of the parent node, or when their cost reaches `max_cost`, or before a leaf whose entries
+    are not in memory. Raises LeafMissing if the first pair has such a leaf.
     """
     levels = max(before.levels, after.levels)
     ours, theirs = _lifted(before, levels), _lifted(after, levels)
@@ -76,7 +78,7 @@ def _next_pairs(before: MapReader, after: MapReader, block: int, max_cost: int) 
         shift -= LEAF_BITS
     span = LEAF_BLOCKS << shift
     slot = block // span & INDEX_MASK
-    first_block = block - block % span - slot * span  # of the parents
+    first_block = block - block % span - slot * span  # the first block below the two parents
     pairs = LeafPairs()
     if ours is theirs:
         pairs.add_equal(block, first_block + next(_different(*parents, slot + 1), (FAN_OUT, None, None))[0] * span)
@@ -100,7 +102,7 @@ def _next_pairs(before: MapReader, after: MapReader, block: int, max_cost: int) 
 
 
 def _lifted(reader: MapReader, levels: int) -> Node | None:
-    """Return the root of a tree with the same content and `levels` levels."""
+    """Return the root of a tree that has the content of `reader` and `levels` inner levels."""
     node = reader.root
     if node is not None:
         for _ in range(reader.levels, levels):
@@ -117,7 +119,9 @@ def _child(node: Node | None, slot: int) -> Node | None:
 
 
 def _different(ours: Node | None, theirs: Node | None, slot: int) -> Iterator[tuple[int, Node | None, Node | None]]:
-    """Yield (slot, child, child) of the children, from `slot` on, that two nodes do not share."""
+    """Compare the children of two nodes, from `slot` on. Yield (slot, child of `ours`, child of `theirs`) for each slot at
+    which the nodes do not share the child.
+    """
     if ours is theirs:
         return
     mine, other = _children(ours), _children(theirs)

@@ -1,7 +1,7 @@
-"""Discarded subtrees: they are freed in small pieces when no map needs them any more.
+"""Freeing of subtrees that no map needs any more.
 
-When the last reference to a tree of millions of nodes is dropped, Python frees all nodes at once, and the event loop stops
-meanwhile. Therefore discarded trees are freed in small pieces, with a few pieces in each turn of the loop.
+When the last reference to a tree of millions of nodes is dropped, Python frees all nodes at once, and the event loop cannot run
+meanwhile. Therefore discarded trees are freed in small pieces, with a few pieces in each turn of the event loop (see `turns`).
 """
 
 from collections.abc import Collection, Sequence
@@ -19,7 +19,8 @@ LEAVES_AT_ONCE = 64
 
 ROWS_AT_ONCE = 256
 STEPS_OF_ROWS = 60
-"""Number of steps for discarding ROWS_AT_ONCE elements of an array. Each element may be the last reference to its object."""
+"""Number of steps (see `turns`) that it takes to discard ROWS_AT_ONCE elements of an array. Each element may be the last
+reference to its object."""
 
 _CHILDREN_OF_A_STEP = 64
 
@@ -30,8 +31,8 @@ _OURS_ALONE = 2
 class Discards:
     """Nodes that will be freed in small pieces. Before `spare` has been called, nodes are freed at once.
 
-    Between `pause` and `resume` no node is freed, because another part of the program may hold references to large trees. All
-    nodes that are added in this time stay until `resume`.
+    Call `pause` while another part of the program holds references to the trees. Until `resume` is called, no node is freed.
+    Nodes that are added meanwhile are freed after `resume`.
     """
 
     def __init__(self) -> None:
@@ -42,11 +43,11 @@ class Discards:
         self._is_at_work = False
 
     def spare(self, environment: Environment) -> None:
-        """From now on, free trees in turns of the event loop of `environment`."""
+        """Make this object free trees in turns of the event loop of `environment` from now on."""
         self._environment = environment
 
     def add(self, nodes: Sequence[Node]) -> None:
-        """Discard subtrees. Nodes to which other trees refer stay."""
+        """Discard subtrees. Nodes to which other trees still refer are not freed."""
         if self._environment is None or not nodes:
             return
         if len(nodes) > LEAVES_AT_ONCE or any(type(node) is Inner for node in nodes):
@@ -67,7 +68,7 @@ class Discards:
         self._start()
 
     def take_apart(self, steps: Steps) -> None:
-        """Free nodes until the steps are spent or no discarded nodes are left."""
+        """Free nodes until no steps or no discarded nodes remain."""
         while self._rows and steps.left > 0:
             rows = self._rows.pop()
             rows[-ROWS_AT_ONCE:] = None

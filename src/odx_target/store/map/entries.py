@@ -1,11 +1,12 @@
 """The entries of a leaf: the places of 1,024 adjacent blocks, as an `array('Q')` in one of two forms.
 
-The forms differ in their length:
+The length of the array shows its form:
 
 - *dense*: 1,024 places, one for each block;
-- *packed*: at most `MAX_RUNS` runs of consecutive places, in the order of their blocks. A run is one number that contains its
-  first block and the place of that block: `start << START_SHIFT | place`. The first run starts at block 0, and each run ends
-  before the start of the next run. A run with place 0 is a hole. Adjacent runs that could be one run are always merged.
+- *packed*: at most `MAX_RUNS` runs of consecutive places, in the order of their blocks. A run is one number: `start <<
+  START_SHIFT | place`. `start` is the index of the first block of the run, and `place` is the place of this block. The first
+  run starts at block 0, and each run ends before the start of the next run. A run with place 0 is a hole. Adjacent runs that
+  could be one run are always merged.
 """
 
 from array import array
@@ -14,19 +15,20 @@ from itertools import groupby, pairwise
 from typing import TypeAlias
 
 LEAF_BLOCKS = 1024
-"""Number of blocks in a leaf: 4 MiB. A write after a freeze must copy a leaf, so a leaf is small: at most 8 KiB."""
+"""Number of blocks in a leaf. These blocks have 4 MiB of data. The first write to a leaf after a freeze copies the leaf, so a
+leaf must be small: its places need at most 8 KiB."""
 
 LEAF_BITS = 10
 INDEX_MASK = LEAF_BLOCKS - 1
 
 START_SHIFT = 54
-"""Number of bits of a place in a packed run. The high 10 of the 64 bits are the block in the leaf."""
+"""Number of bits of the place in a packed run. The other 10 of the 64 bits contain the index of a block in the leaf."""
 
 PLACE_LIMIT = 1 << START_SHIFT
 PLACE_MASK = PLACE_LIMIT - 1
 
 MAX_RUNS = 128
-"""Largest number of runs in a packed leaf. With more runs, reads would hardly be faster than from a dense leaf."""
+"""Largest number of runs in a packed leaf. With more runs, a packed leaf would hardly be faster to read than a dense leaf."""
 
 RUNS_TO_PACK = 64
 """A dense leaf with at most this number of runs is packed. The number is far below MAX_RUNS, so the leaf stays packed after a
@@ -57,7 +59,7 @@ def expand(entries: Entries) -> Entries:
 
 
 def joined(left: Entries, right: Entries, index: int) -> Entries:
-    """Join the end of one leaf, from `index` on, and the beginning of the next leaf. Returns entries for one leaf."""
+    """Join the entries of `left` from `index` on with the entries of `right` before `index`. Returns entries of one leaf."""
     if len(left) < LEAF_BLOCKS and len(right) < LEAF_BLOCKS:
         runs = _joined_runs(left, right, index)
         return runs if len(runs) <= MAX_RUNS else expand(runs)
@@ -134,7 +136,7 @@ def packed_runs(entries: Entries, index: int, count: int) -> list[tuple[int, int
 
 
 def cut(entries: Entries, index: int, count: int, target: int) -> list[int]:
-    """Return the packed runs of `count` blocks from `index` on, moved so that they begin at `target`."""
+    """Return the packed runs of `count` blocks from `index` on. In the result, the first run begins at the index `target`."""
     packed = []
     for place, length in packed_runs(entries, index, count):
         packed.append(target << START_SHIFT | place)

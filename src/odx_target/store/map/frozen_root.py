@@ -1,4 +1,4 @@
-"""Reading of a radix tree of leaves, and the roots of frozen trees, which never change."""
+"""MapReader reads a radix tree of leaves. FrozenRoot is the root of a tree that never changes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,17 +8,18 @@ from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Leaf, 
 from odx_target.turns import Steps
 
 ENTRIES_OF_A_STEP = 8
-"""Number of entries of a leaf that are read in one step."""
+"""Number of entries of a leaf that are read in one step (see `turns`)."""
 
 MIN_EXTENT_BLOCKS = 64
-"""Number of blocks of a dense leaf that are read even if fewer steps remain, so that each call makes progress."""
+"""`MapReader.extents` reads at least this number of blocks of a dense leaf, even if fewer steps remain. So each call makes
+progress."""
 
 
 class MapReader:
     """Reads a tree with `levels` inner levels above its leaves.
 
-    `size_blocks` is the number of blocks that a user may address. The tree may have room for more blocks, which are holes. The
-    caller must check that each range is inside the size.
+    `size_blocks` is the size of the map. The tree may have room for more blocks, which are holes. The caller must check that
+    each range lies inside the size.
     """
 
     __slots__ = ("_shift", "root", "size_blocks")
@@ -63,14 +64,15 @@ class MapReader:
         return self._runs_of_leaves(block, count_blocks)
 
     def extents(self, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """Yield runs (block, count_blocks, mapped) from `block` on. Adjacent runs differ in `mapped`.
+        """Yield runs (block, count_blocks, mapped) from `block` on. `mapped` is False for a run of holes. Adjacent runs differ
+        in `mapped`.
 
-        The runs end at the last block of the map, or when `steps` are spent. At least a part of a leaf or a missing subtree is
-        read. The last run may be incomplete. If the map changes meanwhile, each run shows the state at the time when it is
-        read. A leaf takes a step for each of its extents, and further steps for its entries. Adjacent missing subtrees together
-        take one step.
+        The runs end at the last block of the map, or when no steps of the budget `steps` remain. Even without remaining steps,
+        a part of one leaf or one subtree of holes is read. The last run may end although the next block has the same `mapped`.
+        If the map changes meanwhile, each run shows the state of the map when the run is read. A leaf takes a step for each of
+        its runs, and further steps for its entries. Adjacent subtrees of holes together take one step.
 
-        The runs also end before a leaf whose entries are not present. Raises LeafMissing if this is the first leaf.
+        The runs also end before a leaf whose entries are not in memory. Raises LeafMissing if the first leaf is such a leaf.
         """
         start, was_mapped = block, None
         is_spent = False
@@ -87,7 +89,7 @@ class MapReader:
                 break
             if steps is not None:
                 cost = len(found) if leaf is None else len(found) + min(count, len(leaf.entries)) // ENTRIES_OF_A_STEP
-                is_spent = steps.take(cost) <= 0  # Before the extents are yielded, because the caller may stop in between.
+                is_spent = steps.take(cost) <= 0  # Taken before the runs are yielded, as the caller may stop between two runs.
             for mapped, length in found:
                 if mapped is not was_mapped:
                     if was_mapped is not None:
@@ -107,7 +109,7 @@ class MapReader:
         return sum(leaf.mapped_count() for _, leaf in self.leaves())
 
     def leaf(self, block: int) -> Leaf | None:
-        """Return the leaf of a block, or None if the subtree is missing."""
+        """Return the leaf of a block, or None if the block is in a subtree of holes, for which there is no leaf."""
         node: Any = self.root
         shift = self._shift
         while shift and node is not None:
@@ -119,7 +121,8 @@ class MapReader:
     def find(self, block: int) -> tuple[Leaf | None, int]:
         """Return the leaf of a block, and the number of blocks from `block` to the end of the leaf.
 
-        If the subtree is missing, returns None and the number of blocks to the next existing subtree of the same parent.
+        If the block is in a subtree of holes, returns None and the number of blocks up to the next subtree that has data and
+        the same parent.
         """
         node: Any = self.root
         shift = self._shift
@@ -138,7 +141,7 @@ class MapReader:
     def missing_at_ends(self, block: int, count_blocks: int) -> list[tuple[int, Leaf]]:
         """List (first block in the range, leaf) for each leaf whose entries must be loaded before a range is changed.
 
-        A change needs the entries of the leaves that the range covers only in part.
+        A change needs the entries of a leaf only if a part of the leaf is outside the range. So at most two leaves are listed.
         """
         end = block + count_blocks
         last_start = end & ~INDEX_MASK
@@ -151,7 +154,7 @@ class MapReader:
         return [(at, leaf) for at, leaf in found if leaf is not None and not leaf.entries]
 
     def missing_leaves(self, block: int, count_blocks: int) -> list[tuple[int, Leaf]]:
-        """List (first block in the range, leaf) for each leaf of a range whose entries are not present."""
+        """List (first block in the range, leaf) for each leaf of a range whose entries are not in memory."""
         return [(at, leaf) for at, leaf in self.leaves_of(block, count_blocks) if not leaf.entries]
 
     def leaves_of(self, block: int, count_blocks: int) -> Iterator[tuple[int, Leaf]]:
@@ -164,9 +167,9 @@ class MapReader:
             block += rest
 
     def missing_after(self, block: int, count: int) -> list[Leaf]:
-        """List leaves whose entries are not present and that follow the leaf of a block.
+        """List the leaves after the leaf of `block` whose entries are not in memory.
 
-        Looks only at the next `count` slots of the same parent.
+        Looks only at the next `count` slots of the parent node of that leaf.
         """
         inner = self.inner(block, 1)
         slot = (block >> LEAF_BITS & INDEX_MASK) + 1
@@ -176,7 +179,9 @@ class MapReader:
         return [leaf for _, leaf in children if isinstance(leaf, Leaf) and not leaf.entries]
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Limit a range to the blocks in its first `leaves` existing leaves. Returns the number of blocks that remain."""
+        """Shorten a range, so that it contains at most `leaves` leaves. Subtrees of holes have no leaves. Returns the new size
+        of the range in blocks.
+        """
         end = block + count_blocks
         at = block
         while at < end and leaves:
@@ -186,7 +191,7 @@ class MapReader:
         return min(at, end) - block
 
     def inner(self, block: int, level: int) -> Inner | None:
-        """Return the inner node above a block, `level` levels above the leaves, or None if it is missing."""
+        """Return the inner node above a block, `level` levels above the leaves. Returns None if this node does not exist."""
         node: Any = self.root
         shift = self._shift
         while shift > level * LEAF_BITS and node is not None:
@@ -196,7 +201,7 @@ class MapReader:
         return found
 
     def _next_runs(self, block: int, count_blocks: int) -> list[tuple[int, int]]:
-        """List the runs of the next leaf, or one hole for the next missing subtrees."""
+        """List the runs of the leaf of `block`. If there is no leaf, list one run of holes up to the next subtree with data."""
         leaf, rest = self.find(block)
         count = min(rest, count_blocks)
         return [(0, count)] if leaf is None else leaf.runs(block & INDEX_MASK, count)
@@ -223,7 +228,7 @@ class FrozenRoot(MapReader):
 
 
 def levels_for(size_blocks: int) -> int:
-    """Number of inner levels that a map of this size needs, at least one."""
+    """Return the number of inner levels, at least one, that a map of this size needs."""
     levels = 1
     while size_blocks > 1 << LEAF_BITS * (levels + 1):
         levels += 1

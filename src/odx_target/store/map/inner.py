@@ -18,8 +18,8 @@ import numpy as np
 from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch, Leaf
 
 FAN_OUT = LEAF_BLOCKS
-"""Largest number of children of an inner node. Three levels hold 2**40 blocks, 4 PiB. The copy of a node takes a few
-microseconds."""
+"""Largest number of children of an inner node. Three levels of inner nodes are enough for 2**40 blocks, which is 4 PiB. A node
+is copied in a few microseconds."""
 
 MAX_FEW = 85
 """Largest number of children in the form *few*. A dict of 85 children needs a quarter of the memory of an array, and a dict of
@@ -46,7 +46,9 @@ class Few(dict[int, Node]):
 
 
 class Inner:
-    """A node with up to 1,024 children. `epoch` and `stored` have the same meaning as in a leaf."""
+    """A node with up to 1,024 children. `epoch` is the epoch of the map in which the node was made. `stored` is the number of
+    the node in the catalogue, or 0 if the node is not stored.
+    """
 
     __slots__ = ("children", "digest", "epoch", "stored", "walk")
 
@@ -70,7 +72,7 @@ class Inner:
         return Inner(Few(children) if type(children) is Few else children.copy(), epoch)
 
     def put(self, slot: int, node: Node) -> None:
-        """Set a child."""
+        """Put a child into a slot."""
         children = self.children
         children[slot] = node
         if type(children) is Few and len(children) > MAX_FEW:

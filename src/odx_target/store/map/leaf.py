@@ -1,15 +1,16 @@
 """A leaf of a block map: the places of 1,024 adjacent blocks, in one of the two forms of `entries`.
 
-A leaf becomes dense when writes divide it into more than `MAX_RUNS` runs. When a leaf with few runs is saved, it is packed
-again. Sequential writes make few runs, because only the headers of batches interrupt them.
+A leaf becomes dense when writes divide it into more than `MAX_RUNS` runs. When a dense leaf with few runs is saved, it is
+packed again. Sequential writes make few runs, because their blocks have consecutive places except where a batch header lies
+between.
 
 Only the map with the epoch of a leaf may change the leaf. When the map is frozen, the map gets a new epoch, so the content of
-the leaf never changes again. The *form* of the leaf may change: `entries` is replaced in one step, so a reader finds either
-form.
+the leaf never changes again. The *form* of a frozen leaf may still change. `entries` is then replaced in one step, so a thread
+that reads the leaf finds one of the two forms.
 
 A leaf that is stored in the catalogue may drop its entries to save memory. Its `entries` are then `ABSENT`, which is empty. The
-methods that need the entries raise `LeafMissing`, until the entries are loaded again. No test is needed for this, because a
-search in an empty array raises an exception by itself.
+methods that need the entries raise `LeafMissing`, until the entries are loaded again. The methods need no check for `ABSENT`,
+because a search in an empty array raises an exception by itself.
 """
 
 from array import array
@@ -62,7 +63,8 @@ __all__ = [
 ]
 
 ABSENT: Entries = array("Q")
-"""The entries of all leaves whose entries are only in the catalogue. Nothing may be added to this array."""
+"""Value of `Leaf.entries` if the entries of the leaf are only in the catalogue. All such leaves share this empty array, so
+nothing may be added to it."""
 
 
 class LeafMissing(Exception):
@@ -74,7 +76,7 @@ class LeafMissing(Exception):
 
 
 class Epoch:
-    """Unique mark of the nodes that a map makes and may change between two freezes."""
+    """A mark of all nodes that one map makes between two freezes. The map may change only nodes with its present mark."""
 
     __slots__ = ()
 
@@ -82,7 +84,7 @@ class Epoch:
 class Leaf:
     """A leaf: its entries, the epoch in which it was made, and its number in the catalogue (0: not stored).
 
-    `units` is the size that `LeafMemory` counts for the leaf. It is 0 if the leaf is not counted there.
+    `units` is the size that `LeafMemory` counts for the leaf, or 0 if `LeafMemory` does not count the leaf.
     """
 
     __slots__ = ("digest", "entries", "epoch", "stored", "units", "walk")
@@ -116,7 +118,9 @@ class Leaf:
         return place + index - (run >> START_SHIFT) if place else 0
 
     def runs(self, index: int, count: int) -> list[tuple[int, int]]:
-        """List the runs (place, count) of `count` blocks from `index` on. Consecutive places and adjacent holes are merged."""
+        """List the runs (place, count) of `count` blocks from `index` on. A run has consecutive places, or place 0 if its
+        blocks are holes.
+        """
         entries = self.entries
         if len(entries) == LEAF_BLOCKS:
             return dense_runs(entries, index, count)
@@ -126,14 +130,16 @@ class Leaf:
             raise LeafMissing(self) from None
 
     def extents(self, index: int, count: int) -> list[tuple[bool, int]]:
-        """List the extents (mapped, count) of `count` blocks from `index` on. Adjacent extents differ in `mapped`."""
+        """Divide `count` blocks from `index` on into extents (mapped, count). `mapped` is False for holes. Adjacent extents
+        differ in `mapped`.
+        """
         entries = self.entries
         if len(entries) == LEAF_BLOCKS:
             return dense_extents(entries[index : index + count])
         return merged_extents(self.runs(index, count))
 
     def assign(self, index: int, place: int, count: int) -> None:
-        """Map `count` blocks from `index` on to consecutive places."""
+        """Give `count` blocks, beginning at `index`, consecutive places. `place` is the place of the first block."""
         entries = self.entries
         if len(entries) < LEAF_BLOCKS:
             splice(entries, index, count, [index << START_SHIFT | place])
@@ -179,7 +185,7 @@ class Leaf:
         return not entries[0] and (len(entries) == 1 or (len(entries) == LEAF_BLOCKS and not any(entries)))
 
     def pack(self) -> None:
-        """Pack the entries if the packed form takes less memory. Threads may read a frozen leaf at the same time."""
+        """Pack the entries if they are dense and have few runs. A thread may read the leaf at the same time."""
         entries = self.entries
         if len(entries) == LEAF_BLOCKS and (smaller := packed(entries)) is not None:
             self.entries = smaller

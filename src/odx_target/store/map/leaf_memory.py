@@ -1,12 +1,13 @@
 """The memory of the leaves of a pool: which leaves keep their entries.
 
-Leaves that are stored in the catalogue and have not changed since are *clean*. If the leaves need more memory than the bound,
-clean leaves drop their entries. The other leaves are *changed*: they keep their entries until a checkpoint has stored them.
+The *entries* of a leaf are the places of its blocks. Leaves that are stored in the catalogue and have not changed since are
+*clean*. If the leaves need more memory than the bound (`bound_bytes`), clean leaves drop their entries. The other leaves are
+*changed*: they keep their entries until a checkpoint has stored them.
 
-The policy is first in, first out, with a second chance. Before a leaf drops its entries, it becomes *cold*: `LeafMemory` keeps
-the entries, and the leaf has none. If the leaf is used again, it gets the entries back and is treated as a new leaf. Otherwise
-the entries of the cold leaf are dropped later. While a leaf has its entries, the policy costs nothing, because no use of the
-leaf has to be noted.
+The policy is first in, first out, with a second chance. A clean leaf that has its entries is *hot*. Before a leaf drops its
+entries, it becomes *cold*: `LeafMemory` keeps the entries, and the leaf has none. If the leaf is used again, it gets the
+entries back and becomes the newest hot leaf. Otherwise the entries of the cold leaf are dropped later. The policy does not slow
+down the use of hot leaves, because it does not count their uses.
 """
 
 from collections import OrderedDict, deque
@@ -22,23 +23,25 @@ DEFAULT_MAP_MEMORY_BYTES = 256 << 20
 written in sequence."""
 
 UNIT_BYTES = 64
-"""Unit in which the memory of leaves is counted. The number of units of a leaf is so small that Python shares one object for
-all equal numbers."""
+"""Unit in which the memory of leaves is counted. A leaf has so few units that the number of its units needs no memory: Python
+has only one object for each small number."""
 
 UNITS_OF_AN_ARRAY = 2
-"""Units that an array needs in addition to its entries."""
+"""Number of units of UNIT_BYTES that Python needs for an array in addition to its entries."""
 
 COLD_SHARE = 4
-"""When the memory is full, 1/COLD_SHARE of the memory of clean leaves belongs to cold leaves."""
+"""When the leaves need more memory than their bound, leaves become cold (see above) until cold leaves have 1/COLD_SHARE of the
+memory of all clean leaves."""
 
 DUE_SHARE = 8
-"""The pool checks the memory of the changed leaves each time it has grown by 1/DUE_SHARE of the bound."""
+"""The pool checks the memory of the changed leaves each time this memory has grown by 1/DUE_SHARE of the bound of
+`LeafMemory`."""
 
 CHECKPOINT_SHARE = 0.5
-"""A checkpoint is saved when the changed leaves need this share of the bound."""
+"""A checkpoint is saved when the changed leaves need this share of the bound of `LeafMemory`."""
 
 WAIT_SHARE = 0.75
-"""Further changes wait for a checkpoint when the changed leaves need this share of the bound."""
+"""Further changes wait for a checkpoint when the changed leaves need this share of the bound of `LeafMemory`."""
 
 STEPS_OF_A_LEAF = 1
 LEAVES_OF_A_STEP = 4
@@ -50,7 +53,8 @@ def units_of(entries: Entries) -> int:
 
 
 UNITS_OF_A_CHANGED_LEAF = UNITS_OF_AN_ARRAY + LEAF_BLOCKS * 8 // UNIT_BYTES
-"""Units that are counted for a changed leaf. Most changed leaves become dense by further changes."""
+"""Number of units that are counted for a changed leaf. Every changed leaf is counted as a dense leaf, because further changes
+make most changed leaves dense."""
 
 
 class LeafMemory:
@@ -85,13 +89,15 @@ class LeafMemory:
         return self._bound_units is not None and self._changed_units() >= WAIT_SHARE * self._bound_units
 
     def move_due(self) -> None:
-        """Set `tally.due` to the number of changed leaves at which the pool must check their memory again."""
+        """Set `tally.due` to the number of changed leaves at which the pool must next check the memory of these leaves."""
         if self._bound_units is not None:
             part = max(self._bound_units // DUE_SHARE // UNITS_OF_A_CHANGED_LEAF, 1)
             self.tally.due = (self.tally.made // part + 1) * part
 
     def checkpoint_saved(self, made: int) -> None:
-        """Note that a checkpoint was saved. `made` is the number of changed leaves when the checkpoint was taken."""
+        """Count the leaves in a saved checkpoint as unchanged. `made` is the value of `tally.made` when the checkpoint was
+        begun.
+        """
         self.tally.made -= made
         self.move_due()
 
@@ -142,7 +148,8 @@ class LeafMemory:
         return self._excess_units() > 0
 
     def evict(self, steps: Steps, most: int, kept: Container[Leaf]) -> bool:
-        """Drop entries until the leaves are within the bound, the steps are spent, or `most` hot leaves were looked at.
+        """Drop entries of clean leaves until the leaves are within the bound, no steps remain, or `most` hot leaves were looked
+        at.
 
         The leaves in `kept` keep their entries. Returns False if no leaf became cold and no entries were dropped.
         """
@@ -161,7 +168,7 @@ class LeafMemory:
         return has_changed
 
     def drop_unused(self, steps: Steps, most: int) -> int:
-        """Look at up to `most` leaves, and forget the leaves to which no map refers. Returns the number of leaves looked at."""
+        """Look at up to `most` hot leaves, and forget those to which no map refers. Returns the number of leaves looked at."""
         seen = 0
         while seen < most and self._hot and steps.left > 0:
             leaf = self._hot.popleft()
@@ -175,7 +182,7 @@ class LeafMemory:
         return seen
 
     def queue_length(self) -> int:
-        """Number of leaves that `evict` and `drop_unused` may look at."""
+        """Return the number of leaves in the queue of hot leaves, at which `evict` and `drop_unused` look."""
         return len(self._hot)
 
     def _cool_one(self, kept: Container[Leaf]) -> bool:

@@ -31,7 +31,7 @@ class LeafPairs:
 
     @property
     def cost(self) -> int:
-        """Cost of the comparison in steps."""
+        """Cost of the comparison, in steps (see `turns`)."""
         return len(self._starts) + self._entries // ENTRIES_OF_A_STEP
 
     def add_leaves(self, block: int, old: Leaf | None, new: Leaf | None) -> None:
@@ -50,9 +50,11 @@ class LeafPairs:
         self.end = end
 
     def runs(self, block: int, end: int, present: Callable[[Places], Places] | None) -> tuple[list[int], list[int]]:
-        """Compare the ranges between `block` and `end`. Return the first block and the change of each run, in ascending order.
+        """Compare the two maps between `block` and `end`. Return the first block and the change of each run, in ascending
+        order.
 
-        A change is the value of a `Change`. Adjacent runs differ in their change. See `changes` for `present`.
+        A change is an integer: the value of a member of `Change`. Adjacent runs differ in their change. `changes` in
+        `difference` describes `present`.
         """
         starts, old, new = self._places(present is not None)
         if present is not None:

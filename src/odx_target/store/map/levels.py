@@ -5,7 +5,7 @@ from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS
 
 
 def shift_of(level: int) -> int:
-    """Return the number of blocks below a node of a level, as an exponent of 2. The level of a leaf is 0."""
+    """Return the logarithm to base 2 of the number of blocks below a node of a level. The level of a leaf is 0."""
     return LEAF_BITS * (level + 1)
 
 
@@ -22,6 +22,8 @@ def aligned_level(blocks: int, count_blocks: int, top: int) -> int:
 
 
 def slots_of(block: int, count_blocks: int, level: int) -> int:
-    """Return the number of whole nodes of a level in a range. Only nodes with the same parent as the first node count."""
+    """Return the number of whole nodes of a level in a range. Only nodes that have the same parent as the first node are
+    counted.
+    """
     shift = shift_of(level)
     return min(count_blocks >> shift, FAN_OUT - (block >> shift & INDEX_MASK))

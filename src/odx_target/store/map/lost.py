@@ -1,6 +1,7 @@
-"""Maps with lost blocks, which a repair makes. A read of a lost block fails, and a write heals it.
+"""Maps with lost blocks. A repair of a pool makes such a map if it cannot save the data of some blocks.
 
-All subtrees with the same height whose blocks are all lost share one node. So a lost map of any size has only a few nodes.
+A read of a lost block fails. After a write to the block, the block has data again. If all blocks below a node are lost, the map
+uses the same node for all such subtrees of one height. So a map of any size whose blocks are all lost has only a few nodes.
 """
 
 from collections.abc import Iterable

@@ -5,9 +5,10 @@ NEVER = 1 << 62
 
 
 class Tally:
-    """Number of leaves that maps have made or copied and that no saved checkpoint contains. It may count a leaf twice.
+    """`made` is the number of leaves that maps have made or copied and that no saved checkpoint contains. A leaf may be counted
+    twice.
 
-    When `made` reaches `due`, a caller that changes a map must call `LeafLoader.check_changes` first.
+    When `made` has reached `due`, call `LeafLoader.check_changes` before each change of a map.
     """
 
     __slots__ = ("due", "made")

@@ -10,8 +10,8 @@ from odx_target.store.map.leaf import Epoch, Leaf
 def unvisited(roots: Iterable[MapReader], walk: Epoch) -> Iterator[Node]:
     """Yield the nodes below the roots that this walk has not visited yet. A node is yielded before its children.
 
-    `walk` identifies one walk and is stored in each visited node. If several calls have the same `walk`, together they visit
-    each node once. The trees must not change during a walk.
+    `walk` identifies one walk and is stored in each visited node. Several calls with the same `walk` together visit each node
+    once. The trees must not change during a walk.
     """
     for root in roots:
         if root.root is not None and root.root.walk is not walk:

@@ -1,9 +1,9 @@
 """A cache of open descriptors of segments. If the cache is full, the oldest descriptor is closed.
 
-Any thread may add or close descriptors. Only the event loop reads through cached descriptors. It reads without a lock. Before a
+Any thread may add or close descriptors. Only the event loop reads through cached descriptors, and it takes no lock. Before a
 read, the event loop puts the descriptor into `in_use`, and then checks that the segment still has this descriptor. Before a
-thread closes a descriptor, it removes the descriptor from the segment, and then checks `in_use`. At least one of these checks
-finds the conflict, so no descriptor is closed during a read.
+thread closes a descriptor, the thread removes the descriptor from the segment, and then checks `in_use`. If both do this at the
+same time, at least one of the two checks fails, so no descriptor is closed during a read.
 """
 
 import errno
@@ -19,7 +19,7 @@ class Held(Protocol):
     """A segment that owns a cached descriptor."""
 
     descriptor: int
-    """The descriptor, or NO_DESCRIPTOR. Only the cache changes this field."""
+    """The descriptor of the segment, or NO_DESCRIPTOR. Only the cache changes this field."""
 
     @property
     def is_pinned(self) -> bool:
@@ -28,7 +28,9 @@ class Held(Protocol):
 
 
 class DescriptorCache:
-    """A cache of at most `max_held` descriptors. The cache exceeds this number only while more descriptors are pinned."""
+    """A cache of at most `max_held` descriptors of segments. There are more only while more descriptors must stay open
+    (`Held.is_pinned`).
+    """
 
     def __init__(self, max_held: int) -> None:
         self.in_use = NO_DESCRIPTOR
@@ -40,7 +42,9 @@ class DescriptorCache:
         return len(self._held)
 
     def open(self, path: Path, flags: int) -> int:
-        """Open a descriptor for the caller. If the process has too many open descriptors, close cached ones. Raises OSError."""
+        """Open a file, and return a descriptor that the caller must close. If the process has too many open descriptors, cached
+        descriptors are closed. Raises OSError.
+        """
         while True:
             try:
                 return os.open(path, flags | os.O_CLOEXEC, 0o600)
@@ -49,9 +53,9 @@ class DescriptorCache:
                     raise
 
     def take_in(self, holder: Held, descriptor: int) -> None:
-        """Give a descriptor to a segment.
+        """Add an open descriptor of a segment to the cache. If the cache is full, the oldest descriptor is closed.
 
-        If the segment has a descriptor already, close the new one. May close the oldest cached descriptor.
+        If the segment already has a cached descriptor, the given descriptor is closed instead.
         """
         with self._lock:
             if holder.descriptor == NO_DESCRIPTOR:

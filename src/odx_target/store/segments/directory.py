@@ -1,8 +1,10 @@
-"""Segments as preallocated files in a local directory. Data in the page cache is read without waiting for the disk.
+"""Segments that are preallocated files in a local directory. Data in the page cache is read without waiting for the disk.
 
-The descriptor of a new segment stays open until all data of the segment is durable. There are two reasons. Writes and syncs
-never need a new descriptor, which might not be available. And if the kernel fails to write data to the disk, only a sync of a
-descriptor that was already open is sure to report the error.
+The descriptor of a new segment stays open until all data of the segment is durable, for two reasons:
+
+- Writes and syncs then need no new descriptor. A process may be unable to open one, because it has too many.
+- If the kernel fails to write data to the disk, only a sync of a descriptor that was open at this time is sure to report the
+  error.
 """
 
 import errno
@@ -28,9 +30,9 @@ _NAME = re.compile(r"([0-9]{10})\.segment")
 
 
 class DirectorySegment:
-    """A segment in a file.
+    """A segment that is a file.
 
-    Each read in a thread opens its own descriptor. So the cached descriptor may be closed while a thread reads.
+    Each read in a thread opens a descriptor of its own. So the cached descriptor may be closed while a thread reads.
     """
 
     __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number")
@@ -110,7 +112,7 @@ class DirectorySegment:
         return self._store.path(self.number)
 
     def _sync_anew(self) -> None:
-        """Open a new descriptor and sync. Used for data that an earlier process wrote."""
+        """Open a new descriptor, and sync the file through it. Needed only for data that an earlier process wrote."""
         try:
             descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
         except OSError as error:
@@ -122,9 +124,9 @@ class DirectorySegment:
 
 
 class DirectorySegments:
-    """The files `NNNNNNNNNN.segment` in an existing directory. Other files in the directory are left alone.
+    """The segments in the files `NNNNNNNNNN.segment` of an existing directory. Other files in the directory are ignored.
 
-    Up to `max_held` descriptors of segments stay open, and one descriptor of the directory.
+    One descriptor of the directory and up to `max_held` descriptors of segments stay open.
 
     `read_now` works only if the descriptor of the segment is open and the file system can read without waiting. A file system
     in memory never waits. Most other file systems support RWF_NOWAIT. On a file system without RWF_NOWAIT, every read needs a
@@ -218,7 +220,7 @@ class DirectorySegments:
         return segment
 
     def _not_made(self, number: int, size_blocks: int, error: OSError) -> Exception:
-        """Remove the file of a segment that could not be made. Returns the exception for the caller."""
+        """Remove the file of a segment that could not be made. Returns the exception that the caller must raise."""
         with suppress(OSError):  # A file that could not be removed is removed when the pool is opened.
             self.path(number).unlink()
         if kind_of(error) is ErrorKind.NO_ROOM:
@@ -226,7 +228,7 @@ class DirectorySegments:
         return error
 
     def sync_name(self, number: int) -> None:
-        """Make the directory entry of a segment durable. Raises OSError."""
+        """Make the directory entry of the file of a segment durable. Raises OSError."""
         if number in self._unsynced_names:
             _sync(self._directory_descriptor, os.fsync)
             self._unsynced_names.discard(number)
@@ -237,7 +239,7 @@ class DirectorySegments:
         return segment.descriptor
 
     def keep(self, segment: DirectorySegment, descriptor: int) -> None:
-        """Cache a descriptor of a segment. Close it instead if later reads cannot use it."""
+        """Put a descriptor of a segment into the cache. If later reads cannot use the descriptor, close it instead."""
         if self._is_closed or (self.waits_always and not segment.is_pinned):
             os.close(descriptor)
         else:
@@ -245,7 +247,9 @@ class DirectorySegments:
 
 
 def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
-    """Call fdatasync(2) or `call`. Repeat the call if a signal interrupted it. Any other error means that data may be lost."""
+    """Sync a descriptor with `call`, by default fdatasync(2). Repeat the call if a signal interrupted it. Any other error means
+    that data may be lost.
+    """
     while True:
         try:
             (call or os.fdatasync)(descriptor)

@@ -1,5 +1,5 @@
-"""The free room of the disk. The call that reads it may wait for the disk, so a thread makes the call. The last value is
-kept.
+"""The free room of the disk. A thread reads it, because the system call may wait for the disk. The last value is kept in
+memory.
 """
 
 from collections.abc import Callable
@@ -9,11 +9,13 @@ from odx_target.store.errors import OutOfResources
 from odx_target.store.segments.segment import SegmentStore
 
 ROOM_AGE_S = 1.0
-"""The free room of the disk is read again if the last value is older than this."""
+"""The free room of the disk is read again if the last value is older than this number of seconds."""
 
 
 class DiskRoom:
-    """The free room of the disk in blocks, or None if it is unknown. `changed` is called when the value has changed."""
+    """`blocks` is the free room of the disk in blocks, or None if it is unknown. `changed` is called after `blocks` has
+    changed.
+    """
 
     def __init__(self, store: SegmentStore, environment: Environment, changed: Callable[[], None]) -> None:
         self.blocks: int | None = None
@@ -25,7 +27,7 @@ class DiskRoom:
         self._is_closed = False
 
     def close(self) -> None:
-        """Start no more background reads of the free room."""
+        """Do not start any further background reads of the free room."""
         self._is_closed = True
 
     def ask_if_old(self) -> None:
@@ -36,7 +38,7 @@ class DiskRoom:
             self._environment.start_soon(self.ask)
 
     async def ask(self) -> None:
-        """Read the free room of the disk. The old value stays if no thread is available."""
+        """Read the free room of the disk in a thread. If no thread is available, the old value stays."""
         before = self.blocks
         try:
             self.blocks = await self._environment.in_thread(self._store.room_blocks, lane=Lane.UPKEEP)

@@ -1,4 +1,4 @@
-"""Properties of the file system in which the segments of a directory are stored."""
+"""Properties of the file system that contains the files of the segments."""
 
 import os
 from pathlib import Path
@@ -11,9 +11,9 @@ def is_in_memory(directory: Path) -> bool:
 
 
 def _file_system(directory: Path) -> str:
-    """Return the type of the file system of a directory, as in mountinfo (proc_pid_mountinfo(5)).
+    """Return the type of the file system of a directory, such as `ext4`. It is read from /proc/self/mountinfo.
 
-    Returns "" if it is unknown.
+    Returns "" if the type is unknown.
     """
     device = directory.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
@@ -29,7 +29,9 @@ def _file_system(directory: Path) -> str:
 
 
 def knows_nowait(directory: Path) -> bool:
-    """True if the file system can read from the page cache without waiting for a disk (RWF_NOWAIT)."""
+    """True if reads with RWF_NOWAIT work in the file system of a directory. Such a read returns only data that is in the page
+    cache.
+    """
     if not hasattr(os, "RWF_NOWAIT"):
         return False
     probe = directory / ".probe"

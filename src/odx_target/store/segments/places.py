@@ -4,11 +4,11 @@ A place is a number of 54 bits. Place 0 means a hole. There are two kinds of pla
 
 - The place of a *plain* block is `segment << 14 | block_in_segment`.
 - A block in a compressed *extent* has bit 53 set. The other bits are `segment << 22 | first << 8 | stored_blocks << 4 | index`.
-  The extent occupies `stored_blocks` blocks of its segment, from the block `first` on. `index` is the number of the block among
-  the blocks that were compressed together.
+  An extent has up to 16 blocks that were compressed together. It occupies `stored_blocks` blocks of its segment, and the first
+  of them is block `first`. `index` is the number of the block in the extent before the compression.
 
-So a reader needs only the place of a block to find the log blocks to read. Consecutive blocks of an extent have consecutive
-places. The places of blocks in different extents are never consecutive.
+So a reader that has the place of a block knows which log blocks (blocks of the segment) contain its data. Consecutive blocks of
+an extent have consecutive places. The places of blocks in different extents are never consecutive.
 
 The *log place* of a block is the plain place of the first log block that contains the block. The order of log places is the
 order of the log.
@@ -27,13 +27,14 @@ COMPRESSED = 1 << 53
 
 MAX_EXTENT_BLOCKS = 16
 """Largest number of blocks that are compressed together: 64 KiB. A read of one block reads and decompresses the whole extent,
-so larger extents would slow down random reads. They would also compress hardly better."""
+so larger extents would slow down random reads. The compression would hardly improve with larger extents."""
 
 INDEX_BITS = 4
 SIZE_BITS = 4
 
 MAX_STORED_BLOCKS = (1 << SIZE_BITS) - 1
-"""Largest number of log blocks of an extent. An extent is smaller than its content, and it fits in the smallest segment."""
+"""Largest number of log blocks of an extent. This is one block less than the 16 blocks that are compressed together at most,
+because data that does not become smaller is stored plain."""
 
 MAX_EXTENT_SEGMENT = (1 << 53 - PLACE_BITS - SIZE_BITS - INDEX_BITS) - 1
 """Highest number of a segment that may contain extents. In segments with higher numbers, all data is plain."""
@@ -47,7 +48,9 @@ assert MAX_EXTENT_BLOCKS <= _INDEX_MASK + 1
 
 
 class Located(NamedTuple):
-    """The log blocks that contain a block. `offset` is the number of the block in its extent, or 0 for a plain block."""
+    """The log blocks that contain a block of a volume. `offset` is the number of the block in its extent, or 0 if the block is
+    not compressed.
+    """
 
     segment: int
     block: int
@@ -56,7 +59,7 @@ class Located(NamedTuple):
 
 
 def extent_place(log_place: int, stored_blocks: int) -> int:
-    """Return the place of block 0 of an extent. `log_place` is the plain place of the first log block of the extent."""
+    """Return the place of block 0 of an extent that begins at the log block with the plain place `log_place`."""
     return COMPRESSED | log_place << _SHIFT | stored_blocks << INDEX_BITS
 
 
@@ -79,7 +82,9 @@ def log_place(place: int) -> int:
 
 
 def end_of_run(place: int, count_blocks: int) -> int:
-    """Return the plain place after the last log block of a run of consecutive places."""
+    """Return the plain place of the block that follows the last log block of a run. The run has `count_blocks` consecutive
+    places.
+    """
     if place < COMPRESSED:
         return place + count_blocks
     return log_place(place) + (place >> INDEX_BITS & _SIZE_MASK)

@@ -3,9 +3,9 @@
 The log is stored in segments. A *segment* is a numbered row of blocks. A segment has these stages:
 
 1. `SegmentStore.create` makes the segment with room for a given number of blocks. The call may be slow and is made in advance.
-2. Only the log writer writes to the segment (`write`), from block 0 upwards. A block is written again only in two cases: after
-   a failed write, and when recovery writes a footer over an incomplete batch.
-3. `seal` cuts the segment after its footer. Afterwards the segment does not change.
+2. Only the log writer writes to the segment (`write`), from block 0 upwards. A block is written a second time only in two
+   cases: after a failed write, and when the recovery of a pool writes a footer over an incomplete batch.
+3. `seal` cuts the segment after its footer. After this call, the segment does not change.
 4. When no map and no read needs the segment any more, `SegmentStore.delete` removes it, or `SegmentStore.recycle` makes it a
    new segment.
 
@@ -24,8 +24,8 @@ from typing import Protocol
 from odx_target.environment import Buffer
 
 PLACE_BITS = 14
-"""Number of bits for the block in a *place*, which is `segment_number << PLACE_BITS | block_in_segment`. Place 0 means a
-hole."""
+"""Number of low bits of a place that contain the number of the block in its segment. A *place* is `segment_number << PLACE_BITS
+| block_in_segment`. Place 0 means a hole."""
 
 MAX_SEGMENT_BLOCKS = 1 << PLACE_BITS
 """Largest size of a segment: 64 MiB."""
@@ -35,7 +35,8 @@ MIN_SEGMENT_BLOCKS = 32
 value of 64 KiB."""
 
 SEGMENT_DESCRIPTORS = 512
-"""Default number of open segment files: half of the usual limit of 1,024 descriptors. The other half is for connections."""
+"""Default for the largest number of open segment files. A process may usually open 1,024 files, and the other half is for
+connections."""
 
 
 class Segment(Protocol):
@@ -43,7 +44,8 @@ class Segment(Protocol):
     def number(self) -> int: ...
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
-        """Write the joined buffers to the operating system. The total size of the buffers is a whole number of blocks.
+        """Write the buffers one after the other, beginning at `block`. The total size of the buffers must be a whole number of
+        blocks.
 
         Raises OSError. After an error, any part of the buffers may be in the segment.
         """
@@ -52,7 +54,7 @@ class Segment(Protocol):
     def read_now(self, block: int, count_blocks: int) -> bytearray | None:
         """Read blocks into a new buffer without waiting for the disk.
 
-        Returns None if `read` is needed. Never raises an exception.
+        Returns None if the blocks cannot be read without waiting. The caller then uses `read`. Never raises an exception.
         """
         ...
 
@@ -78,7 +80,7 @@ class SegmentStore(Protocol):
         ...
 
     def room_blocks(self) -> int | None:
-        """Number of further blocks for which the store has room. None if the number is unknown or unlimited."""
+        """Return the number of further blocks for which the store has room, or None if this number is unknown or unlimited."""
         ...
 
     def describe(self, number: int) -> str:
@@ -89,16 +91,17 @@ class SegmentStore(Protocol):
         """Make a segment of zeros and reserve room for it. Raises PoolFull if there is no room. Raises OSError for any other
         error.
 
-        Segments are made in advance, so this call may do slow work to save time in later writes.
+        The pool makes segments before it needs them, so this call may do slow work that saves time in later writes.
         """
         ...
 
     def recycle(self, former: int, number: int, size_blocks: int) -> Segment:
-        """Make a new segment from the segment `former`, which is not used any more. `recycle` is faster than `create`.
+        """Turn the segment `former`, which is no longer needed, into a new segment with the number `number`. This is faster
+        than `create`.
 
-        Each block keeps its former content until it is written. The new segment is durable only after its first sync. If the
-        power is lost before that sync, the file may have its former number again. Under that number, it then contains data of
-        the new segment. Raises PoolFull or OSError. After an error, neither the former segment nor the new segment exists.
+        Each block keeps its former content until it is written. The new segment is durable only after its first sync. After a
+        loss of power before that sync, there may be a segment with the number `former` that contains data of the new segment.
+        Raises PoolFull or OSError. After an error, neither the former segment nor the new segment exists.
         """
         ...
 
@@ -111,5 +114,5 @@ class SegmentStore(Protocol):
         ...
 
     def close(self) -> None:
-        """Close all descriptors. No segment is used afterwards."""
+        """Close all descriptors. The caller must not use any segment afterwards."""
         ...

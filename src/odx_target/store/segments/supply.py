@@ -1,13 +1,13 @@
 """The supply of segments of a pool: the segments in use, and empty segments that are made in advance.
 
 Making a segment may take tens of milliseconds, so a thread does this work. While the log fills one segment, the thread makes
-the next segments. If the log fills segments faster than the thread makes them, the log orders more segments, and the writers
-wait. The event loop never waits.
+the next segments. If the log fills segments faster than the thread makes them, the log orders more segments, and the tasks that
+write wait. The event loop itself never waits.
 
-If the pool has a limit in bytes, one segment is kept in reserve. Records with data must not use the reserve. So even a full
-pool has room for the records that free blocks. This room also exists when the pool is opened again.
+If the pool has a limit in bytes, one segment is kept in reserve. Only records without data may use the reserve, such as unmaps.
+So even a full pool has room for the records that free blocks, also after it was closed and opened again.
 
-A segment is *retired* when no map refers to it any more. The next checkpoint does not list a retired segment. When that
+A segment is *retired* when no map refers to it any more. The next checkpoint does not list a retired segment. When this
 checkpoint has been saved, the segment is *freed*: its file becomes a new segment or is deleted.
 """
 
@@ -27,22 +27,24 @@ MIN_LIMIT_SEGMENTS = 2
 """Smallest limit of a pool, in segments: one segment for data, and one segment in reserve."""
 
 READY_SEGMENTS = 2
-"""Number of empty segments that are made in advance: the log can fill one while the thread makes another."""
+"""Number of empty segments that are made before the log needs them. Two segments are enough: the log can fill one while a
+thread makes the other."""
 
 MAX_FREE_SEGMENTS = 8
-"""Largest number of freed files that are kept for new segments. The room of these files on the disk is already allocated."""
+"""Largest number of files of freed segments that are kept for new segments. A new segment is made faster from such a file,
+because the file already has its room on the disk."""
 
 REFUSED_S = 1.0
-"""Pause after a failed attempt to make a segment. Each attempt on a full disk can take milliseconds."""
+"""Pause after a failed attempt to make a segment. An attempt on a full disk can take milliseconds, so attempts are rare."""
 
 
 class SegmentSupply:
     """The segments of a pool.
 
-    `segments` and `size_blocks` contain all segments, including empty segments, by number. `ready_blocks` is the room in empty
-    segments. Records with data must leave `spare_blocks` of this room free. `retired` contains the numbers of the segments that
-    the next checkpoint does not list. The functions in `on_change` are called when a segment was taken, made or freed, or could
-    not be made. They are also called when the free room of the disk has changed.
+    `segments` and `size_blocks` map the number of each segment, full or empty, to the segment and to its size. `ready_blocks`
+    is the number of free blocks in empty segments. Records with data must leave `spare_blocks` of these blocks free. `retired`
+    contains the numbers of the segments that the next checkpoint does not list. The functions in `on_change` are called when a
+    segment was taken, made or freed, or could not be made. They are also called when the free room of the disk has changed.
     """
 
     def __init__(
@@ -84,7 +86,7 @@ class SegmentSupply:
         return len(self._free) * self._segment_blocks
 
     def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int], last_number: int) -> None:
-        """Add the existing segments when the pool is opened.
+        """Add the segments that exist when the pool is opened.
 
         New segments get numbers above `last_number` and above the numbers of all existing segments.
         """
@@ -102,10 +104,10 @@ class SegmentSupply:
         return segment
 
     def order(self, count_blocks: int, *, spare: bool = False) -> None:
-        """Order empty segments with room for `count_blocks`. If `spare` is True, the reserve may be used.
+        """Order empty segments with room for `count_blocks`. If `spare` is True, the segment in reserve may be used.
 
-        The segments are made in the background. Await `made` to wait for a segment. Raises PoolFull, OutOfResources, Refused or
-        Unwritable if no segment can be made now. Raises PoolFailed if the pool has failed.
+        The segments are made in the background. Await `made` to wait until the next segment is made. Raises PoolFull,
+        OutOfResources, Refused or Unwritable if no segment can be made now. Raises PoolFailed if the pool has failed.
         """
         self._health.check()
         if self._making is None:
@@ -122,7 +124,7 @@ class SegmentSupply:
             await self._making.wait()
 
     async def make_first(self) -> None:
-        """Make an empty segment before the first write. The reserve may be used for this segment.
+        """Make an empty segment before the first write. The segment may be the one in reserve.
 
         Raises PoolFull, OutOfResources, Refused, Unwritable.
         """
@@ -138,23 +140,23 @@ class SegmentSupply:
 
     @property
     def used_blocks(self) -> int:
-        """Number of blocks of the segments in use."""
+        """Number of blocks of all segments. Files of freed segments that are kept for new segments are not counted."""
         return self._used_blocks - self.free_blocks
 
     def whole_blocks(self) -> int:
         """Return the largest number of blocks that the segments of the pool may have in total.
 
-        If the pool has no limit and the free room of the disk is unknown, the result is the number of blocks in use.
+        If the pool has no limit and the free room of the disk is unknown, returns the present number of blocks (`used_blocks`).
         """
         room_blocks = self._disk_room.blocks
         bounds = [] if room_blocks is None else [self._used_blocks + room_blocks]
         return min([*bounds, *([] if self._limit_blocks is None else [self._limit_blocks])], default=self.used_blocks)
 
     def available_blocks(self, *, spare: bool = False) -> int | None:
-        """Number of data blocks in the segments that can still be made. None if the pool has no limit and the free room of the
-        disk is unknown.
+        """Return the number of data blocks of all segments that can still be made. Returns None if the pool has no limit and
+        the free room of the disk is unknown.
 
-        If `spare` is True, the reserve is included.
+        If `spare` is True, the segment in reserve is counted too.
         """
         self._disk_room.ask_if_old()
         room_blocks = self._disk_room.blocks
@@ -166,14 +168,14 @@ class SegmentSupply:
         return max(min(bounds), 0) // self._segment_blocks * self.capacity_blocks
 
     def resize(self, number: int, size_blocks: int) -> None:
-        """Record that a segment was cut to `size_blocks`."""
+        """Store the new size of a segment that was cut to `size_blocks`."""
         self._used_blocks += size_blocks - self.size_blocks[number]
         self.size_blocks[number] = size_blocks
 
     async def free(self, numbers: Iterable[int]) -> None:
-        """Free retired segments. The caller must make sure that no checkpoint lists them and no read uses them.
+        """Free retired segments. The caller must make sure that no checkpoint lists these segments and no read uses them.
 
-        Raises OSError or OutOfResources if files cannot be deleted now. The next call then tries again.
+        Raises OSError or OutOfResources if files cannot be deleted now. The next call then tries again to delete them.
         """
         for number in numbers:
             del self.segments[number]
@@ -209,7 +211,9 @@ class SegmentSupply:
         return sorted(unused)
 
     def _can_keep(self, size_blocks: int) -> bool:
-        """True if the file of a freed segment may be kept. A kept file counts with the size of a new segment."""
+        """True if the file of a freed segment may be kept for a new segment. The used room of the pool then includes the size
+        of a new segment.
+        """
         if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self._segment_blocks:
             return False
         return self._limit_blocks is None or self._used_blocks + self._segment_blocks - size_blocks <= self._limit_blocks

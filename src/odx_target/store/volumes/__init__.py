@@ -1,1 +1,3 @@
-"""Volumes, frozen maps and snapshots of a pool: reading, writing, cloning, and the room that each of them takes."""
+"""Volumes, frozen maps and snapshots of a pool. The modules read, write and clone them, and count the room that each of them
+takes.
+"""

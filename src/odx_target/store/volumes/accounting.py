@@ -1,7 +1,8 @@
-"""Accounting of the data of a volume, frozen map or snapshot. Shared blocks are counted separately from unique blocks.
+"""Accounting of the data of a volume, frozen map or snapshot. Blocks that other maps also use (shared blocks) are counted
+separately from blocks that no other map uses (unique blocks).
 
-The walk visits every node of the pool at most once. Subtrees that are common to two maps are skipped. The walk takes its steps
-from the turns of the event loop.
+The count walks over the maps of the pool. If several other maps share a subtree, the subtree is visited only once. The walk
+takes its steps from the turns of the event loop (see `turns`).
 """
 
 from collections.abc import Iterable
@@ -51,9 +52,10 @@ async def space_of(ledger: Ledger, source: object) -> Space:
 
 
 class Accounting:
-    """Counts the blocks below one root. Blocks that are also below other roots are counted separately.
+    """Counts the blocks below the root of one map. Blocks to which other maps also refer are counted separately.
 
-    No tree may change during the count. Leaves that are not in memory are read in groups, and stay out of memory.
+    No map may change during the count. Leaves that are not in memory are read for the count, in groups, and are not kept in
+    memory.
     """
 
     def __init__(self, turns: Turns, leaves: LeafLoader) -> None:
@@ -76,7 +78,7 @@ class Accounting:
         return Space(unique_blocks * BLOCK_BYTES, (all_blocks - unique_blocks) * BLOCK_BYTES, self._mapped_blocks * BLOCK_BYTES)
 
     async def _nodes(self, root: Node | None) -> set[int]:
-        """Return the ids of all nodes below a root."""
+        """Return the `id()` of each node below a root, and of the root itself."""
         found: set[int] = set()
         waiting = [] if root is None else [root]
         while waiting:
@@ -89,7 +91,10 @@ class Accounting:
         return found
 
     async def _compare(self, ours: set[int], others: Iterable[Node]) -> tuple[set[int], list[Leaf]]:
-        """Return the ids of the topmost nodes that are also below `others`, and the leaves that are only below `others`."""
+        """Compare the nodes of one tree, whose ids are `ours`, with the trees `others`.
+
+        Return two results: the ids of the topmost nodes that are in both, and the leaves of `others` that are not in `ours`.
+        """
         shared: set[int] = set()
         foreign: list[Leaf] = []
         seen: set[int] = set()
@@ -120,7 +125,9 @@ class Accounting:
                 await self._mark_soon(node, mark, makes_segments=True)
 
     async def _mark_soon(self, leaf: Leaf, mark: int, *, makes_segments: bool) -> None:
-        """Mark the blocks of a leaf, now or together with other leaves that must be read first."""
+        """Mark the blocks of a leaf. If the leaf is not in memory, it is marked later, after it was read together with other
+        leaves.
+        """
         entries = self._leaves.memory.entries_of(leaf)
         if entries:
             await self._step(_STEPS_OF_A_LEAF)
@@ -162,7 +169,7 @@ class Accounting:
                 self._mark_run(place, count, mark, makes_segments=makes_segments)
 
     def _mark_run(self, place: int, count: int, mark: int, *, makes_segments: bool) -> None:
-        """Mark the log blocks of a run of consecutive places. A block of an extent needs all log blocks of the extent."""
+        """Mark the log blocks of a run of consecutive places. For a block of an extent, mark all log blocks of the extent."""
         number, block, stored_blocks, _ = located(place)
         marks = self._marks_of(number, makes_segments=makes_segments)
         if marks is not None:

@@ -13,11 +13,11 @@ BLOCK_BYTES = 4096
 
 
 class Change(Enum):
-    """Kind of difference between an older and a newer source in a run of blocks."""
+    """Kind of the difference between an older and a newer source of blocks. Each run of blocks has one kind."""
 
     NONE = 0
     DATA = 1
-    """The newer source has data that is not in the older source."""
+    """The newer source has data that the older source does not have at these blocks."""
     HOLE = 2
     """The older source has data, and the newer source has a hole."""
 
@@ -31,35 +31,41 @@ class BlockSource(Protocol):
     def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
         """Read blocks without waiting for the disk.
 
-        Returns buffers with `count_blocks` blocks in total. Each buffer contains whole blocks, and its content never changes.
-        Returns None if data or a part of the map must be read from the disk. The caller then awaits `read`. Raises
+        Returns buffers that together contain `count_blocks` blocks. Each buffer contains whole blocks, and its content never
+        changes. Returns None if data or a part of the map must be read from the disk. The caller then awaits `read`. Raises
         DamagedBlock.
         """
         ...
 
     async def read(self, block: int, count_blocks: int) -> list[Buffer]:
-        """Read blocks, and wait for the disk if necessary. Later writes do not change the result.
+        """Read blocks, and wait for the disk if necessary. Writes after the call do not change the result.
 
         Raises DamagedBlock, Unreadable, OutOfResources.
         """
         ...
 
     def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """Yield runs (block, count_blocks, mapped) from `block` on. Adjacent runs differ in `mapped`.
+        """Yield runs (block, count_blocks, mapped) from `block` on. `mapped` is False for a run of holes. Adjacent runs differ
+        in `mapped`.
 
-        The runs end at the last block of the source, when `steps` are spent, or before a part of the map that is not in memory.
+        The runs end at the last block of the source, when no steps of the budget `steps` remain (see `turns`), or before a part
+        of the map that is not in memory. At least one run is yielded if `block` is inside the source and no exception is
+        raised. The last run may end although the next block has the same `mapped`.
+
         If the part of the map at `block` is not in memory, raises PoolBusy. The caller then awaits `map_loaded` and repeats the
-        call. Without an exception, at least one run is yielded. The last run may be incomplete. Raises DamagedBlock, Unreadable
-        or OutOfResources if the part of the map cannot be loaded.
+        call. Raises DamagedBlock, Unreadable or OutOfResources if this part of the map cannot be loaded.
         """
         ...
 
     async def map_loaded(self) -> None:
-        """Wait until the part of the map that the last call needed is in memory, or could not be loaded."""
+        """Wait for the part of the map that the last call needed. Returns when this part is in memory or could not be
+        loaded.
+        """
         ...
 
     async def load(self, block: int, count_blocks: int) -> None:
-        """Load the part of the map for some blocks into memory. The part stays in memory until the caller waits again.
+        """Load the part of the map for some blocks into memory. This part stays in memory until the caller next awaits
+        something.
 
         Raises DamagedBlock, Unreadable, OutOfResources.
         """
@@ -78,15 +84,15 @@ class FrozenMap(BlockSource, DigestTree, Protocol):
         ...
 
     def release(self) -> None:
-        """Release the frozen map, so that its blocks can be freed. A second call does nothing."""
+        """Release the frozen map. Blocks that only this frozen map uses can then be freed. A second call does nothing."""
         ...
 
 
 class Snapshot(BlockSource, DigestTree, Protocol):
     """A durable frozen map with a name. `Volume.copy_from` accepts a snapshot as a source.
 
-    Every method that changes the snapshot may raise PoolFull, PoolBusy or PoolFailed. After the snapshot is deleted, these
-    methods raise Absent. If a method raises an exception, nothing has changed.
+    Every method that changes the snapshot may raise the exceptions of a change of a pool (see `Volume.write`). After the
+    snapshot was deleted, these methods raise Absent. If a method raises an exception, nothing has changed.
     """
 
     @property
@@ -96,7 +102,7 @@ class Snapshot(BlockSource, DigestTree, Protocol):
 
     @property
     def guid(self) -> bytes:
-        """16 random bytes that no other snapshot has. The bytes identify the content of the snapshot."""
+        """16 random bytes that no other snapshot has. They identify the snapshot even if it gets another name."""
         ...
 
     @property
@@ -114,13 +120,13 @@ class Snapshot(BlockSource, DigestTree, Protocol):
 
     @property
     def lineage(self) -> bytes:
-        """Lineage that the volume had when the snapshot was taken."""
+        """Lineage that the volume had when the snapshot was taken; see `Volume.lineage`."""
         ...
 
     @property
     def group(self) -> bytes:
-        """GUID of a group of snapshots. All snapshots from one call of `Pool.snapshot_volumes` have the same GUID. A snapshot
-        that was taken alone has a GUID of zeros.
+        """GUID of a group of snapshots. All snapshots that one call of `Pool.snapshot_volumes` takes have the same group. The
+        group of a snapshot that was taken alone is 16 zero bytes.
         """
         ...
 
@@ -134,11 +140,11 @@ class Snapshot(BlockSource, DigestTree, Protocol):
 
     @property
     def holds(self) -> Sequence[str]:
-        """Owners of the holds on the snapshot. Only a snapshot without holds can be deleted."""
+        """Owners of the holds on the snapshot. A snapshot that has a hold cannot be deleted."""
         ...
 
     def rename(self, name: str) -> None:
-        """Change the name. Raises NameTaken, OverLimit."""
+        """Change the name of the snapshot. Raises NameTaken, OverLimit."""
         ...
 
     def change_attributes(self, attributes: Mapping[str, str]) -> None:
@@ -146,7 +152,9 @@ class Snapshot(BlockSource, DigestTree, Protocol):
         ...
 
     def hold(self, owner: str) -> None:
-        """Prevent the deletion until `unhold` is called. A second hold of the same owner does nothing. Raises OverLimit."""
+        """Add a hold, so that the snapshot cannot be deleted until `unhold` is called. If the owner has a hold already, nothing
+        changes. Raises OverLimit.
+        """
         ...
 
     def unhold(self, owner: str) -> None:
@@ -154,7 +162,7 @@ class Snapshot(BlockSource, DigestTree, Protocol):
         ...
 
     def delete(self) -> None:
-        """Delete the snapshot. Clones and restored volumes keep their data. Raises Held."""
+        """Delete the snapshot. Clones of the snapshot and volumes that were restored from it keep their data. Raises Held."""
         ...
 
 
@@ -162,8 +170,8 @@ class Volume(BlockSource, Protocol):
     """A sequence of blocks that can be read and changed."""
 
     on_change: list[Callable[[int, int], None]]
-    """Listeners. Each listener is called with (block, count_blocks) before a write, unmap, copy, restore or resize changes
-    these blocks."""
+    """Functions that the volume calls before a write, unmap, copy, restore or resize changes blocks. The arguments are `block`
+    and `count_blocks`."""
 
     @property
     def name(self) -> str: ...
@@ -182,13 +190,14 @@ class Volume(BlockSource, Protocol):
     def lineage(self) -> bytes:
         """16 bytes that identify the history of the volume.
 
-        A clone inherits these bytes from its origin. New bytes are made for a new volume without origin, and at each restore.
+        A clone has the lineage of its origin. A volume gets a new lineage when it is made without an origin, and at each
+        restore.
         """
         ...
 
     @property
     def snapshots(self) -> Mapping[str, Snapshot]:
-        """The present snapshots of the volume, by name."""
+        """The snapshots that the volume has now, by name."""
         ...
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
@@ -197,66 +206,71 @@ class Volume(BlockSource, Protocol):
         The caller must not change the buffers before `Pool.commit` has returned.
 
         Every change of a pool may raise PoolFull, PoolBusy, OutOfResources, Refused, Unwritable or PoolFailed. A write, unmap,
-        copy or resize may also raise DamagedBlock or Unreadable, if a part of the map that it needs cannot be loaded. After
-        such an exception, nothing has changed.
+        copy or resize may also raise DamagedBlock or Unreadable, if a part of the map that the change needs cannot be loaded.
+        If a change raises an exception, nothing has changed.
         """
         ...
 
     def must_prepare(self, data: Sequence[Buffer]) -> bool:
-        """True if a write of `data` should wait for `prepare` first, because compressing it would hold the event loop for long.
+        """True if the caller should await `prepare` before it writes `data`, because the event loop cannot compress so much
+        data in this turn.
 
-        Call this method at most once for each write. A write that was not prepared may be stored uncompressed.
+        Call this method at most once for each write. Data that should be prepared but is not may be stored uncompressed.
         """
         ...
 
     async def prepare(self, block: int, data: Sequence[Buffer]) -> Sequence[Buffer]:
-        """Compress the data of a write that begins at `block`. Pass the result to `write`, as the data for the same block.
+        """Compress the data of a write that begins at `block`. Pass the result to `write` as `data`, with the same `block`.
 
         The caller must not change the buffers before the write.
         """
         ...
 
     async def room_made(self) -> None:
-        """Wait until the pool has made room, or has loaded the part of the map that a change needs. Also returns when the pool
-        has failed to do this.
+        """Wait after a change raised PoolBusy, and then repeat the change.
 
-        The caller then repeats the change that raised PoolBusy.
+        Returns when the pool has made room, or has loaded the part of the map that the change needs. Also returns if the pool
+        has failed to do so; the repeated change then raises the error.
         """
         ...
 
     def unmap(self, block: int, count_blocks: int) -> None:
-        """Turn blocks into holes. Raises PoolFull, PoolBusy, PoolFailed."""
+        """Turn blocks into holes. May raise the exceptions of `write`."""
         ...
 
     def copy_from(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
         """Copy blocks from a frozen map of the same pool. The volume and the frozen map then share the data.
 
-        No data is read or written. If `source_block` and `block` are equal modulo 1,024 (4 MiB), all blocks are copied.
-        Otherwise one call copies only as many blocks as one turn of the event loop allows, from the start of the range. Returns
-        the number of copied blocks. Raises PoolFull, PoolBusy, PoolFailed.
+        No data is read or written. If `source_block` and `block` are equal modulo 1,024 (4 MiB), one call copies all blocks.
+        Otherwise one call copies blocks from the start of the range, as many as one turn of the event loop allows (see
+        `turns`). Returns the number of copied blocks. May raise the exceptions of `write`.
         """
         ...
 
     def freeze(self, *, durable: bool = False) -> FrozenMap:
-        """Freeze the present content. The cost does not depend on the size. A durable frozen map survives a restart."""
+        """Freeze the present content of the volume. The cost does not depend on the size of the volume. A durable frozen map
+        survives a restart of the array.
+        """
         ...
 
     def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Snapshot:
-        """Take a snapshot of the present content. The cost does not depend on the size. Raises NameTaken, OverLimit."""
+        """Take a snapshot of the present content. The cost does not depend on the size of the volume. Raises NameTaken,
+        OverLimit.
+        """
         ...
 
     def restore(self, snapshot: Snapshot) -> None:
         """Replace the content and the size of the volume by those of a snapshot. No data is copied.
 
-        The former content is lost, except for content that is in a snapshot. The listeners in `on_change` are called for the
-        whole volume. Raises Absent, PoolFull, PoolBusy, PoolFailed.
+        The former content is lost, unless a snapshot or clone has it. The functions in `on_change` are called for the whole
+        volume. Raises Absent if the snapshot was deleted. May raise the exceptions of `write`.
         """
         ...
 
     def rename(self, name: str) -> None:
         """Change the name of the volume.
 
-        Existing snapshots keep the former name as `volume_name`. Raises NameTaken, OverLimit.
+        The `volume_name` of existing snapshots does not change. Raises NameTaken, OverLimit.
         """
         ...
 
@@ -265,8 +279,7 @@ class Volume(BlockSource, Protocol):
         ...
 
     def resize(self, size_blocks: int) -> None:
-        """Change the size. Holes are added at the end of the volume, or blocks are removed from its end.
-
-        If the method raises PoolFull, PoolBusy or PoolFailed, nothing has changed.
+        """Change the size. Holes are added at the end of the volume, or blocks are removed from its end. May raise the
+        exceptions of `write`.
         """
         ...

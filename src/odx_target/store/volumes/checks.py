@@ -1,4 +1,4 @@
-"""Checks of names, attributes and sizes. The checks are made before the values are written to a record."""
+"""Checks of names, attributes and sizes. They are made before a record with these values is written to the log."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""The comparison of two maps whose leaves may have to be loaded first."""
+"""The comparison of two maps whose leaves may be only on the disk."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,8 +19,8 @@ def loaded_changes(
     steps: Steps | None,
     present: Callable[[Places], Places] | None,
 ) -> Iterator[tuple[int, int, Change]]:
-    """Yield the differences between two maps, as `changes` does. If the first pair of leaves must be loaded, start to load it
-    and raise PoolBusy.
+    """Yield the differences between two maps; see `changes` in `store.map.difference`. If the first pair of leaves is not in
+    memory, start to load this pair and raise PoolBusy.
 
     Leaves that both maps share are not loaded. Raises DamagedBlock, Unreadable or OutOfResources if a leaf cannot be loaded.
     """

@@ -1,11 +1,12 @@
 """Compression of the writes of a volume.
 
-The data of a write is cut at multiples of 64 KiB of the volume. Each piece that becomes smaller is stored as an extent. The
-event loop compresses a short write itself, if steps of the turn remain. A long write is compressed in a thread before the write
-(`LogVolume.prepare`).
+The data of a write is cut into pieces at multiples of 64 KiB of the volume. Each piece that becomes smaller is stored as an
+extent (see `log.extents`). The event loop compresses a short write itself, if steps of the present turn remain (see `turns`). A
+thread compresses a long write before it is written (`LogVolume.prepare`).
 
-Incompressible data must cost nearly nothing. Therefore a sample of a write is compressed first. After each write that gains
-nothing, more of the following writes are stored without a trial.
+Incompressible data must cost nearly no time. Therefore a sample of the data is compressed first. If a write does not become
+smaller, some of the following writes are stored uncompressed without a sample. Their number grows with each further write that
+does not become smaller.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,29 +23,32 @@ from odx_target.store.volumes.compression_choice import OFF, ZSTANDARD, compress
 from odx_target.turns import Steps
 
 MAX_INLINE_BLOCKS = 64
-"""Largest write that the event loop compresses: 256 KiB, which takes half a millisecond. A larger write waits for a thread."""
+"""Largest write that the event loop compresses: 256 KiB, which takes half a millisecond. A thread compresses a larger write."""
 
 STEPS_OF_AN_EXTENT = 100
-"""Number of steps for compressing one extent of 64 KiB."""
+"""Number of steps (see `turns`) that the compression of 64 KiB takes if the data becomes smaller."""
 
 STEPS_WITHOUT_GAIN = 10
-"""Number of steps for compressing one extent of incompressible data."""
+"""Number of steps (see `turns`) that the compression of 64 KiB takes if the data does not become smaller."""
 
 SAMPLE_PART_BYTES = 1024
-"""Size of each of the four parts of a sample."""
+"""Size of each of the four parts of a write that are compressed as a sample."""
 
 MAX_SKIPPED_WRITES = 127
-"""After writes that gained nothing, at most this number of successive writes are stored without a trial. A stream that becomes
-compressible is noticed after at most this number of writes. A trial takes 3 microseconds, and a write takes at least 20
-microseconds."""
+"""Largest number of successive writes that are stored without a trial (the compression of a sample) after writes that did not
+become smaller. So the array notices after at most this number of writes that the data has become compressible. A trial takes 3
+microseconds, and a write takes at least 20 microseconds."""
 
 
 MAX_PREPARED_BYTES = 32 << 20
-"""Largest total size of compressed writes that wait to be written. Further writes are stored uncompressed."""
+"""Largest total size of the writes of a pool that were compressed in threads and are not written yet. When this size is
+reached, further large writes are stored uncompressed."""
 
 
 class Piece(NamedTuple):
-    """A part of a write. `stored` has the bytes of its extent, or is None if the part is uncompressed."""
+    """A part of a write. `stored` is the extent with the compressed data of the part, or None if the part is stored
+    uncompressed.
+    """
 
     count_blocks: int
     stored: bytes | None
@@ -52,7 +56,9 @@ class Piece(NamedTuple):
 
 
 class PreparedMemory:
-    """The memory of compressed data that has not been written yet. All volumes of a pool share one limit."""
+    """The memory for data of writes that were compressed in threads and are not written yet. All volumes of a pool share one
+    limit.
+    """
 
     def __init__(self, max_bytes: int = MAX_PREPARED_BYTES) -> None:
         self.taken_bytes = 0
@@ -62,7 +68,7 @@ class PreparedMemory:
         return self.taken_bytes + size_bytes <= self._max_bytes
 
     def take_for(self, data: "PreparedData", size_bytes: int) -> None:
-        """Take memory until `data` is freed."""
+        """Count `size_bytes` as taken until Python frees the object `data`."""
         self.taken_bytes += size_bytes
         finalize(data, self._give_back, size_bytes)
 
@@ -71,7 +77,7 @@ class PreparedMemory:
 
 
 class PreparedData(list[Buffer]):
-    """The data of a write that begins at `block`. `pieces` has the same data after a thread has compressed it, if possible."""
+    """The data of a write that begins at `block`. `pieces` has the same data, compressed by a thread if possible."""
 
     def __init__(self, block: int, data: Sequence[Buffer]) -> None:
         super().__init__(data)
@@ -80,10 +86,10 @@ class PreparedData(list[Buffer]):
 
 
 class Compressor:
-    """Compresses the writes of one volume, and notes if this gains anything.
+    """Compresses the writes of one volume, and remembers if the writes become smaller.
 
-    Set `condense` if the cleaner should compress the data more later. `skipped_writes` is the number of following writes that
-    should not be tried. Each of these writes must subtract 1.
+    Set `condense` if the cleaner should later compress the data more strongly. `skipped_writes` is the number of following
+    writes that the caller should store uncompressed. For each such write, the caller must subtract 1.
     """
 
     def __init__(self, *, condense: bool) -> None:
@@ -92,7 +98,7 @@ class Compressor:
         self._pause_writes = 0
 
     def is_worth_it(self, data: Sequence[Buffer]) -> bool:
-        """True if a sample of the data of a write can be compressed."""
+        """True if a sample of the data of a write becomes smaller. Otherwise, some of the following writes are skipped."""
         sample = sample_of(data)
         if len(compress(Codec.LZ4, sample)) < len(sample) - len(sample) // GAIN_SHARE:
             return True
@@ -100,7 +106,7 @@ class Compressor:
         return False
 
     def note(self, pieces: Sequence[Piece]) -> None:
-        """Note if compression made the data of a write smaller. Call this method only after the data was compressed."""
+        """Remember if compression made any piece of a write smaller. If it did not, `skipped_writes` is raised."""
         if any(piece.stored is not None for piece in pieces):
             self._pause_writes = 0
         else:
@@ -108,7 +114,9 @@ class Compressor:
             self.skipped_writes = self._pause_writes
 
     def pieces(self, block: int, data: Sequence[Buffer], count_blocks: int, steps: Steps | None = None) -> list[Piece]:
-        """Cut a write into pieces and compress them. When `steps` are spent, the remaining data stays uncompressed."""
+        """Cut a write into pieces and compress them. When no steps of the budget `steps` remain, the remaining data stays
+        uncompressed.
+        """
         pieces: list[Piece] = []
         cutter = BufferCutter(data)
         end = block + count_blocks
@@ -132,15 +140,15 @@ class Compressor:
 
 
 def steps_of_write(count_blocks: int) -> int:
-    """Return the number of steps for the compression of a write."""
+    """Return the number of steps (see `turns`) that the compression of a write takes at most."""
     return -(-count_blocks // MAX_EXTENT_BLOCKS) * STEPS_OF_AN_EXTENT
 
 
 def sample_of(data: Sequence[Buffer]) -> bytes:
     """Return some bytes from each quarter of the data, from odd and even blocks and from different parts of the blocks.
 
-    The sample then does not come only from one kind of block, such as headers, or only from one part of each block, such as
-    free space.
+    So the sample represents the data even if a file system has one kind of data in every second block, or in one part of each
+    block.
     """
     size_bytes = sum(map(len, data))
     middles = [(2 * quarter + 1) * size_bytes // 8 for quarter in range(4)]

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from odx_target.store.errors import StoreError
 
 COMPRESSION_ATTRIBUTE = "compression"
-"""Name of the attribute. A volume without this attribute stores its data uncompressed."""
+"""Name of the attribute of a volume that chooses its compression. A volume without this attribute stores its data
+uncompressed."""
 
 OFF = "off"
 LZ4 = "lz4"
@@ -16,11 +17,13 @@ COMPRESSIONS: Mapping[str, str] = {
     LZ4: "writes of at least 16 KiB are compressed with LZ4",
     ZSTANDARD: "as lz4; when the cleaner moves the data later, it compresses the data with zstandard",
 }
-"""The values of the attribute, with their meanings."""
+"""The values of the attribute `compression` of a volume, with their meanings."""
 
 
 def compression_of(attributes: Mapping[str, str]) -> str:
-    """Return the value of the attribute, or OFF if the attribute is missing or has a value that this version does not know."""
+    """Return the compression that the attributes of a volume choose. Returns OFF if they choose none, or one that this version
+    does not know.
+    """
     choice = attributes.get(COMPRESSION_ATTRIBUTE, OFF)
     return choice if choice in COMPRESSIONS else OFF
 

@@ -42,7 +42,7 @@ def create_volume(
 
 
 def make_recovered(ledger: Ledger) -> None:
-    """Make the objects of all recovered volumes, snapshots and frozen maps."""
+    """Make the Python objects of all volumes, snapshots and frozen maps that recovery found in the pool."""
     contents = ledger.contents
     ledger.volumes.update((each.name, LogVolume(ledger, each)) for each in contents.volumes.values())
     ledger.snapshots.update((each.guid, LogSnapshot(ledger, each)) for each in contents.snapshots.values())
@@ -60,8 +60,8 @@ def check_new_volume_name(ledger: Ledger, name: str) -> None:
 
 
 def _origin(ledger: Ledger, origin: Origin, size_blocks: int) -> tuple[int, int, bytes]:
-    """Return (identifier of the frozen map, number of the volume, lineage) for an origin. Values that the origin does not have
-    are 0 or empty.
+    """Return the fields (frozen map, source volume, lineage) of the log record of a clone. A field that the origin does not
+    have is 0 or empty.
     """
     origin_blocks = map_of(ledger, origin).size_blocks
     if origin_blocks != size_blocks:

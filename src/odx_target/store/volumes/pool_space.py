@@ -2,11 +2,11 @@
 
 Each node of the maps gets an owner: a volume, FROZEN_MAPS or SEVERAL. A volume is the owner if only its map refers to the node.
 FROZEN_MAPS is the owner if only frozen maps refer to the node. Otherwise the owner is SEVERAL. Then each block of the log gets
-the owner of the leaves that refer to the block, or SEVERAL if these leaves have different owners. A block that a volume owns is
-unique to this volume.
+the owner of the leaves that refer to the block. If these leaves have different owners, the block gets the owner SEVERAL. A
+block that a volume owns is unique to this volume.
 
-The walk takes its steps from the turns of the event loop. Owners are noted for the blocks of a limited number of segments at a
-time, so the leaves of a large pool are read several times.
+The walk takes its steps from the turns of the event loop (see `turns`). The table of owners has the blocks of a limited number
+of segments. In a large pool, the table is filled several times, and all leaves are read each time.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -34,7 +34,8 @@ FROZEN_MAPS = 2
 FIRST_VOLUME = 3
 
 MAX_SEGMENTS_AT_ONCE = 1024
-"""Owners are noted for the blocks of at most this number of segments at a time. The owners take 64 MiB."""
+"""Largest number of segments in the table of owners. The table has an entry for each block of these segments, and takes 64
+MiB."""
 
 STEPS_OF_A_LEAF = 16
 
@@ -44,7 +45,8 @@ RELOCATION_PAUSE_S = 0.02
 """Pause before a count checks again whether a relocation is running."""
 
 MAX_COUNTS = 3
-"""Largest number of counts. The result of the last count is returned even if a relocation has disturbed the count."""
+"""Largest number of attempts to count while the cleaner moves no blocks. After the last attempt, the result is returned even if
+the cleaner has moved blocks during the count."""
 
 Counted = TypeVar("Counted")
 
@@ -55,14 +57,16 @@ _NO_PLACES: Places = np.empty(0, dtype=np.int64)
 
 
 class BlocksBelow(NamedTuple):
-    """Numbers of blocks below a node of a map: blocks that are not holes, and log blocks that contain their data."""
+    """Two numbers for a node of a map. `mapped` is the number of blocks below the node that are not holes. `stored` is the
+    number of log blocks that contain the data of these blocks.
+    """
 
     mapped: int
     stored: int
 
 
 class Stored(NamedTuple):
-    """The blocks of the log to which a leaf refers: single plain places, and runs (place, count_blocks)."""
+    """The blocks of the log to which a leaf refers: the places of single blocks (`plain`), and runs (place, count_blocks)."""
 
     plain: Places
     runs: Sequence[tuple[int, int]]
@@ -73,11 +77,11 @@ class Stored(NamedTuple):
 
 
 async def counted_at_rest(contents: Contents, environment: Environment, count: Callable[[], Awaitable[Counted]]) -> Counted:
-    """Return the result of `count`.
+    """Call `count` while the cleaner moves no blocks, and return its result.
 
-    During a relocation, some maps have the old place and other maps have the new place of the same data. If the cleaner has
-    relocated blocks during a count, count again, at most MAX_COUNTS times. The last result is returned even if all counts were
-    disturbed. Shared data may then be counted as unique data.
+    During a relocation, some maps have the old place and other maps have the new place of the same data, so shared data could
+    be counted as unique data. If the cleaner has moved blocks during a count, count again. The result number MAX_COUNTS is
+    returned in any case.
     """
     for _ in range(MAX_COUNTS):
         while contents.is_being_relocated:
@@ -90,7 +94,7 @@ async def counted_at_rest(contents: Contents, environment: Environment, count: C
 
 
 async def space_of_pool(contents: Contents, leaves: LeafLoader, turns: Turns, now_s: float) -> PoolSpace:
-    """Count the data of all volumes at the moment of the call. `now_s` is the time of the call.
+    """Count the data that all volumes have at the time of the call. `now_s` is this time.
 
     Raises StoreError if a part of a map cannot be read.
     """
@@ -123,9 +127,9 @@ async def space_of_pool(contents: Contents, leaves: LeafLoader, turns: Turns, no
 
 
 class _Walk:
-    """The owners of nodes and blocks. No tree may change during the walk.
+    """The owners of nodes and blocks, as the module describes them. No map may change during the walk.
 
-    Leaves that are not in memory are read in groups, and stay out of memory.
+    Leaves that are not in memory are read for the walk, in groups, and are not kept in memory.
     """
 
     def __init__(self, leaves: LeafLoader, turns: Turns) -> None:
@@ -192,9 +196,9 @@ class _Walk:
         return known
 
     async def _segments(self) -> list[int]:
-        """Return the numbers of the segments to which leaves refer, in ascending order. Count the blocks below each leaf.
+        """Count the blocks below each leaf. Return the numbers of all segments to which leaves refer, in ascending order.
 
-        Lost blocks are in no segment.
+        The result does not contain the segment number of lost blocks, because no segment has this number.
         """
         found: set[int] = set()
         async for leaf, entries in self._with_entries():
@@ -237,7 +241,7 @@ def _log_run(place: int, count_blocks: int) -> tuple[int, int]:
 
 
 def _note(table: PlaceTable, entries: Entries, owner: int) -> None:
-    """Note an owner for the blocks to which a leaf refers. A block that has another owner gets the owner SEVERAL."""
+    """Set the owner of all blocks to which a leaf refers. A block that already has another owner gets the owner SEVERAL."""
     stored = _stored_in(entries)
     cells = table.cells
     if len(stored.plain):

@@ -15,10 +15,10 @@ from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen
 GUID_BYTES = 16
 
 NO_GROUP = bytes(GUID_BYTES)
-"""GUID of the consistency group of a snapshot that was taken alone."""
+"""Value of `Snapshot.group` for a snapshot that was taken alone."""
 
 MAX_HOLDS = 64
-"""Largest number of holds on one snapshot. Replication and schedules need only a few holds."""
+"""Largest number of holds on one snapshot. Programs that need a snapshot, such as schedules, need only a few holds."""
 
 _MICROSECONDS = 1_000_000
 
@@ -104,7 +104,7 @@ class LogSnapshot(Frozen):
 
 
 class SnapshotsOfVolume(Mapping[str, Snapshot]):
-    """The present snapshots of one volume, by name."""
+    """The snapshots that one volume has now, by name."""
 
     def __init__(self, ledger: Ledger, identity: bytes) -> None:
         self._ledger = ledger

@@ -8,7 +8,7 @@ _NONE: Mapping[str, bytes] = {}
 
 
 class SnapshotIndex(Mapping[bytes, SnapshotState]):
-    """Snapshots by GUID. A snapshot stays in the index when its volume is deleted."""
+    """The snapshots of a pool, by GUID. The index keeps a snapshot after its volume was deleted."""
 
     def __init__(self) -> None:
         self._by_guid: dict[bytes, SnapshotState] = {}

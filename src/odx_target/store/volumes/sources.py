@@ -1,4 +1,4 @@
-"""Base classes that read volumes, frozen maps and snapshots of a pool that is stored in a log, and the class of frozen maps."""
+"""Base classes for volumes, frozen maps and snapshots of a pool that is stored in a log, and the class of frozen maps."""
 
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
@@ -20,14 +20,14 @@ from odx_target.store.volumes.digest_tree import Digests
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20
-"""Number of steps for an unmap, copy, freeze or release. The steps count the work for the log record and for the nodes at both
-ends of the range."""
+"""Number of steps (see `turns`) that an unmap, copy, freeze or release takes. This is the work for the log record and for the
+nodes at the two ends of the range."""
 
 _EMPTY = FrozenRoot(None, 1, 0)
 
 
 class _Missing(NamedTuple):
-    """A part of a read whose leaf must be loaded."""
+    """A part of a read. The leaf with the places of its blocks must be loaded first."""
 
     leaf: Leaf
     block: int
@@ -35,13 +35,15 @@ class _Missing(NamedTuple):
 
 
 _Part: TypeAlias = "_Missing | list[tuple[int, int]]"
-"""A part of a read: a leaf that must be loaded, or runs (place, count_blocks)."""
+"""A part of a read. If its places are in memory, it is a list of runs (place, count_blocks). Otherwise it is a `_Missing`."""
 
 _NO_EPOCH = Epoch()
 
 
 class Readable:
-    """Base class of volumes and frozen maps. Its methods read blocks at the places that the map contains."""
+    """Base class of volumes, frozen maps and snapshots. Its methods look up the places of blocks in a map, and read the
+    blocks.
+    """
 
     def __init__(self, block_map: MapReader, ledger: Ledger, volume: str | None, frozen_map: int | None = None) -> None:
         self._map = block_map
@@ -61,7 +63,9 @@ class Readable:
         return self._map.size_blocks
 
     async def map_loaded(self) -> None:
-        """Wait until the part of the map that the last call needed is in memory, or could not be loaded."""
+        """Wait for the part of the map that the last call needed. Returns when this part is in memory or could not be
+        loaded.
+        """
         await self._leaves.loaded()
 
     async def load(self, block: int, count_blocks: int) -> None:
@@ -103,8 +107,8 @@ class Readable:
         return self._read(self._reader.pins.pin(runs), block)
 
     def _load_and_read(self, block: int, count_blocks: int) -> Coroutine[Any, Any, list[Buffer]]:
-        """Look up the places that are in memory, and pin the leaves that must be loaded. Returns a coroutine that loads the
-        leaves and reads the blocks.
+        """Look up the places that are in memory. Pin the leaves that must be loaded, so that the catalogue keeps them. Returns
+        a coroutine that loads these leaves and reads the blocks.
         """
         parts = self._parts(block, count_blocks)
         known = [run for part in parts if not isinstance(part, _Missing) for run in part]
@@ -159,7 +163,7 @@ class Readable:
         while True:
             try:
                 yield from self._map.extents(block, steps)
-            except LeafMissing as missing:  # Nothing was yielded yet.
+            except LeafMissing as missing:  # No run was yielded yet.
                 self._leaves.require([(block, missing.leaf)], self._place, self._map.missing_after(block, LEAVES_OF_A_CALL - 1))
             else:
                 return
@@ -175,7 +179,7 @@ class Readable:
 
 
 class Frozen(Readable):
-    """Base class of frozen maps and snapshots. Frozen maps and snapshots have a frozen tree with an identifier."""
+    """Base class of frozen maps and snapshots. Their map never changes and has an identifier."""
 
     def __init__(self, ledger: Ledger, contents: FrozenMapState, volume: str | None = None) -> None:
         super().__init__(contents.root, ledger, volume, contents.identifier)
@@ -183,14 +187,16 @@ class Frozen(Readable):
         self.is_released = False
 
     def reach(self, block: int, count_blocks: int, leaves: int) -> int:
-        """Limit a range, so that it contains at most `leaves` existing leaves. Returns the number of blocks that remain."""
+        """Shorten a range, so that it contains at most `leaves` leaves of the map. Returns the new size of the range in
+        blocks.
+        """
         return self._map.reach(block, count_blocks, leaves)
 
     def require_for_copy(self, block: int, count_blocks: int, others: Sequence[Leaf], *, is_aligned: bool) -> None:
-        """Raise PoolBusy if a copy of a range needs leaves that must be loaded first. `others` are further leaves that are then
-        loaded too.
+        """If a copy of a range needs leaves that are not in memory, start to load them and raise PoolBusy. The leaves `others`
+        are then loaded too.
 
-        An aligned copy shares whole leaves, so it needs only the entries of the leaves at the ends of the range.
+        An aligned copy shares whole leaves. So it needs only the entries of the leaves that are partly outside the range.
         """
         find = self._map.missing_at_ends if is_aligned else self._map.missing_leaves
         missing = find(block, count_blocks)

@@ -31,10 +31,11 @@ from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFroze
 _BLOCK_MASK = BLOCK_BYTES - 1
 
 STEPS_OF_A_LEAF = 20
-"""Number of steps for copying one leaf entry by entry."""
+"""Number of steps (see `turns`) that it takes to copy the entries of one leaf."""
 
 LEAVES_AT_ONCE = 32
-"""Number of leaves that one call copies entry by entry. A copy of 32 leaves takes nearly all the steps of one turn."""
+"""Largest number of leaves whose entries one call copies. A copy of 32 leaves takes nearly all the steps of one turn (see
+`turns`)."""
 
 LINEAGE_BYTES = 16
 
@@ -130,7 +131,7 @@ class LogVolume(Readable):
             return self._live_map.writable_leaf(block)
 
     def _require_ends(self, block: int, count_blocks: int) -> None:
-        """Raise PoolBusy if a change of a range needs a leaf that must be loaded first."""
+        """If a change of a range needs leaves that are not in memory, start to load them and raise PoolBusy."""
         missing = self._live_map.missing_at_ends(block, count_blocks)
         if missing:
             self._leaves.require(missing, self._place)
@@ -197,7 +198,8 @@ class LogVolume(Readable):
         return count_blocks
 
     def _pieces(self, compressor: Compressor, block: int, data: Sequence[Buffer], count_blocks: int) -> Sequence[Piece] | None:
-        """Return the pieces of a write. A write that was not prepared is compressed until no steps of the turn remain.
+        """Return the pieces of a write. If the data was not prepared, it is compressed now, as long as steps of the present
+        turn remain.
 
         Returns None if the write should be stored uncompressed.
         """
@@ -297,12 +299,14 @@ class LogVolume(Readable):
             self._leaves.check_changes()
 
     def announce(self, block: int, count_blocks: int) -> None:
-        """Call the listeners in `on_change` before blocks change. A listener may add and remove listeners."""
+        """Call the functions in `on_change` before blocks change. These functions may add and remove functions in
+        `on_change`.
+        """
         for listener in tuple(self.on_change):
             listener(block, count_blocks)
 
     def detach(self) -> None:
-        """Replace the map by an empty one after the volume was deleted."""
+        """Replace the map by an empty map. Called after the volume was deleted."""
         self._map = self._live_map = BlockMap(0)
 
     def _check_present(self) -> None:
