@@ -1,13 +1,13 @@
 """The interface of the store to the rest of the array.
 
-A *pool* holds *volumes*. A volume is a row of 4 KiB blocks. Some blocks may be holes, which read as zeros. A *frozen map* is a
-volume as it was at one moment. No call in this module blocks the event loop. A plain function uses only memory and the page
-cache; a call that waits is a coroutine.
+A *pool* contains *volumes*. A volume is a row of 4 KiB blocks. Blocks may be holes. A read of a hole returns zeros. A *frozen
+map* is the content of a volume at one moment. No call in this module blocks the event loop: plain functions use only memory and
+the page cache, and calls that wait are coroutines.
 
 Writing has two steps. `Volume.write`, `unmap`, `copy_from` and `freeze` take effect in memory at once, and add a record to the
-open batch of the pool. `Pool.commit` writes the batch to the operating system, so that its changes survive the end of the
-process. The array must not acknowledge a change to an initiator before `commit` has returned. Committed changes survive a loss
-of power after `Pool.flush` has returned.
+open batch of the pool, which collects records. `Pool.commit` writes the batch to the operating system. Its changes then survive
+the end of the process. The array must not acknowledge a change to an initiator before `commit` has returned. After `Pool.flush`
+has returned, all changes that were committed before also survive a loss of power.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,7 +102,9 @@ __all__ = [
 
 
 class Scrubber(Protocol):
-    """Starts and stops scrubs of one pool, one at a time. A scrub checks all data that the pool has on the disk."""
+    """Starts and stops the scrubs of one pool. A scrub checks all data that the pool has on the disk. Only one scrub can run at
+    a time.
+    """
 
     @property
     def progress(self) -> ScrubProgress | None:
@@ -126,13 +128,13 @@ class Pool(Protocol):
 
     @property
     def on_trouble(self) -> list[Callable[[Trouble], None]]:
-        """Listeners. Each listener is called when the pool has a new trouble that needs an operator."""
+        """Functions that are called when the pool has a new fault that needs the attention of an operator."""
         ...
 
     @property
     def on_usage_change(self) -> list[Callable[[], None]]:
-        """Listeners that are called when the used room of the pool has changed by a whole segment, or when the free room of the
-        disk has changed. A listener must not use the pool.
+        """Functions that are called when the pool uses more or fewer segments than before, or when the free room of the disk
+        has changed. The functions must not use the pool.
         """
         ...
 
@@ -143,33 +145,33 @@ class Pool(Protocol):
 
     @property
     def frozen_maps(self) -> Mapping[int, FrozenMap]:
-        """Frozen maps that have not been released, by identifier."""
+        """The frozen maps that have not been released, by identifier."""
         ...
 
     @property
     def turns(self) -> Turns:
-        """The budget of steps that the pool shares with all other tasks of the event loop."""
+        """The budget of steps of each turn, which the pool shares with all other tasks of the event loop; see `turns`."""
         ...
 
     @property
     def identity(self) -> bytes:
-        """16 bytes that no other pool has.
+        """16 bytes that identify the pool to hosts and in tokens.
 
-        A copy of the directory of a pool has the same bytes until its identity is renewed.
+        If the directory of a pool is copied, the copy has the same bytes until its identity is renewed.
         """
         ...
 
     @property
     def names_identity(self) -> bytes:
-        """16 bytes from which `public_identity` is made. Copies of a pool with the same bytes give the same public identities
-        to their volumes.
+        """16 bytes from which `public_identity` is made. If a pool and its copy have the same bytes, their volumes have the
+        same public identities.
         """
         ...
 
     def public_identity(self, volume: Volume) -> bytes:
         """Return the 16 bytes by which hosts know a volume.
 
-        Usually, these bytes are the identity of the volume. They differ from it if the identities of a copied pool were
+        Usually, these bytes are equal to `Volume.identity`. They are other bytes if the pool is a copy whose identities were
         renewed.
         """
         ...
@@ -184,22 +186,22 @@ class Pool(Protocol):
     ) -> Volume:
         """Create a volume of holes. If `origin` is given, create a clone of this snapshot, frozen map or volume.
 
-        A clone has the present content of its origin. Later changes of the origin do not change the clone. The cost of cloning
-        does not depend on the size. Raises NameTaken, OverLimit, WrongSize, PoolFull, PoolBusy, PoolFailed. Raises Absent if
-        the origin was deleted.
+        A clone has the present content of its origin. Later changes of the origin do not change the clone. The cost of a clone
+        does not depend on its size. Raises NameTaken, OverLimit, WrongSize. Raises Absent if the origin was deleted. May raise
+        the exceptions of `Volume.write`.
         """
         ...
 
     def delete_volume(self, name: str) -> None:
-        """Delete a volume but keep its snapshots and frozen maps. Raises Absent, PoolFull, PoolBusy, PoolFailed."""
+        """Delete a volume but keep its snapshots and frozen maps. Raises Absent. May raise the exceptions of `Volume.write`."""
         ...
 
     def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> Sequence[Snapshot]:
         """Take a snapshot of each volume at one moment. All snapshots get the same name.
 
         `volumes` maps the name of each volume to the attributes of its snapshot. After a crash, either all of these snapshots
-        exist or none. Raises NameTaken, OverLimit, Absent, and the exceptions that every change may raise (see `Volume.write`).
-        After an exception, nothing has changed.
+        exist or none. Raises NameTaken, OverLimit, Absent. May raise the exceptions of `Volume.write`. After an exception,
+        nothing has changed.
         """
         ...
 
@@ -208,13 +210,14 @@ class Pool(Protocol):
     ) -> Iterator[tuple[int, int, Change]]:
         """Compare two volumes, frozen maps or snapshots. Yields runs (block, count_blocks, change) from `block` on.
 
-        Adjacent runs differ in `change`. The runs end at the last block of the larger source, or when `steps` are spent. At
-        least one run is yielded. The last run may be incomplete; a later call can continue from its end. A part that both maps
-        share takes one step. Equal data that was written twice counts as different. Raises Absent.
+        Adjacent runs differ in `change`. The runs end at the last block of the larger source, or when no steps of the budget
+        `steps` remain (see `turns`). At least one run is yielded. The last run may end although the next blocks have the same
+        change; a later call can continue from its end. A part that both maps share takes one step. Equal data that was written
+        twice counts as different. Raises Absent.
 
-        The runs also end before a part of a map that is not in memory. If this is the part at `block`, raises PoolBusy. The
-        caller then awaits `BlockSource.map_loaded` and repeats the call. Raises DamagedBlock, Unreadable or OutOfResources if a
-        part cannot be loaded.
+        The runs also end before a part of a map that is not in memory. If the part at `block` is not in memory, raises
+        PoolBusy. The caller then awaits `BlockSource.map_loaded` and repeats the call. Raises DamagedBlock, Unreadable or
+        OutOfResources if a part cannot be loaded.
         """
         ...
 
@@ -227,29 +230,30 @@ class Pool(Protocol):
 
     @property
     def space(self) -> PoolSpace | None:
-        """The result of the last call of `count_space`. None if there was no call since the pool was opened."""
+        """The result of the last count (`count_space`). None if no count has ended since the pool was opened."""
         ...
 
     async def count_space(self) -> PoolSpace:
         """Count the data of all volumes and frozen maps, and store the result in `space`.
 
-        The count reads all maps of the pool in turns of the event loop. For a pool with 1 TiB of scattered blocks, this takes
-        minutes.
+        The count reads all maps of the pool in turns of the event loop (see `turns`). For a pool with 1 TiB of scattered
+        blocks, it takes minutes.
         """
         ...
 
     def commit(self) -> int:
         """Write the open batch to the operating system. Does nothing if no batch is open.
 
-        Returns the OSN after the last committed record. A record with a lower OSN survives the end of the process.
+        Returns the OSN (operation sequence number) after the last committed record. All records with a lower OSN survive the
+        end of the process.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The pool then keeps the batch and a
-        copy of its data. No change in the batch may be acknowledged before a later call of `commit` has returned. Any caller
-        may make that call.
+        copy of its data. The array must not acknowledge a change in the batch before a later call of `commit` has returned. Any
+        caller may make this call.
 
-        Raises PoolFailed if a batch is lost. Each loss is reported by exactly one call, which may come after the call that lost
-        the batch. No change in a lost batch may be acknowledged. The caller that gets the exception must report the failure to
-        all tasks that wait for the batch.
+        Raises PoolFailed if a batch is lost. Each loss is reported by exactly one call, which may be later than the call that
+        lost the batch. The array must not acknowledge a change in a lost batch. The caller that gets the exception must report
+        the failure to all tasks that wait for the batch.
         """
         ...
 
@@ -258,7 +262,7 @@ class Pool(Protocol):
         ...
 
     async def flush(self) -> None:
-        """Make durable all changes that were committed before the call. Simultaneous calls share one flush.
+        """Make all changes durable that were committed before the call. Simultaneous calls share one flush.
 
         Raises PoolFailed, or Scarcity if the pool cannot be flushed now.
         """
@@ -271,9 +275,10 @@ class Pool(Protocol):
     def remembered_keys(self, prefix: str) -> list[str]: ...
 
     def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
-        """Store a small value (up to 64 KiB) in the log under a key. Raises PoolFull, PoolBusy, PoolFailed.
+        """Store a small value (up to 64 KiB) in the log under a key. Raises OverLimit. May raise the exceptions of
+        `Volume.write`.
 
-        Set `spare` if storing the value allows the pool to free room. The record may then use the reserve of a full pool.
+        Set `spare` if the pool can free room after the value is stored. The record may then use the reserve of a full pool.
         """
         ...
 
@@ -281,13 +286,14 @@ class Pool(Protocol):
 
     @property
     def failure(self) -> str | None:
-        """Reason why the pool accepts no more writes until it is opened again. None while the pool accepts writes."""
+        """The reason why the pool accepts no more writes until it is opened again. None while the pool accepts writes."""
         ...
 
     def usage(self) -> Usage:
         """Return the used and the available bytes.
 
-        The free room of the disk may be old; the call refreshes it in the background.
+        The free room of the disk was read by a thread, after an earlier call. If this value is old, the call starts another
+        read in the background.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Conversion of arrays of numbers to and from their form on disk, which is little-endian on every machine.
 
-An `array` keeps its numbers in the byte order of the machine.
+A Python `array` has its numbers in the byte order of the machine. So its bytes cannot be written to the disk unchanged.
 """
 
 import sys

@@ -1,7 +1,8 @@
 """The contents of a pool, and the effect of each record on the contents.
 
-An open pool and the replay of its log use the same functions, so both reach the same state. An open pool checks all arguments
-before it makes a record. Therefore, if a record in the log does not fit the contents, the log or the checkpoint is damaged.
+An open pool and the replay of its log apply records with the same functions, so both reach the same state. An open pool checks
+a change before it makes the record. Therefore, if a record in the log does not fit the contents, the log or the checkpoint is
+damaged.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,8 +45,8 @@ from odx_target.store.segments.places import Places
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
 
 FrozenMaps: TypeAlias = "np.ndarray[Any, np.dtype[np.object_]]"
-"""States of frozen maps, in a numpy array: Python's garbage collector visits each element of a list, but not of a numpy
-array."""
+"""States of frozen maps, in a numpy array. A list would cost time, because Python's garbage collector visits each element of a
+list."""
 
 
 @dataclass(slots=True)
@@ -62,8 +63,8 @@ class Contents:
     """The contents of a pool: volumes by number, frozen maps by identifier, named snapshots, remembered values by key, and the
     next free numbers.
 
-    The frozen maps include the frozen maps of snapshots. `tally` counts the changed leaves of the volumes. `leaves_in_use`
-    returns the leaves that are in use. These leaves may be in no map any more.
+    The frozen maps include those of snapshots. `tally` counts the changed leaves of the volumes. `leaves_in_use` returns the
+    leaves that are being loaded or read. Some of these leaves may no longer be in any map.
     """
 
     def __init__(self) -> None:
@@ -79,7 +80,7 @@ class Contents:
         self.relocated: list[Leaf] = []
         self.present: Callable[[Places], Places] | None = None
         self.relocations = 0
-        """Number of relocations that have begun."""
+        """Number of relocations (moves of data by the cleaner) that have begun."""
         self.is_being_relocated = False
         self._names: set[str] = set()
         self._held: dict[int, tuple[Sequence[VolumeState], FrozenMaps]] = {}
@@ -104,7 +105,7 @@ class Contents:
         return contents
 
     def checkpoint(self, position: Mapping[str, Any], pool: Mapping[str, Any], segments: Mapping[int, int]) -> Checkpoint:
-        """Take a checkpoint of the present state. Freezes each volume, and copies no tree."""
+        """Return a checkpoint with the present state. Freezes the map of each volume, and copies no tree."""
         volumes, frozen_maps = self._frozen_state()
         return Checkpoint(
             position=position,
@@ -123,8 +124,8 @@ class Contents:
     def frozen_state(self) -> tuple[tuple[VolumeState, ...], FrozenMaps]:
         """Freeze all volumes. Returns their states, and the states of the frozen maps.
 
-        The catalogue keeps the stored leaves of these maps, even if the maps change or are released meanwhile. When the caller
-        no longer needs the results, it must give them to `discard_state`.
+        The catalogue keeps the stored leaves of these maps, even if the maps change or are released meanwhile. The caller must
+        pass the results to `discard_state` when it no longer needs them.
         """
         volumes, frozen_maps = self._frozen_state()
         self._held[id(frozen_maps)] = volumes, frozen_maps
@@ -138,8 +139,8 @@ class Contents:
         return volumes, np.fromiter(self.frozen_maps.values(), dtype=np.object_, count=len(self.frozen_maps))
 
     def discard_state(self, volumes: Sequence[VolumeState], frozen_maps: FrozenMaps) -> None:
-        """Discard a frozen state in small pieces. It may have the last references to very many nodes of maps, which must not be
-        freed at once.
+        """Discard the results of `frozen_state` in small pieces. They may have the last references to very many nodes of maps,
+        which must not be freed at once.
         """
         del self._held[id(frozen_maps)]
         self.discards.add([volume.root.root for volume in volumes if volume.root.root is not None])
@@ -150,11 +151,11 @@ class Contents:
         _APPLY[type(record)](self, record)
 
     def apply_write(self, record: Write | CompressedWrite, place: int) -> None:
-        """Apply a write whose first block is at `place`. Raises PoolDamaged if the record does not fit the contents."""
+        """Apply a write whose data begins at `place`. Raises PoolDamaged if the record does not fit the contents."""
         self._range(record.volume, record.block, record.count_blocks).assign(record.block, place, record.count_blocks)
 
     def release_temporary(self) -> None:
-        """Drop all frozen maps that are not durable, when the log has been replayed."""
+        """Drop all frozen maps that are not durable. Called when the log has been replayed."""
         for identifier in [each.identifier for each in self.frozen_maps.values() if not each.durable]:
             del self.frozen_maps[identifier]
 
@@ -191,7 +192,7 @@ class Contents:
 
     def freeze(self, record: Freeze) -> None:
         if record.frozen in self.frozen_maps:
-            return  # The record was deferred, and a checkpoint contained its effect before the record was logged.
+            return  # The record waited for room, and a checkpoint contained its effect before the record was logged.
         root = self._volume(record.volume).map.freeze()
         self.frozen_maps[record.frozen] = FrozenMapState(record.frozen, record.durable, root)
         self.next_frozen = max(self.next_frozen, record.frozen + 1)
@@ -256,7 +257,7 @@ class Contents:
         self.next_volume = max(self.next_volume, record.volume + 1)
 
     def forget_name(self, name: str) -> None:
-        """Make the name of a removed volume free."""
+        """Allow another volume to use the name of a removed volume."""
         self._names.discard(name)
 
     def _add_name(self, name: str) -> None:

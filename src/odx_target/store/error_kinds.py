@@ -1,11 +1,13 @@
-"""The kinds of operating system errors. One table gives the kind of an errno, and another gives the exception of a kind.
+"""The kinds of operating system errors. One table gives the kind of each errno, and another table gives the exception for each
+kind.
 
-All layers above keep the kinds apart, because each kind needs a different reaction:
+Each kind needs a different reaction:
 
 - scarcity is temporary: no data is lost, and the caller may try again;
 - a refusal lasts until an operator changes the permissions or the mount of the file system;
 - damage means that data is lost, and a second attempt does not help;
-- failure means that the state of the data is unknown. The pool stops accepting writes only if accepted data may be lost.
+- failure means that the state of the data is unknown. After a failure by which accepted data may be lost, the pool accepts no
+  more writes.
 """
 
 import errno
@@ -52,8 +54,9 @@ KINDS: dict[int, ErrorKind] = {
     errno.EBADMSG: ErrorKind.DAMAGE,
     errno.EUCLEAN: ErrorKind.DAMAGE,
 }
-"""Kind of each errno. An errno that is not listed is a failure. ENODATA is the errno of a bad sector of a block device, and
-also of a segment that is too short. File systems report wrong checksums as EBADMSG or EUCLEAN (errno(3), Linux)."""
+"""Kind of each errno. An errno that is not listed is a failure. ENODATA is the errno for a bad sector of a block device. The
+store also uses it for a segment that is too short. File systems report wrong checksums as EBADMSG or EUCLEAN (errno(3),
+Linux)."""
 
 _OF_WRITES: dict[ErrorKind, Callable[[str], StoreError]] = {
     ErrorKind.SCARCITY: OutOfResources,
@@ -77,12 +80,12 @@ def kind_of(error: OSError) -> ErrorKind:
 
 
 def passes(error: OSError) -> bool:
-    """True if the same call may succeed later without a repair."""
+    """True if the error is temporary, so that the same call may succeed later."""
     return kind_of(error) in (ErrorKind.SCARCITY, ErrorKind.NO_ROOM)
 
 
 def of_write(doing: str, error: OSError) -> StoreError:
-    """Make the exception for a write that failed before its data was accepted. The message begins with `doing`."""
+    """Make the exception for a write that failed before the pool accepted its data. The message begins with `doing`."""
     return _OF_WRITES[kind_of(error)](f"{doing} failed: {reason(error)}")
 
 

@@ -2,7 +2,7 @@
 
 
 class StoreError(Exception):
-    """The store refuses an action or cannot do it. The message is one line for a person."""
+    """The store refuses an action, or cannot carry it out. The message is one line of text for a person."""
 
 
 class NameTaken(StoreError):
@@ -18,7 +18,7 @@ class Held(StoreError):
 
 
 class OverLimit(StoreError):
-    """A name, a value or a list is longer than its limit."""
+    """A name, value or list exceeds its limit."""
 
 
 class WrongSize(StoreError):
@@ -34,14 +34,14 @@ class OutOfResources(Scarcity):
 
 
 class PoolFull(Scarcity):
-    """The pool has no room for a write, because the disk is full or the configured limit of the pool is reached."""
+    """The pool has no room for a change, because the disk is full or the configured limit of the pool is reached."""
 
 
 class PoolBusy(Scarcity):
-    """The pool is making room for the change, or is loading a part of a map. Nothing has changed.
+    """The pool is making room for a change, or is loading the part of a map that the call needs. Nothing has changed.
 
-    If a change raised this exception, await `Volume.room_made`. If another call raised it, await `BlockSource.map_loaded`. Then
-    repeat the call.
+    After a change has raised this exception, await `Volume.room_made`. After another call has raised it, await
+    `BlockSource.map_loaded`. Then repeat the call.
     """
 
 
@@ -60,23 +60,27 @@ class Unwritable(StoreError):
 
 
 class PoolFailed(StoreError):
-    """The pool may have lost data that it had accepted. The pool accepts no more writes until it is opened again."""
+    """The pool may have lost data that it had accepted. It accepts no more changes until it is opened again."""
 
 
 class PoolDamaged(StoreError):
-    """The pool cannot be opened: its files contradict each other, or it has a newer format."""
+    """The pool cannot be opened, because its files are damaged or contradict each other, or because it has another format."""
 
 
 class CatalogueDamaged(PoolDamaged):
-    """The catalogue cannot be used. No data is lost, because the log contains everything that the catalogue contained."""
+    """The catalogue is damaged or belongs to another pool. If no part of the log has been freed, the catalogue can be rebuilt
+    from the log.
+    """
 
 
 class LogFreed(StoreError):
-    """Records of the log that a follower needs have been freed or are damaged. A second read does not help."""
+    """Records of the log that a follower needs have been freed or are damaged. To try again does not help."""
 
 
 class LogUnreadable(StoreError):
-    """Records of the log that a follower needs could not be read. They may be intact, and the same read may succeed later."""
+    """Records of the log that a follower needs could not be read. The records may be intact, and the same read may succeed
+    later.
+    """
 
 
 class PoolInUse(StoreError):
@@ -86,9 +90,9 @@ class PoolInUse(StoreError):
 class DamagedBlock(StoreError):
     """The data of a block is lost: it does not match its checksum, its segment is missing, or its place in the log is lost.
 
-    A second read does not help.
+    To read the block again does not help.
 
-    `block` counts from the start of the volume or frozen map that was read.
+    `block` is the number of the block in the volume or frozen map that was read.
     """
 
     def __init__(self, block: int, damage: str = "does not match its checksum") -> None:
@@ -99,7 +103,7 @@ class DamagedBlock(StoreError):
 class Unreadable(StoreError):
     """A block could not be read. The data of the block may be intact, and the same read may succeed later.
 
-    `block` counts from the start of the volume or frozen map that was read.
+    `block` is the number of the block in the volume or frozen map that was read.
     """
 
     def __init__(self, block: int, reason: str) -> None:

@@ -1,6 +1,7 @@
 """The health of a pool.
 
-After the first failed write or sync the pool writes no more, because the state of the disk is unknown.
+After a write or sync has failed so that accepted data may be lost, the pool writes no more. The state of the data on the disk
+is then unknown.
 """
 
 from odx_target.store.errors import PoolFailed
@@ -8,7 +9,9 @@ from odx_target.store.troubles import Troubles
 
 
 class Health:
-    """Health of a pool. `failure` is the reason why the pool accepts no more writes, or None while it accepts writes."""
+    """The health of a pool. `failure` is the reason why the pool accepts no more writes. It is None while the pool accepts
+    writes.
+    """
 
     def __init__(self, troubles: Troubles) -> None:
         self.troubles = troubles

@@ -1,4 +1,6 @@
-"""The ledger, which a pool shares with its volumes and frozen maps. It connects the contents with the log of their changes."""
+"""The ledger, which a pool shares with its volumes and frozen maps. The ledger connects the contents of the pool with the log
+of their changes.
+"""
 
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -17,10 +19,11 @@ from odx_target.store.volumes.compression import PreparedMemory
 
 
 class Ledger:
-    """The contents and the log of one pool, and the objects through which the pool gives access to its contents.
+    """The contents and the log of one pool, and the objects for its volumes, snapshots and frozen maps.
 
-    `note_freed` is called with the number of blocks that a change may have made dead. `room_freed` waits until the cleaner has
-    freed room. `frozen_maps` contains the frozen maps that have not been released, without the frozen maps of snapshots.
+    `note_freed` is called with the number of blocks that a change may have made dead (to which no map refers any more).
+    `room_freed` waits until the cleaner has freed room. `frozen_maps` contains the frozen maps that have not been released,
+    except those of snapshots.
     """
 
     def __init__(
@@ -52,11 +55,10 @@ class Ledger:
         self.room_freed: Callable[[], Awaitable[None]] = _at_once
 
     def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
-        """Log a change and apply it to the contents. If this method raises PoolFull, PoolBusy or PoolFailed, nothing has
-        changed.
+        """Add a change to the log, and apply it to the contents. If this method raises an exception, nothing has changed.
 
-        Set `spare` if the change frees room. The record may then use the reserve of a full pool. If there is room for the
-        record, `announce` is called before the change.
+        Set `spare` if the change frees room. The record may then use the reserve of a full pool. `announce` is called before
+        the change, but only if there is room for the record.
         """
         encoded = encode(change)
         self.log.require_record(len(encoded), spare=spare)
@@ -68,7 +70,7 @@ class Ledger:
             self.note_freed(_freed_blocks(change))
 
     def record_all(self, changes: Sequence[Record]) -> None:
-        """Log changes in one batch and apply them.
+        """Add changes to the log in one batch, and apply them to the contents.
 
         After a crash, the log contains either all of the changes or none. Raises the same exceptions as `record`.
         """
@@ -79,7 +81,7 @@ class Ledger:
             self.contents.apply(change)
 
     def record_or_defer(self, change: Record, *, matters: bool = True) -> None:
-        """Apply a change that must not fail, and log it as soon as there is room. See `Log.append_or_defer`."""
+        """Apply a change that must not fail. Its record is added to the log when there is room; see `Room.append_or_defer`."""
         self.log.append_or_defer(encode(change), matters=matters)
         self.contents.apply(change)
         if isinstance(change, Release):
@@ -87,7 +89,7 @@ class Ledger:
 
 
 def _freed_blocks(change: Record) -> int:
-    """Largest number of blocks that a change may make dead."""
+    """Return the largest number of blocks that a change may make dead (to which no map then refers any more)."""
     return change.count_blocks if isinstance(change, Unmap) else MAX_SIZE_BLOCKS
 
 

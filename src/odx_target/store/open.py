@@ -41,7 +41,7 @@ __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_m
 
 
 class PoolParts(NamedTuple):
-    """The storage of a pool. `release` releases the lock of the pool. `release` is called last, when all files are closed."""
+    """The storage of a pool. `release` releases the lock of the pool. It is called last, after all files were closed."""
 
     head: HeadStore
     segments: SegmentStore
@@ -50,11 +50,11 @@ class PoolParts(NamedTuple):
 
 
 async def open_directory_pool(path: Path, environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """Open the pool in a directory. If the directory is absent or empty, make a new pool there.
+    """Open the pool in a directory. If the directory does not exist or is empty, make a new pool there.
 
-    If the catalogue is missing, it is rebuilt from the whole log. Raises CatalogueDamaged if the catalogue cannot be used. The
-    message names a command that helps. Raises PoolInUse, PoolDamaged and PoolFull. Raises StoreError if the directory cannot be
-    used.
+    If the catalogue is missing, it is rebuilt from the whole log, if no part of the log has been freed. Raises CatalogueDamaged
+    if the catalogue cannot be used. The message contains a command that helps. Raises PoolInUse, PoolDamaged and PoolFull.
+    Raises StoreError if the directory cannot be used.
     """
     descriptors = (options or PoolOptions()).descriptors
     try:
@@ -64,7 +64,7 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
 
 
 def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
-    """Check the pool in a directory, which must not be open. Waits for the disk, and repairs nothing.
+    """Check the pool in a directory, and repair nothing. The pool must not be open. This function waits for the disk.
 
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises PoolDamaged if
     the pool cannot be opened at all. Raises StoreError if the directory contains no pool or cannot be read.
@@ -82,13 +82,13 @@ def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
 
 
 async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """Make a new pool in memory. The data of the pool is lost when the object is freed."""
+    """Make a new pool in memory. The data of the pool is lost when Python frees the object."""
     parts = PoolParts(MemoryHead(), MemorySegments(), MemoryCatalogue(), _nothing)
     return await open_pool(parts, environment, options)
 
 
 async def open_pool(parts: PoolParts, environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """Open the pool that is stored in `parts`. If there is no head, make a new pool. If the opening fails, close the parts."""
+    """Open the pool that is stored in `parts`. If there is no head, make a new pool. If this fails, close the parts."""
     return await _open(lambda: parts, environment, options)
 
 
@@ -108,7 +108,9 @@ async def _open(find: Callable[[], PoolParts], environment: Environment, options
 
 
 def _remedy(path: Path) -> str:
-    """Return the command that replaces the damaged catalogue of a pool, and its effect."""
+    """Return the end of an error message: the command after which a pool with a damaged catalogue can be used, and the effect
+    of the command.
+    """
     head = DirectoryHead(path)
     if decode_head(head.read() or b"", head.describe()).cleaned:
         command = shlex.join(["odx-target", "pool", "repair", str(path)])
@@ -133,10 +135,11 @@ def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolPa
 
 
 def _raise_epoch(head: OpenHead, log_epoch: int) -> None:
-    """Raise the epoch of a head that is older than its log, for example because it was restored from a copy.
+    """If the head has a lower epoch than the log, for example because the head was restored from a backup, raise the epoch of
+    the head.
 
-    Recovery ignores a batch whose epoch is lower than the epoch of the batch before it, so all later changes would be lost.
-    Raises PoolInUse, OSError.
+    A batch whose epoch is lower than the epoch of the batch before it is not part of the log. So with a low epoch, all further
+    changes would be lost. Raises PoolInUse, OSError.
     """
     if head.fields.epoch < log_epoch:
         head.replace(head.fields._replace(epoch=log_epoch + 1))
@@ -159,7 +162,7 @@ def _claim(parts: PoolParts, new_identity: bytes) -> OpenHead:
     except OSError as error:
         if kind_of(error) is not ErrorKind.NO_ROOM:
             raise
-        # The lock keeps other processes out, and a pool on a full disk must open so that data can be deleted.
+        # The lock keeps other processes out, and it must be possible to open a pool on a full disk to delete data.
     return head
 
 

@@ -1,4 +1,4 @@
-"""The pool that is stored in a log. The pool connects the log, the segments, the maps and the catalogue."""
+"""The implementation of `Pool` in `store.api`: it connects the log, the segments, the maps and the catalogue."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -42,13 +42,13 @@ from odx_target.store.volumes.volume import LogVolume
 from odx_target.turns import Steps
 
 COMMIT_PAUSE_S = 0.1
-"""Pause before the next attempt to commit a batch that the operating system did not take."""
+"""Pause before the next attempt to commit a batch that the operating system could not take."""
 
 
 class LogPool:
     """An open pool.
 
-    The functions in `odx_target.store.open` make this object. `release_lock` is called last when the pool is closed.
+    The functions in `odx_target.store.open` make this object. When the pool is closed, `release_lock` is called last.
     """
 
     def __init__(
@@ -162,9 +162,9 @@ class LogPool:
         return usage_of(self.log, self.supply)
 
     async def start(self) -> None:
-        """Make an empty segment for the first write, and replace a lost checkpoint.
+        """Make an empty segment for the first write. If the catalogue was lost, save a checkpoint.
 
-        If this fails, the pool is open nevertheless, and `status` reports the reason.
+        If one of these steps fails, the pool is open nevertheless, and `status` reports the reason.
         """
         try:
             await self.supply.make_first()
@@ -183,7 +183,7 @@ class LogPool:
         return create_volume(self._ledger, name, size_blocks, attributes, origin)
 
     def delete_volume(self, name: str) -> None:
-        """Remove a volume but keep its snapshots and frozen maps. Raises Absent, PoolFull, PoolFailed."""
+        """Delete a volume but keep its snapshots and frozen maps; see `Pool.delete_volume` in `store.api`."""
         volume = self._volume(name)
         announce = partial(volume.announce, 0, volume.size_blocks)
         self._ledger.record(VolumeDeleted(volume.number), spare=True, announce=announce)
@@ -221,7 +221,7 @@ class LogPool:
                 self.commit()
             except Scarcity:
                 await self._environment.sleep(COMMIT_PAUSE_S)
-                # If the batch was lost meanwhile, `commit` may have reported the loss to another caller.
+                # If the batch was lost during the wait, `commit` may have reported the loss to another caller.
                 self.health.check()
             else:
                 return
@@ -237,10 +237,10 @@ class LogPool:
         await self.checkpointer.save()
 
     def follow(self, osn: int) -> Follower:
-        """Follow the durable records of the log from an OSN on.
+        """Return an iterator over the durable records of the log, from the record with the operation sequence number `osn` on.
 
-        The iteration ends when the pool is closed, and raises the exceptions of `Follower`. Raises StoreError if the log has
-        not reached the OSN.
+        The iteration ends when the pool is closed, and raises the exceptions of `Follower`. Raises StoreError if `osn` is
+        higher than the number of the next record.
         """
         return self._followers.follow(osn, self.log.next_osn)
 
@@ -274,7 +274,7 @@ class LogPool:
             await self.cleaner.stop()
             self.commit()
             await self.log.finish()
-            with suppress(Scarcity):  # The catalogue has no room. The log holds everything, but recovery takes longer.
+            with suppress(Scarcity):  # The checkpoint could not be saved. No data is lost, but recovery takes longer.
                 await self.checkpointer.save()
             await self._flusher.flush()
         finally:
@@ -282,7 +282,7 @@ class LogPool:
             await self._end()
 
     async def _end(self) -> None:
-        """Wait until no thread saves or syncs, then close the files and release the lock."""
+        """Wait until no thread saves a checkpoint or syncs a segment. Then close the files and release the lock."""
         try:
             await self.checkpointer.settle()
             await self._flusher.settle()
@@ -291,7 +291,7 @@ class LogPool:
             try:
                 await self._environment.in_thread(self._give_up, lane=Lane.UPKEEP)
             finally:
-                self._give_up()  # This call is for a task that is cancelled before the thread begins.
+                self._give_up()  # This call is needed if the task is cancelled before the thread begins.
 
     def _give_up(self) -> None:
         """Close the files and release the lock. A second call does nothing."""
@@ -310,7 +310,7 @@ class LogPool:
 
 
 def _flusher_after(recovered: Recovered, supply: SegmentSupply, environment: Environment, health: Health) -> Flusher:
-    """Make the flusher of a pool that has just been recovered. Some segments may still wait for a sync."""
+    """Make the flusher of a pool after its recovery. The segments that recovery has not synced wait for the first flush."""
     flusher = Flusher(environment, health, recovered.position.osn)
     flusher.durable_osn = recovered.durable_osn
     flusher.dirty = {supply.segments[number] for number in recovered.unsynced}

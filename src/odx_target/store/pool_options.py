@@ -1,4 +1,4 @@
-"""The options of a pool, and the segment size that results from them."""
+"""The options of a pool, and the size of new segments that results from the options."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,12 @@ from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BL
 from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS
 
 SEGMENTS_PER_LIMIT = 16
-"""At least this number of segments should fit in the size limit of a pool. A small limit therefore needs small segments."""
+"""If a pool has a size limit, its segments are so small that at least this number of segments fits into the limit. But the
+segments are not smaller than MIN_LIMITED_SEGMENT_BLOCKS."""
 
 MIN_LIMITED_SEGMENT_BLOCKS = 256
-"""Smallest segment size that is derived from a limit: 1 MiB. Smaller segments would take too much time to make and seal."""
+"""Smallest size of a segment that is computed from the size limit of a pool: 1 MiB. With smaller segments, making and sealing
+segments would take too much time."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,20 +26,21 @@ class PoolOptions:
 
     limit_bytes: int | None = None
     segment_blocks: int | None = None
-    """Size of new segments in blocks. None means 64 MiB. If too few segments of 64 MiB would fit in the limit, None means a
-    smaller size."""
+    """Size of new segments in blocks. None means 64 MiB, or a smaller size if too few segments of 64 MiB would fit into
+    `limit_bytes`."""
     checkpoint_blocks: int | None = None
-    """Number of log blocks between checkpoints. None means the default, CHECKPOINT_BLOCKS."""
+    """Number of log blocks after which a checkpoint is saved. None means the default, CHECKPOINT_BLOCKS."""
     descriptors: int = SEGMENT_DESCRIPTORS
-    """Number of segment files that may be open at a time."""
+    """Largest number of segment files that are open at a time."""
 
     cleaning: bool = True
-    """True if the pool frees segments of its log. Otherwise the pool needs room for everything that was ever written to it."""
+    """True if the pool cleans its log, which means that it frees segments. Otherwise the pool needs room for all data that was
+    ever written."""
     cleaning_share: float = 0.25
-    """If the pool has enough room, it cleans for this share of the time."""
+    """Share of the time for which the cleaner works if the pool has enough room."""
 
     map_memory_bytes: int | None = DEFAULT_MAP_MEMORY_BYTES
-    """Memory for the places of blocks. None means that all places may stay in memory."""
+    """Size of the memory for the places of blocks. None means no limit: all places may stay in memory."""
 
     def sizing(self) -> int:
         """Return the number of blocks in a new segment. Raises StoreError if the options contradict each other."""

@@ -9,8 +9,8 @@ from odx_target.store.status import LogStatus, Usage
 
 
 def usage_of(log: Log, supply: SegmentSupply) -> Usage:
-    """Return the used and the available bytes. The reserve is neither used nor available, because records with data must leave
-    it free.
+    """Return the used and the available bytes of a pool. The reserve is counted in neither number, because records with data
+    must leave the reserve free.
     """
     used_blocks = supply.used_bytes // BLOCK_BYTES - log.unused_blocks - supply.free_blocks
     makeable_blocks = supply.available_blocks()

@@ -1,4 +1,4 @@
-"""The reports of a pool, re-exported by `store.api`: its use of the disk, its troubles, and the progress of a scrub."""
+"""The reports of a pool, re-exported by `store.api`: its use of the disk, its faults, and the progress of a scrub."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,9 @@ from enum import Enum, auto
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Number of bytes that the data of a pool occupies on the disk, and number of bytes that are still available for data."""
+    """The room of a pool: the number of bytes that it occupies on the disk, and the number of bytes that are still available
+    for data.
+    """
 
     used_bytes: int
     available_bytes: int | None
@@ -18,19 +20,20 @@ class Usage:
 class Space:
     """Bytes of data of a volume, frozen map or snapshot, as they are on the disk.
 
-    Holes do not count. Data that occurs twice counts once. Compressed data counts with its compressed size.
+    Holes are not counted. Data to which several blocks refer is counted once. Compressed data is counted with its compressed
+    size.
     """
 
     unique_bytes: int
-    """Bytes of data that no other volume or frozen map of the pool shares. A deletion of the volume, frozen map or snapshot
-    frees this data."""
+    """Bytes of data to which no other volume or frozen map of the pool refers. If the volume, frozen map or snapshot is
+    deleted, these bytes become free."""
     shared_bytes: int
     mapped_bytes: int = 0
     """Bytes of all blocks that are not holes, before compression."""
 
     @property
     def ratio(self) -> float:
-        """Ratio of compression: the number of bytes before compression for each byte on the disk."""
+        """Ratio of compression: bytes before compression divided by bytes on the disk."""
         stored_bytes = self.unique_bytes + self.shared_bytes
         return self.mapped_bytes / stored_bytes if stored_bytes else 1.0
 
@@ -39,17 +42,17 @@ class Space:
 class VolumeSpace:
     """Bytes of data of a volume. `mapped_bytes` is the size before compression. All other sizes are sizes on the disk.
 
-    Data that the volume contains twice counts twice in `mapped_bytes` and `stored_bytes`.
+    If two blocks of the volume refer to the same data, it is counted twice in `mapped_bytes` and `stored_bytes`.
     """
 
     mapped_bytes: int
     stored_bytes: int
     unique_bytes: int
-    """Bytes of data that no other volume and no frozen map shares."""
+    """Bytes of data to which no other volume and no frozen map refers."""
 
     @property
     def shared_bytes(self) -> int:
-        """Bytes of the volume that others share, or that the volume contains more than once."""
+        """Bytes of data to which other volumes or frozen maps also refer, or to which several blocks of this volume refer."""
         return self.stored_bytes - self.unique_bytes
 
     @property
@@ -60,42 +63,42 @@ class VolumeSpace:
 
 @dataclass(frozen=True, slots=True)
 class PoolSpace:
-    """Bytes of data of all volumes and frozen maps of a pool at one moment. Each block of the log counts once."""
+    """Bytes of data of all volumes and frozen maps of a pool at one moment. Each block of the log is counted once."""
 
     volumes: Mapping[str, VolumeSpace]
     unique_bytes: int
-    """Bytes of data that belong to exactly one volume."""
+    """Bytes of data to which exactly one volume refers, and no frozen map."""
     shared_bytes: int
-    """Bytes of data that several volumes share, or that volumes share with frozen maps."""
+    """Bytes of data to which several volumes refer, or a volume and a frozen map."""
     frozen_bytes: int
-    """Bytes of data that only snapshots and tokens need."""
+    """Bytes of data to which only frozen maps refer, such as those of snapshots and tokens."""
     counted_at_s: float
     """Time of the count, as `Environment.monotonic` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogStatus:
-    """The log of a pool. Its records have consecutive sequence numbers."""
+    """The state of the log of a pool. The records of the log have consecutive sequence numbers (OSNs)."""
 
     segment: int
     block: int
-    """The next batch will begin at this block of `segment`, unless the segment is full."""
+    """Block of `segment` at which the next batch begins, unless the segment is full."""
     next_osn: int
     """Sequence number of the next record."""
     durable_osn: int
     """All records with a lower sequence number are durable."""
     count_of_segments: int
     replay_bytes: int
-    """Bytes of the log that an opening of the pool would have to replay."""
+    """Number of bytes of the log that would be replayed if the pool were opened now."""
     cold_read_blocks: int
-    """Number of blocks that were read from the disk by threads, because they were not in the page cache."""
+    """Number of log blocks that threads have read from the disk, because the blocks were not in the page cache."""
 
 
 class TroubleKind(Enum):
-    """The kinds of trouble that need an operator."""
+    """The kinds of faults that need the attention of an operator."""
 
     FAILED = auto()
-    """The pool accepts no more writes."""
+    """The pool accepts no more writes until it is opened again."""
     FULL = auto()
     NO_SEGMENT = auto()
     """No segment can be made now, although the pool may have room."""
@@ -114,9 +117,10 @@ class TroubleKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A trouble that needs an operator.
+    """A fault that needs the attention of an operator.
 
-    If `frozen_map` is given, `block` is a block of the frozen map. Otherwise `block` is a block of the volume.
+    If `frozen_map` is given, `block` is the number of a block in this frozen map. Otherwise it is the number of a block in the
+    volume.
     """
 
     kind: TroubleKind
@@ -131,7 +135,7 @@ class DamagedPlace:
     """A damaged block of a volume or of a frozen map, and the number of reads that found it damaged."""
 
     volume: str | None
-    """Name of the volume. None for a frozen map that was made before the pool was opened."""
+    """Name of the volume. For a frozen map that was made before the pool was opened, the name is not known and None."""
     frozen_map: int | None
     block: int
     count: int
@@ -139,7 +143,7 @@ class DamagedPlace:
 
 @dataclass(frozen=True, slots=True)
 class TroubleCount:
-    """Number of troubles of one kind since the pool was opened, with the reason and the age of the last trouble."""
+    """Number of faults of one kind since the pool was opened, with the reason and the age of the last fault."""
 
     kind: TroubleKind
     count: int
@@ -149,12 +153,15 @@ class TroubleCount:
 
 @dataclass(frozen=True, slots=True)
 class CleaningStatus:
-    """The room that dead blocks take, and the work of the cleaner since the pool was opened."""
+    """The number of live and dead blocks, and the work of the cleaner since the pool was opened. A block is dead if no map
+    refers to it.
+    """
 
     live_blocks: int
-    """Number of blocks of sealed segments to which maps referred at the last marking."""
+    """Number of blocks of sealed segments to which a map referred when the cleaner last counted them."""
     dead_blocks: int
-    """Number of blocks of sealed segments to which no map referred at the last marking, including headers and footers."""
+    """Number of blocks of sealed segments to which no map referred when the cleaner last counted them. Headers and footers are
+    included."""
     host_blocks: int
     """Number of data blocks that were written for hosts."""
     moved_blocks: int
@@ -164,52 +171,54 @@ class CleaningStatus:
 
     @property
     def write_amplification(self) -> float:
-        """Number of data blocks that the pool has written for each data block of a host."""
+        """Number of data blocks that the pool has written, divided by the number of data blocks that hosts have written."""
         return (self.host_blocks + self.moved_blocks) / self.host_blocks if self.host_blocks else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PoolStatus:
-    """The present and past troubles of a pool."""
+    """The present and past faults of a pool."""
 
     failure: str | None
     no_room: str | None
-    """Reason why changes are refused at present. None if changes are accepted."""
+    """Reason why the pool refuses changes at present. None if the pool accepts changes."""
     is_full: bool
     no_room_for_s: float | None
     checkpoint_error: str | None
-    """Reason why the last checkpoint was not saved. None if it was saved."""
+    """Reason why the last attempt to save a checkpoint failed. None if it did not fail."""
     checkpoint_age_s: float
     """Time since the last checkpoint was saved, or since the pool was opened."""
     damaged: tuple[DamagedPlace, ...]
     damaged_beyond: int
-    """Number of reads that found a damaged block which is not in `damaged`, because the list is full."""
+    """Number of reads of damaged blocks that are not in `damaged`, because this list is full."""
     met: tuple[TroubleCount, ...]
-    """All kinds of trouble since the pool was opened, including troubles that are over."""
+    """The faults since the pool was opened, by kind. Faults that are over are included."""
     cleaning: CleaningStatus | None = None
     log: LogStatus | None = None
 
 
 @dataclass(slots=True)
 class ScrubProgress:
-    """State of a scrub. The numbers of blocks include headers. The total is counted at the start of the scrub."""
+    """The state of a scrub. Headers are included in the numbers of blocks. The total number is computed at the start of the
+    scrub.
+    """
 
     total_blocks: int
     checked_blocks: int = 0
     damaged_blocks: int = 0
     unused_damaged_blocks: int = 0
-    """Number of damaged blocks to which no volume and no frozen map refers. The damaged blocks of a segment do not count if a
-    part of a map could not be read."""
+    """Number of damaged blocks to which no volume and no frozen map refers. If a part of a map could not be read for a segment,
+    the damaged blocks of this segment are not included."""
     complaints: list[str] = field(default_factory=list)
-    """Descriptions of damaged headers and footers, and of segments and parts of maps that cannot be read. Damaged headers and
-    footers lose no data."""
+    """Descriptions of damaged headers and footers, and of segments and parts of maps that cannot be read. By damage to headers
+    and footers alone, no data is lost."""
     is_running: bool = True
     is_complete: bool = False
     elapsed_s: float = 0.0
 
     @property
     def remaining_s(self) -> float | None:
-        """Estimated time to the end of the scrub. None if no block has been checked yet."""
+        """Estimated time until the scrub ends. None if no block has been checked yet."""
         if not self.checked_blocks:
             return None
         return self.elapsed_s * max(0, self.total_blocks - self.checked_blocks) / self.checked_blocks

@@ -1,4 +1,6 @@
-"""The troubles of a pool that need an operator. Troubles are reported to listeners at once, and kept for status requests."""
+"""The troubles of a pool: faults that need the attention of an operator. A fault is reported at once to the functions in
+`on_trouble`, and kept for status requests.
+"""
 
 from collections.abc import Callable
 
@@ -7,14 +9,14 @@ from odx_target.store.errors import DamagedBlock, PoolFull, StoreError, Unreadab
 from odx_target.store.status import DamagedPlace, PoolStatus, Trouble, TroubleCount, TroubleKind
 
 MAX_DAMAGED_PLACES = 1000
-"""Largest number of damaged blocks in the list. An operator would not read a list with more blocks."""
+"""Largest number of damaged blocks that a pool lists. An operator would not read a longer list."""
 
 
 class Troubles:
-    """The troubles of one pool.
+    """The troubles of one pool: faults that need the attention of an operator.
 
-    Each trouble calls the listeners in `on_trouble`, which must expect many calls in a short time. `checkpoint_error` is the
-    reason why the last checkpoint was not saved, or None if it was saved.
+    For each fault, the functions in `on_trouble` are called. There may be many calls in a short time. `checkpoint_error` is the
+    reason why the last attempt to save a checkpoint failed, or None if it did not fail.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -60,12 +62,12 @@ class Troubles:
         self._report(Trouble(TroubleKind.NOT_CLEANED, str(error)))
 
     def has_room(self) -> None:
-        """Note that the pool has room again."""
+        """Report that the pool has room again and the log can be written."""
         self._no_room = None
         self._is_full = False
 
     def scarce(self, error: StoreError) -> None:
-        """Report that a read or a flush cannot be done now."""
+        """Report that a read or a flush has failed because there is no free descriptor, memory or thread."""
         self._report(Trouble(TroubleKind.SCARCE, str(error)))
 
     def block_lost(self, volume: str | None, frozen_map: int | None, error: DamagedBlock | Unreadable) -> None:

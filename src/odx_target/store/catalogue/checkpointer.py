@@ -1,8 +1,8 @@
 """Saving of checkpoints. Recovery loads the last checkpoint and replays the log after it.
 
-A checkpoint describes one moment. At this moment, all volumes are frozen, and the checkpoint notes the position of the log.
-Before the checkpoint is saved, the log is synced, because the catalogue must never refer to records that are not durable.
-Finally a thread saves the checkpoint in the catalogue, and the pool continues to write meanwhile.
+A checkpoint is the state of the pool at one moment. At this moment, the maps of all volumes are frozen, and the present
+position in the log is stored in the checkpoint. Then the log is synced, because the catalogue must never refer to records that
+are not durable. Finally a thread saves the checkpoint in the catalogue. Meanwhile the pool accepts further writes.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -19,14 +19,15 @@ from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.troubles import Troubles
 
 RETRY_S = 30.0
-"""Pause before the next attempt to save a checkpoint. On a full disk, each attempt may take some of the remaining room."""
+"""Pause before the next attempt to save a checkpoint. Attempts must be rare, because each attempt on a nearly full disk may
+take some of the remaining room."""
 
 
 class Checkpointer:
-    """Saves the checkpoints that `take` returns. Each failure is reported to `troubles`.
+    """Saves checkpoints. Each save calls `take`, which returns the checkpoint. Each failure is reported to `troubles`.
 
-    `start_soon` repeats the attempt until a checkpoint is saved or the pool fails. Without a new checkpoint, recovery must
-    replay more of the log.
+    `start_soon` repeats the attempt until a checkpoint is saved or the pool fails. Until then, a recovery must replay more of
+    the log.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Checkpointer:
         self._is_at_work = False
 
     def start_soon(self) -> None:
-        """Save a checkpoint in the background. Does nothing if a save is running or will be tried again."""
+        """Save a checkpoint in the background. Does nothing if a save is running, or if a failed save will be tried again."""
         if self._running is None and not self._is_at_work:
             self._is_at_work = True
             self._environment.start_soon(self._save_soon)
@@ -77,7 +78,7 @@ class Checkpointer:
         self._discards.pause()
         checkpoint: Checkpoint | None = None
         try:
-            # Without a wait between these calls, so that the checkpoint contains no change that is not in the log.
+            # There is no await between these calls, so that the checkpoint contains no change that is not in the log.
             self._log.commit_for_another()
             deferred = list(self._log.deferred)
             checkpoint = self._take()
@@ -87,7 +88,8 @@ class Checkpointer:
             await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
             self._discards.add(checkpoint.rewritten)
             checkpoint.rewritten.clear()
-            # This comes before the next checkpoint or relocation, so that no changed leaf is taken for a clean one.
+            # This is done before the next checkpoint or relocation, so that no leaf that changes later is taken for a clean
+            # leaf.
             await self._leaves.adopt(checkpoint.saved or [], made)
             await self._drop_deferred(deferred)
         finally:
@@ -99,11 +101,11 @@ class Checkpointer:
             self._discards.resume()
 
     async def mark_cleaned(self) -> None:
-        """Mark the head durably as `cleaned`. The mark means that the log does not contain all changes. Raises OSError and the
-        exceptions of `save`.
+        """Mark the head durably as `cleaned`. The mark means that the log no longer contains all changes since the pool was
+        made. Raises OSError and the exceptions of `save`.
 
-        Saves a checkpoint first. A pool that was rebuilt from its log may have no checkpoint yet. Without one, it could not be
-        opened again.
+        Saves a checkpoint before the mark is set, because a pool that has this mark but no checkpoint cannot be opened. A pool
+        that was rebuilt from its log may have no checkpoint yet.
         """
         if not self._head.fields.cleaned:
             await self.save()
@@ -115,10 +117,10 @@ class Checkpointer:
             await self._environment.in_thread(self._head.mark_cleaned, lane=Lane.UPKEEP)
 
     async def _drop_deferred(self, saved: list[bytes]) -> None:
-        """Drop deferred records whose changes are in the saved checkpoint. The log will never contain these records, so the
-        head is marked as `cleaned` first.
+        """Drop the deferred records `saved`, because the saved checkpoint contains their changes. The log will never contain
+        these records, so the head is marked as `cleaned` first.
 
-        If the head cannot be changed now, the records continue to wait for room in the log.
+        If the head cannot be changed now, the records are not dropped and still wait for room in the log.
         """
         if saved:
             with suppress(OSError, StoreError):
@@ -126,10 +128,10 @@ class Checkpointer:
                 self._log.deferred.drop(saved)
 
     async def save_ended(self) -> None:
-        """If a checkpoint is being saved, wait until this save has ended. Otherwise save a checkpoint. A failure is only
-        reported to `troubles`.
+        """If a checkpoint is being saved, wait until this save has ended. Otherwise save a checkpoint. Raises no exception if
+        the save fails; the failure is reported to `troubles`.
 
-        The save is a job of its own, so it continues even if the caller is cancelled.
+        The save runs in a task of its own, so it continues even if the caller is cancelled.
         """
         if self._running is not None:
             await self._running.wait()
@@ -147,8 +149,8 @@ class Checkpointer:
 
     @asynccontextmanager
     async def held_off(self) -> AsyncIterator[None]:
-        """Prevent saves of checkpoints inside this context. If a checkpoint is being saved, first waits until this save has
-        ended.
+        """Prevent saves of checkpoints inside this context. If a checkpoint is being saved, wait for the end of this save
+        first.
         """
         await self.settle()
         running = self._running = self._environment.event()

@@ -12,7 +12,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import Entries, Leaf
 
 Found: TypeAlias = "Entries | StoreError"
-"""The entries of a leaf, or the reason why the leaf cannot be read."""
+"""The result of reading a leaf: its entries, or the error because of which it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,15 @@ class VolumeState:
     attributes: Mapping[str, str]
     root: FrozenRoot
     lineage: bytes = b""
-    """Lineage of the volume. A restore changes the lineage, and a clone inherits it."""
+    """16 bytes that identify the history of the volume; see `Volume.lineage`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenMapState:
     """The state of a frozen map in a checkpoint.
 
-    The checkpoint also contains frozen maps that are not durable, because the log after the checkpoint may refer to them.
+    A checkpoint also contains frozen maps that do not survive a restart, because the log after the checkpoint may refer to
+    them.
     """
 
     identifier: int
@@ -57,7 +58,7 @@ class SnapshotState:
     created_us: int
     """Wall clock time in microseconds since 1970."""
     group: bytes
-    """GUID of the consistency group. Zeros if the snapshot was taken alone."""
+    """GUID of the group of snapshots that were taken together. 16 zero bytes if the snapshot was taken alone."""
     attributes: Mapping[str, str]
     holds: tuple[str, ...] = ()
 
@@ -67,35 +68,36 @@ class Checkpoint:
     """The whole state of a pool at one position of its log."""
 
     position: Mapping[str, Any]
-    """Position in the log from which recovery replays, as JSON values. The catalogue does not interpret these values."""
+    """Position in the log at which a replay begins, as JSON values. The catalogue does not interpret these values."""
 
     pool: Mapping[str, Any] = field(default_factory=dict)
-    """Other JSON values of the pool, such as its identity and the next free identifiers."""
+    """Further JSON values of the pool, such as its identity and the next free numbers of volumes and frozen maps."""
 
     volumes: tuple[VolumeState, ...] = ()
     frozen_maps: Collection[FrozenMapState] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 
     rewritten: list[Leaf] = field(default_factory=list)
-    """Leaves whose data has moved to other places since they were stored. A save stores them again under the same numbers."""
+    """Leaves whose places changed after the leaves were stored, because the cleaner moved their data. A save stores these
+    leaves again under the same numbers."""
 
     snapshots: Collection[SnapshotState] = ()
     """Named snapshots. The frozen maps of the snapshots are in `frozen_maps`."""
 
     segments: Mapping[int, int] | None = None
-    """Minimum size, in blocks, of each segment that must exist, by segment number. None if the catalogue does not contain the
+    """The segments that must exist: segment number -> least size in blocks. None if the catalogue does not contain these
     sizes."""
 
     held_roots: Iterable[FrozenRoot] = ()
-    """Trees that are in use although they may not belong to a volume or a frozen map any more. A save does not store new nodes
-    of these trees, but it keeps their nodes that are stored already. A save reads this field at most once."""
+    """Trees that are in use, but may no longer belong to a volume or a frozen map. A save keeps the nodes of these trees that
+    are already stored, and stores no further nodes of them. A save reads this field at most once."""
 
     held_leaves: Collection[Leaf] = ()
-    """Leaves that are in use although they may not be in a tree any more. If they are stored already, a save keeps them."""
+    """Leaves that are in use, but may no longer be in a tree. A save keeps those of them that are already stored."""
 
     saved: list[Leaf] | None = None
-    """List to which a successful save adds the leaves that it has stored. A leaf may be added twice. None if no list is
-    wanted."""
+    """List to which a successful save adds the leaves that it has stored. A leaf may be added twice. None if the caller does
+    not need this list."""
 
     def roots(self) -> Iterator[FrozenRoot]:
         """Yield the root of the tree of each volume and frozen map. The trees may share nodes."""
@@ -112,45 +114,48 @@ class Catalogue(Protocol):
     """Storage for one checkpoint: the last checkpoint that was saved.
 
     Each node of a tree is stored under a number. A node keeps this number, and later saves do not write the node again. Only
-    the `rewritten` leaves are written again. So the cost of a save depends only on the number of changes. From time to time a
-    save deletes stored nodes. It keeps the nodes in the trees of the checkpoint, in `held_roots` and in `held_leaves`.
+    the leaves in `Checkpoint.rewritten` are written again. So the cost of a save depends only on the number of changes. Some
+    saves also delete stored nodes that are no longer needed. A save never deletes nodes in the trees of the checkpoint, in
+    `held_roots` or in `held_leaves`.
 
-    `save` may run in a thread beside the event loop. Only one `save` may run at a time, but other threads may call
+    `save` may run in a thread while the event loop runs. Only one `save` may run at a time, but other threads may call
     `leaf_entries` meanwhile.
 
-    `save` reads only frozen nodes. Their content does not change during a save, because leaves are relocated only while no save
-    is running. `save` sets the number of each node that it stores, and resets the number after a failure. `save` may also
-    replace the entries of a leaf by their packed form. Each of these changes replaces one reference, which is atomic under the
-    interpreter's lock. The event loop never reads a number that a running save has set, and it can read both forms of a leaf.
-    Before the event loop changes a frozen node, it makes a copy. The copy has no number.
+    `save` reads only frozen nodes. The content of these nodes does not change during a save, because the cleaner relocates
+    leaves only while no save is running. `save` sets the number of each node that it stores, and resets the number after a
+    failure. `save` may also replace the entries of a leaf by their packed form. Each of these changes replaces one reference,
+    which is atomic because of the global interpreter lock of Python. The event loop never reads a number that a running save
+    has set, and it can read both forms of a leaf. The event loop never changes a frozen node. It changes a copy, which has no
+    number.
 
-    The same root must not be saved to two catalogues, because a node has only one number.
+    A tree must not be saved to two catalogues, because a node has only one number.
     """
 
     def load(self, *, with_entries: bool = True) -> Checkpoint | None:
-        """Load the last saved checkpoint. Returns None if no checkpoint was saved. Called once, before any `save`.
+        """Load the last saved checkpoint. Returns None if no checkpoint was saved. Call this method only once, before the first
+        `save`.
 
-        If `with_entries` is False, the leaves are loaded without their entries, so that the call takes little time and memory.
-        Raises PoolDamaged if the stored data is damaged or has a newer format.
+        If `with_entries` is False, the leaves get no entries, so that the call takes little time and memory. Raises PoolDamaged
+        if the stored data is damaged or has a newer format.
         """
         ...
 
     def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
         """Read the entries of stored leaves. Waits for the disk, so call it in a thread.
 
-        For each leaf, the result has its entries or an exception. The exception is PoolDamaged if the stored leaf is damaged or
-        missing. Any other exception means that the leaf cannot be read now.
+        The result contains the entries of each leaf, or an exception instead. The exception is PoolDamaged if the stored leaf
+        is damaged or missing. Any other exception means that the leaf cannot be read now.
         """
         ...
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint atomically. The new checkpoint is durable when the call returns.
 
-        Raises Scarcity, Refused or Unwritable if the checkpoint cannot be written. The former checkpoint then stays, and a
-        later save may succeed.
+        Raises Scarcity, Refused or Unwritable if the checkpoint cannot be written. The former checkpoint then remains valid,
+        and a later save may succeed.
         """
         ...
 
     def close(self) -> None:
-        """Close the files. The checkpoint stays."""
+        """Close the files. The last checkpoint remains stored."""
         ...

@@ -1,4 +1,5 @@
-"""Functions that write trees to a catalogue, read trees from it, and find the stored nodes that are in no tree any more.
+"""Writing of trees to a catalogue, reading of trees from a catalogue, and the numbers of the stored nodes that are still
+needed.
 
 Nodes are numbered in the order in which they are written. Children are written before their parents. So the number of a child
 is always lower than the number of its parent, and a stored tree cannot contain a cycle.
@@ -21,16 +22,16 @@ from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import ABSENT, LEAF_BITS, Epoch, Leaf
 
 MAX_LEVELS = 5
-"""Largest accepted number of levels in a stored tree. The largest map has fewer levels. A damaged catalogue may contain a
-larger number."""
+"""Largest accepted number of levels in a stored tree. No map has more levels, so a larger number means that the catalogue is
+damaged."""
 
 
 _NODES_AT_ONCE = 64
-"""Number of nodes that are freed at once. After each such group, other threads may run."""
+"""Number of nodes that are freed at once. Other threads may run after each such group of nodes."""
 
 
 class TreeWriter:
-    """Gives numbers to the nodes that have not been stored yet, and encodes them. `next_number` is the next free number."""
+    """Gives a number to each node that has not been stored yet, and encodes the node. `next_number` is the next free number."""
 
     def __init__(self, next_number: int) -> None:
         self.next_number = next_number
@@ -53,7 +54,7 @@ class TreeWriter:
                     yield number, sealed(node_name(number), body)
 
     def undo(self) -> None:
-        """Take back all numbers that this writer has given to nodes. Called when the save has failed."""
+        """Remove all numbers that this writer has given to nodes. Called when the save has failed."""
         for node in self._numbered:
             node.stored = 0
 
@@ -62,16 +63,15 @@ class TreeWriter:
         return [node for node in self._numbered if isinstance(node, Leaf)]
 
     def let_go(self) -> None:
-        """Drop the references to the nodes, a few at a time.
-
-        This frees the nodes that maps have replaced during the save.
+        """Drop the references of this writer to nodes, a few at a time. Python then frees those nodes that maps have replaced
+        during the save.
         """
         while self._numbered:
             del self._numbered[-_NODES_AT_ONCE:]
 
 
 def rewritten_bodies(leaves: Iterable[Leaf]) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, sealed body) of leaves whose data has moved to other places since they were stored."""
+    """Yield (number, sealed body) of each leaf of `leaves`, which are stored already and whose places have changed."""
     for leaf in leaves:
         yield leaf.stored, sealed(node_name(leaf.stored), encode_leaf(leaf))
 
@@ -89,7 +89,7 @@ class TreeReader:
         self._epoch = Epoch()
 
     def root(self, number: int, levels: int, size_blocks: int) -> FrozenRoot:
-        """Build the tree whose root is stored under `number`. The number 0 means an empty tree. Raises PoolDamaged."""
+        """Build the tree whose root is stored under `number`. If `number` is 0, the tree is empty. Raises PoolDamaged."""
         if not (1 <= levels <= MAX_LEVELS and 0 <= size_blocks <= 1 << LEAF_BITS * (levels + 1)):
             raise PoolDamaged("the catalogue holds a map of an impossible size")
         return FrozenRoot(self._inner(number, levels) if number else None, levels, size_blocks)
@@ -123,9 +123,9 @@ class TreeReader:
 
 
 class NumberSet:
-    """A set of node numbers. It has pages with one flag for each number.
+    """A set of node numbers, stored in pages that have one flag for each number.
 
-    Only the pages are sorted, because sorting a million numbers would take too long.
+    `gaps` must yield numbers in ascending order. It only has to sort the pages. To sort a million numbers would take too long.
     """
 
     _PAGE = 4096
@@ -170,7 +170,8 @@ class NumberSet:
 def kept_numbers(
     roots: Iterable[FrozenRoot], held_roots: Iterable[FrozenRoot] = (), held_leaves: Iterable[Leaf] = ()
 ) -> NumberSet:
-    """Collect the numbers of all nodes below `roots`, of the stored nodes below `held_roots`, and of `held_leaves`.
+    """Collect the numbers of all nodes below `roots`, of all stored nodes below `held_roots`, and of all stored leaves in
+    `held_leaves`.
 
     Each of the `roots` must be stored. Inner nodes are read, but leaves are not.
     """
@@ -197,7 +198,7 @@ def _unkept(inner: Inner) -> Iterator[Node]:
 
 
 def _mark(node: Node, numbers: NumberSet) -> None:
-    # A held tree may have nodes that were replaced before any checkpoint contained them. They have no number.
+    # A held tree may have nodes without a number, because maps replaced these nodes before a checkpoint contained them.
     if (not node.stored or numbers.add(node.stored)) and isinstance(node, Inner):
         for _, child in node.present():
             _mark(child, numbers)

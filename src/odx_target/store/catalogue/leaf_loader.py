@@ -1,7 +1,7 @@
 """Loading of leaves whose entries are only in the catalogue, and dropping of entries that need too much memory.
 
-One thread at a time reads from the catalogue. While it reads, the leaves that are needed next are collected. So one call in the
-thread reads many leaves. Callers that need the same leaf share one call.
+Only one thread at a time reads leaves. Leaves that are needed while the thread reads are collected, and the next call in a
+thread reads them together. Callers that need the same leaf share one call.
 """
 
 from collections import deque
@@ -16,28 +16,30 @@ from odx_target.store.map.leaf_memory import LeafMemory
 from odx_target.store.troubles import Troubles
 
 LEAVES_OF_A_CALL = 64
-"""Number of leaves that one call in a thread reads. Reading and decoding them takes about 2 ms."""
+"""Largest number of leaves that one call in a thread reads. The call takes about 2 ms for this number of leaves."""
 
 LEAVES_AHEAD = 8
-"""Number of leaves that are loaded in advance when blocks are read in sequence: 32 MiB."""
+"""Number of leaves that are loaded before they are needed when blocks are read in sequence. 8 leaves have the places of 32 MiB
+of data."""
 
 MAX_FAILURES = 1000
-"""Largest number of leaves for which a failure is kept. A failure is kept until a caller needs the leaf again."""
+"""Largest number of leaves whose failed reads are remembered. A failure is remembered until a caller needs the leaf again."""
 
 RECENT_CALLS = 2
-"""Number of recent calls whose leaves stay in memory even if the memory is full. So a change finds the leaves that were loaded
-for it."""
+"""The leaves of this number of recent calls stay in memory, even if the leaves need too much memory. So a change that waited
+for its leaves finds them when it is repeated."""
 
 ROUNDS_OF_USE = 2
-"""Number of turns that pass before the entries of a loaded leaf may be dropped. In these turns, all tasks that wait for the
-leaf run."""
+"""Number of turns of the event loop (see `turns`) before the entries of a loaded leaf may be dropped. In these turns, all tasks
+that wait for the leaf can run."""
 
 Place = tuple[str | None, int | None]
-"""Name of the volume, or number of the frozen map, for which leaves are needed. The other value is None."""
+"""The volume (its name) or the frozen map (its number) that needs leaves. One of the two values is None. Errors are reported
+for it."""
 
 
 class _Call:
-    """One call that reads leaves in a thread. When `ended` is set, `found` has the result for each leaf."""
+    """One call that reads leaves in a thread. After the call, `ended` is set, and `found` has the result for each leaf."""
 
     def __init__(self, ended: Event) -> None:
         self.leaves: list[Leaf] = []
@@ -46,10 +48,11 @@ class _Call:
 
 
 class LeafLoader:
-    """Loads the leaves of one pool. `memory` decides which leaves keep their entries. `pinned` returns the leaves that reads
-    use.
+    """Loads the leaves of one pool. The *entries* of a leaf are the places of its blocks. `memory` decides which leaves keep
+    their entries in memory. `pinned` returns the leaves that reads use.
 
-    `save_soon` starts a checkpoint in the background. `save_ended` waits until a checkpoint was saved or could not be saved.
+    `save_soon` must start the save of a checkpoint in the background. `save_ended` must wait until a save has succeeded or
+    failed.
     """
 
     def __init__(
@@ -76,12 +79,12 @@ class LeafLoader:
         self._is_evicting = False
 
     def leaves_in_use(self) -> list[Leaf]:
-        """Leaves that are being loaded or that a read needs. Some of them may not be in any map any more."""
+        """Return the leaves that are being loaded or that a read needs. Some of these leaves may no longer be in any map."""
         return [*self._call_of, *self._pinned()]
 
     async def load(self, leaves: Collection[Leaf], ahead: Sequence[Leaf] = ()) -> dict[Leaf, Found]:
-        """Load leaves, and return their entries or the reason why they cannot be loaded. Also begins to load `ahead`, but does
-        not wait for these leaves.
+        """Load leaves, and return for each leaf its entries or the error of the attempt. Start to load the leaves `ahead` too,
+        but do not wait for them.
         """
         found: dict[Leaf, Found] = {}
         calls = {}
@@ -97,8 +100,8 @@ class LeafLoader:
         return found
 
     async def read(self, leaves: Sequence[Leaf]) -> dict[Leaf, Found]:
-        """Read the entries of leaves, but do not store them in the leaves. The caller must keep the maps that contain the
-        leaves.
+        """Return the entries of leaves, or an error for each leaf that cannot be read. The entries are not stored in the
+        leaves. During the call, the caller must keep the maps that contain the leaves.
         """
         found: dict[Leaf, Found] = {}
         for leaf in leaves:
@@ -112,10 +115,12 @@ class LeafLoader:
         return found
 
     def require(self, missing: Sequence[tuple[int, Leaf]], place: Place, ahead: Sequence[Leaf] = ()) -> None:
-        """Check that all leaves have entries. If not, start to load them in the background, and raise PoolBusy.
+        """Check that the entries of all leaves in `missing` are in memory. Otherwise start to load them in the background, and
+        raise PoolBusy.
 
-        `missing` has (block, leaf) pairs. The leaves in `ahead` are loaded in advance. If the last attempt to load a leaf has
-        failed, raises DamagedBlock, Unreadable or OutOfResources instead. Each failure is raised once.
+        `missing` has pairs of a leaf and the block for which the leaf is needed. The leaves in `ahead` are loaded too. If the
+        last attempt to load a leaf of `missing` has failed, raises DamagedBlock, Unreadable or OutOfResources instead of
+        PoolBusy. Each failure is raised once.
         """
         absent = [(block, leaf) for block, leaf in missing if not self.memory.recall(leaf)]
         for block, leaf in absent:
@@ -130,7 +135,7 @@ class LeafLoader:
             raise PoolBusy("a part of the map is being loaded")
 
     def explained(self, failure: StoreError, block: int, place: Place) -> StoreError:
-        """Make the exception for a block whose leaf cannot be loaded, and report the trouble."""
+        """Make the exception for a block whose leaf cannot be loaded, and report the failure to `troubles`."""
         error: StoreError
         if isinstance(failure, Scarcity):
             error = OutOfResources(f"the map of block {block} cannot be read: {failure}")
@@ -144,25 +149,26 @@ class LeafLoader:
         return error
 
     def prefetch(self, leaves: Sequence[Leaf]) -> None:
-        """Load leaves in the background."""
+        """Start to load leaves in the background."""
         for leaf in leaves:
             if not self.memory.recall(leaf):
                 self._call(leaf)
 
     async def changes_saved(self) -> None:
-        """If too many changes have not been saved, wait for the end of the next save of a checkpoint."""
+        """If the changed leaves need too much memory, wait until a save of a checkpoint has succeeded or failed."""
         if self.memory.has_too_many_changes():
             await self.save_ended()
 
     async def loaded(self) -> None:
-        """Wait until the leaves that are needed now have been loaded, or could not be loaded."""
+        """Wait until all leaves that are being loaded at the time of the call have been loaded or could not be loaded."""
         for call in {id(call): call for call in self._call_of.values()}.values():
             await call.ended.wait()
 
     def check_changes(self) -> None:
-        """Make room for changed leaves. Called before a change when `tally.made` has reached `tally.due`.
+        """Make sure that there is memory for changed leaves. Called before a change if `tally.made` has reached `tally.due`.
 
-        Raises PoolBusy if the change must wait for a checkpoint, or OutOfResources if the last checkpoint has failed.
+        Raises PoolBusy if the change must wait for a checkpoint. Raises OutOfResources if it must wait but the last save of a
+        checkpoint has failed.
         """
         memory = self.memory
         memory.move_due()
@@ -178,14 +184,14 @@ class LeafLoader:
             raise PoolBusy("the changed parts of the maps are being saved")
 
     def relieve_soon(self) -> None:
-        """Drop entries in the background if the leaves need too much memory."""
+        """If the leaves need too much memory, drop entries of leaves in the background."""
         if not self._is_evicting and self.memory.is_over():
             self._is_evicting = True
             self._environment.start_soon(self._relieve)
 
     async def adopt(self, saved: list[Leaf], made: int) -> None:
-        """Note that a checkpoint has stored the leaves in `saved`. Their entries may be dropped from now on. `made` is the
-        value of `tally.made` when the checkpoint was taken.
+        """Treat the leaves in `saved` as stored, so that their entries may be dropped. Called after a checkpoint was saved.
+        `made` is the value of `tally.made` when the checkpoint was taken.
         """
         memory, turns = self.memory, self._environment.turns
         memory.checkpoint_saved(made)
@@ -202,7 +208,7 @@ class LeafLoader:
         self.relieve_soon()
 
     def _call(self, leaf: Leaf) -> _Call:
-        """Return the call that reads a leaf or will read it."""
+        """Return the call that is reading a leaf. If there is none, add the leaf to the next call."""
         call = self._call_of.get(leaf)
         if call is None:
             if not self._calls or len(self._calls[-1].leaves) >= LEAVES_OF_A_CALL:

@@ -11,7 +11,9 @@ from odx_target.store.errors import StoreError
 
 @dataclass
 class CatalogueContent:
-    """A saved checkpoint. A later MemoryCatalogue with the same content can load it."""
+    """The content of a MemoryCatalogue: a saved checkpoint. Another MemoryCatalogue that gets this object can load the
+    checkpoint.
+    """
 
     head: bytes | None = None
     values: dict[str, bytes] = field(default_factory=dict)
@@ -22,12 +24,12 @@ class CatalogueContent:
 
 
 class MemoryCatalogue(TransactionalCatalogue):
-    """A catalogue that stores encoded bodies in `content`. The content stays usable after the catalogue is closed.
+    """A catalogue that stores encoded bodies in `content`. `content` stays usable after the catalogue is closed.
 
     A save calls `before_commit` just before it changes `content`, and `after_commit` just after the change. In a test, these
     functions may raise an exception that simulates a loss of power or a failed disk. After such an exception, `content` has
-    either the former or the new checkpoint. `before_read` is called before leaves are read, and may raise an exception in the
-    same way.
+    either the former or the new checkpoint. `before_read` is called before leaves are read. It may raise a StoreError, which
+    becomes the result for these leaves.
     """
 
     def __init__(

@@ -1,13 +1,14 @@
 """The encoding of tree nodes in a catalogue.
 
-The first byte of a body gives its kind. Numbers of 64 bits follow. In a leaf, they are the places of its blocks. In an inner
-node, they are the numbers of its children. The numbers are stored in one of two forms:
+The encoded node is called its *body*. The first byte of a body gives its kind. Numbers of 64 bits follow. In a leaf, they are
+the places of its blocks. In an inner node, they are the numbers of its children. The numbers are stored in one of two forms:
 
-- *packed*: 8 bytes, little-endian, for each run of numbers;
-- *dense*: plane 0, plane 1 and so on. Plane k has byte k of all 1,024 numbers. Planes of zeros at the end are left out.
+- *packed*: 8 bytes, little-endian, for each run of consecutive numbers;
+- *dense*: byte 0 of all 1,024 numbers, then byte 1 of all numbers, and so on. The last of these rows are left out if they are
+  zero.
 
-Every body is stored under a name, and has a seal. The seal is a CRC32C over the name and the body. It is stored after the body.
-It detects a changed bit, and a body that is stored under a wrong name.
+Every body is stored under a name, and is followed by a seal: a CRC32C over the name and the body. The seal detects a changed
+bit, and a body that is stored under a wrong name.
 """
 
 from array import array
@@ -33,7 +34,9 @@ def sealed(name: bytes, body: bytes) -> bytes:
 
 
 def unsealed(name: bytes, data: object) -> bytes:
-    """Check the seal and return the body without it. Raises PoolDamaged if the seal does not match the name and the body."""
+    """Check the seal of a body, and return the body without the seal. Raises PoolDamaged if the seal does not match the name
+    and the body.
+    """
     if not isinstance(data, bytes):
         raise PoolDamaged("the catalogue lacks a part that another part of it names")
     body = data[:-SEAL_BYTES]
@@ -47,7 +50,7 @@ def node_name(number: int) -> bytes:
 
 
 def encode_leaf(leaf: Leaf) -> bytes:
-    """Encode a leaf. Also packs the leaf in memory if its packed form is smaller."""
+    """Encode a leaf. If the packed form is smaller, the entries of the leaf in memory are packed too."""
     leaf.pack()
     entries = leaf.entries
     if len(entries) == LEAF_BLOCKS:
@@ -73,7 +76,7 @@ def decode_leaf(body: bytes) -> Entries:
 
 
 def decode_inner(body: bytes) -> dict[int, int]:
-    """Decode the numbers of the existing children of an inner node, by slot. Raises PoolDamaged."""
+    """Decode an inner node: slot -> number of the child. Raises PoolDamaged."""
     runs = Leaf(_decoded(body, PACKED_INNER, DENSE_INNER), _NO_EPOCH).runs(0, FAN_OUT)
     numbers: dict[int, int] = {}
     slot = 0

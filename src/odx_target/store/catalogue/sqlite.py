@@ -24,7 +24,7 @@ from odx_target.store.errors import (
 )
 
 APPLICATION_ID = 0x4F445843
-"""Application identifier of the database: the characters 'ODXC', which mark it as a catalogue."""
+"""Application identifier in the header of the database: the characters 'ODXC'. It marks the database as a catalogue."""
 
 FORMAT = 2
 
@@ -41,7 +41,7 @@ SETTINGS = (
     "PRAGMA page_size = 16384",  # Three dense leaves fit into a page; with 4 KiB pages a leaf would need overflow pages.
     "PRAGMA locking_mode = EXCLUSIVE",  # The pool has one owner, so transactions need not lock and unlock the file.
     "PRAGMA journal_mode = TRUNCATE",  # A save writes mostly new pages, which a write-ahead log would write twice.
-    "PRAGMA synchronous = FULL",  # With TRUNCATE, this also syncs the truncation, so that the commit is durable.
+    "PRAGMA synchronous = FULL",  # With TRUNCATE, SQLite then also syncs the truncation, so that the commit is durable.
     "PRAGMA cell_size_check = ON",  # SQLite then reports a damaged page when it reads the page.
 )
 
@@ -61,26 +61,27 @@ EXPLANATIONS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_PERM: _REFUSED,
     sqlite3.SQLITE_READONLY: _REFUSED,
 }
-"""Exception and message for result codes of SQLite. The extended code is looked up first, then its primary code.
+"""Exception and message for result codes of SQLite. The extended code of an error is looked up first, then its primary code.
 
-A code that is not listed means that the file is damaged. An error of the catalogue does not stop the pool. The pool continues
-to accept writes, because the log contains all data. SQLITE_CANTOPEN is not listed, because `_of_opening` calls open(2) again to
-find the cause."""
+A code that is not listed means that the file is damaged. If a save fails, the pool still accepts writes, because the log
+contains all changes since the last saved checkpoint. SQLITE_CANTOPEN is not listed, because `_of_opening` calls open(2) again
+to find the cause."""
 
 _PRIMARY_CODE = 0xFF
 
 ROWS_AT_ONCE = 16
-"""Number of rows that a save changes at once. Readers of leaves may use the connection between two such changes."""
+"""Number of rows that a save changes at once. Between two such changes, other threads may use the connection to read leaves."""
 
 CATALOGUE_MODE = 0o600
 OTHERS = 0o077
 
 
 class SqliteCatalogue(TransactionalCatalogue):
-    """A catalogue in the SQLite file at `path`. A missing file is made.
+    """A catalogue in the SQLite file at `path`. If the file does not exist, it is made.
 
-    One thread may save a checkpoint while other threads read leaves. All threads share one connection, because the file is
-    locked for other connections. A save uses the connection for short pieces of work, so that readers do not wait long.
+    One thread may save a checkpoint while other threads read leaves. All threads share one connection, because the connection
+    locks the file against all other connections. A save takes the connection only for short times, so that threads that read do
+    not wait long.
 
     Raises PoolDamaged if the file is not a catalogue or has a newer format. Raises PoolInUse if another process has locked the
     file. Raises Scarcity, Refused or Unwritable if the file cannot be written.
@@ -219,9 +220,10 @@ class SqliteCatalogue(TransactionalCatalogue):
             self._connection.execute(statement, values)
 
     def _require_transaction(self) -> None:
-        """Raise OutOfResources if the transaction of the save has ended.
+        """Raise OutOfResources if the transaction of the running save has ended too early.
 
-        If a read fails for want of memory or by an error of the disk, SQLite rolls back the transaction of the connection.
+        If a read fails because of a lack of memory or an error of the disk, SQLite rolls back the transaction of the shared
+        connection.
         """
         if not self._connection.in_transaction:
             raise OutOfResources(f"{_NOT_NOW[1]}: {self._path}: a failed read has ended the save")
@@ -245,9 +247,10 @@ def _of_opening(error: sqlite3.Error, path: Path) -> StoreError:
 
 
 def _make_private(path: Path) -> None:
-    """Allow access only for the owner of the file, because it contains tokens and their secret. The journal gets the same mode.
+    """Allow access only for the owner of the file, because the file contains tokens and their secret. SQLite gives its journal
+    the same mode as the file.
 
-    Errors are ignored, because SQLite reports them when it opens the file.
+    Errors are ignored here, because SQLite reports them when it opens the file.
     """
     with suppress(OSError):
         path.touch(CATALOGUE_MODE)

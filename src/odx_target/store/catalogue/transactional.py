@@ -1,4 +1,4 @@
-"""A catalogue for any storage that stores named bodies and can change many bodies in one transaction."""
+"""A catalogue in any storage that stores bodies (byte strings) under names, and can change many bodies in one transaction."""
 
 import json
 from abc import ABC, abstractmethod
@@ -14,8 +14,8 @@ from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.map.frozen_root import FrozenRoot
 
 SWEEP_AFTER_NODES = 4096
-"""Minimum number of new nodes between two sweeps. A sweep deletes dead nodes, which are in no tree any more. It visits all
-nodes, which would be too expensive for a few dead nodes."""
+"""Least number of new nodes between two sweeps. A *sweep* deletes the dead nodes, which are in no tree any more. A sweep visits
+all nodes, which would cost too much for a few dead nodes."""
 
 ReadRoot: TypeAlias = Callable[[int, int, int], FrozenRoot]
 """Function that reads the tree below a node. Its arguments are the number of the node, the number of levels, and the size in
@@ -32,15 +32,16 @@ class NodeCounts:
 
     next_number: int = 1
     written: int = 0
-    """Number of nodes written since the last sweep."""
+    """Number of nodes that were written since the last sweep."""
     swept: int = 0
-    """Number of live nodes at the last sweep."""
+    """Number of nodes that the last sweep kept."""
 
     def sweep_is_due(self) -> bool:
-        """True if enough nodes were written since the last sweep: more than SWEEP_AFTER_NODES plus the live nodes at that
-        sweep.
+        """True if the number of nodes that were written since the last sweep is above SWEEP_AFTER_NODES plus the number of
+        nodes that this sweep kept.
 
-        With this rule, there are never many more dead nodes than live nodes, and sweeps cost little compared with the writes.
+        With this rule, there are never many more dead nodes than live nodes, and sweeps cost little compared with the writes of
+        nodes.
         """
         return self.written > self.swept + SWEEP_AFTER_NODES
 
@@ -62,9 +63,9 @@ class TransactionalCatalogue(ABC):
 
     @abstractmethod
     def _transaction(self) -> AbstractContextManager[None]:
-        """Begin a transaction.
+        """Return a context manager. All changes inside the context are one transaction.
 
-        When the transaction ends, all its changes become durable together. After an exception, all changes are discarded.
+        When the context ends, all its changes become durable together. After an exception, all its changes are discarded.
         """
 
     @abstractmethod
@@ -110,7 +111,9 @@ class TransactionalCatalogue(ABC):
         return checkpoint
 
     def stored_node(self, number: int) -> bytes | None:
-        """Read the sealed body of a node. Returns None if it is missing. Raises CatalogueDamaged if it cannot be read."""
+        """Read the sealed body of a node. Returns None if there is no such node. Raises CatalogueDamaged if the body cannot be
+        read.
+        """
         return self._get_node(number)
 
     def stored_values(self) -> list[tuple[str, bytes]]:
@@ -121,7 +124,7 @@ class TransactionalCatalogue(ABC):
         """Load the part of the last checkpoint that can be read. `read_root` reads the trees.
 
         Adds descriptions of the damage to `complaints`. Returns None if no checkpoint was saved. Raises PoolDamaged if the head
-        cannot be read.
+        of the catalogue cannot be read.
         """
         data = self._get_head()
         if data is None:
@@ -172,7 +175,7 @@ class TransactionalCatalogue(ABC):
                 self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
         except BaseException:
             writer.undo()
-            # After a failed commit the nodes may or may not be stored. So their numbers are not used again.
+            # After a failed commit, it is unknown if the nodes are stored. So their numbers are not used again.
             self._counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
             self._is_unsure = True
             raise
@@ -234,8 +237,8 @@ def _checkpoint(document: dict[str, Any], read_root: ReadRoot, remembered: Mappi
 
 
 def _encoded(value: object) -> str:
-    """Encode a value as JSON. Long lists are encoded row by row, because no other thread can run during one call of the
-    encoder.
+    """Encode a value as JSON. The elements of a long list are encoded one by one, because no other thread can run during one
+    call of the encoder.
     """
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(name)}: {_encoded(each)}" for name, each in value.items()) + "}"

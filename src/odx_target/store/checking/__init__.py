@@ -1,1 +1,1 @@
-"""Verification of a pool: every block is checked against its checksum."""
+"""Verification of a pool: every block on the disk is compared with its checksum."""

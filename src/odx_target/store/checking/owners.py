@@ -1,4 +1,4 @@
-"""The search for the blocks of volumes and frozen maps that are stored at damaged places."""
+"""The search for the owners of damaged data: the blocks of volumes and frozen maps whose places are damaged."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -14,18 +14,19 @@ _RUNS_OF_A_STEP = 8
 
 
 LEAVES_AT_ONCE = 64
-"""Largest number of leaves whose entries a search wants at a time."""
+"""Largest number of leaves whose entries a search requests at once."""
 
 
 class OwnerSearch:
-    """A search for the blocks that are stored at damaged places. `places` has these places in ascending order.
+    """A search for the blocks of maps that are stored at damaged places. `places` has the damaged places in ascending order.
 
-    Maps may share nodes. A shared subtree without damaged places is searched only once. The caller must keep the maps until the
-    search has ended.
+    Call `owned` for each map. Maps may share nodes. A shared subtree without damaged places is searched only once. The caller
+    must keep the maps until the search has ended.
 
-    When the search has yielded `None`, the caller lets other tasks run. If `wanted` contains leaves then, the caller puts their
-    entries into `entries`, and empties `wanted`. A leaf that the caller cannot read gets the entries `ABSENT`, and is skipped.
-    The caller must note this, because the search may then miss owners. `unused` has the damaged places without an owner so far.
+    When `owned` has yielded `None`, the caller must let other tasks run. If `wanted` is not empty at this time, the caller must
+    read the leaves in `wanted`, put their entries into `entries`, and empty `wanted`. For a leaf that cannot be read, the
+    caller puts `ABSENT` into `entries`. The search skips this leaf, and may miss owners. `unused` contains the damaged places
+    for which no owner has been found.
     """
 
     def __init__(self, places: Sequence[int], steps: Steps) -> None:
@@ -35,15 +36,15 @@ class OwnerSearch:
         self.wanted: list[Leaf] = []
         self.entries: dict[Leaf, Entries] = {}
         self._clean: set[int] = set()
-        """Identities of the nodes below which no block is damaged."""
+        """The `id()` of each node below which no block is damaged."""
 
     def owned(self, root: MapReader) -> Iterator[tuple[int, int] | None]:
         """Yield (block, place) for each block of a map whose data is at one of the damaged places.
 
-        A block of a compressed extent needs the data at all places of the extent. It is yielded once, with the first damaged
-        place of the extent.
+        A block of a compressed extent is damaged if any log block of the extent is damaged. It is yielded once, with the first
+        damaged place of the extent.
 
-        Yields None when the steps of the turn are spent, and when leaves are wanted.
+        Yields None when no steps of the turn remain (see `turns`), and when the caller must read the leaves in `wanted`.
         """
         if self._steps.take() <= 0:
             yield None

@@ -1,7 +1,8 @@
-"""The check of a closed pool. The check compares head, catalogue, log and maps, and verifies the checksum of every block.
+"""The check of a closed pool. The check reads the head, the catalogue, the log and the maps, compares them with each other, and
+verifies the checksum of every block.
 
-The check writes nothing itself, so it is safe for a damaged pool. Only SQLite may write, to roll back a transaction that a
-crash interrupted.
+The check itself writes nothing, so it is safe for a damaged pool. Only SQLite may write: it rolls back a transaction that a
+crash has interrupted.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,15 +22,15 @@ from odx_target.store.segments.places import COMPRESSED, located
 from odx_target.store.segments.segment import Segment, SegmentStore
 
 MAX_LOST_RANGES = 10_000
-"""Largest number of lost ranges in the list. After this number, ranges are counted but not listed, so that the list fits into
-memory."""
+"""Largest number of lost ranges that a report lists. Further ranges are only counted, so that the list fits into memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class LostRange:
     """A range of lost blocks in the volume `volume` or in the frozen map `frozen_map`.
 
-    If the frozen map belongs to a snapshot, `snapshot` is the name of the snapshot, such as `volume@name`.
+    If the frozen map belongs to a snapshot, `snapshot` is the name of the volume and the name of the snapshot, such as
+    `disk@monday`.
     """
 
     volume: str | None
@@ -42,7 +43,7 @@ class LostRange:
 
 @dataclass(slots=True)
 class PoolReport:
-    """Result of the check of a pool."""
+    """The result of the check of a pool."""
 
     segments: int = 0
     checked_blocks: int = 0
@@ -53,7 +54,7 @@ class PoolReport:
     them."""
     damaged_blocks: int = 0
     complaints: list[str] = field(default_factory=list)
-    """Descriptions of damage that alone causes no loss of data."""
+    """Descriptions of damage to headers and footers. If nothing else is damaged, no data is lost."""
     lost: list[LostRange] = field(default_factory=list)
     lost_ranges: int = 0
 
@@ -63,14 +64,14 @@ class PoolReport:
 
 
 LOST_REASON = "a repair of the pool could not save it"
-"""Reason that is reported for blocks that a repair has marked as lost."""
+"""The reason in a LostRange for blocks that a repair has marked as lost."""
 
 Advance = Callable[[int], None]
 """Function that is called with the number of blocks that were checked since its last call."""
 
 
 def check_pool(store: SegmentStore, catalogue: Catalogue, head: Head, advance: Advance) -> PoolReport:
-    """Check a closed pool. Waits for the disk, so call it in a thread.
+    """Check a closed pool. This function waits for the disk, so call it in a thread.
 
     Raises PoolDamaged if the pool cannot be opened at all. Raises OSError and the exceptions of `Catalogue.load`.
     """
@@ -99,11 +100,11 @@ def report_lost(contents: Contents, survey: "Survey", report: PoolReport) -> Non
 
 
 class Survey:
-    """The damaged blocks of each segment, and the number of its blocks whose checksums are known.
+    """Checks segments, and finds the blocks of maps whose data is in damaged or missing blocks of segments.
 
     `used` has the number of used blocks of each replayed segment. `checksums` has the checksums of the replayed data, by
-    segment and first block. The log ends in the segment `last`. `unsealed` has the sizes in the checkpoint of segments that may
-    have no footer. Leaves that are not in memory are read from `catalogue`, but are not kept.
+    segment and first block. `last` is the segment in which the log ends. `unsealed` has the segments that may have no footer,
+    with their sizes in the checkpoint. Leaves that are not in memory are read from `catalogue`, and are not kept in memory.
     """
 
     def __init__(
@@ -133,7 +134,8 @@ class Survey:
         segment, size_blocks = self._store.open(number), self._sizes[number]
         check = SegmentCheck(segment, size_blocks, self._pool_identity)
         replayed_blocks, sealed_blocks = self._used.get(number), check.sealed_blocks()
-        # If the power was lost, a footer may be on the disk without the last batches before it. The log then ends before them.
+        # After a loss of power, a footer may be on the disk although the last batches before it are not. The log then ends
+        # before these batches.
         if sealed_blocks is None or (number == self._last and replayed_blocks != sealed_blocks):
             used_blocks = replayed_blocks if size_blocks else 0
             if number in self._unsealed:
@@ -181,7 +183,7 @@ class Survey:
                 block += count
 
     def mapped_blocks(self, root: FrozenRoot) -> int:
-        """Count the blocks of a map that are not holes. Blocks whose places are lost do not count."""
+        """Count the blocks of a map that are not holes. Blocks in leaves that cannot be read are not counted."""
         found = ((leaf, self._entries(leaf)) for _, leaf in root.leaves())
         return sum(Leaf(each, leaf.epoch).mapped_count() for leaf, each in found if not isinstance(each, StoreError))
 
@@ -191,14 +193,16 @@ class Survey:
         return self._catalogue.leaf_entries([leaf.stored])[0]
 
     def _readable_blocks(self, segment: Segment, size_blocks: int) -> int:
-        """Number of blocks of a segment that can be read because their checksums are known."""
+        """Return the number of blocks of a segment whose checksums are known. Other blocks cannot be read."""
         if segment.number in self._used:
             return self._used[segment.number]
         return len(load_table(segment, size_blocks, self._pool_identity)) if size_blocks else 0
 
 
 def _check_map(root: FrozenRoot, whose: LostRange, survey: Survey, report: PoolReport) -> None:
-    """Add the lost ranges of a map to the report. `whose` is a range without blocks that names the map."""
+    """Add the lost ranges of a map to the report. `whose` has the volume or the frozen map of the map; its other fields are
+    replaced.
+    """
     report.mapped_blocks += survey.mapped_blocks(root)
     for block, count_blocks, reason in survey.faults(root):
         report.lost_ranges += 1
@@ -207,7 +211,9 @@ def _check_map(root: FrozenRoot, whose: LostRange, survey: Survey, report: PoolR
 
 
 def _faults(place: int, count: int, damaged: dict[int, set[int]], used: dict[int, int]) -> Iterator[tuple[int, int, str]]:
-    """Yield (offset, count_blocks, reason) for each lost part of a run of places."""
+    """Yield (offset, count_blocks, reason) for each lost part of a run. The run has `count` consecutive places from `place`
+    on.
+    """
     number, at, stored_blocks, _ = located(place)
     used_blocks = used.get(number)
     if number == LOST_SEGMENT:

@@ -1,6 +1,7 @@
 """The scrub of an open pool. A scrub reads and checks all data at a limited rate, while hosts use the pool.
 
-A scrub reports a damaged block once, with its volume and its block number. A read reports damage in the same way.
+Like a read of a damaged block, a scrub reports the block to `Troubles`, with its volume and its block number. A scrub reports
+each damaged block once.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,23 +25,23 @@ from odx_target.store.status import ScrubProgress
 from odx_target.store.troubles import Troubles
 
 DEFAULT_RATE_BYTES = 100 << 20
-"""Bytes per second that a scrub reads. At this rate, hosts can use a fast disk for most of the time, and a scrub of 1 TB takes
-three hours."""
+"""Number of bytes that a scrub reads per second. At this rate, a fast disk still has most of its time for hosts, and a scrub of
+1 TB takes three hours."""
 
 MAX_COMPLAINTS = 100
-"""Largest number of damaged headers and footers that one scrub lists. An operator would not read a longer list."""
+"""Largest number of complaints that one scrub lists, such as damaged headers. An operator would not read a longer list."""
 
 _PIECES_AT_ONCE = 4
 _ROOM_PAUSE_S = 1.0
 _MAX_SLEEP_S = 0.25
-"""Longest sleep of a scrub. It is short, because a call of `stop` waits until the sleep ends."""
+"""Longest single sleep of a scrub. It is short, because a call of `stop` waits until this sleep ends."""
 
 
 class _Scrub:
-    """One scrub. `segments` has the sizes of the segments to check, by number. `open_blocks` has the number of used blocks of
-    each segment without a footer.
+    """One scrub. `segments` maps the number of each segment to check to its size in blocks. `open_blocks` maps the number of
+    the segment that is being filled, if there is one, to the number of its used blocks.
 
-    `find` returns a segment by its number, or None if the segment has been deleted. `contents` has the volumes and the frozen
+    `find` returns the segment with a number, or None if the segment has been deleted. `contents` has the volumes and the frozen
     maps.
     """
 
@@ -72,7 +73,7 @@ class _Scrub:
         self.ended = environment.event()
 
     def stop(self) -> None:
-        """End the scrub after the present piece."""
+        """Make the scrub end after the piece of a segment that it is checking."""
         self._is_stopped = True
 
     async def run(self) -> None:
@@ -96,7 +97,9 @@ class _Scrub:
             self.ended.set()
 
     async def _checked(self, segment: Segment, size_blocks: int, before: int, began_s: float) -> SegmentCheck:
-        """Check a segment. After each lack of descriptors, memory or threads, begin the check again."""
+        """Check a segment. If there are no free descriptors, memory or threads, wait and begin the check of the segment
+        again.
+        """
         while True:
             check = SegmentCheck(segment, size_blocks, self._pool_identity, self._open_blocks.get(segment.number))
             try:
@@ -168,9 +171,10 @@ class _Scrub:
         self.progress.complaints += [f"segment {number}: {complaint}" for complaint in complaints[:room]]
 
     async def _give_entries(self, search: OwnerSearch) -> StoreError | None:
-        """Read the leaves that a search wants. Returns the reason if a leaf cannot be read, or None.
+        """Give a search the entries of the leaves in `search.wanted`. Returns the error if a leaf cannot be read, otherwise
+        None.
 
-        After each lack of descriptors, memory or threads, reads the leaves again, unless the scrub is stopped.
+        If there are no free descriptors, memory or threads, waits and tries again, unless the scrub is stopped.
         """
         failure: StoreError | None = None
         wanted, search.wanted = search.wanted, []
@@ -225,9 +229,9 @@ class Scrubber:
         return None if self._scrub is None else self._scrub.progress
 
     def start(self, rate_bytes: int = DEFAULT_RATE_BYTES) -> ScrubProgress:
-        """Begin a scrub in the background, at a rate of at most `rate_bytes` per second.
+        """Begin a scrub in the background. It reads at most `rate_bytes` per second.
 
-        The scrub checks all data that has been written before the call. Raises StoreError if a scrub is running.
+        The scrub checks all data that was committed before the call. Raises StoreError if a scrub is running.
         """
         if self._scrub is not None and self._scrub.progress.is_running:
             raise StoreError("a scrub of this pool is running")
@@ -257,7 +261,7 @@ class Scrubber:
 
 
 def _roots(volumes: Sequence[VolumeState], frozen_maps: FrozenMaps) -> Iterator[tuple[str | None, int | None, FrozenRoot]]:
-    """Yield each map with the name of its volume, or with the number of its frozen map."""
+    """Yield (name of a volume, None, root) for each volume, and (None, number of a frozen map, root) for each frozen map."""
     for volume in volumes:
         yield volume.name, None, volume.root
     for frozen in frozen_maps:

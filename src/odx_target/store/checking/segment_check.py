@@ -1,8 +1,8 @@
 """The check of one segment: its batches, its data blocks and its footer.
 
-The headers contain the checksums of the data blocks, and the footer repeats these checksums. If a header is damaged, the data
-blocks after it are checked with the checksums in the footer. Without a footer, they are checked with the checksums in later
-headers.
+The batch headers contain the checksums of the data blocks, and the footer repeats these checksums. If a header is damaged, the
+data blocks after this header are checked with the checksums in the footer. If there is no valid footer, they are checked with
+the checksums in later headers, as far as these checksums are known.
 """
 
 from array import array
@@ -17,15 +17,15 @@ from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.segments.segment import Segment
 
 PIECE_BLOCKS = SegmentView.PIECE_BLOCKS
-"""Number of blocks that one step checks: 1 MiB."""
+"""Number of blocks that one call of `SegmentCheck.advance` checks: 1 MiB."""
 
 
 class SegmentCheck:
-    """A check of a segment. Each step reads `PIECE_BLOCKS` blocks.
+    """A check of a segment, in pieces of PIECE_BLOCKS blocks.
 
-    `used_blocks` is the number of blocks that the log uses in a segment without a footer. For a sealed segment `used_blocks` is
-    None, because the footer contains the number. `replayed` has the checksums of the data that a replay has found, by the first
-    block of the data. After a damaged header, each block with an unknown checksum counts as damaged.
+    `used_blocks` is the number of blocks that the log uses in a segment without a footer. It must be None for a sealed segment,
+    whose footer contains this number. `replayed` has the checksums of the data that a replay has found, by the first block of
+    the data. After a damaged header, each block whose checksum is not known is counted as damaged.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class SegmentCheck:
         self.number = segment.number
         self.checked_blocks = 0
         self.damaged: list[int] = []
-        """Data blocks that do not match their checksums."""
+        """Numbers of the data blocks that do not match their checksums."""
         self.complaints: list[str] = []
-        """Descriptions of damage to headers and the footer. Damage to headers and footers alone loses no data."""
+        """Descriptions of damage to headers and the footer. If nothing else is damaged, no data is lost."""
         self._segment = segment
         self._size_blocks = size_blocks
         self._pool_identity = pool_identity
@@ -50,9 +50,9 @@ class SegmentCheck:
         self._steps = self._run()
 
     def sealed_blocks(self) -> int | None:
-        """Number of blocks before the footer. None if the segment has no valid footer.
+        """Return the number of blocks before the footer. Returns None if the segment has no valid footer.
 
-        Waits for the disk, so call it in a thread. Raises OSError.
+        This method waits for the disk, so call it in a thread. Raises OSError.
         """
         if not self._size_blocks:
             return None
@@ -60,9 +60,10 @@ class SegmentCheck:
         return None if table is None else len(table)
 
     def advance(self) -> bool:
-        """Check the next piece.
+        """Check the next piece of the segment.
 
-        Returns False if no piece is left. Waits for the disk, so call it in a thread. Raises OSError, PoolDamaged.
+        Returns False if all pieces have been checked. This method waits for the disk, so call it in a thread. Raises OSError,
+        PoolDamaged.
         """
         return next(self._steps, None) is not None
 
@@ -109,13 +110,15 @@ class SegmentCheck:
         for start in range(0, len(checksums), PIECE_BLOCKS):
             expected = checksums[start : start + PIECE_BLOCKS]
             found = block_checksums([view.read(block + start, len(expected))])
-            pairs = zip_longest(found, expected)  # A file that is too short has fewer blocks than checksums.
+            pairs = zip_longest(found, expected)  # If the file is too short, it has fewer blocks than checksums.
             self.damaged += [block + start + index for index, (checksum, wanted) in enumerate(pairs) if checksum != wanted]
             self.checked_blocks += len(expected)
             yield True
 
     def _check_by_footer(self, view: SegmentView, block: int, table: "array[int]") -> Iterator[bool]:
-        """Check the blocks after a damaged header. In the footer, the checksum of every header block is 0."""
+        """Check the blocks after a damaged header with the checksums in the footer. The footer has 0 for every block of a
+        header, so these blocks are skipped.
+        """
         for start in range(block, len(table), PIECE_BLOCKS):
             for at in range(start, min(start + PIECE_BLOCKS, len(table))):
                 if table[at] and crc32c(view.read(at, 1)) != table[at]:
@@ -124,7 +127,7 @@ class SegmentCheck:
             yield True
 
     def _check_by_replay(self, view: SegmentView, block: int, replayed: Mapping[int, Sequence[int]]) -> Iterator[bool]:
-        """Check the blocks after a damaged header of a segment without a footer."""
+        """Check the blocks after a damaged header with the checksums `replayed`. Used for a segment without a valid footer."""
         assert self._used_blocks is not None
         for start, checksums in sorted(replayed.items()):
             if start >= block:

@@ -1,12 +1,13 @@
-"""The cleaner of a pool frees the room of blocks to which no map refers any more.
+"""The cleaner of a pool, which frees the room of blocks to which no map refers any more.
 
 The cleaner works in cycles. First, a marking finds the live blocks of the sealed segments. A segment without live blocks is
 freed after the next checkpoint. Then the segments with the fewest live blocks are moved: their live blocks are written again at
-the end of the log, and the maps get the new places. The marking of the next cycle finds no live blocks in the moved segments. A
-segment is freed only if a marking finds no live block in the segment, so a fault in moving cannot lose data.
+the end of the log, and the maps get the new places. The marking of the next cycle finds no live blocks in the moved segments,
+so these segments are freed. A segment is freed only after a marking has found no live block in it. So even a fault of the code
+that moves blocks cannot free live data.
 
-If there is enough room, the cleaner works for a share of the time and moves only segments whose blocks are mostly dead. If
-there is little room, the cleaner works without pauses. A writer that finds the pool full waits for the cleaner.
+If there is enough room, the cleaner works only for a share of the time, and moves only segments whose blocks are mostly dead.
+If there is little room, the cleaner works without pauses. If a writer finds the pool full, it waits for the cleaner.
 """
 
 from odx_target.environment import Environment, Event
@@ -31,25 +32,25 @@ RETRY_S = 30.0
 """Pause after a cycle that failed, for example because no checkpoint could be saved."""
 
 REST_TIMES = 4
-"""If there is enough room, the cleaner rests this many times as long as it has worked. Frequent markings would cost too much,
+"""If there is enough room, the cleaner rests REST_TIMES as long as it has worked. Frequent markings would cost too much,
 because every marking visits all maps."""
 
 MAX_CYCLES_WITHOUT_GAIN = 3
-"""Number of successive cycles without gain after which the cleaner ends its work. One cycle without gain is normal: it may only
-move blocks, so that the next cycle can free their old segments."""
+"""Number of successive cycles without gain of room after which the cleaner ends its work. One cycle without gain is normal,
+because such a cycle may move blocks, and only the next cycle frees their old segments."""
 
 STEPS_OF_A_SEGMENT = 6
 
 MAX_PAUSE_S = 10.0
-"""Longest pause between two pieces of gentle work. A pause grows with the time of the piece before it, which may have waited
-long for a slow disk."""
+"""Longest pause between two pieces of work if there is enough room. A pause is in proportion to the time of the piece before
+it. This time is long if the piece has waited for a slow disk."""
 
 MAX_SLEEP_S = 0.25
-"""Longest sleep within a pause. A pool that is being closed waits until the sleep ends."""
+"""Longest single sleep in a pause. When the pool is closed, it must wait until this sleep ends."""
 
 
 class Stopped(Exception):
-    """The pool is being closed."""
+    """The pool is being closed, so the cleaner must end its work."""
 
 
 class Cleaner:
@@ -114,12 +115,16 @@ class Cleaner:
             self._start()
 
     def note_freed(self, count_blocks: int) -> None:
-        """Note that a change may have made `count_blocks` blocks dead, and start to clean if cleaning is due."""
+        """Count blocks that a change may have made dead (to which no map refers any more). Start to clean if cleaning is
+        due.
+        """
         self._need.note_freed(count_blocks)
         self.consider()
 
     def can_make_room(self) -> bool:
-        """True if a writer that finds the pool full should wait for `room_made`. The cleaner then works without pauses."""
+        """True if a writer that finds the pool full should wait for `room_made`. In this case, the cleaner begins to work
+        without pauses.
+        """
         if not self._may_work() or not (self._is_at_work or self._need.is_hopeful()):
             return False
         self._need.writer_waits = True
@@ -133,7 +138,7 @@ class Cleaner:
             await self._progress.wait()
 
     async def stop(self) -> None:
-        """Stop the cleaner for good, and wait until its present work has ended."""
+        """Stop the cleaner for the rest of its life, and wait until its present work has ended."""
         self._is_stopping = True
         while self._is_at_work:
             await self._progress.wait()
@@ -165,8 +170,8 @@ class Cleaner:
             self._announce()
 
     async def _cycle(self) -> bool:
-        """Mark live blocks, free segments without live blocks, and move other segments. Returns True if the next cycle may free
-        segments.
+        """Do one cycle: mark live blocks, free segments without live blocks, and move other segments. Returns True if another
+        cycle should follow.
         """
         marks = await self._mark()
         if marks is None:
@@ -192,7 +197,9 @@ class Cleaner:
         return False
 
     def _gains(self) -> bool:
-        """False after several successive cycles that wrote as many blocks as they freed, because nearly all blocks are live."""
+        """Return False after several successive cycles that did not free more blocks than they wrote. Then nearly all blocks
+        are live.
+        """
         gain = self._need.room_and_data(self.mover.moved_blocks)
         self._cycles_without_gain = 0 if gain > self._most_gained else self._cycles_without_gain + 1
         self._most_gained = max(gain, self._most_gained)
@@ -232,7 +239,7 @@ class Cleaner:
             for number in chosen:
                 moved |= await self._move_one(number, marks, moves)
         except PoolFull:
-            await self.mover.end(self._pause)  # The blocks moved so far are relocated below.
+            await self.mover.end(self._pause)  # The blocks that were moved before the error are relocated below.
         if moves.count_blocks:
             await relocate(moves, self._contents, self._leaves, self._checkpointer, self._turns, self._hurried_pause)
         return moved
@@ -255,7 +262,9 @@ class Cleaner:
         return MAX_LIVE_BELOW_LIMIT if self._supply.has_limit else MAX_LIVE
 
     async def _pause(self) -> None:
-        """Wait for the next turn of the event loop. If there is enough room, wait longer than one turn. Raises Stopped."""
+        """Wait for the next turn of the event loop (see `turns`). If there is enough room, rest for a longer time. Raises
+        Stopped.
+        """
         worked_s = self._environment.monotonic() - self._resumed_at
         await self._hurried_pause()
         if not self._need.is_short():
@@ -276,7 +285,7 @@ class Cleaner:
         await self._turns.next()
 
     def _announce(self) -> None:
-        """Wake the writers that wait for room. A writer that still finds the pool full asks the cleaner again."""
+        """Wake the writers that wait for room. If a writer still finds the pool full, it calls `can_make_room` again."""
         self._need.writer_waits = False
         progress, self._progress = self._progress, self._environment.event()
         progress.set()

@@ -1,6 +1,6 @@
 """Freeing of segments in which a marking found no live block.
 
-1. The head of the pool is marked as cleaned. It then shows that a lost catalogue can no longer be rebuilt from the log.
+1. The head of the pool is marked as cleaned. The mark means that a lost catalogue can no longer be rebuilt from the log.
 2. The segments are retired: the next checkpoint does not list them.
 3. A checkpoint is saved. The maps of this checkpoint and the log after it do not refer to the segments, so recovery does not
    need the segments.
@@ -21,12 +21,12 @@ PIN_PAUSE_S = 0.05
 """Pause before the cleaner checks again whether reads still use the segments."""
 
 MAX_PIN_PAUSES = 20
-"""Largest number of times that the cleaner waits for reads. The next cycle frees segments that are in use after the last
-wait."""
+"""Largest number of times that the cleaner waits for reads. If reads still use segments after that, a later cycle frees these
+segments."""
 
 
 class Freeing:
-    """Frees segments."""
+    """Frees segments in the steps that the module describes."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Freeing:
         self._unlisted: set[int] = set()
 
     async def free(self, dead: Sequence[int], pause: Callable[[], Awaitable[None]], *, is_short: bool = False) -> bool:
-        """Free the segments `dead`, and earlier segments that could not be freed because reads used them. Returns True if any
-        segment was freed.
+        """Free the segments `dead`, and the segments of earlier calls that are not freed yet because reads used them. Returns
+        True if any segment was freed.
 
         If `is_short` is True, the pool is short of room, and segments are freed even if followers of the log need them.
 
@@ -70,7 +70,9 @@ class Freeing:
         return has_freed
 
     def _unused(self, *, is_short: bool) -> set[int]:
-        """Return the numbers of the segments to free that no read and no follower uses."""
+        """Return those segments to free that no read uses now. Unless `is_short` is True, leave out segments that followers of
+        the log need.
+        """
         pins, newest = self._reader.pins, max(self._supply.segments, default=0)
         if pins.leaves():
             return set()

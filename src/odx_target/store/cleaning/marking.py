@@ -1,8 +1,8 @@
 """Marks on the live blocks of sealed segments. A block is live if any map refers to the block.
 
-The marks show the state at the start of the walk. If no map refers to a place at that time, no map will ever refer to this
-place again. A map gets a place only from another map or from a new write, and new writes get new places. New writes are in
-segments that were not marked.
+A walk over all maps sets the marks. They show the state at the start of the walk. This is enough: if no map refers to a place
+at that time, no map will ever refer to this place again. A map gets a place only from another map or from a new write, and new
+writes are in segments that are not marked.
 
 All log blocks of a compressed extent are live if any map refers to one of the blocks in the extent. The mark of the first log
 block has one bit for each pair of blocks in the extent. The bit is set if at least one block of the pair is live.
@@ -26,22 +26,22 @@ from odx_target.store.segments.places import (
 )
 
 MAX_MARKED_SEGMENTS = 4096
-"""Largest number of segments that are marked in one walk. The marks of these segments occupy at most 128 MiB."""
+"""Largest number of segments whose blocks are marked in one walk. The marks of these segments occupy at most 128 MiB."""
 
 STEPS_OF_A_DENSE_LEAF = 16
 
 STEPS_OF_AN_EXTENT = 2
 
 STEPS_OF_COMPRESSED_BLOCKS = 16
-"""Number of additional steps for marking a dense leaf if some of its blocks are in extents."""
+"""Number of further steps (see `turns`) that it takes to mark a dense leaf if some of its blocks are in extents."""
 
 PAIRS_SHIFT = 1
 """A mark has one bit for each two adjacent blocks of an extent, so that the 16 blocks of an extent need 8 bits."""
 
 
 _NEEDED_BLOCKS = np.array([2 * pairs.bit_count() + 1 for pairs in range(256)])
-"""Number of log blocks for the live pairs of an extent if these pairs cannot be compressed. The index is the mark of the
-extent."""
+"""Number of log blocks that the live pairs of an extent need if these pairs cannot be compressed. The index of this array is
+the mark of the extent."""
 
 
 class Live(NamedTuple):
@@ -86,9 +86,9 @@ class Marks:
         return steps
 
     def live_blocks(self, number: int) -> int:
-        """Return the largest number of blocks that the live data of a segment needs after it is moved.
+        """Return the largest number of log blocks that the live data of a segment needs after a move.
 
-        An extent without its dead blocks may be smaller than before.
+        An extent may become smaller, because its dead blocks are not moved.
         """
         marks = self._table.of_segment(number)
         sizes = self._extents[self._table.slice_of(number)]
@@ -143,10 +143,10 @@ class Marks:
 
 
 def next_to_mark(numbers: Sequence[int], after: int) -> list[int]:
-    """Choose the segments of the next walk from `numbers`, which are in ascending order.
+    """Choose the segments that the next walk marks from `numbers`, which are in ascending order.
 
-    The walk begins at the first number above `after`. If there is no such number, the walk begins at the first number. If one
-    walk can mark all segments, all segments are chosen.
+    If one walk can mark all segments, all are chosen. Otherwise the segments from the first number above `after` on are chosen.
+    If there is no such number, the choice begins at the first number.
     """
     following = [number for number in numbers if number > after] or list(numbers)
     if len(numbers) <= MAX_MARKED_SEGMENTS and numbers and numbers[-1] - numbers[0] < MAX_SPAN:

@@ -1,7 +1,8 @@
-"""The mover. The mover writes the live blocks of a segment again at the end of the log.
+"""The mover, which writes the live blocks of a segment again at the end of the log.
 
 A thread reads the blocks in pieces and verifies their checksums. The thread also compresses an extent again if some of its
-blocks are dead, or if the extent is marked for more compression. The event loop adds each piece to the log as `Moved` records.
+blocks are dead, or if the extent is marked for stronger compression. The event loop adds each piece to the log as `Moved`
+records.
 """
 
 from array import array
@@ -22,11 +23,11 @@ from odx_target.store.segments.segment import Segment
 from odx_target.store.segments.supply import SegmentSupply
 
 PIECE_BLOCKS = 128
-"""Largest number of blocks in a piece: 512 KiB. One call reads a piece, and one turn of the event loop adds the piece to the
-log."""
+"""Largest number of blocks in a piece: 512 KiB. One call in a thread reads a piece, and one turn of the event loop (see
+`turns`) adds it to the log."""
 
 COMMIT_BLOCKS = 128
-"""Number of moved blocks after which the mover commits the blocks. Smaller commits would write more headers."""
+"""Number of moved blocks after which the mover commits them to the log. With smaller commits, more headers would be written."""
 
 COMMIT_PAUSE_S = 0.1
 """Pause before the next attempt to commit blocks, if the operating system did not accept the last write."""
@@ -36,7 +37,9 @@ BLOCKS_OF_A_STEP = 2
 
 
 class Piece(NamedTuple):
-    """Live runs of a segment that are read at once. `first` is the first block, and `end` is the block after the last block."""
+    """Live runs of a segment that are read at once. `first` is the first block of the first run, and `end` is the block after
+    the last run.
+    """
 
     first: int
     end: int
@@ -55,10 +58,10 @@ class Mover:
         self._uncommitted_blocks = 0
 
     async def move(self, number: int, runs: Iterable[Live], moves: Moves, pause: Callable[[], Awaitable[None]]) -> None:
-        """Move the live runs of a segment, and note the new places in `moves`. `pause` is awaited after each piece.
+        """Move the live runs of a segment, and store the new places in `moves`. `pause` is awaited after each piece.
 
         Raises DamagedBlock or OSError if a block cannot be read. Raises PoolFull, OutOfResources or PoolFailed if a block
-        cannot be written. After an exception, the blocks that `moves` has noted are at their new places.
+        cannot be written. After an exception, `moves` has the new places of the blocks that were moved before the exception.
         """
         segment, size_blocks = self._supply.segments[number], self._supply.size_blocks[number]
         table = self._index.tables.get(number)
@@ -106,7 +109,7 @@ class Mover:
             self.moved_blocks += count_blocks
             self._uncommitted_blocks += count_blocks
         if self._uncommitted_blocks >= COMMIT_BLOCKS:
-            await pause()  # The commit copies up to 512 KiB to the operating system, so it has a turn of its own.
+            await pause()  # The commit copies up to 512 KiB to the operating system, so it gets a turn of its own.
             await self.end(pause)
 
     def _read(
@@ -130,7 +133,8 @@ class Mover:
 
 
 def pieces(runs: Iterable[Live]) -> Iterator[Piece]:
-    """Divide runs, which are in ascending order, into pieces. Each piece covers at most PIECE_BLOCKS blocks of the segment.
+    """Divide the runs of a segment into pieces. The runs are in ascending order. Each piece covers at most PIECE_BLOCKS blocks
+    of the segment.
 
     A run of plain blocks may be divided between pieces. An extent is never divided.
     """
@@ -155,7 +159,7 @@ def _piece(runs: list[Live]) -> Piece:
 
 
 def _needed_blocks(runs: Sequence[Live], data: Sequence[Buffer]) -> int:
-    """Largest number of blocks that the log may need for the runs. An extent counts twice: if it does not fit in a segment, the
-    end of the segment stays unused.
+    """Return the largest number of blocks that the log may need for the runs. An extent is counted twice, because it may not
+    fit into the rest of a segment, and these blocks then stay unused.
     """
     return sum(len(buffer) // BLOCK_BYTES * (2 if run.pairs else 1) for run, buffer in zip(runs, data, strict=True))

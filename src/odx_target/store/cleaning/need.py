@@ -1,5 +1,5 @@
-"""The need for cleaning. It depends on the room of the pool, and on the blocks that may have become dead since the last
-marking.
+"""The decision if a pool needs cleaning. It depends on the free room of the pool, and on the number of blocks that may have
+become dead since the last marking.
 """
 
 from odx_target.store.cleaning.policy import WaterMarks, growth_blocks, water_marks
@@ -7,14 +7,16 @@ from odx_target.store.log.writer import Log
 from odx_target.store.segments.supply import SegmentSupply
 
 UNBOUNDED = 1 << 60
-"""Number of blocks that means "no bound", for example the room of a pool if the room is unknown."""
+"""Number of blocks that means "without limit". It is the free room of a pool if this room is unknown."""
 
 HOPE_SHARE = 4
-"""After a cycle without gain, another cycle may run when the log has grown by 1/HOPE_SHARE of a segment."""
+"""After a cycle that gained no room, another cycle may run when the log has grown by 1/HOPE_SHARE of a segment."""
 
 
 class Need:
-    """Decides if a pool needs cleaning. `writer_waits` is True while a writer waits because the pool is full."""
+    """Decides if a pool needs cleaning. The cleaner sets `writer_waits` to True while a writer waits because the pool is
+    full.
+    """
 
     def __init__(self, log: Log, supply: SegmentSupply, segment_blocks: int, *, is_enabled: bool) -> None:
         self.writer_waits = False
@@ -29,7 +31,7 @@ class Need:
         self._gained_nothing_at: tuple[int, int] | None = None
 
     def note_freed(self, count_blocks: int) -> None:
-        """Note that a change may have made `count_blocks` blocks dead."""
+        """Count blocks that a change may have made dead. A block is dead if no map refers to the block any more."""
         self._freed_blocks += count_blocks
         self._freeing_changes += 1
 
@@ -38,8 +40,8 @@ class Need:
         self._freed_blocks = 0
 
     def nothing_to_gain(self) -> None:
-        """Note that the last cycles gained nothing. Another cycle may still run if a change has freed blocks since the last
-        marking began.
+        """Remember that the last cycles gained no room. Another cycle may run at once if a change has made blocks dead since
+        the last marking began.
         """
         self._gained_nothing_at = self._log.logged_blocks, self._marked_at[1]
 
@@ -63,14 +65,16 @@ class Need:
         return self._freeing_changes > freeing_changes or grown_blocks >= self._segment_blocks // HOPE_SHARE
 
     def room_and_data(self, moved_blocks: int) -> int:
-        """Return the number of free blocks plus the number of blocks that hosts have written. Writes of hosts do not change
-        this sum. Cleaning raises the sum if it frees more blocks than it writes.
+        """Return the number of free blocks plus the number of data blocks that hosts have written. `moved_blocks` is the number
+        of data blocks that the cleaner has written. A write of a host does not change this sum. Cleaning raises the sum if it
+        frees more blocks than it writes.
         """
         return self._room_blocks() + self._log.data_blocks - moved_blocks
 
     def is_short(self) -> bool:
-        """True while a writer waits for room. Also True from the time when the room falls below the low water mark until it
-        reaches the high water mark.
+        """True if the pool has little room, so that the cleaner works without pauses. This is so while a writer waits for room.
+        It is also so from the time when the free room falls below the low water mark until the free room reaches the high water
+        mark.
         """
         low, high = self._marks()
         room_blocks = self._room_blocks()
@@ -78,14 +82,16 @@ class Need:
         return self._is_short or self.writer_waits
 
     def wanted_blocks(self) -> int:
-        """Return the number of blocks that moves of segments should free now. If there is enough room, return UNBOUNDED."""
+        """Return the number of blocks that the next moves of segments should free. If there is enough room, return
+        UNBOUNDED.
+        """
         if not self.is_short():
             return UNBOUNDED
         return max(self._marks().high - self._room_blocks(), self._segment_blocks)
 
     def movable_blocks(self) -> int:
-        """Return the number of blocks that the moving of segments may write now. If there is little room, this includes the
-        reserve of the pool.
+        """Return the number of blocks that the next moves of segments may write. If there is little room, the reserve of the
+        pool is included.
         """
         if not self.is_short():
             return self._room_blocks() - self._marks().high

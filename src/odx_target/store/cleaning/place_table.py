@@ -1,8 +1,8 @@
-"""A table with one value for each block of some segments. Many places are read or written at once.
+"""A table with one value for each log block of some segments. The values of many places are read or written at once, with
+numpy.
 
-The value for a block of a compressed extent is the value of the first log block of the extent. Each segment has one row of the
-table. All places in other segments share one extra row at the end, so places need not be tested
-one by one.
+The table has one row for each segment. All blocks of a compressed extent share the value of the first log block of the extent.
+There is one extra row at the end for holes and for places in all other segments. So the places need not be tested one by one.
 """
 
 from collections.abc import Mapping
@@ -15,13 +15,16 @@ from odx_target.store.segments.places import Places, log_place, log_places
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 
 MAX_SPAN = 1 << 16
-"""Largest difference between the numbers of two segments in one table. The limit keeps the list of rows below 512 KiB."""
+"""Largest difference between the numbers of two segments in one table. With this limit, the array from which the row of a
+segment is read stays below 512 KiB."""
 
 _BLOCK_MASK = MAX_SEGMENT_BLOCKS - 1
 
 
 class PlaceTable:
-    """`cells` has one value for each block of each segment in `sizes`, which maps segment numbers to sizes in blocks."""
+    """A table with one value for each block of some segments. `sizes` maps the numbers of these segments to their sizes in
+    blocks. `cells` contains the values.
+    """
 
     def __init__(self, sizes: Mapping[int, int], dtype: Any) -> None:
         self.numbers = sorted(sizes)
@@ -37,7 +40,7 @@ class PlaceTable:
         self.end = len(self.numbers) * self._width
         """Index after the values of the last segment of the table.
 
-        A hole, or a place in a segment that is not in the table, has this index or a higher index.
+        The indexes of holes, and of places in segments that are not in the table, are not below this index.
         """
         # The last row has room for the largest possible segment. Pages that are never written occupy no memory.
         self.cells = np.zeros(self.end + MAX_SEGMENT_BLOCKS, dtype=dtype)
@@ -52,7 +55,8 @@ class PlaceTable:
         return self._rows_of(log_places(places))
 
     def _rows_of(self, places: Places) -> Places:
-        # The offset of a place before the first segment becomes a huge unsigned number, so the place gets the last row.
+        # The difference is negative for a place before the first segment. As an unsigned number it is huge, so the place gets
+        # the last row.
         offsets = ((places - self._first_place) >> PLACE_BITS).view(np.uint64)
         return self._rows[np.minimum(offsets, self._span).view(np.int64)]
 
@@ -67,7 +71,7 @@ class PlaceTable:
         return self.cells[self.slice_of(number)]
 
     def slice_of(self, number: int) -> slice:
-        """Return the part of `cells` that has the values of one segment."""
+        """Return the slice of `cells` that has the values of one segment."""
         start = self._row_of[number] * self._width
         return slice(start, start + self.sizes[number])
 

@@ -1,25 +1,26 @@
-"""Functions that compute when to clean, and which segments to move. The functions change nothing."""
+"""Functions that compute when the cleaner works, and which segments it moves. The functions change nothing."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
 LOW_SEGMENTS = 2
-"""Smallest low water mark, in segments. With less room, the log may fill segments faster than the cleaner frees segments."""
+"""Smallest low water mark, in segments. With a lower mark, the log could fill the remaining segments before the cleaner has
+freed a segment."""
 
 LOW_SHARE = 32
-"""The low water mark is the size of the pool divided by LOW_SHARE, but at least LOW_SEGMENTS segments."""
+"""The low water mark is 1/LOW_SHARE of the largest size of the pool, but at least LOW_SEGMENTS segments."""
 
 GROWTH_SEGMENTS = 4
-"""Smallest growth of the log before the next marking, in segments. A marking visits all maps, so a marking for only a few
-blocks would cost too much."""
+"""Least number of segments by which the log must grow before the next marking. A marking visits all maps, so a marking for only
+a few blocks would cost too much."""
 
 GROWTH_SHARE = 8
-"""The growth of the log before the next marking is the used room divided by GROWTH_SHARE, but at least GROWTH_SEGMENTS
+"""The next marking is due when the log has grown by 1/GROWTH_SHARE of the used room, but at least by GROWTH_SEGMENTS
 segments."""
 
 MAX_LIVE = 0.5
-"""If there is enough room, a segment is moved only if at most this share of its blocks is live. At this share, moving the
-segment frees as many blocks as it writes."""
+"""If there is enough room, a segment is moved only if at most this share of its blocks is live. At this share, a move gains as
+many blocks as it writes."""
 
 MAX_LIVE_BELOW_LIMIT = 0.25
 """If there is enough room in a pool with a size limit, a segment is moved only if at most this share of its blocks is live.
@@ -32,20 +33,20 @@ MAX_LIVE_WHEN_FULL = 0.97
 """If a writer waits for room, a segment is moved only if at most this share of its blocks is live."""
 
 MAX_MOVED_BLOCKS = 1 << 18
-"""Largest number of blocks that are moved between two markings: 1 GiB."""
+"""Largest number of blocks that are moved between two markings. They are 1 GiB of data."""
 
 MAX_VICTIMS = 256
 """Largest number of segments that are moved between two markings. The new places of their blocks take at most 32 MiB."""
 
 COST_BLOCKS = 4
 BLOCKS_OF_A_HEADER = 32
-"""The log may need one header block for each group of this many moved blocks. Each moved segment may need COST_BLOCKS further
-header blocks."""
+"""The log may need one header block for each BLOCKS_OF_A_HEADER moved blocks, and COST_BLOCKS further header blocks for each
+moved segment."""
 
 
 class WaterMarks(NamedTuple):
-    """Two sizes of the room, in blocks. If the room is below `low`, the cleaner works without pauses until the room reaches
-    `high`.
+    """Two limits of the free room of a pool, in blocks. When the free room falls below `low`, the cleaner works without pauses
+    until the free room reaches `high`.
     """
 
     low: int
@@ -58,21 +59,23 @@ def water_marks(segment_blocks: int, whole_blocks: int) -> WaterMarks:
 
 
 def growth_blocks(segment_blocks: int, used_blocks: int) -> int:
-    """Return the number of blocks by which the log grows before the next marking."""
+    """Return the number of blocks by which the log must grow before the next marking."""
     return max(GROWTH_SEGMENTS * segment_blocks, used_blocks // GROWTH_SHARE)
 
 
 def cost_blocks(live_blocks: int) -> int:
-    """Return the number of blocks that the log may need to move a segment with this number of live blocks."""
+    """Return the number of log blocks that a move of a segment with this number of live blocks may write."""
     return live_blocks + live_blocks // BLOCKS_OF_A_HEADER + COST_BLOCKS
 
 
 def victims(
     live: Mapping[int, int], sizes: Mapping[int, int], max_live: float, room_blocks: int, wanted_blocks: int
 ) -> list[int]:
-    """Choose the segments to move. Segments with fewer live blocks come first. Among equal segments, the oldest comes first.
+    """Choose the segments to move. Segments with fewer live blocks are chosen first. If two segments have the same number of
+    live blocks, the older segment is chosen first.
 
-    Moving the chosen segments needs at most `room_blocks` of the log. If possible, moving them frees `wanted_blocks` in total.
+    The moves of the chosen segments write at most `room_blocks` blocks to the log. If possible, they gain `wanted_blocks`
+    blocks in total.
     """
     chosen: list[int] = []
     moved_blocks = taken_blocks = gained_blocks = 0

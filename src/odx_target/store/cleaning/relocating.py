@@ -1,13 +1,13 @@
-"""Relocation. A relocation replaces the old places of moved blocks by the new places in all maps.
+"""Relocation: in all maps, the old places of moved blocks are replaced by the new places.
 
-The old place and the new place have the same data. A moved extent has its live blocks at the same indexes as before. Zeros
-replace the blocks to which no map refers. Therefore places are also replaced in frozen leaves and in shared leaves, and shared
-leaves stay shared. If a block was overwritten after the move, the map has the place of the new data. A relocation does not
-change this place.
+The old place and the new place of a block have the same data. In a moved extent, the live blocks keep their indexes, and zeros
+replace the blocks to which no map refers. So the places may be replaced in frozen leaves and in leaves that maps share, and
+these leaves stay shared. If a host has overwritten a block after the move, the map has the place of the new data, which is not
+replaced.
 
-If a leaf is copied during the walk, the copy may still have old places. Therefore the walk is repeated for new nodes until a
-walk ends within one turn of the event loop. If old places remain after MAX_PASSES walks, the blocks at these places are not
-freed, because the next marking finds them live.
+A relocation walks over all leaves in turns of the event loop (see `turns`). If a map copies a leaf during the walk, the copy
+may still have old places. Therefore the walk is repeated for new leaves until a walk ends within one turn. If old places remain
+after MAX_PASSES walks, the blocks at these places are not freed, because the next marking finds that they are live.
 """
 
 from array import array
@@ -26,36 +26,39 @@ from odx_target.store.segments.places import Places, are_compressed, indexes_in_
 from odx_target.turns import Turns
 
 MAX_PASSES = 8
-"""Largest number of walks of one relocation. Writes may still have copied leaves during the last walk."""
+"""Largest number of walks of one relocation. Under constant writes, each walk may leave copies of leaves with old places, so
+the walks must end at some time."""
 
 STEPS_OF_A_LEAF = 16
 
 STEPS_OF_A_CHANGE = 120
-"""Number of steps for replacing and packing the entries of a leaf."""
+"""Number of steps (see `turns`) that it takes to replace and pack the entries of a leaf."""
 
 
 class Moves:
-    """The new places of the moved blocks of some segments. `sizes` maps segment numbers to sizes in blocks."""
+    """The new places of the blocks that were moved from some segments. `sizes` maps the numbers of these segments to their
+    sizes in blocks.
+    """
 
     def __init__(self, sizes: Mapping[int, int]) -> None:
         self._table = PlaceTable(sizes, np.int64)
         self.count_blocks = 0
 
     def note(self, segment: int, block: int, place: int, count_blocks: int) -> None:
-        """Note that blocks of a segment were moved to consecutive places. The first of these places is `place`."""
+        """Add blocks that were moved from a segment to consecutive places. The first of these places is `place`."""
         self._table.of_segment(segment)[block : block + count_blocks] = np.arange(place, place + count_blocks)
         self.count_blocks += count_blocks
 
     def note_extent(self, segment: int, block: int, place: int) -> None:
-        """Note that the extent at a block of a segment was moved. `place` is the new place of its first block.
+        """Add an extent that was moved from `block` of a segment. `place` is the new place of the first block of the extent.
 
-        Every live block of the content has the same index in the new extent.
+        Every live block must have the same index in the new extent as in the old extent.
         """
         self._table.of_segment(segment)[block] = place
         self.count_blocks += 1
 
     def relocated(self, entries: Entries) -> "Entries | None":
-        """Return the entries of a leaf with new places. Returns None if no block of the leaf was moved."""
+        """Return the entries of a leaf with the new places of moved blocks. Returns None if no block of the leaf was moved."""
         if len(entries) < LEAF_BLOCKS:
             rows = self._table.rows(as_places(entries) & PLACE_MASK)
             if not (rows < len(self._table.numbers)).any():
@@ -66,7 +69,9 @@ class Moves:
         return _entries(new) if (new != places).any() else None
 
     def present(self, places: Places) -> Places:
-        """Return the present place of each block: the new place if the block was moved, otherwise the same place."""
+        """Return the present place of each block, given its place before the move. If the block was not moved, the place is the
+        same.
+        """
         new = self._table.cells[self._table.indexes(places)]
         compressed = are_compressed(places)
         if compressed.any():
@@ -82,11 +87,11 @@ async def relocate(
     turns: Turns,
     pause: Callable[[], Awaitable[None]],
 ) -> None:
-    """Replace old places by new places in all maps. `pause` is awaited between turns.
+    """Replace the old places of moved blocks by the new places in all maps. `pause` is awaited between turns.
 
-    No checkpoint is saved while leaves are visited. If the changed leaves need too much memory, the relocation pauses, and a
-    checkpoint is saved. If the relocation ends early, all maps are correct, but some maps still have old places. Raises
-    StoreError if a leaf cannot be read, or if no checkpoint can be saved.
+    No checkpoint is saved while leaves are visited. If the changed leaves need too much memory, the relocation stops for a
+    checkpoint and then continues. If the relocation ends early, all maps are correct, but some maps still have old places.
+    Raises StoreError if a leaf cannot be read, or if no checkpoint can be saved.
     """
 
     def visit(leaf: Leaf, entries: Entries) -> int:

@@ -1,4 +1,4 @@
-"""Repacking: the bytes of a live extent for its new place."""
+"""Repacking of an extent that the cleaner moves: its dead blocks are removed, or it is compressed more strongly."""
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
@@ -9,13 +9,12 @@ from odx_target.store.log.extents import Extent, InvalidExtent, content_of, deco
 
 
 def repacked(stored: Buffer, pairs: int, block: int) -> Buffer:
-    """Return an extent with the live blocks of the extent `stored`, at the same indexes.
+    """Return an extent that has the live blocks of the extent `stored`, at the same indexes.
 
-    `pairs` has the marks of the live blocks, see `Live`. Blocks to which no map refers become zeros. If the extent is marked
-    for more compression, the content is compressed with zstandard. Returns `stored` itself if the new extent would not be
-    smaller. Also returns `stored` itself if a block does not match its checksum, so that the damage stays visible. Raises
-    DamagedBlock if the extent cannot be decoded. The exception has `block`, which is the first block of the extent in its
-    segment.
+    `pairs` has the marks of the live blocks; see `Live`. Blocks to which no map refers become zeros. If the extent is marked
+    for stronger compression, the content is compressed with zstandard. If the new extent would not be smaller, or if a block
+    does not match its checksum, the result is `stored` itself. So damage stays visible. Raises DamagedBlock if the extent
+    cannot be decoded. `block` is the block number for this exception: the first block of the extent in its segment.
     """
     try:
         extent = decode_extent(stored)

@@ -1,4 +1,4 @@
-"""Walks over all maps of a pool, in turns of the event loop."""
+"""Walks over all leaves of all maps of a pool, in turns of the event loop (see `turns`)."""
 
 from collections.abc import Awaitable, Callable
 from itertools import chain, islice
@@ -17,7 +17,7 @@ CHILDREN_OF_A_STEP = 32
 ROOTS_OF_A_STEP = 8
 
 MAPS_OF_A_STEP = 100
-"""Number of frozen maps whose states are taken in one step."""
+"""Number of frozen maps that are added to a walk in one step (see `turns`)."""
 
 Visit: TypeAlias = Callable[[Leaf, Entries], int]
 """Function that gets a leaf and its entries, and returns the number of steps that it took."""
@@ -26,11 +26,12 @@ Pause: TypeAlias = Callable[[], Awaitable[None]]
 
 
 async def walk(contents: Contents, leaves: LeafLoader, turns: Turns, stamp: Epoch, visit: Visit, pause: Pause) -> bool:
-    """Visit all leaves of all present volumes and frozen maps. Several calls with the same `stamp` visit each leaf once.
+    """Visit all leaves of the volumes and frozen maps that exist now. Several calls with the same `stamp` together visit each
+    leaf once.
 
-    `visit` gets a leaf and its entries, and must return the number of steps that it took. Leaves that are not in memory are
-    read in a thread, and stay out of memory. When no steps of the turn remain, `pause` is awaited. An exception from `pause`
-    ends the walk. Returns True if the call took only one turn of the event loop.
+    `visit` is called with a leaf and its entries, and must return the number of steps that it took. Leaves that are not in
+    memory are read in a thread, and are not kept in memory. When no steps of the turn remain, `pause` is awaited. An exception
+    from `pause` ends the walk. Returns True if the whole call ran in one turn of the event loop.
 
     Raises PoolDamaged or another StoreError if a leaf cannot be read.
     """
@@ -56,7 +57,7 @@ async def walk(contents: Contents, leaves: LeafLoader, turns: Turns, stamp: Epoc
 
 
 class _Walk:
-    """One walk. `unread` has leaves that are not in memory and will be read and visited together."""
+    """One walk. `unread` collects leaves that are not in memory. They are read together and then visited."""
 
     def __init__(self, leaves: LeafLoader, turns: Turns, visit: Visit, pause: Pause) -> None:
         self.is_in_one_turn = True

@@ -1,7 +1,7 @@
 """The files of a pool in a local directory.
 
 - `pool.json`: the head, which has the format, identity and epoch of the pool. In a new pool, the head is written last.
-- `lock`: a file that a process locks while it has the pool open.
+- `lock`: a file that is locked by the process that has the pool open.
 - `catalogue.sqlite`: the last checkpoint.
 - `segments/`: the files of the log.
 """
@@ -25,7 +25,9 @@ _BEFORE_HEAD = frozenset({LOCK_NAME, SEGMENTS_NAME, CATALOGUE_NAME, f"{CATALOGUE
 
 
 class DirectoryHead:
-    """The head of a pool in a file. A new document is written to a second file, which is then renamed to the head file."""
+    """The head of a pool, in the file `pool.json`. A new head is written to a second file, which is then renamed to
+    `pool.json`.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -51,7 +53,7 @@ class DirectoryHead:
 
 
 class DirectoryLock:
-    """Exclusive lock on the directory of a pool. The lock ends with a call of `release` or with the process."""
+    """An exclusive lock on the directory of a pool. The lock ends when `release` is called or the process ends."""
 
     def __init__(self, directory: Path) -> None:
         """Take the lock. Raises PoolInUse if another process, or another pool of this process, has the lock."""
@@ -72,7 +74,7 @@ class DirectoryLock:
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory if it is absent. Raises StoreError if the directory contains other files but no pool."""
+    """Make the directory if it does not exist. Raises StoreError if it contains files but no pool."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir()}
@@ -99,7 +101,7 @@ def prepare_segments(directory: Path, *, is_new: bool) -> Path:
 
 
 def log_bytes(directory: Path) -> int:
-    """Total size of the segments of a pool, or 0 if they cannot be read."""
+    """Return the total size of the segments of a pool. Returns 0 if the sizes cannot be read."""
     try:
         return sum(path.stat().st_size for path in (directory / SEGMENTS_NAME).iterdir())
     except OSError:

@@ -1,11 +1,11 @@
 """The head of a pool: a small document with the format, identity and epoch of the pool. The head is read before all other data.
 
-Each process that opens the pool increases the epoch by compare-and-set, and writes the new epoch into its batches. If two
-processes open a pool whose storage has no lock, only the process with the higher epoch can continue the log.
+Each process that opens the pool increases the epoch by compare-and-set, and writes the new epoch into its batches. Some storage
+has no lock. If two processes open a pool in such storage, only the process with the higher epoch can continue the log.
 
 A pool that lost its catalogue is rebuilt from its log. This is possible only if the log contains all changes since the pool was
-made. Otherwise the head is marked as `cleaned`. This mark is made before the first segment is freed. It is also made before a
-checkpoint saves a change that is in no record of the log, and by a repair of a pool that has lost a part of its log.
+made. Otherwise the head is marked as `cleaned`. This mark is set before the first segment is freed, and before a record is
+dropped that waits for room but whose change is in a checkpoint. A repair also sets this mark if a part of the log is lost.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ class Head(NamedTuple):
 
     `identity` is in all batches, footers and checkpoints, and never changes. `cleaned` is True if the log does not contain all
     changes since the pool was made. `array_identity` identifies the pool to hosts and in tokens. `names_identity` determines
-    the public identities of the volumes. In a new pool, these two identities are equal to `identity`. They can be renewed in a
-    copy of the pool.
+    the public identities of the volumes. In a new pool, `array_identity` and `names_identity` are equal to `identity`. They can
+    be renewed in a copy of the pool (see `renewal`).
     """
 
     format_version: int
@@ -48,14 +48,14 @@ def new_head(identity: bytes) -> Head:
 
 
 class HeadStore(Protocol):
-    """Storage for the head of one pool."""
+    """Storage for the head of one pool. The head is stored as one document."""
 
     def describe(self) -> str:
         """Return the name of the document, for error messages."""
         ...
 
     def read(self) -> bytes | None:
-        """Read the document. Returns None if it has not been written yet. Raises OSError."""
+        """Read the document. Returns None if no document has been written yet. Raises OSError."""
         ...
 
     def replace(self, expected: bytes | None, document: bytes) -> None:
@@ -68,7 +68,7 @@ class HeadStore(Protocol):
 
 
 class OpenHead:
-    """The head of an open pool. Only the process that opened the pool last can change the head."""
+    """The head of an open pool. If another process has opened the pool since, this process can no longer change the head."""
 
     def __init__(self, store: HeadStore, document: bytes) -> None:
         """Decode the present document. Raises PoolDamaged."""
@@ -77,16 +77,18 @@ class OpenHead:
         self.fields = decode_head(document, store.describe())
 
     def replace(self, fields: Head) -> None:
-        """Replace the head durably. Waits for the disk. Raises PoolInUse if another process opened the pool. Raises OSError."""
+        """Replace the head durably. This method waits for the disk. Raises PoolInUse if another process has opened the pool.
+        Raises OSError.
+        """
         document = encode_head(fields)
         self._store.replace(self._document, document)
         self._document, self.fields = document, fields
 
     def mark_cleaned(self) -> None:
-        """Mark the head durably as `cleaned`. The mark means that the log does not contain all changes. Does nothing if the
-        head is marked already.
+        """Mark the head durably as `cleaned`. The mark means that the log does not contain all changes since the pool was made.
+        Does nothing if the head is marked already.
 
-        Waits for the disk. Raises PoolInUse, OSError.
+        This method waits for the disk. Raises PoolInUse, OSError.
         """
         if not self.fields.cleaned:
             self.replace(self.fields._replace(cleaned=True))

@@ -4,15 +4,16 @@ Recovery has these steps. After a crash during any step, the next recovery begin
 
 1. Load the checkpoint. Every segment that it lists must exist and have at least the listed size. If there is no checkpoint,
    replay the whole log instead. This is impossible if the head is marked as cleaned.
-2. Replay the log after the checkpoint, up to the last complete commit.
+2. Replay the log after the checkpoint, up to the last commit of which all batches are in the log.
 3. Seal every replayed segment that has no correct footer. Also seal every segment that was full but not sealed when the
-   checkpoint was saved. The last segment is sealed at the end of the log. So new batches go to a new segment, and never follow
-   an incomplete batch.
-4. Delete all other segments: the empty segments, and the segments after the end of the log.
+   checkpoint was saved. The footer of the last segment is written directly after the end of the log. So new batches are written
+   to a new segment, and never follow an incomplete batch.
+4. Delete all segments that the checkpoint does not list and the replay did not read. They are empty or after the end of the
+   log.
 
 Recovery does not sync the segments. The first flush of the opened pool also syncs the replayed segments (`unsynced`). If the
-power is lost before that flush, replayed batches may be lost. The log then ends earlier, and the next recovery deletes all
-segments after the new end.
+power is lost before this flush, some replayed batches may be lost. The log then ends before the first lost batch, and the next
+recovery deletes all segments after this end.
 """
 
 from array import array
@@ -43,7 +44,7 @@ class Recovered:
     """The result of a recovery. `position` is the end of the log. `unsynced` has the numbers of the segments that the first
     flush must sync.
 
-    `is_rebuilt` is True if the whole log replaced a lost catalogue.
+    `is_rebuilt` is True if the catalogue was lost and the contents were rebuilt from the whole log.
     """
 
     contents: Contents
@@ -58,10 +59,11 @@ class Recovered:
 
 @dataclass(slots=True)
 class Replayed:
-    """State of a pool after the replay of its log, before anything on the disk is changed.
+    """The state of a pool after the replay of its log. Nothing on the disk has been changed yet.
 
-    `start` is the position of the checkpoint. `sizes` has the sizes of all existing segments. `listed` has the minimum sizes of
-    the segments that must exist. `is_rebuilt` is True if the whole log replaced a lost catalogue.
+    `start` is the position of the checkpoint in the log. `sizes` has the sizes of all segments that exist. `listed` has the
+    segments that the checkpoint lists, with their least sizes. `is_rebuilt` is True if the catalogue was lost and the contents
+    were rebuilt from the whole log.
     """
 
     contents: Contents
@@ -73,23 +75,23 @@ class Replayed:
 
     @property
     def kept(self) -> set[int]:
-        """Numbers of the segments that belong to the pool."""
+        """Numbers of the segments that the checkpoint lists or the replay has read. All other segments are deleted."""
         return (self.listed.keys() | self.replay.used.keys()) & self.sizes.keys()
 
     @property
     def unsealed(self) -> dict[int, int]:
-        """Segments that were full but not cut when the checkpoint was saved, with their sizes in the checkpoint.
+        """The segments that were full but not cut when the checkpoint was saved, with their sizes in the checkpoint.
 
-        If the power was lost before such a segment was synced, its footer may be missing.
+        After a loss of power, the footer of such a segment may be missing.
         """
         sizes, used = self.sizes, self.replay.used
         return {number: blocks for number, blocks in self.listed.items() if number not in used and blocks < sizes[number]}
 
 
 def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, with_entries: bool = False) -> Replayed:
-    """Load the checkpoint and replay the log after it. Waits for the disk, and changes nothing on the disk.
+    """Load the checkpoint and replay the log after it. This function waits for the disk, and changes nothing on the disk.
 
-    If `with_entries` is False, the leaves of maps are loaded without their entries, and damage of leaves is not noticed.
+    If `with_entries` is False, the entries of leaves (the places of blocks) are not read, so damage to leaves is not found.
     Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
     """
     contents, start, listed = _of_catalogue(catalogue, head.identity, with_entries=with_entries)
@@ -111,7 +113,9 @@ def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, with_en
 
 
 def recover(store: SegmentStore, catalogue: Catalogue, head: Head) -> Recovered:
-    """Recover a pool. Waits for the disk, so call it in a thread. Raises the exceptions of `read_state`."""
+    """Recover a pool. This function waits for the disk, so call it in a thread. Raises the exceptions of `read_state`, and
+    OSError.
+    """
     found = read_state(store, catalogue, head)
     contents, replay, sizes, kept = found.contents, found.replay, found.sizes, found.kept
     for number, used_blocks in replay.used.items():
@@ -136,8 +140,8 @@ def position_to_json(position: Position) -> dict[str, int]:
 
 
 def empty_checkpoint(pool_identity: bytes) -> Checkpoint:
-    """Return the first checkpoint of a new pool. Every new pool gets this checkpoint. So a pool without a checkpoint has lost
-    its catalogue.
+    """Return the first checkpoint of a new pool. It is saved before the head. So a pool that has a head but no checkpoint has
+    lost its catalogue.
     """
     return Contents().checkpoint(position_to_json(FIRST_POSITION), {"identity": pool_identity.hex()}, {})
 
@@ -153,9 +157,10 @@ def _of_catalogue(
 
 
 def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
-    """Return the contents, the log position, and the segments that must exist (number -> minimum size in blocks).
+    """Return the contents of a checkpoint, its position in the log, and the segments that must exist (number -> least size in
+    blocks).
 
-    If there is no checkpoint, the last item is None, and the catalogue must be rebuilt from the log.
+    If there is no checkpoint, the third item is None, and the contents must be rebuilt from the whole log.
     """
     if checkpoint is None:
         return Contents(), FIRST_POSITION, None
@@ -182,8 +187,8 @@ def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, 
 
 
 def _check_reached(store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, replay: Replay) -> None:
-    """Check a log that replaces a lost catalogue: no segment may begin after the end of the log. Raises PoolDamaged,
-    OSError.
+    """Check a log from which a lost catalogue is rebuilt: no segment may begin with a record after the end of the log. Raises
+    PoolDamaged, OSError.
     """
     for number in sorted(sizes.keys() - replay.used.keys()):
         batch = read_header(SegmentView(store.open(number), sizes[number]), 0, pool_identity)
@@ -200,7 +205,7 @@ def changes_of(batch: Batch) -> Iterator[tuple[Record, int]]:
     for record in batch.records:
         if type(record) is CompressedWrite:
             yield record, extent_place(place, record.stored_blocks)
-        elif type(record) is not Moved:  # Maps still refer to the former place of moved blocks, which still exists.
+        elif type(record) is not Moved:  # The maps still have the former places of moved blocks, which still exist.
             yield record, place
         place += data_blocks_of(record)
 
@@ -214,9 +219,11 @@ def apply_change(contents: Contents, record: Record, place: int) -> None:
 
 
 def full_blocks(segment: Segment, size_blocks: int, listed_blocks: int, pool_identity: bytes) -> tuple[int, int] | None:
-    """Return the number of used blocks of a full segment without a footer, and the OSN after its last record.
+    """Return the number of used blocks of a full segment without a footer, and the OSN (operation sequence number) after its
+    last record.
 
-    `listed_blocks` is the size of the segment in the checkpoint, with or without a footer. Returns None if headers are damaged.
+    `listed_blocks` is the size of the segment in the checkpoint, which may include the footer. Returns None if the headers do
+    not lead to this size, because a header is damaged.
     """
     block, end_osn = 0, 0
     for batch in walk(SegmentView(segment, size_blocks), 0, pool_identity):
@@ -225,7 +232,9 @@ def full_blocks(segment: Segment, size_blocks: int, listed_blocks: int, pool_ide
 
 
 def _seal_full(store: SegmentStore, found: Replayed, pool_identity: bytes) -> list[int]:
-    """Seal the segments that were full but not sealed at the checkpoint. Returns their numbers."""
+    """Seal the segments that were full but not sealed when the checkpoint was saved. Returns the numbers of the segments that
+    it has sealed.
+    """
     sealed = []
     for number, listed_blocks in found.unsealed.items():
         full = full_blocks(store.open(number), found.sizes[number], listed_blocks, pool_identity)
@@ -246,7 +255,8 @@ def _seal(
 ) -> int:
     """Write a footer after the used blocks of a segment, and cut the segment after the footer.
 
-    `replayed` has the checksums of replayed data by its first block. Returns the new size in blocks.
+    `replayed` has the checksums of the replayed data of the segment, by the first block of the data. Returns the new size of
+    the segment in blocks.
     """
     segment = store.open(number)
     if size_blocks:

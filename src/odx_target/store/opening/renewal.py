@@ -1,10 +1,10 @@
 """Renewal of the identity of a copied pool.
 
-The head of a pool has three identities. One identity is in all batches of the log, and never changes. Hosts see the other two
-identities, and only these two are renewed.
+The head of a pool has three identities. One identity is in all batches of the log, and never changes. The other two identities
+are seen by hosts. Only these two are renewed.
 
-The renewal replaces one small file. So its duration does not depend on the size of the pool, and a crash leaves either the old
-or the new head.
+The renewal replaces only one small file, the head. So its duration does not depend on the size of the pool. After a crash, the
+pool has either the old head or the new head.
 """
 
 from collections.abc import Callable
@@ -17,16 +17,17 @@ from odx_target.store.opening.format_head import IDENTITY_BYTES, OpenHead
 
 
 class Renewal(NamedTuple):
-    """The identity of a pool before and after the renewal."""
+    """The identity by which hosts know a pool, before and after the renewal."""
 
     former: bytes
     present: bytes
 
 
 def renew_identity(path: Path, entropy: Callable[[int], bytes], *, keep_volumes: bool) -> Renewal:
-    """Give a new identity to a pool that is not open. Its volumes get new public identities unless `keep_volumes` is True.
+    """Give a new identity to a pool that is not open. Its volumes get new public identities too, unless `keep_volumes` is True.
 
-    Waits for the disk. Raises PoolInUse, PoolDamaged. Raises StoreError if there is no pool or the head cannot be written.
+    This function waits for the disk. Raises PoolInUse, PoolDamaged. Raises StoreError if there is no pool or the head cannot be
+    written.
     """
     if not (path / HEAD_NAME).exists():
         raise StoreError(f"there is no pool in {path}")

@@ -1,4 +1,6 @@
-"""Leaves that the replay of the log needs. They are loaded when a record needs them, and dropped soon after."""
+"""Loading of leaves during the replay of the log. A leaf is loaded when a record changes it, and its entries are dropped soon
+after.
+"""
 
 from collections.abc import Callable
 
@@ -7,19 +9,20 @@ from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.map.leaf import ABSENT, Leaf, LeafMissing
 
 MAX_LOADED_LEAVES = 1024
-"""Number of loaded leaves after which all of them are dropped: 8 MiB. Copies of leaves that changes have made stay in
-memory."""
+"""When more than this number of leaves (8 MiB) have been loaded, the entries of all loaded leaves are dropped. The changed
+leaves are copies, which stay in memory."""
 
 
 class ReplayLeaves:
-    """Loads leaves from `catalogue` for a replay. Waits for the disk."""
+    """Loads leaves from `catalogue` for a replay. The methods wait for the disk."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._loaded: list[Leaf] = []
 
     def with_leaves(self, change: Callable[[], None]) -> None:
-        """Make a change of a map, and repeat it until all leaves that it needs are loaded. The change must be safe to repeat.
+        """Call `change`, which changes a map. If a leaf must be loaded first, load the leaf and call `change` again, so
+        `change` must be safe to repeat.
 
         Raises CatalogueDamaged if a leaf is damaged. Raises another StoreError if a leaf cannot be read.
         """

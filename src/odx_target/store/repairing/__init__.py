@@ -1,1 +1,1 @@
-"""Repair of a closed pool: everything that is left is saved, and blocks whose data is lost are marked as lost."""
+"""Repair of a closed pool: all data that can still be read is saved, and all other blocks are marked as lost."""

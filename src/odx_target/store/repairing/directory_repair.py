@@ -1,8 +1,8 @@
 """The repair of a pool in a directory.
 
-The new catalogue is written to a file beside the present catalogue, and is checked by an opening of the pool that changes
-nothing. Then the present catalogue gets a second name, and the new catalogue replaces it. The segments are never changed.
-After a crash at any moment the pool has either its former catalogue or the new catalogue.
+The new catalogue is written to a file beside the present catalogue. To check the new catalogue, the state of the pool is read
+with it, as in an opening. Then the present catalogue gets a second name, and the new catalogue takes its place. The segments
+are never changed. After a crash at any moment, the pool has either its former catalogue or the new catalogue.
 """
 
 import json
@@ -35,7 +35,7 @@ JOURNAL_SUFFIX = "-journal"
 
 
 class DirectoryRepair:
-    """A repair of the pool in a directory. `plan` says which data is lost. Nothing changes before `carry_out` is called."""
+    """A repair of the pool in a directory. `plan` lists the data that is lost. Nothing changes before `carry_out` is called."""
 
     def __init__(self, path: Path, head: OpenHead, segments: SegmentStore, plan: RepairPlan) -> None:
         self.plan = plan
@@ -46,8 +46,8 @@ class DirectoryRepair:
     def carry_out(self) -> Path:
         """Replace the catalogue by the repaired catalogue. Returns the file that lists the lost blocks.
 
-        If a part of the log is lost, the head is marked as `cleaned` first. Raises StoreError or OSError if the repair cannot
-        be completed. The pool then has its former catalogue.
+        If a part of the log is lost, the head is marked as `cleaned` before the catalogue is replaced. Raises StoreError or
+        OSError if the repair cannot be completed. The pool then still has its former catalogue.
         """
         assert self.plan.checkpoint is not None
         new = self._path / NEW_NAME
@@ -70,14 +70,16 @@ class DirectoryRepair:
         return report
 
     def _keep(self, former: Path) -> None:
-        """Give the former catalogue, and its journal if there is one, a second name."""
+        """Give the former catalogue a second name, so that it is kept. If it has a journal, give the journal a second name
+        too.
+        """
         kept = _free_name(self._path / f"{CATALOGUE_NAME}.damaged")
         kept.hardlink_to(former)
         journal = _journal_of(former)
         if journal.exists():
             _journal_of(kept).hardlink_to(journal)
             sync_directory(self._path)
-            journal.unlink()  # SQLite must not apply it to the new catalogue.
+            journal.unlink()  # SQLite must not apply this journal to the new catalogue.
         sync_directory(self._path)
 
     def _verify(self, new: Path) -> None:
@@ -99,10 +101,10 @@ class DirectoryRepair:
 
 @contextmanager
 def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iterator[DirectoryRepair]:
-    """Make a plan to repair the pool in a directory, which must not be open. The pool is locked inside this context.
+    """Make a plan to repair the pool in a directory. The pool must not be open, and is locked inside this context.
 
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises StoreError if
-    the directory contains no pool, and PoolDamaged if nothing can be saved or a file has the format of another version.
+    the directory contains no pool. Raises PoolDamaged if nothing can be saved, or if a file has the format of another version.
     """
     if not (path / HEAD_NAME).exists():
         raise StoreError(f"there is no pool in {path}")

@@ -1,7 +1,8 @@
-"""The contents of a damaged pool, built from the last checkpoint or from nothing, and from all readable batches of the log.
+"""The contents of a damaged pool, rebuilt from all readable batches of the log. The rebuilding begins with the last checkpoint,
+or with empty contents if there is no checkpoint.
 
-Records can be lost. Records after them may then not fit the contents any more, because they refer to a volume or a frozen map
-that a lost record created. Such a volume is made when its first record is found. Blocks whose content is unknown are lost.
+Some records may be lost. A later record may then refer to a volume or a frozen map that a lost record created. Such a volume is
+made when the first record that refers to it is found. Its blocks whose data is unknown are marked as lost.
 """
 
 from dataclasses import dataclass, field
@@ -20,10 +21,10 @@ from odx_target.store.volumes.volume import LINEAGE_BYTES
 
 @dataclass(slots=True)
 class Rebuilt:
-    """Contents that were built from the log. `end` is the position after the last batch.
+    """Contents that were rebuilt from the log. `end` is the position after the last batch that was applied.
 
-    `used` has the number of used blocks of each segment from which a batch was taken. `odd_records` is the number of records
-    that do not fit the contents.
+    `used` maps each segment from which a batch was applied to the number of its used blocks. `odd_records` is the number of
+    records that do not fit the contents, for example because they refer to an unknown volume.
     """
 
     contents: Contents
@@ -38,8 +39,9 @@ def rebuild(
 ) -> Rebuilt:
     """Apply all readable batches after `start` to the contents.
 
-    All records with an OSN below `known_osn` were in the log. A lost record may have changed any block of any volume. If
-    `older_data` is True, the blocks keep their older data, otherwise they are lost until a later record changes them.
+    Every record with an operation sequence number (OSN) below `known_osn` was once written to the log. If such a record cannot
+    be read, it is lost. A lost record may have changed any block of any volume. So after a lost record, all blocks of all
+    volumes are lost until a later record changes them. If `older_data` is True, they keep their older data instead.
     """
     builder = _Builder(contents, pool_identity)
     rebuilt = Rebuilt(contents, start)
@@ -56,14 +58,16 @@ def rebuild(
 
 
 class _Builder:
-    """Applies records to contents. A record that does not fit is applied as far as its effect is known."""
+    """Applies records to contents. If a record does not fit the contents, the part of its effect that is known is applied."""
 
     def __init__(self, contents: Contents, pool_identity: bytes) -> None:
         self._contents = contents
         self._pool_identity = pool_identity
 
     def skip(self, gap: Gap, *, older_data: bool) -> None:
-        """Note that records are lost. A lost record may have used a number of a volume or of a frozen map."""
+        """Adapt the contents to lost records. Each lost record may have used a number for a volume and for a frozen map, so
+        these numbers are skipped. Unless `older_data` is True, all blocks of all volumes become lost.
+        """
         contents = self._contents
         contents.next_volume += gap.end_osn - gap.first_osn
         contents.next_frozen += gap.end_osn - gap.first_osn
@@ -72,7 +76,7 @@ class _Builder:
                 volume.map.become(lost_root(volume.map.size_blocks))
 
     def apply(self, record: Record, place: int) -> bool:
-        """Apply a record. Returns False if the record did not fit."""
+        """Apply a record. Returns False if the record does not fit the contents."""
         try:
             apply_change(self._contents, record, place)
         except PoolDamaged:
@@ -81,7 +85,7 @@ class _Builder:
         return True
 
     def _apply_odd(self, record: Record, place: int) -> None:
-        """Apply a record that refers to an unknown object, as far as its effect is known."""
+        """Apply a record that does not fit the contents, as far as its effect is known."""
         contents = self._contents
         if isinstance(record, Write | CompressedWrite | Unmap | Clone):
             self._make_volume(record.volume, record.block + record.count_blocks)
@@ -107,10 +111,10 @@ class _Builder:
         try:
             self._contents.apply(record)
         except PoolDamaged:
-            return  # A lost record would have made room for it, such as the deletion of a snapshot with the same name.
+            return  # A lost record would have removed the obstacle, for example by deleting a snapshot with the same name.
 
     def _make_again(self, record: VolumeCreated | VolumeCloned) -> None:
-        """Create a volume although its number or its name is in use, or although its origin is lost."""
+        """Create a volume although another volume has its number or its name, or although its origin is lost."""
         contents = self._contents
         former = contents.volumes.pop(record.volume, None)
         if former is not None:
@@ -126,7 +130,9 @@ class _Builder:
             contents.apply(record._replace(name=name))
 
     def _make_volume(self, number: int, least_blocks: int) -> None:
-        """Make a volume whose creation was lost, or make it larger. Its other blocks are lost."""
+        """Make sure that the volume `number` exists and has at least `least_blocks` blocks. If the record of its creation is
+        lost, make the volume. All blocks that are added are lost blocks.
+        """
         contents = self._contents
         if number not in contents.volumes:
             identity = sha256(self._pool_identity + number.to_bytes(8, "little")).digest()[:LINEAGE_BYTES]

@@ -1,7 +1,7 @@
 """The remains of a catalogue: the part of its last checkpoint that can still be read.
 
-A node that cannot be read is replaced by a subtree of lost blocks. All nodes are made anew, so that another catalogue can save
-them.
+A node that cannot be read is replaced by a subtree of lost blocks. All nodes that are read get no number, so that another
+catalogue can save them.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,16 @@ from odx_target.store.map.lost import lost_root
 
 @dataclass(slots=True)
 class Remains:
-    """The checkpoint that is left of a catalogue, and descriptions of its damage."""
+    """The part of a checkpoint that can still be read from a damaged catalogue, and descriptions of the damage."""
 
     checkpoint: Checkpoint
     complaints: list[str] = field(default_factory=list)
 
 
 def remains_of(catalogue: TransactionalCatalogue) -> Remains | None:
-    """Read what is left of a catalogue. Returns None if nothing is left or the catalogue has no checkpoint."""
+    """Read the part of the checkpoint that can be read. Returns None if nothing can be read or the catalogue has no
+    checkpoint.
+    """
     complaints: list[str] = []
     trees = _TreesLeft(catalogue.stored_node)
     try:
@@ -52,7 +54,9 @@ class _TreesLeft:
         self._epoch = Epoch()
 
     def root(self, number: int, levels: int, size_blocks: int) -> FrozenRoot:
-        """Read the tree below a node. The number 0 means an empty tree. Raises PoolDamaged if the size is impossible."""
+        """Read the tree whose root has the number `number`. If `number` is 0, the tree is empty. Raises PoolDamaged if
+        `size_blocks` is not a possible size.
+        """
         if not 0 <= size_blocks <= MAX_SIZE_BLOCKS:
             raise PoolDamaged("the catalogue holds a map of an impossible size")
         if not (1 <= levels <= MAX_LEVELS and size_blocks <= 1 << LEAF_BITS * (levels + 1)):
@@ -67,11 +71,13 @@ class _TreesLeft:
         if not self.lost_nodes:
             return FrozenRoot(node, levels, size_blocks)
         live = BlockMap.thawed(FrozenRoot(node, levels, 1 << LEAF_BITS * (levels + 1)))
-        live.resize(size_blocks)  # A lost subtree may extend beyond the size.
+        live.resize(size_blocks)  # A lost subtree may extend beyond the size of the map.
         return live.freeze()
 
     def _node(self, number: int, level: int, limit: int) -> Node | None:
-        """Read a node, or return None if it is lost. A child has a lower number than its parent, which is `limit`."""
+        """Read a node. Returns None if the node is lost. Its number must be below `limit`, the number of its parent, so that
+        damage cannot make a cycle.
+        """
         if number >= limit:
             self.lost_nodes += 1
             return None

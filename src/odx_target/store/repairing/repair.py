@@ -8,8 +8,8 @@ blocks that are lost. The contents are built from the first of these sources tha
 3. the part of the checkpoint that can be read, and all readable batches after it;
 4. all readable batches.
 
-Then each block is marked as lost whose data is missing or does not match its checksum. If nothing was lost beyond the blocks
-that an earlier repair has marked, there is nothing to do.
+Then all blocks whose data is missing or does not match its checksum are marked as lost. If the pool can be opened, and all lost
+blocks have been marked by an earlier repair, the plan is empty.
 """
 
 from collections.abc import Mapping
@@ -33,9 +33,9 @@ from odx_target.store.segments.segment import SegmentStore
 class RepairPlan:
     """A plan to repair a pool. `checkpoint` is the new checkpoint, or None if the pool needs no repair.
 
-    `report` lists the lost ranges of the pool after the repair. `lost_records` is the number of lost changes, each of which may
-    have changed any volume. `log_is_complete` is False if a part of the log is lost, so that the log cannot replace a lost
-    catalogue any more. `complaints` describes the damage.
+    `report` lists the ranges that are lost after the repair. `lost_records` is the number of lost records. Each of them may
+    have changed any volume. `log_is_complete` is False if a part of the log is lost. A lost catalogue can then no longer be
+    rebuilt from the log. `complaints` describes the damage.
     """
 
     report: PoolReport
@@ -53,10 +53,10 @@ def plan_repair(
     *,
     older_data: bool = False,
 ) -> RepairPlan:
-    """Make a plan to repair a closed pool. Waits for the disk, and changes nothing on the disk.
+    """Make a plan to repair a closed pool. This function waits for the disk, and changes nothing on the disk.
 
-    `catalogue` is None if it cannot be opened. `older_data` has the meaning that it has in `rebuild`. Raises OSError if a
-    segment cannot be read, and PoolDamaged if nothing can be saved.
+    `catalogue` is None if the catalogue is missing or cannot be opened. `rebuild` in `rebuilding` describes `older_data`.
+    Raises OSError if a segment cannot be read, and PoolDamaged if nothing can be saved.
     """
     complaint = _reason_not_to_open(store, catalogue, head)
     sizes = store.names()
@@ -87,7 +87,7 @@ def plan_repair(
 def _checkpoint(rebuilt: Rebuilt, sizes: Mapping[int, int], least_sizes: Mapping[int, int], head: Head) -> Checkpoint:
     end = rebuilt.end
     if end.segment in sizes:
-        end = end._replace(block=min(end.block, sizes[end.segment]))  # The segment may have been cut off.
+        end = end._replace(block=min(end.block, sizes[end.segment]))  # A part of the segment may be missing.
     return rebuilt.contents.checkpoint(position_to_json(end), {"identity": head.identity.hex()}, least_sizes)
 
 
@@ -103,7 +103,9 @@ def _reason_not_to_open(store: SegmentStore, catalogue: TransactionalCatalogue |
 
 
 def _rebuilt(salvage: Salvage, remains: Remains | None, head: Head, *, older_data: bool) -> tuple[Rebuilt, dict[int, int]]:
-    """Build the contents of the pool from the best source, and return the segments that must exist (number -> least size)."""
+    """Rebuild the contents of the pool from the best source. Also return the segments that must exist (number -> least size in
+    blocks).
+    """
     if remains is None or (remains.complaints and not head.cleaned):
         known_osn = max(salvage.starts_of_segments(), default=0)
         whole = rebuild(Contents(), salvage, FIRST_POSITION, known_osn, older_data=older_data, pool_identity=head.identity)
@@ -119,7 +121,7 @@ def _rebuilt(salvage: Salvage, remains: Remains | None, head: Head, *, older_dat
 
 
 def _mark(contents: Contents, survey: Survey) -> bool:
-    """Mark all lost blocks in all maps. Returns False if all of them were marked before."""
+    """Mark all lost blocks in all maps. Returns False if an earlier repair has already marked all these blocks."""
     marked = False
     for volume in contents.volumes.values():
         root = volume.map.freeze()

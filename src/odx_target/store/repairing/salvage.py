@@ -1,7 +1,7 @@
-"""The salvage of the log: all batches that can still be read, in the order of their OSNs, although others are lost.
+"""The salvage of a damaged log: all batches that can still be read, in the order of their OSNs (operation sequence numbers).
 
-An ordinary replay ends before the first batch that fails its checks. The salvage continues after lost batches if they were
-durable, because then the log did not end there.
+A replay ends before the first batch that fails its checks. The salvage continues after lost batches if they were once durable,
+because the log did not end before them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from odx_target.store.segments.segment import SegmentStore
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Lost records of the log: the records with the OSNs from `first_osn` to `end_osn` - 1."""
+    """Lost records of the log: those with the operation sequence numbers (OSNs) from `first_osn` to `end_osn` - 1."""
 
     first_osn: int
     end_osn: int
@@ -27,8 +27,9 @@ class Gap:
 class Salvage:
     """All readable batches of a log.
 
-    `steps` yields the batches after a position, and the gaps between them. Afterwards `end` is the position after the last
-    batch, and `used` has the number of used blocks of each segment from which a batch was taken, and of the first segment.
+    `steps` yields the batches after a position, and the gaps between these batches. Afterwards `end` is the position after the
+    last batch. `used` then maps the first segment, and each segment from which a batch was yielded, to the number of its used
+    blocks.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes) -> None:
@@ -42,19 +43,22 @@ class Salvage:
 
     @property
     def durable_osn(self) -> int:
-        """The highest durable OSN in a header. All records with a lower OSN were in the log."""
+        """The highest `durable_osn` in a header. Every record with a lower operation sequence number (OSN) was once written to
+        the log.
+        """
         return max((batch.durable_osn for batch in self._batches), default=0)
 
     def starts_of_segments(self) -> Iterator[int]:
-        """Yield the first OSN of each segment that begins with a readable batch."""
+        """Yield the number (OSN) of the first record of each segment that begins with a readable batch."""
         for batch in self._batches:
             if batch.block == 0:
                 yield batch.first_osn
 
     def steps(self, start: Position, known_osn: int) -> Iterator[Batch | Gap]:
-        """Yield the batches of the log after `start`, and the gaps.
+        """Yield the readable batches of the log after `start`, and a Gap wherever records are lost.
 
-        All records with an OSN below `known_osn` were in the log.
+        Every record with an operation sequence number (OSN) below `known_osn` was once written to the log. If such a record
+        cannot be read, it is lost.
         """
         known_osn = max(known_osn, self.durable_osn)
         self.end, self.checksums = start, {}
@@ -92,7 +96,7 @@ class Salvage:
             yield batch
 
     def _following(self, index: int, position: Position, known_osn: int) -> Batch | None:
-        """Return the batch that continues the chain at a position."""
+        """Return the batch that directly follows a position. Returns None if this batch is lost or the log ends."""
         for batch in self._from(index):
             if batch.first_osn != position.osn:
                 return None
@@ -101,7 +105,9 @@ class Salvage:
         return None
 
     def _next_after(self, index: int, position: Position, known_osn: int) -> Batch | None:
-        """Return the first readable batch after lost batches. The batch was in the log, and is at a later place."""
+        """Return the first readable batch after lost batches. The batch must be known to be in the log, and be stored after the
+        position.
+        """
         for batch in self._from(index):
             if batch.first_osn > known_osn:
                 return None
@@ -125,7 +131,7 @@ class Salvage:
         )
 
     def _readable(self) -> Iterator[Batch]:
-        """Yield all batches whose headers are valid, in any order."""
+        """Yield all batches whose headers are valid, in the order in which they are found."""
         for number, size_blocks in self._sizes.items():
             if size_blocks:
                 segment = self._store.open(number)
@@ -135,5 +141,5 @@ class Salvage:
                 for block in view.beginning_with(MAGIC[0], 0):
                     batch = read_header(view, block, self._pool_identity) if block >= end else None
                     if batch is not None:
-                        end = batch.end.block  # A block of data may look like a header.
+                        end = batch.end.block  # Data blocks are skipped, because their content may look like a header.
                         yield batch
