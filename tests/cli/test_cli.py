@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +185,49 @@ def test_help_has_a_short_name(
 ) -> None:
     assert run(monkeypatch, *arguments) == 0
     assert capsys.readouterr().out.startswith("Usage: odx-target")
+
+
+def commands_of(help_text: str) -> list[str]:
+    """Return the names in the list of commands of a help text. The list is empty if the text has no such list."""
+    return re.findall(r"^  (\S+)", help_text.partition("\nCommands:\n")[2], re.MULTILINE)
+
+
+def test_every_subcommand_explains_itself(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """`odx-target COMMAND --help` shows the help of each command and subcommand, and needs no other arguments."""
+
+    def help_of(words: list[str]) -> str:
+        assert run(monkeypatch, *words, "--help") == 0
+        return capsys.readouterr().out
+
+    remaining, shown_for = [[name] for name in COMMANDS], []
+    while remaining:
+        words = remaining.pop()
+        text = help_of(words)
+        usage = text.split("\n\n")[0].split()
+        named = [word for word in usage if word in words]
+        assert named == words
+        remaining += [[*words, name] for name in commands_of(text)]
+        shown_for.append(words)
+    assert len(shown_for) > 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        (["manage", "luns", "--help"], "Usage: odx-target manage {POOL} luns"),
+        (["manage", "luns", "-h"], "Usage: odx-target manage {POOL} luns"),
+        (["manage", "resize", "first", "2G", "--help"], "Usage: odx-target manage {POOL} resize"),
+        (["manage", "pool", "luns", "--help"], "Usage: odx-target manage {POOL} luns"),
+        (["manage", "luns", "tokens", "--help"], "Usage: odx-target manage {POOL} tokens"),
+        (["manage", "pool", "--help"], "Usage: odx-target manage [OPTIONS] {POOL} COMMAND"),
+    ],
+)
+def test_help_of_manage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], start: str
+) -> None:
+    """The help of a command needs no POOL. A pool may have the name of a command."""
+    assert run(monkeypatch, *arguments) == 0
+    assert capsys.readouterr().out.startswith(start)
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def _place(error: Exception) -> str:
 
 
 def _one_line(message: str) -> str:
-    """Return an error message of one line. If the subcommand is missing, `message` is the whole help text. Print the help text,
-    and return a short error message instead.
+    """Return an error message of one line. If the subcommand is missing, `message` is the whole help text. In this case, print
+    the help text, and return a short error message.
     """
     if not message.startswith("Usage: "):
         return message

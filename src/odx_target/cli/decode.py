@@ -13,7 +13,7 @@ from odx_target.initiator.copying.token_commands import TOKEN_BYTES
 from odx_target.scsi.describe.data import describe_cdb, describe_sense, describe_vpd
 
 app = typer.Typer(
-    help="Explain bytes field by field. HEX may contain blanks, colons and newlines; - reads standard input.",
+    help="Explain bytes field by field. HEX may contain blanks, colons and newlines. If HEX is -, standard input is read.",
     no_args_is_help=True,
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from odx_target.cli.array_requests import Answer, ask_array
 from odx_target.cli.text.health_lines import health_lines
@@ -18,7 +19,20 @@ from odx_target.cli.text.tables import print_columns
 
 SHOWN_RANGES = 4
 
-app = typer.Typer(help="Show and change a running array.", no_args_is_help=True)
+
+class ManageGroup(TyperGroup):
+    """The commands of `manage`. The help of a command needs no POOL: `manage luns --help` is the same as
+    `manage POOL luns --help`.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        wants_help = any(name in args[1:] for name in ctx.help_option_names)
+        if wants_help and args[0] in self.commands and args[1] not in self.commands:
+            args = ["POOL", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(help="Show and change a running array.", no_args_is_help=True, cls=ManageGroup)
 
 
 def register(root: typer.Typer) -> None:
@@ -34,7 +48,7 @@ def manage(
     context: typer.Context,
     pool: Annotated[
         Path,
-        typer.Argument(readable=False, metavar="POOL", help="Directory of the pool that is served, or a control socket."),
+        typer.Argument(readable=False, metavar="POOL", help="Directory of the pool, or control socket of its array."),
     ],
 ) -> None:
     """Show and change a running array."""
@@ -86,7 +100,7 @@ def resize(
 
 @app.command("health")
 def health(context: typer.Context, as_json: Json = False) -> None:
-    """Show the problems of the array, and its free room."""
+    """Show the problems of the array, and the free room of the pool."""
     answer = _ask(context, "health")
     if not _printed(answer, as_json):
         for line in health_lines(answer):

@@ -1,4 +1,4 @@
-"""`odx-target status`: the numbers of a pool, and of the array that serves the pool."""
+"""`odx-target status`: the sizes and counters of a pool, and of the array that serves the pool."""
 
 import shutil
 import time
@@ -44,17 +44,18 @@ def status(
         int | None, typer.Option(metavar="N", min=0, help="List only the N volumes with the most commands.")
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Show the numbers of a running array again and again, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Show the status of a running array again and again, until Ctrl-C.")
     ] = False,
     interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=0.1, max=3600.0, help="Time between two rounds of --watch.")
     ] = 2.0,
     as_json: Json = False,
 ) -> None:
-    """Show the room, the data, the log and the cleaner of a pool.
+    """Show the status of a pool: its room, data, log and cleaner.
 
-    If an array serves the pool, also show the commands, latencies, sessions and tokens of the array. Commands are counted from
-    the start of the array. A latency is the time from the arrival of a command with its last data to its response.
+    If an array serves the pool, also show the sessions and tokens of the array, and the number and latencies of its commands.
+    Commands are counted from the start of the array. A latency is the time from the arrival of a command with its last data to
+    its response.
     """
     if not watch:
         answer = ask(pool, "status", space=space, busiest=busiest)
@@ -67,7 +68,7 @@ def status(
 
 
 def _watch(pool: Path, busiest: int | None, interval_s: float, *, as_json: bool) -> None:
-    """Show the numbers once per interval. On a terminal, the new numbers replace the previous numbers."""
+    """Show the status once per interval. On a terminal, the new status replaces the previous status."""
     former: Answer | None = None
     with _screen(is_live=width_of_terminal() is not None and not as_json) as show:
         while True:

@@ -1,4 +1,4 @@
-"""The state of the copy manager, which its commands and copy operations share."""
+"""The state that the commands and the operations of a copy manager share."""
 
 from collections.abc import Callable
 

@@ -45,8 +45,8 @@ With a larger minimum, hosts could not get the timeouts that they request.
 DEFAULT_INACTIVITY_TIMEOUT_S = 120
 """Default inactivity timeout of a token. Normally a few milliseconds pass between two commands of one copy.
 
-On a host that waits for a failed path, up to 75 s may pass. Windows never deletes a token, so every token of a copy lives at
-least this long. With a longer timeout, unused tokens would keep blocks longer.
+On a host that waits for a failed path, up to 75 s may pass. Windows never deletes its tokens, so each of them keeps its blocks
+until this timeout ends. With a longer timeout, unused tokens would keep blocks longer.
 """
 
 MAX_INACTIVITY_TIMEOUT_S = 3600
@@ -62,9 +62,11 @@ The lifetime is limited because a token keeps the old content of blocks that are
 """
 
 COMMAND_BUDGET_S = 4.0
-"""Time limit of a synchronous command (copy-budget). If a command takes longer, Windows treats the array as slow.
+"""Time limit of a synchronous copy command (setting `copy-budget`). If a command takes longer, Windows treats the array as
+slow.
 
-The command timeout of a host in a virtual machine is shorter than 60 s.
+The limit is also far below the command timeouts of hosts. In a virtual machine, this timeout may be shorter than the usual 60
+s.
 """
 
 ANSWER_RESERVE_S = 0.25
@@ -102,7 +104,8 @@ TOMBSTONE_MEMORY_BYTES = 200
 """Approximate memory for the cause of the end of one token, in bytes."""
 
 MAX_RECORDS_PER_NEXUS = 255
-"""Maximum number of records of a nexus. This number is a few times the command window of a session.
+"""Maximum number of records of a nexus. A record stores the result of one operation, for a host that asks for it. This number
+is a few times the command window of a session.
 
 Every WRITE USING TOKEN leaves a record, and Windows never asks for this record.
 """
@@ -129,7 +132,7 @@ limit is a few times 75 s.
 MAX_CONCURRENT_COPIES = 1024
 """Maximum number of running operations of all nexuses. The sessions of an array start far fewer operations.
 
-If this number of operations run, each operation still gets its turn of the event loop within its time budget.
+Even with this number of running operations, each operation runs again before its time budget (`COMMAND_BUDGET_S`) is used up.
 """
 
 COPY_STEP_BYTES = 1 << 20
@@ -142,9 +145,8 @@ STATUS_UPDATE_DELAY_MS = 100
 """Delay after which an initiator should ask for progress again. An operation does a few steps in this time."""
 
 STEPS_ON_THE_WAY = 100
-"""Number of steps that one command spends on the removal of expired tokens and records.
-
-A background task removes most of the expired tokens and records.
+"""Number of steps (see `turns`) that one command spends on the removal of expired tokens and records. A background task removes
+most of them.
 """
 
 REFUSALS_KEPT = 64

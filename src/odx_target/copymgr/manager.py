@@ -104,7 +104,7 @@ class CopyManager:
             self.copies.terminate(operation)
 
     def revoke(self, identifier: int) -> bool:
-        """Revoke a token on request of management. Return False if there is no token with that identifier."""
+        """Revoke a token for an operator. Return False if there is no token with this identifier."""
         token = self.copies.tokens.live.get(identifier)
         if token is None:
             return False
@@ -114,7 +114,7 @@ class CopyManager:
     async def expire_in_turns(self, commit: Callable[[], object]) -> None:
         """Remove expired tokens and records in several turns of the event loop.
 
-        Call `commit` in each turn. Exceptions of `commit` are passed on.
+        This method calls `commit` in each turn. The caller gets an exception that `commit` raises.
         """
         turns = self.copies.environment.turns
         await turns.next_if_spent()

@@ -16,7 +16,7 @@ class RefusalLog:
         self._last: CheckCondition | None = None
 
     def note(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
-        """Record a refusal. The same exception object is recorded only once, even if several callers pass it to this method."""
+        """Store a refusal. If several callers pass the same exception object, it is stored only once."""
         if check is self._last:
             return
         self._last = check

@@ -1,6 +1,6 @@
 """Functions that return the command descriptor blocks (CDBs) of this initiator's commands (SPC-4, SBC-3).
 
-Every function returns the whole CDB. Lengths are in bytes unless the name has "blocks".
+Every function returns the whole CDB. A length is in bytes, unless the name of its parameter contains "blocks".
 """
 
 import struct

@@ -21,8 +21,9 @@ BUSY_DELAY_S = 0.25
 s, as in the port driver of Windows."""
 BECOMING_READY = (0x04, 0x01)
 SMALL_ALLOCATION_BYTES = 255
-"""Allocation length for standard INQUIRY data. It fits into one byte, because old targets use only the low byte of the
-field."""
+"""Allocation length for standard INQUIRY data. This length fits into one byte, because old targets use only the low byte of the
+field.
+"""
 
 
 class CommandFailed(InitiatorError):

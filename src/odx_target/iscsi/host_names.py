@@ -1,10 +1,13 @@
-"""Checks of host names before they are looked up, because Python raises UnicodeError for a label that it cannot encode."""
+"""Checks of host names before they are looked up. Without these checks, Python would raise UnicodeError for some
+invalid names.
+"""
 
 import errno
 
 MAX_LABEL_BYTES = 63
-"""Longest label of a host name (RFC 1035 2.3.4). The length of an internationalized name is the length of its DNS form (RFC
-5891 4.4)."""
+"""Maximum length of a label, which is a part of a host name between two dots (RFC 1035 2.3.4). The length of an
+internationalized label is the length of its DNS form (RFC 5891 4.4).
+"""
 
 MAX_HOST_NAME_BYTES = 253
 """Longest host name (RFC 1035 2.3.4). In a DNS message such a name takes 255 bytes, because each label has a length byte and an

@@ -5,8 +5,10 @@ MAX_CONNECTIONS = 64
 for data."""
 
 MAX_DISCOVERY_SESSIONS = 16
-"""Maximum number of discovery sessions. Discovery may need no authentication. Discovery sessions therefore have a limit of
-their own, so that unknown hosts cannot use up the normal sessions. A host needs a discovery session for a few milliseconds."""
+"""Maximum number of discovery sessions. Hosts may be allowed to open discovery sessions without authentication. Discovery
+sessions therefore have a limit of their own, so that unknown hosts cannot use up the normal sessions. A host needs a discovery
+session for a few milliseconds.
+"""
 
 MAX_LOGINS = 80
 """Maximum number of connections that have not logged in. A login takes milliseconds, so this number is enough for all sessions
@@ -31,12 +33,15 @@ array need less than 8 MiB in transit for their full speed."""
 
 MAX_TRANSFER_BYTES = 16 << 20
 """Maximum number of bytes of write data that are collected for one command. The limit equals the MAXIMUM TRANSFER LENGTH that
-logical units report. No command can use more bytes. If an initiator expects to send more bytes, the target does not request
-them, and reports them in the residual count."""
+logical units report. No command can use more bytes. If an initiator expects to send more bytes, the target does not request the
+additional bytes, and reports their number in the residual count.
+"""
 
 MAX_COLLECTED_BYTES = 32 << 20
-"""Maximum number of bytes of write data that the unanswered commands of one connection may request by R2T. The limit is enough
-for two of the largest commands, so that one slow command does not stop all other commands. R2Ts beyond the limit wait."""
+"""Maximum number of bytes of write data that the target requests by R2T for all unanswered commands of one connection. The
+limit is enough for two of the largest commands, so that one slow command does not stop all other commands. R2Ts beyond the
+limit wait.
+"""
 
 MAX_HELD_BYTES = 1 << 20
 """Maximum size of the commands and their data that are held because an earlier CmdSN is missing. On one TCP connection a CmdSN
@@ -75,8 +80,9 @@ place in the order of commands before its data arrives, so commands of other hos
 at most this long, as they would for a dead host."""
 
 DISCOVERY_IDLE_S = 60.0
-"""Time after which the target closes a silent discovery session. The target does not ping a discovery session, because such a
-session waits for nothing."""
+"""Time after which the target closes a silent discovery session. The target sends no pings in a discovery session, because a
+host uses it only to ask for targets, and then closes it.
+"""
 
 LOGOUT_TIME_S = 1.0
 """Time that initiators get for their logout when the target stops. The time is short, so that a stop takes less than two

@@ -1,4 +1,4 @@
-"""Changes of a pool that may have to make room first."""
+"""Changes of a pool that wait if the pool has no room for them yet."""
 
 from collections.abc import Callable
 

@@ -46,7 +46,7 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
 
 
 def logical_units_named(logical_units: Mapping[int, LogicalUnit], names: Sequence[str]) -> list[LogicalUnit]:
-    """Return the logical units with these names. Raises ConfigError if the pool has no LUN of a name."""
+    """Return the logical units with these names. Raises ConfigError if no LUN of the pool has one of the names."""
     by_name = {unit.volume.name: unit for unit in logical_units.values()}
     for name in names:
         if name not in by_name:

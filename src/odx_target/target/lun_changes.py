@@ -19,11 +19,11 @@ from odx_target.target.lun_size import restore_logical_unit
 RESTORE_WAIT_S = 2.0
 """Time for running commands to end before a LUN is restored or removed.
 
-Commands that are still running after this time are aborted, because a copy may be slow.
+Commands that are still running after this time are aborted, because a slow copy could otherwise delay the change for long.
 """
 
 STEPS_OF_A_NEXUS = 2
-"""Steps that it takes to notify one nexus of a new logical unit."""
+"""Number of steps (see `turns`) that the notification of one nexus about a new logical unit takes."""
 
 STEPS_OF_A_UNIT = 50
 """Number of steps that a new logical unit takes from a turn of the event loop (see `Turns`)."""
@@ -136,7 +136,8 @@ class LunChanges:
         await self._report_changed_luns()
 
     async def renumber(self, logical_unit: LogicalUnit) -> None:
-        """Present a logical unit under the LUN that its volume has now. Hosts see that one LUN is gone and another one is new.
+        """Present a logical unit under the LUN number that its volume has now. Hosts see that one LUN is gone and another one
+        is new.
 
         The persistent reservations stay. The caller has committed the pool.
         """
@@ -159,7 +160,9 @@ class LunChanges:
             await logical_unit.tasks.running_ended(0)
 
     def _withdraw(self, logical_unit: LogicalUnit) -> None:
-        """Abort the tasks of a logical unit, and take it away from all hosts. Another unit that has its number stays."""
+        """Abort the tasks of a logical unit, and take it away from all hosts. Another unit that already has the same number
+        stays.
+        """
         self._device_server.clear_tasks(logical_unit)
         self._copy_manager.detach_logical_unit(logical_unit)
         if self._logical_units.get(logical_unit.number) is logical_unit:

@@ -1,4 +1,4 @@
-"""The metrics of an array that `odx-target serve` serves, if the settings have an address for them."""
+"""The metrics of an array. `odx-target serve` offers them over HTTP if the settings contain an address for metrics."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -50,7 +50,7 @@ PortalOption = Annotated[
     typer.Option("--portal", metavar="HOST:PORT", help="Address to listen on; port 0 means any free port; may be repeated."),
 ]
 Iqn = Annotated[str | None, typer.Option(metavar="IQN", help="Name of the target.")]
-ConfigFile = Annotated[Path | None, _path("FILE.toml", "Settings; options on the command line take precedence.")]
+ConfigFile = Annotated[Path | None, _path("FILE.toml", "File with settings. Options on the command line take precedence.")]
 PoolLimit = Annotated[str | None, typer.Option(metavar="SIZE", help="Maximum size of the pool on disk, such as 10G.")]
 Cleaning = Annotated[
     bool | None,
@@ -60,7 +60,7 @@ CleaningShare = Annotated[
     int | None,
     typer.Option(
         metavar="PERCENT",
-        help="Share of the time in which the pool is cleaned while it has enough room; default: 25.",
+        help="Share of the time that the cleaner works while the pool has enough room; default: 25.",
     ),
 ]
 MemoryLimit = Annotated[
@@ -74,7 +74,7 @@ MapMemory = Annotated[
 ChapUser = Annotated[
     str | None, typer.Option(metavar="NAME", help="CHAP user that initiators must log in as; replaces the users of FILE.toml.")
 ]
-ChapSecretFile = Annotated[Path | None, _path("FILE", "File with the secret of that user: one line of at least 12 bytes.")]
+ChapSecretFile = Annotated[Path | None, _path("FILE", "File with the secret of --chap-user: one line of at least 12 bytes.")]
 TargetChapUser = Annotated[str | None, typer.Option(metavar="NAME", help="CHAP user of the target itself (mutual CHAP).")]
 TargetChapSecretFile = Annotated[
     Path | None, _path("FILE", "File with the secret of the target's user; must differ from the secret of initiators.")
@@ -120,7 +120,11 @@ Metrics = Annotated[
     ),
 ]
 RemoteLun = Annotated[
-    list[str] | None, typer.Option(metavar="NAME", help="A LUN that refuses POPULATE TOKEN (23h/03h); may be repeated.")
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A LUN whose blocks count as those of another array: POPULATE TOKEN is refused (23h/03h); may be repeated.",
+    ),
 ]
 ShowLimits = Annotated[
     bool, typer.Option("--show-limits", help="Print all limits of the array and the memory that these limits allow; then exit.")

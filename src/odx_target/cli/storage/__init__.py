@@ -1,3 +1,3 @@
-"""The subcommands `snapshot`, `clone` and `volume`. The subcommands send requests to the array that serves a pool. If no array
-serves the pool, the subcommands change the pool itself.
+"""The subcommands `volume`, `lun`, `snapshot`, `clone` and `schedule`. The subcommands send requests to the array that serves a
+pool. If no array serves the pool, the subcommands change the pool itself.
 """

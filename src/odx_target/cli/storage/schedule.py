@@ -17,7 +17,7 @@ app = typer.Typer(help="List and change the schedules of snapshots.", no_args_is
 
 
 def _parsed(parse: Any) -> Any:
-    """Return a function for typer that reports the error of `parse` as a mistake in the command line."""
+    """Return a parser for typer. If `parse` raises an error, this parser reports it as a mistake in the command line."""
 
     def parsed(value: str) -> Any:
         try:
@@ -120,7 +120,7 @@ def list_schedules(pool: PoolArgument, as_json: Json = False) -> None:
 def show(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     """Show a schedule and its volumes.
 
-    The command also shows the snapshots that the schedule keeps beyond its retention.
+    The command also lists snapshots of the schedule that should have been deleted, and the reason why each is kept.
     """
     answer = ask(pool, "schedule-show", name=name)
     if as_json:
@@ -141,7 +141,9 @@ def add(
     keep_for: KeepFor = None,
     volume: Annotated[
         list[str] | None,
-        typer.Option("--volume", metavar="VOLUME", help="Volume that gets the schedule as its own; may be repeated."),
+        typer.Option(
+            "--volume", metavar="VOLUME", help="Volume that gets this schedule, not the default ones; may be repeated."
+        ),
     ] = None,
     default: Default = None,
     before: Before = None,

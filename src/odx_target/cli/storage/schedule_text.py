@@ -25,7 +25,7 @@ def schedule_cells(schedule: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def schedule_lines(schedule: Mapping[str, Any]) -> Sequence[str]:
-    """Return several lines about a schedule, its volumes and the snapshots that it keeps."""
+    """Return several lines about a schedule, its volumes, and the snapshots that it should delete but keeps for a reason."""
     last = schedule["last_run"]
     lines = [schedule_line("schedule", schedule)]
     if schedule["before"] or schedule["after"]:

@@ -26,7 +26,7 @@ OwnerArgument = Annotated[str, typer.Argument(metavar="OWNER", help="Name of the
 Before = Annotated[
     str | None,
     typer.Option(
-        "--before", metavar="COMMAND", help="Command that freezes an application before the snapshots. No shell is used."
+        "--before", metavar="COMMAND", help="Command that freezes an application before the snapshots; run without a shell."
     ),
 ]
 After = Annotated[
@@ -193,7 +193,7 @@ def hold(pool: PoolArgument, name: SnapshotArgument, owner: OwnerArgument, as_js
 
 @app.command("unhold")
 def unhold(pool: PoolArgument, name: SnapshotArgument, owner: OwnerArgument, as_json: Json = False) -> None:
-    """End the hold of an owner."""
+    """End the hold of an owner on a snapshot."""
     answer = ask(pool, "snapshot-unhold", snapshot=name, owner=owner)
     print_json(answer) if as_json else print_snapshots("released", [answer])
 

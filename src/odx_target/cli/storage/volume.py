@@ -93,7 +93,7 @@ def set_values(
     setting: Annotated[str, typer.Argument(metavar="compression=off|lz4|zstd", help="The setting and its new value.")],
     as_json: Json = False,
 ) -> None:
-    """Choose how the data of a volume is stored. Data that is stored already stays as it is.
+    """Choose how the data of a volume is stored. The command does not change data that is already stored.
 
     With `lz4`, writes of at least 16 KiB are compressed. With `zstd`, the cleaner later compresses the
     data again with zstandard, which saves more room.

@@ -4,7 +4,7 @@ from odx_target.store.checking.pool_check import LostRange, PoolReport
 
 
 def lost_lines(report: PoolReport) -> list[str]:
-    """Return a line for each lost range, and a line for the ranges that are only counted."""
+    """Return a line for each lost range that the report lists, and a line with the number of other lost ranges."""
     hidden = report.lost_ranges - len(report.lost)
     lines = [_line(each) for each in report.lost]
     return lines + ([f"lost: {hidden} more ranges"] if hidden else [])

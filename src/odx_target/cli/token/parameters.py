@@ -90,7 +90,8 @@ Immediate = Annotated[
     bool,
     typer.Option(
         "--immed",
-        help="Set IMMED: the copy runs in the background. A single command waits for its end; a script continues at once.",
+        help="Set IMMED: the copy runs in the background. A single command waits for the end of the copy; "
+        "a script continues at once.",
     ),
 ]
 TokenOut = Annotated[Path | None, typer.Option("--token-file", metavar="FILE", help="File to write the token to.")]

@@ -90,8 +90,9 @@ def windows_copy(
 ) -> None:
     """Copy a file with the same commands as Windows.
 
-    The command prints every SCSI command, and every reason why Windows would give up token copy. At the end it compares the
-    file at both ends. The exit code is 1 if Windows would have given up token copy, or if the files differ.
+    The command prints every SCSI command, and every reason why Windows would give up token copy. Finally, the command compares
+    the source file with the destination file. The exit code is 1 if Windows would have given up token copy, or if the files
+    differ.
     """
     settings = WindowsSettings(
         first_list_identifier=list_identifier, token_lifetime_s=lifetime, path_choice=_path_choice(path_choice)

@@ -31,7 +31,7 @@ PathOfCommands = Annotated[
     str,
     typer.Option(
         metavar="HOW",
-        help="Path of each command: one; other (one path, but another for RECEIVE ROD TOKEN INFORMATION); round-robin.",
+        help="Path of each command: one; other (a second path for RECEIVE ROD TOKEN INFORMATION); round-robin.",
     ),
 ]
 Digests = Annotated[bool, typer.Option("--digests", help="Require header and data digests.")]

@@ -24,8 +24,8 @@ def kind_of(entry: Entry) -> str:
 
 
 def events_of(entry: Entry) -> list[int]:
-    """Return the number of the event that Windows would write to its System log for an entry. The list is empty if Windows
-    would write no event. If a rule has two events, only the first event is returned.
+    """Return the ID of the event that Windows would write to its System log for an entry. The list is empty if Windows would
+    write no event. If a rule has two events, only the first event is returned.
     """
     if isinstance(entry, Management):
         return [entry.event] if entry.event else []

@@ -31,7 +31,9 @@ from odx_target.iscsi.pdu.opcodes import TaskManagementFunction, TaskManagementR
 from odx_target.iscsi.pdu.text import Pairs
 
 CONNECTION_LOST, LOGOUT_ASKED, RECONNECTED = 20, 32, 34
-"""Numbers of System log events of a session. No rule of `Rule` contains these events."""
+"""IDs of the events (source iScsiPrt) that Windows writes to the System log when a session is lost, logged out or restored. No
+rule of `Rule` contains these events.
+"""
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\],]+)(:\d+)?,\d+")
 """Matches a TargetAddress with its portal group tag. An IPv6 address is in brackets (RFC 7143 13.8)."""
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """The checks of POPULATE TOKEN and WRITE USING TOKEN, as two tables. The checks run in the order of the tables.
 
-A check that fails raises a `Refusal` with the rule, the field and the limit. An empty parameter list is not an error: the
-command ends before the checks. `tokens.judgement` checks the token itself.
+A check that fails raises a `Refusal`, which contains the rule of the check, the wrong field and the exceeded limit. A command
+with an empty parameter list has nothing to do and ends before the checks. `tokens.judgement` checks the token itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -88,7 +88,7 @@ def type_cannot_be_made(request: Request[PopulateTokenList]) -> None:
 
 
 def block_named_twice(request: Request[ParameterList]) -> None:
-    """Refuse overlapping ranges. The field pointer points to the second of the two ranges.
+    """Refuse a command with two overlapping ranges. The field pointer of the sense data points to the later range descriptor.
 
     An empty range overlaps no other range.
     """
@@ -111,7 +111,10 @@ def too_much_in_all(request: Request[ParameterList]) -> None:
 
 
 def too_much_in_one(request: Request[ParameterList]) -> None:
-    """Refuse a range that is too long. If `max_rod_bytes` is 0, the limit is MAXIMUM TRANSFER LENGTH of VPD page B0h."""
+    """Refuse a command with a range longer than `max_range_bytes`.
+
+    If `max_rod_bytes` is 0, MAXIMUM TRANSFER LENGTH of VPD page B0h is the limit instead.
+    """
     limits = request.limits
     block_bytes = request.logical_unit.block_bytes
     limit, max_blocks = "maximum bytes of one range, in blocks", limits.max_range_bytes // block_bytes
@@ -131,7 +134,7 @@ def too_much_in_one(request: Request[ParameterList]) -> None:
 
 def source_beyond_capacity(request: Request[ParameterList]) -> None:
     """Refuse a source range that extends beyond the last block. The INFORMATION field of the sense data contains the first LBA
-    of the range beyond the last block.
+    of the range that lies beyond the last block.
     """
     _check_capacity(request, information=True)
 

@@ -1,4 +1,4 @@
-"""The rule for list identifiers: an operation uses its list identifier from its start to its end.
+"""The rule for list identifiers: a list identifier is in use from the start to the end of its operation.
 
 A list identifier belongs to one I_T nexus and one logical unit. While an operation uses a list identifier, no other command may
 begin an operation with the same identifier. After the end of the operation, a new operation may use the identifier. The result
@@ -13,7 +13,7 @@ from odx_target.scsi.tasks.task import Task
 
 
 def operation_using(copies: Copies, task: Task, list_identifier: int) -> CopyOperation | None:
-    """Return the operation that uses a list identifier of a task's nexus and logical unit.
+    """Return the operation that uses a list identifier on the nexus and the logical unit of `task`.
 
     Return None if the identifier is free.
     """

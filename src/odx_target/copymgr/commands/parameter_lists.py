@@ -122,7 +122,9 @@ RANGE_DESCRIPTOR_BYTES = _RANGE.size
 
 
 class ListFlag(IntFlag):
-    """Flags in byte 2 of both parameter lists. Bit 1 has a different meaning in each parameter list."""
+    """Flags in byte 2 of the parameter lists of POPULATE TOKEN and WRITE USING TOKEN. Bit 1 has a different meaning in each
+    list.
+    """
 
     IMMED = 0x01
     RTV = 0x02
@@ -130,7 +132,7 @@ class ListFlag(IntFlag):
 
 
 class ListShape(NamedTuple):
-    """The sizes and offsets, in bytes, that the two parameter lists do not have in common."""
+    """Sizes and offsets in bytes that differ between the parameter lists of POPULATE TOKEN and WRITE USING TOKEN."""
 
     header_bytes: int
     min_data_length: int
@@ -149,7 +151,7 @@ class Range(NamedTuple):
 
 
 class PopulateTokenList(NamedTuple):
-    """The parameter list of POPULATE TOKEN. `ranges` are the descriptors that arrived completely."""
+    """The parameter list of POPULATE TOKEN. `ranges` contains the range descriptors that arrived completely."""
 
     data_length: int
     flags: int
@@ -160,7 +162,7 @@ class PopulateTokenList(NamedTuple):
 
 
 class WriteUsingTokenList(NamedTuple):
-    """The parameter list of WRITE USING TOKEN. `ranges` are the descriptors that arrived completely."""
+    """The parameter list of WRITE USING TOKEN. `ranges` contains the range descriptors that arrived completely."""
 
     data_length: int
     flags: int

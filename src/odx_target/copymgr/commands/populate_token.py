@@ -75,7 +75,8 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
 
 
 class PopulateJob:
-    """The work of POPULATE TOKEN after the token has been made: make a persistent token durable, and issue the token.
+    """The work of POPULATE TOKEN after the token has been made: make a persistent token durable, and issue every token, so that
+    initiators can use it.
 
     `token` is None if the ranges of the command contain no blocks.
     """
@@ -120,7 +121,9 @@ class PopulateJob:
 
 
 def _make_token(copies: Copies, request: Request[PopulateTokenList], rod_type: RodType) -> RodToken:
-    """Make a token without issuing it. If the token is persistent, the pool stores it. Raises Refusal if there is no room."""
+    """Make a token that initiators cannot use before it is issued. If the token is persistent, store it in the pool. Raises
+    Refusal if there is no room.
+    """
     logical_unit = request.logical_unit
     _require_room_for_token(copies, logical_unit, rod_type)
     now_s = copies.environment.monotonic()

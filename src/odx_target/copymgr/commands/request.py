@@ -74,7 +74,7 @@ def read_request(
 
 
 def _received_list(task: Task, length_bytes: int) -> bytes:
-    """Return the parameter list of a task, in the length that its CDB gives. Raises Refusal if fewer bytes arrived."""
+    """Return the first `length_bytes` bytes of a task's parameter list. Raises Refusal if fewer bytes arrived."""
     data = b"".join(task.data_out)[:length_bytes]
     if len(data) < length_bytes:
         raise Refusal(

@@ -34,7 +34,9 @@ _SENSE_GRANULARITY_BYTES = 4
 
 
 def copy_status(operation: CopyOperation, trailer_bytes: int = 0) -> bytes:
-    """Build the response to RECEIVE COPY STATUS (LID4). AVAILABLE DATA includes `trailer_bytes`, which the caller appends."""
+    """Build the response to RECEIVE COPY STATUS (LID4). The caller will append `trailer_bytes` bytes, which the field AVAILABLE
+    DATA already counts.
+    """
     is_in_progress = operation.is_in_progress
     sense = operation.sense
     sense_field_bytes = -(-len(sense) // _SENSE_GRANULARITY_BYTES) * _SENSE_GRANULARITY_BYTES
@@ -65,7 +67,7 @@ def rod_token_information(operation: CopyOperation) -> bytes:
 
 
 def management_token(token: bytes) -> bytes:
-    """Return the part of a token that management may read. This part is too short to be used as a token."""
+    """Return the part of a token that REPORT ALL ROD TOKENS shows to management. This part is too short for use as a token."""
     return token[:MANAGEMENT_TOKEN_BYTES]
 
 

@@ -68,11 +68,12 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
 
 
 class TokenUse:
-    """The lease that one command holds on a token. `token` is None for the zero token, which needs no lease and cannot be
-    deleted.
+    """The use of a token by one command. The command holds a *lease*, which keeps the token from expiring. `token` is None for
+    the zero token, which needs no lease and cannot be deleted.
 
-    If DEL_TKN is set, the token is deleted when all requested blocks, or the whole ROD, have been written. If the time budget
-    ends the command early, the token is not deleted, because the initiator continues with the same token.
+    If DEL_TKN is set, the token is deleted when all requested blocks, or all blocks of the token, have been written. If the
+    command ends early because its time budget is used up, the token is not deleted, because the initiator continues with the
+    same token.
     """
 
     def __init__(self, copies: Copies, token: RodToken | None, *, delete: bool) -> None:

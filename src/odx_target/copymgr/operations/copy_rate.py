@@ -24,14 +24,14 @@ STEP_S is a power of two, so that a block size divided by STEP_S is a whole numb
 """
 
 MIN_COPY_RATE_BYTES_PER_S = int(BLOCK_BYTES / STEP_S)
-"""Minimum copy rate (copy-rate), which is one store block in `STEP_S`.
+"""Minimum copy rate (setting `copy-rate`), which is one store block in `STEP_S`.
 
 At a lower rate, steps would take longer than `STEP_S`.
 """
 
 MAX_COPY_RATE_BYTES_PER_S = 1 << 50
-"""Maximum copy rate (copy-rate). No machine reaches this rate. Floating-point numbers represent every rate up to this limit
-exactly.
+"""Maximum copy rate (setting `copy-rate`). No machine reaches this rate. Floating-point numbers represent every rate up to this
+limit exactly.
 """
 
 
@@ -46,7 +46,9 @@ class CopyRate:
         self._free_at_s = 0.0
 
     def set(self, bytes_per_s: int | None) -> None:
-        """Change or remove the limit. Turns that have been given stay valid. Raises ValueError if the rate is out of bounds."""
+        """Change or remove the limit. Steps that already have their turn are not affected. Raises ValueError if the rate is out
+        of bounds.
+        """
         if bytes_per_s is None:
             self.limits = self._full_speed
         else:

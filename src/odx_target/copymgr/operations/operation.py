@@ -38,7 +38,8 @@ class CopyOperation:
     """One POPULATE TOKEN or WRITE USING TOKEN. An operation with a higher `number` began later.
 
     `task` is the command of a foreground operation, and None for a background operation. `transfer_count_blocks` is the number
-    of finished blocks. The finished blocks begin with the first block and have no gap. Times are monotonic seconds.
+    of finished blocks. Blocks are finished in the order of the command, so the finished blocks are its first blocks. Times are
+    monotonic seconds.
     """
 
     __slots__ = (
@@ -105,7 +106,7 @@ class CopyOperation:
 
     @property
     def holds_token(self) -> bool:
-        """True if the record holds a token that has not been completely reported."""
+        """True if the record holds a token that the initiator has not yet received completely."""
         return bool(self.token) and not self.token_delivered
 
     @property
@@ -114,7 +115,7 @@ class CopyOperation:
         return RECORD_OVERHEAD_BYTES + len(self.sense) + len(self.token)
 
     def finish(self, status: CopyStatus, check: CheckCondition | None) -> None:
-        """Record that the operation has ended with `status`. Does nothing if the operation was terminated."""
+        """Note that the operation has ended with `status`. Does nothing if the operation was terminated."""
         if not self.is_in_progress:
             return
         self._status = status

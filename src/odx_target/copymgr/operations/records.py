@@ -63,7 +63,7 @@ class RecordTable:
         return max(living, key=lambda operation: operation.number, default=None)
 
     def has_room(self, nexus: Nexus) -> bool:
-        """True if a nexus may begin one more operation. False if the record table of the nexus is full and all its records
+        """True if a nexus may begin one more operation. False if the nexus has the maximum number of records and all of them
         belong to running operations.
         """
         records = self._by_nexus.get(nexus)
@@ -85,7 +85,7 @@ class RecordTable:
         self.total_bytes += RECORD_OVERHEAD_BYTES
 
     def finished(self, operation: CopyOperation, now_s: float) -> None:
-        """Record the end of an operation, and add the memory of its sense data and token to the total."""
+        """Note the end of an operation, and add the size of its sense data and token to the memory that all records use."""
         if operation in self._finished or not self._holds(operation):
             return
         self.total_bytes += operation.record_bytes - RECORD_OVERHEAD_BYTES

@@ -102,8 +102,8 @@ def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
 def _move_bytes(piece: Piece, wanted_bytes: int, destination: Destination, limits: CopyLimits) -> int:
     """Return the size of a MOVE step in bytes.
 
-    If the blocks after the next store block boundary can be shared, the step ends at that boundary. Otherwise the step is as
-    long as the limits allow, and the next step begins at a store block boundary.
+    If SHARE steps are possible from the next store block boundary on, the MOVE step ends at this boundary. Otherwise the step
+    is as long as the limits allow, and the next step begins at a store block boundary.
     """
     before_bytes = destination.offset_bytes % BLOCK_BYTES
     is_alignable = piece.kind is PieceKind.MAPPED and piece.map_offset_bytes % BLOCK_BYTES == before_bytes

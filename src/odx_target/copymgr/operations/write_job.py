@@ -187,7 +187,7 @@ class WriteJob:
         return plan_step(self._rod, offset_bytes, destination, self._copies.copy_rate.limits)
 
     async def _planned_step(self) -> Step:
-        """Plan the next step, and wait until the part of the source's map that this needs is loaded."""
+        """Plan the next step. First wait, if necessary, until the needed part of the source's map is loaded."""
         while True:
             try:
                 return self._next_step()

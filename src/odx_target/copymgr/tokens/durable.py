@@ -1,7 +1,7 @@
 """Storage of persistent tokens in the pool, so that the tokens survive a restart.
 
-A token is stored in the same batch of the log that freezes its source. Therefore, after a crash, the pool contains either both
-the token and the frozen source, or neither of them.
+The record of a token and the record of its freeze are written in the same batch of the log. Therefore, after a crash, the pool
+contains either both the token and the frozen source, or neither of them.
 """
 
 import struct

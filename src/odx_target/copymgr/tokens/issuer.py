@@ -1,5 +1,5 @@
-"""Makes tokens, and checks if a token is genuine. The pool stores the secret that signs the tokens, and the number of starts in
-which tokens were made.
+"""Makes tokens, and checks if a token is genuine. The pool stores the secret that signs the tokens. It also counts the starts
+of the copy manager, except starts after which no token was made.
 """
 
 import hashlib
@@ -27,8 +27,8 @@ _SEQUENCE_BITS = 32
 class TokenIssuer:
     """Makes the tokens of one copy manager.
 
-    The upper half of a token identifier is the number of starts in which the copy manager made tokens. The lower half is the
-    number of tokens that were made since the last start. Therefore no identifier is used twice.
+    The upper half of a token identifier is the number of the start, and counts only starts after which a token was made. The
+    lower half is the number of tokens that were made since this start. Therefore no identifier is used twice.
     """
 
     def __init__(self, pool: Pool, environment: Environment) -> None:

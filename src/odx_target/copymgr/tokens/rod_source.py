@@ -66,7 +66,9 @@ class RodSource(Protocol):
         ...
 
     async def map_loaded(self) -> None:
-        """Wait until the part of a map that the last call needed is in memory, or could not be loaded."""
+        """Wait for the part of a map that the last call needed. Return when this part is in memory, or when it could not be
+        loaded.
+        """
         ...
 
     def release(self) -> None:
@@ -128,7 +130,7 @@ class FrozenRod:
         return len(self._starts)
 
     def piece_at(self, offset_bytes: int) -> Piece:
-        """Return the part of an extent that begins at an offset of the ROD."""
+        """Return the bytes of one extent from an offset of the ROD on."""
         index = bisect_right(self._ends, offset_bytes)
         before_bytes = self._ends[index - 1] if index else 0
         rest_bytes = self._ends[index] - offset_bytes

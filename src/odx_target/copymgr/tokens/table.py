@@ -15,7 +15,7 @@ _TOMBSTONE_LIVES = 2
 
 
 STEPS_OF_A_TOKEN = 10
-"""Number of steps that the removal of one token takes, without the release of its frozen map."""
+"""Number of steps (see `turns`) that the removal of one token takes, without the release of its frozen map."""
 
 
 class TokenTable:
@@ -93,7 +93,7 @@ class TokenTable:
         return tombstone[0] if tombstone is not None and now_s < tombstone[1] else None
 
     def expire(self, now_s: float, steps: Steps) -> bool:
-        """Remove expired tokens, and outdated causes of ended tokens, until the budget `steps` is used up.
+        """Remove expired tokens, and causes that have been stored long enough, until the budget `steps` is used up.
 
         Return True if there may be more to remove.
         """

@@ -13,8 +13,9 @@ ROD_TOKEN_LIMITS_BYTES = 0x20
 NO_LIMIT = 0xFFFFFFFFFFFFFFFF
 
 MAX_HOST_RANGES = 64
-"""Maximum number of range descriptors in a command. The class driver of Windows never sends more descriptors, so few targets
-were tested with more."""
+"""Maximum number of range descriptors in a command. The class driver of Windows never sends more descriptors. Therefore most
+targets were never tested with more.
+"""
 MAX_RANGE_BLOCKS = 0xFFFFFFFF
 """Maximum number of blocks in a range descriptor: NUMBER OF LOGICAL BLOCKS is a 32-bit field."""
 MAX_WRITE_BYTES = 256 << 20
@@ -22,15 +23,16 @@ MAX_WRITE_BYTES = 256 << 20
 DEFAULT_WRITE_BYTES = 64 << 20
 """Size of the largest WRITE USING TOKEN for a target that reports no OPTIMAL TRANSFER COUNT."""
 DEFAULT_TOKEN_BYTES = 256 << 20
-"""Size requested for one token if the target reports no limit. The copy engine of Windows requests the same size."""
+"""Size that the host requests for one token if the target reports no limit. The copy engine of Windows requests the same size.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyLimits:
     """The limits that page 8Fh reports. A value of 0 means that the limit is not reported.
 
-    `is_first` is True if the limits are in the first descriptor of the page, and this descriptor is as long as SBC-3 specifies.
-    If `is_first` is False, Windows ignores the limits.
+    Windows ignores the limits if `is_first` is False. `is_first` is True only if both conditions hold: the limits are in the
+    first descriptor of the page, and this descriptor has the length that SBC-3 specifies.
     """
 
     max_range_descriptors: int = 0

@@ -55,8 +55,8 @@ def plan_copy(
     """Plan the copy of `count_blocks` blocks of the source. By default, plan the copy of all blocks from `source_lba` to the
     end.
 
-    Disks with equal identities are the same disk. If the disks have no identities, the caller reports by `same_logical_unit`
-    whether source and destination are the same disk. Raises BadRequest.
+    Disks with equal identities are the same disk. If the disks have no identities, `same_logical_unit` must be True if source
+    and destination are the same disk. Raises BadRequest.
     """
     unit_bytes = math.lcm(source.block_bytes, destination.block_bytes)
     size_bytes = _size_bytes(source, source_lba, count_blocks)

@@ -14,9 +14,8 @@ def is_underrun(result: CommandResult) -> bool:
 
 
 def is_end_of_token(result: CommandResult) -> bool:
-    """True if the target refuses the token, or if the token has no data at the offset.
-
-    The same command may succeed with a new token.
+    """True if the target refuses the token, or if the token has no data at the requested offset. With a new token, the same
+    command may succeed.
     """
     sense = read_sense(result.sense)
     return sense is not None and (

@@ -4,10 +4,10 @@ A copy is cut into chunks. For each chunk the host sends POPULATE TOKEN to the s
 the token and its size. After that the host sends WRITE USING TOKEN to the destination until all data of the token is written.
 Commands are never asynchronous (IMMED is 0). One command is under way at a time, and each new command has the next list
 identifier. If a command ends early, INFORMATION in its sense data or TRANSFER COUNT gives the number of blocks that were
-copied. The copy continues after these blocks. A token that becomes invalid after it was used is replaced. A token that is
-refused at its first use ends offloading. Every other failure without progress also ends offloading. The host then copies the
-remaining blocks by reads and writes. The host does not copy blocks that the arrays have reported as written. It may write some
-blocks again that the arrays have written without reporting them.
+copied. The copy continues after these blocks. If a token becomes invalid after a part of its data was written, the host gets a
+new token for the remaining data. If a token is refused at its first use, offloading ends. Offloading also ends after any other
+failure without progress. The host then copies the remaining blocks by reads and writes. The host does not copy blocks that the
+arrays have reported as written. It may write some blocks again that the arrays have written without reporting them.
 """
 
 from collections.abc import Callable
@@ -145,7 +145,7 @@ class OffloadCopy:
             raise _Stopped(StopReason.NO_PROGRESS, f"{self._fruitless} tokens in a row ended too soon")
 
     def _advance(self, position_bytes: int) -> None:
-        """Record that the chunk is written up to `position_bytes`, and report the progress."""
+        """Note that the chunk is written up to `position_bytes`, and report the progress."""
         self._on_progress(position_bytes - self._chunk.start_bytes)
         self._chunk = Span(position_bytes, self._chunk.end_bytes)
 

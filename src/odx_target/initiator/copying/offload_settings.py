@@ -7,8 +7,9 @@ from odx_target.initiator.copying.offload_outcome import OffloadStop, StopReason
 from odx_target.initiator.disk import Disk
 
 MIN_DISTANCE_BYTES = 1 << 20
-"""Smallest distance of overlapping ranges for which tokens are used. At a smaller distance, a token covers so little data that
-reads and writes are faster than token commands."""
+"""Smallest distance between the starts of overlapping ranges at which the host copies by token. At a smaller distance, a token
+covers so little data that reads and writes are faster than token commands.
+"""
 
 
 @dataclass(frozen=True, slots=True)

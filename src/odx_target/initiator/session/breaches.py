@@ -1,4 +1,4 @@
-"""The breach of the protocol for an error of the PDU decoder, and the text for the reason of a Reject."""
+"""Conversion of an error of the PDU decoder to a breach of the protocol, and of the reason in a Reject PDU to text."""
 
 from odx_target.initiator.errors import Breach
 from odx_target.iscsi.pdu.framing import FrameFault, FramingError
@@ -7,7 +7,7 @@ from odx_target.iscsi.pdu.opcodes import RejectReason
 
 
 def breach_of(error: ValueError) -> Breach:
-    """Return the breach of the protocol for an error of the PDU decoder."""
+    """Return the rule of the protocol that a PDU breaks. `error` is the error that the PDU decoder raised for this PDU."""
     if isinstance(error, UnknownOpcode):
         return Breach.UNKNOWN_OPCODE
     if isinstance(error, FramingError):

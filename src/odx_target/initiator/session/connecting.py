@@ -31,8 +31,8 @@ async def connected(portal: Portal, timeout_s: float, connect: Connect) -> trio.
 
 
 def _reason(error: OSError) -> str:
-    """Return the text of an error. The library trio puts the errors for all addresses of a host name into one group. The text
-    is that of the first error in this group.
+    """Return the text of an error. The library trio puts the errors for all addresses of a host name into one group. Return the
+    text of the first error in such a group.
     """
     cause: BaseException | None = error.__cause__
     while isinstance(cause, BaseExceptionGroup):

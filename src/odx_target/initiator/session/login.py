@@ -33,8 +33,9 @@ VERSION = 0x00
 REDIRECTION = 1
 """Status class of a redirection."""
 UNASKED_WISHES = {"ErrorRecoveryLevel": 0, "MaxConnections": 1, "DataPDUInOrder": True, "DataSequenceInOrder": True}
-"""The values that the initiator wants for keys that only the target offers. For every other key that only the target offers,
-the initiator accepts the offered value."""
+"""The values that the initiator wants for some keys, if the target offers them although the initiator did not. If the target
+offers any other such key, the initiator accepts the offered value.
+"""
 
 Request = tuple[LoginRequest, bytes]
 

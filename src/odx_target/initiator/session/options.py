@@ -13,7 +13,7 @@ MAX_BURST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """The identity of one session, and the values that the initiator wants.
+    """The identity of one session, and the values that the initiator wants for its parameters.
 
     `isid` has 6 bytes (RFC 7143 11.12.5). Two sessions of one initiator name to one target need different ISIDs, because
     otherwise the second session would end the first. Times are in seconds. The initiator offers the wanted digests, but the

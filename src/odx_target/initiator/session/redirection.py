@@ -32,8 +32,8 @@ async def enter_where_redirected(
     """Enter a session at a portal, or at the portal to which the target redirects the login.
 
     If a redirection has several addresses, the first address that accepts a connection is used. Raises LoginFailed if the
-    redirections form a circle, or if there are too many. Otherwise, a failure raises the error of the last attempt. The
-    messages list the portals that were tried.
+    redirections form a circle, or if there are too many. Otherwise, if no portal works, raises the error of the last attempt.
+    The message of each error lists the portals that were tried.
     """
     way = [portal]
     others: list[Portal] = []

@@ -40,7 +40,7 @@ class _Waiter:
 
 @dataclass(frozen=True, slots=True)
 class RemoteLogicalUnit:
-    """The Executor of one LUN of a session."""
+    """An `Executor`, which sends the commands for one LUN of a session."""
 
     session: "InitiatorSession"
     lun: int

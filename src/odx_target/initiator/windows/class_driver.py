@@ -23,15 +23,17 @@ FOLLOWED_BY = {
         inquiry(cdb.VPD_ALLOCATION_BYTES, BLOCK_LIMITS_PAGE), data_in_bytes=cdb.VPD_ALLOCATION_BYTES
     ),
 }
-"""For some effects of a failed command, the command that is sent before the retry."""
+"""The command that the driver sends before it repeats a failed command, by the effect of the failure (see
+`sense_table.Effect`).
+"""
 
 
 @dataclass(slots=True)
 class ClassDriver:
     """Sends the commands of one disk. `offline` becomes True when a thin pool is full.
 
-    `threshold_set_bytes` is the size of a threshold set, the unit in which the Logical Block Provisioning log page counts. It
-    is None if the disk has no VPD page B2h.
+    `threshold_set_bytes` is the size of a threshold set, the unit in which the Logical Block Provisioning log page counts.
+    `threshold_set_bytes` is None if the disk has no VPD page B2h.
     """
 
     port: DiskPort

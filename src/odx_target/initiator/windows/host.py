@@ -11,7 +11,9 @@ from odx_target.initiator.windows.settings import WindowsSettings
 
 @dataclass(slots=True)
 class WindowsHost:
-    """One host: its settings, its clock, its counter of list identifiers, and the disks whose copies are held off."""
+    """One host: its settings, its clock, its counter of list identifiers, and the disks for which no tokens are tried for some
+    minutes after a failure (see `hold_off`).
+    """
 
     clock: Clock
     journal: Journal = field(default_factory=Journal)

@@ -25,8 +25,8 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """A task management function, or the loss or return of a path. `what` describes it as text. `event` is the number of the
-    event that Windows writes to the System log; 0 if Windows writes none.
+    """A task management function, or the loss or return of a path. `what` describes it as text. `event` is the ID of the event
+    that Windows writes to the System log; 0 if Windows writes no event.
     """
 
     at_s: float

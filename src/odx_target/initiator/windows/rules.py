@@ -1,7 +1,7 @@
 """A table of the reasons why Windows gives up a copy, or continues in a way that a target may not expect.
 
-The section numbers refer to interop/windows/README.md. `events` are the numbers of the events that the iSCSI port driver writes
-to the System log (source iScsiPrt).
+The section numbers refer to interop/windows/README.md. `events` are the IDs of the events that the iSCSI port driver writes to
+the System log (source iScsiPrt).
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Weight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A rule: the section that describes it, its text, its weight, and the events that Windows logs."""
+    """A rule: the section that describes the rule, its text, its weight, and the IDs of the events that Windows logs."""
 
     section: str
     reason: str
@@ -190,8 +190,8 @@ BREACHES: dict[Breach, Rule] = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule that applied in a copy. `where` is the name of the disk or path, and `position_bytes` is the position in the
-    file.
+    """One case in which a rule of Windows applied. `where` is the name of the disk or path, and `position_bytes` is the
+    position in the copied file.
     """
 
     rule: Rule

@@ -129,8 +129,8 @@ _STATUSES = {
 
 
 def read_result(result: CommandResult) -> Reading:
-    """Interpret the end of a command. If the status is BUSY or TASK SET FULL, the port driver has already repeated the
-    command.
+    """Interpret the end of a command. After BUSY or TASK SET FULL, the port driver has repeated the command before it calls
+    this function.
     """
     if result.status == Status.CHECK_CONDITION:
         return read_sense_data(result.sense)

@@ -29,7 +29,7 @@ class QerrOverride(Enum):
 
 
 class HoldOffScope(Enum):
-    """The disks whose copies are held off after token copy has failed."""
+    """The disks for which Windows tries no tokens for some minutes after token copy has failed (see `hold_off`)."""
 
     PAIR = "the pair of source and destination"
     LOGICAL_UNIT = "each of the two logical units"
@@ -85,20 +85,25 @@ class WindowsSettings:
     hold_off_statuses: frozenset[NtStatus] = frozenset(
         {NtStatus.NOT_SUPPORTED, NtStatus.INVALID_DEVICE_REQUEST, NtStatus.DEVICE_UNREACHABLE}
     )
-    """Statuses of token copy after which copies are held off. Copies are also held off if the target refuses the token in the
-    first write of a copy."""
+    """Statuses of token copy after which Windows tries no tokens for some minutes. Windows does the same if the target refuses
+    the token in the first write of a copy.
+    """
     path_choice: PathChoice = PathChoice.ONE
     reset_after_failover: bool = False
     """True if LOGICAL UNIT RESET is sent on the new path before the command is sent again."""
     multipath_retries: int = 3
-    """Number of times that the multipath module itself repeats a command. The value is inferred."""
+    """Number of times that the multipath module itself repeats a command. Microsoft does not document this number; it is an
+    inference from other facts about Windows.
+    """
     link_down_s: float = 15.0
     """LinkDownTime: the time to wait for a lost path before another path is used."""
     reconnect_interval_s: float = 5.0
     request_hold_s: float = 60.0
     """MaxRequestHoldTime: the time to wait for a lost session."""
     login_attempts: int = 3
-    """Maximum number of attempts if a login or a discovery gets no answer. The number is inferred."""
+    """Maximum number of attempts if a login or a discovery gets no answer. Microsoft does not document this number; it is an
+    inference from other facts about Windows.
+    """
     narrow_window_commands: int = 24
     """Minimum size of the command window. A smaller window causes a finding."""
 

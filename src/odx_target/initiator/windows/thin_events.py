@@ -16,7 +16,7 @@ UNIT, POOL = 0b01, 0b10
 
 THRESHOLD_REACHED, THRESHOLD_REACHED_WITH_COUNTS = 144, 145
 EVENTS = {(UNIT, UNIT): 146, (UNIT, POOL): 147, (POOL, UNIT): 148, (POOL, POOL): 149}
-"""Numbers of the events, by the scope of the used resources and the scope of the available resources."""
+"""IDs of the events. The key is the scope of the used resources and the scope of the available resources."""
 RESOURCES_EXHAUSTED = 150
 
 _OWNERS = {UNIT: "of the disk", POOL: "of the pool"}

@@ -173,7 +173,8 @@ KEY_BY_NAME: dict[str, Key] = {key.name: key for key in KEYS}
 
 @dataclass(slots=True)
 class Parameters:
-    """The values of the keys for a connection and its session. Before a negotiation they are the defaults of the table of keys.
+    """The values of the keys for a connection and its session. Before a negotiation, the values are the defaults in the table
+    of keys.
 
     `max_send_data_segment_length` is the MaxRecvDataSegmentLength that the other side declared, in bytes.
     """

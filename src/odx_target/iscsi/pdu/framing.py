@@ -48,7 +48,7 @@ class FrameFault(Enum):
 
 
 class FramingError(ValueError):
-    """No more PDUs can be cut out of the stream, beginning with the current PDU. `fault` is the reason."""
+    """Neither the current PDU nor any later PDU can be cut out of the stream. `fault` is the reason."""
 
     def __init__(self, fault: FrameFault, detail: str = "") -> None:
         super().__init__(fault.value + detail)

@@ -220,7 +220,7 @@ class TargetConnection:
         self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
 
     def data_taken(self, now: float) -> None:
-        """Record that the peer has received sent data and is therefore alive."""
+        """Note that the peer has received sent data and is therefore alive."""
         self._liveness.last_received = now
 
     def supersede(self, reason: CloseReason) -> None:

@@ -7,8 +7,8 @@ residual count is the number of bytes that the command would have moved in addit
 sends more bytes than the initiator expects.
 
 The R and W bits of a command can contradict its operation. A command that writes may wrongly have the R bit, or have neither
-bit although it expects data. It then writes no data and does not end with GOOD. If a command that reads has the W bit, no data
-is sent. The command ends with GOOD, and the residual count is the number of bytes that were not sent.
+bit although it expects data. Such a command writes no data and does not end with GOOD. If a command that reads has the W bit,
+no data is sent. The command ends with GOOD, and the residual count is the number of bytes that were not sent.
 
 Data is not copied, except for small segments: the output has slices of the caller's buffers.
 """

@@ -43,9 +43,9 @@ class Authenticator(Protocol):
     def answer(self, pairs: Pairs) -> Pairs:
         """Return the keys to send in the response to a login request. Raises AuthenticationFailed.
 
-        `pairs` are the keys of this authentication method in the request. After the request in which both sides agree on the
-        authentication method, `answer` is called for every complete request, even if `pairs` is empty. For the request of the
-        agreement itself, `answer` is called only if `pairs` is not empty.
+        `pairs` are the keys of this authentication method in the request. In one request, both sides agree on the
+        authentication method. For this request, `answer` is called only if `pairs` is not empty. For every later complete
+        request, `answer` is called even if `pairs` is empty.
         """
         ...
 

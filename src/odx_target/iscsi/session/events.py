@@ -94,7 +94,7 @@ class SessionOpened:
 
 @dataclass(frozen=True, slots=True)
 class SessionClosed:
-    """The session and all its tasks have ended, which is an I_T nexus loss."""
+    """A session and all its tasks have ended, so the I_T nexus of the session is lost."""
 
     session: Session
     reason: CloseReason

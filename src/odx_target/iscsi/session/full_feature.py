@@ -241,7 +241,9 @@ class FullFeature:
         return HeldPdu(bytes(view[at : at + HEADER_BYTES]), bytes(additional), bytes(data))
 
     def _has_turn(self, cmd_sn: int, view: memoryview, at: int, additional: memoryview, data: memoryview) -> bool:
-        """True if the command is next in order. A command that arrived early is held. Any other command is ignored."""
+        """True if the command is next in order. Otherwise a command that arrived early is held, and any other command is
+        ignored.
+        """
         turn = self._window.turn(cmd_sn)
         if turn is Turn.LATER:
             self._window.hold(cmd_sn, self._held(view, at, additional, data))

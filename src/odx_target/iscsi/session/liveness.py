@@ -102,7 +102,7 @@ class Liveness:
         return min(ping, (self._data_awaited_since + limits.DATA_OUT_TIMEOUT_S, Due.DATA_OUT_TIMEOUT), key=_time_of)
 
     def _look_for_data(self) -> None:
-        """Record the time since which data is awaited, or None if no data is awaited."""
+        """Store the time since which data is awaited, or None if no data is awaited."""
         awaited = self.awaited_data()
         if awaited is AwaitedData.NONE:
             self._data_awaited_since = None

@@ -98,6 +98,8 @@ class PduWriter:
         self.send(Reject(reason=reason), [bytes(bad_header)])
 
     def new_transfer_tag(self) -> int:
-        """Return a target transfer tag that is not in use. Tags are assigned in turn; 0xFFFFFFFF is never assigned."""
+        """Return a target transfer tag that is not in use. Tags are assigned in ascending order; 0xFFFFFFFF is
+        never assigned.
+        """
         self._last_transfer_tag = (self._last_transfer_tag + 1) % SERIAL_MASK
         return self._last_transfer_tag

@@ -32,7 +32,7 @@ MIN_POOL_LIMIT_BYTES = 2 << 20
 MIN_MAP_MEMORY_BYTES = 16 << 20
 """Minimum value of the setting map-memory: with less memory, writes to many places would often wait for a checkpoint."""
 MAX_MAP_MEMORY_BYTES = 1 << 40
-"""Maximum value of the setting map-memory: more memory than a machine has. It detects mistyped sizes."""
+"""Maximum value of the setting map-memory: more memory than a machine has. This limit detects mistyped sizes."""
 NO_COPY_RATE = "none"
 MAX_PORT, MAX_PORT_DIGITS = 65535, 5
 LOOPBACK = "127.0.0.1"

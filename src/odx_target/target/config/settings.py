@@ -68,7 +68,7 @@ class Config:
     cleaning: bool = True
     """True if the pool frees the room of overwritten and unmapped data. If False, the log only grows."""
     cleaning_share: float = 0.25
-    """The share of the time in which the pool cleans while it has enough room."""
+    """The share of the time that the cleaner works while the pool has enough room."""
     soft_thresholds: tuple[int, ...] = (80, 95)
     """Default thresholds, in percent of the pool's room. Hosts are notified when the used room reaches a threshold.
 

@@ -19,7 +19,7 @@ The time is long, because an operation that shrinks a LUN waits for commands and
 """
 
 LONGER_S = {"schedule-run": 7200.0, "snapshot-show": 3600.0, "status": 3600.0}
-"""Additional time for an operation by its name.
+"""Additional time to wait for the responses to some operations, by the name of the operation.
 
 Each of the two commands of a schedule may run for an hour. `status` and `snapshot-show` may count the blocks of all maps of a
 pool, which may take minutes in a large pool.
@@ -49,8 +49,8 @@ def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dic
     """Perform an operation on a running array, and return its result. `where` is a pool's directory or a control socket.
 
     This function blocks the calling thread until the response arrives. Raises ManagementError if the operation is refused,
-    NoServer if no array responds, and NoResponse if the response does not arrive in time. An operation with `timeout_s` runs
-    two commands, so it may take longer by twice this time.
+    NoServer if no array responds, and NoResponse if the response does not arrive in time. If `timeout_s` is in `arguments`, the
+    operation runs two commands, each for at most this time. In this case, the function waits longer by twice this time.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
     wait_s = ANSWER_TIMEOUT_S + LONGER_S.get(operation, 0.0) + 2 * _seconds(arguments.get("timeout_s"))
@@ -72,7 +72,7 @@ def _decoded(where: Path, line: bytes) -> dict[str, Any]:
 
 
 def _seconds(value: object) -> float:
-    """Return the value of a valid `timeout_s`. The array refuses other values at once, so the wait is not longer for them."""
+    """Return the value of a valid `timeout_s`. For any other value return 0, because the array refuses it at once."""
     return float(value) if isinstance(value, int | float) and 0 < value <= MAX_TIMEOUT_S else 0.0
 
 

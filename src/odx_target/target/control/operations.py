@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 TOKENS_OF_A_PAGE = 100
 """Number of tokens in one response.
 
-If each token has 64 ranges, the response is a few hundred KiB of JSON. To make such a response takes some milliseconds.
+If each token has 64 ranges, the response is a few hundred KiB of JSON. The array needs some milliseconds to make such a
+response.
 """
 
 

@@ -1,4 +1,4 @@
-"""The numbers of a running array for Prometheus, which fetches them over HTTP.
+"""The metrics of a running array. Prometheus fetches the metrics over HTTP.
 
 exposition   metric families and their text format
 collection   the families of an array

@@ -1,8 +1,8 @@
-"""The metric families of an array. They are made in turns of the event loop.
+"""The metric families of an array. If an array has many metrics, other tasks can run while the families are made.
 
 The number of samples has a bound: only the LUNs with the lowest numbers have samples of their own. All other LUNs, and LUNs
-that have been removed, are added together under the label `lun="other"`. The choice depends on the numbers of the LUNs and not
-on their load, so that the series of a LUN have no gaps.
+that have been removed, are added together under the label `lun="other"`. LUNs are chosen by their LUN numbers and not by their
+load, so that the time series of a LUN have no gaps.
 """
 
 from collections.abc import AsyncIterator, Sequence

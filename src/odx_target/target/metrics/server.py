@@ -110,7 +110,9 @@ class _Scrapers:
             self._count -= 1
 
     async def _refuse_at_once(self, stream: trio.SocketStream) -> None:
-        """Refuse a client without a wait, so that refused clients cannot collect. The socket has room for the response."""
+        """Refuse a client without waiting, so that refused clients do not accumulate. The buffer of the socket has room for the
+        response.
+        """
         with suppress(OSError):
             await stream.socket.send(_response(503))
         stream.socket.close()

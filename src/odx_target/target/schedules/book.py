@@ -24,7 +24,7 @@ MAX_SCHEDULES_OF_A_VOLUME = 3
 """Largest number of schedules of a volume: an hourly, a daily and a weekly one."""
 
 STEPS_OF_A_VOLUME = 2
-"""Number of steps for finding the schedules of one volume."""
+"""Number of steps (see `turns`) that the search for the schedules of one volume takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The progress of a schedule, its last run, and the total number of missed moments."""
+    """The progress of a schedule, its last run, and the number of moments (planned times) at which it missed its run."""
 
     progress: Progress
     last_run: LastRun | None = None
@@ -50,9 +50,9 @@ class State:
 
 @dataclass(slots=True)
 class ScheduleBook:
-    """The schedules of a pool. Every change is recorded in the pool, and the caller must commit the pool.
+    """The schedules of a pool. The pool stores every change, and the caller must commit the pool.
 
-    If a change cannot be recorded, it raises PoolFull, PoolBusy or PoolFailed, and nothing has changed.
+    If the pool cannot store a change, the method raises PoolFull, PoolBusy or PoolFailed, and nothing has changed.
     """
 
     pool: Pool
@@ -72,7 +72,7 @@ class ScheduleBook:
         return schedule
 
     def add(self, schedule: Schedule, seen: int, volumes: Sequence[Volume] = ()) -> None:
-        """Add a schedule that first runs after the moment `seen`, and add it to the own schedules of `volumes`.
+        """Add a schedule, and add it to the own schedules of `volumes`. Its first run is at its first moment after `seen`.
 
         Raises NameTaken. Raises OverLimit if the pool or one of the volumes can have no further schedule.
         """
@@ -114,12 +114,12 @@ class ScheduleBook:
         self.plans[volume.identity] = plan
 
     def forget_volume(self, volume: Volume) -> None:
-        """Remove the schedules of a volume that is about to be deleted, or that gets the default schedules."""
+        """Remove a volume's own schedules, because the volume gets the default schedules or is about to be deleted."""
         self.plans.pop(volume.identity, None)
         self.pool.forget(VOLUME_KEY + volume.identity.hex())
 
     def set_state(self, schedule: Schedule, state: State) -> None:
-        """Record the state of a schedule."""
+        """Store the state of a schedule."""
         self._record_state(schedule, state)
         self.states[schedule.identifier] = state
 

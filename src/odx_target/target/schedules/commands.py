@@ -16,7 +16,9 @@ MAX_SHOWN_CHARACTERS = 200
 """Largest number of characters of a command's error output that a report shows, so that the report is one line."""
 
 LAST_OUTPUT_S = 0.2
-"""Time for the last error output after a program has ended. A program in the background may keep the pipe open for ever."""
+"""Maximum time to wait for the last error output of a program that has ended. The wait is limited, because a program that runs
+on in the background may never close the pipe.
+"""
 
 _RECEIVE_BYTES = 4096
 

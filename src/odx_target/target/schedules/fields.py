@@ -31,9 +31,9 @@ MAX_TIMES = 60
 MAX_KEEP = 10_000
 """Largest number of snapshots of each volume that a schedule keeps. The number covers more than a year of hourly snapshots."""
 MAX_AGE_S = 100 * 366 * 86400
-"""Largest age of snapshots that a schedule keeps, a hundred years. A hold keeps a snapshot for longer."""
+"""Maximum age up to which a schedule keeps snapshots, a hundred years. To keep a snapshot longer, an operator can hold it."""
 MAX_TIMEOUT_S = 3600.0
-"""Largest time for a command of a schedule. An application may be frozen during this time."""
+"""Maximum time for a command of a schedule. An application that the command freezes may stay frozen for this time."""
 MAX_COMMAND_CHARACTERS = 4096
 """Largest length of a command of a schedule. A longer command belongs in a script."""
 MAX_NAME_CHARACTERS = 64

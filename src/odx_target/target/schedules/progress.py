@@ -19,7 +19,9 @@ Span: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The last moment at which the schedule was looked at, and the spans of moments that have run, in ascending order."""
+    """The progress of a schedule. `seen` is the last moment that had passed when the schedule was last examined. `ran` has the
+    spans of moments that have run, in ascending order.
+    """
 
     seen: int
     ran: tuple[Span, ...] = ()

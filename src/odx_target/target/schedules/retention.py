@@ -11,15 +11,15 @@ CLOCK_JUMPED = "the clock has jumped forward by an unknown cause"
 
 
 class Kept(NamedTuple):
-    """A snapshot that is kept although it is beyond the retention, and the reason."""
+    """A snapshot that is kept although the retention no longer covers it, and the reason."""
 
     snapshot: Snapshot
     reason: str
 
 
 class Judgement(NamedTuple):
-    """The snapshots of one volume that a schedule deletes, and the snapshots that it keeps although they are beyond its
-    retention.
+    """The snapshots of one volume that a schedule deletes, and the snapshots that it keeps although its retention no longer
+    covers them.
     """
 
     deleted: Sequence[Snapshot]

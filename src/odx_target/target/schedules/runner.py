@@ -120,7 +120,7 @@ class ScheduleRunner:
         return taken
 
     def begin(self, schedule: Schedule) -> State:
-        """Return the state for a schedule that is new or was changed now. In this state, no earlier moment is due."""
+        """Return the state for a schedule that has just been added or changed. In this state, no moment before now is due."""
         state = self.book.states.get(schedule.identifier, State(Progress(0)))
         seen = schedule.calendar.previous(minute_of(self._environment.time()))
         return replace(state, progress=Progress(seen, state.progress.ran))
@@ -168,7 +168,7 @@ class ScheduleRunner:
             self._environment.start_soon(self._run_once, schedule, attempts, decision.missed)
 
     def _pass_by(self, schedule: Schedule, state: State, decision: Decision) -> None:
-        """Note that no moment is due. If the progress has changed, note the new progress."""
+        """Finish an examination of a schedule at which no moment is due. If the progress has changed, store it."""
         if decision.went_back:
             self._report("warning", WENT_BACK, cause=schedule.name, schedule=schedule.name)
         self._attempts.pop(schedule.identifier, None)

@@ -12,7 +12,7 @@ DEFAULT_TIMEOUT_S = 30.0
 
 
 class OnFailure(StrEnum):
-    """The reaction to a command before a snapshot that fails or takes too long."""
+    """The reaction if the command that runs before a snapshot fails or takes too long."""
 
     CRASH_CONSISTENT = "crash-consistent"
     """The snapshot is taken nevertheless, but it is only crash-consistent."""

@@ -26,7 +26,9 @@ MAX_GROUP_VOLUMES = 64
 milliseconds."""
 
 MAX_WAITS_FOR_ROOM = 10
-"""Largest number of times that a group waits while the pool makes a segment. The application may be frozen during this time."""
+"""Maximum number of times that a group waits while the pool makes a segment. The application may stay frozen while the group
+waits.
+"""
 
 NAME_VARIABLE, VOLUMES_VARIABLE = "ODX_SNAPSHOT", "ODX_VOLUMES"
 """Environment variables of the commands: the name of the snapshots, and the names of the volumes with spaces between them."""

@@ -1,5 +1,5 @@
-"""Deletion of the snapshots that the retention of their schedule does not keep. Only snapshots that a schedule has made of a
-present volume are deleted.
+"""Deletion of the snapshots that the retention of their schedule does not keep. A snapshot is deleted only if a schedule has
+made it and its volume still exists.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,8 +38,8 @@ async def judge_all(
 async def tidy(
     pool: Pool, schedules: Iterable[Schedule], volumes: Sequence[Volume], now_s: float, *, clock_jumped: bool
 ) -> Mapping[str, list[Kept]]:
-    """Delete the snapshots beyond the retention of their schedule. Returns the snapshots that are kept although they are beyond
-    the retention, by the name of their schedule.
+    """Delete the snapshots that the retention of their schedule no longer covers. Returns the snapshots that are kept
+    nevertheless, by the name of their schedule.
 
     The caller must commit the pool after this call. Raises PoolFailed.
     """

@@ -245,7 +245,7 @@ class CommandExecutor:
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 
     def _end_undelivered(self, lun: int) -> bool:
-        """Abort the tasks of a LUN whose data-out has not arrived, because another nexus requests this.
+        """Abort those tasks of a LUN that still wait for data-out, because another nexus requests this.
 
         Return True if a task was aborted.
         """

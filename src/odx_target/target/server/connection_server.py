@@ -264,7 +264,7 @@ class ConnectionServer:
         self._start_soon(self._send)
 
     def _peer_reads(self) -> None:
-        """Record that the peer receives data. Even a slow peer is alive if it receives data."""
+        """Note that the peer receives data. Even a slow peer is alive if it receives data."""
         self._protocol.data_taken(trio.current_time())
 
     def _superseded(self) -> None:

@@ -74,7 +74,7 @@ class ReceiveBuffer:
         return self._view[self._end :]
 
     def filled(self, size_bytes: int) -> None:
-        """Record that `size_bytes` bytes were received into the room that `free` returned."""
+        """Note that `size_bytes` bytes were received into the room that `free` returned."""
         self._end += size_bytes
 
     def view(self) -> memoryview:

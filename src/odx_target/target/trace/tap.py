@@ -28,7 +28,7 @@ class ConnectionTap(Protocol):
         """Receive buffers that are about to be sent to the peer. The buffers contain whole PDUs."""
 
     def closed(self) -> None:
-        """Record that the connection has ended."""
+        """Note that the connection has ended."""
 
 
 class Tap(Protocol):

@@ -16,8 +16,8 @@ from odx_target.initiator.windows.rules import Finding, Rule
 
 @dataclass(frozen=True, slots=True)
 class WindowsFile:
-    """A file on a disk. Data from `valid_bytes` on was never written and reads as zeros. If `valid_bytes` is None, all data was
-    written.
+    """A file on a disk. Only the first `valid_bytes` bytes of the file were ever written. The remaining bytes are zeros for
+    every reader. If `valid_bytes` is None, the whole file was written.
     """
 
     disk: WindowsDisk

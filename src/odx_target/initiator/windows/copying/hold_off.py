@@ -8,7 +8,7 @@ from odx_target.initiator.windows.settings import HoldOffScope
 
 @dataclass(slots=True)
 class HoldOff:
-    """The times of the failures of each disk, or of each pair of disks. A disk is identified by any hashable value."""
+    """The times at which token copy failed, for each disk or each pair of disks. A disk is identified by any hashable value."""
 
     duration_s: float
     scope: HoldOffScope
@@ -19,8 +19,8 @@ class HoldOff:
             self._marked_s[key] = now_s
 
     def remaining_s(self, source: Hashable, destination: Hashable, now_s: float) -> float:
-        """Return the number of seconds for which copies between the two disks are still held off; 0 if copies are not held
-        off.
+        """Return the number of seconds for which Windows will try no token for copies between the two disks; 0 if tokens may be
+        tried.
         """
         marked = [self._marked_s[key] for key in self._keys(source, destination) if key in self._marked_s]
         return max([0.0, *(at_s + self.duration_s - now_s for at_s in marked)])

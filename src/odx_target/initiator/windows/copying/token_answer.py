@@ -20,8 +20,9 @@ COMPLETED_WITH_ERROR, TERMINATED = 0x02, 0x60
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The meaning of an answer. `rule` is the rule by which Windows does not accept the answer. If `rule` is None, the command
-    has processed `count_blocks` blocks. `token` has the token after a successful POPULATE TOKEN.
+    """The meaning of an answer. If the answer breaks a rule of Windows, `rule` is this rule, and Windows does not accept the
+    answer. If `rule` is None, the command has processed `count_blocks` blocks. `token` has the token after a successful
+    POPULATE TOKEN.
     """
 
     count_blocks: int = 0

@@ -61,7 +61,9 @@ class WindowsConnection(InitiatorConnection):
         return position
 
     def _judge(self, view: memoryview, at: int) -> int | None:
-        """Return the end of the PDU at `at`, or None while a part of it is missing. Raises Broken."""
+        """Check the PDU that begins at byte `at` of `view`. Return the position of its end, or None if the PDU has not arrived
+        completely. Raises Broken.
+        """
         if len(view) - at < HEADER_BYTES:
             return None
         wrong = judge_header(bytes(view[at : at + HEADER_BYTES]))

@@ -57,7 +57,7 @@ OPCODE_BITS, FIRST_FLAG = 0x3F, 0x80
 def judge_header(header: bytes) -> tuple[Rule, str] | None:
     """Check a header of 48 bytes. Returns the broken rule and a text with details, or None if no rule is broken.
 
-    Counters and tags are not checked. Operation codes that targets do not send break Rule.UNKNOWN_OPCODE.
+    Counters and tags are not checked. An operation code that no target may send breaks Rule.UNKNOWN_OPCODE.
     """
     opcode = header[0] & OPCODE_BITS
     if opcode not in _MASKS:

@@ -3,8 +3,8 @@ failover and new logins.
 
 If the connection is lost, all commands on it fail, and the port driver logs in again. When the session is restored, the
 failures are reported to the class driver. If the session is not restored in time and there is another path, the commands are
-sent again on that path. A command that finds no session waits for a session. If a target breaks a rule of PDUs, the connection
-is dropped and counts as lost.
+sent again on that path. A command that finds no session waits for a session. If a target breaks a rule for PDUs, the port
+driver drops the connection, which then counts as lost.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from odx_target.initiator.windows.session.path import SIMPLE, NotSent, Path, Res
 from odx_target.initiator.windows.settings import PathChoice
 
 RESET_SENT, RESET_FAILED, RECOVERY_FAILED = 39, 63, 69
-"""Numbers of events in the System log that are not caused by a broken rule."""
+"""IDs of the events (source iScsiPrt) that Windows writes to the System log even if the target has broken no rule of `Rule`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,9 @@ class DiskPort:
             repeats -= reaction is not Reaction.FAIL_OVER  # failovers end when no path is left
 
     async def reset(self) -> None:
-        """Recover from a timeout. Reset the logical unit, then the target. If neither reset succeeds, restore the session."""
+        """Recover from a timeout by a reset of the logical unit. If this reset fails, reset the target. If that fails too,
+        restore the session.
+        """
         path = self.paths[self._active]
         try:
             for name, function in (("LOGICAL UNIT RESET", path.reset_logical_unit), ("TARGET WARM RESET", path.reset_target)):

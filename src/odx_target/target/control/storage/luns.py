@@ -31,7 +31,7 @@ async def add(storage: Storage, name: str, number: int | None) -> Data:
 
 
 async def remove(storage: Storage, name: str) -> Data:
-    """Remove the LUN number of a volume. The volume keeps its data. Its reservations are removed."""
+    """Remove the LUN number and the persistent reservations of a volume. The volume keeps its data."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
         if LUN_ATTRIBUTE not in volume.attributes:
@@ -86,7 +86,7 @@ def lun_number(value: object) -> int:
 
 
 def check_not_the_only_lun(storage: Storage, volume: Volume) -> None:
-    """Raise ManagementError if no LUN would be left without this volume, because an array needs a LUN to start.
+    """Raise ManagementError if a volume is the only LUN of the array. Without any LUN, the array could not start again.
 
     Other LUNs that are being changed do not count, because they may be about to be removed.
     """
@@ -104,7 +104,9 @@ def check_not_the_only_lun(storage: Storage, volume: Volume) -> None:
 
 @contextmanager
 def changing(storage: Storage, volume: Volume) -> Iterator[None]:
-    """Refuse a change of the LUN of a volume while another change of the same LUN waits for commands of hosts."""
+    """Reserve the LUN of a volume for one change while the body runs. Raises ConfigError if another request is changing this
+    LUN.
+    """
     if storage.array is None:
         yield
         return
@@ -130,7 +132,7 @@ def reserved_numbers(storage: Storage, count: int) -> Iterator[list[int]]:
 
 
 async def _give_number(storage: Storage, volume: Volume, number: int | None) -> None:
-    """Record the LUN number of a volume. Without a number, the volume gets the next free number."""
+    """Store the LUN number of a volume. If `number` is None, the volume gets the next free number."""
 
     def change() -> None:
         # Another request may take a number while this one waits for room, so the number is chosen and checked here.

@@ -21,7 +21,9 @@ from odx_target.target.schedules.templates import new_schedule
 from odx_target.target.schedules.tidying import judge_all
 
 MAX_KEPT_SHOWN = 100
-"""Largest number of snapshots beyond the retention that `schedule-show` lists. Further snapshots are only counted."""
+"""Maximum number of snapshots that `schedule-show` lists although the retention of the schedule no longer covers them. Further
+snapshots are only counted.
+"""
 
 
 async def schedules(storage: Storage) -> Data:
@@ -34,7 +36,7 @@ async def schedules(storage: Storage) -> Data:
 
 
 async def show(storage: Storage, name: str) -> Data:
-    """Describe a schedule, its volumes, and the snapshots that it keeps beyond its retention."""
+    """Describe a schedule, its volumes, and the snapshots that it keeps although its retention no longer covers them."""
     runner = await storage.schedules()
     schedule = runner.book.find(name)
     pool, now_s = storage.pool, storage.environment.time()
@@ -55,7 +57,7 @@ async def show(storage: Storage, name: str) -> Data:
 
 
 async def add(storage: Storage, name: str, fields: dict[str, object], volumes: Sequence[str]) -> Data:
-    """Add a schedule, and give it to the volumes in addition to their own schedules."""
+    """Add a schedule. The named volumes get it in addition to the schedules that are already assigned to them."""
     runner = await storage.schedules()
     book = runner.book
     schedule, seen = new_schedule(name, fields, storage.environment)
@@ -66,7 +68,7 @@ async def add(storage: Storage, name: str, fields: dict[str, object], volumes: S
 
 
 async def change(storage: Storage, name: str, fields: dict[str, object]) -> Data:
-    """Change fields of a schedule. No moment before the change becomes due."""
+    """Change fields of a schedule. A planned time before this change is never due, even if the new fields contain it."""
     runner = await storage.schedules()
     former = runner.book.find(name)
     schedule = changed(former, fields)

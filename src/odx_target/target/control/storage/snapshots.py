@@ -53,7 +53,9 @@ async def create(
     timeout_s: float,
     on_failure: OnFailure,
 ) -> Data:
-    """Take snapshots of one or more volumes at the same moment. If there are commands, run them before and after."""
+    """Take snapshots of one or more volumes at the same moment. Run the command `before` first, and the command `after` at the
+    end, if they are not empty.
+    """
     names = {each.snapshot for each in snapshots}
     if len(names) != 1:
         raise ConfigError("snapshots of one moment have the same name: VOLUME@NAME OTHER@NAME")
@@ -81,7 +83,7 @@ async def create(
 async def _create_consistent(
     storage: Storage, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str], application: Application
 ) -> Data:
-    """Take snapshots between two commands, as a schedule does."""
+    """Take snapshots, and run a command before and after them, as a schedule does."""
     if len(volumes) > MAX_GROUP_VOLUMES:
         raise OverLimit(f"snapshots between two commands have at most {MAX_GROUP_VOLUMES} volumes")
     for volume in volumes:

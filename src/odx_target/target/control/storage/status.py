@@ -1,4 +1,4 @@
-"""The operation `status`: the numbers of a pool, and of the array that serves the pool."""
+"""The operation `status`: the sizes and counters of a pool, and of the array that serves the pool."""
 
 from heapq import nlargest
 from typing import TYPE_CHECKING
@@ -21,7 +21,8 @@ MAX_SESSIONS_LISTED = 100
 
 
 async def status(storage: Storage, *, space: bool, busiest: int | None) -> Data:
-    """Report all numbers. If `space` is true, first count the data of all volumes, which may take minutes.
+    """Report the sizes and counters of the pool, its volumes and the array. If `space` is true, first count the data of all
+    volumes, which may take minutes.
 
     If `busiest` is given, the response lists only this number of volumes: the volumes with the most commands.
     """
@@ -41,7 +42,7 @@ async def status(storage: Storage, *, space: bool, busiest: int | None) -> Data:
 
 
 async def pool_numbers(pool: Pool, turns: Turns, now_s: float) -> Data:
-    """Return the numbers of a pool. Numbers that have never been counted are None."""
+    """Return the sizes and counters of a pool. A value that has never been counted is None."""
     found = pool.status()
     usage = pool.usage()
     size_bytes = 0
@@ -110,7 +111,7 @@ def _log_data(log: LogStatus | None) -> Data | None:
 
 
 async def array_numbers(array: "Array") -> Data:
-    """Return the numbers of the array since it started."""
+    """Return the counters of the array, which begin at 0 when the array starts."""
     turns = array.environment.turns
     copies = array.copy_manager.copies
     sessions = array.sessions()

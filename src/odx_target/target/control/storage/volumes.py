@@ -151,7 +151,7 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Dat
 
 
 async def set_compression(storage: Storage, name: str, compression: str) -> Data:
-    """Choose the compression of new writes to a volume. Data that is stored already stays as it is."""
+    """Choose the compression of new writes to a volume. Data that is already stored is not changed."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
         attributes = {**volume.attributes, COMPRESSION_ATTRIBUTE: compression}
