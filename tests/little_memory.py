@@ -1,8 +1,9 @@
 """Pools that keep the map entries of only a few leaves in memory."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from odx_target.store.api import OutOfResources, PoolBusy, StoreError
 from odx_target.store.catalogue.leaf_loader import LeafLoader, Place
@@ -30,8 +31,11 @@ def bound_every_pool_to(leaves: int) -> None:
     leaf_memory.LeafMemory.__init__ = bounded  # type: ignore[method-assign]
 
 
-def load_at_once() -> None:
-    """Load leaves in the calls that need them, for tests that change pools directly and do not wait when a pool is busy."""
+def load_at_once(set_attribute: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Load leaves in the calls that need them, for tests that change pools directly and do not wait when a pool is busy.
+
+    `set_attribute` may be the function of a monkeypatch, which undoes the change.
+    """
     real = LeafLoader.check_changes
 
     def require(self: LeafLoader, missing: Sequence[tuple[int, Leaf]], place: Place, ahead: Sequence[Leaf] = ()) -> None:
@@ -47,5 +51,5 @@ def load_at_once() -> None:
         with suppress(PoolBusy, OutOfResources):
             real(self)
 
-    LeafLoader.require = require  # type: ignore[method-assign]
-    LeafLoader.check_changes = check_changes  # type: ignore[method-assign]
+    set_attribute(LeafLoader, "require", require)
+    set_attribute(LeafLoader, "check_changes", check_changes)

@@ -1,6 +1,7 @@
 """Many hosts, LUNs and tokens at once. After every step, the array agrees with a simple model."""
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from odx_target.copymgr.commands.parameter_lists import encode_populate_token, encode_write_using_token
@@ -32,7 +33,15 @@ from tests.copymgr.model import (
     Model,
     ModelToken,
 )
+from tests.little_memory import MAP_LEAVES, load_at_once
 from tests.settings import searching
+
+
+@pytest.fixture(autouse=True)
+def _leaves_are_loaded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Avoid waits for leaves, because the model expects that commands end in a certain order."""
+    if MAP_LEAVES is not None:
+        load_at_once(monkeypatch.setattr)
 
 
 class CopyMachine(MachineUnderTest):

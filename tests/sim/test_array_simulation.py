@@ -5,6 +5,7 @@ initiator, the protocol, the device server, the copy manager, and the store in m
 the page cache, so that every command may have to wait. A seed repeats the plan of a run, but not the order of its tasks.
 """
 
+import math
 import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -45,7 +46,7 @@ TIMEOUT_S = 2.0
 RRTI_BYTES = 1024
 COLD_ONE_IN = 4
 TURNS_A_READ_TAKES = [0, 1, 2, 3, 30, 100]
-SEEDS = range(16 * int(os.environ.get("ODX_TEST_STEPS", "1")))
+SEEDS = range(math.ceil(16 * float(os.environ.get("ODX_TEST_STEPS", "1"))))
 
 UNIT_ATTENTION = 6
 MISCOMPARED = (0x89, 0xE)

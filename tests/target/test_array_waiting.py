@@ -17,6 +17,7 @@ from odx_target.scsi.nexus import Nexus
 from odx_target.target.array import Array
 from odx_target.target.server.connection_server import ConnectionServer
 from tests.copymgr.array import out_cdb
+from tests.little_memory import MAP_LEAVES
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
@@ -38,6 +39,9 @@ async def assert_nothing_waits(array: Array) -> None:
     """Wait until everything has ended, and check that only the tokens that were made are left."""
     for _ in range(4):  # three commands, each of which waits for the command before it and then for a flush
         await trio.testing.wait_all_tasks_blocked()
+        if MAP_LEAVES is not None:  # each command may also wait for leaves and for a checkpoint
+            await array.logical_units[0].volume.room_made()
+            await trio.testing.wait_all_tasks_blocked()
         await array.pool.flush()
     await trio.testing.wait_all_tasks_blocked()
     manager = array.copy_manager

@@ -16,6 +16,7 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.logical_units import attach_logical_units
 from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
+from tests.little_memory import MAP_LEAVES
 from tests.settings import searching
 from tests.sim.virtual_environment import VirtualEnvironment
 
@@ -44,7 +45,6 @@ class LunSizes(RuleBasedStateMachine):
         self.pool = self.environment.run(open_pool(parts, self.environment))
         luns = () if self.pool.volumes else (FIRST,)
         self.unit = attach_logical_units(Config(luns=luns), self.pool, self.environment)[0]
-        # The rules use only calls that do not wait.
         self.environment.run(self.unit.volume.load(0, self.unit.volume.size_blocks))
         self.frozen.clear()
 
@@ -54,14 +54,18 @@ class LunSizes(RuleBasedStateMachine):
         if count > 0:
             self.value += 1
             data = self.value.to_bytes(2, "big") * 256 * count
-            assert self.unit.blocks.write_now(lba, [data])
+            if not self.unit.blocks.write_now(lba, [data]):
+                assert MAP_LEAVES is not None, "a write of blocks in memory does not wait"
+                self.environment.run(self.unit.blocks.write(lba, [data]))
             self.model[lba * 512 : (lba + count) * 512] = data
 
     @rule(lba=blocks, count=counts)
     def unmap(self, lba: int, count: int) -> None:
         count = min(count, self.unit.capacity_blocks - lba)
         if count > 0:
-            assert self.unit.blocks.unmap_now(lba, count)
+            if not self.unit.blocks.unmap_now(lba, count):
+                assert MAP_LEAVES is not None, "an unmap of blocks in memory does not wait"
+                self.environment.run(self.unit.blocks.unmap(lba, count))
             self.model[lba * 512 : (lba + count) * 512] = bytes(count * 512)
 
     @rule(count=counts)

@@ -1,9 +1,11 @@
-"""An array on a simulated disk, without a network: the pool, the device server and the copy manager, all real.
+"""An array on a simulated disk, without a network: the pool, the device server, the copy manager, the changes of LUNs and the
+schedules, all real.
 
-Every volume is a LUN. LUN number n presents the volume `v<n>`.
+The attribute `slot` of each volume has a name that never changes, `v<n>`. A run calls the volume by this name or by n, whatever
+its present name and LUN are.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from random import Random
 from typing import Any, TypeVar
@@ -16,20 +18,36 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
-from odx_target.store.api import BLOCK_BYTES, BlockSource, PoolBusy, PoolFailed, Scarcity, Snapshot, StoreError, Unwritable
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    COMPRESSION_ATTRIBUTE,
+    BlockSource,
+    PoolBusy,
+    PoolFailed,
+    Scarcity,
+    StoreError,
+    Unwritable,
+)
 from odx_target.store.open import LogPool, open_pool
 from odx_target.store.pool_options import PoolOptions
+from odx_target.target.config.settings import Config, ScheduleTemplate
+from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import BLOCK_ATTRIBUTE, LUN_ATTRIBUTE, logical_unit_of
-from odx_target.target.lun_size import SIZE_ATTRIBUTE, forget_size, size_bytes_of, volume_blocks
+from odx_target.target.lun_size import SIZE_ATTRIBUTE, forget_size, volume_blocks
+from odx_target.target.schedules.templates import open_schedules
 from tests.copymgr.array import Started, code_of
 from tests.sim.simulated_disk import Crash, SimulatedDisk
-from tests.sim.virtual_environment import Cancelled, Deadlock, VirtualEnvironment, VirtualTask
-from tests.torture.model import CELL_BYTES, Moment, SnapshotContent, VolumeContent, cells_of_data
+from tests.sim.virtual_environment import Cancelled
+from tests.torture.found import SLOT, found, found_volume
+from tests.torture.lun_changes import LunChangesUnderTorture
+from tests.torture.model import CELL_BYTES, Moment, VolumeContent
+from tests.torture.process import Process
+from tests.torture.slots import TARGET_NAME, Slots
 
 T = TypeVar("T")
 
-TARGET_NAME = "iqn.2026-11.io.odx-target:array"
 COUNT_LUNS = 4
+CONFIG = Config(iqn=TARGET_NAME)
 ADVANCE_S = 0.001
 MAX_WAITS = 4_000
 LIMITS = CopyLimits(copy_step_bytes=2 * BLOCK_BYTES, remap_step_bytes=5 * BLOCK_BYTES, default_inactivity_timeout_s=120)
@@ -43,39 +61,7 @@ class InternalError(AssertionError):
     """The array has reported a bug, or a background job has ended with an exception."""
 
 
-class Process(VirtualEnvironment):
-    """The environment of one process, which ends when the disk turns off. The wall clock can be set."""
-
-    wall_offset_s = 0.0
-
-    def __init__(self, disk: SimulatedDisk, seed: int, now_s: float = 1_000_000.0) -> None:
-        super().__init__(seed, now_s)
-        self._disk = disk
-
-    def time(self) -> float:
-        return super().time() + self.wall_offset_s
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        try:
-            return super().run(coroutine)
-        except Deadlock:
-            self._disk.check_on()
-            raise
-
-    def die(self) -> None:
-        with suppress(RuntimeError):  # A coroutine that waits in a `finally` block cannot be closed.
-            super().die()
-        self._runnable.clear()
-        self._tasks.clear()
-        self._sleepers.clear()
-
-    def _step(self, task: VirtualTask) -> None:
-        super()._step(task)
-        if self._disk.is_off:
-            self.die()
-
-
-class ArrayUnderTorture:
+class ArrayUnderTorture(Slots):
     """One array. After `Crash`, `crash` opens it again; the objects of the former process must not be used any more."""
 
     def __init__(self, seed: int, options: PoolOptions, steps_of_a_turn: int) -> None:
@@ -86,6 +72,8 @@ class ArrayUnderTorture:
         self.internal_errors: list[BaseException] = []
         self.environment = Process(self.disk, seed)
         self.wall_offset_s = 0.0
+        self.reports: list[tuple[str, dict[str, object]]] = []
+        """The events that the schedules have reported since the last opening."""
         self._tags = iter(range(1, 1 << 40))
 
     # Opening and ends
@@ -106,14 +94,28 @@ class ArrayUnderTorture:
         self.server.on_nexus_loss.append(self.manager.nexus_lost)
         self.logical_units: dict[int, LogicalUnit] = {}
         for volume in self.pool.volumes.values():
-            self._present(logical_unit_of(volume, self.pool, self.environment, TARGET_NAME))
+            if LUN_ATTRIBUTE in volume.attributes:
+                self._present(logical_unit_of(volume, self.pool, self.environment, TARGET_NAME))
         self.environment.run(self.manager.start())
+        self.lun_changes = LunChangesUnderTorture(
+            self.logical_units, self.pool, self.server, self.manager, self.environment, CONFIG, self.commit
+        )
+        self.storage = Storage(self.pool, self.environment, self)  # type: ignore[arg-type]
+        self.environment.run(self.open_schedules(()))
         self.nexus = Nexus("iqn.host", "iqn.host,i,1", f"{TARGET_NAME},t,1", self.logical_units)
         self.server.attach(self.nexus)
         self.nexus.unit_attentions.clear()
 
     def open_pool(self) -> Coroutine[Any, Any, LogPool]:
         return open_pool(self.disk.parts(), self.environment, self.options)
+
+    async def open_schedules(self, templates: Sequence[ScheduleTemplate]) -> None:
+        """Make the runner of the schedules, and add the schedules of templates. Nothing calls the runner by itself."""
+        self.reports.clear()
+        self.schedules = await open_schedules(self.pool, self.environment, self._report, self.make_durable, templates)
+
+    def _report(self, _level: str, event: str, /, *, cause: object = None, lines: int = 1, **fields: object) -> None:
+        self.reports.append((event, fields))
 
     def set_clock(self, jump_s: float) -> None:
         """Set the wall clock forward, or back if `jump_s` is negative."""
@@ -135,11 +137,13 @@ class ArrayUnderTorture:
     # Commands of the host
 
     def start(self, lun: int, cdb: bytes, data_out: bytes = b"") -> Started:
-        """Execute a command. Work that waits becomes a task of the environment."""
+        """Execute a command on the LUN of the slot `v<lun>`. Work that waits becomes a task of the environment."""
         buffer = bytearray(data_out)
         buffers = [memoryview(buffer)] if data_out else []
         cdb = cdb.ljust(16, b"\0")
-        task, outcome = self.server.execute(self.nexus, lun, cdb, buffers, TaskAttribute.SIMPLE, next(self._tags))
+        task, outcome = self.server.execute(
+            self.nexus, self.number_of(lun), cdb, buffers, TaskAttribute.SIMPLE, next(self._tags)
+        )
         started = Started(task, outcome if isinstance(outcome, Reply) else self.environment.spawn(outcome.run()))
         self.commit_now()
         buffer[:] = b"\xee" * len(buffer)
@@ -167,7 +171,15 @@ class ArrayUnderTorture:
             return False
         return True
 
-    # Changes by the operator
+    # Changes by the operator. Some methods replace those of `target.array.Array` for the operations of management.
+
+    def commit(self) -> None:
+        with suppress(Scarcity):
+            self.pool.commit()
+
+    async def make_durable(self) -> None:
+        await self.pool.committed()
+        await self.pool.flush()
 
     def change(self, act: Callable[[], T]) -> T:
         """Change the pool, and wait for room while it is busy. Raises StoreError, Crash."""
@@ -194,30 +206,37 @@ class ArrayUnderTorture:
                 self.disk.failing.clear()
         raise Stuck("an operation does not end")
 
-    def create(self, number: int, size_cells: int, unit: int, origin: BlockSource | None = None) -> None:
+    def create(self, number: int, content: VolumeContent, origin: BlockSource | None = None) -> None:
+        """Create the volume of a slot as a LUN, with the size and the settings of `content`."""
+        settings, size_bytes = content.settings, len(content.cells) * CELL_BYTES
         attributes = {
-            SIZE_ATTRIBUTE: str(size_cells * CELL_BYTES),
-            BLOCK_ATTRIBUTE: str(unit * CELL_BYTES),
-            LUN_ATTRIBUTE: str(number),
+            SLOT: f"v{number}",
+            SIZE_ATTRIBUTE: str(size_bytes),
+            BLOCK_ATTRIBUTE: str(content.unit * CELL_BYTES),
+            LUN_ATTRIBUTE: str(settings.lun),
+            COMPRESSION_ATTRIBUTE: settings.compression,
         }
-        size_blocks = volume_blocks(size_cells * CELL_BYTES) if origin is None else origin.size_blocks
-        volume = self.change(lambda: self.pool.create_volume(f"v{number}", size_blocks, attributes, origin))
+        size_blocks = volume_blocks(size_bytes) if origin is None else origin.size_blocks
+        volume = self.change(lambda: self.pool.create_volume(settings.name, size_blocks, attributes, origin))
         self._present(logical_unit_of(volume, self.pool, self.environment, TARGET_NAME))
 
     def delete(self, number: int) -> None:
-        """Remove a LUN and its volume, as management does."""
-        unit = self.logical_units[number]
-        volume = unit.volume
-        self.server.clear_tasks(unit)
+        """Remove the LUN of a slot, if there is one, and its volume, as management does."""
+        volume = self.volume(f"v{number}")
+        unit = self.lun_changes.of_volume(volume)
+        if unit is not None:
+            self.server.clear_tasks(unit)
 
         def act() -> None:
             self.pool.delete_volume(volume.name)
             forget_size(volume, self.pool)
+            self.schedules.book.forget_volume(volume)
 
         self.change(act)
-        self.manager.detach_logical_unit(unit)
-        del self.logical_units[number]
-        self.server.logical_unit_removed(number)
+        if unit is not None:
+            self.manager.detach_logical_unit(unit)
+            del self.logical_units[unit.number]
+            self.server.logical_unit_removed(unit.number)
         self.nexus.unit_attentions.clear()
 
     def _present(self, unit: LogicalUnit) -> None:
@@ -235,30 +254,12 @@ class ArrayUnderTorture:
         for error in [*errors, *self.internal_errors]:
             raise InternalError(repr(error)) from error
 
-    def found_volume(self, name: str) -> VolumeContent:
-        volume = self.pool.volumes[name]
-        return self._content(volume, size_bytes_of(volume, self.pool), volume.attributes)
+    def found_volume(self, slot: str) -> VolumeContent:
+        return found_volume(self, self.volume(slot))
 
     def found(self) -> Moment:
         """Read everything that the pool contains."""
-        pool = self.pool
-        return Moment(
-            {name: self.found_volume(name) for name in pool.volumes},
-            {guid: self._snapshot(snapshot) for guid, snapshot in pool.snapshots.items()},
-        )
-
-    def _snapshot(self, snapshot: Snapshot) -> SnapshotContent:
-        content = self._content(snapshot, int(snapshot.attributes[SIZE_ATTRIBUTE]), snapshot.attributes)
-        return SnapshotContent(snapshot.name, snapshot.volume_identity, *content)
-
-    def _content(self, source: BlockSource, size_bytes: int, attributes: Mapping[str, str]) -> VolumeContent:
-        cells = cells_of_data(b"".join(self.read(source)))
-        size_cells = size_bytes // CELL_BYTES
-        if len(cells) < size_cells:
-            raise AssertionError(f"{len(cells)} cells are fewer than the {size_cells} of the LUN")
-        if cells[size_cells:].any():
-            raise AssertionError("there is data beyond the end of the LUN")
-        return VolumeContent(cells[:size_cells], int(attributes[BLOCK_ATTRIBUTE]) // CELL_BYTES)
+        return found(self)
 
     def read(self, source: BlockSource) -> list[Any]:
         now = source.read_now(0, source.size_blocks)

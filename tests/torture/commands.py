@@ -5,8 +5,9 @@ import numpy as np
 from odx_target.scsi.reply import Reply
 from tests.torture import host_commands as cdb
 from tests.torture.array import outcome_of
-from tests.torture.model import Cells, Change, Indexes, cells_of_data, data_of_cells, numbered, zeros
-from tests.torture.run import Difference, Run, cells_of
+from tests.torture.extents import cells_of, extent, extents
+from tests.torture.model import Cells, Change, Indexes, cells_of_data, data_of_cells, zeros
+from tests.torture.run import Difference, Run
 
 
 def nothing_or_all(run: Run, change: Change, *others: str):  # type: ignore[no-untyped-def]
@@ -31,12 +32,12 @@ def all_or_part(run: Run, change: Change):  # type: ignore[no-untyped-def]
     return finish
 
 
-def write(run: Run, lun: int, place: int, count: int, force_unit_access: int, waits: int) -> None:
+def write(run: Run, lun: int, place: int, count: int, force_unit_access: int, waits: int, noise: int = 0) -> None:
     volume = run.lun(lun)
     if volume is None:
         return
-    lba, blocks = run.extent(volume, place, count)
-    new = numbered(run.new_numbers(blocks * volume.unit), blocks * volume.unit)
+    lba, blocks = extent(volume, place, count)
+    new = run.new_cells(blocks * volume.unit, noise)
     change = Change(f"v{lun}", cells_of([(lba, blocks)], volume.unit), new)
     command = cdb.write(lba, blocks, force_unit_access=bool(force_unit_access))
     before = len(run.under_way)
@@ -56,7 +57,7 @@ def read(run: Run, lun: int, place: int, count: int) -> None:
     volume = run.lun(lun)
     if volume is None:
         return
-    lba, blocks = run.extent(volume, place, count)
+    lba, blocks = extent(volume, place, count)
     indexes = cells_of([(lba, blocks)], volume.unit)
     run.wait_for_cells(f"v{lun}", indexes)
     run.counts.commands += 1
@@ -75,9 +76,9 @@ def unmap(run: Run, lun: int, ranges: list[list[int]], waits: int) -> None:
     volume = run.lun(lun)
     if volume is None:
         return
-    extents = run.extents(volume, ranges)
-    indexes = cells_of(extents, volume.unit)
-    command, data = cdb.unmap(extents)
+    ranges_of_lun = extents(volume, ranges)
+    indexes = cells_of(ranges_of_lun, volume.unit)
+    command, data = cdb.unmap(ranges_of_lun)
     change = Change(f"v{lun}", indexes, zeros(len(indexes)))
     run.begin(lun, command, data, change, all_or_part(run, change), waits=waits)
 
@@ -90,8 +91,8 @@ def write_same(run: Run, lun: int, place: int, count: int, kind: int, waits: int
     volume = run.lun(lun)
     if volume is None:
         return
-    lba, blocks = run.extent(volume, place, count)
-    block = numbered(run.new_numbers(volume.unit), volume.unit) if kind == 0 else zeros(volume.unit)
+    lba, blocks = extent(volume, place, count)
+    block = run.new_cells(volume.unit) if kind == 0 else zeros(volume.unit)
     new: Cells = np.tile(block, blocks)
     change = Change(f"v{lun}", cells_of([(lba, blocks)], volume.unit), new)
     command = cdb.write_same(lba, blocks, UNMAP_AND_NDOB if kind == 2 else 0)
@@ -103,11 +104,11 @@ def compare_and_write(run: Run, lun: int, place: int, count: int, is_wrong: int)
     volume = run.lun(lun)
     if volume is None:
         return
-    lba, blocks = run.extent(volume, place, count)
+    lba, blocks = extent(volume, place, count)
     indexes = cells_of([(lba, blocks)], volume.unit)
     run.wait_for_cells(f"v{lun}", indexes)
     present = run.now.volumes[f"v{lun}"].cells[indexes]
-    new = numbered(run.new_numbers(len(indexes)), len(indexes))
+    new = run.new_cells(len(indexes))
     expected = present.copy()
     if is_wrong:
         expected[-1] += 1

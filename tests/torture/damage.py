@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolDamaged, StoreError
+from odx_target.store.api import DamagedBlock, PoolDamaged, StoreError
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.log.checksum_index import SegmentView, walk
 from odx_target.store.opening.format_head import decode_head
@@ -21,14 +21,11 @@ from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import check_simulated_pool
 from tests.torture.array import ArrayUnderTorture
 from tests.torture.boundaries import copied, without_faults
+from tests.torture.damaging import Prepared, damage
 from tests.torture.model import CELLS_OF_A_BLOCK, Cells, cells_of_data, numbered
-from tests.torture.run import Difference, Run, Setup
+from tests.torture.run import Difference, Run
 from tests.torture.seeds import new_run
-
-PARTS = {"segment": 40, "swap": 15, "zeros": 10, "node": 15, "nodes": 5, "catalogue": 5, "value": 5, "head": 5}
-"""The damaged parts and their shares: a bit of a segment, two blocks, a block, a bit of a node of the catalogue, two nodes, a
-bit of the head row of the catalogue, a bit of a remembered value, and a bit of the head of the pool.
-"""
+from tests.torture.setup import Setup
 
 
 @dataclass
@@ -42,17 +39,6 @@ class DamageCounts:
     """Number of pools that have lost batches of their last flush, which is a documented limit."""
     repaired: int = 0
     """Number of pools that a repair has changed."""
-
-
-@dataclass
-class Prepared:
-    """A disk with the expected content, and the place of the first batch that no later batch proves to be durable."""
-
-    run: Run
-    disk: SimulatedDisk
-    unproven_segment: int
-    unproven_block: int
-    end_osn: int
 
 
 def damage_everywhere(seed: int, count_steps: int, count_damages: int) -> DamageCounts:
@@ -73,7 +59,7 @@ def damage_everywhere(seed: int, count_steps: int, count_damages: int) -> Damage
 
 def prepare(seed: int, count_steps: int, *, is_closed: bool) -> Prepared:
     """Fill a disk by the steps of a seed, then close the pool, or kill the process after a flush."""
-    run = new_run(Setup(seed, 100, None, 60, 20))
+    run = new_run(Setup(seed, 100, None, 60, 20, map_leaves=None if seed % 3 else 6))
     for step in without_faults(seed, count_steps):
         run.do(step)
     run.wait_for_all()
@@ -99,58 +85,6 @@ def first_unproven(disk: SimulatedDisk, identity: bytes) -> tuple[int, int]:
     proven_osn = max(batch.durable_osn for batch in batches)
     unproven = [(batch.segment, batch.block) for batch in batches if batch.end.osn > proven_osn]
     return min(unproven, default=(max(sizes) + 1, 0))
-
-
-def damage(disk: SimulatedDisk, random: Random, prepared: Prepared) -> tuple[str, str, bool]:
-    """Damage a disk. Returns the kind and the place, and True if the place is in a batch of the last flush."""
-    part = random.choices(list(PARTS), list(PARTS.values()))[0]
-    content = disk.catalogue_content
-    if part in ("segment", "swap", "zeros") or not content.nodes or not content.values:
-        return part, *_damage_segment(disk, random, prepared, part)
-    if part == "node":
-        number = random.choice(sorted(content.nodes))
-        content.nodes[number] = flipped(content.nodes[number], random)
-    elif part == "nodes":
-        number, other = random.choice(sorted(content.nodes)), random.choice(sorted(content.nodes))
-        content.nodes[number], content.nodes[other] = content.nodes[other], content.nodes[number]
-    elif part == "catalogue":
-        assert content.head is not None
-        content.head = flipped(content.head, random)
-    elif part == "value":
-        key = random.choice(sorted(content.values))
-        content.values[key] = flipped(content.values[key], random)
-    else:
-        assert disk.head.document is not None
-        disk.head.document = flipped(disk.head.document, random)
-    return part, "", False
-
-
-def _damage_segment(disk: SimulatedDisk, random: Random, prepared: Prepared, part: str) -> tuple[str, bool]:
-    numbers = sorted(number for number, file in disk.files.items() if file.size_blocks)
-    places = [(number, random.randrange(disk.files[number].size_blocks)) for number in random.choices(numbers, k=2)]
-    (first, block), (second, other) = places
-    content, there = disk.files[first].content, disk.files[second].content
-    one = slice(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES)
-    two = slice(other * BLOCK_BYTES, (other + 1) * BLOCK_BYTES)
-    damaged = places[:1]
-    if part == "swap":
-        content[one], there[two] = there[two], content[one]
-        damaged = places
-    elif part == "zeros":
-        content[one] = bytes(BLOCK_BYTES)
-    else:
-        content[one] = flipped(bytes(content[one]), random)
-    for number in (first, second):
-        disk.files[number].durable = bytearray(disk.files[number].content)
-    unproven = (prepared.unproven_segment, prepared.unproven_block)
-    return f"at {damaged}", any(place >= unproven for place in damaged) and prepared.unproven_segment > 0
-
-
-def flipped(data: bytes, random: Random) -> bytes:
-    bit = random.randrange(len(data) * 8)
-    changed = bytearray(data)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
 
 
 def _verify(prepared: Prepared, disk: SimulatedDisk, at_end: bool, counts: DamageCounts) -> None:
@@ -239,7 +173,8 @@ def _verify_repaired(run: Run, disk: SimulatedDisk, *, is_exact: bool, unreadabl
 def named_sources(run: Run, array: ArrayUnderTorture) -> list[tuple[str, Any, Cells]]:
     """Return name, source and expected cells of each volume and snapshot that the pool has."""
     pool = array.pool
-    volumes = [(name, pool.volumes[name], each.cells) for name, each in run.now.volumes.items() if name in pool.volumes]
+    names = [(each.settings.name, each.cells) for each in run.now.volumes.values()]
+    volumes = [(name, pool.volumes[name], cells) for name, cells in names if name in pool.volumes]
     guids = [guid for guid in run.now.snapshots if guid in pool.snapshots]
     return [*volumes, *((guid.hex(), pool.snapshots[guid], run.now.snapshots[guid].cells) for guid in guids)]
 
@@ -252,7 +187,7 @@ def _compare_all(run: Run, array: ArrayUnderTorture, lost: set[tuple[str | None,
     unreadable: set[tuple[str, int]] = set()
     for name, source, cells in sources:
         bad = _compare(array, source, cells)
-        if name in run.now.volumes and not bad <= {block for volume, block in lost if volume == name}:
+        if source.name == name and not bad <= {block for volume, block in lost if volume == name}:
             raise Difference(f"the check does not list the blocks {sorted(bad)} of {name}: {sorted(lost, key=str)}")
         unreadable |= {(name, block) for block in bad}
     return unreadable

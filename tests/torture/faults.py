@@ -5,9 +5,10 @@ from odx_target.store.checking.scrub import DEFAULT_RATE_BYTES
 from odx_target.store.segments.supply import REFUSED_S
 from tests.sim.simulated_disk import Crash
 from tests.store.pools import check_simulated_pool
-from tests.torture import token_steps
+from tests.torture import schedule_steps, token_steps
 from tests.torture.array import NO_ROOM
-from tests.torture.run import SEGMENT_BLOCKS, Difference, Run
+from tests.torture.run import Difference, Run
+from tests.torture.setup import SEGMENT_BLOCKS
 
 
 def few_turns(run: Run, count: int) -> None:
@@ -108,11 +109,18 @@ def crash(run: Run, power: int, wait: int, again: list[int], check: int) -> None
     _reopen(run, power=bool(power), again=again, check=bool(check))
 
 
-def _reopen(run: Run, *, power: bool, again: list[int], check: bool) -> None:
+def downtime(run: Run, minutes: int, power: int) -> None:
+    """End the process or the power, and start the array again some minutes later."""
+    run.counts.crashes += 1
+    _reopen(run, power=bool(power), again=[], check=False, minutes=minutes)
+
+
+def _reopen(run: Run, *, power: bool, again: list[int], check: bool, minutes: int = 0) -> None:
     array, history = run.array, run.history
     run.mark()
     least = history.flushed if power else history.committed
     array.abandon()
+    array.environment.now_s += minutes * 60
     for operations in [*again, None]:
         if power:
             array.disk.power_loss()
@@ -142,6 +150,7 @@ def _reopen(run: Run, *, power: bool, again: list[int], check: bool) -> None:
     run.unsure_until = 0
     history.begin_again(number, found, is_durable=True)
     token_steps.restarted(run, least)
+    schedule_steps.restarted(run)
 
 
 def _check(run: Run) -> None:
@@ -163,4 +172,5 @@ Run.ACTIONS.update(
     crash_in=crash_in,
     restart=restart,
     crash=crash,
+    downtime=downtime,
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from odx_target.store.api import BlockSource, NameTaken, PoolBusy, PoolFailed, Snapshot
+from odx_target.store.api import BlockSource, Held, NameTaken, PoolBusy, PoolFailed, Snapshot
 from odx_target.target.logical_units import lun_attributes_of
 from odx_target.target.lun_size import grow_logical_unit, restore_logical_unit, shrink_logical_unit
 from tests.torture.array import NO_ROOM
@@ -10,6 +10,7 @@ from tests.torture.model import CELL_BYTES, CELLS_OF_A_BLOCK, Change, SnapshotCo
 from tests.torture.run import Difference, Run
 
 MAX_SNAPSHOTS = 24
+COMPRESSIONS = ("off", "lz4", "zstd")
 
 
 def snapshots(run: Run) -> list[Snapshot]:
@@ -23,7 +24,7 @@ def picked(run: Run, pick: int) -> Snapshot | None:
 
 
 def snapshot(run: Run, lun: int, name: int) -> None:
-    if run.lun(lun) is not None:
+    if f"v{lun}" in run.now.volumes:
         _take(run, [f"v{lun}"], name)
 
 
@@ -36,12 +37,13 @@ def _take(run: Run, names: list[str], number: int) -> None:
         run.wait_for_cells(name)
     pool = run.array.pool
     label = f"s{number}"
-    is_taken = any(label in pool.volumes[name].snapshots for name in names)
+    volumes = [run.array.volume(name) for name in names]
+    is_taken = any(label in volume.snapshots for volume in volumes)
     if is_taken or not names or len(run.now.snapshots) + len(names) > MAX_SNAPSHOTS:
         return
 
     def act() -> None:
-        attributes = {name: lun_attributes_of(pool.volumes[name], pool) for name in names}
+        attributes = {volume.name: lun_attributes_of(volume, pool) for volume in volumes}
         before = set(pool.snapshots)
         try:
             made = run.array.change(lambda: pool.snapshot_volumes(attributes, label))
@@ -49,8 +51,9 @@ def _take(run: Run, names: list[str], number: int) -> None:
             if set(pool.snapshots) != before and run.array.pool.failure is None and not run.array.disk.is_off:
                 raise Difference("a part of the snapshots was taken") from None
             raise
-        for name, each in zip(names, made, strict=True):
-            run.now.snapshots[each.guid] = SnapshotContent(label, pool.volumes[name].identity, *run.now.volumes[name])
+        for name, volume, each in zip(names, volumes, made, strict=True):
+            cells, unit, _ = run.now.volumes[name]
+            run.now.snapshots[each.guid] = SnapshotContent(label, volume.identity, cells, unit, order=each.identifier)
 
     run.administer(act)
 
@@ -60,10 +63,18 @@ def delete_snapshot(run: Run, pick: int) -> None:
     if found is None:
         return
     guid = found.guid
+    holds = run.now.snapshots[guid].holds
 
     def act() -> None:
-        run.array.change(found.delete)
-        del run.now.snapshots[guid]
+        try:
+            run.array.change(found.delete)
+        except Held:
+            if not holds:
+                raise
+        else:
+            if holds:
+                raise Difference(f"a snapshot with the holds {holds} was deleted")
+            del run.now.snapshots[guid]
 
     run.administer(act)
 
@@ -89,58 +100,54 @@ def rename_snapshot(run: Run, pick: int, name: int) -> None:
 
 
 def restore(run: Run, lun: int, pick: int) -> None:
-    volume, found = run.lun(lun), picked(run, pick)
+    volume, found = run.now.volumes.get(f"v{lun}"), picked(run, pick)
     if volume is None or found is None:
         return
     content = run.now.snapshots[found.guid]
     if content.unit != volume.unit:
         return
     run.wait_for_cells(f"v{lun}")
-    unit = run.array.logical_units[lun]
-    after = VolumeContent(content.cells, volume.unit)
+    unit = run.array.unit(f"v{lun}")
+    after = volume._replace(cells=content.cells)
 
     def act() -> None:
         run.array.change(lambda: restore_logical_unit(unit, found))
         run.now.volumes[f"v{lun}"] = after
 
-    _source_is_replaced(run, f"v{lun}")
+    source_is_replaced(run, f"v{lun}")
     if not run.administer(act, f"v{lun}", after):
         _adopt(run, f"v{lun}", after)
 
 
-def clone(run: Run, lun: int, kind: int, pick: int) -> None:
-    """Replace a LUN by a clone of a snapshot (kind 0 or 1) or of another LUN (kind 2)."""
+def clone(run: Run, lun: int, kind: int, pick: int, compression: int = 0) -> None:
+    """Replace a volume by a clone of a snapshot (kind 0 or 1) or of another volume (kind 2)."""
     source: BlockSource | None
     if kind < 2:
         source = picked(run, pick)
-        content = None if source is None else VolumeContent(*run.now.snapshots[source.guid][2:])  # type: ignore[attr-defined]
+        content = None if source is None else run.now.snapshots[source.guid].content  # type: ignore[attr-defined]
     else:
-        content = run.lun(pick % 4) if pick % 4 != lun else None
-        source = None if content is None else run.array.pool.volumes[f"v{pick % 4}"]
+        content = run.now.volumes.get(f"v{pick % 4}") if pick % 4 != lun else None
+        source = None if content is None else run.array.volume(f"v{pick % 4}")
     if source is None or content is None:
         return
     if kind == 2:
         run.wait_for_cells(f"v{pick % 4}")
         content = run.now.volumes[f"v{pick % 4}"]
-    kept = content
-    if not _delete(run, lun):
-        return
+    if _delete(run, lun):
+        _create(run, lun, content, source, compression)
+
+
+def create(run: Run, lun: int, size: int, unit: int, compression: int = 0) -> None:
+    if f"v{lun}" not in run.now.volumes:
+        _create(run, lun, VolumeContent(zeros(size + -size % unit), unit), None, compression)
+
+
+def _create(run: Run, lun: int, content: VolumeContent, origin: BlockSource | None, compression: int) -> None:
+    content = content._replace(settings=run.array.new_settings(lun, COMPRESSIONS[compression]))
 
     def act() -> None:
-        run.array.create(lun, len(kept.cells), kept.unit, source)
-        run.now.volumes[f"v{lun}"] = kept
-
-    run.administer(act)
-
-
-def create(run: Run, lun: int, size: int, unit: int) -> None:
-    if run.lun(lun) is not None:
-        return
-    size += -size % unit
-
-    def act() -> None:
-        run.array.create(lun, size, unit)
-        run.now.volumes[f"v{lun}"] = VolumeContent(zeros(size), unit)
+        run.array.create(lun, content, origin)
+        run.now.volumes[f"v{lun}"] = content
 
     run.administer(act)
 
@@ -150,26 +157,26 @@ def delete(run: Run, lun: int) -> None:
 
 
 def _delete(run: Run, lun: int) -> bool:
-    if run.lun(lun) is None:
+    if f"v{lun}" not in run.now.volumes:
         return True
     run.wait_for_cells(f"v{lun}")
-    _source_is_replaced(run, f"v{lun}")
+    source_is_replaced(run, f"v{lun}")
 
     def act() -> None:
         run.array.delete(lun)
         del run.now.volumes[f"v{lun}"]
+        run.now.plans.pop(f"v{lun}", None)
 
     return run.administer(act)
 
 
 def resize(run: Run, lun: int, size: int) -> None:
-    volume = run.lun(lun)
-    if volume is None:
+    if f"v{lun}" not in run.now.volumes:
         return
     run.wait_for_cells(f"v{lun}")
     volume = run.now.volumes[f"v{lun}"]
     size += -size % volume.unit
-    before, unit = len(volume.cells), run.array.logical_units[lun]
+    before, unit = len(volume.cells), run.array.unit(f"v{lun}")
     if size >= before:
         after = volume._replace(cells=np.concatenate([volume.cells, zeros(size - before)]))
     else:
@@ -177,7 +184,7 @@ def resize(run: Run, lun: int, size: int) -> None:
         end = min(before, size + -size % CELLS_OF_A_BLOCK)
         # The part of the last block beyond the new end is filled with zeros before the size changes.
         cleared = Change(f"v{lun}", np.arange(size, end), zeros(end - size))
-        _source_is_replaced(run, f"v{lun}")
+        source_is_replaced(run, f"v{lun}")
         run.now.changes += (cleared,)
         run.mark()
 
@@ -199,7 +206,7 @@ def resize(run: Run, lun: int, size: int) -> None:
 def _shrink(run: Run, lun: int, size: int) -> None:
     for _ in range(10_000):
         try:
-            return run.array.run(shrink_logical_unit(run.array.logical_units[lun], size * CELL_BYTES))
+            return run.array.run(shrink_logical_unit(run.array.unit(f"v{lun}"), size * CELL_BYTES))
         except PoolBusy:
             run.array.environment.advance(0.001)
     raise Difference("a volume cannot shrink because the pool stays busy")
@@ -225,7 +232,7 @@ def _adopt(run: Run, name: str, after: VolumeContent, zeros_from: int | None = N
     raise Difference(f"a change of {name} that failed has left other data")
 
 
-def _source_is_replaced(run: Run, name: str) -> None:
+def source_is_replaced(run: Run, name: str) -> None:
     for token in run.tokens:
         token.was_written |= token.volume == name
 

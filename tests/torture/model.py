@@ -1,7 +1,8 @@
 """The naive model of an array: the content of each volume and snapshot as numbers, one for each 512 bytes.
 
-A *cell* is 512 bytes in which every 8 bytes contain the same number. 0 is a cell of zeros. So a torn block, or a block of
-another place, is detected. Arrays of cells are replaced and never changed, so that a moment keeps them without a copy.
+A *cell* is 512 bytes that one number determines. Most cells repeat their number, so they can be compressed. A cell whose number
+has the bit NOISE looks random and cannot be compressed. 0 is a cell of zeros. So a torn block, or a block of another place, is
+detected. Arrays of cells are replaced and never changed, so that a moment keeps them without a copy.
 """
 
 from dataclasses import dataclass, field
@@ -25,22 +26,54 @@ def numbered(first: int, count: int) -> Cells:
     return np.arange(first, first + count, dtype=np.uint64)
 
 
+NOISE = 1 << 48
+"""Bit of the number of a cell that cannot be compressed."""
+
+_FACTORS = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+_PLACES = np.arange(WORDS_OF_A_CELL, dtype=np.uint64)[None, :] * np.uint64(_FACTORS[1])
+_PLACES[0, 0] = 0
+
+
+def words_of_cells(cells: Cells) -> Cells:
+    """Return the words of each cell. The first word of a cell is its number."""
+    words = np.repeat(cells, WORDS_OF_A_CELL).reshape(-1, WORDS_OF_A_CELL)
+    noisy = (cells & np.uint64(NOISE)) != 0
+    if noisy.any():
+        numbers = words[noisy]
+        mixed = (numbers * np.uint64(_FACTORS[0])) ^ _PLACES
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(_FACTORS[2])
+        mixed ^= mixed >> np.uint64(32)
+        mixed[:, 0] = numbers[:, 0]
+        words[noisy] = mixed
+    return words
+
+
 def data_of_cells(cells: Cells) -> bytes:
-    return np.repeat(cells, WORDS_OF_A_CELL).astype("<u8").tobytes()
+    return words_of_cells(cells).astype("<u8").tobytes()
 
 
 class Torn(AssertionError):
-    """A cell does not contain the same number everywhere."""
+    """A cell does not contain the words of one number."""
 
 
 def cells_of_data(data: bytes) -> Cells:
     """Return the cells of data that was read. Raises Torn."""
     words = np.frombuffer(data, dtype="<u8").reshape(-1, WORDS_OF_A_CELL)
     cells = words[:, 0].astype(np.uint64)
-    if not (words == words[:, :1]).all():
-        cell = int(np.nonzero((words != words[:, :1]).any(axis=1))[0][0])
+    wrong = (words != words_of_cells(cells)).any(axis=1)
+    if wrong.any():
+        cell = int(np.nonzero(wrong)[0][0])
         raise Torn(f"cell {cell} is torn: {sorted(set(words[cell].tolist()))}")
     return cells
+
+
+class Settings(NamedTuple):
+    """The settings of a volume that an operator may change. `lun` is None if hosts cannot use the volume."""
+
+    name: str = ""
+    lun: int | None = None
+    is_read_only: bool = False
+    compression: str = "off"
 
 
 class VolumeContent(NamedTuple):
@@ -48,6 +81,7 @@ class VolumeContent(NamedTuple):
 
     cells: Cells
     unit: int
+    settings: Settings = Settings()
 
     @property
     def size_blocks(self) -> int:
@@ -55,10 +89,19 @@ class VolumeContent(NamedTuple):
 
 
 class SnapshotContent(NamedTuple):
+    """A snapshot. `schedule` is the identifier of the schedule that made it, or empty. `order` grows with time."""
+
     name: str
     volume_identity: bytes
     cells: Cells
     unit: int
+    holds: tuple[str, ...] = ()
+    schedule: str = ""
+    order: int = 0
+
+    @property
+    def content(self) -> VolumeContent:
+        return VolumeContent(self.cells, self.unit)
 
 
 @dataclass(eq=False)
@@ -72,14 +115,20 @@ class Change:
 
 @dataclass
 class Moment:
-    """The state of the array at one moment. `changes` are the changes that were under way."""
+    """The state of the array at one moment. `changes` are the changes that were under way.
+
+    The keys of volumes do not change when a volume is renamed. `schedules` has the stored form of each schedule by its name.
+    `plans` has the names of the own schedules of volumes, by the keys of the volumes.
+    """
 
     volumes: dict[str, VolumeContent] = field(default_factory=dict)
     snapshots: dict[bytes, SnapshotContent] = field(default_factory=dict)
     changes: tuple[Change, ...] = ()
+    schedules: dict[str, str] = field(default_factory=dict)
+    plans: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def copy(self) -> "Moment":
-        return Moment(dict(self.volumes), dict(self.snapshots), self.changes)
+        return Moment(dict(self.volumes), dict(self.snapshots), self.changes, dict(self.schedules), dict(self.plans))
 
     def difference(self, found: "Moment") -> str | None:
         """Describe the first difference of a state that was found on the disk. Returns None if it may be this moment."""
@@ -87,15 +136,22 @@ class Moment:
             return f"volumes {sorted(found.volumes)} instead of {sorted(self.volumes)}"
         if self.snapshots.keys() != found.snapshots.keys():
             return f"{len(found.snapshots)} snapshots, not the {len(self.snapshots)} expected"
+        if self.schedules != found.schedules:
+            return f"schedules {found.schedules} instead of {self.schedules}"
+        if self.plans != found.plans:
+            return f"plans {found.plans} instead of {self.plans}"
         for name, expected in self.volumes.items():
+            if expected.settings != found.volumes[name].settings:
+                return f"volume {name}: {found.volumes[name].settings} instead of {expected.settings}"
             wrong = difference_of(expected, found.volumes[name], [each for each in self.changes if each.volume == name])
             if wrong is not None:
                 return f"volume {name}: {wrong}"
         for guid, snapshot in self.snapshots.items():
             other = found.snapshots[guid]
-            if (snapshot.name, snapshot.volume_identity) != (other.name, other.volume_identity):
-                return f"snapshot {other.name!r} instead of {snapshot.name!r}"
-            wrong = difference_of(VolumeContent(*snapshot[2:]), VolumeContent(*other[2:]), [])
+            names, others = (each._replace(cells=None, order=0) for each in (snapshot, other))
+            if names != others:
+                return f"snapshot {others} instead of {names}"
+            wrong = difference_of(snapshot.content, other.content, [])
             if wrong is not None:
                 return f"snapshot {snapshot.name!r}: {wrong}"
         return None

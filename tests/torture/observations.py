@@ -4,17 +4,21 @@ import numpy as np
 
 from odx_target.store.api import Absent, BlockSource, Change, PoolBusy
 from odx_target.store.map.leaf import LEAF_BLOCKS, LeafMissing
+from odx_target.store.segments.places import located
 from odx_target.turns import Steps
 from tests.torture import management
 from tests.torture.array import ADVANCE_S
 from tests.torture.model import CELLS_OF_A_BLOCK, Cells
 from tests.torture.run import Difference, Run
 
+LogBlock = tuple[int, int]
+"""Number of a segment and number of a block in it."""
+
 
 def sources(run: Run) -> list[tuple[BlockSource, Cells]]:
     """Return all volumes and snapshots with their cells."""
     pool = run.array.pool
-    volumes = [(pool.volumes[name], content.cells) for name, content in sorted(run.now.volumes.items())]
+    volumes = [(run.array.volume(name), content.cells) for name, content in sorted(run.now.volumes.items())]
     return [*volumes, *((pool.snapshots[guid], content.cells) for guid, content in sorted(run.now.snapshots.items()))]
 
 
@@ -88,14 +92,14 @@ def space(run: Run, pick: int, turns: int) -> None:
         raise Difference(f"the space of a source is {blocks} blocks (unique, shared) instead of {expected}")
 
 
-def places(run: Run, source: BlockSource) -> tuple[set[int], set[int]]:
-    """Return the present places of the blocks of a source, and those of all other volumes and frozen maps."""
+def places(run: Run, source: BlockSource) -> tuple[set[LogBlock], set[LogBlock]]:
+    """Return segment and number of the log blocks with the data of a source, and those of all other volumes and frozen maps."""
     contents = run.array.pool.contents
     volumes, frozen_maps = contents.frozen_state()
     mine = source.contents.number if hasattr(source, "contents") else None  # type: ignore[attr-defined]
     identifier = None if mine is not None else source.identifier  # type: ignore[attr-defined]
-    ours: set[int] = set()
-    others: set[int] = set()
+    ours: set[LogBlock] = set()
+    others: set[LogBlock] = set()
     for volume in volumes:
         _add_places(run, volume.root, ours if volume.number == mine else others)
     for frozen in frozen_maps:
@@ -104,12 +108,14 @@ def places(run: Run, source: BlockSource) -> tuple[set[int], set[int]]:
     return ours, others
 
 
-def _add_places(run: Run, root: object, found: set[int]) -> None:
+def _add_places(run: Run, root: object, found: set[LogBlock]) -> None:
     present = run.array.pool.contents.present
     for _, leaf in root.leaves():  # type: ignore[attr-defined]
         runs = leaf.runs(0, LEAF_BLOCKS)
         each = [place + index for place, count in runs if place for index in range(count)]
-        found.update(each if present is None else present(np.array(each, dtype=np.int64)).tolist())
+        for place in each if present is None else present(np.array(each, dtype=np.int64)).tolist():
+            at = located(place)
+            found.update((at.segment, at.block + index) for index in range(at.stored_blocks))
 
 
 Run.ACTIONS.update(differences=differences, space=space)

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from tests.torture.run import Counts
+from tests.torture.setup import Counts
 
 
 @dataclass

@@ -4,34 +4,27 @@ Commands of the host may be under way while later steps are done. A step waits f
 cells. Until such a command has ended, each of its cells has either its former or its new content.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from random import Random
 from typing import ClassVar
 
 import numpy as np
 
 from odx_target.scsi.reply import Reply
-from odx_target.store.api import BLOCK_BYTES, PoolFailed, StoreError
-from odx_target.store.pool_options import PoolOptions
+from odx_target.store.api import PoolFailed, StoreError
+from odx_target.target.config.settings import ScheduleTemplate
 from tests.copymgr.array import Started
 from tests.sim.simulated_disk import Crash
 from tests.torture.array import COUNT_LUNS, NO_ROOM, ArrayUnderTorture, outcome_of
-from tests.torture.model import Change, History, Moment, TokenContent, VolumeContent
+from tests.torture.found import settings_of
+from tests.torture.model import NOISE, Cells, Change, History, Moment, TokenContent, VolumeContent, numbered
+from tests.torture.outcomes import DISTURBED, FAULTS, FULL, WRITE_PROTECTED
+from tests.torture.setup import SEGMENT_BLOCKS, Counts, Setup
 from tests.torture.steps import Step
 
 MAX_UNDER_WAY = 4
 STEPS_AFTER_A_FAILURE = 40
 """Number of steps after a failure of the disk during which commands that began before may end with an error."""
-
-SEGMENT_BLOCKS = 32
-
-FULL = {"busy", "7/27/07"}
-"""Outcomes that a pool without room allows: BUSY, and SPACE ALLOCATION FAILED WRITE PROTECT."""
-
-FAULTS = {"4/03/00", "B/0C/00", "B/11/00", "B/55/03", "7/27/00"}
-"""Outcomes that a failing disk allows: WRITE FAULT, WRITE ERROR, UNRECOVERED READ ERROR, INSUFFICIENT RESOURCES and WRITE
-PROTECTED."""
 
 
 class Difference(AssertionError):
@@ -45,45 +38,8 @@ class UnderWay:
     started: Started
     change: Change
     finish: Callable[[str, Reply], "np.ndarray | None"]  # type: ignore[type-arg]
-
-
-@dataclass
-class Counts:
-    steps: int = 0
-    commands: int = 0
-    crashes: int = 0
-    recoveries: int = 0
-    operations: int = 0
-    """Operations of the simulated disk."""
-
-
-@dataclass
-class Setup:
-    """The options of the array in a run, which the seed chooses."""
-
-    seed: int
-    limit_segments: int
-    room_segments: int | None
-    checkpoint_blocks: int
-    steps_of_a_turn: int
-
-    @classmethod
-    def of_seed(cls, seed: int) -> "Setup":
-        random = Random(f"setup {seed}")
-        return cls(
-            seed,
-            random.choice((24, 40, 100, 1000)),
-            random.choice((None, None, None, 40)),
-            random.choice((20, 100, 1000, 100_000)),
-            random.choice((1, 20, 600)),
-        )
-
-    def options(self) -> PoolOptions:
-        return PoolOptions(
-            limit_bytes=self.limit_segments * SEGMENT_BLOCKS * BLOCK_BYTES,
-            segment_blocks=SEGMENT_BLOCKS,
-            checkpoint_blocks=self.checkpoint_blocks,
-        )
+    is_disturbed: bool = False
+    """True if an operator has aborted the command or changed its LUN, so that the command may end with an error."""
 
 
 @dataclass
@@ -106,15 +62,22 @@ class Run:
         self.next_number = 1
         self.next_list = 1
         self.failing_steps = 0
+        self.templates: list[ScheduleTemplate] = []
+        self.begun: dict[str, int] = {}
+        """The minute of the clock at which each schedule was added or last changed, by identifier."""
+        self.ran: set[tuple[str, int]] = set()
+        """Identifier and moment of each run of a schedule since the process began."""
         self.unsure_until = 0
         self.array.open()
         for number in range(COUNT_LUNS):
             self.administer(lambda number=number: self._create_first(number))  # type: ignore[misc]
 
     def _create_first(self, number: int) -> None:
-        unit = (1, 8)[number % 2]
-        self.array.create(number, 256, unit)
-        self.now.volumes[f"v{number}"] = VolumeContent(np.zeros(256, dtype=np.uint64), unit)
+        compression = ("off", "lz4", "zstd", "lz4")[(number + self.setup.seed) % 4]
+        settings = self.array.new_settings(number, compression)
+        content = VolumeContent(np.zeros(256, dtype=np.uint64), (1, 8)[number % 2], settings)
+        self.array.create(number, content)
+        self.now.volumes[f"v{number}"] = content
 
     def do(self, step: Step) -> None:
         """Do a step. Raises Difference, InternalError, Torn or Stuck if the array is wrong."""
@@ -198,6 +161,34 @@ class Run:
         self.array.nexus.unit_attentions.clear()
         return True
 
+    def operate(self, slot: str, operation: Callable[[], Awaitable[object]], after: VolumeContent) -> bool:
+        """Do an operation of management that changes only the settings of a volume. Returns False if it has failed.
+
+        After a crash, or after a failure, the volume has its former settings or those of `after`.
+        """
+        before = self.now.volumes[slot]
+        try:
+            self.array.run(operation())
+        except (Crash, *NO_ROOM, PoolFailed) as error:
+            self.now.volumes[slot] = self.now.volumes[slot]._replace(settings=after.settings)
+            self.mark()
+            if isinstance(error, Crash):
+                raise
+            if isinstance(error, PoolFailed) and not self.may_fail:
+                raise Difference(f"the pool has failed: {error}") from error
+            found = settings_of(self.array.volume(slot))
+            if found not in (before.settings, after.settings):
+                raise Difference(f"an operation that failed has left {found}") from error
+            self.now.volumes[slot] = self.now.volumes[slot]._replace(settings=found)
+            self.mark()
+            return False
+        self.now.volumes[slot] = self.now.volumes[slot]._replace(settings=after.settings)
+        self.mark()
+        if self.acknowledge() and after.settings != before.settings:
+            self.history.note_flushed(self.history.last)
+        self.array.nexus.unit_attentions.clear()
+        return True
+
     # Commands of the host
 
     def begin(
@@ -211,6 +202,9 @@ class Run:
         waits: int,
     ) -> None:
         """Begin a command that changes cells. Wait for its end if `waits` is not 0."""
+        if self.now.volumes[change.volume].settings.is_read_only:
+            self._check_refused(self.array.command(lun, cdb, data))
+            return
         self.wait_for_cells(change.volume, change.indexes)
         self._source_changes(change)
         self.now.changes += (change,)
@@ -224,15 +218,28 @@ class Run:
         elif len(self.under_way) > MAX_UNDER_WAY:
             self.wait_for(self.under_way[0])
 
+    def _check_refused(self, reply: Reply) -> None:
+        """Raise Difference if a command was not refused because the LUN is read-only."""
+        self.counts.commands += 1
+        if outcome_of(reply) not in ("busy", WRITE_PROTECTED):
+            raise Difference(f"a command that changes a read-only LUN ended with {outcome_of(reply)}")
+
+    def disturb(self, slot: str) -> None:
+        """Note that an operator disturbs the commands under way on a volume."""
+        for command in self.under_way:
+            command.is_disturbed |= command.change.volume == slot
+
     def wait_for(self, command: UnderWay) -> None:
         """Wait for the end of a command, and apply to the model the part that was done."""
         reply = self.array.wait(command.started)
         self.under_way.remove(command)
         change = command.change
-        done = command.finish(outcome_of(reply), reply)
+        outcome = outcome_of(reply)
+        is_cut_off = command.is_disturbed and outcome in DISTURBED
+        done = self.found_done(change) if is_cut_off else command.finish(outcome, reply)
         volume = self.now.volumes[change.volume]
         if done is None:
-            done = self._found_done(change)
+            done = self.found_done(change)
         cells = volume.cells.copy()
         cells[change.indexes[done]] = change.new[done]
         self.now.volumes[change.volume] = volume._replace(cells=cells)
@@ -240,7 +247,7 @@ class Run:
         self.mark()
         self.acknowledge()
 
-    def _found_done(self, change: Change) -> "np.ndarray":  # type: ignore[type-arg]
+    def found_done(self, change: Change) -> "np.ndarray":  # type: ignore[type-arg]
         """Read which cells a command has changed that did not end well: each has its former or its new content."""
         self.array.disk.failing.discard("read")
         found = self.array.found_volume(change.volume).cells[change.indexes]
@@ -268,30 +275,11 @@ class Run:
     # Choices
 
     def lun(self, number: int) -> VolumeContent | None:
-        """Return the volume of a LUN. Returns None if there is no such LUN now."""
-        return self.now.volumes.get(f"v{number}")
+        """Return the volume of a slot. Returns None if hosts cannot use it."""
+        volume = self.now.volumes.get(f"v{number}")
+        return volume if volume is not None and self.array.is_served(f"v{number}") else None
 
-    def extent(self, volume: VolumeContent, place: int, count: int) -> tuple[int, int]:
-        """Fit a place and a count in cells to a LUN. Returns LBA and number of logical blocks."""
-        capacity = len(volume.cells) // volume.unit
-        lba = place // volume.unit % capacity
-        return lba, max(1, min(count // volume.unit, capacity - lba))
-
-    def extents(self, volume: VolumeContent, ranges: list[list[int]]) -> list[tuple[int, int]]:
-        """Fit ranges to a LUN, and leave out those that overlap."""
-        extents: list[tuple[int, int]] = []
-        for place, count in ranges:
-            lba, blocks = self.extent(volume, place, count)
-            if all(lba + blocks <= other or lba >= other + size for other, size in extents):
-                extents.append((lba, blocks))
-        return extents
-
-    def new_numbers(self, count: int) -> int:
-        """Return the first of `count` numbers that no cell has had before."""
+    def new_cells(self, count: int, noise: int = 0) -> Cells:
+        """Return `count` numbers that no cell has had before. With `noise`, the cells cannot be compressed."""
         first, self.next_number = self.next_number, self.next_number + count
-        return first
-
-
-def cells_of(extents: list[tuple[int, int]], unit: int) -> "np.ndarray":  # type: ignore[type-arg]
-    """Return the indexes of the cells of extents in logical blocks, in order."""
-    return np.concatenate([np.arange(lba * unit, (lba + count) * unit) for lba, count in extents])
+        return numbered(first | NOISE if noise else first, count)

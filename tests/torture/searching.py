@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from tests.torture.run import Counts, Setup
 from tests.torture.seeds import new_run, replay
+from tests.torture.setup import Counts, Setup
 from tests.torture.shrink import shrunk
 from tests.torture.steps import Step, steps_of
 

@@ -16,8 +16,9 @@ from typing import Any
 from odx_target.store.catalogue.transactional import SWEEP_AFTER_NODES
 from odx_target.store.open import LogPool, open_directory_pool
 from tests.torture.array import ArrayUnderTorture
-from tests.torture.run import Difference, Run, Setup
+from tests.torture.run import Difference, Run
 from tests.torture.seeds import new_run
+from tests.torture.setup import Setup
 from tests.torture.steps import KINDS, Step
 
 HOUR_MS = 3_600_000

@@ -54,8 +54,13 @@ def waits(random: Random) -> int:
     return int(random.randrange(3) > 0)
 
 
+def fields(random: Random) -> list[int]:
+    """Numbers that choose the calendar of a schedule, the snapshots that it keeps, and if it is a default and is enabled."""
+    return [random.randrange(4), random.randint(1, 4), rarely(random, 2), rarely(random, 4)]
+
+
 KINDS: dict[str, tuple[int, Callable[[Random], list[Any]]]] = {
-    "write": (300, lambda r: [lun(r), place(r), count(r), rarely(r, 20), waits(r)]),
+    "write": (300, lambda r: [lun(r), place(r), count(r), rarely(r, 20), waits(r), rarely(r, 3)]),
     "read": (160, lambda r: [lun(r), place(r), count(r)]),
     "unmap": (60, lambda r: [lun(r), ranges(r), waits(r)]),
     "write_same": (30, lambda r: [lun(r), place(r), count(r), r.randrange(3), waits(r)]),
@@ -68,10 +73,28 @@ KINDS: dict[str, tuple[int, Callable[[Random], list[Any]]]] = {
     "delete_snapshot": (30, lambda r: [r.randrange(64)]),
     "rename_snapshot": (4, lambda r: [r.randrange(64), r.randrange(6)]),
     "restore": (15, lambda r: [lun(r), r.randrange(64)]),
-    "clone": (12, lambda r: [lun(r), r.randrange(3), r.randrange(64)]),
-    "create": (60, lambda r: [lun(r), size(r), r.choice((1, 8))]),
+    "clone": (12, lambda r: [lun(r), r.randrange(3), r.randrange(64), r.randrange(3)]),
+    "create": (60, lambda r: [lun(r), size(r), r.choice((1, 8)), r.randrange(3)]),
     "delete": (3, lambda r: [lun(r)]),
     "resize": (20, lambda r: [lun(r), size(r)]),
+    "rename_volume": (5, lambda r: [lun(r), r.randrange(8)]),
+    "set_compression": (6, lambda r: [lun(r), r.randrange(3)]),
+    "set_read_only": (6, lambda r: [lun(r), rarely(r, 3)]),
+    "remove_lun": (6, lambda r: [lun(r)]),
+    "add_lun": (14, lambda r: [lun(r), r.choice((-1, r.randrange(8), 300))]),
+    "renumber_lun": (6, lambda r: [lun(r), r.choice((r.randrange(8), 256, 16383))]),
+    "hold": (6, lambda r: [r.randrange(64), r.randrange(3)]),
+    "unhold": (10, lambda r: [r.randrange(64), r.randrange(3)]),
+    "abort": (12, lambda r: [r.randrange(4)]),
+    "reset_lun": (4, lambda r: [lun(r)]),
+    "tick": (12, lambda r: [r.choice((1, 15, 60, 60, 180))]),
+    "add_schedule": (8, lambda r: [r.randrange(4), *fields(r), [lun(r)] * r.randrange(2)]),
+    "change_schedule": (4, lambda r: [r.randrange(4), *fields(r)]),
+    "remove_schedule": (2, lambda r: [r.randrange(4)]),
+    "assign_schedules": (4, lambda r: [lun(r), r.randrange(9)]),
+    "run_schedule": (4, lambda r: [r.randrange(4)]),
+    "change_templates": (2, lambda r: [[[r.randrange(6), *fields(r)] for _ in range(r.randrange(3))]]),
+    "downtime": (3, lambda r: [r.choice((1, 59, 61, 600, 3000)), rarely(r, 2)]),
     "differences": (12, lambda r: [r.randrange(64), r.randrange(64), r.choice((1, 5, 100)), rarely(r, 2) * r.randrange(64)]),
     "space": (8, lambda r: [r.randrange(64), r.randint(0, 40)]),
     "look_at_all": (5, lambda r: []),

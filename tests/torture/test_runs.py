@@ -6,9 +6,10 @@ import pytest
 
 from tests.torture.model import Change, History, Moment, Torn, VolumeContent, cells_of_data, data_of_cells, numbered, zeros
 from tests.torture.progress import Found, Progress
-from tests.torture.run import Counts, Difference, Run
+from tests.torture.run import Difference, Run
 from tests.torture.searching import read_script, shortest, write_script
 from tests.torture.seeds import replay, run_seed
+from tests.torture.setup import Counts
 from tests.torture.shrink import shrunk
 from tests.torture.steps import KINDS, Step, steps_of
 

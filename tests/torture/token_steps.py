@@ -6,8 +6,9 @@ from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.scsi.reply import Reply
 from tests.torture import host_commands as cdb
 from tests.torture.array import LIMITS, outcome_of
+from tests.torture.extents import cells_of, extents
 from tests.torture.model import CELLS_OF_A_BLOCK, Cells, Change, Indexes, TokenContent, zeros
-from tests.torture.run import Difference, Run, cells_of
+from tests.torture.run import Difference, Run
 
 ROD_TYPES = (0, 0x0080_0001, 0x0080_0002)
 """The type is not named, change vulnerable, persistent."""
@@ -29,13 +30,13 @@ def populate(run: Run, lun: int, ranges: list[list[int]], kind: int, timeout_s: 
     volume = run.lun(lun)
     if volume is None:
         return
-    extents = run.extents(volume, ranges)
-    indexes = cells_of(extents, volume.unit)
+    fitted = extents(volume, ranges)
+    indexes = cells_of(fitted, volume.unit)
     run.wait_for_cells(f"v{lun}", indexes)
     number = run.next_list
     run.next_list += 1
     run.counts.commands += 1
-    command, data = cdb.populate(number, extents, ROD_TYPES[kind], timeout_s)
+    command, data = cdb.populate(number, fitted, ROD_TYPES[kind], timeout_s)
     outcome = outcome_of(run.array.command(lun, command, data))
     run.check_outcome(outcome, NO_ROOM_FOR_A_TOKEN, *({"B/55/03"} if kind == 1 else ()))
     if outcome != "good" or not run.acknowledge():
@@ -61,13 +62,13 @@ def redeem(run: Run, pick: int, lun: int, ranges: list[list[int]], offset: int, 
         return
     token = run.tokens[-1 - pick % len(run.tokens)]
     unit = volume.unit
-    extents = run.extents(volume, ranges)
+    fitted = extents(volume, ranges)
     source = padded(token.cells, unit)[offset * unit :]
     if not len(source):
         offset, source = 0, padded(token.cells, unit)
-    indexes = cells_of(extents, unit)[: len(source)]
+    indexes = cells_of(fitted, unit)[: len(source)]
     change = Change(f"v{lun}", indexes, source[: len(indexes)])
-    asked_blocks = sum(count for _, count in extents)
+    asked_blocks = sum(count for _, count in fitted)
     number = run.next_list
     run.next_list += 1
     began_s = run.array.environment.now_s
@@ -96,7 +97,7 @@ def redeem(run: Run, pick: int, lun: int, ranges: list[list[int]], offset: int, 
         done[: count * unit] = True
         return done  # type: ignore[return-value]
 
-    command, data = cdb.write_using(number, extents, token.data, offset, delete=bool(delete))
+    command, data = cdb.write_using(number, fitted, token.data, offset, delete=bool(delete))
     run.begin(lun, command, data, change, finish, waits=waits or delete)
 
 
@@ -110,8 +111,8 @@ def write_zeros(run: Run, lun: int, ranges: list[list[int]], waits: int) -> None
     volume = run.lun(lun)
     if volume is None:
         return
-    extents = run.extents(volume, ranges)
-    indexes = cells_of(extents, volume.unit)
+    fitted = extents(volume, ranges)
+    indexes = cells_of(fitted, volume.unit)
     change = Change(f"v{lun}", indexes, zeros(len(indexes)))
     number = run.next_list
     run.next_list += 1
@@ -120,7 +121,7 @@ def write_zeros(run: Run, lun: int, ranges: list[list[int]], waits: int) -> None
         run.check_outcome(outcome, *PARTIAL)
         return np.ones(len(indexes), dtype=bool) if outcome == "good" else None  # type: ignore[return-value]
 
-    command, data = cdb.write_using(number, extents, ZERO_TOKEN, 0, delete=False)
+    command, data = cdb.write_using(number, fitted, ZERO_TOKEN, 0, delete=False)
     run.begin(lun, command, data, change, finish, waits=waits)
 
 

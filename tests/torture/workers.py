@@ -1,6 +1,7 @@
 """Runs many seeds on all processors for a time, and adds the results to the numbers in a file."""
 
 import gc
+import logging
 import multiprocessing
 import os
 import sys
@@ -10,11 +11,13 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
+import structlog
+
 from odx_target.scsi.tasks.outcome import Pending
 from tests.torture.forms import FORMS
 from tests.torture.progress import Found, Progress
-from tests.torture.run import Counts
 from tests.torture.searching import search, shortest, write_script
+from tests.torture.setup import Counts
 from tests.torture.steps import Step
 
 STEPS_OF_A_SEED = 1500
@@ -28,10 +31,11 @@ Result = tuple[int, Counts, str, list[Step]] | tuple[str, int, str]
 
 
 def quiet() -> None:
-    """Suppress warnings of work that a killed process has neither run nor abandoned."""
+    """Suppress log lines, and warnings of work that a killed process has neither run nor abandoned."""
     warnings.simplefilter("ignore")
     Pending.__del__ = lambda self: None  # type: ignore[method-assign]
     sys.unraisablehook = lambda _: None
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def _do_forms(seed: int, until: float, results: "SimpleQueue[Result | None]") -> None:
