@@ -69,9 +69,9 @@ def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises PoolDamaged if
     the pool cannot be opened at all. Raises StoreError if the directory contains no pool or cannot be read.
     """
-    if not (path / HEAD_NAME).exists():
-        raise StoreError(f"there is no pool in {path}")
     try:
+        if not (path / HEAD_NAME).exists():
+            raise StoreError(f"there is no pool in {path}")
         with ExitStack() as stack:
             parts = _directory_parts(path, SEGMENT_DESCRIPTORS)
             _close_later(stack, parts)

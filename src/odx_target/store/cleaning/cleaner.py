@@ -155,6 +155,7 @@ class Cleaner:
         self._unmovable.clear()
         self._most_gained = self._cycles_without_gain = 0
         try:
+            await self._repeat_failed_steps()
             while await self._cycle():
                 pass
         except (Stopped, PoolFailed):
@@ -167,6 +168,14 @@ class Cleaner:
             self._rest_until = now + REST_TIMES * (now - began_at)
             self._contents.present = None
             self._is_at_work = False
+            self._announce()
+
+    async def _repeat_failed_steps(self) -> None:
+        """Seal segments and delete files if earlier attempts failed. Raises OSError or OutOfResources if that fails again."""
+        if self._log.awaits_sealing:
+            await self._log.seal_again()
+        if self._supply.has_undeleted:
+            await self._supply.free(())
             self._announce()
 
     async def _cycle(self) -> bool:

@@ -55,10 +55,12 @@ class Need:
         return grown_blocks >= least or min(self._freed_blocks, self._supply.used_blocks) >= least
 
     def is_hopeful(self) -> bool:
-        """True if another cycle may gain room, because enough has changed since the last cycle without gain."""
+        """True if another cycle may gain room, because enough has changed since the last cycle without gain, or because a step
+        that failed can be repeated.
+        """
         if not self._is_enabled:
             return False
-        if self._gained_nothing_at is None:
+        if self._gained_nothing_at is None or self._log.awaits_sealing or self._supply.has_undeleted:
             return True
         logged_blocks, freeing_changes = self._gained_nothing_at
         grown_blocks = self._log.logged_blocks - logged_blocks

@@ -2,7 +2,7 @@
 
 No acknowledged data depends on footers and cuts. The batch headers contain the same checksums as the footer, and a file that
 has not been cut is only longer than necessary. If writing a footer or cutting a file fails, it is repeated when the next
-segment is sealed, or when the pool is opened again.
+segment is sealed, when the pool is cleaned, or when the pool is opened again.
 """
 
 from array import array
@@ -49,7 +49,12 @@ class Sealer:
         self._troubles = troubles
         self._without_footer: list[FullSegment] = []
         self._sizes: dict[Segment, int] = {}
-        self._uncut: list[Segment] = []
+        self._uncut: dict[Segment, None] = {}
+
+    @property
+    def has_failed(self) -> bool:
+        """True if a step has failed and was not repeated yet. A segment that is not sealed cannot be cleaned."""
+        return bool(self._without_footer or self._uncut)
 
     def start_soon(self) -> None:
         """Write the footers of all full segments now, and cut their files in the background."""
@@ -96,13 +101,13 @@ class Sealer:
 
     async def _cut_soon(self, segment: Segment) -> None:
         """Cut a segment. Try again to cut each earlier segment whose cut has failed."""
-        waiting, self._uncut = [segment, *self._uncut], []
+        waiting, self._uncut = {segment: None, **self._uncut}, {}
         for each in waiting:
             try:
                 await self._cut(each)
             except (OSError, OutOfResources) as error:
                 self._troubles.not_sealed(error)
-                self._uncut.append(each)
+                self._uncut[each] = None
 
     async def _cut(self, segment: Segment) -> None:
         """Cut a segment to its final size. Does nothing if it has been cut already."""

@@ -195,6 +195,17 @@ class Log:
             filling.leave_segment()
             await self._sealer.finish()
 
+    @property
+    def awaits_sealing(self) -> bool:
+        """True if a full segment could not be sealed, so that it cannot be cleaned."""
+        return self._sealer.has_failed
+
+    async def seal_again(self) -> None:
+        """Seal the full segments that could not be sealed before. Raises OutOfResources if that fails again."""
+        await self._sealer.finish()
+        if self._sealer.has_failed:
+            raise OutOfResources("full segments cannot be sealed now")
+
     def _give_up(self, parts: list[Part]) -> None:
         """Drop the open batch because it can never be written. Reads still get its data from memory."""
         self.unwritten.lose(parts)

@@ -29,9 +29,9 @@ def renew_identity(path: Path, entropy: Callable[[int], bytes], *, keep_volumes:
     This function waits for the disk. Raises PoolInUse, PoolDamaged. Raises StoreError if there is no pool or the head cannot be
     written.
     """
-    if not (path / HEAD_NAME).exists():
-        raise StoreError(f"there is no pool in {path}")
     try:
+        if not (path / HEAD_NAME).exists():
+            raise StoreError(f"there is no pool in {path}")
         lock = DirectoryLock(path)
         try:
             store = DirectoryHead(path)

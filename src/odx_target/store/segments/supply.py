@@ -194,6 +194,11 @@ class SegmentSupply:
             self._used_blocks -= self._unused.pop(number)
         self._room_again()
 
+    @property
+    def has_undeleted(self) -> bool:
+        """True if files of freed segments wait to be deleted, because an earlier attempt failed."""
+        return bool(self._unused)
+
     async def close(self) -> list[int]:
         """Stop making segments. Returns the numbers of the empty and freed segments, which the caller must delete."""
         self._is_closed = True
