@@ -146,9 +146,12 @@ def _verify(served: Served, writers: list[Writer], number: int) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.interop.kill_rounds")
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.interop.kill_rounds",
+        description="Kill a server while hosts write, and verify that it keeps every acknowledged write.",
+    )
+    parser.add_argument("--rounds", type=int, default=200, help="number of kills; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="seed of the random choices; default: the time")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         counts = kill_rounds(Path(folder), arguments.rounds, arguments.seed, lambda each: print(each.line(), flush=True))

@@ -1,8 +1,8 @@
 """Command line of the torture.
 
-    python -m tests.torture run --minutes 120      runs of seeds, and all other forms in one process
-    python -m tests.torture seeds --minutes 120    only runs of seeds
-    python -m tests.torture replay FILE            a run from a script
+    python -m tests.torture run --minutes 120      random steps on all processors, and all other tests on one of them
+    python -m tests.torture seeds --minutes 120    only random steps
+    python -m tests.torture replay FILE            the steps in a file that a search has written
 
 The exit code is 1 if a difference was found.
 """
@@ -20,15 +20,23 @@ PROGRESS = Path("var/torture.json")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.torture")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.torture", description="Run an array with faults against a naive model."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    for name, text in (("run", "runs of seeds on all processors, and all other forms"), ("seeds", "only runs of seeds")):
-        search = commands.add_parser(name, help=text)
-        search.add_argument("--minutes", type=float, default=120.0)
-        search.add_argument("--progress", type=Path, default=PROGRESS)
-        search.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    script = commands.add_parser("replay", help="a run from a script")
-    script.add_argument("script", type=Path)
+    all_tests = "run random steps on all processors, and the tests of damage, of a week of work, of kills and of crashes on one"
+    for name, text in (("run", all_tests), ("seeds", "only run random steps on all processors")):
+        search = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        search.add_argument("--minutes", type=float, default=120.0, help="duration of the search; default: %(default)g")
+        search.add_argument(
+            "--progress", type=Path, default=PROGRESS, help="file for the sums of all runs; default: %(default)s"
+        )
+        search.add_argument(
+            "--workers", type=int, default=os.cpu_count() or 1, help="number of processes; default: %(default)s"
+        )
+    text = "repeat the steps in a file that a search has written after a difference"
+    script = commands.add_parser("replay", help=text, description=f"{text[0].upper()}{text[1:]}.")
+    script.add_argument("script", type=Path, metavar="FILE", help="the file with the steps")
     arguments = parser.parse_args()
     if arguments.command == "replay":
         quiet()
