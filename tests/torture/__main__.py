@@ -24,7 +24,9 @@ def main() -> int:
         prog="python -m tests.torture", description="Run an array with faults against a naive model."
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    all_tests = "run random steps on all processors, and the tests of damage, of a week of work, of kills and of crashes on one"
+    all_tests = (
+        "run random steps on all processors, and the other tests (damage, a week of work, kills, crashes) on one of them"
+    )
     for name, text in (("run", all_tests), ("seeds", "only run random steps on all processors")):
         search = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         search.add_argument("--minutes", type=float, default=120.0, help="duration of the search; default: %(default)g")

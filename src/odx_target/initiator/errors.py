@@ -7,12 +7,12 @@ class Breach(Enum):
     """The rules of RFC 7143 that a target can break."""
 
     INVALID_PDU = auto()
-    """A PDU cannot be read, or is not allowed in this state."""
+    """A PDU cannot be read, or is not allowed in the present state of the connection."""
     UNKNOWN_OPCODE = auto()
     HEADER_DIGEST = auto()
     DATA_DIGEST = auto()
     SEGMENT_TOO_LONG = auto()
-    """A data segment is longer than the MaxRecvDataSegmentLength that was declared (13.12)."""
+    """A data segment is longer than the MaxRecvDataSegmentLength that the initiator declared (13.12)."""
     UNKNOWN_TASK_TAG = auto()
     STAT_SN = auto()
     INVALID_R2T = auto()
@@ -64,7 +64,7 @@ class LoginTimedOut(LoginFailed):
 
 
 class ProtocolViolation(InitiatorError):
-    """The target sent a PDU that RFC 7143 does not allow; `breach` is the rule that it broke."""
+    """The target sent a PDU that RFC 7143 does not allow; `breach` is the rule that the target broke."""
 
     def __init__(self, message: str, breach: Breach = Breach.INVALID_PDU) -> None:
         super().__init__(message)

@@ -41,8 +41,8 @@ class TokenIssuer:
     def open(self) -> None:
         """Load the secret from the pool, or make a secret. A second call does nothing.
 
-        Raises PoolFull or PoolFailed if a new pool cannot store the secret. A start of the copy manager is counted only when it
-        makes its first token. Therefore a pool can be opened even if it has no room for another record.
+        Raises PoolFull or PoolFailed if a new pool cannot store the secret. A start of the copy manager is counted only when
+        the first token is made. Therefore a pool can be opened even if it has no room for another record.
         """
         if self._secret:
             return

@@ -8,7 +8,7 @@ COPY_UNDERRUN = (0x0D, 0x04)
 
 
 def is_underrun(result: CommandResult) -> bool:
-    """True if the command ended early, after fewer blocks than its range descriptors name."""
+    """True if the command ended early and processed fewer blocks than its range descriptors request."""
     sense = read_sense(result.sense)
     return sense is not None and sense.is_copy_underrun
 

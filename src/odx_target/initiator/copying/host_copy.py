@@ -82,8 +82,8 @@ class HostCopy:
 
 def piece_bytes(source: Disk, destination: Disk, plan: CopyPlan) -> int:
     """Return the size in bytes of one READ and one WRITE. The size is the optimal transfer length of the destination. If this
-    length is not suitable, the size is that of the source, or else `DEFAULT_PIECE_BYTES`. The limits of both disks may make the
-    size smaller.
+    length is not suitable, the size is the optimal transfer length of the source, or else `DEFAULT_PIECE_BYTES`. The limits of
+    both disks may make the size smaller.
     """
     wanted = DEFAULT_PIECE_BYTES
     maxima = [MAX_PIECE_BYTES]

@@ -130,7 +130,7 @@ class Login:
         return self._request(list(self._offerer.offers.items()))
 
     def _settle_method(self, answers: Pairs) -> Pairs:
-        """Return the keys that follow the target's choice of an authentication method. If the target chose None, there is no
+        """Return the keys to send after the target has chosen an authentication method. If the target chose None, there is no
         authentication.
         """
         method = dict(answers).get("AuthMethod", "None")

@@ -45,8 +45,8 @@ class SequenceNumbers:
         self._knows_stat_sn, self.exp_stat_sn = True, following(pdu.stat_sn)
 
     def widen(self, pdu: WithWindow, *, logged_in: bool) -> bool:
-        """Update the command window from a PDU, and return True if the window is now wider. An older window is ignored
-        (4.2.2.1).
+        """Update the command window from a PDU, and return True if the window is now wider. A window that is older than the
+        known window is ignored (4.2.2.1).
         """
         if is_behind(following(pdu.max_cmd_sn), pdu.exp_cmd_sn):
             return False

@@ -10,8 +10,8 @@ In each step exactly the keys of the table are allowed. By CHAP_I and CHAP_C the
 identity. The target sends this proof only after the initiator has proved its own identity. Login statuses and their causes (RFC
 7143 11.13.5):
 
-0201h    no algorithm in common, unknown user, wrong secret, a challenge or response of the target sent back to it,
-         proof requested from a target that has no credentials of its own
+0201h    no algorithm in common, unknown user, wrong secret, a challenge or response that the target itself
+         has sent, proof requested from a target that has no credentials of its own
 0202h    the user has proved its identity, but may not use this initiator name
 0207h    keys of the step are missing
 0200h    keys of another step or method, the same key twice, values that cannot be read

@@ -250,8 +250,8 @@ class Login:
         return LoginAnswer(True, leaving, self._stage, text, session=self._session)
 
     def _check_integrity(self) -> None:
-        """Check that FirstBurstLength is not above MaxBurstLength (13.14). If FirstBurstLength was not negotiated, lower its
-        default.
+        """Check that FirstBurstLength is not above MaxBurstLength (13.14). If FirstBurstLength was not negotiated, lower it to
+        MaxBurstLength instead.
         """
         parameters = self.parameters
         if parameters.first_burst_length <= parameters.max_burst_length:

@@ -68,7 +68,7 @@ def parse_pool_limit(value: object) -> int:
 
 
 def parse_cleaning_share(value: object) -> float:
-    """Convert a whole number of percent to a share of 1. Raises ConfigError if it is not from 1 to 100."""
+    """Convert a whole number of percent to a fraction of 1. Raises ConfigError if the number is not from 1 to 100."""
     if type(value) is not int or not 0 < value <= PERCENT:
         raise ConfigError(f"cleaning share {str(value)[:40]}: want a whole number of percent from 1 to {PERCENT}")
     return value / PERCENT
@@ -97,7 +97,9 @@ def parse_memory_limit(value: object) -> int:
 
 
 def parse_map_memory(value: object) -> int:
-    """Convert a map memory, such as 268435456 or "256M", to bytes. Raises ConfigError if the memory is out of bounds."""
+    """Convert a value of the setting map-memory, such as 268435456 or "256M", to bytes. Raises ConfigError if it is out of
+    bounds.
+    """
     size_bytes = size_of("map memory", value)
     if not MIN_MAP_MEMORY_BYTES <= size_bytes <= MAX_MAP_MEMORY_BYTES:
         least, most = f"{MIN_MAP_MEMORY_BYTES >> 20}M", f"{MAX_MAP_MEMORY_BYTES >> 40}T"

@@ -13,10 +13,10 @@ class BatchTally:
     """Counts the commands of the present batch, and adds them to the traffic of their logical units when the batch has ended.
 
     A batch is all commands that the connection executes at one wake-up. The latency of these commands is the time from the
-    wake-up until their responses are given to the socket. `unit` is the logical unit of the present commands, and `counts` and
-    `sizes` have their number and their bytes for each kind of command. The executor adds to these two lists itself, because a
-    call for each command would take too long. `commands` and `size_bytes` are the totals of the connection for each kind.
-    `clock` returns the present time in seconds.
+    wake-up until their responses are given to the socket. `unit` is the logical unit that the present commands address.
+    `counts` and `sizes` have the number and the bytes of these commands, by kind of command. The executor adds to these two
+    lists itself, because a call for each command would take too long. `commands` and `size_bytes` are the totals of the
+    connection for each kind. `clock` returns the present time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -44,7 +44,7 @@ def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> Dat
 
 
 async def describe_snapshots(snapshots: Iterable[Snapshot], pool: Pool, turns: Turns) -> list[Data]:
-    """Describe snapshots. Other tasks can run between two of them."""
+    """Describe snapshots. After each snapshot, other tasks can run."""
     names = volume_names(pool)
     return await rows_in_turns(turns, snapshots, lambda each: describe_snapshot(each, names))
 
