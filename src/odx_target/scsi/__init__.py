@@ -1,1 +1,3 @@
-"""SCSI: the device server and its command table, logical units, sense data, and the layouts of CDBs."""
+"""SCSI: the device server and its command table, logical units, sense data, and the layouts of command descriptor blocks
+(CDBs).
+"""

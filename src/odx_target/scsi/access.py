@@ -4,7 +4,7 @@ from enum import Enum, auto
 
 
 class Access(Enum):
-    """Kind of access of a command. A nexus that the reservation admits may send commands of all three kinds."""
+    """The kinds of access of commands. A nexus that the reservation admits may send commands of all three kinds."""
 
     ALLOWED = auto()
     """The command never conflicts with a reservation."""

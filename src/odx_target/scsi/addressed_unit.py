@@ -6,14 +6,16 @@ from odx_target.scsi.traffic import Traffic
 
 
 class AddressedUnit:
-    """A logical unit, or the substitute for a missing logical unit. Initially the unit is ready, writable and not reserved."""
+    """A logical unit, or the object that stands for a LUN without a logical unit. A new unit is ready, writable and not
+    reserved.
+    """
 
     is_present: bool
 
     def __init__(self, tasks: TaskSet) -> None:
         self.tasks = tasks
         self.traffic = Traffic()
-        """Counters of the commands of this unit. The transport updates the counters."""
+        """Counters of the commands of this unit. The transport, such as iSCSI, updates the counters."""
         self.stopped = False
         self.write_protected = False
         self.descriptor_format_sense = False

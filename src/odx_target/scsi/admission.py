@@ -14,11 +14,11 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 
 def admit(task: Task, commands: CommandTable) -> Entry:
-    """Check a task before its handler runs, and return the entry of its command. The most general checks come first.
+    """Check a task before its handler runs. Return the entry of its command in the command table.
 
-    A reset is reported first, then a reservation conflict, then any other unit attention. If a reservation conflict is
-    reported, other unit attentions stay pending. Errors in the command itself have no fixed place in this order. Raises
-    CheckCondition, ReservationConflict.
+    A unit attention for a reset is reported first, then a reservation conflict, then any other unit attention. If a reservation
+    conflict is reported, the other unit attentions stay pending. The standards give no order between these checks and errors in
+    the CDB. Raises CheckCondition, ReservationConflict.
     """
     if task.attribute > TaskAttribute.HEAD_OF_QUEUE:
         raise CheckCondition(INVALID_MESSAGE_ERROR)
@@ -30,7 +30,9 @@ def admit(task: Task, commands: CommandTable) -> Entry:
 
 
 def _find(task: Task, commands: CommandTable) -> Entry:
-    """Return the command's entry. Raises CheckCondition for an unknown command, a missing logical unit, or a unit attention."""
+    """Return the entry of the command of a task. Raises CheckCondition for an unknown command, a missing logical unit, or a
+    unit attention.
+    """
     unknown: CheckCondition | None = None
     entry: Entry | None = None
     try:

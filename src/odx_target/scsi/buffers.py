@@ -1,4 +1,4 @@
-"""Lists of buffers that together hold the data of a command, and functions that read bytes at any offset of a volume."""
+"""Functions for lists of buffers that together contain the data of a command, and reads of bytes at any offset of a volume."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,9 @@ def buffers_bytes(data: Sequence[Buffer]) -> int:
 
 
 def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> list[Buffer]:
-    """Return views of `size_bytes` bytes of the joined buffers, beginning at offset `skip_bytes`."""
+    """Return views of `size_bytes` bytes of the data, beginning at offset `skip_bytes`. The data is all buffers, one after the
+    other.
+    """
     pieces: list[Buffer] = []
     for part in data:
         if skip_bytes >= len(part):
@@ -30,7 +32,7 @@ def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> l
 
 
 def read_bytes_now(source: BlockSource, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
-    """Read bytes of `source`, beginning at any offset. Return None if a disk must be read. Raises DamagedBlock."""
+    """Read bytes of `source`, beginning at any offset. Returns None if the disk must be read. Raises DamagedBlock."""
     block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
     data = source.read_now(block, _blocks_for(skip_bytes + size_bytes))
     return None if data is None else slice_buffers(data, skip_bytes, size_bytes)

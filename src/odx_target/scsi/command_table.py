@@ -1,7 +1,7 @@
-"""The command table. Each row holds all facts about one command.
+"""The command table. Each row contains all facts about one command.
 
-The device server uses the rows to find the handler, to check the CDB, and to answer REPORT SUPPORTED OPERATION CODES. Other
-packages, such as the copy manager, add rows. The scsi package never imports those packages.
+The device server uses the rows to find the handler of a command, to check its CDB, and to answer REPORT SUPPORTED OPERATION
+CODES. Other packages, such as the copy manager, add rows. The scsi package never imports these packages.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from odx_target.scsi.tasks.task import Task
 SERVICE_ACTION_BITS = 0x1F
 NACA_BIT = 0x04
 PADDED_CDB_BYTES = 16
-"""Length of a CDB that a transport delivers. iSCSI pads shorter CDBs to 16 bytes (RFC 7143 11.3.9)."""
+"""Length of every CDB that a transport delivers. In iSCSI, shorter CDBs are padded to 16 bytes (RFC 7143 11.3.9)."""
 
 RECOMMENDED_TIMEOUT_S = 30
 """Time after which an initiator may regard a command as lost. REPORT SUPPORTED OPERATION CODES reports this time.
@@ -35,19 +35,19 @@ class CommandFlag(Flag):
     WITHOUT_LOGICAL_UNIT = auto()
     """The command is answered even if its LUN has no logical unit.
 
-    For such a LUN, the handler gets a substitute whose `is_present` is False.
+    For such a LUN, the handler gets a MissingLogicalUnit, whose `is_present` is False.
     """
     READS_MEDIUM = auto()
     """The command is refused while the logical unit is stopped."""
     WRITES_MEDIUM = auto()
     """The command is refused while the logical unit is stopped or write protected.
 
-    A command must have this flag if its `extents` function returns an extent that the command writes.
+    A command must have this flag if its function `extents` returns an extent that the command writes.
     """
     EXTENTS_IN_DATA_OUT = auto()
     """The parameter list of the command contains the block ranges.
 
-    Before the list arrives, the task set assumes that the command touches all blocks.
+    Until the list arrives, the task set assumes that the command touches all blocks.
     """
     NOT_ORDERED = auto()
     """The command never waits for other tasks. Commands that retrieve a status or results have this flag."""
@@ -58,10 +58,10 @@ class CommandRow:
     """All facts about one command.
 
     `usage` is the CDB usage data (SPC-4 6.35.3). Byte 0 is the operation code. Each other byte is a mask: a bit is 1 if the
-    command uses that bit of the CDB. Byte 1 also contains the service action. If any other bit is set in a CDB, the command is
-    refused with INVALID FIELD IN CDB. `service_action` is None for a command without a service action. `extents` is a function
-    that returns the blocks that a task will touch. The function `extents` may raise CheckCondition. If `extents` is None, the
-    command touches no blocks.
+    command uses this bit of the CDB. Byte 1 also contains the service action. If a bit of a CDB is 1 although its bit in the
+    mask is 0, the command is refused with INVALID FIELD IN CDB. `service_action` is None for a command without a service
+    action. `extents` is a function that returns the blocks that a task will touch. It may raise CheckCondition. If `extents` is
+    None, the command touches no blocks.
     """
 
     name: str
@@ -75,10 +75,11 @@ class CommandRow:
     """Usual duration of the command in seconds. The value 0 means "not indicated"."""
     recommended_timeout_s: int = RECOMMENDED_TIMEOUT_S
     access: Access | Callable[[bytes], Access] | None = None
-    """Kind of access of the command, or a function that returns the kind of access of a CDB.
+    """Kind of access of the command, or a function that takes a CDB and returns the kind. It decides about reservation
+    conflicts.
 
-    If `access` is None, the kind follows from the flags. A command that only reads the medium has the kind READS. Any other
-    command has the kind WRITES. Therefore a command without flags conflicts with every reservation.
+    If `access` is None, the kind follows from the flags. A command with READS_MEDIUM and without WRITES_MEDIUM has the kind
+    READS. Any other command has the kind WRITES, so a command without flags conflicts with every reservation.
     """
 
     @property
@@ -87,9 +88,8 @@ class CommandRow:
 
 
 class Entry:
-    """A row of the command table, prepared for fast checks.
-
-    Each flag is a boolean, and the forbidden bits of a CDB are one integer.
+    """A row of the command table in a form for fast checks: each flag is a boolean, and the forbidden bits of a CDB are one
+    integer.
     """
 
     __slots__ = (
@@ -136,7 +136,7 @@ class Entry:
 
 
 def forbidden_bits(row: CommandRow) -> bytes:
-    """Return a mask for each byte of the CDB. Bits that must be zero in the CDB are ones in the mask.
+    """Return a mask for each byte of the CDB. A bit is 1 in the mask if it must be 0 in the CDB.
 
     NACA must be zero, because ACA is not supported (SAM-5 5.2).
     """
@@ -149,7 +149,9 @@ def forbidden_bits(row: CommandRow) -> bytes:
 
 
 class CommandTable:
-    """All rows, by operation code and service action. Raises ValueError if two rows are for the same command."""
+    """All rows, by operation code and service action. Raises ValueError if two rows have the same operation code and service
+    action.
+    """
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
         self.without_service_action: dict[int, Entry] = {}

@@ -35,13 +35,13 @@ _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 class DeviceServer(TaskManager):
     """Executes the commands of all nexuses on all logical units.
 
-    `rows` are the rows of the command table. The device server adds the rows of three commands that use the device server
-    itself. REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT and MODE SELECT notify other nexuses or
-    abort the tasks of other nexuses.
+    `rows` are rows of the command table. The device server adds the rows of three commands that use the device server itself.
+    REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT and MODE SELECT notify other nexuses, and
+    PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
 
-    `before_command(task)` returns None, or an outcome that is used instead of the handler's outcome. `after_command(task,
-    reply)` returns the reply to send. `on_internal_error(error)` is called for every exception that is a fault of the array
-    itself.
+    `before_command(task)` returns None, or an outcome. If it returns an outcome, the handler is not called.
+    `after_command(task, reply)` returns the reply to send. `on_internal_error(error)` is called for each exception that is a
+    fault of the array itself.
     """
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
@@ -60,11 +60,11 @@ class DeviceServer(TaskManager):
     def execute(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
-        """Execute a command. This method never raises an exception, whatever an initiator sends.
+        """Execute a command. No command of an initiator can make this method raise an exception.
 
-        Returns the task and its outcome. The outcome is a reply or pending work, which the caller must run or abandon. If the
-        task has been aborted, the caller must not send the reply of pending work. `data_out` is not used after this method
-        returns.
+        Returns the task and its outcome. The outcome is a reply or pending work. The caller must run or abandon pending work.
+        If the task was aborted, the caller must not send the reply of its pending work. `data_out` is not used after this
+        method has returned.
         """
         logical_unit = nexus.logical_units.get(lun)
         entry = self._plain.get(cdb[0]) if len(cdb) == PADDED_CDB_BYTES else None
@@ -96,8 +96,8 @@ class DeviceServer(TaskManager):
     ) -> Place | None:
         """Give a command a place in the task set before its data-out arrives.
 
-        Return the place, or None if the command needs no place. The caller must pass the place to `execute_accepted` or call
-        the place's `give_back`. `awaits_memory` returns True while the transport does not have enough memory for all data of
+        Returns the place, or None if the command needs no place. The caller must pass the place to `execute_accepted`, or call
+        `give_back` of the place. `awaits_memory` returns True while the transport does not have enough memory for all data of
         the command.
         """
         logical_unit = nexus.logical_units.get(lun)
@@ -112,15 +112,14 @@ class DeviceServer(TaskManager):
                 if entry.is_ordered
                 else None
             )
-        except CheckCondition:  # an invalid command changes nothing, and is refused when its data arrives
+        except CheckCondition:  # an invalid command changes nothing, and is refused after its data has arrived
             return None
 
     def execute_accepted(self, place: Place, data_out: Sequence[Buffer], *, holds_memory: bool) -> tuple[Task, Outcome]:
         """Execute a command that has a place, after its data-out has arrived.
 
-        In all other respects, this method does the same as `execute`. `holds_memory` is True if the data occupies memory that
-        other tasks may wait for. If `holds_memory` is True, the command must not wait behind a task that waits for memory.
-        Instead, the command is refused with TASK SET FULL.
+        Otherwise, this method is like `execute`. `holds_memory` is True if the data occupies memory for which other tasks may
+        wait. Such a command must not wait for a task that waits for memory. It is refused with TASK SET FULL instead.
         """
         task, entry = place.task, place.entry
         task.data_out = data_out
@@ -141,9 +140,8 @@ class DeviceServer(TaskManager):
     def _execute_with_care(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
     ) -> tuple[Task, Outcome]:
-        """Execute a command that the fast path of `execute` does not cover.
-
-        Run all checks in their order, and call the hooks.
+        """Execute a command for which the fast path of `execute` is not sufficient. Make all checks in their order, and call
+        `before_command` and `after_command`.
         """
         task = Task(nexus, nexus.logical_units.get(lun, self._missing), cdb, data_out, attribute, tag, False, lun)
         entry: Entry | None = None
@@ -157,7 +155,9 @@ class DeviceServer(TaskManager):
         return task, outcome
 
     def _start(self, task: Task, entry: Entry) -> Outcome:
-        """Run the handler now, or after the tasks that must run first have ended."""
+        """Run the handler now. If other tasks must end first, return pending work that waits for them and then runs the
+        handler.
+        """
         tasks = task.logical_unit.tasks
         if not tasks.members:
             outcome = self._handle(task, entry)
@@ -194,7 +194,7 @@ class DeviceServer(TaskManager):
         return entry.handler(task)
 
     def _continue(self, task: Task, entry: Entry, pending: Pending) -> Outcome:
-        """Make a task a member of the task set, because its handler has to wait."""
+        """Add a task to the task set, because its handler has returned pending work."""
         try:
             member = task.logical_unit.tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
         except Exception as error:
@@ -209,7 +209,7 @@ class DeviceServer(TaskManager):
         outcome = self._member_task(member, task, entry, pending)
         try:
             _own_data_out(task)
-        except Exception as error:  # there may be no memory for the copy
+        except Exception as error:  # Python may have no memory for the copy
             outcome.abandon()
             return self._reply_to(error, task, entry)
         return outcome
@@ -219,10 +219,10 @@ class DeviceServer(TaskManager):
         return MemberTask(task.logical_unit.tasks, member, task, pending, reply_to, partial(self._ended, task))
 
     async def _take_turn(self, member: Member, task: Task, entry: Entry) -> Reply:
-        """Wait until the tasks that must run before this task have ended, and run the task's handler."""
+        """Wait until the tasks that must run before this task have ended. Then run the handler of the task."""
         await task.logical_unit.tasks.turn_of(member)
         task.raise_if_aborted()
-        check_reservation(task, entry)  # a reservation may have been made meanwhile
+        check_reservation(task, entry)  # a reservation may have been made during the wait
         check_state(task, entry)
         outcome = self._handle(task, entry)
         return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
@@ -248,9 +248,8 @@ class DeviceServer(TaskManager):
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
-    """True if a command must be compared with the tasks in the task set.
-
-    The comparison is not needed for a read that no task can delay.
+    """True if a command may have to wait for tasks in the task set. It is False for a read if no task in the set can delay a
+    read.
     """
     return entry.writes_medium or tasks.barriers > 0 or attribute > TaskAttribute.SIMPLE or len(tasks.members) >= MAX_TASKS
 
@@ -260,6 +259,6 @@ def _extents(task: Task, entry: Entry) -> Sequence[Extent]:
 
 
 def _own_data_out(task: Task) -> None:
-    """Copy the data-out of a task that waits. The transport reuses the buffers of the data-out after `execute` has returned."""
+    """Copy the data-out of a task that has to wait, because the transport reuses the buffers after `execute` has returned."""
     if task.data_out:
         task.data_out = [b"".join(task.data_out)]

@@ -1,7 +1,7 @@
-"""Map exceptions to SCSI statuses and sense data.
+"""The SCSI statuses and sense data that report exceptions.
 
-After a temporary failure, the reply asks the initiator to retry. The reply is BUSY if the command has not begun (SAM-5 5.3.1),
-and ABORTED COMMAND if a disk failed (SPC-4 4.5.6).
+After a temporary failure, the reply must make the initiator retry the command. It is the status BUSY if the command has not
+begun (SAM-5 5.3.1), and the sense key ABORTED COMMAND if a disk failed (SPC-4 4.5.6).
 """
 
 from typing import NamedTuple
@@ -36,7 +36,7 @@ from odx_target.store.api import (
 
 
 class Failure(NamedTuple):
-    """A condition and a sense key. If `key` is None, the sense key of the condition is used."""
+    """The sense data for a failure: a condition and a sense key. If `key` is None, the sense key of the condition is used."""
 
     condition: Condition
     key: SenseKey | None = None
@@ -48,13 +48,14 @@ STORE_FAILURES: dict[type[StoreError], Failure] = {
     Unwritable: Failure(WRITE_ERROR, SenseKey.ABORTED_COMMAND),
     PoolFailed: Failure(PERIPHERAL_DEVICE_WRITE_FAULT),
 }
-"""Failures that do not concern one particular block. Any other StoreError is reported as INTERNAL TARGET FAILURE."""
+"""Sense data for exceptions of the store that do not concern one particular block. Any other StoreError is reported as INTERNAL
+TARGET FAILURE."""
 
 BLOCK_FAILURES: dict[type[DamagedBlock | Unreadable], Failure] = {
     DamagedBlock: Failure(UNRECOVERED_READ_ERROR),
     Unreadable: Failure(UNRECOVERED_READ_ERROR, SenseKey.ABORTED_COMMAND),
 }
-"""Failures to read one block. The field INFORMATION of the sense data contains the LBA of the block."""
+"""Sense data for failed reads of one block. The field INFORMATION of the sense data contains the LBA of the block."""
 
 BUSY_FAILURES = (OutOfResources, PoolBusy, MemoryError)
 """Exceptions that are answered with the status BUSY."""

@@ -1,6 +1,6 @@
 """Layouts of wire formats.
 
-A format is declared as a class. The class gives the place of each field, as the tables in the standards do.
+A format is declared as a class. The class states the byte, bit and size of each field, as the tables in the standards do.
 
     class RangeDescriptor(Layout):
         size_bytes = 16
@@ -17,9 +17,8 @@ from odx_target.binary_layout import Codec, Place, Value
 
 
 class _Declaration:
-    """The place and the default value of a declared field.
-
-    When the class is created, the default value replaces this object.
+    """The place and the default value of a declared field. When the class of the format is created, the default value replaces
+    this object.
     """
 
     def __init__(self, start: int, size: int, default: Value) -> None:
@@ -52,19 +51,19 @@ def octets(byte: int, size_bytes: int) -> bytes:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=True)
 class Layout:
-    """The values of the fields of one wire format. A field is zero if no value is given."""
+    """Base class of formats. An object has the values of all fields of a format. A field without a given value is zero."""
 
     size_bytes: ClassVar[int] = 0
-    """Size of the format in bytes. The format ends with its last field, unless the class gives a larger size."""
+    """Size of the format in bytes. If the class states no size, the format ends with its last field."""
     places: ClassVar[Mapping[str, Place]] = {}
-    """Places of the fields by name, in the order of their bytes."""
+    """Places of the fields by name, in the order of the fields in the format."""
     _codec: ClassVar[Codec]
     _defaults: ClassVar[Mapping[str, Value]]
 
     def __init_subclass__(cls) -> None:
-        """Replace each declaration by its default value.
+        """Replace each declaration in a new subclass by its default value.
 
-        Raises ValueError if fields overlap or extend past the end of the format.
+        Raises ValueError if fields overlap or extend beyond the end of the format.
         """
         declared = {name: value for name, value in vars(cls).items() if isinstance(value, _Declaration)}
         places = {name: place for base in cls.__mro__[:0:-1] if issubclass(base, Layout) for name, place in base.places.items()}
@@ -94,11 +93,11 @@ class Layout:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.values().items())})"
 
     def values(self) -> dict[str, Value]:
-        """Return the value of each field by name, in the order of their bytes."""
+        """Return the value of each field by name, in the order of the fields in the format."""
         return {**self._defaults, **vars(self)}
 
     def build(self) -> bytes:
-        """Encode the values. Raises `construct.ConstructError` for a value that does not fit its field."""
+        """Encode the values. Raises `construct.ConstructError` if a value does not fit into its field."""
         return self._codec.encode(self.values())
 
     @classmethod
@@ -106,20 +105,19 @@ class Layout:
         """Decode the first bytes of `data`. Raises ValueError if `data` is too short."""
         if len(data) < cls.size_bytes:
             raise ValueError(f"{len(data)} bytes, of {cls.size_bytes} that are needed")
-        parsed = cls.__new__(cls)  # skips the check of names in __init__
+        parsed = cls.__new__(cls)  # does not check the names of the fields, unlike __init__
         vars(parsed).update(cls._codec.decode(data))
         return parsed
 
     @classmethod
     def parse_cut(cls, data: bytes) -> Self:
-        """Decode `data`, which may be shorter than the format. Missing bytes are taken as zeros."""
+        """Decode `data`, which may be shorter than the format. Missing bytes are treated as zeros."""
         return cls.parse(data.ljust(cls.size_bytes, b"\0"))
 
     @classmethod
     def values_within(cls, data: bytes) -> dict[str, Value]:
-        """Return the values of the fields that lie completely within `data`, by name.
-
-        The value of a flag is 0 or 1, not a bool.
+        """Return the values of those fields that lie completely within `data`, by name. The value of a flag is 0 or 1, not a
+        bool.
         """
         values = cls.parse_cut(data).values()
         end = len(data) * 8

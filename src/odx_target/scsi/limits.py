@@ -7,20 +7,20 @@ from odx_target.store.api import BLOCK_BYTES
 MAX_TRANSFER_BYTES = 16 << 20
 """Maximum size of one READ or WRITE.
 
-All data of the command is in memory at the same time, and the command waits until the transport has memory for the data. Linux
-and Windows send at most 1 MiB by default.
+All data of the command is in memory at the same time, so the command waits until the transport has memory for the data. Linux
+and Windows send at most 1 MiB per command by default.
 """
 
 SMALL_READ_BYTES = 256 << 10
 """Maximum size of a small read.
 
-A small read claims no memory for reads if its blocks are in memory, because its data is sent soon.
+A small read need not claim memory (`read_memory`) if its blocks are in the page cache, because its data is sent soon.
 """
 
 OPTIMAL_TRANSFER_BYTES = 1 << 20
 """Optimal size of one READ or WRITE.
 
-Longer transfers are not faster, because this size already needs several bursts of the transport.
+Longer transfers are not faster, because the transport already divides a transfer of this size into several bursts.
 """
 
 MAX_UNMAP_BYTES = 4 << 30
@@ -32,51 +32,51 @@ An UNMAP of 4 GiB changes about a thousand leaves of the map, which takes a few 
 MAX_UNMAP_DESCRIPTORS = 255
 """Maximum number of descriptors of one UNMAP. A parameter list of 4 KiB has room for 255 descriptors.
 
-Windows and Linux build no larger list.
+Windows and Linux send no larger list.
 """
 
 MAX_WRITE_SAME_BYTES = 1 << 30
-"""Maximum size of one WRITE SAME. If the pattern is all zeros, the blocks are deallocated.
+"""Maximum size of one WRITE SAME. If the block in the data-out has only zeros, the range is deallocated.
 
-Otherwise the blocks are written, which takes about one second. Initiators wait for 30 seconds.
+Otherwise the range is written, which takes about one second at this size. Initiators usually wait for up to 30 seconds.
 """
 
 MAX_COMPARE_AND_WRITE_BYTES = 64 << 10
-"""Maximum size of one COMPARE AND WRITE. The command compares and writes without a pause for other tasks.
+"""Maximum size of one COMPARE AND WRITE. The command compares and writes without letting other tasks run.
 
-At the maximum size, the comparison takes about as long as the other work of the command. VMware compares and writes one block.
+At the maximum size, the comparison takes about as long as the other work of the command. VMware compares and writes only one
+block.
 """
 
 MAX_ATOMIC_TRANSFER_BYTES = 1 << 20
-"""Maximum size of one WRITE ATOMIC. The store itself has no such limit.
+"""Maximum size of one WRITE ATOMIC. The store itself could write more data atomically.
 
 Databases need 16 to 64 KiB, and Linux sends at most 1 MiB by default.
 """
 
 STEP_BYTES = 1 << 20
-"""Size of one step of a long command. Between two steps, other tasks run, and the command ends if it has been aborted."""
+"""Number of bytes that a long command reads or writes at once. After each such step, other tasks run. If the command was
+aborted, it then ends."""
 
 STEPS_OF_A_MEBIBYTE = 500
-"""Number of steps for one MiB of reads or writes. Each turn of the event loop has a limited number of steps."""
+"""Number of steps (units of work, see `turns`) that reading or writing 1 MiB takes."""
 
 THRESHOLD_SET_BYTES = 1 << 20
 """Size of one threshold set.
 
-The Logical Block Provisioning log page counts used and available space in threshold sets (SBC-3 6.6.4). A 32-bit number of
-threshold sets is enough for 4 PiB.
+The Logical Block Provisioning log page gives used and available space as numbers of threshold sets (SBC-3 6.6.4). A 32-bit
+number of threshold sets is enough for 4 PiB.
 """
 
 THRESHOLD_REPEAT_S = 60
 """Minimum time between two notifications of one threshold.
 
-If other programs use the same disk, the available room may pass a threshold often. Hosts have to retry a command after each
-notification.
+If other programs use the same disk, the available room may pass a threshold often. After each notification, hosts have to send
+a command again.
 """
 
 STEPS_OF_A_THRESHOLD_CHECK = 1
-"""Number of steps for a check of the thresholds of one logical unit.
-
-Each turn of the event loop has a limited number of steps.
+"""Number of steps (units of work, see `turns`) that a check of the thresholds of one logical unit takes.
 """
 
 MAX_LBA_STATUS_DESCRIPTORS = 4096
@@ -86,32 +86,31 @@ The descriptors of 4096 extents take 64 KiB.
 """
 
 MAX_TASKS = 2048
-"""Maximum number of waiting tasks of one logical unit. If MAX_TASKS is reached, a new command ends with TASK SET FULL.
+"""Maximum number of waiting tasks of one logical unit. If this number is reached, a new command ends with TASK SET FULL.
 
-Each session has a command window. The windows of 64 sessions rarely allow MAX_TASKS tasks. A comparison of one command with
-MAX_TASKS tasks takes a quarter of a millisecond.
+A session cannot send more commands than its command window allows. Even with 64 sessions, so many tasks are rare. To compare a
+new command with so many tasks takes a quarter of a millisecond.
 """
 
 STEPS_OF_A_WAITING_TASK = 50
-"""Number of additional steps for a command that has to wait.
-
-The steps are for the task object and its place in the task set.
+"""Number of further steps (units of work, see `turns`) that a command takes if it has to wait: the work on its place in the
+task set.
 """
 
 STEPS_OF_AN_ABORTED_TASK = 50
-"""Number of steps for the cleanup after the abort of a waiting task."""
+"""Number of steps (units of work, see `turns`) that the cleanup after the abort of a waiting task takes."""
 
 MAX_REGISTRATIONS = 224
 """Maximum number of registrations of one logical unit. A cluster of 64 hosts with three paths each needs 192 registrations.
 
-If APTPL is set, the store keeps all registrations as one value of at most 64 KiB. Even with the longest names that login
-accepts, the maximum number of registrations fits into this value.
+If APTPL is set, the store keeps all registrations as one value of at most 64 KiB. This number of registrations fits into the
+value, even if all initiator names have the greatest length that a login accepts.
 """
 
 MAX_RESERVE_OUT_BYTES = 64 << 10
 """Maximum size of a PERSISTENT RESERVE OUT parameter list.
 
-The list can hold the TransportIDs of all ports that can be registered.
+A list of this size has room for the TransportIDs of all ports that can be registered.
 """
 
 
@@ -127,8 +126,8 @@ class BlockLimits:
     optimal_unmap_granularity_blocks: int
     """Optimal granularity of UNMAP. The value 0 means one logical block, which hosts assume by default.
 
-    With any other value, QEMU 7.2 keeps a map of allocated blocks. If QEMU keeps this map and the block length is 4096 bytes,
-    the first read of 32 KiB fails an assertion in QEMU.
+    With any other value, QEMU 7.2 keeps a map of allocated blocks. With this map and a block length of 4096 bytes, QEMU ends by
+    a failed assertion at the first read of 32 KiB.
     """
     unmap_granularity_alignment: int
     max_write_same_blocks: int

@@ -1,14 +1,14 @@
-"""Logical blocks, stored in the 4 KiB blocks of the store.
+"""The logical blocks of a volume, whose store blocks have 4 KiB.
 
-Whole store blocks are passed on without a copy. A write that begins or ends within a store block reads that block, changes part
-of it and writes it back. If the block has to be read from a disk, other tasks may change it meanwhile. The write detects such a
-change, and reads the block again.
+Data of whole store blocks is not copied. A write that begins or ends within a store block reads this store block, changes a
+part of it and writes it back. If the store block must be read from the disk, other tasks may change it during the read. The
+write then detects the change, and reads the store block again.
 
-The methods whose names end in `_now` never wait. If a block is not in memory, or if the pool is still making room, these
-methods return None or False. The coroutines of the same names without `_now` wait.
+The methods whose names end in `_now` never wait. If a block is not in the page cache, or if the pool is still making room,
+these methods return None or False. The coroutines of the same names without `_now` wait.
 
-All changes of a logical unit's volume must use the methods of this module. Any other change could be lost: a write of another
-part of the same store block could restore the old content.
+All changes of the volume of a logical unit must use this module. Otherwise a change could be lost: a write to another part of
+the same store block could write the old content back.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,16 +19,16 @@ from odx_target.scsi.limits import STEP_BYTES
 from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolBusy, Snapshot, Volume
 
 LONG_WRITE_BYTES = 16 << 10
-"""Size from which on the volume may ask to prepare a write. The store compresses no smaller writes."""
+"""Smallest size of a write for which `Volume.must_prepare` is called. The store does not compress smaller writes."""
 
 Replacement = Callable[[bytes], Sequence[Buffer]]
 """Function that takes the present content of blocks and returns their new content."""
 
 
 class _AwaitedBlocks:
-    """Store blocks that a task reads in order to change them.
+    """Store blocks that a task is reading, because it will change a part of them.
 
-    `stale` is True if another task has changed any of the blocks during the read.
+    `stale` is True if another task has changed one of these blocks during the read.
     """
 
     __slots__ = ("blocks", "stale")
@@ -39,7 +39,9 @@ class _AwaitedBlocks:
 
 
 class LogicalBlocks:
-    """The blocks of `volume`, counted in units of `block_bytes` (512 or 4096). The caller must check the bounds."""
+    """The logical blocks of `volume`, each of `block_bytes` bytes (512 or 4096). The caller must check that ranges lie within
+    the capacity.
+    """
 
     def __init__(self, volume: Volume, block_bytes: int) -> None:
         self.volume = volume
@@ -50,22 +52,19 @@ class LogicalBlocks:
         self._awaited: list[_AwaitedBlocks] = []
 
     def read_now(self, lba: int, count_blocks: int) -> list[Buffer] | None:
-        """Read `count_blocks` logical blocks. Return None if a disk must be read. Raises DamagedBlock."""
+        """Read `count_blocks` logical blocks. Returns None if the disk must be read. Raises DamagedBlock."""
         if not (lba | count_blocks) & self._inside:
             return self.volume.read_now(lba >> self._shift, count_blocks >> self._shift)
         return read_bytes_now(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     async def read(self, lba: int, count_blocks: int) -> list[Buffer]:
-        """Read as `read_now` does, but wait for the disk if necessary.
-
-        The returned data is the content at the moment of the call.
-        """
+        """Read logical blocks, and wait for the disk if necessary. Writes after the call do not change the result."""
         return await read_bytes(self.volume, lba * self.block_bytes, count_blocks * self.block_bytes)
 
     def write_now(self, lba: int, data: Sequence[Buffer]) -> bool:
         """Write whole logical blocks from `lba` on. If the write would have to wait, change nothing and return False.
 
-        The buffers must stay unchanged until the pool's next commit. Raises PoolFull, PoolFailed, DamagedBlock.
+        The caller must not change the buffers before the next commit of the pool. Raises PoolFull, PoolFailed, DamagedBlock.
         """
         inside = self._inside
         try:
@@ -85,7 +84,7 @@ class LogicalBlocks:
     async def write(self, lba: int, data: Sequence[Buffer], before_change: Callable[[], None] | None = None) -> None:
         """Write as `write_now` does, but wait if necessary.
 
-        `before_change` is called just before the change, and may raise to prevent the change.
+        `before_change` is called just before the change. If it raises an exception, nothing is changed.
         """
         edges = self._edges(lba, buffers_bytes(data))
         if not edges:
@@ -96,7 +95,7 @@ class LogicalBlocks:
             if before_change is not None:
                 before_change()
             try:
-                if self.write_now(lba, data):  # usually the blocks are in memory after the read, with their present content
+                if self.write_now(lba, data):  # after the wait, the blocks are usually in the page cache
                     return
                 if awaited is not None and not awaited.stale:
                     self._write_with_edges(lba, data, contents)
@@ -114,8 +113,8 @@ class LogicalBlocks:
     def replace_now(self, lba: int, count_blocks: int, replacement: Replacement) -> bool:
         """Replace the content of logical blocks. If the method would have to wait, it changes nothing and returns False.
 
-        `replacement` gets the present content. `replacement` returns the new content, which has the same size. If `replacement`
-        raises an exception, the blocks stay unchanged. Raises PoolFull, PoolFailed, DamagedBlock.
+        `replacement` takes the present content, and returns the new content of the same size. If `replacement` raises an
+        exception, the blocks stay unchanged. Raises PoolFull, PoolFailed, DamagedBlock.
         """
         block, count_store_blocks = self._covering(lba, count_blocks)
         present = self.volume.read_now(block, count_store_blocks)
@@ -130,7 +129,7 @@ class LogicalBlocks:
     async def replace(
         self, lba: int, count_blocks: int, replacement: Replacement, before_change: Callable[[], None] | None = None
     ) -> None:
-        """Replace as `replace_now` does, but wait if necessary. `replacement` gets the content at the moment of the change."""
+        """Replace as `replace_now` does, but wait if necessary. `replacement` takes the content at the moment of the change."""
         block, count_store_blocks = self._covering(lba, count_blocks)
         present: list[Buffer] | None = None
         awaited: _AwaitedBlocks | None = None
@@ -164,7 +163,9 @@ class LogicalBlocks:
         return self._unmap_store_blocks_now(block, count_store_blocks)
 
     async def unmap(self, lba: int, count_blocks: int, before_change: Callable[[], None] | None = None) -> None:
-        """Unmap as `unmap_now` does, but wait if necessary. `before_change` is called just before the change, and may raise."""
+        """Unmap as `unmap_now` does, but wait if necessary. `before_change` is called just before each change, and may raise an
+        exception to prevent it.
+        """
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         for part_lba, part_blocks in edges:
             if not self._zero_part_now(part_lba, part_blocks):
@@ -184,7 +185,7 @@ class LogicalBlocks:
         pause: Callable[[], Awaitable[None]],
         before_change: Callable[[], None] | None = None,
     ) -> None:
-        """Write one logical block `count_blocks` times, in steps. `pause` is awaited between two steps."""
+        """Write one logical block `count_blocks` times, in pieces of STEP_BYTES. `pause` is awaited between two pieces."""
         step_blocks = STEP_BYTES // self.block_bytes
         pattern = memoryview(logical_block * min(step_blocks, count_blocks))
         end = lba + count_blocks
@@ -198,7 +199,7 @@ class LogicalBlocks:
                 await pause()
 
     def copy_from_now(self, source: FrozenMap, source_block: int, block: int, count_blocks: int) -> int:
-        """Copy blocks of `source` by `Volume.copy_from`. All numbers are in store blocks.
+        """Copy blocks of `source` with `Volume.copy_from`. All arguments and the result are in store blocks.
 
         Returns the number of copied blocks, which is 0 if the copy would have to wait. Raises PoolFull, PoolFailed.
         """
@@ -216,25 +217,26 @@ class LogicalBlocks:
         self.volume.resize(size_blocks)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Restore the volume. Raises PoolFull, PoolBusy, PoolFailed."""
+        """Replace the content of the volume by that of a snapshot. Raises PoolFull, PoolBusy, PoolFailed."""
         if self._awaited:
             self.changing(0, self.volume.size_blocks)
         self.volume.restore(snapshot)
 
     def changing(self, block: int, count_blocks: int) -> None:
-        """Notify tasks that are reading these store blocks in order to change them. The tasks will read the blocks again."""
+        """Mark these store blocks as changed, so that tasks that are reading them to change a part of them will read them
+        again.
+        """
         for awaited in self._awaited:
             awaited.stale = awaited.stale or any(block <= each < block + count_blocks for each in awaited.blocks)
 
     def _covering(self, lba: int, count_blocks: int) -> tuple[int, int]:
-        """Return the store blocks (first, count) that hold a range of logical blocks."""
+        """Return the store blocks (first, count) that contain a range of logical blocks."""
         block = lba >> self._shift
         return block, -(-(lba + count_blocks) // self._blocks_per_store_block) - block
 
     def _replace(self, lba: int, count_blocks: int, present: Sequence[Buffer], replacement: Replacement) -> None:
-        """Replace logical blocks, and write the store blocks that hold them.
-
-        `present` is the present content of these store blocks.
+        """Replace logical blocks by writing the store blocks that contain them. `present` is the present content of these store
+        blocks.
         """
         content = b"".join(present)
         block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)
@@ -262,7 +264,9 @@ class LogicalBlocks:
         return True
 
     def _write_with_edges(self, lba: int, data: Sequence[Buffer], contents: Sequence[bytes]) -> None:
-        """Write `data` in whole store blocks. `contents` is the present content of the blocks that `data` covers in part."""
+        """Write whole store blocks that contain `data`. `contents` is the present content of the store blocks that `data`
+        covers only in part.
+        """
         if not data:
             return
         block, before_bytes = divmod(lba * self.block_bytes, BLOCK_BYTES)

@@ -28,9 +28,10 @@ LOCALLY_ADMINISTERED_COMPANY_ID = bytes.fromhex("524f44")
 class LogicalUnit(AddressedUnit):
     """A volume that initiators address by a LUN.
 
-    `number` is the default LUN; a nexus may use another LUN. `block_bytes` is the logical block length, 512 or 4096.
-    `capacity_blocks` is the capacity in logical blocks, at most the size of the volume. `target_name` is the iSCSI name of the
-    target device. Raises ValueError if `block_bytes` is neither 512 nor 4096, or if the capacity is larger than the volume.
+    `number` is the LUN by default; a nexus may use another LUN for this logical unit. `block_bytes` is the logical block
+    length, 512 or 4096. `capacity_blocks` is the capacity in logical blocks, at most the size of the volume. `target_name` is
+    the iSCSI name of the target device. Raises ValueError if `block_bytes` is neither 512 nor 4096, or if the capacity is
+    larger than the volume.
     """
 
     is_present = True
@@ -66,7 +67,7 @@ class LogicalUnit(AddressedUnit):
         self.target_port_group = 1
         self.default_mode_parameters = ModeParameters(write_cache_enabled, descriptor_format_sense, thresholds=thresholds)
         self._is_read_only = write_protected
-        """True if the operator has made the logical unit read-only. A host cannot change this by MODE SELECT."""
+        """True if the operator has made the logical unit read-only. MODE SELECT cannot make it writable."""
         self.thresholds = ArmedThresholds(thresholds, environment.monotonic)
         self.set_mode_parameters(self.default_mode_parameters)
         public_identity = pool.public_identity(volume)
@@ -88,7 +89,7 @@ class LogicalUnit(AddressedUnit):
 
     @property
     def reservations(self) -> Reservations:
-        """The persistent reservation and the registrations. Resets change neither the reservation nor the registrations."""
+        """The persistent reservation and the registrations of this logical unit. A reset does not change them."""
         return self._reservations
 
     @reservations.setter
@@ -103,7 +104,9 @@ class LogicalUnit(AddressedUnit):
         return self.reservation is not None and self._reservations.conflict(self.nexus_name(initiator_port_name), access)
 
     def nexus_name(self, initiator_port_name: str) -> NexusName:
-        """Return the name of a nexus in the reservations of this logical unit. The nexus is given by its initiator port."""
+        """Return the name under which a nexus is registered. The nexus is that of the given initiator port and the only target
+        port.
+        """
         return NexusName(port_name(initiator_port_name), self.relative_target_port)
 
     @property
@@ -127,14 +130,15 @@ class LogicalUnit(AddressedUnit):
         self.thresholds.set(parameters.thresholds)
 
     def set_read_only(self, *, read_only: bool) -> None:
-        """Refuse all later writes, or accept writes again, unless a host has set the software write protection."""
+        """If `read_only` is True, refuse all later writes. Otherwise accept writes again, unless a host has set software write
+        protection.
+        """
         self._is_read_only = read_only
         self.write_protected = read_only or self.software_write_protect
 
     def reached_thresholds(self) -> list[int]:
-        """Return the thresholds that hosts have been notified of.
-
-        A threshold is given as the offset of its descriptor in the mode page.
+        """Return the thresholds of which hosts have been notified: for each of them, the byte offset of its descriptor in the
+        mode page.
         """
         return [descriptor_offset(index) for index in sorted(self.thresholds.reached)] if self.reports_thresholds else []
 

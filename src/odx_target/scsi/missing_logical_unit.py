@@ -1,4 +1,4 @@
-"""The substitute that commands get if their LUN has no logical unit."""
+"""The object that a command gets instead of a logical unit if there is no logical unit at its LUN."""
 
 from odx_target.environment import Event
 from odx_target.scsi.addressed_unit import AddressedUnit
@@ -6,9 +6,8 @@ from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class MissingLogicalUnit(AddressedUnit):
-    """The substitute for a missing logical unit. Only commands that run without a logical unit get the substitute.
-
-    The substitute has no medium, volume or name.
+    """Stands for a missing logical unit. Only commands that run without a logical unit get this object. It has no medium,
+    volume or name.
     """
 
     is_present = False

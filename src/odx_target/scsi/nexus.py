@@ -1,4 +1,4 @@
-"""An I_T nexus: an initiator port and a target port (SAM-5 4.8), with pending unit attentions."""
+"""The I_T nexus: the relation of an initiator port and a target port (SAM-5 4.8), with its pending unit attentions."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from odx_target.scsi.logical_unit import LogicalUnit
 RESET_ASC = 0x29
 """Additional sense code of all reset conditions, such as POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
 
-A pending reset condition makes all other conditions redundant.
+If a reset condition is pending, other conditions need not be reported.
 """
 
 MAX_UNIT_ATTENTIONS = 16
@@ -21,10 +21,10 @@ UnitAttention: TypeAlias = tuple[int, int] | tuple[int, int, int]
 
 
 class ReadMemory(Protocol):
-    """The memory that the commands of one nexus may claim for reads."""
+    """The memory that the commands of one nexus may claim for data that they read."""
 
     def take(self, size_bytes: int) -> bool:
-        """Try to claim memory without a wait. If the claim would have to wait, claim no memory and return False."""
+        """Claim memory if this is possible without waiting. Otherwise claim nothing and return False."""
 
     async def wait_for(self, size_bytes: int) -> None:
         """Wait until memory is available, and claim it."""
@@ -37,8 +37,8 @@ class ReadMemory(Protocol):
 class Nexus:
     """The relation of an initiator port and a target port. In iSCSI, a nexus is a session.
 
-    `logical_units` maps the LUNs of this nexus, as plain numbers, to logical units. Nexuses are compared by identity: a
-    reinstated session is a new nexus.
+    `logical_units` maps each LUN of this nexus, as a plain number, to its logical unit. Nexuses are compared by identity,
+    because a reinstated session is a new nexus.
     """
 
     initiator_name: str
@@ -48,12 +48,12 @@ class Nexus:
     unit_attentions: dict[int, list[UnitAttention]] = field(default_factory=dict)
     """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry."""
     end_undelivered: Callable[[int], bool] | None = None
-    """Function of the transport that takes a LUN, and aborts all tasks of the LUN that still wait for data-out.
+    """Function of the transport that takes a LUN and aborts all tasks of the nexus on this LUN that still wait for data-out.
 
-    The function returns False if no task was aborted.
+    It returns False if there was no such task.
     """
     read_memory: ReadMemory | None = None
-    """The transport's memory for data that is read. None means that the memory is not limited."""
+    """The memory of the transport for data that is read. None means that this memory is not limited."""
 
     def lun_of(self, logical_unit: LogicalUnit) -> int | None:
         """Return the LUN by which this nexus addresses a logical unit. Return None if the nexus has no access to it."""
@@ -68,7 +68,8 @@ class Nexus:
         """Add a unit attention condition that the next command reports (SAM-5 5.14).
 
         A condition that is already pending is not added again. A power-on or reset condition replaces all other conditions,
-        because a reset makes them outdated. Some initiators retry a command only once, so one condition is better than several.
+        because after a reset they are no longer true. It is better to report one condition than several, because some
+        initiators retry a command only once.
         """
         attention = (asc, ascq) if information is None else (asc, ascq, information)
         if asc == RESET_ASC:
@@ -92,7 +93,7 @@ class Nexus:
         return oldest
 
     def clear_unit_attention(self, lun: int, asc: int, ascq: int) -> None:
-        """Remove one condition that has been reported in another way."""
+        """Remove a condition, because it has been reported in another way than by a unit attention."""
         pending = self.unit_attentions.get(lun, [])
         if (asc, ascq) in pending:
             pending.remove((asc, ascq))

@@ -24,8 +24,8 @@ class Status(IntEnum):
 class Reply:
     """The reply that ends a task: a status, and data or sense data.
 
-    `transfer_bytes` is the amount of data, in or out, that the command asks for. The transport computes the residual count from
-    `transfer_bytes` and the expected data transfer length. `data_in` has at most `transfer_bytes` bytes.
+    `transfer_bytes` is the amount of data-in or data-out that results from the CDB. From this number and the expected data
+    transfer length, the transport computes the residual count. `data_in` has at most `transfer_bytes` bytes.
     """
 
     status: int = Status.GOOD

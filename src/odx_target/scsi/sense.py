@@ -162,22 +162,21 @@ _MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 
 def sense_words(asc: int, ascq: int) -> str:
-    """Return the meaning of an additional sense code and its qualifier.
-
-    Return "unnamed condition" for codes that are never sent.
+    """Return the meaning of an additional sense code and its qualifier. For codes that this array never sends, return "unnamed
+    condition".
     """
     return _WORDS.get((asc, ascq), "unnamed condition")
 
 
 @dataclass(slots=True, eq=False)
 class CheckCondition(Exception):
-    """The command ends with CHECK CONDITION. Handlers raise this exception, and the device server converts it to a Reply.
+    """The command ends with CHECK CONDITION. Handlers raise this exception, and the device server makes the Reply from it.
 
     `cdb_field` is the offset of an invalid byte in the CDB. `data_field` is the offset of an invalid byte in the parameter
     list. At most one of the two offsets is set. `bit` is the number of the invalid bit in that byte (SPC-4 4.5.2.4.2).
-    `information` fills INFORMATION and sets VALID. `command_specific` fills COMMAND-SPECIFIC INFORMATION. `key` replaces the
-    condition's own sense key. `transfer_bytes` is the amount of data that the command asks for. If the length of the data-out
-    is wrong, `transfer_bytes` must be set, so that the residual count shows the difference.
+    `information` is the value of INFORMATION, and makes VALID one. `command_specific` is the value of COMMAND-SPECIFIC
+    INFORMATION. `key` replaces the sense key of the condition. `transfer_bytes` is the amount of data that results from the
+    CDB. If the length of the data-out is wrong, it must be given, so that the residual count shows the difference.
     """
 
     condition: Condition
@@ -194,7 +193,7 @@ class CheckCondition(Exception):
 
     @property
     def sense_key(self) -> SenseKey:
-        """The sense key in the sense data: `key`, or the condition's own sense key."""
+        """The sense key in the sense data: `key` if it is given, otherwise the sense key of the condition."""
         return self.condition.key if self.key is None else self.key
 
     def sense(self, *, descriptor_format: bool = False) -> bytes:
@@ -202,7 +201,7 @@ class CheckCondition(Exception):
         return self._descriptor_format() if descriptor_format else self._fixed_format()
 
     def reply(self, *, descriptor_format: bool = False) -> Reply:
-        """Return the reply that carries this sense data."""
+        """Return the reply with this sense data."""
         sense = self.sense(descriptor_format=descriptor_format)
         return Reply(Status.CHECK_CONDITION, transfer_bytes=self.transfer_bytes, sense=sense)
 

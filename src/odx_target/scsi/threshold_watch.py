@@ -1,8 +1,8 @@
-"""A watch on the room of a pool. The watch notifies hosts when the room reaches a threshold of a logical unit.
+"""The watch notifies hosts when the used or available room of a pool reaches a threshold of a logical unit.
 
-Commands do not check the room. The pool reports when its segments change and when the room of its disk changes. After each
-report, the watch checks the room. The pool does not report that room within a segment is used. Therefore the owner of the watch
-also calls `check_soon` from time to time.
+Commands do not check the thresholds. The pool sends a report when it takes, makes or frees a segment, and when the free room of
+the disk changes. The owner of the watch calls `check_soon` after each report. The pool sends no report when a write uses room
+in an existing segment. Therefore the owner also calls `check_soon` from time to time.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from odx_target.store.api import Pool, Usage
 
 
 class ThresholdWatch:
-    """The watch of one pool. Logical units may be added to `logical_units` and removed from it.
+    """The watch of one pool. The owner may add logical units to `logical_units` and remove them.
 
     The functions in `on_reached` are called for each reached threshold.
     """
@@ -32,7 +32,7 @@ class ThresholdWatch:
         self._is_due = self._is_checking = False
 
     def check_soon(self) -> None:
-        """Check all logical units in the background. If a check is running already, one more check follows."""
+        """Check the thresholds of all logical units in the background. If a check is running, another check follows it."""
         self._is_due = True
         if not self._is_checking:
             self._is_checking = True
@@ -49,7 +49,7 @@ class ThresholdWatch:
     async def _check(self) -> None:
         """Notify hosts of the thresholds that have been reached since the last check.
 
-        The check takes several turns of the event loop, because an array may have thousands of LUNs.
+        The check may take several turns of the event loop (see `turns`), because an array may have thousands of LUNs.
         """
         turns = self._environment.turns
         usage = self._pool.usage()

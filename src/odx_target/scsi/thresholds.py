@@ -1,8 +1,9 @@
 """Thresholds of thin provisioning (SBC-4 4.7.3.7), and the state of thresholds. Hosts set thresholds by MODE SELECT.
 
-A threshold is a range with the size of one threshold set. The count of the threshold is the middle of the range. A threshold is
-reached when the available room falls below the range, or when the used room rises above the range. Hosts are notified once when
-a threshold is reached. The threshold is armed again when the room has passed the whole range in the other direction.
+A threshold is a range of room with the size of one threshold set. The THRESHOLD COUNT of a threshold is the middle of the
+range. A threshold for the available room is reached when this room falls below the range. A threshold for the used room is
+reached when this room rises above the range. Hosts are notified once when a threshold is reached. It is armed again when the
+room has passed the whole range in the other direction.
 """
 
 from collections.abc import Callable
@@ -57,9 +58,8 @@ class Threshold:
         return not self.is_enabled or (self.resource, self.arming) in _DEFINED
 
     def excess_bytes(self, usage: Usage) -> int | None:
-        """Return the distance in bytes between the room and the count of the threshold.
-
-        The distance is positive if the room has passed the count. The distance is None if the room is unknown.
+        """Return the number of bytes by which the room has passed the count of the threshold. The number is negative if the
+        room has not passed the count. It is None if the room is unknown.
         """
         count_bytes = self.count * THRESHOLD_SET_BYTES
         if self.resource == ThresholdResource.USED:
@@ -71,9 +71,9 @@ NO_THRESHOLDS = (Threshold(),) * COUNT_OF_THRESHOLDS
 
 
 def thresholds_at(percentages: tuple[int, ...], usage: Usage) -> tuple[Threshold, ...]:
-    """Return thresholds that are reached when these percentages of all room are used.
+    """Return thresholds that are reached when these percentages of the whole room of the pool are used.
 
-    If the room is not known, the thresholds are disabled. The thresholds are for the available room, because data of other
+    If the room is not known, the thresholds are disabled. They are thresholds for the available room, because data of other
     programs on the same disk also reduces the available room.
     """
     if usage.available_bytes is None:
@@ -89,7 +89,9 @@ def descriptor_offset(index: int) -> int:
 
 
 class ArmedThresholds:
-    """The thresholds of one logical unit. `reached` has the indexes of the thresholds that hosts have been notified of."""
+    """The thresholds of one logical unit. `reached` contains the indexes of the thresholds of which hosts have been
+    notified.
+    """
 
     def __init__(self, thresholds: tuple[Threshold, ...], clock: Callable[[], float]) -> None:
         self.thresholds = thresholds
@@ -98,7 +100,7 @@ class ArmedThresholds:
         self._clock = clock
 
     def set(self, thresholds: tuple[Threshold, ...]) -> None:
-        """Replace the thresholds. Thresholds that differ from the previous thresholds are armed."""
+        """Replace the thresholds. Each threshold that differs from its predecessor is armed."""
         for index, (before, after) in enumerate(zip(self.thresholds, thresholds, strict=True)):
             if before != after:
                 self.reached.discard(index)
@@ -106,14 +108,15 @@ class ArmedThresholds:
         self.thresholds = thresholds
 
     def rearm(self) -> None:
-        """Arm all thresholds. If a threshold is still reached, it is reported again."""
+        """Arm all thresholds, so that each threshold that is still reached is reported again."""
         self.reached.clear()
         self._notified_at_s.clear()
 
     def newly_reached(self, usage: Usage) -> list[int]:
-        """Return the indexes of armed thresholds that are reached. Arm thresholds that are not reached any more.
+        """Return the indexes of the armed thresholds that are reached now. Arm each threshold again whose whole range the room
+        has passed in the other direction.
 
-        The index of a threshold is returned at most once in THRESHOLD_REPEAT_S seconds.
+        An index is returned at most once in THRESHOLD_REPEAT_S seconds.
         """
         found: list[int] = []
         now_s = self._clock()

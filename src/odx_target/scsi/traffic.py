@@ -1,7 +1,7 @@
 """Counters of the commands of a logical unit or of a nexus, with histograms of their latencies.
 
-The bounds of the buckets of a histogram grow by a constant factor, so a percentile that is computed from the buckets is at most
-19 % above the true value, for latencies from a microsecond to a minute.
+Each bucket of a histogram has an upper bound that is 19 % above that of the bucket before. So a percentile that is computed
+from the buckets is at most 19 % above the true value, for latencies from a microsecond to a minute.
 """
 
 from array import array
@@ -11,11 +11,11 @@ from enum import IntEnum
 
 BUCKETS_OF_A_DOUBLING = 4
 MIN_LATENCY_S = 1e-6
-"""Upper bound of the first bucket. The array answers no command faster."""
+"""Upper bound of the first bucket of a histogram. No command is faster."""
 
 DOUBLINGS = 26
 COUNT_OF_BUCKETS = BUCKETS_OF_A_DOUBLING * DOUBLINGS + 1
-"""The last bucket also has all latencies above its lower bound, which is 56 seconds."""
+"""Number of buckets of a histogram. All latencies above 56 seconds are counted in the last bucket."""
 
 BOUNDS_S = tuple(MIN_LATENCY_S * 2 ** (index / BUCKETS_OF_A_DOUBLING) for index in range(COUNT_OF_BUCKETS))
 """Upper bound of each bucket, in seconds."""
@@ -51,7 +51,9 @@ class KindTraffic:
         self.buckets = array("Q")
 
     def add(self, commands: int, size_bytes: int, latency_s: float) -> None:
-        """Count commands that ended together, with their total size and their common latency."""
+        """Count `commands` commands that ended at the same time. `size_bytes` is their total size, and `latency_s` is the
+        latency of each of them.
+        """
         self.commands += commands
         self.size_bytes += size_bytes
         self.latency_sum_s += commands * latency_s
@@ -69,7 +71,7 @@ class KindTraffic:
             self.buckets = array("Q", map(sum, zip(mine, other.buckets, strict=True)))
 
     def percentile_s(self, share: float) -> float | None:
-        """Return a bound that at least this share of the latencies does not exceed. Returns None if there is no latency."""
+        """Return an upper bound for at least this share of the latencies. Returns None if no latency was added."""
         return percentile_s(self.buckets, share)
 
 
@@ -94,15 +96,15 @@ class Traffic:
 
 
 def bucket_of(latency_s: float) -> int:
-    """Return the index of the first bucket whose upper bound is at least this latency. If there is no such bucket, return the
-    last index.
+    """Return the index of the first bucket whose upper bound is not below this latency. If there is no such bucket, return the
+    index of the last bucket.
     """
     return bisect_left(BOUNDS_S, latency_s, 0, COUNT_OF_BUCKETS - 1)
 
 
 def percentile_s(buckets: Sequence[int], share: float) -> float | None:
-    """Return the upper bound of the bucket in which the given share of all latencies is reached. Returns None if all buckets
-    are empty.
+    """Return the upper bound of the first bucket up to which at least the given share of all latencies is counted. Returns None
+    if all buckets are empty.
     """
     wanted = sum(buckets) * share
     reached = 0

@@ -1,7 +1,7 @@
 """The layout of each command's CDB, by operation code and service action (SPC-4, SBC-4).
 
-The layouts also contain fields that this array ignores, so that every CDB can be described as text. The usage mask in the
-command table shows which fields the array uses.
+The layouts also contain fields that this array ignores, so that every CDB can be described as text. The usage masks in the
+command table (`CommandRow.usage`) show which fields the array uses.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
-"""Fast decoders for the CDBs of READ and WRITE. A test compares the decoders with the layouts.
+"""Fast decoders for the CDBs of READ and WRITE. A test compares these decoders with the layouts in `block_commands`.
 
-Each decoder returns byte 1, the LOGICAL BLOCK ADDRESS and the number of logical blocks. In the 6-byte form, byte 1 holds the
+Each decoder returns byte 1, the LOGICAL BLOCK ADDRESS and the number of logical blocks. In the 6-byte form, byte 1 contains the
 upper bits of the address.
 """
 

@@ -1,1 +1,1 @@
-"""The handlers of all commands of a direct access block device, and the checks that several handlers share."""
+"""The handlers of all commands of a direct access block device, and checks that several handlers use."""

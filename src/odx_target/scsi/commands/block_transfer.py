@@ -1,7 +1,8 @@
 """READ and WRITE of all lengths (SBC-4 5.13 to 5.16, 5.40 to 5.43).
 
 `read_handler` and `write_handler` make a separate handler for each form of the CDB, so that the handlers are fast. DPO is
-accepted and has no effect. If FUA is set, a write is durable before its reply, and a read returns durable data.
+accepted and has no effect. If FUA is set, a write is durable before its reply, and a read makes all written data durable before
+it returns data.
 """
 
 from collections.abc import Callable, Sequence

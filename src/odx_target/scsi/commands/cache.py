@@ -27,7 +27,9 @@ _PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
 
 
 def synchronize_cache(task: Task) -> Outcome:
-    """Make all written data durable. The range in the CDB has no effect, because the store always flushes all data."""
+    """Make all written data durable. The range in the CDB has no effect, because a flush of the store makes all data
+    durable.
+    """
     cdb = _SYNCHRONIZE_CACHE[task.cdb[0]].parse(task.cdb)
     check_range(task.logical_unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
     if cdb.immed:
@@ -43,11 +45,11 @@ async def _flush_in_background(pool: Pool) -> None:
 
 
 def pre_fetch(task: Task) -> Outcome:
-    """Read blocks into memory. PREFETCH LENGTH zero means all blocks up to the last block.
+    """Read blocks into memory. If PREFETCH LENGTH is zero, all blocks up to the last block are meant.
 
-    The status is CONDITION MET if all blocks were read. If PREFETCH LENGTH is zero and the blocks are too many for one command,
-    only the first blocks are read, and the status is GOOD. If IMMED is set, no block is read, and the status is GOOD. A read
-    after the status would not count as a task, so an initiator could start any number of reads.
+    The status is CONDITION MET if all these blocks were read. If PREFETCH LENGTH is zero and there are too many blocks for one
+    command, only the first blocks are read, and the status is GOOD. If IMMED is set, no block is read, and the status is GOOD.
+    A read after the status would not be counted as a task, so an initiator could start any number of such reads.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, immed = _prefetch_fields(task)

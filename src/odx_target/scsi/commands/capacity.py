@@ -40,7 +40,7 @@ class ReadCapacity16Data(Layout):
 MAX_ADDRESS_OF_10 = 0xFFFF_FFFF
 """Address that READ CAPACITY(10) reports if the address of the last block needs more than 32 bits.
 
-This address means that the host must use READ CAPACITY(16) (SBC-4 5.18.2).
+It means that the host must use READ CAPACITY(16) (SBC-4 5.18.2).
 """
 
 
@@ -61,8 +61,7 @@ def read_capacity_16(task: Task) -> Outcome:
 
 
 def read_capacity_16_data(logical_unit: LogicalUnit) -> bytes:
-    """Build the parameter data of READ CAPACITY(16). A physical block is a store block.
-
+    """Build the parameter data of READ CAPACITY(16). The physical block length is the size of a store block (4096 bytes).
     Logical block 0 is at the start of a physical block.
     """
     return ReadCapacity16Data(

@@ -1,9 +1,9 @@
 """COMPARE AND WRITE (SBC-3 5.2), which VMware calls atomic test and set.
 
 The first half of the data-out is compared with the blocks. If all bytes are equal, the second half of the data-out is written
-to the blocks. No other task changes the blocks between the comparison and the write. Blocks in memory are compared and written
-without an `await`. While blocks are read from a disk, other tasks that touch these blocks wait. DPO has no effect. FUA_NV has
-no effect, because the array has no non-volatile cache.
+to the blocks. No other task changes the blocks between the comparison and the write. If the blocks are in memory, they are
+compared and written without an `await`. If the blocks must be read from the disk, other tasks that touch these blocks wait. DPO
+has no effect. FUA_NV has no effect, because the array has no non-volatile cache.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,14 +31,16 @@ _CDB = Struct(">xBQ3xB")
 
 
 def compare_and_write(task: Task) -> Outcome:
-    """Write if the blocks equal the expected data. Otherwise report MISCOMPARE with the offset of the first different byte."""
+    """Write the new data if the blocks contain the expected data. Otherwise report MISCOMPARE with the offset of the first
+    different byte.
+    """
     logical_unit = task.logical_unit
     byte_1, lba, count_blocks = _CDB.unpack_from(task.cdb)
     if count_blocks > logical_unit.block_limits.max_compare_and_write_blocks:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     check_range(logical_unit, lba, count_blocks)
     size_bytes = count_blocks * logical_unit.block_bytes
-    # data-out with a count of 0 is refused too, because an initiator may mean 256 blocks, which is 0 in this byte
+    # data-out is also refused if the count is 0, because the initiator may mean 256 blocks, which this byte cannot express
     exact_blocks(task, 2 * size_bytes, cdb_field=NUMBER_OF_LOGICAL_BLOCKS_BYTE)
     if not count_blocks:
         return Reply()

@@ -1,6 +1,6 @@
 """Checks of the amount of data-out against the length in the CDB (RFC 7143 11.4.5).
 
-A transport delivers the number of bytes that the initiator announced. This number may differ from the length in the CDB. If the
+The amount of data-out is the expected data transfer length of the transport. It may differ from the length in the CDB. If the
 status is GOOD, the residual count reports the difference. Each command gets its data-out from one of these functions:
 
 * `whole_blocks` is for commands that may do a part of their work. If blocks are missing, the blocks that arrived are written.
@@ -9,7 +9,7 @@ status is GOOD, the residual count reports the difference. Each command gets its
 * `parameter_list` is for parameter lists. A list that is shorter than the length in the CDB is an error.
 
 If the number of blocks is wrong, the field pointer in the sense data points to a field in the CDB. If data-out ends within a
-block, the wrong field is the expected data transfer length of the transport. Therefore the error is INVALID FIELD IN COMMAND
+block, the expected data transfer length is wrong, and this field is not in the CDB. The error is then INVALID FIELD IN COMMAND
 INFORMATION UNIT.
 """
 
@@ -27,7 +27,9 @@ from odx_target.scsi.tasks.task import Task
 
 
 def whole_blocks(task: Task, size_bytes: int) -> Sequence[Buffer]:
-    """Return the data-out that arrived, at most `size_bytes` bytes. Raises CheckCondition if the last block is incomplete."""
+    """Return the data-out that has arrived, but at most `size_bytes` bytes. Raises CheckCondition if the last block is
+    incomplete.
+    """
     received_bytes = buffers_bytes(task.data_out)
     if received_bytes == size_bytes:
         return task.data_out

@@ -1,4 +1,4 @@
-"""READ DEFECT DATA (SBC-3 5.16, 5.17): the defect lists are empty in every address format."""
+"""READ DEFECT DATA (SBC-3 5.16, 5.17). The array reports empty defect lists in every address format."""
 
 from odx_target.scsi.access import Access
 from odx_target.scsi.cdb.block_commands import ReadDefectData10, ReadDefectData12

@@ -1,6 +1,6 @@
 """Search for the first difference of two byte strings."""
 
-# Below this length, a search byte by byte is faster than another bisection.
+# Below this length, to compare byte by byte is faster than to bisect again.
 _FEW_BYTES = 64
 
 

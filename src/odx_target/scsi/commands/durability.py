@@ -1,4 +1,4 @@
-"""Replies to writes. A write that must be durable gets its reply after its data is durable.
+"""Replies to writes. If a write must be durable, its reply is sent after its data has become durable.
 
 Any other write gets its reply at once. Durable data survives a loss of power (SBC-4 4.15).
 """
@@ -10,7 +10,7 @@ from odx_target.scsi.tasks.task import Task
 
 
 def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Outcome:
-    """Reply GOOD to a write. If FUA is set or the write cache is disabled, the reply waits until the data is durable.
+    """Reply GOOD to a write. If FUA is set or the write cache is disabled, first wait until the data is durable.
 
     `force_unit_access` is byte 1 of the CDB. It is 0 for a command without an FUA bit.
     """

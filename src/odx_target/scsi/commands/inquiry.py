@@ -73,7 +73,9 @@ NO_LOGICAL_UNIT_QUALIFIER, UNKNOWN_DEVICE_TYPE = 0b011, 0x1F
 
 
 def inquiry(task: Task) -> Outcome:
-    """Report standard data or a VPD page. A LUN without a logical unit has only standard data and page 00h."""
+    """Report standard INQUIRY data or a VPD page. For a LUN without a logical unit, only standard data and page 00h can be
+    requested.
+    """
     cdb = Inquiry.parse(task.cdb)
     if cdb.evpd:
         data = _page(task.logical_unit, cdb.page_code)

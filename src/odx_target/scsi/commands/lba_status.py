@@ -21,7 +21,8 @@ DEALLOCATED = 1
 _MAX_BLOCKS_OF_DESCRIPTOR = 0xFFFF_FFFF
 
 _REPORT_STEPS = 30
-"""Number of steps that a report takes from each turn, in addition to the steps for its extents."""
+"""Number of steps (see `turns`) that a report takes in each turn of the event loop, in addition to the steps for its
+extents."""
 
 
 class LbaStatusHeader(Layout):
@@ -48,7 +49,7 @@ def get_lba_status(task: Task) -> Outcome:
     """Report which blocks are mapped, beginning at the requested LBA.
 
     The report ends at the last block, or when the allocation length has no room for another extent. A long report takes several
-    turns of the event loop. Each part of the report shows the state of the blocks at the time of its turn.
+    turns of the event loop (see `turns`). Each part of the report shows the state of the blocks at the time of its turn.
     """
     if task.logical_unit.environment.turns.left > 0:
         report = _report_of(task)
@@ -91,7 +92,9 @@ class _Report:
         self._last: tuple[int, int, int] | None = None  # LBA, number of blocks and status of the last extent
 
     def extend(self) -> bool:
-        """Add extents that are in memory, as many as the steps of this turn allow. Return True if the report is complete."""
+        """Add extents until no steps of this turn remain (see `turns`), or a part of the map is not in memory. Returns True if
+        the report is complete.
+        """
         unit = self._logical_unit
         per_block = BLOCK_BYTES // unit.block_bytes
         turns = unit.environment.turns
@@ -113,14 +116,13 @@ class _Report:
         return self._max_descriptors - len(self._body) // LbaStatusDescriptor.size_bytes - (self._last is not None)
 
     def _add(self, end: int, status: int) -> bool:
-        """Add the extent that ends before the LBA `end`. Return False if the extent is too long for one descriptor.
-
-        The report then ends within the extent.
+        """Add the extent that ends before the LBA `end`. If the extent is too long for one descriptor, end the report within
+        the extent, and return False.
         """
         start = self._lba
         if self._last is not None:
             if self._last[2] == status:
-                start = self._last[0]  # The steps of the last turn ended within an extent.
+                start = self._last[0]  # The last turn ended within this extent.
             else:
                 self._body += _FAST_LBA_STATUS_DESCRIPTOR.pack(*self._last)
         self._lba = min(end, start + _MAX_BLOCKS_OF_DESCRIPTOR)

@@ -16,7 +16,7 @@ PARAMETER_POINTER_BYTE = 5
 
 
 def log_sense(task: Task) -> Outcome:
-    """Report one page. The report begins with the first parameter whose code is at least PARAMETER POINTER."""
+    """Report one page. Parameters whose code is below PARAMETER POINTER are left out."""
     cdb = LogSense.parse(task.cdb)
     page_code, subpage_code, pointer = cdb.page_code, cdb.subpage_code, cdb.parameter_pointer
     body = _listed_pages(task.logical_unit, page_code, subpage_code)

@@ -1,7 +1,7 @@
 """MODE SELECT (SPC-4 6.11, 6.12) changes the write cache, the sense data format, software write protection and thresholds.
 
-A parameter list is checked as a whole before any part of it takes effect. A parameter list has the format of MODE SENSE data.
-Only changeable bits may differ from the present values. Block descriptors are accepted, but they cannot change the capacity or
+A parameter list has the format of MODE SENSE data. The whole list is checked before any part of it takes effect. Only the bits
+that are changeable may differ from the present values. Block descriptors are accepted, but they cannot change the capacity or
 the block length.
 """
 
@@ -49,7 +49,9 @@ _HEADERS: dict[int, tuple[type[ModeHeader6 | ModeHeader10], int]] = {
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """Return the rows of MODE SELECT. The handlers use `task_manager` to notify the other nexuses of changes."""
+    """Return the rows of MODE SELECT for the command table. The handlers use `task_manager` to notify other nexuses of
+    changes.
+    """
 
     def mode_select(task: Task) -> Outcome:
         cdb = (ModeSelect6 if task.cdb[0] == MODE_SELECT_6 else ModeSelect10).parse(task.cdb)
@@ -68,9 +70,9 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
 
 
 def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length: int) -> Outcome:
-    """Apply parameters to all later commands.
+    """Apply mode parameters to all later commands.
 
-    Make all written data durable if the write cache becomes disabled or if software write protection is set.
+    If they disable the write cache or set software write protection, all written data is made durable before the reply.
     """
     logical_unit = task.logical_unit
     before = logical_unit.mode_parameters
@@ -85,7 +87,7 @@ def _change(task_manager: TaskManager, task: Task, after: ModeParameters, length
 def selected(
     logical_unit: LogicalUnit, data: bytes, header: type[ModeHeader6 | ModeHeader10], descriptor_length_byte: int
 ) -> ModeParameters:
-    """Return the mode parameters that a parameter list sets.
+    """Return the mode parameters that result from a parameter list.
 
     Raises CheckCondition if the list is incomplete or not supported.
     """
@@ -112,9 +114,9 @@ def selected(
 def _check_descriptor(
     layout: type[LongBlockDescriptor | ShortBlockDescriptor], data: bytes, present: bytes, offset: int
 ) -> None:
-    """Raise CheckCondition if a block descriptor asks for a change.
+    """Raise CheckCondition if a block descriptor requests a change.
 
-    NUMBER OF LOGICAL BLOCKS of zero or all ones means no change.
+    If NUMBER OF LOGICAL BLOCKS is zero or all bits are ones, no change is requested.
     """
     wanted, current = layout.parse(data), layout.parse(present)
     count_bits = layout.places["number_of_logical_blocks"].size
@@ -126,7 +128,7 @@ def _check_descriptor(
 
 
 def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: ModeParameters) -> tuple[int, ModeParameters]:
-    """Return the offset of the next page, and the parameters with the changes of this page."""
+    """Return the offset of the next page in the parameter list, and `parameters` with the changes that this page requests."""
     layout = ModeSubpageHeader if data[offset] >> _SUBPAGE_FORMAT_BIT & 1 else ModePageHeader
     start = offset + layout.size_bytes
     if len(data) < start:
@@ -151,7 +153,7 @@ def _select_page(data: bytes, offset: int, current: ModeParameters, parameters: 
 
 
 def _page_of(header: ModePageHeader | ModeSubpageHeader, offset: int) -> ModePage:
-    """Return the page with the codes in a page header. Raises CheckCondition for a page that is not supported."""
+    """Return the page that a page header names. Raises CheckCondition for a page that is not supported."""
     subpage_code = header.subpage_code if isinstance(header, ModeSubpageHeader) else NO_SUBPAGE
     page = PAGES.get((header.page_code, subpage_code))
     if page is not None and (subpage_code == NO_SUBPAGE) != header.spf:

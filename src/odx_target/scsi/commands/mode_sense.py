@@ -69,7 +69,7 @@ def _pages(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page_co
 
 
 def mode_page(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page_control: int) -> bytes:
-    """Build one page with its header. `page_control` selects current values, a mask of changeable bits, or default values."""
+    """Build one page with its header. `page_control` chooses current values, a mask of changeable bits, or default values."""
     page = PAGES[page_code, subpage_code]
     if page_control == CHANGEABLE_VALUES:
         body = page.changeable_bits()

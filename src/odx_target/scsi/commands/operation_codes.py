@@ -50,7 +50,7 @@ class TimeoutsDescriptor(Layout):
 
 
 def operation_codes_row(table: CommandTable) -> CommandRow:
-    """Return the row of the command that reports all rows of `table`, including rows that are added later."""
+    """Return the row of the command. It reports all rows of `table`, including rows that are added after this call."""
 
     def report_supported_operation_codes(task: Task) -> Outcome:
         cdb = ReportSupportedOperationCodes.parse(task.cdb)
@@ -111,7 +111,9 @@ def _timeouts(row: CommandRow) -> bytes:
 
 
 def _requested(table: CommandTable, option: int, operation_code: int, service_action: int) -> CommandRow | None:
-    """Return the requested row, or None. Raises CheckCondition if the reporting option is invalid for the command."""
+    """Return the requested row, or None if the command is not supported. Raises CheckCondition if the reporting option is
+    invalid for the command.
+    """
     plain = table.without_service_action.get(operation_code)
     group = table.with_service_action.get(operation_code)
     if option == ONE_WITHOUT_SERVICE_ACTION and group is not None:

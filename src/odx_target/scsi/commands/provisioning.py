@@ -56,7 +56,9 @@ def unmap_descriptors(data: bytes) -> list[tuple[int, int]]:
 
 
 def unmap(task: Task) -> Outcome:
-    """Deallocate the ranges in the parameter list. Ranges may overlap. All ranges are checked before the first change."""
+    """Deallocate the ranges in the parameter list. The ranges may overlap. All ranges are checked before anything is
+    changed.
+    """
     logical_unit = task.logical_unit
     ranges = _unmap_ranges(task)
     limits = logical_unit.block_limits
@@ -105,7 +107,7 @@ def _unmap_extents(task: Task) -> Sequence[Extent]:
 def write_same(task: Task) -> Outcome:
     """Write one block many times.
 
-    If the block is all zeros, the range is deallocated instead, because deallocated blocks read as zeros.
+    If the block contains only zeros, the range is deallocated instead, because a read of deallocated blocks returns zeros.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, ndob = _write_same_fields(task)
@@ -125,7 +127,7 @@ def _pattern(task: Task, *, ndob: bool) -> bytes:
     block_bytes = task.logical_unit.block_bytes
     if ndob:
         return bytes(block_bytes)
-    return b"".join(exact_blocks(task, block_bytes, cdb_field=1, bit=0))  # the invalid field is NDOB
+    return b"".join(exact_blocks(task, block_bytes, cdb_field=1, bit=0))  # the field pointer points to NDOB
 
 
 async def _write_same(task: Task, lba: int, count_blocks: int, block: bytes) -> Reply:

@@ -1,15 +1,15 @@
-"""Memory for data that commands read. If a read is large or has to wait for a disk, it first claims memory.
+"""Memory for the data of reads. A read that is large or has to wait for the disk first claims memory.
 
-A task claims memory only after its turn in the task set has come. A task that holds memory never waits for another task.
-Therefore deadlocks are impossible. The transport releases the memory when it has sent the data, or when the task has ended
-without data.
+A task claims memory only when it no longer has to wait for other tasks of the task set. So a task that has memory never waits
+for another task, and deadlocks are impossible. The transport releases the memory when it has sent the data, or when the task
+has ended without data.
 """
 
 from odx_target.scsi.tasks.task import Task
 
 
 def take_memory(task: Task, size_bytes: int) -> bool:
-    """Try to claim memory for a task's read. If the claim would have to wait, claim no memory and return False."""
+    """Claim memory for the read of a task if this is possible without waiting. Otherwise claim nothing and return False."""
     memory = task.nexus.read_memory
     if memory is None or memory.take(size_bytes):
         task.read_memory_bytes = 0 if memory is None else size_bytes
@@ -18,7 +18,7 @@ def take_memory(task: Task, size_bytes: int) -> bool:
 
 
 async def wait_for_memory(task: Task, size_bytes: int) -> None:
-    """Wait for memory for a task's read, unless the task has memory already.
+    """Wait for memory for the read of a task, and claim it. Does nothing if the task has already claimed memory.
 
     Raises TaskAborted if the task is aborted during the wait.
     """

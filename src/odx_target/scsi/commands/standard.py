@@ -39,8 +39,5 @@ _FAMILIES = (
 
 
 def standard_commands() -> list[CommandRow]:
-    """Return the rows of all commands that need neither a copy manager nor the device server itself.
-
-    A device server may also get rows of other packages.
-    """
+    """Return the rows of these commands for the command table. A device server may also get rows of other packages."""
     return [row for family in _FAMILIES for row in family.ROWS]

@@ -84,7 +84,9 @@ def test_unit_ready(task: Task) -> Outcome:
 
 
 def request_sense(task: Task) -> Outcome:
-    """Return the sense data that the next command would get, and clear the unit attention. The status is always GOOD."""
+    """Return a pending unit attention as data, and clear it. If none is pending, return the state of the logical unit as sense
+    data. The status is GOOD.
+    """
     cdb = RequestSense.parse(task.cdb)
     sense = _pending_sense(task).sense(descriptor_format=cdb.desc)
     return Reply.of_parameter_data(sense, cdb.allocation_length)
@@ -104,8 +106,8 @@ def _pending_sense(task: Task) -> CheckCondition:
 def start_stop_unit(task: Task) -> Outcome:
     """Start or stop the logical unit. A stopped logical unit refuses commands that access the medium.
 
-    A stopped logical unit starts again after a START STOP UNIT with START, or after a reset. Before a stop, all data is made
-    durable unless NO_FLUSH is set. The LOEJ bit and power conditions are not supported: they are refused as invalid fields.
+    A stopped logical unit is started again by a START STOP UNIT with START, or by a reset. Before a stop, all data is made
+    durable unless NO_FLUSH is set. The LOEJ bit and power conditions are not supported, and are refused as invalid fields.
     """
     cdb = StartStopUnit.parse(task.cdb)
     if cdb.start:
@@ -126,13 +128,13 @@ async def _stop(task: Task) -> Reply:
 
 
 def _start_stop_access(cdb: bytes) -> Access:
-    """Return the kind of access. A start is allowed under every reservation, but a stop is not (SBC-3 table 13)."""
+    """Return the kind of access of a CDB. A start is allowed under every reservation, but a stop is not (SBC-3 table 13)."""
     fields = StartStopUnit.parse_cut(cdb)
     return Access.ALLOWED if fields.start and not fields.power_condition else Access.WRITES
 
 
 def report_luns(task: Task) -> Outcome:
-    """Report the LUNs of this nexus. The target has no well-known logical units."""
+    """Report the LUNs of the nexus of the task. The target has no well-known logical units."""
     cdb = ReportLuns.parse(task.cdb)
     if cdb.select_report not in (SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
@@ -153,7 +155,7 @@ def lun_bytes(lun: int) -> bytes:
 
 
 def report_supported_task_management_functions(task: Task) -> Outcome:
-    """Report ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET and target reset."""
+    """Report that ABORT TASK, ABORT TASK SET, CLEAR TASK SET, LOGICAL UNIT RESET and target reset are supported."""
     cdb = ReportSupportedTaskManagementFunctions.parse(task.cdb)
     if cdb.allocation_length < MIN_TASK_MANAGEMENT_ALLOCATION_BYTES:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=6)

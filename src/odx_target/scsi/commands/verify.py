@@ -1,6 +1,6 @@
 """VERIFY and WRITE AND VERIFY (SBC-3 5.28 to 5.30, 5.38 to 5.40).
 
-To verify a block, it is enough to read it, because the store checks the checksum of every block that it reads.
+To verify a block, it is enough to read the block, because the store checks the checksum of every block that it reads.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,7 @@ _LENGTH_BYTE = {0x2E: 7, 0x2F: 7, 0x8E: 10, 0x8F: 10, 0xAE: 6, 0xAF: 6}
 def verify(task: Task) -> Outcome:
     """Check that blocks can be read. If BYTCHK is 01b, compare the blocks with the data-out.
 
-    If BYTCHK is 11b, the data-out is one block, and each of the blocks is compared with the data-out.
+    If BYTCHK is 11b, the data-out is one block, and each block of the range is compared with it.
     """
     logical_unit = task.logical_unit
     lba, count_blocks, bytchk = _verify_fields(task)
@@ -92,10 +92,11 @@ async def _write_and_verify(task: Task, lba: int, size_bytes: int, bytchk: int) 
 
 
 async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | None, repeated_bytes: int | None = None) -> None:
-    """Read blocks in steps, and compare them with `expected`. If `expected` is None, only read the blocks.
+    """Read blocks piece by piece, and compare them with `expected`. If `expected` is None, only read the blocks.
 
     If `repeated_bytes` is given, compare each block with the first `repeated_bytes` bytes of `expected`. Raises CheckCondition
-    if there is a difference. INFORMATION in the sense data is the offset in `expected` of the first byte that differs.
+    if there is a difference. The field INFORMATION in the sense data is the offset, within `expected`, of the first byte that
+    differs.
     """
     logical_unit = task.logical_unit
     step_blocks = STEP_BYTES // logical_unit.block_bytes

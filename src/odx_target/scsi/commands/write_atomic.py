@@ -1,7 +1,7 @@
-"""WRITE ATOMIC(16) (SBC-4 4.29, 5.48): either all blocks are written or none, and a reader never sees only some of them.
+"""WRITE ATOMIC(16) (SBC-4 4.29, 5.48). Either all blocks are written or none. A read never returns only a part of the new data.
 
-Every write of the store is atomic, because it is one operation of the log. Unlike WRITE, this command refuses a write that
-cannot be done as a whole. Atomic boundaries are not supported, and no alignment is required.
+Every write of the store is atomic, because it is one operation of the log. Unlike WRITE, this command is refused if it cannot
+be done as a whole. Atomic boundaries are not supported, and no alignment is required.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Names of commands that this array does not support (SPC-4 6.1, SBC-3 5.1). The fields of these commands are not described.
 
-Hosts send these commands to find out which commands a target supports.
+Hosts send these commands to find out if a target supports them.
 """
 
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS

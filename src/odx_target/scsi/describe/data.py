@@ -1,8 +1,8 @@
 """Describe CDBs, sense data and VPD pages. No target is needed.
 
-Each function takes bytes and returns rows. Other packages add their own formats to a `Descriptions` object. The copy manager
-adds its commands and its VPD page. The functions raise ValueError for invalid input. If the input is truncated, the functions
-describe only the complete fields.
+Each function takes bytes and returns rows of text (`Row`). Other packages add their own formats to a `Descriptions` object. For
+example, the copy manager adds its commands and its VPD page. The functions raise ValueError for invalid input. If the input is
+truncated, they describe only the complete fields.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ DescribePage = Callable[[bytes], list[Row]]
 
 @dataclass(frozen=True, slots=True)
 class PageDescription:
-    """A VPD page's name, and the function that describes its body (the bytes after the header)."""
+    """The name of a VPD page, and the function that describes the body of the page (the bytes after the header)."""
 
     name: str
     describe: DescribePage
@@ -36,13 +36,13 @@ class Descriptions:
     names: dict[tuple[int, int | None], str] = field(default_factory=lambda: dict(COMMAND_NAMES))
 
     def add_cdb(self, operation_code: int, service_action: int | None, name: str, layout: type[Layout]) -> None:
-        """Add a command; its layout covers the whole CDB, including operation code and CONTROL."""
+        """Add a command. `layout` covers the whole CDB, from the operation code to CONTROL."""
         self.cdbs[operation_code, service_action] = CdbLayout(name, layout)
 
     def add_name(self, operation_code: int, service_action: int | None, name: str) -> None:
         """Add a command by name only.
 
-        If `service_action` is None, the name applies to all service actions that have no name of their own.
+        If `service_action` is None, the name is used for all service actions that have no name of their own.
         """
         self.names[operation_code, service_action] = name
 

@@ -72,7 +72,7 @@ def describe_one_command(data: bytes) -> list[Row]:
 
 
 def describe_task_management_functions(data: bytes) -> list[Row]:
-    """Describe the supported task management functions, and the timeouts if the data includes timeouts."""
+    """Describe the supported task management functions, and their timeouts if the data contains timeouts."""
     rows = layout_rows(TaskManagementFunctions, data, _FUNCTION_WORDS)
     return rows + layout_rows(TaskManagementTimeouts, data[TaskManagementFunctions.size_bytes :])
 

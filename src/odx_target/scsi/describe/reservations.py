@@ -76,7 +76,7 @@ def describe_move_list(data: bytes) -> list[Row]:
 
 
 def _rows(layout: type[Layout], data: bytes) -> list[Row]:
-    """Describe the fields of a layout. Reservation keys are shown in hexadecimal, because hosts show the keys in this form."""
+    """Describe the fields of a layout. Reservation keys are shown in hexadecimal, as in the tools of hosts."""
     return [
         _key(name, value) if name in _KEY_NAMES and isinstance(value, int) else value_row(name, value, _WORDS.get(name))
         for name, value in layout.values_within(data).items()

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from odx_target.scsi.layout import Layout
 
-# Numbers below this number look the same in decimal and hexadecimal.
+# Numbers below this number are the same in decimal and hexadecimal.
 _FIRST_NUMBER_THAT_DIFFERS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One described field: its name in the standard, its value, and the meaning of the value. The meaning may be empty."""
+    """One field as text: its name in the standard, its value, and the meaning of the value. The meaning may be empty."""
 
     name: str
     value: str

@@ -1,8 +1,8 @@
 """Log pages (SPC-4 7.3, SBC-4 6.4): the layouts of pages, and the functions that build pages for a logical unit.
 
-A builder is a function that returns the log parameters, in ascending order of their codes. The pages of other packages are in
-`LogicalUnit.added_log_pages`. Every parameter is a list in binary format. There are no counters with thresholds. Therefore the
-PC field of LOG SENSE has no effect, and LOG SELECT is not supported.
+A *builder* is a function that returns the log parameters of a page, in ascending order of their codes. The builders of other
+packages are in `LogicalUnit.added_log_pages`. Every parameter is a list in binary format. No parameter is a counter with a
+threshold. Therefore the PC field of LOG SENSE has no effect, and LOG SELECT is not supported.
 """
 
 from collections.abc import Callable
@@ -85,10 +85,10 @@ NO_TEMPERATURE = 0xFF
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
-    """Report the used space of the pool and, if it is known, the available space. The unit is a threshold set (SBC-4 6.4.5).
+    """Report the used space of the pool and, if it is known, the available space, in threshold sets (SBC-4 6.4.5).
 
-    The store does not deduplicate or compress data, so the counts of deduplicated and compressed blocks are zero. Windows reads
-    only the first two parameters.
+    The counts of deduplicated and of compressed blocks are always zero: the store does not deduplicate, and the array does not
+    report the effect of compression here. Windows reads only the first two parameters.
     """
     usage = logical_unit.pool.usage()
     used = (USED_LBA_MAPPING_RESOURCE_COUNT, _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES)))
@@ -111,7 +111,7 @@ def _resource_count(count: int) -> bytes:
 
 
 def informational_exceptions(logical_unit: LogicalUnit) -> LogParameters:
-    """Report a predicted failure if the pool accepts no more writes (SPC-4 7.3.8)."""
+    """Report FAILURE PREDICTION THRESHOLD EXCEEDED if the pool accepts no more writes (SPC-4 7.3.8)."""
     failed = logical_unit.pool.failure is not None
     condition = FAILURE_PREDICTION_THRESHOLD_EXCEEDED if failed else NO_ADDITIONAL_SENSE_INFORMATION
     value = InformationalExceptionsGeneral(
@@ -126,16 +126,14 @@ STANDARD_LOG_PAGES: dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]
     (LOGICAL_BLOCK_PROVISIONING, NO_SUBPAGE): logical_block_provisioning,
     (INFORMATIONAL_EXCEPTIONS, NO_SUBPAGE): informational_exceptions,
 }
-"""Builders of the log pages that every logical unit has, by page code and subpage code.
-
-The pages that list the supported pages are not included.
+"""Builders of the log pages that every logical unit has, by page code and subpage code. Pages that list the supported pages are
+not included.
 """
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[tuple[int, int], Callable[[LogicalUnit], LogParameters]]:
-    """Return the builders of all log pages of a logical unit, by page code and subpage code.
-
-    Pages of other packages are included.
+    """Return the builders of all log pages of a logical unit, by page code and subpage code. Builders of other packages are
+    included.
     """
     return STANDARD_LOG_PAGES | logical_unit.added_log_pages
 

@@ -77,7 +77,7 @@ class ModeSubpageHeader(Layout):
     page_length: int = number(2, 2)
 
 
-# Bodies, without the page header.
+# Bodies of pages, without the page header.
 
 
 class ReadWriteErrorRecoveryPage(Layout):
@@ -166,10 +166,11 @@ class InformationalExceptionsControlPage(Layout):
 
 @dataclass(frozen=True, slots=True)
 class ModeParameters:
-    """The changeable mode parameters of a logical unit. All nexuses share the parameters (TST 000b)."""
+    """The mode parameters of a logical unit that can be changed. They are the same for all nexuses (TST 000b)."""
 
     write_cache_enabled: bool
-    """True if written data may be lost in a power failure before the next SYNCHRONIZE CACHE."""
+    """True if the array may report GOOD for a write before its data is durable. A loss of power before the next SYNCHRONIZE
+    CACHE may then lose this data."""
     descriptor_format_sense: bool
     software_write_protect: bool = False
     threshold_reporting_enabled: bool = True
@@ -179,17 +180,20 @@ class ModeParameters:
 
 @dataclass(frozen=True, slots=True)
 class ModePage:
-    """A mode page: the layout of its body, and the functions that convert mode parameters to a body and back."""
+    """A mode page: the layout of its body, and functions that convert mode parameters to a body and a body to mode
+    parameters.
+    """
 
     layout: type[Layout]
     changeable: Layout
-    """Mask of the page body. Bits that MODE SELECT can change are ones, and all other bits are zeros."""
+    """Mask of the body of the page. A bit is 1 if MODE SELECT can change it."""
     body: Callable[[ModeParameters], Layout]
     """Function that takes mode parameters and returns the body that reports them."""
     select: Callable[[bytes, ModeParameters], ModeParameters]
-    """Function that takes a body and the present mode parameters, and returns the mode parameters that the body sets."""
+    """Function that takes a body of MODE SELECT and the present mode parameters, and returns the new mode parameters."""
     invalid_byte: Callable[[bytes], int | None] = lambda _body: None
-    """Function that takes a body. It returns the index of a byte that contradicts other bytes, or None if the body is valid."""
+    """Function that takes a body of MODE SELECT. It returns the index of a byte that contradicts other bytes, or None if the
+    body is valid."""
 
     def build(self, parameters: ModeParameters) -> bytes:
         """Build the body of the page that reports `parameters`."""
@@ -224,7 +228,7 @@ PAGES: dict[tuple[int, int], ModePage] = {
         body=lambda parameters: CachingPage(wce=parameters.write_cache_enabled),
         select=_select_caching,
     ),
-    # QERR 00b and TAS 0: an error ends one command, and a task that another nexus aborts ends without a status.
+    # QERR 00b: an error ends only one command. TAS 0: a task that another nexus aborts ends without a status.
     (CONTROL, NO_SUBPAGE): ModePage(
         ControlPage,
         changeable=ControlPage(d_sense=True, swp=True),

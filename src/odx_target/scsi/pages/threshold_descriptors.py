@@ -27,7 +27,7 @@ class LogicalBlockProvisioningPage(Layout):
 _CHANGEABLE = ThresholdDescriptor(enabled=True, threshold_arming=0b001, threshold_resource=0b11, threshold_count=0xFFFF_FFFF)
 
 CHANGEABLE_THRESHOLDS = LogicalBlockProvisioningPage(threshold_descriptors=_CHANGEABLE.build() * COUNT_OF_THRESHOLDS)
-"""Mask of the body of the page. Bits that MODE SELECT can change are ones.
+"""Mask of the body of the page. A bit is 1 if MODE SELECT can change it.
 
 THRESHOLD TYPE is always 000b, because thresholds in percent are not supported.
 """

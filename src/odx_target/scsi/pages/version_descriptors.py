@@ -24,10 +24,11 @@ STANDARDS = {
 MANDATORY_OPERATION_CODES: dict[int, frozenset[int]] = {
     # TEST UNIT READY, INQUIRY, REPORT LUNS
     SPC_4: frozenset({0x00, 0x12, 0xA0}),
-    # the same, and REQUEST SENSE, FORMAT UNIT, SEND DIAGNOSTIC, READ CAPACITY(10), READ(10), READ(16), READ CAPACITY(16)
+    # those of SPC-4, and REQUEST SENSE, FORMAT UNIT, SEND DIAGNOSTIC, READ CAPACITY(10), READ(10), READ(16), READ CAPACITY(16)
     SBC_3: frozenset({0x00, 0x12, 0xA0, 0x03, 0x04, 0x1D, 0x25, 0x28, 0x88, 0x9E}),
 }
-"""Operation codes that each standard makes mandatory. SAM-5 and iSCSI define no commands."""
+"""Operation codes of the commands that each standard makes mandatory. SAM-5 and iSCSI are not listed, because they define no
+commands."""
 
 CLAIMED = (SAM_5, SPC_4, ISCSI)
 """Standards that the array claims in standard INQUIRY data.

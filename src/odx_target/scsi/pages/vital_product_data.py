@@ -1,7 +1,7 @@
 """Vital product data pages (SPC-4 7.8, SBC-4 6.6): the layouts of pages, and the functions that build pages of a logical unit.
 
-A builder is a function that returns the whole page. The pages of other packages are in `LogicalUnit.added_vpd_pages`. The copy
-manager adds one page.
+A *builder* is a function that returns a whole page. The builders of other packages, such as the copy manager, are in
+`LogicalUnit.added_vpd_pages`.
 """
 
 from collections.abc import Callable
@@ -139,12 +139,12 @@ PROTOCOL_ISCSI = 5
 
 
 def page(page_code: int, body: bytes) -> bytes:
-    """Build a VPD page from its code and its body. The header says that a direct access block device is connected."""
+    """Build a VPD page from its code and its body. The header has the codes for a connected direct access block device."""
     return VpdPageHeader(page_code=page_code, page_length=len(body)).build() + body
 
 
 def all_pages(logical_unit: LogicalUnit) -> dict[int, Callable[[LogicalUnit], bytes]]:
-    """Return the builders of all VPD pages of a logical unit, by page code. Pages of other packages are included."""
+    """Return the builders of all VPD pages of a logical unit, by page code, including those of other packages."""
     return STANDARD_PAGES | logical_unit.added_vpd_pages
 
 
@@ -242,8 +242,8 @@ def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: A
 def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
     """Report thin provisioning: UNMAP and WRITE SAME deallocate blocks, and deallocated blocks read as zeros.
 
-    The threshold exponent defines the size of a threshold set. The Logical Block Provisioning log page and the thresholds in
-    the mode page count threshold sets.
+    The threshold exponent defines the size of a threshold set. The numbers in the Logical Block Provisioning log page, and the
+    thresholds in the mode page, are numbers of threshold sets.
     """
     body = LogicalBlockProvisioning(
         threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,

@@ -1,1 +1,1 @@
-"""Persistent reservations: the rules, the two commands, and the storage in the pool (SPC-4 5.13)."""
+"""Persistent reservations (SPC-4 5.13): their rules, the two commands, and how the pool stores reservations."""

@@ -1,12 +1,13 @@
 """Reservations that persist through a loss of power, and the format in which the pool stores reservations (SPC-4 5.13.5.1).
 
-If APTPL is set for a logical unit, the log of the pool keeps one value for the logical unit. The value consists of these parts:
+If APTPL is set for a logical unit, the pool stores one value for the logical unit (`Pool.remember`). The value consists of
+these parts:
 
 * Header: version, type of the reservation (0: none), number of registrations, index of the holder's registration (FFFFh: none).
 * Each registration: key, relative target port, length of the initiator port's name, name of the initiator port.
 * Checksum: CRC-32 of all bytes before the checksum.
 
-PRGENERATION is not stored, because it starts at zero after every power on.
+PRGENERATION is not stored, because it starts at zero after every power-on.
 """
 
 import struct
@@ -28,11 +29,11 @@ _NO_HOLDER = 0xFFFF
 
 
 def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reservations) -> bool:
-    """Store or remove the reservations of a logical unit in the open batch.
+    """Store the reservations of a logical unit in the pool if APTPL is set. Otherwise remove the stored value.
 
-    Return True if the caller must flush the pool before the reply. A change that needs no additional space succeeds even in a
-    full pool, because a cluster must be able to fence nodes. Raises PoolFull, PoolFailed. If this function raises an exception,
-    it has changed nothing.
+    Returns True if the caller must flush the pool before the reply. Even if the pool is full, a change succeeds if the value
+    does not become longer, because a cluster must be able to fence nodes. Raises PoolFull, PoolFailed. If this function raises
+    an exception, it has changed nothing.
     """
     if after.persists_through_power_loss:
         key, value = _key(volume_identity), encode(after)
@@ -45,8 +46,8 @@ def keep(pool: Pool, volume_identity: bytes, before: Reservations, after: Reserv
 def recall(pool: Pool, volume_identity: bytes) -> Reservations:
     """Return the reservations that the pool stores for the logical unit of a volume.
 
-    Raises PoolDamaged if the stored value is invalid. An invalid value is not ignored, because without reservations all nexuses
-    could write and destroy the data of a cluster.
+    Raises PoolDamaged if the stored value is invalid. An invalid value must not be ignored, because without reservations all
+    nexuses could write and destroy the data of a cluster.
     """
     value = pool.remembered(_key(volume_identity))
     if value is None:

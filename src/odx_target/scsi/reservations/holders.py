@@ -1,14 +1,13 @@
 """Persistent reservations of a logical unit: the registrations, the reservation, and the check of commands (SPC-4 5.13).
 
-1. A registration is a reservation key that belongs to an I_T nexus. A registration outlives its nexus: a new nexus with the
-   same names has the same registration. Resets and I_T nexus loss do not affect registrations.
-2. A logical unit has at most one reservation. The reservation is for the whole logical unit. If the reservation type is one of
-   the two All Registrants types, every registered nexus is a holder. A reservation of any other type has one holder. This
-   holder is the nexus that made the reservation, or the nexus to which the reservation was moved.
+1. A registration is a reservation key that belongs to an I_T nexus. A registration remains after the end of its nexus: a new
+   nexus with the same ports has the same registration. Resets and I_T nexus loss do not affect registrations.
+2. A logical unit has at most one reservation, which is for the whole logical unit. If its type is one of the two All
+   Registrants types, every registered nexus is a holder. A reservation of any other type has one holder: the nexus that made
+   the reservation, or the nexus to which the reservation was moved.
 3. A holder is always registered. If the last holder loses its registration, the reservation ends.
 
-`Reservations` objects are immutable. A service action returns a new object. Therefore a service action that fails changes
-nothing.
+`Reservations` objects are immutable. A service action returns a new object. So if a service action fails, nothing has changed.
 """
 
 from collections.abc import Mapping
@@ -62,9 +61,9 @@ _EXCLUSIVE_ACCESS = (
 
 
 class NexusName(NamedTuple):
-    """The permanent name of an I_T nexus. It consists of the name of the initiator port and the number of the target port.
+    """The permanent name of an I_T nexus: the name of the initiator port and the number of the target port.
 
-    In iSCSI, the name of an initiator port has two parts: the iSCSI name and the ISID.
+    In iSCSI, the name of an initiator port consists of the iSCSI name and the ISID.
     """
 
     initiator_port_name: str
@@ -73,7 +72,9 @@ class NexusName(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A reservation. `holder` is the nexus that holds the reservation. For the All Registrants types, `holder` is None."""
+    """A reservation. `holder` is the nexus that has made the reservation or got it by a move. For the All Registrants types,
+    `holder` is None.
+    """
 
     type: ReservationType
     holder: NexusName | None
@@ -83,15 +84,15 @@ class Reservation:
 class Reservations:
     """The registrations and the reservation of a logical unit.
 
-    `registrations` maps nexuses to reservation keys, oldest first.
+    `registrations` maps nexuses to reservation keys. The oldest registration comes first.
     """
 
     registrations: Mapping[NexusName, int] = field(default_factory=lambda: MappingProxyType({}))
     reservation: Reservation | None = None
     generation: int = 0
-    """PRGENERATION: number of changes of the registrations since the last power on (SPC-4 6.15.2)."""
+    """PRGENERATION: number of changes of the registrations since the last power-on (SPC-4 6.15.2)."""
     persists_through_power_loss: bool = False
-    """The APTPL bit that was received last (SPC-4 5.13.5.1)."""
+    """The last APTPL bit that an initiator has sent (SPC-4 5.13.5.1)."""
 
     def is_holder(self, name: NexusName) -> bool:
         """True if a nexus is a holder of the reservation (SPC-4 5.13.10)."""

@@ -76,12 +76,12 @@ ALLOWS_WHAT_THE_NEWEST_TABLE_ALLOWS = 0b100
 
 
 def read_keys(reservations: Reservations) -> bytes:
-    """READ KEYS: report the key of every registration. If two registrations have the same key, the key is listed twice."""
+    """READ KEYS: report the key of every registration. If two registrations have equal keys, the key is listed twice."""
     return _with_header(reservations, b"".join(key.to_bytes(KEY_BYTES, "big") for key in reservations.registrations.values()))
 
 
 def read_reservation(reservations: Reservations) -> bytes:
-    """READ RESERVATION: report the reservation, if any. The key in the report is zero for an All Registrants type."""
+    """READ RESERVATION: report the reservation, if there is one. For an All Registrants type, the reported key is zero."""
     reservation = reservations.reservation
     if reservation is None:
         return _with_header(reservations, b"")
@@ -90,9 +90,8 @@ def read_reservation(reservations: Reservations) -> bytes:
 
 
 def report_capabilities(reservations: Reservations) -> bytes:
-    """REPORT CAPABILITIES: report the supported features. The array supports all six types, SPEC_I_PT, ALL_TG_PT and APTPL.
-
-    It does not support CRH.
+    """REPORT CAPABILITIES: report the supported features. The array supports all six types, SPEC_I_PT, ALL_TG_PT and APTPL, but
+    not CRH.
     """
     return Capabilities(
         length=Capabilities.size_bytes,
@@ -114,7 +113,7 @@ def report_capabilities(reservations: Reservations) -> bytes:
 def read_full_status(reservations: Reservations) -> bytes:
     """READ FULL STATUS: report a descriptor for each registered nexus.
 
-    Each descriptor identifies one target port, so ALL_TG_PT is zero.
+    ALL_TG_PT is zero, because each descriptor identifies one target port.
     """
     return _with_header(
         reservations, b"".join(_full_status(reservations, name, key) for name, key in reservations.registrations.items())

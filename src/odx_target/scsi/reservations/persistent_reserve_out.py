@@ -1,7 +1,7 @@
 """PERSISTENT RESERVE OUT (SPC-4 6.16): decode parameter lists, apply service actions, and notify nexuses.
 
-SPC-4 table 66 lists the service actions that a reservation allows. No check of this table is needed. Every service action
-except REGISTER and REGISTER AND IGNORE EXISTING KEY requires that the sender is registered and sends its key.
+SPC-4 table 66 lists the service actions that a reservation allows. This table need not be checked: every service action except
+REGISTER and REGISTER AND IGNORE EXISTING KEY is refused unless the sender is registered and sends its key.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,7 +48,7 @@ PERSISTENT_RESERVE_OUT = 0x5F
 class ServiceAction(IntEnum):
     """Service actions (SPC-4 table 213).
 
-    REPLACE LOST RESERVATION is not supported, because reservations are lost only with the pool.
+    REPLACE LOST RESERVATION is not supported, because reservations can be lost only together with the pool.
     """
 
     REGISTER = 0x00
@@ -95,9 +95,8 @@ Act = Callable[[TaskManager, Task, PersistentReserveOut, bytes], Change]
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
-    """Return the rows of PERSISTENT RESERVE OUT.
-
-    The handlers use `task_manager` to notify preempted nexuses and to abort their tasks.
+    """Return the rows of PERSISTENT RESERVE OUT for the command table. The handlers use `task_manager` to notify preempted
+    nexuses and to abort their tasks.
     """
     return [_row(task_manager, service_action, act) for service_action, act in _ACTS.items()]
 
@@ -122,7 +121,7 @@ def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> 
 def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_bytes: int, *, aborts: bool) -> Outcome:
     """Apply a change without an `await`, so that no other task sees a partial change.
 
-    If APTPL is set, the reply waits for the disk.
+    If the pool must store the change durably (APTPL), the reply waits for the disk.
     """
     logical_unit = task.logical_unit
     try:
@@ -209,9 +208,8 @@ def _keys(fields: BasicList | MoveList) -> tuple[int, int]:
 
 
 def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> list[NexusName]:
-    """Return the nexuses that a REGISTER specifies by TransportIDs of initiator ports.
-
-    The target port is the port of the task.
+    """Return the nexuses that a REGISTER specifies by TransportIDs of initiator ports. Their target port is the one that
+    received the command.
     """
     if len(data) < _TRANSPORT_IDS_BYTE:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
@@ -226,9 +224,8 @@ def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> li
 
 
 def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
-    """Return the nexuses that a TransportID names.
-
-    If the TransportID names a whole initiator device, return the nexuses of the device that are logged in.
+    """Return the nexuses that a TransportID names. If it names a whole initiator device, return the nexuses of this device that
+    are logged in.
     """
     logical_unit = task.logical_unit
     if transport_id.is_port:
@@ -245,9 +242,8 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
 
 
 def _destination(task: Task, fields: MoveList, data: bytes) -> NexusName:
-    """Return the nexus of the initiator port that a REGISTER AND MOVE specifies.
-
-    The target port of the nexus is the only target port.
+    """Return the nexus that a REGISTER AND MOVE specifies by its initiator port. The target port of the nexus is the only
+    target port.
     """
     length = fields.transportid_length
     if len(data) < MoveList.size_bytes + length:

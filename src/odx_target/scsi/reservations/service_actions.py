@@ -1,8 +1,8 @@
 """The service actions of PERSISTENT RESERVE OUT, as functions that take and return reservations (SPC-4 5.13.7 to 5.13.11).
 
-Each function takes the present reservations, the sender and the values of its parameter list, and returns a `Change`. A
-function changes nothing if it raises an exception. A function raises ReservationConflict if the sender is not registered, sends
-the wrong key or conflicts with the reservation. A function raises CheckCondition if the request is invalid.
+Each function takes the present reservations, the sender and values of the parameter list, and returns a `Change`. If a function
+raises an exception, nothing has changed. A function raises ReservationConflict if the sender is not registered, sends the wrong
+key or conflicts with the reservation. A function raises CheckCondition if the request is invalid.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.tasks.task import ReservationConflict
 
-# Positions of the fields that the field pointers in sense data refer to.
+# Positions of fields for the field pointers in sense data.
 SCOPE_AND_TYPE_BYTE = 2
 SCOPE_BIT, TYPE_BIT = 7, 3
 SERVICE_ACTION_KEY_BYTE = 8
@@ -38,7 +38,7 @@ Telling = tuple[NexusName, Condition]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The result of a service action: the new state, the unit attentions to establish, and the preempted nexuses."""
+    """The result of a service action: the new reservations, the unit attentions to establish, and the preempted nexuses."""
 
     after: Reservations
     told: Sequence[Telling] = ()
@@ -56,7 +56,7 @@ def register(
 ) -> Change:
     """REGISTER: register, change the key, or unregister if `new_key` is zero (SPC-4 5.13.7 table 67).
 
-    `specified` lists other nexuses to register with the same key. `specified` is None if SPEC_I_PT is zero.
+    `specified` lists further nexuses to register with the key `new_key`. It is None if SPEC_I_PT is zero.
     """
     if before.registrations.get(sender, 0) != key:
         raise ReservationConflict
@@ -68,12 +68,12 @@ def register(
 
 
 def register_and_ignore_existing_key(before: Reservations, sender: NexusName, new_key: int, *, persists: bool) -> Change:
-    """REGISTER AND IGNORE EXISTING KEY: do as REGISTER does, but without a check of the old key (SPC-4 5.13.7 table 68)."""
+    """REGISTER AND IGNORE EXISTING KEY: like REGISTER, but the old key is not checked (SPC-4 5.13.7 table 68)."""
     return register(before, sender, before.registrations.get(sender, 0), new_key, persists=persists)
 
 
 def reserve(before: Reservations, sender: NexusName, key: int, scope: int, type_code: int) -> Change:
-    """RESERVE: make the sender the holder. Repeating the request is not an error (SPC-4 5.13.9)."""
+    """RESERVE: make the sender the holder. If the sender already holds the same reservation, nothing changes (SPC-4 5.13.9)."""
     _verify(before, sender, key)
     wanted = _reservation(sender, scope, type_code)
     if before.reservation is None:
@@ -104,8 +104,8 @@ def clear(before: Reservations, sender: NexusName, key: int) -> Change:
 def preempt(before: Reservations, sender: NexusName, key: int, service_action_key: int, scope: int, type_code: int) -> Change:
     """PREEMPT: remove all registrations with a key.
 
-    If one of them holds the reservation, make the sender the holder (SPC-4 5.13.11.2.4). `service_action_key` zero means every
-    registration. The value zero is valid only if the reservation has an All Registrants type.
+    If one of these registrations holds the reservation, make the sender the holder (SPC-4 5.13.11.2.4). If `service_action_key`
+    is zero, all other registrations are removed. Zero is valid only if the reservation has an All Registrants type.
     """
     _verify(before, sender, key)
     reservation = before.reservation
@@ -151,7 +151,7 @@ def register_and_move(
     if destination.initiator_port_name == sender.initiator_port_name:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
     kept = {**before.registrations, destination: new_key}
-    _check_room(kept)  # before the sender is unregistered, because there must be room for the sender and the destination
+    _check_room(kept)  # checked before the sender is unregistered, so that there is room for the sender and the destination
     if unregisters:
         del kept[sender]
     after = _registered(before, kept, Reservation(reservation.type, destination))
@@ -177,7 +177,9 @@ def _register_known(before: Reservations, sender: NexusName, new_key: int, *, pe
 
 
 def _unregistered(before: Reservations, sender: NexusName) -> tuple[Reservations, list[Telling]]:
-    """Return the state without the sender's registration, and the unit attentions for other nexuses (SPC-4 5.13.11.2.3)."""
+    """Return the reservations without the registration of the sender, and the unit attentions for other nexuses (SPC-4
+    5.13.11.2.3).
+    """
     kept = _without(before, [sender])
     reservation = before.reservation
     if reservation is None or not before.is_holder(sender) or (reservation.type.is_all_registrants and kept):
@@ -201,7 +203,7 @@ def _reservation(holder: NexusName, scope: int, type_code: int) -> Reservation:
 
 
 def _registered(before: Reservations, kept: Mapping[NexusName, int], reservation: Reservation | None) -> Reservations:
-    """Return the state with exactly the registrations in `kept`. PRGENERATION is incremented."""
+    """Return reservations with exactly the registrations in `kept`, and increment PRGENERATION."""
     generation = (before.generation + 1) & _MAX_GENERATION
     return Reservations(MappingProxyType(dict(kept)), reservation, generation, before.persists_through_power_loss)
 

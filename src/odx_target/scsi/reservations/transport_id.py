@@ -1,4 +1,4 @@
-"""TransportIDs of iSCSI: the names of initiator ports in PERSISTENT RESERVE (SPC-4 7.6.4.6)."""
+"""TransportIDs of iSCSI, which name initiator ports in PERSISTENT RESERVE IN and OUT (SPC-4 7.6.4.6)."""
 
 import re
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class TransportId:
 
 
 def port_name(name: str) -> str:
-    """Return a port name in lower case. Port names are compared without regard to case (RFC 7143 4.2.7.2, 6.1)."""
+    """Return a port name in lower case, because upper and lower case do not differ in port names (RFC 7143 4.2.7.2, 6.1)."""
     return name.lower()
 
 

@@ -9,10 +9,10 @@ from odx_target.scsi.tasks.task_set import Member, TaskSet
 
 
 class MemberTask(Pending):
-    """Pending work of a task in a task set. The task leaves the task set when the work has been run or abandoned.
+    """Pending work of a task in a task set. After the work was run or abandoned, the task is removed from the task set.
 
-    `rest` is the remaining work of the command's handler. `reply_to` converts an exception to a reply. `ended` takes the reply
-    of the work and returns the reply to send.
+    `rest` is the remaining work of the handler of the command. `reply_to` converts an exception to a reply. `ended` takes the
+    reply of the work and returns the reply to send.
     """
 
     def __init__(

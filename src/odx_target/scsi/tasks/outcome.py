@@ -1,8 +1,8 @@
 """The outcome of a command: a reply or pending work.
 
-Pending work holds resources, such as a place in a task set, a copy operation or a lease. Pending work is not a coroutine. If a
-coroutine is never started, its `finally` block does not run, and its resources are never released. Therefore pending work is an
-object with an owner. The owner must run or abandon the work.
+Pending work owns resources, such as a place in a task set, a copy operation or a lease. If a coroutine is never started, its
+`finally` block does not run, and its resources are never released. Therefore pending work is not a coroutine, but an object
+with an owner. The owner must run or abandon the work.
 """
 
 import warnings
@@ -19,20 +19,20 @@ Ts = TypeVarTuple("Ts")
 class Pending(ABC):
     """The remaining work of a command. The owner must run or abandon the work exactly once, or pass the work to another owner.
 
-    Both methods, `run` and `abandon`, release all resources of the work. If the owner calls neither method, Python reports a
-    ResourceWarning. Subclasses implement `_run` and `_abandon`. In `_run`, no `await` may precede the `try` statement that
-    releases the resources.
+    Both methods, `run` and `abandon`, release all resources of the work. If the owner calls neither of them, Python reports a
+    ResourceWarning. Subclasses implement `_run` and `_abandon`. In `_run`, there must be no `await` before the `try` statement
+    that releases the resources.
     """
 
     _has_ended = False
 
     async def run(self) -> Reply:
-        """Do the work. The work may be cancelled at every `await`. Raises every exception that a handler may raise."""
+        """Do the work. The work may be cancelled at every `await`. Raises the exceptions that a handler may raise."""
         self._end()
         return await self._run()
 
     def abandon(self) -> None:
-        """Release the resources of the work without running the work."""
+        """Release the resources of the work, and do not run the work."""
         self._end()
         self._abandon()
 
@@ -67,7 +67,7 @@ class Waiting(Pending, Generic[*Ts]):
 
 
 Outcome: TypeAlias = Reply | Pending
-"""The result of a handler."""
+"""The result of a handler: the reply, or work that must still be done."""
 
 
 async def run_unless_aborted(task: Task, pending: Pending) -> Reply:

@@ -11,10 +11,10 @@ from odx_target.scsi.tasks.task_set import Arrival, Member
 class Place:
     """The place of a task in its task set. The task gets the place when its command arrives, before its data-out arrives.
 
-    No later command overtakes a task with a place. The Control mode page promises this order (QUEUE ALGORITHM MODIFIER 0000b;
-    SAM-5 clause 8). The owner of the place must execute the task or call `give_back`. An abort of the task removes the place.
-    If `member` is None, the task was refused when its command arrived. A refused task stays refused, because later commands may
-    have overtaken it.
+    No later command that conflicts with a task with a place runs before this task. The Control mode page promises this order
+    (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8). The owner of the place must execute the task or call `give_back`. An abort
+    of the task removes the place. If `member` is None, the task was refused when its command arrived. It stays refused, because
+    later commands may have run before it.
     """
 
     __slots__ = ("_arrival", "_refusal", "entry", "member", "task")
@@ -42,7 +42,9 @@ class Place:
         return None if self._refusal is None else Reply(self._refusal)
 
     def data_arrived(self, member: Member) -> None:
-        """Record that the data-out has arrived. Raises CheckCondition if the parameter list in the data-out is invalid."""
+        """Report to the task set that the data-out has arrived. Raises CheckCondition if the parameter list in the data-out is
+        invalid.
+        """
         in_data_out = self.entry.extents if self.entry.extents_in_data_out else None
         self.task.logical_unit.tasks.data_arrived(member, None if in_data_out is None else in_data_out(self.task))
 
@@ -55,7 +57,8 @@ class Place:
 def _extents_known(task: Task, entry: Entry) -> list[Extent]:
     """Return the blocks that a task may touch.
 
-    If the data-out contains the block ranges, return all blocks of the logical unit. Raises CheckCondition for an invalid CDB.
+    If the data-out will contain the block ranges, return all blocks of the logical unit. Raises CheckCondition for an invalid
+    CDB.
     """
     if entry.extents_in_data_out:
         return [Extent(0, task.logical_unit.capacity_blocks, entry.writes_medium)]

@@ -21,11 +21,12 @@ class TaskAborted(Exception):
 class Task:
     """One command that is being executed.
 
-    Task management sets `aborted`. After each wait, a handler must call `raise_if_aborted` before it changes anything.
-    Therefore an aborted task changes nothing after the response to the task management function.
+    Task management sets `aborted` to abort the task. After each `await`, a handler must call `raise_if_aborted` before it
+    changes anything. So an aborted task changes nothing after the response to the task management function.
 
-    `data_out` refers to the transport's buffers until the handler returns. If the handler returns pending work, the device
-    server replaces `data_out` by a copy. The pending work must use `task.data_out`, not a view that the handler made before.
+    `data_out` refers to the buffers of the transport until the handler returns. If the handler returns pending work, the device
+    server replaces `data_out` by a copy. The pending work must use `task.data_out`, not a view of it that the handler has made
+    before.
     """
 
     nexus: Nexus
@@ -38,11 +39,11 @@ class Task:
     lun: int = 0
     """The LUN by which the nexus addresses the logical unit."""
     read_memory_bytes: int = 0
-    """Number of bytes that the task has claimed from the nexus' memory for reads. The transport releases these bytes."""
+    """Number of bytes that the task has claimed from `Nexus.read_memory`. The transport releases these bytes."""
 
     @property
     def data_out_bytes(self) -> int:
-        """Length in bytes of the data-out that the transport delivered."""
+        """Length in bytes of the data-out that the transport has delivered."""
         return sum(len(part) for part in self.data_out)
 
     def raise_if_aborted(self) -> None:

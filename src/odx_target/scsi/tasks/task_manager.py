@@ -1,7 +1,7 @@
-"""Task management functions (SAM-5 clause 7), and functions that attach and detach nexuses.
+"""Task management functions (SAM-5 clause 7), and methods that add and remove nexuses.
 
-A task management function marks the tasks that it aborts, and handlers check this mark before each change. Therefore aborted
-tasks do not change the medium after the function has returned.
+A task management function marks the tasks that it aborts, and handlers check this mark before each change. So aborted tasks do
+not change the medium after the function has returned.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 
 
 class TaskManager:
-    """The attached nexuses, and the task management functions for their logical units.
+    """The nexuses of all sessions that are logged in, and the task management functions for their logical units.
 
     The functions in `on_nexus_loss` are called after an I_T nexus loss. The functions in `on_preempt_and_abort` are called
     after PREEMPT AND ABORT.
@@ -39,7 +39,7 @@ class TaskManager:
         self.on_preempt_and_abort: list[Callable[[Nexus, LogicalUnit], None]] = []
 
     def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:
-        """Abort one task of the nexus (SAM-5 7.2). Return False if no task has that tag."""
+        """Abort the task of the nexus with a tag (SAM-5 7.2). Returns False if no task has this tag."""
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None:
             return False
@@ -54,7 +54,9 @@ class TaskManager:
             logical_unit.tasks.abort([task for task in logical_unit.tasks.tasks() if task.nexus is nexus])
 
     def clear_task_set(self, nexus: Nexus, lun: int) -> None:
-        """Abort the tasks of all nexuses on a logical unit, and notify other nexuses that lost tasks (SAM-5 7.5, TST 000b)."""
+        """Abort the tasks of all nexuses on a logical unit. Notify each other nexus whose tasks were aborted (SAM-5 7.5, TST
+        000b).
+        """
         logical_unit = nexus.logical_units.get(lun)
         if logical_unit is None:
             return
@@ -63,7 +65,7 @@ class TaskManager:
     def abort_preempted(self, preempted: Sequence[Nexus], by: Task) -> None:
         """Abort the tasks of preempted nexuses on the logical unit, for PREEMPT AND ABORT (SPC-4 5.13.11.2.6).
 
-        The task `by` itself is not aborted. Other nexuses that lose tasks are notified (TAS 0).
+        The task `by` itself is not aborted. Each other nexus whose tasks were aborted is notified (TAS 0).
         """
         logical_unit = by.logical_unit
         ended = [task for task in logical_unit.tasks.tasks() if task.nexus in preempted and task is not by]
@@ -86,10 +88,9 @@ class TaskManager:
             self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
 
     def attach(self, nexus: Nexus) -> None:
-        """Add a new nexus. The first command on each LUN of the nexus reports a unit attention.
+        """Add a new nexus. Its first command on each LUN reports the unit attention of a reset.
 
-        The next commands report the thresholds that have already been reached, because the new nexus was not notified of them
-        before.
+        Its next commands report the thresholds that were reached before, because the new nexus has not been notified of them.
         """
         if nexus not in self.nexuses:
             self.nexuses.append(nexus)
@@ -122,35 +123,38 @@ class TaskManager:
             _tell(*other, COMMANDS_CLEARED_BY_DEVICE_SERVER)
 
     def medium_changed(self, logical_unit: LogicalUnit, *, is_resized: bool) -> None:
-        """Report to every nexus that the medium was replaced (SPC-4 5.6.5.1 and SBC-4 4.10)."""
+        """Report to every nexus that the medium was replaced, and its new capacity if `is_resized` is True (SPC-4 5.6.5.1 and
+        SBC-4 4.10).
+        """
         self.tell_all(logical_unit, NOT_READY_TO_READY_CHANGE)
         if is_resized:
             self.capacity_changed(logical_unit)
 
     def write_protection_changed(self, logical_unit: LogicalUnit) -> None:
-        """Report to every nexus that the write protection has changed, which the mode parameter header shows."""
+        """Report to every nexus that the write protection in the mode parameter header has changed."""
         self.tell_all(logical_unit, MODE_PARAMETERS_CHANGED)
 
     def logical_unit_added(self, logical_unit: LogicalUnit) -> None:
-        """Establish the unit attention of a new logical unit for every nexus that has access to it.
+        """Establish the unit attention of a new logical unit for every nexus that has access to the logical unit.
 
-        Call this method in the same turn of the event loop in which the nexuses get access. Then iterate over `luns_changed`
-        to its end, so that all nexuses are informed.
+        Call this method in the same turn of the event loop in which the nexuses get access. Then iterate over `luns_changed` to
+        its end, so that the LUNs of these nexuses report the new list of LUNs.
         """
         self.tell_all(logical_unit, POWER_ON_OR_RESET_OCCURRED)
 
     def logical_unit_removed(self, lun: int) -> None:
-        """Drop the unit attentions of a LUN to which the nexuses have lost access. Then iterate over `luns_changed` to its
-        end, so that all nexuses are informed.
+        """Drop the unit attentions of a LUN to which the nexuses have lost access. After this call, iterate over `luns_changed`
+        to its end, so that the nexuses are notified.
         """
         for nexus in self.nexuses:
             nexus.unit_attentions.pop(lun, None)
 
     def luns_changed(self, added: Sequence[LogicalUnit] = ()) -> Iterator[None]:
-        """Report on all LUNs, except those of the logical units in `added`, that LUNs were added or removed (SPC-4 6.33).
+        """Report to the nexuses that LUNs were added or removed (SPC-4 6.33). Each LUN reports this, except those of the
+        logical units in `added`.
 
-        Yields after each LUN of each nexus, because an array may have thousands of LUNs. The caller uses up the iterator, and
-        may let other tasks run meanwhile. Nexuses without access to `added` get no report.
+        Yields after each LUN of each nexus, because an array may have thousands of LUNs. The caller must iterate to the end,
+        and may let other tasks run between two steps. A nexus without access to the logical units in `added` gets no report.
         """
         new = set(added)
         for nexus in list(self.nexuses):
@@ -162,9 +166,9 @@ class TaskManager:
                 yield
 
     def threshold_reached(self, logical_unit: LogicalUnit, offset: int) -> None:
-        """Report to every nexus that a threshold is reached.
+        """Report to every nexus with access to the logical unit that a threshold is reached.
 
-        `offset` is the byte offset of the threshold's descriptor in the mode page.
+        `offset` is the byte offset of the descriptor of the threshold in the mode page.
         """
         self.tell_all(logical_unit, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, information=offset)
 
@@ -177,19 +181,18 @@ class TaskManager:
                 self.tell(nexus, logical_unit, condition, information)
 
     def tell(self, nexus: Nexus, logical_unit: LogicalUnit, condition: Condition, information: int | None = None) -> None:
-        """Establish a unit attention for one nexus, if it has access to the logical unit."""
+        """Establish a unit attention for one nexus, if the nexus has access to the logical unit."""
         lun = nexus.lun_of(logical_unit)
         if lun is not None:
             _tell(nexus, lun, condition, information)
 
     def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
-        """Return the attached nexuses with this name. The list is empty while the initiator is not logged in."""
+        """Return the nexuses with this name that are logged in."""
         return [nexus for nexus in self.nexuses if logical_unit.nexus_name(nexus.initiator_port_name) == name]
 
     def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[QueuedTask], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
-        """Abort `tasks`, and all tasks of `nexuses` that still wait for data-out.
-
-        Notify each nexus that loses tasks, except `by`.
+        """Abort `tasks`, and all tasks of `nexuses` that still wait for data-out. Notify each nexus whose tasks were aborted,
+        except `by`.
         """
         logical_unit.tasks.abort(tasks)
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
@@ -198,7 +201,9 @@ class TaskManager:
             _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
 
     def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[TaskNexus, int]:
-        """Abort the tasks of `nexuses` that still wait for data-out. Return each nexus that lost tasks, with its LUN."""
+        """Abort the tasks of `nexuses` that still wait for data-out. Returns each nexus whose tasks were aborted, with its
+        LUN.
+        """
         had: dict[TaskNexus, int] = {}
         for nexus in nexuses:
             lun = nexus.lun_of(logical_unit)

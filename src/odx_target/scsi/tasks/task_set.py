@@ -1,22 +1,24 @@
 """The task set of a logical unit, which decides when each task may run (SAM-5 clause 8).
 
-1. A task joins the set if a member can delay the task, or if the task does not end at once. No member can delay a task if the
-   set is empty, or if the task and all members only read.
+1. A task becomes a member of the set if a member can delay the task, or if the task does not end at once. No member can delay a
+   task if the set is empty, or if the task and all members only read.
 2. A task waits for every conflicting task that is ahead of it or is running.
 3. Two tasks conflict if both touch the same store block and at least one task writes it. The comparison is by store blocks,
    because a change of a part of a store block reads and writes the whole store block.
-4. An ORDERED task conflicts with all tasks ahead of it, and all later tasks conflict with it. A HEAD OF QUEUE task goes to the
-   front of the set. It waits only for running tasks that conflict with it by rule 3. All SIMPLE tasks behind a HEAD OF QUEUE
-   task wait for it. UNTAGGED tasks are treated as SIMPLE tasks.
+4. An ORDERED task conflicts with all tasks ahead of it, and all later tasks conflict with it. A HEAD OF QUEUE task becomes the
+   first member of the set. It waits only for running tasks that conflict with it by rule 3. All SIMPLE tasks behind a HEAD OF
+   QUEUE task wait for it. UNTAGGED tasks are treated as SIMPLE tasks.
 5. A task whose command has the flag NOT_ORDERED is a member only so that task management finds the task.
 6. A task that still waits for data-out is a member from the arrival of its command. It cannot run yet, but later tasks wait for
-   it. A HEAD OF QUEUE task moves to the front when its data-out arrives. Therefore earlier tasks may run while the HEAD OF
-   QUEUE task waits for data-out.
-7. A task that holds memory for data-out never waits behind a task that still needs memory for data-out. Instead, it is refused.
+   it. A HEAD OF QUEUE task becomes the first member only when its data-out arrives. So earlier tasks may run while it waits for
+   data-out.
+7. A task that has memory for data-out never waits for a task that still needs memory for data-out. Such a task is refused
+   instead.
 
-"Ahead" means earlier in the order of arrival. Only a HEAD OF QUEUE task gets ahead of tasks that arrived earlier. A task never
-waits for a later task that is not running. By rule 7, a task never waits for memory that it holds itself. Therefore deadlocks
-are impossible.
+"Ahead" means earlier in the order of arrival. Only a HEAD OF QUEUE task gets ahead of tasks that have arrived earlier.
+
+Deadlocks are impossible. A task never waits for a later task that is not running. By rule 7, no task waits, even indirectly,
+for memory that it has itself.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,15 +38,15 @@ _BARRIERS = (TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE)
 
 
 WAKE_AT_ONCE = 16
-"""Maximum number of tasks that an abort wakes in one turn.
-
-A larger number of tasks is woken in several turns of the event loop.
+"""Maximum number of tasks that an abort wakes at once. If there are more, they are woken in several turns of the event loop
+(see `turns`).
 """
 
 MAX_PIECES = 16
-"""Maximum number of extents of a member. An UNMAP may have 255 extents, and a token command may have 64.
+"""Maximum number of extents of a member of a task set. Extents are merged to keep this limit, so that comparisons of tasks are
+fast.
 
-The limit keeps comparisons of tasks fast.
+An UNMAP may have 255 extents, and a token command may have 64.
 """
 
 
@@ -57,9 +59,8 @@ class TaskNexus(Protocol):
 
 
 class QueuedTask(Protocol):
-    """The attributes of a task that task sets and task management use.
-
-    `lun` is the LUN by which the task's nexus addresses the logical unit.
+    """The attributes of a task that task sets and task management use. `lun` is the LUN by which the nexus of the task
+    addresses the logical unit.
     """
 
     aborted: bool
@@ -79,7 +80,8 @@ class QueuedTask(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """A task whose data-out has not arrived. New reservations are checked against `initiator_port_name` and `access`.
+    """The state of a task whose data-out has not arrived. `initiator_port_name` and `access` decide if a new reservation
+    conflicts with it.
 
     `awaits_memory` returns True while the transport does not have enough memory for all data of the task.
     """
@@ -92,9 +94,9 @@ class Arrival:
 
 
 class Member:
-    """A task in the task set. `extents` are ranges of store blocks: (first, end, writes).
+    """A task in the task set. `extents` are ranges of store blocks: (first, end, writes). `end` is the block after the range.
 
-    `arrival` describes a task that still waits for data-out. For any other task, `arrival` is None.
+    `arrival` is given while the task waits for data-out. Otherwise it is None.
     """
 
     __slots__ = (
@@ -144,8 +146,8 @@ class Member:
 def _in_few_pieces(extents: Extents) -> Extents:
     """Merge extents to at most MAX_PIECES extents, so that comparisons are fast.
 
-    A merged extent includes the gaps between its parts. Therefore a task may have to wait for a task that touches only one of
-    the gaps.
+    A merged extent includes the gaps between its parts. So a task may have to wait for another task that touches only blocks in
+    a gap.
     """
     ascending = sorted(extents)
     at_once = -(-len(ascending) // MAX_PIECES)
@@ -154,10 +156,11 @@ def _in_few_pieces(extents: Extents) -> Extents:
 
 
 class TaskSet:
-    """Tasks of one logical unit that have not ended.
+    """The tasks of one logical unit that have not ended.
 
-    `make_event` creates the events that tasks wait for. `blocks_per_store_block` is the number of logical blocks in a store
-    block. If `environment` is given, an abort of many tasks wakes the waiting tasks in several turns of the event loop.
+    `make_event` creates the events for which tasks wait. `blocks_per_store_block` is the number of logical blocks in a store
+    block. If `environment` is given, an abort of many tasks wakes the waiting tasks in several turns of the event loop (see
+    `turns`).
     """
 
     def __init__(
@@ -168,15 +171,17 @@ class TaskSet:
         self._blocks_per_store_block = blocks_per_store_block
         self.members: list[Member] = []
         self.barriers = 0
-        """Number of members that a read may have to wait for."""
+        """Number of members for which a read may have to wait."""
 
     def take_steps(self, count: int) -> None:
-        """Count steps of work in the present turn of the event loop."""
+        """Take steps from the present turn of the event loop (see `turns`)."""
         if self._environment is not None:
             self._environment.turns.take(count)
 
     def join(self, task: QueuedTask, extents: Sequence[Extent], *, is_ordered: bool, arrival: Arrival | None = None) -> Member:
-        """Add a task at the position that its attribute requires. `arrival` is given if the task still waits for data-out."""
+        """Add a task at the position that its task attribute requires. `arrival` is given if the task still waits for
+        data-out.
+        """
         member = Member(task, self._in_store_blocks(extents), is_ordered=is_ordered, arrival=arrival)
         if task.attribute == TaskAttribute.HEAD_OF_QUEUE and arrival is None:
             self.members.insert(0, member)
@@ -186,7 +191,9 @@ class TaskSet:
         return member
 
     def data_arrived(self, member: Member, extents: Sequence[Extent] | None = None) -> None:
-        """Record that a task's data-out has arrived. `extents` is given if the data-out contains the block ranges."""
+        """Allow a task to run, because its data-out has arrived. If the data-out contains the block ranges, `extents` has these
+        ranges.
+        """
         member.arrival = None
         if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:
             self.members.remove(member)
@@ -200,9 +207,8 @@ class TaskSet:
                 waited_for.set()
 
     def refuse_arrivals(self, is_kept_out: Callable[[str, Access], bool]) -> None:
-        """Remove the tasks that still wait for data-out and conflict with a new reservation.
-
-        No other task waits for the removed tasks any more.
+        """Refuse the tasks that still wait for data-out and conflict with a new reservation. They are removed, so no other task
+        waits for them.
         """
         for member in list(self.members):
             arrival = member.arrival
@@ -211,7 +217,7 @@ class TaskSet:
                 self.leave(member)
 
     def leave(self, member: Member) -> None:
-        """Remove a member that has ended or that will change nothing more. A second call does nothing."""
+        """Remove a member that has ended or will make no further change. A second call does nothing."""
         try:
             self.members.remove(member)
         except ValueError:
@@ -230,7 +236,7 @@ class TaskSet:
         return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead)
 
     async def turn_of(self, member: Member) -> None:
-        """Wait until a member may run or has been aborted."""
+        """Wait until a member may run or was aborted."""
         while not member.task.aborted and (blocker := self._last_blocker(member)) is not None:
             if blocker.ended is None:
                 blocker.ended = self._make_event()
@@ -238,7 +244,7 @@ class TaskSet:
         member.is_running = True
 
     async def running_ended(self, store_block: int) -> None:
-        """Wait for the end of all tasks that run now and touch `store_block` or a later store block."""
+        """Wait until all tasks that run now and touch `store_block` or a higher store block have ended."""
         for member in [each for each in self.members if each.is_running and each.end > store_block]:
             if member in self.members:
                 if member.ended is None:
@@ -250,7 +256,9 @@ class TaskSet:
         return [member.task for member in self.members]
 
     def abort(self, tasks: Sequence[QueuedTask]) -> None:
-        """Mark tasks as aborted and remove them. Aborted tasks change nothing, so no other task has to wait for them."""
+        """Mark tasks as aborted and remove them. Aborted tasks make no further change, so no other task has to wait for
+        them.
+        """
         ended = {id(task) for task in tasks}
         for task in tasks:
             task.aborted = True
@@ -266,9 +274,8 @@ class TaskSet:
                 event.set()
 
     async def _wake(self, events: Sequence[Event], turns: Turns) -> None:
-        """Wake the tasks that wait for aborted tasks.
-
-        Wake only a few tasks in each turn, because each woken task has work to do.
+        """Wake the tasks that wait for aborted tasks, only a few in each turn of the event loop, because each woken task has
+        work to do.
         """
         for event in events:
             await turns.next_if_spent()
@@ -284,7 +291,7 @@ class TaskSet:
         ]
 
     def _last_blocker(self, member: Member) -> Member | None:
-        """Return the last member that `member` must wait for. Return None if `member` can run."""
+        """Return the last member for which `member` must wait. Returns None if `member` can run."""
         if not member.is_ordered:
             return None
         is_ahead = False
