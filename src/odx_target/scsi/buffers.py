@@ -17,6 +17,8 @@ def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> l
     """Return views of `size_bytes` bytes of the data, beginning at offset `skip_bytes`. The data is all buffers, one after the
     other.
     """
+    if len(data) == 1 and skip_bytes < len(data[0]) and size_bytes > 0:
+        return [memoryview(data[0])[skip_bytes : skip_bytes + size_bytes]]
     pieces: list[Buffer] = []
     for part in data:
         if skip_bytes >= len(part):
@@ -34,7 +36,7 @@ def slice_buffers(data: Sequence[Buffer], skip_bytes: int, size_bytes: int) -> l
 def read_bytes_now(source: BlockSource, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
     """Read bytes of `source`, beginning at any offset. Returns None if the disk must be read. Raises DamagedBlock."""
     block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
-    data = source.read_now(block, _blocks_for(skip_bytes + size_bytes))
+    data = source.read_now(block, -(-(skip_bytes + size_bytes) // BLOCK_BYTES))
     return None if data is None else slice_buffers(data, skip_bytes, size_bytes)
 
 

@@ -106,7 +106,10 @@ class Reader:
             if not place:
                 buffers += _zeros(count)
             else:
-                buffer = self._read_run_now(place, count, block)
+                if place < COMPRESSED:
+                    buffer = self._read_log_now(place, count, block)
+                else:
+                    buffer = self._read_extent_now(place, count, block)
                 if buffer is None:
                     return None
                 buffers.append(buffer)

@@ -122,6 +122,9 @@ def packed_runs(entries: Entries, index: int, count: int) -> list[tuple[int, int
     end = index + count
     at = bisect_left(entries, (index + 1) << START_SHIFT)
     packed = entries[at - 1]
+    if at == len(entries) or entries[at] >= end << START_SHIFT:
+        place = packed & PLACE_MASK
+        return [(place + index - (packed >> START_SHIFT) if place else 0, count)]
     runs: list[tuple[int, int]] = []
     for following in entries[at : bisect_left(entries, end << START_SHIFT, at)]:
         start = packed >> START_SHIFT
