@@ -2,8 +2,8 @@
 
 A threshold is a range of room with the size of one threshold set. The THRESHOLD COUNT of a threshold is the middle of the
 range. A threshold for the available room is reached when this room falls below the range. A threshold for the used room is
-reached when this room rises above the range. Hosts are notified once when a threshold is reached. It is armed again when the
-room has passed the whole range in the other direction.
+reached when this room rises above the range. Hosts are notified once when a threshold is reached. The threshold is armed again
+when the room has passed the whole range in the other direction.
 """
 
 from collections.abc import Callable

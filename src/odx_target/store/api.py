@@ -5,9 +5,9 @@ map* is the content of a volume at one moment. No call in this module blocks the
 the page cache, and calls that wait are coroutines.
 
 Writing has two steps. `Volume.write`, `unmap`, `copy_from` and `freeze` take effect in memory at once, and add a record to the
-open batch of the pool, which collects records. `Pool.commit` writes the batch to the operating system. Its changes then survive
-the end of the process. The array must not acknowledge a change to an initiator before `commit` has returned. After `Pool.flush`
-has returned, all changes that were committed before also survive a loss of power.
+open batch of the pool, which collects records. `Pool.commit` writes the batch to the operating system. The changes in the batch
+then survive the end of the process. The array must not acknowledge a change to an initiator before `commit` has returned. After
+`Pool.flush` has returned, the changes that were committed before the flush survive a loss of power too.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -292,8 +292,8 @@ class Pool(Protocol):
     def usage(self) -> Usage:
         """Return the used and the available bytes.
 
-        The free room of the disk was read by a thread, after an earlier call. If this value is old, the call starts another
-        read in the background.
+        The result depends on the free room of the disk, which was read earlier. If this value is old, the call starts to read
+        it again in the background.
         """
         ...
 

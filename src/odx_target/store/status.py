@@ -135,7 +135,8 @@ class DamagedPlace:
     """A damaged block of a volume or of a frozen map, and the number of reads that found it damaged."""
 
     volume: str | None
-    """Name of the volume. For a frozen map that was made before the pool was opened, the name is not known and None."""
+    """Name of the volume. None if the name is not known, because the block belongs to a frozen map that was made before the
+    pool was opened."""
     frozen_map: int | None
     block: int
     count: int
@@ -158,10 +159,10 @@ class CleaningStatus:
     """
 
     live_blocks: int
-    """Number of blocks of sealed segments to which a map referred when the cleaner last counted them."""
+    """Number of blocks of sealed segments to which a map referred when the cleaner last counted live blocks."""
     dead_blocks: int
-    """Number of blocks of sealed segments to which no map referred when the cleaner last counted them. Headers and footers are
-    included."""
+    """Number of blocks of sealed segments to which no map referred when the cleaner last counted live blocks. Headers and
+    footers are included."""
     host_blocks: int
     """Number of data blocks that were written for hosts."""
     moved_blocks: int
@@ -207,11 +208,11 @@ class ScrubProgress:
     checked_blocks: int = 0
     damaged_blocks: int = 0
     unused_damaged_blocks: int = 0
-    """Number of damaged blocks to which no volume and no frozen map refers. If a part of a map could not be read for a segment,
-    the damaged blocks of this segment are not included."""
+    """Number of damaged blocks to which no volume and no frozen map refers. The damaged blocks of a segment are not included if
+    a part of a map could not be read during the search for their owners."""
     complaints: list[str] = field(default_factory=list)
-    """Descriptions of damaged headers and footers, and of segments and parts of maps that cannot be read. By damage to headers
-    and footers alone, no data is lost."""
+    """Descriptions of damaged headers and footers, and of segments and parts of maps that cannot be read. If only headers and
+    footers are damaged, no data is lost."""
     is_running: bool = True
     is_complete: bool = False
     elapsed_s: float = 0.0

@@ -50,7 +50,9 @@ class TimeoutsDescriptor(Layout):
 
 
 def operation_codes_row(table: CommandTable) -> CommandRow:
-    """Return the row of the command. It reports all rows of `table`, including rows that are added after this call."""
+    """Return the row of REPORT SUPPORTED OPERATION CODES. The command reports all rows of `table`, including rows that are
+    added later.
+    """
 
     def report_supported_operation_codes(task: Task) -> Outcome:
         cdb = ReportSupportedOperationCodes.parse(task.cdb)

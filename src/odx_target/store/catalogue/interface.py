@@ -12,7 +12,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import Entries, Leaf
 
 Found: TypeAlias = "Entries | StoreError"
-"""The result of reading a leaf: its entries, or the error because of which it cannot be read."""
+"""The result of reading a leaf: its entries, or an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,8 @@ class Catalogue(Protocol):
     leaves only while no save is running. `save` sets the number of each node that it stores, and resets the number after a
     failure. `save` may also replace the entries of a leaf by their packed form. Each of these changes replaces one reference,
     which is atomic because of the global interpreter lock of Python. The event loop never reads a number that a running save
-    has set, and it can read both forms of a leaf. The event loop never changes a frozen node. It changes a copy, which has no
-    number.
+    has set, and it can read both forms of a leaf. The event loop never changes a frozen node. Instead, it makes a copy without
+    a number, and changes the copy.
 
     A tree must not be saved to two catalogues, because a node has only one number.
     """

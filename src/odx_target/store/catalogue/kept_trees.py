@@ -71,7 +71,7 @@ class TreeWriter:
 
 
 def rewritten_bodies(leaves: Iterable[Leaf]) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, sealed body) of each leaf of `leaves`, which are stored already and whose places have changed."""
+    """Encode stored leaves again, because their places have changed. Yields (number, sealed body) for each leaf."""
     for leaf in leaves:
         yield leaf.stored, sealed(node_name(leaf.stored), encode_leaf(leaf))
 
@@ -125,7 +125,7 @@ class TreeReader:
 class NumberSet:
     """A set of node numbers, stored in pages that have one flag for each number.
 
-    `gaps` must yield numbers in ascending order. It only has to sort the pages. To sort a million numbers would take too long.
+    To yield ranges in ascending order, `gaps` has to sort only the pages. To sort a million numbers would take too long.
     """
 
     _PAGE = 4096

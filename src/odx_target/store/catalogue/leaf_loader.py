@@ -19,23 +19,23 @@ LEAVES_OF_A_CALL = 64
 """Largest number of leaves that one call in a thread reads. The call takes about 2 ms for this number of leaves."""
 
 LEAVES_AHEAD = 8
-"""Number of leaves that are loaded before they are needed when blocks are read in sequence. 8 leaves have the places of 32 MiB
-of data."""
+"""If blocks are read in sequence, this number of further leaves is loaded in advance. 8 leaves have the places of 32 MiB of
+data."""
 
 MAX_FAILURES = 1000
 """Largest number of leaves whose failed reads are remembered. A failure is remembered until a caller needs the leaf again."""
 
 RECENT_CALLS = 2
-"""The leaves of this number of recent calls stay in memory, even if the leaves need too much memory. So a change that waited
-for its leaves finds them when it is repeated."""
+"""Number of recent calls whose leaves stay in memory, even if the leaves of the pool need too much memory. So if a change is
+repeated after it has waited for leaves, these leaves are in memory."""
 
 ROUNDS_OF_USE = 2
 """Number of turns of the event loop (see `turns`) before the entries of a loaded leaf may be dropped. In these turns, all tasks
 that wait for the leaf can run."""
 
 Place = tuple[str | None, int | None]
-"""The volume (its name) or the frozen map (its number) that needs leaves. One of the two values is None. Errors are reported
-for it."""
+"""The volume (its name) or the frozen map (its number) that needs leaves. One of the two values is None. Reports of errors name
+this volume or frozen map."""
 
 
 class _Call:

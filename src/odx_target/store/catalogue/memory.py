@@ -28,8 +28,8 @@ class MemoryCatalogue(TransactionalCatalogue):
 
     A save calls `before_commit` just before it changes `content`, and `after_commit` just after the change. In a test, these
     functions may raise an exception that simulates a loss of power or a failed disk. After such an exception, `content` has
-    either the former or the new checkpoint. `before_read` is called before leaves are read. It may raise a StoreError, which
-    becomes the result for these leaves.
+    either the former or the new checkpoint. `before_read` is called before leaves are read. `before_read` may raise a
+    StoreError, which becomes the result for these leaves.
     """
 
     def __init__(

@@ -1,7 +1,8 @@
 """The encoding of tree nodes in a catalogue.
 
-The encoded node is called its *body*. The first byte of a body gives its kind. Numbers of 64 bits follow. In a leaf, they are
-the places of its blocks. In an inner node, they are the numbers of its children. The numbers are stored in one of two forms:
+The *body* of a node is its encoded form. The first byte of a body gives the kind of the node. Numbers of 64 bits follow. In a
+leaf, they are the places of its blocks. In an inner node, they are the numbers of its children. The numbers are stored in one
+of two forms:
 
 - *packed*: 8 bytes, little-endian, for each run of consecutive numbers;
 - *dense*: byte 0 of all 1,024 numbers, then byte 1 of all numbers, and so on. The last of these rows are left out if they are

@@ -32,7 +32,7 @@ RETRY_S = 30.0
 """Pause after a cycle that failed, for example because no checkpoint could be saved."""
 
 REST_TIMES = 4
-"""If there is enough room, the cleaner rests REST_TIMES as long as it has worked. Frequent markings would cost too much,
+"""If there is enough room, the cleaner rests REST_TIMES times as long as it has worked. Frequent markings would cost too much,
 because every marking visits all maps."""
 
 MAX_CYCLES_WITHOUT_GAIN = 3
@@ -138,7 +138,7 @@ class Cleaner:
             await self._progress.wait()
 
     async def stop(self) -> None:
-        """Stop the cleaner for the rest of its life, and wait until its present work has ended."""
+        """Stop the cleaner, so that it never works again. Wait until its present work has ended."""
         self._is_stopping = True
         while self._is_at_work:
             await self._progress.wait()
@@ -171,7 +171,9 @@ class Cleaner:
             self._announce()
 
     async def _repeat_failed_steps(self) -> None:
-        """Seal segments and delete files if earlier attempts failed. Raises OSError or OutOfResources if that fails again."""
+        """Seal the segments and delete the files for which earlier attempts have failed. Raises OSError or OutOfResources if an
+        attempt fails again.
+        """
         if self._log.awaits_sealing:
             await self._log.seal_again()
         if self._supply.has_undeleted:

@@ -1,5 +1,5 @@
-"""The decision if a pool needs cleaning. It depends on the free room of the pool, and on the number of blocks that may have
-become dead since the last marking.
+"""The decision whether a pool needs cleaning. It depends on the free room of the pool, and on the number of blocks that may
+have become dead since the last marking.
 """
 
 from odx_target.store.cleaning.policy import WaterMarks, growth_blocks, water_marks
@@ -7,7 +7,7 @@ from odx_target.store.log.writer import Log
 from odx_target.store.segments.supply import SegmentSupply
 
 UNBOUNDED = 1 << 60
-"""Number of blocks that means "without limit". It is the free room of a pool if this room is unknown."""
+"""Number of blocks that means "without limit". It is used as the free room of a pool if the free room is unknown."""
 
 HOPE_SHARE = 4
 """After a cycle that gained no room, another cycle may run when the log has grown by 1/HOPE_SHARE of a segment."""
@@ -55,8 +55,8 @@ class Need:
         return grown_blocks >= least or min(self._freed_blocks, self._supply.used_blocks) >= least
 
     def is_hopeful(self) -> bool:
-        """True if another cycle may gain room, because enough has changed since the last cycle without gain, or because a step
-        that failed can be repeated.
+        """True if another cycle may gain room. Either enough has changed since the last cycle that gained no room, or the
+        sealing or deletion of a segment has failed and can be tried again.
         """
         if not self._is_enabled:
             return False
@@ -74,9 +74,10 @@ class Need:
         return self._room_blocks() + self._log.data_blocks - moved_blocks
 
     def is_short(self) -> bool:
-        """True if the pool has little room, so that the cleaner works without pauses. This is so while a writer waits for room.
-        It is also so from the time when the free room falls below the low water mark until the free room reaches the high water
-        mark.
+        """True if the pool has little room, so that the cleaner works without pauses.
+
+        A pool has little room while a writer waits for room. It also has little room from the time when the free room falls
+        below the low water mark until the free room reaches the high water mark.
         """
         low, high = self._marks()
         room_blocks = self._room_blocks()

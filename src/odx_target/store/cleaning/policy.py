@@ -33,7 +33,7 @@ MAX_LIVE_WHEN_FULL = 0.97
 """If a writer waits for room, a segment is moved only if at most this share of its blocks is live."""
 
 MAX_MOVED_BLOCKS = 1 << 18
-"""Largest number of blocks that are moved between two markings. They are 1 GiB of data."""
+"""Largest number of blocks that are moved between two markings: 1 GiB of data."""
 
 MAX_VICTIMS = 256
 """Largest number of segments that are moved between two markings. The new places of their blocks take at most 32 MiB."""

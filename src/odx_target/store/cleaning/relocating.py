@@ -26,8 +26,8 @@ from odx_target.store.segments.places import Places, are_compressed, indexes_in_
 from odx_target.turns import Turns
 
 MAX_PASSES = 8
-"""Largest number of walks of one relocation. Under constant writes, each walk may leave copies of leaves with old places, so
-the walks must end at some time."""
+"""Largest number of walks of one relocation. While hosts write, each walk may leave copies of leaves with old places, so the
+number of walks must have a limit."""
 
 STEPS_OF_A_LEAF = 16
 

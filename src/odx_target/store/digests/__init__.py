@@ -1,1 +1,1 @@
-"""Digests of frozen maps. Two maps with equal digests have equal content."""
+"""Digests of frozen maps. If two maps have equal digests, they have equal content."""

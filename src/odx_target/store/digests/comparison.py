@@ -1,4 +1,4 @@
-"""The comparison of two trees of digests. One of the trees may be in another array."""
+"""The comparison of the trees of digests of two maps. One of the maps may be in another array."""
 
 from collections.abc import AsyncIterator
 from typing import TypeAlias
@@ -24,9 +24,9 @@ _Run: TypeAlias = tuple[int, int]
 async def different_blocks(ours: DigestTree, theirs: DigestTree, block: int = 0) -> AsyncIterator[_Run]:
     """Yield the runs (block, count_blocks), from `block` on, in which two trees of digests differ.
 
-    The blocks after the end of the smaller map count as holes. A block that is lost in one map is different. Equal subtrees are
-    skipped. The caller may continue later, also after a restart, from the end of the last run. Raises the exceptions of
-    `DigestTree.digests_below`.
+    The blocks after the end of the smaller map count as holes. A block that is lost in only one of the maps counts as
+    different. Equal subtrees are skipped. The caller may stop, and continue later from the end of the last run, even after a
+    restart. Raises the exceptions of `DigestTree.digests_below`.
     """
     end = max(ours.size_blocks, theirs.size_blocks)
     level = root_level(end)
@@ -44,7 +44,7 @@ async def different_blocks(ours: DigestTree, theirs: DigestTree, block: int = 0)
 
 
 async def _below(ours: "_Lifted", theirs: "_Lifted", level: int, index: int, block: int) -> AsyncIterator[_Run]:
-    """Yield the different blocks below a node, from `block` on. Adjacent runs may be divided."""
+    """Yield the runs of different blocks below a node, from `block` on. One run may be yielded in several adjacent parts."""
     mine, other = await ours.below(level, index), await theirs.below(level, index)
     width = DIGEST_BYTES if level else CHECKSUM_BYTES
     different = _rows(mine.values, width) != _rows(other.values, width)
@@ -64,7 +64,9 @@ def _rows(values: bytes, width: int) -> "np.ndarray[tuple[int], np.dtype[np.void
 
 
 class _Lifted:
-    """A tree with further levels above its root, and with holes after its end."""
+    """A tree of digests with additional levels above its root, and with holes after its end. So it can be compared with a
+    larger tree.
+    """
 
     def __init__(self, tree: DigestTree) -> None:
         self._tree = tree
@@ -79,7 +81,7 @@ class _Lifted:
         return await self._tree.digests_below(level, index)
 
     async def _digest(self, level: int) -> bytes:
-        """Return the digest of the first node of a level, from the level of the root on."""
+        """Return the digest of the first node of a level. The level must be at least that of the root of the tree."""
         if level == self._root_level:
             return await self._tree.digest()
         return inner_digest((await self.below(level, 0)).values)

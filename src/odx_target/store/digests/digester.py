@@ -5,8 +5,9 @@ leaf, and the leaf keeps its digest, because the content is the same. A leaf als
 Maps share nodes, so a snapshot that was taken after a few changes needs only the digests of the changed nodes. Digests are not
 stored in the catalogue, and are computed again after a restart.
 
-The event loop walks over the nodes without digest in turns. A thread finds the checksums of up to LEAVES_OF_A_GROUP leaves at
-once. If the caller is cancelled, all digests that were computed so far stay on their nodes, so a later call continues there.
+The event loop visits the nodes that have no digest yet, in turns (see `turns`). A thread finds the checksums of up to
+LEAVES_OF_A_GROUP leaves at once. If the caller is cancelled, the digests that have been computed stay on their nodes, so a
+later call need not compute them again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -32,17 +33,19 @@ from odx_target.store.map.levels import shift_of
 from odx_target.store.segments.supply import SegmentSupply
 
 LEAVES_OF_A_GROUP = 1024
-"""Largest number of leaves whose digests are computed in one call in a thread: 4 GiB of blocks. The call needs up to 32 MiB of
-memory. If the blocks are scattered over many segments, each group needs many checksum tables, so groups are large."""
+"""Largest number of leaves whose digests one call in a thread computes: 4 GiB of blocks. The call needs up to 32 MiB of memory.
+Groups are large, because a group whose blocks are in many segments needs many checksum tables, whatever its size."""
 
 CHILDREN_OF_A_STEP = 32
 LEAVES_OF_A_STEP = 8
 STEPS_OF_AN_INNER_NODE = 40
-"""Number of steps for joining and hashing the digests of all children of an inner node."""
+"""Number of steps (see `turns`) that it takes to join and hash the digests of all children of an inner node."""
 
 
 class _Group(NamedTuple):
-    """Leaves without digest, with the first block of each leaf, and the inner nodes that become complete with them."""
+    """Nodes whose digests are computed together. `leaves` has the first block of each leaf. The digests of the inner nodes are
+    computed after those of the leaves.
+    """
 
     leaves: dict[Leaf, int]
     inners: list[tuple[Inner, int]]
@@ -51,11 +54,11 @@ class _Group(NamedTuple):
 _Result = TypeVar("_Result")
 
 _Compute: TypeAlias = Callable[[Gatherer, Sequence[Entries], LogView], list[_Result]]
-"""Function that computes a result for each leaf, and runs in a thread."""
+"""Function that runs in a thread, and computes a result for each leaf."""
 
 
 class Digester:
-    """Computes the digests of the frozen maps of one pool. One digest at a time uses the thread."""
+    """Computes the digests of the frozen maps of one pool. Only one of its calls runs in a thread at a time."""
 
     def __init__(
         self,
@@ -80,7 +83,7 @@ class Digester:
         self._gathering: Event | None = None
 
     async def digest(self, frozen: MapReader, place: Place) -> bytes:
-        """Return the digest of a frozen map. `place` names the map in errors.
+        """Return the digest of a frozen map. `place` is the name or number of the map for reports of errors.
 
         Raises DamagedBlock, Unreadable or OutOfResources if a part of the map or of the log cannot be read.
         """
@@ -89,12 +92,13 @@ class Digester:
         return _digest_of(_node_at(frozen, level, 0), level)
 
     async def children(self, frozen: MapReader, level: int, index: int, place: Place) -> bytes:
-        """Return the joined digests of the children of an inner node. Raises the same exceptions as `digest`."""
+        """Return the digests of all children of an inner node, one after the other. Raises the same exceptions as `digest`."""
         await self._complete(frozen, level, index, place)
         return _joined(_node_at(frozen, level, index), level)
 
     async def checksums(self, frozen: MapReader, block: int, place: Place) -> LeafResult | None:
-        """Return the places and the checksums of the blocks in the leaf of a block. Returns None if the leaf is missing.
+        """Return the places and the checksums of the blocks in the leaf that contains `block`. Returns None if there is no such
+        leaf, because all its blocks are holes.
 
         Raises the same exceptions as `digest`.
         """
@@ -109,7 +113,7 @@ class Digester:
             self._leave(frozen)
 
     async def _complete(self, frozen: MapReader, level: int, index: int, place: Place) -> None:
-        """Give digests to the nodes of a subtree."""
+        """Compute the missing digests of all nodes of a subtree."""
         top = _node_at(frozen, level, index)
         if top is None or top.digest is not None:
             return
@@ -133,7 +137,7 @@ class Digester:
             self._leave(frozen)
 
     async def _finish(self, group: _Group, place: Place) -> None:
-        """Give digests to the nodes of a group, and make the group empty."""
+        """Compute the digests of the nodes of a group, and empty the group."""
         if group.leaves:
             digests = await self._in_thread(group.leaves, place, digests_of_leaves)
             for leaf, digest in zip(group.leaves, digests, strict=True):
@@ -147,7 +151,7 @@ class Digester:
         group.inners.clear()
 
     async def _in_thread(self, leaves: dict[Leaf, int], place: Place, compute: _Compute[_Result]) -> list[_Result]:
-        """Compute a result for each leaf in a thread. The segments that the leaves refer to stay until the thread ends."""
+        """Compute a result for each leaf in a thread. Until the thread ends, no segment to which the leaves refer is freed."""
         while self._gathering is not None:
             await self._gathering.wait()
         ended = self._gathering = self._environment.event()
@@ -161,7 +165,7 @@ class Digester:
         except OSError as error:
             raise of_read(next(iter(leaves.values())), error) from error
         finally:
-            del stay  # An exception may keep this frame for long.
+            del stay  # An exception may keep the frame of this call for a long time.
             self._gathering = None
             ended.set()
 
@@ -187,7 +191,7 @@ class Digester:
         return LogView(supply.segments.copy(), supply.size_blocks.copy(), index.tables.copy(), index.pinned, unwritten)
 
     def _enter(self) -> None:
-        """Keep the gatherer with its tables while any digest is being computed."""
+        """Keep the gatherer, which has copies of checksum tables, as long as digests are being computed."""
         self._users += 1
         if self._gatherer is None:
             self._gatherer = Gatherer(self._index)
@@ -197,17 +201,17 @@ class Digester:
         if not self._users:
             self._gatherer = None
         if frozen.root is not None:
-            self._discards.add([frozen.root])  # This may be the last reference to a map that was released meanwhile.
+            self._discards.add([frozen.root])  # The map may have been released, and this may be the last reference to it.
 
 
 def _undigested(top: Inner, level: int, block: int) -> Iterator[tuple[Node, int, int]]:
-    """Yield (node, first block, level) for each node without digest. Children come before their parents."""
+    """Yield (node, first block, level) for each node that has no digest. Children are yielded before their parents."""
     seen: set[int] = set()
     waiting: list[tuple[Node, int, int, bool]] = [(top, block, level, False)]
     while waiting:
         node, first, at, is_entered = waiting.pop()
         if node.digest is not None:
-            continue  # Another caller has computed it meanwhile.
+            continue  # Another caller has computed the digest meanwhile.
         if isinstance(node, Leaf) or is_entered:
             yield node, first, at
         elif id(node) not in seen:
@@ -222,7 +226,9 @@ def _undigested(top: Inner, level: int, block: int) -> Iterator[tuple[Node, int,
 
 
 def _node_at(frozen: MapReader, level: int, index: int) -> Node | None:
-    """Return a node of the tree of digests. Returns None if it is missing, so that all its blocks are holes."""
+    """Return the node `index` of a level of the tree of digests. Returns None if there is no such node, because all its blocks
+    are holes.
+    """
     node: Node | None = frozen.root
     block = index << shift_of(level)
     for above in range(frozen.levels, level, -1):
@@ -241,7 +247,7 @@ def _digest_of(node: Node | None, level: int) -> bytes:
 
 
 def _joined(node: Node | None, level: int) -> bytes:
-    """Return the joined digests of the children of an inner node. All children must have their digests."""
+    """Return the digests of all children of an inner node, one after the other. The children must have digests already."""
     hole = hole_digest(level - 1)
     if node is None:
         return hole * FAN_OUT

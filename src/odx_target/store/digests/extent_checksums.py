@@ -17,10 +17,10 @@ _NONE = array("I")
 
 
 class ExtentChecksums:
-    """Reads the checksums of extents. Waits for the disk.
+    """Reads the checksums of extents. The methods wait for the disk.
 
-    `segments`, `sizes` and `tables` have the segments, their sizes in blocks and their checksum tables, by number. `unwritten`
-    has the data of batches that could not be written, by place.
+    `segments`, `sizes` and `tables` map segment numbers to segments, sizes in blocks and checksum tables. `unwritten` has the
+    data of batches that could not be written, by place.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ExtentChecksums:
         self._unwritten = unwritten
 
     def of_extent(self, place: int) -> "array[int]":
-        """Return the checksums of the blocks in an extent, by the place of one of its blocks.
+        """Return the checksums of the blocks in the extent that contains the block at `place`.
 
         Returns an empty array if the extent is damaged or its segment is missing. Raises OSError.
         """

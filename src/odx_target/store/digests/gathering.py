@@ -1,11 +1,11 @@
-"""Gathering of the checksums of many blocks by their places, without reading the blocks.
+"""Finding the checksums of many blocks from the places of the blocks. The data of the blocks is not read.
 
 The checksums of plain blocks are in the checksum tables of their segments. All tables that are needed are copied into one
 numpy array, so that one operation finds the checksums of many blocks. The checksums of compressed blocks are in the first log
 block of their extent, which is read and checked.
 
-Everything here runs in a thread and may wait for the disk. Pieces of PIECE_LEAVES leaves keep the operations of numpy short,
-because some of them hold the interpreter lock.
+The functions of this module run in a thread and may wait for the disk. They work on pieces of PIECE_LEAVES leaves. So each
+operation of numpy is short, which is important because some of these operations hold the global interpreter lock of Python.
 """
 
 from array import array
@@ -23,8 +23,9 @@ from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, INDEX_BITS,
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS, Segment
 
 PIECE_LEAVES = 16
-"""Number of leaves in a piece. An operation of numpy on the places of these leaves takes less than 0.1 ms, and its result fits
-in memory that the process has already. Larger results would need new pages of memory each time."""
+"""Number of leaves in a piece. An operation of numpy on the places of these leaves takes less than 0.1 ms. The result is so
+small that it is stored in memory that the process already has. For each larger result, the kernel would have to provide new
+pages."""
 
 MAX_ROWS = 1024
 """Largest number of checksum tables that are copied into one array: 64 MiB."""
@@ -33,12 +34,13 @@ Checksums: TypeAlias = "np.ndarray[Any, np.dtype[np.uint32]]"
 Flags: TypeAlias = "np.ndarray[Any, np.dtype[np.bool_]]"
 
 _OTHER = 0
-"""Row of all places that are in no segment of the present array: holes, lost blocks and missing segments."""
+"""Row for holes, lost blocks, and all places in segments that have no row of their own."""
 
 
 class LogView(NamedTuple):
-    """The segments, their sizes in blocks and their checksum tables, by number. `unwritten` has the data of batches that could
-    not be written, by place. `growing` has the numbers of the segments whose tables still change.
+    """The state of the log for a thread. `segments`, `sizes` and `tables` map segment numbers to segments, sizes in blocks and
+    checksum tables. `unwritten` has the data of batches that could not be written, by place. `growing` has the numbers of the
+    segments whose tables still change, because they are being filled.
     """
 
     segments: Mapping[int, Segment]
@@ -49,7 +51,9 @@ class LogView(NamedTuple):
 
 
 class Gathered(NamedTuple):
-    """The CRC32C of the uncompressed data of each block. `lost` is True for lost blocks, whose checksums are 0."""
+    """`checksums` has the CRC32C of the uncompressed data of each block. `lost` is True for each lost block. The checksum of a
+    lost block is 0.
+    """
 
     checksums: Checksums
     lost: Flags
@@ -87,8 +91,8 @@ class Gatherer:
         return Gathered(checksums, lost)
 
     def _look_up(self, places: Places, numbering: "_Numbering", checksums: Checksums, *, is_first: bool) -> None:
-        """Set the checksums of all blocks whose segments have a row in the array. The first call also sets the other
-        checksums: those of holes, and arbitrary values for places in other segments.
+        """Set the checksums of all blocks whose segments have a row in the array. If `is_first` is True, also set the checksums
+        of holes, and set those of all other blocks to any value.
         """
         rows_of = numbering.table(self._rows)
         for piece in _pieces(len(places)):
@@ -102,7 +106,9 @@ class Gatherer:
                 np.copyto(checksums[piece], self._cells.take(cells), where=rows != _OTHER)
 
     def _load(self, numbers: Sequence[int], view: LogView) -> None:
-        """Copy the checksum tables of segments into the array. Tables that are there already stay there."""
+        """Copy the checksum tables of segments into the array, except tables that are already in the array. If the array would
+        have more than MAX_ROWS tables, remove all other tables first.
+        """
         absent = [number for number in numbers if number not in self._rows]
         if len(self._rows) + len(absent) > MAX_ROWS:
             self._rows.clear()
@@ -126,7 +132,7 @@ class Gatherer:
             self._cells[start + len(table) : start + MAX_SEGMENT_BLOCKS] = 0
 
     def _gather_extents(self, places: Places, at: Places, view: LogView, checksums: Checksums, lost: Flags) -> None:
-        """Find the checksums of the compressed blocks, which have the indexes `at`."""
+        """Set the checksums of the compressed blocks. `at` has the indexes of these blocks in `places`."""
         inside = places[at]
         extents, groups = np.unique(inside >> INDEX_BITS, return_inverse=True)
         table = np.zeros((len(extents), MAX_CHECKSUMS), dtype=np.uint32)
@@ -167,8 +173,8 @@ def _expand(leaves: Sequence[Entries], places: Places) -> None:
 
 
 class _Numbering:
-    """Converts places to offsets of segment numbers from the lowest number. All numbers outside of the range have one
-    offset.
+    """Converts a place to an offset: the number of its segment minus the lowest number of an existing segment. All places
+    outside the range of existing segment numbers have the same offset, the highest.
     """
 
     def __init__(self, segments: Mapping[int, Segment]) -> None:
@@ -178,7 +184,7 @@ class _Numbering:
         self._known[[number - self._first for number in segments]] = True
 
     def offsets(self, places: Places) -> Places:
-        # The offset of a place before the first segment becomes a huge unsigned number.
+        # If the difference is negative, it is a huge unsigned number.
         offsets = places >> PLACE_BITS
         offsets -= self._first
         unsigned = offsets.view(np.uint64)
@@ -186,8 +192,8 @@ class _Numbering:
         return offsets
 
     def needed(self, places: Places) -> tuple[list[int], bool]:
-        """List the existing segments that contain some of the places. The second value is False if some places may be in no
-        existing segment.
+        """List the existing segments that contain any of the places. The second value is True if all places are in these
+        segments.
         """
         is_needed = np.zeros(self._span + 1, dtype=np.bool_)
         for piece in _pieces(len(places)):
@@ -196,7 +202,7 @@ class _Numbering:
         return numbers, not (is_needed & ~self._known).any()
 
     def are_unknown(self, places: Places) -> Flags:
-        """Return an array that is True for each place in no existing segment. A hole is not unknown."""
+        """Return an array that is True for each place that is neither a hole nor in an existing segment."""
         found = np.zeros(len(places), dtype=np.bool_)
         for piece in _pieces(len(places)):
             np.logical_and(~self._known.take(self.offsets(places[piece])), places[piece] != 0, out=found[piece])

@@ -1,14 +1,14 @@
 """The digests of the nodes of a map.
 
 A digest depends only on the content of the blocks. It does not depend on their places, on compression, or on the shape of the
-tree. All digests have 16 bytes: the first 16 bytes of a BLAKE3 hash.
+tree. A digest is the first 16 bytes of a BLAKE3 hash.
 
 - The digest of a leaf is the hash of the CRC32Cs of its 1,024 blocks, in little-endian order. A checksum is always that of the
   uncompressed block. A hole has the checksum of a block of zeros. If blocks of the leaf are lost, their checksums are 0, and a
   bitmap of the lost blocks follows the checksums. So a leaf with lost blocks never has the digest of a leaf without lost
   blocks.
-- The digest of an inner node is the hash of the digests of its 1,024 children. A missing child has the digest of a subtree of
-  holes.
+- The digest of an inner node is the hash of the digests of its 1,024 children. If a child does not exist, the digest of a
+  subtree of holes is used.
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def leaf_digest(checksums: Buffer, lost: Sequence[int] = ()) -> bytes:
 
 
 def inner_digest(digests: Buffer) -> bytes:
-    """Return the digest of an inner node from the joined digests of its children."""
+    """Return the digest of an inner node from the digests of its children, which are joined in `digests`."""
     return blake3(digests).digest(DIGEST_BYTES)
 
 
@@ -64,5 +64,5 @@ def root_level(size_blocks: int) -> int:
 
 
 def node_count(level: int, size_blocks: int) -> int:
-    """Number of nodes of a level in the tree of digests of a map with this size."""
+    """Return the number of nodes of a level in the tree of digests of a map with this size."""
     return max(1, -(-size_blocks >> LEAF_BITS * (level + 1)))

@@ -11,8 +11,8 @@ the log only if it meets all of these conditions, which every reader of the log 
 - each data block matches its checksum.
 
 Each opening of the pool raises the epoch. So a process cannot continue the log after another process has opened the pool. A
-batch that remains on the disk from an earlier use of its blocks fails the check of its segment and block, or the checks of the
-previous checksum and the first OSN.
+batch may remain on the disk from an earlier use of the file. It does not meet the condition for the segment and block, or those
+for the previous checksum and the first OSN.
 
 One commit (`Log.commit`) makes one batch, or several batches if a header or a segment is full. All batches of a commit except
 the last are marked *continued*. The batches of a commit take effect only if all of them are in the log.

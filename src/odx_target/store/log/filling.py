@@ -95,8 +95,8 @@ class Filling:
         block.
 
         The caller must call `Room.require_data` for the uncompressed size first. Returns None if the extent does not fit into
-        the rest of the present segment, or if the number of the segment is too high for the place of a compressed block. The
-        caller must then write the data uncompressed.
+        the rest of the present segment. Also returns None if the number of the segment is too high for the place of a
+        compressed block. The caller must then write the data uncompressed.
         """
         stored_blocks = len(stored) // BLOCK_BYTES
         rest_blocks = self.unused_blocks

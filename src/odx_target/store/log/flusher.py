@@ -1,7 +1,7 @@
 """The flusher, which makes the log durable. All callers that wait at the same time share one sync.
 
-If a caller asks for a flush during a sync, it waits for the next sync, because its data may have been written after the present
-sync began.
+If a caller requests a flush during a sync, the caller waits for the next sync, because its data may have been written after the
+present sync began.
 """
 
 from collections.abc import Callable, Collection

@@ -1,4 +1,4 @@
-"""The footer of a sealed segment. It contains the checksums of all blocks, so a reader need not read every batch header.
+"""The footer of a sealed segment. It contains the checksums of all data blocks, so a reader need not read every batch header.
 
 The footer is in the last blocks of the segment. It begins with one CRC32C for each block before the footer. For the blocks of
 batch headers, the footer contains 0 instead, because each header contains its own checksum. The fields of `_TAIL` are at the

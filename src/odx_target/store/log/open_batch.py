@@ -12,7 +12,9 @@ from odx_target.store.segments.segment import Segment
 
 
 class Part:
-    """A batch that has not been written yet. It has its segment and block from the beginning. The commit makes the header."""
+    """A batch that has not been written yet. Its segment and its first block are known when it is made. The commit makes the
+    header.
+    """
 
     __slots__ = ("block", "checksums", "data", "first_osn", "header", "header_blocks", "records", "room_bytes", "segment")
 

@@ -32,8 +32,8 @@ that does not read would make the pool grow without end."""
 
 
 class Floor:
-    """A pin of the segment `number` and all segments after it, at most MAX_FOLLOWED_SEGMENTS. The pin lasts as long as this
-    object.
+    """A pin of the segment `number` and all segments after it. Only the newest MAX_FOLLOWED_SEGMENTS segments of the log are
+    pinned. The pin lasts as long as this object.
     """
 
     __slots__ = ("__weakref__", "number")
@@ -43,10 +43,10 @@ class Floor:
 
 
 class Stay:
-    """A pin of all segments that are not retired now, and of some stored leaves. It lasts while anything has a reference to
-    this object.
+    """A pin of all segments except those in `retired`, and of the stored leaves in `leaves`. The pin lasts as long as this
+    object.
 
-    `retired` has the numbers of the retired segments. No map refers to their blocks any more.
+    `retired` has the numbers of the segments that are retired now. No map refers to their blocks any more.
     """
 
     __slots__ = ("__weakref__", "leaves", "retired")
@@ -63,13 +63,13 @@ class Pins:
         self._stays: WeakSet[Stay] = WeakSet()
 
     def pin_all_but(self, retired: Collection[int], leaves: Collection[Leaf]) -> Stay:
-        """Pin all segments except the retired ones, and some stored leaves."""
+        """Pin all segments except those in `retired`, and the stored leaves in `leaves`."""
         stay = Stay(retired, leaves)
         self._stays.add(stay)
         return stay
 
     def stays(self, number: int) -> bool:
-        """True if a `Stay` keeps the segment `number`."""
+        """True if a pin of the class `Stay` includes the segment `number`."""
         return any(number not in stay.retired for stay in self._stays)
 
     def stored_leaves(self) -> list[Leaf]:

@@ -251,8 +251,8 @@ class Reader:
 
 
 def _explained(error: OSError, missing: _Missing) -> StoreError:
-    """Make the exception for a run that could not be read. Its block number is that of the first unreadable block, as far as it
-    can be found.
+    """Make the exception for a run that could not be read. The exception has the number of the first unreadable block, if this
+    block can be found.
     """
     block = missing.block
     if passes(error) or missing.place >= COMPRESSED:

@@ -2,8 +2,8 @@
 
 A record begins with a word of 32 bits. The low 8 bits are the kind of the record. The high 24 bits are the number of bytes
 after the word. From this number, a reader knows where a record ends even if it does not know the kind. The fields of fixed
-length follow, then the parts of variable length. Numbers are little-endian. A `Write` or `Moved` contains no data. Its data is
-in `count_blocks` data blocks of its batch.
+length follow, then the parts of variable length. Numbers are little-endian. The data of a `Write` or `Moved` is not in the
+record, but in `count_blocks` data blocks of the batch.
 """
 
 import struct

@@ -53,7 +53,9 @@ class Sealer:
 
     @property
     def has_failed(self) -> bool:
-        """True if a step has failed and was not repeated yet. A segment that is not sealed cannot be cleaned."""
+        """True if a footer could not be written or a file could not be cut, and this has not been repeated with success. The
+        cleaner cannot free such a segment, because it is not sealed.
+        """
         return bool(self._without_footer or self._uncut)
 
     def start_soon(self) -> None:
@@ -68,8 +70,8 @@ class Sealer:
             await self._cut_soon(segment)
 
     def sizes(self) -> dict[int, int]:
-        """Return the least size, in blocks, that the file of each full segment must have if it has not been cut yet, by segment
-        number.
+        """Return the least size, in blocks, that the file of each full segment must have, by segment number. Segments whose
+        files were cut are left out.
 
         For a segment without a footer, only the blocks up to its last batch are counted, because the file may be cut there when
         the pool is opened again.

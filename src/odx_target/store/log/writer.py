@@ -197,11 +197,13 @@ class Log:
 
     @property
     def awaits_sealing(self) -> bool:
-        """True if a full segment could not be sealed, so that it cannot be cleaned."""
+        """True if a full segment could not be sealed. The cleaner cannot free such a segment."""
         return self._sealer.has_failed
 
     async def seal_again(self) -> None:
-        """Seal the full segments that could not be sealed before. Raises OutOfResources if that fails again."""
+        """Try again to seal the full segments that could not be sealed. Raises OutOfResources if a segment still cannot be
+        sealed.
+        """
         await self._sealer.finish()
         if self._sealer.has_failed:
             raise OutOfResources("full segments cannot be sealed now")

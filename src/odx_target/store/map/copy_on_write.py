@@ -10,10 +10,10 @@ share the unchanged nodes. `copy_range` makes further maps share nodes.
 
 Rules:
 
-1. Only the map whose present epoch is the epoch of a node changes the node. It does so only on the event loop.
-2. A node below a frozen root never changes, because no map has the epoch of the node any more. There are three exceptions: the
-   entries of a leaf may change their form, the entries may be dropped from memory (both in `leaf`), and the catalogue gives the
-   node a number when it stores the node.
+1. Only the map whose present epoch is the epoch of a node changes the node, and only on the event loop.
+2. A node below a frozen root never changes, because no map has the epoch of the node any more. There are three exceptions. The
+   entries of a leaf may change their form, and they may be dropped from memory (see `leaf`). And a node gets a number when the
+   catalogue stores it.
 3. A node that is stored in a catalogue is below a frozen root and has a number. A copy of the node has no number.
 """
 

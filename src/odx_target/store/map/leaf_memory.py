@@ -30,8 +30,8 @@ UNITS_OF_AN_ARRAY = 2
 """Number of units of UNIT_BYTES that Python needs for an array in addition to its entries."""
 
 COLD_SHARE = 4
-"""When the leaves need more memory than their bound, leaves become cold (see above) until cold leaves have 1/COLD_SHARE of the
-memory of all clean leaves."""
+"""When the leaves need more memory than their bound, leaves become cold (the next to drop their entries) until cold leaves have
+1/COLD_SHARE of the memory of all clean leaves."""
 
 DUE_SHARE = 8
 """The pool checks the memory of the changed leaves each time this memory has grown by 1/DUE_SHARE of the bound of
@@ -60,7 +60,8 @@ make most changed leaves dense."""
 class LeafMemory:
     """The memory of the leaves of one pool. `bound_bytes` is None if all leaves may stay in memory.
 
-    `tally` counts the changed leaves. When `tally.made` reaches `tally.due`, the pool must call `LeafLoader.check_changes`.
+    `tally` counts the changed leaves. When `tally.made` has reached `tally.due`, `LeafLoader.check_changes` must be called
+    before the next change.
     """
 
     def __init__(self, tally: Tally, bound_bytes: int | None) -> None:

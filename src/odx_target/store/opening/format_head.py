@@ -4,8 +4,9 @@ Each process that opens the pool increases the epoch by compare-and-set, and wri
 has no lock. If two processes open a pool in such storage, only the process with the higher epoch can continue the log.
 
 A pool that lost its catalogue is rebuilt from its log. This is possible only if the log contains all changes since the pool was
-made. Otherwise the head is marked as `cleaned`. This mark is set before the first segment is freed, and before a record is
-dropped that waits for room but whose change is in a checkpoint. A repair also sets this mark if a part of the log is lost.
+made. Otherwise the head is marked as `cleaned`. This mark is set before the first segment is freed. It is also set before a
+record that waits for room is dropped, because a checkpoint contains the change of the record. A repair sets this mark if a part
+of the log is lost.
 """
 
 import hashlib

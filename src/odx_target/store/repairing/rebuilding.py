@@ -2,7 +2,7 @@
 or with empty contents if there is no checkpoint.
 
 Some records may be lost. A later record may then refer to a volume or a frozen map that a lost record created. Such a volume is
-made when the first record that refers to it is found. Its blocks whose data is unknown are marked as lost.
+made when the first record that refers to it is found. The blocks of this volume whose data is unknown are marked as lost.
 """
 
 from dataclasses import dataclass, field

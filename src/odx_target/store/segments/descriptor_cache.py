@@ -2,8 +2,9 @@
 
 Any thread may add or close descriptors. Only the event loop reads through cached descriptors, and it takes no lock. Before a
 read, the event loop puts the descriptor into `in_use`, and then checks that the segment still has this descriptor. Before a
-thread closes a descriptor, the thread removes the descriptor from the segment, and then checks `in_use`. If both do this at the
-same time, at least one of the two checks fails, so no descriptor is closed during a read.
+thread closes a descriptor, the thread removes the descriptor from the segment, and then checks `in_use`. If both happen at the
+same time, at least one of the two checks fails. Then there is no read through the descriptor, or it is not closed. So no
+descriptor is closed during a read.
 """
 
 import errno

@@ -3,8 +3,7 @@
 The descriptor of a new segment stays open until all data of the segment is durable, for two reasons:
 
 - Writes and syncs then need no new descriptor. A process may be unable to open one, because it has too many.
-- If the kernel fails to write data to the disk, only a sync of a descriptor that was open at this time is sure to report the
-  error.
+- If the kernel fails to write data to the disk, a sync of a descriptor that was opened later may not report the error.
 """
 
 import errno

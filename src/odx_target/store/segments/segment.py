@@ -35,8 +35,8 @@ MIN_SEGMENT_BLOCKS = 32
 value of 64 KiB."""
 
 SEGMENT_DESCRIPTORS = 512
-"""Default for the largest number of open segment files. A process may usually open 1,024 files, and the other half is for
-connections."""
+"""Default for the largest number of open segment files: half of the 1,024 files that a process may usually open. The other half
+is for connections."""
 
 
 class Segment(Protocol):

@@ -5,7 +5,7 @@ the next segments. If the log fills segments faster than the thread makes them, 
 write wait. The event loop itself never waits.
 
 If the pool has a limit in bytes, one segment is kept in reserve. Only records without data may use the reserve, such as unmaps.
-So even a full pool has room for the records that free blocks, also after it was closed and opened again.
+So even a full pool has room for the records that free blocks. This is also true after the pool was closed and opened again.
 
 A segment is *retired* when no map refers to it any more. The next checkpoint does not list a retired segment. When this
 checkpoint has been saved, the segment is *freed*: its file becomes a new segment or is deleted.
@@ -41,10 +41,11 @@ REFUSED_S = 1.0
 class SegmentSupply:
     """The segments of a pool.
 
-    `segments` and `size_blocks` map the number of each segment, full or empty, to the segment and to its size. `ready_blocks`
-    is the number of free blocks in empty segments. Records with data must leave `spare_blocks` of these blocks free. `retired`
-    contains the numbers of the segments that the next checkpoint does not list. The functions in `on_change` are called when a
-    segment was taken, made or freed, or could not be made. They are also called when the free room of the disk has changed.
+    `segments` maps the number of each segment to the segment, and `size_blocks` maps it to the size. Empty segments are
+    included. `ready_blocks` is the number of free blocks in empty segments. Records with data must leave `spare_blocks` of
+    these blocks free. `retired` contains the numbers of the segments that the next checkpoint does not list. The functions in
+    `on_change` are called when a segment was taken, made or freed, or could not be made. They are also called when the free
+    room of the disk has changed.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class SegmentSupply:
         self._prepare()
 
     async def made(self) -> None:
-        """If a segment is being made, wait until this has succeeded or failed."""
+        """If a segment is being made, wait until it is made or could not be made."""
         if self._making is not None:
             await self._making.wait()
 

@@ -91,9 +91,10 @@ class Accounting:
         return found
 
     async def _compare(self, ours: set[int], others: Iterable[Node]) -> tuple[set[int], list[Leaf]]:
-        """Compare the nodes of one tree, whose ids are `ours`, with the trees `others`.
+        """Compare a tree with the trees `others`. `ours` contains the ids of all nodes of the tree.
 
-        Return two results: the ids of the topmost nodes that are in both, and the leaves of `others` that are not in `ours`.
+        Return two results: the ids of the topmost nodes of the tree that are also in `others`, and the leaves of `others` that
+        are not in the tree.
         """
         shared: set[int] = set()
         foreign: list[Leaf] = []

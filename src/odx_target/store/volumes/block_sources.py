@@ -17,7 +17,7 @@ class Change(Enum):
 
     NONE = 0
     DATA = 1
-    """The newer source has data that the older source does not have at these blocks."""
+    """The newer source has data at these blocks, and the older source has other data or a hole."""
     HOLE = 2
     """The older source has data, and the newer source has a hole."""
 
@@ -64,8 +64,8 @@ class BlockSource(Protocol):
         ...
 
     async def load(self, block: int, count_blocks: int) -> None:
-        """Load the part of the map for some blocks into memory. This part stays in memory until the caller next awaits
-        something.
+        """Load the part of the map for a range of blocks into memory. It stays in memory at least until the next `await` of the
+        caller.
 
         Raises DamagedBlock, Unreadable, OutOfResources.
         """
@@ -215,7 +215,7 @@ class Volume(BlockSource, Protocol):
         """True if the caller should await `prepare` before it writes `data`, because the event loop cannot compress so much
         data in this turn.
 
-        Call this method at most once for each write. Data that should be prepared but is not may be stored uncompressed.
+        Call this method at most once for each write. If the data is written without `prepare`, it may be stored uncompressed.
         """
         ...
 
@@ -227,10 +227,10 @@ class Volume(BlockSource, Protocol):
         ...
 
     async def room_made(self) -> None:
-        """Wait after a change raised PoolBusy, and then repeat the change.
+        """Call this method after a change has raised PoolBusy. Then repeat the change.
 
-        Returns when the pool has made room, or has loaded the part of the map that the change needs. Also returns if the pool
-        has failed to do so; the repeated change then raises the error.
+        Returns when the pool has made room, or has loaded the part of the map that the change needs. Returns too if this has
+        failed. The repeated change then raises the error.
         """
         ...
 

@@ -5,8 +5,8 @@ extent (see `log.extents`). The event loop compresses a short write itself, if s
 thread compresses a long write before it is written (`LogVolume.prepare`).
 
 Incompressible data must cost nearly no time. Therefore a sample of the data is compressed first. If a write does not become
-smaller, some of the following writes are stored uncompressed without a sample. Their number grows with each further write that
-does not become smaller.
+smaller, some of the following writes are stored uncompressed without a sample. The number of these writes grows with each
+further write that does not become smaller.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ SAMPLE_PART_BYTES = 1024
 """Size of each of the four parts of a write that are compressed as a sample."""
 
 MAX_SKIPPED_WRITES = 127
-"""Largest number of successive writes that are stored without a trial (the compression of a sample) after writes that did not
-become smaller. So the array notices after at most this number of writes that the data has become compressible. A trial takes 3
-microseconds, and a write takes at least 20 microseconds."""
+"""Largest number of successive writes that are stored without a trial, after the trials of earlier writes have failed. A
+*trial* is the compression of a sample of a write. So the array notices after at most this number of writes that the data has
+become compressible. A trial takes 3 microseconds, and a write takes at least 20 microseconds."""
 
 
 MAX_PREPARED_BYTES = 32 << 20

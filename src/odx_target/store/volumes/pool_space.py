@@ -5,8 +5,9 @@ FROZEN_MAPS is the owner if only frozen maps refer to the node. Otherwise the ow
 the owner of the leaves that refer to the block. If these leaves have different owners, the block gets the owner SEVERAL. A
 block that a volume owns is unique to this volume.
 
-The walk takes its steps from the turns of the event loop (see `turns`). The table of owners has the blocks of a limited number
-of segments. In a large pool, the table is filled several times, and all leaves are read each time.
+The walk takes its steps from the turns of the event loop (see `turns`). The table of owners has room for the blocks of a
+limited number of segments. In a large pool, the table is filled several times, for other segments each time. Each time, all
+leaves are read.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
