@@ -4,7 +4,8 @@ Before each operation of the disk, the disk is copied. Each copy loses the power
 check must be clean, everything that was flushed must be there, and the state must be one through which the array has gone.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
@@ -71,12 +72,47 @@ class BoundaryCounts:
     openings: int = 0
 
 
-def crash_everywhere(
-    seed: int, count_steps: int, one_in: int = 1, offset: int = 0, goes_on: Callable[[], bool] = lambda: True
-) -> BoundaryCounts:
-    """Crash at each operation, or only at one in `one_in` operations, while `goes_on` returns True. Raises Difference."""
-    setup = Setup(seed, 60, None, 100, 20, map_leaves=None if seed % 3 else 3)
-    run = new_run(setup)
+def crash_everywhere(seed: int, count_steps: int, one_in: int = 1) -> BoundaryCounts:
+    """Crash at each operation of a workload, or only at one in `one_in` operations. Raises Difference."""
+    return deque(crashes(seed, count_steps, one_in=one_in), maxlen=1)[0]
+
+
+def crashes(seed: int, count_steps: int, *, first_step: int = 0, one_in: int = 1) -> Iterator[BoundaryCounts]:
+    """Crash at the operations of a workload, and yield the counts so far after each step. Raises Difference.
+
+    The steps before `first_step` are done without crashes, because an earlier call has crashed at their operations.
+    """
+    run, whole, disk = begin(seed)
+    counts, boundaries = BoundaryCounts(), list[Boundary]()
+
+    def before_operation() -> None:
+        counts.operations += 1
+        if counts.operations % one_in == 0:
+            boundaries.append(Boundary(disk.operations, copied(disk), whole.flushed, whole.committed))
+
+    try:
+        for number, step in enumerate(without_faults(seed, count_steps)):
+            if number == first_step:
+                disk.before_operation = before_operation
+            run.do(step)
+            run.mark()
+            for boundary in boundaries:
+                for variant in VARIANTS:
+                    verify(run, boundary, variant)
+                    counts.openings += 1
+            boundaries.clear()
+            whole.forget()
+            if number >= first_step:
+                counts.steps += 1
+                yield counts
+    finally:
+        disk.before_operation = lambda: None
+        run.array.abandon()
+
+
+def begin(seed: int) -> "tuple[Run, WholeHistory, WatchedDisk]":
+    """Begin the workload of a seed. One in three workloads has memory for only three leaves of maps."""
+    run = new_run(Setup(seed, 60, None, 100, 20, map_leaves=None if seed % 3 else 3))
     whole = WholeHistory(run.now)
     run.history = whole
     disk = WatchedDisk(Random(seed))
@@ -84,29 +120,7 @@ def crash_everywhere(
     run.array.abandon()
     run.array.disk = disk
     run.array.open()
-    counts, boundaries = BoundaryCounts(), list[Boundary]()
-
-    def before_operation() -> None:
-        counts.operations += 1
-        if counts.operations % one_in == offset:
-            boundaries.append(Boundary(counts.operations, copied(disk), whole.flushed, whole.committed))
-
-    disk.before_operation = before_operation
-    for step in without_faults(seed, count_steps):
-        if not goes_on():
-            break
-        run.do(step)
-        run.mark()
-        counts.steps += 1
-        for boundary in boundaries:
-            for variant in VARIANTS:
-                verify(run, boundary, variant)
-                counts.openings += 1
-        boundaries.clear()
-        whole.forget()
-    disk.before_operation = lambda: None
-    run.array.abandon()
-    return counts
+    return run, whole, disk
 
 
 def without_faults(seed: int, count_steps: int) -> list[Step]:

@@ -5,10 +5,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.interop.kill_rounds import kill_rounds
 from tests.interop.programs import CLIENTS
-from tests.torture.boundaries import crash_everywhere
+from tests.torture.boundaries import crashes
 from tests.torture.damage import damage_everywhere
 from tests.torture.soak import soak
 
@@ -48,18 +49,32 @@ def kills(first_seed: int, until: float) -> Iterator[int]:
             yield counts.rounds
 
 
-def openings(first_seed: int, until: float) -> Iterator[int]:
-    """Crash at every operation of workloads."""
-    for seed in itertools.count(first_seed):
-        if time.monotonic() >= until:
-            return
-        yield crash_everywhere(seed, STEPS_OF_A_WORKLOAD, goes_on=lambda: time.monotonic() < until).openings
+class Reached(NamedTuple):
+    """The state of the crash workload: its seed, the number of steps that are done, and the number of openings in this run."""
+
+    seed: int
+    step: int
+    openings: int
+
+
+def openings(seed: int, first_step: int, until: float) -> Iterator[Reached]:
+    """Crash at every operation of workloads, from a step on."""
+    while True:
+        before = 0
+        for counts in crashes(seed, STEPS_OF_A_WORKLOAD, first_step=first_step):
+            yield Reached(seed, first_step + counts.steps, counts.openings - before)
+            before = counts.openings
+            if time.monotonic() >= until:
+                return
+        seed, first_step = seed + 1, 0
 
 
 FORMS: dict[str, tuple[float, Form]] = {
     "damaged disks": (0.05, damages),
     "days": (0.1, days),
     "kills": (0.2, kills),
-    "openings at every operation": (0.35, openings),
 }
 """The share of the time of one processor, and the function of each form."""
+
+SHARE_OF_OPENINGS = 0.35
+OPENINGS = "openings at every operation"

@@ -26,6 +26,9 @@ class Progress:
     seconds: float = 0.0
     forms: dict[str, int] = field(default_factory=dict)
     """Numbers of the other forms of the torture, by name."""
+    workload_seed: int = 1
+    workload_step: int = 0
+    """Number of steps of the crash workload that are done; the next run goes on from there."""
     found: list[Found] = field(default_factory=list)
 
     def add(self, counts: Counts) -> None:
@@ -40,7 +43,7 @@ class Progress:
             f"{counts.steps:,} steps, {counts.commands:,} commands, {counts.crashes:,} crashes, "
             f"{counts.recoveries:,} recoveries, {self.seeds:,} seeds, {rate:,.0f} steps/s, "
             + "".join(f"{count:,} {name}, " for name, count in self.forms.items())
-            + f"{len(self.found)} differences"
+            + f"step {self.workload_step:,} of workload {self.workload_seed}, {len(self.found)} differences"
         )
 
     def save(self, path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from odx_target.scsi.tasks.outcome import Pending
-from tests.torture.forms import FORMS
+from tests.torture.forms import FORMS, OPENINGS, SHARE_OF_OPENINGS, Reached, openings
 from tests.torture.progress import Found, Progress
 from tests.torture.searching import search, shortest, write_script
 from tests.torture.setup import Counts
@@ -26,8 +26,10 @@ POLL_S = 0.05
 MAX_FOUND = 20
 """Number of differences after which the search ends."""
 
-Result = tuple[int, Counts, str, list[Step]] | tuple[str, int, str]
-"""The result of a seed: seed, counts, error, shortest steps. Or of another form: its name, a number, an error."""
+Result = tuple[int, Counts, str, list[Step]] | tuple[str, int, str] | Reached
+"""The result of a seed: seed, counts, error, shortest steps. Or of another form: its name, a number, an error. Or the state of
+the crash workload.
+"""
 
 
 def quiet() -> None:
@@ -38,7 +40,7 @@ def quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-def _do_forms(seed: int, until: float, results: "SimpleQueue[Result | None]") -> None:
+def _do_forms(seed: int, workload: tuple[int, int], until: float, results: "SimpleQueue[Result | None]") -> None:
     seconds = until - time.monotonic()
     for name, (share, form) in FORMS.items():
         try:
@@ -46,13 +48,22 @@ def _do_forms(seed: int, until: float, results: "SimpleQueue[Result | None]") ->
                 results.put((name, count, ""))
         except Exception as error:
             results.put((name, 0, f"seed {seed} or later: {type(error).__name__}: {error}"))
+    reached = Reached(*workload, 0)
+    try:
+        for reached in openings(*workload, time.monotonic() + SHARE_OF_OPENINGS * seconds):
+            results.put(reached)
+    except Exception as error:
+        where = f"after step {reached.step} of workload {reached.seed}"
+        results.put((OPENINGS, 0, f"{where}: {type(error).__name__}: {error}"))
 
 
-def _work(first: int, stride: int, until: float, results: "SimpleQueue[Result | None]", has_forms: bool) -> None:
+def _work(
+    first: int, stride: int, until: float, results: "SimpleQueue[Result | None]", workload: tuple[int, int] | None
+) -> None:
     quiet()
     os.nice(5)
-    if has_forms:
-        _do_forms(first, until, results)
+    if workload is not None:
+        _do_forms(first, workload, until, results)
     seed = first
     while time.monotonic() < until:
         counts, error, steps = search(seed, STEPS_OF_A_SEED)
@@ -72,8 +83,13 @@ def run_for(seconds: float, path: Path, count_workers: int, *, all_forms: bool) 
     context = multiprocessing.get_context("spawn")
     results: SimpleQueue[Result | None] = context.SimpleQueue()
     first, until = progress.next_seed, began + seconds
+    workload = (progress.workload_seed, progress.workload_step)
     workers = [
-        context.Process(target=_work, args=(first + index, count_workers, until, results, all_forms and not index), daemon=True)
+        context.Process(
+            target=_work,
+            args=(first + index, count_workers, until, results, workload if all_forms and not index else None),
+            daemon=True,
+        )
         for index in range(count_workers)
     ]
     for worker in workers:
@@ -112,10 +128,16 @@ def _collect(
         if now > saved_at + SAVE_S:
             progress.save(path)
             saved_at = now
+        elif isinstance(result, Reached):
+            continue
         _show(progress.line(now - began, progress.counts.steps - steps_before))
 
 
 def _note(progress: Progress, result: Result, path: Path) -> None:
+    if isinstance(result, Reached):
+        progress.workload_seed, progress.workload_step = result.seed, result.step
+        progress.forms[OPENINGS] = progress.forms.get(OPENINGS, 0) + result.openings
+        return
     if len(result) == 3:
         name, count, error = result
         progress.forms[name] = progress.forms.get(name, 0) + count
