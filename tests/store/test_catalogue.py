@@ -74,7 +74,8 @@ def described(checkpoint: Checkpoint | None) -> object:
         dict(checkpoint.position),
         dict(checkpoint.pool),
         [(v.number, v.name, v.identity, dict(v.attributes), v.root.size_blocks, places_of(v.root)) for v in checkpoint.volumes],
-        [(f.identifier, f.durable, f.root.size_blocks, places_of(f.root)) for f in checkpoint.frozen_maps],
+        sorted((f.identifier, f.durable, f.root.size_blocks, places_of(f.root)) for f in checkpoint.frozen_maps),
+        {s.guid: s for s in checkpoint.snapshots},
         dict(checkpoint.remembered),
     )
 

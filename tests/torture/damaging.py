@@ -7,9 +7,10 @@ from odx_target.store.api import BLOCK_BYTES
 from tests.sim.simulated_disk import SimulatedDisk
 from tests.torture.run import Run
 
-PARTS = {"segment": 40, "swap": 15, "zeros": 10, "node": 15, "nodes": 5, "catalogue": 5, "value": 5, "head": 5}
+PARTS = {"segment": 40, "swap": 15, "zeros": 10, "node": 15, "nodes": 5, "catalogue": 5, "value": 5, "part": 8, "head": 5}
 """The damaged parts and their shares: a bit of a segment, two blocks, a block, a bit of a node of the catalogue, two nodes, a
-bit of the head row of the catalogue, a bit of a remembered value, and a bit of the head of the pool.
+bit of the head row of the catalogue, a bit of a remembered value, a bit of a frozen map or a snapshot, and a bit of the head of
+the pool.
 """
 
 
@@ -42,6 +43,9 @@ def damage(disk: SimulatedDisk, random: Random, prepared: Prepared) -> tuple[str
     elif part == "value":
         key = random.choice(sorted(content.values))
         content.values[key] = flipped(content.values[key], random)
+    elif part == "part" and content.parts:
+        key = random.choice(sorted(content.parts))
+        content.parts[key] = flipped(content.parts[key], random)
     else:
         assert disk.head.document is not None
         disk.head.document = flipped(disk.head.document, random)

@@ -57,6 +57,7 @@ class Counted:
     segments: int
     used_bytes: int
     nodes: int
+    parts: int
     descriptors: int
 
 
@@ -131,7 +132,7 @@ def _count(run: Run) -> Counted:
     array.environment.background = [job for job in array.environment.background if not job.done]
     gc.collect()
     pool, copies = array.pool, array.manager.copies
-    catalogue = pool._catalogue
+    execute = pool._catalogue._connection.execute  # type: ignore[attr-defined]
     return Counted(
         objects=len(gc.get_objects()),
         frozen_maps=len(pool.contents.frozen_maps),
@@ -141,7 +142,8 @@ def _count(run: Run) -> Counted:
         remembered=len(pool.contents.remembered),
         segments=len(pool.supply.segments),
         used_bytes=pool.used_bytes,
-        nodes=catalogue._connection.execute("SELECT count(*) FROM node").fetchone()[0],  # type: ignore[attr-defined]
+        nodes=execute("SELECT count(*) FROM node").fetchone()[0],
+        parts=execute("SELECT count(*) FROM part").fetchone()[0],
         descriptors=sum(1 for _ in Path("/proc/self/fd").iterdir()),
     )
 

@@ -18,9 +18,10 @@ class CatalogueContent:
     head: bytes | None = None
     values: dict[str, bytes] = field(default_factory=dict)
     nodes: dict[int, bytes] = field(default_factory=dict)
+    parts: dict[str, bytes] = field(default_factory=dict)
 
     def copy(self) -> "CatalogueContent":
-        return CatalogueContent(self.head, dict(self.values), dict(self.nodes))
+        return CatalogueContent(self.head, dict(self.values), dict(self.nodes), dict(self.parts))
 
 
 class MemoryCatalogue(TransactionalCatalogue):
@@ -68,6 +69,7 @@ class MemoryCatalogue(TransactionalCatalogue):
         if self.before_commit is not None:
             self.before_commit()
         self.content.head, self.content.values, self.content.nodes = self._open.head, self._open.values, self._open.nodes
+        self.content.parts = self._open.parts
         if self.after_commit is not None:
             self.after_commit()
 
@@ -86,6 +88,16 @@ class MemoryCatalogue(TransactionalCatalogue):
     def _delete_values(self, keys: Iterable[str]) -> None:
         for key in keys:
             del self._open.values[key]
+
+    def _get_parts(self) -> Iterable[tuple[str, bytes]]:
+        return self.content.parts.items()
+
+    def _put_parts(self, parts: Iterable[tuple[str, bytes]]) -> None:
+        self._open.parts.update(parts)
+
+    def _delete_parts(self, keys: Iterable[str] | None) -> None:
+        for key in list(self._open.parts) if keys is None else keys:
+            del self._open.parts[key]
 
     def _get_node(self, number: int) -> bytes | None:
         return self.content.nodes.get(number)

@@ -9,8 +9,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from odx_target.store.catalogue.document import ReadRoot
 from odx_target.store.catalogue.interface import Checkpoint, Found
-from odx_target.store.catalogue.transactional import ReadRoot, TransactionalCatalogue
+from odx_target.store.catalogue.transactional import TransactionalCatalogue
 from odx_target.store.error_kinds import of_write, reason
 from odx_target.store.errors import (
     CatalogueDamaged,
@@ -28,9 +29,13 @@ APPLICATION_ID = 0x4F445843
 
 FORMAT = 2
 
+PART_TABLE = "CREATE TABLE IF NOT EXISTS part (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID"
+"""Statement that makes the table of parts. A catalogue of an older program gets this table at its next save."""
+
 SCHEMA = (
     "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)",
     "CREATE TABLE value (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
+    PART_TABLE,
     "CREATE TABLE node (number INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     "INSERT INTO head VALUES (1, x'')",  # An empty body means that there is no checkpoint yet; a missing row means damage.
     f"PRAGMA application_id = {APPLICATION_ID}",
@@ -127,6 +132,10 @@ class SqliteCatalogue(TransactionalCatalogue):
         with self._errors_explained():
             return super().stored_values()
 
+    def stored_parts(self) -> list[tuple[str, bytes]]:
+        with self._errors_explained():
+            return super().stored_parts()
+
     def load_remains(self, read_root: ReadRoot, complaints: list[str]) -> Checkpoint | None:
         with self._errors_explained():
             return super().load_remains(read_root, complaints)
@@ -158,6 +167,7 @@ class SqliteCatalogue(TransactionalCatalogue):
         with self._errors_explained():
             self._execute("BEGIN EXCLUSIVE")
             try:
+                self._change(PART_TABLE)
                 yield
                 self._change("COMMIT")
             except BaseException:
@@ -192,6 +202,20 @@ class SqliteCatalogue(TransactionalCatalogue):
 
     def _delete_values(self, keys: Iterable[str]) -> None:
         self._execute_many("DELETE FROM value WHERE key = ?", ((key,) for key in keys))
+
+    def _get_parts(self) -> Iterable[tuple[str, bytes]]:
+        if not self._execute("SELECT name FROM sqlite_master WHERE name = 'part'"):
+            return []
+        return self._execute("SELECT key, body FROM part ORDER BY key")
+
+    def _put_parts(self, parts: Iterable[tuple[str, bytes]]) -> None:
+        self._execute_many("REPLACE INTO part VALUES (?, ?)", parts)
+
+    def _delete_parts(self, keys: Iterable[str] | None) -> None:
+        if keys is None:
+            self._change("DELETE FROM part")
+        else:
+            self._execute_many("DELETE FROM part WHERE key = ?", ((key,) for key in keys))
 
     def _get_node(self, number: int) -> bytes | None:
         rows = self._execute("SELECT body FROM node WHERE number = ?", (number,))

@@ -2,28 +2,23 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from odx_target.store.catalogue.interface import Checkpoint, Found, FrozenMapState, SnapshotState, VolumeState
+from odx_target.store.catalogue.document import ReadRoot, checkpoint_of, counts_of_parts, encode_document
+from odx_target.store.catalogue.interface import Checkpoint, Found
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies
 from odx_target.store.catalogue.node_codec import decode_leaf, node_name, sealed, unsealed
+from odx_target.store.catalogue.parts import LoadedParts, SavedParts
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
-from odx_target.store.map.frozen_root import FrozenRoot
 
 SWEEP_AFTER_NODES = 4096
 """Least number of new nodes between two sweeps. A *sweep* deletes the dead nodes, which are in no tree any more. A sweep visits
 all nodes, which would cost too much for a few dead nodes."""
 
-ReadRoot: TypeAlias = Callable[[int, int, int], FrozenRoot]
-"""Function that reads the tree below a node. Its arguments are the number of the node, the number of levels, and the size in
-blocks."""
-
 _HEAD = b"head"
-
-_BYTES_OF_A_SNAPSHOT = ("guid", "volume_identity", "lineage", "group")
 
 
 @dataclass
@@ -49,13 +44,14 @@ class NodeCounts:
 class TransactionalCatalogue(ABC):
     """The part of a catalogue that does not depend on the kind of storage.
 
-    A catalogue stores three kinds of bodies: one head, which is a JSON document; one value for each remembered key; and
-    numbered nodes.
+    A catalogue stores four kinds of bodies: one head, which is a JSON document; one value for each remembered key; one part for
+    each frozen map and each snapshot; and numbered nodes.
     """
 
     def __init__(self) -> None:
         self._counts = NodeCounts()
         self._remembered: Mapping[str, bytes] = {}
+        self._saved_parts = SavedParts()
         self._is_unsure = False
 
     @abstractmethod
@@ -84,6 +80,16 @@ class TransactionalCatalogue(ABC):
     def _delete_values(self, keys: Iterable[str]) -> None: ...
 
     @abstractmethod
+    def _get_parts(self) -> Iterable[tuple[str, bytes]]: ...
+
+    @abstractmethod
+    def _put_parts(self, parts: Iterable[tuple[str, bytes]]) -> None: ...
+
+    @abstractmethod
+    def _delete_parts(self, keys: Iterable[str] | None) -> None:
+        """Delete the parts with these keys. None means all parts."""
+
+    @abstractmethod
     def _get_node(self, number: int) -> bytes | None: ...
 
     @abstractmethod
@@ -103,11 +109,16 @@ class TransactionalCatalogue(ABC):
             document = json.loads(head)
             checkpoint = self._decoded(document, with_entries=with_entries)
             self._counts = NodeCounts(**document["nodes"])
+            is_complete = counts_of_parts(document) == (len(checkpoint.frozen_maps), len(checkpoint.snapshots))
+            is_old = isinstance(document["snapshots"], list)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PoolDamaged("the catalogue's head makes no sense") from error
         if len(checkpoint.remembered) != document["remembered"]:
             raise PoolDamaged("the catalogue has lost remembered values")
+        if not is_complete:
+            raise PoolDamaged("the catalogue has lost frozen maps or snapshots")
         self._remembered = checkpoint.remembered
+        self._saved_parts = SavedParts() if is_old else SavedParts(checkpoint.frozen_maps, checkpoint.snapshots)
         return checkpoint
 
     def stored_node(self, number: int) -> bytes | None:
@@ -120,6 +131,10 @@ class TransactionalCatalogue(ABC):
         """Read the sealed bodies of all remembered values. Raises CatalogueDamaged if they cannot be read."""
         return list(self._get_values())
 
+    def stored_parts(self) -> list[tuple[str, bytes]]:
+        """Read the sealed bodies of all frozen maps and snapshots. Raises CatalogueDamaged if they cannot be read."""
+        return list(self._get_parts())
+
     def load_remains(self, read_root: ReadRoot, complaints: list[str]) -> Checkpoint | None:
         """Load the part of the last checkpoint that can be read. `read_root` reads the trees.
 
@@ -131,13 +146,33 @@ class TransactionalCatalogue(ABC):
             return None
         try:
             document = json.loads(unsealed(_HEAD, data))
-            checkpoint = _checkpoint(document, read_root, self._remembered_left(complaints))
+            parts, remembered = self._parts_left(document, read_root, complaints), self._remembered_left(complaints)
+            checkpoint = checkpoint_of(document, read_root, parts.frozen_maps, parts.snapshots, remembered)
             lost_values = document["remembered"] - len(checkpoint.remembered)
+            count_maps, count_snapshots = counts_of_parts(document)
+            lost_maps, lost_snapshots = count_maps - len(parts.frozen_maps), count_snapshots - len(parts.snapshots)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PoolDamaged("the catalogue's head makes no sense") from error
         if lost_values:
             complaints.append(f"{lost_values} remembered values of the catalogue are damaged or missing")
+        if lost_maps or lost_snapshots:
+            complaints.append(f"{lost_maps} frozen maps and {lost_snapshots} snapshots of the catalogue are damaged or missing")
         return checkpoint
+
+    def _parts_left(self, document: dict[str, Any], read_root: ReadRoot, complaints: list[str]) -> LoadedParts:
+        found = LoadedParts()
+        found.add_document(document, read_root)
+        try:
+            rows = self.stored_parts()
+        except CatalogueDamaged as error:
+            complaints.append(str(error))
+            return found
+        for key, body in rows:
+            with suppress(PoolDamaged, ValueError, KeyError, TypeError):
+                found.add(key, body, read_root)
+        found.drop_without_map()
+        found.sort()
+        return found
 
     def _remembered_left(self, complaints: list[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}
@@ -166,13 +201,17 @@ class TransactionalCatalogue(ABC):
             with self._transaction():
                 if self._is_unsure:
                     self._remembered = self._get_remembered()
+                    self._delete_parts(None)
+                    self._saved_parts = SavedParts()
                 self._put_nodes(writer.bodies(checkpoint.roots()))
                 self._put_nodes(rewritten_bodies(checkpoint.rewritten))
                 counts = NodeCounts(writer.next_number, self._counts.written + writer.written, self._counts.swept)
                 if counts.sweep_is_due():
                     self._sweep(checkpoint, counts)
                 self._save_remembered(checkpoint)
-                self._put_head(sealed(_HEAD, _encoded(_document(checkpoint, counts)).encode()))
+                self._delete_parts(self._saved_parts.gone(checkpoint))
+                self._put_parts(self._saved_parts.changed(checkpoint))
+                self._put_head(sealed(_HEAD, encode_document(checkpoint, asdict(counts))))
         except BaseException:
             writer.undo()
             # After a failed commit, it is unknown if the nodes are stored. So their numbers are not used again.
@@ -187,6 +226,7 @@ class TransactionalCatalogue(ABC):
             writer.let_go()
         self._counts = counts
         self._remembered = checkpoint.remembered
+        self._saved_parts = SavedParts(checkpoint.frozen_maps, checkpoint.snapshots)
         self._is_unsure = False
 
     def _sweep(self, checkpoint: Checkpoint, counts: NodeCounts) -> None:
@@ -206,89 +246,9 @@ class TransactionalCatalogue(ABC):
 
     def _decoded(self, document: dict[str, Any], *, with_entries: bool) -> Checkpoint:
         reader = TreeReader(self._get_node, with_entries=with_entries)
-        return _checkpoint(document, reader.root, self._get_remembered())
-
-
-def _checkpoint(document: dict[str, Any], read_root: ReadRoot, remembered: Mapping[str, bytes]) -> Checkpoint:
-    """Decode a checkpoint from the head of a catalogue."""
-
-    def root(row: dict[str, Any]) -> FrozenRoot:
-        return read_root(row["root"], row["levels"], row["size_blocks"])
-
-    return Checkpoint(
-        position=document["position"],
-        pool=document["pool"],
-        volumes=tuple(
-            VolumeState(
-                row["number"],
-                row["name"],
-                bytes.fromhex(row["identity"]),
-                row["attributes"],
-                root(row),
-                bytes.fromhex(row["lineage"]),
-            )
-            for row in document["volumes"]
-        ),
-        frozen_maps=tuple(FrozenMapState(row["identifier"], row["durable"], root(row)) for row in document["frozen_maps"]),
-        snapshots=tuple(_snapshot(row) for row in document["snapshots"]),
-        remembered=remembered,
-        segments=_segments(document["pool"].pop("segments", None)),
-    )
-
-
-def _encoded(value: object) -> str:
-    """Encode a value as JSON. The elements of a long list are encoded one by one, because no other thread can run during one
-    call of the encoder.
-    """
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(name)}: {_encoded(each)}" for name, each in value.items()) + "}"
-    if isinstance(value, list | Iterator):
-        return "[" + ", ".join(json.dumps(row) for row in value) + "]"
-    return json.dumps(value)
-
-
-def _segments(rows: list[list[int]] | None) -> dict[int, int] | None:
-    return None if rows is None else {int(number): int(size_blocks) for number, size_blocks in rows}
-
-
-def _document(checkpoint: Checkpoint, counts: NodeCounts) -> dict[str, Any]:
-    segments = {} if checkpoint.segments is None else {"segments": [list(row) for row in sorted(checkpoint.segments.items())]}
-    return {
-        "position": dict(checkpoint.position),
-        "pool": {**checkpoint.pool, **segments},
-        "volumes": [
-            {
-                "number": volume.number,
-                "name": volume.name,
-                "identity": volume.identity.hex(),
-                "attributes": dict(volume.attributes),
-                "lineage": volume.lineage.hex(),
-                **_root_row(volume.root),
-            }
-            for volume in checkpoint.volumes
-        ],
-        "frozen_maps": (
-            {"identifier": frozen.identifier, "durable": frozen.durable, **_root_row(frozen.root)}
-            for frozen in checkpoint.frozen_maps
-        ),
-        "snapshots": (_snapshot_row(snapshot) for snapshot in checkpoint.snapshots),
-        "remembered": len(checkpoint.remembered),
-        "nodes": {"next_number": counts.next_number, "written": counts.written, "swept": counts.swept},
-    }
-
-
-def _root_row(root: FrozenRoot) -> dict[str, int]:
-    number = root.root.stored if root.root is not None else 0
-    return {"root": number, "levels": root.levels, "size_blocks": root.size_blocks}
-
-
-def _snapshot(row: dict[str, Any]) -> SnapshotState:
-    values: dict[str, Any] = {**row, "holds": tuple(row["holds"])}
-    values.update({name: bytes.fromhex(row[name]) for name in _BYTES_OF_A_SNAPSHOT})
-    return SnapshotState(**values)
-
-
-def _snapshot_row(snapshot: SnapshotState) -> dict[str, Any]:
-    row = {field.name: getattr(snapshot, field.name) for field in fields(SnapshotState)}
-    row.update({name: row[name].hex() for name in _BYTES_OF_A_SNAPSHOT})
-    return {**row, "attributes": dict(snapshot.attributes)}
+        parts = LoadedParts()
+        parts.add_document(document, reader.root)
+        for key, body in self._get_parts():
+            parts.add(key, body, reader.root)
+        parts.sort()
+        return checkpoint_of(document, reader.root, parts.frozen_maps, parts.snapshots, self._get_remembered())

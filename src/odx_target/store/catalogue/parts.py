@@ -1,0 +1,102 @@
+"""The parts of a checkpoint that are stored under keys of their own: one body for each frozen map and each snapshot.
+
+A save stores only the parts that are new or have changed since the last save. A pool may have many thousands of snapshots, and
+most of them do not change between two checkpoints.
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import fields
+from typing import Any
+
+from odx_target.store.catalogue.document import ReadRoot, root_of_row, root_row
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState
+from odx_target.store.catalogue.node_codec import sealed, unsealed
+
+FROZEN_MAP = "frozen map "
+SNAPSHOT = "snapshot "
+"""Beginnings of the keys. The identifier of the frozen map or the GUID of the snapshot follows."""
+
+_BYTES_OF_A_SNAPSHOT = ("guid", "volume_identity", "lineage", "group")
+
+
+class SavedParts:
+    """Notes which parts are stored.
+
+    A frozen map never changes, so its identifier is enough. A snapshot that changes is replaced by another object.
+    """
+
+    def __init__(self, frozen_maps: Collection[FrozenMapState] = (), snapshots: Collection[SnapshotState] = ()) -> None:
+        self._frozen_maps = {frozen.identifier for frozen in frozen_maps}
+        self._snapshots = {snapshot.guid: snapshot for snapshot in snapshots}
+
+    def changed(self, checkpoint: Checkpoint) -> Iterator[tuple[str, bytes]]:
+        """Yield key and sealed body of each part that must be stored. The trees of all frozen maps must have been stored."""
+        for frozen in checkpoint.frozen_maps:
+            if frozen.identifier not in self._frozen_maps:
+                yield _sealed(f"{FROZEN_MAP}{frozen.identifier}", _frozen_row(frozen))
+        for snapshot in checkpoint.snapshots:
+            if self._snapshots.get(snapshot.guid) is not snapshot:
+                yield _sealed(f"{SNAPSHOT}{snapshot.guid.hex()}", _snapshot_row(snapshot))
+
+    def gone(self, checkpoint: Checkpoint) -> Iterator[str]:
+        """Yield the keys of the stored parts that the checkpoint does not have any more."""
+        for identifier in self._frozen_maps.difference(frozen.identifier for frozen in checkpoint.frozen_maps):
+            yield f"{FROZEN_MAP}{identifier}"
+        for guid in self._snapshots.keys() - {snapshot.guid for snapshot in checkpoint.snapshots}:
+            yield f"{SNAPSHOT}{guid.hex()}"
+
+
+class LoadedParts:
+    """The frozen maps and the snapshots that are stored, in the order in which they were made."""
+
+    def __init__(self) -> None:
+        self.frozen_maps: list[FrozenMapState] = []
+        self.snapshots: list[SnapshotState] = []
+
+    def add(self, key: str, body: bytes, read_root: ReadRoot) -> None:
+        """Add a stored part. Raises PoolDamaged, KeyError, TypeError or ValueError if the part is damaged."""
+        self._add_row(json.loads(unsealed(key.encode(), body)), read_root, is_frozen_map=key.startswith(FROZEN_MAP))
+
+    def add_document(self, document: dict[str, Any], read_root: ReadRoot) -> None:
+        """Add the parts in the head of a catalogue that an older program has stored. Raises KeyError, TypeError, ValueError."""
+        if isinstance(document["snapshots"], list):
+            for row in document["frozen_maps"]:
+                self._add_row(row, read_root, is_frozen_map=True)
+            for row in document["snapshots"]:
+                self._add_row(row, read_root, is_frozen_map=False)
+
+    def _add_row(self, row: dict[str, Any], read_root: ReadRoot, *, is_frozen_map: bool) -> None:
+        if is_frozen_map:
+            self.frozen_maps.append(FrozenMapState(row["identifier"], row["durable"], root_of_row(row, read_root)))
+        else:
+            self.snapshots.append(_snapshot(row))
+
+    def sort(self) -> None:
+        self.frozen_maps.sort(key=lambda frozen: frozen.identifier)
+        self.snapshots.sort(key=lambda snapshot: snapshot.frozen)
+
+    def drop_without_map(self) -> None:
+        """Drop the snapshots whose frozen maps are missing."""
+        present = {frozen.identifier for frozen in self.frozen_maps}
+        self.snapshots = [snapshot for snapshot in self.snapshots if snapshot.frozen in present]
+
+
+def _sealed(key: str, row: dict[str, Any]) -> tuple[str, bytes]:
+    return key, sealed(key.encode(), json.dumps(row).encode())
+
+
+def _frozen_row(frozen: FrozenMapState) -> dict[str, Any]:
+    return {"identifier": frozen.identifier, "durable": frozen.durable, **root_row(frozen.root)}
+
+
+def _snapshot_row(snapshot: SnapshotState) -> dict[str, Any]:
+    row = {field.name: getattr(snapshot, field.name) for field in fields(SnapshotState)}
+    row.update({name: row[name].hex() for name in _BYTES_OF_A_SNAPSHOT})
+    return {**row, "attributes": dict(snapshot.attributes)}
+
+
+def _snapshot(row: dict[str, Any]) -> SnapshotState:
+    values: dict[str, Any] = {**row, "holds": tuple(row["holds"])}
+    values.update({name: bytes.fromhex(row[name]) for name in _BYTES_OF_A_SNAPSHOT})
+    return SnapshotState(**values)
