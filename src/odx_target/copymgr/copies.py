@@ -100,7 +100,7 @@ class Copies:
         return operation
 
     def operation_ended(self, operation: CopyOperation, now_s: float) -> None:
-        """Record the end of an operation. The job of the operation calls this method at its end."""
+        """Note the end of an operation. The job of the operation calls this method at its end."""
         self.operations.pop(operation, None)
         self.counters.operations_terminated += operation.status is CopyStatus.TERMINATED
         self.records.finished(operation, now_s)

@@ -275,7 +275,7 @@ class Array:
                 await self.copy_manager.expire_in_turns(self.commit)
 
     def _report_no_room(self) -> None:
-        """Log a warning if the pool has no room at the start."""
+        """Log a warning if the pool has no room when the array starts."""
         status = self.pool.status()
         if status.no_room is not None:
             self._report_trouble(Trouble(TroubleKind.FULL if status.is_full else TroubleKind.NO_SEGMENT, status.no_room))

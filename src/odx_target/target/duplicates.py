@@ -15,7 +15,9 @@ _PREFIX = "\0odx-target/names/"
 
 @contextmanager
 def announced(names_identity: bytes) -> Iterator[bool]:
-    """Announce an array on this machine while the body runs. Yield False if another array has the same names."""
+    """Announce an array on this machine while the body runs. Yield False if another array on this machine has announced the
+    same `names_identity`.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as announcement:
         try:
             announcement.bind(_PREFIX + names_identity.hex())

@@ -214,7 +214,9 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (memory_budget, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
     (memory_budget, "MIN_UNSOLICITED_BYTES"): "follows from the first burst and the number of sessions",
 }
-"""Limits of the same modules that are not shown, and the reasons. No operator or host reaches these limits directly."""
+"""Limits that are not shown although their modules are in `SHOWN`, and the reasons. No operator or host reaches these limits
+directly.
+"""
 
 _ACRONYMS = {"cdb": "CDB", "lba": "LBA", "lun": "LUN", "luns": "LUNs", "r2t": "R2T", "rod": "ROD"}
 _UNITS = {"_BYTES_PER_S": "bytes/s", "_BYTES": "bytes", "_MS": "ms", "_S": "s"}

@@ -14,8 +14,8 @@ from pathlib import Path
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read. An existing file is replaced.
 
-    If the path is a pipe or a device, the data is written to it. Raises OSError if the file cannot be written, or if the path
-    is a symbolic link. Another user may have chosen the target of the link.
+    If the path is a pipe or a device, the data is written to it. Raises OSError if the file cannot be written. A symbolic link
+    is refused too, because another user may have chosen its target.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):

@@ -28,7 +28,7 @@ pool, which may take minutes in a large pool.
 MAX_ANSWER_BYTES = 64 << 20
 """Maximum length of a response. All responses of an array are much shorter than this.
 
-A longer line does not come from an array.
+A longer response does not come from an array.
 """
 
 _RECEIVE_BYTES = 1 << 16

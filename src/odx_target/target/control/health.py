@@ -16,7 +16,9 @@ MAX_DAMAGED_SHOWN = 100
 
 
 def describe_health(array: "Array") -> dict[str, object]:
-    """Return the array's health as plain data. Times are in seconds. If an error is not present, its field is None."""
+    """Return the array's health as plain data. Times are in seconds. The field of an error is None if there is no
+    such error.
+    """
     status = array.pool.status()
     usage = array.pool.usage()
     counts = array.reporter.counts

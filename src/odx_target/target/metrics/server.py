@@ -166,7 +166,7 @@ def _parsed(received: bytearray) -> Request:
 
 
 def _response(status: int, body: bytes = b"", *, has_body: bool = True) -> bytes:
-    """Return a whole response. The body of an error is its reason."""
+    """Return a whole response. The body of an error response is the reason of the error."""
     kind = CONTENT_TYPE
     if status != 200:
         body, kind = f"{_REASONS[status]}\n".encode(), "text/plain; charset=utf-8"

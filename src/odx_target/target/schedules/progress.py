@@ -1,7 +1,7 @@
-"""The progress of a schedule: the moments that have run, and the decision which moment is due at a time of the clock.
+"""The progress of a schedule: the moments that have run, and the decision which moment is due.
 
-The clock of the machine may jump. After a jump forward, or after a time without an array, one run makes up for all missed
-moments. After a jump back, a moment that has run does not run again.
+The clock of the machine may jump. After a jump forward, or after a time in which no array served the pool, one run makes up for
+all missed moments. After a jump back, a moment that has run does not run again.
 """
 
 from dataclasses import dataclass

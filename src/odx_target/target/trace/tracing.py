@@ -106,7 +106,7 @@ class _ConnectionTrace:
             self._guarded(self._see, memoryview(b"".join(buffers)), False)
 
     def closed(self) -> None:
-        """Record the end of the connection."""
+        """Write the end of the connection to the trace."""
         self._guarded(self._note, "connection closed")
         if self._packets is not None:
             self._guarded(self._packets.end)

@@ -31,7 +31,7 @@ class Storage:
         return None if self.array is None else self.array.lun_changes.of_volume(volume)
 
     async def schedules(self) -> ScheduleRunner:
-        """Return the schedules of the pool. If no array serves the pool, nothing runs the schedules at their moments."""
+        """Return the schedules of the pool. If no array serves the pool, no schedule runs at its planned times."""
         if self.array is not None:
             return self.array.schedules
         if self._schedules is None:
