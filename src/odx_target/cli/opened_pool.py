@@ -28,7 +28,7 @@ class OpenedPool(NamedTuple):
 
 
 def require_pool(path: Path, no_server: NoServer) -> None:
-    """Raise CommandFailure if the directory `path` contains no pool. The message is the message of `no_server`."""
+    """Raise CommandFailure if the directory `path` contains no pool. The exception has the same message as `no_server`."""
     if not (path / HEAD_NAME).exists():
         raise CommandFailure(str(no_server)) from no_server
 

@@ -54,8 +54,8 @@ def status(
     """Show the status of a pool: its room, data, log and cleaner.
 
     If an array serves the pool, also show the sessions and tokens of the array, and the number and latencies of its commands.
-    Commands are counted from the start of the array. A latency is the time from the arrival of a command with its last data to
-    its response.
+    Commands are counted from the start of the array. A latency is the time from the arrival of a command and all its data to
+    the response.
     """
     if not watch:
         answer = ask(pool, "status", space=space, busiest=busiest)

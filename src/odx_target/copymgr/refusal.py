@@ -7,7 +7,7 @@ from odx_target.scsi.sense import CheckCondition
 
 @dataclass(slots=True, eq=False)
 class Refusal(CheckCondition):
-    """Exception that a command raises when the copy manager refuses it.
+    """Exception for a command that the copy manager refuses.
 
     `rule` describes the check that failed. `field` is the name of the field in the standard, and `value` is the content of the
     field. `limit` is the name of the exceeded limit, and `allowed` is the value of the limit.

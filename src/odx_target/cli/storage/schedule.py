@@ -156,8 +156,8 @@ def add(
     """Add a schedule. The first snapshots are taken at the next time of the schedule.
 
     The name of a snapshot contains its time, such as NAME-2026-11-29T13:00Z. The snapshots of up to 64 volumes of a schedule
-    are taken at the same moment. The retention of a schedule deletes only snapshots that the schedule has made. It never
-    deletes a snapshot with a hold.
+    are taken at the same moment. A schedule deletes only snapshots that it has made itself. It never deletes a snapshot with a
+    hold.
     """
     if every is None:
         raise typer.BadParameter(f"want --every, one of {', '.join(Every)}")

@@ -87,7 +87,8 @@ async def _report_in_turns(copies: Copies, task: Task, identifiers: Sequence[int
 
 
 def _token_of(copies: Copies, task: Task, identifier: int) -> bytes:
-    """Return the management token of a usable token that was made through the task's logical unit.
+    """Return the part of a token that REPORT ALL ROD TOKENS reports, if the token is usable and was made through the task's
+    logical unit.
 
     For any other identifier, return an empty value.
     """

@@ -130,7 +130,7 @@ class FrozenRod:
         return len(self._starts)
 
     def piece_at(self, offset_bytes: int) -> Piece:
-        """Return the bytes of one extent from an offset of the ROD on."""
+        """Return the piece that begins at an offset of the ROD. A piece never extends beyond its extent."""
         index = bisect_right(self._ends, offset_bytes)
         before_bytes = self._ends[index - 1] if index else 0
         rest_bytes = self._ends[index] - offset_bytes
