@@ -47,9 +47,9 @@ class ClassDriver:
         """Send a command. If the command fails in a way that allows a retry, repeat it with the same CDB and data, at most
         `retries` times.
 
-        Callers give `allocating_retries` only for reads and writes. It replaces `retries` as the limit while a thin disk
-        allocates space. If it is given, retries after a threshold notification do not count. Raises InitiatorError when no path
-        is left.
+        Callers give `allocating_retries` only for reads and writes. While a thin disk allocates space, `allocating_retries` is
+        the limit instead of `retries`. If `allocating_retries` is given, retries after a threshold notification do not count.
+        Raises InitiatorError when no path is left.
         """
         sent = notified = 0
         while True:

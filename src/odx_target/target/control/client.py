@@ -41,7 +41,7 @@ class NoServer(Exception):
 class NoResponse(Exception):
     """An array has the whole request, but did not respond in time. The message is one line.
 
-    The array may still perform the operation, so the caller must not perform the operation in another way.
+    The array may still perform the operation, so the caller must not perform it once more by other means.
     """
 
 
