@@ -211,7 +211,7 @@ def test_data_that_no_record_accounts_for_is_refused() -> None:
     header, _ = encode_header(
         IDENTITY, AT.epoch, *AT[:3], 0, AT.checksum, False, [encode(Write(1, 0, 2))], array("I", [1, 2, 3]), 1
     )
-    with pytest.raises(InvalidBatch, match="account"):
+    with pytest.raises(InvalidBatch, match="do not fit"):
         decoded(bytes(header), AT)
 
 

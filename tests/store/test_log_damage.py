@@ -106,7 +106,7 @@ def test_a_damaged_header_in_the_middle_of_the_log_is_refused(machine: Machine) 
 def test_a_segment_that_is_missing_in_the_middle_of_the_log_is_refused(machine: Machine) -> None:
     segment, _ = find(machine, block(51))
     del machine.disk.files[segment]
-    with pytest.raises(PoolDamaged, match="what follows there is missing"):
+    with pytest.raises(PoolDamaged, match="the log after this block is missing"):
         machine.kill()
 
 
@@ -119,7 +119,7 @@ def test_a_catalogue_that_is_missing_is_made_again_from_the_log(machine: Machine
 def test_a_catalogue_and_the_start_of_the_log_are_not_both_missing(machine: Machine) -> None:
     machine.disk.catalogue_content.head = None
     del machine.disk.files[1]
-    with pytest.raises(PoolDamaged, match="what follows there is missing"):
+    with pytest.raises(PoolDamaged, match="the log after this block is missing"):
         machine.kill()
 
 

@@ -75,8 +75,8 @@ class CommandRow:
     """Usual duration of the command in seconds. The value 0 means "not indicated"."""
     recommended_timeout_s: int = RECOMMENDED_TIMEOUT_S
     access: Access | Callable[[bytes], Access] | None = None
-    """Kind of access of the command, or a function that takes a CDB and returns the kind. It decides about reservation
-    conflicts.
+    """Kind of access of the command, or a function that takes a CDB and returns the kind. The kind decides if a reservation
+    conflicts with the command.
 
     If `access` is None, the kind follows from the flags. A command with READS_MEDIUM and without WRITES_MEDIUM has the kind
     READS. Any other command has the kind WRITES, so a command without flags conflicts with every reservation.

@@ -118,8 +118,9 @@ class DeviceServer(TaskManager):
     def execute_accepted(self, place: Place, data_out: Sequence[Buffer], *, holds_memory: bool) -> tuple[Task, Outcome]:
         """Execute a command that has a place, after its data-out has arrived.
 
-        Otherwise, this method is like `execute`. `holds_memory` is True if the data occupies memory for which other tasks may
-        wait. Such a command must not wait for a task that waits for memory. It is refused with TASK SET FULL instead.
+        Apart from that, this method does the same as `execute`. `holds_memory` is True if the data occupies memory for which
+        other tasks may wait. Such a command must not wait for a task that waits for memory. If it would have to wait for such a
+        task, it is refused with TASK SET FULL.
         """
         task, entry = place.task, place.entry
         task.data_out = data_out

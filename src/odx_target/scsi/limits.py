@@ -126,8 +126,8 @@ class BlockLimits:
     optimal_unmap_granularity_blocks: int
     """Optimal granularity of UNMAP. The value 0 means one logical block, which hosts assume by default.
 
-    With any other value, QEMU 7.2 keeps a map of allocated blocks. With this map and a block length of 4096 bytes, QEMU ends by
-    a failed assertion at the first read of 32 KiB.
+    With any other value, QEMU 7.2 keeps a map of allocated blocks. With this map and a block length of 4096 bytes, an assertion
+    in QEMU fails at the first read of 32 KiB.
     """
     unmap_granularity_alignment: int
     max_write_same_blocks: int

@@ -223,8 +223,8 @@ class LogicalBlocks:
         self.volume.restore(snapshot)
 
     def changing(self, block: int, count_blocks: int) -> None:
-        """Mark these store blocks as changed, so that tasks that are reading them to change a part of them will read them
-        again.
+        """Notify tasks of a change of these store blocks. If a task is reading one of the blocks to change a part of it, the
+        task then reads the block again.
         """
         for awaited in self._awaited:
             awaited.stale = awaited.stale or any(block <= each < block + count_blocks for each in awaited.blocks)

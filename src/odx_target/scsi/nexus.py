@@ -68,8 +68,8 @@ class Nexus:
         """Add a unit attention condition that the next command reports (SAM-5 5.14).
 
         A condition that is already pending is not added again. A power-on or reset condition replaces all other conditions,
-        because after a reset they are no longer true. It is better to report one condition than several, because some
-        initiators retry a command only once.
+        because the host must expect these changes after a reset. It is better to report one condition than several, because
+        some initiators retry a command only once.
         """
         attention = (asc, ascq) if information is None else (asc, ascq, information)
         if asc == RESET_ASC:

@@ -1,9 +1,9 @@
 """Thresholds of thin provisioning (SBC-4 4.7.3.7), and the state of thresholds. Hosts set thresholds by MODE SELECT.
 
-A threshold is a range of room with the size of one threshold set. The THRESHOLD COUNT of a threshold is the middle of the
-range. A threshold for the available room is reached when this room falls below the range. A threshold for the used room is
-reached when this room rises above the range. Hosts are notified once when a threshold is reached. The threshold is armed again
-when the room has passed the whole range in the other direction.
+A threshold has a lower and an upper limit. The difference of these limits is the size of one threshold set, and THRESHOLD COUNT
+is the middle between them. A threshold for the available room is reached when this room falls below the lower limit. A
+threshold for the used room is reached when this room rises above the upper limit. Hosts are notified once when a threshold is
+reached. The threshold is armed again when the room has passed the other limit in the other direction.
 """
 
 from collections.abc import Callable
@@ -113,8 +113,8 @@ class ArmedThresholds:
         self._notified_at_s.clear()
 
     def newly_reached(self, usage: Usage) -> list[int]:
-        """Return the indexes of the armed thresholds that are reached now. Arm each threshold again whose whole range the room
-        has passed in the other direction.
+        """Return the indexes of the armed thresholds that are reached now. If the room has passed the other limit of a
+        threshold in the other direction, arm the threshold again.
 
         An index is returned at most once in THRESHOLD_REPEAT_S seconds.
         """

@@ -103,8 +103,8 @@ def bucket_of(latency_s: float) -> int:
 
 
 def percentile_s(buckets: Sequence[int], share: float) -> float | None:
-    """Return the upper bound of the first bucket up to which at least the given share of all latencies is counted. Returns None
-    if all buckets are empty.
+    """Return a bound that at least the given share of all latencies does not exceed. The bound is the upper bound of a bucket.
+    Returns None if all buckets are empty.
     """
     wanted = sum(buckets) * share
     reached = 0

@@ -234,7 +234,7 @@ class Contents:
         destination = self._range(record.volume, record.block, record.count_blocks)
         source = self._frozen(record.frozen)
         if record.source_block + record.count_blocks > source.root.size_blocks:
-            raise PoolDamaged(f"the log copies from what frozen map {record.frozen} does not have")
+            raise PoolDamaged(f"the log copies blocks that frozen map {record.frozen} does not have")
         destination.copy_range(source.root, record.source_block, record.block, record.count_blocks)
 
     def remember(self, record: Remember) -> None:
@@ -268,19 +268,19 @@ class Contents:
     def _frozen(self, identifier: int) -> FrozenMapState:
         frozen = self.frozen_maps.get(identifier)
         if frozen is None:
-            raise PoolDamaged(f"the log speaks of frozen map {identifier}, which is not there")
+            raise PoolDamaged(f"the log refers to frozen map {identifier}, which does not exist")
         return frozen
 
     def _snapshot(self, guid: bytes) -> SnapshotState:
         snapshot = self.snapshots.get(guid)
         if snapshot is None:
-            raise PoolDamaged(f"the log speaks of snapshot {guid.hex()}, which is not there")
+            raise PoolDamaged(f"the log refers to snapshot {guid.hex()}, which does not exist")
         return snapshot
 
     def _volume(self, number: int) -> VolumeContents:
         volume = self.volumes.get(number)
         if volume is None:
-            raise PoolDamaged(f"the log speaks of volume {number}, which is not there")
+            raise PoolDamaged(f"the log refers to volume {number}, which does not exist")
         return volume
 
     def _range(self, number: int, block: int, count_blocks: int) -> BlockMap:

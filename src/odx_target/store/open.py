@@ -114,7 +114,7 @@ def _remedy(path: Path) -> str:
     head = DirectoryHead(path)
     if decode_head(head.read() or b"", head.describe()).cleaned:
         command = shlex.join(["odx-target", "pool", "repair", str(path)])
-        return f"`{command}` saves what is left of it"
+        return f"`{command}` saves the data that can still be read"
     catalogue = path / CATALOGUE_NAME
     command = shlex.join(["mv", str(catalogue), f"{catalogue}.damaged"])
     return f"after `{command}` the next start rebuilds it from the log"

@@ -1,4 +1,4 @@
-"""GET LBA STATUS: the initiator asks which blocks are mapped (SBC-4 4.7, 5.6)."""
+"""GET LBA STATUS, which reports the blocks that are mapped (SBC-4 4.7, 5.6)."""
 
 from itertools import islice
 from struct import Struct

@@ -90,7 +90,7 @@ def decode(value: bytes) -> Reservations:
         raise ValueError(f"they are of format {version}, and format {FORMAT_VERSION} is known here")
     registrations = _registrations(body[_HEADER.size :])
     if len(registrations) != count or count > MAX_REGISTRATIONS:
-        raise ValueError(f"they say {count} registrations and have {len(registrations)}")
+        raise ValueError(f"they announce {count} registrations and contain {len(registrations)}")
     reservation = None if type_code == _NO_TYPE else _reservation(ReservationType(type_code), list(registrations), holder)
     return Reservations(MappingProxyType(registrations), reservation, persists_through_power_loss=True)
 
@@ -109,7 +109,7 @@ def _registrations(body: bytes) -> dict[NexusName, int]:
 def _reservation(kind: ReservationType, names: list[NexusName], holder: int) -> Reservation:
     if kind.is_all_registrants:
         if not names:
-            raise ValueError("nobody holds the reservation")
+            raise ValueError("the reservation has no holder")
         return Reservation(kind, None)
     if holder >= len(names):
         raise ValueError("the reservation's holder is not registered")

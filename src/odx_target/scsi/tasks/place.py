@@ -11,10 +11,10 @@ from odx_target.scsi.tasks.task_set import Arrival, Member
 class Place:
     """The place of a task in its task set. The task gets the place when its command arrives, before its data-out arrives.
 
-    No later command that conflicts with a task with a place runs before this task. The Control mode page promises this order
-    (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8). The owner of the place must execute the task or call `give_back`. An abort
-    of the task removes the place. If `member` is None, the task was refused when its command arrived. It stays refused, because
-    later commands may have run before it.
+    If a later command conflicts with a task that has a place, the later command runs after the task. The Control mode page
+    promises this order (QUEUE ALGORITHM MODIFIER 0000b; SAM-5 clause 8). The owner of the place must execute the task or call
+    `give_back`. An abort of the task removes the place. If `member` is None, the task was refused when its command arrived. It
+    stays refused, because later commands may have run before it.
     """
 
     __slots__ = ("_arrival", "_refusal", "entry", "member", "task")

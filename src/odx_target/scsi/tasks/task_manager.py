@@ -138,7 +138,7 @@ class TaskManager:
         """Establish the unit attention of a new logical unit for every nexus that has access to the logical unit.
 
         Call this method in the same turn of the event loop in which the nexuses get access. Then iterate over `luns_changed` to
-        its end, so that the LUNs of these nexuses report the new list of LUNs.
+        its end, so that the nexuses are notified of the new LUN.
         """
         self.tell_all(logical_unit, POWER_ON_OR_RESET_OCCURRED)
 
@@ -150,8 +150,8 @@ class TaskManager:
             nexus.unit_attentions.pop(lun, None)
 
     def luns_changed(self, added: Sequence[LogicalUnit] = ()) -> Iterator[None]:
-        """Report to the nexuses that LUNs were added or removed (SPC-4 6.33). Each LUN reports this, except those of the
-        logical units in `added`.
+        """Report to the nexuses that LUNs were added or removed (SPC-4 6.33). The next command on each LUN reports the change,
+        except on the LUNs of the logical units in `added`.
 
         Yields after each LUN of each nexus, because an array may have thousands of LUNs. The caller must iterate to the end,
         and may let other tasks run between two steps. A nexus without access to the logical units in `added` gets no report.

@@ -12,8 +12,8 @@
 6. A task that still waits for data-out is a member from the arrival of its command. It cannot run yet, but later tasks wait for
    it. A HEAD OF QUEUE task becomes the first member only when its data-out arrives. So earlier tasks may run while it waits for
    data-out.
-7. A task that has memory for data-out never waits for a task that still needs memory for data-out. Such a task is refused
-   instead.
+7. A task that has memory for data-out never waits for a task that still needs memory for data-out. If it would have to wait for
+   such a task, it is refused.
 
 "Ahead" means earlier in the order of arrival. Only a HEAD OF QUEUE task gets ahead of tasks that have arrived earlier.
 

@@ -91,7 +91,7 @@ class TreeReader:
     def root(self, number: int, levels: int, size_blocks: int) -> FrozenRoot:
         """Build the tree whose root is stored under `number`. If `number` is 0, the tree is empty. Raises PoolDamaged."""
         if not (1 <= levels <= MAX_LEVELS and 0 <= size_blocks <= 1 << LEAF_BITS * (levels + 1)):
-            raise PoolDamaged("the catalogue holds a map of an impossible size")
+            raise PoolDamaged("the catalogue contains a map of an impossible size")
         return FrozenRoot(self._inner(number, levels) if number else None, levels, size_blocks)
 
     def _inner(self, number: int, level: int) -> Inner:
@@ -99,12 +99,12 @@ class TreeReader:
         if node is None:
             numbers = decode_inner(self._body(number))
             if max(numbers.values(), default=0) >= number:
-                raise PoolDamaged("the catalogue holds a node that is its own descendant")
+                raise PoolDamaged("the catalogue contains a node that is its own descendant")
             children = [(slot, self._child(child, level - 1)) for slot, child in numbers.items()]
             node = self._nodes[number] = Inner.over(children, self._epoch)
             node.stored = number
         if not isinstance(node, Inner):
-            raise PoolDamaged("the catalogue holds a leaf where a node should be")
+            raise PoolDamaged("the catalogue contains a leaf at the place of an inner node")
         return node
 
     def _child(self, number: int, level: int) -> Node:
@@ -115,7 +115,7 @@ class TreeReader:
             entries = decode_leaf(self._body(number)) if self._with_entries else ABSENT
             node = self._nodes[number] = Leaf(entries, self._epoch, number)
         if not isinstance(node, Leaf):
-            raise PoolDamaged("the catalogue holds a node where a leaf should be")
+            raise PoolDamaged("the catalogue contains an inner node at the place of a leaf")
         return node
 
     def _body(self, number: int) -> bytes:

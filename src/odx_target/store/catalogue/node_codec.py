@@ -39,7 +39,7 @@ def unsealed(name: bytes, data: object) -> bytes:
     and the body.
     """
     if not isinstance(data, bytes):
-        raise PoolDamaged("the catalogue lacks a part that another part of it names")
+        raise PoolDamaged("a node or value that the catalogue must contain is missing")
     body = data[:-SEAL_BYTES]
     if len(data) < SEAL_BYTES or crc32c(body, crc32c(name)) != int.from_bytes(data[-SEAL_BYTES:], "little"):
         raise PoolDamaged("a part of the catalogue does not match its checksum")
@@ -115,7 +115,7 @@ def _decoded(body: bytes, packed_kind: int, dense_kind: int) -> Entries:
         entries = _dense_entries(body)
         if is_sound(entries):
             return entries
-    raise PoolDamaged("the catalogue holds a node that makes no sense")
+    raise PoolDamaged("the catalogue contains a node that is not valid")
 
 
 def _dense_bytes(entries: Entries) -> bytes:

@@ -112,7 +112,7 @@ class TransactionalCatalogue(ABC):
             is_complete = counts_of_parts(document) == (len(checkpoint.frozen_maps), len(checkpoint.snapshots))
             is_old = isinstance(document["snapshots"], list)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PoolDamaged("the catalogue's head makes no sense") from error
+            raise PoolDamaged("the head of the catalogue is not valid") from error
         if len(checkpoint.remembered) != document["remembered"]:
             raise PoolDamaged("the catalogue has lost remembered values")
         if not is_complete:
@@ -152,7 +152,7 @@ class TransactionalCatalogue(ABC):
             count_maps, count_snapshots = counts_of_parts(document)
             lost_maps, lost_snapshots = count_maps - len(parts.frozen_maps), count_snapshots - len(parts.snapshots)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PoolDamaged("the catalogue's head makes no sense") from error
+            raise PoolDamaged("the head of the catalogue is not valid") from error
         if lost_values:
             complaints.append(f"{lost_values} remembered values of the catalogue are damaged or missing")
         if lost_maps or lost_snapshots:

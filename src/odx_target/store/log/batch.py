@@ -199,7 +199,7 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
     except InvalidRecord as error:
         raise InvalidBatch(str(error)) from None
     if sum(map(data_blocks_of, records)) != data_blocks:
-        raise InvalidBatch("its records do not account for its data")
+        raise InvalidBatch("its records do not fit its data blocks")
     if not all(_is_valid_extent(record, segment) for record in records if isinstance(record, CompressedWrite)):
         raise InvalidBatch("it has a compressed extent of an impossible size")
     return Batch(

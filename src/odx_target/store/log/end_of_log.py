@@ -104,7 +104,9 @@ class Replay:
     def _check_end(self) -> None:
         if self.end.osn < max(self._durable_osns(), default=0):
             where = self._store.describe(self.end.segment) if self.end.segment else "its first segment"
-            raise PoolDamaged(f"the log is damaged at block {self.end.block} of {where}, or what follows there is missing")
+            raise PoolDamaged(
+                f"the log is damaged at block {self.end.block} of {where}, or the log after this block is missing"
+            )
 
     def _durable_osns(self) -> Iterator[int]:
         """Yield the `durable_osn` of every valid header after the replayed batches, even if there are damaged blocks between

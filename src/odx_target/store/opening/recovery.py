@@ -167,11 +167,11 @@ def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple
     if checkpoint.pool.get("identity") != pool_identity.hex():
         raise PoolDamaged("the catalogue belongs to another pool")
     if checkpoint.segments is None:
-        raise PoolDamaged("the catalogue does not say which segments there are")
+        raise PoolDamaged("the catalogue has no list of segments")
     try:
         return Contents.of_checkpoint(checkpoint), position_of_json(checkpoint.position), dict(checkpoint.segments)
     except (KeyError, TypeError, ValueError) as error:
-        raise PoolDamaged(f"the catalogue lacks what it must say: {error}") from error
+        raise PoolDamaged(f"a field of the catalogue is missing or not valid: {error}") from error
 
 
 def position_of_json(fields: Mapping[str, Any]) -> Position:
@@ -222,8 +222,8 @@ def full_blocks(segment: Segment, size_blocks: int, listed_blocks: int, pool_ide
     """Return the number of used blocks of a full segment without a footer, and the OSN (operation sequence number) after its
     last record.
 
-    `listed_blocks` is the size of the segment in the checkpoint, which may include the footer. Returns None if the headers do
-    not lead to this size, because a header is damaged.
+    `listed_blocks` is the size of the segment in the checkpoint, which may include the footer. Returns None if the sizes of the
+    batches do not fit this size, because a header is damaged.
     """
     block, end_osn = 0, 0
     for batch in walk(SegmentView(segment, size_blocks), 0, pool_identity):

@@ -58,7 +58,7 @@ class _TreesLeft:
         `size_blocks` is not a possible size.
         """
         if not 0 <= size_blocks <= MAX_SIZE_BLOCKS:
-            raise PoolDamaged("the catalogue holds a map of an impossible size")
+            raise PoolDamaged("the catalogue contains a map of an impossible size")
         if not (1 <= levels <= MAX_LEVELS and size_blocks <= 1 << LEAF_BITS * (levels + 1)):
             self.lost_nodes += 1
             return lost_root(size_blocks)

@@ -29,8 +29,8 @@ class Held(Protocol):
 
 
 class DescriptorCache:
-    """A cache of at most `max_held` descriptors of segments. There are more only while more descriptors must stay open
-    (`Held.is_pinned`).
+    """A cache of at most `max_held` descriptors of segments. The cache exceeds this number only while it must keep more
+    descriptors open (`Held.is_pinned`).
     """
 
     def __init__(self, max_held: int) -> None:

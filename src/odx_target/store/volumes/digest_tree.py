@@ -23,7 +23,7 @@ class DigestTree(Protocol):
     """A tree of digests over the blocks of a frozen map.
 
     The node `index` of level `level` covers 1,024 ** (`level` + 1) blocks, from the block `index` * 1,024 ** (`level` + 1) on.
-    The root has the lowest level, from 1 on, at which one node covers all blocks.
+    The level of the root is the lowest level, but at least 1, at which one node covers all blocks.
     """
 
     @property
@@ -32,9 +32,10 @@ class DigestTree(Protocol):
     async def digest(self) -> bytes:
         """Return the digest of the root: 16 bytes that depend only on the content.
 
-        Two maps of one size with equal content have equal digests, also in different pools. No data is read, except a block of
-        each compressed extent. The digests of all nodes are kept in memory until the pool is closed. So the digest of a later
-        snapshot needs only the nodes that have changed. If the caller is cancelled, the next call continues.
+        Two maps of one size with equal content have equal digests, even if they are in different pools. No data is read, except
+        one block of each compressed extent. The digests of all nodes are kept in memory until the pool is closed. So for a
+        later snapshot, only the digests of the changed nodes are computed. If the caller is cancelled, the digests that have
+        been computed are kept for the next call.
 
         Raises Absent. Raises DamagedBlock, Unreadable or OutOfResources if a part of the map or of the log cannot be read.
         """
@@ -43,6 +44,6 @@ class DigestTree(Protocol):
     async def digests_below(self, level: int, index: int) -> Digests:
         """Return the digests of the children of a node, or the checksums of the blocks of a leaf.
 
-        Raises StoreError if there is no such node, and the exceptions of `digest`.
+        Raises StoreError if there is no such node. Raises the exceptions of `digest`.
         """
         ...

@@ -182,7 +182,7 @@ class LogVolume(Readable):
         Raises StoreError if the frozen map has been released or belongs to another pool.
         """
         if not isinstance(source, Frozen) or not source.belongs_to(self._ledger):
-            raise StoreError("the frozen map is released, or of another pool")
+            raise StoreError("the frozen map was released, or belongs to another pool")
         source.check_range(source_block, count_blocks)
         self.check_range(block, count_blocks)
         if count_blocks:
