@@ -5,27 +5,50 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 
+from crc32c import crc32c
+
 from odx_target.environment import Buffer
 from odx_target.store.api import (
     BLOCK_BYTES,
     Absent,
     Change,
+    Clone,
     DamagedBlock,
     Digests,
+    Forget,
+    Freeze,
     Held,
+    Link,
     NameTaken,
     OverLimit,
+    PlaceGone,
     PoolBusy,
     PoolFull,
     PoolSpace,
+    Record,
+    Release,
+    Remember,
+    SnapshotChanged,
+    SnapshotCreated,
+    SnapshotDeleted,
     Space,
+    StoredBlocks,
     StoreError,
+    Unmap,
     Usage,
+    VolumeChanged,
+    VolumeCloned,
+    VolumeCreated,
+    VolumeDeleted,
+    VolumeResized,
+    VolumeRestored,
     VolumeSpace,
+    Write,
     WrongSize,
 )
 from odx_target.turns import Steps
 from tests.naive_digests import LEAF_BLOCKS, NaiveTree
+from tests.scsi.memory_log import MemoryFollower, MemoryLog
 from tests.sim.virtual_environment import VirtualEnvironment
 
 ZEROS = bytes(BLOCK_BYTES)
@@ -84,6 +107,8 @@ class MemoryBlocks:
 class MemoryFrozen(MemoryBlocks):
     """Blocks that never change."""
 
+    _pool: "MemoryPool | None"
+
     def _tree(self) -> NaiveTree:
         if not self.size_blocks:
             raise Absent("released or deleted")
@@ -98,6 +123,18 @@ class MemoryFrozen(MemoryBlocks):
             raise StoreError("there is no such node")
         return Digests(level, index, tree.below(level, index), () if level else tree.lost_in(index))
 
+    async def stored_blocks(self, block: int, count_blocks: int) -> StoredBlocks:
+        self._tree()
+        self.check_range(block, count_blocks)
+        numbers = range(block, block + count_blocks)
+        lost = [at for at, number in enumerate(numbers) if number in self.damaged]
+        checksums = [0 if number in self.damaged else crc32c(self.blocks.get(number, ZEROS)) for number in numbers]
+        return StoredBlocks([self._place(number) for number in numbers], checksums, lost)
+
+    def _place(self, block: int) -> int:
+        assert self._pool is not None
+        return self._pool.place_of(self.blocks[block]) if block in self.blocks else 0
+
 
 class MemoryFrozenMap(MemoryFrozen):
     def __init__(self, source: MemoryBlocks, pool: "MemoryPool | None", identifier: int = 1) -> None:
@@ -110,8 +147,8 @@ class MemoryFrozenMap(MemoryFrozen):
     def release(self) -> None:
         self.blocks = {}
         self.size_blocks = 0
-        if self._pool is not None:
-            self._pool.frozen_maps.pop(self.identifier, None)
+        if self._pool is not None and self._pool.frozen_maps.pop(self.identifier, None) is not None:
+            self._pool.log.add(Release(self.identifier))
 
 
 class MemorySnapshot(MemoryFrozen):
@@ -119,7 +156,7 @@ class MemorySnapshot(MemoryFrozen):
         self, volume: "MemoryVolume", pool: "MemoryPool", name: str, attributes: Mapping[str, str], group: bytes
     ) -> None:
         super().__init__(volume.environment, volume.size_blocks, dict(volume.blocks))
-        self.pool = pool
+        self.pool = self._pool = pool
         self.name = name
         self.attributes = dict(attributes)
         self.guid = volume.environment.entropy(16)
@@ -135,27 +172,35 @@ class MemorySnapshot(MemoryFrozen):
         self._check_present()
         self.pool.check_snapshot_name(self.volume_identity, name)
         self.name = name
+        self._note_change()
 
     def change_attributes(self, attributes: Mapping[str, str]) -> None:
         self._check_present()
         self.attributes = dict(attributes)
+        self._note_change()
 
     def hold(self, owner: str) -> None:
         self._check_present()
         if owner not in self.holds:
             self.holds.append(owner)
+            self._note_change()
 
     def unhold(self, owner: str) -> None:
         if owner not in self.holds:
             raise Absent(f"{owner} does not hold {self.name}")
         self.holds.remove(owner)
+        self._note_change()
 
     def delete(self) -> None:
         self._check_present()
         if self.holds:
             raise Held(f"held by {', '.join(self.holds)}")
         del self.pool.snapshots[self.guid]
+        self.pool.log.add(SnapshotDeleted(self.guid))
         self.size_blocks, self.blocks = 0, {}
+
+    def _note_change(self) -> None:
+        self.pool.log.add(SnapshotChanged(self.guid, self.name, dict(self.attributes), tuple(self.holds)))
 
     def _check_present(self) -> None:
         if self.guid not in self.pool.snapshots:
@@ -179,6 +224,11 @@ class MemoryVolume(MemoryBlocks):
         self.is_full = False
         self.times_busy = 0
         self.failure: Exception | None = None
+        self.number = 0
+
+    def _log(self, record: Record, data: bytes = b"") -> None:
+        if self._pool is not None:
+            self._pool.log.add(record, data)
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
         joined = b"".join(data)
@@ -187,6 +237,16 @@ class MemoryVolume(MemoryBlocks):
         self._changing(block, len(joined) // BLOCK_BYTES)
         for index in range(len(joined) // BLOCK_BYTES):
             self.blocks[block + index] = joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
+        self._log(Write(self.number, block, len(joined) // BLOCK_BYTES), joined)
+
+    def link(self, block: int, place: int, checksum: int) -> None:
+        self.check_range(block, 1)
+        data = self.pool.places.get(place)
+        if data is None or crc32c(data) != checksum:
+            raise PlaceGone("other data than expected")
+        self._changing(block, 1)
+        self.blocks[block] = data
+        self._log(Link(self.number, block, place, checksum))
 
     def must_prepare(self, data: Sequence[Buffer]) -> bool:
         return False
@@ -201,16 +261,22 @@ class MemoryVolume(MemoryBlocks):
         self._changing(block, count_blocks)
         for index in range(count_blocks):
             self.blocks.pop(block + index, None)
+        self._log(Unmap(self.number, block, count_blocks))
 
     def copy_from(self, source: MemoryBlocks, source_block: int, block: int, count_blocks: int) -> int:
         self._changing(block, count_blocks)
         for index in range(count_blocks):
             self.blocks[block + index] = source.blocks.get(source_block + index, ZEROS)
+        self._log(Clone(getattr(source, "identifier", 0), source_block, self.number, block, count_blocks))
         return count_blocks
 
     def freeze(self, *, durable: bool = False) -> MemoryFrozenMap:
         pool = self._pool
-        return MemoryFrozenMap(self, pool) if pool is None else MemoryFrozenMap(self, pool, pool.next_identifier())
+        if pool is None:
+            return MemoryFrozenMap(self, pool)
+        frozen = MemoryFrozenMap(self, pool, pool.next_identifier())
+        pool.log.add(Freeze(frozen.identifier, self.number, durable))
+        return frozen
 
     @property
     def pool(self) -> "MemoryPool":
@@ -223,8 +289,7 @@ class MemoryVolume(MemoryBlocks):
 
     def snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> MemorySnapshot:
         self.pool.check_snapshot_name(self.identity, name)
-        snapshot = MemorySnapshot(self, self.pool, name, attributes or {}, bytes(16))
-        self.pool.snapshots[snapshot.guid] = snapshot
+        (snapshot,) = self.pool.take_snapshots([(self, attributes or {})], name, bytes(16))
         return snapshot
 
     def restore(self, snapshot: MemorySnapshot) -> None:
@@ -232,18 +297,22 @@ class MemoryVolume(MemoryBlocks):
         self._changing(0, self.size_blocks)
         self.size_blocks, self.blocks = snapshot.size_blocks, dict(snapshot.blocks)
         self.lineage = self.environment.entropy(16)
+        self._log(VolumeRestored(self.number, snapshot.identifier, self.lineage))
 
     def rename(self, name: str) -> None:
         self.pool.check_volume_name(name)
         self.pool.volumes[name] = self.pool.volumes.pop(self.name)
         self.name = name
+        self._log(VolumeChanged(self.number, name, self.attributes))
 
     def change_attributes(self, attributes: Mapping[str, str]) -> None:
         self.attributes = dict(attributes)
+        self._log(VolumeChanged(self.number, self.name, self.attributes))
 
     def resize(self, size_blocks: int) -> None:
         self.size_blocks = size_blocks
         self.blocks = {block: data for block, data in self.blocks.items() if block < size_blocks}
+        self._log(VolumeResized(self.number, size_blocks))
 
     def _changing(self, block: int, count_blocks: int) -> None:
         assert count_blocks > 0
@@ -270,7 +339,11 @@ class MemoryPool:
 
     def __init__(self, environment: VirtualEnvironment, size_blocks: int = 1024) -> None:
         self.environment = environment
+        self.log = MemoryLog(environment)
+        self.places: dict[int, bytes] = {}
+        self._numbers = count(1)
         self.volume = MemoryVolume(environment, size_blocks, pool=self)
+        self._created(self.volume)
         self.volumes = {self.volume.name: self.volume}
         self.snapshots: dict[bytes, MemorySnapshot] = {}
         self._identifiers = count(1)
@@ -302,12 +375,26 @@ class MemoryPool:
         if origin is not None:
             volume.blocks = dict(origin.blocks)
             volume.lineage = getattr(origin, "lineage", volume.lineage)
+        self._created(volume, origin)
         return volume
+
+    def _created(self, volume: MemoryVolume, origin: MemoryBlocks | None = None) -> None:
+        volume.number = next(self._numbers)
+        number, identity, attributes = volume.number, volume.identity, volume.attributes
+        if origin is None:
+            self.log.add(VolumeCreated(number, volume.size_blocks, identity, volume.name, attributes))
+        else:
+            frozen, source = getattr(origin, "identifier", 0), getattr(origin, "number", 0)
+            self.log.add(VolumeCloned(number, frozen, source, identity, volume.lineage, volume.name, attributes))
+
+    def place_of(self, data: bytes) -> int:
+        self.places[id(data)] = data
+        return id(data)
 
     def delete_volume(self, name: str) -> None:
         if name not in self.volumes:
             raise Absent(f"no volume {name}")
-        del self.volumes[name]
+        self.log.add(VolumeDeleted(self.volumes.pop(name).number))
 
     def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> list[MemorySnapshot]:
         for each in volumes:
@@ -315,9 +402,17 @@ class MemoryPool:
                 raise Absent(f"no volume {each}")
             self.check_snapshot_name(self.volumes[each].identity, name)
         group = self.environment.entropy(16)
-        made = [self.volumes[each].snapshot(name, attributes) for each, attributes in volumes.items()]
-        for snapshot in made:
-            snapshot.group = group
+        return self.take_snapshots([(self.volumes[each], volumes[each]) for each in volumes], name, group)
+
+    def take_snapshots(
+        self, volumes: Sequence[tuple[MemoryVolume, Mapping[str, str]]], name: str, group: bytes
+    ) -> list[MemorySnapshot]:
+        made = [MemorySnapshot(volume, self, name, attributes, group) for volume, attributes in volumes]
+        for (volume, attributes), each in zip(volumes, made, strict=True):
+            created_us = int(each.created_s * 1_000_000)
+            record = SnapshotCreated(each.guid, each.identifier, volume.number, created_us, group, name, attributes)
+            self.log.add(record)
+            self.snapshots[each.guid] = each
         return made
 
     def differences(
@@ -375,7 +470,7 @@ class MemoryPool:
 
     def commit(self) -> int:
         self.commits += 1
-        return self.commits
+        return self.log.commit()
 
     async def committed(self) -> None:
         self.commit()
@@ -386,6 +481,17 @@ class MemoryPool:
         if self.flush_failure is not None:
             raise self.flush_failure
         self.flushes += 1
+        self.log.make_durable(self.log.written_osn)
+
+    @property
+    def durable_osn(self) -> int:
+        return self.log.durable_osn
+
+    async def durable(self, osn: int) -> None:
+        self.log.make_durable(osn)
+
+    def follow(self, osn: int) -> MemoryFollower:
+        return self.log.follow(osn)
 
     def remembered(self, key: str) -> bytes | None:
         return self.values.get(key)
@@ -397,9 +503,11 @@ class MemoryPool:
         if self.is_full and not spare:
             raise PoolFull("the pool is full")
         self.values[key] = value
+        self.log.add(Remember(key, value))
 
     def forget(self, key: str) -> None:
-        self.values.pop(key, None)
+        if self.values.pop(key, None) is not None:
+            self.log.add(Forget(key))
 
 
 def _check_name(name: str) -> None:

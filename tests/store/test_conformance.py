@@ -8,6 +8,7 @@ from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.conformance import *  # noqa: F403
 from tests.store.conformance import Kept
 from tests.store.conformance_digests import *  # noqa: F403
+from tests.store.conformance_sharing import *  # noqa: F403
 from tests.store.conformance_snapshots import *  # noqa: F403
 from tests.store.pools import Directory, Machine
 

@@ -12,7 +12,8 @@ from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, OutOfResources, StoreError
 from odx_target.store.errors import LogFreed, LogUnreadable
 from odx_target.store.log import follower as follower_module
-from odx_target.store.log.follower import PIECE_BLOCKS, Followed, Follower
+from odx_target.store.log.followed import Followed
+from odx_target.store.log.follower import PIECE_BLOCKS, Follower
 from odx_target.store.log.records import Clone, Freeze, Unmap, VolumeCreated, Write
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.segment import Segment

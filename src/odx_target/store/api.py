@@ -10,18 +10,18 @@ then survive the end of the process. The array must not acknowledge a change to 
 `Pool.flush` has returned, the changes that were committed before the flush survive a loss of power too.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
-
 from odx_target.store.digests.comparison import different_blocks
 from odx_target.store.errors import (
     Absent,
     CatalogueDamaged,
     DamagedBlock,
     Held,
+    LogFreed,
+    LogUnreadable,
     NameTaken,
     OutOfResources,
     OverLimit,
+    PlaceGone,
     PoolBusy,
     PoolDamaged,
     PoolFailed,
@@ -33,6 +33,32 @@ from odx_target.store.errors import (
     Unreadable,
     Unwritable,
     WrongSize,
+)
+from odx_target.store.interface import Pool, Scrubber
+from odx_target.store.log.followed import Followed, Following
+from odx_target.store.log.records import (
+    Clone,
+    CompressedWrite,
+    Forget,
+    Freeze,
+    Link,
+    Moved,
+    Record,
+    Release,
+    Remember,
+    Unmap,
+    VolumeCreated,
+    VolumeDeleted,
+    VolumeResized,
+    Write,
+)
+from odx_target.store.log.snapshot_records import (
+    SnapshotChanged,
+    SnapshotCreated,
+    SnapshotDeleted,
+    VolumeChanged,
+    VolumeCloned,
+    VolumeRestored,
 )
 from odx_target.store.status import (
     CleaningStatus,
@@ -51,7 +77,7 @@ from odx_target.store.status import (
 from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
 from odx_target.store.volumes.digest_tree import Digests, DigestTree
-from odx_target.turns import Steps, Turns
+from odx_target.store.volumes.stored_blocks import StoredBlocks
 
 __all__ = [
     "BLOCK_BYTES",
@@ -62,16 +88,27 @@ __all__ = [
     "CatalogueDamaged",
     "Change",
     "CleaningStatus",
+    "Clone",
+    "CompressedWrite",
     "DamagedBlock",
     "DamagedPlace",
     "DigestTree",
     "Digests",
+    "Followed",
+    "Following",
+    "Forget",
+    "Freeze",
     "FrozenMap",
     "Held",
+    "Link",
+    "LogFreed",
     "LogStatus",
+    "LogUnreadable",
+    "Moved",
     "NameTaken",
     "OutOfResources",
     "OverLimit",
+    "PlaceGone",
     "Pool",
     "PoolBusy",
     "PoolDamaged",
@@ -80,223 +117,37 @@ __all__ = [
     "PoolInUse",
     "PoolSpace",
     "PoolStatus",
+    "Record",
     "Refused",
+    "Release",
+    "Remember",
     "Scarcity",
     "ScrubProgress",
     "Scrubber",
     "Snapshot",
+    "SnapshotChanged",
+    "SnapshotCreated",
+    "SnapshotDeleted",
     "Space",
     "StoreError",
+    "StoredBlocks",
     "Trouble",
     "TroubleCount",
     "TroubleKind",
+    "Unmap",
     "Unreadable",
     "Unwritable",
     "Usage",
     "Volume",
+    "VolumeChanged",
+    "VolumeCloned",
+    "VolumeCreated",
+    "VolumeDeleted",
+    "VolumeResized",
+    "VolumeRestored",
     "VolumeSpace",
+    "Write",
     "WrongSize",
     "compression_of",
     "different_blocks",
 ]
-
-
-class Scrubber(Protocol):
-    """Starts and stops the scrubs of one pool. A scrub checks all data that the pool has on the disk. Only one scrub can run at
-    a time.
-    """
-
-    @property
-    def progress(self) -> ScrubProgress | None:
-        """Progress of the running scrub or of the last scrub. None before the first scrub."""
-        ...
-
-    def start(self, rate_bytes: int) -> ScrubProgress:
-        """Begin a scrub that reads at most `rate_bytes` per second. Raises StoreError if a scrub is running."""
-        ...
-
-    async def stop(self) -> None:
-        """Stop the running scrub, and wait until it has ended. Does nothing if no scrub is running."""
-        ...
-
-
-class Pool(Protocol):
-    """A pool: volumes that share one log."""
-
-    @property
-    def scrubber(self) -> Scrubber: ...
-
-    @property
-    def on_trouble(self) -> list[Callable[[Trouble], None]]:
-        """Functions that are called when the pool has a new fault that needs the attention of an operator."""
-        ...
-
-    @property
-    def on_usage_change(self) -> list[Callable[[], None]]:
-        """Functions that are called when the pool uses more or fewer segments than before, or when the free room of the disk
-        has changed. The functions must not use the pool.
-        """
-        ...
-
-    def status(self) -> PoolStatus: ...
-
-    @property
-    def volumes(self) -> Mapping[str, Volume]: ...
-
-    @property
-    def frozen_maps(self) -> Mapping[int, FrozenMap]:
-        """The frozen maps that have not been released, by identifier."""
-        ...
-
-    @property
-    def turns(self) -> Turns:
-        """The budget of steps of each turn, which the pool shares with all other tasks of the event loop; see `turns`."""
-        ...
-
-    @property
-    def identity(self) -> bytes:
-        """16 bytes that identify the pool to hosts and in tokens.
-
-        If the directory of a pool is copied, the copy has the same bytes until its identity is renewed.
-        """
-        ...
-
-    @property
-    def names_identity(self) -> bytes:
-        """16 bytes from which `public_identity` is made. If a pool and its copy have the same bytes, their volumes have the
-        same public identities.
-        """
-        ...
-
-    def public_identity(self, volume: Volume) -> bytes:
-        """Return the 16 bytes by which hosts know a volume.
-
-        Usually, these bytes are equal to `Volume.identity`. They are other bytes if the pool is a copy whose identities were
-        renewed.
-        """
-        ...
-
-    @property
-    def snapshots(self) -> Mapping[bytes, Snapshot]:
-        """The snapshots of all volumes, including deleted volumes, by GUID."""
-        ...
-
-    def create_volume(
-        self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: BlockSource | None = None
-    ) -> Volume:
-        """Create a volume of holes. If `origin` is given, create a clone of this snapshot, frozen map or volume.
-
-        A clone has the present content of its origin. Later changes of the origin do not change the clone. The cost of a clone
-        does not depend on its size. Raises NameTaken, OverLimit, WrongSize. Raises Absent if the origin was deleted. May raise
-        the exceptions of `Volume.write`.
-        """
-        ...
-
-    def delete_volume(self, name: str) -> None:
-        """Delete a volume but keep its snapshots and frozen maps. Raises Absent. May raise the exceptions of `Volume.write`."""
-        ...
-
-    def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> Sequence[Snapshot]:
-        """Take a snapshot of each volume at one moment. All snapshots get the same name.
-
-        `volumes` maps the name of each volume to the attributes of its snapshot. After a crash, either all of these snapshots
-        exist or none. Raises NameTaken, OverLimit, Absent. May raise the exceptions of `Volume.write`. After an exception,
-        nothing has changed.
-        """
-        ...
-
-    def differences(
-        self, older: BlockSource, newer: BlockSource, block: int = 0, steps: Steps | None = None
-    ) -> Iterator[tuple[int, int, Change]]:
-        """Compare two volumes, frozen maps or snapshots. Yields runs (block, count_blocks, change) from `block` on.
-
-        Adjacent runs differ in `change`. The runs end at the last block of the larger source, or when no steps of the budget
-        `steps` remain (see `turns`). At least one run is yielded. The last run may end although the next blocks have the same
-        change; a later call can continue from its end. A part that both maps share takes one step. Equal data that was written
-        twice counts as different. Raises Absent.
-
-        The runs also end before a part of a map that is not in memory. If the part at `block` is not in memory, raises
-        PoolBusy. The caller then awaits `BlockSource.map_loaded` and repeats the call. Raises DamagedBlock, Unreadable or
-        OutOfResources if a part cannot be loaded.
-        """
-        ...
-
-    async def space_of(self, source: BlockSource) -> Space:
-        """Count the data of a volume, frozen map or snapshot at the moment of the call.
-
-        Raises Absent.
-        """
-        ...
-
-    @property
-    def space(self) -> PoolSpace | None:
-        """The result of the last count (`count_space`). None if no count has ended since the pool was opened."""
-        ...
-
-    async def count_space(self) -> PoolSpace:
-        """Count the data of all volumes and frozen maps, and store the result in `space`.
-
-        The count reads all maps of the pool in turns of the event loop (see `turns`). For a pool with 1 TiB of scattered
-        blocks, it takes minutes.
-        """
-        ...
-
-    def commit(self) -> int:
-        """Write the open batch to the operating system. Does nothing if no batch is open.
-
-        Returns the OSN (operation sequence number) after the last committed record. All records with a lower OSN survive the
-        end of the process.
-
-        Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The pool then keeps the batch and a
-        copy of its data. The array must not acknowledge a change in the batch before a later call of `commit` has returned. Any
-        caller may make this call.
-
-        Raises PoolFailed if a batch is lost. Each loss is reported by exactly one call, which may be later than the call that
-        lost the batch. The array must not acknowledge a change in a lost batch. The caller that gets the exception must report
-        the failure to all tasks that wait for the batch.
-        """
-        ...
-
-    async def committed(self) -> None:
-        """Call `commit` until the operating system takes the batch. Raises PoolFailed."""
-        ...
-
-    async def flush(self) -> None:
-        """Make all changes durable that were committed before the call. Simultaneous calls share one flush.
-
-        Raises PoolFailed, or Scarcity if the pool cannot be flushed now.
-        """
-        ...
-
-    def remembered(self, key: str) -> bytes | None:
-        """Return the value that `remember` stored under a key. Returns None if there is no such value."""
-        ...
-
-    def remembered_keys(self, prefix: str) -> list[str]: ...
-
-    def remember(self, key: str, value: bytes, *, spare: bool = False) -> None:
-        """Store a small value (up to 64 KiB) in the log under a key. Raises OverLimit. May raise the exceptions of
-        `Volume.write`.
-
-        Set `spare` if the pool can free room after the value is stored. The record may then use the reserve of a full pool.
-        """
-        ...
-
-    def forget(self, key: str) -> None: ...
-
-    @property
-    def failure(self) -> str | None:
-        """The reason why the pool accepts no more writes until it is opened again. None while the pool accepts writes."""
-        ...
-
-    def usage(self) -> Usage:
-        """Return the used and the available bytes.
-
-        The result depends on the free room of the disk, which was read earlier. If this value is old, the call starts to read
-        it again in the background.
-        """
-        ...
-
-    async def close(self) -> None:
-        """Commit, flush, save a checkpoint, close the files and release the lock."""
-        ...

@@ -19,6 +19,7 @@ from odx_target.store.log.records import (
     CompressedWrite,
     Forget,
     Freeze,
+    Link,
     Record,
     Release,
     Remember,
@@ -39,7 +40,7 @@ from odx_target.store.log.snapshot_records import (
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
-from odx_target.store.map.leaf import Leaf
+from odx_target.store.map.leaf import PLACE_LIMIT, Leaf
 from odx_target.store.map.tally import Tally
 from odx_target.store.segments.places import Places
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
@@ -237,6 +238,12 @@ class Contents:
             raise PoolDamaged(f"the log copies blocks that frozen map {record.frozen} does not have")
         destination.copy_range(source.root, record.source_block, record.block, record.count_blocks)
 
+    def link(self, record: Link) -> None:
+        destination = self._range(record.volume, record.block, 1)
+        if not 0 < record.place < PLACE_LIMIT:
+            raise PoolDamaged(f"the log links to place {record.place}, which cannot exist")
+        destination.assign(record.block, record.place)
+
     def remember(self, record: Remember) -> None:
         self.remembered[record.key] = record.value
 
@@ -298,6 +305,7 @@ _APPLY: dict[type, Callable[[Contents, Any], None]] = {
     Freeze: Contents.freeze,
     Release: Contents.release,
     Clone: Contents.clone,
+    Link: Contents.link,
     Remember: Contents.remember,
     Forget: Contents.forget,
     SnapshotCreated: Contents.create_snapshot,

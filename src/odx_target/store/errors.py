@@ -25,6 +25,14 @@ class WrongSize(StoreError):
     """A volume cannot have this size, or the size of a clone differs from the size of its origin."""
 
 
+class PlaceGone(StoreError):
+    """A block cannot be linked to a place of the log: the data there is not the expected data, or it may soon be freed or
+    moved.
+
+    Nothing has changed. The caller writes the data instead.
+    """
+
+
 class Scarcity(StoreError):
     """A resource is not available now. Nothing has changed, and the same call may succeed later."""
 

@@ -16,6 +16,7 @@ from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.volumes.compression import PreparedMemory
+from odx_target.store.volumes.linking import Linker
 
 
 class Ledger:
@@ -36,6 +37,7 @@ class Ledger:
         health: Health,
         environment: Environment,
         digester: Digester,
+        linker: Linker,
     ) -> None:
         self.contents = contents
         self.log = log
@@ -46,6 +48,7 @@ class Ledger:
         self.environment = environment
         self.turns = environment.turns
         self.digester = digester
+        self.linker = linker
         self.volumes: dict[str, Volume] = {}
         self.frozen_maps: dict[int, FrozenMap] = {}
         self.snapshots: dict[bytes, Snapshot] = {}

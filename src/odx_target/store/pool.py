@@ -35,6 +35,7 @@ from odx_target.store.volumes.accounting import space_of
 from odx_target.store.volumes.checks import check_text
 from odx_target.store.volumes.comparison import loaded_changes
 from odx_target.store.volumes.creation import create_volume, make_recovered
+from odx_target.store.volumes.linking import Linker
 from odx_target.store.volumes.pool_space import counted_at_rest, space_of_pool
 from odx_target.store.volumes.snapshot import GUID_BYTES, LogSnapshot, take_snapshots
 from odx_target.store.volumes.sources import map_of
@@ -109,7 +110,15 @@ class LogPool:
             self.log.checkpoint_due_blocks = options.checkpoint_blocks
         digester = Digester(self.log, self.supply, self.reader, index, self.leaves, self.contents.discards, environment)
         ledger = self._ledger = Ledger(
-            self.contents, self.log, self.reader, self.supply, self.leaves, self.health, environment, digester
+            self.contents,
+            self.log,
+            self.reader,
+            self.supply,
+            self.leaves,
+            self.health,
+            environment,
+            digester,
+            Linker(self.log, self.supply, self.reader, index, environment),
         )
         make_recovered(ledger)
         self.cleaner = make_cleaner(ledger, self.checkpointer, self._flusher, index, environment, options)
@@ -232,16 +241,20 @@ class LogPool:
         else:
             await self._flusher.flush()
 
+    @property
+    def durable_osn(self) -> int:
+        return self._flusher.durable_osn
+
+    async def durable(self, osn: int) -> None:
+        if osn > self._flusher.written_osn:
+            raise StoreError(f"record {osn - 1} has not been committed, so it cannot become durable")
+        await self._flusher.durable(osn)
+
     async def checkpoint(self) -> None:
         """Save a checkpoint. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.checkpointer.save()
 
     def follow(self, osn: int) -> Follower:
-        """Return an iterator over the durable records of the log, from the record with the operation sequence number `osn` on.
-
-        The iteration ends when the pool is closed, and raises the exceptions of `Follower`. Raises StoreError if `osn` is
-        higher than the number of the next record.
-        """
         return self._followers.follow(osn, self.log.next_osn)
 
     def remembered(self, key: str) -> bytes | None:

@@ -10,10 +10,13 @@ If there is enough room, the cleaner works only for a share of the time, and mov
 If there is little room, the cleaner works without pauses. If a writer finds the pool full, it waits for the cleaner.
 """
 
+from collections.abc import Sequence
+
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.freeing import Freeing
+from odx_target.store.cleaning.links import Links
 from odx_target.store.cleaning.marking import Marks, next_to_mark
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
@@ -65,6 +68,7 @@ class Cleaner:
         checkpointer: Checkpointer,
         mover: Mover,
         freeing: Freeing,
+        links: Links,
         need: Need,
         environment: Environment,
         troubles: Troubles,
@@ -78,6 +82,7 @@ class Cleaner:
         self._supply = supply
         self._checkpointer = checkpointer
         self._freeing = freeing
+        self._links = links
         self._need = need
         self._environment = environment
         self._turns = environment.turns
@@ -189,7 +194,7 @@ class Cleaner:
             self._need.nothing_to_gain()
             return False
         live = {number: self.live[number] for number in marks.sizes}
-        dead = [number for number, blocks in live.items() if not blocks]
+        dead = self._links.without_linked(number for number, blocks in live.items() if not blocks)
         if await self._freeing.free(dead, self._pause, is_short=self._need.is_short()):
             self.live = {number: blocks for number, blocks in self.live.items() if number in self._supply.size_blocks}
             self._announce()
@@ -225,6 +230,7 @@ class Cleaner:
         if not numbers:
             return None
         self._marked_up_to = numbers[-1]
+        self._links.marking_begins()
         marks = Marks({number: self._supply.size_blocks[number] for number in numbers})
         await walk(self._contents, self._leaves, self._turns, Epoch(), marks.mark, self._pause)
         for number in numbers:
@@ -236,7 +242,7 @@ class Cleaner:
     async def _move(self, marks: Marks, live: dict[int, int]) -> bool:
         """Move the segments with the fewest live blocks, if moving them frees room. Returns True if any segment was moved."""
         chosen = victims(
-            {number: blocks for number, blocks in live.items() if number not in self._unmovable},
+            {number: live[number] for number in self._links.without_linked(live) if number not in self._unmovable},
             marks.sizes,
             self._max_live(),
             self._need.movable_blocks(),
@@ -244,6 +250,14 @@ class Cleaner:
         )
         if not chosen:
             return False
+        self._links.moving_begins(chosen)
+        try:
+            return await self._move_all(chosen, marks)
+        finally:
+            self._links.moving_ends()
+
+    async def _move_all(self, chosen: Sequence[int], marks: Marks) -> bool:
+        """Move segments, and relocate their blocks. Returns True if any segment was moved."""
         moves = Moves({number: marks.sizes[number] for number in chosen})
         moved = False
         try:

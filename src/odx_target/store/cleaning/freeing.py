@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.environment import Environment
 from odx_target.store.catalogue.checkpointer import Checkpointer
+from odx_target.store.cleaning.links import Links
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.reader import Reader
 from odx_target.store.segments.supply import SegmentSupply
@@ -34,18 +35,20 @@ class Freeing:
         checkpointer: Checkpointer,
         flusher: Flusher,
         reader: Reader,
+        links: Links,
         environment: Environment,
     ) -> None:
         self._supply = supply
         self._checkpointer = checkpointer
         self._flusher = flusher
         self._reader = reader
+        self._links = links
         self._environment = environment
         self._unlisted: set[int] = set()
 
     async def free(self, dead: Sequence[int], pause: Callable[[], Awaitable[None]], *, is_short: bool = False) -> bool:
-        """Free the segments `dead`, and the segments of earlier calls that are not freed yet because reads used them. Returns
-        True if any segment was freed.
+        """Free the segments `dead` to which no block was linked meanwhile, and the segments of earlier calls that are not freed
+        yet because reads used them. Returns True if any segment was freed.
 
         If `is_short` is True, the pool is short of room, and segments are freed even if followers of the log need them.
 
@@ -54,7 +57,7 @@ class Freeing:
         """
         if dead:
             await self._checkpointer.mark_cleaned()
-            self._supply.retired.update(dead)
+            self._supply.retired.update(self._links.without_linked(dead))
             await self._checkpointer.save()
             self._unlisted = set(self._supply.retired)
         has_freed = False

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from odx_target.store.digests.gathering import Gatherer, LogView, places_of
-from odx_target.store.digests.hashing import leaf_digest
+from odx_target.store.digests.hashing import HOLE_CHECKSUM, leaf_digest
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries
 
 
@@ -17,6 +17,10 @@ class LeafResult(NamedTuple):
     places: "array[int]"
     checksums: "array[int]"
     lost: Sequence[int]
+
+
+HOLES = LeafResult(array("Q", [0]) * LEAF_BLOCKS, array("I", [HOLE_CHECKSUM]) * LEAF_BLOCKS, ())
+"""The places and the checksums of a leaf of holes."""
 
 
 def digests_of_leaves(gatherer: Gatherer, leaves: Sequence[Entries], view: LogView) -> list[bytes]:

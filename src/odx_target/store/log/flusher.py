@@ -40,8 +40,14 @@ class Flusher:
         Raises PoolFailed if a sync failed. The kernel may then have dropped written data, and a second sync would not report
         this loss. Raises OutOfResources if no sync could be started.
         """
-        wanted_osn = self.written_osn
-        while self.durable_osn < wanted_osn:
+        await self.durable(self.written_osn)
+
+    async def durable(self, osn: int) -> None:
+        """Make all records with a lower OSN durable. The records must have been written.
+
+        Returns at once if they are durable. Otherwise all waiting callers share one sync. Raises the exceptions of `flush`.
+        """
+        while self.durable_osn < osn:
             self._health.check()
             if self._running is not None:
                 await self._running.wait()

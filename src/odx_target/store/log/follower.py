@@ -8,7 +8,6 @@ when the pool is short of room.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 from weakref import WeakSet
 
 from odx_target.environment import Environment, Event, Lane
@@ -17,25 +16,15 @@ from odx_target.store.errors import LogFreed, StoreError
 from odx_target.store.log.batch import Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, read_header
 from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.followed import Followed
 from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.log.pins import Floor, Pins
-from odx_target.store.log.records import Record, data_blocks_of
+from odx_target.store.log.records import data_blocks_of
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 
 PIECE_BLOCKS = 256
 """A follower reads whole batches of the log until they have this number of blocks (1 MiB). Then it returns their records."""
-
-
-class Followed(NamedTuple):
-    """A record of the log that a follower has read. `place` is the place of the data of the record. `data` is None if a block
-    of the data does not match its checksum.
-    """
-
-    osn: int
-    record: Record
-    place: int
-    data: memoryview | None
 
 
 class Follower:
@@ -215,5 +204,5 @@ def _records_of(batch: Batch, data: memoryview) -> Iterator[Followed]:
         count = data_blocks_of(record)
         is_sound = len(sound) >= at + count and all(sound[at : at + count])
         content = data[at * block_bytes : (at + count) * block_bytes] if is_sound else None
-        yield Followed(batch.first_osn + index, record, batch.segment << PLACE_BITS | block + at, content)
+        yield Followed(batch.first_osn + index, batch.stream, record, batch.segment << PLACE_BITS | block + at, content)
         at += count

@@ -111,6 +111,18 @@ class Clone(NamedTuple):
     count_blocks: int
 
 
+class Link(NamedTuple):
+    """A block of a volume now has the data at `place`, which is already in the log.
+
+    `checksum` is the CRC32C of the uncompressed data.
+    """
+
+    volume: int
+    block: int
+    place: int
+    checksum: int
+
+
 class Remember(NamedTuple):
     key: str
     value: bytes
@@ -131,6 +143,7 @@ Record: TypeAlias = (
     | Freeze
     | Release
     | Clone
+    | Link
     | Remember
     | Forget
     | SnapshotRecord
@@ -154,6 +167,7 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     8: (Clone, struct.Struct("<QQIQQ")),
     17: (Moved, struct.Struct("<IQI")),
     18: (CompressedWrite, struct.Struct("<IQBB")),
+    19: (Link, struct.Struct("<IQQI")),
     **{kind: (cls, struct.Struct(f"<{fields}")) for kind, (cls, fields) in FIXED.items()},
 }
 """The records that have only fields of fixed length: kind -> class and layout of the fields."""

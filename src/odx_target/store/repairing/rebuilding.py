@@ -11,7 +11,17 @@ from hashlib import sha256
 from odx_target.store.contents import Contents
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.batch import Position
-from odx_target.store.log.records import Clone, CompressedWrite, Freeze, Record, Unmap, VolumeCreated, VolumeResized, Write
+from odx_target.store.log.records import (
+    Clone,
+    CompressedWrite,
+    Freeze,
+    Link,
+    Record,
+    Unmap,
+    VolumeCreated,
+    VolumeResized,
+    Write,
+)
 from odx_target.store.log.snapshot_records import SnapshotCreated, VolumeChanged, VolumeCloned, VolumeRestored
 from odx_target.store.map.lost import lost_root
 from odx_target.store.opening.recovery import apply_change, changes_of
@@ -93,6 +103,9 @@ class _Builder:
                 self._lose(record.volume, record.block, record.count_blocks)
             else:
                 apply_change(contents, record, place)
+        elif isinstance(record, Link):
+            self._make_volume(record.volume, record.block + 1)
+            self._apply_if_possible(record)
         elif isinstance(record, VolumeResized):
             self._make_volume(record.volume, record.size_blocks)
         elif isinstance(record, Freeze | SnapshotCreated):

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from odx_target.environment import Buffer
 from odx_target.store.volumes.digest_tree import DigestTree
+from odx_target.store.volumes.stored_blocks import LinkTarget, StoredSource
 from odx_target.turns import Steps
 
 BLOCK_BYTES = 4096
@@ -72,7 +73,7 @@ class BlockSource(Protocol):
         ...
 
 
-class FrozenMap(BlockSource, DigestTree, Protocol):
+class FrozenMap(BlockSource, DigestTree, StoredSource, Protocol):
     """The content of a volume at one moment. The frozen map stays until it is released."""
 
     @property
@@ -88,7 +89,7 @@ class FrozenMap(BlockSource, DigestTree, Protocol):
         ...
 
 
-class Snapshot(BlockSource, DigestTree, Protocol):
+class Snapshot(BlockSource, DigestTree, StoredSource, Protocol):
     """A durable frozen map with a name. `Volume.copy_from` accepts a snapshot as a source.
 
     Every method that changes the snapshot may raise the exceptions of a change of a pool (see `Volume.write`). After the
@@ -166,7 +167,7 @@ class Snapshot(BlockSource, DigestTree, Protocol):
         ...
 
 
-class Volume(BlockSource, Protocol):
+class Volume(BlockSource, LinkTarget, Protocol):
     """A sequence of blocks that can be read and changed."""
 
     on_change: list[Callable[[int, int], None]]

@@ -1,5 +1,6 @@
 """Base classes for volumes, frozen maps and snapshots of a pool that is stored in a log, and the class of frozen maps."""
 
+from array import array
 from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -7,6 +8,7 @@ from odx_target.environment import Buffer
 from odx_target.store.byte_order import disk_bytes
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.catalogue.leaf_loader import LEAVES_AHEAD, LEAVES_OF_A_CALL, LeafLoader
+from odx_target.store.digests.group import HOLES
 from odx_target.store.digests.hashing import HOLES_OF_A_LEAF, node_count, root_level
 from odx_target.store.errors import Absent, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
@@ -17,6 +19,7 @@ from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Epoch, Leaf, LeafMissing
 from odx_target.store.troubles import Troubles
 from odx_target.store.volumes.digest_tree import Digests
+from odx_target.store.volumes.stored_blocks import StoredBlocks
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20
@@ -219,6 +222,21 @@ class Frozen(Readable):
         if found is None:
             return Digests(level, index, HOLES_OF_A_LEAF, ())
         return Digests(level, index, disk_bytes(found.checksums), tuple(found.lost))
+
+    async def stored_blocks(self, block: int, count_blocks: int) -> StoredBlocks:
+        """Return the places and checksums of a range; see `StoredSource` in `store.api`."""
+        self._check_present()
+        self.check_range(block, count_blocks)
+        block_map, end = self._map, block + count_blocks
+        places, checksums, lost = array("Q"), array("I"), []
+        for start in range(block & ~INDEX_MASK, end, LEAF_BLOCKS):
+            part = slice(max(block - start, 0), min(end - start, LEAF_BLOCKS))
+            lost_from = len(places) - part.start
+            found = await self._ledger.digester.checksums(block_map, start, self._place) or HOLES
+            places += found.places[part]
+            checksums += found.checksums[part]
+            lost += [lost_from + index for index in found.lost if part.start <= index < part.stop]
+        return StoredBlocks(places, checksums, lost)
 
     def _check_present(self) -> None:
         if not self.size_blocks:

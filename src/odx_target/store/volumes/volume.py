@@ -10,7 +10,7 @@ from odx_target.store.contents import VolumeContents
 from odx_target.store.errors import Absent, NameTaken, OutOfResources, StoreError
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.extents import MIN_EXTENT_BLOCKS
-from odx_target.store.log.records import Clone, Freeze, Unmap, VolumeResized
+from odx_target.store.log.records import Clone, Freeze, Link, Unmap, VolumeResized
 from odx_target.store.log.snapshot_records import VolumeChanged, VolumeRestored
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import BlockMap
@@ -36,6 +36,8 @@ STEPS_OF_A_LEAF = 20
 LEAVES_AT_ONCE = 32
 """Largest number of leaves whose entries one call copies. A copy of 32 leaves takes nearly all the steps of one turn (see
 `turns`)."""
+
+STEPS_OF_A_LINK = 4
 
 LINEAGE_BYTES = 16
 
@@ -166,6 +168,7 @@ class LogVolume(Readable):
         await self._ledger.room_freed()
         await self._leaves.changes_saved()
         await self._leaves.loaded()
+        await self._ledger.linker.loaded()
 
     def unmap(self, block: int, count_blocks: int) -> None:
         self.check_range(block, count_blocks)
@@ -175,6 +178,15 @@ class LogVolume(Readable):
             self._require_ends(block, count_blocks)
             announce = partial(self.announce, block, count_blocks)
             self._ledger.record(Unmap(self._number, block, count_blocks), spare=True, announce=announce)
+
+    def link(self, block: int, place: int, checksum: int) -> None:
+        """Let a block refer to data that is already in the log; see `LinkTarget` in `store.api`."""
+        self.check_range(block, 1)
+        self._turns.take(STEPS_OF_A_LINK)
+        self._check_changes()
+        self._require_ends(block, 1)
+        self._ledger.linker.require(block, place, checksum)
+        self._ledger.record(Link(self._number, block, place, checksum), announce=partial(self.announce, block, 1))
 
     def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> int:
         """Copy blocks from a frozen map; see `Volume.copy_from` in `store.api`.

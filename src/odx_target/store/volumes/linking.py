@@ -1,0 +1,135 @@
+"""Checks of places before a block of a volume is linked to them.
+
+A link makes a block of a volume refer to data that is already in the log, so nothing is copied. The caller has found the place
+by its content. The place is checked at the moment of the link, because the cleaner may have moved the data meanwhile.
+"""
+
+from array import array
+
+from odx_target.environment import Environment, Event
+from odx_target.store.cleaning.links import Links
+from odx_target.store.digests.extent_checksums import ExtentChecksums
+from odx_target.store.error_kinds import of_read
+from odx_target.store.errors import DamagedBlock, PlaceGone, PoolBusy, StoreError
+from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.extents import InvalidExtent, checksums_of
+from odx_target.store.log.reader import Reader, check_blocks
+from odx_target.store.log.writer import Log
+from odx_target.store.map.leaf import PLACE_LIMIT
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place, segment_of
+from odx_target.store.segments.segment import PLACE_BITS
+from odx_target.store.segments.supply import SegmentSupply
+
+MAX_EXTENTS = 1024
+"""Largest number of extents whose checksums are kept for links: 64 KiB of checksums."""
+
+
+class Linker:
+    """Checks the places of links. `links` has the segments that take no links."""
+
+    def __init__(self, log: Log, supply: SegmentSupply, reader: Reader, index: ChecksumIndex, environment: Environment) -> None:
+        self.links = Links(supply.retired)
+        self._log = log
+        self._supply = supply
+        self._reader = reader
+        self._index = index
+        self._extents: dict[int, array[int]] = {}
+        self._environment = environment
+        self._loading: dict[int, Event] = {}
+        self._failures: dict[int, StoreError] = {}
+
+    def require(self, block: int, place: int, checksum: int) -> None:
+        """Check that a place has data with a checksum, and keep the cleaner from freeing or moving the data.
+
+        `block` is the number of the block that will be linked, for the message of an error. Raises PlaceGone. Raises PoolBusy
+        while checksums are being loaded; `loaded` waits for them. Raises DamagedBlock, Unreadable or OutOfResources if they
+        cannot be loaded.
+        """
+        number = segment_of(place)
+        if not 0 < place < PLACE_LIMIT or number not in self._supply.segments or self.links.is_dying(number):
+            raise PlaceGone(f"place {place} has been freed or is being moved")
+        found = self._plain(block, place) if place < COMPRESSED else self._compressed(block, place)
+        # The tables of segments have the checksum 0 for headers, for unused blocks and for blocks with an unknown checksum.
+        if not found or found != checksum:
+            raise PlaceGone(f"place {place} has other data than expected")
+        self.links.note(number)
+
+    async def loaded(self) -> None:
+        """Wait until the checksums that links need have been loaded, or could not be loaded."""
+        for event in list(self._loading.values()):
+            await event.wait()
+
+    def _plain(self, block: int, place: int) -> int:
+        number, at = place >> PLACE_BITS, place & BLOCK_MASK
+        table = self._index.tables.get(number)
+        if table is None:
+            table = self._index.load_now(self._supply.segments[number], self._supply.size_blocks[number])
+        if table is None:
+            raise self._busy(number, block, place)
+        return table[at] if at < len(table) else 0
+
+    def _compressed(self, block: int, place: int) -> int:
+        extent = extent_of(place)
+        checksums = self._extents.get(extent)
+        if checksums is None:
+            checksums = self._read_now(place)
+            if checksums is None:
+                raise self._busy(extent, block, place)
+            self._keep(extent, checksums)
+        index = located(place).offset
+        return checksums[index] if index < len(checksums) else 0
+
+    def _read_now(self, place: int) -> "array[int] | None":
+        """Read the checksums of an extent without waiting. Returns None if the disk must be read."""
+        first, (number, at, stored_blocks, _) = log_place(place), located(place)
+        if end_of_run(place, 1) > self._log.filling.pending_place:
+            self._reader.settle([(place, 1)])
+        data = self._log.unwritten.blocks.get(first)
+        try:
+            if data is None:
+                table = self._index.tables.get(number)
+                read = self._supply.segments[number].read_now(at, 1)
+                if table is None or read is None:
+                    return None
+                check_blocks(read, table, at, 1, 0)
+                data = bytes(read)
+            return checksums_of(data, stored_blocks)
+        except (DamagedBlock, InvalidExtent):
+            return array("I")
+
+    def _busy(self, key: int, block: int, place: int) -> StoreError:
+        """Begin to load the checksums of a segment or of an extent, which `key` names. Returns the exception to raise."""
+        failure = self._failures.pop(key, None)
+        if failure is not None:
+            return failure
+        if key not in self._loading:
+            self._loading[key] = self._environment.event()
+            self._environment.start_soon(self._load, key, block, place)
+        return PoolBusy("checksums are being loaded")
+
+    async def _load(self, key: int, block: int, place: int) -> None:
+        number = segment_of(place)
+        try:
+            if place < COMPRESSED:
+                segment, size_blocks = self._supply.segments[number], self._supply.size_blocks[number]
+                self._index.keep(number, await self._environment.in_thread(self._index.load, segment, size_blocks))
+            else:
+                supply = self._supply
+                reader = ExtentChecksums(
+                    self._index, supply.segments.copy(), supply.size_blocks.copy(), self._index.tables.copy(), {}
+                )
+                self._keep(key, await self._environment.in_thread(reader.of_extent, place))
+        except OSError as error:
+            self._failures[key] = of_read(block, error)
+        except StoreError as error:
+            self._failures[key] = error
+        finally:
+            if number not in self._supply.segments:
+                self._failures.pop(key, None)  # The next link finds that the segment was freed.
+                self._index.drop([number])
+            self._loading.pop(key).set()
+
+    def _keep(self, extent: int, checksums: "array[int]") -> None:
+        self._extents[extent] = checksums
+        if len(self._extents) > MAX_EXTENTS:
+            del self._extents[next(iter(self._extents))]

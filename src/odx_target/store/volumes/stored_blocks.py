@@ -1,0 +1,47 @@
+"""The interfaces of links, re-exported by `store.api`. A link lets a block of a volume refer to data that is already stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(slots=True, frozen=True)
+class StoredBlocks:
+    """The places and the CRC32Cs of adjacent blocks.
+
+    A place is a number that only the store interprets. The place of a hole is 0. The cleaner of the pool may give data a new
+    place at any time. Each checksum is that of the uncompressed data. `lost` has the indexes of lost blocks, whose checksums
+    are 0.
+    """
+
+    places: Sequence[int]
+    checksums: Sequence[int]
+    lost: Sequence[int]
+
+
+class StoredSource(Protocol):
+    """A frozen map or snapshot that lists the places of its blocks."""
+
+    async def stored_blocks(self, block: int, count_blocks: int) -> StoredBlocks:
+        """Return the present places and the checksums of some blocks, without reading their data.
+
+        Raises StoreError if the range is not inside the map, and Absent if the map was released or deleted. Raises
+        DamagedBlock, Unreadable or OutOfResources if a part of the map or of the log cannot be read.
+        """
+        ...
+
+
+class LinkTarget(Protocol):
+    """A volume whose blocks can be linked."""
+
+    def link(self, block: int, place: int, checksum: int) -> None:
+        """Let a block refer to data that is already in the pool, so that no data is written.
+
+        `place` is a place that `StoredSource.stored_blocks` returned, and `checksum` is the CRC32C that the data must have.
+        Equal checksums do not prove that data is equal: the caller must know this. No data is read, so damage of the data is
+        not noticed. The link stays valid when all other references to the data are removed.
+
+        Raises PlaceGone if the data has another checksum, or if it was freed or moved, or may soon be. Raises PoolBusy while
+        checksums are being loaded. Raises the exceptions that every change may raise (see `Volume.write`).
+        """
+        ...

@@ -1,0 +1,60 @@
+"""The log of the simplest store: a list of records, which become durable when a test flushes."""
+
+from odx_target.store.api import Followed, Record, StoreError
+from tests.sim.virtual_environment import VirtualEnvironment
+
+
+class MemoryLog:
+    def __init__(self, environment: VirtualEnvironment) -> None:
+        self.environment = environment
+        self.records: list[tuple[Record, bytes]] = []
+        self.written_osn = self.durable_osn = 1
+        self._more = environment.event()
+
+    def add(self, record: Record, data: bytes = b"") -> None:
+        self.records.append((record, data))
+
+    def commit(self) -> int:
+        self.written_osn = len(self.records) + 1
+        return self.written_osn
+
+    def make_durable(self, osn: int) -> None:
+        if osn > self.written_osn:
+            raise StoreError("not committed")
+        self.durable_osn = max(self.durable_osn, osn)
+        more, self._more = self._more, self.environment.event()
+        more.set()
+
+    def follow(self, osn: int) -> "MemoryFollower":
+        if not 1 <= osn <= len(self.records) + 1:
+            raise StoreError("the log has not reached this record")
+        return MemoryFollower(self, osn)
+
+    async def more(self) -> None:
+        await self._more.wait()
+
+    def wake(self) -> None:
+        self.make_durable(self.durable_osn)
+
+
+class MemoryFollower:
+    def __init__(self, log: MemoryLog, osn: int) -> None:
+        self.next_osn = osn
+        self._log = log
+        self._is_closed = False
+
+    def __aiter__(self) -> "MemoryFollower":
+        return self
+
+    async def __anext__(self) -> Followed:
+        while not self._is_closed and self._log.durable_osn <= self.next_osn:
+            await self._log.more()
+        if self._is_closed:
+            raise StopAsyncIteration
+        record, data = self._log.records[self.next_osn - 1]
+        self.next_osn += 1
+        return Followed(self.next_osn - 1, 0, record, 0, memoryview(data))
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._log.wake()
