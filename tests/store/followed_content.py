@@ -5,6 +5,7 @@ from crc32c import crc32c
 from odx_target.store.api import (
     BLOCK_BYTES,
     Clone,
+    CompressedWrite,
     Followed,
     Freeze,
     Link,
@@ -20,6 +21,7 @@ from odx_target.store.api import (
     VolumeRestored,
     Write,
 )
+from odx_target.store.log.extents import content_of, decode_extent
 
 
 class FollowedContent:
@@ -44,6 +46,9 @@ class FollowedContent:
             case Write(volume, block, count):
                 assert followed.data is not None
                 self._write(volume, block, count, bytes(followed.data))
+            case CompressedWrite(volume, block, count, _):
+                assert followed.data is not None
+                self._write(volume, block, count, content_of(decode_extent(followed.data)))
             case Unmap(volume, block, count):
                 self._values[volume][block : block + count] = [0] * count
             case Clone(frozen, source, volume, block, count):
