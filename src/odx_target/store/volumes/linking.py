@@ -108,13 +108,15 @@ class Linker:
         return PoolBusy("checksums are being loaded")
 
     async def _load(self, key: int, block: int, place: int) -> None:
-        number = segment_of(place)
+        number, supply = segment_of(place), self._supply
         try:
+            segment = supply.segments.get(number)
+            if segment is None:
+                return
             if place < COMPRESSED:
-                segment, size_blocks = self._supply.segments[number], self._supply.size_blocks[number]
+                size_blocks = supply.size_blocks[number]
                 self._index.keep(number, await self._environment.in_thread(self._index.load, segment, size_blocks))
             else:
-                supply = self._supply
                 reader = ExtentChecksums(
                     self._index, supply.segments.copy(), supply.size_blocks.copy(), self._index.tables.copy(), {}
                 )
@@ -124,7 +126,7 @@ class Linker:
         except StoreError as error:
             self._failures[key] = error
         finally:
-            if number not in self._supply.segments:
+            if number not in supply.segments:
                 self._failures.pop(key, None)  # The next link finds that the segment was freed.
                 self._index.drop([number])
             self._loading.pop(key).set()
