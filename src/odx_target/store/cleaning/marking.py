@@ -2,7 +2,7 @@
 
 A walk over all maps sets the marks. They show the state at the start of the walk. This is enough: if no map refers to a place
 at that time, no map will ever refer to this place again. A map gets a place only from another map or from a new write, and new
-writes are in segments that are not marked.
+writes are in segments that are not marked. A link is the only exception; see `links`.
 
 All log blocks of a compressed extent are live if any map refers to one of the blocks in the extent. The mark of the first log
 block has one bit for each pair of blocks in the extent. The bit is set if at least one block of the pair is live.
