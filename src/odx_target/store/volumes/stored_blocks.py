@@ -35,7 +35,7 @@ class LinkTarget(Protocol):
     """A volume whose blocks can be linked."""
 
     def link(self, block: int, place: int, checksum: int) -> None:
-        """Let a block refer to data that is already in the pool, so that no data is written.
+        """Make a block refer to data that is already in the pool, so that no data is written.
 
         `place` is a place that `StoredSource.stored_blocks` returned, and `checksum` is the CRC32C that the data must have.
         Equal checksums do not prove that data is equal: the caller must know this. No data is read, so damage of the data is

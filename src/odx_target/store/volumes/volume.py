@@ -180,7 +180,7 @@ class LogVolume(Readable):
             self._ledger.record(Unmap(self._number, block, count_blocks), spare=True, announce=announce)
 
     def link(self, block: int, place: int, checksum: int) -> None:
-        """Let a block refer to data that is already in the log; see `LinkTarget` in `store.api`."""
+        """Make a block refer to data that is already in the log; see `LinkTarget` in `store.api`."""
         self.check_range(block, 1)
         self._turns.take(STEPS_OF_A_LINK)
         self._check_changes()
