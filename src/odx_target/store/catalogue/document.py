@@ -1,4 +1,6 @@
-"""The head of a catalogue: a JSON document with the whole checkpoint except remembered values, frozen maps and snapshots."""
+"""The head of a catalogue: a JSON document with the whole checkpoint except the remembered values, frozen maps and
+snapshots.
+"""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -13,7 +15,9 @@ blocks."""
 
 
 def encode_document(checkpoint: Checkpoint, nodes: Mapping[str, int]) -> bytes:
-    """Encode a checkpoint whose trees are stored. `nodes` has the counts of nodes."""
+    """Encode the head for a checkpoint whose trees have been stored. `nodes` has the fields of `NodeCounts` in
+    `transactional`.
+    """
     return _encoded(_document(checkpoint, nodes)).encode()
 
 
@@ -24,7 +28,7 @@ def checkpoint_of(
     snapshots: Collection[SnapshotState],
     remembered: Mapping[str, bytes],
 ) -> Checkpoint:
-    """Make a checkpoint from the decoded head of a catalogue and the other bodies of the catalogue."""
+    """Make a checkpoint from the decoded head of a catalogue and the content of its other bodies."""
     return Checkpoint(
         position=document["position"],
         pool=document["pool"],
@@ -47,7 +51,7 @@ def checkpoint_of(
 
 
 def counts_of_parts(document: dict[str, Any]) -> tuple[int, int]:
-    """Return the numbers of frozen maps and of snapshots of a checkpoint."""
+    """Return the number of frozen maps and the number of snapshots that the head of a catalogue announces."""
     frozen_maps, snapshots = document["frozen_maps"], document["snapshots"]
     return (len(frozen_maps), len(snapshots)) if isinstance(snapshots, list) else (int(frozen_maps), int(snapshots))
 

@@ -1,7 +1,7 @@
-"""The parts of a checkpoint that are stored under keys of their own: one body for each frozen map and each snapshot.
+"""The parts of a checkpoint. Each frozen map and each snapshot is a *part*, which a catalogue stores under a key of its own.
 
-A save stores only the parts that are new or have changed since the last save. A pool may have many thousands of snapshots, and
-most of them do not change between two checkpoints.
+A save stores only the parts that are new or have changed since the last save. This is fast, because a pool may have many
+thousands of snapshots, and most of them do not change between two checkpoints.
 """
 
 import json
@@ -21,9 +21,10 @@ _BYTES_OF_A_SNAPSHOT = ("guid", "volume_identity", "lineage", "group")
 
 
 class SavedParts:
-    """Notes which parts are stored.
+    """The frozen maps and snapshots that the catalogue has stored.
 
-    A frozen map never changes, so its identifier is enough. A snapshot that changes is replaced by another object.
+    A frozen map never changes, so its identifier is enough to find out if it is stored. If a snapshot changes, it is replaced
+    by another object. So a snapshot is stored in its present state if the object is the same.
     """
 
     def __init__(self, frozen_maps: Collection[FrozenMapState] = (), snapshots: Collection[SnapshotState] = ()) -> None:
@@ -31,7 +32,9 @@ class SavedParts:
         self._snapshots = {snapshot.guid: snapshot for snapshot in snapshots}
 
     def changed(self, checkpoint: Checkpoint) -> Iterator[tuple[str, bytes]]:
-        """Yield key and sealed body of each part that must be stored. The trees of all frozen maps must have been stored."""
+        """Yield (key, sealed body) for each part of a checkpoint that must be stored. The trees of all frozen maps must have
+        been stored before.
+        """
         for frozen in checkpoint.frozen_maps:
             if frozen.identifier not in self._frozen_maps:
                 yield _sealed(f"{FROZEN_MAP}{frozen.identifier}", _frozen_row(frozen))
@@ -40,7 +43,7 @@ class SavedParts:
                 yield _sealed(f"{SNAPSHOT}{snapshot.guid.hex()}", _snapshot_row(snapshot))
 
     def gone(self, checkpoint: Checkpoint) -> Iterator[str]:
-        """Yield the keys of the stored parts that the checkpoint does not have any more."""
+        """Yield the key of each stored part that is no longer in the checkpoint."""
         for identifier in self._frozen_maps.difference(frozen.identifier for frozen in checkpoint.frozen_maps):
             yield f"{FROZEN_MAP}{identifier}"
         for guid in self._snapshots.keys() - {snapshot.guid for snapshot in checkpoint.snapshots}:
@@ -48,7 +51,9 @@ class SavedParts:
 
 
 class LoadedParts:
-    """The frozen maps and the snapshots that are stored, in the order in which they were made."""
+    """Collects the frozen maps and snapshots that are read from a catalogue. `sort` puts them into the order in which they were
+    made.
+    """
 
     def __init__(self) -> None:
         self.frozen_maps: list[FrozenMapState] = []
@@ -59,7 +64,9 @@ class LoadedParts:
         self._add_row(json.loads(unsealed(key.encode(), body)), read_root, is_frozen_map=key.startswith(FROZEN_MAP))
 
     def add_document(self, document: dict[str, Any], read_root: ReadRoot) -> None:
-        """Add the parts in the head of a catalogue that an older program has stored. Raises KeyError, TypeError, ValueError."""
+        """Add the frozen maps and snapshots in the head of a catalogue. Only older programs stored them in the head. Raises
+        KeyError, TypeError, ValueError.
+        """
         if isinstance(document["snapshots"], list):
             for row in document["frozen_maps"]:
                 self._add_row(row, read_root, is_frozen_map=True)
@@ -77,7 +84,7 @@ class LoadedParts:
         self.snapshots.sort(key=lambda snapshot: snapshot.frozen)
 
     def drop_without_map(self) -> None:
-        """Drop the snapshots whose frozen maps are missing."""
+        """Drop the snapshots whose frozen maps are not in `frozen_maps`."""
         present = {frozen.identifier for frozen in self.frozen_maps}
         self.snapshots = [snapshot for snapshot in self.snapshots if snapshot.frozen in present]
 

@@ -30,7 +30,8 @@ APPLICATION_ID = 0x4F445843
 FORMAT = 2
 
 PART_TABLE = "CREATE TABLE IF NOT EXISTS part (key TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID"
-"""Statement that makes the table of parts. A catalogue of an older program gets this table at its next save."""
+"""Statement that makes the table of parts (see `parts`). If an older program has made the catalogue, the next save makes this
+table."""
 
 SCHEMA = (
     "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), body BLOB NOT NULL)",

@@ -154,7 +154,7 @@ class SegmentSupply:
         return min([*bounds, *([] if self._limit_blocks is None else [self._limit_blocks])], default=self.used_blocks)
 
     def available_blocks(self, *, spare: bool = False) -> int | None:
-        """Return the number of data blocks of all segments that can still be made. Returns None if the pool has no limit and
+        """Return the number of data blocks for which further segments can be made. Returns None if the pool has no limit and
         the free room of the disk is unknown.
 
         If `spare` is True, the segment in reserve is counted too.

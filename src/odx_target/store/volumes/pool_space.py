@@ -46,8 +46,8 @@ RELOCATION_PAUSE_S = 0.02
 """Pause before a count checks again whether a relocation is running."""
 
 MAX_COUNTS = 3
-"""Largest number of attempts to count while the cleaner moves no blocks. After the last attempt, the result is returned even if
-the cleaner has moved blocks during the count."""
+"""Largest number of counts. A count is repeated if the cleaner has moved blocks during the count. But the result of the last
+count is returned in any case."""
 
 Counted = TypeVar("Counted")
 
@@ -81,8 +81,8 @@ async def counted_at_rest(contents: Contents, environment: Environment, count: C
     """Call `count` while the cleaner moves no blocks, and return its result.
 
     During a relocation, some maps have the old place and other maps have the new place of the same data, so shared data could
-    be counted as unique data. If the cleaner has moved blocks during a count, count again. The result number MAX_COUNTS is
-    returned in any case.
+    be counted as unique data. If the cleaner has moved blocks during a count, count again. After MAX_COUNTS counts, the last
+    result is returned in any case.
     """
     for _ in range(MAX_COUNTS):
         while contents.is_being_relocated:
