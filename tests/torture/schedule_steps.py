@@ -19,7 +19,7 @@ from tests.torture.array import ADVANCE_S, MAX_WAITS, NO_ROOM, Stuck
 from tests.torture.found import SLOT, plans_of, stored
 from tests.torture.run import Difference, Run
 
-MAX_KEPT = 40
+MAX_KEPT = 64
 """Number of snapshots up to which schedules run, so that the model stays fast."""
 
 FIELDS: tuple[dict[str, object], ...] = (
@@ -40,6 +40,7 @@ def tick(run: Run, minutes: int) -> None:
     array = run.array
     array.environment.advance(minutes * 60.0)
     array.disk.check_on()
+    array.run(array.manager.expire_in_turns(lambda: None))
     if len(run.now.snapshots) > MAX_KEPT:
         return
     runner, now_s = array.schedules, array.environment.time()

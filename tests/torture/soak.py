@@ -1,8 +1,9 @@
 """Days of mixed work under the virtual clock, after which space and memory must be as they were after the first day.
 
-Every hour has reads, writes, unmaps, tokens and their copies, and an hourly snapshot, of which six are kept. Every day has a
-clone, a restore, a change of a size, a scrub and a restart. At the end of a day, all snapshots are deleted, all tokens expire,
-all volumes are written anew, and everything is counted.
+Every hour has reads, writes, unmaps, tokens and their copies, and snapshots of an operator, of an hourly, a daily and a weekly
+schedule, which delete their old snapshots. Most volumes are compressed. Every day has a clone, a restore, a scrub, a restart,
+missed runs of schedules, and changes of sizes, names, LUNs, compression, holds and schedules. At the end of a day, all
+snapshots are deleted, all tokens expire, all volumes are written anew, and everything is counted.
 """
 
 import gc
@@ -22,16 +23,31 @@ from tests.torture.setup import Setup
 from tests.torture.steps import KINDS, Step
 
 HOUR_MS = 3_600_000
+HOUR_MINUTES = 60
 HOURS_OF_A_DAY = 24
-KEPT_SNAPSHOTS = 6
+KEPT_SNAPSHOTS = 2
 VOLUME_CELLS = 256
 
 HOURLY = ("write", "read", "unmap", "write_same", "compare_and_write", "populate", "redeem", "flush", "differences", "space")
 
+SCHEDULES: tuple[Step, ...] = (
+    ["add_schedule", 0, 0, 4, 1, 0, []],
+    ["add_schedule", 1, 2, 2, 0, 0, [0, 1]],
+    ["add_schedule", 2, 3, 2, 1, 0, []],
+)
+"""An hourly and a weekly schedule for all volumes, and a daily one for two volumes."""
+
 MAX_GROWTH = 1.05
 """Largest ratio of a number at the end of a later day to the number at the end of the first day."""
 
-SLACK = {"objects": 3000, "segments": 8, "used_bytes": 8 << 17, "nodes": SWEEP_AFTER_NODES + 400, "descriptors": 12}
+SLACK = {
+    "objects": 3000,
+    "segments": 8,
+    "used_bytes": 8 << 17,
+    "nodes": SWEEP_AFTER_NODES + 400,
+    "descriptors": 12,
+    "catalogue_bytes": 1 << 20,
+}
 """Growth that is no leak: caches, segments that are being filled or wait to be freed, and nodes that the next sweep deletes."""
 
 
@@ -58,6 +74,7 @@ class Counted:
     used_bytes: int
     nodes: int
     parts: int
+    catalogue_bytes: int
     descriptors: int
 
 
@@ -71,8 +88,8 @@ def soak(seed: int, days: int, steps_of_an_hour: int) -> list[Counted]:
         run.array.path = Path(folder) / "pool"  # type: ignore[attr-defined]
         run.array.open()
         run.now.volumes.clear()
-        for number in range(4):
-            run.do(["create", number, VOLUME_CELLS, (1, 8)[number % 2]])
+        for step in (*_volumes(), *SCHEDULES):
+            run.do(step)
         counted: list[Counted] = []
         for _ in range(days):
             _day(run, random, steps_of_an_hour)
@@ -80,6 +97,10 @@ def soak(seed: int, days: int, steps_of_an_hour: int) -> list[Counted]:
             _compare(counted[0], counted[-1], len(counted))
         run.array.close()
     return counted
+
+
+def _volumes() -> list[Step]:
+    return [["create", number, VOLUME_CELLS, (1, 8)[number % 2], number % 3] for number in range(4)]
 
 
 def _day(run: Run, random: Random, steps_of_an_hour: int) -> None:
@@ -90,7 +111,7 @@ def _day(run: Run, random: Random, steps_of_an_hour: int) -> None:
         for guid, content in list(run.now.snapshots.items()):
             if content.name == f"s{(hour + 1) % (KEPT_SNAPSHOTS + 1)}":
                 run.do(["delete_snapshot", sorted(run.now.snapshots).index(guid)])
-        run.do(["advance", HOUR_MS])
+        run.do(["tick", HOUR_MINUTES])
         for step in _daily(hour, random):
             run.do(step)
     _end_of_day(run)
@@ -99,23 +120,36 @@ def _day(run: Run, random: Random, steps_of_an_hour: int) -> None:
 def _daily(hour: int, random: Random) -> list[Step]:
     pick = random.randrange(64)
     steps: dict[int, list[Step]] = {
-        4: [["clone", 3, pick % 2, pick]],
+        4: [["clone", 3, pick % 2, pick, pick % 3]],
+        6: [["hold", pick, 0], ["hold", pick + 5, 1], ["rename_volume", pick % 4, 4 + pick % 4]],
         8: [["restore", pick % 3, pick]],
+        10: [["remove_lun", pick % 4], ["add_lun", pick % 4, -1], ["renumber_lun", (pick + 1) % 4, 300]],
         12: [["resize", pick % 4, VOLUME_CELLS // 2], ["resize", pick % 4, VOLUME_CELLS]],
-        16: [["scrub"]],
+        14: [
+            ["set_compression", pick % 4, pick % 3],
+            ["set_read_only", 2, 1],
+            ["write", 2, 0, 8, 0, 1],
+            ["set_read_only", 2, 0],
+        ],
+        16: [["scrub"], ["tick", 3 * HOUR_MINUTES]],
+        18: [["change_schedule", 1, 2, 1 + pick % 2, 0, 0], ["assign_schedules", pick % 4, pick % 9], ["run_schedule", 1]],
         20: [["look_at_all"], ["restart", 0]],
+        22: [["assign_schedules", pick % 4, 8]],
     }
     return steps.get(hour, [])
 
 
 def _end_of_day(run: Run) -> None:
+    for index, guid in enumerate(sorted(run.now.snapshots)):
+        for owner in run.now.snapshots[guid].holds:
+            run.do(["unhold", index, int(owner.removeprefix("owner "))])
     while run.now.snapshots:
         run.do(["delete_snapshot", 0])
     for number in range(4):
         run.do(["delete", number])
-        run.do(["create", number, VOLUME_CELLS, (1, 8)[number % 2]])
+        run.do(_volumes()[number])
         for place in range(0, VOLUME_CELLS, 64):
-            run.do(["write", number, place, 64, 0, 1])
+            run.do(["write", number, place, 64, 0, 1, place // 64 % 2])
     for _ in range(3):
         run.do(["advance", 25 * HOUR_MS])
         run.do(["checkpoint"])
@@ -144,6 +178,7 @@ def _count(run: Run) -> Counted:
         used_bytes=pool.used_bytes,
         nodes=execute("SELECT count(*) FROM node").fetchone()[0],
         parts=execute("SELECT count(*) FROM part").fetchone()[0],
+        catalogue_bytes=sum(path.stat().st_size for path in array.path.glob("catalogue*")),  # type: ignore[attr-defined]
         descriptors=sum(1 for _ in Path("/proc/self/fd").iterdir()),
     )
 

@@ -7,7 +7,7 @@ not change the medium after the function has returned.
 from collections.abc import Callable, Iterator, Sequence
 
 from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.nexus import Nexus, UnitAttention
 from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.sense import (
     BUS_DEVICE_RESET_FUNCTION_OCCURRED,
@@ -94,17 +94,16 @@ class TaskManager:
         """
         if nexus not in self.nexuses:
             self.nexuses.append(nexus)
-            for lun, logical_unit in nexus.logical_units.items():
-                _tell(nexus, lun, POWER_ON_OR_RESET_OCCURRED)
-                for offset in logical_unit.reached_thresholds():
-                    _tell(nexus, lun, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, offset)
+            nexus.establish_on_all(POWER_ON_OR_RESET_OCCURRED.asc, POWER_ON_OR_RESET_OCCURRED.ascq)
+            _tell_reached_thresholds(nexus)
 
     def detach(self, nexus: Nexus) -> None:
         """Remove a nexus and abort its tasks, as an I_T nexus loss requires (SAM-5 6.3.4). A second call does nothing."""
         if nexus in self.nexuses:
             self.nexuses.remove(nexus)
-            for lun in nexus.logical_units:
-                self.abort_task_set(nexus, lun)
+            for lun, logical_unit in nexus.logical_units.items():
+                if logical_unit.tasks.members:
+                    self.abort_task_set(nexus, lun)
             for listener in self.on_nexus_loss:
                 listener(nexus)
 
@@ -220,6 +219,20 @@ class TaskManager:
         for listener in logical_unit.on_reset:
             listener(logical_unit)
         self.tell_all(logical_unit, condition)
+
+
+def _tell_reached_thresholds(nexus: Nexus) -> None:
+    """Report to a new nexus the thresholds that were reached before. LUNs with the same reached thresholds share one list."""
+    shared: dict[tuple[int, ...], list[UnitAttention]] = {}
+    for lun, logical_unit in nexus.logical_units.items():
+        if not (logical_unit.thresholds.reached and logical_unit.reports_thresholds):
+            continue
+        reached = tuple(logical_unit.thresholds.reached)
+        if reached not in shared:
+            for offset in logical_unit.reached_thresholds():
+                _tell(nexus, lun, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, offset)
+            shared[reached] = nexus.unit_attentions[lun]
+        nexus.unit_attentions[lun] = shared[reached]
 
 
 def _tell(nexus: TaskNexus, lun: int, condition: Condition, information: int | None = None) -> None:
