@@ -159,7 +159,13 @@ async def test_a_connection_that_is_cut_before_it_is_served(steps: str) -> None:
         with listening, socket.create_connection(listening.getsockname()) as peer:
             connected, _ = listening.accept()
             server = ConnectionServer(
-                connected, array._listener._directory, array.device_server, array.pool, array.memory_budget, pytest.fail
+                connected,
+                array._listener._directory,
+                array.device_server,
+                array.pool,
+                array.memory_budget,
+                array._listener._hub,
+                pytest.fail,
             )
             server.cut()
             if steps == "cut twice":

@@ -156,7 +156,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
     path.write_text(
         'pool = "pool"\nportal = ["127.0.0.1:0", "[::1]:0"]\niqn = "iqn.2026-11.io.a:b"\npool-limit = "10G"\n'
         'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\ncopy-rate = "64M"\n'
-        'memory-limit = "1G"\nsoft-thresholds = [50, 75]\ncleaning = false\ncleaning-share = 10\n'
+        'memory-limit = "1G"\nsoft-thresholds = [50, 75]\npolling = false\ncleaning = false\ncleaning-share = 10\n'
         'report-token-causes = false\naccept-zero-token = false\nremote-luns = ["b"]\ntrace = "seen.txt"\n'
         '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
         '[[lun]]\nname = "c"\nsize = 8192\ncompression = "lz4"\n'
@@ -169,6 +169,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         pool_limit_bytes=10 << 30,
         memory_limit_bytes=1 << 30,
         soft_thresholds=(50, 75),
+        polling=False,
         cleaning=False,
         cleaning_share=0.1,
         log_level="debug",
@@ -241,6 +242,7 @@ def test_wrong_copy_rates_are_refused(value: object) -> None:
         'map-memory = "2T"',
         'map-memory = "none"',
         "copy-rate = false",
+        "polling = 0",
         "cleaning = 1",
         'cleaning = "off"',
         "cleaning-share = 0",
@@ -378,3 +380,10 @@ async def test_the_cleaner_follows_the_settings() -> None:
 @pytest.mark.parametrize(("percent", "share"), [(1, 0.01), (25, 0.25), (100, 1.0)])
 def test_cleaning_shares(percent: int, share: float) -> None:
     assert parse_cleaning_share(percent) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("polling", [True, False])
+async def test_the_setting_of_polling_reaches_the_hub(polling: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    async with running(Config(luns=LUNS, polling=polling)) as array:
+        assert array._listener._hub.polls is polling

@@ -23,7 +23,7 @@ SIZE_BYTES = 128 << 10
 FIRST_BURST_BYTES = 64 << 10
 READ_16, WRITE_16 = cdb.read_16(0, 8), cdb.write_16(0, SIZE_BYTES // 512)
 
-CONNECTION_TASK = "Listener._serve"
+HUB_TASK = "Hub.run"
 
 Calls = dict[str, set[str]]
 """Names of called functions, by file."""
@@ -31,11 +31,11 @@ Calls = dict[str, set[str]]
 
 @contextmanager
 def recording(calls: Calls) -> Iterator[None]:
-    """Record every function of this project that the task of a connection calls. Other work of an array runs in other tasks."""
+    """Record every function of this project that the task of the hub calls. Other work of an array runs in other tasks."""
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(f"{SOURCES}/") and current_task().name.endswith(CONNECTION_TASK):
+        if event == "call" and code.co_filename.startswith(f"{SOURCES}/") and current_task().name.endswith(HUB_TASK):
             file = str(Path(code.co_filename).relative_to(SOURCES))
             calls.setdefault(file, set()).add(code.co_qualname.replace("<locals>.", ""))
 

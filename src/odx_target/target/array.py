@@ -261,6 +261,7 @@ class Array:
             self._authentication,
             self.reporter,
             self._max_sockets,
+            polls=self.config.polling,
         )
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)

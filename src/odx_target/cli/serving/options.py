@@ -52,6 +52,14 @@ PortalOption = Annotated[
 Iqn = Annotated[str | None, typer.Option(metavar="IQN", help="Name of the target.")]
 ConfigFile = Annotated[Path | None, _path("FILE.toml", "File with settings. Options on the command line take precedence.")]
 PoolLimit = Annotated[str | None, typer.Option(metavar="SIZE", help="Maximum size of the pool on disk, such as 10G.")]
+Polling = Annotated[
+    bool | None,
+    typer.Option(
+        "--polling/--no-polling",
+        help="Poll the sockets of hosts for about 50 microseconds before each wait, so that a host that sends one command at a "
+        "time gets faster responses; default: yes.",
+    ),
+]
 Cleaning = Annotated[
     bool | None,
     typer.Option("--cleaning/--no-cleaning", help="Free the room of overwritten and unmapped data in the pool; default: yes."),
@@ -139,6 +147,7 @@ _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
     "portal": ("portals", lambda texts: tuple(map(parse_portal, texts))),
     "iqn": ("iqn", parse_iqn),
     "pool_limit": ("pool_limit_bytes", parse_pool_limit),
+    "polling": ("polling", bool),
     "cleaning": ("cleaning", bool),
     "cleaning_share": ("cleaning_share", parse_cleaning_share),
     "memory_limit": ("memory_limit_bytes", parse_memory_limit),

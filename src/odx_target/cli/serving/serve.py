@@ -57,6 +57,7 @@ def serve(
     pool_limit: options.PoolLimit = None,
     cleaning: options.Cleaning = None,
     cleaning_share: options.CleaningShare = None,
+    polling: options.Polling = None,
     memory_limit: options.MemoryLimit = None,
     map_memory: options.MapMemory = None,
     chap_user: options.ChapUser = None,

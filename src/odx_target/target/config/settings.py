@@ -65,6 +65,8 @@ class Config:
     portals: tuple[Portal, ...] = (Portal(),)
     iqn: str = DEFAULT_IQN
     pool_limit_bytes: int | None = None
+    polling: bool = True
+    """True if the array polls the sockets of hosts for a short time before it waits for them. If False, it waits at once."""
     cleaning: bool = True
     """True if the pool frees the room of overwritten and unmapped data. If False, the log only grows."""
     cleaning_share: float = 0.25

@@ -135,6 +135,7 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "portal": lambda value, _base: {"portals": _portals(value)},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
+    "polling": lambda value, _base: {"polling": _flag("polling", value)},
     "cleaning": lambda value, _base: {"cleaning": _flag("cleaning", value)},
     "cleaning-share": lambda value, _base: {"cleaning_share": parse_cleaning_share(value)},
     "soft-thresholds": lambda value, _base: {"soft_thresholds": parse_soft_thresholds(value)},

@@ -20,6 +20,7 @@ from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.connection_server import ConnectionServer
+from odx_target.target.server.hub import Hub
 from odx_target.target.server.memory_budget import MemoryBudget
 from odx_target.target.server.target_directory import Authentication, TargetDirectory
 from odx_target.target.trace.tap import Tap
@@ -50,11 +51,14 @@ class Listener:
         authentication: Authentication | None = None,
         reporter: Reporter | None = None,
         max_sockets: int = DEFAULT_SOCKETS,
+        *,
+        polls: bool = True,
     ) -> None:
         self._sockets = sockets
         self._device_server = device_server
         self._pool = pool
         self._budget = budget
+        self._hub = Hub(pool, trio.lowlevel.current_clock().current_time, polls=polls)
         self._tap = tap
         self._reporter = reporter or Reporter(trio.current_time)
         self._directory = TargetDirectory(iqn, logical_units, authentication=authentication)
@@ -67,6 +71,7 @@ class Listener:
 
     def start(self, nursery: trio.Nursery) -> None:
         """Accept connections in the nursery. After this call, the listener owns the listening sockets and closes them."""
+        nursery.start_soon(self._hub.run)
         nursery.start_soon(self._accept_all, nursery)
 
     async def stop(self, timeout_s: float) -> None:
@@ -80,6 +85,7 @@ class Listener:
         for connection in list(self._connections):
             connection.cut()
             await connection.ended.wait()
+        await self._hub.stop()
 
     async def _accept_all(self, connection_nursery: trio.Nursery) -> None:
         try:
@@ -117,6 +123,7 @@ class Listener:
                     self._device_server,
                     self._pool,
                     self._budget,
+                    self._hub,
                     self.pool_failed,
                     self._tap,
                     self._reporter,

@@ -1,0 +1,187 @@
+"""The hub of an array: one loop that serves all connections whose sockets have received bytes.
+
+The hub waits for all sockets with one epoll object. When some sockets are readable, the hub makes a *pass*. First, each of
+these connections receives its bytes and executes its commands. Then the store's open batch is committed once for all of them.
+Then each connection sends its responses. So all connections that are ready share the cost of one wake-up and of one commit.
+
+Before the hub waits, it polls the sockets for a short time. A host with a low queue depth sends its next command soon after a
+response, and the wake-up of a waiting process takes longer than such a gap. If polling has been in vain several times, the hub
+polls only seldom. The hub does not poll while a command of a connection runs as a task, or if the process has only one
+processor.
+
+A connection whose output the socket does not accept, or whose commands have to wait for a turn, leaves the hub. The task of the
+connection does the remaining work, and then adds the connection again.
+"""
+
+import os
+import select
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Protocol, TypeVarTuple
+
+import trio
+
+from odx_target.store.api import Pool, PoolFailed, Scarcity
+
+Ts = TypeVarTuple("Ts")
+
+MAX_PASS_S = 0.001
+"""Time after which a pass ends. Connections that the pass has not reached are served first in the next pass."""
+
+MAX_HOLD_S = 0.0002
+"""Time after which the hub lets the other tasks of the event loop run. If a connection has started a task, they run at once."""
+
+MAX_POLLS = 40
+"""Maximum number of polls before a wait. They take about 50 microseconds, which is also the time of a wait and its wake-up."""
+
+MAX_PASSES = 8
+"""Number of passes after which the hub lets the other tasks run, even if they took less time than `MAX_HOLD_S`."""
+
+MAX_VAIN_POLLS = 4
+"""Number of successive waits whose polling may be in vain."""
+
+WAITS_WITHOUT_POLLING = 64
+"""Number of waits without polling after that. The next wait then polls once, to find out whether polling helps again."""
+
+_MAX_EVENTS = 64
+
+
+class Member(Protocol):
+    """A connection that the hub serves. None of these methods waits."""
+
+    def receive_now(self) -> bool:
+        """Receive bytes and execute their commands. Returns True if the hub must call `send_now`. Raises PoolFailed."""
+
+    def send_now(self) -> None:
+        """Send the responses. The changes of the commands have been committed, unless the store lacks resources."""
+
+    def fail(self, error: Exception) -> None:
+        """End the connection because of an error. The connection must not send any response."""
+
+
+class Hub:
+    """Serves connections. The hub owns an epoll object, which `run` closes.
+
+    `clock` returns the present time in seconds. If `polls` is False, the hub never polls before it waits.
+    """
+
+    def __init__(self, pool: Pool, clock: Callable[[], float], *, polls: bool = True) -> None:
+        self._pool = pool
+        self._clock = clock
+        self.polls = polls and len(os.sched_getaffinity(0)) > 1
+        self._epoll = select.epoll()
+        self._members: dict[int, Member] = {}
+        self._ready: deque[int] = deque()
+        self._count_tasks = 0
+        self._count_starting = 0
+        self._must_yield = False
+        self._vain_polls = 0
+        self._waits_without_polling = 0
+        self._running = trio.CancelScope()
+        self._ended = trio.Event()
+
+    def add(self, descriptor: int, member: Member) -> None:
+        """Serve a connection whenever its socket is readable. Raises OSError if the kernel has no memory."""
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._members[descriptor] = member
+
+    def remove(self, descriptor: int) -> None:
+        """Stop serving a connection. Call this before the socket is closed. A second call does nothing."""
+        if self._members.pop(descriptor, None) is not None:
+            self._must_yield = True  # The task of the connection has to run.
+            with suppress(OSError, ValueError):
+                self._epoll.unregister(descriptor)
+
+    def start_task(self, nursery: trio.Nursery, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> None:
+        """Start a task in the nursery of a connection. The hub does not poll while such tasks run."""
+        nursery.start_soon(self._run_task, function, *arguments)
+        self._count_starting += 1
+
+    async def _run_task(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> None:
+        self._count_starting -= 1
+        self._count_tasks += 1
+        try:
+            await function(*arguments)
+        finally:
+            self._count_tasks -= 1
+
+    async def run(self) -> None:
+        """Serve the connections until `stop` is called."""
+        try:
+            with self._running:
+                await self._serve()
+        finally:
+            self._epoll.close()
+            self._ended.set()
+
+    async def stop(self) -> None:
+        """End `run`. No connection is served afterwards."""
+        self._running.cancel()
+        await self._ended.wait()
+
+    async def _serve(self) -> None:
+        began_s = self._clock()
+        passes = 0
+        while True:
+            if not self._ready:
+                self._ready.extend(self._readable())
+            if self._ready:
+                self._make_pass()
+                passes += 1
+                must_yield = self._must_yield or self._count_starting
+                if not must_yield and passes < MAX_PASSES and self._clock() - began_s < MAX_HOLD_S:
+                    continue
+                self._must_yield = False
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+            began_s = self._clock()
+            passes = 0
+
+    def _make_pass(self) -> None:
+        """Make the ready connections receive, commit their changes together, and make the connections send."""
+        ready, members = self._ready, self._members
+        until_s = self._clock() + MAX_PASS_S
+        received: list[Member] = []
+        try:
+            while ready:
+                member = members.get(ready.popleft())
+                if member is None:
+                    continue
+                received.append(member)
+                if not member.receive_now():
+                    received.pop()
+                if self._clock() >= until_s:
+                    break
+            self._pool.commit()
+        except PoolFailed as error:  # Changes of all these connections may be lost.
+            for member in received:
+                member.fail(error)
+            return
+        except Scarcity:  # Each connection then waits until the batch can be committed.
+            pass
+        for member in received:
+            member.send_now()
+
+    def _readable(self) -> Sequence[int]:
+        """Return the descriptors of the readable sockets, and poll for a short time if there are none."""
+        found = self._epoll.poll(0, _MAX_EVENTS)
+        if not found and self.polls and not self._count_tasks and self._is_polling_due():
+            poll = self._epoll.poll
+            for _ in range(MAX_POLLS):
+                os.sched_yield()  # The host may run on the same processor.
+                found = poll(0, _MAX_EVENTS)
+                if found:
+                    break
+            self._vain_polls = 0 if found else self._vain_polls + 1
+        return [descriptor for descriptor, _ in found]
+
+    def _is_polling_due(self) -> bool:
+        if self._vain_polls < MAX_VAIN_POLLS:
+            return True
+        self._waits_without_polling += 1
+        if self._waits_without_polling < WAITS_WITHOUT_POLLING:
+            return False
+        self._waits_without_polling = 0
+        return True

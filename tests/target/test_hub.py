@@ -1,0 +1,254 @@
+"""The hub of connections: the order of its passes, its failures, its fairness, and its polling."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+import trio
+import trio.testing
+
+from odx_target.store.api import OutOfResources, Pool, PoolFailed
+from odx_target.target.file_descriptors import count_open
+from odx_target.target.server.hub import MAX_PASSES, MAX_POLLS, MAX_VAIN_POLLS, WAITS_WITHOUT_POLLING, Hub
+
+
+class FakePool:
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+        self.error: Exception | None = None
+
+    def commit(self) -> None:
+        self._log.append("commit")
+        if self.error is not None:
+            raise self.error
+
+
+class FakeMember:
+    """A connection that notes its calls. It receives all bytes, unless `keeps_bytes` is True."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self.name = name
+        self.here, self.peer = socket.socketpair()
+        self.here.setblocking(False)
+        self._log = log
+        self.keeps_bytes = self.has_nothing = False
+        self.error: Exception | None = None
+        self.on_receive: Callable[[], None] = lambda: None
+
+    def receive_now(self) -> bool:
+        self._log.append(f"receive {self.name}")
+        self.on_receive()
+        if self.error is not None:
+            raise self.error
+        return not self.has_nothing and (self.keeps_bytes or bool(self.here.recv(100)))
+
+    def send_now(self) -> None:
+        self._log.append(f"send {self.name}")
+
+    def fail(self, error: Exception) -> None:
+        self._log.append(f"fail {self.name}: {error}")
+
+
+class Stage:
+    """A hub with a fake pool and a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.now_s = 0.0
+        self.pool = FakePool(self.log)
+        self.hub = Hub(cast(Pool, self.pool), lambda: self.now_s)
+        self.members: list[FakeMember] = []
+
+    def member(self, name: str, **attributes: Any) -> FakeMember:
+        member = FakeMember(name, self.log)
+        for attribute, value in attributes.items():
+            setattr(member, attribute, value)
+        self.members.append(member)
+        member.peer.send(b"x")
+        self.hub.add(member.here.fileno(), member)
+        return member
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    made = Stage()
+    try:
+        yield made
+    finally:
+        for member in made.members:
+            made.hub.remove(member.here.fileno())
+            member.here.close()
+            member.peer.close()
+
+
+async def until_idle(hub: Hub) -> None:
+    """Run the hub until all its tasks wait."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hub.run)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await hub.stop()
+
+
+async def test_all_receive_then_one_commit_then_all_send() -> None:
+    async with stage() as at:
+        at.member("a")
+        at.member("b")
+        await until_idle(at.hub)
+        assert at.log == ["receive a", "receive b", "commit", "send a", "send b"]
+
+
+async def test_a_connection_that_received_nothing_sends_nothing() -> None:
+    async with stage() as at:
+        member = at.member("a", has_nothing=True)
+        member.on_receive = lambda: at.hub.remove(member.here.fileno())
+        await until_idle(at.hub)
+        assert at.log == ["receive a", "commit"]
+
+
+async def test_after_a_lost_batch_no_connection_of_the_pass_sends() -> None:
+    async with stage() as at:
+        for name in "ab":
+            at.member(name)
+        at.pool.error = PoolFailed("the disk is gone")
+        await until_idle(at.hub)
+        assert at.log == ["receive a", "receive b", "commit", "fail a: the disk is gone", "fail b: the disk is gone"]
+
+
+async def test_a_batch_that_is_lost_while_a_connection_executes_fails_the_earlier_ones_too() -> None:
+    async with stage() as at:
+        at.member("a")
+        failing = at.member("b", error=PoolFailed("the disk is gone"))
+        failing.on_receive = lambda: at.hub.remove(failing.here.fileno())
+        await until_idle(at.hub)
+        assert at.log == ["receive a", "receive b", "fail a: the disk is gone", "fail b: the disk is gone"]
+
+
+async def test_each_connection_deals_with_a_lack_of_resources_itself() -> None:
+    async with stage() as at:
+        at.member("a")
+        at.pool.error = OutOfResources("no memory")
+        await until_idle(at.hub)
+        assert at.log == ["receive a", "commit", "send a"]
+
+
+async def test_a_long_pass_ends_and_the_next_one_begins_with_the_rest() -> None:
+    async with stage() as at:
+        for name in "abc":
+            at.member(name).on_receive = lambda: setattr(at, "now_s", at.now_s + 0.01)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(at.hub.run)
+            nursery.start_soon(note_turns, at)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.cancel_scope.cancel()
+        passes = "\n".join(entry for entry in at.log if entry != "others").split("commit")
+        assert [each.split("receive ")[-1].strip() for each in passes[:3]] == ["a", "b", "c"]
+        assert "others" in at.log[at.log.index("send a") : at.log.index("receive c")]
+
+
+async def note_turns(at: Stage) -> None:
+    for _ in range(20):
+        at.log.append("others")
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_connection_that_is_always_readable_leaves_others_their_turns() -> None:
+    async with stage() as at:
+        at.member("a", keeps_bytes=True)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(at.hub.run)
+            await note_turns(at)
+            nursery.cancel_scope.cancel()
+        assert 19 <= at.log.count("send a") <= 21 * MAX_PASSES
+
+
+async def test_tasks_of_connections_run_after_the_pass_that_starts_them() -> None:
+    async with stage() as at, trio.open_nursery() as nursery:
+        member = at.member("a", keeps_bytes=True)
+
+        async def task() -> None:
+            at.log.append("task")
+
+        member.on_receive = lambda: at.hub.start_task(nursery, task) if "task" not in at.log else None
+        nursery.start_soon(at.hub.run)
+        while "task" not in at.log:
+            await trio.lowlevel.checkpoint()
+        assert at.log[: at.log.index("task")].count("send a") <= 2
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_connection_that_was_removed_in_the_same_pass_is_not_served() -> None:
+    async with stage() as at:
+        first = at.member("a")
+        second = at.member("b")
+        first.on_receive = lambda: at.hub.remove(second.here.fileno())
+        await until_idle(at.hub)
+        assert at.log == ["receive a", "commit", "send a"]
+
+
+async def test_a_hub_that_has_ended_has_no_descriptor() -> None:
+    before = count_open()
+    async with stage() as at:
+        at.member("a")
+        await until_idle(at.hub)
+    assert count_open() == before
+
+
+class TestPolling:
+    @pytest.fixture
+    def polls(self, monkeypatch: pytest.MonkeyPatch) -> list[None]:
+        """A list with an entry for each poll of a hub."""
+        polls: list[None] = []
+        monkeypatch.setattr(os, "sched_yield", lambda: polls.append(None))
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+        return polls
+
+    def count_of_waits(self, hub: Hub, polls: list[None], waits: int) -> list[int]:
+        """Return the number of polls before each of several waits."""
+        found = []
+        for _ in range(waits):
+            polls.clear()
+            assert not hub._readable()
+            found.append(len(polls))
+        return found
+
+    async def test_polling_in_vain_becomes_rare(self, polls: list[None]) -> None:
+        async with stage() as at:
+            found = self.count_of_waits(at.hub, polls, MAX_VAIN_POLLS + 2 * WAITS_WITHOUT_POLLING)
+        assert found[:MAX_VAIN_POLLS] == [MAX_POLLS] * MAX_VAIN_POLLS
+        assert found[MAX_VAIN_POLLS:] == ([0] * (WAITS_WITHOUT_POLLING - 1) + [MAX_POLLS]) * 2
+
+    async def test_a_poll_that_succeeds_makes_polling_usual_again(
+        self, polls: list[None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with stage() as at:
+            member = at.member("a")
+            member.here.recv(100)
+            self.count_of_waits(at.hub, polls, MAX_VAIN_POLLS + WAITS_WITHOUT_POLLING - 1)
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "sched_yield", lambda: member.peer.send(b"x"))
+                assert at.hub._readable() == [member.here.fileno()]
+            member.here.recv(100)
+            assert self.count_of_waits(at.hub, polls, MAX_VAIN_POLLS) == [MAX_POLLS] * MAX_VAIN_POLLS
+
+    async def test_no_polling_while_a_command_runs_as_a_task(self, polls: list[None]) -> None:
+        async with stage() as at, trio.open_nursery() as nursery:
+            at.hub.start_task(nursery, trio.sleep_forever)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not at.hub._readable()
+            assert not polls
+            nursery.cancel_scope.cancel()
+        async with stage() as at:
+            assert not at.hub._readable()
+            assert len(polls) == MAX_POLLS
+
+    @pytest.mark.parametrize("reason", ["one processor", "setting"])
+    async def test_no_polling_if_it_cannot_help(self, reason: str, polls: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
+        if reason == "one processor":
+            monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+        hub = Hub(cast(Pool, FakePool([])), lambda: 0.0, polls=reason != "setting")
+        assert not hub._readable()
+        assert not polls
+        hub._epoll.close()
