@@ -26,10 +26,10 @@ class WrongSize(StoreError):
 
 
 class PlaceGone(StoreError):
-    """A block cannot be linked to a place of the log: the data there is not the expected data, or it may soon be freed or
+    """A block cannot be linked to a place of the log: the data at this place is not the expected data, or may soon be freed or
     moved.
 
-    Nothing has changed. The caller writes the data instead.
+    Nothing has changed. The caller must write the data instead.
     """
 
 

@@ -1,7 +1,7 @@
 """The health of a pool.
 
-After a write or sync has failed so that accepted data may be lost, the pool writes no more. The state of the data on the disk
-is then unknown.
+If a write or sync fails and accepted data may be lost, the pool writes no more, because the state of the data on the disk is
+unknown.
 """
 
 from odx_target.store.errors import PoolFailed

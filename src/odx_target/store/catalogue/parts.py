@@ -1,7 +1,7 @@
 """The parts of a checkpoint. Each frozen map and each snapshot is a *part*, which a catalogue stores under a key of its own.
 
-A save stores only the parts that are new or have changed since the last save. This is fast, because a pool may have many
-thousands of snapshots, and most of them do not change between two checkpoints.
+A save stores only the parts that are new or have changed since the last save. A pool may have many thousands of snapshots, but
+most of them do not change between two checkpoints, so a save stores only a few parts.
 """
 
 import json

@@ -1,15 +1,16 @@
-"""The agreement between the cleaner and links, which let a block of a volume refer to a place that is already in the log.
+"""The rules by which the cleaner protects linked data. A *link* makes a block of a volume refer to a place that is already in
+the log.
 
-A marking finds the live blocks at one moment. A link may make a block live that had no map at that moment. Therefore the
-cleaner frees and moves no segment to which a block was linked since the last marking began. While a segment is moved and after
-it is retired, no block may be linked to it.
+A marking finds the live blocks at one moment. A link may later make a block live to which no map referred at that moment.
+Therefore the cleaner neither frees nor moves a segment if a block was linked to this segment since the last marking began. No
+block may be linked to a segment that is being moved or is retired.
 """
 
 from collections.abc import Collection, Iterable
 
 
 class Links:
-    """The segments to which blocks were linked since the last marking began, and the segments that take no links.
+    """The segments to which blocks were linked since the last marking began, and the segments to which no block may be linked.
 
     `retired` has the numbers of the retired segments.
     """
@@ -24,7 +25,7 @@ class Links:
         return number in self._retired or number in self._moving
 
     def note(self, number: int) -> None:
-        """Note that a block was linked to a segment."""
+        """Remember that a block was linked to a segment."""
         self._linked.add(number)
 
     def marking_begins(self) -> None:

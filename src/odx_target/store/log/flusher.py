@@ -43,9 +43,10 @@ class Flusher:
         await self.durable(self.written_osn)
 
     async def durable(self, osn: int) -> None:
-        """Make all records with a lower OSN durable. The records must have been written.
+        """Make all records below `osn` durable. The records must have been written.
 
-        Returns at once if they are durable. Otherwise all waiting callers share one sync. Raises the exceptions of `flush`.
+        Returns at once if the records are durable already. Otherwise all waiting callers share one sync. Raises the exceptions
+        of `flush`.
         """
         while self.durable_osn < osn:
             self._health.check()

@@ -1,7 +1,8 @@
-"""Checks of places before a block of a volume is linked to them.
+"""Checks of the place to which a block of a volume will be linked.
 
-A link makes a block of a volume refer to data that is already in the log, so nothing is copied. The caller has found the place
-by its content. The place is checked at the moment of the link, because the cleaner may have moved the data meanwhile.
+A *link* makes a block of a volume refer to data that is already in the log, so no data is copied. The caller has found the
+place of the data before. The place is checked again at the moment of the link, because the cleaner may have moved the data
+since.
 """
 
 from array import array
@@ -25,7 +26,7 @@ MAX_EXTENTS = 1024
 
 
 class Linker:
-    """Checks the places of links. `links` has the segments that take no links."""
+    """Checks the places of links. `links` has the segments to which no block may be linked."""
 
     def __init__(self, log: Log, supply: SegmentSupply, reader: Reader, index: ChecksumIndex, environment: Environment) -> None:
         self.links = Links(supply.retired)
@@ -39,11 +40,12 @@ class Linker:
         self._failures: dict[int, StoreError] = {}
 
     def require(self, block: int, place: int, checksum: int) -> None:
-        """Check that a place has data with a checksum, and keep the cleaner from freeing or moving the data.
+        """Check that the data at a place has the checksum `checksum`. The cleaner then does not free or move the segment of the
+        data before its next marking.
 
         `block` is the number of the block that will be linked, for the message of an error. Raises PlaceGone. Raises PoolBusy
-        while checksums are being loaded; `loaded` waits for them. Raises DamagedBlock, Unreadable or OutOfResources if they
-        cannot be loaded.
+        if checksums must be loaded first; the caller then awaits `loaded`. Raises DamagedBlock, Unreadable or OutOfResources if
+        checksums cannot be loaded.
         """
         number = segment_of(place)
         if not 0 < place < PLACE_LIMIT or number not in self._supply.segments or self.links.is_dying(number):
@@ -55,7 +57,7 @@ class Linker:
         self.links.note(number)
 
     async def loaded(self) -> None:
-        """Wait until the checksums that links need have been loaded, or could not be loaded."""
+        """Wait until all checksums that are being loaded for links have been loaded or could not be loaded."""
         for event in list(self._loading.values()):
             await event.wait()
 
@@ -98,7 +100,9 @@ class Linker:
             return array("I")
 
     def _busy(self, key: int, block: int, place: int) -> StoreError:
-        """Begin to load the checksums of a segment or of an extent, which `key` names. Returns the exception to raise."""
+        """Start to load the checksums of a segment (`key` is its number) or of an extent (`key` is its place). Returns the
+        exception to raise.
+        """
         failure = self._failures.pop(key, None)
         if failure is not None:
             return failure

@@ -32,16 +32,16 @@ class StoredSource(Protocol):
 
 
 class LinkTarget(Protocol):
-    """A volume whose blocks can be linked."""
+    """A volume whose blocks can be linked to stored data."""
 
     def link(self, block: int, place: int, checksum: int) -> None:
         """Make a block refer to data that is already in the pool, so that no data is written.
 
         `place` is a place that `StoredSource.stored_blocks` returned, and `checksum` is the CRC32C that the data must have.
-        Equal checksums do not prove that data is equal: the caller must know this. No data is read, so damage of the data is
-        not noticed. The link stays valid when all other references to the data are removed.
+        Equal checksums do not prove that data is equal, so the caller must be sure in another way that it is. No data is read,
+        so damage to the data is not found. The link stays valid when all other references to the data are removed.
 
-        Raises PlaceGone if the data has another checksum, or if it was freed or moved, or may soon be. Raises PoolBusy while
-        checksums are being loaded. Raises the exceptions that every change may raise (see `Volume.write`).
+        Raises PlaceGone if the data has another checksum, or if the data was freed or moved, or may soon be freed or moved.
+        Raises PoolBusy if checksums must be loaded first. May raise the exceptions of `Volume.write`.
         """
         ...
