@@ -132,6 +132,11 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"fcntl", "os", "pathlib"}),
         "the pool's directory: its lock, its format and its two parts above",
     ),
+    "odx_target.store.opening.capacity_directory": (
+        frozenset({"os", "pathlib"}),
+        "the directory of the capacity tier, and the document in it",
+    ),
+    "odx_target.store.pool_options": (frozenset({"pathlib"}), "the options name the directory of the capacity tier"),
     "odx_target.store.opening.renewal": (frozenset({"pathlib"}), "the head of a pool's directory, which it replaces"),
     "odx_target.store.repairing.directory_repair": (
         frozenset({"pathlib"}),

@@ -100,6 +100,28 @@ def test_rates_are_those_between_two_answers() -> None:
     assert re.search(r"^read +110 +- +- ", "\n".join(status_lines(now, now)), re.MULTILINE), "no time has passed"
 
 
+def test_the_capacity_tier_is_shown() -> None:
+    found = answer()
+    assert "tier" not in "\n".join(status_lines(found))
+    found["pool"]["capacity_tier"] = {
+        "used_bytes": 3 << 30,
+        "available_bytes": None,
+        "limit_bytes": None,
+        "to_capacity_bytes": 5 << 20,
+        "to_fast_bytes": 0,
+        "moved_bytes": 7 << 20,
+        "problem": None,
+    }
+    for each in found["volumes"]:
+        each.update(tier="capacity", to_move_bytes=5 << 20)
+    lines = status_lines(found)
+    wanted = "capacity tier: 3.0 GiB used, unknown available; 5.0 MiB to move there, 0 bytes to move back"
+    assert wanted in lines
+    assert any(line.rstrip().endswith("capacity  5.0 MiB") for line in lines)
+    found["pool"]["capacity_tier"]["problem"] = "it\x1b[31m is full"
+    assert f"{wanted}; not moved now: it?[31m is full" in [line.replace("\\x1b", "?") for line in status_lines(found)]
+
+
 def test_troubles_are_shown() -> None:
     found = answer()
     found["pool"] |= {"failure": "the disk failed", "damaged_blocks": 2}

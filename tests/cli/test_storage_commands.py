@@ -222,3 +222,28 @@ def test_there_may_be_no_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, c
     assert ended.value.code == FAILURE
     assert capsys.readouterr().err.count("\n") == 1
     assert not (tmp_path / "nothing").exists()
+
+
+def test_the_tier_of_a_volume_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, tier = tmp_path / "pool", tmp_path / "tier"
+    for is_served in (True, False):
+        served = serve(path, ("a=1M",), log_path=tmp_path / "log", options=("--capacity-tier", str(tier)))
+        if not is_served:
+            served.stop()
+        wanted = "capacity" if is_served else "fast"
+        monkeypatch.setattr(sys, "argv", ["odx-target", "volume", "set", str(path), "a", f"tier={wanted}", "--json"])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert not ended.value.code
+        assert json.loads(capsys.readouterr().out)["tier"] == wanted
+        if is_served:
+            served.stop()
+    tier.rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(sys, "argv", ["odx-target", "volume", "list", str(path)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == FAILURE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tier}/tier.json is missing" in line

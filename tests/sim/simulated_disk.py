@@ -21,6 +21,10 @@ durable; readers see it.
 every operation raises `Crash`. `Crash` is not an Exception, so that no handler takes it for an error, and no `finally` can
 change the disk. `power_loss` or `process_death` turns the disk on again.
 
+With `has_capacity`, there is a second directory with segments of its own, the capacity tier. Both directories lose their names
+and their writes independently. Operations of the second directory are named `capacity-write` and so on in `failing`, and
+`capacity_room_blocks` limits it.
+
 Other faults leave the machine running. Operations named in `failing` raise `error_number`, which is EIO by default. A failing
 write may have written a part, a failing sync may have made a part durable, and a failing `commit` of the catalogue has kept its
 data. `room_blocks` limits the total size of all segments; creating one more then raises PoolFull.
@@ -36,10 +40,15 @@ from odx_target.store.api import BLOCK_BYTES, PoolFull
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.error_kinds import of_write
 from odx_target.store.open import PoolParts
-from odx_target.store.opening.format_head import MemoryHead
+from odx_target.store.opening.format_head import Head, MemoryHead
+from odx_target.store.segments.segment import SegmentStore
+from odx_target.store.segments.tiers import TieredSegments
 from tests.sim.virtual_environment import VirtualEnvironment
 
 SECTOR_BYTES = 512
+
+CAPACITY_DIRECTORY = "/the/second/directory"
+"""Path of the capacity tier in the head."""
 
 
 class Crash(BaseException):
@@ -87,6 +96,15 @@ class _File:
         self.content = bytearray(self.durable)
 
 
+@dataclass
+class _Folder:
+    """One directory with segments. `prefix` begins the names of its operations in `failing`."""
+
+    prefix: str
+    files: dict[int, _File] = field(default_factory=dict)
+    room_blocks: int | None = None
+
+
 def _put(content: bytearray, offset: int, data: bytes) -> None:
     content.extend(bytes(max(0, offset - len(content))))
     content[offset : offset + len(data)] = data
@@ -95,13 +113,14 @@ def _put(content: bytearray, offset: int, data: bytes) -> None:
 class SimulatedDisk:
     """The disk of one pool; `parts` returns the parts from which the pool is opened."""
 
-    def __init__(self, random: Random) -> None:
-        self.files: dict[int, _File] = {}
+    def __init__(self, random: Random, *, has_capacity: bool = False) -> None:
+        self.folder = _Folder("")
+        self.capacity = _Folder("capacity-")
+        self.has_capacity = has_capacity
         self.catalogue_content = CatalogueContent()
         self.head = SimulatedHead(self)
         self.failing: set[str] = set()
         self.error_number = errno.EIO
-        self.room_blocks: int | None = None
         self.is_off = False
         self.operations = 0
         self._random = random
@@ -114,22 +133,49 @@ class SimulatedDisk:
             after_commit=self.step_committed,
             before_read=self.step_read,
         )
-        return PoolParts(self.head, SimulatedSegments(self), catalogue, lambda: None)
+        segments = SimulatedSegments(self)
+        return PoolParts(self.head, segments, catalogue, lambda: None, self._add_capacity)
+
+    def _add_capacity(self, fast: SegmentStore, _head: Head) -> tuple[SegmentStore, str]:
+        if not self.has_capacity:
+            return fast, ""
+        return TieredSegments(fast, SimulatedSegments(self, self.capacity)), CAPACITY_DIRECTORY
+
+    @property
+    def files(self) -> "dict[int, _File]":
+        """The files of the first directory."""
+        return self.folder.files
+
+    @files.setter
+    def files(self, files: "dict[int, _File]") -> None:
+        self.folder.files = files
+
+    @property
+    def room_blocks(self) -> int | None:
+        return self.folder.room_blocks
+
+    @room_blocks.setter
+    def room_blocks(self, room_blocks: int | None) -> None:
+        self.folder.room_blocks = room_blocks
 
     def crash_after(self, operations: int | None) -> None:
         """Turn the disk off in the middle of a future operation; 0 means the next operation, None means never."""
         self._until_crash = operations
 
     def power_loss(self) -> None:
-        for number, file in list(self.files.items()):
+        for folder in (self.folder, self.capacity):
+            self._lose_power_of(folder)
+        self._turn_on()
+
+    def _lose_power_of(self, folder: "_Folder") -> None:
+        for number, file in list(folder.files.items()):
             former = file.former
             is_gone = not file.exists_durably and self._random.random() < 0.5
             file.lose(self._random)
             if is_gone:
-                del self.files[number]
+                del folder.files[number]
                 if former is not None:
-                    self.files[former] = file
-        self._turn_on()
+                    folder.files[former] = file
 
     def process_death(self) -> None:
         self._turn_on()
@@ -175,41 +221,42 @@ class SimulatedDisk:
         self._until_crash -= 1
         return self._until_crash < 0
 
-    def write(self, file: _File, offset: int, data: bytes) -> None:
+    def write(self, folder: "_Folder", file: _File, offset: int, data: bytes) -> None:
         if self.is_due():
             self._write_part(file, offset, data)
             self._turn_off()
-        if "write" in self.failing:
+        if folder.prefix + "write" in self.failing:
             self._write_part(file, offset, data)
-            self.fail_if_asked("write")
+            self.fail_if_asked(folder.prefix + "write")
         file.write(offset, data)
 
-    def sync(self, file: _File) -> None:
+    def sync(self, folder: "_Folder", file: _File) -> None:
         if self.is_due():
             self._turn_off()  # Everything stays pending, and any part of it may be lost.
-        self.fail_if_asked("sync")
+        self.fail_if_asked(folder.prefix + "sync")
         file.make_durable()
 
-    def recycle(self, former: int, number: int, size_blocks: int) -> None:
+    def recycle(self, folder: "_Folder", former: int, number: int, size_blocks: int) -> None:
         due = self.is_due()
-        file = self.files.pop(former)
-        self.fail_if_asked("recycle")
+        files = folder.files
+        file = files.pop(former)
+        self.fail_if_asked(folder.prefix + "recycle")
         if due and self._random.random() < 0.5:
-            self.files[former] = file
+            files[former] = file
             self._turn_off()
         for content in (file.durable, file.content):
             content.extend(bytes(size_blocks * BLOCK_BYTES - len(content)))
         known_as = file.former or former if file.exists_durably or file.former else None
-        self.files[number] = _File(file.durable, former=known_as, content=bytearray(file.content))
+        files[number] = _File(file.durable, former=known_as, content=bytearray(file.content))
         if due:
             self._turn_off()
 
-    def delete(self, numbers: Sequence[int]) -> None:
+    def delete(self, folder: "_Folder", numbers: Sequence[int]) -> None:
         due = self.is_due()
-        self.fail_if_asked("delete")
+        self.fail_if_asked(folder.prefix + "delete")
         for number in numbers:
             if not due or self._random.random() < 0.5:
-                self.files.pop(number, None)
+                folder.files.pop(number, None)
         if due:
             self._turn_off()
 
@@ -247,27 +294,28 @@ class SimulatedHead(MemoryHead):
 
 
 class SimulatedSegment:
-    def __init__(self, disk: SimulatedDisk, number: int) -> None:
+    def __init__(self, disk: SimulatedDisk, folder: _Folder, number: int) -> None:
         self.number = number
         self._disk = disk
+        self._folder = folder
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
-        self._disk.write(self._file(), block * BLOCK_BYTES, b"".join(buffers))
+        self._disk.write(self._folder, self._file(), block * BLOCK_BYTES, b"".join(buffers))
 
     def read_now(self, block: int, count_blocks: int) -> bytearray | None:
         self._disk.check_on()
-        file = self._disk.files.get(self.number)
+        file = self._folder.files.get(self.number)
         if file is None or block + count_blocks > file.size_blocks:
             return None
         # Some reads act as if the page cache did not have the data.
-        if self._disk.operations % 3 == 0 or "read" in self._disk.failing:
+        if self._disk.operations % 3 == 0 or self._folder.prefix + "read" in self._disk.failing:
             return None
         return file.content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
 
     def read(self, block: int, count_blocks: int) -> bytearray:
         self._disk.check_may_wait()
         self._disk.step()
-        self._disk.fail_if_asked("read")
+        self._disk.fail_if_asked(self._folder.prefix + "read")
         file = self._file()
         if block + count_blocks > file.size_blocks:
             raise OSError(errno.ENODATA, "beyond the end")
@@ -275,36 +323,37 @@ class SimulatedSegment:
 
     def sync(self) -> None:
         self._disk.check_may_wait()
-        self._disk.sync(self._file())
+        self._disk.sync(self._folder, self._file())
 
     def seal(self, size_blocks: int) -> None:
         self._disk.check_may_wait()
         self._disk.step()
-        self._disk.fail_if_asked("seal")
+        self._disk.fail_if_asked(self._folder.prefix + "seal")
         file = self._file()
         file.cut_blocks = size_blocks
         del file.content[size_blocks * BLOCK_BYTES :]
 
     def _file(self) -> _File:
         try:
-            return self._disk.files[self.number]
+            return self._folder.files[self.number]
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, f"segment {self.number}") from None
 
 
 class SimulatedSegments:
-    def __init__(self, disk: SimulatedDisk) -> None:
+    def __init__(self, disk: SimulatedDisk, folder: _Folder | None = None) -> None:
         self._disk = disk
+        self._folder = disk.folder if folder is None else folder
 
     def names(self) -> dict[int, int]:
         self._disk.step()
-        return {number: file.size_blocks for number, file in self._disk.files.items()}
+        return {number: file.size_blocks for number, file in self._folder.files.items()}
 
     def room_blocks(self) -> int | None:
         self._disk.check_may_wait()
-        if self._disk.room_blocks is None:
+        if self._folder.room_blocks is None:
             return None
-        return self._disk.room_blocks - sum(file.size_blocks for file in self._disk.files.values())
+        return self._folder.room_blocks - sum(file.size_blocks for file in self._folder.files.values())
 
     def describe(self, number: int) -> str:
         return f"segment {number} of the simulated disk"
@@ -312,39 +361,39 @@ class SimulatedSegments:
     def create(self, number: int, size_blocks: int) -> SimulatedSegment:
         self._disk.check_may_wait()
         self._disk.step()
-        self._disk.fail_if_asked("create")
-        if number in self._disk.files:
+        self._disk.fail_if_asked(self._folder.prefix + "create")
+        if number in self._folder.files:
             raise FileExistsError(errno.EEXIST, self.describe(number))
-        room_blocks = self._disk.room_blocks
+        room_blocks = self._folder.room_blocks
         if room_blocks is not None and sum(self.names().values()) + size_blocks > room_blocks:
             raise PoolFull("the simulated disk is full")
         zeros = bytes(size_blocks * BLOCK_BYTES)
-        self._disk.files[number] = _File(bytearray(zeros), content=bytearray(zeros))
-        return SimulatedSegment(self._disk, number)
+        self._folder.files[number] = _File(bytearray(zeros), content=bytearray(zeros))
+        return SimulatedSegment(self._disk, self._folder, number)
 
     def recycle(self, former: int, number: int, size_blocks: int) -> SimulatedSegment:
         self._disk.check_may_wait()
-        if former not in self._disk.files:
+        if former not in self._folder.files:
             raise FileNotFoundError(errno.ENOENT, self.describe(former))
-        if number in self._disk.files:
+        if number in self._folder.files:
             raise FileExistsError(errno.EEXIST, self.describe(number))
-        room_blocks = self._disk.room_blocks
-        growth_blocks = size_blocks - self._disk.files[former].size_blocks
+        room_blocks = self._folder.room_blocks
+        growth_blocks = size_blocks - self._folder.files[former].size_blocks
         if room_blocks is not None and sum(self.names().values()) + growth_blocks > room_blocks:
             raise PoolFull("the simulated disk is full")
-        self._disk.recycle(former, number, size_blocks)
-        return SimulatedSegment(self._disk, number)
+        self._disk.recycle(self._folder, former, number, size_blocks)
+        return SimulatedSegment(self._disk, self._folder, number)
 
     def open(self, number: int) -> SimulatedSegment:
         self._disk.check_may_wait()
         self._disk.step()
-        if number not in self._disk.files:
+        if number not in self._folder.files:
             raise FileNotFoundError(errno.ENOENT, self.describe(number))
-        return SimulatedSegment(self._disk, number)
+        return SimulatedSegment(self._disk, self._folder, number)
 
     def delete(self, numbers: Sequence[int]) -> None:
         self._disk.check_may_wait()
-        self._disk.delete(numbers)
+        self._disk.delete(self._folder, numbers)
 
     def close(self) -> None:
         pass

@@ -21,9 +21,11 @@ def check_simulated_pool(disk: SimulatedDisk) -> PoolReport:
     document = disk.head.document
     assert document is not None
     parts = disk.parts()
+    head = decode_head(document, "the head")
     VirtualEnvironment.is_in_thread = True
     try:
-        return check_pool(parts.segments, parts.catalogue, decode_head(document, "the head"), lambda _: None)
+        segments, _ = parts.add_capacity(parts.segments, head)
+        return check_pool(segments, parts.catalogue, head, lambda _: None)
     finally:
         VirtualEnvironment.is_in_thread = False
 
@@ -31,9 +33,9 @@ def check_simulated_pool(disk: SimulatedDisk) -> PoolReport:
 class Machine:
     """A machine with one pool on a simulated disk."""
 
-    def __init__(self, options: PoolOptions = SMALL, seed: int = 0) -> None:
+    def __init__(self, options: PoolOptions = SMALL, seed: int = 0, *, has_capacity: bool = False) -> None:
         self.options = options
-        self.disk = SimulatedDisk(Random(7))
+        self.disk = SimulatedDisk(Random(7), has_capacity=has_capacity)
         self.environment = VirtualEnvironment(seed)
         self.pool = self.open()
 

@@ -9,6 +9,7 @@ from tests.sim.simulated_disk import SimulatedDisk, SimulatedSegments
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.memory import MemorySegments
 from odx_target.store.segments.segment import SegmentStore
+from odx_target.store.segments.tiers import TieredSegments
 
 
 class KeptSegments(Protocol):
@@ -55,4 +56,14 @@ class OnSimulatedDisk:
         return SimulatedSegments(self.disk)
 
 
-KINDS = [InMemory, InDirectory, InDirectoryThatAlwaysWaits, InDirectoryOneAtATime, OnSimulatedDisk]
+class InTwoDirectories(InDirectory):
+    """The store of both tiers of a pool."""
+
+    def open(self) -> SegmentStore:
+        fast, capacity = self.path / "fast", self.path / "capacity"
+        for directory in (fast, capacity):
+            directory.mkdir(exist_ok=True)
+        return TieredSegments(DirectorySegments(fast), DirectorySegments(capacity))
+
+
+KINDS = [InMemory, InDirectory, InDirectoryThatAlwaysWaits, InDirectoryOneAtATime, OnSimulatedDisk, InTwoDirectories]

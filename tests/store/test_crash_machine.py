@@ -32,13 +32,15 @@ class CrashMachine(Recoveries):
     frozen: Bundle[int] = Bundle("frozen")
     attributes: Mapping[str, str] = {}
     """Attributes of all volumes."""
+    has_capacity = False
+    """True if the pool has a capacity tier."""
 
     @initialize(
         seed=st.integers(0, 1 << 32), limit=LIMITS, room=LIMITS, checkpoint_blocks=st.sampled_from([10, 60, 1000, 100000])
     )
     def start(self, seed: int, limit: int, room: int, checkpoint_blocks: int) -> None:
         self.random = Random(seed)
-        self.disk = SimulatedDisk(self.random)
+        self.disk = SimulatedDisk(self.random, has_capacity=self.has_capacity)
         self.disk.room_blocks = room * SEGMENT_BLOCKS
         self.options = PoolOptions(
             limit_bytes=limit * SEGMENT_BLOCKS * BLOCK_BYTES,

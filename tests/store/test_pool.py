@@ -318,7 +318,7 @@ def test_flushes_made_together_share_one_sync(machine: Machine) -> None:
     volume = machine.pool.volumes["a"]
     syncs = []
     real = machine.disk.sync
-    machine.disk.sync = lambda file: (syncs.append(file), real(file))[1]  # type: ignore[method-assign]
+    machine.disk.sync = lambda folder, file: (syncs.append(file), real(folder, file))[1]  # type: ignore[method-assign]
     tasks = []
     for at in range(5):
         write(machine, volume, at, [block(at)])

@@ -52,10 +52,51 @@ def test_a_killed_process_loses_nothing_it_committed(tmp_path: Path) -> None:
         step += 1
 
 
-def run_until(path: Path, first: int, stop: int) -> int:
-    """Run the program, and kill it when it has printed the step `stop`. Returns the last step that it printed."""
+def move_for_ever(path: Path, first: int) -> None:
+    """Write to two volumes and change their tiers again and again, while the cleaner moves their data. Print each step."""
+    options = PoolOptions(segment_blocks=64, checkpoint_blocks=200, capacity_directory=path.with_name("tier"))
+    directory = Directory(path, options)
+    pool = directory.pool
+    volumes = [pool.volumes.get(name) or pool.create_volume(name, SIZE, {}) for name in ("a", "b")]
+    step = first
+    while True:
+        for volume in volumes:
+            volume.write(step * 8 % SIZE, [block(step)] * 8)
+        pool.remember("step", str(step).encode())
+        pool.commit()
+        if step % 16 == 0:
+            volumes[step // 16 % 2].change_attributes({"tier": ("capacity", "fast")[step // 32 % 2]})
+        if not pool.cleaner._is_at_work:
+            pool.cleaner._start()
+        directory.environment.advance(0.01)
+        sys.stdout.write(f"{step}\n")
+        sys.stdout.flush()
+        step += 1
+
+
+def test_a_process_that_is_killed_while_data_moves_between_the_tiers_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "pool"
+    step, moved = 1, 0
+    for stop in range(120, 1000, 160):
+        run_until(path, step, stop, "move_for_ever")
+        directory = Directory(path)
+        step = int(directory.pool.remembered("step") or b"0")
+        for name in ("a", "b"):
+            found = b"".join(directory.environment.run(directory.pool.volumes[name].read(0, SIZE)))
+            expected = {at * 8 % SIZE // 8: at for at in range(1, step + 1)}
+            assert found == b"".join(block(expected.get(index, 0)) * 8 for index in range(SIZE // 8))
+        moved += len(directory.pool.supply.capacity.numbers)
+        names = {int(each.stem) for each in (tmp_path / "tier" / "segments").iterdir()}
+        assert names == directory.pool.supply.capacity.numbers, "incomplete segments are deleted"
+        directory.kill()
+        step += 1
+    assert moved
+
+
+def run_until(path: Path, first: int, stop: int, function: str = "write_for_ever") -> int:
+    """Run a function in a process, and kill it when it has printed the step `stop`. Returns the last step that it printed."""
     root = Path(__file__).parents[2]
-    arguments = [sys.executable, "-c", PROGRAM, str(root), str(path), str(first)]
+    arguments = [sys.executable, "-c", PROGRAM.replace("write_for_ever", function), str(root), str(path), str(first)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = 0

@@ -1,5 +1,6 @@
 """Tests that the tables in docs/store-format.md agree with the code."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from odx_target.store.catalogue import node_codec, sqlite
 from odx_target.store.log import batch, codecs, extents, footer, records
-from odx_target.store.opening.format_head import FORMAT_VERSION
+from odx_target.store.opening.capacity_directory import TIER_NAME, open_capacity
+from odx_target.store.opening.format_head import FORMAT_VERSION, encode_head, new_head
 from odx_target.store.segments import places
 
 TEXT = (Path(__file__).parents[2] / "docs" / "store-format.md").read_text()
@@ -39,6 +41,15 @@ def test_fields_lie_where_the_page_has_them(section: str, form: str) -> None:
 def test_formats_are_those_of_the_page() -> None:
     versions = {batch.FORMAT_VERSION, footer.FORMAT_VERSION, FORMAT_VERSION, sqlite.FORMAT}
     assert versions == {int(TEXT.partition("This page describes format ")[2].partition(".")[0])}
+
+
+def test_fields_of_the_documents_are_on_the_page(tmp_path: Path) -> None:
+    head = new_head(bytes(16))._replace(capacity_directory="/tier")
+    assert set(json.loads(encode_head(head))) == {row[0].strip("`") for row in rows("Head")}
+    open_capacity(tmp_path, Path("/pool"), head, 1, may_make=True).close()
+    document = json.loads((tmp_path / TIER_NAME).read_text())
+    body = TEXT.partition("| field of `tier.json` | value |")[2].partition("\n\n")[0]
+    assert list(document) == re.findall(r"^\| `(\w+)` \|", body, flags=re.MULTILINE)
 
 
 def test_limits_and_codecs_are_those_of_the_page() -> None:

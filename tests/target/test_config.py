@@ -155,15 +155,23 @@ def test_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "array.toml"
     path.write_text(
         'pool = "pool"\nportal = ["127.0.0.1:0", "[::1]:0"]\niqn = "iqn.2026-11.io.a:b"\npool-limit = "10G"\n'
+        'capacity-tier = "slow"\ncapacity-limit = "10T"\ncapacity-compression = "lz4"\n'
         'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\ncopy-rate = "64M"\n'
         'memory-limit = "1G"\nsoft-thresholds = [50, 75]\npolling = false\ncleaning = false\ncleaning-share = 10\n'
         'report-token-causes = false\naccept-zero-token = false\nremote-luns = ["b"]\ntrace = "seen.txt"\n'
         '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
-        '[[lun]]\nname = "c"\nsize = 8192\ncompression = "lz4"\n'
+        '[[lun]]\nname = "c"\nsize = 8192\ncompression = "lz4"\ntier = "capacity"\n'
     )
     assert load_config(path) == Config(
         pool_dir=tmp_path / "pool",
-        luns=(LunConfig("a", 1 << 20, 512), LunConfig("b", 8192, 4096), LunConfig("c", 8192, compression="lz4")),
+        capacity_tier=tmp_path / "slow",
+        capacity_limit_bytes=10 << 40,
+        capacity_compression="lz4",
+        luns=(
+            LunConfig("a", 1 << 20, 512),
+            LunConfig("b", 8192, 4096),
+            LunConfig("c", 8192, compression="lz4", tier="capacity"),
+        ),
         portals=(Portal("127.0.0.1", 0), Portal("::1", 0)),
         iqn="iqn.2026-11.io.a:b",
         pool_limit_bytes=10 << 30,
@@ -243,6 +251,13 @@ def test_wrong_copy_rates_are_refused(value: object) -> None:
         'map-memory = "none"',
         "copy-rate = false",
         "polling = 0",
+        "capacity-tier = 1",
+        'capacity-tier = ""',
+        'capacity-limit = "1M"',
+        'capacity-compression = "best"',
+        "capacity-compression = 1",
+        '[[lun]]\nname = "a"\nsize = "1M"\ntier = "slow"',
+        '[[lun]]\nname = "a"\nsize = "1M"\ntier = 1',
         "cleaning = 1",
         'cleaning = "off"',
         "cleaning-share = 0",

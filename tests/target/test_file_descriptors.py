@@ -48,7 +48,7 @@ def test_what_is_given_out_is_there(limit: int, count_open: int, count_portals: 
 
 @pytest.mark.parametrize(
     ("limit", "sockets", "segments"),
-    [(LEAST, MIN_SOCKETS, MIN_SEGMENTS), (64, 11, 11), (256, 101, 101), (1024, 485, 485), (1 << 20, MAX_SOCKETS, MAX_SEGMENTS)],
+    [(LEAST, MIN_SOCKETS, MIN_SEGMENTS), (64, 10, 10), (256, 100, 100), (1024, 484, 484), (1 << 20, MAX_SOCKETS, MAX_SEGMENTS)],
 )
 def test_some_divisions(limit: int, sockets: int, segments: int) -> None:
     assert divide(limit, 3, 1) == (sockets, segments)

@@ -21,6 +21,7 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.store.api import (
     BLOCK_BYTES,
     COMPRESSION_ATTRIBUTE,
+    TIER_ATTRIBUTE,
     BlockSource,
     PoolBusy,
     PoolFailed,
@@ -64,9 +65,9 @@ class InternalError(AssertionError):
 class ArrayUnderTorture(Slots):
     """One array. After `Crash`, `crash` opens it again; the objects of the former process must not be used any more."""
 
-    def __init__(self, seed: int, options: PoolOptions, steps_of_a_turn: int) -> None:
+    def __init__(self, seed: int, options: PoolOptions, steps_of_a_turn: int, *, has_capacity: bool = False) -> None:
         self.random = Random(seed)
-        self.disk = SimulatedDisk(Random(seed + 1))
+        self.disk = SimulatedDisk(Random(seed + 1), has_capacity=has_capacity)
         self.options = options
         self.steps_of_a_turn = steps_of_a_turn
         self.internal_errors: list[BaseException] = []
@@ -215,6 +216,7 @@ class ArrayUnderTorture(Slots):
             BLOCK_ATTRIBUTE: str(content.unit * CELL_BYTES),
             LUN_ATTRIBUTE: str(settings.lun),
             COMPRESSION_ATTRIBUTE: settings.compression,
+            TIER_ATTRIBUTE: settings.tier,
         }
         size_blocks = volume_blocks(size_bytes) if origin is None else origin.size_blocks
         volume = self.change(lambda: self.pool.create_volume(settings.name, size_blocks, attributes, origin))

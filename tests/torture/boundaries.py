@@ -111,8 +111,10 @@ def crashes(seed: int, count_steps: int, *, first_step: int = 0, one_in: int = 1
 
 
 def begin(seed: int) -> "tuple[Run, WholeHistory, WatchedDisk]":
-    """Begin the workload of a seed. One in three workloads has memory for only three leaves of maps."""
-    run = new_run(Setup(seed, 60, None, 100, 20, map_leaves=None if seed % 3 else 3))
+    """Begin the workload of a seed. One in three workloads has memory for only three leaves of maps, and one in two has a
+    capacity tier.
+    """
+    run = new_run(Setup(seed, 60, None, 100, 20, map_leaves=None if seed % 3 else 3, has_capacity=not seed % 2))
     whole = WholeHistory(run.now)
     run.history = whole
     disk = WatchedDisk(Random(seed))
@@ -130,8 +132,9 @@ def without_faults(seed: int, count_steps: int) -> list[Step]:
 
 def copied(disk: SimulatedDisk) -> SimulatedDisk:
     """Copy a disk; the copy has no hook and fails never."""
-    copy = SimulatedDisk(Random(disk.operations))
-    copy.files = {number: deepcopy(file) for number, file in disk.files.items()}
+    copy = SimulatedDisk(Random(disk.operations), has_capacity=disk.has_capacity)
+    for there, here in ((copy.folder, disk.folder), (copy.capacity, disk.capacity)):
+        there.files = {number: deepcopy(file) for number, file in here.files.items()}
     copy.catalogue_content = disk.catalogue_content.copy()
     copy.head.document = disk.head.document
     copy.operations = disk.operations
@@ -165,13 +168,14 @@ def verify(run: Run, boundary: Boundary, variant: str) -> None:
 
 def lose(disk: SimulatedDisk, variant: str, random: Random) -> None:
     """Lose the power: lose or keep the pending writes, names and cuts of all segments."""
-    for number, file in list(disk.files.items()):
-        former, existed = file.former, file.exists_durably
-        _lose_of_file(file, variant, random)
-        if not existed and (variant == "lost" or random.random() < 0.5):
-            del disk.files[number]
-            if former is not None:
-                disk.files[former] = file
+    for folder in (disk.folder, disk.capacity):
+        for number, file in list(folder.files.items()):
+            former, existed = file.former, file.exists_durably
+            _lose_of_file(file, variant, random)
+            if not existed and (variant == "lost" or random.random() < 0.5):
+                del folder.files[number]
+                if former is not None:
+                    folder.files[former] = file
 
 
 def _lose_of_file(file: _File, variant: str, random: Random) -> None:

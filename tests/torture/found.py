@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from odx_target.store.api import BlockSource, Snapshot, Volume, compression_of
+from odx_target.store.api import BlockSource, Snapshot, Volume, compression_of, tier_of
 from odx_target.target.logical_units import BLOCK_ATTRIBUTE, LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, size_bytes_of
 from odx_target.target.schedules.book import ScheduleBook
@@ -54,7 +54,9 @@ def settings_of(volume: Volume) -> Settings:
     attributes = volume.attributes
     lun = attributes.get(LUN_ATTRIBUTE)
     is_read_only = attributes.get(READ_ONLY_ATTRIBUTE) == YES
-    return Settings(volume.name, None if lun is None else int(lun), is_read_only, compression_of(attributes))
+    return Settings(
+        volume.name, None if lun is None else int(lun), is_read_only, compression_of(attributes), tier_of(attributes)
+    )
 
 
 def stored(schedule: Schedule) -> str:

@@ -1,4 +1,6 @@
-"""The steps of an operator that change names, LUNs, write protection, compression and holds, by operations of management."""
+"""The steps of an operator that change names, LUNs, write protection, compression, tiers and holds, by operations of
+management.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -19,6 +21,13 @@ def rename_volume(run: Run, lun: int, name: int) -> None:
 def set_compression(run: Run, lun: int, compression: int) -> None:
     choice = COMPRESSIONS[compression]
     _set(run, lun, lambda before: before._replace(compression=choice), _compress)
+
+
+def set_tier(run: Run, lun: int, is_capacity: int) -> None:
+    """Choose the tier of a volume. Does nothing if the pool has no capacity tier."""
+    if run.setup.has_capacity:
+        tier = "capacity" if is_capacity else "fast"
+        _set(run, lun, lambda before: before._replace(tier=tier), _choose_tier)
 
 
 def set_read_only(run: Run, lun: int, is_read_only: int) -> None:
@@ -63,7 +72,11 @@ def _rename(run: Run, name: str, after: Settings) -> Awaitable[object]:
 
 
 def _compress(run: Run, name: str, after: Settings) -> Awaitable[object]:
-    return volumes.set_compression(run.array.storage, name, after.compression)
+    return volumes.set_values(run.array.storage, name, after.compression, None)
+
+
+def _choose_tier(run: Run, name: str, after: Settings) -> Awaitable[object]:
+    return volumes.set_values(run.array.storage, name, None, after.tier)
 
 
 def _protect(run: Run, name: str, after: Settings) -> Awaitable[object]:
@@ -164,6 +177,7 @@ def _change_holds(run: Run, pick: int, owner: str, *, is_added: bool) -> None:
 Run.ACTIONS.update(
     rename_volume=rename_volume,
     set_compression=set_compression,
+    set_tier=set_tier,
     set_read_only=set_read_only,
     remove_lun=remove_lun,
     add_lun=add_lun,

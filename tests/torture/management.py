@@ -216,7 +216,7 @@ def _adopt(run: Run, name: str, after: VolumeContent, zeros_from: int | None = N
     """Take over what a change that failed has left: the former content, the new content, or a part of the new one."""
     if run.array.pool.failure is not None:
         return
-    run.array.disk.failing.discard("read")
+    run.array.disk.failing.difference_update({"read", "capacity-read"})
     found, before = run.array.found_volume(name), run.now.volumes[name]
     changes = []
     if zeros_from is not None:

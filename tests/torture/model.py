@@ -74,6 +74,7 @@ class Settings(NamedTuple):
     lun: int | None = None
     is_read_only: bool = False
     compression: str = "off"
+    tier: str = "fast"
 
 
 class VolumeContent(NamedTuple):

@@ -52,7 +52,7 @@ class Run:
 
     def __post_init__(self) -> None:
         setup = self.setup
-        self.array = ArrayUnderTorture(setup.seed, setup.options(), setup.steps_of_a_turn)
+        self.array = ArrayUnderTorture(setup.seed, setup.options(), setup.steps_of_a_turn, has_capacity=setup.has_capacity)
         if setup.room_segments is not None:
             self.array.disk.room_blocks = setup.room_segments * SEGMENT_BLOCKS
         self.now = Moment()
@@ -74,7 +74,8 @@ class Run:
 
     def _create_first(self, number: int) -> None:
         compression = ("off", "lz4", "zstd", "lz4")[(number + self.setup.seed) % 4]
-        settings = self.array.new_settings(number, compression)
+        tier = "capacity" if self.setup.has_capacity and number % 2 else "fast"
+        settings = self.array.new_settings(number, compression)._replace(tier=tier)
         content = VolumeContent(np.zeros(256, dtype=np.uint64), (1, 8)[number % 2], settings)
         self.array.create(number, content)
         self.now.volumes[f"v{number}"] = content
@@ -249,7 +250,7 @@ class Run:
 
     def found_done(self, change: Change) -> "np.ndarray":  # type: ignore[type-arg]
         """Read which cells a command has changed that did not end well: each has its former or its new content."""
-        self.array.disk.failing.discard("read")
+        self.array.disk.failing.difference_update({"read", "capacity-read"})
         found = self.array.found_volume(change.volume).cells[change.indexes]
         former = self.now.volumes[change.volume].cells[change.indexes]
         if not ((found == former) | (found == change.new)).all():

@@ -31,6 +31,8 @@ class Setup:
     steps_of_a_turn: int
     map_leaves: int | None = None
     """Number of leaves of maps for which the pool has memory, or None."""
+    has_capacity: bool = False
+    """True if the pool has a capacity tier."""
 
     @classmethod
     def of_seed(cls, seed: int) -> "Setup":
@@ -42,6 +44,7 @@ class Setup:
             random.choice((20, 100, 1000, 100_000)),
             random.choice((1, 20, 600)),
             random.choice((None, None, 3, 6)),
+            random.choice((True, False)),
         )
 
     def options(self) -> PoolOptions:
@@ -49,5 +52,6 @@ class Setup:
             limit_bytes=self.limit_segments * SEGMENT_BLOCKS * BLOCK_BYTES,
             segment_blocks=SEGMENT_BLOCKS,
             checkpoint_blocks=self.checkpoint_blocks,
+            capacity_limit_bytes=self.limit_segments * SEGMENT_BLOCKS * BLOCK_BYTES // 2 if self.has_capacity else None,
             map_memory_bytes=None if self.map_leaves is None else bytes_of_leaves(self.map_leaves),
         )

@@ -19,7 +19,10 @@ MAX_BLOCKS = 40
 
 ERRORS = (errno.EIO, errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENOMEM)
 
-FAILING = ("write", "sync", "create", "seal", "save", "commit", "delete", "read", "recycle")
+FAILING = (
+    *("write", "sync", "create", "seal", "save", "commit", "delete", "read", "recycle"),
+    *("capacity-write", "capacity-sync", "capacity-create", "capacity-seal", "capacity-delete", "capacity-read"),
+)
 
 
 def lun(random: Random) -> int:
@@ -79,6 +82,7 @@ KINDS: dict[str, tuple[int, Callable[[Random], list[Any]]]] = {
     "resize": (20, lambda r: [lun(r), size(r)]),
     "rename_volume": (5, lambda r: [lun(r), r.randrange(8)]),
     "set_compression": (6, lambda r: [lun(r), r.randrange(3)]),
+    "set_tier": (12, lambda r: [lun(r), r.randrange(2)]),
     "set_read_only": (6, lambda r: [lun(r), rarely(r, 3)]),
     "remove_lun": (6, lambda r: [lun(r)]),
     "add_lun": (14, lambda r: [lun(r), r.choice((-1, r.randrange(8), 300))]),

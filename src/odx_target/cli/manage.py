@@ -71,7 +71,8 @@ def add_lun(
         str,
         typer.Argument(
             metavar="NAME=SIZE",
-            help="Name and size, such as a=10G or b=2T,block=4096,compression=lz4. Default: block=512,compression=off.",
+            help="Name and size, such as a=10G or b=2T,block=4096,compression=lz4,tier=capacity. Default: "
+            "block=512,compression=off,tier=fast.",
         ),
     ],
     as_json: Json = False,

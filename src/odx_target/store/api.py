@@ -61,6 +61,7 @@ from odx_target.store.log.snapshot_records import (
     VolumeRestored,
 )
 from odx_target.store.status import (
+    CapacityStatus,
     CleaningStatus,
     DamagedPlace,
     LogStatus,
@@ -78,13 +79,16 @@ from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Cha
 from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
 from odx_target.store.volumes.digest_tree import Digests, DigestTree
 from odx_target.store.volumes.stored_blocks import StoredBlocks
+from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier, tier_of
 
 __all__ = [
     "BLOCK_BYTES",
     "COMPRESSIONS",
     "COMPRESSION_ATTRIBUTE",
+    "TIER_ATTRIBUTE",
     "Absent",
     "BlockSource",
+    "CapacityStatus",
     "CatalogueDamaged",
     "Change",
     "CleaningStatus",
@@ -131,6 +135,7 @@ __all__ = [
     "Space",
     "StoreError",
     "StoredBlocks",
+    "Tier",
     "Trouble",
     "TroubleCount",
     "TroubleKind",
@@ -150,4 +155,5 @@ __all__ = [
     "WrongSize",
     "compression_of",
     "different_blocks",
+    "tier_of",
 ]

@@ -23,6 +23,7 @@ class Ledger:
     """The contents and the log of one pool, and the objects for its volumes, snapshots and frozen maps.
 
     `note_freed` is called with the number of blocks that a change may have made dead (to which no map refers any more).
+    `note_sharing` is called when a volume shares more blocks than before, and `note_tier` when a volume has changed its tier.
     `room_freed` waits until the cleaner has freed room. `frozen_maps` contains the frozen maps that have not been released,
     except those of snapshots.
     """
@@ -55,6 +56,8 @@ class Ledger:
         self.prepared_memory = PreparedMemory()
         self.is_closed = False
         self.note_freed: Callable[[int], None] = _ignore
+        self.note_sharing: Callable[[], None] = _nothing
+        self.note_tier: Callable[[], None] = _nothing
         self.room_freed: Callable[[], Awaitable[None]] = _at_once
 
     def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
@@ -94,6 +97,10 @@ class Ledger:
 def _freed_blocks(change: Record) -> int:
     """Return the largest number of blocks that a change may make dead (to which no map then refers any more)."""
     return change.count_blocks if isinstance(change, Unmap) else MAX_SIZE_BLOCKS
+
+
+def _nothing() -> None:
+    pass
 
 
 def _ignore(_count_blocks: int) -> None:

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import Advance, PoolReport, check_pool
 from odx_target.store.error_kinds import ErrorKind, kind_of
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
+from odx_target.store.opening.capacity_directory import with_capacity
 from odx_target.store.opening.directory_pool import (
     CATALOGUE_NAME,
     HEAD_NAME,
@@ -23,6 +25,7 @@ from odx_target.store.opening.directory_pool import (
 )
 from odx_target.store.opening.format_head import (
     IDENTITY_BYTES,
+    Head,
     HeadStore,
     MemoryHead,
     OpenHead,
@@ -39,14 +42,28 @@ from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
 
 __all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_memory_pool", "open_pool"]
 
+CAPACITY_SHARE = 4
+"""If a pool has a capacity tier, the segments of this tier get one of this number of parts of the descriptors."""
+
+
+def without_capacity(fast: SegmentStore, _head: Head) -> tuple[SegmentStore, str]:
+    """Return the segments of a pool without a capacity tier, and an empty path."""
+    return fast, ""
+
 
 class PoolParts(NamedTuple):
-    """The storage of a pool. `release` releases the lock of the pool. It is called last, after all files were closed."""
+    """The storage of a pool. `release` releases the lock of the pool. It is called last, after all files were closed.
+
+    `segments` has the segments of the fast tier. `add_capacity` is called with these segments and the head of the pool. It
+    returns the segments of both tiers and the path of the capacity tier, see `with_capacity`. It may raise StoreError and
+    OSError.
+    """
 
     head: HeadStore
     segments: SegmentStore
     catalogue: Catalogue
     release: Callable[[], None]
+    add_capacity: Callable[[SegmentStore, Head], tuple[SegmentStore, str]] = without_capacity
 
 
 async def open_directory_pool(path: Path, environment: Environment, options: PoolOptions | None = None) -> LogPool:
@@ -56,9 +73,9 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
     if the catalogue cannot be used. The message contains a command that helps. Raises PoolInUse, PoolDamaged and PoolFull.
     Raises StoreError if the directory cannot be used.
     """
-    descriptors = (options or PoolOptions()).descriptors
+    descriptors, capacity = (options or PoolOptions()).descriptors, (options or PoolOptions()).capacity_directory
     try:
-        return await _open(lambda: _directory_parts(path, descriptors), environment, options)
+        return await _open(lambda: _directory_parts(path, descriptors, capacity), environment, options)
     except CatalogueDamaged as error:
         raise CatalogueDamaged(f"{error}; {_remedy(path)}") from error
 
@@ -73,10 +90,12 @@ def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
         if not (path / HEAD_NAME).exists():
             raise StoreError(f"there is no pool in {path}")
         with ExitStack() as stack:
-            parts = _directory_parts(path, SEGMENT_DESCRIPTORS)
+            parts = _directory_parts(path, SEGMENT_DESCRIPTORS, None)
             _close_later(stack, parts)
             head = decode_head(parts.head.read() or b"", parts.head.describe())
-            return check_pool(parts.segments, parts.catalogue, head, advance)
+            segments, _ = parts.add_capacity(parts.segments, head)
+            stack.callback(segments.close)
+            return check_pool(segments, parts.catalogue, head, advance)
     except OSError as error:
         raise _explained(error) from error
 
@@ -126,7 +145,12 @@ def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolPa
             parts = find()
             _close_later(stack, parts)
             head = _claim(parts, new_identity)
-            recovered = recover(parts.segments, parts.catalogue, head.fields)
+            segments, directory = parts.add_capacity(parts.segments, head.fields)
+            stack.callback(segments.close)
+            if directory != head.fields.capacity_directory:
+                head.replace(head.fields._replace(capacity_directory=directory))
+            parts = parts._replace(segments=segments)
+            recovered = recover(segments, parts.catalogue, head.fields)
             _raise_epoch(head, recovered.position.epoch)
             stack.pop_all()
             return parts, head, recovered
@@ -166,20 +190,32 @@ def _claim(parts: PoolParts, new_identity: bytes) -> OpenHead:
     return head
 
 
-def _directory_parts(path: Path, descriptors: int) -> PoolParts:
+def _directory_parts(path: Path, descriptors: int, capacity: Path | None) -> PoolParts:
+    """Lock the pool in a directory, and open its files. `capacity` is the directory of the capacity tier, or None if the head
+    names it.
+    """
     prepare(path)
     with ExitStack() as stack:
         lock = DirectoryLock(path)
         stack.callback(lock.release)
         head = DirectoryHead(path)
         document = head.read()
+        has_capacity = capacity is not None
         if document is not None:
-            decode_head(document, head.describe())
-        segments = DirectorySegments(prepare_segments(path, is_new=document is None), descriptors)
+            has_capacity |= bool(decode_head(document, head.describe()).capacity_directory)
+        capacity_descriptors = descriptors // CAPACITY_SHARE if has_capacity else 0
+        segments = DirectorySegments(prepare_segments(path, is_new=document is None), descriptors - capacity_descriptors)
         stack.callback(segments.close)
         catalogue = SqliteCatalogue(path / CATALOGUE_NAME)
         stack.pop_all()
-    return PoolParts(head, segments, catalogue, lock.release)
+    add = partial(_with_capacity, pool=path, wanted=capacity, max_held=max(capacity_descriptors, 1))
+    return PoolParts(head, segments, catalogue, lock.release, add)
+
+
+def _with_capacity(
+    fast: SegmentStore, head: Head, *, pool: Path, wanted: Path | None, max_held: int
+) -> tuple[SegmentStore, str]:
+    return with_capacity(fast, pool, head, wanted, max_held)
 
 
 def _close_later(stack: ExitStack, parts: PoolParts) -> None:

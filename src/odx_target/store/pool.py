@@ -76,7 +76,9 @@ class LogPool:
         self._is_given_up = False
         self._is_rebuilt = recovered.is_rebuilt
         self.space: PoolSpace | None = None
-        self.supply = SegmentSupply(store, environment, self.health, options.sizing(), options.limit_bytes)
+        self._limit_bytes = options.limit_bytes
+        limits = options.limit_bytes, options.capacity_limit_bytes
+        self.supply = SegmentSupply(store, environment, self.health, options.sizing(), *limits)
         self.supply.adopt(recovered.segments, recovered.sizes, recovered.position.segment)
         self._flusher = _flusher_after(recovered, self.supply, environment, self.health)
         index = ChecksumIndex(identity)
@@ -121,7 +123,7 @@ class LogPool:
             Linker(self.log, self.supply, self.reader, index, environment),
         )
         make_recovered(ledger)
-        self.cleaner = make_cleaner(ledger, self.checkpointer, self._flusher, index, environment, options)
+        self.cleaner = make_cleaner(head.fields, ledger, self.checkpointer, self._flusher, index, environment, options)
 
     @property
     def identity(self) -> bytes:
@@ -148,7 +150,7 @@ class LogPool:
 
     @property
     def used_bytes(self) -> int:
-        """Number of bytes that the segments occupy on the disk."""
+        """Number of bytes that the segments of the fast tier occupy on the disk."""
         return self.supply.used_bytes
 
     @property
@@ -165,7 +167,9 @@ class LogPool:
 
     def status(self) -> PoolStatus:
         log = log_status(self.log, self.supply, self._flusher, self.reader)
-        return replace(self.troubles.status(self.failure), cleaning=self.cleaner.status(), log=log)
+        cleaning, capacity = self.cleaner.status(), self.cleaner.placement.status()
+        status = self.troubles.status(self.failure)
+        return replace(status, cleaning=cleaning, log=log, capacity=capacity, limit_bytes=self._limit_bytes)
 
     def usage(self) -> Usage:
         return usage_of(self.log, self.supply)
@@ -317,7 +321,8 @@ class LogPool:
     def _take_checkpoint(self) -> Checkpoint:
         position = self.log.chain.position
         segments = self.log.segment_sizes()
-        for ahead in [number for number in segments if number > position.segment]:
+        capacity = self.supply.capacity.numbers
+        for ahead in [number for number in segments if number > position.segment and number not in capacity]:
             del segments[ahead]
         return self.contents.checkpoint(position_to_json(position), {"identity": self._log_identity.hex()}, segments)
 

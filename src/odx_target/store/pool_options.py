@@ -1,12 +1,14 @@
 """The options of a pool, and the size of new segments that results from the options."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.errors import StoreError
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BLOCKS, SEGMENT_DESCRIPTORS
 from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS
+from odx_target.store.volumes.compression_choice import ZSTANDARD
 
 SEGMENTS_PER_LIMIT = 16
 """If a pool has a size limit, its segments are so small that at least this number of segments fits into the limit. But the
@@ -42,6 +44,13 @@ class PoolOptions:
     map_memory_bytes: int | None = DEFAULT_MAP_MEMORY_BYTES
     """Size of the memory for the places of blocks. None means no limit: all places may stay in memory."""
 
+    capacity_directory: Path | None = None
+    """Directory of the capacity tier. None means the directory that the head of the pool names, if it names one."""
+    capacity_limit_bytes: int | None = None
+    """Largest total size of the segments in the capacity tier. None means that only the disk limits the size."""
+    capacity_compression: str = ZSTANDARD
+    """Compression of data that is moved to the capacity tier. The names are those of the compression of a volume."""
+
     def sizing(self) -> int:
         """Return the number of blocks in a new segment. Raises StoreError if the options contradict each other."""
         limit_blocks = None if self.limit_bytes is None else self.limit_bytes // BLOCK_BYTES
@@ -56,4 +65,7 @@ class PoolOptions:
             raise StoreError(f"a segment has {MIN_SEGMENT_BLOCKS} to {MAX_SEGMENT_BLOCKS} blocks, not {blocks}")
         if limit_blocks is not None and limit_blocks < MIN_LIMIT_SEGMENTS * blocks:
             raise StoreError(f"the limit of a pool is at least {MIN_LIMIT_SEGMENTS * blocks * BLOCK_BYTES} bytes")
+        least_bytes = MIN_LIMIT_SEGMENTS * blocks * BLOCK_BYTES
+        if self.capacity_limit_bytes is not None and self.capacity_limit_bytes < least_bytes:
+            raise StoreError(f"the limit of the capacity tier of this pool is at least {least_bytes} bytes")
         return blocks

@@ -27,7 +27,7 @@ def log_status(log: Log, supply: SegmentSupply, flusher: Flusher, reader: Reader
         block=position.block,
         next_osn=position.osn,
         durable_osn=flusher.durable_osn,
-        count_of_segments=len(supply.size_blocks),
+        count_of_segments=len(supply.size_blocks) - len(supply.capacity.numbers),
         replay_bytes=log.written_blocks * BLOCK_BYTES,
         cold_read_blocks=reader.cold_blocks,
     )

@@ -108,6 +108,8 @@ class TroubleKind(Enum):
     """A full segment could not be sealed. The pool will try again."""
     NOT_CLEANED = auto()
     """A segment could not be moved or freed. The pool will try again."""
+    NOT_PLACED = auto()
+    """Data could not be moved to the capacity tier. It stays in the fast tier, and the pool will try again."""
     CHECKPOINT_FAILED = auto()
     DAMAGED_BLOCK = auto()
     UNREADABLE_BLOCK = auto()
@@ -177,6 +179,29 @@ class CleaningStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CapacityStatus:
+    """The capacity tier of a pool, and the blocks that wait for a move between the tiers.
+
+    The blocks in the wrong tier were counted by the last marking of the cleaner.
+    """
+
+    used_blocks: int
+    available_blocks: int | None
+    """Number of blocks that are available in the tier. None if the tier has no limit and the free room of its disk is
+    unknown."""
+    limit_blocks: int | None
+    to_capacity_blocks: int
+    to_fast_blocks: int
+    moved_blocks: int
+    """Number of blocks that were written to the tier since the pool was opened."""
+    problem: str | None
+    """Reason why no data can be moved to the tier at present."""
+    waiting: Mapping[bytes, int]
+    """Number of blocks of each volume in the wrong tier, by the identity of the volume. Volumes without such blocks are left
+    out. Blocks that volumes share count for one of them. The number is that before compression."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatus:
     """The present and past faults of a pool."""
 
@@ -196,6 +221,10 @@ class PoolStatus:
     """The faults since the pool was opened, by kind. Faults that are over are included."""
     cleaning: CleaningStatus | None = None
     log: LogStatus | None = None
+    capacity: CapacityStatus | None = None
+    """The capacity tier. None if the pool has no capacity tier."""
+    limit_bytes: int | None = None
+    """Largest number of bytes that the fast tier may occupy. None if only the disk limits the tier."""
 
 
 @dataclass(slots=True)

@@ -61,6 +61,10 @@ class Troubles:
         """Report that a segment could not be moved or freed. The pool will try again."""
         self._report(Trouble(TroubleKind.NOT_CLEANED, str(error)))
 
+    def not_placed(self, error: Exception) -> None:
+        """Report that data cannot be moved to the capacity tier now. The pool will try again."""
+        self._report(Trouble(TroubleKind.NOT_PLACED, str(error)))
+
     def has_room(self) -> None:
         """Report that the pool has room again and the log can be written."""
         self._no_room = None

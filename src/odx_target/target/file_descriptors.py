@@ -21,6 +21,7 @@ UPKEEP: dict[str, int] = {
     "the event loop: its waiting, its two pairs of sockets to be woken through, and a spare": 6,
     "the hub: its wait for all sockets of hosts": 1,
     "the pool: its lock, the directory of its segments, its catalogue with journal and directory": 5,
+    "the capacity tier: its lock and the directory of its segments": 2,
     "the control socket, 16 connections to it, and one that is refused as too many": 18,
     "trace and capture": 2,
     "for a moment: a configuration that is read again, a segment that another process has written": 2,

@@ -8,7 +8,7 @@ from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
 from odx_target.scsi.thresholds import thresholds_at
-from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, Pool, Volume, compression_of
+from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, TIER_ATTRIBUTE, Pool, Volume, compression_of, tier_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import Config, LunConfig
@@ -61,8 +61,13 @@ def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
     if LUN_ATTRIBUTE not in volume.attributes:
         hint = "`odx-target lun add POOL NAME` makes it a LUN"
         log.warning("a volume that the settings name as a LUN has no LUN number, and is not served", name=lun.name, hint=hint)
-    if lun.compression is not None and lun.compression != compression_of(volume.attributes):
-        volume.change_attributes({**volume.attributes, COMPRESSION_ATTRIBUTE: lun.compression})
+    chosen = _choices(lun)
+    if lun.compression in (None, compression_of(volume.attributes)):
+        chosen.pop(COMPRESSION_ATTRIBUTE, None)
+    if lun.tier in (None, tier_of(volume.attributes)):
+        chosen.pop(TIER_ATTRIBUTE, None)
+    if chosen:
+        volume.change_attributes({**volume.attributes, **chosen})
     size_bytes = size_bytes_of(volume, pool)
     if lun.size_bytes > size_bytes and lun.grows:
         grow(volume, pool, lun.size_bytes)
@@ -84,13 +89,18 @@ def _create(lun: LunConfig, pool: Pool) -> None:
 
 def lun_attributes(lun: LunConfig) -> dict[str, str]:
     """Return the volume attributes for a new LUN, except for the number of the LUN."""
-    compression = {} if lun.compression is None else {COMPRESSION_ATTRIBUTE: lun.compression}
-    return {SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes), **compression}
+    return {SIZE_ATTRIBUTE: str(lun.size_bytes), BLOCK_ATTRIBUTE: str(lun.block_bytes), **_choices(lun)}
+
+
+def _choices(lun: LunConfig) -> dict[str, str]:
+    """Return the attributes for the compression and the tier, if the settings choose them."""
+    choices = {COMPRESSION_ATTRIBUTE: lun.compression, TIER_ATTRIBUTE: lun.tier}
+    return {name: value for name, value in choices.items() if value is not None}
 
 
 def lun_attributes_of(volume: Volume, pool: Pool) -> dict[str, str]:
-    """Return attributes with the present size, block length and compression of a volume, for its snapshots and clones."""
-    kept = {name: value for name, value in volume.attributes.items() if name == COMPRESSION_ATTRIBUTE}
+    """Return attributes with the present size, block length, compression and tier of a volume, for its snapshots and clones."""
+    kept = {name: value for name, value in volume.attributes.items() if name in (COMPRESSION_ATTRIBUTE, TIER_ATTRIBUTE)}
     return {SIZE_ATTRIBUTE: str(size_bytes_of(volume, pool)), BLOCK_ATTRIBUTE: str(block_bytes_of(volume.attributes)), **kept}
 
 

@@ -20,6 +20,7 @@ LINES: dict[TroubleKind, _Line] = {
     TroubleKind.STALLED: _Line("error", "the log cannot be written now, replies wait"),
     TroubleKind.NOT_SEALED: _Line("warning", "a full segment cannot be finished now"),
     TroubleKind.NOT_CLEANED: _Line("warning", "room of the pool cannot be given back now"),
+    TroubleKind.NOT_PLACED: _Line("warning", "data cannot be moved to the capacity tier now, it stays in the fast tier"),
     TroubleKind.CHECKPOINT_FAILED: _Line("error", "a checkpoint was not saved, the next start takes longer"),
     TroubleKind.DAMAGED_BLOCK: _Line("error", "a block does not match its checksum"),
     TroubleKind.UNREADABLE_BLOCK: _Line("error", "a block could not be read"),

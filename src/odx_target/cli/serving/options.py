@@ -11,6 +11,8 @@ from odx_target.target.config.chap import chap_user_from_file, target_chap_from_
 from odx_target.target.config.parsing import (
     LOG_LEVELS,
     check_luns,
+    parse_capacity_compression,
+    parse_capacity_limit,
     parse_cleaning_share,
     parse_copy_rate,
     parse_iqn,
@@ -41,8 +43,8 @@ Lun = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=SIZE",
-        help="A LUN to create, such as disk=10G or disk=2T,block=4096,compression=lz4; may be repeated. Default: "
-        "block=512,compression=off.",
+        help="A LUN to create, such as disk=10G or disk=2T,block=4096,compression=lz4,tier=capacity; may be repeated. "
+        "Default: block=512,compression=off,tier=fast.",
     ),
 ]
 PortalOption = Annotated[
@@ -59,6 +61,15 @@ Polling = Annotated[
         help="Poll the sockets of hosts for about 50 microseconds before each wait, so that a host that sends one command at a "
         "time gets faster responses; default: yes.",
     ),
+]
+CapacityTier = Annotated[
+    Path | None,
+    _path("DIR", "Directory of the capacity tier, on another disk; the pool remembers it. Volumes with tier=capacity use it."),
+]
+CapacityLimit = Annotated[str | None, typer.Option(metavar="SIZE", help="Maximum size of the capacity tier, such as 10T.")]
+CapacityCompression = Annotated[
+    str | None,
+    typer.Option(metavar="off|lz4|zstd", help="Compression of data that is moved to the capacity tier; default: zstd."),
 ]
 Cleaning = Annotated[
     bool | None,
@@ -148,6 +159,9 @@ _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
     "iqn": ("iqn", parse_iqn),
     "pool_limit": ("pool_limit_bytes", parse_pool_limit),
     "polling": ("polling", bool),
+    "capacity_tier": ("capacity_tier", Path),
+    "capacity_limit": ("capacity_limit_bytes", parse_capacity_limit),
+    "capacity_compression": ("capacity_compression", parse_capacity_compression),
     "cleaning": ("cleaning", bool),
     "cleaning_share": ("cleaning_share", parse_cleaning_share),
     "memory_limit": ("memory_limit_bytes", parse_memory_limit),

@@ -55,6 +55,9 @@ def serve(
     iqn: options.Iqn = None,
     config: options.ConfigFile = None,
     pool_limit: options.PoolLimit = None,
+    capacity_tier: options.CapacityTier = None,
+    capacity_limit: options.CapacityLimit = None,
+    capacity_compression: options.CapacityCompression = None,
     cleaning: options.Cleaning = None,
     cleaning_share: options.CleaningShare = None,
     polling: options.Polling = None,
@@ -93,6 +96,8 @@ def serve(
         log.warning(warning)
     with ExitStack() as stack:
         if settings.pool_dir is None:
+            if settings.capacity_tier is not None:
+                raise ConfigError("a temporary pool has no capacity tier: give the directory of a pool")
             temporary = stack.enter_context(tempfile.TemporaryDirectory(prefix="odx-target-"))
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
         stack.enter_context(standard_error.in_thread())
@@ -186,6 +191,9 @@ async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors
     """Open the pool of a configuration, in a directory or in memory."""
     pool_options = PoolOptions(
         limit_bytes=config.pool_limit_bytes,
+        capacity_directory=config.capacity_tier,
+        capacity_limit_bytes=config.capacity_limit_bytes,
+        capacity_compression=config.capacity_compression,
         descriptors=descriptors,
         cleaning=config.cleaning,
         cleaning_share=config.cleaning_share,

@@ -15,6 +15,9 @@ app = typer.Typer(help="List and change the volumes of a pool.", no_args_is_help
 
 VolumeArgument = Annotated[str, typer.Argument(metavar="VOLUME", help="Name of the volume.")]
 
+SETTINGS = {"compression": "compression=off|lz4|zstd", "tier": "tier=fast|capacity"}
+"""The settings of a volume, and their values."""
+
 HEADINGS = ("name", "LUN", "size", "bytes", "block", "access", "snapshots", "serial number")
 
 
@@ -48,7 +51,8 @@ def create(
         str,
         typer.Argument(
             metavar="NAME=SIZE",
-            help="Name and size, such as a=10G or b=2T,block=4096,compression=lz4. Default: block=512,compression=off.",
+            help="Name and size, such as a=10G or b=2T,block=4096,compression=lz4,tier=capacity. Default: "
+            "block=512,compression=off,tier=fast.",
         ),
     ],
     lun: Annotated[bool, typer.Option("--lun", help="Make the volume a LUN that hosts can use.")] = False,
@@ -90,18 +94,24 @@ def resize(
 def set_values(
     pool: PoolArgument,
     name: VolumeArgument,
-    setting: Annotated[str, typer.Argument(metavar="compression=off|lz4|zstd", help="The setting and its new value.")],
+    setting: Annotated[
+        str,
+        typer.Argument(metavar="compression=off|lz4|zstd or tier=fast|capacity", help="The setting and its new value."),
+    ],
     as_json: Json = False,
 ) -> None:
-    """Choose how the data of a volume is stored. The command does not change data that is already stored.
+    """Choose how the data of a volume is stored.
 
-    With `lz4`, writes of at least 16 KiB are compressed. With `zstd`, the cleaner later compresses the
-    data again with zstandard, which saves more room.
+    With `compression=lz4`, writes of at least 16 KiB are compressed. With `compression=zstd`, the cleaner
+    later compresses the data again with zstandard, which saves more room. Data that is stored already stays as it is.
+
+    With `tier=capacity`, the array moves the data of the volume to the capacity tier in the background. With
+    `tier=fast`, the array moves the data back. `odx-target status` shows how much is still to move.
     """
     key, _, value = setting.partition("=")
-    if key != "compression":
-        raise typer.BadParameter("want compression=off, compression=lz4 or compression=zstd")
-    answer = ask(pool, "volume-set", name=name, compression=value)
+    if key not in SETTINGS:
+        raise typer.BadParameter(f"want {' or '.join(SETTINGS.values())}")
+    answer = ask(pool, "volume-set", name=name, **{key: value})
     print_json(answer) if as_json else typer.echo(volume_line(answer))
 
 
@@ -145,7 +155,9 @@ def volume_line(volume: Mapping[str, Any]) -> str:
     lun = "no LUN" if volume["lun"] is None else f"LUN {volume['lun']}"
     access = ", read-only" if volume["read_only"] else ""
     compression = "" if volume["compression"] == "off" else f", compression {volume['compression']}"
-    return f"{lun}: {volume['name']}, {volume['size_bytes']} bytes in blocks of {volume['block_bytes']}{access}{compression}"
+    tier = ", tier capacity" if volume.get("tier") == "capacity" else ""
+    form = f"{volume['size_bytes']} bytes in blocks of {volume['block_bytes']}"
+    return f"{lun}: {volume['name']}, {form}{access}{compression}{tier}"
 
 
 def _cells(volume: Mapping[str, Any]) -> tuple[str, ...]:

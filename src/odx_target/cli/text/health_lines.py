@@ -31,6 +31,10 @@ def health_lines(health: Mapping[str, Any]) -> Iterator[str]:
             f"cleaning: {size(cleaning['live_bytes'])} live and {size(cleaning['dead_bytes'])} dead at the last look, "
             f"{cleaning['freed_segments']} segments freed, write amplification {cleaning['write_amplification']:.2f}"
         )
+    if capacity := health.get("capacity_tier"):
+        problem = "" if capacity["problem"] is None else f"; not moved now: {capacity['problem']}"
+        to_move_bytes = capacity["to_capacity_bytes"] + capacity["to_fast_bytes"]
+        yield f"capacity tier: {size(capacity['used_bytes'])} used, {size(to_move_bytes)} to move{problem}"
     yield f"refused since the start: {health['refused_sockets']} sockets, {health['refused_logins']} logins"
 
 

@@ -13,6 +13,7 @@ COMMAND_HEADINGS = ("commands", "count", "per second", "bytes per second", "mean
 VOLUME_HEADINGS = (
     "volume", "LUN", "size", "data", "unique", "shared", "snapshots", "reads", "writes", "read p99", "write p99",
 )  # fmt: skip
+TIER_HEADINGS = ("tier", "to move")
 SESSION_HEADINGS = ("initiator", "address", "commands", "bytes")
 KINDS = ("read", "write", "other")
 UNKNOWN = "-"
@@ -26,9 +27,8 @@ def status_lines(answer: Answer, former: Answer | None = None, width: int | None
     lines = _pool_lines(answer["pool"])
     if array is not None:
         lines += [*_array_lines(array), "", *_command_lines(answer, former, width)]
-    volumes = [_volume_row(each) for each in answer["volumes"]]
-    if volumes:
-        lines += ["", *column_lines(VOLUME_HEADINGS, volumes, width)]
+    if answer["volumes"]:
+        lines += ["", *_volume_lines(answer["volumes"], width)]
     lines += _not_listed(answer["volumes_not_listed"], "volumes")
     if array is not None and array["sessions"]:
         rows = [
@@ -76,10 +76,21 @@ def _pool_lines(pool: Answer) -> list[str]:
             f"{size(log['cold_read_bytes'])} read cold"
         )
         lines.append(f"checkpoint: {pool['checkpoint_age_s']:.0f} s ago; {size(log['replay_bytes'])} would be replayed")
+    if capacity := pool.get("capacity_tier"):
+        lines.append(_capacity_line(capacity))
     troubles = [pool[name] for name in ("failure", "no_room", "checkpoint_error") if pool[name]]
     if pool["damaged_blocks"]:
         troubles.append(f"{pool['damaged_blocks']} damaged blocks are known")
     return lines + [f"trouble: {printable(each)}" for each in troubles]
+
+
+def _capacity_line(capacity: Answer) -> str:
+    available = "unknown" if capacity["available_bytes"] is None else size(capacity["available_bytes"])
+    problem = "" if capacity["problem"] is None else f"; not moved now: {printable(capacity['problem'])}"
+    return (
+        f"capacity tier: {size(capacity['used_bytes'])} used, {available} available; {size(capacity['to_capacity_bytes'])} to "
+        f"move there, {size(capacity['to_fast_bytes'])} to move back{problem}"
+    )
 
 
 def _array_lines(array: Answer) -> list[str]:
@@ -115,6 +126,17 @@ def _rates(answer: Answer, former: Answer | None, kind: str) -> tuple[str, str]:
     now, before = answer["array"]["commands"][kind], former["array"]["commands"][kind]
     commands, count_bytes = (max(now[name] - before[name], 0) / elapsed_s for name in ("commands", "bytes"))
     return f"{commands:.0f}", size(count_bytes)
+
+
+def _volume_lines(volumes: Sequence[Answer], width: int | None) -> list[str]:
+    """Return the table of volumes. It has the tiers of the volumes if the pool has a capacity tier."""
+    rows = [_volume_row(each) for each in volumes]
+    if volumes[0].get("to_move_bytes") is None:
+        return column_lines(VOLUME_HEADINGS, rows, width)
+    tiers = [(each["tier"], size(each["to_move_bytes"])) for each in volumes]
+    return column_lines(
+        (*VOLUME_HEADINGS, *TIER_HEADINGS), [(*row, *tier) for row, tier in zip(rows, tiers, strict=True)], width
+    )
 
 
 def _volume_row(volume: Answer) -> Sequence[str]:

@@ -10,18 +10,21 @@ If there is enough room, the cleaner works only for a share of the time, and mov
 If there is little room, the cleaner works without pauses. If a writer finds the pool full, it waits for the cleaner.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.freeing import Freeing
 from odx_target.store.cleaning.links import Links
-from odx_target.store.cleaning.marking import Marks, next_to_mark
+from odx_target.store.cleaning.marking import Live, Marks, next_to_mark
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
+from odx_target.store.cleaning.placement import Placement, Plan
 from odx_target.store.cleaning.policy import MAX_LIVE, MAX_LIVE_BELOW_LIMIT, MAX_LIVE_WHEN_FULL, MAX_LIVE_WHEN_SHORT, victims
+from odx_target.store.cleaning.progress import Progress
 from odx_target.store.cleaning.relocating import Moves, relocate
+from odx_target.store.cleaning.tier_marks import TierMarks
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.contents import Contents
 from odx_target.store.errors import DamagedBlock, PoolFailed, PoolFull, StoreError
@@ -37,10 +40,6 @@ RETRY_S = 30.0
 REST_TIMES = 4
 """If there is enough room, the cleaner rests REST_TIMES times as long as it has worked. Frequent markings would cost too much,
 because every marking visits all maps."""
-
-MAX_CYCLES_WITHOUT_GAIN = 3
-"""Number of successive cycles without gain of room after which the cleaner ends its work. One cycle without gain is normal,
-because such a cycle may move blocks, and only the next cycle frees their old segments."""
 
 STEPS_OF_A_SEGMENT = 6
 
@@ -70,12 +69,14 @@ class Cleaner:
         freeing: Freeing,
         links: Links,
         need: Need,
+        placement: Placement,
         environment: Environment,
         troubles: Troubles,
         work_share: float,
     ) -> None:
         self.live: dict[int, int] = {}
         self.mover = mover
+        self.placement = placement
         self._contents = contents
         self._leaves = leaves
         self._log = log
@@ -90,13 +91,14 @@ class Cleaner:
         self._pause_share = 1.0 / work_share - 1.0
         self._is_at_work = False
         self._is_stopping = False
+        placement.on_due = self.consider
         self._progress: Event = environment.event()
         self._blocked_until = self._rest_until = float("-inf")
         self._marked_up_to = 0
         self._fruitless_segments = 0
         self._unmovable: set[int] = set()
-        self._most_gained = self._cycles_without_gain = 0
         self._resumed_at = 0.0
+        self._progress_of_work = Progress(need, mover, placement)
 
     def status(self) -> CleaningStatus:
         sizes = self._supply.size_blocks
@@ -116,14 +118,29 @@ class Cleaner:
         """Start to clean in the background if cleaning is due. A call costs little, so this method may be called often."""
         if self._is_at_work or not self._may_work() or not self._need.is_cleaning_due():
             return
-        if self._need.is_short() or self._environment.monotonic() >= self._rest_until:
+        rest_s = self._rest_until - self._environment.monotonic()
+        if self._need.is_short() or rest_s <= 0:
             self._start()
+        elif self._need.placement_due:
+            self._start(rest_s)
+
+    def note_sharing(self) -> None:
+        """Note that a volume shares more blocks than before. If it is a fast volume, they may have to move to the fast tier."""
+        if self._supply.capacity.numbers:
+            self.note_tier()
+
+    def note_tier(self) -> None:
+        """Note that a volume has changed its tier, and start to move its data if the cleaner may work."""
+        self._need.placement_due = True
+        self.consider()
 
     def note_freed(self, count_blocks: int) -> None:
         """Count blocks that a change may have made dead (to which no map refers any more). Start to clean if cleaning is
         due.
         """
         self._need.note_freed(count_blocks)
+        if self.placement.reason is not None:
+            self._need.placement_due = True  # The change may give room to the capacity tier.
         self.consider()
 
     def can_make_room(self) -> bool:
@@ -151,15 +168,17 @@ class Cleaner:
     def _may_work(self) -> bool:
         return not self._is_stopping and self._environment.monotonic() >= self._blocked_until
 
-    def _start(self) -> None:
-        self._environment.start_soon(self._work)
+    def _start(self, rest_s: float = 0.0) -> None:
+        self._environment.start_soon(self._work, rest_s)
         self._is_at_work = True
 
-    async def _work(self) -> None:
+    async def _work(self, rest_s: float) -> None:
         began_at = self._resumed_at = self._environment.monotonic()
         self._unmovable.clear()
-        self._most_gained = self._cycles_without_gain = 0
+        self.placement.unmovable.clear()
+        self._progress_of_work.begin()
         try:
+            await self._rest(rest_s, can_end=self._need.is_short)
             await self._repeat_failed_steps()
             while await self._cycle():
                 pass
@@ -186,7 +205,7 @@ class Cleaner:
             self._announce()
 
     async def _cycle(self) -> bool:
-        """Do one cycle: mark live blocks, free segments without live blocks, and move other segments. Returns True if another
+        """Do one cycle: mark live blocks, free segments without live blocks, and move other blocks. Returns True if another
         cycle should follow.
         """
         marks = await self._mark()
@@ -198,10 +217,11 @@ class Cleaner:
         if await self._freeing.free(dead, self._pause, is_short=self._need.is_short()):
             self.live = {number: blocks for number, blocks in self.live.items() if number in self._supply.size_blocks}
             self._announce()
+        places = self._progress_of_work.has_fewer_wrong_blocks()
         moved = await self._move(marks, {number: blocks for number, blocks in live.items() if blocks})
         if dead or moved:
             self._fruitless_segments = 0
-            if self._gains():
+            if self._progress_of_work.gains() or (moved and places):
                 return moved
             self._need.nothing_to_gain()
             return False
@@ -211,15 +231,6 @@ class Cleaner:
         self._fruitless_segments = 0
         self._need.nothing_to_gain()
         return False
-
-    def _gains(self) -> bool:
-        """Return False after several successive cycles that did not free more blocks than they wrote. Then nearly all blocks
-        are live.
-        """
-        gain = self._need.room_and_data(self.mover.moved_blocks)
-        self._cycles_without_gain = 0 if gain > self._most_gained else self._cycles_without_gain + 1
-        self._most_gained = max(gain, self._most_gained)
-        return self._cycles_without_gain < MAX_CYCLES_WITHOUT_GAIN
 
     async def _mark(self) -> Marks | None:
         """Mark the sealed segments, and count their live blocks. Returns None if there are no sealed segments."""
@@ -231,8 +242,12 @@ class Cleaner:
             return None
         self._marked_up_to = numbers[-1]
         self._links.marking_begins()
-        marks = Marks({number: self._supply.size_blocks[number] for number in numbers})
-        await walk(self._contents, self._leaves, self._turns, Epoch(), marks.mark, self._pause)
+        sizes = {number: self._supply.size_blocks[number] for number in numbers}
+        capacity = self._supply.capacity
+        marks = TierMarks(sizes, capacity.numbers) if capacity.is_present else Marks(sizes)
+        passes = await self.placement.begin(marks, self._pause)
+        await walk(self._contents, self._leaves, self._turns, Epoch(), marks.mark, self._pause, passes)
+        await self.placement.note(marks, self._pause)
         for number in numbers:
             self.live[number] = marks.live_blocks(number)
             if self._turns.take(STEPS_OF_A_SEGMENT) <= 0:
@@ -240,44 +255,48 @@ class Cleaner:
         return marks
 
     async def _move(self, marks: Marks, live: dict[int, int]) -> bool:
-        """Move the segments with the fewest live blocks, if moving them frees room. Returns True if any segment was moved."""
+        """Move blocks to their tiers, then move the segments of the log with the fewest live blocks if this frees room. Returns
+        True if any block was moved.
+        """
+        live = {number: live[number] for number in self._links.without_linked(live)}
+        plan, capacity = self.placement.plan(marks, live), self._supply.capacity.numbers
+        in_log = {number: blocks - plan.leaving.get(number, 0) for number, blocks in live.items() if number not in capacity}
         chosen = victims(
-            {number: live[number] for number in self._links.without_linked(live) if number not in self._unmovable},
+            {number: blocks for number, blocks in in_log.items() if blocks and number not in self._unmovable},
             marks.sizes,
             self._max_live(),
             self._need.movable_blocks(),
             self._need.wanted_blocks(),
         )
-        if not chosen:
+        if not chosen and not plan.sources:
             return False
-        self._links.moving_begins(chosen)
+        self._links.moving_begins({*plan.sources, *chosen})
         try:
-            return await self._move_all(chosen, marks)
+            return await self._move_all(plan, chosen, marks)
         finally:
             self._links.moving_ends()
 
-    async def _move_all(self, chosen: Sequence[int], marks: Marks) -> bool:
-        """Move segments, and relocate their blocks. Returns True if any segment was moved."""
-        moves = Moves({number: marks.sizes[number] for number in chosen})
-        moved = False
+    async def _move_all(self, plan: Plan, chosen: Sequence[int], marks: Marks) -> bool:
+        """Carry out a plan, move the chosen segments, and relocate the blocks. Returns True if any block was moved."""
+        moves = Moves({number: marks.sizes[number] for number in {*plan.sources, *chosen}})
+        placed = await self.placement.carry_out(plan, marks, moves, self._pause)
         try:
             for number in chosen:
-                moved |= await self._move_one(number, marks, moves)
+                rest = marks.right_runs(number) if number in placed else marks.live_runs(number)
+                await self._move_one(number, rest, moves)
         except PoolFull:
             await self.mover.end(self._pause)  # The blocks that were moved before the error are relocated below.
         if moves.count_blocks:
             await relocate(moves, self._contents, self._leaves, self._checkpointer, self._turns, self._hurried_pause)
-        return moved
+        return moves.count_blocks > 0
 
-    async def _move_one(self, number: int, marks: Marks, moves: Moves) -> bool:
+    async def _move_one(self, number: int, runs: Iterable[Live], moves: Moves) -> None:
         try:
-            await self.mover.move(number, marks.live_runs(number), moves, self._pause)
+            await self.mover.move(number, runs, moves, self._pause)
         except (DamagedBlock, OSError) as error:
             self._unmovable.add(number)
             self._troubles.not_cleaned(error)
             await self.mover.end(self._pause)
-            return False
-        return True
 
     def _max_live(self) -> float:
         if self._need.writer_waits:
@@ -296,10 +315,10 @@ class Cleaner:
             await self._rest(min(worked_s * self._pause_share, MAX_PAUSE_S))
         self._resumed_at = self._environment.monotonic()
 
-    async def _rest(self, pause_s: float) -> None:
-        """Sleep in short pieces, so that the pool can be closed soon. Raises Stopped."""
+    async def _rest(self, pause_s: float, can_end: Callable[[], bool] = lambda: False) -> None:
+        """Sleep in short pieces, so that the pool can be closed soon. `can_end` may end the rest early. Raises Stopped."""
         until_s = self._environment.monotonic() + pause_s
-        while (rest_s := until_s - self._environment.monotonic()) > 0:
+        while (rest_s := until_s - self._environment.monotonic()) > 0 and not can_end():
             await self._environment.sleep(min(rest_s, MAX_SLEEP_S))
             if self._is_stopping:
                 raise Stopped

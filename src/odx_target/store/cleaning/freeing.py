@@ -76,11 +76,13 @@ class Freeing:
         """Return those segments to free that no read uses now. Unless `is_short` is True, leave out segments that followers of
         the log need.
         """
-        pins, newest = self._reader.pins, max(self._supply.segments, default=0)
+        pins, newest, capacity = self._reader.pins, self._supply.newest_of_log(), self._supply.capacity.numbers
         if pins.leaves():
             return set()
         unused = {number for number in self._unlisted - pins.segments() if not pins.stays(number)}
-        return unused if is_short else {number for number in unused if not pins.is_followed(number, newest)}
+        if is_short:
+            return unused
+        return {number for number in unused if number in capacity or not pins.is_followed(number, newest)}
 
     async def _free_now(self, numbers: Sequence[int]) -> None:
         await self._flusher.forget([self._supply.segments[number] for number in numbers])

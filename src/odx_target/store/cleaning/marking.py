@@ -9,7 +9,7 @@ block has one bit for each pair of blocks in the extent. The bit is set if at le
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,8 @@ from odx_target.store.segments.places import (
     located,
     sizes_of_extents,
 )
+
+Cells: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 MAX_MARKED_SEGMENTS = 4096
 """Largest number of segments whose blocks are marked in one walk. The marks of these segments occupy at most 128 MiB."""
@@ -56,14 +58,14 @@ class Live(NamedTuple):
     pairs: int = 0
 
 
-class Marks:
-    """The marks of some segments. `sizes` maps segment numbers to sizes in blocks."""
+class Layer:
+    """Marks on the blocks of the segments of a table. `cells` and `extents` have one value for each cell of the table."""
 
-    def __init__(self, sizes: Mapping[int, int]) -> None:
-        self._table = PlaceTable(sizes, np.uint8)
-        self._extents = np.zeros(len(self._table.cells), dtype=np.uint8)
+    def __init__(self, table: PlaceTable) -> None:
+        self.cells: Cells = np.zeros(len(table.cells), dtype=np.uint8)
+        self.extents: Cells = np.zeros(len(table.cells), dtype=np.uint8)
         """Number of log blocks of each live extent, at the index of its first log block."""
-        self.sizes = self._table.sizes
+        self._table = table
 
     def mark(self, _leaf: Leaf, entries: Entries) -> int:
         """Mark the blocks to which the entries of a leaf refer. Returns the number of steps that the marking takes."""
@@ -76,7 +78,7 @@ class Marks:
             if index is None:
                 continue
             if place < COMPRESSED:
-                self._table.cells[index : index + count_blocks] = 1
+                self.cells[index : index + count_blocks] = 1
             else:
                 _, _, stored_blocks, first = located(place)
                 end_pair = (first + count_blocks - 1 >> PAIRS_SHIFT) + 1
@@ -85,41 +87,12 @@ class Marks:
                 steps += STEPS_OF_AN_EXTENT
         return steps
 
-    def live_blocks(self, number: int) -> int:
-        """Return the largest number of log blocks that the live data of a segment needs after a move.
-
-        An extent may become smaller, because its dead blocks are not moved.
-        """
-        marks = self._table.of_segment(number)
-        sizes = self._extents[self._table.slice_of(number)]
-        starts = np.flatnonzero(sizes)
-        stored = sizes[starts].astype(np.int64)
-        needed = np.minimum(stored, _NEEDED_BLOCKS[marks[starts]])
-        return int(np.count_nonzero(marks) - stored.sum() + needed.sum())
-
-    def live_runs(self, number: int) -> Iterator[Live]:
-        """Yield the runs of live plain blocks and the live extents of a segment, in ascending order."""
-        marks = self._table.of_segment(number)
-        sizes = self._extents[self._table.slice_of(number)]
-        starts = np.flatnonzero(sizes)
-        stored = sizes[starts].astype(np.int64)
-        covered = np.zeros(len(marks) + 1, dtype=np.int8)
-        covered[starts] += 1
-        covered[starts + stored] -= 1
-        plain = (marks != 0) & (np.cumsum(covered[:-1]) == 0)
-        edges = np.flatnonzero(np.diff(plain.view(np.int8), prepend=0, append=0)).reshape(-1, 2)
-        firsts = np.concatenate((starts, edges[:, 0]))
-        counts = np.concatenate((stored, edges[:, 1] - edges[:, 0]))
-        pairs = np.concatenate((marks[starts].astype(np.int64), np.zeros(len(edges), dtype=np.int64)))
-        order = np.argsort(firsts)
-        return map(Live, firsts[order].tolist(), counts[order].tolist(), pairs[order].tolist())
-
     def _mark_dense(self, places: Places) -> int:
         compressed = are_compressed(places)
         if not compressed.any():
-            self._table.cells[self._table.indexes(places)] = 1
+            self.cells[self._table.indexes(places)] = 1
             return STEPS_OF_A_DENSE_LEAF
-        self._table.cells[self._table.indexes(places[~compressed])] = 1
+        self.cells[self._table.indexes(places[~compressed])] = 1
         inside = places[compressed]
         at = self._table.indexes(inside)
         known = at < self._table.end
@@ -136,10 +109,71 @@ class Marks:
         return STEPS_OF_A_DENSE_LEAF + STEPS_OF_COMPRESSED_BLOCKS + STEPS_OF_AN_EXTENT * len(firsts)
 
     def _mark_extent(self, index: int, stored_blocks: int, pairs: int) -> None:
-        cells = self._table.cells
-        cells[index] |= pairs
-        cells[index + 1 : index + stored_blocks] = 1
-        self._extents[index] = stored_blocks
+        self.cells[index] |= pairs
+        self.cells[index + 1 : index + stored_blocks] = 1
+        self.extents[index] = stored_blocks
+
+
+class Marks:
+    """The marks of some segments. `sizes` maps segment numbers to sizes in blocks."""
+
+    def __init__(self, sizes: Mapping[int, int]) -> None:
+        self.table = PlaceTable(sizes, np.uint8)
+        self.layer = Layer(self.table)
+        self.sizes = self.table.sizes
+        self.mark = self.layer.mark
+
+    def marks_of(self, number: int) -> tuple[Cells, Cells]:
+        """Return the marks of the blocks of a segment, and the sizes of its extents as in `Layer`."""
+        part = self.table.slice_of(number)
+        return self.layer.cells[part], self.layer.extents[part]
+
+    def live_blocks(self, number: int, chosen: "Cells | None" = None) -> int:
+        """Return the largest number of blocks that the live data of a segment needs after it is moved.
+
+        An extent without its dead blocks may be smaller than before. `chosen` is True for each block that counts. None means
+        all blocks. An extent counts if its first block counts.
+        """
+        marks, sizes = self.marks_of(number)
+        starts = np.flatnonzero(sizes)
+        stored = sizes[starts].astype(np.int64)
+        plain = _plain(marks, starts, stored)
+        if chosen is not None:
+            plain &= chosen
+            starts, stored = starts[chosen[starts]], stored[chosen[starts]]
+        needed = np.minimum(stored, _NEEDED_BLOCKS[marks[starts]])
+        return int(np.count_nonzero(plain) + needed.sum())
+
+    def live_runs(self, number: int, chosen: "Cells | None" = None) -> Iterator[Live]:
+        """Yield the runs of live plain blocks and the live extents of a segment, in ascending order. `chosen` has the meaning
+        that it has in `live_blocks`.
+        """
+        marks, sizes = self.marks_of(number)
+        starts = np.flatnonzero(sizes)
+        stored = sizes[starts].astype(np.int64)
+        plain = _plain(marks, starts, stored)
+        if chosen is not None:
+            plain &= chosen
+            starts, stored = starts[chosen[starts]], stored[chosen[starts]]
+        edges = np.flatnonzero(np.diff(plain.view(np.int8), prepend=0, append=0)).reshape(-1, 2)
+        firsts = np.concatenate((starts, edges[:, 0]))
+        counts = np.concatenate((stored, edges[:, 1] - edges[:, 0]))
+        pairs = np.concatenate((marks[starts].astype(np.int64), np.zeros(len(edges), dtype=np.int64)))
+        order = np.argsort(firsts)
+        return map(Live, firsts[order].tolist(), counts[order].tolist(), pairs[order].tolist())
+
+    def right_runs(self, number: int) -> Sequence[Live]:
+        """Return the runs and extents of a segment that may stay in its tier."""
+        return list(self.live_runs(number))
+
+
+def _plain(marks: Cells, starts: Cells, stored: Cells) -> Cells:
+    """Return True for each marked block that is not in an extent."""
+    covered = np.zeros(len(marks) + 1, dtype=np.int8)
+    covered[starts] += 1
+    covered[starts + stored] -= 1
+    plain: Cells = (marks != 0) & (np.cumsum(covered[:-1]) == 0)
+    return plain
 
 
 def next_to_mark(numbers: Sequence[int], after: int) -> list[int]:

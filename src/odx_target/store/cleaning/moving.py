@@ -66,7 +66,9 @@ class Mover:
         segment, size_blocks = self._supply.segments[number], self._supply.size_blocks[number]
         table = self._index.tables.get(number)
         for piece in pieces(runs):
-            table, data = await self._environment.in_thread(self._read, segment, size_blocks, table, piece, lane=Lane.UPKEEP)
+            table, data = await self._environment.in_thread(
+                self._read_and_repack, segment, size_blocks, table, piece, lane=Lane.UPKEEP
+            )
             await pause()
             await self._append(number, piece.runs, data, moves, pause)
         await self.end(pause)
@@ -112,24 +114,34 @@ class Mover:
             await pause()  # The commit copies up to 512 KiB to the operating system, so it gets a turn of its own.
             await self.end(pause)
 
-    def _read(
+    def _read_and_repack(
         self, segment: Segment, size_blocks: int, table: "array[int] | None", piece: Piece
     ) -> tuple["array[int]", list[Buffer]]:
-        """Read a piece, and verify the checksums of its live blocks. Waits for the disk, so call it in a thread."""
-        if table is None:
-            table = self._index.load(segment, size_blocks)
-        view = memoryview(segment.read(piece.first, piece.end - piece.first))
-        data: list[Buffer] = []
-        for block, count_blocks, pairs in piece.runs:
-            start = (block - piece.first) * BLOCK_BYTES
-            part = view[start : start + count_blocks * BLOCK_BYTES]
-            if pairs:
-                check_extent(part, table, block, block)
-                data.append(repacked(part, pairs, block))
-            else:
-                check_blocks(part, table, block, count_blocks, block)
-                data.append(part)
-        return table, data
+        table, data = read_piece(self._index, segment, size_blocks, table, piece)
+        runs = zip(piece.runs, data, strict=True)
+        return table, [repacked(part, run.pairs, run.block) if run.pairs else part for run, part in runs]
+
+
+def read_piece(
+    index: ChecksumIndex, segment: Segment, size_blocks: int, table: "array[int] | None", piece: Piece
+) -> tuple["array[int]", list[memoryview]]:
+    """Read the runs of a piece, and verify their checksums. Waits for the disk, so call it in a thread.
+
+    Returns the checksums of the segment, and the data of each run as it is in the segment. Raises DamagedBlock, OSError.
+    """
+    if table is None:
+        table = index.load(segment, size_blocks)
+    view = memoryview(segment.read(piece.first, piece.end - piece.first))
+    data = []
+    for block, count_blocks, pairs in piece.runs:
+        start = (block - piece.first) * BLOCK_BYTES
+        part = view[start : start + count_blocks * BLOCK_BYTES]
+        if pairs:
+            check_extent(part, table, block, block)
+        else:
+            check_blocks(part, table, block, count_blocks, block)
+        data.append(part)
+    return table, data
 
 
 def pieces(runs: Iterable[Live]) -> Iterator[Piece]:

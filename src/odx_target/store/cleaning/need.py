@@ -14,12 +14,12 @@ HOPE_SHARE = 4
 
 
 class Need:
-    """Decides if a pool needs cleaning. The cleaner sets `writer_waits` to True while a writer waits because the pool is
-    full.
+    """Decides if a pool needs cleaning. The cleaner sets `writer_waits` to True while a writer waits because the pool is full.
+    `placement_due` is True if blocks may have to move to another tier.
     """
 
     def __init__(self, log: Log, supply: SegmentSupply, segment_blocks: int, *, is_enabled: bool) -> None:
-        self.writer_waits = False
+        self.writer_waits = self.placement_due = False
         self._log = log
         self._supply = supply
         self._segment_blocks = segment_blocks
@@ -38,6 +38,7 @@ class Need:
     def marking_begins(self) -> None:
         self._marked_at = self._log.logged_blocks, self._freeing_changes
         self._freed_blocks = 0
+        self.placement_due = False
 
     def nothing_to_gain(self) -> None:
         """Remember that the last cycles gained no room. Another cycle may run at once if a change has made blocks dead since
@@ -48,11 +49,12 @@ class Need:
     def is_cleaning_due(self) -> bool:
         if not self._is_enabled:
             return False
-        if self.is_short() and self.is_hopeful():
+        if self.placement_due or (self.is_short() and self.is_hopeful()):
             return True
         grown_blocks = self._log.logged_blocks - self._marked_at[0]
         least = growth_blocks(self._segment_blocks, self._supply.used_blocks)
-        return grown_blocks >= least or min(self._freed_blocks, self._supply.used_blocks) >= least
+        used_blocks = self._supply.used_blocks + self._supply.capacity.used_blocks
+        return grown_blocks >= least or min(self._freed_blocks, used_blocks) >= least
 
     def is_hopeful(self) -> bool:
         """True if another cycle may gain room. Either enough has changed since the last cycle that gained no room, or the
@@ -71,7 +73,7 @@ class Need:
         of data blocks that the cleaner has written. A write of a host does not change this sum. Cleaning raises the sum if it
         frees more blocks than it writes.
         """
-        return self._room_blocks() + self._log.data_blocks - moved_blocks
+        return self._room_blocks() - self._supply.capacity.used_blocks + self._log.data_blocks - moved_blocks
 
     def is_short(self) -> bool:
         """True if the pool has little room, so that the cleaner works without pauses.

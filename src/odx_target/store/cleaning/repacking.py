@@ -8,17 +8,18 @@ from odx_target.store.log.codecs import Codec
 from odx_target.store.log.extents import Extent, InvalidExtent, content_of, decode_extent, encode_extent, wrong_block
 
 
-def repacked(stored: Buffer, pairs: int, block: int) -> Buffer:
+def repacked(stored: Buffer, pairs: int, block: int, wanted: Codec | None = None) -> Buffer:
     """Return an extent that has the live blocks of the extent `stored`, at the same indexes.
 
-    `pairs` has the marks of the live blocks; see `Live`. Blocks to which no map refers become zeros. If the extent is marked
-    for stronger compression, the content is compressed with zstandard. If the new extent would not be smaller, or if a block
-    does not match its checksum, the result is `stored` itself. So damage stays visible. Raises DamagedBlock if the extent
-    cannot be decoded. `block` is the block number for this exception: the first block of the extent in its segment.
+    `pairs` has the marks of the live blocks; see `Live`. Blocks to which no map refers become zeros. `wanted` is the codec of
+    the new extent. None means the former codec, or zstandard if the extent is marked for stronger compression. If the new
+    extent would not be smaller, or if a block does not match its checksum, the result is `stored` itself. So damage stays
+    visible. Raises DamagedBlock if the extent cannot be decoded. `block` is the block number for this exception: the first
+    block of the extent in its segment.
     """
     try:
         extent = decode_extent(stored)
-        codec = Codec.ZSTANDARD if extent.condense else extent.codec
+        codec = wanted or (Codec.ZSTANDARD if extent.condense else extent.codec)
         if codec is extent.codec and _all_live(extent, pairs):
             return stored
         content = content_of(extent)

@@ -1,12 +1,14 @@
 """Walks over all leaves of all maps of a pool, in turns of the event loop (see `turns`)."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
+from odx_target.store.catalogue.interface import VolumeState
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
-from odx_target.store.contents import Contents
+from odx_target.store.contents import Contents, FrozenMaps
 from odx_target.store.errors import StoreError
+from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Node
 from odx_target.store.map.leaf import Entries, Epoch, Leaf
 from odx_target.store.map.walk import unvisited
@@ -25,13 +27,33 @@ Visit: TypeAlias = Callable[[Leaf, Entries], int]
 Pause: TypeAlias = Callable[[], Awaitable[None]]
 
 
-async def walk(contents: Contents, leaves: LeafLoader, turns: Turns, stamp: Epoch, visit: Visit, pause: Pause) -> bool:
+class Pass(NamedTuple):
+    """A part of a walk: the roots of some maps, and the function that visits their leaves."""
+
+    roots: Iterable[FrozenRoot]
+    visit: Visit
+
+
+Passes: TypeAlias = Callable[[Sequence[VolumeState], FrozenMaps], Awaitable[Iterable[Pass]]]
+"""Function that divides the maps of a walk into passes. The leaves of a pass are visited after all leaves of earlier passes."""
+
+
+async def walk(
+    contents: Contents,
+    leaves: LeafLoader,
+    turns: Turns,
+    stamp: Epoch,
+    visit: Visit,
+    pause: Pause,
+    passes: Passes | None = None,
+) -> bool:
     """Visit all leaves of the volumes and frozen maps that exist now. Several calls with the same `stamp` together visit each
     leaf once.
 
     `visit` is called with a leaf and its entries, and must return the number of steps that it took. Leaves that are not in
     memory are read in a thread, and are not kept in memory. When no steps of the turn remain, `pause` is awaited. An exception
-    from `pause` ends the walk. Returns True if the whole call ran in one turn of the event loop.
+    from `pause` ends the walk. Returns True if the whole call ran in one turn of the event loop. If `passes` is given, the walk
+    consists of these passes, and `visit` is not used.
 
     Raises PoolDamaged or another StoreError if a leaf cannot be read.
     """
@@ -39,19 +61,21 @@ async def walk(contents: Contents, leaves: LeafLoader, turns: Turns, stamp: Epoc
     contents.discards.pause()
     volumes, frozen_maps = contents.frozen_state()
     turns.take(len(frozen_maps) // MAPS_OF_A_STEP)
-    roots = chain((volume.root for volume in volumes), (frozen.root for frozen in frozen_maps))
     walking = _Walk(leaves, turns, visit, pause)
     try:
-        while some := list(islice(roots, ROOTS_OF_A_STEP)):
-            turns.take()
-            for node in unvisited(some, stamp):
-                await walking.visit_node(node)
-            await walking.pause_if_spent()
-        await walking.visit_unread()
+        if passes is None:
+            roots = chain((volume.root for volume in volumes), (frozen.root for frozen in frozen_maps))
+            await walking.visit_below(roots, stamp)
+            del roots
+        else:
+            for some, visit_pass in await passes(volumes, frozen_maps):
+                walking.visit = visit_pass
+                await walking.visit_below(iter(some), stamp)
+                del some
     finally:
         walking.unread.clear()
         contents.discard_state(volumes, frozen_maps)
-        del volumes, frozen_maps, roots
+        del volumes, frozen_maps
         contents.discards.resume()
     return walking.is_in_one_turn
 
@@ -64,14 +88,23 @@ class _Walk:
         self.unread: list[Leaf] = []
         self._leaves = leaves
         self._turns = turns
-        self._visit = visit
+        self.visit = visit
         self._pause = pause
+
+    async def visit_below(self, roots: Iterator[FrozenRoot], stamp: Epoch) -> None:
+        """Visit all leaves below the roots that no walk with this stamp has visited."""
+        while some := list(islice(roots, ROOTS_OF_A_STEP)):
+            self._turns.take()
+            for node in unvisited(some, stamp):
+                await self.visit_node(node)
+            await self.pause_if_spent()
+        await self.visit_unread()
 
     async def visit_node(self, node: Node) -> None:
         if not isinstance(node, Leaf):
             self._turns.take(1 + len(node.children) // CHILDREN_OF_A_STEP)
         elif entries := self._leaves.memory.entries_of(node):
-            self._turns.take(self._visit(node, entries))
+            self._turns.take(self.visit(node, entries))
         else:
             self.unread.append(node)
             if len(self.unread) == LEAVES_OF_A_CALL:
@@ -89,7 +122,7 @@ class _Walk:
             entries = self._leaves.memory.entries_of(leaf) or found[leaf]
             if isinstance(entries, StoreError):
                 raise entries
-            self._turns.take(self._visit(leaf, entries))
+            self._turns.take(self.visit(leaf, entries))
             await self.pause_if_spent()
 
     async def pause_if_spent(self) -> None:

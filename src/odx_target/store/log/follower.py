@@ -78,11 +78,12 @@ class Follower:
 
     async def _read_piece(self) -> None:
         supply = self._supply
+        segments = {number: each for number, each in supply.segments.items() if number not in supply.capacity.numbers}
         self.is_reading = True
         try:
             found, position = await self._environment.in_thread(
                 _piece,
-                supply.segments.copy(),
+                segments,
                 supply.size_blocks.copy(),
                 self._position,
                 self.next_osn,

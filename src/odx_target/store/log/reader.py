@@ -24,7 +24,7 @@ from odx_target.store.log.extent_cache import Decompressed, ExtentCache, decompr
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.lost import LOST_PLACE
-from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place, segment_of
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 
@@ -143,11 +143,15 @@ class Reader:
         segment.
         """
         pending_place = self._filling.pending_place
-        if any(end_of_run(place, count) > pending_place for place, count in runs if place):
+        if any(end_of_run(place, count) > pending_place and self._is_in_log(place) for place, count in runs if place):
             try:
                 self._log.commit_for_another()
             except (PoolFailed, Scarcity):
                 return  # Data that could not be written can still be read from memory.
+
+    def _is_in_log(self, place: int) -> bool:
+        """True if a place is in the fast tier. A segment of the capacity tier may have a higher number than the open batch."""
+        return segment_of(place) not in self._supply.capacity.numbers
 
     def _read_run_now(self, place: int, count: int, block: int) -> Buffer | None:
         return self._read_log_now(place, count, block) if place < COMPRESSED else self._read_extent_now(place, count, block)

@@ -170,12 +170,15 @@ class Log:
         return sizes
 
     def sealed_segments(self) -> list[int]:
-        """Return the numbers of the sealed segments, oldest first. Retired segments and empty segments are left out."""
-        last = self.chain.position.segment
+        """Return the numbers of the sealed segments of the log and of the capacity tier, in ascending order. Retired and empty
+        segments are left out.
+        """
+        last, capacity = self.chain.position.segment, self._supply.capacity.numbers
         others = self._sealer.unsealed() | self._supply.retired
         if self.filling.segment is not None:
             others.add(self.filling.segment.number)
-        return [number for number in sorted(self._supply.size_blocks) if number <= last and number not in others]
+        numbers = (number for number in sorted(self._supply.size_blocks) if number <= last or number in capacity)
+        return [number for number in numbers if number not in others]
 
     def open_segment(self) -> tuple[int, int] | None:
         """Return the number of the segment that is being filled, and the number of its written blocks. Returns None if no

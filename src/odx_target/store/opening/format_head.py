@@ -26,7 +26,8 @@ class Head(NamedTuple):
     `identity` is in all batches, footers and checkpoints, and never changes. `cleaned` is True if the log does not contain all
     changes since the pool was made. `array_identity` identifies the pool to hosts and in tokens. `names_identity` determines
     the public identities of the volumes. In a new pool, `array_identity` and `names_identity` are equal to `identity`. They can
-    be renewed in a copy of the pool (see `renewal`).
+    be renewed in a copy of the pool (see `renewal`). `capacity_directory` is the absolute path of the directory of the capacity
+    tier. It is empty if the pool has no capacity tier. A pool that has had a capacity tier always needs it.
     """
 
     format_version: int
@@ -35,6 +36,7 @@ class Head(NamedTuple):
     cleaned: bool
     array_identity: bytes
     names_identity: bytes
+    capacity_directory: str = ""
 
     def public_identity(self, volume_identity: bytes) -> bytes:
         """Return the identity by which hosts know a volume. Two pools with the same `names_identity` return the same result."""
@@ -127,6 +129,7 @@ def encode_head(head: Head) -> bytes:
         "cleaned": head.cleaned,
         "array_identity": head.array_identity.hex(),
         "names_identity": head.names_identity.hex(),
+        **({"capacity_directory": head.capacity_directory} if head.capacity_directory else {}),
     }
     return json.dumps(fields, indent=2).encode() + b"\n"
 
@@ -138,9 +141,12 @@ def decode_head(document: bytes, name: str) -> Head:
         identity = fields["identity"]
         identities = [identity, *(fields.get(name, identity) for name in ("array_identity", "names_identity"))]
         own, array, names = map(bytes.fromhex, identities)
-        head = Head(fields["format"], own, fields.get("epoch", 0), fields.get("cleaned", False), array, names)
+        epoch, cleaned, capacity = fields.get("epoch", 0), fields.get("cleaned", False), fields.get("capacity_directory", "")
+        head = Head(fields["format"], own, epoch, cleaned, array, names, capacity)
         is_ours = fields["what"] == "odx-target pool" and type(head.format_version) is type(head.epoch) is int
-        is_ours = is_ours and type(head.cleaned) is bool and len(array) == len(names) == IDENTITY_BYTES
+        is_ours = (
+            is_ours and type(head.cleaned) is bool and type(capacity) is str and len(array) == len(names) == IDENTITY_BYTES
+        )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise PoolDamaged(f"{name} is damaged or not the head of a pool") from None
     if is_ours and head.format_version > FORMAT_VERSION:

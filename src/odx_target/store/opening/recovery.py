@@ -34,6 +34,7 @@ from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.segments.places import extent_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
+from odx_target.store.segments.tiers import log_sizes
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
 """Position before the first batch of a pool. The first segment has the number 1, because place 0 means a hole."""
@@ -100,7 +101,7 @@ def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, with_en
         raise PoolDamaged("there is no catalogue, and the log cannot replace it: parts of the log have been freed or lost")
     sizes = store.names()
     _check_listed(store, sizes, listed or {})
-    replay = Replay(store, sizes, head.identity, start)
+    replay = Replay(store, log_sizes(store, sizes), head.identity, start)
     for group in replay.groups():
         for batch in group:
             for record, place in changes_of(batch):
@@ -190,7 +191,7 @@ def _check_reached(store: SegmentStore, sizes: dict[int, int], pool_identity: by
     """Check a log from which a lost catalogue is rebuilt: no segment may begin with a record after the end of the log. Raises
     PoolDamaged, OSError.
     """
-    for number in sorted(sizes.keys() - replay.used.keys()):
+    for number in sorted(log_sizes(store, sizes).keys() - replay.used.keys()):
         batch = read_header(SegmentView(store.open(number), sizes[number]), 0, pool_identity)
         if batch is not None and batch.first_osn > replay.end.osn:
             raise PoolDamaged(

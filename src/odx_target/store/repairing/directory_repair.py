@@ -14,6 +14,7 @@ from pathlib import Path
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import Advance
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
+from odx_target.store.opening.capacity_directory import with_capacity
 from odx_target.store.opening.directory_pool import (
     CATALOGUE_NAME,
     HEAD_NAME,
@@ -104,7 +105,8 @@ def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iter
     """Make a plan to repair the pool in a directory. The pool must not be open, and is locked inside this context.
 
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises StoreError if
-    the directory contains no pool. Raises PoolDamaged if nothing can be saved, or if a file has the format of another version.
+    the directory contains no pool, or if the capacity tier is missing. Raises PoolDamaged if nothing can be saved, or if a file
+    has the format of another version.
     """
     if not (path / HEAD_NAME).exists():
         raise StoreError(f"there is no pool in {path}")
@@ -115,11 +117,14 @@ def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iter
         segments_path = path / SEGMENTS_NAME
         if not segments_path.is_dir():
             raise PoolDamaged(f"{segments_path} is missing")
-        segments = DirectorySegments(segments_path, SEGMENT_DESCRIPTORS)
+        fast = DirectorySegments(segments_path, SEGMENT_DESCRIPTORS)
+        segments: SegmentStore = fast
         try:
+            segments, _ = with_capacity(fast, path, head.fields, None, SEGMENT_DESCRIPTORS)
             yield DirectoryRepair(path, head, segments, _plan(path, segments, head, advance, older_data=older_data))
         finally:
             segments.close()
+            fast.close()
     finally:
         lock.release()
 

@@ -27,6 +27,7 @@ from odx_target.store.repairing.rebuilding import Rebuilt, rebuild
 from odx_target.store.repairing.remains import Remains, remains_of
 from odx_target.store.repairing.salvage import Salvage
 from odx_target.store.segments.segment import SegmentStore
+from odx_target.store.segments.tiers import log_sizes
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ def plan_repair(
     """
     complaint = _reason_not_to_open(store, catalogue, head)
     sizes = store.names()
-    salvage = Salvage(store, sizes, head.identity)
+    salvage = Salvage(store, log_sizes(store, sizes), head.identity)
     remains = None if catalogue is None else remains_of(catalogue)
     rebuilt, listed = _rebuilt(salvage, remains, head, older_data=older_data)
     kept = (listed.keys() | rebuilt.used.keys()) & sizes.keys()

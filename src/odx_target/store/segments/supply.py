@@ -13,6 +13,7 @@ checkpoint has been saved, the segment is *freed*: its file becomes a new segmen
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from odx_target.environment import Environment, Event, Lane
 from odx_target.store.api import BLOCK_BYTES
@@ -20,6 +21,7 @@ from odx_target.store.error_kinds import of_write
 from odx_target.store.errors import PoolFull, StoreError
 from odx_target.store.health import Health
 from odx_target.store.log.footer import capacity_blocks
+from odx_target.store.segments.capacity import CapacityTier
 from odx_target.store.segments.disk_room import DiskRoom
 from odx_target.store.segments.segment import Segment, SegmentStore
 
@@ -41,17 +43,25 @@ REFUSED_S = 1.0
 class SegmentSupply:
     """The segments of a pool.
 
-    `segments` maps the number of each segment to the segment, and `size_blocks` maps it to the size. Empty segments are
-    included. `ready_blocks` is the number of free blocks in empty segments. Records with data must leave `spare_blocks` of
-    these blocks free. `retired` contains the numbers of the segments that the next checkpoint does not list. The functions in
-    `on_change` are called when a segment was taken, made or freed, or could not be made. They are also called when the free
-    room of the disk has changed.
+    `segments` maps the number of each segment of both tiers to the segment, and `size_blocks` maps it to the size. Empty
+    segments are included. All other fields are about the fast tier, except `capacity`, which has the capacity tier.
+    `ready_blocks` is the number of free blocks in empty segments. Records with data must leave `spare_blocks` of these blocks
+    free. `retired` contains the numbers of the segments that the next checkpoint does not list. The functions in `on_change`
+    are called when a segment was taken, made or freed, or could not be made. They are also called when the free room of the
+    disk has changed.
     """
 
     def __init__(
-        self, store: SegmentStore, environment: Environment, health: Health, segment_blocks: int, limit_bytes: int | None
+        self,
+        store: SegmentStore,
+        environment: Environment,
+        health: Health,
+        segment_blocks: int,
+        limit_bytes: int | None,
+        capacity_limit_bytes: int | None = None,
     ) -> None:
         self.store = store
+        self.capacity = CapacityTier(store, environment, segment_blocks, capacity_limit_bytes)
         self.segments: dict[int, Segment] = {}
         self.size_blocks: dict[int, int] = {}
         self.ready_blocks = 0
@@ -91,10 +101,25 @@ class SegmentSupply:
 
         New segments get numbers above `last_number` and above the numbers of all existing segments.
         """
-        self._last_number = last_number
+        capacity = self.capacity.adopt(sizes)
         for number, size_blocks in sorted(sizes.items()):
-            self._add(segments[number], size_blocks)
-            self._last_number = max(self._last_number, number)
+            self._list(segments[number], size_blocks)
+            self._used_blocks += 0 if number in capacity else size_blocks
+        self._last_number = max(last_number, *sizes, 0)
+
+    def next_number(self) -> int:
+        """Return the number of a new segment. No segment of either tier has had this number."""
+        self._last_number += 1
+        return self._last_number
+
+    def add_capacity(self, segment: Segment, size_blocks: int) -> None:
+        """Add a complete segment of the capacity tier."""
+        self._list(segment, size_blocks)
+        self.capacity.complete(segment.number, size_blocks)
+
+    def newest_of_log(self) -> int:
+        """Return the highest number of a segment of the fast tier, or 0."""
+        return max((number for number in self.segments if number not in self.capacity.numbers), default=0)
 
     def take(self) -> Segment:
         """Return the next empty segment. The caller must check first that `ready_blocks` is not 0."""
@@ -183,7 +208,9 @@ class SegmentSupply:
             self.retired.discard(number)
             size_blocks = self.size_blocks.pop(number)
             self.freed += 1
-            if self._can_keep(size_blocks):
+            if number in self.capacity.numbers:
+                self.capacity.remove(number, size_blocks)
+            elif self._can_keep(size_blocks):
                 self._used_blocks += self._segment_blocks - size_blocks
                 self._free.append(number)
             else:
@@ -194,6 +221,8 @@ class SegmentSupply:
         for number in unused.keys() & self._unused.keys():
             self._used_blocks -= self._unused.pop(number)
         self._room_again()
+        with suppress(OSError, StoreError):  # The next placement tries again, and reports the error.
+            await self.capacity.delete_unused()
 
     @property
     def has_undeleted(self) -> bool:
@@ -204,6 +233,7 @@ class SegmentSupply:
         """Stop making segments. Returns the numbers of the empty and freed segments, which the caller must delete."""
         self._is_closed = True
         self._disk_room.close()
+        self.capacity.close()
         await self.made()
         for segment in self._ready:
             del self.segments[segment.number]
@@ -259,8 +289,7 @@ class SegmentSupply:
     async def _make_one(self) -> None:
         is_spare = self._is_spare_ordered and not self._is_within_limit()
         self._check_limit(spare=is_spare)
-        self._last_number += 1
-        number = self._last_number
+        number = self.next_number()
         former = self._free.popleft() if self._free else None
         try:
             segment = await self._environment.in_thread(self._create, number, former, lane=Lane.UPKEEP)
@@ -278,7 +307,8 @@ class SegmentSupply:
         if former is not None:
             self._used_blocks -= self._segment_blocks
             self.recycled += 1
-        self._add(segment, self._segment_blocks)
+        self._list(segment, self._segment_blocks)
+        self._used_blocks += self._segment_blocks
         self._ready.append(segment)
         self.ready_blocks += self.capacity_blocks
         # Records with data must not use a segment that was made from the reserve.
@@ -307,7 +337,6 @@ class SegmentSupply:
         if self._limit_blocks is not None and self.used_blocks + wanted_blocks > self._limit_blocks:
             raise PoolFull(f"the pool has reached its limit of {self._limit_blocks * BLOCK_BYTES} bytes")
 
-    def _add(self, segment: Segment, size_blocks: int) -> None:
+    def _list(self, segment: Segment, size_blocks: int) -> None:
         self.segments[segment.number] = segment
         self.size_blocks[segment.number] = size_blocks
-        self._used_blocks += size_blocks

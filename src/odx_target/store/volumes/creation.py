@@ -11,6 +11,7 @@ from odx_target.store.volumes.checks import check_attributes, check_name, check_
 from odx_target.store.volumes.compression_choice import check_compression
 from odx_target.store.volumes.snapshot import LogSnapshot
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, map_of
+from odx_target.store.volumes.tier_choice import check_tier
 from odx_target.store.volumes.volume import LogVolume
 
 VOLUME_IDENTITY_BYTES = 16
@@ -27,6 +28,7 @@ def create_volume(
     check_new_volume_name(ledger, name)
     check_attributes("the attributes of a volume", attributes)
     check_compression(attributes)
+    check_tier(attributes, has_capacity=ledger.supply.capacity.is_present)
     contents = ledger.contents
     identity = ledger.environment.entropy(VOLUME_IDENTITY_BYTES)
     ledger.turns.take(STEPS_OF_A_CHANGE)
@@ -36,6 +38,7 @@ def create_volume(
     else:
         frozen, source, lineage = _origin(ledger, origin, size_blocks)
         ledger.record(VolumeCloned(number, frozen, source, identity, lineage or identity, name, dict(attributes)))
+        ledger.note_sharing()
     volume = LogVolume(ledger, contents.volumes[number])
     ledger.volumes[name] = volume
     return volume

@@ -27,6 +27,7 @@ from odx_target.store.volumes.compression import (
 from odx_target.store.volumes.compression_choice import check_compression
 from odx_target.store.volumes.snapshot import NO_GROUP, LogSnapshot, SnapshotsOfVolume, take_snapshots
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, Readable
+from odx_target.store.volumes.tier_choice import check_tier, tier_of
 
 _BLOCK_MASK = BLOCK_BYTES - 1
 
@@ -207,6 +208,7 @@ class LogVolume(Readable):
                 self._leaves.require(missing, self._place)
             record = Clone(source.identifier, source_block, self._number, block, count_blocks)
             self._ledger.record(record, announce=partial(self.announce, block, count_blocks))
+            self._ledger.note_sharing()
         return count_blocks
 
     def _pieces(self, compressor: Compressor, block: int, data: Sequence[Buffer], count_blocks: int) -> Sequence[Piece] | None:
@@ -274,6 +276,7 @@ class LogVolume(Readable):
         self._turns.take(STEPS_OF_A_CHANGE)
         record = VolumeRestored(self._number, snapshot.identifier, ledger.environment.entropy(LINEAGE_BYTES))
         ledger.record(record, spare=True, announce=partial(self.announce, 0, self.size_blocks))
+        ledger.note_sharing()
 
     def rename(self, name: str) -> None:
         self._check_present()
@@ -293,8 +296,12 @@ class LogVolume(Readable):
         self._check_present()
         check_attributes("the attributes of a volume", attributes)
         check_compression(attributes)
+        check_tier(attributes, has_capacity=self._ledger.supply.capacity.is_present)
+        former = self.attributes
         self._ledger.record(VolumeChanged(self._number, self.name, dict(attributes)))
         self._compressor = compressor_of(attributes)
+        if tier_of(former) is not tier_of(attributes):
+            self._ledger.note_tier()
 
     def resize(self, size_blocks: int) -> None:
         """Change the size; see `Volume.resize` in `store.api`. Raises StoreError, PoolFull, PoolBusy, PoolFailed."""

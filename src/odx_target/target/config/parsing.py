@@ -5,14 +5,14 @@ The value is a text or a number from the command line or a file.
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S
 from odx_target.iscsi.host_names import host_name_fault
 from odx_target.iscsi.names import MAX_NAME_BYTES, prepare_name
 from odx_target.scsi.thresholds import COUNT_OF_THRESHOLDS
-from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS
+from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS, TIER_ATTRIBUTE, Tier
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Portal
 from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
@@ -42,6 +42,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 _SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _BLOCK_OPTIONS = {f"block={block_bytes}": block_bytes for block_bytes in LOGICAL_BLOCK_SIZES}
 _COMPRESSION_OPTIONS = {f"{COMPRESSION_ATTRIBUTE}={compression}": compression for compression in COMPRESSIONS}
+_TIER_OPTIONS = {f"{TIER_ATTRIBUTE}={tier}": str(tier) for tier in Tier}
+_LUN_OPTIONS: tuple[Mapping[str, int | str], ...] = (_BLOCK_OPTIONS, _COMPRESSION_OPTIONS, _TIER_OPTIONS)
+LUN_FORM = "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd][,tier=fast|capacity]"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _IQN = re.compile(
     r"(iqn\.[0-9]{4}-(0[1-9]|1[0-2])\.[a-z0-9.-]+(:[a-z0-9.:-]+)?|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}|[0-9a-f]{32}))"
@@ -65,6 +68,21 @@ def parse_pool_limit(value: object) -> int:
     if limit_bytes < MIN_POOL_LIMIT_BYTES:
         raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
     return limit_bytes
+
+
+def parse_capacity_limit(value: object) -> int:
+    """Convert the limit of a capacity tier, such as 1073741824 or "1T", to bytes. Raises ConfigError if it is too small."""
+    limit_bytes = size_of("capacity-limit", value)
+    if limit_bytes < MIN_POOL_LIMIT_BYTES:
+        raise ConfigError(f"capacity limit {value!r}: the limit of a capacity tier is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
+    return limit_bytes
+
+
+def parse_capacity_compression(value: object) -> str:
+    """Return the name of a compression. Raises ConfigError if there is no such compression."""
+    if not isinstance(value, str) or value not in COMPRESSIONS:
+        raise ConfigError(f"capacity-compression: want one of {', '.join(COMPRESSIONS)}, not {str(value)[:40]!r}")
+    return value
 
 
 def parse_cleaning_share(value: object) -> float:
@@ -120,7 +138,9 @@ def parse_copy_rate(value: object) -> int | None:
     return bytes_per_s
 
 
-def lun_config(name: str, size_bytes: int, block_bytes: int, compression: str | None = None) -> LunConfig:
+def lun_config(
+    name: str, size_bytes: int, block_bytes: int, compression: str | None = None, tier: str | None = None
+) -> LunConfig:
     """Check the values, and return a LunConfig. Raises ConfigError."""
     if not _NAME.fullmatch(name) or len(name) > MAX_LUN_NAME_CHARACTERS:
         raise ConfigError(f"LUN name {name!r}: want letters, digits, '.', '_' or '-', at most {MAX_LUN_NAME_CHARACTERS}")
@@ -132,24 +152,30 @@ def lun_config(name: str, size_bytes: int, block_bytes: int, compression: str | 
         raise ConfigError(f"LUN {name}: size {size_bytes} is over the limit of {MAX_LUN_BYTES} bytes")
     if compression is not None and compression not in COMPRESSIONS:
         raise ConfigError(f"LUN {name}: compression {compression!r} is not one of {', '.join(COMPRESSIONS)}")
-    return LunConfig(name, size_bytes, block_bytes, compression=compression)
+    if tier is not None and tier not in list(Tier):
+        raise ConfigError(f"LUN {name}: tier {tier!r} is not one of {', '.join(Tier)}")
+    return LunConfig(name, size_bytes, block_bytes, compression=compression, tier=tier)
 
 
 def parse_lun(text: str) -> LunConfig:
-    """Return the LUN for a text like "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd]". Raises ConfigError."""
+    """Return the LUN for a text like "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd][,tier=fast|capacity]".
+
+    Raises ConfigError.
+    """
     name, equals, rest = text.partition("=")
     size_text, *options = rest.split(",")
     if not equals or not size_text:
-        raise ConfigError(f"LUN {text!r}: want NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd]")
+        raise ConfigError(f"LUN {text!r}: want {LUN_FORM}")
     for option in options:
-        if option not in _BLOCK_OPTIONS and option not in _COMPRESSION_OPTIONS:
-            raise ConfigError(f"LUN {text!r}: option {option!r} is not {' or '.join((*_BLOCK_OPTIONS, *_COMPRESSION_OPTIONS))}")
-    blocks = [_BLOCK_OPTIONS[option] for option in options if option in _BLOCK_OPTIONS]
-    compressions = [_COMPRESSION_OPTIONS[option] for option in options if option in _COMPRESSION_OPTIONS]
-    if len(blocks) > 1 or len(compressions) > 1:
+        if not any(option in known for known in _LUN_OPTIONS):
+            wanted = " or ".join(each for known in _LUN_OPTIONS for each in known)
+            raise ConfigError(f"LUN {text!r}: option {option!r} is not {wanted}")
+    blocks, compressions, tiers = ([known[option] for option in options if option in known] for known in _LUN_OPTIONS)
+    if max(len(blocks), len(compressions), len(tiers)) > 1:
         raise ConfigError(f"LUN {text!r}: an option is given twice")
-    block_bytes = blocks[0] if blocks else 512
-    return lun_config(name, parse_size(size_text), block_bytes, compressions[0] if compressions else None)
+    block_bytes = int(blocks[0]) if blocks else 512
+    compression = str(compressions[0]) if compressions else None
+    return lun_config(name, parse_size(size_text), block_bytes, compression, str(tiers[0]) if tiers else None)
 
 
 def parse_portal(text: str) -> Portal:

@@ -27,6 +27,8 @@ class LunConfig:
     """
     compression: str | None = None
     """Compression of new writes, see `store.api.COMPRESSIONS`. None keeps the compression of an existing LUN."""
+    tier: str | None = None
+    """Tier of the data, see `store.api.Tier`. None keeps the tier of an existing LUN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,12 @@ class Config:
     pool_limit_bytes: int | None = None
     polling: bool = True
     """True if the array polls the sockets of hosts for a short time before it waits for them. If False, it waits at once."""
+    capacity_tier: Path | None = None
+    """Directory of the capacity tier. None means the directory that the pool remembers, if it has a capacity tier."""
+    capacity_limit_bytes: int | None = None
+    """Largest size of the capacity tier. None means that only the size of its disk limits it."""
+    capacity_compression: str = "zstd"
+    """Compression of data that is moved to the capacity tier, see `store.api.COMPRESSIONS`."""
     cleaning: bool = True
     """True if the pool frees the room of overwritten and unmapped data. If False, the log only grows."""
     cleaning_share: float = 0.25

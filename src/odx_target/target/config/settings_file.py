@@ -10,6 +10,8 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import (
     check_luns,
     lun_config,
+    parse_capacity_compression,
+    parse_capacity_limit,
     parse_cleaning_share,
     parse_copy_rate,
     parse_iqn,
@@ -74,21 +76,22 @@ def _path(key: str, value: Any) -> Path:
 
 def _luns(value: Any) -> tuple[LunConfig, ...]:
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
-        raise ConfigError("lun: want tables [[lun]] with name, size and optionally block and compression")
+        raise ConfigError("lun: want tables [[lun]] with name, size and optionally block, compression and tier")
     return check_luns(_lun(row) for row in value)
 
 
 def _lun(row: Mapping[str, Any]) -> LunConfig:
-    unknown = set(row) - {"name", "size", "block", "compression"}
+    unknown = set(row) - {"name", "size", "block", "compression", "tier"}
     if unknown or not {"name", "size"} <= set(row):
         raise ConfigError(
-            f"lun: want name, size and optionally block and compression, not {', '.join(sorted(row)) or 'nothing'}"
+            f"lun: want name, size and optionally block, compression and tier, not {', '.join(sorted(row)) or 'nothing'}"
         )
     block = row.get("block", 512)
     if type(block) is not int:
         raise ConfigError(f"lun: block {block!r} is not 512 or 4096")
     compression = _text("lun compression", row["compression"]) if "compression" in row else None
-    return lun_config(_text("lun name", row["name"]), size_of("lun size", row["size"]), block, compression)
+    tier = _text("lun tier", row["tier"]) if "tier" in row else None
+    return lun_config(_text("lun name", row["name"]), size_of("lun size", row["size"]), block, compression, tier)
 
 
 def _portals(value: Any) -> tuple[Portal, ...]:
@@ -136,6 +139,9 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
     "polling": lambda value, _base: {"polling": _flag("polling", value)},
+    "capacity-tier": lambda value, base: {"capacity_tier": base / _path("capacity-tier", value)},
+    "capacity-limit": lambda value, _base: {"capacity_limit_bytes": parse_capacity_limit(value)},
+    "capacity-compression": lambda value, _base: {"capacity_compression": parse_capacity_compression(value)},
     "cleaning": lambda value, _base: {"cleaning": _flag("cleaning", value)},
     "cleaning-share": lambda value, _base: {"cleaning_share": parse_cleaning_share(value)},
     "soft-thresholds": lambda value, _base: {"soft_thresholds": parse_soft_thresholds(value)},

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import DamagedPlace
-from odx_target.target.control.storage.status import cleaning_data
+from odx_target.target.control.storage.status import capacity_data, cleaning_data
 from odx_target.target.pool_trouble_log import REFUSED_LOGIN, REFUSED_SOCKETS, describe_place
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ def describe_health(array: "Array") -> dict[str, object]:
     trace_errors = [] if array.tap is None else array.tap.errors()
     return {
         "is_well": not (status.failure or status.no_room or status.checkpoint_error or status.damaged or trace_errors)
+        and not (status.capacity and status.capacity.problem)
         and not array.schedules.problems(),
         "failure": status.failure,
         "full": status.no_room if status.is_full else None,
@@ -41,6 +42,7 @@ def describe_health(array: "Array") -> dict[str, object]:
         "used_bytes": usage.used_bytes,
         "available_bytes": usage.available_bytes,
         "cleaning": cleaning_data(status.cleaning),
+        "capacity_tier": capacity_data(status.capacity),
         "schedules": array.schedules.problems(),
         "refused_sockets": sum(counts[event] for event in REFUSED_SOCKETS),
         "refused_logins": counts[REFUSED_LOGIN],

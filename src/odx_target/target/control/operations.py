@@ -159,7 +159,9 @@ OPERATIONS: dict[str, Operation] = {
     for operation in (
         Operation("luns", _luns),
         Operation(
-            "add-lun", _add_lun, (Argument("lun", "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd]", arguments.lun),)
+            "add-lun",
+            _add_lun,
+            (Argument("lun", "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd][,tier=fast|capacity]", arguments.lun),),
         ),
         Operation(
             "resize",

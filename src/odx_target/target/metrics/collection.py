@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from odx_target.scsi.traffic import BOUNDS_S, BUCKETS_OF_A_DOUBLING, COUNT_OF_BUCKETS, KindTraffic, Traffic
-from odx_target.store.api import BLOCK_BYTES, CleaningStatus, LogStatus, PoolSpace
+from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, PoolSpace
 from odx_target.target.lun_size import size_bytes_of
 from odx_target.target.metrics.exposition import COUNTER, GAUGE, HISTOGRAM, Family, lines
 
@@ -71,6 +71,8 @@ def _pool_families(array: "Array") -> list[Family]:
         families.append(_gauge("odx_pool_available_bytes", "Bytes available for data.", usage.available_bytes))
     if status.cleaning is not None:
         families += _cleaning_families(status.cleaning)
+    if status.capacity is not None:
+        families += _capacity_families(status.capacity)
     if status.log is not None:
         families += _log_families(status.log)
     return families if pool.space is None else families + _space_families(pool.space, array.environment.monotonic())
@@ -89,6 +91,26 @@ def _cleaning_families(cleaning: CleaningStatus) -> list[Family]:
         _counter("odx_pool_header_bytes_total", "Bytes of headers in the log.", cleaning.header_blocks * BLOCK_BYTES),
         _counter("odx_pool_freed_segments_total", "Number of freed segments.", cleaning.freed_segments),
     ]
+
+
+def _capacity_families(capacity: CapacityStatus) -> list[Family]:
+    to_move = Family("odx_pool_to_move_bytes", GAUGE, "Bytes that wait for a move to the other tier, at the last marking.")
+    to_move.add(capacity.to_capacity_blocks * BLOCK_BYTES, ("to", "capacity"))
+    to_move.add(capacity.to_fast_blocks * BLOCK_BYTES, ("to", "fast"))
+    families = [
+        to_move,
+        _gauge("odx_pool_capacity_used_bytes", "Used bytes of the capacity tier.", capacity.used_blocks * BLOCK_BYTES),
+        _counter("odx_pool_placed_bytes_total", "Bytes written to the capacity tier.", capacity.moved_blocks * BLOCK_BYTES),
+        _gauge(
+            "odx_pool_capacity_failed",
+            "1 if no data can be moved to the capacity tier at present, else 0.",
+            int(capacity.problem is not None),
+        ),
+    ]
+    if capacity.available_blocks is not None:
+        available_bytes = capacity.available_blocks * BLOCK_BYTES
+        families.append(_gauge("odx_pool_capacity_available_bytes", "Available bytes of the capacity tier.", available_bytes))
+    return families
 
 
 def _log_families(log: LogStatus) -> list[Family]:

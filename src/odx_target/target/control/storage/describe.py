@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from odx_target.scsi.logical_unit import naa_designator
-from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume, compression_of
+from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume, compression_of, tier_of
 from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, block_bytes_of
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, size_bytes_of
@@ -20,6 +20,7 @@ def describe_volume(volume: Volume, pool: Pool) -> Data:
         "lun": None if lun is None else int(lun),
         "read_only": volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES,
         "compression": compression_of(volume.attributes),
+        "tier": str(tier_of(volume.attributes)),
         "serial": pool.public_identity(volume).hex(),
         "naa": naa_designator(pool.public_identity(volume)).hex(),
         "snapshots": len(volume.snapshots),

@@ -4,7 +4,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from odx_target.scsi.traffic import KindTraffic, Traffic
-from odx_target.store.api import BLOCK_BYTES, CleaningStatus, LogStatus, Pool, PoolSpace, Volume
+from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, Pool, PoolSpace, Volume, tier_of
 from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import LUN_ATTRIBUTE
@@ -32,11 +32,12 @@ async def status(storage: Storage, *, space: bool, busiest: int | None) -> Data:
     turns = storage.environment.turns
     now_s = storage.environment.monotonic()
     chosen = await _chosen(storage, busiest)
+    capacity = pool.status().capacity
     return {
         "time_s": storage.environment.time(),
         "pool": await pool_numbers(pool, turns, now_s),
         "array": None if array is None else await array_numbers(array),
-        "volumes": await rows_in_turns(turns, chosen, lambda volume: _describe(storage, volume)),
+        "volumes": await rows_in_turns(turns, chosen, lambda volume: _describe(storage, volume, capacity)),
         "volumes_not_listed": len(pool.volumes) - len(chosen),
     }
 
@@ -54,6 +55,7 @@ async def pool_numbers(pool: Pool, turns: Turns, now_s: float) -> Data:
         "logical_bytes": size_bytes,
         "used_bytes": usage.used_bytes,
         "available_bytes": usage.available_bytes,
+        "limit_bytes": found.limit_bytes,
         "volumes": len(pool.volumes),
         "snapshots": len(pool.snapshots),
         "frozen_maps": len(pool.frozen_maps),
@@ -65,6 +67,7 @@ async def pool_numbers(pool: Pool, turns: Turns, now_s: float) -> Data:
         "space": _space_data(pool.space, now_s),
         "cleaning": cleaning_data(found.cleaning),
         "log": _log_data(found.log),
+        "capacity_tier": capacity_data(found.capacity),
     }
 
 
@@ -93,6 +96,22 @@ def cleaning_data(cleaning: CleaningStatus | None) -> Data | None:
         "write_amplification": round(cleaning.write_amplification, 3),
         "freed_segments": cleaning.freed_segments,
         "recycled_segments": cleaning.recycled_segments,
+    }
+
+
+def capacity_data(capacity: CapacityStatus | None) -> Data | None:
+    """Return the state of the capacity tier as plain data."""
+    if capacity is None:
+        return None
+    available, limit = capacity.available_blocks, capacity.limit_blocks
+    return {
+        "used_bytes": capacity.used_blocks * BLOCK_BYTES,
+        "available_bytes": None if available is None else available * BLOCK_BYTES,
+        "limit_bytes": None if limit is None else limit * BLOCK_BYTES,
+        "to_capacity_bytes": capacity.to_capacity_blocks * BLOCK_BYTES,
+        "to_fast_bytes": capacity.to_fast_blocks * BLOCK_BYTES,
+        "moved_bytes": capacity.moved_blocks * BLOCK_BYTES,
+        "problem": capacity.problem,
     }
 
 
@@ -162,7 +181,7 @@ def _session_data(connected: "ConnectedSession") -> Data:
     }
 
 
-def _describe(storage: Storage, volume: Volume) -> Data:
+def _describe(storage: Storage, volume: Volume, capacity: CapacityStatus | None) -> Data:
     lun = volume.attributes.get(LUN_ATTRIBUTE)
     counted = storage.pool.space and storage.pool.space.volumes.get(volume.name)
     unit = storage.unit_of(volume)
@@ -171,6 +190,8 @@ def _describe(storage: Storage, volume: Volume) -> Data:
         "lun": None if lun is None else int(lun),
         "size_bytes": size_bytes_of(volume, storage.pool),
         "snapshots": len(volume.snapshots),
+        "tier": str(tier_of(volume.attributes)),
+        "to_move_bytes": None if capacity is None else capacity.waiting.get(volume.identity, 0) * BLOCK_BYTES,
         "mapped_bytes": counted.mapped_bytes if counted else None,
         "unique_bytes": counted.unique_bytes if counted else None,
         "shared_bytes": counted.shared_bytes if counted else None,

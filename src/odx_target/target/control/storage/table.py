@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS
+from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS, TIER_ATTRIBUTE, Tier
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
@@ -26,6 +26,7 @@ ATTRIBUTES_OF_THE_ARRAY = (
     SIZE_ATTRIBUTE,
     BLOCK_ATTRIBUTE,
     COMPRESSION_ATTRIBUTE,
+    TIER_ATTRIBUTE,
     LUN_ATTRIBUTE,
     READ_ONLY_ATTRIBUTE,
     *OWN_ATTRIBUTES,
@@ -53,6 +54,12 @@ def _attributes(value: object) -> Mapping[str, str]:
 def _compression(value: object) -> str:
     if not isinstance(value, str) or value not in COMPRESSIONS:
         raise ConfigError(f"compression: want one of {', '.join(COMPRESSIONS)}, not {str(value)[:40]!r}")
+    return value
+
+
+def _tier(value: object) -> str:
+    if not isinstance(value, str) or value not in list(Tier):
+        raise ConfigError(f"tier: want one of {', '.join(Tier)}, not {str(value)[:40]!r}")
     return value
 
 
@@ -84,7 +91,7 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
             "volume-create",
             volumes.create,
             (
-                Argument("volume", "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd]", arguments.lun),
+                Argument("volume", "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd][,tier=fast|capacity]", arguments.lun),
                 Argument("lun", "true if hosts can use it", arguments.flag, False),
             ),
         ),
@@ -100,8 +107,12 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             "volume-set",
-            volumes.set_compression,
-            (_NAME, Argument("compression", " or ".join(COMPRESSIONS), _compression)),
+            volumes.set_values,
+            (
+                _NAME,
+                Argument("compression", " or ".join(COMPRESSIONS), _compression, None),
+                Argument("tier", " or ".join(Tier), _tier, None),
+            ),
         ),
         Operation(
             "volume-delete",

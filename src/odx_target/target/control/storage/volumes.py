@@ -4,7 +4,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from odx_target.scsi.reservations.durable import drop
-from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, Pool, Snapshot, StoreError, Volume, compression_of
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    COMPRESSION_ATTRIBUTE,
+    TIER_ATTRIBUTE,
+    Pool,
+    Snapshot,
+    StoreError,
+    Volume,
+    compression_of,
+    tier_of,
+)
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS, lun_config
 from odx_target.target.config.settings import LunConfig
@@ -150,12 +160,21 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Dat
     return describe_volume(volume, pool)
 
 
-async def set_compression(storage: Storage, name: str, compression: str) -> Data:
-    """Choose the compression of new writes to a volume. Data that is already stored is not changed."""
+async def set_values(storage: Storage, name: str, compression: str | None, tier: str | None) -> Data:
+    """Choose the compression of new writes to a volume, or the tier of the volume. None changes nothing.
+
+    Data that is stored already keeps its compression. The cleaner moves it to the tier.
+    """
+    if compression is None and tier is None:
+        raise ManagementError("want compression or tier")
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
-        attributes = {**volume.attributes, COMPRESSION_ATTRIBUTE: compression}
-        if compression_of(volume.attributes) != compression:
+        attributes = dict(volume.attributes)
+        if compression is not None and compression != compression_of(attributes):
+            attributes[COMPRESSION_ATTRIBUTE] = compression
+        if tier is not None and tier != tier_of(attributes):
+            attributes[TIER_ATTRIBUTE] = tier
+        if attributes != volume.attributes:
             await storage.when_ready(lambda: volume.change_attributes(attributes))
             await storage.make_durable()
     return describe_volume(volume, storage.pool)

@@ -1,0 +1,38 @@
+"""The progress of the cleaner over successive cycles. Without progress, the cleaner ends its work."""
+
+from odx_target.store.cleaning.moving import Mover
+from odx_target.store.cleaning.need import UNBOUNDED, Need
+from odx_target.store.cleaning.placement import Placement
+
+MAX_CYCLES_WITHOUT_GAIN = 3
+"""Number of successive cycles without gain after which the cleaner ends its work. One cycle without gain is normal: it may only
+move blocks, so that the next cycle can free their old segments."""
+
+
+class Progress:
+    """The progress of one work of the cleaner."""
+
+    def __init__(self, need: Need, mover: Mover, placement: Placement) -> None:
+        self._need = need
+        self._mover = mover
+        self._placement = placement
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget the cycles of the former work."""
+        self._most_gained = self._cycles_without_gain = 0
+        self._least_wrong = UNBOUNDED
+
+    def gains(self) -> bool:
+        """False after several successive cycles that wrote as many blocks as they freed, because nearly all blocks are live."""
+        gain = self._need.room_and_data(self._mover.moved_blocks)
+        self._cycles_without_gain = 0 if gain > self._most_gained else self._cycles_without_gain + 1
+        self._most_gained = max(gain, self._most_gained)
+        return self._cycles_without_gain < MAX_CYCLES_WITHOUT_GAIN
+
+    def has_fewer_wrong_blocks(self) -> bool:
+        """True if the last marking found blocks in the wrong tier, but fewer than all markings before it."""
+        wrong_blocks = self._placement.wrong_blocks
+        has_fewer = 0 < wrong_blocks < self._least_wrong
+        self._least_wrong = min(wrong_blocks, self._least_wrong)
+        return has_fewer
