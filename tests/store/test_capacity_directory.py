@@ -11,6 +11,7 @@ from tests.store.pools import SMALL, block
 
 from odx_target.store.api import PoolDamaged, PoolInUse, StoreError
 from odx_target.store.open import LogPool, check_directory_pool, open_directory_pool
+from odx_target.store.opening.directory_pool import log_bytes
 from odx_target.store.opening.renewal import renew_identity
 from odx_target.store.repairing.directory_repair import repairing
 from odx_target.store.segments.tiers import TieredSegments, capacity_numbers
@@ -200,3 +201,16 @@ def test_segments_of_the_tier_that_no_checkpoint_lists_are_deleted(tmp_path: Pat
     assert not stray.exists()
     assert not (set(capacity_numbers(pool._store)) & pool.supply.segments.keys())
     pools.close(pool)
+
+
+def test_the_size_of_a_pool_includes_its_tier(tmp_path: Path, pools: Pools) -> None:
+    path, tier = tmp_path / "pool", tmp_path / "tier"
+    pools.make(path, tier)
+    before = log_bytes(path)
+    assert before == sum(each.stat().st_size for each in (path / "segments").iterdir()) > 0
+    (tier / "segments" / "0000000099.segment").write_bytes(bytes(5000))
+    assert log_bytes(path) == before + 5000
+    tier.rename(tmp_path / "away")
+    assert log_bytes(path) == before
+    (path / "pool.json").unlink()
+    assert log_bytes(path) == before

@@ -19,6 +19,7 @@ from odx_target.store.opening.directory_pool import (
     LOCK_NAME,
     SEGMENTS_NAME,
     DirectoryLock,
+    is_unused,
     sync_directory,
 )
 from odx_target.store.opening.format_head import Head, decode_head
@@ -127,7 +128,7 @@ def _require_empty(directory: Path) -> None:
     if HEAD_NAME in names:
         raise StoreError(f"{directory} is a pool, so it cannot be the capacity tier of a pool")
     segments = directory / SEGMENTS_NAME
-    if not names <= _BEFORE_TIER or (segments.is_dir() and any(segments.iterdir())):
+    if not names <= _BEFORE_TIER or (segments.is_dir() and not is_unused(segments)):
         raise StoreError(f"{directory} is not empty and not the capacity tier of a pool")
 
 

@@ -8,10 +8,12 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from odx_target.store.errors import PoolDamaged, PoolInUse, StoreError
-from odx_target.store.opening.format_head import check_unchanged
+from odx_target.store.opening.format_head import check_unchanged, decode_head
+from odx_target.store.segments.file_system import PROBE_NAME
 
 HEAD_NAME = "pool.json"
 LOCK_NAME = "lock"
@@ -92,7 +94,7 @@ def prepare_segments(directory: Path, *, is_new: bool) -> Path:
     segments = directory / SEGMENTS_NAME
     if is_new:
         segments.mkdir(exist_ok=True)
-        if any(segments.iterdir()):
+        if not is_unused(segments):
             raise PoolDamaged(f"{directory / HEAD_NAME} is missing")
         sync_directory(directory)
     elif not segments.is_dir():
@@ -100,12 +102,22 @@ def prepare_segments(directory: Path, *, is_new: bool) -> Path:
     return segments
 
 
+def is_unused(segments: Path) -> bool:
+    """True if a directory of segments has no files, except one that a crash may have left there."""
+    return all(path.name == PROBE_NAME for path in segments.iterdir())
+
+
 def log_bytes(directory: Path) -> int:
-    """Return the total size of the segments of a pool. Returns 0 if the sizes cannot be read."""
-    try:
-        return sum(path.stat().st_size for path in (directory / SEGMENTS_NAME).iterdir())
-    except OSError:
-        return 0
+    """Return the total size of the segments of a pool in both tiers. Segments that cannot be read do not count."""
+    directories = [directory]
+    with suppress(OSError, PoolDamaged):
+        capacity = decode_head((directory / HEAD_NAME).read_bytes(), HEAD_NAME).capacity_directory
+        directories += [Path(capacity)] if capacity else []
+    size_bytes = 0
+    for each in directories:
+        with suppress(OSError):
+            size_bytes += sum(path.stat().st_size for path in (each / SEGMENTS_NAME).iterdir())
+    return size_bytes
 
 
 def sync_directory(directory: Path) -> None:

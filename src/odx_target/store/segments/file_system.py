@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+PROBE_NAME = ".probe"
+"""Name of a file that exists only for a moment. A crash may leave it in a directory of segments."""
+
 _IN_MEMORY = frozenset({"tmpfs", "ramfs"})
 
 
@@ -34,7 +37,7 @@ def knows_nowait(directory: Path) -> bool:
     """
     if not hasattr(os, "RWF_NOWAIT"):
         return False
-    probe = directory / ".probe"
+    probe = directory / PROBE_NAME
     descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.pwrite(descriptor, b"probe", 0)
