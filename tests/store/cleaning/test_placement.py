@@ -14,7 +14,7 @@ from tests.store.cleaning.tiered_pools import (
 )
 from tests.store.pools import Machine, block, check_simulated_pool, read
 
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, TroubleKind
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, StoreError, TroubleKind
 from odx_target.store.cleaning.placement import RETRY_S
 from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE
 
@@ -323,3 +323,14 @@ def test_damage_in_the_capacity_tier_is_named() -> None:
     machine.environment.advance(10.0)
     assert progress.is_complete
     assert (progress.damaged_blocks, progress.unused_damaged_blocks) == (1, 0)
+
+
+def test_no_block_is_linked_to_the_capacity_tier() -> None:
+    machine, (slow, fast) = pool_with("capacity", "fast", size_blocks=100)
+    place_all(machine)
+    frozen = slow.volume.freeze()
+    found = machine.environment.run(frozen.stored_blocks(0, 1))
+    with pytest.raises(PlaceGone, match="is in the capacity tier"):
+        fast.volume.link(3, found.places[0], found.checksums[0])
+    frozen.release()
+    check_all(machine, [slow, fast])

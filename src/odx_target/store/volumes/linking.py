@@ -50,6 +50,9 @@ class Linker:
         number = segment_of(place)
         if not 0 < place < PLACE_LIMIT or number not in self._supply.segments or self.links.is_dying(number):
             raise PlaceGone(f"place {place} has been freed or is being moved")
+        if number in self._supply.capacity.numbers:
+            # The record of the link may be replayed after a crash before a checkpoint lists this segment.
+            raise PlaceGone(f"place {place} is in the capacity tier")
         found = self._plain(block, place) if place < COMPRESSED else self._compressed(block, place)
         # The tables of segments have the checksum 0 for headers, for unused blocks and for blocks with an unknown checksum.
         if not found or found != checksum:
