@@ -15,7 +15,8 @@ from tests.store.followed_content import FollowedContent
 from tests.store.pool_model import Blocks, block_of
 from tests.store.test_crash_machine import VOLUME_BLOCKS, blocks, counts, names
 
-from odx_target.store.api import Following, PlaceGone, StoreError
+from odx_target.store.api import Following, FrozenMap, PlaceGone, PoolBusy, StoreError
+from odx_target.store.cleaning.freeing import PIN_PAUSE_S
 from odx_target.store.errors import LogFreed
 
 
@@ -47,6 +48,16 @@ class SharingMachine(CompressedCleanMachine):
         super().open()
         self.digests = []
         self.follow()
+
+    def when_ready(self, act: Callable[[], None]) -> None:
+        """Carry out a step, and wait for room if the pool is busy. Time passes, because the cleaner waits for followers."""
+        while True:
+            try:
+                return act()
+            except PoolBusy:
+                self.mark()
+                self.environment.advance(PIN_PAUSE_S)
+                self.disk.check_on()
 
     def follow(self) -> None:
         """Follow the records that `content` does not contain yet."""
@@ -136,8 +147,7 @@ class SharingMachine(CompressedCleanMachine):
 
         def act() -> None:
             frozen = self.pool.volumes[name].freeze()
-            self.digests.append((self.environment.spawn(frozen.digest()), tree_of(self.now.volumes[name])))
-            frozen.release()
+            self.digests.append((self.environment.spawn(digest_and_release(frozen)), tree_of(self.now.volumes[name])))
 
         self.do(act, name)
 
@@ -180,6 +190,13 @@ class SharingMachine(CompressedCleanMachine):
                 self.content = None
             elif self.content.next_osn == self.pool.log.next_osn:
                 assert self.content.volumes() == {name: each.read() for name, each in self.now.volumes.items()}
+
+
+async def digest_and_release(frozen: FrozenMap) -> bytes:
+    try:
+        return await frozen.digest()
+    finally:
+        frozen.release()
 
 
 async def take_all(follower: Following, content: FollowedContent) -> None:

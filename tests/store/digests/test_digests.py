@@ -124,17 +124,28 @@ def test_a_released_map_has_no_digest() -> None:
                 written.machine.environment.run(call())
 
 
-def test_a_map_that_is_released_meanwhile_gets_its_digest() -> None:
-    written = Written(0)
-    written.put(0, [1, 2, 3])
-    expected = written.naive().root()
+def test_a_map_that_is_released_meanwhile_has_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No map protects the data any more, so the cleaner may free it, and the checkpoint may drop the leaves."""
+    monkeypatch.setattr(digester, "LEAVES_OF_A_GROUP", 1)
+    written = Written(0, options=PoolOptions(segment_blocks=512, cleaning=False, map_memory_bytes=1))
+    for at in range(0, 5 * LEAF_BLOCKS, LEAF_BLOCKS):
+        written.put(at, [at + 1])
     frozen = written.volume.freeze()
     written.machine.checkpoint()
-    task: VirtualTask = written.machine.environment.spawn(frozen.digest())
-    written.machine.environment.step()
-    frozen.release()
     written.machine.environment.settle()
-    assert task.value() == expected
+    task: VirtualTask = written.machine.environment.spawn(frozen.digest())
+    for _ in range(4):
+        written.machine.environment.step()
+    assert not task.done
+    written.volume.unmap(0, SIZE)
+    frozen.release()
+    troubles: list[object] = []
+    written.machine.pool.on_trouble.append(troubles.append)
+    written.machine.checkpoint()
+    written.machine.environment.settle()
+    with pytest.raises(Absent):
+        task.value()
+    assert troubles == []
 
 
 def test_a_leaf_with_lost_blocks_is_like_no_other() -> None:

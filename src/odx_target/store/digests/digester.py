@@ -42,6 +42,16 @@ STEPS_OF_AN_INNER_NODE = 40
 """Number of steps (see `turns`) that it takes to join and hash the digests of all children of an inner node."""
 
 
+class Source(NamedTuple):
+    """A frozen map whose digests are computed. `place` is the name or number of the map for reports of errors. `check` raises
+    Absent if the map was released.
+    """
+
+    map: MapReader
+    place: Place
+    check: Callable[[], None]
+
+
 class _Group(NamedTuple):
     """Nodes whose digests are computed together. `leaves` has the first block of each leaf. The digests of the inner nodes are
     computed after those of the leaves.
@@ -82,39 +92,40 @@ class Digester:
         self._users = 0
         self._gathering: Event | None = None
 
-    async def digest(self, frozen: MapReader, place: Place) -> bytes:
-        """Return the digest of a frozen map. `place` is the name or number of the map for reports of errors.
+    async def digest(self, source: Source) -> bytes:
+        """Return the digest of a frozen map.
 
-        Raises DamagedBlock, Unreadable or OutOfResources if a part of the map or of the log cannot be read.
+        Raises Absent if the map is released before the end. Raises DamagedBlock, Unreadable or OutOfResources if a part of the
+        map or of the log cannot be read.
         """
-        level = root_level(frozen.size_blocks)
-        await self._complete(frozen, level, 0, place)
-        return _digest_of(_node_at(frozen, level, 0), level)
+        level = root_level(source.map.size_blocks)
+        await self._complete(source, level, 0)
+        return _digest_of(_node_at(source.map, level, 0), level)
 
-    async def children(self, frozen: MapReader, level: int, index: int, place: Place) -> bytes:
+    async def children(self, source: Source, level: int, index: int) -> bytes:
         """Return the digests of all children of an inner node, one after the other. Raises the same exceptions as `digest`."""
-        await self._complete(frozen, level, index, place)
-        return _joined(_node_at(frozen, level, index), level)
+        await self._complete(source, level, index)
+        return _joined(_node_at(source.map, level, index), level)
 
-    async def checksums(self, frozen: MapReader, block: int, place: Place) -> LeafResult | None:
+    async def checksums(self, source: Source, block: int) -> LeafResult | None:
         """Return the places and the checksums of the blocks in the leaf that contains `block`. Returns None if there is no such
         leaf, because all its blocks are holes.
 
         Raises the same exceptions as `digest`.
         """
-        leaf = frozen.leaf(block)
+        leaf = source.map.leaf(block)
         if leaf is None:
             return None
         self._enter()
         try:
-            (found,) = await self._in_thread({leaf: block}, place, checksums_of_leaves)
+            (found,) = await self._in_thread({leaf: block}, source, checksums_of_leaves)
             return found
         finally:
-            self._leave(frozen)
+            self._leave(source.map)
 
-    async def _complete(self, frozen: MapReader, level: int, index: int, place: Place) -> None:
+    async def _complete(self, source: Source, level: int, index: int) -> None:
         """Compute the missing digests of all nodes of a subtree."""
-        top = _node_at(frozen, level, index)
+        top = _node_at(source.map, level, index)
         if top is None or top.digest is not None:
             return
         assert isinstance(top, Inner)
@@ -131,15 +142,15 @@ class Digester:
                 self._turns.take(steps)
                 await self._turns.next_if_spent()
                 if len(group.leaves) == LEAVES_OF_A_GROUP:
-                    await self._finish(group, place)
-            await self._finish(group, place)
+                    await self._finish(group, source)
+            await self._finish(group, source)
         finally:
-            self._leave(frozen)
+            self._leave(source.map)
 
-    async def _finish(self, group: _Group, place: Place) -> None:
+    async def _finish(self, group: _Group, source: Source) -> None:
         """Compute the digests of the nodes of a group, and empty the group."""
         if group.leaves:
-            digests = await self._in_thread(group.leaves, place, digests_of_leaves)
+            digests = await self._in_thread(group.leaves, source, digests_of_leaves)
             for leaf, digest in zip(group.leaves, digests, strict=True):
                 leaf.digest = digest
             self._turns.take(len(digests) // LEAVES_OF_A_STEP)
@@ -150,15 +161,19 @@ class Digester:
             self._turns.take(STEPS_OF_AN_INNER_NODE)
         group.inners.clear()
 
-    async def _in_thread(self, leaves: dict[Leaf, int], place: Place, compute: _Compute[_Result]) -> list[_Result]:
-        """Compute a result for each leaf in a thread. Until the thread ends, no segment to which the leaves refer is freed."""
+    async def _in_thread(self, leaves: dict[Leaf, int], source: Source, compute: _Compute[_Result]) -> list[_Result]:
+        """Compute a result for each leaf in a thread. Until the thread ends, no segment to which the leaves refer is freed.
+
+        The places of a released map may be in retired segments, so the map must not have been released before.
+        """
         while self._gathering is not None:
             await self._gathering.wait()
         ended = self._gathering = self._environment.event()
         stay: Stay | None = None
         try:
+            source.check()
             stay = self._reader.pins.pin_all_but(self._supply.retired, tuple(leaves))
-            entries = await self._entries(leaves, place)
+            entries = await self._entries(leaves, source.place)
             view = self._view()
             work = partial(compute, self._gatherer or Gatherer(self._index), entries, view)
             return await self._environment.in_thread(work)

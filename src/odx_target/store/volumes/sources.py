@@ -8,6 +8,7 @@ from odx_target.environment import Buffer
 from odx_target.store.byte_order import disk_bytes
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.catalogue.leaf_loader import LEAVES_AHEAD, LEAVES_OF_A_CALL, LeafLoader
+from odx_target.store.digests.digester import Source
 from odx_target.store.digests.group import HOLES
 from odx_target.store.digests.hashing import HOLES_OF_A_LEAF, node_count, root_level
 from odx_target.store.errors import Absent, DamagedBlock, OutOfResources, StoreError, Unreadable
@@ -206,9 +207,12 @@ class Frozen(Readable):
         if missing:
             self._leaves.require(missing, self._place, others)
 
+    def _source(self) -> Source:
+        return Source(self._map, self._place, self._check_present)
+
     async def digest(self) -> bytes:
         self._check_present()
-        return await self._ledger.digester.digest(self._map, self._place)
+        return await self._ledger.digester.digest(self._source())
 
     async def digests_below(self, level: int, index: int) -> Digests:
         """Return the digests below a node; see `DigestTree` in `store.api`."""
@@ -217,8 +221,8 @@ class Frozen(Readable):
         if not (0 <= level <= root_level(size_blocks) and 0 <= index < node_count(level, size_blocks)):
             raise StoreError(f"a map of {size_blocks} blocks has no node {index} at level {level}")
         if level:
-            return Digests(level, index, await self._ledger.digester.children(self._map, level, index, self._place), ())
-        found = await self._ledger.digester.checksums(self._map, index * LEAF_BLOCKS, self._place)
+            return Digests(level, index, await self._ledger.digester.children(self._source(), level, index), ())
+        found = await self._ledger.digester.checksums(self._source(), index * LEAF_BLOCKS)
         if found is None:
             return Digests(level, index, HOLES_OF_A_LEAF, ())
         return Digests(level, index, disk_bytes(found.checksums), tuple(found.lost))
@@ -227,12 +231,12 @@ class Frozen(Readable):
         """Return the places and checksums of a range; see `StoredSource` in `store.api`."""
         self._check_present()
         self.check_range(block, count_blocks)
-        block_map, end = self._map, block + count_blocks
+        source, end = self._source(), block + count_blocks
         places, checksums, lost = array("Q"), array("I"), []
         for start in range(block & ~INDEX_MASK, end, LEAF_BLOCKS):
             part = slice(max(block - start, 0), min(end - start, LEAF_BLOCKS))
             lost_from = len(places) - part.start
-            found = await self._ledger.digester.checksums(block_map, start, self._place) or HOLES
+            found = await self._ledger.digester.checksums(source, start) or HOLES
             places += found.places[part]
             checksums += found.checksums[part]
             lost += [lost_from + index for index in found.lost if part.start <= index < part.stop]
