@@ -12,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
-MACHINES = ("tests/store/test_crash_machine.py", "tests/store/cleaning/test_clean_machine.py")
+MACHINES = (
+    "tests/store/test_crash_machine.py",
+    "tests/store/cleaning/test_clean_machine.py",
+    "tests/store/test_sharing_machine.py",
+)
 ROOT = Path(__file__).parents[2]
 
 
