@@ -9,7 +9,8 @@ from tests.naive_digests import LEAF_BLOCKS, NaiveTree
 from tests.store.conformance import SIZE, Kept
 from tests.store.pools import block, blocks, when_ready
 
-from odx_target.store.api import Absent, DigestTree, FrozenMap, Pool, StoreError, Volume, different_blocks
+from odx_target.store.api import Absent, DigestTree, FrozenMap, Pool, StoreError, Volume
+from odx_target.store.digests.comparison import different_blocks
 
 
 def digest_of(kept: Kept, tree: DigestTree) -> bytes:

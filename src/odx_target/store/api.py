@@ -10,7 +10,6 @@ then survive the end of the process. The array must not acknowledge a change to 
 `Pool.flush` has returned, the changes that were committed before the flush survive a loss of power too.
 """
 
-from odx_target.store.digests.comparison import different_blocks
 from odx_target.store.errors import (
     Absent,
     CatalogueDamaged,
@@ -154,6 +153,5 @@ __all__ = [
     "Write",
     "WrongSize",
     "compression_of",
-    "different_blocks",
     "tier_of",
 ]
