@@ -23,14 +23,14 @@ def reset_lun(run: Run, lun: int) -> None:
 def _end(run: Run, aborted: list[UnderWay]) -> None:
     """Wait for aborted commands. Raises Difference if they have changed data since the abort."""
     run.array.nexus.unit_attentions.clear()
-    for command in aborted:
-        if command.started.is_done:
-            continue
+    left = [command for command in aborted if not command.started.is_done]
+    for command in left:
         command.is_disturbed = True
-        before: Indexes = run.found_done(command.change)
+    before: list[Indexes] = [run.found_done(command.change) for command in left]
+    for command, done in zip(left, before, strict=True):
         run.wait_for(command)
         after = run.now.volumes[command.change.volume].cells[command.change.indexes] == command.change.new
-        if not np.array_equal(before, after):
+        if not np.array_equal(done, after):
             raise Difference("an aborted command has changed data")
 
 
