@@ -46,7 +46,8 @@ class Stay:
     """A pin of all segments except those in `retired`, and of the stored leaves in `leaves`. The pin lasts as long as this
     object.
 
-    `retired` has the numbers of the segments that are retired now. No map refers to their blocks any more.
+    `retired` has the numbers of the segments that were already retired when this object was made. No map refers to their
+    blocks any more.
     """
 
     __slots__ = ("__weakref__", "leaves", "retired")

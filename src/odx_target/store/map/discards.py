@@ -29,7 +29,10 @@ _OURS_ALONE = 2
 
 
 class Discards:
-    """Nodes that will be freed in small pieces. Before `spare` has been called, nodes are freed at once.
+    """Nodes that will be freed in small pieces.
+
+    Until `spare` provides an event loop, this object delays nothing: Python frees each tree in one piece when the last
+    reference to the tree is dropped.
 
     Call `pause` while another part of the program holds references to the trees. Until `resume` is called, no node is freed.
     Nodes that are added meanwhile are freed after `resume`.

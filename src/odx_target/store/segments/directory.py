@@ -2,7 +2,8 @@
 
 The descriptor of a new segment stays open until all data of the segment is durable, for two reasons:
 
-- Writes and syncs then need no new descriptor. A process may be unable to open one, because it has too many.
+- Writes and syncs then need no new descriptor. A process that has too many open
+  descriptors cannot open another one.
 - If the kernel fails to write data to the disk, a sync of a descriptor that was opened later may not report the error.
 """
 

@@ -247,8 +247,10 @@ class SegmentSupply:
         return sorted(unused)
 
     def _can_keep(self, size_blocks: int) -> bool:
-        """True if the file of a freed segment may be kept for a new segment. The used room of the pool then includes the size
-        of a new segment.
+        """True if the file of a freed segment may be kept for a new segment.
+
+        A kept file counts as a whole new segment in the used room, even if the freed segment was smaller. The used room must
+        stay within the limit of the pool.
         """
         if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self._segment_blocks:
             return False
