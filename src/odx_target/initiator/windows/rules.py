@@ -20,8 +20,8 @@ class Weight(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RuleRow:
-    """A rule: the section of interop/windows/README.md that describes the rule, its reason, its weight, and the IDs of the events
-    that Windows logs.
+    """A rule: the section of interop/windows/README.md that describes the rule, its reason, its weight, and the IDs of the
+    events that Windows logs.
     """
 
     section: str

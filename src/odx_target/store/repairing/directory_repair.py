@@ -1,8 +1,8 @@
 """The repair of a pool in a directory.
 
 The new catalogue is written to a file beside the present catalogue. To check the new catalogue, the state of the pool is read
-with it, as when the pool is opened. Then the present catalogue gets a second name, and the new catalogue takes its place. The segments
-are never changed. After a crash at any moment, the pool has either its former catalogue or the new catalogue.
+with it, as when the pool is opened. Then the present catalogue gets a second name, and the new catalogue takes its place. The
+segments are never changed. After a crash at any moment, the pool has either its former catalogue or the new catalogue.
 """
 
 import json
