@@ -15,6 +15,7 @@ from tests.store.cleaning.tiered_pools import (
 from tests.store.pools import Machine, block, check_simulated_pool, read
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, StoreError, TroubleKind
+from odx_target.store.cleaning import marking
 from odx_target.store.cleaning.placement import RETRY_S
 from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE
 
@@ -334,3 +335,16 @@ def test_no_block_is_linked_to_the_capacity_tier() -> None:
         fast.volume.link(3, found.places[0], found.checksums[0])
     frozen.release()
     check_all(machine, [slow, fast])
+
+
+def test_a_pool_that_is_marked_in_several_walks_is_placed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(marking, "MAX_MARKED_SEGMENTS", 3)
+    machine, models = pool_with("capacity", "fast", size_blocks=400)
+    for _ in range(6):
+        place_all(machine)
+    assert not misplaced(machine)
+    assert blocks_in_capacity(machine, "a") == 400
+    status = machine.pool.status().capacity
+    assert status is not None
+    assert (status.to_capacity_blocks, status.to_fast_blocks, status.waiting) == (0, 0, {})
+    check_all(machine, models)

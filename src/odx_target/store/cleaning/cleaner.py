@@ -98,7 +98,8 @@ class Cleaner:
         self._fruitless_segments = 0
         self._unmovable: set[int] = set()
         self._resumed_at = 0.0
-        self._progress_of_work = Progress(need, mover, placement)
+        self._places_more = False
+        self._progress_of_work = Progress(need, mover)
 
     def status(self) -> CleaningStatus:
         sizes = self._supply.size_blocks
@@ -217,11 +218,10 @@ class Cleaner:
         if await self._freeing.free(dead, self._pause, is_short=self._need.is_short()):
             self.live = {number: blocks for number, blocks in self.live.items() if number in self._supply.size_blocks}
             self._announce()
-        places = self._progress_of_work.has_fewer_wrong_blocks()
         moved = await self._move(marks, {number: blocks for number, blocks in live.items() if blocks})
         if dead or moved:
             self._fruitless_segments = 0
-            if self._progress_of_work.gains() or (moved and places):
+            if self._progress_of_work.gains() or (moved and self._places_more):
                 return moved
             self._need.nothing_to_gain()
             return False
@@ -260,6 +260,7 @@ class Cleaner:
         """
         live = {number: live[number] for number in self._links.without_linked(live)}
         plan, capacity = self.placement.plan(marks, live), self._supply.capacity.numbers
+        self._places_more = self._progress_of_work.has_new(plan.sources)
         in_log = {number: blocks - plan.leaving.get(number, 0) for number, blocks in live.items() if number not in capacity}
         chosen = victims(
             {number: blocks for number, blocks in in_log.items() if blocks and number not in self._unmovable},

@@ -100,12 +100,8 @@ class Placement:
         self._troubles = troubles
         self._blocked_until = float("-inf")
         self._is_waiting = False
+        self._marked_up_to = 0
         self._wrong: dict[int, int] = {}
-
-    @property
-    def wrong_blocks(self) -> int:
-        """Number of blocks that wait for a move to the other tier."""
-        return self.to_capacity_blocks + self.to_fast_blocks
 
     def status(self) -> CapacityStatus | None:
         """Return None if the pool has no capacity tier."""
@@ -137,7 +133,9 @@ class Placement:
         except OutOfResources as error:
             self._failed(error)
         tiers = await self._tiers_of_snapshots(pause)
-        waiting: dict[bytes, int] = {}
+        # Several walks mark a pool with very many segments. Their counts are added.
+        waiting = dict(self.waiting) if min(marks.sizes) > self._marked_up_to else {}
+        self._marked_up_to = max(marks.sizes)
 
         async def passes(volumes: Sequence[VolumeState], frozen_maps: FrozenMaps) -> Iterable[Pass]:
             roots: dict[Tier | None, list[FrozenRoot]] = {Tier.FAST: [], Tier.CAPACITY: [], None: []}
@@ -162,14 +160,16 @@ class Placement:
         """Count the blocks in the wrong tier when the marks are complete."""
         if not isinstance(marks, TierMarks):
             return
-        wrong = {}
+        others = self._wrong.keys() & self._supply.segments.keys() - marks.sizes.keys()
+        wrong = {number: self._wrong[number] for number in others}
         for number in marks.sizes:
             if blocks := marks.wrong_blocks(number):
                 wrong[number] = blocks
             if self._turns.take(STEPS_OF_A_SEGMENT) <= 0:
                 await pause()
         self._wrong = wrong
-        self.to_fast_blocks = sum(blocks for number, blocks in wrong.items() if marks.is_in_capacity(number))
+        capacity = self._supply.capacity.numbers
+        self.to_fast_blocks = sum(blocks for number, blocks in wrong.items() if number in capacity)
         self.to_capacity_blocks = sum(wrong.values()) - self.to_fast_blocks
 
     def plan(self, marks: Marks, live: "dict[int, int]") -> Plan:

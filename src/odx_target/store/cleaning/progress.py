@@ -1,8 +1,9 @@
 """The progress of the cleaner over successive cycles. Without progress, the cleaner ends its work."""
 
+from collections.abc import Iterable
+
 from odx_target.store.cleaning.moving import Mover
-from odx_target.store.cleaning.need import UNBOUNDED, Need
-from odx_target.store.cleaning.placement import Placement
+from odx_target.store.cleaning.need import Need
 
 MAX_CYCLES_WITHOUT_GAIN = 3
 """Number of successive cycles without gain after which the cleaner ends its work. One cycle without gain is normal: it may only
@@ -12,16 +13,15 @@ move blocks, so that the next cycle can free their old segments."""
 class Progress:
     """The progress of one work of the cleaner."""
 
-    def __init__(self, need: Need, mover: Mover, placement: Placement) -> None:
+    def __init__(self, need: Need, mover: Mover) -> None:
         self._need = need
         self._mover = mover
-        self._placement = placement
         self.begin()
 
     def begin(self) -> None:
         """Forget the cycles of the former work."""
         self._most_gained = self._cycles_without_gain = 0
-        self._least_wrong = UNBOUNDED
+        self._placed: set[int] = set()
 
     def gains(self) -> bool:
         """False after several successive cycles that wrote as many blocks as they freed, because nearly all blocks are live."""
@@ -30,9 +30,8 @@ class Progress:
         self._most_gained = max(gain, self._most_gained)
         return self._cycles_without_gain < MAX_CYCLES_WITHOUT_GAIN
 
-    def has_fewer_wrong_blocks(self) -> bool:
-        """True if the last marking found blocks in the wrong tier, but fewer than all markings before it."""
-        wrong_blocks = self._placement.wrong_blocks
-        has_fewer = 0 < wrong_blocks < self._least_wrong
-        self._least_wrong = min(wrong_blocks, self._least_wrong)
-        return has_fewer
+    def has_new(self, sources: Iterable[int]) -> bool:
+        """True if a placement moves blocks from a segment from which no placement of this work has moved blocks yet."""
+        new = set(sources) - self._placed
+        self._placed |= new
+        return bool(new)
