@@ -39,7 +39,12 @@ def is_due(run: Run, schedule: Schedule, minute: int) -> bool:
     fields = fields_in(run, schedule)
     moment = last_moment(fields, minute)
     begun = run.begun.get(schedule.identifier)
-    return fields["enabled"] and begun is not None and moment > begun and (schedule.identifier, moment) not in run.ran
+    return (
+        fields["enabled"]
+        and begun is not None
+        and moment > begun
+        and (schedule.identifier, moment) not in run.ran | run.troubled
+    )
 
 
 def check_ran(run: Run, schedule: Schedule, minute: int, before: set[bytes], *, has_trouble: bool) -> None:
@@ -55,6 +60,8 @@ def check_ran(run: Run, schedule: Schedule, minute: int, before: set[bytes], *, 
             raise Difference(f"{slot} has no snapshot {name}")
     if made or not has_trouble:
         run.ran.add((schedule.identifier, moment))
+    else:
+        run.troubled.add((schedule.identifier, moment))
 
 
 def check_new(run: Run, slot: str, snapshot: Snapshot) -> None:

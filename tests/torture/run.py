@@ -67,6 +67,10 @@ class Run:
         """The minute of the clock at which each schedule was added or last changed, by identifier."""
         self.ran: set[tuple[str, int]] = set()
         """Identifier and moment of each run of a schedule since the process began."""
+        self.latest_minute = 0
+        """The latest minute of the clock at which the schedules have looked at it. The clock may be set back after that."""
+        self.troubled: set[tuple[str, int]] = set()
+        """Identifier and moment of each run that could not take its snapshots at once, and may have been given up."""
         self.unsure_until = 0
         self.array.open()
         for number in range(COUNT_LUNS):

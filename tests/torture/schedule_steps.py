@@ -53,6 +53,7 @@ def tick(run: Run, minutes: int) -> None:
     has_trouble = len(array.reports) > reports or array.pool.failure is not None or bool(array.disk.failing)
     for schedule in due:
         naive_schedules.check_ran(run, schedule, minute_of(now_s), before, has_trouble=has_trouble)
+    run.latest_minute = max(run.latest_minute, minute_of(now_s))
 
 
 def _finish(run: Run, jobs: list[VirtualTask]) -> None:
@@ -236,6 +237,7 @@ def restarted(run: Run) -> None:
     """Open the schedules with the templates of the configuration. Templates of schedules that exist change nothing."""
     run.begun.clear()
     run.ran.clear()
+    run.troubled.clear()
     run.array.run(run.array.open_schedules(run.templates))
     for template in run.templates:
         present = run.now.schedules
