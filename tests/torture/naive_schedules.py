@@ -39,12 +39,8 @@ def is_due(run: Run, schedule: Schedule, minute: int) -> bool:
     fields = fields_in(run, schedule)
     moment = last_moment(fields, minute)
     begun = run.begun.get(schedule.identifier)
-    return (
-        fields["enabled"]
-        and begun is not None
-        and moment > begun
-        and (schedule.identifier, moment) not in run.ran | run.troubled
-    )
+    has_passed = (schedule.identifier, moment) in run.ran | run.troubled or moment <= run.latest_minute
+    return fields["enabled"] and begun is not None and moment > begun and not has_passed
 
 
 def check_ran(run: Run, schedule: Schedule, minute: int, before: set[bytes], *, has_trouble: bool) -> None:
