@@ -36,7 +36,7 @@ DISCOVERY = {"SessionType": "Discovery"}
 
 
 def buffer_bytes(server: ConnectionServer) -> int:
-    return server._received.size_bytes
+    return server._loop._received.size_bytes
 
 
 async def data_of(peer: RawPeer, size_bytes: int) -> bytes:

@@ -1,12 +1,8 @@
-"""The server of one connection. The server passes data between a socket, the iSCSI protocol and the device server.
+"""The server of one connection. The server connects a socket, the iSCSI protocol and the device server.
 
-Whenever the socket is readable, the hub calls `receive_now`. The server then receives the bytes that the socket has, and the
-protocol divides the bytes into PDUs. The server executes all commands that can complete now. The hub then commits the open
-batch of the store, and calls `send_now`, which sends all responses with one call. A command that must wait becomes a task in
-the nursery of this connection. The changes of this command are committed before its response is sent.
-
-If the socket does not accept all output, or if commands have to wait for a turn, the server leaves the hub. The task of the
-connection sends the output and executes these commands. After that, the hub serves the connection again.
+The receive loop receives commands, executes them and sends their responses (see `receive_loop`). A command that must wait
+becomes a task in the nursery of the connection. The changes of this command are committed before its response is sent. This
+module starts and ends these parts, and runs the timers of the protocol.
 """
 
 import socket
@@ -21,13 +17,12 @@ from odx_target.iscsi.session.connection import TargetConnection
 from odx_target.iscsi.session.sessions import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
-from odx_target.store.error_kinds import passes
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.command_executor import CommandExecutor
 from odx_target.target.server.connection_log import ConnectionLog, peer_name
 from odx_target.target.server.hub import Hub
 from odx_target.target.server.memory_budget import MemoryBudget, SessionMemory
-from odx_target.target.server.receive_buffer import DISCOVERY_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
+from odx_target.target.server.receive_loop import ReceiveLoop
 from odx_target.target.server.response_sender import ResponseSender
 from odx_target.target.server.send_queue import SendQueue
 from odx_target.target.server.target_directory import TargetDirectory
@@ -37,9 +32,6 @@ Ts = TypeVarTuple("Ts")
 
 TIMER_INTERVAL_S = 1.0
 """Time between two checks of the timers of the protocol (login, ping). The timeouts of these timers are whole seconds."""
-
-SCARCITY_PAUSE_S = 0.05
-"""Pause before the next attempt to receive, if the kernel lacks memory."""
 
 LAST_WORDS_TIMEOUT_S = 1.0
 """Maximum time for a peer to receive the last PDUs of a connection that ends."""
@@ -71,21 +63,14 @@ class ConnectionServer:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         seen_directory = directory.seen_from(connected)  # first, because it may raise OSError
         self._socket = connected
-        self._descriptor = connected.fileno()
         self._hub = hub
         self._budget = budget
-        self._turns = pool.turns
         self._memory: SessionMemory | None = None
         self._on_pool_failure = on_pool_failure
-        self._received = ReceiveBuffer()
         self._tap = tap_of(tap, connected)
-        self._clock = trio.lowlevel.current_clock().current_time  # faster than trio.current_time
+        clock = trio.lowlevel.current_clock().current_time  # faster than trio.current_time
         self._protocol = TargetConnection(seen_directory, trio.current_time(), open_memory=self._open_memory)
         self._sender = ResponseSender(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
-        self._is_cut = False
-        self._is_paused = False  # True if received PDUs must wait until output has been sent
-        self._error: Exception | None = None  # for the task of the connection
-        self._has_left_hub = trio.Event()
         self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()
         self._nursery: trio.Nursery
@@ -100,8 +85,9 @@ class ConnectionServer:
             self._start_soon,
             self._send,
             self._log.report,
-            self._clock,
+            clock,
         )
+        self._loop = ReceiveLoop(connected, hub, self._protocol, self._sender, self._executor, pool.turns, self._tap, clock)
         self.tally = self._executor.tally
         self._protocol.on_wake = self._superseded
         self._protocol.on_output = self._has_output
@@ -135,7 +121,7 @@ class ConnectionServer:
                 last_first.callback(self._socket.close)
                 if self._memory is not None:
                     last_first.callback(self._memory.close)
-                last_first.callback(self._received.close)
+                last_first.callback(self._loop.close)
                 last_first.callback(self._sender.close)
                 last_first.callback(self._protocol.take_output)
                 last_first.callback(self._executor.close)
@@ -149,6 +135,7 @@ class ConnectionServer:
         self._protocol.take_apart()
         vars(self._executor).clear()
         vars(self._sender).clear()
+        vars(self._loop).clear()
 
     @property
     def peer(self) -> str:
@@ -176,87 +163,15 @@ class ConnectionServer:
 
         If `serve` has not been called yet, the connection ends when `serve` is called.
         """
-        self._is_cut = True
+        self._loop.stop()
         self._serving.cancel()
-
-    def receive_now(self) -> bool:
-        """Receive the bytes that the socket has, and execute their commands. The hub calls this method.
-
-        Returns True if the hub must call `send_now`. Raises PoolFailed.
-        """
-        if self._is_cut:
-            return False
-        try:
-            size_bytes = self._socket.recv_into(self._received.free())
-            if size_bytes:
-                self._received.filled(size_bytes)
-                self._is_paused = self._execute_received()
-                return True
-            self._protocol.connection_lost("the peer closed the connection", trio.current_time())
-            self._leave_hub()
-        except BlockingIOError:
-            pass
-        except PoolFailed:
-            raise
-        except Exception as error:
-            self.fail(error)
-        return False
-
-    def send_now(self) -> None:
-        """Send the responses. The hub calls this method. If work remains, leave the hub."""
-        try:
-            if self._is_paused or not self._sender.send_now() or self._executor.has_unhandled or self._protocol.closed:
-                self._leave_hub()
-            else:
-                self._end_batch()
-        except Exception as error:
-            self.fail(error)
-
-    def fail(self, error: Exception) -> None:
-        """End the connection because of an error."""
-        self._error = error
-        self._leave_hub()
-
-    def _leave_hub(self) -> None:
-        """Leave the hub, and wake the task of the connection."""
-        self._hub.remove(self._descriptor)
-        self._has_left_hub.set()
 
     async def _receive_until_closed(self) -> None:
         with self._receiving:
             try:
-                while not self._protocol.closed:
-                    try:
-                        self._hub.add(self._descriptor, self)
-                        await self._has_left_hub.wait()
-                        self._has_left_hub = trio.Event()
-                        await self._go_on()
-                    except OSError as error:
-                        if not passes(error):
-                            raise
-                        await trio.sleep(SCARCITY_PAUSE_S)
+                await self._loop.run()
             except (OSError, PoolFailed) as error:
                 self._lose_connection(error)
-            finally:
-                self._hub.remove(self._descriptor)
-
-    async def _go_on(self) -> None:
-        """Do the work because of which the connection has left the hub. Raises OSError, PoolFailed."""
-        if self._error is not None:
-            error, self._error = self._error, None
-            raise error
-        while self._is_paused:
-            await self._send_and_go_on()
-            self.tally.end()
-            await trio.lowlevel.checkpoint()
-            self._is_paused = self._execute_received()
-        await self._send_and_go_on()
-        self._end_batch()
-
-    def _end_batch(self) -> None:
-        self.tally.end()
-        if self._received.size_bytes < DISCOVERY_BUFFER_BYTES and self._protocol.session is not None:
-            self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
 
     def _lose_connection(self, error: OSError | PoolFailed) -> None:
         """Handle a failure of the socket or of the pool.
@@ -267,26 +182,6 @@ class ConnectionServer:
         if isinstance(error, PoolFailed):
             self._protocol.take_output()
             self._on_pool_failure(error)
-
-    def _execute_received(self) -> bool:
-        """Execute the whole PDUs in the buffer. Return True if the remaining PDUs must wait until output has been sent."""
-        view = self._received.view()
-        self.tally.began_s = now_s = self._clock()
-        consumed_bytes = self._protocol.receive(view, now_s)
-        is_paused = self._protocol.is_paused_by_output
-        if self._tap is not None:
-            self._tap.received(view[:consumed_bytes])
-        self._received.consumed(consumed_bytes)
-        self._executor.handle_events()
-        return is_paused
-
-    async def _send_and_go_on(self) -> None:
-        """Send the output, and then execute the commands that have waited. Continue until no command waits."""
-        await self._sender.send()
-        while self._executor.has_unhandled:
-            await self._turns.next_if_spent()
-            self._executor.handle_events()
-            await self._sender.send()
 
     def _open_memory(self) -> SessionMemory:
         """Open the memory of a new session.

@@ -1,0 +1,163 @@
+"""The part of a connection that receives bytes, executes their commands, and sends the responses.
+
+Whenever the socket is readable, the hub calls `receive_now`. The loop then receives the bytes that the socket has, and the
+protocol divides the bytes into PDUs. The loop executes all commands that can complete now. The hub then commits the open batch
+of the store, and calls `send_now`, which sends all responses with one call.
+
+If the socket does not accept all output, or if commands have to wait for a turn, the loop leaves the hub. The task of the
+connection sends the output and executes these commands. After that, the hub serves the connection again.
+"""
+
+import socket
+from collections.abc import Callable
+
+import trio
+
+from odx_target.iscsi.session.connection import TargetConnection
+from odx_target.store.api import PoolFailed
+from odx_target.store.error_kinds import passes
+from odx_target.target.server.command_executor import CommandExecutor
+from odx_target.target.server.hub import Hub
+from odx_target.target.server.receive_buffer import DISCOVERY_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
+from odx_target.target.server.response_sender import ResponseSender
+from odx_target.target.trace.tap import ConnectionTap
+from odx_target.turns import Turns
+
+SCARCITY_PAUSE_S = 0.05
+"""Pause before the next attempt to receive, if the kernel lacks memory."""
+
+
+class ReceiveLoop:
+    """Receives the bytes of one socket until the connection is closed. `clock` returns the present time in seconds."""
+
+    def __init__(
+        self,
+        connected: socket.socket,
+        hub: Hub,
+        protocol: TargetConnection,
+        sender: ResponseSender,
+        executor: CommandExecutor,
+        turns: Turns,
+        tap: ConnectionTap | None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._socket = connected
+        self._descriptor = connected.fileno()
+        self._hub = hub
+        self._protocol = protocol
+        self._sender = sender
+        self._executor = executor
+        self._tally = executor.tally
+        self._turns = turns
+        self._tap = tap
+        self._clock = clock
+        self._received = ReceiveBuffer()
+        self._is_stopped = False
+        self._is_paused = False  # True if received PDUs must wait until output has been sent
+        self._error: Exception | None = None  # for the task of the connection
+        self._has_left_hub = trio.Event()
+
+    async def run(self) -> None:
+        """Receive until the connection is closed. Raises OSError, PoolFailed."""
+        try:
+            while not self._protocol.closed:
+                try:
+                    self._hub.add(self._descriptor, self)
+                    await self._has_left_hub.wait()
+                    self._has_left_hub = trio.Event()
+                    await self._go_on()
+                except OSError as error:
+                    if not passes(error):
+                        raise
+                    await trio.sleep(SCARCITY_PAUSE_S)
+        finally:
+            self._hub.remove(self._descriptor)
+
+    def stop(self) -> None:
+        """Receive nothing more, although the hub may still call `receive_now`."""
+        self._is_stopped = True
+
+    def close(self) -> None:
+        """Release the memory of the received bytes."""
+        self._received.close()
+
+    def receive_now(self) -> bool:
+        """Receive the bytes that the socket has, and execute their commands. The hub calls this method.
+
+        Returns True if the hub must call `send_now`. Raises PoolFailed.
+        """
+        if self._is_stopped:
+            return False
+        try:
+            size_bytes = self._socket.recv_into(self._received.free())
+            if size_bytes:
+                self._received.filled(size_bytes)
+                self._is_paused = self._execute_received()
+                return True
+            self._protocol.connection_lost("the peer closed the connection", trio.current_time())
+            self._leave_hub()
+        except BlockingIOError:
+            pass
+        except PoolFailed:
+            raise
+        except Exception as error:
+            self.fail(error)
+        return False
+
+    def send_now(self) -> None:
+        """Send the responses. The hub calls this method. If work remains, leave the hub."""
+        try:
+            if self._is_paused or not self._sender.send_now() or self._executor.has_unhandled or self._protocol.closed:
+                self._leave_hub()
+            else:
+                self._end_batch()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Leave the hub, and raise an error in the task of the connection."""
+        self._error = error
+        self._leave_hub()
+
+    def _leave_hub(self) -> None:
+        """Leave the hub, and wake the task of the connection."""
+        self._hub.remove(self._descriptor)
+        self._has_left_hub.set()
+
+    async def _go_on(self) -> None:
+        """Do the work because of which the connection has left the hub. Raises OSError, PoolFailed."""
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        while self._is_paused:
+            await self._send_and_go_on()
+            self._tally.end()
+            await trio.lowlevel.checkpoint()
+            self._is_paused = self._execute_received()
+        await self._send_and_go_on()
+        self._end_batch()
+
+    async def _send_and_go_on(self) -> None:
+        """Send the output, and then execute the commands that have waited. Continue until no command waits."""
+        await self._sender.send()
+        while self._executor.has_unhandled:
+            await self._turns.next_if_spent()
+            self._executor.handle_events()
+            await self._sender.send()
+
+    def _execute_received(self) -> bool:
+        """Execute the whole PDUs in the buffer. Return True if the remaining PDUs must wait until output has been sent."""
+        view = self._received.view()
+        self._tally.began_s = now_s = self._clock()
+        consumed_bytes = self._protocol.receive(view, now_s)
+        is_paused = self._protocol.is_paused_by_output
+        if self._tap is not None:
+            self._tap.received(view[:consumed_bytes])
+        self._received.consumed(consumed_bytes)
+        self._executor.handle_events()
+        return is_paused
+
+    def _end_batch(self) -> None:
+        self._tally.end()
+        if self._received.size_bytes < DISCOVERY_BUFFER_BYTES and self._protocol.session is not None:
+            self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
