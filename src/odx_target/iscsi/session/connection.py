@@ -33,6 +33,7 @@ Phases
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
@@ -55,7 +56,7 @@ from odx_target.iscsi.session.events import (
     SessionOpened,
     TaskManagement,
 )
-from odx_target.iscsi.session.full_feature import FullFeature
+from odx_target.iscsi.session.full_feature import FullFeature, Handler
 from odx_target.iscsi.session.liveness import TIMEOUT_REASONS, Due, Liveness
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.iscsi.session.sessions import Session
@@ -63,6 +64,9 @@ from odx_target.iscsi.session.writer import PduWriter
 
 MAX_PDU_BYTES = max_pdu_bytes(limits.MAX_RECV_DATA_SEGMENT_BYTES)
 """Length of a receive buffer that can hold every PDU."""
+
+
+SendReply: TypeAlias = Callable[[CommandReady, int, Sequence[Buffer], int, bytes], None]
 
 
 class TargetConnection:
@@ -89,7 +93,16 @@ class TargetConnection:
         self._login = LoginPhase(directory, self, portal_group_tag, self._writer, self._begin_full_feature, self._close)
         self._full_feature: FullFeature | None = None
         self._handle: Callable[[memoryview, int, memoryview, memoryview, bool], None] = self._login.receive
+        self._handlers: dict[int, Handler] = {}
+        """The functions that process the PDUs of a session, by operation code. All other PDUs go to `_handle`."""
         self._events: list[Event] = []
+        self.send_reply: SendReply = _drop_reply
+        """Answer a command. The answer is dropped if the command has already ended.
+
+        The arguments are the command, the status, the data of a read, the number of bytes that the CDB asks to read or write,
+        and the sense data without a length field. The residual count follows from the lengths and the expected data transfer
+        length. The value of this attribute changes when a session begins.
+        """
         self.session: Session | None = None
         self.closed = False
         self.close_reason: CloseReason | None = None
@@ -114,7 +127,11 @@ class TargetConnection:
                 return at
             end, additional, data, good = frame
             try:
-                self._handle(view, at, additional, data, good)
+                handler = self._handlers.get(view[at] & 0x3F) if good else None
+                if handler is not None:
+                    handler(view, at, additional, data)
+                else:
+                    self._handle(view, at, additional, data, good)
             except PduRefused as refusal:
                 self._refuse(refusal, view[at : at + HEADER_BYTES])
             at = end
@@ -136,18 +153,6 @@ class TargetConnection:
         output = self._writer.take_output()
         self._writer.takes_more = not self.closed
         return output
-
-    def send_reply(
-        self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes
-    ) -> None:
-        """Answer a command. The answer is dropped if the command has already ended.
-
-        `data_in` is the data of a read. `transfer_bytes` is the number of bytes that the CDB asks to read or write. The
-        residual count follows from these two arguments and the expected data transfer length. `sense` is the sense data without
-        a length field.
-        """
-        if self._full_feature is not None:
-            self._full_feature.send_reply(command, status, data_in, transfer_bytes, sense)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
         """Claim `size_bytes` of memory for a copy of a command's data. The caller needs a copy if it uses the data after the
@@ -260,6 +265,8 @@ class TargetConnection:
         )
         self._liveness.awaited_data = self._full_feature.awaited_data
         self._handle = self._full_feature.receive
+        self._handlers = self._full_feature.handlers
+        self.send_reply = self._full_feature.send_reply
         if not session.is_discovery:
             self._events.append(SessionOpened(session))
 
@@ -309,3 +316,7 @@ class TargetConnection:
                 self._events.append(SessionClosed(self.session, reason))
         sessions.leave(self)
         self._events.append(ConnectionEnding(reason))
+
+
+def _drop_reply(_command: CommandReady, _status: int, _data_in: Sequence[Buffer], _transfer_bytes: int, _sense: bytes) -> None:
+    """Drop an answer, because there is no session."""

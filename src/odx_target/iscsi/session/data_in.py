@@ -94,29 +94,20 @@ class ReplySender:
 
     def send(self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes) -> None:
         """Answer a command. `transfer_bytes` is the number of bytes that its CDB asks to read or write."""
-        if data_in and command.reads:
-            size = len(data_in[0]) if len(data_in) == 1 else sum(map(len, data_in))
-            parameters = self._parameters
-            if (
-                status == GOOD
-                and 0 < size == transfer_bytes == command.expected_data_transfer_length
-                and size <= parameters.max_send_data_segment_length
-                and size <= parameters.max_burst_length
-            ):
-                self._send_single(command, data_in, size)
-            else:
-                self._send_data(command, status, data_in, size, transfer_bytes, sense)
+        if not (data_in and command.reads):
+            self._send_without_data(command, status, data_in, transfer_bytes, sense)
             return
-        expected = command.expected_data_transfer_length
-        if data_in:  # a command that reads was sent as one that writes: no data may be sent
-            transfer_bytes, expected = max(transfer_bytes, sum(map(len, data_in))), 0
-        elif expected and transfer_bytes and status == GOOD and not command.writes:  # no data was written
-            status, sense, transfer_bytes = CHECK_CONDITION, WRONG_WAY, 0
-        moved = min(transfer_bytes, expected) if command.writes else 0
-        self._send_response(command, status, *residual(expected, moved, transfer_bytes), sense, command.count_r2t)
-
-    def _send_single(self, command: CommandReady, data_in: Sequence[Buffer], size: int) -> None:
-        """Send all expected data in one PDU with status GOOD. This method is the hot path of reads."""
+        size = len(data_in[0]) if len(data_in) == 1 else sum(map(len, data_in))
+        parameters = self._parameters
+        if (
+            status != GOOD
+            or not 0 < size == transfer_bytes == command.expected_data_transfer_length
+            or size > parameters.max_send_data_segment_length
+            or size > parameters.max_burst_length
+        ):
+            self._send_data(command, status, data_in, size, transfer_bytes, sense)
+            return
+        # This is the usual read: all expected data and the status GOOD fit into one PDU.
         writer = self._writer
         window = writer.window
         stat_sn = writer.stat_sn
@@ -144,6 +135,18 @@ class ReplySender:
         output.extend(data_in)
         if size & 3:
             output.append(PADDING[size & 3])
+
+    def _send_without_data(
+        self, command: CommandReady, status: int, data_in: Sequence[Buffer], transfer_bytes: int, sense: bytes
+    ) -> None:
+        """Answer a command that writes, or that moves no data."""
+        expected = command.expected_data_transfer_length
+        if data_in:  # a command that reads was sent as one that writes: no data may be sent
+            transfer_bytes, expected = max(transfer_bytes, sum(map(len, data_in))), 0
+        elif expected and transfer_bytes and status == GOOD and not command.writes:  # no data was written
+            status, sense, transfer_bytes = CHECK_CONDITION, WRONG_WAY, 0
+        moved = min(transfer_bytes, expected) if command.writes else 0
+        self._send_response(command, status, *residual(expected, moved, transfer_bytes), sense, command.count_r2t)
 
     def _send_data(
         self,

@@ -75,7 +75,8 @@ class FullFeature:
     """The commands of one session on its single connection.
 
     `events` is the list of the connection's events. `close` ends the connection, and `refuse` answers a PDU with Reject. When
-    memory becomes available for a waiting command, R2Ts are added to the output and `has_output` is called.
+    memory becomes available for a waiting command, R2Ts are added to the output and `has_output` is called. `handlers` has, by
+    operation code, the functions that process PDUs with a correct data digest.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class FullFeature:
         self.awaited_data = self._collector.awaited_data
         self.tasks = Tasks(self._window, self._collector)
         self._control = ControlRequests(session, writer, directory, events, close, self.tasks)
-        self._handlers: dict[int, Handler] = {
+        self.handlers: dict[int, Handler] = {
             Opcode.SCSI_COMMAND: self._receive_scsi_command,
             Opcode.SCSI_DATA_OUT: self._receive_data_out,
             Opcode.NOP_OUT: self._receive_numbered,
@@ -112,11 +113,11 @@ class FullFeature:
             Opcode.LOGOUT_REQUEST: self._receive_numbered,
         }
         if session.is_discovery:
-            self._handlers = {opcode: self._handlers[opcode] for opcode in IN_DISCOVERY}
+            self.handlers = {opcode: self.handlers[opcode] for opcode in IN_DISCOVERY}
 
     def receive(self, view: memoryview, at: int, additional: memoryview, data: memoryview, good: bool) -> None:
         """Process one PDU. Raises PduRefused. `good` is False after a data digest error."""
-        handler = self._handlers.get(view[at] & 0x3F)
+        handler = self.handlers.get(view[at] & 0x3F)
         if handler is None:
             raise refusal_of(view[at] & 0x3F, discovery=self._session.is_discovery)
         if not good:

@@ -131,13 +131,15 @@ class CommandExecutor:
                     if task.logical_unit is not tally.unit:
                         tally.turn_to(task.logical_unit)
                     kind = KIND_OF_OPERATION_CODE[event.cdb[0]]
+                    transfer_bytes = outcome.transfer_bytes
                     counts[kind] += 1
-                    sizes[kind] += outcome.transfer_bytes
-                    send_reply(event, outcome.status, outcome.data_in, outcome.transfer_bytes, outcome.sense)
+                    sizes[kind] += transfer_bytes
+                    data_in = outcome.data_in
+                    send_reply(event, outcome.status, data_in, transfer_bytes, outcome.sense)
                     if task.read_memory_bytes:
                         self._hold_until_sent(task)
-                    elif outcome.data_in:
-                        early_bytes += outcome.transfer_bytes
+                    elif data_in:
+                        early_bytes += transfer_bytes
                         if early_bytes < EARLY_SEND_BYTES:
                             continue
                     else:
@@ -152,6 +154,7 @@ class CommandExecutor:
                         return
             else:
                 self._handle_rare_event(event)
+                send_reply = self._protocol.send_reply  # A new session has another function.
 
     def _accept(self, command: CommandReady) -> None:
         """Take a place in the task set for a command.
