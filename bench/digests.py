@@ -15,7 +15,6 @@ from random import Random
 import numpy as np
 import trio
 
-from odx_target.environment import Buffer
 from odx_target.store.log.footer import capacity_blocks, encode_footer, footer_blocks
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.open import LogPool, open_memory_pool
@@ -43,9 +42,6 @@ class FooterSegment:
 
     def read_now(self, block: int, count_blocks: int) -> bytearray | None:
         return self.read(block, count_blocks)
-
-    def write(self, block: int, buffers: list[Buffer]) -> None:
-        raise NotImplementedError
 
 
 class LongestTurn(trio.abc.Instrument):

@@ -1,7 +1,6 @@
 """The simplest store: blocks in a dictionary. A test decides which reads must wait for a disk."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 
@@ -13,7 +12,6 @@ from odx_target.store.api import (
     Absent,
     Change,
     Clone,
-    DamagedBlock,
     Digests,
     Forget,
     Freeze,
@@ -42,66 +40,16 @@ from odx_target.store.api import (
     VolumeDeleted,
     VolumeResized,
     VolumeRestored,
-    VolumeSpace,
     Write,
     WrongSize,
 )
 from odx_target.turns import Steps
 from tests.naive_digests import LEAF_BLOCKS, NaiveTree
+from tests.scsi.memory_blocks import ZEROS, MemoryBlocks, differences_of, space_among, space_of_all
 from tests.scsi.memory_log import MemoryFollower, MemoryLog
 from tests.sim.virtual_environment import VirtualEnvironment
 
-ZEROS = bytes(BLOCK_BYTES)
 MAX_NAME_BYTES = 255
-
-
-class MemoryBlocks:
-    """A source of blocks. `is_cold()` decides whether a read must wait. Reads of `damaged` blocks fail."""
-
-    def __init__(self, environment: VirtualEnvironment, size_blocks: int, blocks: dict[int, bytes]) -> None:
-        self.environment = environment
-        self.size_blocks = size_blocks
-        self.blocks = blocks
-        self.is_cold: Callable[[], bool] = lambda: False
-        self.read_delay_s = 0.001
-        self.damaged: set[int] = set()
-
-    def read_now(self, block: int, count_blocks: int) -> list[Buffer] | None:
-        if self.is_cold():
-            return None
-        return self._content(block, count_blocks)
-
-    async def read(self, block: int, count_blocks: int) -> list[Buffer]:
-        content = self._content(block, count_blocks)
-        await self.environment.sleep(self.read_delay_s)
-        return content
-
-    async def map_loaded(self) -> None:
-        pass
-
-    async def load(self, block: int, count_blocks: int) -> None:
-        self.check_range(block, count_blocks)
-
-    def check_range(self, block: int, count_blocks: int) -> None:
-        if block < 0 or count_blocks < 0 or block + count_blocks > self.size_blocks:
-            raise StoreError(f"{count_blocks} blocks from block {block} lie beyond the end at {self.size_blocks}")
-
-    def _content(self, block: int, count_blocks: int) -> list[Buffer]:
-        self.check_range(block, count_blocks)
-        for wanted in range(block, block + count_blocks):
-            if wanted in self.damaged:
-                raise DamagedBlock(wanted)
-        return [self.blocks.get(wanted, ZEROS) for wanted in range(block, block + count_blocks)]
-
-    def extents(self, block: int, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
-        """Yield extents, and take one step for every fourth block."""
-        is_spent = False
-        while block < self.size_blocks and not is_spent:
-            first, mapped = block, block in self.blocks
-            while block < self.size_blocks and (block in self.blocks) == mapped and not is_spent:
-                block += 1
-                is_spent = steps is not None and steps.take(block % 4 == 0) <= 0
-            yield first, block - first, mapped
 
 
 class MemoryFrozen(MemoryBlocks):
@@ -418,41 +366,24 @@ class MemoryPool:
     def differences(
         self, older: MemoryBlocks, newer: MemoryBlocks, block: int = 0, steps: Steps | None = None
     ) -> Iterator[tuple[int, int, Change]]:
-        """Yield a run for each block."""
         self.check_present(older)
         self.check_present(newer)
-        for at in range(block, max(older.size_blocks, newer.size_blocks)):
-            old, new = older.blocks.get(at), newer.blocks.get(at)
-            yield at, 1, Change.NONE if old is new else Change.HOLE if new is None else Change.DATA
-            if steps is not None and steps.take() <= 0:
-                return
+        return differences_of(older, newer, block, steps)
 
     async def space_of(self, source: MemoryBlocks) -> Space:
-        """Count blocks; a block is shared if another source has the same object."""
         self.check_present(source)
-        sources = [*self.volumes.values(), *self.frozen_maps.values(), *self.snapshots.values()]
-        others = {id(data) for each in sources if each is not source for data in each.blocks.values()}
-        ours = {id(data) for data in source.blocks.values()}
-        return Space(len(ours - others) * BLOCK_BYTES, len(ours & others) * BLOCK_BYTES)
+        return space_among(source, self._sources())
 
     async def count_space(self) -> PoolSpace:
-        """Count blocks; two blocks with the same object are one block of the log."""
-        users: dict[int, set[str]] = {}
         frozen = [*self.frozen_maps.values(), *self.snapshots.values()]
-        for name, each in [*self.volumes.items(), *(("", each) for each in frozen)]:
-            for data in each.blocks.values():
-                users.setdefault(id(data), set()).add(name)
-        alone = Counter(next(iter(names)) for names in users.values() if len(names) == 1)
-        sizes = {name: len(each.blocks) * BLOCK_BYTES for name, each in self.volumes.items()}
-        volumes = {name: VolumeSpace(size, size, alone[name] * BLOCK_BYTES) for name, size in sizes.items()}
-        frozen_bytes = alone.pop("", 0) * BLOCK_BYTES
-        unique_bytes = alone.total() * BLOCK_BYTES
-        shared_bytes = len(users) * BLOCK_BYTES - unique_bytes - frozen_bytes
-        self.space = PoolSpace(volumes, unique_bytes, shared_bytes, frozen_bytes, self.environment.monotonic())
+        self.space = space_of_all(self.volumes, frozen, self.environment.monotonic())
         return self.space
 
+    def _sources(self) -> list[MemoryBlocks]:
+        return [*self.volumes.values(), *self.frozen_maps.values(), *self.snapshots.values()]
+
     def check_present(self, source: MemoryBlocks) -> None:
-        if source not in [*self.volumes.values(), *self.frozen_maps.values(), *self.snapshots.values()]:
+        if source not in self._sources():
             raise Absent("released or deleted")
 
     def check_volume_name(self, name: str) -> None:

@@ -14,6 +14,8 @@ from odx_target.store.api import OutOfResources, Pool, PoolFailed
 from odx_target.target.file_descriptors import count_open
 from odx_target.target.server.hub import MAX_PASSES, MAX_POLLS, MAX_VAIN_POLLS, WAITS_WITHOUT_POLLING, Hub
 
+FAILED = ["fail a: the disk is gone", "fail b: the disk is gone"]
+
 
 class FakePool:
     def __init__(self, log: list[str]) -> None:
@@ -36,6 +38,7 @@ class FakeMember:
         self._log = log
         self.keeps_bytes = self.has_nothing = False
         self.error: Exception | None = None
+        self.send_error: Exception | None = None
         self.on_receive: Callable[[], None] = lambda: None
 
     def receive_now(self) -> bool:
@@ -47,6 +50,8 @@ class FakeMember:
 
     def send_now(self) -> None:
         self._log.append(f"send {self.name}")
+        if self.send_error is not None:
+            raise self.send_error
 
     def fail(self, error: Exception) -> None:
         self._log.append(f"fail {self.name}: {error}")
@@ -59,7 +64,7 @@ class Stage:
         self.log: list[str] = []
         self.now_s = 0.0
         self.pool = FakePool(self.log)
-        self.hub = Hub(cast(Pool, self.pool), lambda: self.now_s)
+        self.hub = Hub(cast(Pool, self.pool), lambda error: self.log.append(f"pool: {error}"), lambda: self.now_s)
         self.members: list[FakeMember] = []
 
     def member(self, name: str, **attributes: Any) -> FakeMember:
@@ -114,7 +119,7 @@ async def test_after_a_lost_batch_no_connection_of_the_pass_sends() -> None:
             at.member(name)
         at.pool.error = PoolFailed("the disk is gone")
         await until_idle(at.hub)
-        assert at.log == ["receive a", "receive b", "commit", "fail a: the disk is gone", "fail b: the disk is gone"]
+        assert at.log == ["receive a", "receive b", "commit", "pool: the disk is gone", *FAILED]
 
 
 async def test_a_batch_that_is_lost_while_a_connection_executes_fails_the_earlier_ones_too() -> None:
@@ -123,7 +128,32 @@ async def test_a_batch_that_is_lost_while_a_connection_executes_fails_the_earlie
         failing = at.member("b", error=PoolFailed("the disk is gone"))
         failing.on_receive = lambda: at.hub.remove(failing.here.fileno())
         await until_idle(at.hub)
-        assert at.log == ["receive a", "receive b", "fail a: the disk is gone", "fail b: the disk is gone"]
+        assert at.log == ["receive a", "receive b", "pool: the disk is gone", *FAILED]
+
+
+async def test_a_batch_that_is_lost_after_a_lack_of_resources_fails_all_connections() -> None:
+    async with stage() as at:
+        at.member("a").send_error = PoolFailed("the disk is gone")
+        at.member("b")
+        at.pool.error = OutOfResources("no memory")
+        await until_idle(at.hub)
+        assert at.log == ["receive a", "receive b", "commit", "send a", "pool: the disk is gone", *FAILED]
+
+
+async def test_a_loss_is_reported_although_no_connection_has_received_anything() -> None:
+    async with stage() as at:
+        member = at.member("a", has_nothing=True)
+        member.on_receive = lambda: at.hub.remove(member.here.fileno())
+        at.pool.error = PoolFailed("the disk is gone")
+        await until_idle(at.hub)
+        assert at.log == ["receive a", "commit", "pool: the disk is gone"]
+
+
+async def test_a_hub_that_has_ended_serves_no_further_connection() -> None:
+    async with stage() as at:
+        await until_idle(at.hub)
+        with pytest.raises(OSError, match="the array has ended"):
+            at.member("a")
 
 
 async def test_each_connection_deals_with_a_lack_of_resources_itself() -> None:
@@ -248,7 +278,7 @@ class TestPolling:
     async def test_no_polling_if_it_cannot_help(self, reason: str, polls: list[None], monkeypatch: pytest.MonkeyPatch) -> None:
         if reason == "one processor":
             monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
-        hub = Hub(cast(Pool, FakePool([])), lambda: 0.0, polls=reason != "setting")
+        hub = Hub(cast(Pool, FakePool([])), pytest.fail, lambda: 0.0, polls=reason != "setting")
         assert not hub._readable()
         assert not polls
         hub._epoll.close()

@@ -90,7 +90,6 @@ class LogPool:
         self._followers = Followers(self.supply, self._flusher, self.reader.pins, identity, environment)
         memory = LeafMemory(self.contents.tally, options.map_memory_bytes)
         self.leaves = LeafLoader(catalogue, memory, environment, self.troubles, self.reader.pins.stored_leaves)
-        self.contents.leaves_in_use = self.leaves.leaves_in_use
         self.checkpointer = Checkpointer(
             head,
             catalogue,
@@ -102,28 +101,40 @@ class LogPool:
             self.troubles,
             self.leaves,
         )
-        self.leaves.save_ended = self.checkpointer.save_ended
         self.scrubber = Scrubber(
             identity, self.contents, self.leaves, self.log, self.supply, self.reader.pins, environment, self.troubles
         )
-        self.log.on_checkpoint_due = self.leaves.save_soon = self.checkpointer.start_soon
-        self.log.written_blocks = recovered.replayed_blocks
-        if options.checkpoint_blocks is not None:
-            self.log.checkpoint_due_blocks = options.checkpoint_blocks
-        digester = Digester(self.log, self.supply, self.reader, index, self.leaves, self.contents.discards, environment)
-        ledger = self._ledger = Ledger(
-            self.contents,
-            self.log,
-            self.reader,
-            self.supply,
-            self.leaves,
-            self.health,
-            environment,
-            digester,
-            Linker(self.log, self.supply, self.reader, index, environment),
-        )
+        self._connect_checkpoints(recovered.replayed_blocks, options.checkpoint_blocks)
+        ledger = self._ledger = self._make_ledger(index)
         make_recovered(ledger)
         self.cleaner = make_cleaner(head.fields, ledger, self.checkpointer, self._flusher, index, environment, options)
+
+    def _connect_checkpoints(self, replayed_blocks: int, checkpoint_blocks: int | None) -> None:
+        """Make the log and the leaf loader start checkpoints.
+
+        `replayed_blocks` is the number of blocks that the log has written since the last checkpoint. A checkpoint is due after
+        `checkpoint_blocks` blocks. None means the default of the log.
+        """
+        self.contents.leaves_in_use = self.leaves.leaves_in_use
+        self.leaves.save_ended = self.checkpointer.save_ended
+        self.log.on_checkpoint_due = self.leaves.save_soon = self.checkpointer.start_soon
+        self.log.written_blocks = replayed_blocks
+        if checkpoint_blocks is not None:
+            self.log.checkpoint_due_blocks = checkpoint_blocks
+
+    def _make_ledger(self, index: ChecksumIndex) -> Ledger:
+        log, supply, reader, leaves = self.log, self.supply, self.reader, self.leaves
+        return Ledger(
+            self.contents,
+            log,
+            reader,
+            supply,
+            leaves,
+            self.health,
+            self._environment,
+            Digester(log, supply, reader, index, leaves, self.contents.discards, self._environment),
+            Linker(log, supply, reader, index, self._environment),
+        )
 
     @property
     def identity(self) -> bytes:

@@ -58,7 +58,7 @@ Polling = Annotated[
     bool | None,
     typer.Option(
         "--polling/--no-polling",
-        help="Poll the sockets of hosts for about 50 microseconds before each wait, so that a host that sends one command at a "
+        help="Poll the sockets of hosts for about 30 microseconds before each wait, so that a host that sends one command at a "
         "time gets faster responses; default: yes.",
     ),
 ]

@@ -33,7 +33,7 @@ MAX_HOLD_S = 0.0002
 """Time after which the hub lets the other tasks of the event loop run. If a connection has started a task, they run at once."""
 
 MAX_POLLS = 40
-"""Maximum number of polls before a wait. They take about 50 microseconds, which is also the time of a wait and its wake-up."""
+"""Maximum number of polls before a wait. They take about 30 microseconds. A wait and its wake-up take about as long."""
 
 MAX_PASSES = 8
 """Number of passes after which the hub lets the other tasks run, even if they took less time than `MAX_HOLD_S`."""
@@ -54,7 +54,10 @@ class Member(Protocol):
         """Receive bytes and execute their commands. Returns True if the hub must call `send_now`. Raises PoolFailed."""
 
     def send_now(self) -> None:
-        """Send the responses. The changes of the commands have been committed, unless the store lacks resources."""
+        """Send the responses. The changes of the commands have been committed, unless the store lacks resources.
+
+        Raises PoolFailed.
+        """
 
     def fail(self, error: Exception) -> None:
         """End the connection because of an error. The connection must not send any response."""
@@ -63,11 +66,20 @@ class Member(Protocol):
 class Hub:
     """Serves connections. The hub owns an epoll object, which `run` closes.
 
-    `clock` returns the present time in seconds. If `polls` is False, the hub never polls before it waits.
+    If changes of any connection are lost, the hub calls `on_pool_failure` before another task runs. `clock` returns the present
+    time in seconds. If `polls` is False, the hub never polls before it waits.
     """
 
-    def __init__(self, pool: Pool, clock: Callable[[], float], *, polls: bool = True) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        on_pool_failure: Callable[[PoolFailed], None],
+        clock: Callable[[], float],
+        *,
+        polls: bool = True,
+    ) -> None:
         self._pool = pool
+        self._on_pool_failure = on_pool_failure
         self._clock = clock
         self.polls = polls and len(os.sched_getaffinity(0)) > 1
         self._epoll = select.epoll()
@@ -82,7 +94,12 @@ class Hub:
         self._ended = trio.Event()
 
     def add(self, descriptor: int, member: Member) -> None:
-        """Serve a connection whenever its socket is readable. Raises OSError if the kernel has no memory."""
+        """Serve a connection whenever its socket is readable.
+
+        Raises OSError if the kernel has no memory, or if the hub has ended.
+        """
+        if self._epoll.closed:
+            raise ConnectionAbortedError("the array has ended")
         self._epoll.register(descriptor, select.EPOLLIN)
         self._members[descriptor] = member
 
@@ -141,28 +158,34 @@ class Hub:
 
     def _make_pass(self) -> None:
         """Make the ready connections receive, commit their changes together, and make the connections send."""
-        ready, members = self._ready, self._members
-        until_s = self._clock() + MAX_PASS_S
         received: list[Member] = []
         try:
-            while ready:
-                member = members.get(ready.popleft())
-                if member is None:
-                    continue
-                received.append(member)
-                if not member.receive_now():
-                    received.pop()
-                if self._clock() >= until_s:
-                    break
-            self._pool.commit()
-        except PoolFailed as error:  # Changes of all these connections may be lost.
+            self._receive(received)
+            with suppress(Scarcity):  # Each connection then waits until the batch can be committed.
+                self._pool.commit()
+            for member in received:
+                member.send_now()
+        except PoolFailed as error:  # Changes of all these connections may be lost, and the pool reports this only once.
+            self._on_pool_failure(error)
             for member in received:
                 member.fail(error)
-            return
-        except Scarcity:  # Each connection then waits until the batch can be committed.
-            pass
-        for member in received:
-            member.send_now()
+
+    def _receive(self, received: list[Member]) -> None:
+        """Make the ready connections receive, until the time of the pass is over. Add those that have received to `received`.
+
+        Raises PoolFailed. `received` then also has the connection that has raised the exception.
+        """
+        ready, members = self._ready, self._members
+        until_s = self._clock() + MAX_PASS_S
+        while ready:
+            member = members.get(ready.popleft())
+            if member is None:
+                continue
+            received.append(member)
+            if not member.receive_now():
+                received.pop()
+            if self._clock() >= until_s:
+                break
 
     def _readable(self) -> Sequence[int]:
         """Return the descriptors of the readable sockets, and poll for a short time if there are none."""

@@ -58,7 +58,7 @@ class Listener:
         self._device_server = device_server
         self._pool = pool
         self._budget = budget
-        self._hub = Hub(pool, trio.lowlevel.current_clock().current_time, polls=polls)
+        self._hub = Hub(pool, self.pool_failed, trio.lowlevel.current_clock().current_time, polls=polls)
         self._tap = tap
         self._reporter = reporter or Reporter(trio.current_time)
         self._directory = TargetDirectory(iqn, logical_units, authentication=authentication)

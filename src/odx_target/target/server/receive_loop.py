@@ -90,27 +90,34 @@ class ReceiveLoop:
             return False
         try:
             size_bytes = self._socket.recv_into(self._received.free())
-            if size_bytes:
-                self._received.filled(size_bytes)
-                self._is_paused = self._execute_received()
-                return True
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.fail(error)
+            return False
+        if not size_bytes:
             self._protocol.connection_lost("the peer closed the connection", trio.current_time())
             self._leave_hub()
-        except BlockingIOError:
-            pass
+            return False
+        self._received.filled(size_bytes)
+        try:
+            self._is_paused = self._execute_received()
         except PoolFailed:
             raise
         except Exception as error:
             self.fail(error)
-        return False
+            return False
+        return True
 
     def send_now(self) -> None:
-        """Send the responses. The hub calls this method. If work remains, leave the hub."""
+        """Send the responses. The hub calls this method. If work remains, leave the hub. Raises PoolFailed."""
         try:
             if self._is_paused or not self._sender.send_now() or self._executor.has_unhandled or self._protocol.closed:
                 self._leave_hub()
             else:
                 self._end_batch()
+        except PoolFailed:
+            raise
         except Exception as error:
             self.fail(error)
 
