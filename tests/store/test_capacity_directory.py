@@ -214,3 +214,25 @@ def test_the_size_of_a_pool_includes_its_tier(tmp_path: Path, pools: Pools) -> N
     assert log_bytes(path) == before
     (path / "pool.json").unlink()
     assert log_bytes(path) == before
+
+
+def test_a_path_that_cannot_be_resolved_is_refused(tmp_path: Path, pools: Pools) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    pools.refuse("loop' cannot be the directory of a capacity tier", tmp_path / "pool", loop)
+    pools.refuse("cannot be the directory of a capacity tier", tmp_path / "pool", Path("a\0b"))
+
+
+@pytest.mark.parametrize("below", ["segments", "segments/more"])
+def test_the_segments_of_the_pool_are_no_capacity_tier(tmp_path: Path, pools: Pools, below: str) -> None:
+    pools.make(tmp_path / "pool", None)
+    pools.refuse("is in the directory of the segments", tmp_path / "pool", tmp_path / "pool" / below)
+    assert not (tmp_path / "pool" / below / "tier.json").exists()
+
+
+@pytest.mark.parametrize(("name", "key"), [("pool/pool.json", "capacity_directory"), ("tier/tier.json", "pool")])
+def test_a_path_with_a_zero_byte_is_damage(tmp_path: Path, pools: Pools, name: str, key: str) -> None:
+    pools.make(tmp_path / "pool", tmp_path / "tier")
+    file = tmp_path / name
+    file.write_text(json.dumps({**json.loads(file.read_text()), key: "/a\0b"}))
+    pools.refuse("is damaged", tmp_path / "pool")

@@ -198,7 +198,7 @@ class CapacityStatus:
     """Reason why no data can be moved to the tier at present."""
     waiting: Mapping[bytes, int]
     """Number of blocks of each volume in the wrong tier, by the identity of the volume. Volumes without such blocks are left
-    out. Blocks that volumes share count for one of them. The number is that before compression."""
+    out. A block that several volumes share may count for each of them. The number is that before compression."""
 
 
 @dataclass(frozen=True, slots=True)

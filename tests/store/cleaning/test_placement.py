@@ -1,6 +1,9 @@
 """Tests that the cleaner moves blocks to the tier in which they belong, and that faults of the capacity tier lose nothing."""
 
 import errno
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from tests.store.cleaning.cleaned_pools import SEGMENT_BLOCKS, Modelled
@@ -15,9 +18,11 @@ from tests.store.cleaning.tiered_pools import (
 from tests.store.pools import Machine, block, check_simulated_pool, read
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, StoreError, TroubleKind
-from odx_target.store.cleaning import marking
+from odx_target.store.cleaning import marking, placement
 from odx_target.store.cleaning.placement import RETRY_S
-from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE
+from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.tiers import TieredSegments
+from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier, tier_of
 
 
 def pool_with(*tiers: str, size_blocks: int = 300, **options: object) -> tuple[Machine, list[Modelled]]:
@@ -348,3 +353,67 @@ def test_a_pool_that_is_marked_in_several_walks_is_placed_too(monkeypatch: pytes
     assert status is not None
     assert (status.to_capacity_blocks, status.to_fast_blocks, status.waiting) == (0, 0, {})
     check_all(machine, models)
+
+
+def test_the_number_of_a_deleted_capacity_segment_may_be_used_in_the_log(tmp_path: Path) -> None:
+    fast, capacity = tmp_path / "fast", tmp_path / "capacity"
+    fast.mkdir()
+    capacity.mkdir()
+    store = TieredSegments(DirectorySegments(fast), DirectorySegments(capacity))
+    store.create_capacity(9, 32)
+    store.delete([9])
+    store.create(9, 32)
+    assert store.describe(9).startswith(str(fast))
+    store.delete([9])
+    assert not any(fast.iterdir())
+    store.close()
+
+
+def test_a_read_error_of_the_capacity_tier_stops_only_the_moves_of_its_segment() -> None:
+    machine, models = pool_with("capacity", "fast", size_blocks=150, capacity_compression="off")
+    place_all(machine)
+    machine.flush()
+    machine.lose_power()
+    set_tier(models[0], "fast")
+    machine.disk.failing.add("capacity-read")
+    place_all(machine)
+    assert machine.pool.cleaner.mover.unmovable
+    assert machine.pool.failure is None
+    machine.disk.failing.clear()
+    place_all(machine)
+    assert not misplaced(machine)
+    check_all(machine, models)
+
+
+def test_an_error_that_has_passed_is_not_shown_any_more_although_nothing_is_moved() -> None:
+    machine, models = pool_with("capacity", "capacity", size_blocks=150)
+    place_all(machine)
+    machine.pool.delete_volume("b")
+    machine.disk.failing.add("capacity-delete")
+    machine.disk.error_number = errno.EMFILE
+    place_all(machine)
+    place_all(machine)
+    assert machine.pool.cleaner.placement.reason is not None
+    machine.disk.failing.clear()
+    place_all(machine)
+    assert machine.pool.cleaner.placement.reason is None
+    assert not machine.pool.supply.capacity.has_undeleted
+    check_all(machine, models[:1])
+
+
+def test_the_volumes_of_a_placement_are_walked_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, _ = pool_with("capacity", size_blocks=8)
+    for index in range(300):
+        machine.pool.create_volume(f"v{index}", 8, {})
+    turns = machine.environment.turns
+    turns.of_a_turn = 50
+    visits: Counter[int] = Counter()
+
+    def counted(attributes: Mapping[str, str]) -> Tier:
+        visits[turns.taken] += 1
+        return tier_of(attributes)
+
+    monkeypatch.setattr(placement, "tier_of", counted)
+    place_all(machine)
+    assert sum(visits.values()) >= 3 * 300
+    assert max(visits.values()) <= 2 * turns.of_a_turn

@@ -10,14 +10,14 @@ If there is enough room, the cleaner works only for a share of the time, and mov
 If there is little room, the cleaner works without pauses. If a writer finds the pool full, it waits for the cleaner.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.freeing import Freeing
 from odx_target.store.cleaning.links import Links
-from odx_target.store.cleaning.marking import Live, Marks, next_to_mark
+from odx_target.store.cleaning.marking import Marks, next_to_mark
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
 from odx_target.store.cleaning.placement import Placement, Plan
@@ -27,7 +27,7 @@ from odx_target.store.cleaning.relocating import Moves, relocate
 from odx_target.store.cleaning.tier_marks import TierMarks
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.contents import Contents
-from odx_target.store.errors import DamagedBlock, PoolFailed, PoolFull, StoreError
+from odx_target.store.errors import PoolFailed, PoolFull, StoreError
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import Epoch
 from odx_target.store.segments.supply import SegmentSupply
@@ -96,7 +96,6 @@ class Cleaner:
         self._blocked_until = self._rest_until = float("-inf")
         self._marked_up_to = 0
         self._fruitless_segments = 0
-        self._unmovable: set[int] = set()
         self._resumed_at = 0.0
         self._places_more = False
         self._progress_of_work = Progress(need, mover)
@@ -175,7 +174,7 @@ class Cleaner:
 
     async def _work(self, rest_s: float) -> None:
         began_at = self._resumed_at = self._environment.monotonic()
-        self._unmovable.clear()
+        self.mover.unmovable.clear()
         self.placement.unmovable.clear()
         self._progress_of_work.begin()
         try:
@@ -263,7 +262,7 @@ class Cleaner:
         self._places_more = self._progress_of_work.has_new(plan.sources)
         in_log = {number: blocks - plan.leaving.get(number, 0) for number, blocks in live.items() if number not in capacity}
         chosen = victims(
-            {number: blocks for number, blocks in in_log.items() if blocks and number not in self._unmovable},
+            {number: blocks for number, blocks in in_log.items() if blocks and number not in self.mover.unmovable},
             marks.sizes,
             self._max_live(),
             self._need.movable_blocks(),
@@ -284,20 +283,12 @@ class Cleaner:
         try:
             for number in chosen:
                 rest = marks.right_runs(number) if number in placed else marks.live_runs(number)
-                await self._move_one(number, rest, moves)
+                await self.mover.move_if_readable(number, rest, moves, self._pause)
         except PoolFull:
             await self.mover.end(self._pause)  # The blocks that were moved before the error are relocated below.
         if moves.count_blocks:
             await relocate(moves, self._contents, self._leaves, self._checkpointer, self._turns, self._hurried_pause)
         return moves.count_blocks > 0
-
-    async def _move_one(self, number: int, runs: Iterable[Live], moves: Moves) -> None:
-        try:
-            await self.mover.move(number, runs, moves, self._pause)
-        except (DamagedBlock, OSError) as error:
-            self._unmovable.add(number)
-            self._troubles.not_cleaned(error)
-            await self.mover.end(self._pause)
 
     def _max_live(self) -> float:
         if self._need.writer_waits:

@@ -34,7 +34,7 @@ def make_cleaner(
     """Make a cleaner, and connect the log and the ledger to the cleaner."""
     log, supply = ledger.log, ledger.supply
     need = Need(log, supply, options.sizing(), is_enabled=options.cleaning)
-    mover = Mover(log, supply, index, environment)
+    mover = Mover(log, supply, index, environment, ledger.health.troubles)
     codec = CODECS[options.capacity_compression]
     capacity_mover = CapacityMover(head.identity, head.epoch, supply, index, environment, codec)
     placement = Placement(ledger.contents, supply, capacity_mover, mover, need, environment, ledger.health.troubles)

@@ -28,7 +28,8 @@ from odx_target.store.segments.places import (
 Cells: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
 
 MAX_MARKED_SEGMENTS = 4096
-"""Largest number of segments whose blocks are marked in one walk. The marks of these segments occupy at most 128 MiB."""
+"""Largest number of segments whose blocks are marked in one walk. The marks of these segments occupy at most 128 MiB,
+or 384 MiB in a pool with two tiers."""
 
 STEPS_OF_A_DENSE_LEAF = 16
 
@@ -162,9 +163,9 @@ class Marks:
         order = np.argsort(firsts)
         return map(Live, firsts[order].tolist(), counts[order].tolist(), pairs[order].tolist())
 
-    def right_runs(self, number: int) -> Sequence[Live]:
-        """Return the runs and extents of a segment that may stay in its tier."""
-        return list(self.live_runs(number))
+    def right_runs(self, number: int) -> Iterator[Live]:
+        """Yield the runs and extents of a segment that may stay in its tier."""
+        return self.live_runs(number)
 
 
 def _plain(marks: Cells, starts: Cells, stored: Cells) -> Cells:

@@ -14,13 +14,14 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.cleaning.marking import Live
 from odx_target.store.cleaning.relocating import Moves
 from odx_target.store.cleaning.repacking import repacked
-from odx_target.store.errors import PoolBusy, Scarcity
+from odx_target.store.errors import DamagedBlock, PoolBusy, Scarcity
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.reader import check_blocks, check_extent
 from odx_target.store.log.records import MOVED
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.segment import Segment
 from odx_target.store.segments.supply import SegmentSupply
+from odx_target.store.troubles import Troubles
 
 PIECE_BLOCKS = 128
 """Largest number of blocks in a piece: 512 KiB. One call in a thread reads a piece, and one turn of the event loop (see
@@ -47,10 +48,17 @@ class Piece(NamedTuple):
 
 
 class Mover:
-    """Moves live blocks of sealed segments to the end of the log."""
+    """Moves live blocks of sealed segments to the end of the log.
 
-    def __init__(self, log: Log, supply: SegmentSupply, index: ChecksumIndex, environment: Environment) -> None:
+    `unmovable` has the numbers of the segments of which `move_if_readable` could not read a block.
+    """
+
+    def __init__(
+        self, log: Log, supply: SegmentSupply, index: ChecksumIndex, environment: Environment, troubles: Troubles
+    ) -> None:
         self.moved_blocks = 0
+        self.unmovable: set[int] = set()
+        self._troubles = troubles
         self._log = log
         self._supply = supply
         self._index = index
@@ -72,6 +80,22 @@ class Mover:
             await pause()
             await self._append(number, piece.runs, data, moves, pause)
         await self.end(pause)
+
+    async def move_if_readable(
+        self, number: int, runs: Iterable[Live], moves: Moves, pause: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Move as `move` does. If a block cannot be read, report this, add the segment to `unmovable`, and return False.
+
+        Raises PoolFull, OutOfResources or PoolFailed.
+        """
+        try:
+            await self.move(number, runs, moves, pause)
+        except (DamagedBlock, OSError) as error:
+            self.unmovable.add(number)
+            self._troubles.not_cleaned(error)
+            await self.end(pause)
+            return False
+        return True
 
     async def end(self, pause: Callable[[], Awaitable[None]]) -> None:
         """Commit the moved blocks. Repeat the commit until the operating system accepts the write.

@@ -70,9 +70,9 @@ class Placement:
     """The placement of one pool.
 
     `to_capacity_blocks` and `to_fast_blocks` are the numbers of blocks that wait for a move to the other tier. `waiting` has
-    the number of blocks of each volume in the wrong tier, by the identity of the volume. Blocks that volumes share count for
-    one of them. `reason` says why no data can be moved to the capacity tier, or is None. `on_due` is called when the placement
-    should be tried again after an error.
+    the number of blocks of each volume in the wrong tier, by the identity of the volume. A block that several volumes share
+    counts for one of them or for several, because only shared parts of maps are counted once. `reason` says why no data can be
+    moved to the capacity tier, or is None. `on_due` is called when the placement should be tried again after an error.
     """
 
     def __init__(
@@ -146,6 +146,8 @@ class Placement:
             found = []
             for tier in Tier:
                 for volume in volumes:
+                    if self._turns.take() <= 0:
+                        await pause()
                     if tier_of(volume.attributes) is tier:
                         count = _Count(volume.identity, waiting)
                         found.append(Pass([volume.root], marks.visit_of(tier, count.add)))
@@ -171,6 +173,8 @@ class Placement:
         capacity = self._supply.capacity.numbers
         self.to_fast_blocks = sum(blocks for number, blocks in wrong.items() if number in capacity)
         self.to_capacity_blocks = sum(wrong.values()) - self.to_fast_blocks
+        if not self.to_capacity_blocks and not self._supply.capacity.has_undeleted:
+            self.reason = None
 
     def plan(self, marks: Marks, live: "dict[int, int]") -> Plan:
         """Choose the segments from which blocks are moved. `live` has the number of live blocks of each segment that may be
@@ -178,7 +182,8 @@ class Placement:
         """
         if not isinstance(marks, TierMarks):
             return Plan()
-        wrong = {number: blocks for number, blocks in self._wrong.items() if number in live and number not in self.unmovable}
+        movable = live.keys() - self.unmovable - self._log_mover.unmovable
+        wrong = {number: blocks for number, blocks in self._wrong.items() if number in movable}
         is_short = self._need.is_short()
         out: list[int] = []
         cleaned: list[int] = []
@@ -212,7 +217,7 @@ class Placement:
         self.to_capacity_blocks -= sum(plan.leaving[number] for number in done)
         try:
             for number in plan.back:
-                if await self._is_moved(number, self._log_mover.move(number, marks.wrong_runs(number), moves, pause)):
+                if await self._log_mover.move_if_readable(number, marks.wrong_runs(number), moves, pause):
                     self.to_fast_blocks -= self._wrong[number]
         except PoolFull:
             await self._log_mover.end(pause)
@@ -283,6 +288,8 @@ class Placement:
         snapshots = self._contents.snapshots
         for volume in list(self._contents.volumes.values()):
             tier = tier_of(volume.attributes)
+            if self._turns.take() <= 0:
+                await pause()
             for guid in list(snapshots.of_volume(volume.identity).values()):
                 if (snapshot := snapshots.get(guid)) is not None:
                     found[snapshot.frozen] = tier

@@ -8,7 +8,7 @@ stay in either tier.
 A compressed extent is never divided. It belongs in the fast tier if any of its blocks does.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 
@@ -68,12 +68,12 @@ class TierMarks(Marks):
         """Return the largest number of blocks that the live data of a segment needs that belongs in the other tier."""
         return self.live_blocks(number, self._wrong(number))
 
-    def wrong_runs(self, number: int) -> "list[Live]":
-        """Return the runs and extents of a segment that belong in the other tier."""
-        return list(self.live_runs(number, self._wrong(number)))
+    def wrong_runs(self, number: int) -> "Iterator[Live]":
+        """Yield the runs and extents of a segment that belong in the other tier."""
+        return self.live_runs(number, self._wrong(number))
 
-    def right_runs(self, number: int) -> "list[Live]":
-        return list(self.live_runs(number, ~self._wrong(number)))
+    def right_runs(self, number: int) -> "Iterator[Live]":
+        return self.live_runs(number, ~self._wrong(number))
 
     def _wrong(self, number: int) -> Cells:
         part = self.table.slice_of(number)

@@ -65,9 +65,20 @@ def with_capacity(fast: SegmentStore, pool: Path, head: Head, wanted: Path | Non
     """
     if wanted is None and not head.capacity_directory:
         return fast, ""
-    directory = Path(wanted or head.capacity_directory).resolve()
+    directory = _resolved(Path(wanted or head.capacity_directory), pool.resolve() / SEGMENTS_NAME)
     may_make = wanted is not None and not head.capacity_directory
     return TieredSegments(fast, open_capacity(directory, pool.resolve(), head, max_held, may_make=may_make)), str(directory)
+
+
+def _resolved(directory: Path, segments: Path) -> Path:
+    """Return the absolute path of a capacity tier. `segments` is the directory with the segments of the fast tier."""
+    try:
+        resolved = directory.resolve()
+    except (RuntimeError, ValueError) as error:
+        raise StoreError(f"{str(directory)!r} cannot be the directory of a capacity tier: {error}") from None
+    if resolved.is_relative_to(segments):
+        raise StoreError(f"{resolved} is in the directory of the segments, so it cannot be the capacity tier of the pool")
+    return resolved
 
 
 def open_capacity(directory: Path, pool: Path, head: Head, max_held: int, *, may_make: bool) -> CapacitySegments:
@@ -138,7 +149,7 @@ def _read(directory: Path) -> _Tier | None:
     try:
         fields = json.loads(path.read_bytes())
         tier = _Tier(fields["identity"], fields["pool"], fields["directory"])
-        is_ours = fields["what"] == "odx-target capacity tier" and all(type(each) is str for each in tier)
+        is_ours = fields["what"] == "odx-target capacity tier" and all(type(each) is str and "\0" not in each for each in tier)
         version = fields["format"]
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -145,7 +145,11 @@ def decode_head(document: bytes, name: str) -> Head:
         head = Head(fields["format"], own, epoch, cleaned, array, names, capacity)
         is_ours = fields["what"] == "odx-target pool" and type(head.format_version) is type(head.epoch) is int
         is_ours = (
-            is_ours and type(head.cleaned) is bool and type(capacity) is str and len(array) == len(names) == IDENTITY_BYTES
+            is_ours
+            and type(head.cleaned) is bool
+            and type(capacity) is str
+            and "\0" not in capacity
+            and len(array) == len(names) == IDENTITY_BYTES
         )
     except (ValueError, KeyError, TypeError, RecursionError):
         raise PoolDamaged(f"{name} is damaged or not the head of a pool") from None

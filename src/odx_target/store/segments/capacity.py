@@ -38,6 +38,11 @@ class CapacityTier:
         return self._store is not None
 
     @property
+    def has_undeleted(self) -> bool:
+        """True if `delete_unused` has not deleted all files of unused segments yet."""
+        return bool(self._unused)
+
+    @property
     def limit_blocks(self) -> int | None:
         return self._limit_blocks
 

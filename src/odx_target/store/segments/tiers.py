@@ -55,6 +55,7 @@ class TieredSegments:
             some = [number for number in numbers if (number in self.capacity_numbers) is is_capacity]
             if some:
                 store.delete(some)
+        self.capacity_numbers.difference_update(numbers)  # The log may use these numbers later.
 
     def close(self) -> None:
         try:
