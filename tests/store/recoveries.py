@@ -23,6 +23,8 @@ VOLUME_BLOCKS = 80
 class Recoveries(RuleBasedStateMachine):
     """A machine with one pool, whose steps may crash it. The rules are in the machines that are made from this class."""
 
+    busy_pause_s = 0.0
+    """Time that passes before a step is tried again because the pool was busy."""
     random: Random
     disk: SimulatedDisk
     options: PoolOptions
@@ -58,7 +60,7 @@ class Recoveries(RuleBasedStateMachine):
                 return act()
             except PoolBusy:
                 self.mark()
-                self.environment.settle()
+                self.environment.advance(self.busy_pause_s)
                 self.disk.check_on()
 
     def mark(self) -> None:

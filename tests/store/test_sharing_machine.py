@@ -10,12 +10,13 @@ from hypothesis.stateful import initialize, rule
 from tests.naive_digests import NaiveTree
 from tests.settings import searching
 from tests.sim.virtual_environment import VirtualTask
+from tests.store.cleaning.cleaned_pools import start_cleaner
 from tests.store.cleaning.test_compressed_machines import CompressedCleanMachine
 from tests.store.followed_content import FollowedContent
 from tests.store.pool_model import Blocks, block_of
 from tests.store.test_crash_machine import VOLUME_BLOCKS, blocks, counts, names
 
-from odx_target.store.api import Following, FrozenMap, PlaceGone, PoolBusy, StoreError
+from odx_target.store.api import Following, FrozenMap, PlaceGone, StoreError
 from odx_target.store.cleaning.freeing import PIN_PAUSE_S
 from odx_target.store.errors import LogFreed
 
@@ -27,6 +28,7 @@ def tree_of(content: Blocks) -> NaiveTree:
 class SharingMachine(CompressedCleanMachine):
     """The clean machine with further rules. `places` has the places, checksums and values of blocks at earlier moments."""
 
+    busy_pause_s = PIN_PAUSE_S  # The cleaner waits for followers.
     content: FollowedContent | None
     """The content of the pool by the records that were followed. None if the follower needed records that were freed."""
 
@@ -48,16 +50,6 @@ class SharingMachine(CompressedCleanMachine):
         super().open()
         self.digests = []
         self.follow()
-
-    def when_ready(self, act: Callable[[], None]) -> None:
-        """Carry out a step, and wait for room if the pool is busy. Time passes, because the cleaner waits for followers."""
-        while True:
-            try:
-                return act()
-            except PoolBusy:
-                self.mark()
-                self.environment.advance(PIN_PAUSE_S)
-                self.disk.check_on()
 
     def follow(self) -> None:
         """Follow the records that `content` does not contain yet."""
@@ -105,12 +97,7 @@ class SharingMachine(CompressedCleanMachine):
 
     @rule(data=st.data(), name=names, steps=st.lists(st.integers(0, 4), min_size=1, max_size=8))
     def link_while_the_cleaner_works(self, data: st.DataObject, name: str, steps: list[int]) -> None:
-        def start() -> None:
-            self.pool.cleaner._need._gained_nothing_at = None
-            if not self.pool.cleaner._is_at_work:
-                self.pool.cleaner._start()
-
-        self.do(start)
+        self.do(lambda: start_cleaner(self.pool.cleaner))
         for index, count in enumerate(steps):
             for _ in range(count):
                 self.mark()

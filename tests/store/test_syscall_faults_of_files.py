@@ -139,25 +139,39 @@ def faults(count: int) -> list[tuple[int, int]]:
     return [(chosen[at % len(chosen)], ERRNOS[at % len(ERRNOS)]) for at in range(max(len(chosen), len(ERRNOS)))]
 
 
-@pytest.mark.parametrize("act", ACTS)
-@pytest.mark.parametrize("call", CALLS)
-def test_each_call_fails_once(tmp_path: Path, filled: Path, monkeypatch: pytest.MonkeyPatch, call: str, act: str) -> None:
-    copytree(filled, tmp_path / "counted")
+def check_each_fault(
+    call: str,
+    act: Callable[[Path], None],
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    copy: Callable[[Path], Path],
+    check_copy: Callable[[Path], None],
+) -> None:
+    """Make each call of an act fail once, on a copy of a pool of its own. `copy` makes a copy in a new folder, and returns the
+    directory of the pool in this folder.
+    """
     counted = Fault(None, 0)
+    path = copy(folder / "counted")
     with failing(call, counted, monkeypatch):
-        ACTS[act](tmp_path / "counted")
+        act(path)
     for at, number in faults(counted.count):
-        path = tmp_path / f"{errno.errorcode[number]}-{at}"
-        copytree(filled, path)
+        place = folder / f"{errno.errorcode[number]}-{at}"
+        path = copy(place)
         refusal = ""
         with failing(call, Fault(at, number), monkeypatch):
             try:
-                ACTS[act](path)
+                act(path)
             except StoreError as error:
                 refusal = str(error)
         assert "\n" not in refusal
-        check_opens(path)
-        rmtree(path)
+        check_copy(path)
+        rmtree(place)
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("call", CALLS)
+def test_each_call_fails_once(tmp_path: Path, filled: Path, monkeypatch: pytest.MonkeyPatch, call: str, act: str) -> None:
+    check_each_fault(call, ACTS[act], monkeypatch, tmp_path, lambda to: Path(copytree(filled, to)), check_opens)
 
 
 def damage_catalogue(path: Path) -> None:

@@ -4,12 +4,22 @@ import errno
 import json
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from shutil import copytree, rmtree
 
 import pytest
 from tests.store.pools import Directory, block, read
-from tests.store.test_syscall_faults_of_files import CALLS, UNCLEANED, Fault, check, failing, faults, open_and_close
+from tests.store.test_syscall_faults_of_files import (
+    CALLS,
+    UNCLEANED,
+    Fault,
+    check,
+    check_each_fault,
+    failing,
+    faults,
+    open_and_close,
+)
 
 from odx_target.store.api import StoreError
 from odx_target.store.opening.capacity_directory import TIER_NAME
@@ -60,21 +70,7 @@ def check_opens(path: Path) -> None:
 @pytest.mark.parametrize("act", ACTS)
 @pytest.mark.parametrize("call", CALLS)
 def test_each_call_fails_once(tmp_path: Path, filled: Path, monkeypatch: pytest.MonkeyPatch, call: str, act: str) -> None:
-    path = copied(filled, tmp_path / "counted")
-    counted = Fault(None, 0)
-    with failing(call, counted, monkeypatch):
-        ACTS[act](path)
-    for at, number in faults(counted.count):
-        path = copied(filled, tmp_path / f"{errno.errorcode[number]}-{at}")
-        refusal = ""
-        with failing(call, Fault(at, number), monkeypatch):
-            try:
-                ACTS[act](path)
-            except StoreError as error:
-                refusal = str(error)
-        assert "\n" not in refusal
-        check_opens(path)
-        rmtree(path.parent)
+    check_each_fault(call, ACTS[act], monkeypatch, tmp_path, partial(copied, filled), check_opens)
 
 
 @pytest.mark.parametrize("call", CALLS)

@@ -5,6 +5,7 @@ from random import Random
 from tests.store.pools import Machine, block, read, write
 
 from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.cleaning.cleaner import Cleaner
 from odx_target.store.open import PoolOptions
 
 SEGMENT_BLOCKS = 64
@@ -62,3 +63,10 @@ class Modelled:
     def check(self) -> None:
         found = read(self.machine, self.volume, 0, self.size_blocks)
         assert found == b"".join(map(block, self.values))
+
+
+def start_cleaner(cleaner: Cleaner) -> None:
+    """Start the cleaner if it is not at work, although its last work may have gained nothing."""
+    cleaner._need._gained_nothing_at = None
+    if not cleaner._is_at_work:
+        cleaner._start()

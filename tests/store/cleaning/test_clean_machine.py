@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 from tests.settings import searching
+from tests.store.cleaning.cleaned_pools import start_cleaner
 from tests.store.test_crash_machine import NO_LIMIT, VOLUME_BLOCKS, CrashMachine
 
 from odx_target.store.api import PoolDamaged
@@ -50,9 +51,7 @@ class CleanMachine(CrashMachine):
         def act() -> None:
             cleaning = self.pool.cleaner
             cleaning._blocked_until = cleaning._rest_until = float("-inf")
-            cleaning._need._gained_nothing_at = None
-            if not cleaning._is_at_work:
-                cleaning._start()
+            start_cleaner(cleaning)
             self.environment.settle()
 
         self.mark()
@@ -68,12 +67,7 @@ class CleanMachine(CrashMachine):
 
     @rule(steps=st.lists(st.integers(0, 4), min_size=1, max_size=12))
     def write_while_the_cleaner_works(self, steps: list[int]) -> None:
-        def start() -> None:
-            self.pool.cleaner._need._gained_nothing_at = None
-            if not self.pool.cleaner._is_at_work:
-                self.pool.cleaner._start()
-
-        self.do(start)
+        self.do(lambda: start_cleaner(self.pool.cleaner))
         for index, count in enumerate(steps):
             for _ in range(count):
                 self.mark()  # The cleaner commits.

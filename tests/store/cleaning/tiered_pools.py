@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.store.cleaning.cleaned_pools import SEGMENT_BLOCKS
+from tests.store.cleaning.cleaned_pools import SEGMENT_BLOCKS, start_cleaner
 from tests.store.pools import Machine
 
 from odx_target.store.catalogue.node_codec import decode_leaf, node_name, unsealed
@@ -29,9 +29,7 @@ def place_all(machine: Machine) -> None:
 
 def clean(machine: Machine) -> None:
     cleaner = machine.pool.cleaner
-    cleaner._need._gained_nothing_at = None
-    if not cleaner._is_at_work:
-        cleaner._start()
+    start_cleaner(cleaner)
     machine.environment.settle()
     while cleaner._is_at_work:
         machine.environment.advance(1.0)

@@ -129,11 +129,9 @@ class Marks:
         part = self.table.slice_of(number)
         return self.layer.cells[part], self.layer.extents[part]
 
-    def live_blocks(self, number: int, chosen: "Cells | None" = None) -> int:
-        """Return the largest number of blocks that the live data of a segment needs after it is moved.
-
-        An extent without its dead blocks may be smaller than before. `chosen` is True for each block that counts. None means
-        all blocks. An extent counts if its first block counts.
+    def _chosen(self, number: int, chosen: "Cells | None") -> tuple[Cells, Cells, Cells, Cells]:
+        """Return the marks of a segment, True for each chosen live plain block, and the first log blocks and the sizes of the
+        chosen live extents.
         """
         marks, sizes = self.marks_of(number)
         starts = np.flatnonzero(sizes)
@@ -142,6 +140,15 @@ class Marks:
         if chosen is not None:
             plain &= chosen
             starts, stored = starts[chosen[starts]], stored[chosen[starts]]
+        return marks, plain, starts, stored
+
+    def live_blocks(self, number: int, chosen: "Cells | None" = None) -> int:
+        """Return the largest number of blocks that the live data of a segment needs after it is moved.
+
+        An extent without its dead blocks may be smaller than before. `chosen` is True for each block that counts. None means
+        all blocks. An extent counts if its first block counts.
+        """
+        marks, plain, starts, stored = self._chosen(number, chosen)
         needed = np.minimum(stored, _NEEDED_BLOCKS[marks[starts]])
         return int(np.count_nonzero(plain) + needed.sum())
 
@@ -149,13 +156,7 @@ class Marks:
         """Yield the runs of live plain blocks and the live extents of a segment, in ascending order. `chosen` has the meaning
         that it has in `live_blocks`.
         """
-        marks, sizes = self.marks_of(number)
-        starts = np.flatnonzero(sizes)
-        stored = sizes[starts].astype(np.int64)
-        plain = _plain(marks, starts, stored)
-        if chosen is not None:
-            plain &= chosen
-            starts, stored = starts[chosen[starts]], stored[chosen[starts]]
+        marks, plain, starts, stored = self._chosen(number, chosen)
         edges = np.flatnonzero(np.diff(plain.view(np.int8), prepend=0, append=0)).reshape(-1, 2)
         firsts = np.concatenate((starts, edges[:, 0]))
         counts = np.concatenate((stored, edges[:, 1] - edges[:, 0]))
