@@ -1,7 +1,7 @@
 """Operations that list, create, clone, rename, resize and delete volumes."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from odx_target.scsi.reservations.durable import drop
 from odx_target.store.api import (
@@ -59,15 +59,18 @@ async def volumes(storage: Storage) -> Data:
 
 
 async def create(storage: Storage, volume: LunConfig, *, lun: bool) -> Data:
+    made: list[Volume] = []
+
     def make() -> None:
         number = {LUN_ATTRIBUTE: str(next(unused_numbers(storage)))} if lun else {}
         size_blocks = volume_blocks(volume.size_bytes)
-        storage.pool.create_volume(volume.name, size_blocks, {**lun_attributes(volume), **number})
+        made.append(storage.pool.create_volume(volume.name, size_blocks, {**lun_attributes(volume), **number}))
+        changes.enter_context(changing(storage, made[0]))
 
-    await storage.when_ready(make)
-    made = storage.pool.volumes[volume.name]
-    await _serve(storage, [made])
-    return describe_volume(made, storage.pool)
+    with ExitStack() as changes:
+        await storage.when_ready(make)
+        await _serve(storage, made)
+    return describe_volume(made[0], storage.pool)
 
 
 async def clone(storage: Storage, origin: str, name: str, count: int, first: int, *, lun: bool, read_only: bool) -> Data:
@@ -81,16 +84,25 @@ async def clone(storage: Storage, origin: str, name: str, count: int, first: int
         lun_config(each, size_bytes, block_bytes)
         if each in pool.volumes:
             raise ConfigError(f"there is a volume {each!r} already")
-    with reserved_numbers(storage, count if lun else 0) as numbers:
-        made = await _make_clones(storage, source, names, attributes, numbers)
-    await _serve(storage, made)
+    with ExitStack() as changes:
+        with reserved_numbers(storage, count if lun else 0) as numbers:
+            made = await _make_clones(storage, source, names, attributes, numbers, changes)
+        await _serve(storage, made)
     return {"volumes": await rows_in_turns(storage.environment.turns, made, lambda volume: describe_volume(volume, pool))}
 
 
 async def _make_clones(
-    storage: Storage, source: Snapshot | Volume, names: Sequence[str], attributes: Mapping[str, str], numbers: Sequence[int]
+    storage: Storage,
+    source: Snapshot | Volume,
+    names: Sequence[str],
+    attributes: Mapping[str, str],
+    numbers: Sequence[int],
+    changes: ExitStack,
 ) -> list[Volume]:
-    """Make all clones or none. `numbers` are their LUN numbers, or empty if hosts cannot use the clones."""
+    """Make all clones or none. `numbers` are their LUN numbers, or empty if hosts cannot use the clones.
+
+    Until `changes` is closed, no other request can change or delete a clone.
+    """
     pool = storage.pool
     made: list[Volume] = []
 
@@ -99,6 +111,7 @@ async def _make_clones(
         # Hosts cannot have changed the first clone yet, so the other clones get the same content from the first clone.
         begin_as = made[0] if made else source
         made.append(pool.create_volume(names[len(made)], source.size_blocks, {**attributes, **number}, begin_as))
+        changes.enter_context(changing(storage, made[-1]))
 
     try:
         for _ in names:
