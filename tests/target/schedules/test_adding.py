@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from odx_target.store.api import OverLimit, PoolBusy, PoolFull, StoreError, Volume
+from odx_target.store.api import OverLimit, PoolBusy, PoolFull, Volume
 from odx_target.target.array import Array
 from odx_target.target.config.settings import ScheduleTemplate
 from odx_target.target.control.operations import perform
@@ -25,7 +25,7 @@ RECORDS = 4
 TEMPLATE = ScheduleTemplate("new", {"every": "daily"}, ("a", "b"))
 
 
-def fail_once(monkeypatch: pytest.MonkeyPatch, pool: Any, at: int, error: StoreError) -> None:
+def fail_once(monkeypatch: pytest.MonkeyPatch, pool: Any, at: int, error: Exception) -> None:
     """Make the pool refuse one record, the record with the number `at` from now on."""
     calls: list[str] = []
     remember = pool.remember
@@ -43,8 +43,16 @@ def names_of(book: ScheduleBook, volumes: Sequence[Volume]) -> list[list[str]]:
     return [[each.name for each in book.schedules_of(volume)] for volume in volumes]
 
 
-def new_schedule() -> Schedule:
-    return parse_schedule("new", "identifier", {"every": "daily"})
+def new_schedule(identifier: str = "identifier") -> Schedule:
+    return parse_schedule("new", identifier, {"every": "daily"})
+
+
+def both(shop: Shop) -> list[Volume]:
+    return [shop.pool.volumes[name] for name in "ab"]
+
+
+class Killed(Exception):
+    """The process is killed."""
 
 
 def with_templates(shop: Shop, *templates: ScheduleTemplate) -> ScheduleRunner:
@@ -87,6 +95,54 @@ def test_a_schedule_that_cannot_be_added_changes_nothing(at: int, is_killed: boo
     shop.book.add(new_schedule(), 0, volumes)
     assert names_of(shop.book, volumes) == [["former", "new"], ["new"]]
     assert default.name in shop.book.schedules
+
+
+@pytest.mark.parametrize("at", range(RECORDS))
+@pytest.mark.parametrize("is_full", [False, True])
+def test_no_schedule_applies_to_a_volume_without_schedules_although_an_addition_was_not_completed(
+    at: int, is_full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The addition ends early because the pool is full, or because the process is killed between two batches."""
+    shop = Shop()
+    shop.add("default", every="daily", default=True)
+    for name in "ab":
+        shop.book.assign(shop.volume(name), [])
+    shop.keep()
+    for identifier in ("identifier", "another"):
+        with monkeypatch.context() as patch:
+            fail_once(patch, shop.pool, at, PoolFull("the pool is full") if is_full else Killed())
+            with suppress(PoolFull, Killed):
+                shop.book.add(new_schedule(identifier), 0, both(shop))
+        if is_full:
+            assert names_of(shop.book, both(shop)) == [[], []]
+        shop.keep()
+        shop.restart(0)
+        assert names_of(shop.book, both(shop)) == [[], []]
+        assert shop.environment.run(shop.book.count_volumes()) == {}
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_schedule_that_was_the_first_of_a_volume_is_removed(is_restarted: bool) -> None:
+    """A volume whose own schedules were all removed has the default schedules."""
+    shop = Shop()
+    shop.add("default", every="daily", default=True)
+    for name in "ab":
+        shop.book.assign(shop.volume(name), [])
+
+    def check(names: list[list[str]]) -> None:
+        shop.keep()
+        if is_restarted:
+            shop.restart(0)
+        assert names_of(shop.book, both(shop)) == names
+
+    shop.book.add(new_schedule(), 0, both(shop))
+    check([["new"], ["new"]])
+    shop.book.add(parse_schedule("other", "other", {"every": "hourly"}), 0, both(shop)[1:])
+    check([["new"], ["new", "other"]])
+    shop.book.remove("new")
+    check([["default"], ["other"]])
+    shop.book.remove("other")
+    check([["default"], ["default"]])
 
 
 def test_the_assignments_of_a_deleted_volume_are_forgotten_although_their_schedule_was_not_added(

@@ -18,6 +18,12 @@ SCHEDULE_KEY = "schedule: "
 PROGRESS_KEY = "schedule progress: "
 VOLUME_KEY = "schedules of volume: "
 
+WAS_EMPTY = "none"
+"""First item of the stored identifiers of a volume if no schedule applied to the volume before this schedule was added.
+
+If the addition was not completed, still no schedule applies. Identifiers of schedules have only hexadecimal digits.
+"""
+
 MAX_SCHEDULES = 256
 """Largest number of schedules of a pool. The array looks at all schedules every second."""
 MAX_SCHEDULES_OF_A_VOLUME = 3
@@ -80,10 +86,10 @@ class ScheduleBook:
         plans = {volume.identity: self._plan_with(volume, schedule) for volume in volumes}
         state = State(Progress(seen))
         # The schedule is recorded last. As long as its record is missing, no volume has the schedule, and a later call repeats
-        # the other records.
-        for identity, plan in plans.items():
-            self._record_plan(identity, plan)
+        # the other records. A state without a schedule is the sign of an addition that was not completed.
         self._record_state(schedule, state)
+        for identity, plan in plans.items():
+            self._record_plan(identity, [WAS_EMPTY, *plan] if self.plans.get(identity) == () else plan)
         self._store(schedule)
         self.states[schedule.identifier] = state
         self.plans.update(plans)
@@ -96,8 +102,8 @@ class ScheduleBook:
     def remove(self, name: str) -> Schedule:
         """Remove a schedule. Its snapshots stay, and no schedule deletes them. Raises Absent."""
         schedule = self.find(name)
+        self.pool.forget(PROGRESS_KEY + schedule.identifier)  # first, because a state without a schedule has a meaning (`add`)
         self.pool.forget(SCHEDULE_KEY + name)
-        self.pool.forget(PROGRESS_KEY + schedule.identifier)
         del self.schedules[name]
         self.states.pop(schedule.identifier, None)
         return schedule
@@ -202,8 +208,17 @@ async def open_book(pool: Pool) -> ScheduleBook:
         pool.turns.take(STEPS_OF_A_VOLUME)
         plan = _decoded(pool.remembered(key) or b"")
         if isinstance(plan, list):
-            book.plans[bytes.fromhex(key.removeprefix(VOLUME_KEY))] = tuple(map(str, plan))
+            book.plans[bytes.fromhex(key.removeprefix(VOLUME_KEY))] = _plan(book, tuple(map(str, plan)))
     return book
+
+
+def _plan(book: ScheduleBook, stored: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the identifiers of a volume's own schedules from their stored form. The schedules must have been read before."""
+    if stored[:1] != (WAS_EMPTY,):
+        return stored
+    plan, known = stored[1:], {each.identifier for each in book.schedules.values()}
+    is_added = any(each in known or book.pool.remembered(PROGRESS_KEY + each) is None for each in plan)
+    return plan if is_added else ()
 
 
 def _read_schedule(book: ScheduleBook, name: str, value: bytes) -> None:
