@@ -312,13 +312,13 @@ def test_the_client_says_why_nobody_answers(tmp_path: Path, what: str, words: st
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("said", [b"hello\n", b"[]\n", b"", b"{"])
-async def test_the_client_is_not_taken_in_by_a_stranger(tmp_path: Path, said: bytes) -> None:
-    path = tmp_path / CONTROL_NAME
+@asynccontextmanager
+async def stranger(path: Path, said: bytes, *, is_reset: bool = False) -> AsyncIterator[None]:
+    """Serve a control socket on which each request is answered with `said`, after which the connection ends."""
 
-    async def stranger(stream: trio.SocketStream) -> None:
+    async def answer_once(stream: trio.SocketStream) -> None:
         async with stream:
-            await stream.receive_some()
+            await stream.receive_some(1 if is_reset else None)  # A socket that is closed with unread data resets its peer.
             await stream.send_all(said)
 
     with socket.socket(socket.AF_UNIX) as listening:
@@ -327,10 +327,36 @@ async def test_the_client_is_not_taken_in_by_a_stranger(tmp_path: Path, said: by
         listening.setblocking(False)
         async with trio.open_nursery() as nursery:
             listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
-            nursery.start_soon(trio.serve_listeners, stranger, [listener])
-            with pytest.raises(NoServer):
-                await trio.to_thread.run_sync(partial(request, tmp_path, "luns", {}))
+            nursery.start_soon(trio.serve_listeners, answer_once, [listener])
+            yield
             nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+@pytest.mark.parametrize("said", [b"hello\n", b"[]\n", b"[" * 100_000 + b"\n", b"", b"{", b"\xff\n"])
+async def test_a_request_without_a_valid_response_may_have_been_performed(tmp_path: Path, said: bytes, is_reset: bool) -> None:
+    """The whole request was sent, so the caller must not perform the operation in another way."""
+    async with stranger(tmp_path / CONTROL_NAME, said, is_reset=is_reset):
+        with pytest.raises(client.NoResponse, match=r"may still perform the operation$") as caught:
+            await trio.to_thread.run_sync(partial(request, tmp_path, "luns", {}))
+    assert "\n" not in str(caught.value)
+
+
+async def test_an_array_that_stops_before_its_response_may_have_performed_the_operation(tmp_path: Path) -> None:
+    path = tmp_path / CONTROL_NAME
+    begun = trio.Event()
+
+    async def wait(_operation: str, _arguments: Mapping[str, object]) -> Mapping[str, object]:
+        begun.set()
+        await trio.sleep_forever()
+
+    async def ask() -> None:
+        with pytest.raises(client.NoResponse, match="may still"):
+            await trio.to_thread.run_sync(partial(request, path, "volume-create", {}))
+
+    async with trio.open_nursery() as nursery, serve_control(path, wait):
+        nursery.start_soon(ask)
+        await begun.wait()
 
 
 async def test_a_response_that_comes_too_late_does_not_mean_that_nothing_was_done(
@@ -354,16 +380,33 @@ def test_a_request_that_cannot_be_sent_in_time_was_not_performed(tmp_path: Path,
             request(tmp_path, "luns", {"name": "x" * (16 << 20)})
 
 
-def test_the_client_waits_longer_for_operations_that_may_take_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits_s = {}
-    for operation in ("luns", "status", "snapshot-show", "schedule-run"):
+@pytest.mark.parametrize(
+    ("operation", "arguments", "longer_s"),
+    [
+        ("luns", {}, 0),
+        ("luns", {"space": True}, 0),
+        ("status", {}, 0),
+        ("status", {"space": False, "busiest": 5}, 0),
+        ("status", {"space": True}, 3600),
+        ("snapshot-show", {"snapshot": "a@b"}, 3600),
+        ("schedule-run", {"name": "s"}, 7200),
+        ("snapshot-create", {"timeout_s": 30}, 60),
+    ],
+)
+def test_the_client_waits_longer_for_operations_that_may_take_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str, arguments: dict[str, object], longer_s: float
+) -> None:
+    waits_s = []
 
-        def note(_where: Path, _line: bytes, wait_s: float, operation: str = operation) -> bytes:
-            waits_s[operation] = wait_s
-            return b'{"result": {}}'
+    def note(_where: Path, _line: bytes, wait_s: float) -> bytes:
+        waits_s.append(wait_s)
+        return b'{"result": {}}'
 
-        monkeypatch.setattr(client, "_exchange", note)
-        request(tmp_path, operation, {})
-    assert waits_s["luns"] == client.ANSWER_TIMEOUT_S
-    assert min(waits_s["status"], waits_s["snapshot-show"], waits_s["schedule-run"]) >= 3600
-    assert set(client.LONGER_S) <= set(STORAGE_OPERATIONS)
+    monkeypatch.setattr(client, "_exchange", note)
+    request(tmp_path, operation, arguments)
+    assert waits_s == [client.ANSWER_TIMEOUT_S + longer_s]
+
+
+def test_the_operations_for_which_the_client_waits_longer_exist() -> None:
+    for name, argument in client.LONGER_S:
+        assert argument in {"", *(each.name for each in STORAGE_OPERATIONS[name].arguments)}

@@ -18,11 +18,12 @@ ANSWER_TIMEOUT_S = 120.0
 The time is long, because an operation that shrinks a LUN waits for commands and for the disk.
 """
 
-LONGER_S = {"schedule-run": 7200.0, "snapshot-show": 3600.0, "status": 3600.0}
-"""Additional time to wait for the responses to some operations, by the name of the operation.
+LONGER_S = {("schedule-run", ""): 7200.0, ("snapshot-show", ""): 3600.0, ("status", "space"): 3600.0}
+"""Additional time to wait for the responses to some operations. The key is the name of the operation, and the argument with
+which it needs this time, or "" if it always does.
 
-Each of the two commands of a schedule may run for an hour. `status` and `snapshot-show` may count the blocks of all maps of a
-pool, which may take minutes in a large pool.
+Each of the two commands of a schedule may run for an hour. `status` with `space`, and `snapshot-show`, may count the blocks of
+all maps of a pool, which may take minutes in a large pool.
 """
 
 MAX_ANSWER_BYTES = 64 << 20
@@ -34,12 +35,15 @@ A longer response does not come from an array.
 _RECEIVE_BYTES = 1 << 16
 
 
+MAY_PERFORM = "it may still perform the operation"
+
+
 class NoServer(Exception):
-    """No array responds. The message is one line."""
+    """No array has received the whole request. The message is one line."""
 
 
 class NoResponse(Exception):
-    """An array has the whole request, but did not respond in time. The message is one line.
+    """The whole request was sent, but no valid response arrived in time. The message is one line.
 
     The array may still perform the operation, so the caller must not perform it once more by other means.
     """
@@ -49,11 +53,13 @@ def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dic
     """Perform an operation on a running array, and return its result. `where` is a pool's directory or a control socket.
 
     This function blocks the calling thread until the response arrives. Raises ManagementError if the operation is refused,
-    NoServer if no array responds, and NoResponse if the response does not arrive in time. If `timeout_s` is in `arguments`, the
-    operation runs two commands, each for at most this time. In this case, the function waits longer by twice this time.
+    NoServer if the request could not be sent, and NoResponse if no valid response to it arrives in time. If `timeout_s` is in
+    `arguments`, the operation runs two commands, each for at most this time. In this case, the function waits longer by twice
+    this time.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
-    wait_s = ANSWER_TIMEOUT_S + LONGER_S.get(operation, 0.0) + 2 * _seconds(arguments.get("timeout_s"))
+    longer_s = sum(LONGER_S.get((operation, name), 0.0) for name in ("", *(name for name in arguments if arguments[name])))
+    wait_s = ANSWER_TIMEOUT_S + longer_s + 2 * _seconds(arguments.get("timeout_s"))
     answer = _decoded(where, _exchange(where, line, wait_s))
     if "result" in answer:
         result: dict[str, Any] = answer["result"]
@@ -64,10 +70,10 @@ def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dic
 def _decoded(where: Path, line: bytes) -> dict[str, Any]:
     try:
         answer = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise NoServer(f"{where}: what answers there is no array of ours")
+        raise NoResponse(f"{where}: what answers there is no array of ours; {MAY_PERFORM}")
     return answer
 
 
@@ -88,15 +94,19 @@ def _exchange(where: Path, line: bytes, wait_s: float) -> bytes:
             connected.sendall(line)
             is_sent = True
             return _receive_line(connected)
-    except (FileNotFoundError, ConnectionRefusedError):
-        raise NoServer(f"{where}: no server answers there; `odx-target serve` starts one") from None
-    except TimeoutError:
-        message = f"{where}: the server has not answered for {wait_s:g} s"
-        if is_sent:
-            raise NoResponse(f"{message}; it may still perform the operation") from None
-        raise NoServer(message) from None
     except OSError as error:
-        raise NoServer(f"{where}: {error.strerror or error}") from error
+        fault = _fault(error, wait_s)
+        if is_sent:
+            raise NoResponse(f"{where}: {fault}; {MAY_PERFORM}") from error
+        raise NoServer(f"{where}: {fault}") from error
+
+
+def _fault(error: OSError, wait_s: float) -> str:
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError):
+        return "no server answers there; `odx-target serve` starts one"
+    if isinstance(error, TimeoutError):
+        return f"the server has not answered for {wait_s:g} s"
+    return error.strerror or str(error)
 
 
 def _receive_line(connected: socket.socket) -> bytes:
