@@ -75,7 +75,7 @@ async def test_every_host_finds_the_new_end_and_zeros_when_it_grows_again(size_b
         assert await write(one, blocks - 1, pattern(2)) == LBA_OUT_OF_RANGE
         assert code_of(await two.execute(0, cdb.read_16(BLOCKS - 1, 1), data_in_bytes=512)) == LBA_OUT_OF_RANGE
         assert await read(two, 0, blocks) == pattern(blocks)
-        assert array.resize_lun("first", MIB)
+        assert await array.resize_lun("first", MIB)
         assert code_of(await one.execute(0, TEST_UNIT_READY)) == CAPACITY_DATA_HAS_CHANGED
         assert await read(one, 0, BLOCKS) == pattern(blocks) + bytes(MIB - size_bytes)
 
@@ -157,7 +157,7 @@ async def test_a_write_that_waits_for_its_block_ends_first(monkeypatch: pytest.M
             monkeypatch.setattr(LogVolume, "read_now", read_now)
             release.set()
         assert (codes, sorted(order)) == (["good"], ["shrink", "write"])
-        assert array.resize_lun("first", MIB)
+        assert await array.resize_lun("first", MIB)
         await session.execute(0, TEST_UNIT_READY)
         await session.execute(0, TEST_UNIT_READY)
         blocks = size_bytes // 512
@@ -278,7 +278,7 @@ async def test_a_lun_that_grows_while_it_is_to_shrink_loses_nothing() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(shrink)
             await wait_all_tasks_blocked()
-            array.resize_lun("first", 2 * MIB)
+            await array.resize_lun("first", 2 * MIB)
             release.set()
         assert len(failures) == 1
         await session.execute(0, TEST_UNIT_READY)

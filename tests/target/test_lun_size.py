@@ -43,7 +43,7 @@ async def test_every_host_is_told_once_and_sees_what_is_new(lun: int) -> None:
         assert is_good(await one.execute(lun, cdb.write_16(old - 1, 1), b"e" * block_bytes))
         refused = await one.execute(lun, cdb.write_16(old, 1), b"n" * block_bytes)
         assert sense_of(refused.sense) == LBA_OUT_OF_RANGE
-        assert array.resize_lun(LUNS[lun].name, 3 * MIB)
+        assert await array.resize_lun(LUNS[lun].name, 3 * MIB)
         for session in (one, two):
             told = await session.execute(lun, TEST_UNIT_READY)
             assert sense_of(told.sense) == CAPACITY_DATA_HAS_CHANGED
@@ -58,7 +58,7 @@ async def test_every_host_is_told_once_and_sees_what_is_new(lun: int) -> None:
 async def test_the_same_size_changes_nothing() -> None:
     async with running() as array, session_with(array) as session:
         await settled(session)
-        assert not array.resize_lun("first", MIB)
+        assert not await array.resize_lun("first", MIB)
         assert is_good(await session.execute(0, TEST_UNIT_READY))
 
 
@@ -76,7 +76,7 @@ async def test_sizes_that_cannot_be(name: str, size_bytes: int, said: str) -> No
     async with running() as array, session_with(array) as session:
         await settled(session)
         with pytest.raises(ConfigError, match=said):
-            array.resize_lun(name, size_bytes)
+            await array.resize_lun(name, size_bytes)
         assert is_good(await session.execute(0, TEST_UNIT_READY))
         assert await capacity_blocks(session, 0) == MIB // 512
 
@@ -84,7 +84,7 @@ async def test_sizes_that_cannot_be(name: str, size_bytes: int, said: str) -> No
 async def test_the_largest_lun() -> None:
     async with running() as array, session_with(array) as session:
         await settled(session)
-        assert array.resize_lun("first", MAX_LUN_BYTES)
+        assert await array.resize_lun("first", MAX_LUN_BYTES)
         await session.execute(0, TEST_UNIT_READY)
         assert await capacity_blocks(session, 0) == MAX_LUN_BYTES // 512
 
@@ -102,8 +102,8 @@ async def shown_blocks(array: Array) -> list[int]:
 @pytest.mark.parametrize("size_bytes", [MIB + 512, MIB + 4096 - 512, 5 * MIB])
 async def test_the_size_outlives_the_array_to_the_block(tmp_path: Path, size_bytes: int) -> None:
     async with on_disk(tmp_path / "pool", LunConfig("disk", MIB)) as array:
-        array.resize_lun("disk", MIB + 512)
-        array.resize_lun("disk", size_bytes)
+        await array.resize_lun("disk", MIB + 512)
+        await array.resize_lun("disk", size_bytes)
     assert await shown_blocks(on_disk(tmp_path / "pool")) == [size_bytes // 512]
     assert await shown_blocks(on_disk(tmp_path / "pool", LunConfig("disk", size_bytes))) == [size_bytes // 512]
 

@@ -20,6 +20,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
+from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.chap import accounts_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
@@ -105,13 +106,22 @@ class Array:
         """
         return self._listener.portals
 
-    def resize_lun(self, name: str, size_bytes: int) -> bool:
+    async def resize_lun(self, name: str, size_bytes: int) -> bool:
         """Enlarge a LUN while hosts use it, and notify every host. Return False if the LUN already has this size.
 
-        Raises PoolFull and PoolFailed. Raises ConfigError for an unknown name or an invalid size.
+        If the pool must make room for the change, this method waits. Raises PoolFull and PoolFailed. Raises ConfigError for an
+        unknown name or an invalid size.
         """
-        logical_unit = self.logical_unit_named(name)
-        if not grow_logical_unit(logical_unit, size_bytes):
+        volume = self.logical_unit_named(name).volume
+
+        def grow() -> LogicalUnit | None:
+            logical_unit = self.lun_changes.of_volume(volume)  # Another request may have removed or replaced it.
+            if logical_unit is None:
+                raise ConfigError(f"there is no LUN {name}")
+            return logical_unit if grow_logical_unit(logical_unit, size_bytes) else None
+
+        logical_unit = await change_when_ready(self.pool, self.environment, grow)
+        if logical_unit is None:
             return False
         self.commit()
         self.device_server.capacity_changed(logical_unit)

@@ -1,9 +1,12 @@
 """Changes of a pool that wait if the pool has no room for them yet."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from odx_target.environment import Environment
 from odx_target.store.api import Pool, PoolBusy
+
+T = TypeVar("T")
 
 BUSY_PAUSE_S = 0.01
 """Pause before a change is tried again in a busy pool without volumes.
@@ -12,8 +15,11 @@ If there is a volume, the volume reports when there is room.
 """
 
 
-async def change_when_ready(pool: Pool, environment: Environment, change: Callable[[], None]) -> None:
-    """Make a change of a pool. If the pool must make room for the change, wait and try again. Raises StoreError."""
+async def change_when_ready(pool: Pool, environment: Environment, change: Callable[[], T]) -> T:
+    """Make a change of a pool and return the result of `change`. If the pool must make room for the change, wait and try again.
+
+    Raises StoreError.
+    """
     while True:
         try:
             return change()

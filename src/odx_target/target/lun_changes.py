@@ -10,7 +10,8 @@ from odx_target.environment import Environment
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.traffic import Traffic
-from odx_target.store.api import Pool, PoolBusy, Snapshot, Volume
+from odx_target.store.api import Pool, Snapshot, Volume
+from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
 from odx_target.target.logical_units import LUN_ATTRIBUTE, logical_unit_of
@@ -119,13 +120,12 @@ class LunChanges:
         PoolFull, PoolFailed.
         """
         await self._settle(logical_unit)
-        while True:
+
+        def restore() -> bool:
             self._device_server.clear_tasks(logical_unit)
-            try:
-                is_resized = restore_logical_unit(logical_unit, snapshot)
-                break
-            except PoolBusy:
-                await logical_unit.volume.room_made()
+            return restore_logical_unit(logical_unit, snapshot)
+
+        is_resized = await change_when_ready(self._pool, self._environment, restore)
         self._commit()
         self._device_server.medium_changed(logical_unit, is_resized=is_resized)
 

@@ -27,7 +27,7 @@ async def reload(array: Array, path: Path | None) -> None:
         return
     for lun in luns:
         try:
-            if array.resize_lun(lun.name, lun.size_bytes):
+            if await array.resize_lun(lun.name, lun.size_bytes):
                 log.info("LUN has grown", lun=lun.name, size_bytes=lun.size_bytes)
         except (ConfigError, StoreError) as error:
             log.error("LUN keeps its size", lun=lun.name, reason=str(error))

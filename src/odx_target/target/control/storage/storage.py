@@ -1,7 +1,7 @@
 """A pool whose volumes and snapshots are managed, and the array that serves the pool, if there is one."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -12,6 +12,8 @@ from odx_target.target.schedules.templates import open_schedules
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
+
+T = TypeVar("T")
 
 NO_TARGET = "iqn.2026-11.io.odx-target:none"
 """Target name of logical units that exist only during an operation."""
@@ -46,14 +48,13 @@ class Storage:
             await self.pool.committed()
             await self.pool.flush()
 
-    async def when_ready(self, change: Callable[[], None]) -> None:
-        """Make a change. If the pool must make room for the change, wait and try again. Raises StoreError."""
-        await change_when_ready(self.pool, self.environment, change)
+    async def when_ready(self, change: Callable[[], T]) -> T:
+        """Make a change and return the result of `change`. If the pool must make room for the change, wait and try again.
+
+        Raises StoreError.
+        """
+        return await change_when_ready(self.pool, self.environment, change)
 
 
 def _log_nothing(_level: str, _event: str, /, **_fields: object) -> None:
     """Drop a report, because the command itself shows the result."""
-
-
-def ignore(_value: object) -> None:
-    """Discard the result of a change, because the `change` of `Storage.when_ready` must return None."""
