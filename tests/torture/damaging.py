@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from random import Random
 
 from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.catalogue.memory import CatalogueContent
 from tests.sim.simulated_disk import SimulatedDisk
 from tests.torture.run import Run
 
@@ -27,9 +28,9 @@ class Prepared:
 
 def damage(disk: SimulatedDisk, random: Random, prepared: Prepared) -> tuple[str, str, bool]:
     """Damage a disk. Returns the kind and the place, and True if the place is in a batch of the last flush."""
-    part = random.choices(list(PARTS), list(PARTS.values()))[0]
+    part = _chosen_part(disk.catalogue_content, random)
     content = disk.catalogue_content
-    if part in ("segment", "swap", "zeros") or not content.nodes or not content.values:
+    if part in ("segment", "swap", "zeros"):
         return part, *_damage_segment(disk, random, prepared, part)
     if part == "node":
         number = random.choice(sorted(content.nodes))
@@ -43,13 +44,26 @@ def damage(disk: SimulatedDisk, random: Random, prepared: Prepared) -> tuple[str
     elif part == "value":
         key = random.choice(sorted(content.values))
         content.values[key] = flipped(content.values[key], random)
-    elif part == "part" and content.parts:
+    elif part == "part":
         key = random.choice(sorted(content.parts))
         content.parts[key] = flipped(content.parts[key], random)
     else:
         assert disk.head.document is not None
         disk.head.document = flipped(disk.head.document, random)
     return part, "", False
+
+
+def _chosen_part(content: CatalogueContent, random: Random) -> str:
+    """Choose a part that the disk has. A catalogue may have no checkpoint, nodes, values, frozen maps or snapshots."""
+    catalogue = {
+        "node": content.nodes,
+        "nodes": content.nodes,
+        "catalogue": content.head,
+        "value": content.values,
+        "part": content.parts,
+    }
+    shares = {part: share for part, share in PARTS.items() if catalogue.get(part, True)}
+    return random.choices(list(shares), list(shares.values()))[0]
 
 
 def _damage_segment(disk: SimulatedDisk, random: Random, prepared: Prepared, part: str) -> tuple[str, bool]:

@@ -72,6 +72,9 @@ def look_at_all(run: Run) -> None:
 
 
 def disk_fails(run: Run, operation: str, number: int, steps: int) -> None:
+    """Make an operation of the disk fail during some steps. Without a capacity tier, its operations cannot fail."""
+    if operation.startswith("capacity-") and not run.setup.has_capacity:
+        return
     run.array.disk.failing.add(operation)
     run.array.disk.error_number = number
     run.failing_steps = steps

@@ -1,5 +1,6 @@
 """The short form of the torture: some seeds, and the parts of the torture itself."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -8,10 +9,10 @@ from tests.torture.model import Change, History, Moment, Torn, VolumeContent, ce
 from tests.torture.progress import Found, Progress
 from tests.torture.run import Difference, Run
 from tests.torture.searching import read_script, shortest, write_script
-from tests.torture.seeds import replay, run_seed
-from tests.torture.setup import Counts
+from tests.torture.seeds import new_run, replay, run_seed
+from tests.torture.setup import Counts, Setup
 from tests.torture.shrink import shrunk
-from tests.torture.steps import KINDS, Step, steps_of
+from tests.torture.steps import FAILING, KINDS, Step, steps_of
 
 SEEDS = range(16)
 
@@ -47,6 +48,17 @@ def test_a_lost_write_is_found() -> None:
             replay(0, [["forget", 0, 3], ["flush", 0], ["write", 1, 8, 8, 0, 1], ["flush", 0], ["crash", 1, 0, [], 0]])
     finally:
         del Run.ACTIONS["forget"]
+
+
+@pytest.mark.parametrize("has_capacity", [False, True])
+@pytest.mark.parametrize("operation", FAILING)
+def test_only_a_fault_that_can_happen_excuses_failed_commands(operation: str, has_capacity: bool) -> None:
+    run = new_run(Setup(1, 100, None, 60, 20, has_capacity=has_capacity))
+    try:
+        run.do(["disk_fails", operation, errno.EIO, 4])
+        assert run.may_fail == (has_capacity or not operation.startswith("capacity-"))
+    finally:
+        run.array.abandon()
 
 
 def test_torn_cells_are_found() -> None:
