@@ -6,7 +6,7 @@ The value is a text or a number from the command line or a file.
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S
 from odx_target.iscsi.host_names import host_name_fault
@@ -16,6 +16,8 @@ from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS, TIER_ATTRI
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Portal
 from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
+
+Choice = TypeVar("Choice", bound=str)
 
 LOGICAL_BLOCK_SIZES = (512, 4096)
 MAX_LUN_BYTES = 1 << 50
@@ -64,25 +66,32 @@ def parse_pool_limit(value: object) -> int:
 
     Raises ConfigError if the limit is less than MIN_POOL_LIMIT_BYTES.
     """
-    limit_bytes = size_of("pool-limit", value)
-    if limit_bytes < MIN_POOL_LIMIT_BYTES:
-        raise ConfigError(f"pool limit {value!r}: the limit of a pool is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
-    return limit_bytes
+    return _parse_limit(value, "pool", "a pool")
 
 
 def parse_capacity_limit(value: object) -> int:
     """Convert the limit of a capacity tier, such as 1073741824 or "1T", to bytes. Raises ConfigError if it is too small."""
-    limit_bytes = size_of("capacity-limit", value)
+    return _parse_limit(value, "capacity", "a capacity tier")
+
+
+def _parse_limit(value: object, setting: str, limited: str) -> int:
+    limit_bytes = size_of(f"{setting}-limit", value)
     if limit_bytes < MIN_POOL_LIMIT_BYTES:
-        raise ConfigError(f"capacity limit {value!r}: the limit of a capacity tier is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
+        raise ConfigError(f"{setting} limit {value!r}: the limit of {limited} is at least {MIN_POOL_LIMIT_BYTES >> 20}M")
     return limit_bytes
 
 
 def parse_capacity_compression(value: object) -> str:
     """Return the name of a compression. Raises ConfigError if there is no such compression."""
-    if not isinstance(value, str) or value not in COMPRESSIONS:
-        raise ConfigError(f"capacity-compression: want one of {', '.join(COMPRESSIONS)}, not {str(value)[:40]!r}")
-    return value
+    return parse_choice(COMPRESSIONS, value, "capacity-compression: ")
+
+
+def parse_choice(choices: Iterable[Choice], value: object, prefix: str = "") -> Choice:
+    """Return the choice that equals `value`. Raises ConfigError if there is none. The message begins with `prefix`."""
+    known = {str(choice): choice for choice in choices}
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(f"{prefix}want one of {', '.join(known)}, not {str(value)[:40]!r}")
+    return known[value]
 
 
 def parse_cleaning_share(value: object) -> float:

@@ -8,7 +8,7 @@ same table.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from odx_target.target.config.parsing import parse_copy_rate
+from odx_target.target.config.parsing import LUN_FORM, parse_copy_rate
 from odx_target.target.config.settings import LunConfig
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
@@ -161,7 +161,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation(
             "add-lun",
             _add_lun,
-            (Argument("lun", "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd][,tier=fast|capacity]", arguments.lun),),
+            (Argument("lun", LUN_FORM, arguments.lun),),
         ),
         Operation(
             "resize",

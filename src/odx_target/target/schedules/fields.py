@@ -16,9 +16,11 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import parse_choice
 from odx_target.target.schedules.calendar import DAY_MINUTES, HOUR_MINUTES, Calendar, Every
 from odx_target.target.schedules.schedule import DEFAULT_TIMEOUT_S, Application, OnFailure, Retention, Schedule
 
@@ -208,16 +210,8 @@ def _flag(value: object) -> bool:
     return value
 
 
-def _one_of(kind: type[Every] | type[OnFailure]) -> Callable[[object], Any]:
-    def parse(value: object) -> Any:
-        if not isinstance(value, str) or value not in list(kind):
-            raise ConfigError(f"want one of {', '.join(kind)}, not {str(value)[:40]!r}")
-        return kind(value)
-
-    return parse
-
-
-parse_every, parse_on_failure = _one_of(Every), _one_of(OnFailure)
+parse_every = partial(parse_choice, Every)
+parse_on_failure = partial(parse_choice, OnFailure)
 
 _FIELDS: dict[str, tuple[Callable[[object], Any], Any]] = {
     # field: (function that checks the value, default)

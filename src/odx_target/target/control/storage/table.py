@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS, TIER_ATTRIBUTE, Tier
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import LUN_FORM, parse_choice
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
 from odx_target.target.control.describe import Data
@@ -52,15 +53,11 @@ def _attributes(value: object) -> Mapping[str, str]:
 
 
 def _compression(value: object) -> str:
-    if not isinstance(value, str) or value not in COMPRESSIONS:
-        raise ConfigError(f"compression: want one of {', '.join(COMPRESSIONS)}, not {str(value)[:40]!r}")
-    return value
+    return parse_choice(COMPRESSIONS, value, "compression: ")
 
 
 def _tier(value: object) -> str:
-    if not isinstance(value, str) or value not in list(Tier):
-        raise ConfigError(f"tier: want one of {', '.join(Tier)}, not {str(value)[:40]!r}")
-    return value
+    return str(parse_choice(Tier, value, "tier: "))
 
 
 def _number(value: object) -> int:
@@ -91,7 +88,7 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
             "volume-create",
             volumes.create,
             (
-                Argument("volume", "NAME=SIZE[,block=512|4096][,compression=off|lz4|zstd][,tier=fast|capacity]", arguments.lun),
+                Argument("volume", LUN_FORM, arguments.lun),
                 Argument("lun", "true if hosts can use it", arguments.flag, False),
             ),
         ),
