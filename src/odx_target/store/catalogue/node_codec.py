@@ -25,6 +25,9 @@ PACKED_LEAF, DENSE_LEAF, PACKED_INNER, DENSE_INNER = 1, 2, 3, 4
 
 SEAL_BYTES = 4
 
+MAX_NAMED_CHARACTERS = 80
+"""Largest number of characters of a damaged key that an error shows. Damage may make a key very long."""
+
 _WORD_BYTES = 8
 _ZERO_PLANE = bytes(LEAF_BLOCKS)
 _NO_EPOCH = Epoch()
@@ -44,6 +47,19 @@ def unsealed(name: bytes, data: object) -> bytes:
     if len(data) < SEAL_BYTES or crc32c(body, crc32c(name)) != int.from_bytes(data[-SEAL_BYTES:], "little"):
         raise PoolDamaged("a part of the catalogue does not match its checksum")
     return body
+
+
+def unsealed_row(key: object, data: object) -> bytes:
+    """Check the seal of a body that is stored under a key, and return the body without the seal. Raises PoolDamaged, which
+    names the key, if the key is not text, or if the seal does not match the key and the body.
+    """
+    named = f"stored under {key!r:.{MAX_NAMED_CHARACTERS}}"
+    if not isinstance(key, str):
+        raise PoolDamaged(f"the catalogue has a key that is not text: a value is {named}")
+    try:
+        return unsealed(key.encode(), data)
+    except PoolDamaged as error:
+        raise PoolDamaged(f"{error}: {named}") from None
 
 
 def node_name(number: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 from odx_target.store.catalogue.document import ReadRoot, root_of_row, root_row
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState
-from odx_target.store.catalogue.node_codec import sealed, unsealed
+from odx_target.store.catalogue.node_codec import sealed, unsealed_row
 
 FROZEN_MAP = "frozen map "
 SNAPSHOT = "snapshot "
@@ -61,7 +61,7 @@ class LoadedParts:
 
     def add(self, key: str, body: bytes, read_root: ReadRoot) -> None:
         """Add a stored part. Raises PoolDamaged, KeyError, TypeError or ValueError if the part is damaged."""
-        self._add_row(json.loads(unsealed(key.encode(), body)), read_root, is_frozen_map=key.startswith(FROZEN_MAP))
+        self._add_row(json.loads(unsealed_row(key, body)), read_root, is_frozen_map=key.startswith(FROZEN_MAP))
 
     def add_document(self, document: dict[str, Any], read_root: ReadRoot) -> None:
         """Add the frozen maps and snapshots in the head of a catalogue. Only older programs stored them in the head. Raises

@@ -101,6 +101,7 @@ class SqliteCatalogue(TransactionalCatalogue):
         _make_private(path)
         with self._errors_explained():
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+        self._connection.text_factory = _decoded
         try:
             with self._errors_explained():
                 self._prepare()
@@ -252,6 +253,13 @@ class SqliteCatalogue(TransactionalCatalogue):
         """
         if not self._connection.in_transaction:
             raise OutOfResources(f"{_NOT_NOW[1]}: {self._path}: a failed read has ended the save")
+
+
+def _decoded(text: bytes) -> str:
+    """Decode a text of the database. Text that is not valid UTF-8 must not make the other rows unreadable. The seal of its row
+    then shows the damage, because the seal covers the key.
+    """
+    return text.decode(errors="replace")
 
 
 def _explained(error: sqlite3.Error, path: Path) -> StoreError:

@@ -10,7 +10,7 @@ from typing import Any
 from odx_target.store.catalogue.document import ReadRoot, checkpoint_of, counts_of_parts, encode_document
 from odx_target.store.catalogue.interface import Checkpoint, Found
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies
-from odx_target.store.catalogue.node_codec import decode_leaf, node_name, sealed, unsealed
+from odx_target.store.catalogue.node_codec import decode_leaf, node_name, sealed, unsealed, unsealed_row
 from odx_target.store.catalogue.parts import LoadedParts, SavedParts
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 
@@ -183,7 +183,7 @@ class TransactionalCatalogue(ABC):
             return found
         for key, body in rows:
             with suppress(PoolDamaged):
-                found[key] = unsealed(key.encode(), body)
+                found[key] = unsealed_row(key, body)
         return found
 
     def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
@@ -242,7 +242,7 @@ class TransactionalCatalogue(ABC):
         self._put_values((key, sealed(key.encode(), value)) for key, value in changed)
 
     def _get_remembered(self) -> dict[str, bytes]:
-        return {key: unsealed(key.encode(), value) for key, value in self._get_values()}
+        return {key: unsealed_row(key, value) for key, value in self._get_values()}
 
     def _decoded(self, document: dict[str, Any], *, with_entries: bool) -> Checkpoint:
         reader = TreeReader(self._get_node, with_entries=with_entries)
