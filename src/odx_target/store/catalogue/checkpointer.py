@@ -52,6 +52,8 @@ class Checkpointer:
         self._troubles = troubles
         self._leaves = leaves
         self._running: Event | None = None
+        self._requested: Event | None = None
+        """Set at the end of the save that callers of `save_ended` wait for. None if there is no such save."""
         self._is_at_work = False
 
     def start_soon(self) -> None:
@@ -131,20 +133,22 @@ class Checkpointer:
         """If a checkpoint is being saved, wait until this save has ended. Otherwise save a checkpoint. Raises no exception if
         the save fails; the failure is reported to `troubles`.
 
-        The save runs in a task of its own, so it continues even if the caller is cancelled.
+        All callers that wait at the same time share one save. It runs in a task of its own, so it continues even if a caller is
+        cancelled.
         """
-        if self._running is not None:
-            await self._running.wait()
-        else:
+        ended = self._running or self._requested
+        if ended is None:
             ended = self._environment.event()
             self._environment.start_soon(self._save_once, ended)
-            await ended.wait()
+            self._requested = ended
+        await ended.wait()
 
     async def _save_once(self, ended: Event) -> None:
         try:
             with suppress(StoreError):
                 await self.save()
         finally:
+            self._requested = None
             ended.set()
 
     @asynccontextmanager
