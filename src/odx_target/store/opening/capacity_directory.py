@@ -57,17 +57,20 @@ class _Tier(NamedTuple):
     directory: str
 
 
-def with_capacity(fast: SegmentStore, pool: Path, head: Head, wanted: Path | None, max_held: int) -> tuple[SegmentStore, str]:
+def with_capacity(
+    fast: SegmentStore, pool: Path, head: Head, wanted: Path | None, max_held: int, *, may_write: bool = True
+) -> tuple[SegmentStore, str]:
     """Return the segments of a pool in both tiers, and the path of the capacity tier, which belongs into the head.
 
     `wanted` is the directory that the operator has named. None means the directory in the head. If the pool has no capacity
-    tier, returns `fast` and an empty path.
+    tier, returns `fast` and an empty path. If `may_write` is False, `tier.json` is not changed, even if its paths are wrong.
     """
     if wanted is None and not head.capacity_directory:
         return fast, ""
     directory = _resolved(Path(wanted or head.capacity_directory), pool.resolve() / SEGMENTS_NAME)
     may_make = wanted is not None and not head.capacity_directory
-    return TieredSegments(fast, open_capacity(directory, pool.resolve(), head, max_held, may_make=may_make)), str(directory)
+    capacity = open_capacity(directory, pool.resolve(), head, max_held, may_make=may_make, may_write=may_write)
+    return TieredSegments(fast, capacity), str(directory)
 
 
 def _resolved(directory: Path, segments: Path) -> Path:
@@ -81,8 +84,11 @@ def _resolved(directory: Path, segments: Path) -> Path:
     return resolved
 
 
-def open_capacity(directory: Path, pool: Path, head: Head, max_held: int, *, may_make: bool) -> CapacitySegments:
-    """Open the capacity tier in a directory. If the pool has no tier yet, `may_make` allows to make one.
+def open_capacity(
+    directory: Path, pool: Path, head: Head, max_held: int, *, may_make: bool, may_write: bool = True
+) -> CapacitySegments:
+    """Open the capacity tier in a directory. If the pool has no tier yet, `may_make` allows to make one. `may_write` allows to
+    correct the paths in `tier.json`.
 
     Both paths are absolute. Raises StoreError if the directory does not have the tier of this pool, and PoolInUse if another
     process uses it. Raises OSError.
@@ -107,7 +113,7 @@ def open_capacity(directory: Path, pool: Path, head: Head, max_held: int, *, may
         elif not segments.is_dir():
             raise PoolDamaged(f"{segments} is missing")
         present = _Tier(head.identity.hex(), str(pool), str(directory))
-        if tier != present:
+        if tier is None or (may_write and tier != present):
             _write(directory, present)
         return CapacitySegments(segments, max_held, lock)
     except BaseException:

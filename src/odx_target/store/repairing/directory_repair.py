@@ -120,7 +120,7 @@ def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iter
         fast = DirectorySegments(segments_path, SEGMENT_DESCRIPTORS)
         segments: SegmentStore = fast
         try:
-            segments, _ = with_capacity(fast, path, head.fields, None, SEGMENT_DESCRIPTORS)
+            segments, _ = with_capacity(fast, path, head.fields, None, SEGMENT_DESCRIPTORS, may_write=False)
             yield DirectoryRepair(path, head, segments, _plan(path, segments, head, advance, older_data=older_data))
         finally:
             segments.close()
