@@ -7,7 +7,7 @@ when the pool is short of room.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from weakref import WeakSet
 
 from odx_target.environment import Environment, Event, Lane
@@ -78,13 +78,13 @@ class Follower:
 
     async def _read_piece(self) -> None:
         supply = self._supply
-        segments = {number: each for number, each in supply.segments.items() if number not in supply.capacity.numbers}
         self.is_reading = True
         try:
             found, position = await self._environment.in_thread(
                 _piece,
-                segments,
+                supply.segments.copy(),
                 supply.size_blocks.copy(),
+                supply.capacity.numbers.copy(),
                 self._position,
                 self.next_osn,
                 self._flusher.durable_osn,
@@ -142,6 +142,7 @@ class Followers:
 def _piece(
     segments: Mapping[int, Segment],
     sizes: Mapping[int, int],
+    capacity: Collection[int],
     position: Position | None,
     osn: int,
     durable_osn: int,
@@ -150,11 +151,11 @@ def _piece(
     """Read and check the next batches of the log. Returns the records of these batches from `osn` on, and the position after
     the batches.
 
-    `segments` and `sizes` map the number of a segment to the segment and to its size in blocks. Waits for the disk. Raises
-    LogFreed, OSError.
+    `segments` and `sizes` map the number of a segment to the segment and to its size in blocks. `capacity` has the numbers of
+    the segments of the capacity tier, which are not part of the log. Waits for the disk. Raises LogFreed, OSError.
     """
     first = 0 if position is None else position.segment
-    numbers = sorted(number for number in segments if number >= first and sizes[number])
+    numbers = sorted(number for number in segments if number >= first and sizes[number] and number not in capacity)
     views = [SegmentView(segments[number], sizes[number]) for number in numbers]
     found: list[Followed] = []
     blocks = 0

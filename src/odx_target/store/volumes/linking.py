@@ -120,13 +120,13 @@ class Linker:
             segment = supply.segments.get(number)
             if segment is None:
                 return
+            size_blocks = supply.size_blocks[number]
             if place < COMPRESSED:
-                size_blocks = supply.size_blocks[number]
                 self._index.keep(number, await self._environment.in_thread(self._index.load, segment, size_blocks))
             else:
-                reader = ExtentChecksums(
-                    self._index, supply.segments.copy(), supply.size_blocks.copy(), self._index.tables.copy(), {}
-                )
+                table = self._index.tables.get(number)
+                tables = {} if table is None else {number: table}
+                reader = ExtentChecksums(self._index, {number: segment}, {number: size_blocks}, tables, {})
                 self._keep(key, await self._environment.in_thread(reader.of_extent, place))
         except OSError as error:
             self._failures[key] = of_read(block, error)
