@@ -38,11 +38,10 @@ class OwnerSearch:
         self._clean: set[int] = set()
         """The `id()` of each node below which no block is damaged."""
 
-    def owned(self, root: MapReader) -> Iterator[tuple[int, int] | None]:
-        """Yield (block, place) for each block of a map whose data is at one of the damaged places.
+    def owned(self, root: MapReader) -> Iterator[int | None]:
+        """Yield the number of each block of a map whose data is at one of the damaged places.
 
-        A block of a compressed extent is damaged if any log block of the extent is damaged. It is yielded once, with the first
-        damaged place of the extent.
+        A block of a compressed extent is damaged if any log block of the extent is damaged. It is yielded once.
 
         Yields None when no steps of the turn remain (see `turns`), and when the caller must read the leaves in `wanted`.
         """
@@ -51,7 +50,7 @@ class OwnerSearch:
         if root.root is not None:
             yield from self._below(root.root, 0, LEAF_BITS * root.levels)
 
-    def _below(self, node: Node, first: int, shift: int) -> Iterator[tuple[int, int] | None]:
+    def _below(self, node: Node, first: int, shift: int) -> Iterator[int | None]:
         if id(node) in self._clean:
             return
         is_clean = True
@@ -61,7 +60,7 @@ class OwnerSearch:
         if is_clean:
             self._clean.add(id(node))
 
-    def _of_inner(self, inner: Inner, first: int, shift: int) -> Iterator[tuple[int, int] | None]:
+    def _of_inner(self, inner: Inner, first: int, shift: int) -> Iterator[int | None]:
         if self._steps.take(1 + len(inner.children) // _CHILDREN_OF_A_STEP) <= 0:
             yield None
         children = inner.present()
@@ -74,7 +73,7 @@ class OwnerSearch:
             for slot, child in some:
                 yield from self._below(child, first + (slot << shift), shift - LEAF_BITS)
 
-    def _of_leaf(self, leaf: Leaf, first: int) -> Iterator[tuple[int, int] | None]:
+    def _of_leaf(self, leaf: Leaf, first: int) -> Iterator[int | None]:
         places = self._places
         if not (leaf.entries or leaf in self.entries):
             self.wanted = [leaf]
@@ -91,7 +90,7 @@ class OwnerSearch:
             damaged = places[at : bisect_left(places, end, at)]
             self.unused.difference_update(damaged)
             if place < COMPRESSED:
-                yield from ((first + each - start, each) for each in damaged)
+                yield from (first + each - start for each in damaged)
             elif damaged:
-                yield from ((block, damaged[0]) for block in range(first, first + count))
+                yield from range(first, first + count)
             first += count

@@ -150,14 +150,13 @@ class _Scrub:
         volumes, frozen_maps = self._contents.frozen_state()
         try:
             for volume, frozen_map, root in _roots(volumes, frozen_maps):
-                for found in search.owned(root):
-                    if found is None:
+                for block in search.owned(root):
+                    if block is None:
                         failure = await self._give_entries(search) or failure
                         await turns.next_if_spent()
                         if self._is_stopped:
                             return
                         continue
-                    block, _ = found
                     self._troubles.block_lost(volume, frozen_map, DamagedBlock(block))
         finally:
             self._contents.discard_state(volumes, frozen_maps)
