@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.leaf_loader import LeafLoader, Place
 from odx_target.store.digests.gathering import Gatherer, LogView
-from odx_target.store.digests.group import LeafResult, checksums_of_leaves, digests_of_leaves
+from odx_target.store.digests.group import HOLES, LeafResult, checksums_of_leaves, digests_of_leaves
 from odx_target.store.digests.hashing import hole_digest, inner_digest, root_level
 from odx_target.store.error_kinds import of_read
 from odx_target.store.errors import StoreError
@@ -107,15 +107,15 @@ class Digester:
         await self._complete(source, level, index)
         return _joined(_node_at(source.map, level, index), level)
 
-    async def checksums(self, source: Source, block: int) -> LeafResult | None:
-        """Return the places and the checksums of the blocks in the leaf that contains `block`. Returns None if there is no such
-        leaf, because all its blocks are holes.
+    async def checksums(self, source: Source, block: int) -> LeafResult:
+        """Return the places and the checksums of the blocks in the leaf that contains `block`. If there is no such leaf, all
+        its blocks are holes.
 
         Raises the same exceptions as `digest`.
         """
         leaf = source.map.leaf(block)
         if leaf is None:
-            return None
+            return HOLES
         self._enter()
         try:
             (found,) = await self._in_thread({leaf: block}, source, checksums_of_leaves)

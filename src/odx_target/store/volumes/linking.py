@@ -17,7 +17,7 @@ from odx_target.store.log.extents import InvalidExtent, checksums_of
 from odx_target.store.log.reader import Reader, check_blocks
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import PLACE_LIMIT
-from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place, segment_of
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, extent_of, located, log_place, segment_of
 from odx_target.store.segments.segment import PLACE_BITS
 from odx_target.store.segments.supply import SegmentSupply
 
@@ -87,8 +87,7 @@ class Linker:
     def _read_now(self, place: int) -> "array[int] | None":
         """Read the checksums of an extent without waiting. Returns None if the disk must be read."""
         first, (number, at, stored_blocks, _) = log_place(place), located(place)
-        if end_of_run(place, 1) > self._log.filling.pending_place:
-            self._reader.settle([(place, 1)])
+        self._reader.settle([(place, 1)])
         data = self._log.unwritten.blocks.get(first)
         try:
             if data is None:

@@ -9,8 +9,7 @@ from odx_target.store.byte_order import disk_bytes
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.catalogue.leaf_loader import LEAVES_AHEAD, LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.digests.digester import Source
-from odx_target.store.digests.group import HOLES
-from odx_target.store.digests.hashing import HOLES_OF_A_LEAF, node_count, root_level
+from odx_target.store.digests.hashing import node_count, root_level
 from odx_target.store.errors import Absent, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.pins import Pin
@@ -223,8 +222,6 @@ class Frozen(Readable):
         if level:
             return Digests(level, index, await self._ledger.digester.children(self._source(), level, index), ())
         found = await self._ledger.digester.checksums(self._source(), index * LEAF_BLOCKS)
-        if found is None:
-            return Digests(level, index, HOLES_OF_A_LEAF, ())
         return Digests(level, index, disk_bytes(found.checksums), tuple(found.lost))
 
     async def stored_blocks(self, block: int, count_blocks: int) -> StoredBlocks:
@@ -236,7 +233,7 @@ class Frozen(Readable):
         for start in range(block & ~INDEX_MASK, end, LEAF_BLOCKS):
             part = slice(max(block - start, 0), min(end - start, LEAF_BLOCKS))
             lost_from = len(places) - part.start
-            found = await self._ledger.digester.checksums(source, start) or HOLES
+            found = await self._ledger.digester.checksums(source, start)
             places += found.places[part]
             checksums += found.checksums[part]
             lost += [lost_from + index for index in found.lost if part.start <= index < part.stop]
