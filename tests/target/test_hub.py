@@ -12,7 +12,7 @@ import trio.testing
 
 from odx_target.store.api import OutOfResources, Pool, PoolFailed
 from odx_target.target.file_descriptors import count_open
-from odx_target.target.server.hub import MAX_PASSES, MAX_POLLS, MAX_VAIN_POLLS, WAITS_WITHOUT_POLLING, Hub
+from odx_target.target.server.hub import MAX_PASSES, MAX_POLLING_S, MAX_POLLS, MAX_VAIN_POLLS, WAITS_WITHOUT_POLLING, Hub
 
 FAILED = ["fail a: the disk is gone", "fail b: the disk is gone"]
 
@@ -262,6 +262,29 @@ class TestPolling:
                 assert at.hub._readable() == [member.here.fileno()]
             member.here.recv(100)
             assert self.count_of_waits(at.hub, polls, MAX_VAIN_POLLS) == [MAX_POLLS] * MAX_VAIN_POLLS
+
+    @pytest.mark.parametrize("finds", [True, False])
+    async def test_polling_is_in_vain_on_a_busy_machine(
+        self, finds: bool, polls: list[None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with stage() as at:
+            member = at.member("a")
+            member.here.recv(100)
+
+            def run_another_process() -> None:
+                polls.append(None)
+                at.now_s += MAX_POLLING_S
+                if finds:
+                    member.peer.send(b"x")
+
+            monkeypatch.setattr(os, "sched_yield", run_another_process)
+            for _ in range(MAX_VAIN_POLLS):
+                assert at.hub._readable() == ([member.here.fileno()] if finds else [])
+                if finds:
+                    member.here.recv(100)
+            assert len(polls) == MAX_VAIN_POLLS
+            assert not at.hub._readable()
+            assert len(polls) == MAX_VAIN_POLLS
 
     async def test_no_polling_while_a_command_runs_as_a_task(self, polls: list[None]) -> None:
         async with stage() as at, trio.open_nursery() as nursery:

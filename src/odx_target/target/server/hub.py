@@ -35,6 +35,10 @@ MAX_HOLD_S = 0.0002
 MAX_POLLS = 40
 """Maximum number of polls before a wait. They take about 30 microseconds. A wait and its wake-up take about as long."""
 
+MAX_POLLING_S = 0.0005
+"""Time after which polling ends and counts as vain. It takes so long only if other processes get the processor at each poll. The
+kernel wakes a waiting process sooner than a polling process gets the processor again."""
+
 MAX_PASSES = 8
 """Number of passes after which the hub lets the other tasks run, even if they took less time than `MAX_HOLD_S`."""
 
@@ -192,12 +196,13 @@ class Hub:
         found = self._epoll.poll(0, _MAX_EVENTS)
         if not found and self.polls and not self._count_tasks and self._is_polling_due():
             poll = self._epoll.poll
+            until_s = self._clock() + MAX_POLLING_S
             for _ in range(MAX_POLLS):
                 os.sched_yield()  # The host may run on the same processor.
                 found = poll(0, _MAX_EVENTS)
-                if found:
+                if found or self._clock() >= until_s:
                     break
-            self._vain_polls = 0 if found else self._vain_polls + 1
+            self._vain_polls = 0 if found and self._clock() < until_s else self._vain_polls + 1
         return [descriptor for descriptor, _ in found]
 
     def _is_polling_due(self) -> bool:

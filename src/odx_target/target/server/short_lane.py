@@ -1,0 +1,249 @@
+"""The short lane: it executes usual reads and writes in one loop, from the header of the command to the header of its reply.
+
+The usual way of a command leads through the protocol, the executor and the device server (see `docs/a-command.md`). Each of
+them checks everything that may be unusual. The short lane first checks once that nothing is unusual: no unit attention is
+pending, no digest is used, and nobody observes the commands. Then it executes commands as long as each of them is a READ or
+WRITE of 10 or 16 bytes that needs nothing else:
+
+    the command is next in the order of CmdSN, it has an unused task tag, and all reserved bits of the PDU and of the CDB are 0
+    the logical unit has no reservation and no other task, and it is not stopped
+    the range lies within the capacity, and the expected data transfer length is its size
+    all data of a write is in the PDU of the command, and it may stay in the cache
+    all data of a read fits into one Data-In PDU
+
+The lane stops at the first other command, and also if a command would have to wait. Up to there it has changed nothing of that
+command, so the usual way then executes it. Both ways give the same replies and the same counters; a test compares them.
+
+If an exception ends a command, the lane has begun the command. Therefore it does not leave the command to the usual way.
+The lane asks the device server for the reply instead.
+"""
+
+from struct import Struct
+
+from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, READ, WRITE, decode_lun
+from odx_target.iscsi.pdu.layout import HEADER_BYTES
+from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
+from odx_target.iscsi.pdu.requests import SCSI_COMMAND
+from odx_target.iscsi.session.command_window import SERIAL_MASK
+from odx_target.iscsi.session.connection import SendReply
+from odx_target.iscsi.session.events import CommandReady
+from odx_target.iscsi.session.lane_state import LaneState
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.limits import SMALL_READ_BYTES
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.reply import Status
+from odx_target.scsi.traffic import CommandKind
+from odx_target.target.server.batch_tally import BatchTally
+from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
+
+_CODES_10 = (0x28, 0x2A)
+_CODES_16 = (0x88, 0x8A)
+"""Operation codes of READ(10) and WRITE(10), and of READ(16) and WRITE(16)."""
+
+_WRITE_BIT = 0x02
+"""Bit of the operation code that distinguishes a WRITE from a READ of the same length."""
+
+_OPERATION_CODE = HEADER_BYTES - 16
+"""Place of the operation code in a SCSI Command PDU."""
+
+_HEADER = ">H2xIQIII4xx"
+unpack_10 = Struct(_HEADER + "BIBHB6x").unpack_from
+"""Decode a SCSI Command PDU with a CDB of 10 bytes. The fields of the header are bytes 0 and 1 as one number, the lengths of
+the AHS and of the data as one number, LUN, initiator task tag, expected data transfer length and CmdSN. The fields of the CDB
+are byte 1, LBA, group number, number of blocks and CONTROL."""
+
+unpack_16 = Struct(_HEADER + "BQIBB").unpack_from
+"""Decode a SCSI Command PDU with a CDB of 16 bytes. The fields are those of `unpack_10`, but the number of blocks comes before
+the group number."""
+
+_SIMPLE = 1
+_COMMAND = Opcode.SCSI_COMMAND << 8 | FINAL
+_READS = (_COMMAND | READ, _COMMAND | READ | _SIMPLE)
+_WRITES = (_COMMAND | WRITE, _COMMAND | WRITE | _SIMPLE)
+"""Bytes 0 and 1 of a usual command. Its task attribute is untagged or simple."""
+
+_DATA_IN = Opcode.SCSI_DATA_IN << 24 | (FINAL | HAS_STATUS) << 16 | Status.GOOD
+pack_data_in = Struct(">IIQIIIII12x").pack
+"""Encode the header of a Data-In PDU that has all data of a command and its status. The fields are bytes 0 to 3 as one number,
+length of the data, LUN, initiator task tag, target transfer tag, StatSN, ExpCmdSN and MaxCmdSN. All other fields are 0."""
+
+_RESPONSE = Opcode.SCSI_RESPONSE << 24 | FINAL << 16 | Status.GOOD
+pack_response = Struct(">I12xI4xIII12x").pack
+"""Encode a SCSI Response without data. The fields are bytes 0 to 3 as one number, initiator task tag, StatSN, ExpCmdSN and
+MaxCmdSN. All other fields are 0."""
+
+
+class ShortLane:
+    """The short lane of one session.
+
+    `is_paused` is True if the lane has stopped because too much output is unsent. No more commands may then be executed until
+    output has been sent. `send_reply` sends the reply to a command that has failed.
+    """
+
+    def __init__(
+        self,
+        state: LaneState,
+        nexus: Nexus,
+        device_server: DeviceServer,
+        sender: ResponseSender,
+        tally: BatchTally,
+        send_reply: SendReply,
+    ) -> None:
+        self.is_paused = False
+        self._state = state
+        self._nexus = nexus
+        self._device_server = device_server
+        self._sender = sender
+        self._tally = tally
+        self._send_reply = send_reply
+        self._max_read_bytes = min(state.max_read_bytes, SMALL_READ_BYTES)
+
+    def run(self, view: memoryview) -> int:
+        """Execute usual commands from the start of `view` on. Returns the number of bytes of their PDUs.
+
+        Raises OSError and PoolFailed if read data cannot be sent.
+        """
+        self.is_paused = False
+        at = unsent_bytes = 0
+        while not self._is_anything_unusual():
+            start = at
+            at, read_bytes = self._execute(view, at)
+            unsent_bytes += read_bytes
+            if unsent_bytes >= EARLY_SEND_BYTES:
+                if not self._sender.send_early(unsent_bytes):
+                    self.is_paused = True
+                    break
+                unsent_bytes = 0
+            if at == start or len(view) - at < HEADER_BYTES:
+                break
+        return at
+
+    def _is_anything_unusual(self) -> bool:
+        state, device_server = self._state, self._device_server
+        return bool(
+            self._nexus.unit_attentions
+            or device_server.before_command is not None
+            or device_server.after_command is not None
+            or state.window.held
+            or state.window.is_closed
+            or state.events
+            or not state.writer.takes_more
+        )
+
+    def _usual_unit(self, lun_field: int) -> LogicalUnit | None:
+        """Return the logical unit, or None if there is none or if it has a property that the lane does not know."""
+        unit = self._nexus.logical_units.get(decode_lun(lun_field))
+        if unit is None or unit.tasks.members or unit.stopped or unit.reservation is not None:
+            return None
+        return unit
+
+    def _execute(self, view: memoryview, at: int) -> tuple[int, int]:  # noqa: C901 - a call for each command would cost time
+        """Execute usual commands of one logical unit, from the position `at` on, until there is enough data for an early send.
+
+        Returns the position after these commands, and the number of bytes of read data.
+        """
+        state = self._state
+        window, writer, active = state.window, state.writer, state.active
+        open_places = window.max_cmd_sn - window.exp_cmd_sn & SERIAL_MASK
+        exp_cmd_sn, stat_sn = window.exp_cmd_sn, writer.stat_sn
+        max_read_bytes, max_write_bytes = self._max_read_bytes, state.max_write_bytes
+        output = writer.output
+        lun_field: int | None = None
+        unit: LogicalUnit | None = None
+        error: Exception | None = None
+        read_bytes = count_reads = written_bytes = count_writes = 0
+        while len(view) - at >= HEADER_BYTES and read_bytes < EARLY_SEND_BYTES:
+            operation_code = view[at + _OPERATION_CODE]
+            if operation_code in _CODES_16:
+                kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, count, group, control = unpack_16(view, at)
+            elif operation_code in _CODES_10:
+                kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, group, count, control = unpack_10(view, at)
+            else:
+                break
+            if lun != lun_field:
+                if unit is not None or (unit := self._usual_unit(lun)) is None:
+                    break
+                lun_field = lun
+                capacity_blocks, block_bytes, takes_writes = unit.capacity_blocks, unit.block_bytes, _takes_writes(unit)
+                read_now, write_now = unit.blocks.read_now, unit.blocks.write_now
+            size_bytes = count * block_bytes
+            if (
+                cmd_sn != exp_cmd_sn
+                or byte_1 | group | control
+                or lba + count > capacity_blocks
+                or size_bytes != expected
+                or not size_bytes
+                or tag in active
+                or tag == NO_TAG
+            ):
+                break
+            next_cmd_sn = cmd_sn + 1 & SERIAL_MASK
+            max_cmd_sn = next_cmd_sn + open_places & SERIAL_MASK
+            try:
+                if operation_code & _WRITE_BIT:
+                    end = at + HEADER_BYTES + size_bytes
+                    if (
+                        kind not in _WRITES
+                        or lengths != size_bytes
+                        or size_bytes > max_write_bytes
+                        or end > len(view)
+                        or not takes_writes
+                        or not write_now(lba, (view[at + HEADER_BYTES : end],))
+                    ):
+                        break
+                    output.append(pack_response(_RESPONSE, tag, stat_sn, next_cmd_sn, max_cmd_sn))
+                    at = end
+                    written_bytes += size_bytes
+                    count_writes += 1
+                else:
+                    if kind not in _READS or lengths or size_bytes > max_read_bytes:
+                        break
+                    data = read_now(lba, count)
+                    if data is None:
+                        break
+                    output.append(pack_data_in(_DATA_IN, size_bytes, lun, tag, NO_TAG, stat_sn, next_cmd_sn, max_cmd_sn))
+                    output += data
+                    at += HEADER_BYTES
+                    read_bytes += size_bytes
+                    count_reads += 1
+            except Exception as caught:
+                error = caught
+                break
+            exp_cmd_sn = next_cmd_sn
+            stat_sn = stat_sn + 1 & SERIAL_MASK
+        window.exp_cmd_sn, window.max_cmd_sn = exp_cmd_sn, exp_cmd_sn + open_places & SERIAL_MASK
+        writer.stat_sn = stat_sn
+        if unit is not None:
+            self._count(unit, CommandKind.READ, count_reads, read_bytes)
+            self._count(unit, CommandKind.WRITE, count_writes, written_bytes)
+            if error is not None:
+                at += self._end_failed(view[at:], unit, error)
+        return at, read_bytes
+
+    def _count(self, unit: LogicalUnit, kind: CommandKind, count_commands: int, size_bytes: int) -> None:
+        if count_commands:
+            tally = self._tally
+            if tally.unit is not unit:
+                tally.turn_to(unit)
+            tally.counts[kind] += count_commands
+            tally.sizes[kind] += size_bytes
+
+    def _end_failed(self, view: memoryview, unit: LogicalUnit, error: Exception) -> int:
+        """Reply to the usual command at the start of `view`, which an exception has ended. Returns the length of its PDU."""
+        _, flags, _, lun_field, tag, size_bytes, cmd_sn, _, cdb = SCSI_COMMAND.unpack_from(view)
+        lun, writes = decode_lun(lun_field), flags & WRITE != 0
+        command = CommandReady(lun, lun_field, cdb, flags & 7, tag, size_bytes, not writes, writes, False, cmd_sn)
+        self._state.active[tag] = command
+        self._state.window.advance()
+        end = HEADER_BYTES + size_bytes if writes else HEADER_BYTES
+        data_out = (view[HEADER_BYTES:end],) if writes else ()
+        reply = self._device_server.reply_to_failed(error, self._nexus, unit, cdb, data_out, lun)
+        self._count(unit, CommandKind.WRITE if writes else CommandKind.READ, 1, reply.transfer_bytes)
+        self._send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
+        return end
+
+
+def _takes_writes(unit: LogicalUnit) -> bool:
+    """True if a write ends with its change in memory. Otherwise it is refused, or waits until it is durable."""
+    return unit.write_cache_enabled and not unit.write_protected

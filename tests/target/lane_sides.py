@@ -1,0 +1,133 @@
+"""Two arrays that get the same bytes: one uses the short lane, the other one executes all commands the usual way."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from odx_target.environment import Buffer
+from odx_target.iscsi.pdu.framing import FrameReader
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.target.array import Array
+from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.server.connection_server import ConnectionServer
+from tests.target.raw_peer import RawPeer, logged_in
+from tests.target.running import running
+
+CAPACITY_BYTES = 256 << 10
+CONFIG = Config(luns=(LunConfig("first", CAPACITY_BYTES), LunConfig("second", CAPACITY_BYTES, 4096)))
+
+
+class KeptOutput:
+    """A send queue that keeps all bytes. The peer receives nothing."""
+
+    unsent_bytes = 0
+
+    def __init__(self) -> None:
+        self._kept = bytearray()
+        self.has_output = trio.Event()
+
+    def send_now(self, buffers: Sequence[Buffer]) -> bool:
+        for buffer in buffers:
+            self._kept += buffer
+            self.has_output.set()
+        return True
+
+    async def drain(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def take(self) -> bytes:
+        kept, self._kept = bytes(self._kept), bytearray()
+        self.has_output = trio.Event()
+        return kept
+
+
+class Side:
+    """An array with one session, which gets bytes without a socket."""
+
+    def __init__(self, array: Array, peer: RawPeer, *, with_lane: bool) -> None:
+        self.array = array
+        self.peer = peer
+        (self.server,) = array._listener._connections
+        self.executor = self.server._executor
+        assert self.executor.lane is not None
+        self.lane = self.executor.lane
+        if not with_lane:
+            self.executor.lane = None
+        self.output = KeptOutput()
+        self.server._sender._queue = self.output  # type: ignore[assignment]
+
+    def put(self, received: bytes) -> None:
+        """Execute bytes as the hub does after it has received them at once."""
+        loop = self.server._loop
+        loop._received.free()[: len(received)] = received
+        loop._received.filled(len(received))
+        loop._is_paused = loop._execute_received()
+        self.array.pool.commit()
+        loop.send_now()
+
+    async def feed(self, *parts: bytes, waits: bool = False) -> list[tuple[bytes, bytes]]:
+        """Execute some bytes, part by part. Return the header and the data of each PDU that answers them.
+
+        `waits` is True if the answer needs work in a thread. A command that waits for a missing CmdSN gets no answer.
+        """
+        for part in parts:
+            self.put(part)
+        if waits and not self.lane._state.window.held:
+            await self.output.has_output.wait()
+        await wait_all_tasks_blocked()
+        return pdus(self.output.take())
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the array has ended the connection."""
+        return self.server.session is None
+
+    @property
+    def content(self) -> list[bytes]:
+        """The content of all volumes."""
+        blocks = CAPACITY_BYTES // BLOCK_BYTES
+        return [b"".join(volume.read_now(0, blocks) or ()) for volume in self.array.pool.volumes.values()]
+
+    @property
+    def counted(self) -> tuple[list[int], list[int]]:
+        """The commands and bytes that were counted, by kind of command."""
+        self.server.tally.end()
+        return self.server.tally.commands, self.server.tally.size_bytes
+
+
+def pdus(output: bytes) -> list[tuple[bytes, bytes]]:
+    view, at, reader = memoryview(output), 0, FrameReader((1 << 24) - 1)
+    found = []
+    while at < len(view):
+        frame = reader.cut(view, at)
+        assert frame is not None
+        found.append((bytes(view[at : at + 48]), bytes(frame[2])))
+        at = frame[0]
+    return found
+
+
+def server_of(array: Array) -> ConnectionServer:
+    (server,) = array._listener._connections
+    return server
+
+
+@asynccontextmanager
+async def side(*, with_lane: bool = True, config: Config = CONFIG) -> AsyncIterator[Side]:
+    async with running(config) as array, logged_in(array) as peer:
+        await peer.settle(1)
+        await wait_all_tasks_blocked()
+        yield Side(array, peer, with_lane=with_lane)
+
+
+@asynccontextmanager
+async def sides() -> AsyncIterator[tuple[Side, Side]]:
+    async with AsyncExitStack() as stack:
+        yield (
+            await stack.enter_async_context(side(with_lane=True)),
+            await stack.enter_async_context(side(with_lane=False)),
+        )
