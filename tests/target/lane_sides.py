@@ -20,11 +20,15 @@ CONFIG = Config(luns=(LunConfig("first", CAPACITY_BYTES), LunConfig("second", CA
 
 
 class KeptOutput:
-    """A send queue that keeps all bytes. The peer receives nothing."""
+    """A send queue that keeps all bytes. The peer receives nothing.
+
+    If `accepts` is False, the bytes are unsent until `drain` is called.
+    """
 
     unsent_bytes = 0
 
     def __init__(self) -> None:
+        self.accepts = True
         self._kept = bytearray()
         self.has_output = trio.Event()
 
@@ -32,7 +36,7 @@ class KeptOutput:
         for buffer in buffers:
             self._kept += buffer
             self.has_output.set()
-        return True
+        return self.accepts
 
     async def drain(self) -> None:
         pass

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import NoReturn, cast
 
 import pytest
 import trio
@@ -10,13 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.iscsi.pdu.header import encode_lun
-from odx_target.iscsi.pdu.headers import ScsiCommand, TaskManagementFunctionRequest
-from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction
-from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.iscsi.pdu.headers import ScsiCommand
+from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason, TaskManagementFunction
+from odx_target.iscsi.session.events import CommandReady, PduRejected
+from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import DamagedBlock, PoolFull
 from odx_target.target.server import response_sender, short_lane
 from tests.settings import searching
-from tests.target.lane_sides import CAPACITY_BYTES, Side, side, sides
+from tests.target.lane_sides import CAPACITY_BYTES, CONFIG, Side, pdus, server_of, side, sides
+from tests.target.raw_peer import KEYS, connected, logged_in
+from tests.target.running import running
 
 BLOCK_BYTES = {0: 512, 1: 4096}
 READ_6, WRITE_6, READ_10, WRITE_10, READ_12, WRITE_12, READ_16, WRITE_16 = 8, 10, 0x28, 0x2A, 0xA8, 0xAA, 0x88, 0x8A
@@ -24,12 +28,11 @@ READ_6, WRITE_6, READ_10, WRITE_10, READ_12, WRITE_12, READ_16, WRITE_16 = 8, 10
 
 def transfer(operation_code: int, lba: int, count: int) -> bytes:
     """Return the CDB of a READ or WRITE of any length."""
-    fields = {0: (3, 1, 0), 1: (4, 1, 2), 2: (4, 1, 2), 4: (8, 4, 0), 5: (4, 4, 0)}[operation_code >> 5]
-    lba_bytes, count_bytes, _ = fields
-    if operation_code >> 5 == 0:
-        return bytes([operation_code]) + (lba & 0x1FFFFF).to_bytes(3) + bytes([count & 0xFF, 0])
-    group = b"\0" if operation_code >> 5 == 1 else b""
-    return bytes([operation_code, 0]) + lba.to_bytes(lba_bytes) + group + count.to_bytes(count_bytes)
+    if operation_code < 0x20:
+        return bytes([operation_code]) + lba.to_bytes(3) + bytes([count, 0])
+    if operation_code < 0x80:
+        return bytes([operation_code, 0]) + lba.to_bytes(4) + b"\0" + count.to_bytes(2)
+    return bytes([operation_code, 0]) + lba.to_bytes(4 if operation_code >= 0xA0 else 8) + count.to_bytes(4)
 
 
 Change = Callable[[ScsiCommand], None]
@@ -184,7 +187,225 @@ def test_both_ways_give_the_same_replies(batches: list[list[Planned | str]], ran
 
 
 def without_exp_cmd_sn(answers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Remove ExpCmdSN. The usual way counts all commands of a batch before it sends the first reply; the lane counts them one by
-    one.
+    """Remove ExpCmdSN. The usual way counts all commands of a batch before it makes the first reply. The lane counts each command
+    when it makes its reply.
     """
     return [(header[:28] + header[32:], data) for header, data in answers]
+
+
+def run_lane(on: Side, commands: bytes) -> int:
+    """Run the lane, and return the number of bytes of the executed commands."""
+    return on.lane.run(memoryview(commands))
+
+
+TRANSFERS = (READ_10, WRITE_10, READ_16, WRITE_16)
+
+
+@pytest.mark.parametrize("change", ORDINARY)
+@pytest.mark.parametrize("lun", BLOCK_BYTES)
+@pytest.mark.parametrize("operation_code", TRANSFERS)
+async def test_the_lane_executes_usual_commands(operation_code: int, lun: int, change: str) -> None:
+    async with side() as on:
+        command = Planned(operation_code, lun, 3, 5, change).encode(on)
+        assert run_lane(on, command) == len(command)
+        assert len(pdus(b"".join(on.lane._state.writer.output))) == 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("operation_code", [READ_16, WRITE_16])
+async def test_the_lane_leaves_a_command_with_an_unusual_property(operation_code: int, change: str) -> None:
+    async with side() as on:
+        await is_left(on, Planned(operation_code, 1, 3, 5, change).encode(on))
+
+
+@pytest.mark.parametrize("operation_code", [READ_6, WRITE_6, READ_12, WRITE_12])
+async def test_the_lane_leaves_transfers_of_other_lengths(operation_code: int) -> None:
+    async with side() as on:
+        await is_left(on, Planned(operation_code, 0, 3, 5).encode(on))
+
+
+async def is_left(on: Side, commands: bytes) -> None:
+    window, writer = on.lane._state.window, on.lane._state.writer
+    before = window.exp_cmd_sn, window.max_cmd_sn, writer.stat_sn, on.content
+    assert run_lane(on, commands) == 0
+    assert (window.exp_cmd_sn, window.max_cmd_sn, writer.stat_sn, on.content) == before
+    assert not writer.output
+
+
+def _pending_attention(on: Side) -> None:
+    on.lane._nexus.establish_unit_attention(0, 0x2A, 0x09)
+
+
+def _observer(on: Side) -> None:
+    on.lane._device_server.before_command = lambda _task: None
+
+
+def _changer_of_replies(on: Side) -> None:
+    on.lane._device_server.after_command = lambda _task, reply: reply
+
+
+def _stopped(on: Side) -> None:
+    on.array.logical_units[0].stopped = True
+
+
+def _reserved(on: Side) -> None:
+    on.array.logical_units[0].reservation = object()  # type: ignore[assignment]
+
+
+def _other_task(on: Side) -> None:
+    unit = on.array.logical_units[0]
+    unit.tasks.join(Task(on.lane._nexus, unit, bytes(16)), (), is_ordered=True)
+
+
+def _held_command(on: Side) -> None:
+    later = on.peer.command(bytes(6))
+    later.cmd_sn += 1
+    on.put(on.peer.encode(later))
+    on.peer.cmd_sn -= 1
+
+
+def _closed_window(on: Side) -> None:
+    window = on.lane._state.window
+    window.max_cmd_sn = window.exp_cmd_sn - 1
+
+
+def _event(on: Side) -> None:
+    on.lane._state.events.append(PduRejected(RejectReason.PROTOCOL_ERROR, "not handled yet"))
+
+
+def _unread_answers(on: Side) -> None:
+    on.lane._state.writer.takes_more = False
+
+
+CIRCUMSTANCES = (
+    _pending_attention,
+    _observer,
+    _changer_of_replies,
+    _stopped,
+    _reserved,
+    _other_task,
+    _held_command,
+    _closed_window,
+    _event,
+    _unread_answers,
+)
+
+
+@pytest.mark.parametrize("arrange", CIRCUMSTANCES, ids=lambda each: each.__name__)
+@pytest.mark.parametrize("operation_code", [READ_16, WRITE_16])
+async def test_the_lane_executes_nothing_in_unusual_circumstances(operation_code: int, arrange: Callable[[Side], None]) -> None:
+    async with side() as on:
+        arrange(on)
+        await is_left(on, Planned(operation_code, 0, 3, 5).encode(on))
+
+
+@pytest.mark.parametrize("attribute", ["write_protected", "write_cache_enabled"])
+async def test_a_write_that_is_refused_or_must_be_durable_is_left(attribute: str) -> None:
+    async with side() as on:
+        unit = on.array.logical_units[0]
+        setattr(unit, attribute, not getattr(unit, attribute))
+        command = Planned(READ_16, 0, 3, 5).encode(on)
+        assert run_lane(on, command) == len(command)
+        on.output.take()
+        on.server._protocol.take_output()
+        await is_left(on, Planned(WRITE_16, 0, 3, 5).encode(on))
+
+
+@pytest.mark.parametrize("key", ["HeaderDigest", "DataDigest"])
+async def test_a_session_with_digests_has_no_lane(key: str) -> None:
+    async with running(CONFIG) as array, connected(array) as peer:
+        await peer.log_in({**KEYS, key: "CRC32C"})
+        assert server_of(array)._executor.lane is None
+
+
+async def test_no_write_is_executed_without_immediate_data() -> None:
+    async with running(CONFIG) as array, logged_in(array, keys={"ImmediateData": "No"}) as peer:
+        on = Side(array, peer, with_lane=True)
+        await is_left(on, Planned(WRITE_16, 0, 3, 5).encode(on))
+
+
+async def test_only_what_fits_into_one_pdu_is_executed() -> None:
+    keys = {"MaxRecvDataSegmentLength": "4096", "FirstBurstLength": "4096"}
+    async with running(CONFIG) as array, logged_in(array, keys=keys) as peer:
+        on = Side(array, peer, with_lane=True)
+        for operation_code in (READ_16, WRITE_16):
+            fitting = Planned(operation_code, 0, 3, 8).encode(on)
+            assert run_lane(on, fitting) == len(fitting)
+            on.server._protocol.take_output()
+            await is_left(on, Planned(operation_code, 0, 3, 9).encode(on))
+            on.peer.cmd_sn -= 1
+
+
+@pytest.mark.parametrize("operation_code", [READ_16, WRITE_16])
+async def test_an_incomplete_pdu_is_left(operation_code: int) -> None:
+    async with side() as on:
+        command = Planned(operation_code, 0, 3, 5).encode(on)
+        for length in (0, 1, 47, len(command) - 1):
+            await is_left(on, command[:length])
+
+
+async def test_commands_of_several_logical_units_are_executed_at_once() -> None:
+    async with side() as on:
+        commands = b"".join(Planned(WRITE_16, number % 2, 3, 5).encode(on) for number in range(6))
+        assert run_lane(on, commands) == len(commands)
+        assert on.counted == ([0, 6, 2], [0, 3 * 5 * (512 + 4096), 0])
+
+
+async def test_a_tag_that_is_in_use_is_left() -> None:
+    async with side() as on:
+        command = on.peer.read(transfer(READ_16, 0, 1), 512)
+        on.lane._state.active[command.initiator_task_tag] = cast(CommandReady, object())
+        await is_left(on, on.peer.encode(command))
+        on.lane._state.active.clear()
+
+
+FAILURES = {
+    "damaged": DamagedBlock(0),
+    "full": PoolFull("no room"),
+    "no memory": MemoryError(),
+    "fault of the array": RuntimeError("wrong"),
+}
+
+
+@pytest.mark.parametrize("error", FAILURES.values(), ids=FAILURES)
+@pytest.mark.parametrize("operation_code", [READ_16, WRITE_16])
+async def test_a_failing_command_is_executed_once_and_gets_the_usual_reply(operation_code: int, error: Exception) -> None:
+    answers, counts, attempts = [], [], 0
+
+    def fail(*_arguments: object) -> NoReturn:
+        nonlocal attempts
+        attempts += 1
+        raise error
+
+    async with sides() as both:
+        for on in both:
+            blocks = on.array.logical_units[0].blocks
+            blocks.read_now = blocks.write_now = fail  # type: ignore[assignment, method-assign]
+            before = Planned(READ_16, 1, 3, 5).encode(on)
+            failing = Planned(operation_code, 0, 3, 5).encode(on)
+            after = Planned(READ_16, 1, 3, 5).encode(on)
+            answers.append(without_exp_cmd_sn(await on.feed(before + failing + after)))
+            counts.append(on.counted)
+            assert not on.lane._state.active
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 3
+    assert counts[0] == counts[1]
+    assert attempts == 2
+
+
+async def test_the_lane_pauses_while_too_much_read_data_is_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response_sender, "MAX_UNSENT_BYTES", CAPACITY_BYTES)
+    async with side() as on:
+        on.output.accepts = False
+        count = 5 * short_lane.EARLY_SEND_BYTES // CAPACITY_BYTES
+        commands = b"".join(Planned(READ_16, 1, 0, CAPACITY_BYTES // 4096).encode(on) for _ in range(count))
+        assert run_lane(on, commands) == 2 * len(commands) // count
+        assert on.lane.is_paused
+
+
+async def test_a_paused_connection_executes_the_remaining_commands_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response_sender, "MAX_UNSENT_BYTES", CAPACITY_BYTES)
+    async with side() as on:
+        on.output.accepts = False
+        answers = await on.feed(b"".join(Planned(READ_16, 1, 0, CAPACITY_BYTES // 4096).encode(on) for _ in range(9)))
+        assert len(answers) == 9

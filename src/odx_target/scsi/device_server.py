@@ -91,6 +91,19 @@ class DeviceServer(TaskManager):
             return task, outcome
         return task, self._continue(task, entry, outcome)
 
+    def reply_to_failed(
+        self,
+        error: Exception,
+        nexus: Nexus,
+        logical_unit: LogicalUnit,
+        cdb: bytes,
+        data_out: Sequence[Buffer],
+        lun: int,
+    ) -> Reply:
+        """Return the reply to a command that an exception has ended. The command was executed without this device server."""
+        task = Task(nexus, logical_unit, cdb, data_out, lun=lun)
+        return self._reply_to(error, task, self._plain.get(cdb[0]))
+
     def accept(
         self, nexus: Nexus, lun: int, cdb: bytes, attribute: int, tag: int, awaits_memory: Callable[[], bool]
     ) -> Place | None:

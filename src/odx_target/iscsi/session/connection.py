@@ -57,6 +57,7 @@ from odx_target.iscsi.session.events import (
     TaskManagement,
 )
 from odx_target.iscsi.session.full_feature import FullFeature, Handler
+from odx_target.iscsi.session.lane_state import LaneState, lane_state_of
 from odx_target.iscsi.session.liveness import TIMEOUT_REASONS, Due, Liveness
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.iscsi.session.sessions import Session
@@ -153,6 +154,14 @@ class TargetConnection:
         output = self._writer.take_output()
         self._writer.takes_more = not self.closed
         return output
+
+    def lane_state(self) -> LaneState | None:
+        """Return the state of the session for the short lane. Returns None if there is no normal session, or if it uses
+        digests.
+        """
+        if self._full_feature is None or self.session is None:
+            return None
+        return lane_state_of(self.session, self._writer, self._full_feature.tasks.active, self._events)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
         """Claim `size_bytes` of memory for a copy of a command's data. The caller needs a copy if it uses the data after the

@@ -30,17 +30,12 @@ from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.memory_budget import SessionMemory
 from odx_target.target.server.read_memory import SessionReadMemory
-from odx_target.target.server.response_sender import ResponseSender
+from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
+from odx_target.target.server.short_lane import ShortLane
 from odx_target.target.server.task_management import perform_task_management
 from odx_target.turns import Turns
 
 Ts = TypeVarTuple("Ts")
-
-EARLY_SEND_BYTES = 1 << 18
-"""Amount of read data that causes an early send: the data is sent before the next command of a batch is executed.
-
-The initiator gets the data sooner, and the data is still in the cache of the processor.
-"""
 
 
 class StartSoon(Protocol):
@@ -88,6 +83,8 @@ class CommandExecutor:
         self._places: dict[CommandReady, Place] = {}
         """The place in the task set of each command whose data-out has not arrived."""
         self.memory: SessionMemory | None = None
+        self.lane: ShortLane | None = None
+        """The short lane of the session, or None if there is no session or if all its commands must go the usual way."""
 
     @property
     def has_unhandled(self) -> bool:
@@ -245,6 +242,9 @@ class CommandExecutor:
         self._nexus.end_undelivered = self._end_undelivered
         self._nexus.read_memory = SessionReadMemory(self.memory.read)
         self._device_server.attach(self._nexus)
+        state = self._protocol.lane_state()
+        if state is not None:
+            self.lane = ShortLane(state, self._nexus, self._device_server, self._sender, self.tally, self._protocol.send_reply)
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 
     def _end_undelivered(self, lun: int) -> bool:
@@ -266,7 +266,7 @@ class CommandExecutor:
         """End the nexus and all its tasks, because the session has ended. A second call does nothing."""
         if self._nexus is not None:
             self._device_server.detach(self._nexus)
-            self._nexus = None
+            self._nexus = self.lane = None
         for command in list(self._places):
             self._give_place_back(command)
 

@@ -156,6 +156,15 @@ class ReceiveLoop:
         """Execute the whole PDUs in the buffer. Return True if the remaining PDUs must wait until output has been sent."""
         view = self._received.view()
         self._tally.began_s = now_s = self._clock()
+        lane = self._executor.lane
+        if lane is not None and self._tap is None:
+            consumed_bytes = lane.run(view)
+            if lane.is_paused or consumed_bytes == len(view):
+                self._protocol.data_taken(now_s)
+                self._received.consumed(consumed_bytes)
+                return lane.is_paused
+            self._received.consumed(consumed_bytes)
+            view = view[consumed_bytes:]
         consumed_bytes = self._protocol.receive(view, now_s)
         is_paused = self._protocol.is_paused_by_output
         if self._tap is not None:

@@ -7,6 +7,12 @@ from odx_target.iscsi.session.session_memory import Share
 from odx_target.store.api import Pool, Scarcity
 from odx_target.target.server.send_queue import SendQueue
 
+EARLY_SEND_BYTES = 1 << 18
+"""Amount of read data that causes an early send: the data is sent before the next command of a batch is executed.
+
+The initiator gets the data sooner, and the data is still in the cache of the processor.
+"""
+
 MAX_UNSENT_BYTES = 512 << 10
 """Maximum number of unsent bytes of small reads on one connection.
 

@@ -1,21 +1,21 @@
 """The short lane: it executes usual reads and writes in one loop, from the header of the command to the header of its reply.
 
-The usual way of a command leads through the protocol, the executor and the device server (see `docs/a-command.md`). Each of
-them checks everything that may be unusual. The short lane first checks once that nothing is unusual: no unit attention is
-pending, no digest is used, and nobody observes the commands. Then it executes commands as long as each of them is a READ or
-WRITE of 10 or 16 bytes that needs nothing else:
+Other commands go the usual way: through the protocol, the executor and the device server (see `docs/a-command.md`). Each of
+these parts checks everything that may be unusual. Before the short lane executes commands, it checks once that the session has
+no digests, that no earlier PDU waits, and that no trace and no injected fault needs the command. After that, the lane executes
+commands as long as each of them is a READ or WRITE with a CDB of 10 or 16 bytes and these properties:
 
-    the command is next in the order of CmdSN, it has an unused task tag, and all reserved bits of the PDU and of the CDB are 0
-    the logical unit has no reservation and no other task, and it is not stopped
-    the range lies within the capacity, and the expected data transfer length is its size
-    all data of a write is in the PDU of the command, and it may stay in the cache
-    all data of a read fits into one Data-In PDU
+    The command is next in the order of CmdSN, its task tag is not in use, and all reserved and optional bits are 0.
+    The logical unit has no unit attention, no reservation and no other task, and it is not stopped.
+    The range lies within the capacity, and the expected data transfer length is the size of the range.
+    The data of a read fits into one Data-In PDU.
+    The data of a write is in the PDU of the command, and need not be durable before the reply.
 
-The lane stops at the first other command, and also if a command would have to wait. Up to there it has changed nothing of that
-command, so the usual way then executes it. Both ways give the same replies and the same counters; a test compares them.
+The lane stops at the first other command, and before a command that would have to wait. It changes nothing for this command,
+and the usual way executes it. Both ways give the same replies and the same counters, which a test verifies.
 
-If an exception ends a command, the lane has begun the command. Therefore it does not leave the command to the usual way.
-The lane asks the device server for the reply instead.
+If an exception ends a command, the lane sends the reply that the device server gives for this exception. It does not execute
+the command a second time.
 """
 
 from struct import Struct
@@ -122,8 +122,7 @@ class ShortLane:
     def _is_anything_unusual(self) -> bool:
         state, device_server = self._state, self._device_server
         return bool(
-            self._nexus.unit_attentions
-            or device_server.before_command is not None
+            device_server.before_command is not None
             or device_server.after_command is not None
             or state.window.held
             or state.window.is_closed
@@ -133,8 +132,15 @@ class ShortLane:
 
     def _usual_unit(self, lun_field: int) -> LogicalUnit | None:
         """Return the logical unit, or None if there is none or if it has a property that the lane does not know."""
-        unit = self._nexus.logical_units.get(decode_lun(lun_field))
-        if unit is None or unit.tasks.members or unit.stopped or unit.reservation is not None:
+        lun = decode_lun(lun_field)
+        unit = self._nexus.logical_units.get(lun)
+        if (
+            unit is None
+            or unit.tasks.members
+            or unit.stopped
+            or unit.reservation is not None
+            or lun in self._nexus.unit_attentions
+        ):
             return None
         return unit
 
