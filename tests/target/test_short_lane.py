@@ -187,7 +187,7 @@ def test_both_ways_give_the_same_replies(batches: list[list[Planned | str]], ran
 
 
 def without_exp_cmd_sn(answers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Remove ExpCmdSN. The usual way counts all commands of a batch before it makes the first reply. The lane counts each command
+    """Remove ExpCmdSN. The usual way counts all commands of a batch before it makes the first reply. The lane counts each one
     when it makes its reply.
     """
     return [(header[:28] + header[32:], data) for header, data in answers]
