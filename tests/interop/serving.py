@@ -16,7 +16,8 @@ from typing import IO
 
 IQN = "iqn.2026-11.io.odx-target:array"
 READY = "listening on "
-READY_TIMEOUT_S = 30
+READY_TIMEOUT_S = 300
+"""Time limit of a start. A start takes about a second of processor time, but other processes may need the processors too."""
 END_TIMEOUT_S = 20
 """Time limit for a server to end. It should need far less."""
 
