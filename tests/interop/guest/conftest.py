@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.interop.conftest import Start
+from tests.interop.guest import repeating
 from tests.interop.guest.image import build
 from tests.interop.guest.machine import SCRIPT_TIMEOUT_S, Ended, GuestError, Job, Machine
 from tests.interop.guest.packages import CannotBuild
@@ -69,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if _is_demanded(config):
         # Found once, and passed in the environment to the processes that run the tests.
         os.environ[WAYS_WANTED] = ",".join(ways_of(os.environ.get(WAYS_WANTED, "auto")))
+        config.pluginmanager.register(repeating)
     config.addinivalue_line("markers", "luns(*names): the LUNs of the server that a scenario's guest sees, as --lun has them")
     config.addinivalue_line(
         "markers", "witnessed: runs against the kernel's own target too, so that what only our array passes shows"

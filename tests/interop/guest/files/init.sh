@@ -2,7 +2,7 @@
 # The guest's first program. It sets up file systems, modules and network, and then runs the jobs that the console requests.
 #
 # A line "run NUMBER" starts /share/NUMBER/script. The output goes to /share/NUMBER/output. At the end of the job the console
-# prints "guest: ended NUMBER STATUS". Several jobs may run at once.
+# prints "guest: ended NUMBER STATUS". Several jobs may run at once. A line "alive NUMBER" is answered with "guest: alive NUMBER".
 PATH=/bin
 export PATH
 /bin/busybox mount -t proc proc /proc
@@ -55,6 +55,7 @@ echo "guest: ready"
 while read -r word number; do
     case $word in
         run) run "$number" & ;;
+        alive) echo "guest: alive $number" ;;
         off) break ;;
     esac
 done
