@@ -18,7 +18,7 @@ for file in /sys/class/iscsi_session/*/state /sys/class/iscsi_connection/*/state
     [ ! -f "$file" ] || echo "${file#/sys/class/} $(cat "$file")"
 done
 for disk in /sys/block/sd*; do
-    [ ! -d "$disk" ] || echo "${disk##*/}: $(cat "$disk/device/state"), requests under way: $(tr -s ' ' <"$disk/inflight")"
+    [ ! -d "$disk" ] || echo "${disk##*/}: $(cat "$disk/device/state"), requests under way:" $(cat "$disk/inflight")
 done
 gateway=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^guest\.gateway=//p')
 grep : /proc/net/dev
