@@ -20,8 +20,9 @@ pytestmark = pytest.mark.interop
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the time limit for answers, for guests that do not answer."""
     monkeypatch.setattr(machine_module, "ANSWER_TIMEOUT_S", 3)
 
 
@@ -62,7 +63,7 @@ def test_an_array_that_does_not_answer_is_no_failure_of_the_guest(boot_machine: 
         assert text in str(error)
 
 
-def test_a_guest_that_does_not_answer_is_ended(boot_machine: BootMachine, way: str) -> None:
+def test_a_guest_that_does_not_answer_is_ended(boot_machine: BootMachine, way: str, short_timeout: None) -> None:
     with boot_machine("frozen") as machine:
         interfaces = seen(machine.share, way)
         stop_processes(machine)
@@ -74,7 +75,9 @@ def test_a_guest_that_does_not_answer_is_ended(boot_machine: BootMachine, way: s
     assert_gone(machine.share, interfaces)
 
 
-def test_a_kernel_that_answers_is_not_frozen(boot_machine: BootMachine, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_answers_is_not_frozen(
+    boot_machine: BootMachine, way: str, short_timeout: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with boot_machine("deaf") as machine:
         say = machine._say
         monkeypatch.setattr(machine, "_say", lambda line: None if line.startswith("alive") else say(line))
@@ -89,16 +92,17 @@ from pathlib import Path
 from tests.interop.guest import machine
 from tests.interop.guest.test_frozen import stop_processes
 
-machine.ANSWER_TIMEOUT_S = 3
 RUNS = Path(__file__).with_name("runs")
 
 
 def test_freezes_once(guest):
+    machine.ANSWER_TIMEOUT_S = 10
     with RUNS.open("a") as runs:
         runs.write(f"{guest.share} {guest.served.portal}\\n")
     guest.run("login; disk 0; logout")
     if len(RUNS.read_text().splitlines()) == 1:
         stop_processes(guest.machine)
+        machine.ANSWER_TIMEOUT_S = 3
         guest.run("disk 0", timeout_s=2)
 
 
