@@ -4,6 +4,7 @@ After a temporary fault the call is repeated, and the session continues. Any oth
 """
 
 import errno
+import mmap
 import os
 import socket
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
+from odx_target.initiator import cdb
+from odx_target.target.server.receive_buffer import LOGIN_BUFFER_BYTES, RECEIVE_BUFFER_BYTES
 from tests.target.raw_peer import connected, logged_in
 from tests.target.running import running
 
@@ -105,3 +108,26 @@ async def test_a_stranger_is_served_after_the_connection_that_failed(autojump_cl
         with fault("accept", errno.EMFILE, times=5):
             async with logged_in(array, 1) as peer:
                 assert await peer.status_of(peer.command(TEST_UNIT_READY)) == (0, b"")
+
+
+async def test_a_session_goes_on_after_its_receive_buffer_could_not_be_enlarged(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, failures = mmap.mmap, 0
+
+    def scarce(*arguments: Any, **options: Any) -> mmap.mmap:
+        nonlocal failures
+        if arguments[1] == RECEIVE_BUFFER_BYTES and failures < 3:
+            failures += 1
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return real(*arguments, **options)
+
+    async with running() as array, connected(array) as peer:
+        monkeypatch.setattr(mmap, "mmap", scarce)
+        await peer.log_in()
+        data = bytes(LOGIN_BUFFER_BYTES * 2)
+        status, _ = await peer.status_of(peer.write(cdb.write_16(0, len(data) // 512), len(data)), data)
+        assert status == 2  # the unit attention of a new session
+        status, _ = await peer.status_of(peer.write(cdb.write_16(0, len(data) // 512), len(data)), data)
+        assert status == 0
+    assert failures == 3

@@ -89,7 +89,11 @@ class ReceiveLoop:
         if self._is_stopped:
             return False
         try:
-            size_bytes = self._socket.recv_into(self._received.free())
+            room = self._received.free()
+            if not len(room):  # The buffer could not be enlarged before.
+                self._enlarge()
+                room = self._received.free()
+            size_bytes = self._socket.recv_into(room)
         except BlockingIOError:
             return False
         except OSError as error:
@@ -176,4 +180,9 @@ class ReceiveLoop:
     def _end_batch(self) -> None:
         self._tally.end()
         if self._received.size_bytes < DISCOVERY_BUFFER_BYTES and self._protocol.session is not None:
-            self._received.grow(DISCOVERY_BUFFER_BYTES if self._protocol.session.is_discovery else RECEIVE_BUFFER_BYTES)
+            self._enlarge()
+
+    def _enlarge(self) -> None:
+        """Enlarge the buffer, because a session may send larger PDUs than a login. Raises OSError if there is no memory."""
+        session = self._protocol.session
+        self._received.grow(DISCOVERY_BUFFER_BYTES if session is None or session.is_discovery else RECEIVE_BUFFER_BYTES)
