@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.iscsi.pdu.header import HAS_STATUS, encode_lun
-from odx_target.iscsi.pdu.headers import ScsiCommand
+from odx_target.iscsi.pdu.headers import ScsiCommand, TextRequest
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode, RejectReason, TaskManagementFunction
 from odx_target.iscsi.session.events import CommandReady, PduRejected
 from odx_target.scsi.tasks.task import Task
@@ -345,6 +345,16 @@ async def test_only_what_fits_into_one_pdu_is_executed() -> None:
             on.server._protocol.take_output()
             await is_left(on, Planned(operation_code, 0, 3, 9).encode(on))
             on.peer.cmd_sn -= 1
+
+
+async def test_a_limit_that_the_initiator_changes_during_the_session_is_respected() -> None:
+    async with side() as on:
+        request = TextRequest(initiator_task_tag=on.peer.tag(), cmd_sn=on.peer.next_cmd_sn())
+        await on.feed(on.peer.encode(request, b"MaxRecvDataSegmentLength=4096\0"))
+        fitting = Planned(READ_16, 0, 3, 8).encode(on)
+        assert run_lane(on, fitting) == len(fitting)
+        on.server._protocol.take_output()
+        await is_left(on, Planned(READ_16, 0, 3, 9).encode(on))
 
 
 @pytest.mark.parametrize("operation_code", [READ_16, WRITE_16])

@@ -97,7 +97,6 @@ class ShortLane:
         self._sender = sender
         self._tally = tally
         self._send_reply = send_reply
-        self._max_read_bytes = min(state.max_read_bytes, SMALL_READ_BYTES)
 
     def run(self, view: memoryview) -> int:
         """Execute usual commands from the start of `view` on. Returns the number of bytes of their PDUs.
@@ -153,7 +152,7 @@ class ShortLane:
         window, writer, active = state.window, state.writer, state.active
         open_places = window.max_cmd_sn - window.exp_cmd_sn & SERIAL_MASK
         exp_cmd_sn, stat_sn = window.exp_cmd_sn, writer.stat_sn
-        max_read_bytes, max_write_bytes = self._max_read_bytes, state.max_write_bytes
+        max_read_bytes, max_write_bytes = min(state.max_read_bytes, SMALL_READ_BYTES), state.max_write_bytes
         output = writer.output
         lun_field: int | None = None
         unit: LogicalUnit | None = None
