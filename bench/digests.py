@@ -1,16 +1,18 @@
 """Measures how long the digest of a frozen map takes, without its data.
 
-    python bench/digests.py [GIB]
+    python bench/digests.py [GIB [ROUNDS]]
 
 The volume has GIB (default 10) GiB. `random` has every block at a random place of the log, `sequential` has long runs. `again`
 is the digest of a second snapshot after the change of one block. `tables on disk` first drops all checksum tables from memory.
-The columns are the time, and the longest turn of the event loop. The segments contain only footers.
+The columns are the median and the shortest time of ROUNDS (default 1) digests, the median of the processor time of all threads,
+and the longest turn of the event loop. The segments contain only footers.
 """
 
 import sys
 import time
 from array import array
 from random import Random
+from statistics import median
 
 import numpy as np
 import trio
@@ -23,7 +25,7 @@ from odx_target.store.volumes.block_sources import BLOCK_BYTES
 from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.trio_environment import TrioEnvironment
 
-FIRST_SEGMENT = 1000
+FIRST_SEGMENT = 100
 
 
 class FooterSegment:
@@ -75,18 +77,29 @@ def fill(pool: LogPool, volume: LogVolume, *, is_random: bool) -> None:
         live._put_leaves(start, [leaf])  # noqa: SLF001
 
 
-async def measured(name: str, volume: LogVolume, instrument: LongestTurn) -> None:
+async def measured(name: str, volume: LogVolume, instrument: LongestTurn, rounds: int = 1) -> None:
+    """Measure the digest of a new snapshot. If there are several rounds, all digests are dropped between them."""
     frozen = volume.freeze()
     await trio.sleep(0.01)
-    instrument.longest_s, instrument.began = 0.0, time.perf_counter()
-    began = time.perf_counter()
-    digest = await frozen.digest()
-    taken_s = time.perf_counter() - began
-    await trio.sleep(0)
-    print(f"{name:32} {taken_s * 1e3:9.2f} ms   longest turn {instrument.longest_s * 1e3:6.2f} ms   {digest.hex()[:8]}")
+    taken_s, cpu_s, longest_s = [], [], []
+    for number in range(rounds):
+        if number:
+            forget(volume)
+            await trio.sleep(0.01)
+        instrument.longest_s, instrument.began = 0.0, time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
+        digest = await frozen.digest()
+        taken_s.append(time.perf_counter() - began)
+        cpu_s.append(time.process_time() - cpu_began)
+        await trio.sleep(0)
+        longest_s.append(instrument.longest_s)
+    print(
+        f"{name:32} {median(taken_s) * 1e3:9.2f} ms, at least {min(taken_s) * 1e3:7.2f} ms"
+        f", processor {median(cpu_s) * 1e3:7.2f} ms   longest turn {max(longest_s) * 1e3:6.2f} ms   {digest.hex()[:8]}"
+    )
 
 
-async def main(gib: int) -> None:
+async def main(gib: int, rounds: int) -> None:
     instrument = LongestTurn()
     trio.lowlevel.add_instrument(instrument)
     for kind in ("random", "sequential"):
@@ -95,7 +108,7 @@ async def main(gib: int) -> None:
             pool = await open_memory_pool(environment)
             volume = pool.create_volume(kind, gib << 18, {})
             fill(pool, volume, is_random=kind == "random")
-            await measured(kind, volume, instrument)
+            await measured(kind, volume, instrument, rounds)
             for _ in range(2):
                 await trio.sleep(0.2)
                 volume.write(Random(1).randrange(gib << 18), [bytes(BLOCK_BYTES)])
@@ -103,7 +116,7 @@ async def main(gib: int) -> None:
                 await measured(f"{kind}, again", volume, instrument)
             forget(volume)
             pool.reader._index.tables.clear()  # noqa: SLF001
-            await measured(f"{kind}, tables on disk", volume, instrument)
+            await measured(f"{kind}, tables on disk", volume, instrument, rounds)
             nursery.cancel_scope.cancel()
 
 
@@ -117,4 +130,4 @@ def forget(volume: LogVolume) -> None:
         leaf.digest = None
 
 
-trio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 10)
+trio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 10, int(sys.argv[2]) if len(sys.argv) > 2 else 1)

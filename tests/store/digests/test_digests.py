@@ -11,7 +11,7 @@ from tests.store.pool_model import RANDOM, block_of
 from tests.store.pools import Machine, when_ready, write
 
 from odx_target.store.api import BLOCK_BYTES, Absent, DamagedBlock, DigestTree, OutOfResources, StoreError, Unreadable, Volume
-from odx_target.store.digests import digester, gathering
+from odx_target.store.digests import digester, gathering, segment_numbers, table_rows
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.map.lost import with_lost
 from odx_target.store.open import PoolOptions
@@ -285,9 +285,16 @@ def test_two_callers_at_once(counted: Counted) -> None:
     assert {task.value() for task in tasks} == {written.naive().root()}
 
 
-def test_more_segments_than_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gathering, "MAX_ROWS", 3)
-    monkeypatch.setattr(gathering, "PIECE_LEAVES", 1)
+def few_rows(monkeypatch: pytest.MonkeyPatch, max_rows: int) -> None:
+    for module in (gathering, table_rows):
+        monkeypatch.setattr(module, "MAX_ROWS", max_rows)
+    for module in (gathering, segment_numbers):
+        monkeypatch.setattr(module, "PIECE_LEAVES", 1)
+
+
+@pytest.mark.parametrize("max_rows", [3, 12, 1024])
+def test_more_segments_than_rows(max_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    few_rows(monkeypatch, max_rows)
     written = Written(5, options=PoolOptions(segment_blocks=32, cleaning=False))
     for _ in range(5):
         for _ in range(20):
@@ -340,6 +347,31 @@ def test_tables_that_cannot_be_read(number: int, error: type[StoreError], monkey
     assert digest_of(machine, frozen) == written.naive().root()
 
 
+def test_tables_that_cannot_be_read_are_read_again_by_the_next_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two callers share the copies of the tables. The failure of one caller must not leave an empty copy to the other."""
+    written = Written(0)
+    written.put(0, [1, 2, 3])
+    frozen = written.volume.freeze(durable=True)
+    machine = written.machine
+    machine.reopen()
+    frozen = machine.pool.frozen_maps[frozen.identifier]
+    segment = type(next(iter(machine.pool.supply.segments.values())))
+    real, calls = segment.read, []
+
+    def fail_once(self: Segment, block: int, count_blocks: int) -> bytearray:
+        calls.append(block)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, "a fault of the disk")
+        return real(self, block, count_blocks)
+
+    monkeypatch.setattr(segment, "read", fail_once)
+    tasks = [machine.environment.spawn(frozen.digest()) for _ in range(2)]
+    machine.environment.settle()
+    with pytest.raises(Unreadable):
+        tasks[0].value()
+    assert tasks[1].value() == written.naive().root()
+
+
 def test_a_batch_that_could_not_be_written() -> None:
     written = Written(0, LZ4)
     written.put(0, list(range(1, 40)))
@@ -354,9 +386,10 @@ def test_a_batch_that_could_not_be_written() -> None:
 # The cleaner
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_cleaner_changes_no_digest(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "max_rows"), [(0, 1024), (1, 1024), (2, 20), (3, 4)])
+def test_the_cleaner_changes_no_digest(seed: int, max_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks move while digests are computed, and segments are freed. Kept digests and new digests are right."""
+    few_rows(monkeypatch, max_rows)
     machine = machine_with(limit_segments=None, map_memory_bytes=1)
     random = Random(seed)
     model = Modelled(machine, 2000)

@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from odx_target.store.digests.gathering import Gatherer, LogView, places_of
-from odx_target.store.digests.hashing import HOLE_CHECKSUM, leaf_digest
+from odx_target.store.digests.gathering import Gatherer, places_of
+from odx_target.store.digests.hashing import CHECKSUM_BYTES, HOLE_CHECKSUM, leaf_digest
+from odx_target.store.digests.table_rows import LogView
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries
+
+_LEAF_BYTES = LEAF_BLOCKS * CHECKSUM_BYTES
 
 
 class LeafResult(NamedTuple):
@@ -25,24 +28,23 @@ HOLES = LeafResult(array("Q", [0]) * LEAF_BLOCKS, array("I", [HOLE_CHECKSUM]) * 
 
 def digests_of_leaves(gatherer: Gatherer, leaves: Sequence[Entries], view: LogView) -> list[bytes]:
     """Return the digest of each leaf. Raises OSError."""
-    found = gatherer.gather(places_of(leaves), view)
-    data = memoryview(found.checksums.astype("<u4", copy=False).tobytes())
-    size_bytes = LEAF_BLOCKS * found.checksums.itemsize
-    digests = [leaf_digest(data[start : start + size_bytes]) for start in range(0, len(data), size_bytes)]
-    lost_leaves = np.unique(np.flatnonzero(found.lost) // LEAF_BLOCKS).tolist() if found.lost.any() else []
-    for leaf in lost_leaves:
-        lost = np.flatnonzero(found.lost[leaf * LEAF_BLOCKS : (leaf + 1) * LEAF_BLOCKS]).tolist()
-        digests[leaf] = leaf_digest(data[leaf * size_bytes : (leaf + 1) * size_bytes], lost)
+    digests: list[bytes] = []
+    for found in gatherer.gather(leaves, view):
+        data = found.checksums.astype("<u4", copy=False).data.cast("B")
+        some = [leaf_digest(data[start : start + _LEAF_BYTES]) for start in range(0, len(data), _LEAF_BYTES)]
+        if found.lost.any():
+            for leaf, lost in enumerate(found.lost.reshape(-1, LEAF_BLOCKS)):
+                if lost.any():
+                    some[leaf] = leaf_digest(data[leaf * _LEAF_BYTES :][:_LEAF_BYTES], np.flatnonzero(lost).tolist())
+        digests += some
     return digests
 
 
 def checksums_of_leaves(gatherer: Gatherer, leaves: Sequence[Entries], view: LogView) -> list[LeafResult]:
     """Return the places and the checksums of the blocks in each leaf. Raises OSError."""
-    places = places_of(leaves)
-    found = gatherer.gather(places, view)
-    results = []
-    for start in range(0, len(places), LEAF_BLOCKS):
-        part = slice(start, start + LEAF_BLOCKS)
-        lost = np.flatnonzero(found.lost[part]).tolist()
-        results.append(LeafResult(array("Q", places[part].tobytes()), array("I", found.checksums[part].tobytes()), lost))
-    return results
+    checksums, lost = zip(*gatherer.gather(leaves, view), strict=True)
+    rows = np.concatenate(checksums).reshape(-1, LEAF_BLOCKS), np.concatenate(lost).reshape(-1, LEAF_BLOCKS)
+    return [
+        LeafResult(array("Q", places_of([leaf]).tobytes()), array("I", each.tobytes()), np.flatnonzero(are_lost).tolist())
+        for leaf, each, are_lost in zip(leaves, *rows, strict=True)
+    ]
