@@ -15,7 +15,7 @@ from odx_target.store.api import DamagedBlock, PoolDamaged, StoreError
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.log.checksum_index import SegmentView, walk
 from odx_target.store.opening.format_head import decode_head
-from odx_target.store.repairing.repair import RepairPlan, plan_repair
+from odx_target.store.repairing.repair import RepairPlan, plan_repair, save_repaired
 from tests.sim.simulated_disk import SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import check_simulated_pool
@@ -143,7 +143,7 @@ def repair(disk: SimulatedDisk) -> RepairPlan | None:
         VirtualEnvironment.is_in_thread = False
     if plan.checkpoint is not None:
         disk.catalogue_content = CatalogueContent()
-        MemoryCatalogue(disk.catalogue_content).save(plan.checkpoint)
+        save_repaired(plan.checkpoint, catalogue, MemoryCatalogue(disk.catalogue_content))
     return plan
 
 

@@ -11,7 +11,7 @@ from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.checking.pool_check import PoolReport, check_pool
 from odx_target.store.open import PoolOptions
 from odx_target.store.opening.format_head import decode_head
-from odx_target.store.repairing.repair import RepairPlan, plan_repair
+from odx_target.store.repairing.repair import RepairPlan, plan_repair, save_repaired
 
 SIZE = 1500
 
@@ -109,7 +109,7 @@ class Scenario:
         plan = self.plan(older_data=older_data)
         if plan.checkpoint is not None:
             content = CatalogueContent()
-            MemoryCatalogue(content).save(plan.checkpoint)
+            save_repaired(plan.checkpoint, MemoryCatalogue(self.machine.disk.catalogue_content), MemoryCatalogue(content))
             self.machine.disk.catalogue_content = content
         return plan
 

@@ -9,8 +9,10 @@ from tests.store.test_catalogue import checkpoint_of, described, written
 
 from odx_target.store.api import PoolDamaged
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState
+from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.repairing.remains import remains_of
+from odx_target.store.repairing.repair import save_repaired
 
 GUIDS = [bytes([number]) * 16 for number in range(3)]
 
@@ -80,15 +82,17 @@ def test_a_repair_loses_only_the_row_with_the_damaged_key(
     checkpoint = saved(tmp_path / "catalogue.db")
     catalogue = damaged(tmp_path / "catalogue.db", key, damage)
     remains = remains_of(catalogue)
-    catalogue.close()
     assert remains is not None
+    new = MemoryCatalogue()
+    save_repaired(remains.checkpoint, catalogue, new)
+    catalogue.close()
     expected = replace(
         checkpoint,
         frozen_maps=[each for each in checkpoint.frozen_maps if key != f"frozen map {each.identifier}"],
         snapshots=[each for each in checkpoint.snapshots if key != f"snapshot {each.guid.hex()}"],
         remembered={name: value for name, value in checkpoint.remembered.items() if name != key},
     )
-    assert described(remains.checkpoint) == described(expected)
+    assert described(MemoryCatalogue(new.content).load()) == described(expected)
     (complaint,) = remains.complaints
     assert "damaged or missing" in complaint
 

@@ -17,7 +17,7 @@ from odx_target.store.catalogue.node_codec import (
     unsealed,
 )
 from odx_target.store.errors import PoolDamaged
-from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import ABSENT, LEAF_BITS, Epoch, Leaf
 
@@ -183,6 +183,24 @@ def kept_numbers(
         if leaf.stored:
             numbers.add(leaf.stored)
     return numbers
+
+
+def stored_leaves(roots: Iterable[MapReader]) -> Iterator[int]:
+    """Yield the number of each stored leaf below `roots` once. Leaves without a number are skipped."""
+    kept = list(roots)
+    waiting = [root.root for root in kept if root.root is not None]
+    seen: set[int] = set()
+    numbers = NumberSet()
+    while waiting:
+        inner = waiting.pop()
+        if id(inner) in seen:
+            continue
+        seen.add(id(inner))
+        for _, child in inner.present():
+            if isinstance(child, Inner):
+                waiting.append(child)
+            elif child.stored and numbers.add(child.stored):
+                yield child.stored
 
 
 def _unkept(inner: Inner) -> Iterator[Node]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from odx_target.store.catalogue.document import ReadRoot, checkpoint_of, counts_of_parts, encode_document
 from odx_target.store.catalogue.interface import Checkpoint, Found
-from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies
+from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies, stored_leaves
 from odx_target.store.catalogue.node_codec import decode_leaf, node_name, sealed, unsealed, unsealed_row
 from odx_target.store.catalogue.parts import LoadedParts, SavedParts
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
@@ -126,6 +126,22 @@ class TransactionalCatalogue(ABC):
         read.
         """
         return self._get_node(number)
+
+    def copy_leaves(self, source: "TransactionalCatalogue", checkpoint: Checkpoint) -> None:
+        """Copy the stored leaves of a checkpoint from another catalogue under the same numbers. Call this method once, before
+        the first `save`.
+
+        The leaves are copied one by one, so that a checkpoint may be larger than the memory. Raises PoolDamaged if a leaf is
+        damaged, and the exceptions of `save`.
+        """
+        with self._transaction():
+            self._put_nodes(self._copied(source, checkpoint))
+
+    def _copied(self, source: "TransactionalCatalogue", checkpoint: Checkpoint) -> Iterator[tuple[int, bytes]]:
+        for number in stored_leaves(checkpoint.roots()):
+            name = node_name(number)
+            self._counts.next_number = max(self._counts.next_number, number + 1)
+            yield number, sealed(name, unsealed(name, source.stored_node(number)))
 
     def stored_values(self) -> list[tuple[str, bytes]]:
         """Read the sealed bodies of all remembered values. Raises CatalogueDamaged if they cannot be read."""

@@ -4,7 +4,8 @@ A read of a lost block fails. After a write to the block, the block has data aga
 all lost are the same node. So a map of any size whose blocks are all lost has only a few nodes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, levels_for
@@ -33,12 +34,21 @@ def lost_root(size_blocks: int) -> FrozenRoot:
     return FrozenRoot(part, levels, size_blocks)
 
 
-def with_lost(root: FrozenRoot, ranges: Iterable[tuple[int, int]]) -> FrozenRoot:
-    """Return a copy of a map in which the blocks of the ranges (block, count_blocks) are lost."""
+def _call(change: Callable[[], None]) -> None:
+    change()
+
+
+def with_lost(
+    root: FrozenRoot, ranges: Iterable[tuple[int, int]], call: Callable[[Callable[[], None]], None] = _call
+) -> FrozenRoot:
+    """Return a copy of a map in which the blocks of the ranges (block, count_blocks) are lost.
+
+    Each change of the copy is made by `call`, which may load leaves and repeat the change (see `ReplayLeaves.with_leaves`).
+    """
     live = BlockMap.thawed(root)
     lost = lost_root(root.size_blocks)
     for block, count_blocks in ranges:
-        live.copy_range(lost, block, block, count_blocks)
+        call(partial(live.copy_range, lost, block, block, count_blocks))
     return live.freeze()
 
 

@@ -20,11 +20,13 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
+from odx_target.store.catalogue.kept_trees import stored_leaves
 from odx_target.store.contents import Contents
-from odx_target.store.errors import CatalogueDamaged, PoolDamaged
+from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header, read_headers, walk
 from odx_target.store.log.end_of_log import Replay
@@ -38,6 +40,9 @@ from odx_target.store.segments.tiers import log_sizes
 
 FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
 """Position before the first batch of a pool. The first segment has the number 1, because place 0 means a hole."""
+
+LEAVES_AT_ONCE = 64
+"""Number of leaves that are read from the catalogue at once."""
 
 
 @dataclass(slots=True)
@@ -89,13 +94,16 @@ class Replayed:
         return {number: blocks for number, blocks in self.listed.items() if number not in used and blocks < sizes[number]}
 
 
-def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, with_entries: bool = False) -> Replayed:
+def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, all_leaves: bool = False) -> Replayed:
     """Load the checkpoint and replay the log after it. This function waits for the disk, and changes nothing on the disk.
 
-    If `with_entries` is False, the entries of leaves (the places of blocks) are not read, so damage to leaves is not found.
-    Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
+    If `all_leaves` is True, all leaves in the catalogue are read once, so that damage to them is found. Otherwise only the
+    leaves that the replay needs are read. Only changed leaves stay in memory. Raises PoolDamaged, OSError and the exceptions of
+    `Catalogue.load`.
     """
-    contents, start, listed = _of_catalogue(catalogue, head.identity, with_entries=with_entries)
+    contents, start, listed = _of_catalogue(catalogue, head.identity)
+    if all_leaves:
+        _check_leaves(catalogue, contents)
     leaves = ReplayLeaves(catalogue)
     if listed is None and head.cleaned:
         raise PoolDamaged("there is no catalogue, and the log cannot replace it: parts of the log have been freed or lost")
@@ -147,14 +155,24 @@ def empty_checkpoint(pool_identity: bytes) -> Checkpoint:
     return Contents().checkpoint(position_to_json(FIRST_POSITION), {"identity": pool_identity.hex()}, {})
 
 
-def _of_catalogue(
-    catalogue: Catalogue, pool_identity: bytes, *, with_entries: bool
-) -> tuple[Contents, Position, dict[int, int] | None]:
+def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
     """Load the last checkpoint and return the result of `_of_checkpoint`. Raises CatalogueDamaged."""
     try:
-        return _of_checkpoint(catalogue.load(with_entries=with_entries), pool_identity)
+        return _of_checkpoint(catalogue.load(with_entries=False), pool_identity)
     except PoolDamaged as error:
         raise CatalogueDamaged(str(error)) from error
+
+
+def _check_leaves(catalogue: Catalogue, contents: Contents) -> None:
+    """Read all stored leaves of the maps. Raises CatalogueDamaged, and the exceptions of `Catalogue.leaf_entries`."""
+    maps = [volume.map for volume in contents.volumes.values()]
+    numbers = stored_leaves([*maps, *(frozen.root for frozen in contents.frozen_maps.values())])
+    while some := list(islice(numbers, LEAVES_AT_ONCE)):
+        for found in catalogue.leaf_entries(some):
+            if isinstance(found, PoolDamaged):
+                raise CatalogueDamaged(str(found)) from found
+            if isinstance(found, StoreError):
+                raise found
 
 
 def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:

@@ -14,9 +14,12 @@ leaves are copies, which stay in memory."""
 
 
 class ReplayLeaves:
-    """Loads leaves from `catalogue` for a replay. The methods wait for the disk."""
+    """Loads leaves from `catalogue` for a replay. The methods wait for the disk.
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    `catalogue` is None if all leaves are in memory.
+    """
+
+    def __init__(self, catalogue: Catalogue | None) -> None:
         self._catalogue = catalogue
         self._loaded: list[Leaf] = []
 
@@ -41,6 +44,7 @@ class ReplayLeaves:
         self._loaded.clear()
 
     def _load(self, leaf: Leaf) -> None:
+        assert self._catalogue is not None
         (found,) = self._catalogue.leaf_entries([leaf.stored])
         if isinstance(found, PoolDamaged):
             raise CatalogueDamaged(str(found)) from found

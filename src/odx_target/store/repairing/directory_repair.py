@@ -26,7 +26,7 @@ from odx_target.store.opening.directory_pool import (
 )
 from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.opening.recovery import read_state
-from odx_target.store.repairing.repair import RepairPlan, plan_repair
+from odx_target.store.repairing.repair import RepairPlan, plan_repair, save_repaired
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
 
@@ -38,8 +38,11 @@ JOURNAL_SUFFIX = "-journal"
 class DirectoryRepair:
     """A repair of the pool in a directory. `plan` lists the data that is lost. Nothing changes before `carry_out` is called."""
 
-    def __init__(self, path: Path, head: OpenHead, segments: SegmentStore, plan: RepairPlan) -> None:
+    def __init__(
+        self, path: Path, head: OpenHead, segments: SegmentStore, plan: RepairPlan, former: SqliteCatalogue | None
+    ) -> None:
         self.plan = plan
+        self._former = former
         self._path = path
         self._head = head
         self._segments = segments
@@ -55,9 +58,11 @@ class DirectoryRepair:
         _delete(new)
         catalogue = SqliteCatalogue(new)
         try:
-            catalogue.save(self.plan.checkpoint)
+            save_repaired(self.plan.checkpoint, self._former, catalogue)
         finally:
             catalogue.close()
+        if self._former is not None:
+            self._former.close()
         self._verify(new)
         report = self._write_report()
         former = self._path / CATALOGUE_NAME
@@ -87,7 +92,7 @@ class DirectoryRepair:
         """Check that the pool can be opened with the new catalogue."""
         catalogue = SqliteCatalogue(new)
         try:
-            read_state(self._segments, catalogue, self._head.fields, with_entries=True)
+            read_state(self._segments, catalogue, self._head.fields, all_leaves=True)
         except PoolDamaged as error:
             raise StoreError(f"the repair failed and changed nothing: {error}") from error
         finally:
@@ -121,7 +126,9 @@ def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iter
         segments: SegmentStore = fast
         try:
             segments, _ = with_capacity(fast, path, head.fields, None, SEGMENT_DESCRIPTORS, may_write=False)
-            yield DirectoryRepair(path, head, segments, _plan(path, segments, head, advance, older_data=older_data))
+            with _opened(path / CATALOGUE_NAME) as former:
+                plan = plan_repair(segments, former, head.fields, advance, older_data=older_data)
+                yield DirectoryRepair(path, head, segments, plan, former)
         finally:
             segments.close()
             fast.close()
@@ -140,18 +147,18 @@ def describe(plan: RepairPlan) -> dict[str, object]:
     }
 
 
-def _plan(path: Path, segments: SegmentStore, head: OpenHead, advance: Advance, *, older_data: bool) -> RepairPlan:
-    former = path / CATALOGUE_NAME
-    if not former.exists():
-        return plan_repair(segments, None, head.fields, advance, older_data=older_data)
+@contextmanager
+def _opened(path: Path) -> Iterator[SqliteCatalogue | None]:
+    """Open a catalogue. The result is None if the catalogue is missing or cannot be opened."""
     try:
-        catalogue = SqliteCatalogue(former)
+        catalogue = SqliteCatalogue(path) if path.exists() else None
     except CatalogueDamaged:
-        return plan_repair(segments, None, head.fields, advance, older_data=older_data)
+        catalogue = None
     try:
-        return plan_repair(segments, catalogue, head.fields, advance, older_data=older_data)
+        yield catalogue
     finally:
-        catalogue.close()
+        if catalogue is not None:
+            catalogue.close()
 
 
 def _free_name(path: Path) -> Path:

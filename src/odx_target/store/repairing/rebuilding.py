@@ -6,6 +6,7 @@ made when the first record that refers to it is found. The blocks of this volume
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 
 from odx_target.store.contents import Contents
@@ -25,6 +26,7 @@ from odx_target.store.log.records import (
 from odx_target.store.log.snapshot_records import SnapshotCreated, VolumeChanged, VolumeCloned, VolumeRestored
 from odx_target.store.map.lost import lost_root
 from odx_target.store.opening.recovery import apply_change, changes_of
+from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.repairing.salvage import Gap, Salvage
 from odx_target.store.volumes.volume import LINEAGE_BYTES
 
@@ -45,15 +47,23 @@ class Rebuilt:
 
 
 def rebuild(
-    contents: Contents, salvage: Salvage, start: Position, known_osn: int, *, older_data: bool, pool_identity: bytes
+    contents: Contents,
+    salvage: Salvage,
+    start: Position,
+    known_osn: int,
+    leaves: ReplayLeaves,
+    *,
+    older_data: bool,
+    pool_identity: bytes,
 ) -> Rebuilt:
     """Apply all readable batches after `start` to the contents.
 
     Every record with an operation sequence number (OSN) below `known_osn` was once written to the log. If such a record cannot
     be read, it is lost. A lost record may have changed any block of any volume. So after a lost record, all blocks of all
     volumes are lost until a later record changes them. If `older_data` is True, they keep their older data instead.
+    `leaves` loads the leaves that are changed.
     """
-    builder = _Builder(contents, pool_identity)
+    builder = _Builder(contents, leaves, pool_identity)
     rebuilt = Rebuilt(contents, start)
     for step in salvage.steps(start, known_osn):
         if isinstance(step, Gap):
@@ -70,8 +80,9 @@ def rebuild(
 class _Builder:
     """Applies records to contents. If a record does not fit the contents, the part of its effect that is known is applied."""
 
-    def __init__(self, contents: Contents, pool_identity: bytes) -> None:
+    def __init__(self, contents: Contents, leaves: ReplayLeaves, pool_identity: bytes) -> None:
         self._contents = contents
+        self._with_leaves = leaves.with_leaves
         self._pool_identity = pool_identity
 
     def skip(self, gap: Gap, *, older_data: bool) -> None:
@@ -88,11 +99,14 @@ class _Builder:
     def apply(self, record: Record, place: int) -> bool:
         """Apply a record. Returns False if the record does not fit the contents."""
         try:
-            apply_change(self._contents, record, place)
+            self._apply(record, place)
         except PoolDamaged:
             self._apply_odd(record, place)
             return False
         return True
+
+    def _apply(self, record: Record, place: int = 0) -> None:
+        self._with_leaves(partial(apply_change, self._contents, record, place))
 
     def _apply_odd(self, record: Record, place: int) -> None:
         """Apply a record that does not fit the contents, as far as its effect is known."""
@@ -102,7 +116,7 @@ class _Builder:
             if isinstance(record, Clone):
                 self._lose(record.volume, record.block, record.count_blocks)
             else:
-                apply_change(contents, record, place)
+                self._apply(record, place)
         elif isinstance(record, Link):
             self._make_volume(record.volume, record.block + 1)
             self._apply_if_possible(record)
@@ -122,7 +136,7 @@ class _Builder:
 
     def _apply_if_possible(self, record: Record) -> None:
         try:
-            self._contents.apply(record)
+            self._apply(record)
         except PoolDamaged:
             return  # A lost record would have removed the obstacle, for example by deleting a snapshot with the same name.
 
@@ -155,12 +169,12 @@ class _Builder:
             return
         size_blocks = contents.volumes[number].map.size_blocks
         if size_blocks < least_blocks:
-            contents.apply(VolumeResized(number, least_blocks))
+            self._apply(VolumeResized(number, least_blocks))
             self._lose(number, size_blocks, least_blocks - size_blocks)
 
     def _lose(self, number: int, block: int, count_blocks: int) -> None:
         live = self._contents.volumes[number].map
-        live.copy_range(lost_root(live.size_blocks), block, block, count_blocks)
+        self._with_leaves(partial(live.copy_range, lost_root(live.size_blocks), block, block, count_blocks))
 
     def _free_name(self, name: str, number: int) -> str:
         taken = {volume.name for volume in self._contents.volumes.values() if volume.number != number}

@@ -1,11 +1,11 @@
 """The remains of a catalogue: the part of its last checkpoint that can still be read.
 
-A node that cannot be read is replaced by a subtree of lost blocks. All nodes that are read get no number, so that another
-catalogue can save them.
+A node that cannot be read is replaced by a subtree of lost blocks. Each leaf is read once, to find damage. It then keeps only
+its number, so that the maps may be larger than the memory. Inner nodes get no number, so that another catalogue can save them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from odx_target.store.catalogue.interface import Checkpoint
 from odx_target.store.catalogue.kept_trees import MAX_LEVELS
@@ -15,8 +15,9 @@ from odx_target.store.errors import CatalogueDamaged, PoolDamaged
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
-from odx_target.store.map.leaf import LEAF_BITS, Epoch, Leaf
+from odx_target.store.map.leaf import ABSENT, LEAF_BITS, Epoch, Leaf
 from odx_target.store.map.lost import lost_root
+from odx_target.store.opening.replay_leaves import ReplayLeaves
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ def remains_of(catalogue: TransactionalCatalogue) -> Remains | None:
     checkpoint.
     """
     complaints: list[str] = []
-    trees = _TreesLeft(catalogue.stored_node)
+    trees = _TreesLeft(catalogue)
     try:
         checkpoint = catalogue.load_remains(trees.root, complaints)
     except PoolDamaged:
@@ -47,9 +48,10 @@ def remains_of(catalogue: TransactionalCatalogue) -> Remains | None:
 class _TreesLeft:
     """Reads trees from a catalogue that may be damaged. `lost_nodes` is the number of nodes that could not be read."""
 
-    def __init__(self, fetch: Callable[[int], bytes | None]) -> None:
+    def __init__(self, catalogue: TransactionalCatalogue) -> None:
         self.lost_nodes = 0
-        self._fetch = fetch
+        self._fetch = catalogue.stored_node
+        self._leaves = ReplayLeaves(catalogue)
         self._nodes: dict[tuple[int, int], Node | None] = {}
         self._epoch = Epoch()
 
@@ -71,7 +73,9 @@ class _TreesLeft:
         if not self.lost_nodes:
             return FrozenRoot(node, levels, size_blocks)
         live = BlockMap.thawed(FrozenRoot(node, levels, 1 << LEAF_BITS * (levels + 1)))
-        live.resize(size_blocks)  # A lost subtree may extend beyond the size of the map.
+        # A lost subtree may extend beyond the size of the map.
+        self._leaves.with_leaves(partial(live.resize, size_blocks))
+        self._leaves.drop()
         return live.freeze()
 
     def _node(self, number: int, level: int, limit: int) -> Node | None:
@@ -97,7 +101,8 @@ class _TreesLeft:
             stored = None
         body = unsealed(node_name(number), stored)
         if not level:
-            return Leaf(decode_leaf(body), self._epoch)
+            decode_leaf(body)  # Raises PoolDamaged if the leaf is damaged.
+            return Leaf(ABSENT, self._epoch, number)
         children = []
         for slot, child in decode_inner(body).items():
             children.append((slot, self._node(child, level - 1, number) or _lost_subtree(level - 1)))

@@ -23,6 +23,7 @@ from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.lost import with_lost
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import FIRST_POSITION, position_of_json, position_to_json, read_state
+from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.repairing.rebuilding import Rebuilt, rebuild
 from odx_target.store.repairing.remains import Remains, remains_of
 from odx_target.store.repairing.salvage import Salvage
@@ -61,19 +62,22 @@ def plan_repair(
     """
     complaint = _reason_not_to_open(store, catalogue, head)
     sizes = store.names()
+    leaves = ReplayLeaves(catalogue)
     salvage = Salvage(store, log_sizes(store, sizes), head.identity)
     remains = None if catalogue is None else remains_of(catalogue)
-    rebuilt, listed = _rebuilt(salvage, remains, head, older_data=older_data)
+    rebuilt, listed = _rebuilt(salvage, remains, head, leaves, older_data=older_data)
+    leaves.drop()
     kept = (listed.keys() | rebuilt.used.keys()) & sizes.keys()
     report = PoolReport(segments=len(kept))
     used = {number: min(blocks, sizes[number]) for number, blocks in rebuilt.used.items()}
     unsealed = {number: blocks for number, blocks in listed.items() if number not in used and blocks < sizes.get(number, 0)}
-    survey = Survey(store, sizes, used, salvage.checksums, rebuilt.end.segment, unsealed, head.identity)
+    survey = Survey(store, sizes, used, salvage.checksums, rebuilt.end.segment, unsealed, head.identity, catalogue)
     for number in sorted(kept):
         survey.check(number, report, advance)
     report_lost(rebuilt.contents, survey, report)
     plan = RepairPlan(report, lost_records=sum(gap.end_osn - gap.first_osn for gap in rebuilt.gaps))
-    marked = _mark(rebuilt.contents, survey)
+    marked = _mark(rebuilt.contents, survey, leaves)
+    leaves.drop()
     if complaint is None and not marked:
         return plan
     plan.log_is_complete = not rebuilt.gaps and all(sizes.get(number, 0) >= blocks for number, blocks in listed.items())
@@ -83,6 +87,15 @@ def plan_repair(
     least_sizes = {number: used.get(number, min(sizes[number], listed.get(number, sizes[number]))) for number in kept}
     plan.checkpoint = _checkpoint(rebuilt, sizes, least_sizes, head)
     return plan
+
+
+def save_repaired(checkpoint: Checkpoint, former: TransactionalCatalogue | None, new: TransactionalCatalogue) -> None:
+    """Save the checkpoint of a plan to an empty catalogue. Leaves that are not in memory are copied from the catalogue with
+    which the plan was made. Raises the exceptions of `TransactionalCatalogue.copy_leaves`.
+    """
+    if former is not None:
+        new.copy_leaves(former, checkpoint)
+    new.save(checkpoint)
 
 
 def _checkpoint(rebuilt: Rebuilt, sizes: Mapping[int, int], least_sizes: Mapping[int, int], head: Head) -> Checkpoint:
@@ -97,19 +110,23 @@ def _reason_not_to_open(store: SegmentStore, catalogue: TransactionalCatalogue |
     if catalogue is None:
         return "the catalogue is missing or cannot be opened"
     try:
-        found = read_state(store, catalogue, head, with_entries=True)
+        found = read_state(store, catalogue, head, all_leaves=True)
     except PoolDamaged as error:
         return str(error)
     return "the catalogue is missing" if found.is_rebuilt else None
 
 
-def _rebuilt(salvage: Salvage, remains: Remains | None, head: Head, *, older_data: bool) -> tuple[Rebuilt, dict[int, int]]:
+def _rebuilt(
+    salvage: Salvage, remains: Remains | None, head: Head, leaves: ReplayLeaves, *, older_data: bool
+) -> tuple[Rebuilt, dict[int, int]]:
     """Rebuild the contents of the pool from the best source. Also return the segments that must exist (number -> least size in
     blocks).
     """
     if remains is None or (remains.complaints and not head.cleaned):
         known_osn = max(salvage.starts_of_segments(), default=0)
-        whole = rebuild(Contents(), salvage, FIRST_POSITION, known_osn, older_data=older_data, pool_identity=head.identity)
+        whole = rebuild(
+            Contents(), salvage, FIRST_POSITION, known_osn, leaves, older_data=older_data, pool_identity=head.identity
+        )
         if remains is None or not (whole.gaps or whole.odd_records):
             return whole, {}
     checkpoint = remains.checkpoint
@@ -117,11 +134,11 @@ def _rebuilt(salvage: Salvage, remains: Remains | None, head: Head, *, older_dat
         raise PoolDamaged("the catalogue belongs to another pool")
     start = position_of_json(checkpoint.position)
     contents = Contents.of_checkpoint(checkpoint)
-    rebuilt = rebuild(contents, salvage, start, start.osn, older_data=older_data, pool_identity=head.identity)
+    rebuilt = rebuild(contents, salvage, start, start.osn, leaves, older_data=older_data, pool_identity=head.identity)
     return rebuilt, dict(checkpoint.segments)
 
 
-def _mark(contents: Contents, survey: Survey) -> bool:
+def _mark(contents: Contents, survey: Survey, leaves: ReplayLeaves) -> bool:
     """Mark all lost blocks in all maps. Returns False if an earlier repair has already marked all these blocks."""
     marked = False
     for volume in contents.volumes.values():
@@ -129,11 +146,11 @@ def _mark(contents: Contents, survey: Survey) -> bool:
         ranges = [(block, count) for block, count, reason in survey.faults(root) if reason != LOST_REASON]
         if ranges:
             marked = True
-            volume.map.become(with_lost(root, ranges))
+            volume.map.become(with_lost(root, ranges, leaves.with_leaves))
     for frozen in list(contents.frozen_maps.values()):
         ranges = [(block, count) for block, count, reason in survey.faults(frozen.root) if reason != LOST_REASON]
         if ranges:
             marked = True
-            root = with_lost(frozen.root, ranges)
+            root = with_lost(frozen.root, ranges, leaves.with_leaves)
             contents.frozen_maps[frozen.identifier] = FrozenMapState(frozen.identifier, frozen.durable, root)
     return marked
