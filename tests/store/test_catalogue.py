@@ -73,7 +73,7 @@ def described(checkpoint: Checkpoint | None) -> object:
     return (
         dict(checkpoint.position),
         dict(checkpoint.pool),
-        [(v.number, v.name, v.identity, dict(v.attributes), v.root.size_blocks, places_of(v.root)) for v in checkpoint.volumes],
+        {v.number: (v.name, v.identity, dict(v.attributes), v.root.size_blocks, places_of(v.root)) for v in checkpoint.volumes},
         sorted((f.identifier, f.durable, f.root.size_blocks, places_of(f.root)) for f in checkpoint.frozen_maps),
         {s.guid: s for s in checkpoint.snapshots},
         dict(checkpoint.remembered),
@@ -97,7 +97,10 @@ def test_what_was_saved_is_loaded(kept: Kept) -> None:
         {"token/1": b"\x00\xff" * 1000, "ключ": b"", "": b"empty key"},
     )
     save(kept, checkpoint)
-    assert described(load(kept)) == described(checkpoint)
+    loaded = load(kept)
+    assert described(loaded) == described(checkpoint)
+    assert loaded is not None
+    assert [each.number for each in loaded.volumes] == [1, 2, 3]
 
 
 def test_an_empty_checkpoint_is_not_none(kept: Kept) -> None:

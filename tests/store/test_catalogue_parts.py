@@ -14,7 +14,7 @@ from tests.store.test_catalogue import checkpoint_of, described, fail_if, load, 
 from tests.torture.damage import repair
 
 from odx_target.store.api import PoolDamaged, Unwritable
-from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState
+from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.catalogue.node_codec import sealed, unsealed
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
@@ -80,9 +80,11 @@ def machine_with(count_snapshots: int) -> tuple[Machine, Counted]:
 def test_a_checkpoint_stores_only_the_snapshots_that_have_changed(count_snapshots: int) -> None:
     machine, counted = machine_with(count_snapshots)
     volume = machine.pool.volumes["a"]
-    volume.write(5, [block(1)])
     machine.checkpoint()
     assert counted.take() == (0, 0)
+    volume.write(5, [block(1)])
+    machine.checkpoint()
+    assert counted.take() == (1, 0), "the volume has another root"
     assert counted.head_bytes < MAX_HEAD_BYTES
     volume.snapshots["s0"].rename("renamed")
     machine.checkpoint()
@@ -99,6 +101,33 @@ def test_a_checkpoint_stores_only_the_snapshots_that_have_changed(count_snapshot
     machine.checkpoint()
     assert counted.take() == (0, 1)
     assert counted.head_bytes < MAX_HEAD_BYTES
+
+
+@pytest.mark.parametrize("count_volumes", [1, 16_384])
+def test_a_checkpoint_stores_only_the_volumes_that_have_changed(count_volumes: int) -> None:
+    live = written(5000, 5)
+    root = live.freeze()
+    volumes = [VolumeState(number, f"v{number}", bytes(16), {}, root, bytes(16)) for number in range(count_volumes)]
+    catalogue = MemoryCatalogue()
+    counted = Counted(catalogue)
+
+    def take() -> tuple[int, int]:
+        catalogue.save(Checkpoint({"segment": 1}, {}, tuple(volumes)))
+        assert counted.head_bytes < MAX_HEAD_BYTES
+        return counted.take()
+
+    assert take() == (count_volumes, 0)
+    assert take() == (0, 0)
+    middle = count_volumes // 2
+    live.assign(7, 7)
+    for change in ({"root": live.freeze()}, {"name": "renamed"}, {"attributes": {"a": "b"}}, {"lineage": b"x" * 16}):
+        volumes[middle] = replace(volumes[middle], **change)  # type: ignore[arg-type]
+        assert take() == (1, 0)
+    loaded = MemoryCatalogue(catalogue.content).load()
+    assert loaded is not None
+    assert [each.name for each in loaded.volumes] == [each.name for each in volumes]
+    del volumes[middle]
+    assert take() == (0, 1)
 
 
 def snapshot_of(number: int, name: str = "s") -> SnapshotState:
@@ -171,6 +200,7 @@ def test_the_head_of_an_older_program_is_read_and_its_parts_are_stored() -> None
     assert content.head is not None
     document = json.loads(unsealed(b"head", content.head))
     rows = {key: json.loads(unsealed(key.encode(), body)) for key, body in content.parts.items()}
+    document["volumes"] = [row for key, row in rows.items() if key.startswith("volume ")]
     document["frozen_maps"] = [row for key, row in rows.items() if key.startswith("frozen map ")]
     document["snapshots"] = [row for key, row in rows.items() if key.startswith("snapshot ")]
     content.head = sealed(b"head", json.dumps(document).encode())
@@ -213,7 +243,7 @@ def exchange(content: CatalogueContent, key: str) -> None:
 
 
 @pytest.mark.parametrize("damage", [lose, flip, exchange])
-@pytest.mark.parametrize("kind", ["frozen map ", "snapshot "])
+@pytest.mark.parametrize("kind", ["volume ", "frozen map ", "snapshot "])
 def test_a_damaged_part_is_noticed(damage: Callable[[CatalogueContent, str], None], kind: str) -> None:
     content, _ = saved(4)
     damage(content, next(key for key in content.parts if key.startswith(kind)))
@@ -241,3 +271,20 @@ def test_a_repair_keeps_the_other_snapshots(kind: str) -> None:
     left = {name: read(machine, snapshot, 0, 1) for name, snapshot in volume.snapshots.items()}
     assert len(left) == 2
     assert left.items() <= {(f"s{number}", block(number)) for number in range(3)}
+
+
+def test_a_repair_keeps_the_other_volumes() -> None:
+    machine = Machine()
+    for number in range(3):
+        machine.pool.create_volume(f"v{number}", 10, {}).write(0, [block(number)])
+    machine.environment.run(machine.pool.checkpointer.mark_cleaned())
+    machine.close()
+    content = machine.disk.catalogue_content
+    flip(content, min(key for key in content.parts if key.startswith("volume ")))
+    plan = repair(machine.disk)
+    assert plan is not None
+    assert "1 volumes of the catalogue are damaged or missing" in plan.complaints
+    machine.open()
+    assert sorted(machine.pool.volumes) == ["v1", "v2"]
+    for number in (1, 2):
+        assert read(machine, machine.pool.volumes[f"v{number}"], 0, 1) == block(number)

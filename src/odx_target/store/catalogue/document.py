@@ -1,10 +1,10 @@
-"""The head of a catalogue: a JSON document with the whole checkpoint except the remembered values, frozen maps and
+"""The head of a catalogue: a JSON document with the whole checkpoint except the remembered values, volumes, frozen maps and
 snapshots.
 """
 
 import json
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
 from odx_target.store.map.frozen_root import FrozenRoot
@@ -23,7 +23,7 @@ def encode_document(checkpoint: Checkpoint, nodes: Mapping[str, int]) -> bytes:
 
 def checkpoint_of(
     document: dict[str, Any],
-    read_root: ReadRoot,
+    volumes: tuple[VolumeState, ...],
     frozen_maps: Collection[FrozenMapState],
     snapshots: Collection[SnapshotState],
     remembered: Mapping[str, bytes],
@@ -32,17 +32,7 @@ def checkpoint_of(
     return Checkpoint(
         position=document["position"],
         pool=document["pool"],
-        volumes=tuple(
-            VolumeState(
-                row["number"],
-                row["name"],
-                bytes.fromhex(row["identity"]),
-                row["attributes"],
-                root_of_row(row, read_root),
-                bytes.fromhex(row["lineage"]),
-            )
-            for row in document["volumes"]
-        ),
+        volumes=volumes,
         frozen_maps=frozen_maps,
         snapshots=snapshots,
         remembered=remembered,
@@ -50,10 +40,18 @@ def checkpoint_of(
     )
 
 
-def counts_of_parts(document: dict[str, Any]) -> tuple[int, int]:
-    """Return the number of frozen maps and the number of snapshots that the head of a catalogue announces."""
-    frozen_maps, snapshots = document["frozen_maps"], document["snapshots"]
-    return (len(frozen_maps), len(snapshots)) if isinstance(snapshots, list) else (int(frozen_maps), int(snapshots))
+class PartCounts(NamedTuple):
+    """Numbers of volumes, frozen maps and snapshots."""
+
+    volumes: int
+    frozen_maps: int
+    snapshots: int
+
+
+def counts_of_parts(document: dict[str, Any]) -> PartCounts:
+    """Return the numbers of parts that the head of a catalogue announces. Older programs stored lists of parts in the head."""
+    found = (document[name] for name in PartCounts._fields)
+    return PartCounts(*(len(each) if isinstance(each, list) else int(each) for each in found))
 
 
 def root_row(root: FrozenRoot) -> dict[str, int]:
@@ -71,17 +69,7 @@ def _document(checkpoint: Checkpoint, nodes: Mapping[str, int]) -> dict[str, Any
     return {
         "position": dict(checkpoint.position),
         "pool": {**checkpoint.pool, **segments},
-        "volumes": [
-            {
-                "number": volume.number,
-                "name": volume.name,
-                "identity": volume.identity.hex(),
-                "attributes": dict(volume.attributes),
-                "lineage": volume.lineage.hex(),
-                **root_row(volume.root),
-            }
-            for volume in checkpoint.volumes
-        ],
+        "volumes": len(checkpoint.volumes),
         "frozen_maps": len(checkpoint.frozen_maps),
         "snapshots": len(checkpoint.snapshots),
         "remembered": len(checkpoint.remembered),

@@ -74,6 +74,8 @@ class Checkpoint:
     """Further JSON values of the pool, such as its identity and the next free numbers of volumes and frozen maps."""
 
     volumes: tuple[VolumeState, ...] = ()
+    """The volumes. A catalogue loads them in the order of their numbers."""
+
     frozen_maps: Collection[FrozenMapState] = ()
     remembered: Mapping[str, bytes] = field(default_factory=dict)
 

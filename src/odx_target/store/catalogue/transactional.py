@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from odx_target.store.catalogue.document import ReadRoot, checkpoint_of, counts_of_parts, encode_document
+from odx_target.store.catalogue.document import PartCounts, ReadRoot, checkpoint_of, counts_of_parts, encode_document
 from odx_target.store.catalogue.interface import Checkpoint, Found
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies, stored_leaves
 from odx_target.store.catalogue.node_codec import decode_leaf, node_name, sealed, unsealed, unsealed_row
@@ -45,7 +45,7 @@ class TransactionalCatalogue(ABC):
     """The part of a catalogue that does not depend on the kind of storage.
 
     A catalogue stores four kinds of bodies: one head, which is a JSON document; one value for each remembered key; one part for
-    each frozen map and each snapshot; and numbered nodes.
+    each volume, each frozen map and each snapshot; and numbered nodes.
     """
 
     def __init__(self) -> None:
@@ -109,16 +109,18 @@ class TransactionalCatalogue(ABC):
             document = json.loads(head)
             checkpoint = self._decoded(document, with_entries=with_entries)
             self._counts = NodeCounts(**document["nodes"])
-            is_complete = counts_of_parts(document) == (len(checkpoint.frozen_maps), len(checkpoint.snapshots))
-            is_old = isinstance(document["snapshots"], list)
+            found = PartCounts(len(checkpoint.volumes), len(checkpoint.frozen_maps), len(checkpoint.snapshots))
+            is_complete = counts_of_parts(document) == found
+            # Older programs stored these parts in the head, so they must be stored again.
+            absent = [name for name in PartCounts._fields if isinstance(document[name], list)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PoolDamaged("the head of the catalogue is not valid") from error
         if len(checkpoint.remembered) != document["remembered"]:
             raise PoolDamaged("the catalogue has lost remembered values")
         if not is_complete:
-            raise PoolDamaged("the catalogue has lost frozen maps or snapshots")
+            raise PoolDamaged("the catalogue has lost volumes, frozen maps or snapshots")
         self._remembered = checkpoint.remembered
-        self._saved_parts = SavedParts() if is_old else SavedParts(checkpoint.frozen_maps, checkpoint.snapshots)
+        self._saved_parts = SavedParts(*(() if name in absent else getattr(checkpoint, name) for name in PartCounts._fields))
         return checkpoint
 
     def stored_node(self, number: int) -> bytes | None:
@@ -148,7 +150,7 @@ class TransactionalCatalogue(ABC):
         return list(self._get_values())
 
     def stored_parts(self) -> list[tuple[str, bytes]]:
-        """Read the sealed bodies of all frozen maps and snapshots. Raises CatalogueDamaged if they cannot be read."""
+        """Read the sealed bodies of all volumes, frozen maps and snapshots. Raises CatalogueDamaged if they cannot be read."""
         return list(self._get_parts())
 
     def load_remains(self, read_root: ReadRoot, complaints: list[str]) -> Checkpoint | None:
@@ -163,16 +165,20 @@ class TransactionalCatalogue(ABC):
         try:
             document = json.loads(unsealed(_HEAD, data))
             parts, remembered = self._parts_left(document, read_root, complaints), self._remembered_left(complaints)
-            checkpoint = checkpoint_of(document, read_root, parts.frozen_maps, parts.snapshots, remembered)
+            checkpoint = _checkpoint_of(document, parts, remembered)
             lost_values = document["remembered"] - len(checkpoint.remembered)
-            count_maps, count_snapshots = counts_of_parts(document)
-            lost_maps, lost_snapshots = count_maps - len(parts.frozen_maps), count_snapshots - len(parts.snapshots)
+            announced, found = counts_of_parts(document), parts.counts()
+            lost = PartCounts(*(count - left for count, left in zip(announced, found, strict=True)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PoolDamaged("the head of the catalogue is not valid") from error
         if lost_values:
             complaints.append(f"{lost_values} remembered values of the catalogue are damaged or missing")
-        if lost_maps or lost_snapshots:
-            complaints.append(f"{lost_maps} frozen maps and {lost_snapshots} snapshots of the catalogue are damaged or missing")
+        if lost.volumes:
+            complaints.append(f"{lost.volumes} volumes of the catalogue are damaged or missing")
+        if lost.frozen_maps or lost.snapshots:
+            complaints.append(
+                f"{lost.frozen_maps} frozen maps and {lost.snapshots} snapshots of the catalogue are damaged or missing"
+            )
         return checkpoint
 
     def _parts_left(self, document: dict[str, Any], read_root: ReadRoot, complaints: list[str]) -> LoadedParts:
@@ -225,8 +231,9 @@ class TransactionalCatalogue(ABC):
                 if counts.sweep_is_due():
                     self._sweep(checkpoint, counts)
                 self._save_remembered(checkpoint)
-                self._delete_parts(self._saved_parts.gone(checkpoint))
-                self._put_parts(self._saved_parts.changed(checkpoint))
+                parts = SavedParts(checkpoint.volumes, checkpoint.frozen_maps, checkpoint.snapshots)
+                self._delete_parts(self._saved_parts.gone(parts))
+                self._put_parts(self._saved_parts.changed(checkpoint, parts))
                 self._put_head(sealed(_HEAD, encode_document(checkpoint, asdict(counts))))
         except BaseException:
             writer.undo()
@@ -242,7 +249,7 @@ class TransactionalCatalogue(ABC):
             writer.let_go()
         self._counts = counts
         self._remembered = checkpoint.remembered
-        self._saved_parts = SavedParts(checkpoint.frozen_maps, checkpoint.snapshots)
+        self._saved_parts = parts
         self._is_unsure = False
 
     def _sweep(self, checkpoint: Checkpoint, counts: NodeCounts) -> None:
@@ -267,4 +274,8 @@ class TransactionalCatalogue(ABC):
         for key, body in self._get_parts():
             parts.add(key, body, reader.root)
         parts.sort()
-        return checkpoint_of(document, reader.root, parts.frozen_maps, parts.snapshots, self._get_remembered())
+        return _checkpoint_of(document, parts, self._get_remembered())
+
+
+def _checkpoint_of(document: dict[str, Any], parts: LoadedParts, remembered: Mapping[str, bytes]) -> Checkpoint:
+    return checkpoint_of(document, tuple(parts.volumes), parts.frozen_maps, parts.snapshots, remembered)
