@@ -131,6 +131,20 @@ def test_a_reset_is_told_once_to_every_nexus(reset, code):
         assert unit.command(TEST_UNIT_READY, nexus=nexus).status == 0
 
 
+def test_a_target_reset_skips_logical_units_that_are_removed_meanwhile():
+    unit, others = UnitUnderTest(), [UnitUnderTest().logical_unit for _ in range(3)]
+    unit.nexus.logical_units = {0: unit.logical_unit, **dict(enumerate(others, 1))}
+    resets = []
+    for each in unit.nexus.logical_units.values():
+        each.on_reset.append(resets.append)
+    walk = unit.server.target_reset(unit.nexus)
+    assert next(walk) > 0
+    assert resets == [unit.logical_unit]
+    del unit.nexus.logical_units[2]
+    assert len(list(walk)) == 3
+    assert resets == [unit.logical_unit, others[0], others[2]]
+
+
 def test_a_new_nexus_is_told_of_power_on_once_per_lun():
     unit = UnitUnderTest()
     nexus = unit.new_nexus(quiet=False)

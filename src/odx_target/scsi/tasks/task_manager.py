@@ -25,6 +25,10 @@ from odx_target.scsi.sense import (
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 
+STEPS_OF_A_RESET = 3
+NEXUSES_OF_A_STEP = 4
+"""Number of nexuses that are notified of a reset in one step (see `turns`)."""
+
 
 class TaskManager:
     """The nexuses of all sessions that are logged in, and the task management functions for their logical units.
@@ -79,13 +83,25 @@ class TaskManager:
         self._reset(logical_unit, BUS_DEVICE_RESET_FUNCTION_OCCURRED)
 
     def reset_target(self, by: Nexus | None) -> None:
-        """Reset all logical units of the nexus `by` (hard reset, SAM-5 6.3.2).
+        """Reset all logical units of the nexus `by` (hard reset, SAM-5 6.3.2) in one turn of the event loop.
 
         If `by` is None, reset all logical units of all attached nexuses.
         """
-        nexuses = self.nexuses if by is None else [by]
+        for _ in self.target_reset(by):
+            pass
+
+    def target_reset(self, by: Nexus | None) -> Iterator[int]:
+        """Reset the same logical units as `reset_target`, one by one. Yields the number of steps (see `turns`) after each
+        logical unit.
+
+        The caller must iterate to the end, and may let other tasks run between two logical units. Meanwhile, other nexuses may
+        use those logical units that have not been reset yet. Logical units that are removed meanwhile are skipped.
+        """
+        nexuses = list(self.nexuses) if by is None else [by]
         for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
-            self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
+            if any(nexus.lun_of(logical_unit) is not None for nexus in nexuses):
+                self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
+            yield STEPS_OF_A_RESET + len(self.nexuses) // NEXUSES_OF_A_STEP
 
     def attach(self, nexus: Nexus) -> None:
         """Add a new nexus. Its first command on each LUN reports the unit attention of a reset.

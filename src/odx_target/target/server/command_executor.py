@@ -4,7 +4,7 @@ The executor handles the events of the iSCSI protocol in order, and passes comma
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Protocol, TypeVarTuple
 
@@ -32,7 +32,7 @@ from odx_target.target.server.memory_budget import SessionMemory
 from odx_target.target.server.read_memory import SessionReadMemory
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 from odx_target.target.server.short_lane import ShortLane
-from odx_target.target.server.task_management import perform_task_management
+from odx_target.target.server.task_management import WHOLE_TARGET, perform_task_management
 from odx_target.turns import Turns
 
 Ts = TypeVarTuple("Ts")
@@ -85,6 +85,7 @@ class CommandExecutor:
         self.memory: SessionMemory | None = None
         self.lane: ShortLane | None = None
         """The short lane of the session, or None if there is no session or if all its commands must go the usual way."""
+        self._target_reset: Iterator[int] | None = None
 
     @property
     def has_unhandled(self) -> bool:
@@ -93,6 +94,11 @@ class CommandExecutor:
         These events wait until the peer has received more output, or until the next turn of the event loop.
         """
         return bool(self._unhandled)
+
+    @property
+    def is_resetting(self) -> bool:
+        """True if some logical units must still be reset in later turns."""
+        return self._target_reset is not None
 
     def handle_events(self) -> None:  # noqa: C901 - a call of a function for each command would cost 1 % of the command
         """Handle the events of the protocol.
@@ -150,7 +156,9 @@ class CommandExecutor:
                     if self._turns.left <= 0 and not self._protocol.closed:
                         return
             else:
-                self._handle_rare_event(event)
+                if not self._handle_rare_event(event):
+                    unhandled.appendleft(event)
+                    return
                 send_reply = self._protocol.send_reply  # A new session has another function.
 
     def _accept(self, command: CommandReady) -> None:
@@ -220,7 +228,8 @@ class CommandExecutor:
         if size_bytes and self.memory is not None:
             self.memory.read.give_back(size_bytes)
 
-    def _handle_rare_event(self, event: Event) -> None:
+    def _handle_rare_event(self, event: Event) -> bool:
+        """Return False if the event must be handled again in the next turn."""
         if isinstance(event, CommandAccepted):
             self._accept(event.command)
         elif isinstance(event, CommandEnded):
@@ -229,12 +238,28 @@ class CommandExecutor:
             self._begin(event.session)
         elif isinstance(event, TaskManagement):
             assert self._nexus is not None
+            if event.function in WHOLE_TARGET and not self._has_reset_target(self._nexus):
+                return False
             response = perform_task_management(self._device_server, self._nexus, event)
             self._protocol.send_task_management_response(event, response)
         elif isinstance(event, SessionClosed):
             self.lose_nexus()
         elif isinstance(event, PduRejected):
             self._report("warning", "PDU rejected", reason=event.reason.name, detail=event.detail)
+        return True
+
+    def _has_reset_target(self, nexus: Nexus) -> bool:
+        """Reset logical units until no steps of the turn remain. Return False if some are left for later turns.
+
+        The later events of the connection wait meanwhile, so the reset affects no later command of this nexus.
+        """
+        if self._target_reset is None:
+            self._target_reset = self._device_server.target_reset(nexus)
+        for steps in self._target_reset:
+            if self._turns.take(steps) <= 0:
+                return False
+        self._target_reset = None
+        return True
 
     def _begin(self, session: Session) -> None:
         assert self.memory is not None

@@ -64,6 +64,7 @@ class ConnectionServer:
         seen_directory = directory.seen_from(connected)  # first, because it may raise OSError
         self._socket = connected
         self._hub = hub
+        self._turns = pool.turns
         self._budget = budget
         self._memory: SessionMemory | None = None
         self._on_pool_failure = on_pool_failure
@@ -249,6 +250,9 @@ class ConnectionServer:
         """Send the remaining output. End the running commands, because their nexus is lost."""
         self._log.closed(self._protocol.close_reason)
         self._executor.handle_events()
+        while self._executor.is_resetting:
+            await self._turns.next()
+            self._executor.handle_events()
         self._executor.lose_nexus()
         with trio.move_on_after(LAST_WORDS_TIMEOUT_S), suppress(OSError):
             await self._send()

@@ -10,11 +10,14 @@ from odx_target.scsi.nexus import Nexus
 
 
 def perform_task_management(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
-    """Perform a task management function. Aborted tasks change no data after this function has returned."""
+    """Perform a task management function. Aborted tasks change no data after this function has returned.
+
+    Before a call with a function in WHOLE_TARGET, the caller must iterate over `DeviceServer.target_reset` to its end.
+    """
     perform = _FUNCTIONS.get(request.function)
     if perform is None:
         return Response.FUNCTION_NOT_SUPPORTED
-    if request.function not in _WHOLE_TARGET and request.lun not in nexus.logical_units:
+    if request.function not in WHOLE_TARGET and request.lun not in nexus.logical_units:
         return Response.LUN_DOES_NOT_EXIST
     return perform(device_server, nexus, request)
 
@@ -39,8 +42,7 @@ def _reset_logical_unit(device_server: DeviceServer, nexus: Nexus, request: Task
     return Response.FUNCTION_COMPLETE
 
 
-def _reset_target(device_server: DeviceServer, nexus: Nexus, _request: TaskManagement) -> Response:
-    device_server.reset_target(nexus)
+def _target_was_reset(_device_server: DeviceServer, _nexus: Nexus, _request: TaskManagement) -> Response:
     return Response.FUNCTION_COMPLETE
 
 
@@ -49,7 +51,8 @@ _FUNCTIONS: dict[int, Callable[[DeviceServer, Nexus, TaskManagement], Response]]
     Function.ABORT_TASK_SET: _abort_task_set,
     Function.CLEAR_TASK_SET: _clear_task_set,
     Function.LOGICAL_UNIT_RESET: _reset_logical_unit,
-    Function.TARGET_WARM_RESET: _reset_target,
-    Function.TARGET_COLD_RESET: _reset_target,
+    Function.TARGET_WARM_RESET: _target_was_reset,
+    Function.TARGET_COLD_RESET: _target_was_reset,
 }
-_WHOLE_TARGET = {Function.TARGET_WARM_RESET, Function.TARGET_COLD_RESET}
+WHOLE_TARGET = {Function.TARGET_WARM_RESET, Function.TARGET_COLD_RESET}
+"""Functions that reset all logical units."""
