@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -13,6 +14,7 @@ from odx_target.cli import main as cli
 from odx_target.store.api import BLOCK_BYTES
 from tests.interop.serving import serve
 from tests.store.pools import Directory, block, flip_bit, write
+from tests.store.test_capacity_directory import Pools
 
 BLOCKS = 60
 
@@ -178,3 +180,19 @@ def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run, monkeypa
     assert [(each["volume"], each["block"]) for each in json.loads(output)["lost"]] == [("a", 7)]
     code, output, _ = run_pool("repair", pool, "--json")
     assert (code, json.loads(output)["is_needed"], len(json.loads(output)["lost"])) == (0, False, 1)
+
+
+def test_a_pool_without_a_capacity_tier_cannot_give_one_up(pool: Path, run_pool: Run) -> None:
+    code, output, errors = run_pool("repair", pool, "--without-capacity")
+    assert (code, output) == (1, "")
+    assert errors.endswith(f"the pool in {pool} has no capacity tier\n")
+
+
+def test_a_lost_capacity_tier_is_given_up(tmp_path: Path, run_pool: Run) -> None:
+    pools = Pools()
+    pools.make(tmp_path / "pool", tmp_path / "tier")
+    shutil.rmtree(tmp_path / "tier")
+    code, output, errors = run_pool("repair", tmp_path / "pool", "--without-capacity", "--yes")
+    assert (code, errors) == (0, "")
+    assert output.startswith(f"the capacity tier in {tmp_path / 'tier'} is lost\n")
+    assert run_pool("repair", tmp_path / "pool")[:2] == (0, "the pool needs no repair\n")

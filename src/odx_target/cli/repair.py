@@ -25,6 +25,13 @@ def repair(
             "as lost.",
         ),
     ] = False,
+    without_capacity: Annotated[
+        bool,
+        typer.Option(
+            "--without-capacity",
+            help="Give up the capacity tier, because its disk is lost. All blocks in this tier are lost.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Repair a damaged pool, so that it can be opened.
@@ -35,14 +42,19 @@ def repair(
     """
     with (
         bar("check", log_bytes(pool)) as advance,
-        repairing(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES), older_data=older_data) as found,
+        repairing(
+            pool,
+            lambda count_blocks: advance(count_blocks * BLOCK_BYTES),
+            older_data=older_data,
+            without_capacity=without_capacity,
+        ) as found,
     ):
         plan = found.plan
         if not as_json:
-            for line in _lines(plan):
+            for line in _lines(plan, is_needed=found.is_needed):
                 typer.echo(line)
         report = None
-        if plan.checkpoint is not None:
+        if found.is_needed:
             if not yes:
                 typer.confirm("repair the pool?", abort=True, err=True)
             report = found.carry_out()
@@ -52,8 +64,8 @@ def repair(
         typer.echo(f"repaired; the lost blocks are listed in {report}")
 
 
-def _lines(plan: RepairPlan) -> list[str]:
+def _lines(plan: RepairPlan, *, is_needed: bool) -> list[str]:
     lines = [*plan.complaints, *lost_lines(plan.report)]
     if plan.lost_records:
         lines.append(f"{plan.lost_records} changes are lost, which may have changed any block of any volume")
-    return lines if plan.checkpoint is not None else [*lines, "the pool needs no repair"]
+    return lines if is_needed else [*lines, "the pool needs no repair"]

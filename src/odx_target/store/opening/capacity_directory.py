@@ -98,7 +98,8 @@ def open_capacity(
         if not may_make:
             raise StoreError(
                 f"{directory / TIER_NAME} is missing: the pool in {pool} needs this capacity tier; "
-                "mount its disk, or start the array with --capacity-tier and its new directory"
+                "mount its disk, or start the array with --capacity-tier and its new directory; "
+                "if the disk is lost for ever, use odx-target pool repair --without-capacity"
             )
         _require_empty(directory)
     elif tier.identity != head.identity.hex():
@@ -119,6 +120,14 @@ def open_capacity(
     except BaseException:
         lock.release()
         raise
+
+
+def require_lost(head: Head, pool: Path) -> None:
+    """Raise StoreError if a pool has no capacity tier, or if its capacity tier can still be found."""
+    if not head.capacity_directory:
+        raise StoreError(f"the pool in {pool} has no capacity tier")
+    if os.path.exists(Path(head.capacity_directory) / TIER_NAME):  # noqa: PTH110 - False after any error of a broken disk
+        raise StoreError(f"the capacity tier of the pool is still in {head.capacity_directory}; unmount it first if it is lost")
 
 
 def _check_owner(tier: _Tier, directory: Path, pool: Path) -> None:

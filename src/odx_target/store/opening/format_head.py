@@ -27,7 +27,8 @@ class Head(NamedTuple):
     changes since the pool was made. `array_identity` identifies the pool to hosts and in tokens. `names_identity` determines
     the public identities of the volumes. In a new pool, `array_identity` and `names_identity` are equal to `identity`. They can
     be renewed in a copy of the pool (see `renewal`). `capacity_directory` is the absolute path of the directory of the capacity
-    tier. It is empty if the pool has no capacity tier. A pool that has had a capacity tier always needs it.
+    tier. It is empty if the pool has no capacity tier. A pool that has had a capacity tier always needs it, unless a repair has
+    given the tier up.
     """
 
     format_version: int

@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
+from odx_target.store.catalogue.interface import Checkpoint
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import Advance
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
-from odx_target.store.opening.capacity_directory import with_capacity
+from odx_target.store.opening.capacity_directory import require_lost, with_capacity
 from odx_target.store.opening.directory_pool import (
     CATALOGUE_NAME,
     HEAD_NAME,
@@ -29,6 +30,7 @@ from odx_target.store.opening.recovery import read_state
 from odx_target.store.repairing.repair import RepairPlan, plan_repair, save_repaired
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
+from odx_target.store.segments.tiers import TieredSegments
 
 NEW_NAME = f"{CATALOGUE_NAME}.new"
 REPORT_NAME = "repair.json"
@@ -36,7 +38,10 @@ JOURNAL_SUFFIX = "-journal"
 
 
 class DirectoryRepair:
-    """A repair of the pool in a directory. `plan` lists the data that is lost. Nothing changes before `carry_out` is called."""
+    """A repair of the pool in a directory. `plan` lists the data that is lost. Nothing changes before `carry_out` is called.
+
+    If the head has a capacity tier that is not in `segments`, the repair removes the tier from the head.
+    """
 
     def __init__(
         self, path: Path, head: OpenHead, segments: SegmentStore, plan: RepairPlan, former: SqliteCatalogue | None
@@ -46,6 +51,11 @@ class DirectoryRepair:
         self._path = path
         self._head = head
         self._segments = segments
+        self._gives_tier_up = bool(head.fields.capacity_directory) and not isinstance(segments, TieredSegments)
+
+    @property
+    def is_needed(self) -> bool:
+        return self.plan.checkpoint is not None or self._gives_tier_up
 
     def carry_out(self) -> Path:
         """Replace the catalogue by the repaired catalogue. Returns the file that lists the lost blocks.
@@ -53,12 +63,18 @@ class DirectoryRepair:
         If a part of the log is lost, the head is marked as `cleaned` before the catalogue is replaced. Raises StoreError or
         OSError if the repair cannot be completed. The pool then still has its former catalogue.
         """
-        assert self.plan.checkpoint is not None
+        if self.plan.checkpoint is None:
+            report = self._write_report()
+            self._change_head()
+            return report
+        return self._replace_catalogue(self.plan.checkpoint)
+
+    def _replace_catalogue(self, checkpoint: Checkpoint) -> Path:
         new = self._path / NEW_NAME
         _delete(new)
         catalogue = SqliteCatalogue(new)
         try:
-            save_repaired(self.plan.checkpoint, self._former, catalogue)
+            save_repaired(checkpoint, self._former, catalogue)
         finally:
             catalogue.close()
         if self._former is not None:
@@ -68,12 +84,18 @@ class DirectoryRepair:
         former = self._path / CATALOGUE_NAME
         if former.exists():
             self._keep(former)
-        if not self.plan.log_is_complete:
-            self._head.mark_cleaned()
+        self._change_head()
         new.rename(former)
         _delete(new)
         sync_directory(self._path)
         return report
+
+    def _change_head(self) -> None:
+        if self._gives_tier_up:
+            # If the process ends now, the next repair needs no tier, and finds that the same segments are missing.
+            self._head.replace(self._head.fields._replace(cleaned=True, capacity_directory=""))
+        elif not self.plan.log_is_complete:
+            self._head.mark_cleaned()
 
     def _keep(self, former: Path) -> None:
         """Give the former catalogue a second name, so that it is kept. If it has a journal, give the journal a second name
@@ -106,8 +128,13 @@ class DirectoryRepair:
 
 
 @contextmanager
-def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iterator[DirectoryRepair]:
+def repairing(
+    path: Path, advance: Advance, *, older_data: bool = False, without_capacity: bool = False
+) -> Iterator[DirectoryRepair]:
     """Make a plan to repair the pool in a directory. The pool must not be open, and is locked inside this context.
+
+    If `without_capacity` is True, the capacity tier of the pool is given up, and all blocks in it are lost. Raises StoreError
+    if this tier can still be found.
 
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises StoreError if
     the directory contains no pool, or if the capacity tier is missing. Raises PoolDamaged if nothing can be saved, or if a file
@@ -125,9 +152,14 @@ def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iter
         fast = DirectorySegments(segments_path, SEGMENT_DESCRIPTORS)
         segments: SegmentStore = fast
         try:
-            segments, _ = with_capacity(fast, path, head.fields, None, SEGMENT_DESCRIPTORS, may_write=False)
+            if without_capacity:
+                require_lost(head.fields, path)
+            else:
+                segments, _ = with_capacity(fast, path, head.fields, None, SEGMENT_DESCRIPTORS, may_write=False)
             with _opened(path / CATALOGUE_NAME) as former:
                 plan = plan_repair(segments, former, head.fields, advance, older_data=older_data)
+                if without_capacity:
+                    plan.complaints.insert(0, f"the capacity tier in {head.fields.capacity_directory} is lost")
                 yield DirectoryRepair(path, head, segments, plan, former)
         finally:
             segments.close()
@@ -139,7 +171,7 @@ def repairing(path: Path, advance: Advance, *, older_data: bool = False) -> Iter
 def describe(plan: RepairPlan) -> dict[str, object]:
     """Return a plan as values for JSON."""
     return {
-        "is_needed": plan.checkpoint is not None,
+        "is_needed": bool(plan.checkpoint is not None or plan.complaints),
         "complaints": plan.complaints,
         "lost_records": plan.lost_records,
         "lost_ranges": plan.report.lost_ranges,
