@@ -46,6 +46,8 @@ TOKENS = 65_536
 """Number of tokens that an array can keep."""
 
 STATUS_COMMANDS = 64
+PLACED_BLOCKS = 1 << 16
+PIECE_BLOCKS = 64
 TASKS = 2048
 POPULATE_HEADER_BYTES = 16
 WRITE_HEADER_BYTES = 536
@@ -92,6 +94,8 @@ class Bench:
     nexus: Nexus
     blocks: list[int]
     random: Random = field(default_factory=lambda: Random(5))
+    figures: dict[str, float] = field(default_factory=dict)
+    """Further figures of the scenario."""
 
     async def write(self, lun: int, block: int) -> None:
         """Write a block, and wait for room if necessary."""
@@ -262,6 +266,50 @@ async def resets(bench: Bench) -> None:
         bench.nexus.unit_attentions.clear()
 
 
+async def fill_for_placement(bench: Bench) -> None:
+    """Fill a part of the dense LUN with data that compresses to about a half, and wait until the log has left it."""
+    volume = bench.array.logical_units[DENSE].volume
+    for block in range(0, PLACED_BLOCKS, PIECE_BLOCKS):
+        data = b"".join(bench.random.randbytes(BLOCK // 2) + bytes(BLOCK // 2) for _ in range(PIECE_BLOCKS))
+        while True:
+            try:
+                volume.write(block, [data])
+                break
+            except PoolBusy:
+                bench.array.pool.commit()
+                await volume.room_made()
+        bench.array.pool.commit()
+        await trio.lowlevel.checkpoint()
+
+
+async def placement(bench: Bench) -> None:
+    """Move a LUN to the capacity tier and back, while the cleaner may work all the time."""
+    pool = bench.array.pool
+    for tier in ("capacity", "fast"):
+        await perform(bench.array, "volume-set", {"name": "dense", "tier": tier})
+        await trio.sleep(0.1)
+        began, before, last = 0.0, moved_blocks(pool), moved_blocks(pool)
+        taken_s = 0.0
+        while True:
+            await trio.sleep(0.02)
+            now = moved_blocks(pool)
+            began = began or (time.perf_counter() if now > before else 0.0)
+            if now > last:
+                taken_s, last = time.perf_counter() - began, now
+            status = pool.cleaner.placement.status()  # type: ignore[attr-defined]
+            if began and not (status.to_capacity_blocks or status.to_fast_blocks or pool.cleaner._is_at_work):  # type: ignore[attr-defined] # noqa: SLF001
+                break
+        moved = moved_blocks(pool) - before
+        bench.figures[f"mib_per_s_to_{tier}"] = moved * BLOCK / (1 << 20) / taken_s
+        bench.figures[f"mib_to_{tier}"] = moved * BLOCK / (1 << 20)
+
+
+def moved_blocks(pool: object) -> int:
+    """Return the number of blocks of segments that the cleaner has written in both tiers."""
+    cleaner = pool.cleaner  # type: ignore[attr-defined]
+    return int(cleaner.placement.capacity_mover.moved_blocks + cleaner.mover.moved_blocks)
+
+
 async def nothing(_bench: Bench) -> None:
     pass
 
@@ -285,12 +333,14 @@ SCENARIOS: dict[str, tuple[Step, Step]] = {
     "expiry": (make_tokens, expiry),
     "listings": (make_tokens, listings),
     "resets": (nothing, resets),
+    "placement": (fill_for_placement, placement),
 }
 
 
 async def measure(name: str, scattered: int, folder: Path, turns: Turns, clock: trio.testing.MockClock) -> dict[str, float]:
     prepare, torture = SCENARIOS[name]
-    config = Config(pool_dir=folder / "pool", luns=LUNS, portals=(Portal(port=0),))
+    tier = {"capacity_tier": folder / "tier", "cleaning_share": 1.0} if name == "placement" else {}
+    config = Config(pool_dir=folder / "pool", luns=LUNS, portals=(Portal(port=0),), **tier)  # type: ignore[arg-type]
     async with Array(config, open_pool=open_pool) as array, spared_collector():
         nexus = Nexus("iqn.bench", "iqn.bench,i,0x1", f"{config.iqn},t,0x0001", array.logical_units)
         array.device_server.attach(nexus)
@@ -316,6 +366,7 @@ async def measure(name: str, scattered: int, folder: Path, turns: Turns, clock: 
             "turns_over_5_ms": sum(cpu_ms > LIMIT_MS for cpu_ms, _ in turns.turns_ms),
             "gc_ms": gc_ms,
             "whole_s": time.perf_counter() - began,
+            **bench.figures,
         }
 
 
@@ -337,6 +388,9 @@ def main() -> None:
             f"{name:12} {found['cpu_ms']:15.1f} ms {found['clock_ms']:11.1f} ms {found['turns_over_5_ms']:10} "
             f"{found['gc_ms']:7.1f} ms {found['whole_s']:8.1f} s"
         )
+        for figure, value in found.items():
+            if figure.startswith("mib"):
+                print(f"    {figure}: {value:.0f}")
 
 
 if __name__ == "__main__":

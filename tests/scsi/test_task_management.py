@@ -138,11 +138,32 @@ def test_a_target_reset_skips_logical_units_that_are_removed_meanwhile():
     for each in unit.nexus.logical_units.values():
         each.on_reset.append(resets.append)
     walk = unit.server.target_reset(unit.nexus)
-    assert next(walk) > 0
+    while not resets:
+        assert next(walk) > 0
     assert resets == [unit.logical_unit]
     del unit.nexus.logical_units[2]
-    assert len(list(walk)) == 3
+    assert len(list(walk)) >= 3
     assert resets == [unit.logical_unit, others[0], others[2]]
+
+
+def test_other_nexuses_use_logical_units_that_a_target_reset_has_not_reached():
+    unit, second = UnitUnderTest(), UnitUnderTest().logical_unit
+    other = unit.new_nexus()
+    for nexus in (unit.nexus, other):
+        nexus.logical_units = {0: second, 1: unit.logical_unit}
+    resets = []
+    second.on_reset.append(resets.append)
+    walk = unit.server.target_reset(unit.nexus)
+    while not resets:
+        next(walk)
+    assert unit.command(TEST_UNIT_READY, nexus=other, lun=1).status == 0
+    assert code_of(unit.command(TEST_UNIT_READY, nexus=other, lun=0)) == BUS_RESET
+    list(walk)
+    assert code_of(unit.command(TEST_UNIT_READY, nexus=other, lun=1)) == BUS_RESET
+    for nexus in (unit.nexus, other):
+        for lun in (0, 1):
+            unit.command(TEST_UNIT_READY, nexus=nexus, lun=lun)
+        assert not nexus.unit_attentions
 
 
 def test_a_new_nexus_is_told_of_power_on_once_per_lun():

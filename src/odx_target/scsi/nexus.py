@@ -46,7 +46,8 @@ class Nexus:
     target_port_name: str
     logical_units: Mapping[int, LogicalUnit]
     unit_attentions: dict[int, list[UnitAttention]] = field(default_factory=dict)
-    """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry.
+    """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry, or an empty list after
+    `reserve_unit_attentions`.
 
     LUNs may share one list, so a list is replaced and never changed.
     """
@@ -89,6 +90,13 @@ class Nexus:
         """
         shared: list[UnitAttention] = [(asc, ascq)]
         self.unit_attentions.update(dict.fromkeys(self.logical_units, shared))
+
+    def reserve_unit_attentions(self) -> None:
+        """Make room for unit attentions of all LUNs. They are going to be established one by one, and the dictionaries of many
+        nexuses must not grow in the same turn of the event loop.
+        """
+        nothing: list[UnitAttention] = []
+        self.unit_attentions = dict.fromkeys(self.logical_units, nothing) | self.unit_attentions
 
     def take_unit_attention(self, lun: int, *, only_of_resets: bool = False) -> UnitAttention | None:
         """Remove and return the oldest unit attention condition of a LUN, or return None if no condition is pending.

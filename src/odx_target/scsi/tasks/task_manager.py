@@ -26,6 +26,7 @@ from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 
 STEPS_OF_A_RESET = 3
+LUNS_OF_A_STEP = 32
 NEXUSES_OF_A_STEP = 4
 """Number of nexuses that are notified of a reset in one step (see `turns`)."""
 
@@ -91,13 +92,16 @@ class TaskManager:
             pass
 
     def target_reset(self, by: Nexus | None) -> Iterator[int]:
-        """Reset the same logical units as `reset_target`, one by one. Yields the number of steps (see `turns`) after each
-        logical unit.
+        """Reset the same logical units as `reset_target`, one by one. Yields numbers of steps (see `turns`) after small pieces
+        of work.
 
-        The caller must iterate to the end, and may let other tasks run between two logical units. Meanwhile, other nexuses may
+        The caller must iterate to the end, and may let other tasks run between two pieces. Meanwhile, other nexuses may
         use those logical units that have not been reset yet. Logical units that are removed meanwhile are skipped.
         """
         nexuses = list(self.nexuses) if by is None else [by]
+        for nexus in list(self.nexuses):
+            nexus.reserve_unit_attentions()
+            yield 1 + len(nexus.logical_units) // LUNS_OF_A_STEP
         for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
             if any(nexus.lun_of(logical_unit) is not None for nexus in nexuses):
                 self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
