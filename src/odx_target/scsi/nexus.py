@@ -96,7 +96,8 @@ class Nexus:
         nexuses must not grow in the same turn of the event loop.
         """
         nothing: list[UnitAttention] = []
-        self.unit_attentions = dict.fromkeys(self.logical_units, nothing) | self.unit_attentions
+        # The dictionary stays the same object, because the garbage collector would soon visit all values of a new one.
+        self.unit_attentions.update(dict.fromkeys(self.logical_units, nothing) | self.unit_attentions)
 
     def take_unit_attention(self, lun: int, *, only_of_resets: bool = False) -> UnitAttention | None:
         """Remove and return the oldest unit attention condition of a LUN, or return None if no condition is pending.

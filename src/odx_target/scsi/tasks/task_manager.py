@@ -5,6 +5,7 @@ not change the medium after the function has returned.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus, UnitAttention
@@ -102,7 +103,11 @@ class TaskManager:
         for nexus in list(self.nexuses):
             nexus.reserve_unit_attentions()
             yield 1 + len(nexus.logical_units) // LUNS_OF_A_STEP
-        for logical_unit in {unit: None for nexus in nexuses for unit in nexus.logical_units.values()}:
+        done: set[LogicalUnit] = set()
+        for logical_unit in chain.from_iterable(list(nexus.logical_units.values()) for nexus in nexuses):
+            if logical_unit in done:
+                continue
+            done.add(logical_unit)
             if any(nexus.lun_of(logical_unit) is not None for nexus in nexuses):
                 self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
             yield STEPS_OF_A_RESET + len(self.nexuses) // NEXUSES_OF_A_STEP
