@@ -310,6 +310,13 @@ async def test_the_lane_executes_nothing_in_unusual_circumstances(operation_code
         await is_left(on, Planned(operation_code, 0, 3, 5).encode(on))
 
 
+async def test_room_for_unit_attentions_is_no_unit_attention() -> None:
+    async with side() as on:
+        on.lane._nexus.reserve_unit_attentions()
+        command = Planned(READ_16, 0, 3, 5).encode(on)
+        assert run_lane(on, command) == len(command)
+
+
 @pytest.mark.parametrize("attribute", ["write_protected", "write_cache_enabled"])
 async def test_a_write_that_is_refused_or_must_be_durable_is_left(attribute: str) -> None:
     async with side() as on:

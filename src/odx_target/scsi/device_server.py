@@ -71,7 +71,7 @@ class DeviceServer(TaskManager):
         if (
             logical_unit is None
             or entry is None
-            or lun in nexus.unit_attentions
+            or nexus.unit_attentions.get(lun)
             or (logical_unit.tasks.members and _may_have_to_wait(logical_unit.tasks, entry, attribute))
             or logical_unit.stopped
             or logical_unit.reservation is not None

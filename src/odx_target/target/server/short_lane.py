@@ -138,7 +138,7 @@ class ShortLane:
             or unit.tasks.members
             or unit.stopped
             or unit.reservation is not None
-            or lun in self._nexus.unit_attentions
+            or self._nexus.unit_attentions.get(lun)
         ):
             return None
         return unit
