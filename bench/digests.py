@@ -78,7 +78,7 @@ def fill(pool: LogPool, volume: LogVolume, *, is_random: bool) -> None:
 
 
 async def measured(name: str, volume: LogVolume, instrument: LongestTurn, rounds: int = 1) -> None:
-    """Measure the digest of a new snapshot. If there are several rounds, all digests are dropped between them."""
+    """Measure the digest of a new snapshot several times. All digests are dropped between two rounds."""
     frozen = volume.freeze()
     await trio.sleep(0.01)
     taken_s, cpu_s, longest_s = [], [], []

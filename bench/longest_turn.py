@@ -95,7 +95,7 @@ class Bench:
     blocks: list[int]
     random: Random = field(default_factory=lambda: Random(5))
     figures: dict[str, float] = field(default_factory=dict)
-    """Further figures of the scenario."""
+    """Figures that only this scenario reports, by name."""
 
     async def write(self, lun: int, block: int) -> None:
         """Write a block, and wait for room if necessary."""
@@ -267,7 +267,7 @@ async def resets(bench: Bench) -> None:
 
 
 async def fill_for_placement(bench: Bench) -> None:
-    """Fill a part of the dense LUN with data that compresses to about a half, and wait until the log has left it."""
+    """Fill a part of the dense LUN with data that compression makes about half as large."""
     volume = bench.array.logical_units[DENSE].volume
     for block in range(0, PLACED_BLOCKS, PIECE_BLOCKS):
         data = b"".join(bench.random.randbytes(BLOCK // 2) + bytes(BLOCK // 2) for _ in range(PIECE_BLOCKS))
@@ -283,7 +283,7 @@ async def fill_for_placement(bench: Bench) -> None:
 
 
 async def placement(bench: Bench) -> None:
-    """Move a LUN to the capacity tier and back, while the cleaner may work all the time."""
+    """Move a LUN to the capacity tier and back. The cleaner may work all the time."""
     pool = bench.array.pool
     for tier in ("capacity", "fast"):
         await perform(bench.array, "volume-set", {"name": "dense", "tier": tier})
@@ -305,7 +305,7 @@ async def placement(bench: Bench) -> None:
 
 
 def moved_blocks(pool: object) -> int:
-    """Return the number of blocks of segments that the cleaner has written in both tiers."""
+    """Return the number of blocks that the cleaner has moved to either tier or within a tier."""
     cleaner = pool.cleaner  # type: ignore[attr-defined]
     return int(cleaner.placement.capacity_mover.moved_blocks + cleaner.mover.moved_blocks)
 

@@ -26,7 +26,7 @@ class Unvisited(dict[int, Any]):
 
 
 class Uncopied(Unvisited):
-    """A dict that can neither be copied nor visited."""
+    """A dict that can neither be copied nor visited item by item."""
 
     copy = refuse
 

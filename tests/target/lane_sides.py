@@ -1,4 +1,4 @@
-"""Two arrays that get the same bytes: one uses the short lane, the other one executes all commands the usual way."""
+"""Two arrays that get the same bytes: one uses the short lane, and all commands of the other array go the general way."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -77,7 +77,8 @@ class Side:
     async def feed(self, *parts: bytes, waits: bool = False) -> list[tuple[bytes, bytes]]:
         """Execute some bytes, part by part. Return the header and the data of each PDU that answers them.
 
-        `waits` is True if the answer needs work in a thread. A command that waits for a missing CmdSN gets no answer.
+        `waits` is True if the answer needs work in a thread. This method does not wait for the answer to a command that itself
+        waits for a missing CmdSN.
         """
         for part in parts:
             self.put(part)

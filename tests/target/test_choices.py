@@ -1,4 +1,4 @@
-"""Settings with a few choices, and limits of the tiers: the values that are accepted, and the messages for others."""
+"""Settings with a few choices, and limits of the tiers: accepted values, and the messages for all other values."""
 
 from collections.abc import Callable
 from enum import StrEnum

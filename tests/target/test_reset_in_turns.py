@@ -1,4 +1,4 @@
-"""A reset of all logical units takes several turns of the event loop, and hosts see the same order as if it took one."""
+"""A reset of all logical units takes several turns of the event loop, and hosts see the same order as if it took one turn."""
 
 import pytest
 import trio

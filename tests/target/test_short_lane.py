@@ -1,4 +1,4 @@
-"""The short lane executes usual reads and writes, leaves all other commands to the usual way, and gives the same replies."""
+"""The short lane executes usual reads and writes, leaves all other commands to the general way, and gives the same replies."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ CHANGES: dict[str, Change] = {
     "both directions": _field(read=True, write=True),
     "no direction": _field(read=False, write=False),
 }
-"""Each of these commands differs from a usual command, so the lane leaves it to the usual way."""
+"""Each of these commands differs from a usual command, so it goes the general way."""
 
 ORDINARY: dict[str, Change] = {
     "simple": _field(attribute=1),
@@ -135,7 +135,7 @@ def other(on: Side, name: str) -> bytes:
 
 OTHERS = ("TEST UNIT READY", "LOGICAL UNIT RESET", "missing command")
 WAITING = ("stop", "start")
-"""Commands that wait. Each is a batch of its own, because the order in which two waiting commands end is not fixed."""
+"""Commands that wait. Each of them is sent in a batch of its own, because two waiting commands may end in any order."""
 
 planned = st.builds(
     Planned,
@@ -164,24 +164,24 @@ batches_of_commands = st.lists(
 @given(batches_of_commands, st.randoms(use_true_random=False))
 def test_both_ways_give_the_same_replies(batches: list[list[Planned | str]], random: Random) -> None:
     async def compare() -> None:
-        async with sides() as (short, usual):
+        async with sides() as (short, general):
             for batch in batches:
-                short_bytes, usual_bytes = (
+                short_bytes, general_bytes = (
                     b"".join(each.encode(on) if isinstance(each, Planned) else other(on, each) for each in batch)
-                    for on in (short, usual)
+                    for on in (short, general)
                 )
-                assert short_bytes == usual_bytes
+                assert short_bytes == general_bytes
                 cut = random.randrange(len(short_bytes) + 1)
                 waits = batch[0] in WAITING
                 answers = await short.feed(short_bytes[:cut], short_bytes[cut:], waits=waits)
-                wanted = await usual.feed(usual_bytes[:cut], usual_bytes[cut:], waits=waits)
+                wanted = await general.feed(general_bytes[:cut], general_bytes[cut:], waits=waits)
                 assert comparable(answers, len(batch)) == comparable(wanted, len(batch))
-                assert short.is_closed == usual.is_closed
+                assert short.is_closed == general.is_closed
                 if short.is_closed:
                     break
-                assert short.lane._state.window.exp_cmd_sn == usual.lane._state.window.exp_cmd_sn
-            assert short.content == usual.content
-            assert short.counted == usual.counted
+                assert short.lane._state.window.exp_cmd_sn == general.lane._state.window.exp_cmd_sn
+            assert short.content == general.content
+            assert short.counted == general.counted
 
     trio.run(compare)
 
@@ -189,7 +189,7 @@ def test_both_ways_give_the_same_replies(batches: list[list[Planned | str]], ran
 def comparable(answers: list[tuple[bytes, bytes]], count_commands: int) -> list[tuple[bytes, bytes]]:
     """Return the answers to a batch of commands in a form that both ways have in common.
 
-    The answers to one command are equal. In a larger batch, the usual way first counts all commands and refuses those with
+    The answers to one command are equal. In a larger batch, the general way first counts all commands and refuses those with
     wrong data, and then executes the others. So the order of the answers may differ, and with it StatSN, ExpCmdSN and MaxCmdSN.
     """
     if count_commands == 1:

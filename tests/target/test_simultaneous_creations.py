@@ -19,7 +19,7 @@ from tests.target.test_storage_operations import MIB, do, refused, row
 async def waiting_for_room(
     array: Array, monkeypatch: pytest.MonkeyPatch, operation: str, **arguments: object
 ) -> AsyncIterator[None]:
-    """Begin a creation of volumes. Before the last volume, it waits for room of the pool during the block."""
+    """Begin a creation of volumes. During the block, it waits for room of the pool, before it makes the last volume."""
     begun, release, create_volume = trio.Event(), trio.Event(), array.pool.create_volume
 
     def create(name: str, *others: Any) -> object:
@@ -46,7 +46,7 @@ async def waiting_for_room(
 
 @asynccontextmanager
 async def waiting_for_the_disk(array: Array, operation: str, **arguments: object) -> AsyncIterator[None]:
-    """Begin a creation of volumes. When all volumes are made, it waits for the disk during the block."""
+    """Begin a creation of volumes. During the block, all volumes have been made, and the creation waits for the disk."""
     begun, release, make_durable = trio.Event(), trio.Event(), array.make_durable
 
     async def slow() -> None:

@@ -113,14 +113,14 @@ def described(section: str) -> Calls:
 async def test_a_command_passes_the_files_that_are_described(section: str) -> None:
     passed = await WAYS[section]()
     own = described(section)
-    for_all = described("Every command").keys() | (set() if section == "READ(16)" else described("The usual way").keys())
+    for_all = described("Every command").keys() | (set() if section == "READ(16)" else described("The general way").keys())
     assert for_all | own.keys() == passed.keys()
     for file, names in own.items():
         assert names, file
         assert names <= passed[file], file
 
 
-@pytest.mark.parametrize("section", ["Every command", "The usual way"])
+@pytest.mark.parametrize("section", ["Every command", "The general way"])
 async def test_the_functions_that_many_commands_pass_are_described(section: str) -> None:
     ways = [await way() for way in WAYS.values()]
     for file, names in described(section).items():

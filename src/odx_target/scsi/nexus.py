@@ -46,8 +46,8 @@ class Nexus:
     target_port_name: str
     logical_units: Mapping[int, LogicalUnit]
     unit_attentions: dict[int, list[UnitAttention]] = field(default_factory=dict)
-    """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry, or an empty list after
-    `reserve_unit_attentions`.
+    """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry or, after a call of
+    `reserve_unit_attentions`, an empty list.
 
     LUNs may share one list, so a list is replaced and never changed.
     """
@@ -92,8 +92,8 @@ class Nexus:
         self.unit_attentions.update(dict.fromkeys(self.logical_units, shared))
 
     def reserve_unit_attentions(self) -> None:
-        """Make room for unit attentions of all LUNs. They are going to be established one by one, and the dictionaries of many
-        nexuses must not grow in the same turn of the event loop.
+        """Make room for a unit attention of each LUN. Call this method before unit attentions are established on all LUNs one
+        by one for many nexuses, because their dictionaries must not all grow in the same turn of the event loop.
         """
         nothing: list[UnitAttention] = []
         # The dictionary stays the same object, because the garbage collector would soon visit all values of a new one.

@@ -110,9 +110,9 @@ class LogPool:
         self.cleaner = make_cleaner(head.fields, ledger, self.checkpointer, self._flusher, index, environment, options)
 
     def _connect_checkpoints(self, replayed_blocks: int, checkpoint_blocks: int | None) -> None:
-        """Make the log and the leaf loader start checkpoints.
+        """Make the log and the leaf loader start checkpoints when these are due.
 
-        `replayed_blocks` is the number of blocks that the log has written since the last checkpoint. A checkpoint is due after
+        `replayed_blocks` is the number of blocks of the log after the last checkpoint. A checkpoint is due after
         `checkpoint_blocks` blocks. None means the default of the log.
         """
         self.contents.leaves_in_use = self.leaves.leaves_in_use

@@ -115,7 +115,7 @@ class Array:
         volume = self.logical_unit_named(name).volume
 
         def grow() -> LogicalUnit | None:
-            logical_unit = self.lun_changes.of_volume(volume)  # Another request may have removed or replaced it.
+            logical_unit = self.lun_changes.of_volume(volume)  # Another request may have removed the LUN.
             if logical_unit is None:
                 raise ConfigError(f"there is no LUN {name}")
             return logical_unit if grow_logical_unit(logical_unit, size_bytes) else None
@@ -227,10 +227,7 @@ class Array:
     async def _start_on_pool(self, environment: TrioEnvironment, sockets: Sequence[socket.socket]) -> None:
         await self._nursery.start(self._copies.run)
         self.copy_manager = CopyManager(
-            self.pool,
-            environment.with_jobs_in(self._copies.nursery),
-            copy_limits_of(self.config),
-            copy_options_of(self.config),
+            self.pool, environment.with_jobs_in(self._copies.nursery), copy_limits_of(self.config), copy_options_of(self.config)
         )
         self.copy_manager.copies.on_internal_error = self._report_internal_error
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
@@ -249,13 +246,7 @@ class Array:
         if damaged := self.copy_manager.copies.durable_tokens.damaged:
             self.reporter.report("error", "persistent tokens that cannot be read are removed", count=damaged)
         self.lun_changes = LunChanges(
-            self.logical_units,
-            self.pool,
-            self.device_server,
-            self.copy_manager,
-            environment,
-            self.config,
-            self.commit,
+            self.logical_units, self.pool, self.device_server, self.copy_manager, environment, self.config, self.commit
         )
         jobs = environment.with_jobs_in(self._copies.nursery)
         self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)

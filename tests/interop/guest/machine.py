@@ -27,10 +27,10 @@ ENDED = re.compile(r"guest: ended (\d+) (\d+)")
 ALIVE = re.compile(r"guest: alive (\d+)")
 
 ANSWER_TIMEOUT_S = 10
-"""Time limit for an answer on the console. It needs milliseconds, and less than a second on a busy machine."""
+"""Time limit for an answer on the console. An answer takes milliseconds, and less than a second on a busy machine."""
 
 STATE_TIMEOUT_S = 10
-"""Time limit for the script that prints the state of the guest. After that, the lines that it has printed are used."""
+"""Time limit for the script that prints the state of the guest. After this time, the lines printed so far are used."""
 
 PANIC = "Kernel panic"
 CONSOLE_SHOWN_CHARACTERS = 6000
@@ -41,7 +41,7 @@ class GuestError(AssertionError):
 
 
 class GuestFrozen(GuestError):
-    """A script did not end in time, and the kernel of the guest does not answer. So the array need not be the reason."""
+    """A script did not end in time, and the kernel of the guest does not answer. So the array is not the cause."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 A guest whose kernel does not answer is a failure of the way of booting, not of the array. Such a guest is ended, and the
 scenario runs once more in a new guest. A scenario is repeated only once, and at most MAX_REPEATS scenarios are repeated in a
-run. Any other failure is reported at once, also beside that of a frozen guest. The summary has the findings about each frozen
-guest.
+run. If there is any other failure, also in addition to a frozen guest, the scenario is not repeated. The summary has the
+findings about each frozen guest.
 """
 
 import os
@@ -20,7 +20,7 @@ from tests.interop.conftest import STARTED
 from tests.interop.guest.machine import GuestFrozen
 
 MAX_REPEATS = 3
-"""Maximum number of repeated scenarios in a run. More frozen guests than that are no accident."""
+"""Maximum number of repeated scenarios in a run. If more guests freeze, this is hardly by chance."""
 
 PLACES = "GUEST_REPEATS"
 """Environment variable with a folder that all processes of a run share. It has a file for each repeated scenario."""

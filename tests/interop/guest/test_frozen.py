@@ -1,4 +1,4 @@
-"""Tests that a late script is reported with the side that has stopped working, and that only a frozen guest is replaced."""
+"""Tests of scripts that do not end: the report names the side that has stopped working, and only a frozen guest is replaced."""
 
 import os
 import signal

@@ -29,7 +29,7 @@ def make_no_text(data: bytearray, at: int, size_bytes: int) -> None:
 
 
 def make_other_text(data: bytearray, at: int, size_bytes: int) -> None:
-    """Flip a bit, so that a key is another key."""
+    """Flip a bit, so that a key becomes another valid key."""
     data[at + size_bytes - 1] ^= 0x01
 
 

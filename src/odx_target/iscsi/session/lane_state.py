@@ -30,7 +30,7 @@ class LaneState(NamedTuple):
 
     @property
     def max_write_bytes(self) -> int:
-        """Maximum size of a write whose data may be in the PDU of the command. It is 0 without immediate data."""
+        """Maximum size of a write whose data may be in the PDU of the command: 0 if the session has no immediate data."""
         if not self.parameters.immediate_data:
             return 0
         return min(self.parameters.first_burst_length, limits.MAX_RECV_DATA_SEGMENT_BYTES)

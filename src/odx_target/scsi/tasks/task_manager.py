@@ -27,9 +27,13 @@ from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 
 STEPS_OF_A_RESET = 3
+"""Number of steps (see `turns`) that the reset of one logical unit takes, without the notification of nexuses."""
+
 LUNS_OF_A_STEP = 32
+"""Number of LUNs for which a nexus makes room for unit attentions in one step."""
+
 NEXUSES_OF_A_STEP = 4
-"""Number of nexuses that are notified of a reset in one step (see `turns`)."""
+"""Number of nexuses that are notified of a reset in one step."""
 
 
 class TaskManager:
@@ -93,11 +97,11 @@ class TaskManager:
             pass
 
     def target_reset(self, by: Nexus | None) -> Iterator[int]:
-        """Reset the same logical units as `reset_target`, one by one. Yields numbers of steps (see `turns`) after small pieces
-        of work.
+        """Reset the same logical units as `reset_target`, in small pieces of work. Yields after each piece the number of its
+        steps (see `turns`).
 
-        The caller must iterate to the end, and may let other tasks run between two pieces. Meanwhile, other nexuses may
-        use those logical units that have not been reset yet. Logical units that are removed meanwhile are skipped.
+        The caller must iterate to the end, and may let other tasks run between two pieces. In this time, other nexuses may
+        use the logical units that have not been reset yet. Logical units that are removed in this time are skipped.
         """
         nexuses = list(self.nexuses) if by is None else [by]
         for nexus in list(self.nexuses):

@@ -136,7 +136,7 @@ class Checkpointer:
         All callers that wait at the same time share one save. It runs in a task of its own, so it continues even if a caller is
         cancelled.
         """
-        ended = self._requested if self._running is None else self._running  # an event has no truth value
+        ended = self._requested if self._running is None else self._running  # not `or`, because an event has no truth value
         if ended is None:
             ended = self._environment.event()
             self._environment.start_soon(self._save_once, ended)

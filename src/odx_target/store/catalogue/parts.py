@@ -25,11 +25,12 @@ _BYTES_OF_A_SNAPSHOT = ("guid", "volume_identity", "lineage", "group")
 
 
 class SavedParts:
-    """The volumes, frozen maps and snapshots that the catalogue has stored. Their trees must have been stored before.
+    """The volumes, frozen maps and snapshots that the catalogue has stored. Make an object only after all trees of the maps
+    have been stored, because a stored volume or frozen map contains the number of the root of its tree.
 
-    A volume is stored in its present state if the digest of its row is the same. A frozen map never changes, so its identifier
-    is enough to find out if it is stored. If a snapshot changes, it is replaced by another object. So a snapshot is stored in
-    its present state if the object is the same.
+    A volume has not changed if the digest of its row is the same. A frozen map never changes, so its identifier is enough to
+    find out if it is stored. If a snapshot changes, it is replaced by another object. So a snapshot has not changed if the
+    object is the same.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class SavedParts:
         self.snapshots = {snapshot.guid: snapshot for snapshot in snapshots}
 
     def changed(self, checkpoint: Checkpoint, present: "SavedParts") -> Iterator[tuple[str, bytes]]:
-        """Yield (key, sealed body) for each part of a checkpoint that must be stored. `present` has the parts of the
+        """Yield (key, sealed body) for each part of a checkpoint that must be stored. `present` has all parts of this
         checkpoint.
         """
         for volume in checkpoint.volumes:
@@ -82,8 +83,8 @@ class LoadedParts:
         self._add_row(row, read_root, next(kind for kind in (VOLUME, FROZEN_MAP, SNAPSHOT) if key.startswith(kind)))
 
     def add_document(self, document: dict[str, Any], read_root: ReadRoot) -> None:
-        """Add the volumes, frozen maps and snapshots in the head of a catalogue. Only older programs stored them in the head.
-        Raises KeyError, TypeError, ValueError.
+        """Add the volumes, frozen maps and snapshots in the head of a catalogue. Only older programs stored them there. Raises
+        KeyError, TypeError, ValueError.
         """
         for name, kind in (("volumes", VOLUME), ("frozen_maps", FROZEN_MAP), ("snapshots", SNAPSHOT)):
             if isinstance(document[name], list):

@@ -256,8 +256,8 @@ class SqliteCatalogue(TransactionalCatalogue):
 
 
 def _decoded(text: bytes) -> str:
-    """Decode a text of the database. Text that is not valid UTF-8 must not make the other rows unreadable. The seal of its row
-    then shows the damage, because the seal covers the key.
+    """Decode a text of the database. A text that is not valid UTF-8 raises no exception, so that all other rows can be read.
+    The seal of its row shows the damage, because the seal covers the key.
     """
     return text.decode(errors="replace")
 

@@ -111,7 +111,7 @@ class TransactionalCatalogue(ABC):
             self._counts = NodeCounts(**document["nodes"])
             found = PartCounts(len(checkpoint.volumes), len(checkpoint.frozen_maps), len(checkpoint.snapshots))
             is_complete = counts_of_parts(document) == found
-            # Older programs stored these parts in the head, so they must be stored again.
+            # Older programs stored these parts in the head, so the next save must store them under keys.
             absent = [name for name in PartCounts._fields if isinstance(document[name], list)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PoolDamaged("the head of the catalogue is not valid") from error
@@ -130,7 +130,7 @@ class TransactionalCatalogue(ABC):
         return self._get_node(number)
 
     def copy_leaves(self, source: "TransactionalCatalogue", checkpoint: Checkpoint) -> None:
-        """Copy the stored leaves of a checkpoint from another catalogue under the same numbers. Call this method once, before
+        """Copy the stored leaves of a checkpoint from another catalogue. They keep their numbers. Call this method once, before
         the first `save`.
 
         The leaves are copied one by one, so that a checkpoint may be larger than the memory. Raises PoolDamaged if a leaf is

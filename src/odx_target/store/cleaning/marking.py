@@ -130,8 +130,8 @@ class Marks:
         return self.layer.cells[part], self.layer.extents[part]
 
     def _chosen(self, number: int, chosen: "Cells | None") -> tuple[Cells, Cells, Cells, Cells]:
-        """Return the marks of a segment, True for each chosen live plain block, and the first log blocks and the sizes of the
-        chosen live extents.
+        """Return four arrays: the marks of a segment, True for each chosen live plain block, and the first log blocks and the
+        sizes of the chosen live extents. `chosen` has the meaning that it has in `live_blocks`.
         """
         marks, sizes = self.marks_of(number)
         starts = np.flatnonzero(sizes)

@@ -84,7 +84,7 @@ class Mover:
     async def move_if_readable(
         self, number: int, runs: Iterable[Live], moves: Moves, pause: Callable[[], Awaitable[None]]
     ) -> bool:
-        """Move as `move` does. If a block cannot be read, report this, add the segment to `unmovable`, and return False.
+        """Do the same as `move`. If a block cannot be read, report this, add the segment to `unmovable`, and return False.
 
         Raises PoolFull, OutOfResources or PoolFailed.
         """

@@ -44,7 +44,7 @@ class Gatherer:
         numbers = SegmentNumbers(view.segments)
         extents = ExtentChecksums(self._index, view.segments, view.sizes, view.tables, view.unwritten)
         self._rows.begin(view, numbers)
-        # If not all tables have a row, each of them is copied only once for all leaves.
+        # If there are more segments than rows, look up all leaves together, so that each table is copied only once.
         step = PIECE_LEAVES if len(view.segments) <= MAX_ROWS else len(leaves)
         for first in range(0, len(leaves), step):
             yield self._gather(places_of(leaves[first : first + step]), numbers, extents)

@@ -50,7 +50,7 @@ class SegmentNumbers:
         return numbers, not (is_needed & ~self._known).any()
 
     def lack(self, places: Places) -> Flags:
-        """Return an array that is True for each place that is neither a hole nor in an existing segment."""
+        """Return an array that is True for each place that is neither that of a hole nor in an existing segment."""
         found = np.zeros(len(places), dtype=np.bool_)
         for piece in pieces(len(places)):
             np.logical_and(~self._known.take(self.offsets(places[piece])), places[piece] != 0, out=found[piece])

@@ -21,7 +21,7 @@ MAX_ROWS = 1024
 Checksums: TypeAlias = "np.ndarray[Any, np.dtype[np.uint32]]"
 
 _FAR = -(1 << 60)
-"""Difference that makes every index negative."""
+"""Difference between an index and a place that makes the index of every place negative."""
 
 
 class LogView(NamedTuple):
@@ -57,12 +57,12 @@ class TableRows:
         self._growing: set[int] = set()
         """Segments whose tables may have changed after they were copied."""
         self._stale: set[int] = set()
-        """Segments whose tables may have changed before the last call of `begin`, and were not copied again after it."""
+        """Segments whose rows may be older than the view of the last call of `begin`."""
         self._present: Flags | None = None
         self._differences: Places | None = None
 
     def begin(self, view: LogView, numbers: SegmentNumbers) -> None:
-        """Use a new view of the log from now on."""
+        """Use a new view of the log from now on. `numbers` has the numbers of its segments."""
         self._view = view
         self._numbers = numbers
         self._present = self._differences = None
@@ -76,8 +76,8 @@ class TableRows:
             self._first = ordered_from
 
     def certainly_contain(self, places: Places) -> bool:
-        """True only if each of the places is a hole or in a segment whose present table has a row. May be False although this
-        is so.
+        """True only if each of the places is that of a hole, or is in a segment whose row has its present table. The result may
+        be False even if this is the case.
         """
         if self._present is None:
             self._present = self._new_present()
@@ -93,8 +93,9 @@ class TableRows:
         return not high or (high >> PLACE_BITS <= self._numbers.last and bool(present.all()))
 
     def load(self, numbers: Sequence[int]) -> None:
-        """Copy the checksum tables of segments into rows, except tables that already have rows. If there would be more than
-        MAX_ROWS rows, remove all other rows first. Raises OSError.
+        """Copy the checksum tables of segments into rows, except tables that have rows and have not changed since. If there
+        would be more than MAX_ROWS rows, remove all other rows first. Raises OSError. After an exception, no segment
+        has a row.
         """
         absent = [number for number in numbers if number not in self._rows]
         if len(self._rows) + len(absent) > MAX_ROWS:
@@ -113,8 +114,10 @@ class TableRows:
             raise
 
     def indexes(self, places: Places) -> Places:
-        """Return the indexes in `cells` of the checksums of blocks. If the segment of a block has no row, the index is in row
-        0 or outside of `cells`. The index of a hole is 0 or negative.
+        """Return the indexes in `cells` of the checksums of blocks. The index of a hole is 0 or negative.
+
+        If the segment of a block has no row, the index is not that of its checksum. If the rows are in the order in which they
+        were loaded, such an index is in row 0 or negative.
         """
         if self._first is not None:
             return places - (self._first - 1 << PLACE_BITS)
@@ -153,7 +156,7 @@ class TableRows:
             self.cells = grown
 
     def _new_present(self) -> Flags:
-        """Return an array that is True for each offset of `SegmentNumbers` whose present table has a row."""
+        """Return an array that is True for each offset of `SegmentNumbers` whose segment has a row with its present table."""
         return self._rows_of_offsets(self._rows.keys() - self._stale) > 0
 
     def _new_differences(self) -> Places:

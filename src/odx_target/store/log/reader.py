@@ -288,7 +288,7 @@ def check_blocks(buffer: Buffer, table: "array[int]", at: int, count: int, block
         return
     view = memoryview(buffer)
     if count == 2 and crc32c(view[:BLOCK_BYTES]) == table[at] and crc32c(view[BLOCK_BYTES:]) == table[at + 1]:
-        return  # This is a read of 4 KiB that is not aligned.
+        return  # This was a read of 4 KiB that is not aligned to blocks, without a loop.
     offset = 0
     for index, checksum in enumerate(table[at : at + count]):
         end = offset + BLOCK_BYTES

@@ -60,7 +60,7 @@ class _Tier(NamedTuple):
 def with_capacity(
     fast: SegmentStore, pool: Path, head: Head, wanted: Path | None, max_held: int, *, may_write: bool = True
 ) -> tuple[SegmentStore, str]:
-    """Return the segments of a pool in both tiers, and the path of the capacity tier, which belongs into the head.
+    """Return the segments of a pool in both tiers, and the path of the capacity tier for the head of the pool.
 
     `wanted` is the directory that the operator has named. None means the directory in the head. If the pool has no capacity
     tier, returns `fast` and an empty path. If `may_write` is False, `tier.json` is not changed, even if its paths are wrong.
@@ -87,8 +87,8 @@ def _resolved(directory: Path, segments: Path) -> Path:
 def open_capacity(
     directory: Path, pool: Path, head: Head, max_held: int, *, may_make: bool, may_write: bool = True
 ) -> CapacitySegments:
-    """Open the capacity tier in a directory. If the pool has no tier yet, `may_make` allows to make one. `may_write` allows to
-    correct the paths in `tier.json`.
+    """Open the capacity tier in a directory. If the pool has no tier yet, `may_make` decides whether one may be made.
+    `may_write` decides whether wrong paths in `tier.json` are corrected.
 
     Both paths are absolute. Raises StoreError if the directory does not have the tier of this pool, and PoolInUse if another
     process uses it. Raises OSError.

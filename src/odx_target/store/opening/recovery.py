@@ -97,9 +97,9 @@ class Replayed:
 def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, all_leaves: bool = False) -> Replayed:
     """Load the checkpoint and replay the log after it. This function waits for the disk, and changes nothing on the disk.
 
-    If `all_leaves` is True, all leaves in the catalogue are read once, so that damage to them is found. Otherwise only the
-    leaves that the replay needs are read. Only changed leaves stay in memory. Raises PoolDamaged, OSError and the exceptions of
-    `Catalogue.load`.
+    If `all_leaves` is True, all leaves of the checkpoint are read, so that damage to them is found. Otherwise only the leaves
+    that the replay needs are read. In both cases, only leaves that the replay changes stay in memory. Raises PoolDamaged,
+    OSError and the exceptions of `Catalogue.load`.
     """
     contents, start, listed = _of_catalogue(catalogue, head.identity)
     if all_leaves:

@@ -1,5 +1,5 @@
-"""Loading of leaves during the replay of the log. A leaf is loaded when a record changes it, and its entries are dropped soon
-after.
+"""Loading of leaves during a replay of the log or a repair. A leaf is loaded when it is changed, and its entries are dropped
+soon after.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ leaves are copies, which stay in memory."""
 
 
 class ReplayLeaves:
-    """Loads leaves from `catalogue` for a replay. The methods wait for the disk.
+    """Loads leaves from `catalogue` for a replay or a repair. The methods wait for the disk.
 
     `catalogue` is None if all leaves are in memory.
     """

@@ -55,10 +55,12 @@ class DirectoryRepair:
 
     @property
     def is_needed(self) -> bool:
+        """True if `carry_out` would change the catalogue or the head."""
         return self.plan.checkpoint is not None or self._gives_tier_up
 
     def carry_out(self) -> Path:
-        """Replace the catalogue by the repaired catalogue. Returns the file that lists the lost blocks.
+        """Replace the catalogue by the repaired catalogue, if it needs a repair, and remove a capacity tier that is given up
+        from the head. Returns the file that lists the lost blocks.
 
         If a part of the log is lost, the head is marked as `cleaned` before the catalogue is replaced. Raises StoreError or
         OSError if the repair cannot be completed. The pool then still has its former catalogue.
@@ -92,7 +94,7 @@ class DirectoryRepair:
 
     def _change_head(self) -> None:
         if self._gives_tier_up:
-            # If the process ends now, the next repair needs no tier, and finds that the same segments are missing.
+            # If the process ends after this, the next repair needs no tier, and finds that the same segments are missing.
             self._head.replace(self._head.fields._replace(cleaned=True, capacity_directory=""))
         elif not self.plan.log_is_complete:
             self._head.mark_cleaned()
@@ -134,11 +136,11 @@ def repairing(
     """Make a plan to repair the pool in a directory. The pool must not be open, and is locked inside this context.
 
     If `without_capacity` is True, the capacity tier of the pool is given up, and all blocks in it are lost. Raises StoreError
-    if this tier can still be found.
+    if the pool has no capacity tier, or if this tier can still be found.
 
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises StoreError if
-    the directory contains no pool, or if the capacity tier is missing. Raises PoolDamaged if nothing can be saved, or if a file
-    has the format of another version.
+    the directory contains no pool, or if a capacity tier that is not given up is missing. Raises PoolDamaged if nothing can be
+    saved, or if a file has the format of another version.
     """
     if not (path / HEAD_NAME).exists():
         raise StoreError(f"there is no pool in {path}")

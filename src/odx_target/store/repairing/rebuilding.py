@@ -61,7 +61,7 @@ def rebuild(
     Every record with an operation sequence number (OSN) below `known_osn` was once written to the log. If such a record cannot
     be read, it is lost. A lost record may have changed any block of any volume. So after a lost record, all blocks of all
     volumes are lost until a later record changes them. If `older_data` is True, they keep their older data instead.
-    `leaves` loads the leaves that are changed.
+    `leaves` loads the leaves that records change.
     """
     builder = _Builder(contents, leaves, pool_identity)
     rebuilt = Rebuilt(contents, start)

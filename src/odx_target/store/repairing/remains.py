@@ -1,7 +1,7 @@
 """The remains of a catalogue: the part of its last checkpoint that can still be read.
 
-A node that cannot be read is replaced by a subtree of lost blocks. Each leaf is read once, to find damage. It then keeps only
-its number, so that the maps may be larger than the memory. Inner nodes get no number, so that another catalogue can save them.
+A node that cannot be read is replaced by a subtree of lost blocks. Each leaf is read once, to find damage. Only its number
+stays in memory, so the maps may be larger than the memory. Inner nodes get no number, so that another catalogue can save them.
 """
 
 from dataclasses import dataclass, field

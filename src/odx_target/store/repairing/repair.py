@@ -90,8 +90,8 @@ def plan_repair(
 
 
 def save_repaired(checkpoint: Checkpoint, former: TransactionalCatalogue | None, new: TransactionalCatalogue) -> None:
-    """Save the checkpoint of a plan to an empty catalogue. Leaves that are not in memory are copied from the catalogue with
-    which the plan was made. Raises the exceptions of `TransactionalCatalogue.copy_leaves`.
+    """Save the checkpoint of a plan to an empty catalogue. Leaves that are not in memory are copied from `former`, the
+    catalogue with which the plan was made. Raises the exceptions of `TransactionalCatalogue.copy_leaves`.
     """
     if former is not None:
         new.copy_leaves(former, checkpoint)

@@ -19,8 +19,8 @@ The time is long, because an operation that shrinks a LUN waits for commands and
 """
 
 LONGER_S = {("schedule-run", ""): 7200.0, ("snapshot-show", ""): 3600.0, ("status", "space"): 3600.0}
-"""Additional time to wait for the responses to some operations. The key is the name of the operation, and the argument with
-which it needs this time, or "" if it always does.
+"""Additional time to wait for the responses to some operations. The key is the name of the operation, and the name of the
+argument with which it needs this time, or "" if it always needs this time.
 
 Each of the two commands of a schedule may run for an hour. `status` with `space`, and `snapshot-show`, may count the blocks of
 all maps of a pool, which may take minutes in a large pool.
@@ -35,7 +35,7 @@ A longer response does not come from an array.
 _RECEIVE_BYTES = 1 << 16
 
 
-MAY_PERFORM = "it may still perform the operation"
+MAY_PERFORM = "the array may still perform the operation"
 
 
 class NoServer(Exception):
@@ -73,7 +73,7 @@ def _decoded(where: Path, line: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise NoResponse(f"{where}: what answers there is no array of ours; {MAY_PERFORM}")
+        raise NoResponse(f"{where}: the answer is not that of an array; {MAY_PERFORM}")
     return answer
 
 

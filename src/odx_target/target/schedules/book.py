@@ -19,9 +19,10 @@ PROGRESS_KEY = "schedule progress: "
 VOLUME_KEY = "schedules of volume: "
 
 WAS_EMPTY = "none"
-"""First item of the stored identifiers of a volume if no schedule applied to the volume before this schedule was added.
+"""First item of the stored identifiers of a volume, if the volume was to have no schedules before the other item was added.
 
-If the addition was not completed, still no schedule applies. Identifiers of schedules have only hexadecimal digits.
+If the addition was not completed, the volume still has no schedules. No identifier of a schedule is equal to this text, because
+identifiers have only hexadecimal digits.
 """
 
 MAX_SCHEDULES = 256
@@ -86,7 +87,7 @@ class ScheduleBook:
         plans = {volume.identity: self._plan_with(volume, schedule) for volume in volumes}
         state = State(Progress(seen))
         # The schedule is recorded last. As long as its record is missing, no volume has the schedule, and a later call repeats
-        # the other records. A state without a schedule is the sign of an addition that was not completed.
+        # the other records. A state without a schedule shows that an addition was not completed.
         self._record_state(schedule, state)
         for identity, plan in plans.items():
             self._record_plan(identity, [WAS_EMPTY, *plan] if self.plans.get(identity) == () else plan)
@@ -102,7 +103,7 @@ class ScheduleBook:
     def remove(self, name: str) -> Schedule:
         """Remove a schedule. Its snapshots stay, and no schedule deletes them. Raises Absent."""
         schedule = self.find(name)
-        self.pool.forget(PROGRESS_KEY + schedule.identifier)  # first, because a state without a schedule has a meaning (`add`)
+        self.pool.forget(PROGRESS_KEY + schedule.identifier)  # first, see the comment in `add`
         self.pool.forget(SCHEDULE_KEY + name)
         del self.schedules[name]
         self.states.pop(schedule.identifier, None)
@@ -213,7 +214,7 @@ async def open_book(pool: Pool) -> ScheduleBook:
 
 
 def _plan(book: ScheduleBook, stored: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the identifiers of a volume's own schedules from their stored form. The schedules must have been read before."""
+    """Return the identifiers of a volume's own schedules from their stored form. Read all schedules before."""
     if stored[:1] != (WAS_EMPTY,):
         return stored
     plan, known = stored[1:], {each.identifier for each in book.schedules.values()}

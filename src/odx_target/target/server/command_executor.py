@@ -84,7 +84,7 @@ class CommandExecutor:
         """The place in the task set of each command whose data-out has not arrived."""
         self.memory: SessionMemory | None = None
         self.lane: ShortLane | None = None
-        """The short lane of the session, or None if there is no session or if all its commands must go the usual way."""
+        """The short lane of the session, or None if there is no session or if all its commands must go the general way."""
         self._target_reset: Iterator[int] | None = None
 
     @property
@@ -229,7 +229,7 @@ class CommandExecutor:
             self.memory.read.give_back(size_bytes)
 
     def _handle_rare_event(self, event: Event) -> bool:
-        """Return False if the event must be handled again in the next turn."""
+        """Handle any event but CommandReady. Return False if the event must be handled again in the next turn."""
         if isinstance(event, CommandAccepted):
             self._accept(event.command)
         elif isinstance(event, CommandEnded):
@@ -249,9 +249,9 @@ class CommandExecutor:
         return True
 
     def _has_reset_target(self, nexus: Nexus) -> bool:
-        """Reset logical units until no steps of the turn remain. Return False if some are left for later turns.
+        """Reset logical units until no steps of the turn remain. Return False if some must be reset in later turns.
 
-        The later events of the connection wait meanwhile, so the reset affects no later command of this nexus.
+        Until then, the later events of the connection wait. So the reset affects no later command of this nexus.
         """
         if self._target_reset is None:
             self._target_reset = self._device_server.target_reset(nexus)
@@ -273,10 +273,7 @@ class CommandExecutor:
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 
     def _end_undelivered(self, lun: int) -> bool:
-        """Abort those tasks of a LUN that still wait for data-out, because another nexus requests this.
-
-        Return True if a task was aborted.
-        """
+        """Abort the tasks of a LUN that wait for data-out, because another nexus requests it. True if any was aborted."""
         ended = self._protocol.abort_collecting(lun)
         if ended:
             self._start_soon(self._send)

@@ -36,8 +36,8 @@ MAX_POLLS = 40
 """Maximum number of polls before a wait. They take about 30 microseconds. A wait and its wake-up take about as long."""
 
 MAX_POLLING_S = 0.0005
-"""Time after which polling ends and counts as vain. It takes so long only if other processes get the processor at each poll.
-The kernel wakes a waiting process sooner than a polling process gets the processor again."""
+"""Time after which polling ends, and is regarded as in vain. Polling takes so long only if other processes get the processor at
+each poll. The kernel then wakes a waiting process sooner than a polling process gets the processor again."""
 
 MAX_PASSES = 8
 """Number of passes after which the hub lets the other tasks run, even if they took less time than `MAX_HOLD_S`."""

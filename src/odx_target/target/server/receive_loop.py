@@ -90,7 +90,7 @@ class ReceiveLoop:
             return False
         try:
             room = self._received.free()
-            if not len(room):  # The buffer could not be enlarged before.
+            if not len(room):  # An earlier attempt to enlarge the buffer has failed.
                 self._enlarge()
                 room = self._received.free()
             size_bytes = self._socket.recv_into(room)

@@ -1,21 +1,24 @@
 """The short lane: it executes usual reads and writes in one loop, from the header of the command to the header of its reply.
 
-Other commands go the usual way: through the protocol, the executor and the device server (see `docs/a-command.md`). Each of
-these parts checks everything that may be unusual. Before the short lane executes commands, it checks once that the session has
-no digests, that no earlier PDU waits, and that no trace and no injected fault needs the command. After that, the lane executes
-commands as long as each of them is a READ or WRITE with a CDB of 10 or 16 bytes and these properties:
+Other commands go the general way: through the protocol, the executor and the device server (see `docs/a-command.md`). Each of
+these parts checks everything that may be unusual. The lane is used only if the session has no digests, no earlier PDU waits,
+and no trace or injected fault needs the commands. It then executes commands as long as each of them is a READ or WRITE with a
+CDB of 10 or 16 bytes and these properties:
 
     The command is next in the order of CmdSN, its task tag is not in use, and all reserved and optional bits are 0.
     The logical unit has no unit attention, no reservation and no other task, and it is not stopped.
     The range lies within the capacity, and the expected data transfer length is the size of the range.
     The data of a read fits into one Data-In PDU.
     The data of a write is in the PDU of the command, and need not be durable before the reply.
+    The logical unit of a write is not write protected.
 
-The lane stops at the first other command, and before a command that would have to wait. It changes nothing for this command,
-and the usual way executes it. Both ways give the same replies and the same counters, which a test verifies.
+The lane stops before the first other command, and before a command that would have to wait. It changes nothing for this
+command, which then goes the general way. Both ways give the same replies and the same counters, which a test verifies.
 
 If an exception ends a command, the lane sends the reply that the device server gives for this exception. It does not execute
 the command a second time.
+
+The short lane is no `Lane` of `environment`, which is a group of threads.
 """
 
 from struct import Struct
@@ -77,8 +80,8 @@ MaxCmdSN. All other fields are 0."""
 class ShortLane:
     """The short lane of one session.
 
-    `is_paused` is True if the lane has stopped because too much output is unsent. No more commands may then be executed until
-    output has been sent. `send_reply` sends the reply to a command that has failed.
+    `is_paused` is True if the lane has stopped because too much output is unsent. The caller must then send output before any
+    more commands are executed. `send_reply` sends the reply to a command that has failed.
     """
 
     def __init__(
@@ -130,7 +133,7 @@ class ShortLane:
         )
 
     def _usual_unit(self, lun_field: int) -> LogicalUnit | None:
-        """Return the logical unit, or None if there is none or if it has a property that the lane does not know."""
+        """Return the logical unit of a LUN. Return None if there is none, or if its commands are not usual."""
         lun = decode_lun(lun_field)
         unit = self._nexus.logical_units.get(lun)
         if (
@@ -250,5 +253,5 @@ class ShortLane:
 
 
 def _takes_writes(unit: LogicalUnit) -> bool:
-    """True if a write ends with its change in memory. Otherwise it is refused, or waits until it is durable."""
+    """True if a write may end before it is durable. Otherwise a write waits until it is durable, or is refused."""
     return unit.write_cache_enabled and not unit.write_protected

@@ -12,7 +12,8 @@ from odx_target.scsi.nexus import Nexus
 def perform_task_management(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
     """Perform a task management function. Aborted tasks change no data after this function has returned.
 
-    Before a call with a function in WHOLE_TARGET, the caller must iterate over `DeviceServer.target_reset` to its end.
+    If the function is in WHOLE_TARGET, the caller must first iterate over `DeviceServer.target_reset` to its end. This call
+    then only returns the response.
     """
     perform = _FUNCTIONS.get(request.function)
     if perform is None:

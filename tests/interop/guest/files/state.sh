@@ -1,5 +1,6 @@
 # Prints the state of a guest whose script has not ended: kernel log, processes, connections, sessions and disks.
-# It must not fail or wait for a disk, and it reads no command line, because that could wait for the memory of a stuck process.
+# It must not fail or wait for a disk. The loop reads no command line, because that could wait for the memory of a stuck
+# process. `ps` reads command lines, so it comes after the loop.
 set +eu
 
 echo "state of the guest after $(cut -d ' ' -f 1 /proc/uptime) s:"
