@@ -5,11 +5,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from odx_target import __version__
 from odx_target.cli import decode
 from odx_target.cli import main as cli
-from odx_target.cli.app import COMMANDS, wanted_commands
+from odx_target.cli.app import COMMANDS, application, wanted_commands
 from odx_target.cli.text.messages import MAX_MESSAGE_CHARACTERS, shown
 from odx_target.target.config.settings import DEFAULT_IQN, Portal
 
@@ -236,17 +237,25 @@ def test_help_of_manage(
         (["serve", "pool"], {}, ["serve"]),
         (["--version", "copy"], {}, ["copy"]),
         (["windows-copy"], {}, ["windows-copy"]),
-        ([], {}, list(COMMANDS)),
-        (["--help"], {}, list(COMMANDS)),
+        ([], {}, []),
+        (["--help"], {}, []),
         (["--version"], {}, []),
-        (["srve"], {}, list(COMMANDS)),
+        (["srve"], {}, []),
         ([], {"COMP_WORDS": "odx-target manage pool lu"}, ["manage"]),
-        ([], {"COMP_WORDS": "odx-target ma"}, list(COMMANDS)),
+        ([], {"COMP_WORDS": "odx-target ma"}, []),
         ([], {"_TYPER_COMPLETE_ARGS": "odx-target decode "}, ["decode"]),
     ],
 )
 def test_only_what_is_typed_is_loaded(arguments: list[str], environment: dict[str, str], wanted: list[str]) -> None:
     assert wanted_commands(arguments, environment) == wanted
+
+
+def test_the_list_of_subcommands_is_that_of_their_modules() -> None:
+    listed, loaded = (
+        {name: each.get_short_help_str(100) for name, each in get_command(application(names)).commands.items()}  # type: ignore[attr-defined]
+        for names in ((), COMMANDS)
+    )
+    assert listed == loaded
 
 
 def python(*arguments: str, **options: object) -> "subprocess.CompletedProcess[str]":

@@ -1,6 +1,7 @@
 """`odx-target` and its subcommands. Every error becomes one line on standard error and an exit code.
 
-A subcommand is imported only when it is run, so that `serve` does not load the modules of `windows-copy`.
+A subcommand is imported only when it is run, so that `serve` does not load the modules of `windows-copy`, and the list of
+subcommands appears at once.
 """
 
 import os
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
@@ -19,23 +21,34 @@ from odx_target.cli.text.messages import error_text, shown
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
 
+
+class Subcommand(NamedTuple):
+    """A subcommand of `odx-target`. The function `register` of `module` adds it. `help` describes it in the list of
+    subcommands.
+    """
+
+    module: str
+    help: str
+
+
 COMMANDS = {
-    # subcommand: the module with the function `register` that adds it
-    "serve": "serving.serve",
-    "manage": "manage",
-    "status": "status",
-    "volume": "storage.volume",
-    "lun": "storage.lun",
-    "snapshot": "storage.snapshot",
-    "clone": "storage.clone",
-    "schedule": "storage.schedule",
-    "pool": "pool",
-    "copy": "copy",
-    "token": "token.token",
-    "decode": "decode",
-    "demo": "demo",
-    "windows-copy": "windows.copy",
+    "serve": Subcommand("serving.serve", "Serve LUNs over iSCSI."),
+    "status": Subcommand("status", "Show the status of a pool: its room, data, log and cleaner."),
+    "clone": Subcommand("storage.clone", "Clone a snapshot or a volume."),
+    "copy": Subcommand("copy", "Copy blocks from one LUN to another."),
+    "demo": Subcommand("demo", "Compare a copy by token with a copy by reads and writes."),
+    "windows-copy": Subcommand("windows.copy", "Copy a file with the same commands as Windows."),
+    "manage": Subcommand("manage", "Show and change a running array."),
+    "volume": Subcommand("storage.volume", "List and change the volumes of a pool."),
+    "lun": Subcommand("storage.lun", "Give LUN numbers to volumes, or take them away."),
+    "snapshot": Subcommand("storage.snapshot", "Create, show and use snapshots of volumes."),
+    "schedule": Subcommand("storage.schedule", "List and change the schedules of snapshots."),
+    "pool": Subcommand("pool", "Verify or repair a pool, and renew its identity."),
+    "token": Subcommand("token.token", "Send single commands of token copy, and show every field."),
+    "decode": Subcommand("decode", "Explain bytes field by field."),
 }
+"""The subcommands in the order of the help."""
+
 TRACEBACK_VARIABLE = "ODX_TARGET_TRACEBACK"
 """If this environment variable is set, an internal error shows its traceback."""
 COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
@@ -43,7 +56,7 @@ COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 
 
 def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
-    """Return the typer application with these subcommands."""
+    """Return the typer application with these subcommands. If there are none, it can only list all subcommands."""
     app = typer.Typer(
         help="An iSCSI array with offloaded copy by point-in-time ROD tokens.",
         no_args_is_help=True,
@@ -52,9 +65,16 @@ def application(names: Iterable[str] = COMMANDS) -> typer.Typer:
         rich_markup_mode=None,  # the boxes of rich cut off the names of options on terminals of 80 columns
     )
     app.callback()(_options)
-    for name in names:
-        import_module(f"{__package__}.{COMMANDS[name]}").register(app)
+    imported = list(names)
+    for name in imported:
+        import_module(f"{__package__}.{COMMANDS[name].module}").register(app)
+    for name, subcommand in COMMANDS.items() if not imported else ():
+        app.command(name, help=subcommand.help)(_listed)
     return app
+
+
+def _listed() -> None:
+    """Stand for a subcommand in the list of subcommands."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -70,14 +90,12 @@ def _options(
 
 
 def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the names of the subcommands to import: usually only the subcommand that is run or completed. If the command line
-    names no subcommand, return all names, because the help lists all subcommands.
+    """Return the name of the subcommand to import: the one that is run or completed. If the command line names no subcommand,
+    return no name, because the list of subcommands needs none of their modules.
     """
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
     words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
-    if not words and "--version" in arguments:
-        return []
-    return words[:1] if words and words[0] in COMMANDS else list(COMMANDS)
+    return words[:1] if words and words[0] in COMMANDS else []
 
 
 def run() -> int:
