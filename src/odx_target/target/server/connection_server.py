@@ -22,6 +22,7 @@ from odx_target.target.server.command_executor import CommandExecutor
 from odx_target.target.server.connection_log import ConnectionLog, peer_name
 from odx_target.target.server.hub import Hub
 from odx_target.target.server.memory_budget import MemoryBudget, SessionMemory
+from odx_target.target.server.pacing import avoid_pacing
 from odx_target.target.server.receive_loop import ReceiveLoop
 from odx_target.target.server.response_sender import ResponseSender
 from odx_target.target.server.send_queue import SendQueue
@@ -61,6 +62,7 @@ class ConnectionServer:
     ) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        avoid_pacing(connected)
         seen_directory = directory.seen_from(connected)  # first, because it may raise OSError
         self._socket = connected
         self._hub = hub

@@ -1,0 +1,31 @@
+"""TCP congestion control of connections within this machine.
+
+BBR sends data at the bandwidth that it has measured, so it starts a timer for most pieces of data. Within a machine there is no
+bandwidth to measure, and the timers take processor time. Reno sends at once as long as nothing is lost.
+"""
+
+import socket
+from contextlib import suppress
+from ipaddress import IPv6Address, ip_address
+
+PACED = b"bbr"
+UNPACED = b"reno"
+"""A kernel always has Reno, and every process may use it."""
+
+_NAME_BYTES = 16
+
+
+def avoid_pacing(connected: socket.socket) -> None:
+    """Use Reno instead of BBR if the peer is on this machine. Does nothing if the kernel does not permit it."""
+    with suppress(OSError):
+        congestion_control = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _NAME_BYTES)
+        if congestion_control.rstrip(b"\0") == PACED and is_loopback(connected.getpeername()[0]):
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, UNPACED)
+
+
+def is_loopback(host: str) -> bool:
+    """True if an IP address belongs to this machine only, such as 127.0.0.1, ::1 or ::ffff:127.0.0.1."""
+    address = ip_address(host.partition("%")[0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
