@@ -13,7 +13,7 @@ data for an unknown task or tag        ignored: the data may have been sent befo
 
 from typing import NamedTuple
 
-from odx_target.iscsi.session.data_in import CHECK_CONDITION, TASK_SET_FULL, WRONG_WAY, fixed_sense
+from odx_target.iscsi.session.scsi_answers import CHECK_CONDITION, TASK_SET_FULL, WRONG_WAY, fixed_sense
 
 
 class Failure(NamedTuple):

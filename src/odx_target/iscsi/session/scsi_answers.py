@@ -2,9 +2,7 @@
 
 Data is cut into segments of at most the initiator's MaxRecvDataSegmentLength. Segments form sequences of at most
 MaxBurstLength, and the last PDU of a sequence has the F bit. GOOD status is in the last Data-In; every other status needs a
-SCSI Response. With the U bit, the residual count is the number of expected bytes that were not moved. With the O bit, the
-residual count is the number of bytes that the command would have moved in addition to the expected bytes. The target never
-sends more bytes than the initiator expects.
+SCSI Response. `residual` computes the residual count. The target never sends more bytes than the initiator expects.
 
 The R and W bits of a command can contradict its operation. A command that writes may wrongly have the R bit, or have neither
 bit although it expects data. Such a command writes no data and does not end with GOOD. If a command that reads has the W bit,
@@ -19,11 +17,12 @@ from typing import TypeAlias
 from odx_target.environment import Buffer
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.framing import PADDING
-from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, OVERFLOW, UNDERFLOW
+from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
 from odx_target.iscsi.pdu.scsi_responses import SCSI_DATA_IN, SCSI_RESPONSE
 from odx_target.iscsi.session.command_window import SERIAL_MASK
 from odx_target.iscsi.session.events import CommandReady
+from odx_target.iscsi.session.residual import residual
 from odx_target.iscsi.session.writer import PduWriter
 
 GOOD = 0x00
@@ -49,17 +48,6 @@ def fixed_sense(sense_key: int, additional_sense_code: int, qualifier: int) -> b
 
 WRONG_WAY = fixed_sense(0x05, 0x0E, 0x03)
 """Sense data of INVALID FIELD IN COMMAND INFORMATION UNIT."""
-
-
-def residual(expected: int, moved: int, wanted: int) -> tuple[int, int]:
-    """Return the residual flags and count. `expected` is the expected data transfer length. `moved` is the number of bytes that
-    were moved. `wanted` is the number of bytes that the command asks to move.
-    """
-    if wanted > expected:
-        return OVERFLOW, min(wanted - expected, SERIAL_MASK)
-    if moved < expected:
-        return UNDERFLOW, expected - moved
-    return 0, 0
 
 
 def cut_segments(data: Sequence[Buffer], size: int, max_segment: int, max_burst: int) -> Iterator[Segment]:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odx_target.iscsi.pdu.headers import Buffer, ScsiDataIn, ScsiResponse
-from odx_target.iscsi.session.data_in import cut_segments
 from odx_target.iscsi.session.events import CommandReady
+from odx_target.iscsi.session.scsi_answers import cut_segments
 from tests.iscsi.conversation import Conversation
 
 
