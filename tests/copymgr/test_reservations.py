@@ -6,7 +6,7 @@ import pytest
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Status
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, pattern

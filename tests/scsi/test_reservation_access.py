@@ -2,10 +2,10 @@
 
 import pytest
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow, Entry
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.reservations.holders import ReservationType
+from odx_target.scsi.reservations.conflicts import ReservationType
 from tests.scsi.array import code_of
 from tests.scsi.reserving import (
     BLOCK,

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from odx_target.scsi.limits import MAX_REGISTRATIONS
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.reservations.conflicts import ReservationType
 from odx_target.scsi.reservations.durable import KEY_PREFIX, decode, encode, recall
-from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations, ReservationType
+from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations
 from odx_target.store.api import PoolDamaged, PoolFailed
 from odx_target.store.log.records import MAX_VALUE_BYTES
 from tests.scsi.reserving import (

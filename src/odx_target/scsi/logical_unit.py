@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 from odx_target.environment import Environment
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.logical_blocks import LogicalBlocks

@@ -19,7 +19,7 @@ from odx_target.copymgr.commands.populate_token import populate_token, source_ex
 from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.refusal import Refusal
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.tasks.outcome import Outcome

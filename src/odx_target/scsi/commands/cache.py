@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.block_commands import PreFetch10, PreFetch16, SynchronizeCache10, SynchronizeCache16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.durability import flushed

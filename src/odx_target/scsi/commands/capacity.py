@@ -1,6 +1,6 @@
 """READ CAPACITY (SBC-4 5.18, 5.19)."""
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.block_commands import ReadCapacity16
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number

@@ -1,6 +1,6 @@
 """READ DEFECT DATA (SBC-3 5.16, 5.17). The array reports empty defect lists in every address format."""
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.block_commands import ReadDefectData10, ReadDefectData12
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number

@@ -1,6 +1,6 @@
 """INQUIRY (SPC-4 6.4)."""
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import Inquiry
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number, octets

@@ -1,6 +1,6 @@
 """LOG SENSE (SPC-4 6.8). Log parameters cannot be saved or reset, so LOG SELECT is not supported."""
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import LogSense
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit

@@ -1,6 +1,6 @@
 """MODE SENSE (SPC-4 6.13, 6.14). Mode parameters are not saved: a reset or a restart restores the default values."""
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import ModeSense6, ModeSense10
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit

@@ -1,6 +1,6 @@
 """REPORT SUPPORTED OPERATION CODES (SPC-4 6.35): a report of the command table."""
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import ReportSupportedOperationCodes
 from odx_target.scsi.command_table import CommandFlag, CommandRow, CommandTable
 from odx_target.scsi.layout import Layout, bits, flag, number

@@ -3,7 +3,7 @@
 The commands are TEST UNIT READY, REQUEST SENSE, START STOP UNIT, REPORT LUNS and REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS.
 """
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import (
     ReportLuns,
     ReportSupportedTaskManagementFunctions,

@@ -15,7 +15,8 @@ import zlib
 from types import MappingProxyType
 
 from odx_target.scsi.limits import MAX_REGISTRATIONS
-from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations, ReservationType
+from odx_target.scsi.reservations.conflicts import ReservationType
+from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations
 from odx_target.store.api import Pool, PoolDamaged
 
 KEY_PREFIX = "scsi/reservations/"

@@ -1,4 +1,4 @@
-"""Persistent reservations of a logical unit: the registrations, the reservation, and the check of commands (SPC-4 5.13).
+"""Persistent reservations of a logical unit: the registrations, and the reservation with its holders (SPC-4 5.13).
 
 1. A registration is a reservation key that belongs to an I_T nexus. A registration remains after the end of its nexus: a new
    nexus with the same ports has the same registration. Resets and I_T nexus loss do not affect registrations.
@@ -8,56 +8,19 @@
 3. A holder is always registered. If the last holder loses its registration, the reservation ends.
 
 `Reservations` objects are immutable. A service action returns a new object. So if a service action fails, nothing has changed.
+`conflicts` has the rule by which a reservation conflicts with a command.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
+from odx_target.scsi.reservations.conflicts import ReservationType, conflicts
 
 LU_SCOPE = 0
 """The only scope of a reservation: the logical unit (SPC-4 6.15.3.3)."""
-
-
-class ReservationType(IntEnum):
-    """Types of persistent reservations (SPC-4 6.15.3.4)."""
-
-    WRITE_EXCLUSIVE = 0x1
-    EXCLUSIVE_ACCESS = 0x3
-    WRITE_EXCLUSIVE_REGISTRANTS_ONLY = 0x5
-    EXCLUSIVE_ACCESS_REGISTRANTS_ONLY = 0x6
-    WRITE_EXCLUSIVE_ALL_REGISTRANTS = 0x7
-    EXCLUSIVE_ACCESS_ALL_REGISTRANTS = 0x8
-
-    @property
-    def keeps_readers_out(self) -> bool:
-        """True for the Exclusive Access types, which prevent reads as well as writes."""
-        return self in _EXCLUSIVE_ACCESS
-
-    @property
-    def is_all_registrants(self) -> bool:
-        """True if every registered nexus is a holder."""
-        return self in _ALL_REGISTRANTS
-
-    @property
-    def lets_registrants_in(self) -> bool:
-        """True for the Registrants Only and the All Registrants types, which admit all registered nexuses."""
-        return self not in _HOLDER_ALONE
-
-
-_HOLDER_ALONE = (ReservationType.WRITE_EXCLUSIVE, ReservationType.EXCLUSIVE_ACCESS)
-_ALL_REGISTRANTS = (
-    ReservationType.WRITE_EXCLUSIVE_ALL_REGISTRANTS,
-    ReservationType.EXCLUSIVE_ACCESS_ALL_REGISTRANTS,
-)
-_EXCLUSIVE_ACCESS = (
-    ReservationType.EXCLUSIVE_ACCESS,
-    ReservationType.EXCLUSIVE_ACCESS_REGISTRANTS_ONLY,
-    ReservationType.EXCLUSIVE_ACCESS_ALL_REGISTRANTS,
-)
 
 
 class NexusName(NamedTuple):
@@ -103,13 +66,9 @@ class Reservations:
     def conflict(self, name: NexusName, access: Access) -> bool:
         """True if a command of this nexus must end with RESERVATION CONFLICT."""
         reservation = self.reservation
-        if reservation is None or access is Access.ALLOWED:
-            return False
-        if reservation.type.lets_registrants_in and name in self.registrations:
-            return False
-        if name == reservation.holder:
-            return False
-        return access is Access.WRITES or reservation.type.keeps_readers_out
+        return reservation is not None and conflicts(
+            reservation.type, access, is_holder=name == reservation.holder, is_registered=name in self.registrations
+        )
 
 
 NO_RESERVATIONS = Reservations()

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from struct import Struct
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import PersistentReserveIn
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number

@@ -7,7 +7,7 @@ REGISTER and REGISTER AND IGNORE EXISTING KEY is refused unless the sender is re
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import PersistentReserveOut
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list

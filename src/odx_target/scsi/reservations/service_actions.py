@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from odx_target.scsi.limits import MAX_REGISTRATIONS
-from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservation, Reservations, ReservationType
+from odx_target.scsi.reservations.conflicts import ReservationType
+from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservation, Reservations
 from odx_target.scsi.sense import (
     INSUFFICIENT_REGISTRATION_RESOURCES,
     INVALID_FIELD_IN_CDB,

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from odx_target.environment import Environment, Event
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEPS_OF_AN_ABORTED_TASK
 from odx_target.scsi.tasks.task_attribute import TaskAttribute

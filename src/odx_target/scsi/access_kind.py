@@ -1,4 +1,6 @@
-"""The kinds of access that decide if a reservation conflicts with a command (SPC-4 table 65, SBC-3 table 13)."""
+"""The kinds of access of commands. `reservations/conflicts` has the table that decides by the kind of access if a reservation
+conflicts with a command.
+"""
 
 from enum import Enum, auto
 
