@@ -23,4 +23,4 @@ class WindowsHost:
 
     def __post_init__(self) -> None:
         self.list_identifiers = ListIdentifiers(self.settings.first_list_identifier, self.settings.max_list_identifier)
-        self.hold_off = HoldOff(self.settings.hold_off_s, self.settings.hold_off_scope)
+        self.hold_off = HoldOff(self.settings.hold_off_s, self.settings.hold_off_scope, self.settings.hold_off_statuses)

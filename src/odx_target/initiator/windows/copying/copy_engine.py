@@ -142,9 +142,7 @@ class FileCopy:
 
     def _stop(self, failure: Failure, *, first_write: bool) -> None:
         self.report.stop = failure.finding
-        refused_at_once = first_write and failure.status is NtStatus.INVALID_TOKEN
-        if refused_at_once or failure.status in self.host.settings.hold_off_statuses:
-            self.host.hold_off.mark(*self._pair, self.host.clock.now())
+        self.host.hold_off.failed(failure.status, *self._pair, self.host.clock.now(), first_write=first_write)
 
     async def _ordinary(self, position: int, size_bytes: int) -> None:
         """Copy the remaining bytes by reads and writes, one buffer at a time."""
