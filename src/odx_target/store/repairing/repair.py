@@ -1,12 +1,7 @@
 """The repair of a closed pool.
 
 A repair first makes a plan, and changes nothing on the disk. The plan has the contents that the pool will have, and lists all
-blocks that are lost. The contents are built from the first of these sources that is sound:
-
-1. the last checkpoint and the log after it, as in an ordinary opening;
-2. the whole log, if it contains all changes since the pool was made;
-3. the part of the checkpoint that can be read, and all readable batches after it;
-4. all readable batches.
+blocks that are lost. `best_source` chooses the source from which the contents are built.
 
 Then all blocks whose data is missing or does not match its checksum are marked as lost. If the pool can be opened, and all lost
 blocks have been marked by an earlier repair, the plan is empty.
@@ -22,10 +17,11 @@ from odx_target.store.contents import Contents
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.lost import with_lost
 from odx_target.store.opening.format_head import Head
-from odx_target.store.opening.recovery import FIRST_POSITION, position_of_json, position_to_json, read_state
+from odx_target.store.opening.recovery import position_to_json, read_state
 from odx_target.store.opening.replay_leaves import ReplayLeaves
-from odx_target.store.repairing.rebuilding import Rebuilt, rebuild
-from odx_target.store.repairing.remains import Remains, remains_of
+from odx_target.store.repairing.best_source import rebuild_from_best_source
+from odx_target.store.repairing.rebuilding import Rebuilt
+from odx_target.store.repairing.remains import remains_of
 from odx_target.store.repairing.salvage import Salvage
 from odx_target.store.segments.segment import SegmentStore
 from odx_target.store.segments.tiers import log_sizes
@@ -65,7 +61,7 @@ def plan_repair(
     leaves = ReplayLeaves(catalogue)
     salvage = Salvage(store, log_sizes(store, sizes), head.identity)
     remains = None if catalogue is None else remains_of(catalogue)
-    rebuilt, listed = _rebuilt(salvage, remains, head, leaves, older_data=older_data)
+    rebuilt, listed = rebuild_from_best_source(salvage, remains, head, leaves, older_data=older_data)
     leaves.drop()
     kept = (listed.keys() | rebuilt.used.keys()) & sizes.keys()
     report = PoolReport(segments=len(kept))
@@ -114,28 +110,6 @@ def _reason_not_to_open(store: SegmentStore, catalogue: TransactionalCatalogue |
     except PoolDamaged as error:
         return str(error)
     return "the catalogue is missing" if found.is_rebuilt else None
-
-
-def _rebuilt(
-    salvage: Salvage, remains: Remains | None, head: Head, leaves: ReplayLeaves, *, older_data: bool
-) -> tuple[Rebuilt, dict[int, int]]:
-    """Rebuild the contents of the pool from the best source. Also return the segments that must exist (number -> least size in
-    blocks).
-    """
-    if remains is None or (remains.complaints and not head.cleaned):
-        known_osn = max(salvage.starts_of_segments(), default=0)
-        whole = rebuild(
-            Contents(), salvage, FIRST_POSITION, known_osn, leaves, older_data=older_data, pool_identity=head.identity
-        )
-        if remains is None or not (whole.gaps or whole.odd_records):
-            return whole, {}
-    checkpoint = remains.checkpoint
-    if checkpoint.pool.get("identity") != head.identity.hex() or checkpoint.segments is None:
-        raise PoolDamaged("the catalogue belongs to another pool")
-    start = position_of_json(checkpoint.position)
-    contents = Contents.of_checkpoint(checkpoint)
-    rebuilt = rebuild(contents, salvage, start, start.osn, leaves, older_data=older_data, pool_identity=head.identity)
-    return rebuilt, dict(checkpoint.segments)
 
 
 def _mark(contents: Contents, survey: Survey, leaves: ReplayLeaves) -> bool:

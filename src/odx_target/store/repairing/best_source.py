@@ -1,0 +1,40 @@
+"""The choice of the source from which a repair builds the contents of a pool.
+
+The contents are built from the first of these sources that is sound:
+
+1. the last checkpoint and the log after it, as in an ordinary opening;
+2. the whole log, if it contains all changes since the pool was made;
+3. the part of the checkpoint that can be read, and all readable batches after it;
+4. all readable batches.
+"""
+
+from odx_target.store.contents import Contents
+from odx_target.store.errors import PoolDamaged
+from odx_target.store.opening.format_head import Head
+from odx_target.store.opening.recovery import FIRST_POSITION, position_of_json
+from odx_target.store.opening.replay_leaves import ReplayLeaves
+from odx_target.store.repairing.rebuilding import Rebuilt, rebuild
+from odx_target.store.repairing.remains import Remains
+from odx_target.store.repairing.salvage import Salvage
+
+
+def rebuild_from_best_source(
+    salvage: Salvage, remains: Remains | None, head: Head, leaves: ReplayLeaves, *, older_data: bool
+) -> tuple[Rebuilt, dict[int, int]]:
+    """Rebuild the contents of the pool from the best source. Also return the segments that must exist (number -> least size in
+    blocks). Raises OSError if a segment cannot be read, and PoolDamaged if the catalogue belongs to another pool.
+    """
+    if remains is None or (remains.complaints and not head.cleaned):
+        known_osn = max(salvage.starts_of_segments(), default=0)
+        whole = rebuild(
+            Contents(), salvage, FIRST_POSITION, known_osn, leaves, older_data=older_data, pool_identity=head.identity
+        )
+        if remains is None or not (whole.gaps or whole.odd_records):
+            return whole, {}
+    checkpoint = remains.checkpoint
+    if checkpoint.pool.get("identity") != head.identity.hex() or checkpoint.segments is None:
+        raise PoolDamaged("the catalogue belongs to another pool")
+    start = position_of_json(checkpoint.position)
+    contents = Contents.of_checkpoint(checkpoint)
+    rebuilt = rebuild(contents, salvage, start, start.osn, leaves, older_data=older_data, pool_identity=head.identity)
+    return rebuilt, dict(checkpoint.segments)
