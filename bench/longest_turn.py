@@ -307,7 +307,7 @@ async def placement(bench: Bench) -> None:
 def moved_blocks(pool: object) -> int:
     """Return the number of blocks that the cleaner has moved to either tier or within a tier."""
     cleaner = pool.cleaner  # type: ignore[attr-defined]
-    return int(cleaner.placement.capacity_mover.moved_blocks + cleaner.mover.moved_blocks)
+    return int(cleaner.placement.capacity_writer.moved_blocks + cleaner.mover.moved_blocks)
 
 
 async def nothing(_bench: Bench) -> None:

@@ -10,7 +10,7 @@ from tests.store.cleaning.tiered_pools import misplaced
 from tests.store.test_crash_machine import NO_LIMIT, SEGMENT_BLOCKS, VOLUME_BLOCKS, blocks, counts, names
 
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.cleaning.placement import RETRY_S
+from odx_target.store.cleaning.tier_placement import RETRY_S
 from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier, tier_of
 
 
@@ -104,7 +104,7 @@ class TierMachine(CleanMachine):
             return
         capacity = self.pool.supply.capacity
         known = capacity.numbers | capacity._unused.keys()
-        filled = self.pool.cleaner.placement.capacity_mover._filled
+        filled = self.pool.cleaner.placement.capacity_writer._filled
         assert capacity.numbers <= self.disk.capacity.files.keys()
         assert filled is not None or self.pool.cleaner._is_at_work or self.disk.capacity.files.keys() <= known
 

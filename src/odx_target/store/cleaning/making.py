@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from odx_target.environment import Environment
 from odx_target.store.catalogue.checkpointer import Checkpointer
-from odx_target.store.cleaning.capacity_mover import CapacityMover
+from odx_target.store.cleaning.capacity_writer import CapacityWriter
 from odx_target.store.cleaning.cleaner import Cleaner
 from odx_target.store.cleaning.freeing import Freeing
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
-from odx_target.store.cleaning.placement import Placement
+from odx_target.store.cleaning.tier_placement import Placement
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.codecs import Codec
@@ -36,8 +36,8 @@ def make_cleaner(
     need = Need(log, supply, options.sizing(), is_enabled=options.cleaning)
     mover = Mover(log, supply, index, environment, ledger.health.troubles)
     codec = CODECS[options.capacity_compression]
-    capacity_mover = CapacityMover(head.identity, head.epoch, supply, index, environment, codec)
-    placement = Placement(ledger.contents, supply, capacity_mover, mover, need, environment, ledger.health.troubles)
+    capacity_writer = CapacityWriter(head.identity, head.epoch, supply, index, environment, codec)
+    placement = Placement(ledger.contents, supply, capacity_writer, mover, need, environment, ledger.health.troubles)
     cleaner = Cleaner(
         ledger.contents,
         ledger.leaves,

@@ -1,4 +1,4 @@
-"""The mover to the capacity tier. It writes the live blocks of segments to new segments of the capacity tier.
+"""The writer of the capacity tier. It writes the live blocks of segments to new segments of the capacity tier.
 
 Such a segment is one batch that does not belong to the log: its first OSN is 0, and it has one Moved record. The data is
 written first, then the header with the checksums, then the footer. When the segment is durable, the maps get the new places. So
@@ -88,7 +88,7 @@ class _Filled:
         return data
 
 
-class CapacityMover:
+class CapacityWriter:
     """Moves live blocks to the capacity tier. `codec` compresses plain blocks. None means that they stay as they are.
 
     `moved_blocks` is the number of blocks that were written to complete segments.

@@ -1,8 +1,8 @@
-"""Placement: the cleaner moves each block to the tier in which it belongs.
+"""Placement in tiers: the cleaner moves each block to the tier in which it belongs.
 
-A marking finds the blocks in the wrong tier, see `tier_marks`. The placement moves blocks of capacity volumes to the capacity
-tier, and blocks of fast volumes back to the log. It also cleans the capacity tier: segments with few live blocks are moved, and
-small segments are joined.
+A marking finds the blocks in the wrong tier, see `wrong_tier_marks`. The placement moves blocks of capacity volumes to the
+capacity tier, and blocks of fast volumes back to the log. It also cleans the capacity tier: segments with few live blocks are
+moved, and small segments are joined.
 
 If the capacity tier is full or has an error, all data stays where it is. The trouble is reported once, and the placement tries
 again later.
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from odx_target.environment import Environment
 from odx_target.store.catalogue.interface import VolumeState
-from odx_target.store.cleaning.capacity_mover import CapacityMover
+from odx_target.store.cleaning.capacity_writer import CapacityWriter
 from odx_target.store.cleaning.marking import Marks
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
 from odx_target.store.cleaning.policy import MAX_LIVE, MAX_LIVE_WHEN_SHORT, MAX_MOVED_BLOCKS, victims
 from odx_target.store.cleaning.relocating import Moves
-from odx_target.store.cleaning.tier_marks import TierMarks
 from odx_target.store.cleaning.walking import Pass, Passes, Pause
+from odx_target.store.cleaning.wrong_tier_marks import TierMarks
 from odx_target.store.contents import Contents, FrozenMaps
 from odx_target.store.error_kinds import of_write
 from odx_target.store.errors import DamagedBlock, OutOfResources, PoolFailed, PoolFull, StoreError, Unreadable
@@ -79,7 +79,7 @@ class Placement:
         self,
         contents: Contents,
         supply: SegmentSupply,
-        capacity_mover: CapacityMover,
+        capacity_writer: CapacityWriter,
         log_mover: Mover,
         need: Need,
         environment: Environment,
@@ -90,7 +90,7 @@ class Placement:
         self.reason: str | None = None
         self.unmovable: set[int] = set()
         self.on_due: Callable[[], None] = _nothing
-        self.capacity_mover = capacity_mover
+        self.capacity_writer = capacity_writer
         self._contents = contents
         self._supply = supply
         self._log_mover = log_mover
@@ -114,7 +114,7 @@ class Placement:
             limit_blocks=capacity.limit_blocks,
             to_capacity_blocks=self.to_capacity_blocks,
             to_fast_blocks=self.to_fast_blocks,
-            moved_blocks=self.capacity_mover.moved_blocks,
+            moved_blocks=self.capacity_writer.moved_blocks,
             problem=self.reason,
             waiting=self.waiting,
         )
@@ -213,7 +213,7 @@ class Placement:
                 raise
             self._failed(of_write("writing the capacity tier", error) if isinstance(error, OSError) else error)
         finally:
-            done -= self.capacity_mover.give_up()
+            done -= self.capacity_writer.give_up()
         self.to_capacity_blocks -= sum(plan.leaving[number] for number in done)
         try:
             for number in plan.back:
@@ -224,17 +224,17 @@ class Placement:
         return done
 
     async def _fill_capacity(self, plan: Plan, marks: TierMarks, moves: Moves, pause: Pause, done: set[int]) -> None:
-        mover = self.capacity_mover
+        writer = self.capacity_writer
         for number in plan.out:
             runs = marks.wrong_runs(number)
-            if await self._is_moved(number, mover.move(number, runs, moves, pause, spare=False)):
+            if await self._is_moved(number, writer.move(number, runs, moves, pause, spare=False)):
                 done.add(number)
-        await mover.end(moves, pause)
+        await writer.end(moves, pause)
         if plan.out:
             self.reason = None
         for number in plan.cleaned:
-            await self._is_moved(number, mover.move(number, marks.right_runs(number), moves, pause, spare=True))
-        await mover.end(moves, pause)
+            await self._is_moved(number, writer.move(number, marks.right_runs(number), moves, pause, spare=True))
+        await writer.end(moves, pause)
 
     async def _is_moved(self, number: int, move: Awaitable[None]) -> bool:
         """Await a move. Returns False if a block of the segment cannot be read."""

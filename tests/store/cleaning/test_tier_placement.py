@@ -18,8 +18,9 @@ from tests.store.cleaning.tiered_pools import (
 from tests.store.pools import Machine, block, check_simulated_pool, read
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, StoreError, TroubleKind
-from odx_target.store.cleaning import marking, placement
-from odx_target.store.cleaning.placement import RETRY_S
+from odx_target.store.cleaning import marking
+from odx_target.store.cleaning import tier_placement as placement
+from odx_target.store.cleaning.tier_placement import RETRY_S
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.tiers import TieredSegments
 from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier, tier_of
