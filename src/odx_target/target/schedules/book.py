@@ -10,8 +10,8 @@ from typing import Any
 
 from odx_target.store.api import Absent, NameTaken, OverLimit, Pool, Volume
 from odx_target.target.config.error import ConfigError
+from odx_target.target.schedules.due_moments import Progress
 from odx_target.target.schedules.fields import fields_of, parse_schedule
-from odx_target.target.schedules.progress import Progress
 from odx_target.target.schedules.schedule import Schedule
 
 SCHEDULE_KEY = "schedule: "

@@ -1,4 +1,4 @@
-"""The progress of a schedule: the moments that have run, and the decision which moment is due.
+"""The due moments of a schedule: which moments have run, which moment is due, and which were missed.
 
 The clock of the machine may jump. After a jump forward, or after a time in which no array served the pool, one run makes up for
 all missed moments. After a jump back, a moment that has run does not run again.

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.target.schedules.calendar import Calendar, Every
-from odx_target.target.schedules.progress import MAX_SPANS, Progress, decide
+from odx_target.target.schedules.due_moments import MAX_SPANS, Progress, decide
 from tests.settings import searching
 from tests.target.schedules.test_calendar import CALENDARS
 
