@@ -44,6 +44,7 @@ from odx_target.iscsi.pdu.opcodes import AsyncEvent, RejectReason
 from odx_target.iscsi.pdu.responses import AsynchronousMessage, NopIn
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.command_window import CommandWindow
+from odx_target.iscsi.session.connection_timers import TIMEOUT_REASONS, ConnectionTimers, Due
 from odx_target.iscsi.session.digest_errors import close_reason_of_header_digest
 from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import (
@@ -58,7 +59,6 @@ from odx_target.iscsi.session.events import (
 )
 from odx_target.iscsi.session.full_feature import FullFeature, Handler
 from odx_target.iscsi.session.lane_state import LaneState, lane_state_of
-from odx_target.iscsi.session.liveness import TIMEOUT_REASONS, Due, Liveness
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.iscsi.session.sessions import Session
 from odx_target.iscsi.session.writer import PduWriter
@@ -88,7 +88,7 @@ class TargetConnection:
     ) -> None:
         self._directory = directory
         self._open_memory = open_memory
-        self._liveness = Liveness(now)
+        self._timers = ConnectionTimers(now)
         self._reader = FrameReader()
         self._writer = PduWriter(CommandWindow(0, limits.COMMAND_WINDOW))
         self._login = LoginPhase(directory, self, portal_group_tag, self._writer, self._begin_full_feature, self._close)
@@ -114,7 +114,7 @@ class TargetConnection:
         """Process whole PDUs from the start of `view`, and return their total length. If too much output waits to be sent,
         whole PDUs may remain unprocessed (see `is_paused_by_output`).
         """
-        self._liveness.last_received = now
+        self._timers.last_received = now
         cut = self._reader.cut
         writer = self._writer
         at = 0
@@ -227,7 +227,7 @@ class TargetConnection:
             self._close(CloseReason(CloseCode.SHUTDOWN))
             return
         self.send_asynchronous_message(AsyncEvent.LOGOUT_REQUESTED, parameter3=max(1, round(time_s)))
-        self._liveness.logout_requested(now + time_s)
+        self._timers.logout_requested(now + time_s)
 
     def connection_lost(self, detail: str, now: float) -> None:  # noqa: ARG002 - every call from outside has the time
         """End the connection because its socket is gone; `detail` is the reason."""
@@ -235,7 +235,7 @@ class TargetConnection:
 
     def data_taken(self, now: float) -> None:
         """Note that the peer has received sent data and is therefore alive."""
-        self._liveness.last_received = now
+        self._timers.last_received = now
 
     def supersede(self, reason: CloseReason) -> None:
         """End this connection, because another connection replaces it or because of a reset."""
@@ -246,16 +246,16 @@ class TargetConnection:
 
     def next_timer(self) -> float | None:
         """Return the time at which `handle_timer` must be called; None if the connection is closed."""
-        return None if self.closed else self._liveness.next()[0]
+        return None if self.closed else self._timers.next()[0]
 
     def handle_timer(self, now: float) -> None:
         """Do all actions that are due at this time."""
         if self.closed:
             return
-        due = self._liveness.due(now)
+        due = self._timers.due(now)
         if due is Due.PING:
             self._writer.send(NopIn(target_transfer_tag=self._writer.new_transfer_tag()), status=False)
-            self._liveness.pinged(now)
+            self._timers.pinged(now)
         elif due is Due.LOGOUT_TIMEOUT:
             self._drop()
         elif due in TIMEOUT_REASONS:
@@ -263,7 +263,7 @@ class TargetConnection:
 
     def _begin_full_feature(self, session: Session) -> None:
         self.session = session
-        self._liveness.logged_in(discovery=session.is_discovery)
+        self._timers.logged_in(discovery=session.is_discovery)
         parameters = session.parameters
         memory = UnlimitedMemory() if session.is_discovery else self._open_memory()
         self._reader.max_data_segment_bytes = limits.MAX_RECV_DATA_SEGMENT_BYTES
@@ -272,7 +272,7 @@ class TargetConnection:
         self._full_feature = FullFeature(
             session, self._writer, self._directory, self._events, self._close, self._refuse, memory, self._has_output
         )
-        self._liveness.awaited_data = self._full_feature.awaited_data
+        self._timers.awaited_data = self._full_feature.awaited_data
         self._handle = self._full_feature.receive
         self._handlers = self._full_feature.handlers
         self.send_reply = self._full_feature.send_reply

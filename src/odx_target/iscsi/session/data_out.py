@@ -31,8 +31,8 @@ from odx_target.iscsi.session.command_failures import (
     WRONG_DIRECTION,
     Failure,
 )
+from odx_target.iscsi.session.connection_timers import AwaitedData
 from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, PduRefused
-from odx_target.iscsi.session.liveness import AwaitedData
 from odx_target.iscsi.session.session_memory import SessionMemory
 from odx_target.iscsi.session.writer import PduWriter
 

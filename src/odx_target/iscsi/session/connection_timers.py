@@ -48,7 +48,7 @@ class AwaitedData(Enum):
     STAYS_AWAY = auto()
 
 
-class Liveness:
+class ConnectionTimers:
     """The timers of one connection. All times come from the clock of the caller. `last_received` is the time at which the last
     bytes arrived.
     """
