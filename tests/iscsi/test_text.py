@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odx_target.iscsi.negotiation.answerer import Answerer, Phase
+from odx_target.iscsi.negotiation.key_checks import check_length
 from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, KEYS, Key, Kind, Parameters, Use, decode_boolean, decode_number
 from odx_target.iscsi.negotiation.offerer import Offerer
-from odx_target.iscsi.negotiation.rules import NegotiationError, check_length
+from odx_target.iscsi.negotiation.rules import NegotiationError
 from odx_target.iscsi.negotiation.wishes import WISHES
 from odx_target.iscsi.pdu import text as text_format
 from odx_target.iscsi.pdu.text import TextAssembly, TextError, decode_pairs, encode_pairs

@@ -24,8 +24,9 @@ from odx_target.iscsi import limits
 from odx_target.iscsi.login.login_answer import LoginAnswer, LoginRefused
 from odx_target.iscsi.names import check_name, prepare_name
 from odx_target.iscsi.negotiation.answerer import Answerer, Phase
+from odx_target.iscsi.negotiation.key_checks import check_is_offer, check_length, note_key
 from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, NONE, REJECT, RESERVED_ANSWERS, Kind, Parameters
-from odx_target.iscsi.negotiation.rules import DISCOVERY, NegotiationError, check_is_offer, check_length, note_key
+from odx_target.iscsi.negotiation.rules import DISCOVERY, NegotiationError
 from odx_target.iscsi.negotiation.wishes import WISHES
 from odx_target.iscsi.pdu.framing import DEFAULT_MAX_DATA_SEGMENT_BYTES
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage

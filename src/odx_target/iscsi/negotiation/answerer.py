@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from odx_target.iscsi.negotiation.key_checks import check_is_offer, check_length, note_key
 from odx_target.iscsi.negotiation.keys import (
     IRRELEVANT,
     KEY_BY_NAME,
@@ -28,16 +29,7 @@ from odx_target.iscsi.negotiation.keys import (
     Value,
     encode_value,
 )
-from odx_target.iscsi.negotiation.rules import (
-    BOOLEAN_RESULTS,
-    DISCOVERY,
-    NegotiationError,
-    check_is_offer,
-    check_length,
-    note_key,
-    number_in_range,
-    result_of,
-)
+from odx_target.iscsi.negotiation.rules import BOOLEAN_RESULTS, DISCOVERY, NegotiationError, number_in_range, result_of
 from odx_target.iscsi.pdu.text import Pairs
 
 

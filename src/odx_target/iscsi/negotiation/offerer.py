@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from odx_target.iscsi.negotiation.key_checks import check_length
 from odx_target.iscsi.negotiation.keys import (
     KEY_BY_NAME,
     NOT_UNDERSTOOD,
@@ -14,13 +15,7 @@ from odx_target.iscsi.negotiation.keys import (
     Value,
     decode_boolean,
 )
-from odx_target.iscsi.negotiation.rules import (
-    BOOLEAN_RESULTS,
-    NegotiationError,
-    check_length,
-    number_in_range,
-    result_of,
-)
+from odx_target.iscsi.negotiation.rules import BOOLEAN_RESULTS, NegotiationError, number_in_range, result_of
 from odx_target.iscsi.pdu.text import Pairs
 
 DECLARATIONS = (Kind.DECLARED_TEXT, Kind.DECLARED_NUMBER)
