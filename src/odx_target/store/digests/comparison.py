@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from odx_target.store.digests.hashing import (
+from odx_target.store.digests.definition import (
     CHECKSUM_BYTES,
     DIGEST_BYTES,
     HOLES_OF_A_LEAF,

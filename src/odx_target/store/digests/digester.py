@@ -16,9 +16,9 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.leaf_loader import LeafLoader, Place
+from odx_target.store.digests.definition import hole_digest, inner_digest, root_level
 from odx_target.store.digests.gathering import Gatherer
-from odx_target.store.digests.group import HOLES, LeafResult, checksums_of_leaves, digests_of_leaves
-from odx_target.store.digests.hashing import hole_digest, inner_digest, root_level
+from odx_target.store.digests.leaf_groups import HOLES, LeafResult, checksums_of_leaves, digests_of_leaves
 from odx_target.store.digests.table_rows import LogView
 from odx_target.store.error_kinds import of_read
 from odx_target.store.errors import StoreError

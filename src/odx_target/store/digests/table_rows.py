@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from odx_target.store.digests.hashing import HOLE_CHECKSUM
+from odx_target.store.digests.definition import HOLE_CHECKSUM
 from odx_target.store.digests.segment_numbers import Flags, SegmentNumbers
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.segments.places import Places

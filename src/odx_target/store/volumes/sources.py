@@ -8,8 +8,8 @@ from odx_target.environment import Buffer
 from odx_target.store.byte_order import disk_bytes
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.catalogue.leaf_loader import LEAVES_AHEAD, LEAVES_OF_A_CALL, LeafLoader
+from odx_target.store.digests.definition import node_count, root_level
 from odx_target.store.digests.digester import Source
-from odx_target.store.digests.hashing import node_count, root_level
 from odx_target.store.errors import Absent, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.pins import Pin

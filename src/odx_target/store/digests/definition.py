@@ -1,4 +1,4 @@
-"""The digests of the nodes of a map.
+"""The definition of a digest: how the digests of the nodes of a map follow from the content of the blocks.
 
 A digest depends only on the content of the blocks. It does not depend on their places, on compression, or on the shape of the
 tree. A digest is the first 16 bytes of a BLAKE3 hash.

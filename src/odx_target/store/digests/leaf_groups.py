@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from odx_target.store.digests.definition import CHECKSUM_BYTES, HOLE_CHECKSUM, leaf_digest
 from odx_target.store.digests.gathering import Gatherer, places_of
-from odx_target.store.digests.hashing import CHECKSUM_BYTES, HOLE_CHECKSUM, leaf_digest
 from odx_target.store.digests.table_rows import LogView
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries
 
