@@ -21,8 +21,8 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
 from odx_target.iscsi.session.events import CommandReady, PduRejected, TaskManagement
-from odx_target.target.server.allotment import Allotment
-from odx_target.target.server.memory_budget import SessionMemory
+from odx_target.target.server.memory_budget import SessionShares
+from odx_target.target.server.memory_claims import Allotment
 from tests.iscsi.conversation import Conversation, Directory, joined
 from tests.settings import searching
 
@@ -50,9 +50,9 @@ class Budget:
         self.unsolicited = Allotment(SESSIONS * GUARANTEED_UNSOLICITED + COMMON_UNSOLICITED, SESSIONS, GUARANTEED_UNSOLICITED)
         self.written = Allotment(SESSIONS * GUARANTEED_WRITTEN + COMMON_WRITTEN, SESSIONS, GUARANTEED_WRITTEN)
 
-    def open(self) -> SessionMemory:
+    def open(self) -> SessionShares:
         written = self.written.open_share()
-        return SessionMemory(self.unsolicited.open_share(), written, written)
+        return SessionShares(self.unsolicited.open_share(), written, written)
 
 
 class Host:
@@ -62,9 +62,9 @@ class Host:
     """
 
     def __init__(self, budget: Budget, number: int = 0) -> None:
-        memories: list[SessionMemory] = []
+        memories: list[SessionShares] = []
 
-        def open_memory() -> SessionMemory:
+        def open_memory() -> SessionShares:
             memories.append(budget.open())
             return memories[-1]
 

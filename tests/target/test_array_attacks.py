@@ -31,8 +31,8 @@ from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.server import response_sender
-from odx_target.target.server.allotment import Allotment
 from odx_target.target.server.connection_server import ConnectionServer
+from odx_target.target.server.memory_claims import Allotment
 from tests.target.raw_peer import KEYS, RawPeer, connected, logged_in
 from tests.target.running import OPTIONS, running
 

@@ -28,9 +28,9 @@ from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
 from odx_target.target.server.batch_tally import BatchTally
-from odx_target.target.server.memory_budget import SessionMemory
-from odx_target.target.server.read_memory import SessionReadMemory
+from odx_target.target.server.memory_budget import SessionShares
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
+from odx_target.target.server.session_read_memory import SessionReadMemory
 from odx_target.target.server.short_lane import ShortLane
 from odx_target.target.server.task_management import WHOLE_TARGET, perform_task_management
 from odx_target.turns import Turns
@@ -82,7 +82,7 @@ class CommandExecutor:
         self._unhandled: deque[Event] = deque()
         self._places: dict[CommandReady, Place] = {}
         """The place in the task set of each command whose data-out has not arrived."""
-        self.memory: SessionMemory | None = None
+        self.memory: SessionShares | None = None
         self.lane: ShortLane | None = None
         """The short lane of the session, or None if there is no session or if all its commands must go the general way."""
         self._target_reset: Iterator[int] | None = None

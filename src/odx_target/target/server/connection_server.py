@@ -21,7 +21,7 @@ from odx_target.target.reporter import Reporter
 from odx_target.target.server.command_executor import CommandExecutor
 from odx_target.target.server.connection_log import ConnectionLog, peer_name
 from odx_target.target.server.hub import Hub
-from odx_target.target.server.memory_budget import MemoryBudget, SessionMemory
+from odx_target.target.server.memory_budget import MemoryBudget, SessionShares
 from odx_target.target.server.pacing import avoid_pacing
 from odx_target.target.server.receive_loop import ReceiveLoop
 from odx_target.target.server.response_sender import ResponseSender
@@ -68,7 +68,7 @@ class ConnectionServer:
         self._hub = hub
         self._turns = pool.turns
         self._budget = budget
-        self._memory: SessionMemory | None = None
+        self._memory: SessionShares | None = None
         self._on_pool_failure = on_pool_failure
         self._tap = tap_of(tap, connected)
         clock = trio.lowlevel.current_clock().current_time  # faster than trio.current_time
@@ -186,7 +186,7 @@ class ConnectionServer:
             self._protocol.take_output()
             self._on_pool_failure(error)
 
-    def _open_memory(self) -> SessionMemory:
+    def _open_memory(self) -> SessionShares:
         """Open the memory of a new session.
 
         If too many old sessions are still ending, this connection is cut, and the returned memory grants no claims.

@@ -22,7 +22,7 @@ from odx_target.iscsi.limits import (
     MAX_LOGINS,
     MAX_TRANSFER_BYTES,
 )
-from odx_target.target.server.allotment import Allotment, Share
+from odx_target.target.server.memory_claims import Allotment, Share
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -67,7 +67,7 @@ MAX_MEMORY_BYTES = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
-class SessionMemory:
+class SessionShares:
     """The shares that one session holds: one share of each allotment."""
 
     unsolicited: Share
@@ -105,18 +105,18 @@ class MemoryBudget:
         """Number of bytes that sessions now hold in all allotments together."""
         return self.unsolicited.used_bytes + self.written.used_bytes + self.read.used_bytes
 
-    def open_session(self) -> SessionMemory | None:
+    def open_session(self) -> SessionShares | None:
         """Open the memory of a new session. The caller must close the returned memory.
 
         Returns None while too many old sessions are still ending.
         """
         if self.unsolicited.count_shares >= MAX_SHARES:
             return None
-        return SessionMemory(self.unsolicited.open_share(), self.written.open_share(), self.read.open_share())
+        return SessionShares(self.unsolicited.open_share(), self.written.open_share(), self.read.open_share())
 
-    def no_memory(self) -> SessionMemory:
+    def no_memory(self) -> SessionShares:
         """Return memory that grants no claims, for a session that is about to be cut."""
-        memory = SessionMemory(Share(self.unsolicited), Share(self.written), Share(self.read))
+        memory = SessionShares(Share(self.unsolicited), Share(self.written), Share(self.read))
         memory.close()
         return memory
 

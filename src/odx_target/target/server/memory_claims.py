@@ -1,4 +1,4 @@
-"""An allotment is an amount of memory that all sessions share for one purpose.
+"""Claims on memory. An allotment is an amount of memory that all sessions share for one purpose.
 
     guaranteed   a part for each session, independent of the other sessions: no host has to wait for another host
     common       a part that sessions take in turn, if they need more than their guaranteed part

@@ -2,7 +2,7 @@
 
 import trio
 
-from odx_target.target.server.allotment import Share
+from odx_target.target.server.memory_claims import Share
 
 
 class SessionReadMemory:

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from odx_target.iscsi.limits import MAX_TRANSFER_BYTES
-from odx_target.target.server.allotment import Allotment, Claim, Share
 from odx_target.target.server.memory_budget import (
     DEFAULT_MEMORY_BYTES,
     FIXED_BYTES,
@@ -13,6 +12,7 @@ from odx_target.target.server.memory_budget import (
     MIN_MEMORY_BYTES,
     MemoryBudget,
 )
+from odx_target.target.server.memory_claims import Allotment, Claim, Share
 from tests.settings import searching
 
 SESSIONS = 5
