@@ -13,7 +13,7 @@ from odx_target.cli.storage.requests import ask
 from odx_target.store.api import PoolInUse, StoreError
 from odx_target.target.control import client
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.socket_path import CONTROL_NAME
+from odx_target.target.control.socket_file import CONTROL_NAME
 
 
 def test_a_pool_is_not_opened_if_an_array_has_the_request_and_does_not_respond(

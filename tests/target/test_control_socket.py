@@ -25,7 +25,7 @@ from odx_target.target.control.server import (
     SEND_TIMEOUT_S,
     serve_control,
 )
-from odx_target.target.control.socket_path import CONTROL_NAME, MAX_SOCKET_NAME_BYTES, socket_name
+from odx_target.target.control.socket_file import CONTROL_NAME, MAX_SOCKET_NAME_BYTES, socket_name
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS
 
 LUNS = b'{"operation": "luns"}\n'

@@ -19,7 +19,7 @@ from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.control.client import request
 from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
-from odx_target.target.control.socket_path import CONTROL_NAME
+from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.trace.trace_files import opened_tracing
 from tests.target.loop_guard import CheckedConnection, LoopGuard, guarded
 from tests.target.running import OPTIONS, is_good, session_with, settled

@@ -31,7 +31,7 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, ServeConfig
 from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
-from odx_target.target.control.socket_path import CONTROL_NAME
+from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
 from odx_target.target.trace.trace_files import opened_tracing

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.socket_path import CONTROL_NAME, socket_name
+from odx_target.target.control.socket_file import CONTROL_NAME, socket_name
 from odx_target.target.schedules.fields import MAX_TIMEOUT_S
 
 ANSWER_TIMEOUT_S = 120.0

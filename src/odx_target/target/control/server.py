@@ -24,7 +24,7 @@ import trio
 
 from odx_target.target.accepting import accept_all
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.socket_path import socket_name
+from odx_target.target.control.socket_file import socket_name
 
 log = structlog.get_logger()
 
