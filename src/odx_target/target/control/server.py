@@ -1,7 +1,7 @@
 """The control socket of a running array: it receives requests, performs `operations` and sends responses.
 
-The control socket is a stream socket in the file system. Only the owner of the socket can open it. Each line from a client is a
-request. The server answers each request with one line, the response. Requests and responses are JSON objects:
+The control socket is a stream socket in the file system (see `socket_file`). Each line from a client is a request. The server
+answers each request with one line, the response. Requests and responses are JSON objects:
 
     {"operation": "resize", "arguments": {"name": "first", "size": "2G"}}
     {"result": {"lun": 0, "name": "first", "size_bytes": 2147483648, "block_bytes": 512}}
@@ -10,10 +10,7 @@ request. The server answers each request with one line, the response. Requests a
 `usage` is true if the request itself was invalid. A client may send any number of requests on a connection, one after another.
 """
 
-import errno
 import json
-import socket
-import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -24,11 +21,9 @@ import trio
 
 from odx_target.target.accepting import accept_all
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.socket_file import socket_name
+from odx_target.target.control.socket_file import listen_at, remove_socket
 
 log = structlog.get_logger()
-
-CONTROL_MODE = 0o600
 
 CANNOT_ACCEPT = "cannot accept a connection to the control socket"
 
@@ -64,7 +59,7 @@ Raises ManagementError.
 async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
     """Serve the control socket at `path` while the body runs. If the socket cannot be made, log a warning and yield False."""
     try:
-        listening, identity = await trio.to_thread.run_sync(_listen, path)
+        listening, identity = await trio.to_thread.run_sync(listen_at, path, MAX_CONTROL_CONNECTIONS)
     except OSError as error:
         log.warning("no control socket", path=str(path), reason=error.strerror or str(error))
         yield False
@@ -78,7 +73,7 @@ async def serve_control(path: Path, perform: Perform) -> AsyncIterator[bool]:
     finally:
         listening.close()
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_remove, path, identity)
+            await trio.to_thread.run_sync(remove_socket, path, identity)
 
 
 class _Conversations:
@@ -170,47 +165,3 @@ async def _encoded(answer: Mapping[str, object]) -> bytes:
         if not len(parts) % PARTS_AT_ONCE:
             await trio.lowlevel.checkpoint()
     return "".join(parts).encode()
-
-
-def _listen(path: Path) -> tuple[socket.socket, tuple[int, int]]:
-    """Make a listening socket. Return the socket, and the device number and inode number of its file. Raises OSError."""
-    with socket_name(path) as name:
-        _make_way(name)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            listening.setblocking(False)
-            listening.bind(name)
-            Path(name).chmod(CONTROL_MODE)  # before any client can connect
-            listening.listen(MAX_CONTROL_CONNECTIONS)
-            found = Path(name).lstat()
-        except BaseException:
-            listening.close()
-            raise
-    return listening, (found.st_dev, found.st_ino)
-
-
-def _make_way(name: str) -> None:
-    """Remove the socket of a process that has ended. Raises OSError if the file is not a socket."""
-    try:
-        mode = Path(name).lstat().st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise OSError(errno.EEXIST, "a file that is not a socket is there")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)
-        try:
-            probe.connect(name)
-        except ConnectionRefusedError:
-            Path(name).unlink()
-            return
-        except BlockingIOError:
-            pass
-    raise OSError(errno.EADDRINUSE, "another server answers there")
-
-
-def _remove(path: Path, identity: tuple[int, int]) -> None:
-    with suppress(OSError):
-        found = path.lstat()
-        if (found.st_dev, found.st_ino) == identity:
-            path.unlink()
