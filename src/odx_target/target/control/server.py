@@ -19,7 +19,7 @@ from typing import TypeAlias
 import structlog
 import trio
 
-from odx_target.target.accepting import accept_all
+from odx_target.target.accepting_clients import accept_all
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.socket_file import listen_at, remove_socket
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 import trio
 
-from odx_target.target.accepting import accept_all
+from odx_target.target.accepting_clients import accept_all
 from odx_target.target.config.settings import Portal
 from odx_target.target.metrics.exposition import CONTENT_TYPE
 from odx_target.target.server.listener import bind_portals, close_sockets

@@ -7,18 +7,18 @@ from typing import Any, NamedTuple
 import trio
 
 from odx_target.iscsi.host_names import look_up_error
-from odx_target.iscsi.limits import MAX_LOGINS
 from odx_target.iscsi.session.sessions import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes, reason
-from odx_target.target.accepting import ACCEPT_PAUSE_S
+from odx_target.target.accepting_clients import ACCEPT_PAUSE_S
 from odx_target.target.config.settings import Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
-from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED, TOO_MANY_SOCKETS
+from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.batch_tally import BatchTally
+from odx_target.target.server.connection_limit import ConnectionLimit
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.server.hub import Hub
 from odx_target.target.server.memory_budget import MemoryBudget
@@ -63,7 +63,7 @@ class Listener:
         self._reporter = reporter or Reporter(trio.current_time)
         self._directory = TargetDirectory(iqn, logical_units, authentication=authentication)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
-        self._max_sockets = max_sockets
+        self._limit = ConnectionLimit(self._connections, max_sockets, self._reporter)
         self._accepting = trio.CancelScope()
         self._accepted_last = trio.Event()
         self.portals = tuple(Portal(*listening.getsockname()[:2]) for listening in sockets)
@@ -108,12 +108,12 @@ class Listener:
                 continue
             except OSError as error:
                 if passes(error):
-                    self._cut_oldest_login()
+                    self._limit.cut_oldest_login()
                 self._reporter.report("warning", CANNOT_ACCEPT, error=reason(error))
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
-            if not self._make_room():
-                self._reporter.report("warning", CONNECTION_REFUSED, limit=self._max_sockets)
+            if not self._limit.make_room():
+                self._reporter.report("warning", CONNECTION_REFUSED, limit=self._limit.max_sockets)
                 connected.close()
                 continue
             try:
@@ -150,27 +150,6 @@ class Listener:
         self._reporter.report("error", "the pool has failed, every connection is closed", error=str(error))
         for connection in list(self._connections):
             connection.cut()
-
-    def _make_room(self) -> bool:
-        """If a limit is reached, cut the connection that has been logging in longest.
-
-        Return False if a limit is reached and no connection is logging in. Because of this rule, connections that never log in
-        cannot keep hosts out. A host needs only milliseconds for its login.
-        """
-        logging_in = [server for server in self._connections if not server.is_logged_in]
-        if len(logging_in) < MAX_LOGINS and len(self._connections) < self._max_sockets:
-            return True
-        return self._cut_oldest_login()
-
-    def _cut_oldest_login(self) -> bool:
-        """Cut the connection that has been logging in longest. Return False if no connection is logging in."""
-        oldest = next((server for server in self._connections if not server.is_logged_in), None)
-        if oldest is None:
-            return False
-        self._reporter.report("warning", TOO_MANY_SOCKETS, limit=min(MAX_LOGINS, self._max_sockets), peer=oldest.peer)
-        del self._connections[oldest]
-        oldest.cut()
-        return True
 
     async def _serve(self, server: ConnectionServer) -> None:
         try:
