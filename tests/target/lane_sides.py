@@ -1,5 +1,6 @@
 """Two arrays that get the same bytes: one uses the short lane, and all commands of the other array go the general way."""
 
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -12,6 +13,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.server.connection_server import ConnectionServer
+from odx_target.target.server.send_queue import SendQueue
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
@@ -19,15 +21,14 @@ CAPACITY_BYTES = 256 << 10
 CONFIG = Config(luns=(LunConfig("first", CAPACITY_BYTES), LunConfig("second", CAPACITY_BYTES, 4096)))
 
 
-class KeptOutput:
+class KeptOutput(SendQueue):
     """A send queue that keeps all bytes. The peer receives nothing.
 
     If `accepts` is False, the bytes are unsent until `drain` is called.
     """
 
-    unsent_bytes = 0
-
-    def __init__(self) -> None:
+    def __init__(self, connected: socket.socket) -> None:
+        super().__init__(connected)
         self.accepts = True
         self._kept = bytearray()
         self.has_output = trio.Event()
@@ -36,13 +37,12 @@ class KeptOutput:
         for buffer in buffers:
             self._kept += buffer
             self.has_output.set()
+        if self.accepts:
+            self._small_bytes = 0
         return self.accepts
 
     async def drain(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+        self._small_bytes = 0
 
     def take(self) -> bytes:
         kept, self._kept = bytes(self._kept), bytearray()
@@ -62,8 +62,8 @@ class Side:
         self.lane = self.executor.lane
         if not with_lane:
             self.executor.lane = None
-        self.output = KeptOutput()
-        self.server._sender._queue = self.output  # type: ignore[assignment]
+        self.output = KeptOutput(self.server._sender._queue._socket)
+        self.server._sender._queue = self.output
 
     def put(self, received: bytes) -> None:
         """Execute bytes as the hub does after it has received them at once."""

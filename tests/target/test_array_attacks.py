@@ -30,7 +30,7 @@ from odx_target.iscsi.pdu.opcodes import RejectReason
 from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
-from odx_target.target.server import response_sender
+from odx_target.target.server import send_queue
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.server.memory_claims import Allotment
 from tests.target.raw_peer import KEYS, RawPeer, connected, logged_in
@@ -91,7 +91,7 @@ async def test_a_peer_that_does_not_read_is_given_a_bounded_amount() -> None:
         reads = [peer.read(READ_MIB, MIB) for _ in range(128)]
         await peer.stream.send_all(b"".join(map(peer.encode, reads)))
         await is_served(array)
-        assert server._sender.unsent_bytes <= array.memory_budget.read.used_bytes + response_sender.MAX_UNSENT_BYTES
+        assert server._sender.unsent_bytes <= array.memory_budget.read.used_bytes + send_queue.MAX_UNSENT_BYTES
         assert array.memory_budget.read.used_bytes <= most_of_one_session(array.memory_budget.read)
         answered = 0
         while answered < len(reads):

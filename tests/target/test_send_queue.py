@@ -2,7 +2,7 @@ import socket
 
 import trio
 
-from odx_target.target.server.send_queue import MAX_PIECES, SendQueue
+from odx_target.target.server.send_queue import MAX_PIECES, MAX_UNSENT_BYTES, SendQueue
 
 
 async def _read_all(reader: trio.SocketStream, size_bytes: int) -> bytes:
@@ -37,3 +37,20 @@ async def test_what_does_not_fit_leaves_when_the_peer_reads_and_in_order() -> No
 
 async def test_more_pieces_than_one_call_takes() -> None:
     await _sends([b"%05d" % number for number in range(MAX_PIECES * 2 + 1)])
+
+
+async def test_small_reads_are_bounded_until_the_queue_is_empty() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        left.setblocking(False)
+        queue = SendQueue(left)
+        data = bytes(8 * MAX_UNSENT_BYTES)
+        queue.count_small_reads(MAX_UNSENT_BYTES)
+        assert not queue.send_now([data])
+        assert queue.takes_more
+        queue.count_small_reads(1)
+        assert not queue.takes_more
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(queue.drain)
+            await _read_all(trio.SocketStream(trio.socket.from_stdlib_socket(right)), len(data))
+        assert queue.takes_more

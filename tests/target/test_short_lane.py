@@ -16,7 +16,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode, RejectReason, TaskManag
 from odx_target.iscsi.session.events import CommandReady, PduRejected
 from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import DamagedBlock, PoolFull
-from odx_target.target.server import response_sender, short_lane
+from odx_target.target.server import send_queue, short_lane
 from tests.settings import searching
 from tests.target.lane_sides import CAPACITY_BYTES, CONFIG, Side, pdus, server_of, side, sides
 from tests.target.raw_peer import KEYS, connected, logged_in
@@ -422,7 +422,7 @@ async def test_a_failing_command_is_executed_once_and_gets_the_usual_reply(opera
 
 
 async def test_the_lane_pauses_while_too_much_read_data_is_unsent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(response_sender, "MAX_UNSENT_BYTES", CAPACITY_BYTES)
+    monkeypatch.setattr(send_queue, "MAX_UNSENT_BYTES", CAPACITY_BYTES)
     async with side() as on:
         on.output.accepts = False
         count = 5 * short_lane.EARLY_SEND_BYTES // CAPACITY_BYTES
@@ -432,7 +432,7 @@ async def test_the_lane_pauses_while_too_much_read_data_is_unsent(monkeypatch: p
 
 
 async def test_a_paused_connection_executes_the_remaining_commands_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(response_sender, "MAX_UNSENT_BYTES", CAPACITY_BYTES)
+    monkeypatch.setattr(send_queue, "MAX_UNSENT_BYTES", CAPACITY_BYTES)
     async with side() as on:
         on.output.accepts = False
         answers = await on.feed(b"".join(Planned(READ_16, 1, 0, CAPACITY_BYTES // 4096).encode(on) for _ in range(9)))

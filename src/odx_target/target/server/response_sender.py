@@ -13,13 +13,6 @@ EARLY_SEND_BYTES = 1 << 18
 The initiator gets the data sooner, and the data is still in the cache of the processor.
 """
 
-MAX_UNSENT_BYTES = 512 << 10
-"""Maximum number of unsent bytes of small reads on one connection.
-
-If more bytes are unsent, the next commands of the peer wait. The kernel may hold some MiB in addition. Large reads have their
-own memory.
-"""
-
 
 class ResponseSender:
     """Commits the store's open batch and sends the output of the protocol.
@@ -31,7 +24,6 @@ class ResponseSender:
         self._pool = pool
         self._queue = queue
         self._take_output = take_output
-        self._small_bytes = 0  # size of the data of small reads since the queue was last empty
         self._held: list[tuple[Share, int]] = []
 
     @property
@@ -52,10 +44,10 @@ class ResponseSender:
             self._pool.commit()
         except Scarcity:
             return False
-        self._small_bytes += size_bytes
+        self._queue.count_small_reads(size_bytes)
         if self._queue.send_now(self._take_output()):
             self._all_sent()
-        return self._small_bytes <= MAX_UNSENT_BYTES
+        return self._queue.takes_more
 
     def send_now(self) -> bool:
         """Send all output without waiting, and return True.
@@ -87,7 +79,6 @@ class ResponseSender:
         self._all_sent()
 
     def _all_sent(self) -> None:
-        self._small_bytes = 0
         if self._held:
             held, self._held = self._held, []
             for share, size_bytes in held:

@@ -1,6 +1,7 @@
 """The send queue of a connection.
 
 The queue sends as many bytes as the socket accepts now. The queue sends the remaining bytes when the socket is writable again.
+MAX_UNSENT_BYTES bounds the data of small reads in the queue. The memory budget bounds the data of large reads.
 """
 
 import socket
@@ -19,6 +20,13 @@ SCARCITY_PAUSE_S = 0.05
 MAX_PIECES = 1024
 """Maximum number of buffers in one sendmsg call (IOV_MAX of Linux)."""
 
+MAX_UNSENT_BYTES = 512 << 10
+"""Maximum number of unsent bytes of small reads on one connection.
+
+If more bytes are unsent, the next commands of the peer wait. The kernel may hold some MiB in addition. Large reads have their
+own memory.
+"""
+
 
 class SendQueue:
     """Buffers to be sent to a socket, in order. Each buffer must stay unchanged until it is sent.
@@ -34,11 +42,21 @@ class SendQueue:
         self._on_progress = on_progress
         self._unsent: deque[Buffer] = deque()
         self._draining = trio.Lock()
+        self._small_bytes = 0  # size of the data of small reads since the queue was last empty
 
     @property
     def unsent_bytes(self) -> int:
         """Number of bytes in the queue that the socket has not accepted yet."""
         return sum(map(len, self._unsent))
+
+    @property
+    def takes_more(self) -> bool:
+        """False if too much data of small reads is unsent. The next commands of the peer must then wait."""
+        return self._small_bytes <= MAX_UNSENT_BYTES
+
+    def count_small_reads(self, size_bytes: int) -> None:
+        """Add the data of small reads that the next `send_now` sends to the bytes that are bounded."""
+        self._small_bytes += size_bytes
 
     def send_now(self, buffers: Sequence[Buffer]) -> bool:
         """Send buffers without waiting. Return True if all bytes were sent.
@@ -49,6 +67,7 @@ class SendQueue:
             self._tap.sent(buffers)
         if not self._unsent and len(buffers) <= MAX_PIECES:
             if not buffers:
+                self._small_bytes = 0
                 return True
             try:
                 sent = self._socket.sendmsg(buffers)
@@ -59,11 +78,15 @@ class SendQueue:
             self._keep_rest(buffers, sent)
         else:
             self._unsent.extend(buffers)
-        return not self._unsent
+        if self._unsent:
+            return False
+        self._small_bytes = 0
+        return True
 
     def close(self) -> None:
         """Discard all unsent buffers."""
         self._unsent.clear()
+        self._small_bytes = 0
 
     async def drain(self) -> None:
         """Send all buffers in the queue, and wait while the socket accepts no bytes. Raises OSError."""
@@ -82,6 +105,7 @@ class SendQueue:
                         self._on_progress()
                     continue
                 self._drop(sent)
+            self._small_bytes = 0
 
     def _keep_rest(self, buffers: Sequence[Buffer], sent: int) -> None:
         if sent == sum(map(len, buffers)):
