@@ -26,7 +26,7 @@ class Event(Protocol):
     async def wait(self) -> None: ...
 
 
-class Lane(Enum):
+class Work(Enum):
     """The kinds of work that run in threads.
 
     Each kind has its own threads, so that one kind of work does not delay another kind.
@@ -57,7 +57,7 @@ class Environment(Protocol):
 
     async def sleep(self, delay_s: float) -> None: ...
 
-    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, work: Work = Work.READS) -> T:
         """Run a blocking function in a thread. If the caller is cancelled, the function is not interrupted."""
         ...
 

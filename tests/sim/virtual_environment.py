@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
-from odx_target.environment import Lane
+from odx_target.environment import Work
 from odx_target.turns import Turns
 
 T = TypeVar("T")
@@ -151,7 +151,7 @@ class VirtualEnvironment:
         heapq.heappush(self._sleepers, (self.now_s + max(delay_s, 0.0), next(self._order), suspend))
         await suspend
 
-    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, work: Work = Work.READS) -> T:
         """Run a function at once. The caller is suspended once, as for a real thread, and can be cancelled before or after."""
         self._check_cancelled()
         suspend = _Suspend(is_shielded=True)

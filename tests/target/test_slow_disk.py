@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from odx_target.cli.serving.serve import open_pool
-from odx_target.environment import Lane
+from odx_target.environment import Work
 from odx_target.initiator import cdb
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
@@ -21,8 +21,8 @@ MIB = 1 << 20
 TIMEOUT_S = 60
 
 
-@pytest.mark.parametrize("busy", Lane)
-async def test_a_lane_that_is_full_holds_up_no_other(busy: Lane) -> None:
+@pytest.mark.parametrize("busy", Work)
+async def test_work_whose_threads_are_busy_holds_up_no_other_work(busy: Work) -> None:
     go_on = threading.Event()
     begun = threading.Semaphore(0)
 
@@ -30,17 +30,17 @@ async def test_a_lane_that_is_full_holds_up_no_other(busy: Lane) -> None:
         begun.release()
         assert go_on.wait(TIMEOUT_S)
 
-    async def wait_in_lane() -> None:
-        await environment.in_thread(wait, lane=busy)
+    async def wait_in_thread() -> None:
+        await environment.in_thread(wait, work=busy)
 
     async with trio.open_nursery() as nursery:
         environment = TrioEnvironment(nursery)
         for _ in range(2 * THREADS[busy]):
-            nursery.start_soon(wait_in_lane)
+            nursery.start_soon(wait_in_thread)
         for _ in range(THREADS[busy]):
             assert await trio.to_thread.run_sync(begun.acquire, True, TIMEOUT_S)
-        for lane in set(Lane) - {busy}:
-            assert await environment.in_thread(lambda: "done", lane=lane) == "done"
+        for work in set(Work) - {busy}:
+            assert await environment.in_thread(lambda: "done", work=work) == "done"
         go_on.set()
 
 

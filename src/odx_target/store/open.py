@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from odx_target.environment import Environment, Lane
+from odx_target.environment import Environment, Work
 from odx_target.store.catalogue.interface import Catalogue
 from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
@@ -114,7 +114,7 @@ async def open_pool(parts: PoolParts, environment: Environment, options: PoolOpt
 async def _open(find: Callable[[], PoolParts], environment: Environment, options: PoolOptions | None) -> LogPool:
     options = options or PoolOptions()
     options.sizing()
-    parts, head, recovered = await environment.in_thread(_recover, find, environment.entropy(IDENTITY_BYTES), lane=Lane.UPKEEP)
+    parts, head, recovered = await environment.in_thread(_recover, find, environment.entropy(IDENTITY_BYTES), work=Work.UPKEEP)
     with ExitStack() as stack:
         _close_later(stack, parts)
         try:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from odx_target.environment import Environment, Lane
+from odx_target.environment import Environment, Work
 from odx_target.store.api import BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
@@ -317,7 +317,7 @@ class LogPool:
         finally:
             self.health.end()
             try:
-                await self._environment.in_thread(self._give_up, lane=Lane.UPKEEP)
+                await self._environment.in_thread(self._give_up, work=Work.UPKEEP)
             finally:
                 self._give_up()  # This call is needed if the task is cancelled before the thread begins.
 

@@ -8,7 +8,7 @@ from typing import Self, TypeVar, TypeVarTuple
 
 import trio
 
-from odx_target.environment import Lane
+from odx_target.environment import Work
 from odx_target.store.api import OutOfResources
 from odx_target.turns import Turns
 
@@ -18,14 +18,14 @@ NO_THREAD = "can't start new thread"
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-THREADS: dict[Lane, int] = {
+THREADS: dict[Work, int] = {
     # Each thread waits for a disk, not for a processor. With more threads, reads would only wait in the kernel instead of in
     # the array.
-    Lane.READS: 16,
+    Work.READS: 16,
     # A pool runs only one flush at a time.
-    Lane.FLUSHES: 2,
+    Work.FLUSHES: 2,
     # More than one thread, so that a long checkpoint does not delay the segments that writers wait for.
-    Lane.UPKEEP: 4,
+    Work.UPKEEP: 4,
 }
 
 
@@ -43,7 +43,7 @@ class TrioEnvironment:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.jobs = nursery
-        self._threads = {lane: trio.CapacityLimiter(count) for lane, count in THREADS.items()}
+        self._threads = {work: trio.CapacityLimiter(count) for work, count in THREADS.items()}
         self.turns = Turns(trio.Event, trio.lowlevel.checkpoint)
         self.entropy = entropy
         self.time = wall_clock
@@ -63,9 +63,9 @@ class TrioEnvironment:
     async def sleep(self, delay_s: float) -> None:
         await trio.sleep(delay_s)
 
-    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, lane: Lane = Lane.READS) -> T:
+    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, work: Work = Work.READS) -> T:
         try:
-            return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads[lane])
+            return await trio.to_thread.run_sync(function, *arguments, limiter=self._threads[work])
         except RuntimeError as error:
             if str(error) != NO_THREAD:
                 raise

@@ -8,7 +8,7 @@ are not durable. Finally a thread saves the checkpoint in the catalogue. Meanwhi
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
-from odx_target.environment import Environment, Event, Lane
+from odx_target.environment import Environment, Event, Work
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.errors import PoolFailed, StoreError
@@ -87,7 +87,7 @@ class Checkpointer:
             made = self._leaves.memory.tally.made
             self._log.written_blocks = 0
             await self._flusher.flush()
-            await self._environment.in_thread(self._catalogue.save, checkpoint, lane=Lane.UPKEEP)
+            await self._environment.in_thread(self._catalogue.save, checkpoint, work=Work.UPKEEP)
             self._discards.add(checkpoint.rewritten)
             checkpoint.rewritten.clear()
             # This is done before the next checkpoint or relocation, so that no leaf that changes later is taken for a clean
@@ -116,7 +116,7 @@ class Checkpointer:
 
     async def _mark_cleaned(self) -> None:
         if not self._head.fields.cleaned:
-            await self._environment.in_thread(self._head.mark_cleaned, lane=Lane.UPKEEP)
+            await self._environment.in_thread(self._head.mark_cleaned, work=Work.UPKEEP)
 
     async def _drop_deferred(self, saved: list[bytes]) -> None:
         """Drop the deferred records `saved`, because the saved checkpoint contains their changes. The log will never contain

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import chain
 
-from odx_target.environment import Environment, Event, Lane
+from odx_target.environment import Environment, Event, Work
 from odx_target.store.catalogue.interface import Catalogue, Found
 from odx_target.store.errors import DamagedBlock, OutOfResources, PoolBusy, PoolDamaged, Scarcity, StoreError, Unreadable
 from odx_target.store.map.leaf import Leaf
@@ -111,7 +111,7 @@ class LeafLoader:
         missing = [leaf for leaf in leaves if leaf not in found]
         for start in range(0, len(missing), LEAVES_OF_A_CALL):
             some = missing[start : start + LEAVES_OF_A_CALL]
-            found.update(zip(some, await self._read_in_thread(some, Lane.UPKEEP), strict=True))
+            found.update(zip(some, await self._read_in_thread(some, Work.UPKEEP), strict=True))
         return found
 
     def require(self, missing: Sequence[tuple[int, Leaf]], place: Place, ahead: Sequence[Leaf] = ()) -> None:
@@ -225,7 +225,7 @@ class LeafLoader:
         try:
             while self._calls:
                 call = self._calls.popleft()
-                results = await self._read_in_thread(call.leaves, Lane.READS)
+                results = await self._read_in_thread(call.leaves, Work.READS)
                 self._end(call, results)
                 call = None
                 self.relieve_soon()
@@ -250,10 +250,10 @@ class LeafLoader:
             self._required.discard(leaf)
         call.ended.set()
 
-    async def _read_in_thread(self, leaves: Sequence[Leaf], lane: Lane) -> Sequence[Found]:
+    async def _read_in_thread(self, leaves: Sequence[Leaf], work: Work) -> Sequence[Found]:
         numbers = [leaf.stored for leaf in leaves]
         try:
-            return await self._environment.in_thread(self._catalogue.leaf_entries, numbers, lane=lane)
+            return await self._environment.in_thread(self._catalogue.leaf_entries, numbers, work=work)
         except StoreError as error:
             return [error for _ in leaves]
 

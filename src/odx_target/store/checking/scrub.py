@@ -6,7 +6,7 @@ each damaged block once.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from odx_target.environment import Environment, Lane
+from odx_target.environment import Environment, Work
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.catalogue.interface import VolumeState
 from odx_target.store.catalogue.leaf_loader import LeafLoader
@@ -125,7 +125,7 @@ class _Scrub:
     async def _check(self, check: SegmentCheck, before: int, began_s: float) -> None:
         goes_on = True
         while goes_on and not self._is_stopped:
-            goes_on = await self._environment.in_thread(_advance, check, lane=Lane.UPKEEP)
+            goes_on = await self._environment.in_thread(_advance, check, work=Work.UPKEEP)
             progress = self.progress
             progress.checked_blocks = before + check.checked_blocks
             progress.elapsed_s = self._environment.monotonic() - began_s

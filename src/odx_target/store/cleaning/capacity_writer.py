@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from odx_target.environment import Buffer, Environment, Lane
+from odx_target.environment import Buffer, Environment, Work
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.cleaning.marking import Live
 from odx_target.store.cleaning.moving import Piece, pieces, read_piece
@@ -128,7 +128,7 @@ class CapacityWriter:
         for piece in pieces(runs):
             try:
                 table, items = await self._environment.in_thread(
-                    self._prepare, segment, size_blocks, table, piece, lane=Lane.UPKEEP
+                    self._prepare, segment, size_blocks, table, piece, work=Work.UPKEEP
                 )
             except OSError as error:
                 raise of_read(piece.first, error) from error
@@ -138,7 +138,7 @@ class CapacityWriter:
                 at = filled.next
                 data = filled.take(number, items)
                 if data:
-                    await self._environment.in_thread(filled.segment.write, at, data, lane=Lane.UPKEEP)
+                    await self._environment.in_thread(filled.segment.write, at, data, work=Work.UPKEEP)
                 if items:
                     await self.end(moves, pause)
 
@@ -147,7 +147,7 @@ class CapacityWriter:
         filled = self._filled
         if filled is None:
             return
-        size_blocks = await self._environment.in_thread(self._complete, filled, lane=Lane.UPKEEP)
+        size_blocks = await self._environment.in_thread(self._complete, filled, work=Work.UPKEEP)
         self._filled = None
         self._supply.add_capacity(filled.segment, size_blocks)
         self.moved_blocks += filled.next - filled.header_blocks
@@ -176,7 +176,7 @@ class CapacityWriter:
         number = self._supply.next_number()
         capacity.begin()
         try:
-            segment = await self._environment.in_thread(capacity.create, number, lane=Lane.UPKEEP)
+            segment = await self._environment.in_thread(capacity.create, number, work=Work.UPKEEP)
         except BaseException:
             capacity.give_up(number)
             raise

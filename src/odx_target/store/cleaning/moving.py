@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from odx_target.environment import Buffer, Environment, Lane
+from odx_target.environment import Buffer, Environment, Work
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.cleaning.marking import Live
 from odx_target.store.cleaning.relocating import Moves
@@ -75,7 +75,7 @@ class Mover:
         table = self._index.tables.get(number)
         for piece in pieces(runs):
             table, data = await self._environment.in_thread(
-                self._read_and_repack, segment, size_blocks, table, piece, lane=Lane.UPKEEP
+                self._read_and_repack, segment, size_blocks, table, piece, work=Work.UPKEEP
             )
             await pause()
             await self._append(number, piece.runs, data, moves, pause)

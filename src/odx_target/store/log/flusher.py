@@ -7,7 +7,7 @@ present sync began.
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
-from odx_target.environment import Environment, Event, Lane
+from odx_target.environment import Environment, Event, Work
 from odx_target.store.errors import StoreError
 from odx_target.store.health import Health
 from odx_target.store.segments.segment import Segment
@@ -88,7 +88,7 @@ class Flusher:
         osn = self.written_osn
         done = False
         try:
-            await self._environment.in_thread(_sync_all, dirty, lane=Lane.FLUSHES)
+            await self._environment.in_thread(_sync_all, dirty, work=Work.FLUSHES)
             done = True
         except OSError as error:
             raise self._health.fail("flushing", error) from error

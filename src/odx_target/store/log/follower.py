@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from weakref import WeakSet
 
-from odx_target.environment import Environment, Event, Lane
+from odx_target.environment import Environment, Event, Work
 from odx_target.store.error_kinds import of_log_read
 from odx_target.store.errors import LogFreed, StoreError
 from odx_target.store.log.batch import Batch, Position
@@ -89,7 +89,7 @@ class Follower:
                 self.next_osn,
                 self._flusher.durable_osn,
                 self._pool_identity,
-                lane=Lane.UPKEEP,
+                work=Work.UPKEEP,
             )
         except OSError as error:
             raise of_log_read(self.next_osn, error) from error

@@ -8,7 +8,7 @@ segment is sealed, when the pool is cleaned, or when the pool is opened again.
 from array import array
 from typing import NamedTuple
 
-from odx_target.environment import Environment, Lane
+from odx_target.environment import Environment, Work
 from odx_target.store.errors import OutOfResources
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
@@ -116,7 +116,7 @@ class Sealer:
         size_blocks = self._sizes.get(segment)
         if size_blocks is None:
             return
-        await self._environment.in_thread(segment.seal, size_blocks, lane=Lane.UPKEEP)
+        await self._environment.in_thread(segment.seal, size_blocks, work=Work.UPKEEP)
         if self._sizes.pop(segment, None) is not None:
             self._flusher.dirty.add(segment)
             self._supply.resize(segment.number, size_blocks)

@@ -11,7 +11,7 @@ write the batch. No new record is accepted until a commit succeeds, and reads ge
 from collections.abc import Callable
 from contextlib import suppress
 
-from odx_target.environment import Environment, Lane
+from odx_target.environment import Environment, Work
 from odx_target.store.error_kinds import of_write, passes
 from odx_target.store.errors import OutOfResources, PoolFailed
 from odx_target.store.health import Health
@@ -156,7 +156,7 @@ class Log:
         self.filling.leave_segment()
         await self._sealer.finish()
         with suppress(OSError, OutOfResources):
-            await self._environment.in_thread(self._supply.store.delete, unused, lane=Lane.UPKEEP)
+            await self._environment.in_thread(self._supply.store.delete, unused, work=Work.UPKEEP)
 
     def segment_sizes(self) -> dict[int, int]:
         """Return the least size, in blocks, that the file of each segment must have, by segment number. Retired segments are

@@ -9,7 +9,7 @@ they take.
 
 from collections.abc import Mapping
 
-from odx_target.environment import Environment, Lane
+from odx_target.environment import Environment, Work
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.errors import PoolFull
 from odx_target.store.segments.disk_room import DiskRoom
@@ -100,7 +100,7 @@ class CapacityTier:
         """
         unused = dict(self._unused)
         if unused and self._store is not None:
-            await self._environment.in_thread(self._store.delete, sorted(unused), lane=Lane.UPKEEP)
+            await self._environment.in_thread(self._store.delete, sorted(unused), work=Work.UPKEEP)
             for number in unused.keys() & self._unused.keys():
                 self.used_blocks -= self._unused.pop(number)
 

@@ -4,7 +4,7 @@ memory.
 
 from collections.abc import Callable
 
-from odx_target.environment import Environment, Lane
+from odx_target.environment import Environment, Work
 from odx_target.store.errors import OutOfResources
 from odx_target.store.segments.segment import SegmentStore
 
@@ -41,7 +41,7 @@ class DiskRoom:
         """Read the free room of the disk in a thread. If no thread is available, the old value stays."""
         before = self.blocks
         try:
-            self.blocks = await self._environment.in_thread(self._store.room_blocks, lane=Lane.UPKEEP)
+            self.blocks = await self._environment.in_thread(self._store.room_blocks, work=Work.UPKEEP)
             self._asked_at = self._environment.monotonic()
             if self.blocks != before:
                 self._changed()

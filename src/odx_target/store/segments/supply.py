@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
-from odx_target.environment import Environment, Event, Lane
+from odx_target.environment import Environment, Event, Work
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_write
 from odx_target.store.errors import PoolFull, StoreError
@@ -217,7 +217,7 @@ class SegmentSupply:
                 self._unused[number] = size_blocks
         self._room_again()
         unused = dict(self._unused)
-        await self._environment.in_thread(self.store.delete, sorted(unused), lane=Lane.UPKEEP)
+        await self._environment.in_thread(self.store.delete, sorted(unused), work=Work.UPKEEP)
         for number in unused.keys() & self._unused.keys():
             self._used_blocks -= self._unused.pop(number)
         self._room_again()
@@ -294,7 +294,7 @@ class SegmentSupply:
         number = self.next_number()
         former = self._free.popleft() if self._free else None
         try:
-            segment = await self._environment.in_thread(self._create, number, former, lane=Lane.UPKEEP)
+            segment = await self._environment.in_thread(self._create, number, former, work=Work.UPKEEP)
         except BaseException as error:
             if former is not None:
                 self._unused[former] = self._segment_blocks

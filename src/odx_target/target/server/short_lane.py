@@ -17,8 +17,6 @@ command, which then goes the general way. Both ways give the same replies and th
 
 If an exception ends a command, the lane sends the reply that the device server gives for this exception. It does not execute
 the command a second time.
-
-The short lane is no `Lane` of `environment`, which is a group of threads.
 """
 
 from struct import Struct
