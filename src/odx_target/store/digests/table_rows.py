@@ -21,7 +21,7 @@ MAX_ROWS = 1024
 Checksums: TypeAlias = "np.ndarray[Any, np.dtype[np.uint32]]"
 
 _FAR = -(1 << 60)
-"""Difference between an index and a place that makes the index of every place negative."""
+"""A difference between index and place that is so low that every index is negative."""
 
 
 class LogView(NamedTuple):

@@ -35,7 +35,7 @@ class Piece(NamedTuple):
 
 
 class Frames:
-    """Divides the bytes that the two ends of one connection send. The bytes that are passed to `cut` must be whole PDUs."""
+    """Divides the bytes that the two ends of one connection send into PDUs. `cut` takes one or more whole PDUs at a time."""
 
     def __init__(self) -> None:
         self._reader = FrameReader(MAX_DATA_SEGMENT_BYTES)
