@@ -19,7 +19,7 @@ from odx_target.copymgr.commands.parameter_lists import (
     encode_populate_token,
     encode_write_using_token,
 )
-from odx_target.copymgr.commands.responses import StatusHeader
+from odx_target.copymgr.commands.response_data import StatusHeader
 from odx_target.copymgr.describe_fields import (
     describe_populate_token,
     describe_rod_token_information,

@@ -8,7 +8,7 @@ from odx_target.copymgr.commands.parameter_lists import (
     encode_populate_token,
     encode_write_using_token,
 )
-from odx_target.copymgr.commands.responses import rod_token_information
+from odx_target.copymgr.commands.response_data import rod_token_information
 from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.tokens.format import (

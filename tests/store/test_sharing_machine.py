@@ -17,7 +17,7 @@ from tests.store.pool_model import Blocks, block_of
 from tests.store.test_crash_machine import VOLUME_BLOCKS, blocks, counts, names
 
 from odx_target.store.api import Following, FrozenMap, PlaceGone, StoreError
-from odx_target.store.cleaning.freeing import PIN_PAUSE_S
+from odx_target.store.cleaning.segment_freeing import PIN_PAUSE_S
 from odx_target.store.errors import LogFreed
 
 

@@ -14,7 +14,7 @@ from odx_target.copymgr.commands.parameter_lists import (
     RangeDescriptor,
     WriteUsingTokenHeader,
 )
-from odx_target.copymgr.commands.responses import FINISHED_DELAY, LOGICAL_BLOCKS, StatusHeader
+from odx_target.copymgr.commands.response_data import FINISHED_DELAY, LOGICAL_BLOCKS, StatusHeader
 from odx_target.copymgr.operations.operation import CopyStatus
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, ROD_TOKEN_LENGTH, TOKEN_BYTES, CreatorDescriptor, Token
 from odx_target.copymgr.tokens.rod_types import RodType, describe_rod_type

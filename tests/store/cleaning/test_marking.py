@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.store.pools import Machine, block, write
 
-from odx_target.store.cleaning.marking import MAX_MARKED_SEGMENTS, Marks, next_to_mark
+from odx_target.store.cleaning.live_marking import MAX_MARKED_SEGMENTS, Marks, next_to_mark
 from odx_target.store.cleaning.place_table import MAX_SPAN
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.map.copy_on_write import BlockMap

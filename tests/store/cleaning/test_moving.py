@@ -6,7 +6,7 @@ from tests.store.pools import Machine, block, blocks, read, when_ready
 
 from odx_target.store.api import DamagedBlock, PoolDamaged, PoolFull, TroubleKind
 from odx_target.store.catalogue.memory import CatalogueContent
-from odx_target.store.cleaning.marking import Live
+from odx_target.store.cleaning.live_marking import Live
 from odx_target.store.cleaning.moving import PIECE_BLOCKS, pieces
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.segments.segment import PLACE_BITS

@@ -14,7 +14,7 @@ from tests.store.test_extents import contents
 from tests.store.test_log_damage import flip
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, Volume
-from odx_target.store.cleaning.marking import Live
+from odx_target.store.cleaning.live_marking import Live
 from odx_target.store.cleaning.moving import PIECE_BLOCKS, pieces
 from odx_target.store.cleaning.repacking import repacked
 from odx_target.store.log.codecs import Codec

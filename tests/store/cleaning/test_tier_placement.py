@@ -18,7 +18,7 @@ from tests.store.cleaning.tiered_pools import (
 from tests.store.pools import Machine, block, check_simulated_pool, read
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, StoreError, TroubleKind
-from odx_target.store.cleaning import marking
+from odx_target.store.cleaning import live_marking as marking
 from odx_target.store.cleaning import tier_placement as placement
 from odx_target.store.cleaning.tier_placement import RETRY_S
 from odx_target.store.segments.directory import DirectorySegments

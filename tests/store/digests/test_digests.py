@@ -13,7 +13,7 @@ from tests.store.pools import Machine, when_ready, write
 from odx_target.store.api import BLOCK_BYTES, Absent, DamagedBlock, DigestTree, OutOfResources, StoreError, Unreadable, Volume
 from odx_target.store.digests import digester, gathering, segment_numbers, table_rows
 from odx_target.store.map.leaf import LEAF_BLOCKS
-from odx_target.store.map.lost import with_lost
+from odx_target.store.map.lost_blocks import with_lost
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import located
 from odx_target.store.segments.segment import Segment

@@ -10,8 +10,8 @@ from tests.store.repairing.damaged_pools import Scenario, contents_of, flip, los
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS
-from odx_target.store.map.lost import lost_root, with_lost
-from odx_target.store.segments.lost import is_lost
+from odx_target.store.map.lost_blocks import lost_root, with_lost
+from odx_target.store.segments.lost_place import is_lost
 
 LARGE = 3 * LEAF_BLOCKS * LEAF_BLOCKS + 5 * LEAF_BLOCKS + 7
 SIZES = st.one_of(st.integers(0, 3 * LEAF_BLOCKS), st.sampled_from([LEAF_BLOCKS**2 - 1, LEAF_BLOCKS**2, LARGE, 1 << 40]))

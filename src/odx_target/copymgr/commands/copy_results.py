@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from odx_target.copymgr.commands.list_identifiers import operation_using
 from odx_target.copymgr.commands.parameter_lists import ABORT_CDB, IN_CDB
-from odx_target.copymgr.commands.responses import (
+from odx_target.copymgr.commands.response_data import (
     ALL_ROD_TOKENS_HEADER_BYTES,
     copy_status,
     management_token,

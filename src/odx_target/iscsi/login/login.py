@@ -24,6 +24,7 @@ from odx_target.iscsi import limits
 from odx_target.iscsi.login.login_answer import LoginAnswer, LoginRefused
 from odx_target.iscsi.names import check_name, prepare_name
 from odx_target.iscsi.negotiation.answerer import Answerer, Phase
+from odx_target.iscsi.negotiation.burst_lengths import settle_first_burst_length
 from odx_target.iscsi.negotiation.key_checks import check_is_offer, check_length, note_key
 from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, NONE, REJECT, RESERVED_ANSWERS, Kind, Parameters
 from odx_target.iscsi.negotiation.rules import DISCOVERY, NegotiationError
@@ -241,7 +242,7 @@ class Login:
     def _transit(self, request: LoginRequest, text: bytes) -> LoginAnswer:
         leaving, self._stage = self._stage, request.next_stage
         if leaving == Stage.LOGIN_OPERATIONAL_NEGOTIATION:
-            self._check_integrity()
+            settle_first_burst_length(self.parameters, was_negotiated="FirstBurstLength" in self._answerer.seen)
         if self._stage != Stage.FULL_FEATURE_PHASE:
             return LoginAnswer(True, leaving, self._stage, text)
         assert self._session is not None
@@ -249,17 +250,6 @@ class Login:
         if verdict in REFUSED_ADMISSIONS:
             raise LoginRefused(REFUSED_ADMISSIONS[verdict], _refusal_text(verdict, request))
         return LoginAnswer(True, leaving, self._stage, text, session=self._session)
-
-    def _check_integrity(self) -> None:
-        """Check that FirstBurstLength is not above MaxBurstLength (13.14). If FirstBurstLength was not negotiated, lower it to
-        MaxBurstLength instead.
-        """
-        parameters = self.parameters
-        if parameters.first_burst_length <= parameters.max_burst_length:
-            return
-        if "FirstBurstLength" in self._answerer.seen:
-            raise NegotiationError("MaxBurstLength came out below the FirstBurstLength that was agreed on before")
-        parameters.first_burst_length = parameters.max_burst_length
 
 
 def _refusal_text(verdict: Admission, request: LoginRequest) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from odx_target.iscsi.negotiation.burst_lengths import wished_first_burst_length
 from odx_target.iscsi.negotiation.key_checks import check_is_offer, check_length, note_key
 from odx_target.iscsi.negotiation.keys import (
     IRRELEVANT,
@@ -124,7 +125,7 @@ class Answerer:
 
     def _wish(self, key: Key, offered: str) -> Value | tuple[str, ...]:
         if key.name == "FirstBurstLength":
-            return min(int(str(self.wishes.get(key.name, key.highest))), self.parameters.max_burst_length)
+            return wished_first_burst_length(int(str(self.wishes.get(key.name, key.highest))), self.parameters)
         if key.name in self.wishes:
             return self.wishes[key.name]
         return key.choices if key.kind is Kind.LIST else _neutral_wish(key, offered)

@@ -17,7 +17,7 @@ from odx_target.scsi.limits import MAX_RESERVE_OUT_BYTES
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import keep
 from odx_target.scsi.reservations.holders import NexusName, Reservations
-from odx_target.scsi.reservations.service_actions import (
+from odx_target.scsi.reservations.service_action_effects import (
     FLAGS_BYTE,
     SPEC_I_PT_BIT,
     TRANSPORT_ID_BYTE,

@@ -17,7 +17,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import full_blocks, read_state
-from odx_target.store.segments.lost import LOST_SEGMENT
+from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import COMPRESSED, located
 from odx_target.store.segments.segment import Segment, SegmentStore
 

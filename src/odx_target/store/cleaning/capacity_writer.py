@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from odx_target.environment import Buffer, Environment, Work
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.cleaning.marking import Live
+from odx_target.store.cleaning.live_marking import Live
 from odx_target.store.cleaning.moving import Piece, pieces, read_piece
 from odx_target.store.cleaning.relocating import Moves
 from odx_target.store.cleaning.repacking import repacked

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
-from odx_target.store.cleaning.freeing import Freeing
 from odx_target.store.cleaning.links import Links
-from odx_target.store.cleaning.marking import Marks, next_to_mark
+from odx_target.store.cleaning.live_marking import Marks, next_to_mark
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
 from odx_target.store.cleaning.policy import MAX_LIVE, MAX_LIVE_BELOW_LIMIT, MAX_LIVE_WHEN_FULL, MAX_LIVE_WHEN_SHORT, victims
 from odx_target.store.cleaning.progress import Progress
 from odx_target.store.cleaning.relocating import Moves, relocate
+from odx_target.store.cleaning.segment_freeing import Freeing
 from odx_target.store.cleaning.tier_placement import Placement, Plan
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.cleaning.wrong_tier_marks import TierMarks

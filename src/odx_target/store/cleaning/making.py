@@ -6,9 +6,9 @@ from odx_target.environment import Environment
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.cleaning.capacity_writer import CapacityWriter
 from odx_target.store.cleaning.cleaner import Cleaner
-from odx_target.store.cleaning.freeing import Freeing
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
+from odx_target.store.cleaning.segment_freeing import Freeing
 from odx_target.store.cleaning.tier_placement import Placement
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex

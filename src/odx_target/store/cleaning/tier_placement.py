@@ -14,7 +14,7 @@ from typing import NamedTuple
 from odx_target.environment import Environment
 from odx_target.store.catalogue.interface import VolumeState
 from odx_target.store.cleaning.capacity_writer import CapacityWriter
-from odx_target.store.cleaning.marking import Marks
+from odx_target.store.cleaning.live_marking import Marks
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
 from odx_target.store.cleaning.policy import MAX_LIVE, MAX_LIVE_WHEN_SHORT, MAX_MOVED_BLOCKS, victims

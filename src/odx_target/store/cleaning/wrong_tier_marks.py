@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 import numpy as np
 
-from odx_target.store.cleaning.marking import Cells, Layer, Live, Marks
+from odx_target.store.cleaning.live_marking import Cells, Layer, Live, Marks
 from odx_target.store.cleaning.place_table import as_places
 from odx_target.store.cleaning.walking import Visit
 from odx_target.store.map.entries import packed_runs

@@ -23,7 +23,7 @@ from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.extent_cache import Decompressed, ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
-from odx_target.store.segments.lost import LOST_PLACE
+from odx_target.store.segments.lost_place import LOST_PLACE
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place, segment_of
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply

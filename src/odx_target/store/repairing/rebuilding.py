@@ -24,7 +24,7 @@ from odx_target.store.log.records import (
     Write,
 )
 from odx_target.store.log.snapshot_records import SnapshotCreated, VolumeChanged, VolumeCloned, VolumeRestored
-from odx_target.store.map.lost import lost_root
+from odx_target.store.map.lost_blocks import lost_root
 from odx_target.store.opening.recovery import apply_change, changes_of
 from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.repairing.salvage import Gap, Salvage

@@ -16,7 +16,7 @@ from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import ABSENT, LEAF_BITS, Epoch, Leaf
-from odx_target.store.map.lost import lost_root
+from odx_target.store.map.lost_blocks import lost_root
 from odx_target.store.opening.replay_leaves import ReplayLeaves
 
 

@@ -15,7 +15,7 @@ from odx_target.store.catalogue.transactional import TransactionalCatalogue
 from odx_target.store.checking.pool_check import LOST_REASON, Advance, PoolReport, Survey, report_lost
 from odx_target.store.contents import Contents
 from odx_target.store.errors import PoolDamaged
-from odx_target.store.map.lost import with_lost
+from odx_target.store.map.lost_blocks import with_lost
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import position_to_json, read_state
 from odx_target.store.opening.replay_leaves import ReplayLeaves

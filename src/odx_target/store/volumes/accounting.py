@@ -17,7 +17,7 @@ from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf
-from odx_target.store.segments.lost import LOST_SEGMENT
+from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, INDEX_BITS, are_compressed, located
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 from odx_target.store.status import Space

@@ -23,7 +23,7 @@ from odx_target.store.errors import StoreError
 from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
-from odx_target.store.segments.lost import LOST_SEGMENT
+from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import INDEX_BITS, Places, are_compressed, end_of_run, log_place
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 from odx_target.store.status import PoolSpace, VolumeSpace

@@ -13,7 +13,7 @@ from odx_target.copymgr.commands.parameter_lists import (
     decode_populate_token,
     decode_write_using_token,
 )
-from odx_target.copymgr.commands.responses import StatusHeader
+from odx_target.copymgr.commands.response_data import StatusHeader
 from odx_target.copymgr.describe_fields import describe_rod_token_information, register_descriptions
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
 from odx_target.copymgr.tokens.rod_types import describe_rod_type

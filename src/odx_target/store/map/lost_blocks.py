@@ -11,7 +11,7 @@ from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, levels_for
 from odx_target.store.map.inner import FAN_OUT, Inner, Node
 from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS, Epoch, Leaf, one_run
-from odx_target.store.segments.lost import LOST_PLACE
+from odx_target.store.segments.lost_place import LOST_PLACE
 
 
 def lost_root(size_blocks: int) -> FrozenRoot:
