@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --editable
 
@@ -34,10 +34,18 @@ interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting t
 coverage: .venv/dev ## docs/coverage-iscsi.md, the rules of iSCSI and the tests that hold them
 	$(BIN)/python -m tests.iscsi.coverage
 
-bench: .venv/dev ## speed beside Debian's tgt, as ratios; then the store's own figures, in docs/performance/
-	tests/interop/install_clients.sh tgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m bench && $(BIN)/python -m bench.report
+BENCH := tests/interop/install_clients.sh tgt istgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m
+
+bench: .venv/dev ## speed beside other targets, copies, and the store's own figures, in docs/performance/; about 25 minutes
+	$(BENCH) bench --write && $(BIN)/python -m bench.copies --write && $(BIN)/python -m bench.report
+
+bench-quick: .venv/dev ## nine cells beside other targets, in less than three minutes
+	$(BENCH) bench --quick
+
+bench-compare: .venv/dev ## two revisions beside tgt: OLD=REV NEW=REV; fails if NEW is slower
+	$(BENCH) bench.compare $${OLD:?a revision} $${NEW:-.}
 
 torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
 	$(BIN)/python -m tests.torture run --minutes $${TORTURE_MINUTES:-120}
 
-.PHONY: help serve demo lint types test interop coverage bench torture
+.PHONY: help serve demo lint types test interop coverage bench bench-quick bench-compare torture

@@ -1,12 +1,23 @@
-"""Clients that put a load on a LUN. Each run has a time limit and returns the commands per second."""
+"""Clients that put a load on a LUN. Each run is a process of its own, has a time limit, and returns how much was done.
 
+`iscsi-perf` and `qemu-img bench` are programs of other projects. The load generator in `bench/load` does only what they
+cannot do.
+"""
+
+import json
+import math
 import re
 import subprocess
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, Protocol
+
+from bench.load.shape import Shape
 
 SECTOR_BYTES = 512
-SETTLE_S = 30
+SETTLE_S = 60
 """Seconds beyond the expected time of a run after which the client is taken to hang."""
 
 AVERAGE = re.compile(r"iops average (\d+)")
@@ -18,41 +29,115 @@ class ClientFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Read:
-    """A run of `iscsi-perf` for some seconds."""
+class Done:
+    """The result of a run. Only the load generator measures `latencies_us`, by names such as "read p99", and `client_busy`."""
+
+    commands: float
+    seconds: float
+    latencies_us: Mapping[str, float] = field(default_factory=dict)
+    client_busy: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Commands per second."""
+        return self.commands / self.seconds
+
+
+class Load(Protocol):
+    """A load that a client can put on a LUN."""
+
+    client: ClassVar[str]
+    needs_count: ClassVar[bool]
+    """True if the client ends after a number of commands and not after a time."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def write_share(self) -> float:
+        """Share of the commands that are writes, from 0 to 1."""
+
+    def run(self, url: str, seconds: float, count: int | None) -> Done:
+        """Run for `count` commands, or for some seconds if the client can and there is no count. Raises ClientFailed."""
+
+
+@dataclass(frozen=True)
+class IscsiPerf:
+    """Reads of `iscsi-perf`. Random reads begin at any block of 512 bytes, so most of them are not aligned."""
 
     size_bytes: int
     depth: int
     random: bool = False
-    duration_s: int = 2
+    client: ClassVar[str] = "iscsi-perf"
+    needs_count: ClassVar[bool] = False
+    write_share: ClassVar[float] = 0.0
 
-    def run(self, url: str) -> float:
-        words = ["iscsi-perf", "-m", str(self.depth), "-b", str(self.size_bytes // SECTOR_BYTES), "-t", str(self.duration_s)]
-        printed = _run([*words, *(["-r"] if self.random else []), url], self.duration_s + SETTLE_S)
-        return float(_last(AVERAGE, printed))
+    def run(self, url: str, seconds: float, count: int | None) -> Done:
+        assert count is None, "iscsi-perf ends after a time"
+        duration_s = max(1, math.ceil(seconds))
+        words = ["iscsi-perf", "-m", str(self.depth), "-b", str(self.size_bytes // SECTOR_BYTES), "-t", str(duration_s)]
+        printed = execute([*words, *(["-r"] if self.random else []), url], duration_s + SETTLE_S)
+        return Done(float(last(AVERAGE, printed)) * duration_s, duration_s)
 
 
 @dataclass(frozen=True)
-class Write:
-    """A run of `qemu-img bench -w`. Each write begins `step_bytes` after the last one, and starts again at the end."""
+class QemuBench:
+    """A run of `qemu-img bench`. Each command begins `step_bytes` after the last one; the LUN is a ring."""
 
     size_bytes: int
     depth: int
-    count: int
     step_bytes: int
+    writes: bool = False
+    first_byte: int = 0
+    flush_interval: int = 0
+    """Number of commands after which the client flushes; 0 means that it does not flush."""
+    client: ClassVar[str] = "qemu-img bench"
+    needs_count: ClassVar[bool] = True
 
-    def run(self, url: str) -> float:
-        words = ["qemu-img", "bench", "-w", "-f", "raw", "-t", "none", "-c", str(self.count), "-d", str(self.depth)]
-        printed = _run([*words, "-s", str(self.size_bytes), "-S", str(self.step_bytes), "--pattern", "90", url], SETTLE_S)
-        return self.count / float(_last(COMPLETED, printed))
+    @property
+    def write_share(self) -> float:
+        return float(self.writes)
+
+    def run(self, url: str, seconds: float, count: int | None) -> Done:
+        assert count is not None, "qemu-img bench has no time limit"
+        words = ["qemu-img", "bench", "-f", "raw", "-t", "none", "-c", str(count), "-d", str(self.depth)]
+        words += ["-s", str(self.size_bytes), "-S", str(self.step_bytes), "-o", str(self.first_byte)]
+        words += ["-w", "--pattern", "90"] if self.writes else []
+        words += [f"--flush-interval={self.flush_interval}"] if self.flush_interval else []
+        return Done(count, float(last(COMPLETED, execute([*words, url], seconds + SETTLE_S))))
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A run of the load generator in `bench/load`, which checks every reply."""
+
+    shape: Shape
+    client: ClassVar[str] = "bench.load"
+    needs_count: ClassVar[bool] = False
+
+    @property
+    def size_bytes(self) -> int:
+        return self.shape.size_bytes
+
+    @property
+    def write_share(self) -> float:
+        return self.shape.write_percent / 100
+
+    def run(self, url: str, seconds: float, count: int | None) -> Done:
+        length = ["--seconds", str(seconds)] if count is None else ["--count", str(count)]
+        words = [sys.executable, "-m", "bench.load", url, self.shape.as_json(), *length]
+        ran = json.loads(execute(words, seconds + SETTLE_S).splitlines()[-1])
+        latencies = {f"{kind} {name}": value for kind in ("read", "write") for name, value in ran[f"{kind}s_us"].items()}
+        return Done(ran["commands"], ran["seconds"], latencies, ran["client_busy"])
 
 
 def fill(url: str, image: Path) -> None:
     """Write a raw image into a LUN."""
-    _run(["qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", str(image), url], SETTLE_S)
+    execute(["qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", str(image), url], SETTLE_S)
 
 
-def _run(words: list[str], timeout_s: float) -> str:
+def execute(words: list[str], timeout_s: float) -> str:
+    """Run a program and return all that it prints. Raises ClientFailed if it fails or does not end in time."""
     try:
         ended = subprocess.run(
             words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout_s, check=False
@@ -61,11 +146,12 @@ def _run(words: list[str], timeout_s: float) -> str:
         raise ClientFailed(f"{' '.join(words)} does not end") from None
     printed = ended.stdout.decode(errors="replace")
     if ended.returncode != 0:
-        raise ClientFailed(f"{' '.join(words)} ended with {ended.returncode}: {printed}")
+        raise ClientFailed(f"{' '.join(words)} ended with {ended.returncode}: {printed.strip()}")
     return printed
 
 
-def _last(wanted: re.Pattern[str], printed: str) -> str:
+def last(wanted: re.Pattern[str], printed: str) -> str:
+    """Return the last match of a pattern in the output of a client. Raises ClientFailed if there is none."""
     found = wanted.findall(printed)
     if not found:
         raise ClientFailed(f"no result in {printed!r}")

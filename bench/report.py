@@ -5,22 +5,22 @@ are measured, and nothing is written.
 """
 
 import json
-import os
-import platform
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import machine
 from bench.plots import Axis, Plot
-
-from odx_target import __version__
 
 FOLDER = Path(__file__).parent
 DOCUMENTS = FOLDER.parent / "docs" / "performance"
 COMMAND = "python -m bench.report"
+INTRODUCTION = """\
+`python -m bench.report` writes this page and its plots. `make bench` also writes [the speed beside other targets](speed.md) and
+[the figures of copies](copies.md).
+"""
 
 Row = Mapping[str, float]
 
@@ -59,7 +59,7 @@ class Section:
 
     def measure(self) -> list[Row]:
         """Run the bench for each row, and return the rows."""
-        rows = []
+        rows: list[Row] = []
         for arguments, given in self.runs:
             print(f"{self.title}: {' '.join(arguments)}", file=sys.stderr, flush=True)
             ended = subprocess.run(
@@ -185,22 +185,11 @@ def table(rows: Sequence[Row]) -> str:
 
 def header() -> str:
     """Return the table of the machine, the versions, the command and the date."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=FOLDER, stdout=subprocess.PIPE, text=True, check=False
-    ).stdout.strip()
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
-    rows = {
-        "processor": f"{models[0].split(':', 1)[1].strip() if models else platform.machine()}, {os.cpu_count()} cores",
-        "memory": f"{memory_gib:.0f} GiB; the pools are in memory (/dev/shm), except in the section on cleaning",
-        "system": f"{platform.system()} {platform.release()}",
-        "Python": platform.python_version(),
-        "odx-target": f"{__version__}, commit {commit or 'unknown'}",
+    rows = machine.facts() | {
+        "pools": "in memory (/dev/shm), except in the section on cleaning",
         "command": f"`{COMMAND}`, which is a part of `make bench`",
-        "load average at the start": f"{os.getloadavg()[0]:.1f}; above 0.5, the processor was shared with other work",
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    return "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+    return machine.as_markdown(rows)
 
 
 def written(section: Section, rows: Sequence[Row]) -> str:
@@ -219,7 +208,7 @@ def main(words: list[str]) -> int:
             print(f"{section.title}\n\n{table(section.measure())}")
         return 0 if chosen else 1
     DOCUMENTS.mkdir(parents=True, exist_ok=True)
-    parts = ["# Performance of the store\n", "`python -m bench.report` writes this page and its plots.\n", header()]
+    parts = ["# Performance of the store\n", INTRODUCTION, header()]
     parts += [written(section, section.measure()) for section in chosen]
     (DOCUMENTS / "README.md").write_text("\n".join(parts))
     return 0

@@ -1,12 +1,13 @@
 """Debian's tgt, with which the array is compared: a daemon of its own with one LUN on a file."""
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from bench.ports import free_port
 
 IQN = "iqn.2026-11.example:tgt"
 LUN = 1
@@ -21,10 +22,17 @@ CONTROL_PORTS = 30_000
 @contextmanager
 def tgt(file: Path, size_bytes: int) -> Iterator[str]:
     """Serve a new sparse file; yields the URL of its LUN and then ends the daemon. Raises OSError if it does not start."""
+    with tgt_process(file, size_bytes) as (url, _):
+        yield url
+
+
+@contextmanager
+def tgt_process(file: Path, size_bytes: int, *, digests: bool = False) -> Iterator[tuple[str, int]]:
+    """Serve a new sparse file; yields the URL of its LUN and the id of the process. With `digests`, hosts may use digests."""
     file.touch()
     os.truncate(file, size_bytes)
     control = str(1000 + os.getpid() % CONTROL_PORTS)
-    port = _free_port()
+    port = free_port()
     daemon = subprocess.Popen(
         ["tgtd", "--foreground", "--control-port", control, "--iscsi", f"portal=127.0.0.1:{port}"],
         stdin=subprocess.DEVNULL,
@@ -34,19 +42,14 @@ def tgt(file: Path, size_bytes: int) -> Iterator[str]:
     try:
         _wait_until_it_answers(daemon, control)
         _admin(control, "--mode", "target", "--op", "new", "--tid", "1", "--targetname", IQN)
+        for key in ("HeaderDigest", "DataDigest") if digests else ():
+            _admin(control, "--mode", "target", "--op", "update", "--tid", "1", "--name", key, "--value", "CRC32C,None")
         _admin(control, "--mode", "logicalunit", "--op", "new", "--tid", "1", "--lun", str(LUN), "--backing-store", str(file))
         _admin(control, "--mode", "target", "--op", "bind", "--tid", "1", "--initiator-address", "ALL")
-        yield f"iscsi://127.0.0.1:{port}/{IQN}/{LUN}"
+        yield f"iscsi://127.0.0.1:{port}/{IQN}/{LUN}", daemon.pid
     finally:
         daemon.kill()  # tgt ignores SIGTERM while it has targets.
         daemon.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_it_answers(daemon: "subprocess.Popen[bytes]", control: str) -> None:

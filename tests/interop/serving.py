@@ -72,11 +72,13 @@ def serve(
     portal: str = "127.0.0.1:0",
     options: Sequence[str] = (),
     descriptors: int | None = None,
+    source: Path | None = None,
 ) -> Served:
     """Start a server and return when it listens.
 
     `luns` are values of --lun. Pass the `portal` of an ended server to replace that server. If `pool` is None, a new pool is
     made beside the log; it stays there if the server is killed. `descriptors` is the limit of descriptors for the server.
+    `source` is a folder with another version of the package.
 
     Raises DidNotServe if the server ends first, or prints nothing for READY_TIMEOUT_S.
     """
@@ -93,7 +95,13 @@ def serve(
             stderr=log,
             text=True,
             preexec_fn=None if descriptors is None else partial(_limit_descriptors, descriptors),
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "TMPDIR": str(log_path.parent)},
+            env={
+                **os.environ,
+                **({} if source is None else {"PYTHONPATH": str(source)}),
+                "PYTHONUNBUFFERED": "1",
+                "NO_COLOR": "1",
+                "TMPDIR": str(log_path.parent),
+            },
         )
     assert process.stdout is not None
     lines: queue.Queue[str | None] = queue.Queue()

@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text()
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 TOKEN_COPY = (ROOT / "docs" / "token-copy.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-TARGETS = re.findall(r"^([a-z]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
+TARGETS = re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
 def test_the_readme_names_the_commands_that_start_everything() -> None:
@@ -43,7 +43,7 @@ def test_files_and_make_targets_that_a_document_names_are_there(document: Path) 
         assert (document.parent / name).exists(), name
     for name in re.findall(r"`((?:src|tests|fixtures|bench|docs)/[\w./-]*)`", text):
         assert (ROOT / name).exists(), name
-    for name in re.findall(r"(?:`|^    |\$ )make ([a-z]+)", text, re.MULTILINE):
+    for name in re.findall(r"(?:`|^    |\$ )make ([a-z-]+)", text, re.MULTILINE):
         assert name in TARGETS, name
 
 

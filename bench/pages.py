@@ -1,0 +1,94 @@
+"""The pages of results in docs/performance: the document of JSON, and the tables and plots that are made from it.
+
+`python -m bench.pages` makes the tables and plots again from docs/performance/latest.json.
+"""
+
+import sys
+from pathlib import Path
+
+from bench import machine
+from bench.plots import Axis, Plot
+from bench.results import CellResult, Document, read, write
+from bench.rounds import PROCESSOR_US, RATE
+from bench.tables import TABLES, ceiling, failures
+
+DOCUMENTS = Path(__file__).parent.parent / "docs" / "performance"
+JSON = "latest.json"
+PAGE = "speed.md"
+LEFT_OUT = "LIO is not here, because it needs root and a kernel module."
+
+PLOTS: dict[str, tuple[str, str, tuple[tuple[float, str], ...]]] = {
+    # file: (title, label of the x axis, points of the x axis with their cells)
+    "speed-aligned-reads": (
+        "Reads of 4 KiB, aligned, against the depth of the queue",
+        "depth",
+        tuple((depth, f"read 4 KiB scattered aligned, depth {depth}") for depth in (1, 8, 32)),
+    ),
+    "speed-aligned-writes": (
+        "Writes of 4 KiB, aligned, against the depth of the queue",
+        "depth",
+        tuple((depth, f"write 4 KiB scattered aligned, depth {depth}") for depth in (1, 8, 32)),
+    ),
+    "speed-sequential-reads": (
+        "Sequential reads, depth 8, against their size",
+        "KiB of a read",
+        tuple((size, f"read {size} KiB, depth 8") for size in (64, 256, 1024)),
+    ),
+    "speed-sequential-writes": (
+        "Sequential writes, depth 8, against their size",
+        "KiB of a write",
+        tuple((size, f"write {size} KiB, depth 8") for size in (64, 256, 1024)),
+    ),
+    "speed-sessions": (
+        "Reads of 4 KiB, depth 1, against the number of sessions",
+        "sessions",
+        ((1, "read 4 KiB random, depth 1, 1 session"), *((n, f"read 4 KiB random, depth 1, {n} sessions") for n in (4, 16))),
+    ),
+}
+"""Each plot shows commands per second, and has a second plot of the time of the processor (`FILE-processor`)."""
+
+MEASURES = (("", RATE, "commands per second"), ("-processor", PROCESSOR_US, "us of the processor for each command"))
+
+
+def plots(found: Document) -> dict[str, Plot]:
+    """Return the plots of a document by the names of their files. A plot whose cells were not all measured is left out."""
+    cells = {cell["name"]: cell for cell in found["cells"]}
+    made = {}
+    for file, (title, label, points) in PLOTS.items():
+        if not all(name in cells and not cells[name]["failures"] for _, name in points):
+            continue
+        for suffix, key, unit in MEASURES:
+            series = {target: [(x, _median(cells[name], target, key)) for x, name in points] for target in found["targets"]}
+            made[file + suffix] = Plot(title, Axis(label, is_logarithmic=True), Axis(unit), series)
+    return made
+
+
+def page(found: Document) -> str:
+    """Return the page of the tables and plots as Markdown."""
+    facts = found["machine"] | found["plan"] | {"command": f"`{found['command']}`", "left out": LEFT_OUT}
+    parts = [
+        "# Speed beside other targets\n",
+        f"`python -m bench --write` writes this page from `{JSON}`.\n",
+        machine.as_markdown(facts),
+    ]
+    parts += [f"{table(found).as_markdown()}" for table in TABLES if table(found).rows]
+    parts += [f"{text}\n" for text in (ceiling(found), *failures(found)) if text]
+    parts += [f"![{plot.title}: {plot.y.label}]({file}.svg)\n" for file, plot in plots(found).items()]
+    return "\n".join(parts)
+
+
+def write_pages(found: Document, folder: Path) -> None:
+    """Write the JSON, the page and the plots."""
+    write(found, folder / JSON)
+    (folder / PAGE).write_text(page(found))
+    for file, plot in plots(found).items():
+        (folder / f"{file}.svg").write_text(plot.svg())
+
+
+def _median(cell: CellResult, target: str, key: str) -> float:
+    return cell["figures"][target][key]["median"]
+
+
+if __name__ == "__main__":
+    write_pages(read(DOCUMENTS / JSON), DOCUMENTS)
+    sys.exit(0)

@@ -1,0 +1,36 @@
+"""Time of the processor and peak memory of a process, from /proc."""
+
+import os
+from pathlib import Path
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+STATE_FIELD = 3
+"""Number of the first field after the name of the program in /proc/PID/stat. The name may contain spaces and parentheses."""
+USER_FIELD, SYSTEM_FIELD = 14, 15
+FORGET_PEAK = "5"
+"""Text that resets VmHWM, if it is written to /proc/PID/clear_refs."""
+
+
+def processor_s(stat: str) -> float:
+    """Return the seconds of the processor that all threads of a process have used, from the text of /proc/PID/stat."""
+    fields = stat.rpartition(")")[2].split()
+    return sum(int(fields[number - STATE_FIELD]) for number in (USER_FIELD, SYSTEM_FIELD)) / CLOCK_TICKS
+
+
+def peak_mib(status: str) -> float:
+    """Return the peak of the resident memory in MiB, from the text of /proc/PID/status."""
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
+
+
+def used_s(pid: int) -> float:
+    return processor_s(Path(f"/proc/{pid}/stat").read_text())
+
+
+def peak_since_forgotten(pid: int) -> float:
+    """Return the peak of the resident memory in MiB since `forget_peak`."""
+    return peak_mib(Path(f"/proc/{pid}/status").read_text())
+
+
+def forget_peak(pid: int) -> None:
+    """Begin a new peak of the resident memory."""
+    Path(f"/proc/{pid}/clear_refs").write_text(FORGET_PEAK)
