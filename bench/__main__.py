@@ -1,10 +1,12 @@
 """`make bench`: comparison of this array with other iSCSI targets on one machine.
 
-python -m bench [WORD...]               the cells whose names contain all words; without words, all cells
-python -m bench --quick                 the nine cells of the quick run, with short write cells
-python -m bench --write                 also writes docs/performance/latest.json, the tables and the plots
-python -m bench --disk DIR              pools and files in a directory on a disk, not in memory
-python -m bench --working-set 2048      size of the LUN in MiB
+    python -m bench [WORD...]               the cells whose names contain all words; without words, all cells
+    python -m bench --quick                 the nine cells of the quick run, with short write cells
+    python -m bench --write [NAME]          also writes docs/performance/NAME.json, the tables and the plots
+    python -m bench --disk DIR              pools and files in a directory on a disk, not in memory
+    python -m bench --working-set 2048      size of the LUN in MiB
+
+The tables have the medians of all rounds. If a cell fails on any target, the exit status is 1.
 """
 
 import argparse
@@ -16,7 +18,8 @@ from pathlib import Path
 from bench import machine
 from bench.cells import chosen
 from bench.clients import ClientFailed
-from bench.pages import DOCUMENTS, write_pages
+from bench.ending import end_by_sigterm
+from bench.pages import DOCUMENTS, LATEST, write_pages
 from bench.results import document
 from bench.rounds import Plan, Rounds
 from bench.tables import TABLES, ceiling, failures
@@ -34,7 +37,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="WORD")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--write", nargs="?", const=LATEST, metavar="NAME", help="default: latest")
     parser.add_argument("--disk", type=Path, metavar="DIR", default=Plan.folder)
     parser.add_argument("--working-set", type=int, metavar="MIB", default=Plan.working_set_bytes // MIB)
     parser.add_argument("--rounds", type=int, default=Plan.rounds)
@@ -87,11 +90,12 @@ def main(words: list[str]) -> int:
     for line in (*found["plan"].items(), ("client", ceiling(found) or "the ceiling of the load generator was not measured")):
         console.print(f"{line[0]}: {line[1]}", markup=False)
     if options.write:
-        write_pages(found, DOCUMENTS)
+        write_pages(found, DOCUMENTS, options.write)
     for text in (lost := failures(found)):
         console.print(text, markup=False, style="red")
     return 1 if lost else 0
 
 
 if __name__ == "__main__":
+    end_by_sigterm()
     sys.exit(main(sys.argv[1:]))

@@ -21,6 +21,7 @@ from pathlib import Path
 from bench.__main__ import missing_programs
 from bench.cells import Cell, chosen
 from bench.clients import ClientFailed
+from bench.ending import end_by_sigterm
 from bench.results import Figure, ratio
 from bench.rounds import RATE, Measured, Plan, Rounds
 from bench.tables import NONE, Table, with_range
@@ -172,4 +173,5 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_by_sigterm()
     sys.exit(main(sys.argv[1:]))

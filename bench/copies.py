@@ -22,6 +22,7 @@ from bench import machine
 from bench.clients import ClientFailed, execute
 from bench.copy_pages import DOCUMENTS, CopyDocument, tables, write_pages
 from bench.copying import FOREGROUND_MIB, CopyBench, Row, host_copy, interference, large_lun, token_copies
+from bench.ending import end_by_sigterm
 from bench.targets import TGT
 from bench.tgt import tgt
 from rich.console import Console
@@ -101,4 +102,5 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_by_sigterm()
     sys.exit(main(sys.argv[1:]))

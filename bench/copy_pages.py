@@ -18,9 +18,10 @@ JSON, PAGE, PLOT = "copies.json", "copies.md", "copies.svg"
 COPIES = "Copies"
 
 TEXTS: Mapping[str, str] = {
-    COPIES: f"Seconds of a copy with its flush, medians of {REPEATS} or {HOST_REPEATS}. The first three columns are copies by token: aligned to "
-    "the blocks of the store, shifted by one logical block (so that the array must move the data), and from a source with "
-    f"{SCATTERED_WRITES:,} scattered writes. The other columns are copies by `qemu-img convert`.",
+    COPIES: f"Seconds of a copy with its flush, medians of {REPEATS} copies by token and of {HOST_REPEATS} copies through the "
+    "host. The first three columns are copies by token: aligned to the blocks of the store, shifted by one logical block (so "
+    f"that the array must move the data), and from a source with {SCATTERED_WRITES:,} scattered writes. The other columns are "
+    "copies by `qemu-img convert`.",
     "Latency during copies": "Reads of 4 KiB at depth 1 on another LUN, while a host makes copies of 256 MiB by token.",
     "A LUN of 1 TiB": "The whole map of the LUN is in use. Its data is 1 GiB, which copies by token have multiplied.",
     "Start of `serve` to the first login": "Seconds from the start of the process to the end of the first login, medians of 5.",

@@ -1,6 +1,7 @@
 """The pages of results in docs/performance: the document of JSON, and the tables and plots that are made from it.
 
-`python -m bench.pages` makes the tables and plots again from docs/performance/latest.json.
+A run has a name, which is `latest` for the usual run in memory. `python -m bench.pages [NAME]` makes the tables and plots of a
+run again from its JSON.
 """
 
 import sys
@@ -13,33 +14,32 @@ from bench.rounds import PROCESSOR_US, RATE
 from bench.tables import TABLES, ceiling, failures
 
 DOCUMENTS = Path(__file__).parent.parent / "docs" / "performance"
-JSON = "latest.json"
-PAGE = "speed.md"
+LATEST = "latest"
 LEFT_OUT = "LIO is not here, because it needs root and a kernel module."
 
 PLOTS: dict[str, tuple[str, str, tuple[tuple[float, str], ...]]] = {
     # file: (title, label of the x axis, points of the x axis with their cells)
-    "speed-aligned-reads": (
+    "aligned-reads": (
         "Reads of 4 KiB, aligned, against the depth of the queue",
         "depth",
         tuple((depth, f"read 4 KiB scattered aligned, depth {depth}") for depth in (1, 8, 32)),
     ),
-    "speed-aligned-writes": (
+    "aligned-writes": (
         "Writes of 4 KiB, aligned, against the depth of the queue",
         "depth",
         tuple((depth, f"write 4 KiB scattered aligned, depth {depth}") for depth in (1, 8, 32)),
     ),
-    "speed-sequential-reads": (
+    "sequential-reads": (
         "Sequential reads, depth 8, against their size",
         "KiB of a read",
         tuple((size, f"read {size} KiB, depth 8") for size in (64, 256, 1024)),
     ),
-    "speed-sequential-writes": (
+    "sequential-writes": (
         "Sequential writes, depth 8, against their size",
         "KiB of a write",
         tuple((size, f"write {size} KiB, depth 8") for size in (64, 256, 1024)),
     ),
-    "speed-sessions": (
+    "sessions": (
         "Reads of 4 KiB, depth 1, against the number of sessions",
         "sessions",
         ((1, "read 4 KiB random, depth 1, 1 session"), *((n, f"read 4 KiB random, depth 1, {n} sessions") for n in (4, 16))),
@@ -63,26 +63,31 @@ def plots(found: Document) -> dict[str, Plot]:
     return made
 
 
-def page(found: Document) -> str:
-    """Return the page of the tables and plots as Markdown."""
+def prefix(name: str) -> str:
+    """Return the start of the names of the files of a run, except its JSON."""
+    return "speed" if name == LATEST else f"speed-{name}"
+
+
+def page(found: Document, name: str) -> str:
+    """Return the page of the tables and plots of a run as Markdown."""
     facts = found["machine"] | found["plan"] | {"command": f"`{found['command']}`", "left out": LEFT_OUT}
     parts = [
         "# Speed beside other targets\n",
-        f"`python -m bench --write` writes this page from `{JSON}`.\n",
+        f"`python -m bench --write` writes this page from `{name}.json`.\n",
         machine.as_markdown(facts),
     ]
     parts += [f"{table(found).as_markdown()}" for table in TABLES if table(found).rows]
     parts += [f"{text}\n" for text in (ceiling(found), *failures(found)) if text]
-    parts += [f"![{plot.title}: {plot.y.label}]({file}.svg)\n" for file, plot in plots(found).items()]
+    parts += [f"![{plot.title}: {plot.y.label}]({prefix(name)}-{file}.svg)\n" for file, plot in plots(found).items()]
     return "\n".join(parts)
 
 
-def write_pages(found: Document, folder: Path) -> None:
-    """Write the JSON, the page and the plots."""
-    write(found, folder / JSON)
-    (folder / PAGE).write_text(page(found))
+def write_pages(found: Document, folder: Path, name: str = LATEST) -> None:
+    """Write the JSON, the page and the plots of a run."""
+    write(found, folder / f"{name}.json")
+    (folder / f"{prefix(name)}.md").write_text(page(found, name))
     for file, plot in plots(found).items():
-        (folder / f"{file}.svg").write_text(plot.svg())
+        (folder / f"{prefix(name)}-{file}.svg").write_text(plot.svg())
 
 
 def _median(cell: CellResult, target: str, key: str) -> float:
@@ -90,5 +95,5 @@ def _median(cell: CellResult, target: str, key: str) -> float:
 
 
 if __name__ == "__main__":
-    write_pages(read(DOCUMENTS / JSON), DOCUMENTS)
-    sys.exit(0)
+    for run in sys.argv[1:] or [LATEST]:
+        write_pages(read(DOCUMENTS / f"{run}.json"), DOCUMENTS, run)

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 
 from bench.results import CellResult, Document, Figure
 from bench.rounds import CLIENT_BUSY, PEAK_MIB, PROCESSOR_S_PER_GIB, PROCESSOR_US, RATE, WRITTEN_TIMES
+from bench.targets import SUSTAINED_TIMES
 from rich.table import Table as RichTable
 
 BUSY = 0.85
 """Share of a processor from which on the load generator is taken to be the limit of a figure."""
 LIMITED = "≥ "
 """Mark of a figure whose limit was the load generator."""
+SHORT = " *"
+"""Mark of a write cell of the array that did not write the free segments of the pool SUSTAINED_TIMES."""
 CEILING_CELL = "read 4 KiB, depth 32, no digests"
 SAME_BY_QEMU = "read 4 KiB scattered aligned, depth 32"
 NONE = "-"
@@ -58,11 +61,15 @@ def speed(found: Document) -> Table:
         own = cell["figures"].get(found["own"])
         rate_mb = NONE if own is None else number(own[RATE]["median"] * cell["size_bytes"] / 1e6)
         ratios = [with_range(cell["ratios"][name]) if name in cell["ratios"] else NONE for name in peers]
-        rows.append([cell["name"], *(_rate(cell, name) for name in found["targets"]), rate_mb, *ratios])
-    text = f"Commands per second, medians. MB/s are those of {found['own']}. Ratios are {found['own']} to a peer, with "
-    return Table(
-        "Speed", text + f"the range of the rounds. {LIMITED.strip()} marks a figure that the client limits.", headings, rows
+        rows.append(
+            [cell["name"] + _short(cell, found["own"]), *(_rate(cell, name) for name in found["targets"]), rate_mb, *ratios]
+        )
+    text = (
+        f"Commands per second, medians. MB/s are those of {found['own']}. Ratios are {found['own']} to a peer, with the range "
+        f"of the rounds. {LIMITED.strip()} marks a figure that the client limits. `{SHORT.strip()}` marks a write cell that is "
+        f"not sustained: it wrote less than {SUSTAINED_TIMES} times the free segments of the pool."
     )
+    return Table("Speed", text, headings, rows)
 
 
 def processor(found: Document) -> Table:
@@ -132,6 +139,11 @@ def _rate(cell: CellResult, name: str) -> str:
         return FAILED
     busy = found[CLIENT_BUSY]["median"] if CLIENT_BUSY in found else 0.0
     return (LIMITED if busy >= BUSY else "") + number(found[RATE]["median"])
+
+
+def _short(cell: CellResult, name: str) -> str:
+    written = cell["figures"].get(name, {}).get(WRITTEN_TIMES)
+    return SHORT if written is not None and written["low"] < SUSTAINED_TIMES else ""
 
 
 def _median(cell: CellResult, name: str, key: str) -> str:

@@ -220,8 +220,8 @@ def test_a_limit_of_the_client_is_marked() -> None:
 
 def test_pages_are_made_from_the_json(tmp_path: Path) -> None:
     pages.write_pages(ALL, tmp_path)
-    assert results.read(tmp_path / pages.JSON) == ALL
-    text = (tmp_path / pages.PAGE).read_text()
+    assert results.read(tmp_path / "latest.json") == ALL
+    text = (tmp_path / "speed.md").read_text()
     for cell in CELLS:
         assert f"| {cell.name} |" in text
     plots = sorted(tmp_path.glob("*.svg"))
@@ -229,6 +229,20 @@ def test_pages_are_made_from_the_json(tmp_path: Path) -> None:
     for plot in plots:
         assert f"({plot.name})" in text
         ElementTree.fromstring(plot.read_text())
+
+
+def test_a_run_with_a_name_has_files_of_its_own(tmp_path: Path) -> None:
+    pages.write_pages(ALL, tmp_path, "disk")
+    assert {path.name for path in tmp_path.glob("*.[jm]*")} == {"disk.json", "speed-disk.md"}
+    assert len(list(tmp_path.glob("speed-disk-*.svg"))) == 2 * len(pages.PLOTS)
+
+
+@pytest.mark.parametrize(("times", "mark"), [(3.9, " *"), (4.0, "")])
+def test_a_write_cell_that_is_not_sustained_is_marked(times: float, mark: str) -> None:
+    cells = chosen(["write 256 KiB, depth 1"], quick=True)
+    found = measured_of(cells, [100.0], [100.0])
+    found.samples[cells[0].name, OWN] = [sample(100.0, **{WRITTEN_TIMES: times})]
+    assert tables.speed(document_of(cells, found)).rows[0][0] == f"write 256 KiB, depth 1{mark}"
 
 
 def test_plots_of_cells_that_were_not_measured_are_left_out() -> None:
