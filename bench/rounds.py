@@ -20,8 +20,8 @@ from bench.targets import SUSTAINED_TIMES, Running, Start
 
 GIB = 1 << 30
 FILL_BYTES = 1 << 24
-PROBE_COMMANDS = 400
-"""Number of commands of the first run of a client that ends after a number of commands. It shows how many fill the window."""
+PROBE_COMMANDS, PROBE_BYTES = 400, 64 << 20
+"""Limits of the first run of a client that ends after a number of commands. This run shows how many commands fill the window."""
 MAX_WINDOW_S = 30.0
 """Longest window. A slow target writes less than a sustained cell should write in it; the results say how much it wrote."""
 
@@ -100,7 +100,8 @@ class Rounds:
         if not least and not cell.load.needs_count:
             return None
         if key not in self._rates:
-            self._rates[key] = cell.load.run(target.url, self.plan.seconds, PROBE_COMMANDS).rate
+            probe = min(PROBE_COMMANDS, PROBE_BYTES // cell.load.size_bytes)
+            self._rates[key] = cell.load.run(target.url, self.plan.seconds, probe).rate
         return commands_of_window(self._rates[key], self.plan.seconds, least)
 
 

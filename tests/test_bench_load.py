@@ -14,9 +14,11 @@ from bench.load.login import LoadFailed
 from bench.load.run import Ending, percentiles, run_load
 from bench.load.session import LoadSession
 from bench.load.shape import BLOCK_BYTES, Shape, places, prepare
+from bench.one_token import copy_by_one_token
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.initiator.disk import Disk
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.headers import (
     NopIn,
@@ -29,7 +31,7 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.target.config.settings import Config, LunConfig
 from tests.initiator.naive_portal import Portal
-from tests.target.running import running
+from tests.target.running import running, session_with
 
 SIZE = 8192
 CAPACITY_BLOCKS = 2048
@@ -253,6 +255,17 @@ def test_a_load_of_a_number_of_commands_ends_after_them() -> None:
 def test_a_shape_survives_json() -> None:
     shape = Shape(4096, 8, 16, write_percent=30, is_aligned=False, fua=True, digests=True)
     assert Shape.from_json(shape.as_json()) == shape
+
+
+async def test_a_copy_by_one_token_copies_all_blocks() -> None:
+    luns = (LunConfig("first", 1 << 20), LunConfig("second", 1 << 20))
+    async with running(Config(luns=luns)) as array, session_with(array) as session:
+        source, destination = [await Disk.probe(session.logical_unit(lun), trio.sleep, "disk") for lun in (0, 1)]
+        data = Random(1).randbytes(1 << 20)
+        await source.write_blocks(0, data)
+        _, writes = await copy_by_one_token(source, destination, 2000)
+        assert bytes(await destination.read_blocks(0, 2048)) == data[: 2000 * 512] + bytes(48 * 512)
+        assert writes == 1
 
 
 @pytest.mark.parametrize(
