@@ -17,7 +17,7 @@ from typing import ClassVar, Protocol
 from bench.load.shape import Shape
 
 SECTOR_BYTES = 512
-SETTLE_S = 60
+SETTLE_S = 120
 """Seconds beyond the expected time of a run after which the client is taken to hang."""
 
 AVERAGE = re.compile(r"iops average (\d+)")

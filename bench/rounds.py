@@ -21,7 +21,7 @@ from bench.targets import SUSTAINED_TIMES, Running, Start
 GIB = 1 << 30
 FILL_BYTES = 1 << 24
 PROBE_COMMANDS, PROBE_BYTES = 400, 64 << 20
-"""Limits of the first run of a client that ends after a number of commands. This run shows how many commands fill the window."""
+"""Limits of the first run of a client that ends after a number of commands. The run shows how many commands fill a window."""
 MAX_WINDOW_S = 30.0
 """Longest window. A slow target writes less than a sustained cell should write in it; the results say how much it wrote."""
 

@@ -1,0 +1,156 @@
+"""The rounds of the bench with naive targets, its table of cells, its options, and its readers of other programs."""
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from bench import pages, tables
+from bench.__main__ import arguments, main, missing_programs, plan_of
+from bench.cells import CELLS, QUICK, Cell, chosen
+from bench.clients import AVERAGE, COMPLETED, ClientFailed, last
+from bench.ending import end_by_sigterm
+from bench.istgt import configuration
+from bench.processes import peak_mib, processor_s
+from bench.rounds import (
+    MAX_WINDOW_S,
+    WRITTEN_TIMES,
+    Measured,
+    Plan,
+    Rounds,
+    commands_of_window,
+)
+from bench.targets import OWN, SUSTAINED_TIMES
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.bench_samples import MIB, TARGETS, NaiveLoad, NaiveTargets, document_of
+
+
+@pytest.fixture
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace everything that asks a process of a target."""
+    monkeypatch.setattr("bench.rounds.fill", lambda url, image: None)
+    monkeypatch.setattr("bench.rounds.forget_peak", lambda pid: None)
+    monkeypatch.setattr("bench.rounds.used_s", lambda pid: 1.0)
+    monkeypatch.setattr("bench.rounds.peak_since_forgotten", lambda pid: 20.0)
+
+
+def rounds_of(load: NaiveLoad, targets: NaiveTargets, tmp_path: Path, **changes: object) -> Measured:
+    plan = Plan(folder=tmp_path, working_set_bytes=MIB, **changes)  # type: ignore[arg-type]
+    starts = {name: targets.start(name) for name in TARGETS}
+    return Rounds([Cell("g", "a", load)], starts, plan, lambda: None).run()
+
+
+def test_the_cells_have_names_of_their_own_and_nine_are_quick() -> None:
+    assert len({cell.name for cell in CELLS}) == len(CELLS)
+    assert {cell.name for cell in CELLS if cell.is_quick} == QUICK
+    assert len(chosen([], quick=True)) == 9
+    assert [cell.name for cell in chosen(["256 KiB", "read", "depth 1"], quick=True)] == ["read 256 KiB, depth 1"]
+
+
+def test_the_plots_and_the_ceiling_name_cells_that_exist() -> None:
+    names = {cell.name for cell in CELLS}
+    assert {name for _, _, points in pages.PLOTS.values() for _, name in points} <= names
+    assert {tables.CEILING_CELL, tables.SAME_BY_QEMU} <= names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "printed", "found"),
+    [
+        (AVERAGE, "\riops average 11880 (46 MB/s)\riops average 10241 (40 MB/s)   \n\nfinished.", "10241"),
+        (COMPLETED, "Sending 2000 write requests\nRun completed in 0.266 seconds.\n", "0.266"),
+    ],
+)
+def test_the_result_of_a_client_is_the_last_one_that_it_prints(pattern: re.Pattern[str], printed: str, found: str) -> None:
+    assert last(pattern, printed) == found
+    with pytest.raises(ClientFailed, match="no result"):
+        last(pattern, "usage:")
+
+
+def test_processor_time_of_a_program_with_a_strange_name() -> None:
+    assert processor_s("17 (a) b (c) S 1 1 1 0 -1 0 0 0 0 0 153 386 7 7 20 0 4") * 100 == pytest.approx(539)
+
+
+def test_peak_memory() -> None:
+    assert peak_mib("VmPeak:\t 9 kB\nVmHWM:\t   33528 kB\nVmRSS:\t 1 kB\n") == 33528 / 1024
+
+
+@given(st.floats(1, 1e6), st.floats(0.1, 5), st.integers(0, 10**6))
+def test_a_window_is_filled_and_not_too_long(rate: float, seconds: float, least: int) -> None:
+    count = commands_of_window(rate, seconds, least)
+    assert 1 <= count <= rate * MAX_WINDOW_S + 1
+    assert count >= min(least, rate * MAX_WINDOW_S - 1)
+    assert count >= rate * seconds - 1
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_each_round_begins_with_another_target(tmp_path: Path) -> None:
+    load, targets = NaiveLoad([]), NaiveTargets()
+    found = rounds_of(load, targets, tmp_path)
+    probes_and_runs = [url for url, _ in load.runs]
+    assert probes_and_runs == ["tgt", "tgt", OWN, OWN, OWN, "tgt", "tgt", OWN]
+    assert {key: len(samples) for key, samples in found.samples.items()} == {("a", "tgt"): 3, ("a", OWN): 3}
+    assert targets.open == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_processes")
+@pytest.mark.parametrize(("is_sustained", "count"), [(True, SUSTAINED_TIMES * 100), (False, 32)])
+def test_a_sustained_cell_writes_the_free_room_several_times(tmp_path: Path, is_sustained: bool, count: int) -> None:
+    load = NaiveLoad([])
+    found = rounds_of(load, NaiveTargets(100 * MIB), tmp_path, rounds=1, is_sustained=is_sustained)
+    assert load.runs[1] == ("tgt", count)
+    assert found.samples["a", "tgt"][0][WRITTEN_TIMES] == count / 100
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_failed_cell_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    found = rounds_of(NaiveLoad([], fails_at="tgt"), NaiveTargets(), tmp_path)
+    assert found.failures == {("a", "tgt"): "it broke"}
+    assert len(found.samples["a", OWN]) == 3
+    document = document_of([Cell("g", "a", NaiveLoad([]))], found)
+    assert tables.speed(document).rows[0][1] == tables.FAILED
+    assert tables.failures(document) == ["a, tgt: it broke"]
+
+
+def test_options_make_the_plan(tmp_path: Path) -> None:
+    words = ["256", "--disk", str(tmp_path), "--working-set", "2048", "--rounds", "1", "KiB"]
+    options = arguments(words)
+    assert options.words == ["256", "KiB"]
+    assert plan_of(options) == Plan(rounds=1, working_set_bytes=2 << 30, folder=tmp_path)
+    assert not plan_of(arguments(["--quick"])).is_sustained
+    assert not plan_of(arguments(["--short-writes"])).is_sustained
+
+
+def test_programs_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("bench.__main__.shutil.which", lambda program: None if program == "istgt" else program)
+    assert missing_programs(["tgt", "istgt", "clients"]) == ["istgt"]
+    assert main([]) == 1
+    assert "needed and not installed: istgt" in capsys.readouterr().out
+
+
+def test_words_that_no_cell_has_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("bench.__main__.shutil.which", str)
+    assert main(["nonsense", "read"]) == 1
+    assert "no cell has nonsense and read in its name" in capsys.readouterr().out
+
+
+def test_a_bench_ends_by_sigterm_as_by_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        end_by_sigterm()
+        with pytest.raises(SystemExit) as ended:
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 128 + signal.SIGTERM
+
+
+def test_the_configuration_of_istgt_names_only_its_own_folder(tmp_path: Path) -> None:
+    text = configuration(tmp_path, tmp_path / "disk", 64 * MIB, 1234, 1235)
+    paths = [word for word in text.split() if word.startswith("/")]
+    assert paths
+    assert all(path.startswith(str(tmp_path)) for path in paths)
+    assert "InitialR2T Yes" in text
+    assert "disk 64MB" in text
