@@ -8,7 +8,7 @@ retention    the snapshots that a schedule may delete, and the reasons why it ke
 book         the schedules of a pool, stored in the pool
 commands     the commands that run before and after a snapshot
 taking       takes the snapshots of one moment
-tidying      deletes the snapshots that retention does not keep
+deleting     deletes the snapshots that retention does not keep
 runner       runs schedules under the clock of the array
 templates    schedules from the configuration file
 """

@@ -13,10 +13,10 @@ from odx_target.store.api import Pool, Refused, Scarcity, StoreError, Unwritable
 from odx_target.target.schedules.book import LastRun, ScheduleBook, State
 from odx_target.target.schedules.calendar import minute_of, moment_text, second_text
 from odx_target.target.schedules.commands import Commands
+from odx_target.target.schedules.deleting import tidy
 from odx_target.target.schedules.due_moments import Decision, Progress, decide
 from odx_target.target.schedules.schedule import Schedule
 from odx_target.target.schedules.taking import Skipped, Taken, attributes_of, take
-from odx_target.target.schedules.tidying import tidy
 
 POLL_S = 1.0
 """Time between two looks at the clock."""

@@ -13,12 +13,12 @@ from odx_target.target.control.storage.describe import describe_snapshot, descri
 from odx_target.target.control.storage.names import find_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.schedules.calendar import minute_of
+from odx_target.target.schedules.deleting import judge_all
 from odx_target.target.schedules.fields import changed, fields_of, parse_name
 from odx_target.target.schedules.runner import ScheduleRunner
 from odx_target.target.schedules.schedule import Schedule
 from odx_target.target.schedules.taking import Skipped
 from odx_target.target.schedules.templates import new_schedule
-from odx_target.target.schedules.tidying import judge_all
 
 MAX_KEPT_SHOWN = 100
 """Maximum number of snapshots that `schedule-show` lists although the retention of the schedule no longer covers them. Further

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from odx_target.target.server.pacing import avoid_pacing, is_loopback
+from odx_target.target.server.congestion_control import avoid_pacing, is_loopback
 
 
 class FakeSocket:
