@@ -1,7 +1,7 @@
 """Schedules: snapshots that the array takes at set times, and deletes when they are old enough.
 
 calendar     the moments at which a schedule runs
-progress     the moments that have run, and the decision which moment is due
+due_moments  the moments that have run, and the decision which moment is due
 schedule     a schedule: its calendar, its retention and its consistency
 fields       a schedule from the values in TOML or JSON, and back
 retention    the snapshots that a schedule may delete, and the reasons why it keeps others
