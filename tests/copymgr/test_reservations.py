@@ -18,10 +18,12 @@ REGISTER, RESERVE, PREEMPT, PREEMPT_AND_ABORT = 0, 1, 4, 5
 COLUMNS = {
     # From SPC-4 table 65 and SBC-3 table 13 (SBC-4 table 13 for rows that SBC-3 does not have yet). "allowed" means allowed
     # under all types; "reads" means allowed under Write Exclusive, and in conflict under Exclusive Access; "writes" means all
-    # others.
+    # others. "always allowed" means allowed under all types, and under a reservation by RESERVE too (SPC-2 tables 10 and B.1).
+    "always allowed": """
+        REQUEST SENSE, INQUIRY, LOG SENSE, REPORT LUNS, READ CAPACITY(10), READ CAPACITY(16)
+    """,
     "allowed": """
-        TEST UNIT READY, REQUEST SENSE, INQUIRY, LOG SENSE, REPORT LUNS, READ CAPACITY(10), READ CAPACITY(16),
-        RECEIVE COPY STATUS (LID4), RECEIVE ROD TOKEN INFORMATION, REPORT ALL ROD TOKENS,
+        TEST UNIT READY, RECEIVE COPY STATUS (LID4), RECEIVE ROD TOKEN INFORMATION, REPORT ALL ROD TOKENS,
         PERSISTENT RESERVE IN READ KEYS, PERSISTENT RESERVE IN READ RESERVATION, PERSISTENT RESERVE IN REPORT CAPABILITIES,
         PERSISTENT RESERVE IN READ FULL STATUS
     """,
@@ -35,6 +37,9 @@ COLUMNS = {
         WRITE SAME(10), WRITE SAME(16), WRITE ATOMIC(16), COMPARE AND WRITE, ORWRITE(16), UNMAP,
         SYNCHRONIZE CACHE(10), SYNCHRONIZE CACHE(16), MODE SELECT(6), MODE SELECT(10), WRITE USING TOKEN, COPY OPERATION ABORT
     """,
+    # SPC-4 5.13.3: the handlers check a persistent reservation. A RELEASE is allowed under any RESERVE.
+    "reserving": "RESERVE(6), RESERVE(10)",
+    "releasing": "RELEASE(6), RELEASE(10)",
     # Table 66: each service action itself checks its sender.
     "by service action": """
         PERSISTENT RESERVE OUT REGISTER, PERSISTENT RESERVE OUT RESERVE, PERSISTENT RESERVE OUT RELEASE,
@@ -43,7 +48,15 @@ COLUMNS = {
     """,
     "by its START bit": "START STOP UNIT",
 }
-ACCESS = {"allowed": Access.ALLOWED, "reads": Access.READS, "writes": Access.WRITES, "by service action": Access.ALLOWED}
+ACCESS = {
+    "always allowed": Access.ALWAYS_ALLOWED,
+    "allowed": Access.ALLOWED,
+    "reads": Access.READS,
+    "writes": Access.WRITES,
+    "reserving": Access.ALLOWED,
+    "releasing": Access.ALWAYS_ALLOWED,
+    "by service action": Access.ALLOWED,
+}
 
 
 def names(column: str) -> list[str]:

@@ -102,6 +102,7 @@ PROOFS: dict[str, dict[str, str]] = {
     },
     "PERSISTENT RESERVE IN, REPORT CAPABILITIES": {
         "length": "test_persistent_reserve.py::test_what_this_device_server_can_do",
+        "crh": "test_reserve_release.py::test_a_persistent_reservation_decides_about_reserve_and_release",
         "sip_c": "test_persistent_reserve.py::test_others_are_registered_with_the_sender",
         "atp_c": "test_persistent_reserve.py::test_all_target_ports_is_taken_where_it_means_something_and_ignored_elsewhere",
         "ptpl_c": "test_reservation_store.py",

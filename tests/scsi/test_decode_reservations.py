@@ -46,7 +46,7 @@ def test_a_reservation() -> None:
 def test_capabilities() -> None:
     rows = RESERVE_IN_DATA[REPORT_CAPABILITIES](golden("capabilities", "active"))
     assert values(rows, "ptpl_a") == ["1"]
-    assert values(rows, "crh") == ["0"]
+    assert values(rows, "crh") == ["1"]
 
 
 def test_full_status() -> None:

@@ -115,8 +115,8 @@ def test_every_type_is_tried() -> None:
 @pytest.mark.parametrize(
     ("cdb", "access"),
     [
-        ("1b 00 00 00 01 00", Access.ALLOWED),
-        ("1b 01 00 00 01 00", Access.ALLOWED),
+        ("1b 00 00 00 01 00", Access.ALWAYS_ALLOWED),
+        ("1b 01 00 00 01 00", Access.ALWAYS_ALLOWED),
         ("1b 00 00 00 00 00", Access.WRITES),
         ("1b 00 00 00 11 00", Access.WRITES),
         ("1b 00 00 00 31 00", Access.WRITES),

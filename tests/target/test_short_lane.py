@@ -260,7 +260,7 @@ def _stopped(on: Side) -> None:
 
 
 def _reserved(on: Side) -> None:
-    on.array.logical_units[0].reservation = object()  # type: ignore[assignment]
+    on.array.logical_units[0].is_reserved = True
 
 
 def _other_task(on: Side) -> None:

@@ -1,16 +1,20 @@
-"""The kinds of access of commands. `reservations/conflicts` has the table that decides by the kind of access if a reservation
-conflicts with a command.
+"""The kinds of access of commands. They decide if a reservation conflicts with a command.
+
+`reservations/conflicts` has the table for persistent reservations (SPC-4 table 65, SBC-3 table 13). For a reservation by RESERVE,
+see SPC-2 tables 10 and B.1.
 """
 
 from enum import Enum, auto
 
 
 class Access(Enum):
-    """The kinds of access of commands. A nexus that the reservation admits may send commands of all three kinds."""
+    """The kinds of access of commands. A nexus that the reservation admits may send commands of all kinds."""
 
+    ALWAYS_ALLOWED = auto()
+    """The command never conflicts with any reservation."""
     ALLOWED = auto()
-    """The command never conflicts with a reservation."""
+    """The command never conflicts with a persistent reservation. It conflicts with a reservation that RESERVE has made."""
     READS = auto()
-    """The command conflicts with reservations of the Exclusive Access types."""
+    """The command conflicts with persistent reservations of the Exclusive Access types, and with RESERVE."""
     WRITES = auto()
-    """The command conflicts with reservations of all types."""
+    """The command conflicts with all reservations."""

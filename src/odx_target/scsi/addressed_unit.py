@@ -1,6 +1,5 @@
 """The part of a logical unit that the device server checks before it runs a command."""
 
-from odx_target.scsi.reservations.holders import Reservation
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.traffic import Traffic
 
@@ -20,5 +19,5 @@ class AddressedUnit:
         self.write_protected = False
         self.descriptor_format_sense = False
         self.third_party_copy = False
-        self.reservation: Reservation | None = None
-        """The reservation that is checked before every command; None if there is no reservation."""
+        self.is_reserved = False
+        """True if a reservation must be checked before every command."""

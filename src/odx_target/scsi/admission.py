@@ -70,6 +70,6 @@ def check_state(task: Task, entry: Entry) -> None:
 
 def _is_kept_out(task: Task, entry: Entry) -> bool:
     logical_unit = task.logical_unit
-    if logical_unit.reservation is None:
+    if not logical_unit.is_reserved:
         return False
     return logical_unit.is_kept_out(task.nexus.initiator_port_name, entry.access_of(task.cdb))

@@ -74,7 +74,7 @@ class DeviceServer(TaskManager):
             or nexus.unit_attentions.get(lun)
             or (logical_unit.tasks.members and _may_have_to_wait(logical_unit.tasks, entry, attribute))
             or logical_unit.stopped
-            or logical_unit.reservation is not None
+            or logical_unit.is_reserved
             or int.from_bytes(cdb, "big") & entry.forbidden
             or attribute > TaskAttribute.HEAD_OF_QUEUE
             or (logical_unit.write_protected and entry.writes_medium)

@@ -11,7 +11,7 @@ from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
 from odx_target.scsi.reservations.transport_id import port_name
-from odx_target.scsi.tasks.task_set import TaskSet
+from odx_target.scsi.tasks.task_set import TaskNexus, TaskSet
 from odx_target.scsi.thresholds import NO_THRESHOLDS, ArmedThresholds, Threshold, descriptor_offset
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 
@@ -85,6 +85,7 @@ class LogicalUnit(AddressedUnit):
         """Functions that build the parameters of additional log pages, by page code and subpage code."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Functions that are called when the logical unit is reset, after its tasks have been aborted."""
+        self._reserved_by: TaskNexus | None = None
         self.reservations = NO_RESERVATIONS
 
     @property
@@ -95,13 +96,29 @@ class LogicalUnit(AddressedUnit):
     @reservations.setter
     def reservations(self, reservations: Reservations) -> None:
         self._reservations = reservations
-        self.reservation = reservations.reservation
-        if self.reservation is not None:
+        self._reservation_changed()
+
+    @property
+    def reserved_by(self) -> TaskNexus | None:
+        """The nexus that has reserved the logical unit with RESERVE. A reset or the end of the nexus ends this."""
+        return self._reserved_by
+
+    @reserved_by.setter
+    def reserved_by(self, nexus: TaskNexus | None) -> None:
+        self._reserved_by = nexus
+        self._reservation_changed()
+
+    def _reservation_changed(self) -> None:
+        self.is_reserved = self._reserved_by is not None or self._reservations.reservation is not None
+        if self.is_reserved:
             self.tasks.refuse_arrivals(self.is_kept_out)
 
     def is_kept_out(self, initiator_port_name: str, access: Access) -> bool:
         """True if a command of this initiator port with this kind of access conflicts with the reservation."""
-        return self.reservation is not None and self._reservations.conflict(self.nexus_name(initiator_port_name), access)
+        if self._reserved_by is not None:
+            holder = port_name(self._reserved_by.initiator_port_name)
+            return access is not Access.ALWAYS_ALLOWED and holder != port_name(initiator_port_name)
+        return self.is_reserved and self._reservations.conflict(self.nexus_name(initiator_port_name), access)
 
     def nexus_name(self, initiator_port_name: str) -> NexusName:
         """Return the name under which a nexus is registered. The nexus is that of the given initiator port and the only target

@@ -165,8 +165,6 @@ def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
         ("a3 0a", "REPORT TARGET PORT GROUPS"),
         ("a3 8a", "REPORT TARGET PORT GROUPS"),
         ("a3 1f", "MAINTENANCE IN"),
-        ("16 00", "RESERVE(6)"),
-        ("17 00", "RELEASE(6)"),
         ("a1 08", "ATA PASS-THROUGH(12)"),
         ("85 08", "ATA PASS-THROUGH(16)"),
         ("a2 00", "SECURITY PROTOCOL IN"),

@@ -60,6 +60,36 @@ class StartStopUnit(Cdb6):
     start: bool = flag(4, 0)
 
 
+class Reserve6(Cdb6):
+    """CDB of RESERVE(6) (SPC-2 7.19)."""
+
+    third_party: bool = flag(1, 4)
+    third_party_device_id: int = bits(1, 3, 3)
+    extent: bool = flag(1, 0)
+    reservation_identification: int = number(2, 1)
+    parameter_list_length: int = number(3, 2)
+
+
+class Release6(Cdb6):
+    """CDB of RELEASE(6) (SPC-2 7.22)."""
+
+    third_party: bool = flag(1, 4)
+    third_party_device_id: int = bits(1, 3, 3)
+    extent: bool = flag(1, 0)
+    reservation_identification: int = number(2, 1)
+
+
+class ReserveRelease10(Cdb10):
+    """CDB of RESERVE(10) and RELEASE(10) (SPC-2 7.18, 7.21)."""
+
+    third_party: bool = flag(1, 4)
+    long_id: bool = flag(1, 1)
+    extent: bool = flag(1, 0)
+    reservation_identification: int = number(2, 1)
+    third_party_device_id: int = number(3, 1)
+    parameter_list_length: int = number(7, 2)
+
+
 class LogSense(Cdb10):
     """CDB of LOG SENSE."""
 

@@ -79,7 +79,7 @@ ROWS = (
         READ_CAPACITY_10,
         bytes.fromhex("25000000000000000000"),
         read_capacity_10,
-        access=Access.ALLOWED,
+        access=Access.ALWAYS_ALLOWED,
     ),
     CommandRow(
         "READ CAPACITY(16)",
@@ -87,6 +87,6 @@ ROWS = (
         bytes.fromhex("9e100000000000000000ffffffff0000"),
         read_capacity_16,
         service_action=READ_CAPACITY_16[1],
-        access=Access.ALLOWED,
+        access=Access.ALWAYS_ALLOWED,
     ),
 )

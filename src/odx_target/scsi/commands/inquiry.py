@@ -128,6 +128,6 @@ ROWS = (
         bytes.fromhex("1201ffffff00"),
         inquiry,
         flags=CommandFlag.IGNORES_UNIT_ATTENTION | CommandFlag.WITHOUT_LOGICAL_UNIT | CommandFlag.NOT_ORDERED,
-        access=Access.ALLOWED,
+        access=Access.ALWAYS_ALLOWED,
     ),
 )

@@ -58,4 +58,4 @@ def _check_page_code(logical_unit: LogicalUnit, page_code: int) -> None:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=5)
 
 
-ROWS = (CommandRow("LOG SENSE", LOG_SENSE, bytes.fromhex("4d00ffff00ffffffff00"), log_sense, access=Access.ALLOWED),)
+ROWS = (CommandRow("LOG SENSE", LOG_SENSE, bytes.fromhex("4d00ffff00ffffffff00"), log_sense, access=Access.ALWAYS_ALLOWED),)

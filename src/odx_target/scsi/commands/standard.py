@@ -17,7 +17,7 @@ from odx_target.scsi.commands import (
 )
 from odx_target.scsi.commands import cache as cache_commands
 from odx_target.scsi.commands import unit as unit_commands
-from odx_target.scsi.reservations import persistent_reserve_in
+from odx_target.scsi.reservations import persistent_reserve_in, reserve_release
 
 _FAMILIES = (
     unit_commands,
@@ -35,6 +35,7 @@ _FAMILIES = (
     lba_status,
     provisioning,
     persistent_reserve_in,
+    reserve_release,
 )
 
 

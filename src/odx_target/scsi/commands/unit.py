@@ -130,7 +130,7 @@ async def _stop(task: Task) -> Reply:
 def _start_stop_access(cdb: bytes) -> Access:
     """Return the kind of access of a CDB. A start is allowed under every reservation, but a stop is not (SBC-3 table 13)."""
     fields = StartStopUnit.parse_cut(cdb)
-    return Access.ALLOWED if fields.start and not fields.power_condition else Access.WRITES
+    return Access.ALWAYS_ALLOWED if fields.start and not fields.power_condition else Access.WRITES
 
 
 def report_luns(task: Task) -> Outcome:
@@ -176,7 +176,7 @@ ROWS = (
         bytes.fromhex("03010000ff00"),
         request_sense,
         flags=_ANSWERS_ALWAYS,
-        access=Access.ALLOWED,
+        access=Access.ALWAYS_ALLOWED,
     ),
     CommandRow("START STOP UNIT", START_STOP_UNIT, bytes.fromhex("1b0100000500"), start_stop_unit, access=_start_stop_access),
     CommandRow(
@@ -185,7 +185,7 @@ ROWS = (
         bytes.fromhex("a000ff000000ffffffff0000"),
         report_luns,
         flags=_ANSWERS_ALWAYS,
-        access=Access.ALLOWED,
+        access=Access.ALWAYS_ALLOWED,
     ),
     CommandRow(
         "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS",

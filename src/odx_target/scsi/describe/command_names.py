@@ -13,8 +13,6 @@ COMMAND_NAMES: dict[tuple[int, int | None], str] = {
     # is for all other service actions.
     (0x04, None): "FORMAT UNIT",
     (0x07, None): "REASSIGN BLOCKS",
-    (0x16, None): "RESERVE(6)",
-    (0x17, None): "RELEASE(6)",
     (0x1C, None): "RECEIVE DIAGNOSTIC RESULTS",
     (0x1D, None): "SEND DIAGNOSTIC",
     (0x1E, None): "PREVENT ALLOW MEDIUM REMOVAL",
@@ -35,8 +33,6 @@ COMMAND_NAMES: dict[tuple[int, int | None], str] = {
     (0x51, None): "XPWRITE(10)",
     (0x52, None): "XDREAD(10)",
     (0x53, None): "XDWRITEREAD(10)",
-    (0x56, None): "RESERVE(10)",
-    (0x57, None): "RELEASE(10)",
     (0x5E, None): "PERSISTENT RESERVE IN",
     (0x5F, None): "PERSISTENT RESERVE OUT",
     (VARIABLE_LENGTH, 0x0009): "READ(32)",

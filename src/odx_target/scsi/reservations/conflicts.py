@@ -58,7 +58,7 @@ def conflicts(reservation_type: ReservationType, access: Access, *, is_holder: b
     """True if a command with this kind of access must end with RESERVATION CONFLICT. `is_holder` is True if the nexus of the
     command has made the reservation or got it by a move. `is_registered` is True if this nexus is registered.
     """
-    if access is Access.ALLOWED or is_holder:
+    if access in (Access.ALWAYS_ALLOWED, Access.ALLOWED) or is_holder:
         return False
     if reservation_type.lets_registrants_in and is_registered:
         return False

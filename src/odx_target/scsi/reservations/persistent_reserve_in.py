@@ -9,6 +9,7 @@ from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservations
+from odx_target.scsi.reservations.reserve_release import require_not_reserved
 from odx_target.scsi.reservations.transport_id import encode_transport_id
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
@@ -90,11 +91,12 @@ def read_reservation(reservations: Reservations) -> bytes:
 
 
 def report_capabilities(reservations: Reservations) -> bytes:
-    """REPORT CAPABILITIES: report the supported features. The array supports all six types, SPEC_I_PT, ALL_TG_PT and APTPL, but
-    not CRH.
+    """REPORT CAPABILITIES: report the supported features. The array supports all six types, SPEC_I_PT, ALL_TG_PT, APTPL and
+    CRH.
     """
     return Capabilities(
         length=Capabilities.size_bytes,
+        crh=True,
         sip_c=True,
         atp_c=True,
         ptpl_c=True,
@@ -134,6 +136,7 @@ def _with_header(reservations: Reservations, body: bytes) -> bytes:
 
 def _row(name: str, service_action: int, parameter_data: Callable[[Reservations], bytes]) -> CommandRow:
     def persistent_reserve_in(task: Task) -> Outcome:
+        require_not_reserved(task)
         data = parameter_data(task.logical_unit.reservations)
         return Reply.of_parameter_data(data, PersistentReserveIn.parse(task.cdb).allocation_length)
 

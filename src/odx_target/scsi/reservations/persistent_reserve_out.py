@@ -17,6 +17,7 @@ from odx_target.scsi.limits import MAX_RESERVE_OUT_BYTES
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import keep
 from odx_target.scsi.reservations.holders import NexusName, Reservations
+from odx_target.scsi.reservations.reserve_release import require_not_reserved
 from odx_target.scsi.reservations.service_action_effects import (
     FLAGS_BYTE,
     SPEC_I_PT_BIT,
@@ -103,6 +104,7 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
 
 def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> CommandRow:
     def persistent_reserve_out(task: Task) -> Outcome:
+        require_not_reserved(task)
         cdb = PersistentReserveOut.parse(task.cdb)
         data = _parameter_list(task, cdb.parameter_list_length)
         change = act(task_manager, task, cdb, data)

@@ -10,7 +10,7 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 
 class ReservationConflict(Exception):
-    """The command conflicts with a persistent reservation. Only the device server catches this exception."""
+    """The command conflicts with a reservation. Only the device server catches this exception."""
 
 
 class TaskAborted(Exception):

@@ -127,12 +127,16 @@ class TaskManager:
             _tell_reached_thresholds(nexus)
 
     def detach(self, nexus: Nexus) -> None:
-        """Remove a nexus and abort its tasks, as an I_T nexus loss requires (SAM-5 6.3.4). A second call does nothing."""
+        """Remove a nexus, abort its tasks and release what it has reserved with RESERVE, as an I_T nexus loss requires (SAM-5
+        6.3.4). A second call does nothing.
+        """
         if nexus in self.nexuses:
             self.nexuses.remove(nexus)
             for lun, logical_unit in nexus.logical_units.items():
                 if logical_unit.tasks.members:
                     self.abort_task_set(nexus, lun)
+                if logical_unit.reserved_by is nexus:
+                    logical_unit.reserved_by = None
             for listener in self.on_nexus_loss:
                 listener(nexus)
 
@@ -243,6 +247,7 @@ class TaskManager:
         logical_unit.tasks.abort(logical_unit.tasks.tasks())
         self._end_undelivered(logical_unit, self.nexuses)
         logical_unit.stopped = False
+        logical_unit.reserved_by = None
         logical_unit.set_mode_parameters(logical_unit.default_mode_parameters)
         logical_unit.thresholds.rearm()
         for listener in logical_unit.on_reset:
