@@ -36,6 +36,7 @@ PROOFS: dict[str, dict[str, str]] = {
         "version_descriptor_1": CLAIMS,
         "version_descriptor_2": CLAIMS,
         "version_descriptor_3": CLAIMS,
+        "version_descriptor_4": CLAIMS,
         "hisup": "test_unit_commands.py::test_luns_are_written_in_the_shortest_method",
         "response_data_format": SHAPE,
         "additional_length": SHAPE,

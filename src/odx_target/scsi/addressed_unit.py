@@ -1,5 +1,6 @@
 """The part of a logical unit that the device server checks before it runs a command."""
 
+from odx_target.scsi.format_operation import FormatOperation
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.traffic import Traffic
 
@@ -15,9 +16,40 @@ class AddressedUnit:
         self.tasks = tasks
         self.traffic = Traffic()
         """Counters of the commands of this unit. The transport, such as iSCSI, updates the counters."""
-        self.stopped = False
+        self.is_ready = True
+        """False if the state of the unit must be checked before every command."""
+        self._stopped = False
+        self._format_operation: FormatOperation | None = None
         self.write_protected = False
         self.descriptor_format_sense = False
         self.third_party_copy = False
         self.is_reserved = False
         """True if a reservation must be checked before every command."""
+
+    @property
+    def stopped(self) -> bool:
+        """True after an initiator has stopped the unit."""
+        return self._stopped
+
+    @stopped.setter
+    def stopped(self, stopped: bool) -> None:
+        self._stopped = stopped
+        self._state_changed()
+
+    @property
+    def format_operation(self) -> FormatOperation | None:
+        """The format operation that is running or has failed. None if there is no such operation."""
+        return self._format_operation
+
+    @format_operation.setter
+    def format_operation(self, operation: FormatOperation | None) -> None:
+        self._format_operation = operation
+        self._state_changed()
+
+    def stop_format(self) -> None:
+        """Stop a running format operation before its next change. A failed format operation stays failed."""
+        if self._format_operation is not None and not self._format_operation.has_failed:
+            self.format_operation = self._format_operation.previous
+
+    def _state_changed(self) -> None:
+        self.is_ready = not self._stopped and self._format_operation is None

@@ -62,6 +62,16 @@ def check_reservation(task: Task, entry: Entry) -> None:
 
 
 def check_state(task: Task, entry: Entry) -> None:
+    """Raise CheckCondition if the state of the logical unit prevents the command.
+
+    A running format operation prevents all commands except INQUIRY, REPORT LUNS and REQUEST SENSE (SBC-3 4.11). A failed one
+    prevents commands that access the medium, except FORMAT UNIT.
+    """
+    format_operation = task.logical_unit.format_operation
+    if format_operation is not None and (
+        entry.touches_medium and not entry.formats if format_operation.has_failed else not entry.ignores_unit_attention
+    ):
+        raise format_operation.condition()
     if entry.touches_medium and task.logical_unit.stopped:
         raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
     if entry.writes_medium and task.logical_unit.write_protected:

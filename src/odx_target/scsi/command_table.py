@@ -49,6 +49,8 @@ class CommandFlag(Flag):
 
     Until the list arrives, the task set assumes that the command touches all blocks.
     """
+    FORMATS = auto()
+    """The command is allowed even if the last format operation has failed."""
     NOT_ORDERED = auto()
     """The command never waits for other tasks. Commands that retrieve a status or results have this flag."""
 
@@ -97,6 +99,7 @@ class Entry:
         "extents",
         "extents_in_data_out",
         "forbidden",
+        "formats",
         "handler",
         "ignores_unit_attention",
         "is_ordered",
@@ -116,6 +119,7 @@ class Entry:
         self.writes_medium = CommandFlag.WRITES_MEDIUM in row.flags
         self.touches_medium = self.writes_medium or CommandFlag.READS_MEDIUM in row.flags
         self.extents_in_data_out = CommandFlag.EXTENTS_IN_DATA_OUT in row.flags
+        self.formats = CommandFlag.FORMATS in row.flags
         self.is_ordered = CommandFlag.NOT_ORDERED not in row.flags
         self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
 

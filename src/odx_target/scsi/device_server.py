@@ -73,7 +73,7 @@ class DeviceServer(TaskManager):
             or entry is None
             or nexus.unit_attentions.get(lun)
             or (logical_unit.tasks.members and _may_have_to_wait(logical_unit.tasks, entry, attribute))
-            or logical_unit.stopped
+            or not logical_unit.is_ready
             or logical_unit.is_reserved
             or int.from_bytes(cdb, "big") & entry.forbidden
             or attribute > TaskAttribute.HEAD_OF_QUEUE

@@ -61,6 +61,12 @@ aborted, it then ends."""
 STEPS_OF_A_MEBIBYTE = 500
 """Number of steps (units of work, see `turns`) that reading or writing 1 MiB takes."""
 
+FORMAT_STEP_BYTES = 1 << 30
+"""Number of bytes that a format operation deallocates at once, which takes about a millisecond. Then other tasks run."""
+
+FORMAT_RETRY_S = 1.0
+"""Time after which a format operation in the background repeats a step for which the machine had too few resources."""
+
 THRESHOLD_SET_BYTES = 1 << 20
 """Size of one threshold set.
 

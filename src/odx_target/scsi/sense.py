@@ -53,6 +53,7 @@ NO_ADDITIONAL_SENSE_INFORMATION = Condition(_NO, 0x00, 0x00, "no additional sens
 NOT_READY_CAUSE_NOT_REPORTABLE = Condition(_NOT_READY, 0x04, 0x00, "logical unit not ready, cause not reportable")
 BECOMING_READY = Condition(_NOT_READY, 0x04, 0x01, "logical unit is in process of becoming ready")
 INITIALIZING_COMMAND_REQUIRED = Condition(_NOT_READY, 0x04, 0x02, "logical unit not ready, initializing command required")
+FORMAT_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x04, "logical unit not ready, format in progress")
 MANUAL_INTERVENTION_REQUIRED = Condition(_NOT_READY, 0x04, 0x03, "logical unit not ready, manual intervention required")
 SPACE_ALLOCATION_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x14, "logical unit not ready, space allocation in progress")
 
@@ -60,6 +61,8 @@ SPACE_ALLOCATION_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x14, "logical unit n
 PERIPHERAL_DEVICE_WRITE_FAULT = Condition(_HARDWARE, 0x03, 0x00, "peripheral device write fault")
 UNRECOVERED_READ_ERROR = Condition(_MEDIUM, 0x11, 0x00, "unrecovered read error")
 WRITE_ERROR = Condition(_MEDIUM, 0x0C, 0x00, "write error")
+FORMAT_COMMAND_FAILED = Condition(_MEDIUM, 0x31, 0x01, "format command failed")
+LOGICAL_UNIT_FAILED_SELF_TEST = Condition(_HARDWARE, 0x3E, 0x03, "logical unit failed self-test")
 INTERNAL_TARGET_FAILURE = Condition(_HARDWARE, 0x44, 0x00, "internal target failure")
 MISCOMPARE_DURING_VERIFY_OPERATION = Condition(_MISCOMPARE, 0x1D, 0x00, "miscompare during verify operation")
 
@@ -174,6 +177,7 @@ class CheckCondition(Exception):
 
     `cdb_field` is the offset of an invalid byte in the CDB. `data_field` is the offset of an invalid byte in the parameter
     list. At most one of the two offsets is set. `bit` is the number of the invalid bit in that byte (SPC-4 4.5.2.4.2).
+    `progress` is the value of PROGRESS INDICATION, and excludes these offsets (SPC-4 4.5.2.4.4).
     `information` is the value of INFORMATION, and makes VALID one. `command_specific` is the value of COMMAND-SPECIFIC
     INFORMATION. `key` replaces the sense key of the condition. `transfer_bytes` is the amount of data that results from the
     CDB. If the length of the data-out is wrong, it must be given, so that the residual count shows the difference.
@@ -187,6 +191,7 @@ class CheckCondition(Exception):
     key: SenseKey | None = None
     command_specific: int | None = None
     transfer_bytes: int = 0
+    progress: int | None = None
 
     def __str__(self) -> str:
         return self.condition.words
@@ -205,8 +210,12 @@ class CheckCondition(Exception):
         sense = self.sense(descriptor_format=descriptor_format)
         return Reply(Status.CHECK_CONDITION, transfer_bytes=self.transfer_bytes, sense=sense)
 
-    def _field_pointer(self) -> tuple[int, int]:
-        """Return the field pointer: the flags in byte 15 of the fixed format, and the pointer in bytes 16 and 17."""
+    def _sense_key_specific(self) -> tuple[int, int]:
+        """Return the sense key specific data: the flags in byte 15 of the fixed format, and the field pointer or the progress
+        in bytes 16 and 17.
+        """
+        if self.progress is not None:
+            return _SKSV, self.progress
         field = self.data_field if self.cdb_field is None else self.cdb_field
         if field is None:
             return 0, 0
@@ -219,7 +228,7 @@ class CheckCondition(Exception):
         information = self.information
         fits = information is not None and information <= _MAX_FIXED_INFORMATION
         command_specific = self.command_specific or 0
-        flags, field = self._field_pointer()
+        flags, field = self._sense_key_specific()
         return _FIXED.pack(
             0x70 | (_VALID if fits else 0),
             self.sense_key,
@@ -238,7 +247,7 @@ class CheckCondition(Exception):
             descriptors += _INFORMATION_DESCRIPTOR.pack(0x00, 0x0A, _VALID, self.information)
         if self.command_specific is not None:
             descriptors += _COMMAND_SPECIFIC_DESCRIPTOR.pack(0x01, 0x0A, self.command_specific)
-        flags, field = self._field_pointer()
+        flags, field = self._sense_key_specific()
         if flags:
             descriptors += _SENSE_KEY_SPECIFIC_DESCRIPTOR.pack(0x02, 0x06, flags, field)
         header = _DESCRIPTOR_HEADER.pack(0x72, self.sense_key, self.condition.asc, self.condition.ascq, len(descriptors))

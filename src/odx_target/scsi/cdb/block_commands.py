@@ -4,6 +4,7 @@ from odx_target.scsi.cdb.forms import (
     Blocks10,
     Blocks12,
     Blocks16,
+    Cdb6,
     Cdb10,
     Cdb12,
     Cdb16,
@@ -20,6 +21,16 @@ from odx_target.scsi.cdb.forms import (
     WriteSameFlags,
 )
 from odx_target.scsi.layout import bits, flag, number
+
+
+class FormatUnit(Cdb6):
+    """CDB of FORMAT UNIT."""
+
+    fmtpinfo: int = bits(1, 7, 2)
+    longlist: bool = flag(1, 5)
+    fmtdata: bool = flag(1, 4)
+    cmplst: bool = flag(1, 3)
+    defect_list_format: int = bits(1, 2, 3)
 
 
 class Read6(Transfer6):

@@ -49,6 +49,25 @@ class ModeSense10(ModePage, Cdb10):
     allocation_length: int = number(7, 2)
 
 
+class ReceiveDiagnosticResults(Cdb6):
+    """CDB of RECEIVE DIAGNOSTIC RESULTS."""
+
+    pcv: bool = flag(1, 0)
+    page_code: int = number(2, 1)
+    allocation_length: int = number(3, 2)
+
+
+class SendDiagnostic(Cdb6):
+    """CDB of SEND DIAGNOSTIC."""
+
+    self_test_code: int = bits(1, 7, 3)
+    pf: bool = flag(1, 4)
+    selftest: bool = flag(1, 2)
+    devoffl: bool = flag(1, 1)
+    unitoffl: bool = flag(1, 0)
+    parameter_list_length: int = number(3, 2)
+
+
 class StartStopUnit(Cdb6):
     """CDB of START STOP UNIT."""
 

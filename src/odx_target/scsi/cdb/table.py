@@ -22,6 +22,7 @@ class CdbLayout:
 CDB_LAYOUTS: dict[tuple[int, int | None], CdbLayout] = {
     (0x00, None): CdbLayout("TEST UNIT READY", spc.TestUnitReady),
     (0x03, None): CdbLayout("REQUEST SENSE", spc.RequestSense),
+    (0x04, None): CdbLayout("FORMAT UNIT", sbc.FormatUnit),
     (0x08, None): CdbLayout("READ(6)", sbc.Read6),
     (0x0A, None): CdbLayout("WRITE(6)", sbc.Write6),
     (0x12, None): CdbLayout("INQUIRY", spc.Inquiry),
@@ -30,6 +31,8 @@ CDB_LAYOUTS: dict[tuple[int, int | None], CdbLayout] = {
     (0x17, None): CdbLayout("RELEASE(6)", spc.Release6),
     (0x1A, None): CdbLayout("MODE SENSE(6)", spc.ModeSense6),
     (0x1B, None): CdbLayout("START STOP UNIT", spc.StartStopUnit),
+    (0x1C, None): CdbLayout("RECEIVE DIAGNOSTIC RESULTS", spc.ReceiveDiagnosticResults),
+    (0x1D, None): CdbLayout("SEND DIAGNOSTIC", spc.SendDiagnostic),
     (0x25, None): CdbLayout("READ CAPACITY(10)", sbc.ReadCapacity10),
     (0x28, None): CdbLayout("READ(10)", sbc.Read10),
     (0x2A, None): CdbLayout("WRITE(10)", sbc.Write10),

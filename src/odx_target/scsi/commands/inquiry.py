@@ -102,7 +102,7 @@ def _page(logical_unit: LogicalUnit, page_code: int) -> bytes:
 
 def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
     """Build the 96 bytes of standard INQUIRY data."""
-    first, second, third = CLAIMED
+    first, second, third, fourth = CLAIMED
     return StandardInquiryData(
         peripheral_qualifier=0 if logical_unit.is_present else NO_LOGICAL_UNIT_QUALIFIER,
         peripheral_device_type=0 if logical_unit.is_present else UNKNOWN_DEVICE_TYPE,
@@ -118,6 +118,7 @@ def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
         version_descriptor_1=first,
         version_descriptor_2=second,
         version_descriptor_3=third,
+        version_descriptor_4=fourth,
     ).build()
 
 

@@ -77,7 +77,9 @@ MIN_TASK_MANAGEMENT_ALLOCATION_BYTES = 4
 
 
 def test_unit_ready(task: Task) -> Outcome:
-    """Report GOOD unless an initiator has stopped the logical unit."""
+    """Report GOOD unless an initiator has stopped the logical unit, or its last format operation has failed."""
+    if task.logical_unit.format_operation is not None:
+        raise task.logical_unit.format_operation.condition()
     if task.logical_unit.stopped:
         raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
     return Reply()
@@ -98,6 +100,8 @@ def _pending_sense(task: Task) -> CheckCondition:
     attention = task.nexus.take_unit_attention(task.lun)
     if attention is not None:
         return unit_attention(*attention)
+    if task.logical_unit.format_operation is not None:
+        return task.logical_unit.format_operation.condition()
     if task.logical_unit.stopped:
         return CheckCondition(INITIALIZING_COMMAND_REQUIRED)
     return CheckCondition(NO_ADDITIONAL_SENSE_INFORMATION)

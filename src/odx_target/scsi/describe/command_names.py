@@ -11,10 +11,7 @@ VARIABLE_LENGTH = 0x7F
 COMMAND_NAMES: dict[tuple[int, int | None], str] = {
     # Names by (operation code, service action). The service action is None if the command has no service action, or if the name
     # is for all other service actions.
-    (0x04, None): "FORMAT UNIT",
     (0x07, None): "REASSIGN BLOCKS",
-    (0x1C, None): "RECEIVE DIAGNOSTIC RESULTS",
-    (0x1D, None): "SEND DIAGNOSTIC",
     (0x1E, None): "PREVENT ALLOW MEDIUM REMOVAL",
     (0x3B, None): "WRITE BUFFER",
     (0x3C, None): "READ BUFFER(10)",

@@ -30,8 +30,5 @@ MANDATORY_OPERATION_CODES: dict[int, frozenset[int]] = {
 """Operation codes of the commands that each standard makes mandatory. SAM-5 and iSCSI are not listed, because they define no
 commands."""
 
-CLAIMED = (SAM_5, SPC_4, ISCSI)
-"""Standards that the array claims in standard INQUIRY data.
-
-SBC-3 is not claimed, because FORMAT UNIT and SEND DIAGNOSTIC are not supported.
-"""
+CLAIMED = (SAM_5, SPC_4, SBC_3, ISCSI)
+"""Standards that the array claims in standard INQUIRY data."""

@@ -148,6 +148,7 @@ class TaskManager:
         """Abort all tasks of a logical unit before its medium is replaced or removed, and notify the nexuses of these tasks."""
         tasks = logical_unit.tasks.tasks()
         logical_unit.tasks.abort(tasks)
+        logical_unit.stop_format()
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, self.nexuses)
         for listener in logical_unit.on_reset:
             listener(logical_unit)
@@ -247,6 +248,7 @@ class TaskManager:
         logical_unit.tasks.abort(logical_unit.tasks.tasks())
         self._end_undelivered(logical_unit, self.nexuses)
         logical_unit.stopped = False
+        logical_unit.stop_format()
         logical_unit.reserved_by = None
         logical_unit.set_mode_parameters(logical_unit.default_mode_parameters)
         logical_unit.thresholds.rearm()

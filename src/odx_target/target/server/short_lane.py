@@ -134,7 +134,7 @@ class ShortLane:
         """Return the logical unit of a LUN. Return None if there is none, or if its commands are not usual."""
         lun = decode_lun(lun_field)
         unit = self._nexus.logical_units.get(lun)
-        if unit is None or unit.tasks.members or unit.stopped or unit.is_reserved or self._nexus.unit_attentions.get(lun):
+        if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or self._nexus.unit_attentions.get(lun):
             return None
         return unit
 
