@@ -85,7 +85,12 @@ REFUSED = [
     # REPORT LUNS.
     ("a0 00 03 00 00 00 00 00 10 00 00 00", INVALID_FIELD, 2, None),
     ("a0 00 10 00 00 00 00 00 10 00 00 00", INVALID_FIELD, 2, None),
-    ("a0 00 00 00 00 00 00 00 00 0f 00 00", INVALID_FIELD, 6, None),
+    ("a0 00 00 00 00 00 00 00 00 0f 00 00", None, None, None),
+    # READ LONG and WRITE LONG are optional (SBC-3), and obsolete or optional in SBC-4.
+    ("3e 00 00 00 00 00 00 02 00 00", INVALID_OPERATION_CODE, 0, None),
+    ("3f 00 00 00 00 00 00 02 00 00", INVALID_OPERATION_CODE, 0, None),
+    ("9e 11 00 00 00 00 00 00 00 00 00 00 02 00 00 00", INVALID_FIELD, 1, 4),
+    ("9f 11 00 00 00 00 00 00 00 00 00 00 00 00 00 00", INVALID_OPERATION_CODE, 0, None),
     ("a0 00 00 00 00 00 00 00 00 10 00 00", None, None, None),
     # START STOP UNIT: no power conditions, nothing to load.
     ("1b 00 00 00 11 00", INVALID_FIELD, 4, 4),

@@ -44,6 +44,18 @@ def test_report_luns_lists_what_the_nexus_sees():
     assert data_of(unit.command("a0 00 00 00 00 00 00 00 00 10 00 00", lun=99)) == data[:16]
 
 
+@pytest.mark.parametrize("allocation_bytes", [*range(18), 31, 32, 33])
+def test_report_luns_is_cut_to_any_allocation_length(allocation_bytes):
+    unit = UnitUnderTest()
+    unit.nexus.logical_units = {0: unit.logical_unit, 1: unit.logical_unit, 2: unit.logical_unit}
+    reply = unit.command(bytes((0xA0, *bytes(8), allocation_bytes, 0, 0)))
+    assert (
+        data_of(reply)
+        == bytes.fromhex("00000018 00000000 0000000000000000 0001000000000000 0002000000000000")[:allocation_bytes]
+    )
+    assert reply.transfer_bytes == min(allocation_bytes, 32)
+
+
 @pytest.mark.parametrize(("lun", "expected"), [(0, "0000"), (255, "00ff"), (256, "4100"), (16383, "7fff")])
 def test_luns_are_written_in_the_shortest_method(lun, expected):
     assert lun_bytes(lun) == bytes.fromhex(expected) + bytes(6)

@@ -79,6 +79,10 @@ LISTS = {
     "MODE SELECT(10)": (bytes((0x55, 0x10, *bytes(5), 0, len(_PAGES) + 4, 0)), bytes(4) + _PAGES),
     "POPULATE TOKEN": (cdb.populate_token(1, len(_POPULATE)), _POPULATE),
     "WRITE USING TOKEN": (cdb.write_using_token(2, len(_WRITE_USING)), _WRITE_USING),
+    "FORMAT UNIT": (bytes.fromhex("041000000000"), bytes(4)),
+    "SEND DIAGNOSTIC": (bytes.fromhex("1d1000000400"), bytes(4)),
+    "SET IDENTIFYING INFORMATION": (bytes((0xA4, 6, *bytes(7), 16, 0, 0)), bytes(range(16))),
+    "WRITE BUFFER": (bytes((0x3B, 2, *bytes(6), 16, 0)), bytes(range(16))),
     **{f"PERSISTENT RESERVE OUT, {name}": (reserve_out(action), _KEYS) for action, name in enumerate(RESERVE_OUT)},
 }
 """Commands with a parameter list. Fewer bytes than the length in the CDB are refused."""
@@ -92,7 +96,9 @@ WITHOUT_DATA_OUT = frozenset(
         *("READ DEFECT DATA(12)", "READ(10)", "READ(12)", "READ(16)", "READ(6)", "RECEIVE COPY STATUS (LID4)"),
         *("RECEIVE ROD TOKEN INFORMATION", "REPORT ALL ROD TOKENS", "REPORT LUNS", "REPORT SUPPORTED OPERATION CODES"),
         *("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "REQUEST SENSE", "START STOP UNIT", "SYNCHRONIZE CACHE(10)"),
-        *("SYNCHRONIZE CACHE(16)", "TEST UNIT READY"),
+        *("SYNCHRONIZE CACHE(16)", "TEST UNIT READY", "RESERVE(6)", "RESERVE(10)", "RELEASE(6)", "RELEASE(10)"),
+        *("RECEIVE DIAGNOSTIC RESULTS", "READ BUFFER(10)", "READ BUFFER(16)", "REPORT IDENTIFYING INFORMATION"),
+        *("REPORT TIMESTAMP", "READ MEDIA SERIAL NUMBER"),
     }
 )
 

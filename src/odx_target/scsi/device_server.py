@@ -7,6 +7,7 @@ from typing import cast
 from odx_target.environment import Buffer
 from odx_target.scsi.admission import admit, check_reservation, check_state
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry
+from odx_target.scsi.commands.identification import rows as identification_rows
 from odx_target.scsi.commands.mode_select import rows as mode_select_rows
 from odx_target.scsi.commands.operation_codes import operation_codes_row
 from odx_target.scsi.extent import Extent
@@ -35,9 +36,9 @@ _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 class DeviceServer(TaskManager):
     """Executes the commands of all nexuses on all logical units.
 
-    `rows` are rows of the command table. The device server adds the rows of three commands that use the device server itself.
-    REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT and MODE SELECT notify other nexuses, and
-    PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
+    `rows` are rows of the command table. The device server adds the rows of four commands that use the device server itself.
+    REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT, MODE SELECT and SET IDENTIFYING INFORMATION
+    notify other nexuses, and PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
 
     `before_command(task)` returns None, or an outcome. If it returns an outcome, the handler is not called.
     `after_command(task, reply)` returns the reply to send. `on_internal_error(error)` is called for each exception that is a
@@ -47,7 +48,12 @@ class DeviceServer(TaskManager):
     def __init__(self, rows: Iterable[CommandRow]) -> None:
         super().__init__()
         self.commands = CommandTable(rows)
-        for row in (operation_codes_row(self.commands), *persistent_reserve_out_rows(self), *mode_select_rows(self)):
+        for row in (
+            operation_codes_row(self.commands),
+            *persistent_reserve_out_rows(self),
+            *mode_select_rows(self),
+            *identification_rows(self),
+        ):
             self.commands.add(row)
         self._plain = self.commands.without_service_action
         self.before_command: Callable[[Task], Outcome | None] | None = None

@@ -85,6 +85,21 @@ STEPS_OF_A_THRESHOLD_CHECK = 1
 """Number of steps (units of work, see `turns`) that a check of the thresholds of one logical unit takes.
 """
 
+DATA_BUFFER_BYTES = 512
+"""Size of the data buffer of a logical unit, which WRITE BUFFER writes. It is small, because there may be 16,384 of them."""
+
+ECHO_BUFFER_BYTES = 256
+"""Size of the echo buffer of a nexus on a logical unit. SPC-4 requires at least 252 bytes.
+
+The size is small, because each session may have an echo buffer for each LUN.
+"""
+
+MAX_IDENTIFYING_INFORMATION_BYTES = 64
+"""Maximum size of the peripheral device identifying information. It is the greatest size that SPC-4 makes mandatory."""
+
+MAX_IDENTIFYING_TEXT_BYTES = 256
+"""Maximum size of the text identifying information with its final zero. SPC-4 allows no more."""
+
 MAX_LBA_STATUS_DESCRIPTORS = 4096
 """Maximum number of extents that one GET LBA STATUS reports, even if the allocation length has room for more extents.
 

@@ -85,6 +85,8 @@ class LogicalUnit(AddressedUnit):
         """Functions that build the parameters of additional log pages, by page code and subpage code."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Functions that are called when the logical unit is reset, after its tasks have been aborted."""
+        self.data_buffer = b""
+        """Content of the data buffer that WRITE BUFFER writes. If it is empty, all bytes of the data buffer are zero."""
         self._reserved_by: TaskNexus | None = None
         self.reservations = NO_RESERVATIONS
 

@@ -56,6 +56,8 @@ class Nexus:
 
     It returns False if there was no such task.
     """
+    echo_buffers: dict[int, bytes] = field(default_factory=dict)
+    """Content of the echo buffers of this nexus, by LUN. A LUN without an entry has an empty echo buffer."""
     read_memory: ReadMemory | None = None
     """The memory of the transport for data that is read. None means that this memory is not limited."""
 

@@ -101,6 +101,7 @@ CAPACITY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x2A, 0x09, "capacity data has
 NOT_READY_TO_READY_CHANGE = Condition(_ATTENTION, 0x28, 0x00, "not ready to ready change, medium may have changed")
 COMMANDS_CLEARED_BY_ANOTHER_INITIATOR = Condition(_ATTENTION, 0x2F, 0x00, "commands cleared by another initiator")
 INQUIRY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x03, "inquiry data has changed")
+DEVICE_IDENTIFIER_CHANGED = Condition(_ATTENTION, 0x3F, 0x05, "device identifier changed")
 REPORTED_LUNS_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x3F, 0x0E, "reported LUNs data has changed")
 THIN_PROVISIONING_SOFT_THRESHOLD_REACHED = Condition(_ATTENTION, 0x38, 0x07, "thin provisioning soft threshold reached")
 

@@ -169,7 +169,6 @@ def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
         ("85 08", "ATA PASS-THROUGH(16)"),
         ("a2 00", "SECURITY PROTOCOL IN"),
         ("b5 00", "SECURITY PROTOCOL OUT"),
-        ("3c 0b", "READ BUFFER(10)"),
         ("48 02", "SANITIZE, BLOCK ERASE"),
         ("5e 1f", "PERSISTENT RESERVE IN"),
         ("7f 00 00 00 00 00 00 18 00 0b", "WRITE(32)"),

@@ -39,7 +39,6 @@ class ReportLunsHeader(Layout):
     lun_list_length: int = number(0, 4)
 
 
-MIN_REPORT_LUNS_ALLOCATION_BYTES = 16
 SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL = 0x00, 0x01, 0x02
 
 # LUNs below this number use the peripheral device addressing method. Larger LUNs, up to 16,383, use the flat space addressing
@@ -138,12 +137,13 @@ def _start_stop_access(cdb: bytes) -> Access:
 
 
 def report_luns(task: Task) -> Outcome:
-    """Report the LUNs of the nexus of the task. The target has no well-known logical units."""
+    """Report the LUNs of the nexus of the task. The target has no well-known logical units.
+
+    Any allocation length is allowed (SPC-4 4.2.5.6). Only SPC-3 and older standards refuse less than 16 bytes.
+    """
     cdb = ReportLuns.parse(task.cdb)
     if cdb.select_report not in (SELECT_ADDRESSED, SELECT_WELL_KNOWN, SELECT_ALL):
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
-    if cdb.allocation_length < MIN_REPORT_LUNS_ALLOCATION_BYTES:
-        raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=6)
     luns = [] if cdb.select_report == SELECT_WELL_KNOWN else sorted(task.nexus.logical_units)
     for lun in luns:
         task.nexus.clear_unit_attention(lun, REPORTED_LUNS_DATA_HAS_CHANGED.asc, REPORTED_LUNS_DATA_HAS_CHANGED.ascq)

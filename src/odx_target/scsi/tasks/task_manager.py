@@ -176,11 +176,12 @@ class TaskManager:
         self.tell_all(logical_unit, POWER_ON_OR_RESET_OCCURRED)
 
     def logical_unit_removed(self, lun: int) -> None:
-        """Drop the unit attentions of a LUN to which the nexuses have lost access. After this call, iterate over `luns_changed`
-        to its end, so that the nexuses are notified.
+        """Drop the unit attentions and echo buffers of a LUN to which the nexuses have lost access. After this call, iterate
+        over `luns_changed` to its end, so that the nexuses are notified.
         """
         for nexus in self.nexuses:
             nexus.unit_attentions.pop(lun, None)
+            nexus.echo_buffers.pop(lun, None)
 
     def luns_changed(self, added: Sequence[LogicalUnit] = ()) -> Iterator[None]:
         """Report to the nexuses that LUNs were added or removed (SPC-4 6.33). The next command on each LUN reports the change,

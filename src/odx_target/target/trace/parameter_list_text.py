@@ -20,6 +20,9 @@ from odx_target.copymgr.tokens.rod_types import describe_rod_type
 from odx_target.iscsi.pdu.header import decode_lun
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.commands.capacity import ReadCapacity10Data, ReadCapacity16Data
+from odx_target.scsi.commands.diagnostics import DiagnosticPageHeader
+from odx_target.scsi.commands.format_unit import LongHeader, ShortHeader
+from odx_target.scsi.commands.identification import TimestampData
 from odx_target.scsi.commands.inquiry import StandardInquiryData
 from odx_target.scsi.commands.lba_status import LbaStatusDescriptor, LbaStatusHeader
 from odx_target.scsi.commands.operation_codes import ALL_COMMANDS
@@ -80,6 +83,7 @@ _INQUIRY_FIELDS = {
 }
 _EVPD = 0x01
 _REPORTING_OPTIONS = 0x07
+_LONGLIST = 0x20
 
 
 def describe_command(cdb: bytes) -> Words:
@@ -242,7 +246,9 @@ def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
 
 PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
     # Functions that describe data-out, by (operation code, service action or None).
+    (0x04, None): lambda cdb, data: _of_layout(LongHeader if cdb[1] & _LONGLIST else ShortHeader)(cdb, data),
     (0x15, None): _of_rows(describe_mode_parameters_6),
+    (0x1D, None): _of_layout(DiagnosticPageHeader),
     (0x42, None): _unmap,
     (0x55, None): _of_rows(describe_mode_parameters_10),
     (0x83, 0x10): _populate_token,
@@ -255,6 +261,7 @@ ANSWERS: dict[tuple[int, int | None], Describe] = {
     (0x03, None): lambda _cdb, data: [describe_sense_briefly(data)],
     (0x12, None): _inquiry,
     (0x1A, None): _of_rows(describe_mode_parameters_6),
+    (0x1C, None): _of_layout(DiagnosticPageHeader),
     (0x25, None): _of_layout(ReadCapacity10Data),
     (0x37, None): _of_rows(describe_defect_data_10),
     (0x4D, None): _of_rows(describe_log_page),
@@ -267,6 +274,7 @@ ANSWERS: dict[tuple[int, int | None], Describe] = {
     (0xA0, None): _report_luns,
     (0xA3, 0x0C): _supported_operation_codes,
     (0xA3, 0x0D): _of_rows(describe_task_management_functions),
+    (0xA3, 0x0F): _of_layout(TimestampData),
     (0xB7, None): _of_rows(describe_defect_data_12),
     **{(PERSISTENT_RESERVE_IN, action): _of_rows(describe) for action, describe in RESERVE_IN_DATA.items()},
 }

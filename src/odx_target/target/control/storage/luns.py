@@ -66,11 +66,14 @@ async def set_read_only(storage: Storage, name: str, *, read_only: bool) -> Data
     """Make a volume read-only for hosts, or writable."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
-        attributes = {key: value for key, value in volume.attributes.items() if key != READ_ONLY_ATTRIBUTE}
-        if read_only:
-            attributes[READ_ONLY_ATTRIBUTE] = YES
-        if attributes != volume.attributes:
-            await storage.when_ready(lambda: volume.change_attributes(attributes))
+        chosen = {READ_ONLY_ATTRIBUTE: YES} if read_only else {}
+
+        def change() -> None:  # a host may change other attributes until the pool is ready
+            kept = {key: value for key, value in volume.attributes.items() if key != READ_ONLY_ATTRIBUTE}
+            volume.change_attributes(kept | chosen)
+
+        if (volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES) != read_only:
+            await storage.when_ready(change)
             await storage.make_durable()
             unit = storage.unit_of(volume)
             if unit is not None and storage.array is not None:
