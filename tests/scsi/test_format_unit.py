@@ -5,6 +5,7 @@ import pytest
 from odx_target.scsi.limits import FORMAT_RETRY_S
 from odx_target.store.api import OutOfResources, PoolFailed
 from tests.scsi.array import UnitUnderTest, code_of, data_of
+from tests.scsi.reserving import ClusterOnDisk
 
 FORMAT, WITH_LIST, WITH_LONG_LIST = "04 00 00 00 00 00", "04 10 00 00 00 00", "04 30 00 00 00 00"
 IMMED, IMMED_LONG = bytes.fromhex("00 02 00 00"), bytes.fromhex("00 02 00 00 00 00 00 00")
@@ -219,3 +220,43 @@ def test_a_unit_that_shrinks_meanwhile_is_formatted_to_its_new_end() -> None:
     unit.environment.advance(1.0)
     assert unit.logical_unit.is_ready
     assert not unit.internal_errors
+
+
+def test_a_unit_that_shrinks_during_a_step_is_formatted_to_its_new_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = formatting()
+
+    async def room_made() -> None:
+        unit.logical_unit.capacity_blocks = 800
+        unit.volume.resize(100)
+
+    monkeypatch.setattr(unit.volume, "room_made", room_made)
+    unit.volume.times_busy = 1
+    unit.environment.advance(1.0)
+    assert unit.logical_unit.capacity_blocks == 800
+    assert unit.logical_unit.is_ready
+    assert data_of(unit.command("28 00 00 00 00 08 00 00 08 00")) == bytes(4096)
+
+
+@pytest.mark.parametrize("data", [bytes(4), IMMED])
+def test_a_format_survives_a_loss_of_power(data: bytes) -> None:
+    cluster = ClusterOnDisk(1)
+    assert cluster.command(WRITE, DATA).status == 0
+    assert cluster.command("35" + "00" * 9).status == 0
+    assert cluster.command(WITH_LIST, data).status == 0
+    while data_of(cluster.start(REQUEST_SENSE).reply)[2]:
+        cluster.environment.advance(0.01)
+    cluster.lose_power()
+    assert data_of(cluster.command(READ)) == bytes(4096)
+    cluster.abandon()
+
+
+def test_a_loss_of_power_during_a_format_leaves_old_data_or_zeros() -> None:
+    cluster = ClusterOnDisk(1)
+    assert cluster.command(WRITE, DATA).status == 0
+    assert cluster.command("35" + "00" * 9).status == 0
+    assert cluster.start(WITH_LIST, IMMED).reply.status == 0
+    cluster.lose_power()
+    assert data_of(cluster.command(READ)) == DATA, "nothing was reached"
+    assert cluster.command(FORMAT).status == 0
+    assert data_of(cluster.command(READ)) == bytes(4096)
+    cluster.abandon()

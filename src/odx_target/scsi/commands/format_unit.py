@@ -65,6 +65,10 @@ _FORMAT_OPTIONS = {"dpry": 6, "dcrt": 5, "stpf": 4, "ip": _IP_BIT}
 """The bits of byte 1 of the header that must be zero if FOV is zero."""
 
 
+class _MadeSmaller(Exception):
+    """The logical unit was made smaller during a step of a format operation."""
+
+
 def format_unit(task: Task) -> Outcome:
     """Deallocate all blocks of the logical unit.
 
@@ -127,13 +131,22 @@ async def _format_in_background(logical_unit: LogicalUnit, operation: FormatOper
 async def _format(logical_unit: LogicalUnit, operation: FormatOperation, before_change: Callable[[], None]) -> None:
     """Deallocate all blocks step by step, and make the result durable. The capacity may change meanwhile."""
     step_blocks = FORMAT_STEP_BYTES // logical_unit.block_bytes
-    lba = 0
+    lba = end = 0
+
+    def check() -> None:
+        before_change()
+        if end > logical_unit.capacity_blocks:
+            raise _MadeSmaller
+
     while lba < logical_unit.capacity_blocks:
         await logical_unit.environment.turns.next_if_spent()
-        before_change()
-        count_blocks = min(step_blocks, logical_unit.capacity_blocks - lba)
-        await logical_unit.blocks.unmap(lba, count_blocks, before_change)
-        lba += count_blocks
+        end = min(lba + step_blocks, logical_unit.capacity_blocks)
+        check()
+        try:
+            await logical_unit.blocks.unmap(lba, end - lba, check)
+        except _MadeSmaller:
+            continue
+        lba = end
         operation.made_progress(lba, logical_unit.capacity_blocks)
     await logical_unit.pool.committed()
     await logical_unit.pool.flush()
