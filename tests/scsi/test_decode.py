@@ -60,6 +60,55 @@ def test_a_command_whose_fields_nobody_knows_is_named():
     assert values(describe_cdb(b"\x83\0"))["command"] == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("cdb", "name", "fields"),
+    [
+        ("04 38 00 00 00 00", "FORMAT UNIT", {"longlist": 1, "fmtdata": 1, "cmplst": 1, "defect_list_format": 0}),
+        (
+            "16 1d 05 01 02 00",
+            "RESERVE(6)",
+            {"third_party": 1, "third_party_device_id": 6, "extent": 1, "parameter_list_length": 258},
+        ),
+        ("17 00 05 00 00 00", "RELEASE(6)", {"third_party": 0, "reservation_identification": 5}),
+        ("1c 01 40 01 02 00", "RECEIVE DIAGNOSTIC RESULTS", {"pcv": 1, "page_code": 0x40, "allocation_length": 258}),
+        ("1d b7 00 01 02 00", "SEND DIAGNOSTIC", {"self_test_code": 5, "pf": 1, "selftest": 1, "parameter_list_length": 258}),
+        (
+            "3b 02 07 00 00 09 00 01 02 00",
+            "WRITE BUFFER",
+            {"mode": 2, "buffer_id": 7, "buffer_offset": 9, "parameter_list_length": 258},
+        ),
+        ("3c 6a 07 00 00 09 00 01 02 00", "READ BUFFER(10)", {"mode_specific": 3, "mode": 10, "allocation_length": 258}),
+        (
+            "56 12 05 06 00 00 00 01 02 00",
+            "RESERVE(10)",
+            {"long_id": 1, "third_party_device_id": 6, "parameter_list_length": 258},
+        ),
+        ("57 01 00 00 00 00 00 00 00 00", "RELEASE(10)", {"extent": 1}),
+        (
+            "9b 02 00 00 00 00 00 00 00 09 00 00 01 02 07 00",
+            "READ BUFFER(16)",
+            {"buffer_offset": 9, "allocation_length": 258, "buffer_id": 7},
+        ),
+        (
+            "a3 05 00 00 00 00 00 00 01 02 fe 00",
+            "REPORT IDENTIFYING INFORMATION",
+            {"allocation_length": 258, "information_type": 0x7F},
+        ),
+        ("a3 0f 00 00 00 00 00 00 01 02 00 00", "REPORT TIMESTAMP", {"allocation_length": 258}),
+        (
+            "a4 06 00 00 00 00 00 00 01 02 04 00",
+            "SET IDENTIFYING INFORMATION",
+            {"parameter_list_length": 258, "information_type": 2},
+        ),
+        ("ab 01 00 00 00 00 00 00 01 02 00 00", "READ MEDIA SERIAL NUMBER", {"allocation_length": 258}),
+    ],
+)
+def test_fields_of_a_cdb(cdb: str, name: str, fields: dict[str, int]) -> None:
+    found = values(describe_cdb(bytes.fromhex(cdb)))
+    assert found["command"] == name
+    assert {field: int(found[field], 0) for field in fields} == fields
+
+
 def test_no_command_has_both_fields_and_a_bare_name():
     assert not COMMAND_NAMES.keys() & CDB_LAYOUTS.keys()
     assert not {code for code, action in CDB_LAYOUTS if action is None} & {code for code, _ in COMMAND_NAMES}

@@ -6,7 +6,7 @@ from tests.scsi.array import UnitUnderTest
 
 
 def test_what_our_array_claims():
-    assert claimed_standards(standard_inquiry_data(UnitUnderTest().logical_unit)) == ["SAM-5", "SPC-4", "iSCSI"]
+    assert claimed_standards(standard_inquiry_data(UnitUnderTest().logical_unit)) == ["SAM-5", "SPC-4", "SBC-3", "iSCSI"]
 
 
 @pytest.mark.parametrize(

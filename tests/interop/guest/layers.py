@@ -28,6 +28,7 @@ PROGRAMS = Layer(
         *("blkdiscard", "blockdev", "dd", "dmsetup", "fstrim", "md5sum", "mount", "sync", "truncate", "umount"),
         *("ddpt", "ddptctl", "iscsiadm", "iscsid"),
         *("sg_compare_and_write", "sg_get_lba_status", "sg_inq", "sg_logs", "sg_luns", "sg_modes", "sg_opcodes", "sg_persist"),
+        *("sg_format", "sg_ident", "sg_rmsn", "sg_senddiag", "sg_test_rwbuf", "sg_timestamp", "sg_write_buffer"),
         *("sg_raw", "sg_readcap", "sg_requests", "sg_reset", "sg_sync", "sg_turs", "sg_unmap", "sg_verify", "sg_vpd"),
         *("sg_write_same", "sg_write_verify", "sg_xcopy", "sg_copy_results", "sg_seek", "sg_wr_mode"),
         *("debugfs", "e2fsck", "mkfs.ext4", "mkfs.ntfs", "mkfs.xfs", "ntfs-3g", "ntfsfix", "resize2fs", "xfs_repair"),

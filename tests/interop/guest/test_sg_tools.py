@@ -301,3 +301,46 @@ def test_fstrim_gives_the_blocks_of_deleted_files_back(guest: Guest, lun: int) -
     )
     used = {words[0]: int(words[1]) for line in printed.splitlines() if (words := line.split())[0] in ("full", "trimmed")}
     assert used["full"] - used["trimmed"] >= 23 << 20
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_formatted(guest: Guest, lun: int) -> None:
+    guest.run(
+        """
+        login; device=$(generic $lun); disk=$(disk $lun)
+        fill $disk 0 512
+        sg_format --format --quick --wait $device
+        zeros $disk 0 512
+        fill $disk 0 512
+        sg_format --format --quick --early $device
+        until sg_turs $device; do sg_requests $device; done
+        zeros $disk 0 512
+        """,
+        lun=lun,
+    )
+
+
+@pytest.mark.parametrize("lun", LUNS)
+def test_diagnostics_buffers_and_identification(guest: Guest, lun: int) -> None:
+    printed = guest.run(
+        """
+        login; device=$(generic $lun)
+        sg_senddiag --test $device
+        sg_senddiag --pf --list $device
+        sg_test_rwbuf --size=512 --times=2 $device
+        head -c 256 /dev/urandom >/tmp/echo
+        sg_write_buffer --mode=echo --in=/tmp/echo --length=256 $device
+        sg_raw --request=256 --outfile=/tmp/back $device 3c 0a 00 00 00 00 00 01 00 00
+        cmp /tmp/echo /tmp/back
+        expect 5 sg_write_buffer --mode=dmc_save --in=/tmp/echo --length=256 $device
+        printf 'disk of the database' | sg_ident --set $device
+        sg_ident --ascii $device
+        printf '' | sg_ident --clear $device
+        sg_timestamp $device
+        sg_rmsn $device
+        sg_persist --in --report-capabilities $device
+        """,
+        lun=lun,
+    )
+    for wanted in ("disk of the database", "(CRH): 1"):
+        assert wanted in printed, printed

@@ -73,12 +73,29 @@ def test_a_mode_select_with_a_block_descriptor() -> None:
             "ats=1 (ABORT TASK) atss=1 (ABORT TASK SET) ctss=1 (CLEAR TASK SET) lurs=1 (LOGICAL UNIT RESET) "
             "trs=1 (TARGET RESET)",
         ),
+        ("1c 01 00 00 ff 00", "page_length=1"),
+        (
+            "a3 0f 00 00 00 00 00 00 00 0a 00 00",
+            "timestamp_parameter_data_length=10 timestamp_origin=3 timestamp=1701000000000",
+        ),
         ("37 00 1d 00 00 00 00 00 ff 00", "plistv=1 glistv=1 defect_list_format=5 defect_list_length=0"),
         ("b7 0d 00 00 00 00 00 00 00 ff 00 00", "glistv=1 defect_list_format=5 defect_list_length=0"),
     ],
 )
 def test_what_our_array_answers(cdb: str, expected: str) -> None:
     assert answer(cdb) == expected
+
+
+@pytest.mark.parametrize(
+    ("cdb", "data", "expected"),
+    [
+        ("04 10 00 00 00 00", "00 02 00 00", "immed=1 defect_list_length=0"),
+        ("04 30 00 00 00 00", "00 a2 00 00 00 00 00 08", "fov=1 dcrt=1 immed=1 defect_list_length=8"),
+        ("1d 10 00 00 04 00", "40 00 00 03", "page_code=0x40 page_length=3"),
+    ],
+)
+def test_lists_of_format_unit_and_send_diagnostic(cdb: str, data: str, expected: str) -> None:
+    assert " ".join(describe_parameter_list(bytes.fromhex(cdb), bytes.fromhex(data))) == expected
 
 
 def test_standard_inquiry_data_tell_what_a_host_decides_by() -> None:
