@@ -1,5 +1,6 @@
 """The life of LUNs: they are added, removed, renumbered, renamed and made read-only while hosts use them."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -14,7 +15,8 @@ from odx_target.initiator.copying.token_commands import BlockRange, write_using_
 from odx_target.initiator.errors import CommandTimedOut
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.session.session import InitiatorSession
-from odx_target.store.api import PoolFull
+from odx_target.store.api import PoolBusy, PoolFull
+from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, LunConfig
@@ -174,6 +176,22 @@ async def test_a_read_only_lun_refuses_writes_and_hosts_are_told() -> None:
         await write(session, 0, b"3")
         header = (await session.execute(0, MODE_SENSE_6, data_in_bytes=255)).data_in
         assert not header[2] & 0x80
+
+
+async def test_a_host_stores_its_information_while_a_lun_is_being_made_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    change, busy = LogVolume.change_attributes, []
+
+    def busy_once(volume: LogVolume, attributes: Mapping[str, str]) -> None:
+        if not busy:
+            busy.append(volume)
+            change(volume, {**volume.attributes, "identifying_information": "6e616d65"})
+            raise PoolBusy("the pool is making room")
+        change(volume, attributes)
+
+    async with running() as array:
+        monkeypatch.setattr(LogVolume, "change_attributes", busy_once)
+        assert (await do(array, "volume-read-only", name="first", read_only=True))["read_only"] is True
+        assert array.pool.volumes["first"].attributes["identifying_information"] == "6e616d65"
 
 
 async def test_a_running_copy_ends_when_its_lun_becomes_read_only(autojump_clock: MockClock) -> None:

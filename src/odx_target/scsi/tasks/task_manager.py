@@ -135,7 +135,7 @@ class TaskManager:
             for lun, logical_unit in nexus.logical_units.items():
                 if logical_unit.tasks.members:
                     self.abort_task_set(nexus, lun)
-                if logical_unit.reserved_by is nexus:
+                if logical_unit.is_reserved and logical_unit.reserved_by is nexus:
                     logical_unit.reserved_by = None
             for listener in self.on_nexus_loss:
                 listener(nexus)
