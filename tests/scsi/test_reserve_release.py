@@ -1,6 +1,8 @@
 """RESERVE and RELEASE: which commands conflict, how a reservation ends, and persistent reservations beside it."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.scsi.array import code_of, data_of
 from tests.scsi.reserving import (
@@ -188,3 +190,59 @@ def test_a_host_registers_after_a_release() -> None:
     assert status(cluster, 0, RELEASES[1]) == 0
     cluster.register(0)
     assert len(data_of(cluster.command(in_cdb(READ_KEYS)))) == 16
+
+
+class Model:
+    """The hosts that may use a unit, by the rules of SPC-2 5.5.1 and SPC-4 5.13.3, without persistent reservations."""
+
+    def __init__(self) -> None:
+        self.holder: int | None = None
+        self.registered: set[int] = set()
+
+    def expected(self, what: str, host: int) -> int:
+        """Return the expected status, and change the state."""
+        reserved_by_another = self.holder not in (None, host)
+        if what in ("reserve", "release") and self.registered:
+            return CONFLICT
+        if what == "reserve" and not reserved_by_another:
+            self.holder = host
+        elif what == "release":
+            self.holder = None if self.holder == host else self.holder
+            return 0
+        elif what in ("register", "unregister") and self.holder is not None:
+            return CONFLICT
+        elif what == "register":
+            self.registered.add(host)
+        elif what == "unregister":
+            self.registered.discard(host)
+        return CONFLICT if reserved_by_another else 0
+
+    def ends(self, host: int) -> None:
+        self.holder = None if self.holder == host else self.holder
+
+
+COMMANDS_OF_MODEL = {
+    "reserve": (RESERVES[0], b""),
+    "release": (RELEASES[1], b""),
+    "write": (WRITE, BLOCK),
+    "register": (out_cdb(REGISTER_AND_IGNORE, 24), basic_list(0, 1)),
+    "unregister": (out_cdb(REGISTER_AND_IGNORE, 24), basic_list(0, 0)),
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from([*COMMANDS_OF_MODEL, "log in again", "reset"]), st.integers(0, 2)), max_size=30))
+def test_sequences_of_three_hosts(steps: list[tuple[str, int]]) -> None:
+    cluster, model = Cluster(3), Model()
+    for what, host in steps:
+        if what == "log in again":
+            cluster.server.detach(cluster.hosts[host])
+            cluster.hosts[host] = cluster.attach(host)
+            model.ends(host)
+        elif what == "reset":
+            cluster.server.reset_logical_unit(cluster.logical_unit, cluster.hosts[host])
+            model.holder = None
+        else:
+            cdb, data = COMMANDS_OF_MODEL[what]
+            assert cluster.command(cdb, data, nexus=cluster.hosts[host]).status == model.expected(what, host)
+        cluster.quiet()
+    assert not cluster.internal_errors
