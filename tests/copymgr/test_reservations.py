@@ -18,7 +18,7 @@ REGISTER, RESERVE, PREEMPT, PREEMPT_AND_ABORT = 0, 1, 4, 5
 COLUMNS = {
     # From SPC-4 table 65 and SBC-3 table 13 (SBC-4 table 13 for rows that SBC-3 does not have yet). "allowed" means allowed
     # under all types; "reads" means allowed under Write Exclusive, and in conflict under Exclusive Access; "writes" means all
-    # others. "always allowed" means allowed under all types, and under a reservation by RESERVE too (SPC-2 tables 10 and B.1).
+    # others. "always allowed" means allowed under all types, and under a reservation by RESERVE too (SPC-2 5.5.1 and annex B).
     "always allowed": """
         REQUEST SENSE, INQUIRY, LOG SENSE, REPORT LUNS, READ CAPACITY(10), READ CAPACITY(16),
         REPORT IDENTIFYING INFORMATION, READ MEDIA SERIAL NUMBER

@@ -33,7 +33,7 @@ from tests.scsi.test_reservation_access import COMMANDS
 RESERVES = ("16 00 00 00 00 00", "56 00 00 00 00 00 00 00 00 00")
 RELEASES = ("17 00 00 00 00 00", "57 00 00 00 00 00 00 00 00 00")
 ALLOWED_TO_OTHERS = {
-    # SPC-2 tables 10 and B.1
+    # SPC-2 5.5.1 and annex B
     "12 00 00 00 ff 00",
     "03 00 00 00 12 00",
     "a0 00 00 00 00 00 00 00 10 00 00 00",

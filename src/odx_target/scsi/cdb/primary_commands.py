@@ -80,7 +80,7 @@ class StartStopUnit(Cdb6):
 
 
 class Reserve6(Cdb6):
-    """CDB of RESERVE(6) (SPC-2 7.19)."""
+    """CDB of RESERVE(6)."""
 
     third_party: bool = flag(1, 4)
     third_party_device_id: int = bits(1, 3, 3)
@@ -90,7 +90,7 @@ class Reserve6(Cdb6):
 
 
 class Release6(Cdb6):
-    """CDB of RELEASE(6) (SPC-2 7.22)."""
+    """CDB of RELEASE(6)."""
 
     third_party: bool = flag(1, 4)
     third_party_device_id: int = bits(1, 3, 3)
@@ -99,7 +99,7 @@ class Release6(Cdb6):
 
 
 class ReserveRelease10(Cdb10):
-    """CDB of RESERVE(10) and RELEASE(10) (SPC-2 7.18, 7.21)."""
+    """CDB of RESERVE(10) and RELEASE(10)."""
 
     third_party: bool = flag(1, 4)
     long_id: bool = flag(1, 1)

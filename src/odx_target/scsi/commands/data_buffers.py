@@ -1,4 +1,4 @@
-"""READ BUFFER and WRITE BUFFER (SPC-4 6.18, 6.49; SPC-5 for READ BUFFER(16)), with which hosts test the connection.
+"""READ BUFFER and WRITE BUFFER (SPC-4, and SPC-5 for READ BUFFER(16)), with which hosts test the connection.
 
 Each logical unit has one data buffer, with the buffer identifier 0. All nexuses share it. Each nexus has an echo buffer of its
 own on each logical unit. The buffers are in memory only. All other modes are refused, such as those that load microcode.

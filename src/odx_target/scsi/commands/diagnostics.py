@@ -1,4 +1,4 @@
-"""SEND DIAGNOSTIC and RECEIVE DIAGNOSTIC RESULTS (SPC-4 6.31, 6.42).
+"""SEND DIAGNOSTIC and RECEIVE DIAGNOSTIC RESULTS (SPC-4).
 
 The only self-test is the default self-test. The only diagnostic page is page 00h, which lists the supported pages.
 """

@@ -1,4 +1,4 @@
-"""Commands that identify a logical unit, and REPORT TIMESTAMP (SPC-4 6.20, 6.32, 6.36, 6.43).
+"""Commands that identify a logical unit, and REPORT TIMESTAMP (SPC-4).
 
 Hosts store identifying information with SET IDENTIFYING INFORMATION. It is kept in the attributes of the volume, so it survives
 a restart. Snapshots and clones do not get it, because they are other devices.

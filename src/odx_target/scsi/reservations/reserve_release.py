@@ -1,4 +1,4 @@
-"""RESERVE and RELEASE (SPC-2 7.18 to 7.22), with the exceptions for persistent reservations (SPC-4 5.13.3).
+"""RESERVE and RELEASE (SPC-2), with the exceptions for persistent reservations (SPC-4 5.13.3).
 
 RESERVE reserves the whole logical unit for one nexus, until the nexus sends RELEASE or ends, or until a reset. Extents and
 third parties are not supported, and are refused as invalid fields. While a logical unit is reserved, the PERSISTENT RESERVE
