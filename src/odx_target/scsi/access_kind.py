@@ -1,7 +1,7 @@
 """The kinds of access of commands. They decide if a reservation conflicts with a command.
 
-`reservations/conflicts` has the table for persistent reservations (SPC-4 table 65, SBC-3 table 13). For a reservation by RESERVE,
-see SPC-2 5.5.1 and annex B.
+`reservations/conflicts` has the table for persistent reservations (SPC-4 table 65, SBC-3 table 13). For a reservation by
+RESERVE, see SPC-2 5.5.1 and annex B.
 """
 
 from enum import Enum, auto

@@ -4,7 +4,7 @@ Each logical unit has one data buffer, with the buffer identifier 0. All nexuses
 own on each logical unit. The buffers are in memory only. All other modes are refused, such as those that load microcode.
 """
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import ReadBuffer10, ReadBuffer16, WriteBuffer
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list

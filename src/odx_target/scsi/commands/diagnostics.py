@@ -3,7 +3,7 @@
 The only self-test is the default self-test. The only diagnostic page is page 00h, which lists the supported pages.
 """
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import ReceiveDiagnosticResults, SendDiagnostic
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list

@@ -7,7 +7,7 @@ a restart. Snapshots and clones do not get it, because they are other devices.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import AllocationLength12, IdentifyingInformation, SetIdentifyingInformation
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
