@@ -7,9 +7,11 @@ CODES. Other packages, such as the copy manager, add rows. The scsi package neve
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Flag, auto
+from typing import NamedTuple
 
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.extent import Extent
+from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.sense import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
@@ -55,6 +57,13 @@ class CommandFlag(Flag):
     """The command never waits for other tasks. Commands that retrieve a status or results have this flag."""
 
 
+class UnitExtents(NamedTuple):
+    """The blocks that a third-party copy command touches on a logical unit other than the one that received the command."""
+
+    logical_unit: LogicalUnit
+    extents: Sequence[Extent]
+
+
 @dataclass(frozen=True, slots=True)
 class CommandRow:
     """All facts about one command.
@@ -73,6 +82,12 @@ class CommandRow:
     service_action: int | None = None
     flags: CommandFlag = CommandFlag.NONE
     extents: Callable[[Task], Sequence[Extent]] | None = None
+    other_extents: Callable[[Task], Sequence[UnitExtents]] | None = None
+    """Function that returns the blocks that a task will touch on other logical units of its nexus, for a third-party copy
+    command. For a parameter list that will be refused, it returns nothing.
+
+    The task may also write blocks of the logical unit that receives the command, even without the flag WRITES_MEDIUM.
+    """
     nominal_timeout_s: int = 0
     """Usual duration of the command in seconds. The value 0 means "not indicated"."""
     recommended_timeout_s: int = RECOMMENDED_TIMEOUT_S
@@ -103,6 +118,7 @@ class Entry:
         "handler",
         "ignores_unit_attention",
         "is_ordered",
+        "other_extents",
         "row",
         "touches_medium",
         "without_logical_unit",
@@ -113,6 +129,7 @@ class Entry:
         self.row = row
         self.handler = row.handler
         self.extents = row.extents
+        self.other_extents = row.other_extents
         self.forbidden = int.from_bytes(forbidden_bits(row).ljust(PADDED_CDB_BYTES, b"\0"), "big")
         self.ignores_unit_attention = CommandFlag.IGNORES_UNIT_ATTENTION in row.flags
         self.without_logical_unit = CommandFlag.WITHOUT_LOGICAL_UNIT in row.flags

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import count
 from typing import cast
 
 from odx_target.environment import Buffer
@@ -28,6 +29,7 @@ from odx_target.scsi.tasks.task import ReservationConflict, Task, TaskAborted
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.scsi.tasks.task_manager import TaskManager
 from odx_target.scsi.tasks.task_set import Arrival, Member, TaskSet
+from odx_target.scsi.tasks.third_party_access import ThirdPartyAccess
 from odx_target.store.api import StoreError
 
 _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
@@ -56,6 +58,7 @@ class DeviceServer(TaskManager):
         ):
             self.commands.add(row)
         self._plain = self.commands.without_service_action
+        self._third_party_numbers = count(1)
         self.before_command: Callable[[Task], Outcome | None] | None = None
         self.after_command: Callable[[Task, Reply], Reply] | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
@@ -126,11 +129,11 @@ class DeviceServer(TaskManager):
         try:
             entry = self.commands.find(cdb)
             entry.check(cdb)
-            return (
-                Place(task, entry, Arrival(nexus.initiator_port_name, entry.access_of(cdb), awaits_memory))
-                if entry.is_ordered
-                else None
-            )
+            if not entry.is_ordered:
+                return None
+            place = Place(task, entry, Arrival(nexus.initiator_port_name, entry.access_of(cdb), awaits_memory))
+            self._number(place.member, entry)
+            return place
         except CheckCondition:  # an invalid command changes nothing, and is refused after its data has arrived
             return None
 
@@ -149,7 +152,9 @@ class DeviceServer(TaskManager):
                 assert place.member is not None
                 admit(task, self.commands)
                 place.data_arrived(place.member)
-                outcome = self._start_member(place.member, task, entry, holds_memory=holds_memory)
+                outcome = self._join_others(place.member, task, entry)
+                if outcome is None:
+                    outcome = self._start_member(place.member, task, entry, holds_memory=holds_memory)
         except Exception as error:
             place.give_back()
             outcome = self._reply_to(error, task, entry)
@@ -179,19 +184,40 @@ class DeviceServer(TaskManager):
         handler.
         """
         tasks = task.logical_unit.tasks
-        if not tasks.members:
+        if not tasks.members and entry.other_extents is None:
             outcome = self._handle(task, entry)
             return outcome if isinstance(outcome, Reply) else self._continue(task, entry, outcome)
         if len(tasks.members) >= MAX_TASKS:
             return Reply(Status.TASK_SET_FULL)
         member = tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
-        return self._start_member(member, task, entry)
+        self._number(member, entry)
+        return self._join_others(member, task, entry) or self._start_member(member, task, entry)
+
+    def _number(self, member: Member | None, entry: Entry) -> None:
+        """Number a third-party copy command in the order of arrival (rule 8 of `tasks.task_set`)."""
+        if member is not None and entry.other_extents is not None:
+            member.number = next(self._third_party_numbers)
+
+    def _join_others(self, member: Member, task: Task, entry: Entry) -> Reply | None:
+        """Add a third-party copy command to the task sets of all other logical units that it touches.
+
+        Return a reply if one of these task sets is full. The task has then left all task sets.
+        """
+        others = () if entry.other_extents is None else entry.other_extents(task)
+        if any(len(logical_unit.tasks.members) >= MAX_TASKS for logical_unit, _ in others):
+            task.logical_unit.tasks.leave(member)
+            return Reply(Status.TASK_SET_FULL)
+        for logical_unit, extents in others:
+            lun = task.nexus.lun_of(logical_unit)
+            assert lun is not None, "the command touches only logical units of its nexus"
+            logical_unit.tasks.join_for(member, ThirdPartyAccess(task, lun), extents)
+        return None
 
     def _start_member(self, member: Member, task: Task, entry: Entry, *, holds_memory: bool = False) -> Outcome:
         tasks = task.logical_unit.tasks
         try:
             if tasks.must_wait(member):
-                if holds_memory and tasks.would_wait_for_memory(member):
+                if (holds_memory or member.others) and tasks.would_wait_for_memory(member):
                     tasks.leave(member)
                     return Reply(Status.TASK_SET_FULL)
                 _own_data_out(task)
@@ -224,7 +250,7 @@ class DeviceServer(TaskManager):
 
     def _run_later(self, member: Member, task: Task, entry: Entry, pending: Pending) -> Outcome:
         """Mark a member as running, and return its pending work for the caller to run."""
-        member.is_running = True
+        member.begin()
         task.logical_unit.tasks.take_steps(STEPS_OF_A_WAITING_TASK)
         outcome = self._member_task(member, task, entry, pending)
         try:

@@ -39,8 +39,8 @@ class _AwaitedBlocks:
 
 
 class LogicalBlocks:
-    """The logical blocks of `volume`, each of `block_bytes` bytes (512 or 4096). The caller must check that ranges lie within
-    the capacity.
+    """The logical blocks of `volume`, each of `block_bytes` bytes (512 or 4096; 1 in a view from `in_bytes`). The caller must
+    check that ranges lie within the capacity.
     """
 
     def __init__(self, volume: Volume, block_bytes: int) -> None:
@@ -50,6 +50,12 @@ class LogicalBlocks:
         self._inside = self._blocks_per_store_block - 1
         self._shift = self._inside.bit_length()
         self._awaited: list[_AwaitedBlocks] = []
+
+    def in_bytes(self) -> "LogicalBlocks":
+        """Return a view of the same volume with blocks of one byte, for copies that begin or end inside a logical block."""
+        view = LogicalBlocks(self.volume, 1)
+        view._awaited = self._awaited  # so that each of the two notices changes by the other
+        return view
 
     def read_now(self, lba: int, count_blocks: int) -> list[Buffer] | None:
         """Read `count_blocks` logical blocks. Returns None if the disk must be read. Raises DamagedBlock."""

@@ -7,12 +7,10 @@ from odx_target.copymgr.commands.parameter_lists import Range
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.job import Ending, refusal_of_source
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.operations.step_writer import StepWriter
 from odx_target.copymgr.operations.steps import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
-from odx_target.environment import Buffer
-from odx_target.scsi.buffers import buffers_bytes
-from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
     INITIALIZING_COMMAND_REQUIRED,
@@ -21,7 +19,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
     SenseKey,
 )
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolBusy, Unreadable
+from odx_target.store.api import PoolBusy
 
 
 class WriteJob:
@@ -53,7 +51,7 @@ class WriteJob:
         self._environment = copies.environment
         self._turns = copies.environment.turns
         self._pool = operation.logical_unit.pool
-        self._blocks = operation.logical_unit.blocks
+        self._writer = StepWriter(rod, operation.logical_unit.blocks, copies.environment.turns)
         self._block_bytes = operation.logical_unit.block_bytes
         self._rod = rod
         self._offset_bytes = offset_bytes
@@ -87,7 +85,7 @@ class WriteJob:
             if self._turns.left <= 0 or spent_bytes[step.kind] > allowed_bytes[step.kind]:
                 return False
             try:
-                done = self._do_now(step)
+                done = self._writer.do_now(step)
             except SourceUnreadable as error:
                 self._stop_before(error)
                 continue
@@ -204,63 +202,13 @@ class WriteJob:
         step = await self._planned_step()
         self._check_before(step)
         try:
-            done = self._do_now(step)
+            done = self._writer.do_now(step)
             if done is None:
-                done = await self._do(step)
+                done = await self._writer.do(step, partial(self._check_before, step))
         except SourceUnreadable as error:
             self._stop_before(error)
         else:
             self._step_done(done)
-
-    def _do_now(self, step: Step) -> Step | None:
-        """Run a step without waiting. Return the finished part of the step.
-
-        If the step has to wait, change nothing and return None.
-        """
-        if step.kind is StepKind.SHARE:
-            try:
-                return self._share(step)
-            except (DamagedBlock, Unreadable):
-                return None  # `_do` finds out which map is damaged.
-        if step.kind is StepKind.ZERO:
-            return step if self._blocks.unmap_now(step.lba, step.count_blocks) else None
-        self._turns.take(step.count_blocks * self._block_bytes * STEPS_OF_A_MEBIBYTE // STEP_BYTES)
-        data = self._rod.read_now(step.offset_bytes, self._bytes_to_read(step))
-        return step if data is not None and self._blocks.write_now(step.lba, self._filled_up(data, step)) else None
-
-    def _share(self, step: Step) -> Step | None:
-        assert step.frozen is not None
-        per_store_block = BLOCK_BYTES // self._block_bytes
-        shared_blocks = self._blocks.copy_from_now(
-            step.frozen, step.source_block, step.lba // per_store_block, step.count_blocks // per_store_block
-        )
-        return step._replace(count_blocks=shared_blocks * per_store_block) if shared_blocks else None
-
-    async def _do(self, step: Step) -> Step:
-        before_change = partial(self._check_before, step)
-        if step.kind is StepKind.SHARE:
-            try:
-                while (done := self._share(step)) is None:
-                    await self._blocks.volume.room_made()
-                    before_change()
-            except (DamagedBlock, Unreadable):
-                await self._check_map_of_source(step)
-                raise  # The map of the destination is damaged.
-            return done
-        if step.kind is StepKind.ZERO:
-            await self._blocks.unmap(step.lba, step.count_blocks, before_change)
-            return step
-        data = await self._rod.read(step.offset_bytes, self._bytes_to_read(step))
-        await self._blocks.write(step.lba, self._filled_up(data, step), before_change)
-        return step
-
-    async def _check_map_of_source(self, step: Step) -> None:
-        """Raise SourceUnreadable if the map of the source of a SHARE step is damaged or cannot be read."""
-        assert step.frozen is not None
-        try:
-            await step.frozen.load(step.source_block, step.count_blocks * self._block_bytes // BLOCK_BYTES)
-        except (DamagedBlock, Unreadable) as error:
-            raise SourceUnreadable(max(error.block - step.source_block, 0) * BLOCK_BYTES, error) from error
 
     def _check_before(self, step: Step) -> None:
         """Raise an exception if a step must not change the medium any more.
@@ -284,14 +232,6 @@ class WriteJob:
                 limit="capacity in blocks",
                 allowed=capacity_blocks,
             )
-
-    def _bytes_to_read(self, step: Step) -> int:
-        size_bytes = step.count_blocks * self._block_bytes
-        return size_bytes if self._rod.size_bytes is None else min(size_bytes, self._rod.size_bytes - step.offset_bytes)
-
-    def _filled_up(self, data: list[Buffer], step: Step) -> list[Buffer]:
-        missing_bytes = step.count_blocks * self._block_bytes - buffers_bytes(data)
-        return [*data, bytes(missing_bytes)] if missing_bytes else data
 
     def _stop_before(self, error: SourceUnreadable) -> None:
         """End the work before the source block that cannot be read."""

@@ -61,5 +61,6 @@ def _extents_known(task: Task, entry: Entry) -> list[Extent]:
     CDB.
     """
     if entry.extents_in_data_out:
-        return [Extent(0, task.logical_unit.capacity_blocks, entry.writes_medium)]
+        writes = entry.writes_medium or entry.other_extents is not None
+        return [Extent(0, task.logical_unit.capacity_blocks, writes)]
     return [] if entry.extents is None else list(entry.extents(task))

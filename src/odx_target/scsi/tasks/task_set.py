@@ -14,16 +14,19 @@
    data-out.
 7. A task that has memory for data-out never waits for a task that still needs memory for data-out. If it would have to wait for
    such a task, it is refused.
+8. A third-party copy command is a member of the task sets of all logical units that it touches. It joins all of them at once,
+   when its block ranges are known, and it waits until it can run in all of them. All task sets have these commands in the same
+   order, because each of them has a number: a command gets ahead of those with higher numbers that are not running yet.
 
 "Ahead" means earlier in the order of arrival. Only a HEAD OF QUEUE task gets ahead of tasks that have arrived earlier.
 
-Deadlocks are impossible. A task never waits for a later task that is not running. By rule 7, no task waits, even indirectly,
-for memory that it has itself.
+Deadlocks are impossible. A task never waits for a later task that is not running. By rule 8, this is true for commands in
+several task sets too. By rule 7, no task waits, even indirectly, for memory that it has itself.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from odx_target.environment import Environment, Event
 from odx_target.scsi.access_kind import Access
@@ -96,7 +99,9 @@ class Arrival:
 class Member:
     """A task in the task set. `extents` are ranges of store blocks: (first, end, writes). `end` is the block after the range.
 
-    `arrival` is given while the task waits for data-out. Otherwise it is None.
+    `arrival` is given while the task waits for data-out. Otherwise it is None. `number` is the number of a third-party copy
+    command in the order of arrival, and None for any other task. `others` are the members of such a command in the task sets of
+    other logical units.
     """
 
     __slots__ = (
@@ -108,6 +113,8 @@ class Member:
         "is_barrier",
         "is_ordered",
         "is_running",
+        "number",
+        "others",
         "stops_later_tasks",
         "task",
         "writes",
@@ -119,7 +126,15 @@ class Member:
         self.arrival = arrival
         self.is_running = False
         self.ended: Event | None = None
+        self.number: int | None = None
+        self.others: tuple[OtherMember, ...] = ()
         self.set_extents(extents)
+
+    def begin(self) -> None:
+        """Note that the task runs now, in all task sets in which it is a member."""
+        self.is_running = True
+        for other in self.others:
+            other.member.is_running = True
 
     def set_extents(self, extents: Extents) -> None:
         self.extents = extents = extents if len(extents) <= MAX_PIECES else _in_few_pieces(extents)
@@ -153,6 +168,13 @@ def _in_few_pieces(extents: Extents) -> Extents:
     at_once = -(-len(ascending) // MAX_PIECES)
     groups = [ascending[at : at + at_once] for at in range(0, len(ascending), at_once)]
     return [(group[0][0], max(end for _, end, _ in group), any(writes for _, _, writes in group)) for group in groups]
+
+
+class OtherMember(NamedTuple):
+    """A member of the task set `tasks`, for a third-party copy command that another logical unit has received."""
+
+    tasks: "TaskSet"
+    member: Member
 
 
 class TaskSet:
@@ -190,6 +212,28 @@ class TaskSet:
         self.barriers += member.is_barrier
         return member
 
+    def join_for(self, member: Member, access: QueuedTask, extents: Sequence[Extent]) -> None:
+        """Add a third-party copy command, which is a `member` of the task set of another logical unit, to this task set too.
+
+        `access` stands for the command, and `extents` are the blocks of this logical unit that it touches.
+        """
+        other = Member(access, self._in_store_blocks(extents), is_ordered=member.is_ordered)
+        other.number = member.number
+        self.members.insert(self._place_for(other), other)
+        self.barriers += other.is_barrier
+        member.others += (OtherMember(self, other),)
+
+    def _place_for(self, member: Member) -> int:
+        """Return the position of a third-party copy command among the members, by rule 8."""
+        if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:
+            return 0
+        assert member.number is not None
+        for index, other in enumerate(self.members):
+            is_later = other.number is not None and other.number > member.number
+            if is_later and not other.is_running and other.task.attribute != TaskAttribute.HEAD_OF_QUEUE:
+                return index
+        return len(self.members)
+
     def data_arrived(self, member: Member, extents: Sequence[Extent] | None = None) -> None:
         """Allow a task to run, because its data-out has arrived. If the data-out contains the block ranges, `extents` has these
         ranges.
@@ -218,6 +262,7 @@ class TaskSet:
 
     def leave(self, member: Member) -> None:
         """Remove a member that has ended or will make no further change. A second call does nothing."""
+        _leave_others(member)
         try:
             self.members.remove(member)
         except ValueError:
@@ -228,20 +273,22 @@ class TaskSet:
 
     def must_wait(self, member: Member) -> bool:
         """True if a member cannot run yet."""
-        return self._last_blocker(member) is not None
+        return self.blocker(member) is not None
 
     def would_wait_for_memory(self, member: Member) -> bool:
         """True if a task ahead of this member still waits for memory for data-out."""
         ahead = self.members[: self.members.index(member)]
-        return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead)
+        return any(other.arrival is not None and other.arrival.awaits_memory() for other in ahead) or any(
+            tasks.would_wait_for_memory(other) for tasks, other in member.others
+        )
 
     async def turn_of(self, member: Member) -> None:
         """Wait until a member may run or was aborted."""
-        while not member.task.aborted and (blocker := self._last_blocker(member)) is not None:
+        while not member.task.aborted and (blocker := self.blocker(member)) is not None:
             if blocker.ended is None:
                 blocker.ended = self._make_event()
             await blocker.ended.wait()
-        member.is_running = True
+        member.begin()
 
     async def running_ended(self, store_block: int) -> None:
         """Wait until all tasks that run now and touch `store_block` or a higher store block have ended."""
@@ -266,6 +313,8 @@ class TaskSet:
         if gone:
             self.members[:] = [member for member in self.members if id(member.task) not in ended]
         self.barriers -= sum(member.is_barrier for member in gone)
+        for member in gone:
+            _leave_others(member)
         ended_events = [member.ended for member in gone if member.ended is not None]
         if self._environment is not None and len(ended_events) > WAKE_AT_ONCE:
             self._environment.start_soon(self._wake, ended_events, self._environment.turns)
@@ -290,6 +339,13 @@ class TaskSet:
             if extent.count_blocks
         ]
 
+    def blocker(self, member: Member) -> Member | None:
+        """Return a member for which `member` must wait, in any of its task sets. Returns None if `member` can run."""
+        blocker = self._last_blocker(member)
+        for tasks, other in member.others:
+            blocker = blocker or tasks.blocker(other)
+        return blocker
+
     def _last_blocker(self, member: Member) -> Member | None:
         """Return the last member for which `member` must wait. Returns None if `member` can run."""
         if not member.is_ordered:
@@ -307,3 +363,10 @@ class TaskSet:
                 if first < other.end and other.first < end and (is_ahead or other.is_running) and member.overlaps(other):
                     return other
         return None
+
+
+def _leave_others(member: Member) -> None:
+    """Remove a third-party copy command from the task sets of the other logical units."""
+    others, member.others = member.others, ()
+    for tasks, other in others:
+        tasks.leave(other)
