@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from odx_target.copymgr.commands.parameter_lists import ServiceAction
+from odx_target.copymgr.commands.parameter_lists import Lid1Receive, ServiceAction
 from odx_target.copymgr.counters import Counters
 from odx_target.copymgr.limits import STEPS_ON_THE_WAY, CopyLimits, CopyOptions
 from odx_target.copymgr.operations.copy_rate import CopyRate
@@ -57,8 +57,8 @@ class Copies:
         self.issuer = TokenIssuer(pool, environment)
         self.durable_tokens = DurableTokens(pool, environment)
         self.watch = ChangeWatch(self.cancel)
-        self.identities: set[bytes] = set()
-        self.judge = TokenJudge(self.issuer, self.tokens, self.options, self.identities)
+        self.units_by_identity: dict[bytes, LogicalUnit] = {}
+        self.judge = TokenJudge(self.issuer, self.tokens, self.options, self.units_by_identity.keys())
         self.tokens.on_end += [self.watch.remove, self.durable_tokens.remove]
 
     def holds_blocks_of(self, logical_unit: LogicalUnit) -> bool:
@@ -85,9 +85,18 @@ class Copies:
             )
 
     def begin(
-        self, service_action: ServiceAction, list_identifier: int, requested_blocks: int, task: Task, *, in_background: bool
+        self,
+        service_action: ServiceAction,
+        list_identifier: int,
+        requested_blocks: int,
+        task: Task,
+        *,
+        in_background: bool,
+        is_identified: bool = True,
     ) -> CopyOperation:
-        """Begin an operation. The caller must have made all checks."""
+        """Begin an operation. The caller must have made all checks. If `is_identified` is False, no command can ask for the
+        result of the operation.
+        """
         now_s = self.environment.monotonic()
         self.counters.operations_started += 1
         number = self.counters.operations_started
@@ -95,7 +104,8 @@ class Copies:
             service_action, list_identifier, requested_blocks, task, now_s, in_background=in_background, number=number
         )
         self.records.expire(now_s, Steps(STEPS_ON_THE_WAY))
-        self.records.add(operation)
+        if is_identified:
+            self.records.add(operation)
         self.operations[operation] = None
         return operation
 
@@ -117,7 +127,7 @@ class Copies:
         tokens_left = self.tokens.expire(now_s, steps)
         return self.records.expire(now_s, steps) or tokens_left
 
-    def note_refusal(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
+    def note_refusal(self, nexus: Nexus, service_action: ServiceAction | Lid1Receive, check: CheckCondition) -> None:
         """Store the reason why a command was refused or did only a part of its work."""
         self.refusals.note(nexus, service_action, check)
 

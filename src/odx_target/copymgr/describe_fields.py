@@ -9,6 +9,7 @@ makes a shorter text from the rows.
 from odx_target.copymgr.commands import third_party_copy_page as page
 from odx_target.copymgr.commands.parameter_lists import (
     CDB_LAYOUTS,
+    COPY_CDBS,
     RANGE_DESCRIPTOR_BYTES,
     PopulateTokenHeader,
     RangeDescriptor,
@@ -46,7 +47,7 @@ _INFORMATION_WORDS: dict[str, dict[int, str]] = {
 
 def register_descriptions(descriptions: Descriptions) -> None:
     """Add the commands and the VPD page of the copy manager to `descriptions`."""
-    for service_action, (operation_code, name, layout) in CDB_LAYOUTS.items():
+    for service_action, operation_code, name, layout in COPY_CDBS:
         descriptions.add_cdb(operation_code, service_action, name, layout)
     for key, name in _OTHER_COMMANDS.items():
         descriptions.add_name(*key, name)
@@ -174,18 +175,33 @@ def _describe_supported_commands(content: bytes) -> list[Row]:
     return rows
 
 
+def _describe_parameter_data(content: bytes) -> list[Row]:
+    return layout_rows(page.ParameterData, content)
+
+
+def _describe_supported_descriptors(content: bytes) -> list[Row]:
+    codes = content[1 : 1 + content[0]] if content else b""
+    return [Row("descriptor_type_code", f"{code:02x}h", _DESCRIPTOR_TYPES.get(code, "unknown")) for code in codes]
+
+
+def _describe_supported_ids(content: bytes) -> list[Row]:
+    identifiers = content[2 : 2 + int.from_bytes(content[:2], "big")]
+    return [
+        Row("cscd_descriptor_id", f"{identifier[0]:02x}{identifier[1]:02x}h")
+        for identifier in (identifiers[at : at + 2] for at in range(0, len(identifiers) - 1, 2))
+    ]
+
+
+_DESCRIPTOR_TYPES = {0x02: "blocks to blocks", 0x0A: "blocks to blocks with offsets", 0xE4: "identification descriptor"}
+
+
 def _command_name(operation_code: int, action: int) -> str:
-    ours = {(code, int(each)): name for each, (code, name, _) in CDB_LAYOUTS.items()}
+    ours = {(code, int(each)): name for each, code, name, _ in COPY_CDBS}
     return ours.get((operation_code, action)) or _OTHER_COMMANDS.get((operation_code, action), "unknown")
 
 
 _OTHER_COMMANDS: dict[tuple[int, int | None], str] = {
-    (0x83, 0x00): "EXTENDED COPY (LID1)",
-    (0x83, 0x01): "EXTENDED COPY (LID4)",
-    (0x84, 0x00): "RECEIVE COPY STATUS (LID1)",
     (0x84, 0x01): "RECEIVE COPY DATA (LID1)",
-    (0x84, 0x03): "RECEIVE COPY OPERATING PARAMETERS",
-    (0x84, 0x04): "RECEIVE COPY FAILURE DETAILS (LID1)",
     (0x84, 0x06): "RECEIVE COPY DATA (LID4)",
     # Names of operation codes, for all service actions without a name.
     (0x83, None): "THIRD-PARTY COPY OUT",
@@ -215,9 +231,9 @@ def _describe_general_copy_operations(content: bytes) -> list[Row]:
 _DESCRIPTORS = {
     page.TOKEN_LIMITS: ("block device ROD token limits", _describe_token_limits),
     page.SUPPORTED_COMMANDS: ("supported commands", _describe_supported_commands),
-    0x0004: ("parameter data", None),
-    0x0008: ("supported descriptors", None),
-    0x000C: ("supported CSCD descriptor IDs", None),
+    page.PARAMETER_DATA: ("parameter data", _describe_parameter_data),
+    page.SUPPORTED_DESCRIPTORS: ("supported descriptors", _describe_supported_descriptors),
+    page.SUPPORTED_CSCD_DESCRIPTOR_IDS: ("supported CSCD descriptor IDs", _describe_supported_ids),
     0x000D: ("copy group identifier", None),
     page.ROD_TOKEN_FEATURES: ("ROD token features", _describe_rod_token_features),
     page.SUPPORTED_ROD_TYPES: ("supported ROD types", _describe_supported_rod_types),

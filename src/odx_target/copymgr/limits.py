@@ -141,6 +141,29 @@ COPY_STEP_BYTES = 1 << 20
 REMAP_STEP_BYTES = 1 << 30
 """Size of a step that shares map entries or makes holes. A step of this kind takes much less than a millisecond."""
 
+MAX_CSCD_DESCRIPTORS = 16
+"""Maximum number of CSCD descriptors of one EXTENDED COPY. Hosts send two: the source and the destination.
+
+The search for a logical unit by its designator may have to visit all LUNs of the nexus, so the number must be small.
+"""
+
+MAX_SEGMENT_DESCRIPTORS = 64
+"""Maximum number of segment descriptors of one EXTENDED COPY. A list with this number is decoded and checked in less than a
+turn of the event loop. ESXi sends at most 16 segments, and most programs send one.
+"""
+
+MAX_DESCRIPTOR_LIST_BYTES = 4096
+"""Maximum size of all descriptors of one EXTENDED COPY. The maximum numbers of descriptors need 2560 bytes.
+
+The rest is for lists with too many descriptors, so that sense data can report the number as the reason of the refusal.
+"""
+
+MAX_SEGMENT_BYTES = 256 << 20
+"""Maximum size of one segment of EXTENDED COPY.
+
+A segment descriptor for whole blocks of 4096 bytes cannot express more. ESXi copies at most 16 MiB in one segment.
+"""
+
 STATUS_UPDATE_DELAY_MS = 100
 """Delay after which an initiator should ask for progress again. An operation does a few steps in this time."""
 
@@ -184,8 +207,19 @@ class CopyLimits:
     max_record_bytes: int = MAX_RECORD_BYTES
     record_lifetime_s: float = RECORD_LIFETIME_S
     max_concurrent_copies: int = MAX_CONCURRENT_COPIES
+    max_cscd_descriptors: int = MAX_CSCD_DESCRIPTORS
+    max_segment_descriptors: int = MAX_SEGMENT_DESCRIPTORS
+    max_descriptor_list_bytes: int = MAX_DESCRIPTOR_LIST_BYTES
+    max_segment_bytes: int = MAX_SEGMENT_BYTES
     copy_step_bytes: int = COPY_STEP_BYTES
     remap_step_bytes: int = REMAP_STEP_BYTES
+
+    @property
+    def max_identified_copies(self) -> int:
+        """Maximum number of running operations with list identifiers of one nexus. It fits into one byte, because RECEIVE COPY
+        OPERATING PARAMETERS has only one byte for it.
+        """
+        return min(self.max_concurrent_copies, self.max_records_per_nexus, 0xFF)
 
     def __post_init__(self) -> None:
         timeouts = (
@@ -207,6 +241,8 @@ class CopyLimits:
         _require(0 <= self.answer_reserve_s < self.command_budget_s, "the reserve must be less than the budget")
         for step_bytes in (self.copy_step_bytes, self.remap_step_bytes):
             _require(step_bytes > 0 and not step_bytes % BLOCK_BYTES, "steps must be whole blocks of the store")
+        for count in (self.max_cscd_descriptors, self.max_segment_descriptors, self.max_segment_bytes):
+            _require(0 < count <= 0xFFFF_FFFF, "descriptors and segments need room for one, and must fit their fields")
         for count in (self.max_tokens, self.max_records_per_nexus, self.max_concurrent_copies):
             _require(count > 0, "tokens, records and copies need room for one")
 

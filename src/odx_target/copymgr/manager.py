@@ -60,7 +60,7 @@ class CopyManager:
         if logical_unit in self.copies.logical_units:
             return
         self.copies.logical_units.add(logical_unit)
-        self.copies.identities.add(logical_unit.identity)
+        self.copies.units_by_identity[logical_unit.identity] = logical_unit
         logical_unit.third_party_copy = True
         logical_unit.added_vpd_pages[THIRD_PARTY_COPY] = lambda unit: third_party_copy_page(
             unit, self.copies.limits, self.copies.options
@@ -74,7 +74,7 @@ class CopyManager:
         self.logical_unit_reset(logical_unit)
         self.copies.logical_units.remove(logical_unit)
         self.copies.remote_logical_units.discard(logical_unit)
-        self.copies.identities.discard(logical_unit.identity)
+        self.copies.units_by_identity.pop(logical_unit.identity, None)
         logical_unit.third_party_copy = False
         logical_unit.added_vpd_pages.pop(THIRD_PARTY_COPY, None)
         logical_unit.on_reset.remove(self.logical_unit_reset)

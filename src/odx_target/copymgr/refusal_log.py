@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 
-from odx_target.copymgr.commands.parameter_lists import ServiceAction
+from odx_target.copymgr.commands.parameter_lists import Lid1Receive, ServiceAction
 from odx_target.copymgr.limits import REFUSALS_KEPT
 from odx_target.copymgr.refusal import Refusal
 from odx_target.scsi.nexus import Nexus
@@ -15,7 +15,7 @@ class RefusalLog:
         self._counts: Counter[str] = Counter()
         self._last: CheckCondition | None = None
 
-    def note(self, nexus: Nexus, service_action: ServiceAction, check: CheckCondition) -> None:
+    def note(self, nexus: Nexus, service_action: ServiceAction | Lid1Receive, check: CheckCondition) -> None:
         """Store a refusal. If several callers pass the same exception object, it is stored only once."""
         if check is self._last:
             return

@@ -1,6 +1,7 @@
 """Sense data: the named conditions, and the encoding of sense data (SPC-4 4.5).
 
-A handler raises `CheckCondition(NAME, ...)`. Only this module encodes sense data.
+A handler raises `CheckCondition(NAME, ...)`. Only this module encodes sense data. `copymgr.copy_aborted` adds the data of
+another logical unit to it.
 """
 
 import struct

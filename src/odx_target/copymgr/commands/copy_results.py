@@ -35,7 +35,7 @@ def receive_rod_token_information(copies: Copies, task: Task) -> Outcome:
     named = (task.nexus, task.logical_unit, list_identifier)
     is_lenient = copies.options.lenient_lookup
     found = records.find_leniently(*named, copies.environment.monotonic()) if is_lenient else records.find(*named)
-    operation = _found(copies, found, list_identifier)
+    operation = found_operation(copies, found, list_identifier)
     if not allocation_bytes:
         if not operation.is_in_progress:
             records.release_token(operation)
@@ -49,7 +49,7 @@ def receive_rod_token_information(copies: Copies, task: Task) -> Outcome:
 def receive_copy_status(copies: Copies, task: Task) -> Outcome:
     """Report the record of an operation without its token."""
     list_identifier, allocation_bytes = IN_CDB.unpack_from(task.cdb)
-    operation = _found(copies, copies.records.find(task.nexus, task.logical_unit, list_identifier), list_identifier)
+    operation = found_operation(copies, copies.records.find(task.nexus, task.logical_unit, list_identifier), list_identifier)
     return Reply.of_parameter_data(copy_status(operation), allocation_bytes)
 
 
@@ -57,7 +57,7 @@ def copy_operation_abort(copies: Copies, task: Task) -> Outcome:
     """End an operation. The operation checks its state before each change, so it writes nothing after this command."""
     (list_identifier,) = ABORT_CDB.unpack_from(task.cdb)
     operation = operation_using(copies, task, list_identifier)
-    copies.terminate(_found(copies, operation, list_identifier))
+    copies.terminate(found_operation(copies, operation, list_identifier))
     return Reply()
 
 
@@ -103,7 +103,8 @@ def _all_rod_tokens(task: Task, response: bytearray) -> Reply:
     return Reply.of_parameter_data(memoryview(response), allocation_bytes)  # A copy of thousands of tokens would take long.
 
 
-def _found(copies: Copies, operation: CopyOperation | None, list_identifier: int) -> CopyOperation:
+def found_operation(copies: Copies, operation: CopyOperation | None, list_identifier: int) -> CopyOperation:
+    """Return the operation that a command has asked for. Raises Refusal if there is none, or if its record has expired."""
     if operation is None or copies.records.is_over(operation, copies.environment.monotonic()):
         raise Refusal(
             INVALID_FIELD_IN_CDB,

@@ -17,14 +17,36 @@ THIRD_PARTY_COPY_IN = 0x84
 
 
 class ServiceAction(IntEnum):
-    """Service actions of the operation codes 83h and 84h. The two operation codes have no service action number in common."""
+    """Service actions of the operation codes 83h and 84h, without those of `Lid1Receive`. These numbers are all different."""
 
+    EXTENDED_COPY_LID1 = 0x00
+    EXTENDED_COPY_LID4 = 0x01
     POPULATE_TOKEN = 0x10
     WRITE_USING_TOKEN = 0x11
     COPY_OPERATION_ABORT = 0x1C
     RECEIVE_COPY_STATUS_LID4 = 0x05
     RECEIVE_ROD_TOKEN_INFORMATION = 0x07
     REPORT_ALL_ROD_TOKENS = 0x08
+
+
+class Lid1Receive(IntEnum):
+    """Service actions of the operation code 84h that report operations of EXTENDED COPY(LID1)."""
+
+    RECEIVE_COPY_STATUS_LID1 = 0x00
+    RECEIVE_COPY_OPERATING_PARAMETERS = 0x03
+    RECEIVE_COPY_FAILURE_DETAILS_LID1 = 0x04
+
+
+EXTENDED_COPIES = (ServiceAction.EXTENDED_COPY_LID1, ServiceAction.EXTENDED_COPY_LID4)
+
+
+class ExtendedCopyCdb(Layout):
+    """CDB of EXTENDED COPY(LID1) and EXTENDED COPY(LID4)."""
+
+    operation_code: int = number(0, 1)
+    service_action: int = bits(1, 4, 5)
+    parameter_list_length: int = number(10, 4)
+    control: int = number(15, 1)
 
 
 class TokenCommandCdb(Layout):
@@ -57,8 +79,18 @@ class ReceiveCdb(Layout):
     control: int = number(15, 1)
 
 
-class ReportAllRodTokensCdb(Layout):
-    """CDB of REPORT ALL ROD TOKENS."""
+class ReceiveLid1Cdb(Layout):
+    """CDB of RECEIVE COPY STATUS (LID1) and RECEIVE COPY FAILURE DETAILS (LID1)."""
+
+    operation_code: int = number(0, 1)
+    service_action: int = bits(1, 4, 5)
+    list_identifier: int = number(2, 1)
+    allocation_length: int = number(10, 4)
+    control: int = number(15, 1)
+
+
+class AllocationLengthCdb(Layout):
+    """CDB of REPORT ALL ROD TOKENS and RECEIVE COPY OPERATING PARAMETERS."""
 
     operation_code: int = number(0, 1)
     service_action: int = bits(1, 4, 5)
@@ -68,13 +100,35 @@ class ReportAllRodTokensCdb(Layout):
 
 CDB_LAYOUTS: dict[ServiceAction, tuple[int, str, type[Layout]]] = {
     # (operation code, name, layout of the CDB), by service action
+    ServiceAction.EXTENDED_COPY_LID1: (THIRD_PARTY_COPY_OUT, "EXTENDED COPY (LID1)", ExtendedCopyCdb),
+    ServiceAction.EXTENDED_COPY_LID4: (THIRD_PARTY_COPY_OUT, "EXTENDED COPY (LID4)", ExtendedCopyCdb),
     ServiceAction.POPULATE_TOKEN: (THIRD_PARTY_COPY_OUT, "POPULATE TOKEN", TokenCommandCdb),
     ServiceAction.WRITE_USING_TOKEN: (THIRD_PARTY_COPY_OUT, "WRITE USING TOKEN", TokenCommandCdb),
     ServiceAction.COPY_OPERATION_ABORT: (THIRD_PARTY_COPY_OUT, "COPY OPERATION ABORT", AbortCdb),
     ServiceAction.RECEIVE_COPY_STATUS_LID4: (THIRD_PARTY_COPY_IN, "RECEIVE COPY STATUS (LID4)", ReceiveCdb),
     ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION: (THIRD_PARTY_COPY_IN, "RECEIVE ROD TOKEN INFORMATION", ReceiveCdb),
-    ServiceAction.REPORT_ALL_ROD_TOKENS: (THIRD_PARTY_COPY_IN, "REPORT ALL ROD TOKENS", ReportAllRodTokensCdb),
+    ServiceAction.REPORT_ALL_ROD_TOKENS: (THIRD_PARTY_COPY_IN, "REPORT ALL ROD TOKENS", AllocationLengthCdb),
 }
+
+
+LID1_RECEIVE_LAYOUTS: dict[Lid1Receive, tuple[int, str, type[Layout]]] = {
+    Lid1Receive.RECEIVE_COPY_STATUS_LID1: (THIRD_PARTY_COPY_IN, "RECEIVE COPY STATUS (LID1)", ReceiveLid1Cdb),
+    Lid1Receive.RECEIVE_COPY_OPERATING_PARAMETERS: (
+        THIRD_PARTY_COPY_IN,
+        "RECEIVE COPY OPERATING PARAMETERS",
+        AllocationLengthCdb,
+    ),
+    Lid1Receive.RECEIVE_COPY_FAILURE_DETAILS_LID1: (
+        THIRD_PARTY_COPY_IN,
+        "RECEIVE COPY FAILURE DETAILS (LID1)",
+        ReceiveLid1Cdb,
+    ),
+}
+COPY_CDBS: tuple[tuple[ServiceAction | Lid1Receive, int, str, type[Layout]], ...] = (
+    *((action, *row) for action, row in CDB_LAYOUTS.items()),
+    *((receive, *row) for receive, row in LID1_RECEIVE_LAYOUTS.items()),
+)
+"""All commands of the copy manager: service action, operation code, name, and layout of the CDB."""
 
 OUT_CDB = struct.Struct(">6xII2x")
 """Fields of the CDBs of POPULATE TOKEN and WRITE USING TOKEN: LIST IDENTIFIER and PARAMETER LIST LENGTH."""
@@ -82,6 +136,10 @@ ABORT_CDB = struct.Struct(">2xI10x")
 """Field of the CDB of COPY OPERATION ABORT: LIST IDENTIFIER."""
 IN_CDB = struct.Struct(">2xI4xI2x")
 """Fields of the CDBs of commands with data-in: LIST IDENTIFIER and ALLOCATION LENGTH."""
+
+
+LID1_CDB = struct.Struct(">2xB7xI2x")
+"""Fields of the CDBs of `Lid1Receive`: LIST IDENTIFIER and ALLOCATION LENGTH."""
 
 
 class PopulateTokenHeader(Layout):

@@ -67,13 +67,13 @@ def read_request(
 
     Raises Refusal if the parameter list is too short, or if the list identifier is in use.
     """
-    data = _received_list(task, list_bytes)
-    _check_list_length(shape, len(data))
+    data = received_list(task, list_bytes)
+    check_list_length(shape.header_bytes, len(data))
     require_free(copies, task, list_identifier)
     return Request(decode(data), shape, copies.limits, task.logical_unit, copies.holds_blocks_of(task.logical_unit))
 
 
-def _received_list(task: Task, length_bytes: int) -> bytes:
+def received_list(task: Task, length_bytes: int) -> bytes:
     """Return the first `length_bytes` bytes of a task's parameter list. Raises Refusal if fewer bytes arrived."""
     data = b"".join(task.data_out)[:length_bytes]
     if len(data) < length_bytes:
@@ -89,9 +89,9 @@ def _received_list(task: Task, length_bytes: int) -> bytes:
     return data
 
 
-def _check_list_length(shape: ListShape, size_bytes: int) -> None:
+def check_list_length(header_bytes: int, size_bytes: int) -> None:
     """Raise Refusal if the parameter list ends within its header."""
-    if size_bytes < shape.header_bytes:
+    if size_bytes < header_bytes:
         raise Refusal(
             PARAMETER_LIST_LENGTH_ERROR,
             rule="the parameter list ends within its header",

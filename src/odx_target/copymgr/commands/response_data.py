@@ -26,6 +26,7 @@ class StatusHeader(Layout):
 
 
 LOGICAL_BLOCKS = 0xF1
+BYTES = 0x00
 FINISHED_DELAY = 0xFFFF_FFFE
 
 _STATUS = struct.Struct(">IBBHIBBBBQHxxxxxx")
@@ -49,9 +50,9 @@ def copy_status(operation: CopyOperation, trailer_bytes: int = 0) -> bytes:
         operation.completion_status,
         sense_field_bytes,
         len(sense),
-        LOGICAL_BLOCKS,
-        operation.transfer_count_blocks,
-        0,
+        BYTES if operation.is_extended_copy else LOGICAL_BLOCKS,
+        operation.copied_bytes if operation.is_extended_copy else operation.transfer_count_blocks,
+        operation.segments_processed,
     )
     return status + sense.ljust(sense_field_bytes, b"\0")
 

@@ -1,12 +1,14 @@
 """The rows that the copy manager adds to the command table.
 
 The flags of a row decide if write protection, a stopped logical unit or a reservation prevents the command. For reservations,
-POPULATE TOKEN counts as a read of the logical unit, and WRITE USING TOKEN and COPY OPERATION ABORT count as writes. Commands
-that retrieve results never conflict with a reservation (SPC-4 5.13.1 table 65).
+POPULATE TOKEN counts as a read of the logical unit, and EXTENDED COPY, WRITE USING TOKEN and COPY OPERATION ABORT count as
+writes. EXTENDED COPY itself checks the state of each logical unit that it reads or writes. Commands that retrieve results never
+conflict with a reservation (SPC-4 5.13.1 table 65).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from odx_target.copymgr.commands.copy_results import (
     copy_operation_abort,
@@ -14,13 +16,19 @@ from odx_target.copymgr.commands.copy_results import (
     receive_rod_token_information,
     report_all_rod_tokens,
 )
-from odx_target.copymgr.commands.parameter_lists import CDB_LAYOUTS, ServiceAction
+from odx_target.copymgr.commands.extended_copy import extended_copy, extents_elsewhere, extents_here
+from odx_target.copymgr.commands.lid1_results import (
+    receive_copy_failure_details,
+    receive_copy_operating_parameters,
+    receive_copy_status_lid1,
+)
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, Lid1Receive, ServiceAction
 from odx_target.copymgr.commands.populate_token import populate_token, source_extents
 from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.refusal import Refusal
 from odx_target.scsi.access_kind import Access
-from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.command_table import CommandFlag, CommandRow, UnitExtents
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
@@ -29,6 +37,8 @@ Handler = Callable[[Copies, Task], Outcome]
 
 _OUT_USAGE = "00000000 ffffffffffffffff 3f 00"
 """CDB usage data after the service action. GROUP NUMBER is accepted but has no effect, because grouping is not supported."""
+_COPY_USAGE = "00000000 00000000ffffffff 00 00"
+_LID1_USAGE = "ff000000 00000000ffffffff 00 00"
 _ABORT_USAGE = "ffffffff 0000000000000000 00 00"
 _IN_USAGE = "ffffffff 00000000ffffffff 00 00"
 _REPORT_USAGE = "00000000 00000000ffffffff 00 00"
@@ -40,28 +50,68 @@ class CopyCommand:
     `access` is the kind of access for reservations.
     """
 
-    service_action: ServiceAction
+    service_action: ServiceAction | Lid1Receive
     usage: str
     handler: Handler
     flags: CommandFlag
-    extents: Callable[[Task], Sequence[Extent]] | None = None
+    extents: Callable[[Copies, Task], Sequence[Extent]] | None = None
     access: Access | None = None
+    other_extents: Callable[[Copies, Task], Sequence[UnitExtents]] | None = None
 
 
 COPY_COMMANDS: tuple[CopyCommand, ...] = (
+    CopyCommand(
+        ServiceAction.EXTENDED_COPY_LID1,
+        _COPY_USAGE,
+        extended_copy,
+        CommandFlag.EXTENTS_IN_DATA_OUT,
+        extents_here,
+        access=Access.WRITES,
+        other_extents=extents_elsewhere,
+    ),
+    CopyCommand(
+        ServiceAction.EXTENDED_COPY_LID4,
+        _COPY_USAGE,
+        extended_copy,
+        CommandFlag.EXTENTS_IN_DATA_OUT,
+        extents_here,
+        access=Access.WRITES,
+        other_extents=extents_elsewhere,
+    ),
+    CopyCommand(
+        Lid1Receive.RECEIVE_COPY_STATUS_LID1,
+        _LID1_USAGE,
+        receive_copy_status_lid1,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
+    CopyCommand(
+        Lid1Receive.RECEIVE_COPY_OPERATING_PARAMETERS,
+        _REPORT_USAGE,
+        receive_copy_operating_parameters,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
+    CopyCommand(
+        Lid1Receive.RECEIVE_COPY_FAILURE_DETAILS_LID1,
+        _LID1_USAGE,
+        receive_copy_failure_details,
+        CommandFlag.NOT_ORDERED,
+        access=Access.ALLOWED,
+    ),
     CopyCommand(
         ServiceAction.POPULATE_TOKEN,
         _OUT_USAGE,
         populate_token,
         CommandFlag.READS_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
-        source_extents,
+        lambda _, task: source_extents(task),
     ),
     CopyCommand(
         ServiceAction.WRITE_USING_TOKEN,
         _OUT_USAGE,
         write_using_token,
         CommandFlag.WRITES_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
-        destination_extents,
+        lambda _, task: destination_extents(task),
     ),
     CopyCommand(
         ServiceAction.COPY_OPERATION_ABORT, _ABORT_USAGE, copy_operation_abort, CommandFlag.NOT_ORDERED, access=Access.WRITES
@@ -96,7 +146,7 @@ def command_rows(copies: Copies) -> list[CommandRow]:
 
 
 def _row(copies: Copies, command: CopyCommand) -> CommandRow:
-    operation_code, name, _ = CDB_LAYOUTS[command.service_action]
+    operation_code, name = next(row[1:3] for row in COPY_CDBS if row[0] is command.service_action)
 
     def handle(task: Task) -> Outcome:
         try:
@@ -112,6 +162,7 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
         handler=handle,
         service_action=command.service_action,
         flags=command.flags,
-        extents=command.extents,
+        extents=None if command.extents is None else partial(command.extents, copies),
+        other_extents=None if command.other_extents is None else partial(command.other_extents, copies),
         access=command.access,
     )

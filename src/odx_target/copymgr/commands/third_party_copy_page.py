@@ -1,12 +1,14 @@
 """The third-party copy VPD page, 8Fh (SPC-4 7.8.17, SBC-4 6.6.8).
 
 Descriptors are in ascending order of type. Therefore the descriptor of the block device ROD token limits is the first
-descriptor. Windows reads only this descriptor. Descriptors that only EXTENDED COPY uses are omitted.
+descriptor. Windows reads only this descriptor. RECEIVE COPY OPERATING PARAMETERS reports the limits of EXTENDED COPY too.
 """
 
 from itertools import groupby
 
-from odx_target.copymgr.commands.parameter_lists import CDB_LAYOUTS, ServiceAction
+from odx_target.copymgr.commands.extended_copy_list import THIS_LOGICAL_UNIT
+from odx_target.copymgr.commands.lid1_results import descriptor_type_codes
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.tokens.rod_types import ROD_TYPES, RodType, RodTypeRow
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
@@ -26,6 +28,9 @@ class DescriptorHeader(Layout):
 
 TOKEN_LIMITS = 0x0000
 SUPPORTED_COMMANDS = 0x0001
+PARAMETER_DATA = 0x0004
+SUPPORTED_DESCRIPTORS = 0x0008
+SUPPORTED_CSCD_DESCRIPTOR_IDS = 0x000C
 ROD_TOKEN_FEATURES = 0x0106
 SUPPORTED_ROD_TYPES = 0x0108
 GENERAL_COPY_OPERATIONS = 0x8001
@@ -40,6 +45,16 @@ class TokenLimits(Layout):
     default_inactivity_timeout: int = number(12, 4)
     maximum_token_transfer_size: int = number(16, 8)
     optimal_transfer_count: int = number(24, 8)
+
+
+class ParameterData(Layout):
+    """The body of the parameter data descriptor, which has limits of EXTENDED COPY."""
+
+    size_bytes = 28
+    maximum_cscd_descriptor_count: int = number(4, 2)
+    maximum_segment_descriptor_count: int = number(6, 2)
+    maximum_descriptor_list_length: int = number(8, 4)
+    maximum_inline_data_length: int = number(12, 4)
 
 
 class RodTokenFeatures(Layout):
@@ -105,9 +120,12 @@ def third_party_copy_page(logical_unit: LogicalUnit, limits: CopyLimits, options
     descriptors = (
         (TOKEN_LIMITS, _token_limits(limits, block_bytes)),
         (SUPPORTED_COMMANDS, _supported_commands()),
+        (PARAMETER_DATA, _parameter_data(limits)),
+        (SUPPORTED_DESCRIPTORS, _with_length(descriptor_type_codes(), 1)),
+        (SUPPORTED_CSCD_DESCRIPTOR_IDS, _with_length(THIS_LOGICAL_UNIT.to_bytes(2, "big"), 2)),
         (ROD_TOKEN_FEATURES, _rod_token_features(limits, block_bytes)),
         (SUPPORTED_ROD_TYPES, _supported_rod_types(options)),
-        (GENERAL_COPY_OPERATIONS, _general_copy_operations(limits, block_bytes)),
+        (GENERAL_COPY_OPERATIONS, _general_copy_operations(limits)),
     )
     return vpd.page(THIRD_PARTY_COPY, b"".join(_descriptor(*each) for each in descriptors))
 
@@ -132,7 +150,7 @@ def _token_limits(limits: CopyLimits, block_bytes: int) -> bytes:
 
 def _supported_commands() -> bytes:
     """Build the list of supported operation codes with their service actions, in ascending order (SPC-4 7.8.17.4)."""
-    commands = sorted((CDB_LAYOUTS[action][0], int(action)) for action in ServiceAction)
+    commands = sorted((operation_code, int(action)) for action, operation_code, _, _ in COPY_CDBS)
     entries = b""
     for operation_code, group in groupby(commands, key=lambda command: command[0]):
         actions = bytes(action for _, action in group)
@@ -140,10 +158,23 @@ def _supported_commands() -> bytes:
     return bytes((len(entries),)) + entries
 
 
+def _parameter_data(limits: CopyLimits) -> bytes:
+    return ParameterData(
+        maximum_cscd_descriptor_count=limits.max_cscd_descriptors,
+        maximum_segment_descriptor_count=limits.max_segment_descriptors,
+        maximum_descriptor_list_length=limits.max_descriptor_list_bytes,
+    ).build()
+
+
+def _with_length(entries: bytes, field_bytes: int) -> bytes:
+    """Return a list after its length, which has `field_bytes` bytes."""
+    return len(entries).to_bytes(field_bytes, "big") + entries
+
+
 def _rod_token_features(limits: CopyLimits, block_bytes: int) -> bytes:
     """Build the descriptor of ROD token features.
 
-    The fields whose names contain "per segment" belong to EXTENDED COPY and stay zero.
+    The fields whose names contain "per segment" stay zero, because EXTENDED COPY does not support RODs.
     """
     block_rods = BlockRodFeatures(
         descriptor_length=BlockRodFeatures.size_bytes - 4,
@@ -173,11 +204,10 @@ def _rod_type(row: RodTypeRow) -> bytes:
     return RodTypeDescriptor(rod_type=row.rod_type, token_in=row.token_in, token_out=row.token_out).build()
 
 
-def _general_copy_operations(limits: CopyLimits, block_bytes: int) -> bytes:
-    concurrent = limits.max_concurrent_copies
-    granularity = block_bytes.bit_length() - 1
+def _general_copy_operations(limits: CopyLimits) -> bytes:
+    """Build the descriptor of general copy operations. The granularity of segments is one byte."""
     return GeneralCopyOperations(
-        total_concurrent_copies=concurrent,
-        maximum_identified_concurrent_copies=concurrent,
-        data_segment_granularity=granularity,
+        total_concurrent_copies=limits.max_concurrent_copies,
+        maximum_identified_concurrent_copies=limits.max_identified_copies,
+        maximum_segment_length=limits.max_segment_bytes,
     ).build()

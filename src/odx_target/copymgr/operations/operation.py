@@ -6,11 +6,11 @@
 The `CopyOperation` object is also the record that RECEIVE ROD TOKEN INFORMATION and RECEIVE COPY STATUS report.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from enum import IntEnum
 from typing import TypeAlias
 
-from odx_target.copymgr.commands.parameter_lists import OUT_CDB, ServiceAction
+from odx_target.copymgr.commands.parameter_lists import EXTENDED_COPIES, OUT_CDB, Lid1Receive, ServiceAction
 from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
@@ -35,7 +35,7 @@ class CopyStatus(IntEnum):
 
 
 class CopyOperation:
-    """One POPULATE TOKEN or WRITE USING TOKEN. An operation with a higher `number` began later.
+    """One POPULATE TOKEN, WRITE USING TOKEN or EXTENDED COPY. An operation with a higher `number` began later.
 
     `task` is the command of a foreground operation, and None for a background operation. `transfer_count_blocks` is the number
     of finished blocks. Blocks are finished in the order of the command, so the finished blocks are its first blocks. Times are
@@ -45,13 +45,16 @@ class CopyOperation:
     __slots__ = (
         "_status",
         "completion_status",
+        "copied_bytes",
         "counter",
+        "delivered",
         "list_bytes",
         "list_identifier",
         "logical_unit",
         "nexus",
         "number",
         "requested_blocks",
+        "segments_processed",
         "sense",
         "service_action",
         "started_at_s",
@@ -84,6 +87,11 @@ class CopyOperation:
         """Length of the parameter list. The reply reports this number of bytes as transferred."""
         self.transfer_count_blocks = 0
         self.counter = 0
+        self.copied_bytes = 0
+        """Number of bytes that an EXTENDED COPY has written."""
+        self.segments_processed = 0
+        self.delivered: Set[Lid1Receive] = frozenset()
+        """The commands that have reported the result of an EXTENDED COPY. Each of them reports it only once."""
         self.completion_status = Status.GOOD
         self.sense = b""
         self.token = b""
@@ -105,6 +113,10 @@ class CopyOperation:
         return CopyStatus.IN_PROGRESS <= self.status <= CopyStatus.IN_BACKGROUND
 
     @property
+    def is_extended_copy(self) -> bool:
+        return self.service_action in EXTENDED_COPIES
+
+    @property
     def holds_token(self) -> bool:
         """True if the record holds a token that the initiator has not yet received completely."""
         return bool(self.token) and not self.token_delivered
@@ -122,6 +134,12 @@ class CopyOperation:
         if check is not None:
             self.completion_status = Status.CHECK_CONDITION
             self.sense = check.sense(descriptor_format=self.logical_unit.descriptor_format_sense)
+
+    def add_copied(self, size_bytes: int) -> None:
+        """Count bytes that an EXTENDED COPY has written."""
+        self.copied_bytes += size_bytes
+        self.transfer_count_blocks = self.copied_bytes // self.logical_unit.block_bytes
+        self.counter += 1
 
     def terminate(self) -> None:
         """End the operation early, so that it does not change anything any more. Does nothing if the operation has already

@@ -5,6 +5,8 @@ standard (SBC-4 table 154). The causes in this order are: invalid length, corrup
 token, unknown token.
 """
 
+from collections.abc import Container
+
 from odx_target.copymgr.limits import CopyOptions
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.expiry import EXPIRED
@@ -62,7 +64,7 @@ CONDITION_FOR_END: dict[TokenEnd, Condition] = {
 class TokenJudge:
     """Checks tokens. `identities` are the designators of the logical units of this copy manager."""
 
-    def __init__(self, issuer: TokenIssuer, tokens: TokenTable, options: CopyOptions, identities: set[bytes]) -> None:
+    def __init__(self, issuer: TokenIssuer, tokens: TokenTable, options: CopyOptions, identities: Container[bytes]) -> None:
         self._issuer = issuer
         self._tokens = tokens
         self._options = options

@@ -223,6 +223,11 @@ class TaskSet:
         self.barriers += other.is_barrier
         member.others += (OtherMember(self, other),)
 
+    def accesses_of(self, task: QueuedTask) -> dict["TaskSet", QueuedTask]:
+        """Return the members that stand for a third-party copy command in the task sets of other logical units."""
+        others = (member.others for member in self.members if member.task is task)
+        return {tasks: other.task for tasks, other in next(others, ())}
+
     def _place_for(self, member: Member) -> int:
         """Return the position of a third-party copy command among the members, by rule 8."""
         if member.task.attribute == TaskAttribute.HEAD_OF_QUEUE:

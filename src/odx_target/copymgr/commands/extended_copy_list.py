@@ -1,0 +1,189 @@
+"""The parameter lists of EXTENDED COPY(LID1) and EXTENDED COPY(LID4) (SPC-4 6.4 and 6.5)."""
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from odx_target.scsi.layout import Layout, bits, flag, number, octets
+
+
+class ListIdUsage(IntEnum):
+    """LIST ID USAGE: if the command has a list identifier, and if its result is kept."""
+
+    KEPT = 0b00
+    RESERVED = 0b01
+    MAY_BE_DISCARDED = 0b10
+    NO_IDENTIFIER = 0b11
+
+
+class Lid1Header(Layout):
+    """The header of a parameter list of EXTENDED COPY(LID1)."""
+
+    size_bytes = 16
+    list_identifier: int = number(0, 1)
+    str: bool = flag(1, 5)
+    list_id_usage: int = bits(1, 4, 2)
+    priority: int = bits(1, 2, 3)
+    cscd_descriptor_list_length: int = number(2, 2)
+    segment_descriptor_list_length: int = number(8, 4)
+    inline_data_length: int = number(12, 4)
+
+
+class Lid4Header(Layout):
+    """The header of a parameter list of EXTENDED COPY(LID4)."""
+
+    size_bytes = 48
+    parameter_list_format: int = number(0, 1)
+    str: bool = flag(1, 5)
+    list_id_usage: int = bits(1, 4, 2)
+    priority: int = bits(1, 2, 3)
+    header_cscd_descriptor_list_length: int = number(2, 2)
+    g_sense: bool = flag(15, 1)
+    immed: bool = flag(15, 0)
+    header_cscd_descriptor_type_code: int = number(16, 1)
+    list_identifier: int = number(20, 4)
+    cscd_descriptor_list_length: int = number(42, 2)
+    segment_descriptor_list_length: int = number(44, 2)
+    inline_data_length: int = number(46, 2)
+
+
+class IdentificationDescriptor(Layout):
+    """The identification descriptor CSCD descriptor (type code E4h)."""
+
+    size_bytes = 32
+    descriptor_type_code: int = number(0, 1)
+    lu_id_type: int = bits(1, 7, 2)
+    peripheral_device_type: int = bits(1, 4, 5)
+    relative_initiator_port_identifier: int = number(2, 2)
+    code_set: int = bits(4, 3, 4)
+    association: int = bits(5, 5, 2)
+    designator_type: int = bits(5, 3, 4)
+    designator_length: int = number(7, 1)
+    designator: bytes = octets(8, 20)
+    pad: bool = flag(28, 2)
+    disk_block_length: int = number(29, 3)
+
+
+class BlockToBlock(Layout):
+    """The segment descriptor with type code 02h: copy blocks to blocks."""
+
+    descriptor_type_code: int = number(0, 1)
+    dc: bool = flag(1, 1)
+    cat: bool = flag(1, 0)
+    descriptor_length: int = number(2, 2)
+    source_cscd_descriptor_id: int = number(4, 2)
+    destination_cscd_descriptor_id: int = number(6, 2)
+    block_device_number_of_blocks: int = number(10, 2)
+    source_block_device_logical_block_address: int = number(12, 8)
+    destination_block_device_logical_block_address: int = number(20, 8)
+
+
+class BlockToBlockWithOffsets(Layout):
+    """The segment descriptor with type code 0Ah: copy bytes, beginning at byte offsets in blocks, to blocks."""
+
+    descriptor_type_code: int = number(0, 1)
+    cat: bool = flag(1, 0)
+    descriptor_length: int = number(2, 2)
+    source_cscd_descriptor_id: int = number(4, 2)
+    destination_cscd_descriptor_id: int = number(6, 2)
+    number_of_bytes: int = number(8, 4)
+    source_block_device_logical_block_address: int = number(12, 8)
+    destination_block_device_logical_block_address: int = number(20, 8)
+    source_block_device_byte_offset: int = number(28, 2)
+    destination_block_device_byte_offset: int = number(30, 2)
+
+
+IDENTIFICATION = 0xE4
+BLOCKS_TO_BLOCKS = 0x02
+BLOCKS_TO_BLOCKS_WITH_OFFSETS = 0x0A
+
+CSCD_TYPES: dict[int, type[Layout]] = {IDENTIFICATION: IdentificationDescriptor}
+"""The supported types of CSCD descriptors."""
+SEGMENT_TYPES: dict[int, type[Layout]] = {
+    BLOCKS_TO_BLOCKS: BlockToBlock,
+    BLOCKS_TO_BLOCKS_WITH_OFFSETS: BlockToBlockWithOffsets,
+}
+"""The supported types of segment descriptors."""
+
+THIS_LOGICAL_UNIT = 0xFFFF
+"""The CSCD descriptor ID of the logical unit that received the command."""
+CSCD_DESCRIPTOR_BYTES = 32
+LIST_FORMAT_LID4 = 0x01
+HEADER_CSCD_LIST_LENGTH = 0x0020
+HEADER_CSCD_TYPE = 0xFF
+
+_SEGMENT_HEADER = struct.Struct(">BxH")
+
+
+class HeaderFields(NamedTuple):
+    """The byte offsets of the header fields to which sense data may point."""
+
+    size_bytes: int
+    list_identifier: int
+    cscd_length: int
+    segment_length: int
+    inline_length: int
+
+
+LID1_FIELDS = HeaderFields(16, 0, 2, 8, 12)
+LID4_FIELDS = HeaderFields(48, 20, 42, 44, 46)
+
+
+class RawDescriptor(NamedTuple):
+    """A descriptor and its byte offset in the parameter list."""
+
+    offset: int
+    data: bytes
+
+    @property
+    def type_code(self) -> int:
+        return self.data[0]
+
+
+class ExtendedCopyList(NamedTuple):
+    """A decoded parameter list. A descriptor may have an unsupported type.
+
+    `is_cut` is True if the list ends inside its descriptors or inline data.
+    """
+
+    header: Lid1Header | Lid4Header
+    fields: HeaderFields
+    cscds: list[RawDescriptor]
+    segments: list[RawDescriptor]
+    is_cut: bool
+
+    @property
+    def descriptors_bytes(self) -> int:
+        return self.header.cscd_descriptor_list_length + self.header.segment_descriptor_list_length
+
+
+def decode_list(data: bytes, *, is_lid4: bool, max_descriptors: int) -> ExtendedCopyList:
+    """Decode a parameter list, which must have at least the bytes of its header. Of each kind of descriptors, at most
+    `max_descriptors` are decoded.
+    """
+    fields = LID4_FIELDS if is_lid4 else LID1_FIELDS
+    header = Lid4Header.parse(data) if is_lid4 else Lid1Header.parse(data)
+    segments_at = fields.size_bytes + header.cscd_descriptor_list_length
+    end = segments_at + header.segment_descriptor_list_length
+    cscds = [
+        RawDescriptor(offset, data[offset : offset + CSCD_DESCRIPTOR_BYTES])
+        for offset in range(fields.size_bytes, segments_at, CSCD_DESCRIPTOR_BYTES)[:max_descriptors]
+    ]
+    segments, is_cut = _segments(data[:end], segments_at, max_descriptors)
+    is_cut = is_cut or len(data) < end + header.inline_data_length
+    return ExtendedCopyList(header, fields, cscds, segments, is_cut)
+
+
+def _segments(data: bytes, start: int, max_descriptors: int) -> tuple[list[RawDescriptor], bool]:
+    """Return the segment descriptors from `start` on, and True if the last one is incomplete."""
+    segments: list[RawDescriptor] = []
+    while start < len(data) and len(segments) < max_descriptors:
+        if len(data) < start + _SEGMENT_HEADER.size:
+            return segments, True
+        _, length = _SEGMENT_HEADER.unpack_from(data, start)
+        end = start + _SEGMENT_HEADER.size + length
+        if len(data) < end:
+            return segments, True
+        segments.append(RawDescriptor(start, data[start:end]))
+        start = end
+    return segments, False

@@ -1,0 +1,217 @@
+"""The segments of an EXTENDED COPY: their logical units and byte ranges, and the checks that end with COPY ABORTED.
+
+All segments are checked before the first one is copied. So if a segment is refused here, nothing has been copied.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from odx_target.copymgr.commands.extended_copy_list import (
+    BLOCKS_TO_BLOCKS,
+    THIS_LOGICAL_UNIT,
+    BlockToBlock,
+    BlockToBlockWithOffsets,
+    ExtendedCopyList,
+    IdentificationDescriptor,
+    RawDescriptor,
+)
+from odx_target.copymgr.copies import Copies
+from odx_target.copymgr.copy_aborted import CopyAborted
+from odx_target.scsi.extent import Extent
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.pages.vital_product_data import ASSOCIATION_LOGICAL_UNIT, CODE_SET_BINARY, TYPE_NAA
+from odx_target.scsi.sense import (
+    COPY_TARGET_DEVICE_NOT_REACHABLE,
+    INCORRECT_COPY_TARGET_DEVICE_TYPE,
+    INVALID_FIELD_IN_PARAMETER_LIST,
+    UNEXPECTED_INEXACT_SEGMENT,
+    UNREACHABLE_COPY_TARGET,
+)
+from odx_target.scsi.tasks.task import Task
+
+SOURCE_ID_FIELD, DESTINATION_ID_FIELD = 4, 6
+SOURCE_LBA_FIELD, DESTINATION_LBA_FIELD = 12, 20
+_BYTES_FIELD, _BLOCKS_FIELD = 8, 10
+_SOURCE_OFFSET_FIELD, _DESTINATION_OFFSET_FIELD = 28, 30
+_BLOCK_LENGTH_IN_CSCD = 29
+_DIRECT_ACCESS_BLOCK_DEVICE = 0x00
+
+
+class CopyPlace(NamedTuple):
+    """A copy source or copy destination: a logical unit, and a byte offset in it. `pads` is the PAD bit of its descriptor."""
+
+    logical_unit: LogicalUnit
+    offset_bytes: int
+    pads: bool = False
+
+    def extent(self, size_bytes: int, *, writes: bool) -> Extent:
+        """Return the logical blocks that contain `size_bytes` bytes from this place on."""
+        block_bytes = self.logical_unit.block_bytes
+        first = self.offset_bytes // block_bytes
+        return Extent(first, -(-(self.offset_bytes + size_bytes) // block_bytes) - first, writes)
+
+
+class Segment(NamedTuple):
+    """Copy `size_bytes` bytes from `source` to `destination`, and write `pad_bytes` zeros after them."""
+
+    number: int
+    source: CopyPlace
+    destination: CopyPlace
+    size_bytes: int
+    pad_bytes: int = 0
+
+    @property
+    def written_bytes(self) -> int:
+        return self.size_bytes + self.pad_bytes
+
+    @property
+    def destination_extent(self) -> Extent:
+        return self.destination.extent(self.written_bytes, writes=True)
+
+    @property
+    def source_extent(self) -> Extent:
+        return self.source.extent(self.size_bytes, writes=False)
+
+
+def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> list[Segment]:
+    """Return the segments of a command, in order. Raises CopyAborted for the first segment that cannot be copied.
+
+    The descriptors must have supported types.
+    """
+    found: dict[int, CopyPlace | CopyAborted] = {}
+    segments = []
+    for number, raw in enumerate(parameters.segments):
+        is_plain = raw.type_code == BLOCKS_TO_BLOCKS
+        fields = (BlockToBlock if is_plain else BlockToBlockWithOffsets).parse(raw.data)
+        places = []
+        for identifier, field in (
+            (fields.source_cscd_descriptor_id, SOURCE_ID_FIELD),
+            (fields.destination_cscd_descriptor_id, DESTINATION_ID_FIELD),
+        ):
+            if identifier not in found:
+                found[identifier] = _find(copies, task, parameters.cscds, identifier)
+            place = found[identifier]
+            if isinstance(place, CopyAborted):
+                place.segment = number
+                place.segment_field = None if place.data_field is not None else field
+                raise place
+            places.append(place)
+        if isinstance(fields, BlockToBlock):
+            segment = _whole_blocks(number, fields, *places)
+        else:
+            segment = _bytes(number, fields, *places)
+        max_bytes = copies.limits.max_segment_bytes
+        if max(segment.size_bytes, segment.written_bytes) > max_bytes:
+            raise CopyAborted(
+                INVALID_FIELD_IN_PARAMETER_LIST,
+                segment=number,
+                segment_field=_BLOCKS_FIELD if is_plain else _BYTES_FIELD,
+                rule="the segment is too long",
+                value=segment.written_bytes,
+                limit="MAXIMUM SEGMENT LENGTH",
+                allowed=max_bytes,
+            )
+        segments.append(segment)
+    return segments
+
+
+def extents_of(segments: Sequence[Segment]) -> dict[LogicalUnit, list[Extent]]:
+    """Return the blocks that the segments read or write, by logical unit."""
+    extents: dict[LogicalUnit, list[Extent]] = {}
+    for segment in segments:
+        extents.setdefault(segment.source.logical_unit, []).append(segment.source_extent)
+        extents.setdefault(segment.destination.logical_unit, []).append(segment.destination_extent)
+    return extents
+
+
+def _whole_blocks(number: int, fields: BlockToBlock, source: CopyPlace, destination: CopyPlace) -> Segment:
+    """Return a segment of whole blocks. DC decides if the blocks of the source or of the destination are counted.
+
+    If the bytes are no whole number of blocks on the other side, the other side must have the PAD bit, and CAT must be zero:
+    the rest of a source block is then discarded, and the rest of a destination block is filled with zeros. Residual data is
+    never kept for a later segment.
+    """
+    source_bytes, destination_bytes = source.logical_unit.block_bytes, destination.logical_unit.block_bytes
+    size_bytes = fields.block_device_number_of_blocks * (destination_bytes if fields.dc else source_bytes)
+    rest_bytes = -size_bytes % (source_bytes if fields.dc else destination_bytes)
+    if rest_bytes and (fields.cat or not (source.pads if fields.dc else destination.pads)):
+        raise CopyAborted(
+            UNEXPECTED_INEXACT_SEGMENT,
+            segment=number,
+            rule="the segment ends inside a block, and residual data cannot be kept for a later segment",
+            field="BLOCK DEVICE NUMBER OF BLOCKS",
+            value=fields.block_device_number_of_blocks,
+        )
+    return Segment(
+        number,
+        source._replace(offset_bytes=fields.source_block_device_logical_block_address * source_bytes),
+        destination._replace(offset_bytes=fields.destination_block_device_logical_block_address * destination_bytes),
+        size_bytes,
+        0 if fields.dc else rest_bytes,
+    )
+
+
+def _bytes(number: int, fields: BlockToBlockWithOffsets, source: CopyPlace, destination: CopyPlace) -> Segment:
+    """Return a segment of bytes. The bytes of the destination blocks before and after them do not change."""
+    source_bytes, destination_bytes = source.logical_unit.block_bytes, destination.logical_unit.block_bytes
+    offsets = fields.source_block_device_byte_offset, fields.destination_block_device_byte_offset
+    for offset, block_bytes, field in zip(
+        offsets, (source_bytes, destination_bytes), (_SOURCE_OFFSET_FIELD, _DESTINATION_OFFSET_FIELD), strict=True
+    ):
+        if offset >= block_bytes:
+            raise CopyAborted(
+                INVALID_FIELD_IN_PARAMETER_LIST,
+                segment=number,
+                segment_field=field,
+                rule="the byte offset lies beyond the first block",
+                field="BYTE OFFSET",
+                value=offset,
+                limit="bytes of a block",
+                allowed=block_bytes - 1,
+            )
+    return Segment(
+        number,
+        source._replace(offset_bytes=fields.source_block_device_logical_block_address * source_bytes + offsets[0]),
+        destination._replace(
+            offset_bytes=fields.destination_block_device_logical_block_address * destination_bytes + offsets[1]
+        ),
+        fields.number_of_bytes,
+    )
+
+
+def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier: int) -> CopyPlace | CopyAborted:
+    """Return the logical unit that a CSCD descriptor ID names, or the reason why there is none."""
+    if identifier == THIS_LOGICAL_UNIT:
+        return CopyPlace(task.logical_unit, 0)
+    if identifier >= len(cscds):
+        return CopyAborted(
+            UNREACHABLE_COPY_TARGET, rule="no descriptor has this number", field="CSCD DESCRIPTOR ID", value=identifier
+        )
+    raw = cscds[identifier]
+    fields = IdentificationDescriptor.parse(raw.data)
+    if fields.peripheral_device_type != _DIRECT_ACCESS_BLOCK_DEVICE:
+        return CopyAborted(
+            INCORRECT_COPY_TARGET_DEVICE_TYPE,
+            rule="only disks are supported",
+            field="PERIPHERAL DEVICE TYPE",
+            value=fields.peripheral_device_type,
+        )
+    is_naa = (fields.code_set, fields.association, fields.designator_type) == (
+        CODE_SET_BINARY,
+        ASSOCIATION_LOGICAL_UNIT,
+        TYPE_NAA,
+    )
+    logical_unit = copies.units_by_identity.get(fields.designator[: fields.designator_length]) if is_naa else None
+    if logical_unit is None or task.nexus.lun_of(logical_unit) is None:
+        return CopyAborted(
+            COPY_TARGET_DEVICE_NOT_REACHABLE, rule="the nexus has no logical unit with this name", field="DESIGNATOR"
+        )
+    if fields.disk_block_length not in (0, logical_unit.block_bytes):
+        return CopyAborted(
+            INVALID_FIELD_IN_PARAMETER_LIST,
+            data_field=raw.offset + _BLOCK_LENGTH_IN_CSCD,
+            rule="the blocks of the logical unit have another length",
+            field="DISK BLOCK LENGTH",
+            value=fields.disk_block_length,
+        )
+    return CopyPlace(logical_unit, 0, fields.pad)

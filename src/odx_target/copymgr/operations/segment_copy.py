@@ -1,0 +1,219 @@
+"""The copy of one segment of an EXTENDED COPY."""
+
+from collections.abc import Mapping
+
+from odx_target.copymgr.commands.segments import DESTINATION_LBA_FIELD, SOURCE_LBA_FIELD, CopyPlace, Segment
+from odx_target.copymgr.copies import Copies
+from odx_target.copymgr.copy_aborted import CopyAborted
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.operations.step_writer import StepWriter
+from odx_target.copymgr.operations.steps import Destination, Step, StepKind, plan_step
+from odx_target.copymgr.tokens.rod_source import FrozenRod, SourceUnreadable
+from odx_target.scsi.access import Access
+from odx_target.scsi.failures import BLOCK_FAILURES, BUSY_FAILURES, STORE_FAILURES
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.reply import Reply, Status
+from odx_target.scsi.sense import (
+    COPY_TARGET_DEVICE_NOT_REACHABLE,
+    INITIALIZING_COMMAND_REQUIRED,
+    INTERNAL_TARGET_FAILURE,
+    THIRD_PARTY_DEVICE_FAILURE,
+    WRITE_PROTECTED,
+    CheckCondition,
+    Condition,
+)
+from odx_target.scsi.tasks.task_set import QueuedTask, TaskSet
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, PoolBusy, StoreError, Unreadable
+
+
+class SegmentCopy:
+    """Copies one segment in steps, and counts the copied bytes in the operation.
+
+    1. The source is frozen at the beginning. So if source and destination overlap, the old content is copied.
+    2. All offsets and sizes are in bytes, because a segment may begin and end inside a block.
+    3. Just before each change, the job checks that the command was not ended, and that both logical units still accept it.
+
+    `accesses` are the members of the command in the task sets of other logical units, whose abort ends the copy.
+    """
+
+    def __init__(
+        self, copies: Copies, operation: CopyOperation, segment: Segment, accesses: Mapping[TaskSet, QueuedTask]
+    ) -> None:
+        self._copies = copies
+        self._operation = operation
+        self._segment = segment
+        self._accesses = accesses
+        self._source = segment.source.logical_unit
+        self._destination = segment.destination.logical_unit
+        self._blocks = self._destination.blocks.in_bytes()
+        self._turns = copies.environment.turns
+        self._done_bytes = 0
+        self._end_bytes = segment.size_bytes
+        self._unreadable: SourceUnreadable | None = None
+
+    async def work(self) -> None:
+        """Copy the segment. Raises CopyAborted if the copy fails, and the exceptions of `CopyOperation.raise_if_ended`."""
+        if not self._segment.written_bytes:
+            return
+        await self._turns.next_if_spent()
+        try:
+            frozen = await self._freeze()
+            try:
+                await self._copy(frozen)
+            finally:
+                frozen.release()
+            await self._pad()
+        except (StoreError, MemoryError) as error:
+            reply = self._reply_of(error, self._destination)
+            raise self._aborted(THIRD_PARTY_DEVICE_FAILURE, f"the destination: {error}", destination=reply) from error
+
+    async def _freeze(self) -> FrozenMap:
+        while True:
+            self._check()
+            try:
+                return self._source.volume.freeze()
+            except PoolBusy:
+                await self._source.volume.room_made()
+
+    async def _copy(self, frozen: FrozenMap) -> None:
+        rod = FrozenRod(frozen, [(self._segment.source.offset_bytes, self._segment.size_bytes)])
+        writer = StepWriter(rod, self._blocks, self._turns)
+        while self._done_bytes < self._end_bytes:
+            await self._wait_before_step(rod)
+            step = await self._planned_step(rod)
+            self._check()
+            try:
+                done = writer.do_now(step)
+                if done is None:
+                    done = await writer.do(step, self._check)
+            except SourceUnreadable as error:
+                self._stop_before(error)
+            else:
+                self._step_done(done.kind, done.count_blocks)
+            await self._destination.pool.committed()
+            await self._turns.next()
+        if self._unreadable is not None:
+            reply = self._reply_of(self._unreadable.cause, self._source)
+            rule = f"the source: {self._unreadable.cause}"
+            raise self._aborted(THIRD_PARTY_DEVICE_FAILURE, rule, source=reply) from self._unreadable
+
+    async def _pad(self) -> None:
+        """Write zeros after the copied bytes, to the end of the last destination block."""
+        if self._segment.pad_bytes:
+            lba = self._segment.destination.offset_bytes + self._segment.size_bytes
+            await self._blocks.unmap(lba, self._segment.pad_bytes, self._check)
+            self._step_done(StepKind.ZERO, self._segment.pad_bytes)
+            await self._destination.pool.committed()
+
+    async def _wait_before_step(self, rod: FrozenRod) -> None:
+        """Wait as `Copies.before_step` and the copy rate demand."""
+        if self._copies.before_step is not None:
+            waiting = self._copies.before_step(self._operation)
+            if waiting is not None:
+                await waiting
+        copy_rate = self._copies.copy_rate
+        if copy_rate.bytes_per_s is not None:
+            step = await self._planned_step(rod)
+            now_s = self._copies.environment.monotonic()
+            await self._copies.environment.sleep(copy_rate.wait_for_turn_s(step.count_blocks, now_s))
+
+    async def _planned_step(self, rod: FrozenRod) -> Step:
+        """Plan the next step. First wait, if necessary, until the needed part of the source's map is loaded."""
+        lba = self._segment.destination.offset_bytes + self._done_bytes
+        can_share = self._source.pool is self._destination.pool
+        destination = Destination(lba, self._end_bytes - self._done_bytes, self._blocks.block_bytes, can_share)
+        while True:
+            try:
+                return plan_step(rod, self._done_bytes, destination, self._copies.copy_rate.limits)
+            except PoolBusy:
+                await rod.map_loaded()
+
+    def _step_done(self, kind: StepKind, size_bytes: int) -> None:
+        self._done_bytes += size_bytes
+        self._operation.add_copied(size_bytes)
+        self._copies.counters.add_step(kind, size_bytes)
+
+    def _stop_before(self, error: SourceUnreadable) -> None:
+        """End the copy before the destination block for which a source block cannot be read."""
+        self._unreadable = error
+        start_bytes = self._segment.destination.offset_bytes
+        good_end_bytes = start_bytes + self._done_bytes + error.good_bytes
+        whole_end_bytes = good_end_bytes // self._destination.block_bytes * self._destination.block_bytes
+        self._end_bytes = max(self._done_bytes, whole_end_bytes - start_bytes)
+
+    def _check(self) -> None:
+        """Raise an exception if the segment must not be copied any further."""
+        self._operation.raise_if_ended()
+        segment = self._segment
+        for place, size_bytes, access, field in (
+            (segment.source, segment.size_bytes, Access.READS, SOURCE_LBA_FIELD),
+            (segment.destination, segment.written_bytes, Access.WRITES, DESTINATION_LBA_FIELD),
+        ):
+            reply = self._refusal_of(place.logical_unit, access)
+            if reply is not None:
+                source, destination = (reply, None) if access is Access.READS else (None, reply)
+                rule = "a logical unit does not accept the copy"
+                raise self._aborted(THIRD_PARTY_DEVICE_FAILURE, rule, source=source, destination=destination)
+            if _is_beyond_end(place, size_bytes):
+                raise self._aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, "the segment lies beyond the last block", field=field)
+
+    def _refusal_of(self, logical_unit: LogicalUnit, access: Access) -> Reply | None:
+        """Return the reply of a logical unit that does not accept a read or write of the copy. Return None if it accepts it."""
+        other = self._accesses.get(logical_unit.tasks)
+        if other is not None and other.aborted:
+            return Reply(Status.TASK_ABORTED)
+        if logical_unit.is_kept_out(self._operation.nexus.initiator_port_name, access):
+            return Reply(Status.RESERVATION_CONFLICT)
+        if logical_unit.stopped:
+            return self._sense_reply(CheckCondition(INITIALIZING_COMMAND_REQUIRED))
+        if access is Access.WRITES and logical_unit.write_protected:
+            return self._sense_reply(CheckCondition(WRITE_PROTECTED))
+        return None
+
+    def _reply_of(self, error: Exception, logical_unit: LogicalUnit) -> Reply:
+        """Return the reply that a read or write would get for an exception."""
+        if isinstance(error, BUSY_FAILURES):
+            return Reply(Status.BUSY)
+        if isinstance(error, DamagedBlock | Unreadable):
+            condition, key = BLOCK_FAILURES[type(error)]
+            lba = error.block * BLOCK_BYTES // logical_unit.block_bytes
+            return self._sense_reply(CheckCondition(condition, key=key, information=lba))
+        for kind, (condition, key) in STORE_FAILURES.items():
+            if isinstance(error, kind):
+                return self._sense_reply(CheckCondition(condition, key=key))
+        return self._sense_reply(CheckCondition(INTERNAL_TARGET_FAILURE))
+
+    def _sense_reply(self, check: CheckCondition) -> Reply:
+        return check.reply(descriptor_format=self._operation.logical_unit.descriptor_format_sense)
+
+    def _aborted(
+        self,
+        condition: Condition,
+        rule: str,
+        *,
+        source: Reply | None = None,
+        destination: Reply | None = None,
+        field: int | None = None,
+    ) -> CopyAborted:
+        return CopyAborted(
+            condition,
+            segment=self._segment.number,
+            information=self._missing_blocks() if self._done_bytes else None,
+            rule=rule,
+            source=source,
+            destination=destination,
+            segment_field=field,
+        )
+
+    def _missing_blocks(self) -> int:
+        """Return the number of destination blocks of the segment that were not written completely."""
+        segment = self._segment
+        if self._done_bytes == segment.written_bytes:
+            return 0
+        extent = segment.destination_extent
+        done_to = (segment.destination.offset_bytes + self._done_bytes) // self._destination.block_bytes
+        return extent.lba + extent.count_blocks - max(extent.lba, done_to)
+
+
+def _is_beyond_end(place: CopyPlace, size_bytes: int) -> bool:
+    return place.offset_bytes + size_bytes > place.logical_unit.capacity_blocks * place.logical_unit.block_bytes
