@@ -183,7 +183,7 @@ def test_descriptors_are_whole_and_ascending() -> None:
         assert len(data) >= 4 + size
         found.append(kind)
         data = data[4 + size :]
-    assert found == [0x0000, 0x0001, 0x0106, 0x0108, 0x8001]
+    assert found == [0x0000, 0x0001, 0x0004, 0x0008, 0x000C, 0x0106, 0x0108, 0x8001]
 
 
 # Descriptions.

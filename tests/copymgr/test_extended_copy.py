@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from odx_target.copymgr.commands.extended_copy_list import decode_list
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.scsi.sense import UNRECOVERED_READ_ERROR, CheckCondition
+from odx_target.store.volumes.sources import LogFrozenMap
 from tests.copymgr.array import CopyArray, code_of, data_of, in_cdb, pattern
 from tests.copymgr.extended_copy import (
     HERE,
@@ -21,6 +22,7 @@ from tests.copymgr.extended_copy import (
     start_copy,
 )
 from tests.copymgr.golden import golden
+from tests.copymgr.test_writing import damage
 from tests.settings import searching
 
 NAMES = [bytes.fromhex("6001405aabbccddeeff0011223344556"), bytes.fromhex("6001405aabbccddeeff0011223344557")]
@@ -89,7 +91,6 @@ def test_copies_equal_a_naive_model(
         block_bytes = array.block_bytes(lun)
         data = pattern(lun, block, count * 4096 // block_bytes, block_bytes)
         array.write(lun, block * 4096 // block_bytes, data)
-        model[lun][block * 4096 :][: len(data)] = data
         model[lun][block * 4096 : block * 4096 + len(data)] = data
     built, done, copied = [], 0, 0
     expected = "good"
@@ -199,14 +200,14 @@ def test_residual_bytes(source: int, destination: int, flags: int, pad: bool, co
     assert after == written + b"\xff" * (len(data) - len(written))
 
 
-def test_a_damaged_source_block_ends_the_copy_before_it() -> None:
+def test_a_damaged_source_block_ends_the_copy_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     array = CopyArray(size_store_blocks=64)
     array.write(0, 0, pattern(1, 0, 128, 512))
     array.write(1, 0, b"\xff" * 128 * 512)
     array.pool.commit()
     block = 5
     segment = BytesSegment(0, 0, 0, 1, 0, 10, 16 * 4096)
-    _damage(array, 0, block)
+    damage(monkeypatch, LogFrozenMap, block)
     reply = copy(array, 0, lun_list(array, [0, 1], [segment]))
     good = block * 4096 // 512 * 512
     assert code_of(reply) == "A/0D/01"
@@ -222,24 +223,13 @@ def test_a_damaged_source_block_ends_the_copy_before_it() -> None:
     assert data_of(receive(array, 0, 0x00))[8:] == copied.to_bytes(4, "big")
 
 
-def _damage(array: CopyArray, lun: int, block: int) -> None:
-    """Change a stored byte of a block, so that its checksum is wrong."""
-    volume = array.volume(lun)
-    wanted = b"".join(volume.read_now(block, 1) or [])
-    for segment in array._kept[1].segments.values():
-        at = segment.data.find(wanted)
-        if at >= 0:
-            segment.data[at] ^= 1
-
-
-def test_the_names_of_commands_in_the_page_agree_with_the_answers() -> None:
-    """Every command in VPD page 8Fh is answered, and RECEIVE COPY DATA, which is not in the page, is refused."""
+def test_receive_copy_data_is_not_supported() -> None:
     array = CopyArray()
     reply = array.command(0, bytes((0x84, 0x01)) + bytes(14))
     assert reply.sense == bytes.fromhex("70000500000000 0a00000000 24 00 00 cc 0001".replace(" ", ""))
 
 
-def test_running_copies_are_reported(request: pytest.FixtureRequest) -> None:
+def test_running_copies_are_reported() -> None:
     array = CopyArray()
     array.manager.copies.before_step = lambda _: array.environment.sleep(1)
     segments = [BlocksSegment(0, 0, 1, 0, 8), BlocksSegment(0, 0, 1, 8, 8)]
@@ -247,6 +237,7 @@ def test_running_copies_are_reported(request: pytest.FixtureRequest) -> None:
     array.environment.advance(1.5)
     assert data_of(receive(array, 0, 0x00)) == bytes.fromhex("00000008 00 0001 00 00001000")
     assert code_of(receive(array, 0, 0x04)) == "5/24/00"
+    segments = [BlocksSegment(0, 0, 1, 64, 8)]  # other blocks, because a conflicting command would wait
     assert code_of(copy(array, 0, lun_list(array, [0, 1], segments))) == "5/00/16"
     assert code_of(array.populate(0, 7, [(0, 8)])) == "5/00/16"
     cscds = [cscd(array.logical_units[lun].identity) for lun in (0, 1)]

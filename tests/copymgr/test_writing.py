@@ -1,6 +1,7 @@
 """WRITE USING TOKEN: all destinations and block lengths, overlaps with the source, partial results, time limits, failures."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -303,10 +304,11 @@ def damage(monkeypatch: pytest.MonkeyPatch, source: object, block: int) -> None:
     """Make reads of a block raise, as in a store with a bad disk."""
     original = source.read_now  # type: ignore[attr-defined]
 
-    def read_now(first: int, count_blocks: int) -> object:
+    def read_now(*arguments: Any) -> object:  # `source` may be a class of sources
+        first, count_blocks = arguments[-2:]
         if first <= block < first + count_blocks:
             raise DamagedBlock(block)
-        return original(first, count_blocks)
+        return original(*arguments)
 
     monkeypatch.setattr(source, "read_now", read_now)
 
