@@ -124,7 +124,7 @@ def test_abort_task_on_the_other_logical_unit_finds_no_task() -> None:
 
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_end_of_all_connections(cut: bool) -> None:
-    array, started = copying()
+    array, _ = copying()
     array.end_connections(cut=cut)
     blocks = written_blocks(array)
     array.environment.advance(10)
