@@ -1,6 +1,6 @@
 """The conformance tests of libiscsi, with the expected result of each.
 
-Families for commands that the array does not support (EXTENDED COPY, SANITIZE...) are left out, because the tool
+Families for commands that the array does not support (SANITIZE...) are left out, because the tool
 only skips them. A test counts as skipped if it reports that any of its parts was skipped.
 """
 
@@ -47,6 +47,8 @@ FAMILIES: dict[str, str] = {
         "Simple BeyondEol ZeroBlocks WriteProtect Unmap UnmapUnaligned UnmapUntilEnd UnmapVPD Check InvalidDataOutSize"
     ),
     "SCSI.GetLBAStatus": "Simple BeyondEol UnmapSingle",
+    "SCSI.ExtendedCopy": "Simple ParamHdr DescrLimits DescrType ValidTgtDescr ValidSegDescr",
+    "SCSI.ReceiveCopyResults": "CopyStatus OpParams",
     "SCSI.ReadDefectData10": "Simple",
     "SCSI.ReadDefectData12": "Simple",
     # CompareAndWrite is left out: it writes zeros to 256 blocks and then expects 257 blocks of zeros.

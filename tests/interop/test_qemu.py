@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.conftest import Start
+from tests.interop.conftest import LUNS_512_AND_4096, Start
 from tests.interop.programs import attempt, run
 from tests.interop.serving import Served
 
@@ -41,11 +41,19 @@ def test_an_image_goes_in_and_comes_out_again(served: Served, image: Path, tmp_p
 
 
 @pytest.mark.parametrize(("lun", "other"), PAIRS)
-def test_an_array_to_array_copy_is_tried_or_done_by_hand(served: Served, image: Path, lun: int, other: int) -> None:
-    # With -C, QEMU tries EXTENDED COPY, which the array does not support. QEMU then copies by reads and writes.
+def test_the_array_copies_for_qemu(start: Start, image: Path, tmp_path: Path, lun: int, other: int) -> None:
+    """With -C, QEMU copies by EXTENDED COPY. If a command failed, QEMU would copy by reads and writes."""
+    trace = tmp_path / "trace"
+    served = start(LUNS_512_AND_4096, options=("--trace", str(trace)))
     run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, served.url(lun))
     run("qemu-img", "convert", "-n", "-C", "-f", "raw", "-O", "raw", served.url(lun), served.url(other))
     run("qemu-img", "compare", "-f", "raw", "-F", "raw", image, served.url(other))
+    assert served.stop() == 0
+    lines = trace.read_text().splitlines()
+    assert any("| EXTENDED COPY (LID1)" in line for line in lines)
+    assert not any("COPY ABORTED" in line.upper() for line in lines)
+    large_writes = [line for line in lines if f"LUN={other} " in line and "| WRITE(" in line]
+    assert not large_writes, "no data went through the host"
 
 
 @pytest.mark.parametrize("cache", ["writeback", "none", "writethrough"])

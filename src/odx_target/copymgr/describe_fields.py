@@ -16,6 +16,7 @@ from odx_target.copymgr.commands.parameter_lists import (
     WriteUsingTokenHeader,
 )
 from odx_target.copymgr.commands.response_data import FINISHED_DELAY, LOGICAL_BLOCKS, StatusHeader
+from odx_target.copymgr.describe_extended_copy import describe_type_codes
 from odx_target.copymgr.operations.operation import CopyStatus
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, ROD_TOKEN_LENGTH, TOKEN_BYTES, CreatorDescriptor, Token
 from odx_target.copymgr.tokens.rod_types import RodType, describe_rod_type
@@ -180,8 +181,7 @@ def _describe_parameter_data(content: bytes) -> list[Row]:
 
 
 def _describe_supported_descriptors(content: bytes) -> list[Row]:
-    codes = content[1 : 1 + content[0]] if content else b""
-    return [Row("descriptor_type_code", f"{code:02x}h", _DESCRIPTOR_TYPES.get(code, "unknown")) for code in codes]
+    return describe_type_codes(content[1 : 1 + content[0]]) if content else []
 
 
 def _describe_supported_ids(content: bytes) -> list[Row]:
@@ -190,9 +190,6 @@ def _describe_supported_ids(content: bytes) -> list[Row]:
         Row("cscd_descriptor_id", f"{identifier[0]:02x}{identifier[1]:02x}h")
         for identifier in (identifiers[at : at + 2] for at in range(0, len(identifiers) - 1, 2))
     ]
-
-
-_DESCRIPTOR_TYPES = {0x02: "blocks to blocks", 0x0A: "blocks to blocks with offsets", 0xE4: "identification descriptor"}
 
 
 def _command_name(operation_code: int, action: int) -> str:

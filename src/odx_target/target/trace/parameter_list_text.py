@@ -14,6 +14,13 @@ from odx_target.copymgr.commands.parameter_lists import (
     decode_write_using_token,
 )
 from odx_target.copymgr.commands.response_data import StatusHeader
+from odx_target.copymgr.describe_extended_copy import (
+    describe_copy_status_lid1,
+    describe_extended_copy_lid1,
+    describe_extended_copy_lid4,
+    describe_failure_details,
+    describe_operating_parameters,
+)
 from odx_target.copymgr.describe_fields import describe_rod_token_information, register_descriptions
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
 from odx_target.copymgr.tokens.rod_types import describe_rod_type
@@ -251,6 +258,8 @@ PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
     (0x1D, None): _of_layout(DiagnosticPageHeader),
     (0x42, None): _unmap,
     (0x55, None): _of_rows(describe_mode_parameters_10),
+    (0x83, 0x00): _of_rows(describe_extended_copy_lid1),
+    (0x83, 0x01): _of_rows(describe_extended_copy_lid4),
     (0x83, 0x10): _populate_token,
     (0x83, 0x11): _write_using_token,
     **{(PERSISTENT_RESERVE_OUT, action): _of_rows(describe) for action, describe in RESERVE_OUT_LISTS.items()},
@@ -266,6 +275,9 @@ ANSWERS: dict[tuple[int, int | None], Describe] = {
     (0x37, None): _of_rows(describe_defect_data_10),
     (0x4D, None): _of_rows(describe_log_page),
     (0x5A, None): _of_rows(describe_mode_parameters_10),
+    (0x84, 0x00): _of_rows(describe_copy_status_lid1),
+    (0x84, 0x03): _of_rows(describe_operating_parameters),
+    (0x84, 0x04): _of_rows(describe_failure_details),
     (0x84, 0x05): _rod_token_information,
     (0x84, 0x07): _rod_token_information,
     (0x84, 0x08): _all_rod_tokens,
