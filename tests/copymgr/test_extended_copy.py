@@ -4,7 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.copymgr.commands.extended_copy_list import decode_list
+from odx_target.copymgr.commands.extended_copy_list import (
+    SEGMENT_TYPES,
+    IdentificationDescriptor,
+    Lid1Header,
+    decode_cscd,
+    decode_list,
+    decode_segment,
+)
+from odx_target.copymgr.describe_extended_copy import (
+    describe_copy_status_lid1,
+    describe_extended_copy_lid1,
+    describe_extended_copy_lid4,
+    describe_failure_details,
+    describe_operating_parameters,
+)
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.scsi.sense import UNRECOVERED_READ_ERROR, CheckCondition
 from odx_target.store.volumes.sources import LogFrozenMap
@@ -44,6 +58,50 @@ def test_the_golden_lists() -> None:
             decode_list(data[:size], is_lid4=is_lid4, max_descriptors=10).is_cut
             for size in range(decoded.fields.size_bytes, len(data))
         )
+
+
+@searching(max_examples=100)
+@given(data=st.binary(min_size=32, max_size=32), header=st.binary(min_size=16, max_size=16))
+def test_the_fast_decoders_agree_with_the_layouts(data: bytes, header: bytes) -> None:
+    for kind, layout in SEGMENT_TYPES.items():
+        raw = bytes((kind,)) + data[1 : layout.size_bytes]
+        values = {name: int(value) for name, value in layout.parse(raw).values().items()}
+        decoded = decode_segment(raw)
+        is_plain = kind == 0x02
+        assert decoded == (
+            values["source_cscd_descriptor_id"],
+            values["destination_cscd_descriptor_id"],
+            values["block_device_number_of_blocks" if is_plain else "number_of_bytes"],
+            values["source_block_device_logical_block_address"],
+            values["destination_block_device_logical_block_address"],
+            values.get("source_block_device_byte_offset", 0),
+            values.get("destination_block_device_byte_offset", 0),
+            values.get("dc", 0),
+            values["cat"] if is_plain else 0,
+        )
+    cscd_fields, fields = decode_cscd(data), IdentificationDescriptor.parse(data)
+    assert cscd_fields.designator == fields.designator[: fields.designator_length]
+    for name in ("peripheral_device_type", "code_set", "association", "designator_type", "pad", "disk_block_length"):
+        assert getattr(cscd_fields, name) == getattr(fields, name)
+    list_header, lid1 = decode_list(header, is_lid4=False, max_descriptors=1).header, Lid1Header.parse(header)
+    assert list_header == tuple(lid1.values()[name] for name in list_header._fields)
+
+
+def test_all_commands_and_responses_can_be_described() -> None:
+    array = CopyArray()
+    for section, describe in (
+        ("extended_copy", describe_extended_copy_lid1),
+        ("extended_copy_lid4", describe_extended_copy_lid4),
+    ):
+        data = golden(section, "list")
+        rows = describe(data)
+        assert [row.value for row in rows if row.name == "designator"] == [name.ljust(20, b"\0").hex() for name in NAMES]
+        assert all(describe(data[:size]) is not None for size in range(len(data)))
+    copy(array, 0, lun_list(array, [0, 1], [BlocksSegment(0, 0, 5, 0, 8)]))
+    details = describe_failure_details(data_of(receive(array, 0, 0x04)))
+    assert any("unreachable copy target" in (row.value + row.text) for row in details)
+    assert describe_copy_status_lid1(golden("copy_status_lid1", "completed"))[-1].value == str(0x8000)
+    assert [row.value for row in describe_operating_parameters(golden("operating_parameters"))][-3:] == ["02h", "0ah", "e4h"]
 
 
 @pytest.mark.parametrize(("section", "is_lid4"), [("extended_copy", False), ("extended_copy_lid4", True)])

@@ -15,7 +15,6 @@ from odx_target.copymgr.commands.extended_copy_list import (
     LIST_FORMAT_LID4,
     SEGMENT_TYPES,
     ExtendedCopyList,
-    Lid4Header,
     ListIdUsage,
 )
 from odx_target.copymgr.limits import CopyLimits
@@ -49,8 +48,8 @@ class CopyRequest(NamedTuple):
 
 
 def wrong_lid4_header(request: CopyRequest) -> None:
-    header = request.parameters.header
-    if not isinstance(header, Lid4Header):
+    header = request.parameters.lid4_header
+    if header is None:
         return
     if header.parameter_list_format != LIST_FORMAT_LID4:
         raise _bad_list("the list has another format", "PARAMETER LIST FORMAT", header.parameter_list_format, at=0)

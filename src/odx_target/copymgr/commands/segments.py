@@ -9,11 +9,11 @@ from typing import NamedTuple
 from odx_target.copymgr.commands.extended_copy_list import (
     BLOCKS_TO_BLOCKS,
     THIS_LOGICAL_UNIT,
-    BlockToBlock,
-    BlockToBlockWithOffsets,
     ExtendedCopyList,
-    IdentificationDescriptor,
     RawDescriptor,
+    SegmentFields,
+    decode_cscd,
+    decode_segment,
 )
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.copy_aborted import CopyAborted
@@ -82,11 +82,11 @@ def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> lis
     segments = []
     for number, raw in enumerate(parameters.segments):
         is_plain = raw.type_code == BLOCKS_TO_BLOCKS
-        fields = (BlockToBlock if is_plain else BlockToBlockWithOffsets).parse(raw.data)
+        fields = decode_segment(raw.data)
         places = []
         for identifier, field in (
-            (fields.source_cscd_descriptor_id, SOURCE_ID_FIELD),
-            (fields.destination_cscd_descriptor_id, DESTINATION_ID_FIELD),
+            (fields.source_id, SOURCE_ID_FIELD),
+            (fields.destination_id, DESTINATION_ID_FIELD),
         ):
             if identifier not in found:
                 found[identifier] = _find(copies, task, parameters.cscds, identifier)
@@ -96,10 +96,7 @@ def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> lis
                 place.segment_field = None if place.data_field is not None else field
                 raise place
             places.append(place)
-        if isinstance(fields, BlockToBlock):
-            segment = _whole_blocks(number, fields, *places)
-        else:
-            segment = _bytes(number, fields, *places)
+        segment = (_whole_blocks if is_plain else _bytes)(number, fields, *places)
         max_bytes = copies.limits.max_segment_bytes
         if max(segment.size_bytes, segment.written_bytes) > max_bytes:
             raise CopyAborted(
@@ -124,7 +121,7 @@ def extents_of(segments: Sequence[Segment]) -> dict[LogicalUnit, list[Extent]]:
     return extents
 
 
-def _whole_blocks(number: int, fields: BlockToBlock, source: CopyPlace, destination: CopyPlace) -> Segment:
+def _whole_blocks(number: int, fields: SegmentFields, source: CopyPlace, destination: CopyPlace) -> Segment:
     """Return a segment of whole blocks. DC decides if the blocks of the source or of the destination are counted.
 
     If the bytes are no whole number of blocks on the other side, the other side must have the PAD bit, and CAT must be zero:
@@ -132,7 +129,7 @@ def _whole_blocks(number: int, fields: BlockToBlock, source: CopyPlace, destinat
     never kept for a later segment.
     """
     source_bytes, destination_bytes = source.logical_unit.block_bytes, destination.logical_unit.block_bytes
-    size_bytes = fields.block_device_number_of_blocks * (destination_bytes if fields.dc else source_bytes)
+    size_bytes = fields.amount * (destination_bytes if fields.dc else source_bytes)
     rest_bytes = -size_bytes % (source_bytes if fields.dc else destination_bytes)
     if rest_bytes and (fields.cat or not (source.pads if fields.dc else destination.pads)):
         raise CopyAborted(
@@ -140,21 +137,21 @@ def _whole_blocks(number: int, fields: BlockToBlock, source: CopyPlace, destinat
             segment=number,
             rule="the segment ends inside a block, and residual data cannot be kept for a later segment",
             field="BLOCK DEVICE NUMBER OF BLOCKS",
-            value=fields.block_device_number_of_blocks,
+            value=fields.amount,
         )
     return Segment(
         number,
-        source._replace(offset_bytes=fields.source_block_device_logical_block_address * source_bytes),
-        destination._replace(offset_bytes=fields.destination_block_device_logical_block_address * destination_bytes),
+        source._replace(offset_bytes=fields.source_lba * source_bytes),
+        destination._replace(offset_bytes=fields.destination_lba * destination_bytes),
         size_bytes,
         0 if fields.dc else rest_bytes,
     )
 
 
-def _bytes(number: int, fields: BlockToBlockWithOffsets, source: CopyPlace, destination: CopyPlace) -> Segment:
+def _bytes(number: int, fields: SegmentFields, source: CopyPlace, destination: CopyPlace) -> Segment:
     """Return a segment of bytes. The bytes of the destination blocks before and after them do not change."""
     source_bytes, destination_bytes = source.logical_unit.block_bytes, destination.logical_unit.block_bytes
-    offsets = fields.source_block_device_byte_offset, fields.destination_block_device_byte_offset
+    offsets = fields.source_offset, fields.destination_offset
     for offset, block_bytes, field in zip(
         offsets, (source_bytes, destination_bytes), (_SOURCE_OFFSET_FIELD, _DESTINATION_OFFSET_FIELD), strict=True
     ):
@@ -171,11 +168,9 @@ def _bytes(number: int, fields: BlockToBlockWithOffsets, source: CopyPlace, dest
             )
     return Segment(
         number,
-        source._replace(offset_bytes=fields.source_block_device_logical_block_address * source_bytes + offsets[0]),
-        destination._replace(
-            offset_bytes=fields.destination_block_device_logical_block_address * destination_bytes + offsets[1]
-        ),
-        fields.number_of_bytes,
+        source._replace(offset_bytes=fields.source_lba * source_bytes + offsets[0]),
+        destination._replace(offset_bytes=fields.destination_lba * destination_bytes + offsets[1]),
+        fields.amount,
     )
 
 
@@ -188,7 +183,7 @@ def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier
             UNREACHABLE_COPY_TARGET, rule="no descriptor has this number", field="CSCD DESCRIPTOR ID", value=identifier
         )
     raw = cscds[identifier]
-    fields = IdentificationDescriptor.parse(raw.data)
+    fields = decode_cscd(raw.data)
     if fields.peripheral_device_type != _DIRECT_ACCESS_BLOCK_DEVICE:
         return CopyAborted(
             INCORRECT_COPY_TARGET_DEVICE_TYPE,
@@ -201,7 +196,7 @@ def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier
         ASSOCIATION_LOGICAL_UNIT,
         TYPE_NAA,
     )
-    logical_unit = copies.units_by_identity.get(fields.designator[: fields.designator_length]) if is_naa else None
+    logical_unit = copies.units_by_identity.get(fields.designator) if is_naa else None
     if logical_unit is None or task.nexus.lun_of(logical_unit) is None:
         return CopyAborted(
             COPY_TARGET_DEVICE_NOT_REACHABLE, rule="the nexus has no logical unit with this name", field="DESIGNATOR"

@@ -91,7 +91,8 @@ class SegmentCopy:
             else:
                 self._step_done(done.kind, done.count_blocks)
             await self._destination.pool.committed()
-            await self._turns.next()
+            if self._done_bytes < self._end_bytes:
+                await self._turns.next()
         if self._unreadable is not None:
             reply = self._reply_of(self._unreadable.cause, self._source)
             rule = f"the source: {self._unreadable.cause}"
