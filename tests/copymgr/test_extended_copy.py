@@ -20,7 +20,13 @@ from odx_target.copymgr.describe_extended_copy import (
     describe_operating_parameters,
 )
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.scsi.sense import UNRECOVERED_READ_ERROR, CheckCondition
+from odx_target.scsi.sense import (
+    PERIPHERAL_DEVICE_WRITE_FAULT,
+    SPACE_ALLOCATION_FAILED_WRITE_PROTECT,
+    UNRECOVERED_READ_ERROR,
+    CheckCondition,
+)
+from odx_target.store.api import DamagedBlock, OutOfResources, PoolFailed, PoolFull
 from odx_target.store.volumes.sources import LogFrozenMap
 from tests.copymgr.array import CopyArray, code_of, data_of, in_cdb, pattern
 from tests.copymgr.extended_copy import (
@@ -99,8 +105,8 @@ def test_all_commands_and_responses_can_be_described() -> None:
         assert all(describe(data[:size]) is not None for size in range(len(data)))
     copy(array, 0, lun_list(array, [0, 1], [BlocksSegment(0, 0, 5, 0, 8)]))
     details = describe_failure_details(data_of(receive(array, 0, 0x04)))
-    assert any("unreachable copy target" in (row.value + row.text) for row in details)
-    assert describe_copy_status_lid1(golden("copy_status_lid1", "completed"))[-1].value == str(0x8000)
+    assert any("unreachable copy target" in row.words for row in details)
+    assert describe_copy_status_lid1(golden("copy_status_lid1", "completed"))[-1].value == "0x8000"
     assert [row.value for row in describe_operating_parameters(golden("operating_parameters"))][-3:] == ["02h", "0ah", "e4h"]
 
 
@@ -303,3 +309,63 @@ def test_running_copies_are_reported() -> None:
     assert other.sense == bytes.fromhex("70000500000000 0a00000000 26 00 00 80 0014".replace(" ", ""))
     assert code_of(array.abort(0, 7)) == "good"
     assert code_of(running.wait(array.environment)) == "A/2F/02"
+
+
+@pytest.mark.parametrize(
+    ("error", "forwarded"),
+    [
+        (PoolFull("full"), CheckCondition(SPACE_ALLOCATION_FAILED_WRITE_PROTECT)),
+        (PoolFailed("failed"), CheckCondition(PERIPHERAL_DEVICE_WRITE_FAULT)),
+        (OutOfResources("no memory"), None),
+        (DamagedBlock(4), CheckCondition(UNRECOVERED_READ_ERROR, information=32)),
+    ],
+)
+def test_a_destination_that_fails_in_the_middle(
+    error: Exception, forwarded: CheckCondition | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first three store blocks are written, then a write fails. The sense data has the reply to this write."""
+    array = CopyArray(CopyLimits(copy_step_bytes=4096))
+    array.write(0, 0, pattern(1, 0, 128, 512))
+    original, left = array.volume(1).write, [3]
+
+    def write(block: int, data: object) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise error
+        original(block, data)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(array.volume(1), "write", write)
+    reply = copy(array, 0, lun_list(array, [0, 1], [BlocksSegment(0, 1, 1, 8, 64)]))
+    assert code_of(reply) == "A/0D/01"
+    assert (reply.sense[0], int.from_bytes(reply.sense[3:7], "big")) == (0xF0, 40)
+    assert reply.sense[8:12] == bytes((0, 18, 0, 0))
+    assert reply.sense[18:] == (b"\x08" if forwarded is None else b"\x02" + forwarded.sense())
+    monkeypatch.undo()
+    assert array.read(1, 0, 80) == bytes(8 * 512) + pattern(1, 1, 24, 512) + bytes(48 * 512)
+    assert data_of(receive(array, 0, 0x00))[4:] == bytes((2, 0, 0, 0)) + (24 * 512).to_bytes(4, "big")
+    assert not array.pool.frozen_maps
+    assert not array.internal_errors
+
+
+def test_a_fault_of_the_program_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = CopyArray()
+    array.write(0, 0, pattern(1, 0, 16, 512))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(array.volume(1), "copy_from", fail)
+    assert code_of(copy(array, 0, lun_list(array, [0, 1], [BlocksSegment(0, 0, 1, 0, 16)]))) == "4/44/00"
+    assert [str(error) for error in array.internal_errors] == ["a bug"]
+    assert not array.pool.frozen_maps
+
+
+def test_aligned_blocks_are_shared() -> None:
+    """Aligned store blocks are shared and holes stay holes. Only the edges are read and written."""
+    array = CopyArray(size_store_blocks=64)
+    array.write(0, 0, pattern(1, 0, 256, 512))
+    array.write(1, 0, b"\xff" * 256 * 512)
+    assert code_of(copy(array, 0, lun_list(array, [0, 1], [BlocksSegment(0, 4, 1, 4, 300)]))) == "good"
+    counters = array.manager.copies.counters
+    assert (counters.shared_bytes, counters.moved_bytes, counters.zeroed_bytes) == (37 * 4096, 4 * 512, 0)
+    assert array.read(1, 0, 304) == b"\xff" * 2048 + pattern(1, 4, 252, 512) + bytes(48 * 512)

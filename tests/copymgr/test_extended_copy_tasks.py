@@ -1,20 +1,27 @@
 """EXTENDED COPY and other tasks: the order of tasks on both logical units, task management, and reservations."""
 
 from collections.abc import Callable
+from functools import partial
+from itertools import combinations
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.copymgr.limits import CopyLimits
+from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from tests.copymgr.array import CopyArray, Started, code_of, data_of, pattern
 from tests.copymgr.extended_copy import BlocksSegment, copy, copy_cdb, lun_list, receive, start_copy
 from tests.copymgr.golden import golden
 from tests.copymgr.test_reservations import EXCLUSIVE_ACCESS, REGISTER, RESERVE, WRITE_EXCLUSIVE
 from tests.settings import searching
+from tests.sim.virtual_environment import VirtualTask
 
 READ_LUN_0 = bytes.fromhex("88000000000000000000000000080000")
 WRITE = bytes.fromhex("8a000000000000000000000000080000")
@@ -213,23 +220,28 @@ _COMMANDS = st.lists(
 @searching(max_examples=300)
 @given(commands=_COMMANDS, order=st.randoms(use_true_random=False))
 def test_no_deadlock_between_copies_in_any_direction(
-    commands: list[tuple[bool, int, int, int, int, bool]],
-    order: "st.RandomSource",  # type: ignore[name-defined]
+    commands: list[tuple[bool, int, int, int, int, bool]], order: Random
 ) -> None:
-    """Commands with all task attributes cross each other on three logical units. Data-out arrives in any order. All commands
-    end, and at no moment do two of them run that touch the same blocks.
+    """Commands with all task attributes copy the same blocks between three logical units. Data-out arrives in any order. All
+    commands end, and at no moment do two of them run although one writes a block that the other reads or writes.
     """
     array = CopyArray(size_store_blocks=8, block_lengths=(512, 512, 512))
     array.manager.copies.before_step = lambda _: array.environment.sleep(0.5)
     late: list[Callable[[], None]] = []
-    outcomes: list[tuple[object, object]] = []
+    outcomes: list[Reply | VirtualTask] = []
 
-    def started(task: object, outcome: object) -> None:
-        outcomes.append((task, outcome if isinstance(outcome, Reply) else array.environment.spawn(outcome.run())))  # type: ignore[attr-defined]
+    def started(_: object, outcome: Outcome) -> None:
+        outcomes.append(outcome if isinstance(outcome, Reply) else array.environment.spawn(outcome.run()))
+
+    def advance() -> None:
+        array.environment.advance(0.2)
+        running = [commands[each.list_identifier] for each in array.manager.copies.operations]
+        for (*_, source, destination, _), (*_, other_source, other_destination, _) in combinations(running, 2):
+            assert destination not in (other_source, other_destination)
+            assert source != other_destination
 
     for tag, (is_whole, attribute, receiver, source, destination, is_write) in enumerate(commands):
-        data = lun_list(array, [source, destination], [BlocksSegment(0, 0, 1, 8, 8)], usage=0)
-        data = bytes((tag,)) + data[1:]
+        data = bytes((tag,)) + lun_list(array, [source, destination], [BlocksSegment(0, 0, 1, 0, 8)])[1:]
         cdb = copy_cdb(len(data))
         if is_write:
             cdb, data = WRITE, bytes(4096)
@@ -238,20 +250,40 @@ def test_no_deadlock_between_copies_in_any_direction(
         else:
             place = array.server.accept(array.nexus, receiver, cdb, attribute, tag, lambda: False)
             assert place is not None
-            late.append(
-                lambda place=place, data=data: started(  # type: ignore[misc]
-                    *array.server.execute_accepted(place, [data], holds_memory=True)
-                )
-            )
-        array.environment.advance(0.2)
+            late.append(partial(_arrive, array, place, data, started))
+        advance()
     order.shuffle(late)
     for arrive in late:
         arrive()
-        array.environment.advance(0.2)
-        assert len(array.manager.copies.operations) <= len(commands)
-    array.environment.advance(60)
-    for _, outcome in outcomes:
-        reply = outcome if isinstance(outcome, Reply) else outcome.value()  # type: ignore[attr-defined]
-        assert code_of(reply) == "good"
-    assert len(outcomes) == len(commands)
+        advance()
+    for _ in range(60):
+        advance()
+    assert [code_of(each if isinstance(each, Reply) else each.value()) for each in outcomes] == ["good"] * len(commands)
     assert not any(unit.tasks.members or unit.tasks.barriers for unit in array.logical_units.values())
+
+
+def _arrive(array: CopyArray, place: Place, data: bytes, started: Callable[[object, Outcome], None]) -> None:
+    started(*array.server.execute_accepted(place, [data], holds_memory=True))
+
+
+def test_a_copy_does_not_wait_for_memory_that_another_command_needs() -> None:
+    """A copy that would have to wait for a task without memory, on any of its logical units, is refused (rule 7)."""
+    array = CopyArray()
+    place = array.server.accept(array.nexus, 1, WRITE, TaskAttribute.SIMPLE, 1, lambda: True)
+    assert place is not None
+    reply = copy(array, 0, lun_list(array, [0, 1], [BlocksSegment(0, 0, 1, 0, 8)]))
+    assert reply.status == 0x28
+    place.give_back()
+    assert not any(unit.tasks.members for unit in array.logical_units.values())
+
+
+def test_full_task_sets() -> None:
+    array, started = copying()
+    member = array.logical_units[1].tasks.members[0]
+    array.logical_units[1].tasks.members += [member] * (MAX_TASKS - 1)
+    parameters = lun_list(array, [0, 1], [BlocksSegment(0, 0, 1, 0, 8)])
+    assert copy(array, 0, parameters).status == 0x28
+    assert copy(array, 1, parameters).status == 0x28
+    array.logical_units[1].tasks.members[:] = [member]
+    array.environment.advance(10)
+    assert_stopped(array, started, 64)

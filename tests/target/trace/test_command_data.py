@@ -172,12 +172,7 @@ def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
 @pytest.mark.parametrize(
     ("cdb", "name"),
     [
-        ("83 00", "EXTENDED COPY (LID1)"),
-        ("83 01", "EXTENDED COPY (LID4)"),
         ("83 1f", "THIRD-PARTY COPY OUT"),
-        ("84 00", "RECEIVE COPY STATUS (LID1)"),
-        ("84 03", "RECEIVE COPY OPERATING PARAMETERS"),
-        ("84 04", "RECEIVE COPY FAILURE DETAILS (LID1)"),
         ("84 1f", "THIRD-PARTY COPY IN"),
         ("a3 0a", "REPORT TARGET PORT GROUPS"),
         ("a3 8a", "REPORT TARGET PORT GROUPS"),
