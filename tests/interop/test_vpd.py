@@ -15,8 +15,8 @@ COMPLAINTS = re.compile(
     r"malform|unexpect|truncat|invalid|too short|too long|warn|error|\?\?|fail|not long enough|out of bounds|overflow|bad ",
     re.IGNORECASE,
 )
-NOT_COMPLAINTS = re.compile(
-    r"Write corrections|error recovery|Uncorrectable error|granularity alignment: 0 \[invalid\]",  # UGAVALID is 0 there
+NOT_COMPLAINTS = re.compile(  # UGAVALID is 0 in pages with an invalid alignment
+    r"Write corrections|error recovery|Uncorrectable error|granularity alignment: 0 \[invalid\]|copy failure details",
     re.IGNORECASE,
 )
 
