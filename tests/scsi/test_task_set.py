@@ -13,9 +13,9 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.tasks.member import MAX_PIECES, Member
 from odx_target.scsi.tasks.outcome import Waiting
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
-from odx_target.scsi.tasks.task_set import MAX_PIECES, Member
 from tests.scsi.array import UnitUnderTest, code_of
 
 SIMPLE, ORDERED, HEAD = TaskAttribute.SIMPLE, TaskAttribute.ORDERED, TaskAttribute.HEAD_OF_QUEUE

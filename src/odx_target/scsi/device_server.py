@@ -19,16 +19,15 @@ from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.reservations.persistent_reserve_out import rows as persistent_reserve_out_rows
-from odx_target.scsi.sense import (
-    CheckCondition,
-)
+from odx_target.scsi.sense import CheckCondition
+from odx_target.scsi.tasks.member import Arrival, Member
 from odx_target.scsi.tasks.member_task import MemberTask
 from odx_target.scsi.tasks.outcome import Outcome, Pending, Waiting, run_unless_aborted
 from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import ReservationConflict, Task, TaskAborted
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.scsi.tasks.task_manager import TaskManager
-from odx_target.scsi.tasks.task_set import Arrival, Member, TaskSet
+from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.tasks.third_party_access import ThirdPartyAccess
 from odx_target.store.api import StoreError
 

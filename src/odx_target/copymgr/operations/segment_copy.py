@@ -22,7 +22,7 @@ from odx_target.scsi.sense import (
     CheckCondition,
     Condition,
 )
-from odx_target.scsi.tasks.task_set import QueuedTask, TaskSet
+from odx_target.scsi.tasks.member import OtherTaskSet, QueuedTask
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, PoolBusy, StoreError, Unreadable
 
 
@@ -37,7 +37,7 @@ class SegmentCopy:
     """
 
     def __init__(
-        self, copies: Copies, operation: CopyOperation, segment: Segment, accesses: Mapping[TaskSet, QueuedTask]
+        self, copies: Copies, operation: CopyOperation, segment: Segment, accesses: Mapping[OtherTaskSet, QueuedTask]
     ) -> None:
         self._copies = copies
         self._operation = operation

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.tasks.member import Member
 from odx_target.scsi.tasks.outcome import Pending, run_unless_aborted
 from odx_target.scsi.tasks.task import Task
-from odx_target.scsi.tasks.task_set import Member, TaskSet
+from odx_target.scsi.tasks.task_set import TaskSet
 
 
 class MemberTask(Pending):

@@ -4,8 +4,8 @@ from odx_target.scsi.command_table import Entry
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.reply import Reply, Status
+from odx_target.scsi.tasks.member import Arrival, Member
 from odx_target.scsi.tasks.task import Task
-from odx_target.scsi.tasks.task_set import Arrival, Member
 
 
 class Place:

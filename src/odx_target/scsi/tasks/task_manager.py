@@ -23,8 +23,8 @@ from odx_target.scsi.sense import (
     THIN_PROVISIONING_SOFT_THRESHOLD_REACHED,
     Condition,
 )
+from odx_target.scsi.tasks.member import QueuedTask, TaskNexus
 from odx_target.scsi.tasks.task import Task
-from odx_target.scsi.tasks.task_set import QueuedTask, TaskNexus
 
 STEPS_OF_A_RESET = 3
 """Number of steps (see `turns`) that the reset of one logical unit takes, without the notification of nexuses."""

@@ -1,7 +1,7 @@
 """The access of a third-party copy command to a logical unit that did not receive the command."""
 
+from odx_target.scsi.tasks.member import TaskNexus
 from odx_target.scsi.tasks.task import Task
-from odx_target.scsi.tasks.task_set import TaskNexus
 
 _NO_TAG = -1
 
