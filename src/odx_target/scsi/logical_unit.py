@@ -11,7 +11,8 @@ from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
 from odx_target.scsi.reservations.transport_id import port_name
-from odx_target.scsi.tasks.task_set import TaskNexus, TaskSet
+from odx_target.scsi.tasks.member import TaskNexus
+from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.thresholds import NO_THRESHOLDS, ArmedThresholds, Threshold, descriptor_offset
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 

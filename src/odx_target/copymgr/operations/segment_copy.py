@@ -9,7 +9,7 @@ from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.operations.step_writer import StepWriter
 from odx_target.copymgr.operations.steps import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.tokens.rod_source import FrozenRod, SourceUnreadable
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.failures import BLOCK_FAILURES, BUSY_FAILURES, STORE_FAILURES
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply, Status

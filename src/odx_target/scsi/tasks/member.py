@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from odx_target.environment import Event
-from odx_target.scsi.access import Access
+from odx_target.scsi.access_kind import Access
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 Extents = Sequence[tuple[int, int, bool]]
