@@ -8,6 +8,7 @@ from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.iscsi.pdu.headers import ScsiDataIn, ScsiResponse
 from odx_target.target.array import Array
+from tests.copymgr.extended_copy import HERE, BlocksSegment, copy_cdb, lid1_list, lid4_list
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
@@ -72,11 +73,15 @@ _UNMAP = bytes.fromhex("0026002000000000") + 2 * (bytes(8) + bytes.fromhex("0000
 _PAGES = bytes.fromhex("00000000 0a0a00000000000000000000")
 _POPULATE = populate_token_list([BlockRange(0, 8), BlockRange(8, 8)])
 _WRITE_USING = write_using_token_list(ZERO_TOKEN, [BlockRange(0, 8), BlockRange(8, 8)])
+_SEGMENT = BlocksSegment(HERE, 8, HERE, 0, 8).build()
+_COPY_LID1, _COPY_LID4 = lid1_list([], [_SEGMENT]), lid4_list([], [_SEGMENT])
 _KEYS = bytes.fromhex("0000000000000001 0000000000000001 0000000000000000")
 LISTS = {
     "UNMAP": (bytes((0x42, *bytes(6), 0, len(_UNMAP), 0)), _UNMAP),
     "MODE SELECT(6)": (bytes((0x15, 0x10, 0, 0, len(_PAGES), 0)), _PAGES),
     "MODE SELECT(10)": (bytes((0x55, 0x10, *bytes(5), 0, len(_PAGES) + 4, 0)), bytes(4) + _PAGES),
+    "EXTENDED COPY (LID1)": (copy_cdb(len(_COPY_LID1)), _COPY_LID1),
+    "EXTENDED COPY (LID4)": (copy_cdb(len(_COPY_LID4), is_lid4=True), _COPY_LID4),
     "POPULATE TOKEN": (cdb.populate_token(1, len(_POPULATE)), _POPULATE),
     "WRITE USING TOKEN": (cdb.write_using_token(2, len(_WRITE_USING)), _WRITE_USING),
     "FORMAT UNIT": (bytes.fromhex("041000000000"), bytes(4)),
@@ -94,6 +99,7 @@ WITHOUT_DATA_OUT = frozenset(
         *("PERSISTENT RESERVE IN, READ RESERVATION", "PERSISTENT RESERVE IN, REPORT CAPABILITIES"),
         *("PRE-FETCH(10)", "PRE-FETCH(16)", "READ CAPACITY(10)", "READ CAPACITY(16)", "READ DEFECT DATA(10)"),
         *("READ DEFECT DATA(12)", "READ(10)", "READ(12)", "READ(16)", "READ(6)", "RECEIVE COPY STATUS (LID4)"),
+        *("RECEIVE COPY FAILURE DETAILS (LID1)", "RECEIVE COPY OPERATING PARAMETERS", "RECEIVE COPY STATUS (LID1)"),
         *("RECEIVE ROD TOKEN INFORMATION", "REPORT ALL ROD TOKENS", "REPORT LUNS", "REPORT SUPPORTED OPERATION CODES"),
         *("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "REQUEST SENSE", "START STOP UNIT", "SYNCHRONIZE CACHE(10)"),
         *("SYNCHRONIZE CACHE(16)", "TEST UNIT READY", "RESERVE(6)", "RESERVE(10)", "RELEASE(6)", "RELEASE(10)"),
