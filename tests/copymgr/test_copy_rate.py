@@ -8,6 +8,7 @@ from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S, STEP_S, CopyRate
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
+from odx_target.scsi.format_operation import FormatOperation
 from odx_target.scsi.reply import Status
 from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, pattern
@@ -275,16 +276,26 @@ def test_turns_never_exceed_the_rate_by_more_than_a_step(rate: int, moments: lis
 
 @pytest.mark.parametrize("flags", [0, IMMED])
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize(("change", "code"), [("stopped", "2/04/02"), ("write_protected", "7/27/00")])
-def test_a_logical_unit_that_is_stopped_or_protected_is_written_no_more(way: str, flags: int, change: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "value", "code"),
+    [
+        ("stopped", True, "2/04/02"),
+        ("write_protected", True, "7/27/00"),
+        ("format_operation", FormatOperation(None), "2/04/04"),
+    ],
+)
+def test_a_logical_unit_that_does_not_accept_writes_is_written_no_more(
+    way: str, flags: int, change: str, value: object, code: str
+) -> None:
     array = limited()
     started = begin(array, way, flags)
     array.environment.advance(0.5)
-    setattr(array.logical_units[1], change, True)
+    before = getattr(array.logical_units[1], change)
+    setattr(array.logical_units[1], change, value)
     written = b"".join(array.volume(1).read_now(0, 256) or [])
     array.environment.advance(5.0)
     assert b"".join(array.volume(1).read_now(0, 256) or []) == written
-    setattr(array.logical_units[1], change, False)
+    setattr(array.logical_units[1], change, before)
     assert code_of(started.reply) == ("good" if flags else code)
     assert data_of(array.copy_status(1, 2))[5] == 2
 

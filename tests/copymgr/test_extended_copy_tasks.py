@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.copymgr.limits import CopyLimits
+from odx_target.scsi.format_operation import FormatOperation
 from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
@@ -201,6 +202,16 @@ def test_stopped_and_write_protected_units(lun: int, stopped: bool, result: int 
     assert code_of(reply) == ("good" if result is None else "A/0D/01")
     if lun == 1 and not stopped:
         assert reply.sense == golden("extended_copy_failures", "write_protected")
+
+
+@pytest.mark.parametrize("lun", [0, 1])
+def test_a_unit_that_is_formatted_is_neither_read_nor_written(lun: int) -> None:
+    array = CopyArray()
+    command = lun_list(array, [0, 1], [BlocksSegment(0, 0, 1, 0, 8)])
+    array.logical_units[lun].format_operation = FormatOperation(None)
+    assert code_of(copy(array, 2, command)) == "A/0D/01"
+    array.logical_units[lun].format_operation = None
+    assert code_of(copy(array, 2, command)) == "good"
 
 
 _COMMANDS = st.lists(

@@ -165,6 +165,8 @@ class SegmentCopy:
             return Reply(Status.TASK_ABORTED)
         if logical_unit.is_kept_out(self._operation.nexus.initiator_port_name, access):
             return Reply(Status.RESERVATION_CONFLICT)
+        if logical_unit.format_operation is not None:
+            return self._sense_reply(logical_unit.format_operation.condition())
         if logical_unit.stopped:
             return self._sense_reply(CheckCondition(INITIALIZING_COMMAND_REQUIRED))
         if access is Access.WRITES and logical_unit.write_protected:

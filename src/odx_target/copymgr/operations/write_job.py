@@ -218,6 +218,8 @@ class WriteJob:
         """
         self.operation.raise_if_ended()
         logical_unit = self.operation.logical_unit
+        if logical_unit.format_operation is not None:
+            raise Refusal(logical_unit.format_operation.condition().condition, rule="the logical unit is formatted")
         if logical_unit.stopped:
             raise Refusal(INITIALIZING_COMMAND_REQUIRED, rule="the logical unit was stopped")
         if logical_unit.write_protected:
