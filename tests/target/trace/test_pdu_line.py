@@ -184,10 +184,14 @@ def test_of_all_lists_of_a_connection_no_more_is_kept_than_the_limit() -> None:
     assert kept_bytes() == 0
 
 
+FORMAT_UNIT = 0x04
+
+
 def test_every_command_whose_list_is_shown_says_its_length() -> None:
     for operation_code, service_action in PARAMETER_LISTS:
         ones = bytes([operation_code, service_action or 0]) + b"\xff" * 14
-        assert parameter_list_bytes(ones) >= 0xFF
+        assert parameter_list_bytes(ones) >= (4 if operation_code == FORMAT_UNIT else 0xFF)
+    assert [parameter_list_bytes(bytes([FORMAT_UNIT, flags, 0, 0, 0, 0])) for flags in (0x10, 0x30)] == [4, 8]
     assert parameter_list_bytes(b"\x2a" + b"\xff" * 15) == 0, "the data of writes are not shown"
 
 

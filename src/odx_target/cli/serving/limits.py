@@ -98,6 +98,8 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_TASKS",
                 "MAX_REGISTRATIONS",
                 "MAX_RESERVE_OUT_BYTES",
+                "MAX_IDENTIFYING_INFORMATION_BYTES",
+                "MAX_IDENTIFYING_TEXT_BYTES",
                 "THRESHOLD_SET_BYTES",
                 "THRESHOLD_REPEAT_S",
             ),

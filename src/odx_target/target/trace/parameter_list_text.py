@@ -91,6 +91,7 @@ _INQUIRY_FIELDS = {
 _EVPD = 0x01
 _REPORTING_OPTIONS = 0x07
 _LONGLIST = 0x20
+_FORMAT_UNIT = 0x04
 
 
 def describe_command(cdb: bytes) -> Words:
@@ -102,7 +103,11 @@ def describe_command(cdb: bytes) -> Words:
 
 
 def parameter_list_bytes(cdb: bytes) -> int:
-    """Return the PARAMETER LIST LENGTH of a command whose parameter list can be described. Return 0 for any other command."""
+    """Return the length of the parameter list of a command whose parameter list can be described. Return 0 for any other
+    command. The CDB of FORMAT UNIT has no PARAMETER LIST LENGTH, but a bit that distinguishes two lengths.
+    """
+    if cdb[0] == _FORMAT_UNIT:
+        return LongHeader.size_bytes if cdb[1] & _LONGLIST else ShortHeader.size_bytes
     known = _find(_DESCRIPTIONS.cdbs, cdb) if _find(PARAMETER_LISTS, cdb) else None
     length = known.layout.values_within(cdb).get("parameter_list_length", 0) if known else 0
     return length if isinstance(length, int) else 0
@@ -253,7 +258,7 @@ def _supported_operation_codes(cdb: bytes, data: bytes) -> Words:
 
 PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
     # Functions that describe data-out, by (operation code, service action or None).
-    (0x04, None): lambda cdb, data: _of_layout(LongHeader if cdb[1] & _LONGLIST else ShortHeader)(cdb, data),
+    (_FORMAT_UNIT, None): lambda cdb, data: _of_layout(LongHeader if cdb[1] & _LONGLIST else ShortHeader)(cdb, data),
     (0x15, None): _of_rows(describe_mode_parameters_6),
     (0x1D, None): _of_layout(DiagnosticPageHeader),
     (0x42, None): _unmap,
