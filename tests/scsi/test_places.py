@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.reservations.service_action_effects import register_and_ignore_existing_key, reserve
+from odx_target.scsi.reservations.persistent_reserve_out_effects import register_and_ignore_existing_key, reserve
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Task

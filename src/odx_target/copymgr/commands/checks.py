@@ -16,6 +16,7 @@ from odx_target.copymgr.commands.parameter_lists import (
 )
 from odx_target.copymgr.commands.request import ParameterList, Request
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.tokens.expiry import is_too_long
 from odx_target.copymgr.tokens.rod_types import type_to_make
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_PARAMETER_LIST,
@@ -71,14 +72,13 @@ def too_many_descriptors(request: Request[ParameterList]) -> None:
 
 
 def timeout_too_long(request: Request[PopulateTokenList]) -> None:
-    max_s = request.limits.max_inactivity_timeout_s
-    if request.parameters.inactivity_timeout_s > max_s:
+    if is_too_long(request.parameters.inactivity_timeout_s, request.limits):
         raise _bad_list(
             "the timeout is too long",
             "INACTIVITY TIMEOUT",
             request.parameters.inactivity_timeout_s,
             at=_INACTIVITY_TIMEOUT_FIELD,
-            limit=("MAXIMUM INACTIVITY TIMEOUT", max_s),
+            limit=("MAXIMUM INACTIVITY TIMEOUT", request.limits.max_inactivity_timeout_s),
         )
 
 

@@ -2,6 +2,8 @@
 
 A token expires when it has not been used for its inactivity timeout. At the end of its lifetime, a token expires even if it is
 used often. A token does not expire while a copy uses it, or before it is issued to an initiator.
+
+An initiator asks for the inactivity timeout. 0 asks for the default, and a timeout above the maximum is refused.
 """
 
 from typing import Protocol
@@ -26,6 +28,11 @@ class Timed(Protocol):
 def granted_inactivity_timeout_s(asked_s: int, limits: CopyLimits) -> int:
     """Return the inactivity timeout of a token if an initiator asks for `asked_s`. The value 0 asks for the default."""
     return max(asked_s or limits.default_inactivity_timeout_s, limits.min_inactivity_timeout_s)
+
+
+def is_too_long(asked_s: int, limits: CopyLimits) -> bool:
+    """True if an initiator asks for an inactivity timeout above MAXIMUM INACTIVITY TIMEOUT. Its command is then refused."""
+    return asked_s > limits.max_inactivity_timeout_s
 
 
 def expires_at_s(token: Timed) -> float:

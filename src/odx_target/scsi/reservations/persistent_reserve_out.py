@@ -1,5 +1,7 @@
 """PERSISTENT RESERVE OUT (SPC-4 6.16): decode parameter lists, apply service actions, and notify nexuses.
 
+`persistent_reserve_out_effects` has the effects of the service actions on registrations, reservation and unit attentions.
+
 SPC-4 table 66 lists the service actions that a reservation allows. This table need not be checked: every service action except
 REGISTER and REGISTER AND IGNORE EXISTING KEY is refused unless the sender is registered and sends its key.
 """
@@ -17,8 +19,7 @@ from odx_target.scsi.limits import MAX_RESERVE_OUT_BYTES
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import keep
 from odx_target.scsi.reservations.holders import NexusName, Reservations
-from odx_target.scsi.reservations.reserve_release import require_not_reserved
-from odx_target.scsi.reservations.service_action_effects import (
+from odx_target.scsi.reservations.persistent_reserve_out_effects import (
     FLAGS_BYTE,
     SPEC_I_PT_BIT,
     TRANSPORT_ID_BYTE,
@@ -31,6 +32,7 @@ from odx_target.scsi.reservations.service_action_effects import (
     release,
     reserve,
 )
+from odx_target.scsi.reservations.reserve_release import require_not_reserved
 from odx_target.scsi.reservations.transport_id import TransportId, decode_transport_ids
 from odx_target.scsi.sense import (
     INSUFFICIENT_REGISTRATION_RESOURCES,
