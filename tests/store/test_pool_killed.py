@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.store.pools import Directory, block, blocks
 
+from odx_target.store.api import PoolBusy, Volume
 from odx_target.store.open import PoolOptions
 
 SIZE = 4096
@@ -21,6 +22,17 @@ write_for_ever(Path(sys.argv[2]), int(sys.argv[3]))
 """
 
 
+def write(directory: Directory, volume: Volume, first: int, step: int, count: int = 1) -> None:
+    """Write blocks with the number of a step. After a restart, a part of the map may have to be loaded first."""
+    while True:
+        try:
+            volume.write(first, [block(step)] * count)
+        except PoolBusy:
+            directory.environment.run(volume.room_made())
+        else:
+            return
+
+
 def write_for_ever(path: Path, first: int) -> None:
     """Write the blocks of a volume again and again, each with the number of its step. Print each step after its commit."""
     directory = Directory(path, PoolOptions(segment_blocks=256, checkpoint_blocks=500))
@@ -28,7 +40,7 @@ def write_for_ever(path: Path, first: int) -> None:
     volume = pool.volumes.get("a") or pool.create_volume("a", SIZE, {})
     step = first
     while True:
-        volume.write(step % SIZE, [block(step)])
+        write(directory, volume, step % SIZE, step)
         pool.remember("step", str(step).encode())
         pool.commit()
         directory.environment.settle()
@@ -61,7 +73,7 @@ def move_for_ever(path: Path, first: int) -> None:
     step = first
     while True:
         for volume in volumes:
-            volume.write(step * 8 % SIZE, [block(step)] * 8)
+            write(directory, volume, step * 8 % SIZE, step, 8)
         pool.remember("step", str(step).encode())
         pool.commit()
         if step % 16 == 0:
