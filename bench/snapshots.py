@@ -117,6 +117,17 @@ async def clones(folder: Path, gib: int, blocks: int) -> Figures:
     return {"500 clones, s": elapsed_s, "open again, s": opened_s}
 
 
+async def write_when_ready(volume: Volume, block: int) -> None:
+    """Write zeros to a block, as soon as the pool accepts a change."""
+    while True:
+        try:
+            volume.write(block, [bytes(BLOCK_BYTES)])
+        except PoolBusy:
+            await volume.room_made()
+        else:
+            return
+
+
 async def reads(folder: Path, depth: int, blocks: int) -> Figures:
     """Time of reads of 4 KiB from the volume and from its oldest snapshot, with blocks changed between the snapshots."""
     draw = Random(1)
@@ -128,7 +139,7 @@ async def reads(folder: Path, depth: int, blocks: int) -> Figures:
         for number in range(depth):
             volume.snapshot(f"s{number}")
             for block in draw.sample(written, CHANGES_BETWEEN_SNAPSHOTS):
-                volume.write(block, [bytes(BLOCK_BYTES)])
+                await write_when_ready(volume, block)
             await pool.committed()
             await trio.sleep(0)
         # While a checkpoint is saved in a thread, each read also waits for the interpreter lock. This depends on the number of
