@@ -34,7 +34,7 @@ from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Status
-from odx_target.scsi.traffic import CommandKind
+from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 
@@ -131,119 +131,93 @@ class ShortLane:
         )
 
     def _usual_unit(self, lun_field: int) -> LogicalUnit | None:
-        """Return the logical unit of a LUN. Return None if there is none, or if its commands are not usual."""
+        """Return the logical unit of a LUN, and count the next commands for it.
+
+        Return None if there is no logical unit, or if its commands are not usual.
+        """
         lun = decode_lun(lun_field)
         unit = self._nexus.logical_units.get(lun)
         if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or self._nexus.unit_attentions.get(lun):
             return None
+        if self._tally.unit is not unit:
+            self._tally.turn_to(unit)
         return unit
 
-    def _execute(self, view: memoryview, at: int) -> tuple[int, int]:  # noqa: C901 - a call for each command would cost time
+    def _limits_of(self, unit: LogicalUnit) -> tuple[int, int]:
+        """Return the maximum sizes of a usual read and of a usual write. A write must end before it is durable."""
+        takes_writes = unit.write_cache_enabled and not unit.write_protected
+        return min(self._state.max_read_bytes, SMALL_READ_BYTES), self._state.max_write_bytes if takes_writes else 0
+
+    def _execute(self, view: memoryview, at: int) -> tuple[int, int]:
         """Execute usual commands of one logical unit, from the position `at` on, until there is enough data for an early send.
 
         Returns the position after these commands, and the number of bytes of read data.
         """
-        state = self._state
-        window, writer, active = state.window, state.writer, state.active
+        window, writer, active = self._state.window, self._state.writer, self._state.active
         open_places = window.max_cmd_sn - window.exp_cmd_sn & SERIAL_MASK
-        exp_cmd_sn, stat_sn = window.exp_cmd_sn, writer.stat_sn
-        max_read_bytes, max_write_bytes = min(state.max_read_bytes, SMALL_READ_BYTES), state.max_write_bytes
-        output = writer.output
-        lun_field: int | None = None
+        output, counts, sizes = writer.output, self._tally.counts, self._tally.sizes
+        lun_field = None
         unit: LogicalUnit | None = None
-        error: Exception | None = None
-        read_bytes = count_reads = written_bytes = count_writes = 0
+        read_bytes = 0
         while len(view) - at >= HEADER_BYTES and read_bytes < EARLY_SEND_BYTES:
-            operation_code = view[at + _OPERATION_CODE]
-            if operation_code in _CODES_16:
+            code = view[at + _OPERATION_CODE]
+            if code in _CODES_16:
                 kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, count, group, control = unpack_16(view, at)
-            elif operation_code in _CODES_10:
+            elif code in _CODES_10:
                 kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, group, count, control = unpack_10(view, at)
             else:
                 break
             if lun != lun_field:
                 if unit is not None or (unit := self._usual_unit(lun)) is None:
                     break
-                lun_field = lun
-                capacity_blocks, block_bytes, takes_writes = unit.capacity_blocks, unit.block_bytes, _takes_writes(unit)
-                read_now, write_now = unit.blocks.read_now, unit.blocks.write_now
+                lun_field, capacity_blocks, block_bytes, blocks = lun, unit.capacity_blocks, unit.block_bytes, unit.blocks
+                max_read_bytes, max_write_bytes = self._limits_of(unit)
             size_bytes = count * block_bytes
+            is_write = code & _WRITE_BIT
+            end = at + HEADER_BYTES + size_bytes if is_write else at + HEADER_BYTES
             if (
-                cmd_sn != exp_cmd_sn
-                or byte_1 | group | control
-                or lba + count > capacity_blocks
-                or size_bytes != expected
-                or not size_bytes
-                or tag in active
-                or tag == NO_TAG
+                (cmd_sn != window.exp_cmd_sn or tag in active or tag == NO_TAG or byte_1 | group | control)
+                or (lba + count > capacity_blocks or size_bytes != expected or not size_bytes)
+                or (end - at - HEADER_BYTES != lengths or end > len(view) or kind not in (_WRITES if is_write else _READS))
+                or size_bytes > (max_write_bytes if is_write else max_read_bytes)
             ):
                 break
             next_cmd_sn = cmd_sn + 1 & SERIAL_MASK
             max_cmd_sn = next_cmd_sn + open_places & SERIAL_MASK
             try:
-                if operation_code & _WRITE_BIT:
-                    end = at + HEADER_BYTES + size_bytes
-                    if (
-                        kind not in _WRITES
-                        or lengths != size_bytes
-                        or size_bytes > max_write_bytes
-                        or end > len(view)
-                        or not takes_writes
-                        or not write_now(lba, (view[at + HEADER_BYTES : end],))
-                    ):
+                if is_write:
+                    if not blocks.write_now(lba, (view[at + HEADER_BYTES : end],)):
                         break
-                    output.append(pack_response(_RESPONSE, tag, stat_sn, next_cmd_sn, max_cmd_sn))
-                    at = end
-                    written_bytes += size_bytes
-                    count_writes += 1
+                    output.append(pack_response(_RESPONSE, tag, writer.stat_sn, next_cmd_sn, max_cmd_sn))
                 else:
-                    if kind not in _READS or lengths or size_bytes > max_read_bytes:
-                        break
-                    data = read_now(lba, count)
+                    data = blocks.read_now(lba, count)
                     if data is None:
                         break
-                    output.append(pack_data_in(_DATA_IN, size_bytes, lun, tag, NO_TAG, stat_sn, next_cmd_sn, max_cmd_sn))
+                    output.append(pack_data_in(_DATA_IN, size_bytes, lun, tag, NO_TAG, writer.stat_sn, next_cmd_sn, max_cmd_sn))
                     output += data
-                    at += HEADER_BYTES
                     read_bytes += size_bytes
-                    count_reads += 1
-            except Exception as caught:
-                error = caught
-                break
-            exp_cmd_sn = next_cmd_sn
-            stat_sn = stat_sn + 1 & SERIAL_MASK
-        window.exp_cmd_sn, window.max_cmd_sn = exp_cmd_sn, exp_cmd_sn + open_places & SERIAL_MASK
-        writer.stat_sn = stat_sn
-        if unit is not None:
-            self._count(unit, CommandKind.READ, count_reads, read_bytes)
-            self._count(unit, CommandKind.WRITE, count_writes, written_bytes)
-            if error is not None:
-                at += self._end_failed(view[at:], unit, error)
+            except Exception as error:
+                assert unit is not None
+                self._end_failed(view[at:end], unit, error)
+                return end, read_bytes
+            window.exp_cmd_sn, window.max_cmd_sn = next_cmd_sn, max_cmd_sn
+            writer.stat_sn = writer.stat_sn + 1 & SERIAL_MASK
+            command_kind = KIND_OF_OPERATION_CODE[code]
+            counts[command_kind] += 1
+            sizes[command_kind] += size_bytes
+            at = end
         return at, read_bytes
 
-    def _count(self, unit: LogicalUnit, kind: CommandKind, count_commands: int, size_bytes: int) -> None:
-        if count_commands:
-            tally = self._tally
-            if tally.unit is not unit:
-                tally.turn_to(unit)
-            tally.counts[kind] += count_commands
-            tally.sizes[kind] += size_bytes
-
-    def _end_failed(self, view: memoryview, unit: LogicalUnit, error: Exception) -> int:
-        """Reply to the usual command at the start of `view`, which an exception has ended. Returns the length of its PDU."""
-        _, flags, _, lun_field, tag, size_bytes, cmd_sn, _, cdb = SCSI_COMMAND.unpack_from(view)
+    def _end_failed(self, pdu: memoryview, unit: LogicalUnit, error: Exception) -> None:
+        """Reply to a usual command that an exception has ended. `pdu` is its PDU."""
+        _, flags, _, lun_field, tag, size_bytes, cmd_sn, _, cdb = SCSI_COMMAND.unpack_from(pdu)
         lun, writes = decode_lun(lun_field), flags & WRITE != 0
         command = CommandReady(lun, lun_field, cdb, flags & 7, tag, size_bytes, not writes, writes, False, cmd_sn)
         self._state.active[tag] = command
         self._state.window.advance()
-        end = HEADER_BYTES + size_bytes if writes else HEADER_BYTES
-        data_out = (view[HEADER_BYTES:end],) if writes else ()
+        data_out = (pdu[HEADER_BYTES:],) if writes else ()
         reply = self._device_server.reply_to_failed(error, self._nexus, unit, cdb, data_out, lun)
-        self._count(unit, CommandKind.WRITE if writes else CommandKind.READ, 1, reply.transfer_bytes)
+        command_kind = KIND_OF_OPERATION_CODE[cdb[0]]
+        self._tally.counts[command_kind] += 1
+        self._tally.sizes[command_kind] += reply.transfer_bytes
         self._send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
-        return end
-
-
-def _takes_writes(unit: LogicalUnit) -> bool:
-    """True if a write may end before it is durable. Otherwise a write waits until it is durable, or is refused."""
-    return unit.write_cache_enabled and not unit.write_protected
