@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from odx_target.binary_layout import Value
-from odx_target.scsi.commands import capacity, inquiry
+from odx_target.scsi.commands import inquiry
 from odx_target.scsi.commands import unit as unit_commands
+from odx_target.scsi.commands.blocks import capacity
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.pages import mode as mode_pages
 from odx_target.scsi.pages import vital_product_data as vpd

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from odx_target.scsi.cdb.table import CDB_LAYOUTS
 from odx_target.scsi.cdb.transfer import TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
-from odx_target.scsi.commands import block_transfer
+from odx_target.scsi.commands.blocks import block_transfer
 from odx_target.scsi.commands.standard import standard_commands
 from tests.scsi.layouts import named_bits
 

@@ -1,1 +1,1 @@
-"""The handlers of all commands of a direct access block device, and checks that several handlers use."""
+"""The commands about the logical unit itself, and checks and replies that several commands need. See also blocks/."""

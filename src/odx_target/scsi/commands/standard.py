@@ -1,26 +1,21 @@
 """All commands of a direct access block device that need neither a copy manager nor the device server itself."""
 
 from odx_target.scsi.command_table import CommandRow
-from odx_target.scsi.commands import (
+from odx_target.scsi.commands import data_buffers, diagnostics, identification, inquiry, log_sense, mode_sense
+from odx_target.scsi.commands import unit as unit_commands
+from odx_target.scsi.commands.blocks import (
     block_transfer,
     capacity,
     compare_and_write,
-    data_buffers,
     defect_data,
-    diagnostics,
     format_unit,
-    identification,
-    inquiry,
     lba_status,
-    log_sense,
-    mode_sense,
     orwrite,
     provisioning,
     verify,
     write_atomic,
 )
-from odx_target.scsi.commands import cache as cache_commands
-from odx_target.scsi.commands import unit as unit_commands
+from odx_target.scsi.commands.blocks import cache as cache_commands
 from odx_target.scsi.reservations import persistent_reserve_in, reserve_release
 
 _FAMILIES = (

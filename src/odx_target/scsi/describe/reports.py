@@ -8,7 +8,7 @@ are described.
 from collections.abc import Mapping
 
 from odx_target.scsi.cdb.table import CDB_LAYOUTS, CdbLayout
-from odx_target.scsi.commands.defect_data import DefectDataHeader10, DefectDataHeader12
+from odx_target.scsi.commands.blocks.defect_data import DefectDataHeader10, DefectDataHeader12
 from odx_target.scsi.commands.operation_codes import (
     NOT_SUPPORTED,
     SUPPORTED,

@@ -26,14 +26,14 @@ from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
 from odx_target.copymgr.tokens.rod_types import describe_rod_type
 from odx_target.iscsi.pdu.header import decode_lun
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
-from odx_target.scsi.commands.capacity import ReadCapacity10Data, ReadCapacity16Data
+from odx_target.scsi.commands.blocks.capacity import ReadCapacity10Data, ReadCapacity16Data
+from odx_target.scsi.commands.blocks.format_unit import LongHeader, ShortHeader
+from odx_target.scsi.commands.blocks.lba_status import LbaStatusDescriptor, LbaStatusHeader
+from odx_target.scsi.commands.blocks.provisioning import UnmapHeader, unmap_descriptors
 from odx_target.scsi.commands.diagnostics import DiagnosticPageHeader
-from odx_target.scsi.commands.format_unit import LongHeader, ShortHeader
 from odx_target.scsi.commands.identification import TimestampData
 from odx_target.scsi.commands.inquiry import StandardInquiryData
-from odx_target.scsi.commands.lba_status import LbaStatusDescriptor, LbaStatusHeader
 from odx_target.scsi.commands.operation_codes import ALL_COMMANDS
-from odx_target.scsi.commands.provisioning import UnmapHeader, unmap_descriptors
 from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
 from odx_target.scsi.describe.inquiry import claimed_standards
 from odx_target.scsi.describe.log_pages import describe_log_page

@@ -14,10 +14,10 @@ from odx_target.scsi.cdb.block_commands import (
     WriteAndVerify16,
 )
 from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.commands.blocks.difference import first_difference
+from odx_target.scsi.commands.blocks.ranges import check_range
+from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
 from odx_target.scsi.commands.data_out import all_blocks, whole_blocks
-from odx_target.scsi.commands.difference import first_difference
-from odx_target.scsi.commands.ranges import check_range
-from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.reply import Reply

@@ -6,9 +6,9 @@ from contextlib import suppress
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.block_commands import PreFetch10, PreFetch16, SynchronizeCache10, SynchronizeCache16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.commands.blocks.ranges import check_range
+from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
 from odx_target.scsi.commands.durability import flushed
-from odx_target.scsi.commands.ranges import check_range
-from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.reply import Reply, Status

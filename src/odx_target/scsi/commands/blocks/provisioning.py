@@ -5,10 +5,10 @@ from struct import Struct
 
 from odx_target.scsi.cdb.block_commands import Unmap, WriteSame10, WriteSame16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.commands.blocks.ranges import check_range
+from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
 from odx_target.scsi.commands.data_out import exact_blocks, parameter_list
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
-from odx_target.scsi.commands.ranges import check_range
-from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.layout import Layout, number
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE

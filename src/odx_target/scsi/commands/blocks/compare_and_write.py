@@ -12,11 +12,11 @@ from struct import Struct
 from odx_target.environment import Buffer
 from odx_target.scsi.buffers import slice_buffers
 from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.commands.blocks.difference import first_difference
+from odx_target.scsi.commands.blocks.ranges import check_range
+from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
 from odx_target.scsi.commands.data_out import exact_blocks
-from odx_target.scsi.commands.difference import first_difference
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
-from odx_target.scsi.commands.ranges import check_range
-from odx_target.scsi.commands.read_memory import wait_for_memory
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition

@@ -11,10 +11,10 @@ from struct import Struct
 from odx_target.scsi.buffers import buffers_bytes
 from odx_target.scsi.cdb.transfer import FUA_BIT, TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.commands.blocks.ranges import check_range
+from odx_target.scsi.commands.blocks.read_memory import take_memory, wait_for_memory
 from odx_target.scsi.commands.data_out import whole_blocks
 from odx_target.scsi.commands.durability import flushed, reply_once_durable
-from odx_target.scsi.commands.ranges import check_range
-from odx_target.scsi.commands.read_memory import take_memory, wait_for_memory
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
