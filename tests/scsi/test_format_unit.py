@@ -214,6 +214,61 @@ def test_scarcity_ends_a_format_in_the_foreground_with_busy() -> None:
     assert unit.logical_unit.is_ready
 
 
+def test_after_scarcity_a_format_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = formatting(OutOfResources("no file descriptors"))
+    unit.environment.advance(FORMAT_RETRY_S / 2)
+    operation = unit.logical_unit.format_operation
+    assert operation is not None
+    assert operation.progress == 0xFFFF
+
+    deallocated: list[object] = []
+    monkeypatch.setattr(unit.volume, "unmap", lambda *range_: deallocated.append(range_))
+    unit.pool.flush_failure = None
+    unit.environment.advance(FORMAT_RETRY_S)
+    assert unit.logical_unit.is_ready
+    assert not deallocated
+
+
+@pytest.mark.parametrize("data", [bytes(4), IMMED])
+def test_a_unit_that_becomes_read_only_meanwhile_keeps_the_rest(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = written()
+
+    async def room_made() -> None:
+        unit.logical_unit.set_read_only(read_only=True)
+
+    monkeypatch.setattr(unit.volume, "room_made", room_made)
+    unit.volume.times_busy = 1
+    started = unit.start(WITH_LIST, data)
+    unit.environment.advance(1.0)
+    assert unit.logical_unit.is_ready
+    if data == IMMED:
+        assert started.reply.status == 0
+    else:
+        assert code_of(started.reply) == (7, 0x27, 0)
+    assert data_of(unit.command(READ)) == DATA
+
+
+@pytest.mark.parametrize("data", [bytes(4), IMMED])
+def test_a_damaged_block_that_is_only_in_part_within_the_capacity_is_deallocated(data: bytes) -> None:
+    unit = written()
+    unit.logical_unit.capacity_blocks = 1001
+    unit.volume.blocks[125] = DATA
+    unit.volume.damaged = {125}
+    assert unit.command(WITH_LIST, data).status == 0
+    unit.environment.advance(1.0)
+    assert unit.logical_unit.is_ready
+    assert 125 not in unit.volume.blocks
+
+
+def test_failed_formats_do_not_pile_up() -> None:
+    unit = written()
+    unit.pool.flush_failure = PoolFailed("the disk is gone")
+    for _ in range(3):
+        assert code_of(unit.command(FORMAT)) == (4, 0x03, 0)
+    assert unit.logical_unit.format_operation is not None
+    assert unit.logical_unit.format_operation.previous is None
+
+
 def test_a_unit_that_shrinks_meanwhile_is_formatted_to_its_new_end() -> None:
     unit = formatting()
     unit.logical_unit.capacity_blocks = 1001

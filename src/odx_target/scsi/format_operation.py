@@ -14,13 +14,21 @@ class FormatOperation:
 
     def __init__(self, previous: "FormatOperation | None") -> None:
         self.previous = previous
+        self.done_blocks = 0
+        """Number of blocks, from the first one on, that are formatted."""
         self.progress = 0
         """Progress of the operation, from 0 to MAX_PROGRESS."""
         self.has_failed = False
 
     def made_progress(self, done_blocks: int, total_blocks: int) -> None:
-        """Set the progress after the first `done_blocks` of `total_blocks` blocks were formatted."""
+        """Record that the first `done_blocks` of `total_blocks` blocks are formatted."""
+        self.done_blocks = done_blocks
         self.progress = min(done_blocks * (MAX_PROGRESS + 1) // total_blocks, MAX_PROGRESS)
+
+    def fail(self) -> None:
+        """Record that the operation has failed. An earlier failure then no longer matters."""
+        self.has_failed = True
+        self.previous = None
 
     def condition(self) -> CheckCondition:
         """Return the sense data for commands that the operation prevents."""

@@ -65,7 +65,7 @@ FORMAT_STEP_BYTES = 1 << 30
 """Number of bytes that a format operation deallocates at once, which takes about a millisecond. Then other tasks run."""
 
 FORMAT_RETRY_S = 1.0
-"""Time after which a format operation in the background repeats a step for which the machine had too few resources."""
+"""Time after which a format operation in the background goes on, if the machine had too few resources for its last step."""
 
 THRESHOLD_SET_BYTES = 1 << 20
 """Size of one threshold set.

@@ -1,7 +1,8 @@
 """FORMAT UNIT (SBC-3 5.3). To format a logical unit, the array deallocates all its blocks, so that they read as zeros.
 
 Defect lists must be empty. Initialization patterns and protection information are not supported. The capacity and the block
-length stay the same. If a reset stops a format operation, the blocks that it has not reached stay unchanged and readable.
+length stay the same. A format operation stops at a reset, and if an operator makes the unit read-only. The blocks that it has
+not reached then stay unchanged and readable.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,42 +20,41 @@ from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
     INVALID_FIELD_IN_PARAMETER_LIST,
     PARAMETER_LIST_LENGTH_ERROR,
+    WRITE_PROTECTED,
     CheckCondition,
 )
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task, TaskAborted
-from odx_target.store.api import StoreError
+from odx_target.store.api import BLOCK_BYTES, StoreError
 
 FORMAT_UNIT = 0x04
 _FLAGS_BYTE = 1
 _HIGHEST_DEFECT_LIST_FORMAT_BIT = 2
 
 
-class ShortHeader(Layout):
+class FormatOptions(Layout):
+    """The bytes that both headers of a FORMAT UNIT parameter list begin with."""
+
+    protection_field_usage: int = bits(0, 2, 3)
+    fov: bool = flag(1, 7)
+    dpry: bool = flag(1, 6)
+    dcrt: bool = flag(1, 5)
+    stpf: bool = flag(1, 4)
+    ip: bool = flag(1, 3)
+    immed: bool = flag(1, 1)
+
+
+class ShortHeader(FormatOptions):
     """The short header of a FORMAT UNIT parameter list."""
 
     size_bytes = 4
-    protection_field_usage: int = bits(0, 2, 3)
-    fov: bool = flag(1, 7)
-    dpry: bool = flag(1, 6)
-    dcrt: bool = flag(1, 5)
-    stpf: bool = flag(1, 4)
-    ip: bool = flag(1, 3)
-    immed: bool = flag(1, 1)
     defect_list_length: int = number(2, 2)
 
 
-class LongHeader(Layout):
+class LongHeader(FormatOptions):
     """The long header of a FORMAT UNIT parameter list."""
 
     size_bytes = 8
-    protection_field_usage: int = bits(0, 2, 3)
-    fov: bool = flag(1, 7)
-    dpry: bool = flag(1, 6)
-    dcrt: bool = flag(1, 5)
-    stpf: bool = flag(1, 4)
-    ip: bool = flag(1, 3)
-    immed: bool = flag(1, 1)
     p_i_information: int = bits(3, 7, 4)
     protection_interval_exponent: int = bits(3, 3, 4)
     defect_list_length: int = number(4, 4)
@@ -99,7 +99,8 @@ async def _format_and_wait(task: Task, transfer_bytes: int) -> Reply:
     try:
         await _format(logical_unit, operation, task.raise_if_aborted)
     except StoreError as error:
-        operation.has_failed = not isinstance(error, BUSY_FAILURES)
+        if not isinstance(error, BUSY_FAILURES):
+            operation.fail()
         raise
     finally:
         _stop(logical_unit, operation)
@@ -107,7 +108,9 @@ async def _format_and_wait(task: Task, transfer_bytes: int) -> Reply:
 
 
 async def _format_in_background(logical_unit: LogicalUnit, operation: FormatOperation) -> None:
-    """Format a logical unit. If this fails, later commands that access the medium report the failure."""
+    """Format a logical unit. If this fails, later commands that access the medium report the failure. If the unit was made
+    read-only, the operation only stops.
+    """
 
     def raise_if_stopped() -> None:
         if logical_unit.format_operation is not operation:
@@ -120,34 +123,41 @@ async def _format_in_background(logical_unit: LogicalUnit, operation: FormatOper
                 return
             except BUSY_FAILURES:  # the machine has too few resources at the moment
                 await logical_unit.environment.sleep(FORMAT_RETRY_S)
-    except TaskAborted:
+    except (TaskAborted, CheckCondition):
         pass
     except StoreError:
-        operation.has_failed = True
+        operation.fail()
     finally:
         _stop(logical_unit, operation)
 
 
 async def _format(logical_unit: LogicalUnit, operation: FormatOperation, before_change: Callable[[], None]) -> None:
-    """Deallocate all blocks step by step, and make the result durable. The capacity may change meanwhile."""
+    """Deallocate all blocks step by step, and make the result durable. The capacity may change meanwhile.
+
+    A repeated call goes on after the last step that was done. Raises CheckCondition if the unit was made read-only meanwhile.
+    """
     step_blocks = FORMAT_STEP_BYTES // logical_unit.block_bytes
-    lba = end = 0
+    per_store_block = BLOCK_BYTES // logical_unit.block_bytes
+    end = 0
 
     def check() -> None:
         before_change()
+        if logical_unit.write_protected:
+            raise CheckCondition(WRITE_PROTECTED)
         if end > logical_unit.capacity_blocks:
             raise _MadeSmaller
 
-    while lba < logical_unit.capacity_blocks:
+    while operation.done_blocks < logical_unit.capacity_blocks:
         await logical_unit.environment.turns.next_if_spent()
+        lba = operation.done_blocks
         end = min(lba + step_blocks, logical_unit.capacity_blocks)
-        check()
+        # whole store blocks, even behind the capacity, because to deallocate them needs neither a read nor room in the pool
+        whole_end = -(-end // per_store_block) * per_store_block
         try:
-            await logical_unit.blocks.unmap(lba, end - lba, check)
+            await logical_unit.blocks.unmap(lba, whole_end - lba, check)
         except _MadeSmaller:
             continue
-        lba = end
-        operation.made_progress(lba, logical_unit.capacity_blocks)
+        operation.made_progress(whole_end, logical_unit.capacity_blocks)
     await logical_unit.pool.committed()
     await logical_unit.pool.flush()
     operation.previous = None
