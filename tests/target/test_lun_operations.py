@@ -178,7 +178,12 @@ async def test_a_read_only_lun_refuses_writes_and_hosts_are_told() -> None:
         assert not header[2] & 0x80
 
 
-async def test_a_host_stores_its_information_while_a_lun_is_being_made_read_only(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("operation", "arguments"), [("volume-read-only", {"read_only": True}), ("volume-set", {"compression": "lz4"})]
+)
+async def test_a_host_stores_its_information_while_an_operator_changes_a_volume(
+    operation: str, arguments: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     change, busy = LogVolume.change_attributes, []
 
     def busy_once(volume: LogVolume, attributes: Mapping[str, str]) -> None:
@@ -190,7 +195,7 @@ async def test_a_host_stores_its_information_while_a_lun_is_being_made_read_only
 
     async with running() as array:
         monkeypatch.setattr(LogVolume, "change_attributes", busy_once)
-        assert (await do(array, "volume-read-only", name="first", read_only=True))["read_only"] is True
+        assert (await do(array, operation, name="first", **arguments)).items() >= arguments.items()
         assert array.pool.volumes["first"].attributes["identifying_information"] == "6e616d65"
 
 

@@ -19,6 +19,8 @@ ATTRIBUTES_OF_THE_ARRAY = (
     "schedule",
     "schedule_moment",
     "consistency",
+    "identifying_information",
+    "identifying_text",
 )
 
 

@@ -208,6 +208,19 @@ async def test_a_clone_may_be_read_only_and_a_volume_no_lun() -> None:
         assert [each["name"] for each in (await do(array, "volumes"))["volumes"]] == ["copy", "first", "second", "shown"]  # type: ignore[attr-defined]
 
 
+async def test_clones_and_snapshots_do_not_get_the_identifying_information() -> None:
+    async with running() as array, session_with(array) as session:
+        await settled(session)
+        for information_type, text in ((0, b"name"), (2, b"text\0")):
+            set_information = bytes((0xA4, 6, 0, 0, 0, 0, 0, 0, 0, len(text), information_type << 1, 0))
+            assert is_good(await session.execute(0, set_information, text))
+        await do(array, "snapshot-create", snapshots=["first@s"])
+        for origin, name in (("first", "live"), ("first@s", "frozen")):
+            await do(array, "clone", origin=origin, name=name)
+            assert not [each for each in array.pool.volumes[name].attributes if each.startswith("identifying")]
+        assert array.pool.volumes["first"].attributes["identifying_information"] == b"name".hex()
+
+
 async def test_a_deleted_lun_is_missed_and_its_snapshots_stay() -> None:
     async with running() as array, session_with(array) as session:
         await settled(session)

@@ -48,6 +48,8 @@ INFORMATION_TYPES: Mapping[int, InformationType] = {
     TEXT: InformationType("identifying_text", MAX_IDENTIFYING_TEXT_BYTES),
 }
 """The types of identifying information that can be set, by their codes. The type SUPPORTED only lists the types."""
+IDENTIFYING_ATTRIBUTES = tuple(each.attribute for each in INFORMATION_TYPES.values())
+"""The attributes of a volume that have its identifying information. They belong to this volume alone."""
 
 
 class IdentifyingInformationHeader(Layout):
@@ -160,7 +162,8 @@ def _type_of(code: int) -> InformationType:
 def _check_text(text: bytes) -> None:
     """Raise CheckCondition unless a text is UTF-8 with one zero, at its end. An empty text is valid."""
     try:
-        is_valid = not text or text.decode("utf-8").find("\0") == len(text.decode("utf-8")) - 1
+        text.decode("utf-8")
+        is_valid = not text or text.find(b"\0") == len(text) - 1
     except UnicodeDecodeError:
         is_valid = False
     if not is_valid:

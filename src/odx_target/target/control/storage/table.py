@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from odx_target.scsi.commands.identification import IDENTIFYING_ATTRIBUTES
 from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS, TIER_ATTRIBUTE, Tier
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import LUN_FORM, parse_choice
@@ -30,6 +31,7 @@ ATTRIBUTES_OF_THE_ARRAY = (
     TIER_ATTRIBUTE,
     LUN_ATTRIBUTE,
     READ_ONLY_ATTRIBUTE,
+    *IDENTIFYING_ATTRIBUTES,
     *OWN_ATTRIBUTES,
 )
 """Attributes that operators cannot choose for a snapshot, because the array sets and reads them."""

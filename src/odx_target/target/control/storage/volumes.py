@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
+from odx_target.scsi.commands.identification import IDENTIFYING_ATTRIBUTES
 from odx_target.scsi.reservations.durable import drop
 from odx_target.store.api import (
     BLOCK_BYTES,
@@ -182,13 +183,13 @@ async def set_values(storage: Storage, name: str, compression: str | None, tier:
         raise ManagementError("want compression or tier")
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
-        attributes = dict(volume.attributes)
-        if compression is not None and compression != compression_of(attributes):
-            attributes[COMPRESSION_ATTRIBUTE] = compression
-        if tier is not None and tier != tier_of(attributes):
-            attributes[TIER_ATTRIBUTE] = tier
-        if attributes != volume.attributes:
-            await storage.when_ready(lambda: volume.change_attributes(attributes))
+        chosen: dict[str, str] = {}
+        if compression is not None and compression != compression_of(volume.attributes):
+            chosen[COMPRESSION_ATTRIBUTE] = compression
+        if tier is not None and tier != tier_of(volume.attributes):
+            chosen[TIER_ATTRIBUTE] = tier
+        if chosen:  # a host may change other attributes until the pool is ready
+            await storage.when_ready(lambda: volume.change_attributes({**volume.attributes, **chosen}))
             await storage.make_durable()
     return describe_volume(volume, storage.pool)
 
@@ -229,13 +230,15 @@ async def _serve(storage: Storage, made: list[Volume]) -> None:
 
 
 def _attributes_of_clone(source: Snapshot | Volume, pool: Pool, *, read_only: bool) -> dict[str, str]:
-    """Return the attributes of a clone. A clone has the attributes and the present size of its origin, but no LUN number."""
+    """Return the attributes of a clone. A clone has the attributes and the present size of its origin, but no LUN number and no
+    identifying information.
+    """
     volume = pool.volumes.get(source.name)
     attributes = {**source.attributes, **(lun_attributes_of(volume, pool) if volume is source else {})}
     attributes.setdefault(SIZE_ATTRIBUTE, str(source.size_blocks * BLOCK_BYTES))
     attributes.setdefault(BLOCK_ATTRIBUTE, str(BLOCK_BYTES))
     attributes.pop(LUN_ATTRIBUTE, None)
-    for name in (READ_ONLY_ATTRIBUTE, *OWN_ATTRIBUTES):
+    for name in (READ_ONLY_ATTRIBUTE, *IDENTIFYING_ATTRIBUTES, *OWN_ATTRIBUTES):
         attributes.pop(name, None)
     if read_only:
         attributes[READ_ONLY_ATTRIBUTE] = YES
