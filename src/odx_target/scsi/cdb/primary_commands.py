@@ -1,6 +1,6 @@
 """CDBs of the SCSI Primary Commands (SPC-4 6), and of START STOP UNIT (SBC-4 5.31)."""
 
-from odx_target.scsi.cdb.forms import Cdb6, Cdb10, Cdb12, Cdb16, ModePage, ModeSelectFlags, WithServiceAction
+from odx_target.scsi.cdb.forms import Cdb, Cdb6, Cdb10, Cdb12, Cdb16, ModePage, ModeSelectFlags, WithServiceAction
 from odx_target.scsi.layout import bits, flag, number
 
 
@@ -135,31 +135,35 @@ class PersistentReserveOut(WithServiceAction, Cdb10):
     parameter_list_length: int = number(5, 4)
 
 
-class WriteBuffer(Cdb10):
-    """CDB of WRITE BUFFER."""
+class BufferMode(Cdb):
+    """A CDB with MODE and MODE SPECIFIC of a buffer in byte 1."""
 
     mode_specific: int = bits(1, 7, 3)
     mode: int = bits(1, 4, 5)
+
+
+class Buffer10(BufferMode, Cdb10):
+    """A CDB of 10 bytes that addresses a place in a buffer."""
+
     buffer_id: int = number(2, 1)
     buffer_offset: int = number(3, 3)
+
+
+class WriteBuffer(Buffer10):
+    """CDB of WRITE BUFFER."""
+
     parameter_list_length: int = number(6, 3)
 
 
-class ReadBuffer10(Cdb10):
+class ReadBuffer10(Buffer10):
     """CDB of READ BUFFER(10)."""
 
-    mode_specific: int = bits(1, 7, 3)
-    mode: int = bits(1, 4, 5)
-    buffer_id: int = number(2, 1)
-    buffer_offset: int = number(3, 3)
     allocation_length: int = number(6, 3)
 
 
-class ReadBuffer16(Cdb16):
+class ReadBuffer16(BufferMode, Cdb16):
     """CDB of READ BUFFER(16)."""
 
-    mode_specific: int = bits(1, 7, 3)
-    mode: int = bits(1, 4, 5)
     buffer_offset: int = number(2, 8)
     allocation_length: int = number(10, 4)
     buffer_id: int = number(14, 1)
@@ -171,10 +175,9 @@ class AllocationLength12(WithServiceAction, Cdb12):
     allocation_length: int = number(6, 4)
 
 
-class IdentifyingInformation(WithServiceAction, Cdb12):
+class IdentifyingInformation(AllocationLength12):
     """CDB of REPORT IDENTIFYING INFORMATION."""
 
-    allocation_length: int = number(6, 4)
     information_type: int = bits(10, 7, 7)
 
 

@@ -46,11 +46,7 @@ def _is_admitted_by_persistent_reservation(task: Task) -> bool:
     if not reservations.registrations:
         return False
     name = task.logical_unit.nexus_name(task.nexus.initiator_port_name)
-    present = reservations.reservation
-    if present is None:
-        raise ReservationConflict
-    shares = present.type.lets_registrants_in and name in reservations.registrations
-    if not shares and not reservations.is_holder(name):
+    if reservations.reservation is None or reservations.conflict(name, Access.WRITES):
         raise ReservationConflict
     return True
 
