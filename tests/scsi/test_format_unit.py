@@ -163,6 +163,17 @@ def test_a_reset_stops_a_format_in_the_background() -> None:
     assert data_of(unit.command(READ)) == DATA, "nothing was reached before the reset"
 
 
+@pytest.mark.parametrize("data", [bytes(4), IMMED])
+def test_a_format_ends_before_a_unit_is_restored_or_removed(data: bytes) -> None:
+    unit = written()
+    unit.start(WITH_LIST, data)
+    unit.server.clear_tasks(unit.logical_unit)
+    unit.nexus.unit_attentions.clear()
+    unit.environment.advance(1.0)
+    assert unit.logical_unit.is_ready
+    assert data_of(unit.command(READ)) == DATA
+
+
 def test_a_reset_aborts_a_format() -> None:
     unit = written()
     started = unit.start(FORMAT)
