@@ -4,7 +4,7 @@ The executor handles the events of the iSCSI protocol in order, and passes comma
 """
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Protocol, TypeVarTuple
 
@@ -32,7 +32,7 @@ from odx_target.target.server.memory_sizes import SessionShares
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 from odx_target.target.server.session_read_memory import SessionReadMemory
 from odx_target.target.server.short_lane import ShortLane
-from odx_target.target.server.task_management import WHOLE_TARGET, perform_task_management
+from odx_target.target.server.task_management import WHOLE_TARGET, TargetReset, perform_task_management
 from odx_target.turns import Turns
 
 Ts = TypeVarTuple("Ts")
@@ -85,7 +85,7 @@ class CommandExecutor:
         self.memory: SessionShares | None = None
         self.lane: ShortLane | None = None
         """The short lane of the session, or None if there is no session or if all its commands must go the general way."""
-        self._target_reset: Iterator[int] | None = None
+        self._target_reset = TargetReset(device_server, turns)
 
     @property
     def has_unhandled(self) -> bool:
@@ -98,7 +98,7 @@ class CommandExecutor:
     @property
     def is_resetting(self) -> bool:
         """True if some logical units must still be reset in later turns."""
-        return self._target_reset is not None
+        return self._target_reset.is_running
 
     def handle_events(self) -> None:  # noqa: C901 - a call of a function for each command would cost 1 % of the command
         """Handle the events of the protocol.
@@ -237,28 +237,23 @@ class CommandExecutor:
         elif isinstance(event, SessionOpened):
             self._begin(event.session)
         elif isinstance(event, TaskManagement):
-            assert self._nexus is not None
-            if event.function in WHOLE_TARGET and not self._has_reset_target(self._nexus):
-                return False
-            response = perform_task_management(self._device_server, self._nexus, event)
-            self._protocol.send_task_management_response(event, response)
+            return self._manage_tasks(event)
         elif isinstance(event, SessionClosed):
             self.lose_nexus()
         elif isinstance(event, PduRejected):
             self._report("warning", "PDU rejected", reason=event.reason.name, detail=event.detail)
         return True
 
-    def _has_reset_target(self, nexus: Nexus) -> bool:
-        """Reset logical units until no steps of the turn remain. Return False if some must be reset in later turns.
+    def _manage_tasks(self, request: TaskManagement) -> bool:
+        """Perform a task management function. Return False if it must be continued in the next turn.
 
-        Until then, the later events of the connection wait. So the reset affects no later command of this nexus.
+        Until then, the later events of the connection wait. So a reset affects no later command of this nexus.
         """
-        if self._target_reset is None:
-            self._target_reset = self._device_server.target_reset(nexus)
-        for steps in self._target_reset:
-            if self._turns.take(steps) <= 0:
-                return False
-        self._target_reset = None
+        if request.function in WHOLE_TARGET and not self._target_reset.has_ended(self._nexus):
+            return False
+        if self._nexus is not None:
+            response = perform_task_management(self._device_server, self._nexus, request)
+            self._protocol.send_task_management_response(request, response)
         return True
 
     def _begin(self, session: Session) -> None:

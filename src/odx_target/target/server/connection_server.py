@@ -224,6 +224,7 @@ class ConnectionServer:
         The tasks of this connection end before the new connection continues.
         """
         self._executor.handle_events()
+        self._executor.lose_nexus()  # because the end of the session may have to wait for a target reset
         self._receiving.cancel()
 
     async def _send(self) -> None:

@@ -1,19 +1,50 @@
 """Task management functions. The module maps iSCSI function codes to functions of the device server (RFC 7143 11.5, 11.6)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function
 from odx_target.iscsi.pdu.opcodes import TaskManagementResponse as Response
 from odx_target.iscsi.session.events import TaskManagement
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
+from odx_target.turns import Turns
+
+
+class TargetReset:
+    """The reset of all logical units for one connection, in turns of the event loop."""
+
+    def __init__(self, device_server: DeviceServer, turns: Turns) -> None:
+        self._device_server = device_server
+        self._turns = turns
+        self._pieces: Iterator[int] | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """True if some logical units must still be reset in later turns."""
+        return self._pieces is not None
+
+    def has_ended(self, nexus: Nexus | None) -> bool:
+        """Begin or continue a reset, until no steps of the turn remain. Return False if it must be continued in a later turn.
+
+        If the nexus has been lost, `nexus` is None. A reset that is running continues, but no reset begins.
+        """
+        pieces, self._pieces = self._pieces, None  # An exception ends the reset.
+        if pieces is None:
+            if nexus is None:
+                return True
+            pieces = self._device_server.target_reset(nexus)
+        for steps in pieces:
+            if self._turns.take(steps) <= 0:
+                self._pieces = pieces
+                return False
+        return True
 
 
 def perform_task_management(device_server: DeviceServer, nexus: Nexus, request: TaskManagement) -> Response:
     """Perform a task management function. Aborted tasks change no data after this function has returned.
 
-    If the function is in WHOLE_TARGET, the caller must first iterate over `DeviceServer.target_reset` to its end. This call
-    then only returns the response.
+    If the function is in WHOLE_TARGET, the caller must first perform a TargetReset to its end. This call then only returns the
+    response.
     """
     perform = _FUNCTIONS.get(request.function)
     if perform is None:
