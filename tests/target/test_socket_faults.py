@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trio
@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from odx_target.initiator import cdb
-from odx_target.target.server.receive_buffer import LOGIN_BUFFER_BYTES, RECEIVE_BUFFER_BYTES
+from odx_target.target.server.receive_buffer import LOGIN_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
 from tests.target.raw_peer import connected, logged_in
 from tests.target.running import running
 
@@ -131,3 +131,18 @@ async def test_a_session_goes_on_after_its_receive_buffer_could_not_be_enlarged(
         status, _ = await peer.status_of(peer.write(cdb.write_16(0, len(data) // 512), len(data)), data)
         assert status == 0
     assert failures == 3
+
+
+async def test_a_connection_that_fails_while_it_makes_room_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as array, logged_in(array, 1) as bystander, logged_in(array, 2) as peer:
+        with monkeypatch.context() as patch, capture_logs() as logs:
+            patch.setattr(ReceiveBuffer, "free", _raise_memory_error)
+            await peer.send(peer.command(TEST_UNIT_READY))
+            with pytest.raises(trio.BrokenResourceError):  # The array has closed the socket without reading the command.
+                await peer.next()
+        assert [entry["error"] for entry in logs if entry["log_level"] == "error"] == ["MemoryError()"]
+        assert await bystander.status_of(bystander.command(TEST_UNIT_READY)) == (0, b"")
+
+
+def _raise_memory_error(_buffer: ReceiveBuffer) -> NoReturn:
+    raise MemoryError

@@ -93,25 +93,21 @@ class ReceiveLoop:
             if not len(room):  # An earlier attempt to enlarge the buffer has failed.
                 self._enlarge()
                 room = self._received.free()
-            size_bytes = self._socket.recv_into(room)
-        except BlockingIOError:
-            return False
-        except OSError as error:
-            self.fail(error)
-            return False
-        if not size_bytes:
+            try:
+                size_bytes = self._socket.recv_into(room)
+            except BlockingIOError:
+                return False
+            if size_bytes:
+                self._received.filled(size_bytes)
+                self._is_paused = self._execute_received()
+                return True
             self._protocol.connection_lost("the peer closed the connection", trio.current_time())
             self._leave_hub()
-            return False
-        self._received.filled(size_bytes)
-        try:
-            self._is_paused = self._execute_received()
         except PoolFailed:
             raise
         except Exception as error:
             self.fail(error)
-            return False
-        return True
+        return False
 
     def send_now(self) -> None:
         """Send the responses. The hub calls this method. If work remains, leave the hub. Raises PoolFailed."""
