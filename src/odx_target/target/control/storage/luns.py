@@ -38,7 +38,7 @@ async def remove(storage: Storage, name: str) -> Data:
             raise ManagementError(f"volume {name} is not a LUN")
         unit = storage.unit_of(volume)
         check_not_the_only_lun(storage, volume)
-        await _take_number_away(storage, volume)
+        await storage.set_attributes(volume, {LUN_ATTRIBUTE: None})
         if unit is not None and storage.array is not None:
             storage.array.commit()
             await storage.array.lun_changes.remove(unit)
@@ -66,14 +66,8 @@ async def set_read_only(storage: Storage, name: str, *, read_only: bool) -> Data
     """Make a volume read-only for hosts, or writable."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
-        chosen = {READ_ONLY_ATTRIBUTE: YES} if read_only else {}
-
-        def change() -> None:  # a host may change other attributes until the pool is ready
-            kept = {key: value for key, value in volume.attributes.items() if key != READ_ONLY_ATTRIBUTE}
-            volume.change_attributes(kept | chosen)
-
         if (volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES) != read_only:
-            await storage.when_ready(change)
+            await storage.set_attributes(volume, {READ_ONLY_ATTRIBUTE: YES if read_only else None})
             await storage.make_durable()
             unit = storage.unit_of(volume)
             if unit is not None and storage.array is not None:
@@ -143,13 +137,6 @@ async def _give_number(storage: Storage, volume: Volume, number: int | None) -> 
             _check_unused(storage, number)
         chosen = next(unused_numbers(storage)) if number is None else number
         volume.change_attributes({**volume.attributes, LUN_ATTRIBUTE: str(chosen)})
-
-    await storage.when_ready(change)
-
-
-async def _take_number_away(storage: Storage, volume: Volume) -> None:
-    def change() -> None:
-        volume.change_attributes({key: value for key, value in volume.attributes.items() if key != LUN_ATTRIBUTE})
 
     await storage.when_ready(change)
 

@@ -1,6 +1,6 @@
 """A pool whose volumes and snapshots are managed, and the array that serves the pool, if there is one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from odx_target.environment import Environment
@@ -54,6 +54,18 @@ class Storage:
         Raises StoreError.
         """
         return await change_when_ready(self.pool, self.environment, change)
+
+    async def set_attributes(self, volume: Volume, values: Mapping[str, str | None]) -> None:
+        """Set some attributes of a volume, and remove those whose value is None. Raises StoreError.
+
+        The other attributes stay, although a host may change some of them until the pool is ready.
+        """
+
+        def change() -> None:
+            attributes = {**volume.attributes, **values}
+            volume.change_attributes({name: value for name, value in attributes.items() if value is not None})
+
+        await self.when_ready(change)
 
 
 def _log_nothing(_level: str, _event: str, /, **_fields: object) -> None:

@@ -188,8 +188,8 @@ async def set_values(storage: Storage, name: str, compression: str | None, tier:
             chosen[COMPRESSION_ATTRIBUTE] = compression
         if tier is not None and tier != tier_of(volume.attributes):
             chosen[TIER_ATTRIBUTE] = tier
-        if chosen:  # a host may change other attributes until the pool is ready
-            await storage.when_ready(lambda: volume.change_attributes({**volume.attributes, **chosen}))
+        if chosen:
+            await storage.set_attributes(volume, chosen)
             await storage.make_durable()
     return describe_volume(volume, storage.pool)
 
