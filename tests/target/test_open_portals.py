@@ -1,11 +1,19 @@
 """The warning for portals where anyone can access the LUNs: one line for each portal beyond the loopback, without CHAP."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
 import pytest
 from structlog.testing import capture_logs
 
-from odx_target.cli.serving.serve import is_loopback, warn_of_open_portals
+from odx_target.cli.serving.metrics import served_metrics
+from odx_target.cli.serving.serve import warn_of_open_portals
+from odx_target.target.array import Array
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.config.settings import Config, Portal
+from odx_target.target.loopback import is_loopback
+from odx_target.target.metrics import server
 
 USER = ChapUser("first-host", b"secret-of-first-host")
 
@@ -36,6 +44,19 @@ def test_each_open_portal_is_a_line_unless_hosts_must_prove_themselves() -> None
     assert [(line["log_level"], line["portal"]) for line in lines] == [("warning", "192.0.2.1:3260"), ("warning", "[::]:3260")]
     assert all("--chap-user" in str(line["event"]) for line in lines)
     assert warnings(Config(chap_users=(USER,)), *hosts) == []
+
+
+@pytest.mark.parametrize(("host", "is_warned"), [("::ffff:127.0.0.1", False), ("127.0.0.1", False), ("::", True)])
+async def test_metrics_beyond_the_loopback_cause_a_warning(host: str, is_warned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def serve(address: Portal, _text: object) -> AsyncIterator[Portal]:
+        yield address
+
+    monkeypatch.setattr(server, "serve_metrics", serve)
+    with capture_logs() as lines:
+        async with served_metrics(Portal(host), cast(Array, None)):
+            pass
+    assert [line["log_level"] for line in lines] == ["info", *(["warning"] if is_warned else [])]
 
 
 def warnings(config: Config, *hosts: str) -> list[dict[str, object]]:

@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from ipaddress import ip_address
 
 import structlog
 
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Portal
+from odx_target.target.loopback import is_loopback
 
 log = structlog.get_logger()
 
@@ -34,6 +34,6 @@ async def served_metrics(address: Portal | None, array: Array) -> AsyncIterator[
 
     async with serve_metrics(address, partial(metrics_text, array)) as portal:
         log.info("metrics are served", url=f"http://{portal}{PATH}")
-        if not ip_address(portal.host.partition("%")[0]).is_loopback:
+        if not is_loopback(portal.host):
             log.warning("every host that can reach this address can read the metrics", address=str(portal))
         yield

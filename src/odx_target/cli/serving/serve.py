@@ -1,6 +1,5 @@
 """`odx-target serve`: serve an array until a signal stops it."""
 
-import ipaddress
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterable
@@ -34,6 +33,7 @@ from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
+from odx_target.target.loopback import is_loopback
 from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
 from odx_target.target.trio_environment import TrioEnvironment
@@ -171,13 +171,6 @@ def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
             log.warning(
                 "every host that can reach this portal can use all LUNs; --chap-user makes hosts log in", portal=str(portal)
             )
-
-
-def is_loopback(host: str) -> bool:
-    """True if only this machine can connect to the numeric address `host`."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
 
 
 def _toggle(tracing: Tracing | None) -> None:

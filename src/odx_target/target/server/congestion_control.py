@@ -6,7 +6,8 @@ bandwidth to measure, and the timers take processor time. Reno sends at once as 
 
 import socket
 from contextlib import suppress
-from ipaddress import IPv6Address, ip_address
+
+from odx_target.target.loopback import is_loopback
 
 PACED = b"bbr"
 UNPACED = b"reno"
@@ -21,11 +22,3 @@ def avoid_pacing(connected: socket.socket) -> None:
         congestion_control = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _NAME_BYTES)
         if congestion_control.rstrip(b"\0") == PACED and is_loopback(connected.getpeername()[0]):
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, UNPACED)
-
-
-def is_loopback(host: str) -> bool:
-    """True if an IP address belongs to this machine only, such as 127.0.0.1, ::1 or ::ffff:127.0.0.1."""
-    address = ip_address(host.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
