@@ -244,6 +244,7 @@ def test_help_of_manage(
         ([], {"COMP_WORDS": "odx-target manage pool lu"}, ["manage"]),
         ([], {"COMP_WORDS": "odx-target ma"}, []),
         ([], {"_TYPER_COMPLETE_ARGS": "odx-target decode "}, ["decode"]),
+        (["status", "pool"], {"COMP_WORDS": "other-command"}, ["status"]),
     ],
 )
 def test_only_what_is_typed_is_loaded(arguments: list[str], environment: dict[str, str], wanted: list[str]) -> None:

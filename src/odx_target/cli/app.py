@@ -91,10 +91,10 @@ def _options(
 
 def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """Return the name of the subcommand to import: the one that is run or completed. If the command line names no subcommand,
-    return no name, because the list of subcommands needs none of their modules.
+    return no name, because the list of subcommands needs none of their modules. A shell completes without arguments.
     """
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
-    words = [word for word in (arguments if completed is None else completed) if not word.startswith("-")]
+    words = [word for word in (arguments or completed or ()) if not word.startswith("-")]
     return words[:1] if words and words[0] in COMMANDS else []
 
 
