@@ -233,8 +233,8 @@ class TargetConnection:
         """End the connection because its socket is gone; `detail` is the reason."""
         self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
 
-    def data_taken(self, now: float) -> None:
-        """Note that the peer has received sent data and is therefore alive."""
+    def peer_is_alive(self, now: float) -> None:
+        """Note that the peer is alive, because it has received data, or has sent commands that did not pass through `receive`."""
         self._timers.last_received = now
 
     def supersede(self, reason: CloseReason) -> None:

@@ -216,7 +216,7 @@ class ConnectionServer:
 
     def _peer_reads(self) -> None:
         """Note that the peer receives data. Even a slow peer is alive if it receives data."""
-        self._protocol.data_taken(trio.current_time())
+        self._protocol.peer_is_alive(trio.current_time())
 
     def _superseded(self) -> None:
         """End this connection because another connection replaces it.

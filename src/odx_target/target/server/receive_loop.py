@@ -160,7 +160,7 @@ class ReceiveLoop:
         if lane is not None and self._tap is None:
             consumed_bytes = lane.run(view)
             if lane.is_paused or consumed_bytes == len(view):
-                self._protocol.data_taken(now_s)
+                self._protocol.peer_is_alive(now_s)
                 self._received.consumed(consumed_bytes)
                 return lane.is_paused
             self._received.consumed(consumed_bytes)
