@@ -234,7 +234,7 @@ class TargetConnection:
         self._close(CloseReason(CloseCode.PEER_CLOSED, detail))
 
     def peer_is_alive(self, now: float) -> None:
-        """Note that the peer is alive, because it has received data, or has sent commands that did not pass through `receive`."""
+        """Note that the peer is alive, because it has received data, or has sent commands that are not passed to `receive`."""
         self._timers.last_received = now
 
     def supersede(self, reason: CloseReason) -> None:
