@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from odx_target.cli.serving.serve import open_pool
+from odx_target.store.api import PoolBusy
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, ScheduleTemplate
@@ -262,3 +263,27 @@ def test_mistakes_in_a_configuration_file_are_one_line(tmp_path: Path, text: str
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("at", [0, 1])
+async def test_a_schedule_that_is_removed_while_its_change_waits_for_room_stays_removed(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running() as array:
+        await do(array, "schedule-add", name="s", fields={"every": "daily"}, volumes=["first"])
+        book, pool = array.schedules.book, array.pool
+        identifier, remember, calls = book.find("s").identifier, pool.remember, 0
+
+        def busy_once(key: str, value: bytes, *, spare: bool = False) -> None:
+            nonlocal calls
+            calls += 1
+            if calls == at + 1:
+                book.remove("s")
+                raise PoolBusy("the pool is making room")
+            remember(key, value, spare=spare)
+
+        monkeypatch.setattr(pool, "remember", busy_once)
+        said = await refused(array, "schedule-change", name="s", fields={"enabled": False})
+        assert said == "there is no schedule 's'"
+        assert book.schedules == {}
+        assert not any(identifier in key for key in pool.remembered_keys("schedule"))

@@ -70,11 +70,21 @@ async def add(storage: Storage, name: str, fields: dict[str, object], volumes: S
 async def change(storage: Storage, name: str, fields: dict[str, object]) -> Data:
     """Change fields of a schedule. A planned time before this change is never due, even if the new fields contain it."""
     runner = await storage.schedules()
-    former = runner.book.find(name)
-    schedule = changed(former, fields)
-    await storage.when_ready(lambda: runner.book.change(schedule))
+
+    # Another request may change or remove the schedule while this one waits for room, so each step finds the schedule again.
+    def store() -> tuple[Schedule, Schedule]:
+        former = runner.book.find(name)
+        schedule = changed(former, fields)
+        runner.book.change(schedule)
+        return former, schedule
+
+    def begin() -> None:
+        present = runner.book.find(name)
+        runner.book.set_state(present, runner.begin(present))
+
+    former, schedule = await storage.when_ready(store)
     if (schedule.calendar, schedule.is_enabled) != (former.calendar, former.is_enabled):
-        await storage.when_ready(lambda: runner.book.set_state(schedule, runner.begin(schedule)))
+        await storage.when_ready(begin)
     await storage.make_durable()
     return await _counted_row(storage, runner, schedule)
 
