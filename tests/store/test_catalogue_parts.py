@@ -251,6 +251,16 @@ def test_a_damaged_part_is_noticed(damage: Callable[[CatalogueContent, str], Non
         MemoryCatalogue(content).load()
 
 
+def test_a_part_of_an_unknown_kind_is_damage() -> None:
+    content, checkpoint = saved(4)
+    content.parts["group 1"] = sealed(b"group 1", b"{}")
+    with pytest.raises(PoolDamaged, match="a part of an unknown kind: 'group 1'"):
+        MemoryCatalogue(content).load()
+    left = MemoryCatalogue(content).load_remains(lambda *_: checkpoint.volumes[0].root, [])
+    assert left is not None
+    assert len(left.snapshots) == len(checkpoint.snapshots)
+
+
 @pytest.mark.parametrize("kind", ["frozen map ", "snapshot "])
 def test_a_repair_keeps_the_other_snapshots(kind: str) -> None:
     machine = Machine()

@@ -12,7 +12,8 @@ from typing import Any
 
 from odx_target.store.catalogue.document import PartCounts, ReadRoot, root_of_row, root_row
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState
-from odx_target.store.catalogue.node_codec import sealed, unsealed_row
+from odx_target.store.catalogue.node_codec import MAX_NAMED_CHARACTERS, sealed, unsealed_row
+from odx_target.store.errors import PoolDamaged
 
 VOLUME = "volume "
 FROZEN_MAP = "frozen map "
@@ -79,8 +80,7 @@ class LoadedParts:
 
     def add(self, key: str, body: bytes, read_root: ReadRoot) -> None:
         """Add a stored part. Raises PoolDamaged, KeyError, TypeError or ValueError if the part is damaged."""
-        row = json.loads(unsealed_row(key, body))
-        self._add_row(row, read_root, next(kind for kind in (VOLUME, FROZEN_MAP, SNAPSHOT) if key.startswith(kind)))
+        self._add_row(key, json.loads(unsealed_row(key, body)), read_root)
 
     def add_document(self, document: dict[str, Any], read_root: ReadRoot) -> None:
         """Add the volumes, frozen maps and snapshots in the head of a catalogue. Only older programs stored them there. Raises
@@ -89,18 +89,21 @@ class LoadedParts:
         for name, kind in (("volumes", VOLUME), ("frozen_maps", FROZEN_MAP), ("snapshots", SNAPSHOT)):
             if isinstance(document[name], list):
                 for row in document[name]:
-                    self._add_row(row, read_root, kind)
+                    self._add_row(kind, row, read_root)
 
     def counts(self) -> PartCounts:
         return PartCounts(len(self.volumes), len(self.frozen_maps), len(self.snapshots))
 
-    def _add_row(self, row: dict[str, Any], read_root: ReadRoot, kind: str) -> None:
-        if kind == VOLUME:
+    def _add_row(self, key: str, row: dict[str, Any], read_root: ReadRoot) -> None:
+        """Add a part whose key begins with `key` or is `key`."""
+        if key.startswith(VOLUME):
             self.volumes.append(_volume(row, read_root))
-        elif kind == FROZEN_MAP:
+        elif key.startswith(FROZEN_MAP):
             self.frozen_maps.append(FrozenMapState(row["identifier"], row["durable"], root_of_row(row, read_root)))
-        else:
+        elif key.startswith(SNAPSHOT):
             self.snapshots.append(_snapshot(row))
+        else:
+            raise PoolDamaged(f"the catalogue has a part of an unknown kind: {key!r:.{MAX_NAMED_CHARACTERS}}")
 
     def sort(self) -> None:
         self.volumes.sort(key=lambda volume: volume.number)
