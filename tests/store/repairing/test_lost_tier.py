@@ -1,6 +1,8 @@
 """A repair gives up a capacity tier whose disk is lost."""
 
+import errno
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +107,45 @@ def test_a_tier_that_is_not_lost_is_not_given_up(tmp_path: Path, pools: Pools) -
     pools.make(tmp_path / "other", None)
     with pytest.raises(StoreError, match="has no capacity tier"):
         lost_in_tier(tmp_path / "other")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.ENOMEM, errno.EMFILE])
+def test_a_tier_that_cannot_be_looked_for_now_is_not_given_up(
+    tmp_path: Path, pools: Pools, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, tier = tmp_path / "pool", tmp_path / "tier"
+    pools.make(path, tier)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing_below(tier, number))
+        with pytest.raises(StoreError, match=f"{tier} .*{os.strerror(number)}"):
+            lost_in_tier(path)
+    pools.check(path)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENODEV, errno.ESTALE, errno.EUCLEAN])
+def test_a_tier_on_a_broken_disk_is_given_up(
+    tmp_path: Path, pools: Pools, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, tier = tmp_path / "pool", tmp_path / "tier"
+    pools.make(path, tier)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", failing_below(tier, number))
+        assert lost_in_tier(path) == []
+    pool = pools.open(path)
+    assert read(pools, pool, "a", 0) == block(7)
+    pools.close(pool)
+
+
+def failing_below(directory: Path, number: int) -> Callable[..., os.stat_result]:
+    """Return a function like `os.stat` that fails for the files below a directory."""
+    real = os.stat
+
+    def stat(path: object, **options: object) -> os.stat_result:
+        if str(path).startswith(str(directory)):
+            raise OSError(number, os.strerror(number), str(path))
+        return real(path, **options)  # type: ignore[call-overload, no-any-return]
+
+    return stat
 
 
 class Killed(Exception):

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from odx_target.store.error_kinds import ErrorKind, kind_of, of_write, passes
 from odx_target.store.errors import PoolDamaged, StoreError
 from odx_target.store.opening.directory_pool import (
     HEAD_NAME,
@@ -123,11 +124,21 @@ def open_capacity(
 
 
 def require_lost(head: Head, pool: Path) -> None:
-    """Raise StoreError if a pool has no capacity tier, or if its capacity tier can still be found."""
-    if not head.capacity_directory:
+    """Raise StoreError if a pool has no capacity tier, or if its capacity tier can still be found. Also raises StoreError after
+    an error that does not mean that the disk is lost, such as a missing permission.
+    """
+    directory = head.capacity_directory
+    if not directory:
         raise StoreError(f"the pool in {pool} has no capacity tier")
-    if os.path.exists(Path(head.capacity_directory) / TIER_NAME):  # noqa: PTH110 - False after any error of a broken disk
-        raise StoreError(f"the capacity tier of the pool is still in {head.capacity_directory}; unmount it first if it is lost")
+    try:
+        (Path(directory) / TIER_NAME).stat()
+    except ValueError:
+        return  # No file can have this name.
+    except OSError as error:
+        if passes(error) or kind_of(error) is ErrorKind.REFUSAL:
+            raise of_write(f"looking for the capacity tier in {directory}", error) from error
+        return
+    raise StoreError(f"the capacity tier of the pool is still in {directory}; unmount it first if it is lost")
 
 
 def _check_owner(tier: _Tier, directory: Path, pool: Path) -> None:
