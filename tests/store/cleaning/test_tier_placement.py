@@ -402,6 +402,25 @@ def test_an_error_that_has_passed_is_not_shown_any_more_although_nothing_is_move
     check_all(machine, models[:1])
 
 
+def test_an_error_of_the_cleaning_of_the_capacity_tier_is_reported_once() -> None:
+    machine, models = pool_with("capacity", "capacity", size_blocks=300, capacity_compression="off")
+    place_all(machine)
+    for model in models:
+        model.unmap(0, 250)
+    machine.disk.failing.add("capacity-create")
+    for _ in range(4):
+        place_all(machine)
+        assert machine.pool.cleaner.placement.reason is not None
+        machine.environment.advance(RETRY_S)
+    assert [(each.kind, each.count) for each in machine.pool.status().met] == [(TroubleKind.NOT_PLACED, 1)]
+    machine.disk.failing.clear()
+    for _ in range(2):
+        machine.environment.advance(RETRY_S)
+        place_all(machine)
+    assert machine.pool.cleaner.placement.reason is None
+    check_all(machine, models)
+
+
 def test_the_volumes_of_a_placement_are_walked_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     machine, _ = pool_with("capacity", size_blocks=8)
     for index in range(300):

@@ -173,25 +173,26 @@ class Placement:
         capacity = self._supply.capacity.numbers
         self.to_fast_blocks = sum(blocks for number, blocks in wrong.items() if number in capacity)
         self.to_capacity_blocks = sum(wrong.values()) - self.to_fast_blocks
-        if not self.to_capacity_blocks and not self._supply.capacity.has_undeleted:
-            self.reason = None
 
     def plan(self, marks: Marks, live: "dict[int, int]") -> Plan:
         """Choose the segments from which blocks are moved. `live` has the number of live blocks of each segment that may be
-        moved.
+        moved. If nothing is left to do in the capacity tier, its last error has passed, and `reason` becomes None.
         """
         if not isinstance(marks, TierMarks):
             return Plan()
         movable = live.keys() - self.unmovable - self._log_mover.unmovable
         wrong = {number: blocks for number, blocks in self._wrong.items() if number in movable}
         is_short = self._need.is_short()
+        kept = {number: live[number] - self._wrong.get(number, 0) for number in live if marks.is_in_capacity(number)}
+        cleaned = self._to_clean(marks, {number: blocks for number, blocks in kept.items() if blocks > 0})
+        if not (self.to_capacity_blocks or cleaned or self._supply.capacity.has_undeleted):
+            self.reason = None
         out: list[int] = []
-        cleaned: list[int] = []
-        if self._environment.monotonic() >= self._blocked_until:
+        if self._environment.monotonic() < self._blocked_until:
+            cleaned = []
+        else:
             budget = min(MAX_MOVED_BLOCKS, self._need.wanted_blocks())
             out = _within(budget, {number: blocks for number, blocks in wrong.items() if not marks.is_in_capacity(number)})
-            kept = {number: live[number] - self._wrong.get(number, 0) for number in live if marks.is_in_capacity(number)}
-            cleaned = self._to_clean(marks, {number: blocks for number, blocks in kept.items() if blocks > 0})
         back: list[int] = []
         if not is_short:
             budget = min(MAX_MOVED_BLOCKS, self._need.movable_blocks())
@@ -230,11 +231,11 @@ class Placement:
             if await self._is_moved(number, writer.move(number, runs, moves, pause, spare=False)):
                 done.add(number)
         await writer.end(moves, pause)
-        if plan.out:
-            self.reason = None
         for number in plan.cleaned:
             await self._is_moved(number, writer.move(number, marks.right_runs(number), moves, pause, spare=True))
         await writer.end(moves, pause)
+        if plan.out or (plan.cleaned and not self.to_capacity_blocks):
+            self.reason = None
 
     async def _is_moved(self, number: int, move: Awaitable[None]) -> bool:
         """Await a move. Returns False if a block of the segment cannot be read."""
