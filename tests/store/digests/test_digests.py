@@ -2,7 +2,9 @@
 
 import errno
 from random import Random
+from typing import NoReturn
 
+import numpy as np
 import pytest
 from tests.naive_digests import NaiveTree
 from tests.sim.virtual_environment import VirtualTask
@@ -16,7 +18,7 @@ from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.map.lost_blocks import with_lost
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import located
-from odx_target.store.segments.segment import Segment
+from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
 
 SIZE = 5 * LEAF_BLOCKS + 100
@@ -370,6 +372,29 @@ def test_tables_that_cannot_be_read_are_read_again_by_the_next_caller(monkeypatc
     with pytest.raises(Unreadable):
         tasks[0].value()
     assert tasks[1].value() == written.naive().root()
+
+
+def test_after_a_lack_of_memory_no_segment_has_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Written(0)
+    written.put(0, list(range(1, 40)))
+    written.machine.pool.commit()
+    pool, environment = written.machine.pool, written.machine.environment
+    view = pool._ledger.digester._view()
+    rows = table_rows.TableRows(pool.reader._index)
+    rows.begin(view, segment_numbers.SegmentNumbers(view.segments))
+    numbers = list(view.segments)
+
+    def lack(*_arguments: object, **_options: object) -> NoReturn:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(table_rows.np, "empty", lack)
+        with pytest.raises(MemoryError):
+            environment.run(environment.in_thread(rows.load, numbers))
+    places = np.array([numbers[0] << PLACE_BITS], dtype=np.int64)
+    assert not rows.certainly_contain(places)
+    environment.run(environment.in_thread(rows.load, numbers))
+    assert rows.certainly_contain(places)
 
 
 def test_a_batch_that_could_not_be_written() -> None:

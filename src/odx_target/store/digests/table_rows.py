@@ -104,9 +104,9 @@ class TableRows:
         for number in absent:
             self._rows[number] = len(self._rows) + 1 if self._first is None else number - self._first + 1
         self._present = self._differences = None
-        if absent:
-            self._make_room(set(absent))
         try:
+            if absent:
+                self._make_room(set(absent))
             for number in {*absent, *self._stale.intersection(numbers)}:
                 self._copy(number)
         except BaseException:
