@@ -34,12 +34,13 @@ def make_other_text(data: bytearray, at: int, size_bytes: int) -> None:
 
 
 def saved(file: Path) -> Checkpoint:
-    """Save a checkpoint with three frozen maps, three snapshots and three remembered values."""
+    """Save a checkpoint with a volume, three frozen maps, three snapshots and three remembered values."""
     live = written(5000, 5)
     frozen_maps = [FrozenMapState(number, True, live.freeze()) for number in range(1, 4)]
     snapshots = [SnapshotState(guid, 3, f"s{guid[0]}", bytes(16), "a", bytes(16), 1, bytes(16), {}) for guid in GUIDS]
     remembered = {f"remembered {number}": b"value" for number in range(3)}
     checkpoint = replace(checkpoint_of(live, remembered=remembered), frozen_maps=frozen_maps, snapshots=snapshots)
+    checkpoint = replace(checkpoint, volumes=tuple(replace(each, name="a") for each in checkpoint.volumes))
     catalogue = SqliteCatalogue(file)
     catalogue.save(checkpoint)
     catalogue.close()
@@ -47,7 +48,7 @@ def saved(file: Path) -> Checkpoint:
 
 
 DAMAGES = [make_blob, make_no_text, make_other_text]
-KEYS = ["frozen map 2", f"snapshot {GUIDS[1].hex()}", "remembered 1"]
+KEYS = ["volume 0", "frozen map 2", f"snapshot {GUIDS[1].hex()}", "remembered 1"]
 
 
 @pytest.fixture(params=DAMAGES)
@@ -69,7 +70,7 @@ def damaged(file: Path, key: str, damage: Callable[[bytearray, int, int], None])
 def test_a_damaged_key_is_named(tmp_path: Path, key: str, damage: Callable[[bytearray, int, int], None]) -> None:
     saved(tmp_path / "catalogue.db")
     catalogue = damaged(tmp_path / "catalogue.db", key, damage)
-    with pytest.raises(PoolDamaged, match=f"stored under b?'{key[:5]}") as caught:
+    with pytest.raises(PoolDamaged, match=f"stored under b?'{key[:4]}") as caught:
         catalogue.load()
     assert "\n" not in str(caught.value)
     catalogue.close()
@@ -88,6 +89,7 @@ def test_a_repair_loses_only_the_row_with_the_damaged_key(
     catalogue.close()
     expected = replace(
         checkpoint,
+        volumes=tuple(each for each in checkpoint.volumes if key != f"volume {each.number}"),
         frozen_maps=[each for each in checkpoint.frozen_maps if key != f"frozen map {each.identifier}"],
         snapshots=[each for each in checkpoint.snapshots if key != f"snapshot {each.guid.hex()}"],
         remembered={name: value for name, value in checkpoint.remembered.items() if name != key},
