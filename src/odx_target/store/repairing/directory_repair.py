@@ -30,7 +30,6 @@ from odx_target.store.opening.recovery import read_state
 from odx_target.store.repairing.repair import RepairPlan, plan_repair, save_repaired
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
-from odx_target.store.segments.tiers import TieredSegments
 
 NEW_NAME = f"{CATALOGUE_NAME}.new"
 REPORT_NAME = "repair.json"
@@ -38,10 +37,7 @@ JOURNAL_SUFFIX = "-journal"
 
 
 class DirectoryRepair:
-    """A repair of the pool in a directory. `plan` lists the data that is lost. Nothing changes before `carry_out` is called.
-
-    If the head has a capacity tier that is not in `segments`, the repair removes the tier from the head.
-    """
+    """A repair of the pool in a directory. `plan` lists the data that is lost. Nothing changes before `carry_out` is called."""
 
     def __init__(
         self, path: Path, head: OpenHead, segments: SegmentStore, plan: RepairPlan, former: SqliteCatalogue | None
@@ -51,12 +47,11 @@ class DirectoryRepair:
         self._path = path
         self._head = head
         self._segments = segments
-        self._gives_tier_up = bool(head.fields.capacity_directory) and not isinstance(segments, TieredSegments)
 
     @property
     def is_needed(self) -> bool:
         """True if `carry_out` would change the catalogue or the head."""
-        return self.plan.checkpoint is not None or self._gives_tier_up
+        return self.plan.is_needed
 
     def carry_out(self) -> Path:
         """Replace the catalogue by the repaired catalogue, if it needs a repair, and remove a capacity tier that is given up
@@ -93,7 +88,7 @@ class DirectoryRepair:
         return report
 
     def _change_head(self) -> None:
-        if self._gives_tier_up:
+        if self.plan.gives_tier_up:
             # If the process ends after this, the next repair needs no tier, and finds that the same segments are missing.
             self._head.replace(self._head.fields._replace(cleaned=True, capacity_directory=""))
         elif not self.plan.log_is_complete:
@@ -161,6 +156,7 @@ def repairing(
             with _opened(path / CATALOGUE_NAME) as former:
                 plan = plan_repair(segments, former, head.fields, advance, older_data=older_data)
                 if without_capacity:
+                    plan.gives_tier_up = True
                     plan.complaints.insert(0, f"the capacity tier in {head.fields.capacity_directory} is lost")
                 yield DirectoryRepair(path, head, segments, plan, former)
         finally:
@@ -173,7 +169,7 @@ def repairing(
 def describe(plan: RepairPlan) -> dict[str, object]:
     """Return a plan as values for JSON."""
     return {
-        "is_needed": bool(plan.checkpoint is not None or plan.complaints),
+        "is_needed": plan.is_needed,
         "complaints": plan.complaints,
         "lost_records": plan.lost_records,
         "lost_ranges": plan.report.lost_ranges,

@@ -29,11 +29,12 @@ from odx_target.store.segments.tiers import log_sizes
 
 @dataclass(slots=True)
 class RepairPlan:
-    """A plan to repair a pool. `checkpoint` is the new checkpoint, or None if the pool needs no repair.
+    """A plan to repair a pool. `checkpoint` is the new checkpoint, or None if the present catalogue can stay.
 
     `report` lists the ranges that are lost after the repair. `lost_records` is the number of lost records. Each of them may
     have changed any volume. `log_is_complete` is False if a part of the log is lost. A lost catalogue can then no longer be
-    rebuilt from the log. `complaints` describes the damage.
+    rebuilt from the log. `complaints` describes the damage. `gives_tier_up` is True if the repair removes a lost capacity tier
+    from the head of the pool.
     """
 
     report: PoolReport
@@ -41,6 +42,12 @@ class RepairPlan:
     lost_records: int = 0
     log_is_complete: bool = True
     complaints: list[str] = field(default_factory=list)
+    gives_tier_up: bool = False
+
+    @property
+    def is_needed(self) -> bool:
+        """True if the repair would change the catalogue or the head of the pool."""
+        return self.checkpoint is not None or self.gives_tier_up
 
 
 def plan_repair(
