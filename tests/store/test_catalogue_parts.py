@@ -251,6 +251,17 @@ def test_a_damaged_part_is_noticed(damage: Callable[[CatalogueContent, str], Non
         MemoryCatalogue(content).load()
 
 
+@pytest.mark.parametrize("name", ["position", "pool", "volumes", "frozen_maps", "snapshots", "remembered", "nodes"])
+def test_a_head_without_one_of_its_fields_is_damage(name: str) -> None:
+    content, _ = saved(4)
+    assert content.head is not None
+    document = json.loads(unsealed(b"head", content.head))
+    del document[name]
+    content.head = sealed(b"head", json.dumps(document).encode())
+    with pytest.raises(PoolDamaged):
+        MemoryCatalogue(content).load()
+
+
 def test_a_part_of_an_unknown_kind_is_damage() -> None:
     content, checkpoint = saved(4)
     content.parts["group 1"] = sealed(b"group 1", b"{}")

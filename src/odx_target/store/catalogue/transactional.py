@@ -111,11 +111,12 @@ class TransactionalCatalogue(ABC):
             self._counts = NodeCounts(**document["nodes"])
             found = PartCounts(len(checkpoint.volumes), len(checkpoint.frozen_maps), len(checkpoint.snapshots))
             is_complete = counts_of_parts(document) == found
+            has_all_values = len(checkpoint.remembered) == document["remembered"]
             # Older programs stored these parts in the head, so the next save must store them under keys.
             absent = [name for name in PartCounts._fields if isinstance(document[name], list)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PoolDamaged("the head of the catalogue is not valid") from error
-        if len(checkpoint.remembered) != document["remembered"]:
+        if not has_all_values:
             raise PoolDamaged("the catalogue has lost remembered values")
         if not is_complete:
             raise PoolDamaged("the catalogue has lost volumes, frozen maps or snapshots")
