@@ -187,7 +187,7 @@ def kept_numbers(
 
 def stored_leaves(roots: Iterable[MapReader]) -> Iterator[int]:
     """Yield the number of each stored leaf below `roots` once. Leaves without a number are skipped."""
-    kept = list(roots)
+    kept = list(roots)  # No node is freed meanwhile, so each `id()` stays that of one node.
     waiting = [root.root for root in kept if root.root is not None]
     seen: set[int] = set()
     numbers = NumberSet()
