@@ -13,7 +13,7 @@ from odx_target.copymgr.limits import CopyLimits
 from odx_target.scsi.format_operation import FormatOperation
 from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.reply import Reply
+from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
@@ -298,3 +298,35 @@ def test_full_task_sets() -> None:
     array.logical_units[1].tasks.members[:] = [member]
     array.environment.advance(10)
     assert_stopped(array, started, 64)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ZeroDivisionError()])
+@pytest.mark.parametrize(
+    "part", ["device_server.ThirdPartyAccess", "tasks.task_set.TaskSet._place_for", "tasks.task_set.Member.overlaps"]
+)
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_copy_that_fails_to_join_a_task_set_leaves_all(
+    part: str, error: Exception, is_late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failure must not leave a member behind, because later commands would wait for it forever."""
+    array, running = copying()
+    parameters = lun_list(array, [2, 0, 1], [BlocksSegment(0, 0, 1, 0, 1), BlocksSegment(1, 0, 2, 0, 8)])
+    cdb = copy_cdb(len(parameters))
+    place = array.server.accept(array.nexus, 3, cdb, TaskAttribute.SIMPLE, 5, lambda: False) if is_late else None
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"odx_target.scsi.{part}", fail)
+        if place is None:
+            reply = start_copy(array, 3, parameters).reply
+        else:
+            _, outcome = array.server.execute_accepted(place, [parameters], holds_memory=True)
+            assert isinstance(outcome, Reply)
+            reply = outcome
+    assert reply.status == (Status.BUSY if isinstance(error, MemoryError) else Status.CHECK_CONDITION)
+    assert [len(unit.tasks.members) for unit in array.logical_units.values()] == [1, 1, 0, 0], "only the running copy"
+    array.internal_errors.clear()
+    array.environment.advance(10)
+    assert_stopped(array, running, 64)

@@ -151,9 +151,7 @@ class DeviceServer(TaskManager):
                 assert place.member is not None
                 admit(task, self.commands)
                 place.data_arrived(place.member)
-                outcome = self._join_others(place.member, task, entry)
-                if outcome is None:
-                    outcome = self._start_member(place.member, task, entry, holds_memory=holds_memory)
+                outcome = self._start_member(place.member, task, entry, holds_memory=holds_memory)
         except Exception as error:
             place.give_back()
             outcome = self._reply_to(error, task, entry)
@@ -190,31 +188,35 @@ class DeviceServer(TaskManager):
             return Reply(Status.TASK_SET_FULL)
         member = tasks.join(task, _extents(task, entry), is_ordered=entry.is_ordered)
         self._number(member, entry)
-        return self._join_others(member, task, entry) or self._start_member(member, task, entry)
+        return self._start_member(member, task, entry)
 
     def _number(self, member: Member | None, entry: Entry) -> None:
         """Number a third-party copy command in the order of arrival (rule 8 of `tasks.task_set`)."""
         if member is not None and entry.other_extents is not None:
             member.number = next(self._third_party_numbers)
 
-    def _join_others(self, member: Member, task: Task, entry: Entry) -> Reply | None:
-        """Add a third-party copy command to the task sets of all other logical units that it touches.
-
-        Return a reply if one of these task sets is full. The task has then left all task sets.
+    def _join_others(self, member: Member, task: Task, entry: Entry) -> bool:
+        """Add a third-party copy command to the task sets of all other logical units that it touches. Return False if one of
+        these task sets is full.
         """
         others = () if entry.other_extents is None else entry.other_extents(task)
         if any(len(logical_unit.tasks.members) >= MAX_TASKS for logical_unit, _ in others):
-            task.logical_unit.tasks.leave(member)
-            return Reply(Status.TASK_SET_FULL)
+            return False
         for logical_unit, extents in others:
             lun = task.nexus.lun_of(logical_unit)
             assert lun is not None, "the command touches only logical units of its nexus"
             logical_unit.tasks.join_for(member, ThirdPartyAccess(task, lun), extents)
-        return None
+        return True
 
     def _start_member(self, member: Member, task: Task, entry: Entry, *, holds_memory: bool = False) -> Outcome:
+        """Run the handler of a member of the task set, now or after other tasks. If this fails, the task has left all task
+        sets.
+        """
         tasks = task.logical_unit.tasks
         try:
+            if not self._join_others(member, task, entry):
+                tasks.leave(member)
+                return Reply(Status.TASK_SET_FULL)
             if tasks.must_wait(member):
                 if (holds_memory or member.others) and tasks.would_wait_for_memory(member):
                     tasks.leave(member)

@@ -82,9 +82,9 @@ class TaskSet:
         """
         other = Member(access, self._in_store_blocks(extents), is_ordered=member.is_ordered)
         other.number = member.number
+        member.others += (OtherMember(self, other),)  # first, so that `leave` finds the other member if the next line fails
         self.members.insert(self._place_for(other), other)
         self.barriers += other.is_barrier
-        member.others += (OtherMember(self, other),)
 
     def accesses_of(self, task: QueuedTask) -> dict[OtherTaskSet, QueuedTask]:
         """Return the members that stand for a third-party copy command in the task sets of other logical units."""
