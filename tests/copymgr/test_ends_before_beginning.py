@@ -6,9 +6,11 @@ import pytest
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_populate_token
 from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.operations.extended_copy_job import ExtendedCopyJob
 from odx_target.copymgr.operations.operation import CopyOperation
-from odx_target.scsi.reply import Reply
+from odx_target.scsi.reply import Reply, Status
 from tests.copymgr.array import CopyArray, Range, code_of, out_cdb, pattern
+from tests.copymgr.extended_copy import BlocksSegment, copy, lun_list
 
 ONE: list[Range] = [(0, 16)]
 PERSISTENT = 0x0080_0002
@@ -155,6 +157,22 @@ def test_a_failure_while_giving_back_ends_the_operation_all_the_same(monkeypatch
     array.environment.settle()
     assert array.manager.copies.operations == {}
     assert array.internal_errors == [error]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ZeroDivisionError()])
+def test_an_extended_copy_that_fails_before_its_work_ends(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = CopyArray()
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ExtendedCopyJob, "set_segments", fail)
+        parameters = lun_list(array, [0, 1], [BlocksSegment(0, 0, 1, 0, 8)])
+        assert copy(array, 0, parameters).status == Status.CHECK_CONDITION
+    assert array.manager.copies.operations == {}
+    assert all(unit.tasks.members == [] for unit in array.logical_units.values())
+    assert code_of(copy(array, 0, parameters)) == "good", "the list identifier is free again"
 
 
 @pytest.mark.parametrize("error", [MemoryError(), ZeroDivisionError()])

@@ -15,18 +15,14 @@ from odx_target.copymgr.commands.parameter_lists import OUT_CDB, ServiceAction
 from odx_target.copymgr.commands.request import check_list_length, received_list
 from odx_target.copymgr.commands.segments import Segment, extents_of, segments_of
 from odx_target.copymgr.copies import Copies
-from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.extended_copy_job import ExtendedCopyJob
-from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, reply_to
-from odx_target.copymgr.operations.operation import CopyStatus
+from odx_target.copymgr.operations.job import ForegroundJob, conclude, ending_for, reply_to
 from odx_target.copymgr.refusal import Refusal
-from odx_target.scsi.command_table import UnitExtents
+from odx_target.scsi.command_table import SERVICE_ACTION_BITS, UnitExtents
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
-
-_SERVICE_ACTION_BITS = 0x1F
 
 
 def extents_here(copies: Copies, task: Task) -> Sequence[Extent]:
@@ -45,7 +41,7 @@ def extended_copy(copies: Copies, task: Task) -> Outcome:
     _, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
         return Reply()
-    service_action = ServiceAction(task.cdb[1] & _SERVICE_ACTION_BITS)
+    service_action = ServiceAction(task.cdb[1] & SERVICE_ACTION_BITS)
     parameters = _received(copies, task, list_bytes)
     header = parameters.header
     running = operation_using(copies, task, header.list_identifier)
@@ -62,8 +58,8 @@ def extended_copy(copies: Copies, task: Task) -> Outcome:
     job = ExtendedCopyJob(copies, operation, task)
     try:
         job.set_segments(segments_of(copies, task, parameters))
-    except CopyAborted as error:
-        ending = Ending(CopyStatus.COMPLETED_WITH_ERROR, error)
+    except Exception as error:
+        ending = ending_for(copies, job, error)
         conclude(copies, job, ending)
         return reply_to(copies, job, ending)
     return ForegroundJob(copies, job)
@@ -71,7 +67,7 @@ def extended_copy(copies: Copies, task: Task) -> Outcome:
 
 def _received(copies: Copies, task: Task, list_bytes: int) -> ExtendedCopyList:
     """Decode the parameter list of a command. Raises Refusal if it is shorter than its header."""
-    is_lid4 = task.cdb[1] & _SERVICE_ACTION_BITS == ServiceAction.EXTENDED_COPY_LID4
+    is_lid4 = task.cdb[1] & SERVICE_ACTION_BITS == ServiceAction.EXTENDED_COPY_LID4
     data = received_list(task, list_bytes)
     check_list_length((LID4_FIELDS if is_lid4 else LID1_FIELDS).size_bytes, len(data))
     limits = copies.limits
@@ -85,7 +81,7 @@ def _expected_segments(copies: Copies, task: Task) -> Sequence[Segment]:
         return ()
     try:
         parameters = _received(copies, task, list_bytes)
-        _run_checks(CopyRequest(parameters, copies.limits, None, task.cdb[1] & _SERVICE_ACTION_BITS))
+        _run_checks(CopyRequest(parameters, copies.limits, None, task.cdb[1] & SERVICE_ACTION_BITS))
         return segments_of(copies, task, parameters)
     except Refusal:
         return ()
