@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.copymgr.limits import MAX_NAMEABLE_RANGE_DESCRIPTORS, CopyLimits
+from odx_target.copymgr.commands.lid1_results import operating_parameters
+from odx_target.copymgr.commands.third_party_copy_page import third_party_copy_page
+from odx_target.copymgr.limits import MAX_NAMEABLE_RANGE_DESCRIPTORS, CopyLimits, CopyOptions
 from odx_target.copymgr.operations.steps import Destination, StepKind, plan_step
 from odx_target.copymgr.tokens.rod_source import FrozenRod, PieceKind, ZeroRod
 from odx_target.store.api import BLOCK_BYTES
@@ -34,6 +36,15 @@ from tests.settings import searching
         {"max_tokens": 0},
         {"max_records_per_nexus": 0},
         {"max_concurrent_copies": 0},
+        {"max_concurrent_copies": 1 << 16},
+        {"max_cscd_descriptors": 0},
+        {"max_cscd_descriptors": 1 << 16},
+        {"max_segment_descriptors": 0},
+        {"max_segment_descriptors": 1 << 16},
+        {"max_descriptor_list_bytes": 0},
+        {"max_descriptor_list_bytes": 1 << 32},
+        {"max_segment_bytes": 0},
+        {"max_segment_bytes": 1 << 32},
     ],
 )
 def test_limits_that_cannot_be(fields: dict[str, Any]) -> None:
@@ -50,11 +61,16 @@ def test_limits_that_cannot_be(fields: dict[str, Any]) -> None:
         {"max_rod_bytes": BLOCK_BYTES, "optimal_transfer_bytes": BLOCK_BYTES},
         {"optimal_transfer_bytes": 0},
         {"copy_step_bytes": BLOCK_BYTES, "remap_step_bytes": BLOCK_BYTES},
+        {"max_concurrent_copies": 0xFFFF, "max_cscd_descriptors": 0xFFFF, "max_segment_descriptors": 0xFFFF},
+        {"max_descriptor_list_bytes": 0xFFFF_FFFF, "max_segment_bytes": 0xFFFF_FFFF},
     ],
 )
 def test_limits_at_their_edges(fields: dict[str, Any]) -> None:
+    """Limits at their edges are accepted, and fit the fields that report them."""
     limits = CopyLimits(**fields)
     assert {name: getattr(limits, name) for name in fields} == fields
+    assert operating_parameters(limits)
+    assert third_party_copy_page(CopyArray().logical_units[0], limits, CopyOptions())
 
 
 STEPS = CopyLimits(copy_step_bytes=3 * BLOCK_BYTES, remap_step_bytes=5 * BLOCK_BYTES)

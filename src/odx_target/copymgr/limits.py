@@ -180,7 +180,8 @@ REFUSALS_KEPT = 64
 class CopyLimits:
     """The limits of one copy manager.
 
-    Raises ValueError if limits contradict each other or do not fit their fields in VPD page 8Fh.
+    Raises ValueError if limits contradict each other or do not fit their fields in VPD page 8Fh and RECEIVE COPY OPERATING
+    PARAMETERS.
     """
 
     max_range_descriptors: int = MAX_RANGE_DESCRIPTORS
@@ -241,10 +242,12 @@ class CopyLimits:
         _require(0 <= self.answer_reserve_s < self.command_budget_s, "the reserve must be less than the budget")
         for step_bytes in (self.copy_step_bytes, self.remap_step_bytes):
             _require(step_bytes > 0 and not step_bytes % BLOCK_BYTES, "steps must be whole blocks of the store")
-        for count in (self.max_cscd_descriptors, self.max_segment_descriptors, self.max_segment_bytes):
-            _require(0 < count <= 0xFFFF_FFFF, "descriptors and segments need room for one, and must fit their fields")
-        for count in (self.max_tokens, self.max_records_per_nexus, self.max_concurrent_copies):
-            _require(count > 0, "tokens, records and copies need room for one")
+        for count in (self.max_cscd_descriptors, self.max_segment_descriptors, self.max_concurrent_copies):
+            _require(0 < count <= 0xFFFF, "descriptors and copies need room for one, and must fit their fields")
+        for size_bytes in (self.max_descriptor_list_bytes, self.max_segment_bytes):
+            _require(0 < size_bytes <= 0xFFFF_FFFF, "descriptors and segments need room for one, and must fit their fields")
+        for count in (self.max_tokens, self.max_records_per_nexus):
+            _require(count > 0, "tokens and records need room for one")
 
 
 @dataclass(frozen=True, slots=True)
