@@ -1,6 +1,7 @@
 """The part of a logical unit that the device server checks before it runs a command."""
 
 from odx_target.scsi.format_operation import FormatOperation
+from odx_target.scsi.sense import INITIALIZING_COMMAND_REQUIRED, WRITE_PROTECTED, CheckCondition
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.traffic import Traffic
 
@@ -45,6 +46,20 @@ class AddressedUnit:
     def format_operation(self, operation: FormatOperation | None) -> None:
         self._format_operation = operation
         self._state_changed()
+
+    def not_ready_condition(self) -> CheckCondition | None:
+        """Return the sense data that reports why the unit is not ready. Return None if it is ready."""
+        if self._format_operation is not None:
+            return self._format_operation.condition()
+        return CheckCondition(INITIALIZING_COMMAND_REQUIRED) if self._stopped else None
+
+    def access_refusal(self, *, writes: bool) -> CheckCondition | None:
+        """Return the sense data with which the unit refuses a read or write of its medium in its present state. Return None if
+        it accepts the access.
+        """
+        if writes and self.write_protected and self.is_ready:
+            return CheckCondition(WRITE_PROTECTED)
+        return self.not_ready_condition()
 
     def stop_format(self) -> None:
         """Stop a running format operation before its next change. A failed format operation stays failed."""

@@ -15,10 +15,8 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_NOT_REACHABLE,
-    INITIALIZING_COMMAND_REQUIRED,
     INTERNAL_TARGET_FAILURE,
     THIRD_PARTY_DEVICE_FAILURE,
-    WRITE_PROTECTED,
     CheckCondition,
     Condition,
 )
@@ -165,13 +163,8 @@ class SegmentCopy:
             return Reply(Status.TASK_ABORTED)
         if logical_unit.is_kept_out(self._operation.nexus.initiator_port_name, access):
             return Reply(Status.RESERVATION_CONFLICT)
-        if logical_unit.format_operation is not None:
-            return self._sense_reply(logical_unit.format_operation.condition())
-        if logical_unit.stopped:
-            return self._sense_reply(CheckCondition(INITIALIZING_COMMAND_REQUIRED))
-        if access is Access.WRITES and logical_unit.write_protected:
-            return self._sense_reply(CheckCondition(WRITE_PROTECTED))
-        return None
+        check = logical_unit.access_refusal(writes=access is Access.WRITES)
+        return None if check is None else self._sense_reply(check)
 
     def _reply_of(self, error: Exception, logical_unit: LogicalUnit) -> Reply:
         """Return the reply that a read or write would get for an exception."""

@@ -13,9 +13,7 @@ from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
-    INITIALIZING_COMMAND_REQUIRED,
     LBA_OUT_OF_RANGE,
-    WRITE_PROTECTED,
     CheckCondition,
     SenseKey,
 )
@@ -218,12 +216,9 @@ class WriteJob:
         """
         self.operation.raise_if_ended()
         logical_unit = self.operation.logical_unit
-        if logical_unit.format_operation is not None:
-            raise Refusal(logical_unit.format_operation.condition().condition, rule="the logical unit is formatted")
-        if logical_unit.stopped:
-            raise Refusal(INITIALIZING_COMMAND_REQUIRED, rule="the logical unit was stopped")
-        if logical_unit.write_protected:
-            raise Refusal(WRITE_PROTECTED, rule="the logical unit was write protected")
+        check = logical_unit.access_refusal(writes=True)
+        if check is not None:
+            raise Refusal(check.condition, rule="the logical unit does not accept the write any more")
         capacity_blocks = logical_unit.capacity_blocks
         if step.lba + step.count_blocks > capacity_blocks:
             raise Refusal(

@@ -14,7 +14,6 @@ from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout, flag, number
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
-    INITIALIZING_COMMAND_REQUIRED,
     INVALID_FIELD_IN_CDB,
     LOGICAL_UNIT_NOT_SUPPORTED,
     NO_ADDITIONAL_SENSE_INFORMATION,
@@ -77,10 +76,9 @@ MIN_TASK_MANAGEMENT_ALLOCATION_BYTES = 4
 
 def test_unit_ready(task: Task) -> Outcome:
     """Report GOOD unless an initiator has stopped the logical unit, or its last format operation has failed."""
-    if task.logical_unit.format_operation is not None:
-        raise task.logical_unit.format_operation.condition()
-    if task.logical_unit.stopped:
-        raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
+    not_ready = task.logical_unit.not_ready_condition()
+    if not_ready is not None:
+        raise not_ready
     return Reply()
 
 
@@ -99,11 +97,7 @@ def _pending_sense(task: Task) -> CheckCondition:
     attention = task.nexus.take_unit_attention(task.lun)
     if attention is not None:
         return unit_attention(*attention)
-    if task.logical_unit.format_operation is not None:
-        return task.logical_unit.format_operation.condition()
-    if task.logical_unit.stopped:
-        return CheckCondition(INITIALIZING_COMMAND_REQUIRED)
-    return CheckCondition(NO_ADDITIONAL_SENSE_INFORMATION)
+    return task.logical_unit.not_ready_condition() or CheckCondition(NO_ADDITIONAL_SENSE_INFORMATION)
 
 
 def start_stop_unit(task: Task) -> Outcome:
