@@ -42,20 +42,17 @@ class Failure(NamedTuple):
     key: SenseKey | None = None
 
 
-STORE_FAILURES: dict[type[StoreError], Failure] = {
+_FAILURES: dict[type[StoreError], Failure] = {
+    DamagedBlock: Failure(UNRECOVERED_READ_ERROR),
+    Unreadable: Failure(UNRECOVERED_READ_ERROR, SenseKey.ABORTED_COMMAND),
     PoolFull: Failure(SPACE_ALLOCATION_FAILED_WRITE_PROTECT),
     Refused: Failure(WRITE_PROTECTED),
     Unwritable: Failure(WRITE_ERROR, SenseKey.ABORTED_COMMAND),
     PoolFailed: Failure(PERIPHERAL_DEVICE_WRITE_FAULT),
 }
-"""Sense data for exceptions of the store that do not concern one particular block. Any other StoreError is reported as INTERNAL
-TARGET FAILURE."""
-
-BLOCK_FAILURES: dict[type[DamagedBlock | Unreadable], Failure] = {
-    DamagedBlock: Failure(UNRECOVERED_READ_ERROR),
-    Unreadable: Failure(UNRECOVERED_READ_ERROR, SenseKey.ABORTED_COMMAND),
-}
-"""Sense data for failed reads of one block. The field INFORMATION of the sense data contains the LBA of the block."""
+"""Sense data for exceptions of the store. The first two concern one block, whose LBA is in the field INFORMATION of the sense
+data. Any other StoreError is reported as INTERNAL TARGET FAILURE.
+"""
 
 BUSY_FAILURES = (OutOfResources, PoolBusy, MemoryError)
 """Exceptions that are answered with the status BUSY."""
@@ -72,13 +69,14 @@ def check_condition_for(error: Exception, task: Task, entry: Entry | None) -> Ch
     """Return the sense data to send for an exception that ended a task."""
     if isinstance(error, CheckCondition):
         return error
-    if isinstance(error, DamagedBlock | Unreadable):
-        condition, key = BLOCK_FAILURES[type(error)]
-        return CheckCondition(condition, key=key, information=_first_bad_lba(error, task, entry))
-    for kind, (condition, key) in STORE_FAILURES.items():
-        if isinstance(error, kind):
-            return CheckCondition(condition, key=key)
-    return CheckCondition(INTERNAL_TARGET_FAILURE)
+    condition, key = failure_of(error)
+    bad_lba = _first_bad_lba(error, task, entry) if isinstance(error, DamagedBlock | Unreadable) else None
+    return CheckCondition(condition, key=key, information=bad_lba)
+
+
+def failure_of(error: Exception) -> Failure:
+    """Return the condition and the sense key to report for an exception of the store, or for a fault of the program."""
+    return next((failure for kind, failure in _FAILURES.items() if isinstance(error, kind)), Failure(INTERNAL_TARGET_FAILURE))
 
 
 def _first_bad_lba(error: DamagedBlock | Unreadable, task: Task, entry: Entry | None) -> int:

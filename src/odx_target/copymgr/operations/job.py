@@ -6,9 +6,9 @@ from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.rod_source import SourceUnreadable
-from odx_target.scsi.failures import BLOCK_FAILURES, BUSY_FAILURES, STORE_FAILURES
+from odx_target.scsi.failures import BUSY_FAILURES, failure_of
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, INTERNAL_TARGET_FAILURE, CheckCondition, SenseKey
+from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, CheckCondition, SenseKey
 from odx_target.scsi.tasks.outcome import Pending
 from odx_target.scsi.tasks.task import TaskAborted
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, StoreError, Unreadable
@@ -117,17 +117,13 @@ def _check_for(copies: Copies, job: Job, error: Exception) -> CheckCondition:
     if isinstance(error, DamagedBlock | Unreadable):
         # a destination block that is written only in part has to be read first, and this read failed
         lba = error.block * BLOCK_BYTES // job.operation.logical_unit.block_bytes
-        condition, key = BLOCK_FAILURES[type(error)]
-        return Refusal(condition, key=key, information=lba, rule=f"the destination: {error}")
+        return _refusal_for(error, f"the destination: {error}", information=lba)
     if isinstance(error, BUSY_FAILURES):
         # not the status BUSY, because blocks may have been written, and only the record of the operation shows their number
         return Refusal(INSUFFICIENT_RESOURCES, key=SenseKey.ABORTED_COMMAND, rule=str(error) or "out of memory")
-    for kind, (condition, key) in STORE_FAILURES.items():
-        if isinstance(error, kind):
-            return Refusal(condition, key=key, rule=str(error))
     if not isinstance(error, StoreError):
         copies.report_internal_error(error)
-    return Refusal(INTERNAL_TARGET_FAILURE, rule=str(error))
+    return _refusal_for(error, str(error))
 
 
 def refusal_of_source(error: SourceUnreadable) -> Refusal:
@@ -135,5 +131,9 @@ def refusal_of_source(error: SourceUnreadable) -> Refusal:
 
     INFORMATION is empty, because an LBA of the source has no meaning for the destination.
     """
-    condition, key = BLOCK_FAILURES[type(error.cause)]
-    return Refusal(condition, key=key, rule=f"the source: {error.cause}")
+    return _refusal_for(error.cause, f"the source: {error.cause}")
+
+
+def _refusal_for(error: Exception, rule: str, *, information: int | None = None) -> Refusal:
+    condition, key = failure_of(error)
+    return Refusal(condition, key=key, information=information, rule=rule)

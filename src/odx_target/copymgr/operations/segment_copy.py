@@ -10,12 +10,11 @@ from odx_target.copymgr.operations.step_writer import StepWriter
 from odx_target.copymgr.operations.steps import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.tokens.rod_source import FrozenRod, SourceUnreadable
 from odx_target.scsi.access_kind import Access
-from odx_target.scsi.failures import BLOCK_FAILURES, BUSY_FAILURES, STORE_FAILURES
+from odx_target.scsi.failures import BUSY_FAILURES, failure_of
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_NOT_REACHABLE,
-    INTERNAL_TARGET_FAILURE,
     THIRD_PARTY_DEVICE_FAILURE,
     CheckCondition,
     Condition,
@@ -170,14 +169,10 @@ class SegmentCopy:
         """Return the reply that a read or write would get for an exception."""
         if isinstance(error, BUSY_FAILURES):
             return Reply(Status.BUSY)
-        if isinstance(error, DamagedBlock | Unreadable):
-            condition, key = BLOCK_FAILURES[type(error)]
-            lba = error.block * BLOCK_BYTES // logical_unit.block_bytes
-            return self._sense_reply(CheckCondition(condition, key=key, information=lba))
-        for kind, (condition, key) in STORE_FAILURES.items():
-            if isinstance(error, kind):
-                return self._sense_reply(CheckCondition(condition, key=key))
-        return self._sense_reply(CheckCondition(INTERNAL_TARGET_FAILURE))
+        condition, key = failure_of(error)
+        block = error.block if isinstance(error, DamagedBlock | Unreadable) else None
+        bad_lba = None if block is None else block * BLOCK_BYTES // logical_unit.block_bytes
+        return self._sense_reply(CheckCondition(condition, key=key, information=bad_lba))
 
     def _sense_reply(self, check: CheckCondition) -> Reply:
         return check.reply(descriptor_format=self._operation.logical_unit.descriptor_format_sense)
