@@ -16,6 +16,7 @@ from odx_target.copymgr.commands.extended_copy_list import (
     SEGMENT_TYPES,
     ExtendedCopyList,
     ListIdUsage,
+    RawDescriptor,
 )
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.operation import CopyOperation
@@ -29,6 +30,7 @@ from odx_target.scsi.sense import (
     TOO_MANY_SEGMENT_DESCRIPTORS,
     UNSUPPORTED_CSCD_DESCRIPTOR_TYPE_CODE,
     UNSUPPORTED_SEGMENT_DESCRIPTOR_TYPE_CODE,
+    Condition,
 )
 
 _FLAGS_BYTE = 1
@@ -126,34 +128,25 @@ def list_identifier_in_use(request: CopyRequest) -> None:
 
 
 def unknown_cscd_type(request: CopyRequest) -> None:
-    for offset, data in request.parameters.cscds:
-        if data[0] not in CSCD_TYPES:
-            raise Refusal(
-                UNSUPPORTED_CSCD_DESCRIPTOR_TYPE_CODE,
-                data_field=offset,
-                rule="only identification descriptors are supported",
-                field="DESCRIPTOR TYPE CODE",
-                value=data[0],
-            )
+    for descriptor in request.parameters.cscds:
+        if descriptor.type_code not in CSCD_TYPES:
+            rule = "only identification descriptors are supported"
+            raise _unknown_type(UNSUPPORTED_CSCD_DESCRIPTOR_TYPE_CODE, rule, descriptor)
 
 
 def unknown_segment_type(request: CopyRequest) -> None:
-    for offset, data in request.parameters.segments:
-        if data[0] not in SEGMENT_TYPES:
-            raise Refusal(
-                UNSUPPORTED_SEGMENT_DESCRIPTOR_TYPE_CODE,
-                data_field=offset,
-                rule="only segments from blocks to blocks are supported",
-                field="DESCRIPTOR TYPE CODE",
-                value=data[0],
-            )
+    for descriptor in request.parameters.segments:
+        if descriptor.type_code not in SEGMENT_TYPES:
+            rule = "only segments from blocks to blocks are supported"
+            raise _unknown_type(UNSUPPORTED_SEGMENT_DESCRIPTOR_TYPE_CODE, rule, descriptor)
 
 
 def wrong_segment_length(request: CopyRequest) -> None:
-    for offset, data in request.parameters.segments:
-        if len(data) != SEGMENT_TYPES[data[0]].size_bytes:
-            at = offset + _LENGTH_IN_SEGMENT
-            raise _bad_list("segments of this type have another length", "DESCRIPTOR LENGTH", len(data) - 4, at=at)
+    for descriptor in request.parameters.segments:
+        size_bytes = len(descriptor.data)
+        if size_bytes != SEGMENT_TYPES[descriptor.type_code].size_bytes:
+            at = descriptor.offset + _LENGTH_IN_SEGMENT
+            raise _bad_list("segments of this type have another length", "DESCRIPTOR LENGTH", size_bytes - 4, at=at)
 
 
 def inline_data_too_long(request: CopyRequest) -> None:
@@ -184,6 +177,11 @@ EXTENDED_COPY_CHECKS: tuple[Callable[[CopyRequest], None], ...] = (
     wrong_segment_length,
     inline_data_too_long,
 )
+
+
+def _unknown_type(condition: Condition, rule: str, descriptor: RawDescriptor) -> Refusal:
+    field, value = "DESCRIPTOR TYPE CODE", descriptor.type_code
+    return Refusal(condition, data_field=descriptor.offset, rule=rule, field=field, value=value)
 
 
 def _bad_list(rule: str, field: str, value: int, *, at: int, bit: int | None = None) -> Refusal:

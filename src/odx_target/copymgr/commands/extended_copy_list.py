@@ -9,7 +9,8 @@ import struct
 from enum import IntEnum
 from typing import NamedTuple
 
-from odx_target.scsi.layout import Layout, bits, flag, number, octets
+from odx_target.copymgr.tokens.format import CSCD_IDENTIFICATION, CreatorDescriptor
+from odx_target.scsi.layout import Layout, bits, flag, number
 
 
 class ListIdUsage(IntEnum):
@@ -52,21 +53,10 @@ class Lid4Header(Layout):
     inline_data_length: int = number(46, 2)
 
 
-class IdentificationDescriptor(Layout):
-    """The identification descriptor CSCD descriptor (type code E4h)."""
+class IdentificationDescriptor(CreatorDescriptor):
+    """The identification descriptor CSCD descriptor (type code E4h). The creator in a token has the same format without PAD."""
 
-    size_bytes = 32
-    descriptor_type_code: int = number(0, 1)
-    lu_id_type: int = bits(1, 7, 2)
-    peripheral_device_type: int = bits(1, 4, 5)
-    relative_initiator_port_identifier: int = number(2, 2)
-    code_set: int = bits(4, 3, 4)
-    association: int = bits(5, 5, 2)
-    designator_type: int = bits(5, 3, 4)
-    designator_length: int = number(7, 1)
-    designator: bytes = octets(8, 20)
     pad: bool = flag(28, 2)
-    disk_block_length: int = number(29, 3)
 
 
 class BlockToBlock(Layout):
@@ -98,11 +88,10 @@ class BlockToBlockWithOffsets(Layout):
     destination_block_device_byte_offset: int = number(30, 2)
 
 
-IDENTIFICATION = 0xE4
 BLOCKS_TO_BLOCKS = 0x02
 BLOCKS_TO_BLOCKS_WITH_OFFSETS = 0x0A
 
-CSCD_TYPES: dict[int, type[Layout]] = {IDENTIFICATION: IdentificationDescriptor}
+CSCD_TYPES: dict[int, type[Layout]] = {CSCD_IDENTIFICATION: IdentificationDescriptor}
 """The supported types of CSCD descriptors."""
 SEGMENT_TYPES: dict[int, type[Layout]] = {
     BLOCKS_TO_BLOCKS: BlockToBlock,
@@ -195,12 +184,11 @@ class HeaderFields(NamedTuple):
     size_bytes: int
     list_identifier: int
     cscd_length: int
-    segment_length: int
     inline_length: int
 
 
-LID1_FIELDS = HeaderFields(16, 0, 2, 8, 12)
-LID4_FIELDS = HeaderFields(48, 20, 42, 44, 46)
+LID1_FIELDS = HeaderFields(16, 0, 2, 12)
+LID4_FIELDS = HeaderFields(48, 20, 42, 46)
 
 
 class RawDescriptor(NamedTuple):

@@ -131,7 +131,9 @@ COPY_CDBS: tuple[tuple[ServiceAction | Lid1Receive, int, str, type[Layout]], ...
 """All commands of the copy manager: service action, operation code, name, and layout of the CDB."""
 
 OUT_CDB = struct.Struct(">6xII2x")
-"""Fields of the CDBs of POPULATE TOKEN and WRITE USING TOKEN: LIST IDENTIFIER and PARAMETER LIST LENGTH."""
+"""Fields of the CDBs of POPULATE TOKEN, WRITE USING TOKEN and EXTENDED COPY: LIST IDENTIFIER, which is reserved in EXTENDED
+COPY, and PARAMETER LIST LENGTH.
+"""
 ABORT_CDB = struct.Struct(">2xI10x")
 """Field of the CDB of COPY OPERATION ABORT: LIST IDENTIFIER."""
 IN_CDB = struct.Struct(">2xI4xI2x")

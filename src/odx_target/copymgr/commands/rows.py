@@ -22,7 +22,7 @@ from odx_target.copymgr.commands.lid1_results import (
     receive_copy_operating_parameters,
     receive_copy_status_lid1,
 )
-from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, Lid1Receive, ServiceAction
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, EXTENDED_COPIES, Lid1Receive, ServiceAction
 from odx_target.copymgr.commands.populate_token import populate_token, source_extents
 from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
 from odx_target.copymgr.copies import Copies
@@ -60,23 +60,17 @@ class CopyCommand:
 
 
 COPY_COMMANDS: tuple[CopyCommand, ...] = (
-    CopyCommand(
-        ServiceAction.EXTENDED_COPY_LID1,
-        _COPY_USAGE,
-        extended_copy,
-        CommandFlag.EXTENTS_IN_DATA_OUT,
-        extents_here,
-        access=Access.WRITES,
-        other_extents=extents_elsewhere,
-    ),
-    CopyCommand(
-        ServiceAction.EXTENDED_COPY_LID4,
-        _COPY_USAGE,
-        extended_copy,
-        CommandFlag.EXTENTS_IN_DATA_OUT,
-        extents_here,
-        access=Access.WRITES,
-        other_extents=extents_elsewhere,
+    *(
+        CopyCommand(
+            action,
+            _COPY_USAGE,
+            extended_copy,
+            CommandFlag.EXTENTS_IN_DATA_OUT,
+            extents_here,
+            access=Access.WRITES,
+            other_extents=extents_elsewhere,
+        )
+        for action in EXTENDED_COPIES
     ),
     CopyCommand(
         Lid1Receive.RECEIVE_COPY_STATUS_LID1,

@@ -98,7 +98,7 @@ def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> lis
             places.append(place)
         segment = (_whole_blocks if is_plain else _bytes)(number, fields, *places)
         max_bytes = copies.limits.max_segment_bytes
-        if max(segment.size_bytes, segment.written_bytes) > max_bytes:
+        if segment.written_bytes > max_bytes:
             raise CopyAborted(
                 INVALID_FIELD_IN_PARAMETER_LIST,
                 segment=number,

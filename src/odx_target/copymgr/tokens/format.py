@@ -62,7 +62,8 @@ _HEAD = struct.Struct(">I2xHQ32s")
 _CREATOR = struct.Struct(">BBHBBxB20sI")
 _TARGET_HEADER = struct.Struct(">BBxB")
 
-_CSCD_IDENTIFICATION = 0xE4
+CSCD_IDENTIFICATION = 0xE4
+"""DESCRIPTOR TYPE CODE of an identification descriptor."""
 _CODE_SET_BINARY, _CODE_SET_UTF_8 = 1, 3
 _TYPE_EUI_64, _TYPE_NAA, _TYPE_NAME_STRING = 2, 3, 8
 _PROTOCOL_ISCSI = 0x50
@@ -95,7 +96,7 @@ def maker_of(token: bytes) -> bytes:
 def creator_identity(creator: bytes) -> bytes | None:
     """Return the NAA or EUI-64 designator of a creator logical unit descriptor. Return None if the descriptor is invalid."""
     code, _, _, code_set, kind, length, designator, _ = _CREATOR.unpack(creator)
-    well_formed = code == _CSCD_IDENTIFICATION and code_set & 0x0F == _CODE_SET_BINARY
+    well_formed = code == CSCD_IDENTIFICATION and code_set & 0x0F == _CODE_SET_BINARY
     if not well_formed or length not in _DESIGNATOR_LENGTHS.get(kind & 0x3F, ()):
         return None
     identity: bytes = designator[:length]
@@ -116,7 +117,7 @@ def unsigned_token(
 
     `identity` is the NAA designator of the logical unit.
     """
-    creator = _CREATOR.pack(_CSCD_IDENTIFICATION, 0, 0, _CODE_SET_BINARY, _TYPE_NAA, len(identity), identity, block_bytes)
+    creator = _CREATOR.pack(CSCD_IDENTIFICATION, 0, 0, _CODE_SET_BINARY, _TYPE_NAA, len(identity), identity, block_bytes)
     exponent = (4096 // block_bytes).bit_length() - 1
     token = _TOKEN.pack(
         rod_type,
