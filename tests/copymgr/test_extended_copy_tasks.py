@@ -330,3 +330,19 @@ def test_a_copy_that_fails_to_join_a_task_set_leaves_all(
     array.internal_errors.clear()
     array.environment.advance(10)
     assert_stopped(array, running, 64)
+
+
+def test_a_reset_of_a_unit_ends_the_copy_in_the_first_segment_that_needs_it() -> None:
+    """Nothing of the unit is read or written after the reset, but the segments before it are copied."""
+    array = CopyArray(CopyLimits(copy_step_bytes=8192))
+    array.write(0, 0, pattern(1, 0, 128, 512))
+    array.manager.copies.before_step = lambda _: array.environment.sleep(1)
+    segments = [BlocksSegment(0, 3, 1, 16, 64), BlocksSegment(0, 3, 2, 0, 8)]
+    started = start_copy(array, 3, lun_list(array, [0, 1, 2], segments))
+    array.environment.advance(2.5)
+    array.server.reset_logical_unit(array.logical_units[2], None)
+    array.environment.advance(10)
+    assert code_of(started.reply) == "A/0D/01"
+    assert started.reply.sense[8:12] == bytes((0, 18, 0, 1)), "the second segment"
+    assert array.volume(2).read_now(0, 1) == [bytes(4096)]
+    assert_stopped(array, started, 64)
