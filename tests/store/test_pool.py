@@ -347,7 +347,9 @@ def test_a_flush_that_comes_late_waits_for_the_next_sync(machine: Machine) -> No
 
 def test_closing_twice_does_nothing(machine: Machine) -> None:
     machine.close()
+    operations = machine.disk.operations
     machine.close()
+    assert machine.disk.operations == operations
 
 
 def test_a_closed_pool_takes_no_writes(machine: Machine) -> None:
