@@ -1,6 +1,6 @@
 """Several changes of LUNs at the same time: a number is given once, a unit keeps the size of its LUN, and one LUN remains."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -39,6 +39,32 @@ async def waiting(array: Array, number: int, operation: str, **arguments: object
         await begun.wait()
         yield
         release.set()
+
+
+@asynccontextmanager
+async def waiting_for_room(owner: object, method: str, change: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
+    """Begin a change whose first call of a method finds the pool busy.
+
+    The change waits for room during the block, and has ended after the block.
+    """
+    begun, release = trio.Event(), trio.Event()
+
+    def busy(*_: object, **__: object) -> None:
+        patch.undo()
+        patch.setattr(LogVolume, "room_made", room_made)
+        raise PoolBusy("busy")
+
+    async def room_made(_volume: LogVolume) -> None:
+        begun.set()
+        await release.wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, method, busy)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(change)
+            await begun.wait()
+            yield
+            release.set()
 
 
 def served(array: Array) -> dict[int, str]:
@@ -131,28 +157,13 @@ async def test_a_volume_does_not_become_a_lun_while_it_shrinks(monkeypatch: pyte
 @pytest.mark.parametrize("is_late", [False, True])
 async def test_a_lun_that_grows_waits_until_the_pool_has_made_room(name: str, is_late: bool) -> None:
     """The pool may be busy when the volume grows, and also when the new size is stored after that."""
-    begun, release = trio.Event(), trio.Event()
-
-    def busy(*_: object, **__: object) -> None:
-        patch.undo()
-        patch.setattr(LogVolume, "room_made", room_made)
-        raise PoolBusy("busy")
-
-    async def room_made(_volume: LogVolume) -> None:
-        begun.set()
-        await release.wait()
-
     async with running() as array:
         await do(array, "volume-create", volume="hidden=1M")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(*(array.pool, "remember") if is_late else (LogVolume, "resize"), busy)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(lambda: do(array, "volume-resize", name=name, size=2 * MIB))
-                await begun.wait()
-                for operation, arguments in (("volume-delete", {"force": True}), ("volume-resize", {"size": 3 * MIB})):
-                    assert "another request" in await refused(array, operation, name=name, **arguments)  # type: ignore[arg-type]
-                assert array.logical_units[0].capacity_blocks == MIB // 512
-                release.set()
+        owner, method = (array.pool, "remember") if is_late else (LogVolume, "resize")
+        async with waiting_for_room(owner, method, lambda: do(array, "volume-resize", name=name, size=2 * MIB)):
+            for operation, arguments in (("volume-delete", {"force": True}), ("volume-resize", {"size": 3 * MIB})):
+                assert "another request" in await refused(array, operation, name=name, **arguments)  # type: ignore[arg-type]
+            assert array.logical_units[0].capacity_blocks == MIB // 512
         if name == "hidden":
             await do(array, "lun-add", name=name)
         assert array.logical_units[0 if name == "first" else 2].capacity_blocks == 2 * MIB // 512
@@ -160,58 +171,26 @@ async def test_a_lun_that_grows_waits_until_the_pool_has_made_room(name: str, is
 
 async def test_a_lun_that_grows_may_get_another_name_and_number_meanwhile() -> None:
     """A reload of the settings does not reserve the LUN."""
-    begun, release = trio.Event(), trio.Event()
     grown = []
-
-    def busy(*_: object) -> None:
-        patch.undo()
-        patch.setattr(LogVolume, "room_made", room_made)
-        raise PoolBusy("busy")
-
-    async def room_made(_volume: LogVolume) -> None:
-        begun.set()
-        await release.wait()
 
     async def grow() -> None:
         grown.append(await array.resize_lun("first", 2 * MIB))
 
     async with running() as array:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(LogVolume, "resize", busy)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(grow)
-                await begun.wait()
-                await do(array, "volume-rename", name="first", new_name="other")
-                await do(array, "lun-renumber", name="other", number=7)
-                release.set()
+        async with waiting_for_room(LogVolume, "resize", grow):
+            await do(array, "volume-rename", name="first", new_name="other")
+            await do(array, "lun-renumber", name="other", number=7)
         assert grown == [True]
         assert array.logical_units[7].capacity_blocks == 2 * MIB // 512
 
 
-async def test_a_volume_does_not_become_a_lun_while_its_restore_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    begun, release = trio.Event(), trio.Event()
-    restore = LogVolume.restore
-
+async def test_a_volume_does_not_become_a_lun_while_its_restore_waits_for_room() -> None:
     async with running() as array:
         await do(array, "volume-create", volume="hidden=1M")
         await do(array, "snapshot-create", snapshots=["hidden@s"])
         await do(array, "volume-resize", name="hidden", size=2 * MIB)
-
-        def busy(_volume: LogVolume, _snapshot: object) -> None:
-            monkeypatch.setattr(LogVolume, "restore", restore)
-            raise PoolBusy("busy")
-
-        async def room_made(_volume: LogVolume) -> None:
-            begun.set()
-            await release.wait()
-
-        monkeypatch.setattr(LogVolume, "restore", busy)
-        monkeypatch.setattr(LogVolume, "room_made", room_made)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(lambda: do(array, "snapshot-restore", snapshot="hidden@s"))
-            await begun.wait()
+        async with waiting_for_room(LogVolume, "restore", lambda: do(array, "snapshot-restore", snapshot="hidden@s")):
             assert "another request" in await refused(array, "lun-add", name="hidden")
-            release.set()
         await do(array, "lun-add", name="hidden")
         assert array.logical_units[2].capacity_blocks == MIB // 512
 
