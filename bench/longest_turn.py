@@ -97,12 +97,12 @@ class Bench:
     figures: dict[str, float] = field(default_factory=dict)
     """Figures that only this scenario reports, by name."""
 
-    async def write(self, lun: int, block: int) -> None:
-        """Write a block, and wait for room if necessary."""
+    async def write(self, lun: int, block: int, data: bytes = DATA) -> None:
+        """Write from a block on, and wait for room if necessary."""
         volume = self.array.logical_units[lun].volume
         while True:
             try:
-                volume.write(block, [DATA])
+                volume.write(block, [data])
                 return
             except PoolBusy:
                 self.array.pool.commit()
@@ -268,16 +268,9 @@ async def resets(bench: Bench) -> None:
 
 async def fill_for_placement(bench: Bench) -> None:
     """Fill a part of the dense LUN with data that compression makes about half as large."""
-    volume = bench.array.logical_units[DENSE].volume
     for block in range(0, PLACED_BLOCKS, PIECE_BLOCKS):
         data = b"".join(bench.random.randbytes(BLOCK // 2) + bytes(BLOCK // 2) for _ in range(PIECE_BLOCKS))
-        while True:
-            try:
-                volume.write(block, [data])
-                break
-            except PoolBusy:
-                bench.array.pool.commit()
-                await volume.room_made()
+        await bench.write(DENSE, block, data)
         bench.array.pool.commit()
         await trio.lowlevel.checkpoint()
 

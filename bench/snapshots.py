@@ -49,18 +49,23 @@ SCENARIOS = (
 Figures = dict[str, float]
 
 
+async def write_when_ready(pool: Pool, volume: Volume, block: int, data: bytes) -> None:
+    """Write a block as soon as the pool accepts a change."""
+    while True:
+        try:
+            volume.write(block, [data])
+            return
+        except PoolBusy:
+            await pool.committed()
+            await volume.room_made()
+
+
 async def write_scattered(pool: Pool, volume: Volume, count_blocks: int, draw: Random) -> None:
     """Write single blocks at random places, in commits of some hundred."""
     for number in range(count_blocks):
         block = draw.randrange(volume.size_blocks)
         data = number.to_bytes(8, "little") * (BLOCK_BYTES // 8)
-        while True:
-            try:
-                volume.write(block, [data])
-                break
-            except PoolBusy:
-                await pool.committed()
-                await volume.room_made()
+        await write_when_ready(pool, volume, block, data)
         if number % WRITES_OF_A_COMMIT == 0:
             await pool.committed()
             await trio.sleep(0)
@@ -117,17 +122,6 @@ async def clones(folder: Path, gib: int, blocks: int) -> Figures:
     return {"500 clones, s": elapsed_s, "open again, s": opened_s}
 
 
-async def write_when_ready(volume: Volume, block: int) -> None:
-    """Write zeros to a block, as soon as the pool accepts a change."""
-    while True:
-        try:
-            volume.write(block, [bytes(BLOCK_BYTES)])
-        except PoolBusy:
-            await volume.room_made()
-        else:
-            return
-
-
 async def reads(folder: Path, depth: int, blocks: int) -> Figures:
     """Time of reads of 4 KiB from the volume and from its oldest snapshot, with blocks changed between the snapshots."""
     draw = Random(1)
@@ -139,7 +133,7 @@ async def reads(folder: Path, depth: int, blocks: int) -> Figures:
         for number in range(depth):
             volume.snapshot(f"s{number}")
             for block in draw.sample(written, CHANGES_BETWEEN_SNAPSHOTS):
-                await write_when_ready(volume, block)
+                await write_when_ready(pool, volume, block, bytes(BLOCK_BYTES))
             await pool.committed()
             await trio.sleep(0)
         # While a checkpoint is saved in a thread, each read also waits for the interpreter lock. This depends on the number of
