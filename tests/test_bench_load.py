@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import trio
-from bench.load.login import LoadFailed
+from bench.load.login import LoadFailed, LoggedIn
 from bench.load.run import Ending, percentiles, run_load
 from bench.load.session import LoadSession
 from bench.load.shape import BLOCK_BYTES, Shape, places, prepare
@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.initiator.disk import Disk
+from odx_target.initiator.url import parse_url
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.pdu.headers import (
     NopIn,
@@ -216,6 +217,16 @@ def test_a_closed_connection_ends_the_load(benches: list[Bench]) -> None:
     bench.theirs.close()
     with pytest.raises(LoadFailed, match="closed"):
         bench.session.receive()
+
+
+def test_a_login_that_fails_closes_its_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as portal:
+        ours = socket.create_connection(portal.getsockname())
+        monkeypatch.setattr(socket, "create_connection", lambda *_: ours)
+        portal.accept()[0].close()
+    with pytest.raises((LoadFailed, OSError)):
+        LoggedIn(parse_url("iscsi://127.0.0.1:1/iqn.2026-11.example/0"), 0, digests=False)
+    assert ours.fileno() == -1
 
 
 @given(st.integers(1, 64), st.integers(8, 5000), st.booleans(), st.booleans())

@@ -31,18 +31,18 @@ class LoggedIn:
 
     def __init__(self, url: IscsiUrl, number: int, *, digests: bool) -> None:
         self.socket = socket.create_connection((url.portal.host, url.portal.port), TIMEOUT_S)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.lun = encode_lun(url.lun)
         self.cmd_sn = self.exp_stat_sn = self.max_cmd_sn = 0
         self._frames = FrameReader(MAX_DATA_SEGMENT_BYTES)
         self._received = bytearray()
-        self.parameters = self._log_in(url.target_name, number, digests=digests)
-        chosen = self.parameters.header_digest, self.parameters.data_digest
-        if digests and chosen != ("CRC32C", "CRC32C"):
-            raise LoadFailed(f"the target chose the digests {' and '.join(chosen)}")
-        self._frames.header_digest = self._frames.data_digest = digests
-        self._end_unit_attentions()
-        self.capacity_blocks = self._capacity()
+        try:
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.parameters = self._log_in(url.target_name, number, digests=digests)
+            self._end_unit_attentions()
+            self.capacity_blocks = self._capacity()
+        except BaseException:
+            self.socket.close()
+            raise
 
     @property
     def immediate_bytes(self) -> int:
@@ -66,8 +66,16 @@ class LoggedIn:
             following = login.take(response, text)
             if following is None:
                 self.cmd_sn, self.max_cmd_sn = response.exp_cmd_sn, response.max_cmd_sn
-                return login.parameters
+                return self._checked(login.parameters, digests=digests)
             request = following
+
+    def _checked(self, agreed: Parameters, *, digests: bool) -> Parameters:
+        """Return the agreed parameters, and use their digests from now on. Raises LoadFailed if the target refused digests."""
+        chosen = agreed.header_digest, agreed.data_digest
+        if digests and chosen != ("CRC32C", "CRC32C"):
+            raise LoadFailed(f"the target chose the digests {' and '.join(chosen)}")
+        self._frames.header_digest = self._frames.data_digest = digests
+        return agreed
 
     def _end_unit_attentions(self) -> None:
         for _ in range(MAX_UNIT_ATTENTIONS):
