@@ -17,6 +17,7 @@ from random import Random
 
 import trio
 from bench.cleaning import Turns
+from bench.ending import end_by_sigterm
 
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.scsi.logical_blocks import LogicalBlocks
@@ -158,4 +159,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    end_by_sigterm()
     main()

@@ -21,8 +21,10 @@ import trio
 from bench import machine
 from bench.clients import ClientFailed, execute
 from bench.copy_pages import DOCUMENTS, CopyDocument, tables, write_pages
-from bench.copying import FOREGROUND_MIB, CopyBench, Row, host_copy, interference, large_lun, token_copies
+from bench.copying import FOREGROUND_MIB, TIMEOUT_S, CopyBench, Row, host_copy, interference, large_lun, token_copies
 from bench.ending import end_by_sigterm
+from bench.load.login import LoadFailed
+from bench.starting import serve_starts
 from bench.targets import TGT
 from bench.tgt import tgt
 from rich.console import Console
@@ -65,18 +67,13 @@ def measured(folder: Path, max_mib: int) -> dict[str, list[Row]]:
     return found
 
 
-def starts() -> dict[str, list[Row]]:
-    """Measure the starts of arrays, each kind in a process of its own."""
+def starts(folder: Path) -> dict[str, list[Row]]:
+    """Measure the starts of arrays. Arrays in a running process have a process of their own, whose memory is measured."""
+    printed = execute([sys.executable, "-m", "bench.starting", "arrays", str(folder)], TIMEOUT_S)
     return {
-        "Start of `serve` to the first login": [bench_of("starting", "serve")],
-        "Arrays in a running process": [bench_of("starting", "arrays")],
+        "Start of `serve` to the first login": [{**serve_starts(folder)}],
+        "Arrays in a running process": [json.loads(printed.splitlines()[-1])],
     }
-
-
-def bench_of(*words: str) -> Row:
-    """Run another bench, and return its figures."""
-    row: Row = json.loads(execute([sys.executable, "-m", f"bench.{words[0]}", *words[1:]], 120).splitlines()[-1])
-    return row
 
 
 def main(words: list[str]) -> int:
@@ -89,8 +86,9 @@ def main(words: list[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY, prefix="odx-copies-") as name:
             found = measured(Path(name), options.max_mib)
-        found |= starts()
-    except (ClientFailed, DidNotServe, InitiatorError, OSError) as error:
+        with tempfile.TemporaryDirectory(dir=MEMORY, prefix="odx-starts-") as name:
+            found |= starts(Path(name))
+    except (ClientFailed, DidNotServe, InitiatorError, LoadFailed, OSError) as error:
         console.print(str(error), markup=False)
         return 1
     document = CopyDocument(command=shlex.join(["python", "-m", "bench.copies", *words]), machine=facts, tables=found)

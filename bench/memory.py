@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import trio
+from bench.ending import end_by_sigterm
 from rich.console import Console
 from rich.table import Table
 from tests.interop.serving import IQN, Served, serve
@@ -265,4 +266,5 @@ def main(words: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    end_by_sigterm()
     sys.exit(main(sys.argv[1:]))

@@ -1,9 +1,12 @@
 """Measures starts: `serve` until the first login, and arrays in a running process.
 
-python -m bench.starting serve     seconds from the start of `serve` to the end of the first login, medians of 5
-python -m bench.starting arrays    seconds and MiB for each of 20 arrays in one process
+    python -m bench.starting serve [FOLDER]     seconds from the start of `serve` to the end of the first login, medians of 5
+    python -m bench.starting arrays [FOLDER]    seconds and MiB for each of 20 arrays in one process
+
+The pools are in a new folder in FOLDER, which is /dev/shm by default.
 """
 
+import argparse
 import json
 import statistics
 import sys
@@ -13,6 +16,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import trio
+from bench.ending import end_by_sigterm
 from bench.load.login import LoggedIn
 from tests.interop.serving import serve
 
@@ -81,10 +85,15 @@ async def array_starts(folder: Path) -> Figures:
 
 
 def main(words: list[str]) -> None:
-    with tempfile.TemporaryDirectory(dir=MEMORY, prefix="odx-starting-") as name:
-        figures = trio.run(array_starts, Path(name)) if words == ["arrays"] else serve_starts(Path(name))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", choices=["serve", "arrays"])
+    parser.add_argument("folder", nargs="?", metavar="FOLDER", default=MEMORY)
+    options = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(dir=options.folder, prefix="odx-starting-") as name:
+        figures = serve_starts(Path(name)) if options.kind == "serve" else trio.run(array_starts, Path(name))
     print(json.dumps(figures))
 
 
 if __name__ == "__main__":
+    end_by_sigterm()
     main(sys.argv[1:])
