@@ -15,6 +15,8 @@ LUN = 1
 
 READY_TIMEOUT_S = 10
 POLL_S = 0.05
+CONTROL_SOCKETS = Path("/var/run/tgtd")
+"""Folder in which tgt makes its control sockets. A daemon that is killed leaves them there."""
 CONTROL_PORTS = 30_000
 """First number of a control socket of tgt. The process id is added, so that two benches use different sockets."""
 
@@ -50,6 +52,8 @@ def tgt_process(file: Path, size_bytes: int, *, digests: bool = False) -> Iterat
     finally:
         daemon.kill()  # tgt ignores SIGTERM while it has targets.
         daemon.wait()
+        for name in (f"socket.{control}", f"socket.{control}.lock"):
+            (CONTROL_SOCKETS / name).unlink(missing_ok=True)
 
 
 def _wait_until_it_answers(daemon: "subprocess.Popen[bytes]", control: str) -> None:
