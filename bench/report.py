@@ -18,8 +18,8 @@ FOLDER = Path(__file__).parent
 DOCUMENTS = FOLDER.parent / "docs" / "performance"
 COMMAND = "python -m bench.report"
 INTRODUCTION = """\
-`python -m bench.report` writes this page and its plots. `make bench` also writes [the speed beside other targets](speed.md) and
-[the figures of copies](copies.md).
+`python -m bench.report` writes this page and its plots. `make bench` also writes `speed.md`, the speed beside other targets,
+and `copies.md`, the figures of copies, to this folder.
 """
 
 Row = Mapping[str, float]
@@ -209,7 +209,8 @@ def main(words: list[str]) -> int:
         return 0 if chosen else 1
     DOCUMENTS.mkdir(parents=True, exist_ok=True)
     parts = ["# Performance of the store\n", INTRODUCTION, header()]
-    parts += [written(section, section.measure()) for section in chosen]
+    measured = [(section, section.measure()) for section in chosen]
+    parts += [written(section, rows) for section, rows in measured]
     (DOCUMENTS / "README.md").write_text("\n".join(parts))
     return 0
 
