@@ -19,16 +19,16 @@ from bench import machine
 from bench.cells import chosen
 from bench.clients import ClientFailed
 from bench.ending import end_by_sigterm
+from bench.options import MIB, add_plan_options, run_name
 from bench.pages import DOCUMENTS, LATEST, write_pages
 from bench.results import document
 from bench.rounds import Plan, Rounds
-from bench.tables import TABLES, ceiling, failures
+from bench.tables import ceiling, failures, tables
 from bench.targets import OWN, PACKAGES, PEERS, PROGRAMS, array
 from rich.console import Console
 from rich.progress import Progress
 from tests.interop.serving import DidNotServe
 
-MIB = 1 << 20
 TABLE_COLUMNS = 150
 
 
@@ -37,11 +37,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="WORD")
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--write", nargs="?", const=LATEST, metavar="NAME", help="default: latest")
+    parser.add_argument("--write", nargs="?", type=run_name, const=LATEST, metavar="NAME", help="default: latest")
     parser.add_argument("--disk", type=Path, metavar="DIR", default=Plan.folder)
-    parser.add_argument("--working-set", type=int, metavar="MIB", default=Plan.working_set_bytes // MIB)
-    parser.add_argument("--rounds", type=int, default=Plan.rounds)
-    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="shortest window of a cell")
+    add_plan_options(parser)
     parser.add_argument("--short-writes", action="store_true", help="write cells that are not sustained")
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     return parser.parse_intermixed_args(words)
@@ -84,9 +82,8 @@ def main(words: list[str]) -> int:
         console.print(str(error), markup=False)
         return 1
     found = document(cells, list(targets), OWN, measured, plan, shlex.join(["python", "-m", "bench", *words]), facts)
-    for table in TABLES:
-        if table(found).rows:
-            console.print(table(found).as_rich())
+    for table in tables(found):
+        console.print(table.as_rich())
     for line in (*found["plan"].items(), ("client", ceiling(found) or "the ceiling of the load generator was not measured")):
         console.print(f"{line[0]}: {line[1]}", markup=False)
     if options.write:

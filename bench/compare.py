@@ -22,6 +22,7 @@ from bench.__main__ import missing_programs
 from bench.cells import Cell, chosen
 from bench.clients import ClientFailed
 from bench.ending import end_by_sigterm
+from bench.options import MIB, add_plan_options
 from bench.results import Figure, ratio
 from bench.rounds import RATE, Measured, Plan, Rounds
 from bench.tables import NONE, Table, with_range
@@ -151,16 +152,14 @@ def main(words: list[str]) -> int:
     parser.add_argument("old")
     parser.add_argument("new")
     parser.add_argument("words", nargs="*", metavar="WORD")
-    parser.add_argument("--rounds", type=int, default=Plan.rounds)
-    parser.add_argument("--seconds", type=float, default=Plan.seconds)
-    parser.add_argument("--working-set", type=int, metavar="MIB", default=Plan.working_set_bytes >> 20)
+    add_plan_options(parser)
     options = parser.parse_intermixed_args(words)
     console = Console(width=max(Console().width, 130))
     cells = chosen(options.words, quick=True)
     if (missing := missing_programs([TGT, "clients"])) or not cells:
         console.print(f"needed and not installed: {', '.join(missing)}" if missing else "no cell has these words in its name")
         return 1
-    plan = Plan(options.rounds, options.seconds, options.working_set << 20, is_sustained=False)
+    plan = Plan(options.rounds, options.seconds, options.working_set * MIB, is_sustained=False)
     try:
         with tempfile.TemporaryDirectory(prefix="odx-compare-") as name:
             sources = source_of(options.old, Path(name) / OLD), source_of(options.new, Path(name) / NEW)

@@ -11,7 +11,7 @@ from bench import machine
 from bench.plots import Axis, Plot
 from bench.results import CellResult, Document, read, write
 from bench.rounds import PROCESSOR_US, RATE
-from bench.tables import TABLES, ceiling, failures
+from bench.tables import ceiling, failures, tables
 
 DOCUMENTS = Path(__file__).parent.parent / "docs" / "performance"
 LATEST = "latest"
@@ -76,7 +76,7 @@ def page(found: Document, name: str) -> str:
         f"`python -m bench --write` writes this page from `{name}.json`.\n",
         machine.as_markdown(facts),
     ]
-    parts += [f"{table(found).as_markdown()}" for table in TABLES if table(found).rows]
+    parts += [table.as_markdown() for table in tables(found)]
     parts += [f"{text}\n" for text in (ceiling(found), *failures(found)) if text]
     parts += [f"![{plot.title}: {plot.y.label}]({prefix(name)}-{file}.svg)\n" for file, plot in plots(found).items()]
     return "\n".join(parts)

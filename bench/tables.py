@@ -92,8 +92,8 @@ def memory(found: Document) -> Table:
     ]
     text = (
         "Peak memory of the target's process in MiB (VmHWM), medians. The last column is how many times the window of a write "
+        f"cell wrote the free segments of the pool of {own}."
     )
-    text += f"cell wrote the free segments of the pool of {own}."
     return Table("Memory", text, ["cell", *found["targets"], "free segments written, times"], rows)
 
 
@@ -131,6 +131,11 @@ def ceiling(found: Document) -> str:
 
 
 TABLES: tuple[Callable[[Document], Table], ...] = (speed, processor, memory, latencies)
+
+
+def tables(found: Document) -> list[Table]:
+    """Return the tables that have rows."""
+    return [table for make in TABLES if (table := make(found)).rows]
 
 
 def _rate(cell: CellResult, name: str) -> str:

@@ -123,6 +123,23 @@ def test_options_make_the_plan(tmp_path: Path) -> None:
     assert not plan_of(arguments(["--short-writes"])).is_sustained
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--rounds", "0"],
+        ["--working-set", "0"],
+        ["--seconds", "0"],
+        ["--seconds", "nan"],
+        ["--write", "a/b"],
+        ["--write", "copies"],
+    ],
+)
+def test_options_without_a_meaning_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments(words)
+    assert f"argument {words[0]}: {words[1]}".replace("'", "") in capsys.readouterr().err.replace("'", "")
+
+
 def test_programs_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr("bench.__main__.shutil.which", lambda program: None if program == "istgt" else program)
     assert missing_programs(["tgt", "istgt", "clients"]) == ["istgt"]

@@ -89,9 +89,7 @@ class LoadSession:
         start, length, cdb, is_write = self._commands[tag] = command
         header = COMMAND.pack(start, tag, length, self._cmd_sn, self._exp_stat_sn, cdb)
         self._cmd_sn = self._cmd_sn + 1 & MASK
-        self._output.append(header)
-        if self._digests:
-            self._output.append(crc32c(header).to_bytes(4, "little"))
+        self._add_header(header)
         if is_write:
             self._output.extend(self._immediate)
         self._moved_bytes[tag] = self._immediate_bytes if is_write else 0
