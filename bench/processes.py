@@ -18,8 +18,14 @@ def processor_s(stat: str) -> float:
 
 
 def peak_mib(status: str) -> float:
-    """Return the peak of the resident memory in MiB, from the text of /proc/PID/status."""
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
+    """Return the peak of the resident memory in MiB, from the text of /proc/PID/status.
+
+    Raises ProcessLookupError if the process has ended.
+    """
+    for line in status.splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise ProcessLookupError("the process has ended")
 
 
 def used_s(pid: int) -> float:

@@ -87,7 +87,7 @@ class Rounds:
         try:
             count = self._count(cell, key, target)
             sample, done = measure(cell, target, self.plan.seconds if count is None else MAX_WINDOW_S, count)
-        except ClientFailed as failure:
+        except (ClientFailed, OSError) as failure:  # an OSError means that the target has ended
             self.measured.failures.setdefault(key, str(failure))
             return
         self._rates[key] = done.rate
@@ -111,10 +111,15 @@ def commands_of_window(rate: float, seconds: float, least: int) -> int:
 
 
 def measure(cell: Cell, target: Running, seconds: float, count: int | None) -> tuple[Sample, Done]:
-    """Run a cell on a target, and return the figures of this window. Raises ClientFailed."""
+    """Run a cell on a target, and return the figures of this window.
+
+    Raises ClientFailed, or OSError if the target has ended.
+    """
     forget_peak(target.pid)
     before_s = used_s(target.pid)
     done = cell.load.run(target.url, seconds, count)
+    if not done.commands:
+        raise ClientFailed("no command has ended in the window")
     processor_s = used_s(target.pid) - before_s
     moved_bytes = done.commands * cell.load.size_bytes
     sample = {

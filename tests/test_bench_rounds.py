@@ -8,7 +8,7 @@ import pytest
 from bench import pages, tables
 from bench.__main__ import arguments, main, missing_programs, plan_of
 from bench.cells import CELLS, QUICK, Cell, chosen
-from bench.clients import AVERAGE, COMPLETED, ClientFailed, last
+from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, last
 from bench.ending import end_by_sigterm
 from bench.istgt import configuration
 from bench.processes import peak_mib, processor_s
@@ -112,6 +112,24 @@ def test_a_failed_cell_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     document = document_of([Cell("g", "a", NaiveLoad([]))], found)
     assert tables.speed(document).rows[0][1] == tables.FAILED
     assert tables.failures(document) == ["a, tgt: it broke"]
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_target_that_has_ended_fails_its_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(_pid: int) -> float:
+        return peak_mib("Name:\ttgtd\nState:\tZ (zombie)\n")
+
+    monkeypatch.setattr("bench.rounds.peak_since_forgotten", ended)
+    found = rounds_of(NaiveLoad([]), NaiveTargets(), tmp_path)
+    assert set(found.failures.values()) == {"the process has ended"}
+    assert found.samples == {}
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_window_without_a_command_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(NaiveLoad, "run", lambda *_: Done(0, 0.1))
+    found = rounds_of(NaiveLoad([], needs_count=False, write_share=0.0), NaiveTargets(), tmp_path)
+    assert set(found.failures.values()) == {"no command has ended in the window"}
 
 
 def test_options_make_the_plan(tmp_path: Path) -> None:
