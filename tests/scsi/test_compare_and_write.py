@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from odx_target.scsi.commands.blocks.difference import first_difference
+from odx_target.scsi.commands.blocks.miscompare import first_difference
 from odx_target.scsi.limits import MAX_COMPARE_AND_WRITE_BYTES
 from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.reply import Reply

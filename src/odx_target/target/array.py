@@ -20,7 +20,6 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
-from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.chap import accounts_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
@@ -29,7 +28,6 @@ from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.logical_units import attach_logical_units, logical_units_named
 from odx_target.target.lun_changes import LunChanges
-from odx_target.target.lun_size import grow_logical_unit, shrink_logical_unit
 from odx_target.target.pool_trouble_log import report_trouble
 from odx_target.target.reporter import Reporter
 from odx_target.target.schedules.runner import ScheduleRunner
@@ -112,30 +110,14 @@ class Array:
         If the pool must make room for the change, this method waits. Raises PoolFull and PoolFailed. Raises ConfigError for an
         unknown name or an invalid size.
         """
-        volume = self.logical_unit_named(name).volume
-
-        def grow() -> LogicalUnit | None:
-            logical_unit = self.lun_changes.of_volume(volume)  # Another request may have removed the LUN.
-            if logical_unit is None:
-                raise ConfigError(f"there is no LUN {name}")
-            return logical_unit if grow_logical_unit(logical_unit, size_bytes) else None
-
-        logical_unit = await change_when_ready(self.pool, self.environment, grow)
-        if logical_unit is None:
-            return False
-        self.commit()
-        self.device_server.capacity_changed(logical_unit)
-        return True
+        return await self.lun_changes.grow(self.logical_unit_named(name), size_bytes)
 
     async def shrink_lun(self, name: str, size_bytes: int) -> None:
         """Make a LUN smaller while hosts use it, and notify every host.
 
         Raises DamagedBlock, PoolFull and PoolFailed. Raises ConfigError for an unknown name or an invalid size.
         """
-        logical_unit = self.logical_unit_named(name)
-        await shrink_logical_unit(logical_unit, size_bytes)
-        self.commit()
-        self.device_server.capacity_changed(logical_unit)
+        await self.lun_changes.shrink(self.logical_unit_named(name), size_bytes)
 
     def logical_unit_named(self, name: str) -> LogicalUnit:
         """Return the logical unit of a LUN. Raises ConfigError if no LUN has this name."""

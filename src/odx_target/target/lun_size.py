@@ -1,7 +1,7 @@
 """The size of a LUN, and changes of the size while hosts use the LUN.
 
 A volume has whole store blocks, but a LUN of 512-byte blocks may end within the last store block. Therefore the size of the LUN
-is stored separately. After a change of the size, `Array.resize_lun` and `Array.shrink_lun` notify the hosts.
+is stored separately. After a change of the size, `LunChanges` notifies the hosts.
 """
 
 from odx_target.scsi.logical_unit import LogicalUnit

@@ -12,14 +12,14 @@ from struct import Struct
 from odx_target.environment import Buffer
 from odx_target.scsi.buffers import slice_buffers
 from odx_target.scsi.command_table import CommandFlag, CommandRow
-from odx_target.scsi.commands.blocks.difference import first_difference
+from odx_target.scsi.commands.blocks.miscompare import first_difference, miscompare
 from odx_target.scsi.commands.blocks.ranges import check_range
 from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
 from odx_target.scsi.commands.data_out import exact_blocks
 from odx_target.scsi.commands.durability import reply_once_durable, reply_when_durable
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
+from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 
@@ -68,7 +68,7 @@ def _compared(task: Task, size_bytes: int) -> Callable[[bytes], Sequence[Buffer]
     def replacement(present: bytes) -> Sequence[Buffer]:
         offset_bytes = first_difference(present, expected)
         if offset_bytes is not None:
-            raise CheckCondition(MISCOMPARE_DURING_VERIFY_OPERATION, information=offset_bytes)
+            raise miscompare(offset_bytes)
         return written
 
     return replacement

@@ -14,14 +14,14 @@ from odx_target.scsi.cdb.block_commands import (
     WriteAndVerify16,
 )
 from odx_target.scsi.command_table import CommandFlag, CommandRow
-from odx_target.scsi.commands.blocks.difference import first_difference
+from odx_target.scsi.commands.blocks.miscompare import first_difference, miscompare
 from odx_target.scsi.commands.blocks.ranges import check_range
 from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
 from odx_target.scsi.commands.data_out import all_blocks, whole_blocks
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
+from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 
@@ -117,7 +117,7 @@ async def _compare(task: Task, lba: int, count_blocks: int, expected: bytes | No
             difference = first_difference(b"".join(data), wanted)
             if difference is not None:
                 where = offset_bytes + difference if repeated_bytes is None else difference % repeated_bytes
-                raise CheckCondition(MISCOMPARE_DURING_VERIFY_OPERATION, information=where)
+                raise miscompare(where)
         turns.take(STEPS_OF_A_MEBIBYTE)
         if first + step < count_blocks:
             await turns.next()

@@ -1,4 +1,6 @@
-"""Search for the first difference of two byte strings."""
+"""The first difference of two byte strings, and the sense data that report its offset."""
+
+from odx_target.scsi.sense import MISCOMPARE_DURING_VERIFY_OPERATION, CheckCondition
 
 # Below this length, to compare byte by byte is faster than to bisect again.
 _FEW_BYTES = 64
@@ -16,3 +18,8 @@ def first_difference(present: bytes, expected: bytes) -> int | None:
         else:
             end = middle
     return next(index for index in range(first, end) if present[index] != expected[index])
+
+
+def miscompare(offset_bytes: int) -> CheckCondition:
+    """Return MISCOMPARE DURING VERIFY OPERATION. INFORMATION is the offset of the first different byte (SBC-3 5.2 and 5.28)."""
+    return CheckCondition(MISCOMPARE_DURING_VERIFY_OPERATION, information=offset_bytes)
