@@ -144,7 +144,9 @@ class ShortLane:
         return unit
 
     def _limits_of(self, unit: LogicalUnit) -> tuple[int, int]:
-        """Return the maximum sizes of a usual read and of a usual write. A write must end before it is durable."""
+        """Return the maximum sizes of a usual read and of a usual write. A write is not usual if it is refused, or must be
+        durable before it ends.
+        """
         takes_writes = unit.write_cache_enabled and not unit.write_protected
         return min(self._state.max_read_bytes, SMALL_READ_BYTES), self._state.max_write_bytes if takes_writes else 0
 
