@@ -62,7 +62,7 @@ def reply_for(error: Exception, task: Task, entry: Entry | None) -> Reply:
     """Return the reply for an exception that ended a task."""
     if isinstance(error, BUSY_FAILURES):
         return Reply(Status.BUSY)
-    return check_condition_for(error, task, entry).reply(descriptor_format=task.logical_unit.descriptor_format_sense)
+    return check_condition_for(error, task, entry).reply_for(task.logical_unit)
 
 
 def check_condition_for(error: Exception, task: Task, entry: Entry | None) -> CheckCondition:

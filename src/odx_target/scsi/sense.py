@@ -7,6 +7,7 @@ another logical unit to it.
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Protocol
 
 from odx_target.scsi.reply import Reply, Status
 
@@ -173,6 +174,14 @@ def sense_words(asc: int, ascq: int) -> str:
     return _WORDS.get((asc, ascq), "unnamed condition")
 
 
+class SenseFormat(Protocol):
+    """The choice between the fixed format and the descriptor format of sense data, which each logical unit makes."""
+
+    @property
+    def descriptor_format_sense(self) -> bool:
+        """True if D_SENSE is set in the control mode page of the logical unit (SPC-4 7.5.8)."""
+
+
 @dataclass(slots=True, eq=False)
 class CheckCondition(Exception):
     """The command ends with CHECK CONDITION. Handlers raise this exception, and the device server makes the Reply from it.
@@ -207,9 +216,13 @@ class CheckCondition(Exception):
         """Return the sense data, in fixed format (18 bytes) by default."""
         return self._descriptor_format() if descriptor_format else self._fixed_format()
 
-    def reply(self, *, descriptor_format: bool = False) -> Reply:
-        """Return the reply with this sense data."""
-        sense = self.sense(descriptor_format=descriptor_format)
+    def sense_for(self, logical_unit: SenseFormat) -> bytes:
+        """Return the sense data in the format that a logical unit uses."""
+        return self.sense(descriptor_format=logical_unit.descriptor_format_sense)
+
+    def reply_for(self, logical_unit: SenseFormat) -> Reply:
+        """Return the reply of a logical unit with this sense data."""
+        sense = self.sense_for(logical_unit)
         return Reply(Status.CHECK_CONDITION, transfer_bytes=self.transfer_bytes, sense=sense)
 
     def _sense_key_specific(self) -> tuple[int, int]:

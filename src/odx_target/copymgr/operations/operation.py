@@ -133,7 +133,7 @@ class CopyOperation:
         self._status = status
         if check is not None:
             self.completion_status = Status.CHECK_CONDITION
-            self.sense = check.sense(descriptor_format=self.logical_unit.descriptor_format_sense)
+            self.sense = check.sense_for(self.logical_unit)
 
     def add_copied(self, size_bytes: int) -> None:
         """Count bytes that an EXTENDED COPY has written."""

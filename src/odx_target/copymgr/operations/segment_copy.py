@@ -175,7 +175,7 @@ class SegmentCopy:
         return self._sense_reply(CheckCondition(condition, key=key, information=bad_lba))
 
     def _sense_reply(self, check: CheckCondition) -> Reply:
-        return check.reply(descriptor_format=self._operation.logical_unit.descriptor_format_sense)
+        return check.reply_for(self._operation.logical_unit)
 
     def _aborted(
         self,
