@@ -19,7 +19,7 @@ from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import COMPRESSED, MAX_EXTENT_BLOCKS, extent_of, located
 from odx_target.store.volumes import compression
 from odx_target.store.volumes.compression import MAX_SKIPPED_WRITES, Compressor, PreparedData, PreparedMemory
-from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
+from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
 
 SIZE = 4000
 OPTIONS = PoolOptions(segment_blocks=512, cleaning=False)

@@ -16,7 +16,7 @@ from odx_target.store.digests.extent_checksums import ExtentChecksums
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import COMPRESSED, segment_of
-from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
+from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
 
 SIZE = 2000
 

@@ -12,7 +12,7 @@ from odx_target.store.log.followed import Followed
 from odx_target.store.log.follower import Follower
 from odx_target.store.log.records import Write
 from odx_target.store.open import PoolOptions
-from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, LZ4
+from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, LZ4
 
 
 def refuse(*_arguments: object) -> NoReturn:

@@ -9,7 +9,7 @@ from odx_target.store.api import BLOCK_BYTES, PoolSpace
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import COMPRESSED, extent_of, located
 from odx_target.store.volumes import pool_space
-from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, LZ4
+from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, LZ4
 from odx_target.store.volumes.pool_space import counted_at_rest
 
 SIZE = 3000

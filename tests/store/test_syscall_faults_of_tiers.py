@@ -24,7 +24,7 @@ from tests.store.test_syscall_faults_of_files import (
 from odx_target.store.api import StoreError
 from odx_target.store.opening.capacity_directory import TIER_NAME
 from odx_target.store.opening.directory_pool import HEAD_NAME
-from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier
+from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier
 
 SIZE = 100
 ACTS = {"opening": open_and_close, "check": check}

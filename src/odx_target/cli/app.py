@@ -16,7 +16,7 @@ from typing import NamedTuple
 import typer
 
 from odx_target import __version__
-from odx_target.cli.failure import EXIT_FAILURE, EXIT_SIGNAL, EXIT_USAGE, CommandFailure, Interrupted, drop_output
+from odx_target.cli.failure import CommandFailure, Interrupted, drop_output, exit_code_of
 from odx_target.cli.text.messages import error_text, shown
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
@@ -110,18 +110,18 @@ def run() -> int:
     except typer.Abort as error:
         raise KeyboardInterrupt from error
     except Interrupted as interrupted:
-        return _fail(interrupted.state, EXIT_SIGNAL + interrupted.number)
+        return _fail(interrupted.state, exit_code_of(interrupted))
     except typer.TyperException as error:
-        return _fail(_one_line(error_text(error)), error.exit_code)
+        return _fail(_one_line(error_text(error)), exit_code_of(error))
     except (ConfigError, CommandFailure, StoreError) as error:
-        return _fail(str(error), EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE)
+        return _fail(str(error), exit_code_of(error))
     except OSError as error:
         drop_output()
-        return _fail("" if isinstance(error, BrokenPipeError) else error_text(error), EXIT_FAILURE)
+        return _fail("" if isinstance(error, BrokenPipeError) else error_text(error), exit_code_of(error))
     except Exception as error:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
-        return _fail(f"internal error: {error!r} at {_place(error)}; {TRACEBACK_VARIABLE}=1 shows more", EXIT_FAILURE)
+        return _fail(f"internal error: {error!r} at {_place(error)}; {TRACEBACK_VARIABLE}=1 shows more", exit_code_of(error))
     return result if isinstance(result, int) else 0
 
 

@@ -5,6 +5,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+import typer
+
+from odx_target.target.config.error import ConfigError
+
 EXIT_FAILURE = 1
 """Exit code of a command that failed although its command line was correct."""
 EXIT_USAGE = 2
@@ -30,6 +34,15 @@ class Interrupted(Exception):
         super().__init__(f"signal {number}")
         self.number = number
         self.state = state
+
+
+def exit_code_of(error: Exception) -> int:
+    """Return the exit code of a command that an exception has ended."""
+    if isinstance(error, Interrupted):
+        return EXIT_SIGNAL + error.number
+    if isinstance(error, typer.TyperException):
+        return error.exit_code
+    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

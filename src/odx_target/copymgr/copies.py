@@ -7,7 +7,7 @@ from odx_target.copymgr.counters import Counters
 from odx_target.copymgr.limits import STEPS_ON_THE_WAY, CopyLimits, CopyOptions
 from odx_target.copymgr.operations.copy_rate import CopyRate
 from odx_target.copymgr.operations.operation import BeforeStep, CopyOperation, CopyStatus
-from odx_target.copymgr.operations.records import RecordTable
+from odx_target.copymgr.operations.operation_records import RecordTable
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.refusal_log import RefusalLog
 from odx_target.copymgr.tokens.change_watch import ChangeWatch

@@ -75,10 +75,10 @@ from odx_target.store.status import (
     VolumeSpace,
 )
 from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
-from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
+from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
 from odx_target.store.volumes.digest_tree import Digests, DigestTree
 from odx_target.store.volumes.stored_blocks import StoredBlocks
-from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier, tier_of
+from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier, tier_of
 
 __all__ = [
     "BLOCK_BYTES",

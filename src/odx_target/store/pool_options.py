@@ -8,7 +8,7 @@ from odx_target.store.errors import StoreError
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, MIN_SEGMENT_BLOCKS, SEGMENT_DESCRIPTORS
 from odx_target.store.segments.supply import MIN_LIMIT_SEGMENTS
-from odx_target.store.volumes.compression_choice import ZSTANDARD
+from odx_target.store.volumes.compression_attribute import ZSTANDARD
 
 SEGMENTS_PER_LIMIT = 16
 """If a pool has a size limit, its segments are so small that at least this number of segments fits into the limit. But the

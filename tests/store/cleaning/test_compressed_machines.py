@@ -9,7 +9,7 @@ from tests.store.cleaning.test_clean_machine import CleanMachine
 from tests.store.pool_model import RANDOM
 from tests.store.test_crash_machine import VOLUME_BLOCKS, CrashMachine, blocks, counts, names
 
-from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
+from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
 
 
 class CompressedCrashMachine(CrashMachine):

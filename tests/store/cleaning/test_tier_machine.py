@@ -11,7 +11,7 @@ from tests.store.test_crash_machine import NO_LIMIT, SEGMENT_BLOCKS, VOLUME_BLOC
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.cleaning.tier_placement import RETRY_S
-from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier, tier_of
+from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier, tier_of
 
 
 class TierMachine(CleanMachine):

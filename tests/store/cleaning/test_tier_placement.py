@@ -23,7 +23,7 @@ from odx_target.store.cleaning import tier_placement as placement
 from odx_target.store.cleaning.tier_placement import RETRY_S
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.tiers import TieredSegments
-from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier, tier_of
+from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier, tier_of
 
 
 def pool_with(*tiers: str, size_blocks: int = 300, **options: object) -> tuple[Machine, list[Modelled]]:

@@ -10,7 +10,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.open import LogPool, PoolOptions
 from odx_target.store.segments.places import located
-from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier, tier_of
+from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier, tier_of
 
 CAPACITY = {TIER_ATTRIBUTE: Tier.CAPACITY}
 

@@ -19,7 +19,7 @@ from odx_target.store.map.lost_blocks import with_lost
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import located
 from odx_target.store.segments.segment import PLACE_BITS, Segment
-from odx_target.store.volumes.compression_choice import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
+from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, LZ4, OFF, ZSTANDARD
 
 SIZE = 5 * LEAF_BLOCKS + 100
 OPTIONS = PoolOptions(segment_blocks=512, cleaning=False)

@@ -16,7 +16,7 @@ from odx_target.store.api import DamagedBlock, PoolBusy, StoreError
 from odx_target.store.open import LogPool, check_directory_pool
 from odx_target.store.repairing import directory_repair
 from odx_target.store.repairing.directory_repair import repairing
-from odx_target.store.volumes.tier_choice import TIER_ATTRIBUTE, Tier
+from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier
 
 BLOCKS = 40
 

@@ -24,7 +24,7 @@ from odx_target.target.config import chap, parsing, toml_file
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
-from odx_target.target.server import memory_sizes
+from odx_target.target.server import memory_budget
 from odx_target.target.trace import pcapng, record_writer
 
 Number = int | float
@@ -163,7 +163,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
     ),
     "memory and settings": (
         (
-            memory_sizes,
+            memory_budget,
             (
                 "MIN_MEMORY_BYTES",
                 "MAX_MEMORY_BYTES",
@@ -216,9 +216,9 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (parsing, "MAX_PORT"): "a rule of TCP",
     (parsing, "MAX_PORT_DIGITS"): "a rule of TCP",
     (segment, "MIN_SEGMENT_BLOCKS"): "segments this small are made by tests only",
-    (memory_sizes, "MAX_SHARES"): "follows from the number of sessions",
-    (memory_sizes, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
-    (memory_sizes, "MIN_UNSOLICITED_BYTES"): "follows from the first burst and the number of sessions",
+    (memory_budget, "MAX_SHARES"): "follows from the number of sessions",
+    (memory_budget, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
+    (memory_budget, "MIN_UNSOLICITED_BYTES"): "follows from the first burst and the number of sessions",
 }
 """Limits that are not shown although their modules are in `SHOWN`, and the reasons. No operator or host reaches these limits
 directly.
@@ -269,16 +269,16 @@ def _map_memory_bytes(config: Config) -> int:
 
 def _session_memory(config: Config) -> list[MemoryPart]:
     """Return the parts of memory that `memory-limit` bounds."""
-    budget = memory_sizes.MemoryBudget(config.memory_limit_bytes)
+    budget = memory_budget.MemoryBudget(config.memory_limit_bytes)
     return [
-        _product("sessions", memory_sizes.MAX_SHARES, memory_sizes.SESSION_BYTES, "receive buffer, answers, records"),
+        _product("sessions", memory_budget.MAX_SHARES, memory_budget.SESSION_BYTES, "receive buffer, answers, records"),
         _product(
             "discovery sessions",
             iscsi_limits.MAX_DISCOVERY_SESSIONS,
-            memory_sizes.DISCOVERY_SESSION_BYTES,
+            memory_budget.DISCOVERY_SESSION_BYTES,
             "receive buffer, text",
         ),
-        _product("logins", iscsi_limits.MAX_LOGINS, memory_sizes.LOGIN_BYTES, "receive buffer, text"),
+        _product("logins", iscsi_limits.MAX_LOGINS, memory_budget.LOGIN_BYTES, "receive buffer, text"),
         MemoryPart(
             "unsolicited data", budget.unsolicited.size_bytes, "arrived with commands that wait, or before an earlier command"
         ),

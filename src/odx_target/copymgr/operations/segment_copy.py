@@ -6,8 +6,8 @@ from odx_target.copymgr.commands.segments import DESTINATION_LBA_FIELD, SOURCE_L
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.operations.step_planning import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.operations.step_writer import StepWriter
-from odx_target.copymgr.operations.steps import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.tokens.rod_source import FrozenRod, SourceUnreadable
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.failures import BUSY_FAILURES, failure_of

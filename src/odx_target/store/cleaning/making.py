@@ -16,7 +16,7 @@ from odx_target.store.log.codecs import Codec
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.opening.format_head import Head
 from odx_target.store.pool_options import PoolOptions
-from odx_target.store.volumes.compression_choice import LZ4, OFF, ZSTANDARD
+from odx_target.store.volumes.compression_attribute import LZ4, OFF, ZSTANDARD
 
 CODECS: Mapping[str, Codec | None] = {OFF: None, LZ4: Codec.LZ4, ZSTANDARD: Codec.ZSTANDARD}
 """The codecs of the capacity tier, by the names of the compressions."""

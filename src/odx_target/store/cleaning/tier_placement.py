@@ -28,7 +28,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.status import CapacityStatus
 from odx_target.store.troubles import Troubles
-from odx_target.store.volumes.tier_choice import Tier, tier_of
+from odx_target.store.volumes.tier_attribute import Tier, tier_of
 
 MAX_PLACED_SEGMENTS = 96
 """Largest number of segments from which blocks are moved to another tier between two markings. The new places of their blocks

@@ -18,7 +18,7 @@ from odx_target.store.cleaning.walking import Visit
 from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
 from odx_target.store.segments.places import COMPRESSED, located
-from odx_target.store.volumes.tier_choice import Tier
+from odx_target.store.volumes.tier_attribute import Tier
 
 STEPS_OF_A_COUNT = 16
 """Number of steps for counting the blocks of a leaf that are in the wrong tier."""

@@ -19,7 +19,7 @@ from odx_target.store.log.codecs import Codec, compress
 from odx_target.store.log.extents import GAIN_SHARE, MIN_EXTENT_BLOCKS, encode_extent
 from odx_target.store.log.open_batch import BufferCutter
 from odx_target.store.segments.places import MAX_EXTENT_BLOCKS
-from odx_target.store.volumes.compression_choice import OFF, ZSTANDARD, compression_of
+from odx_target.store.volumes.compression_attribute import OFF, ZSTANDARD, compression_of
 from odx_target.turns import Steps
 
 MAX_INLINE_BLOCKS = 64

@@ -8,10 +8,10 @@ from odx_target.store.ledger import Ledger
 from odx_target.store.log.records import VolumeCreated
 from odx_target.store.log.snapshot_records import VolumeCloned
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
-from odx_target.store.volumes.compression_choice import check_compression
+from odx_target.store.volumes.compression_attribute import check_compression
 from odx_target.store.volumes.snapshot import LogSnapshot
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, map_of
-from odx_target.store.volumes.tier_choice import check_tier
+from odx_target.store.volumes.tier_attribute import check_tier
 from odx_target.store.volumes.volume import LogVolume
 
 VOLUME_IDENTITY_BYTES = 16

@@ -24,10 +24,10 @@ from odx_target.store.volumes.compression import (
     compressor_of,
     steps_of_write,
 )
-from odx_target.store.volumes.compression_choice import check_compression
+from odx_target.store.volumes.compression_attribute import check_compression
 from odx_target.store.volumes.snapshot import NO_GROUP, LogSnapshot, SnapshotsOfVolume, take_snapshots
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen, LogFrozenMap, Readable
-from odx_target.store.volumes.tier_choice import check_tier, tier_of
+from odx_target.store.volumes.tier_attribute import check_tier, tier_of
 
 _BLOCK_MASK = BLOCK_BYTES - 1
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from odx_target.target.config.chap import ChapUser, TargetChap
-from odx_target.target.server.memory_sizes import DEFAULT_MEMORY_BYTES
+from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
 
 DEFAULT_IQN = "iqn.2026-11.io.odx-target:array"
