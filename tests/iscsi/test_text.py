@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from odx_target.iscsi.negotiation.answerer import Answerer, Phase
-from odx_target.iscsi.negotiation.key_checks import check_length
+from odx_target.iscsi.negotiation.answerer import Answerer
+from odx_target.iscsi.negotiation.key_checks import Phase, check_length
 from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, KEYS, Key, Kind, Parameters, Use, decode_boolean, decode_number
 from odx_target.iscsi.negotiation.offerer import Offerer
 from odx_target.iscsi.negotiation.rules import NegotiationError

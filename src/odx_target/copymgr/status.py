@@ -1,8 +1,8 @@
 """Tokens and operations as plain data, for operators and metrics. The data never contains the bytes of a token."""
 
 from odx_target.copymgr.operations.operation import CopyOperation
-from odx_target.copymgr.tokens.expiry import expires_at_s
 from odx_target.copymgr.tokens.format import creator_identity
+from odx_target.copymgr.tokens.inactivity_timeout import expires_at_s
 from odx_target.copymgr.tokens.rod_token import RodToken
 
 

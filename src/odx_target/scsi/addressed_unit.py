@@ -12,6 +12,8 @@ class AddressedUnit:
     """
 
     is_present: bool
+    peripheral_qualifier = 0
+    peripheral_device_type = 0
 
     def __init__(self, tasks: TaskSet) -> None:
         self.tasks = tasks

@@ -11,6 +11,9 @@ class MissingLogicalUnit(AddressedUnit):
     """
 
     is_present = False
+    peripheral_qualifier = 0b011
+    peripheral_device_type = 0x1F
+    """Together with the qualifier: the array cannot have a logical unit at this LUN (SPC-4 6.4.2)."""
 
     def __init__(self) -> None:
         super().__init__(TaskSet(_no_event, 1))

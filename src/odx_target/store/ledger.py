@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from odx_target.environment import Environment
 from odx_target.store.api import FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.leaf_loader import LeafLoader
-from odx_target.store.contents import Contents
 from odx_target.store.digests.digester import Digester
 from odx_target.store.health import Health
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import Record, Release, Unmap, encode
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
+from odx_target.store.record_effects import Contents
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.volumes.compression import PreparedMemory
 from odx_target.store.volumes.linking import Linker

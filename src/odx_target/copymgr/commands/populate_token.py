@@ -1,6 +1,5 @@
 """POPULATE TOKEN (SBC-4 5.24): freeze the present content of block ranges, and make a token that represents this content."""
 
-from odx_target.copymgr.commands.checks import POPULATE_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.commands.parameter_lists import (
     OUT_CDB,
     POPULATE_TOKEN_SHAPE,
@@ -10,13 +9,14 @@ from odx_target.copymgr.commands.parameter_lists import (
     decode_populate_token,
 )
 from odx_target.copymgr.commands.request import Request, read_request
+from odx_target.copymgr.commands.token_command_checks import POPULATE_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import STEPS_ON_THE_WAY
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, start_in_background
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
-from odx_target.copymgr.tokens.expiry import granted_inactivity_timeout_s
 from odx_target.copymgr.tokens.format import decode_head
+from odx_target.copymgr.tokens.inactivity_timeout import granted_inactivity_timeout_s
 from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.copymgr.tokens.rod_types import RodType, type_to_make

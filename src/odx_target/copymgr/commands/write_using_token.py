@@ -1,6 +1,5 @@
 """WRITE USING TOKEN (SBC-4 5.55): write the data that a token represents."""
 
-from odx_target.copymgr.commands.checks import WRITE_USING_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.commands.parameter_lists import (
     OUT_CDB,
     WRITE_USING_TOKEN_SHAPE,
@@ -9,6 +8,7 @@ from odx_target.copymgr.commands.parameter_lists import (
     decode_write_using_token,
 )
 from odx_target.copymgr.commands.request import read_request
+from odx_target.copymgr.commands.token_command_checks import WRITE_USING_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, ending_for, reply_to, start_in_background
 from odx_target.copymgr.operations.write_job import WriteJob

@@ -9,8 +9,8 @@ from collections.abc import Container
 
 from odx_target.copymgr.limits import CopyOptions
 from odx_target.copymgr.refusal import Refusal
-from odx_target.copymgr.tokens.expiry import EXPIRED
 from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity, decode_head
+from odx_target.copymgr.tokens.inactivity_timeout import EXPIRED
 from odx_target.copymgr.tokens.issuer import TokenIssuer
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.tokens.rod_types import is_accepted

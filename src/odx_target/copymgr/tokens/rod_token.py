@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from odx_target.copymgr.tokens import expiry
+from odx_target.copymgr.tokens import inactivity_timeout
 from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.store.api import Volume
@@ -11,7 +11,7 @@ from odx_target.store.api import Volume
 class TokenEnd(Enum):
     """The cause of a token's end. The values are texts for operators."""
 
-    EXPIRED = expiry.EXPIRED
+    EXPIRED = inactivity_timeout.EXPIRED
     CANCELLED = "the copy manager ended it"
     REVOKED = "revoked by management"
     DELETED = "deleted by the command that used it"

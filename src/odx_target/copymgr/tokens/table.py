@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.copymgr.tokens.expiry import expires_at_s, is_expired
+from odx_target.copymgr.tokens.inactivity_timeout import expires_at_s, is_expired
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.turns import Steps
 

@@ -23,9 +23,9 @@ from odx_target.environment import Buffer
 from odx_target.iscsi import limits
 from odx_target.iscsi.login.login_answer import LoginAnswer, LoginRefused
 from odx_target.iscsi.names import check_name, prepare_name
-from odx_target.iscsi.negotiation.answerer import Answerer, Phase
+from odx_target.iscsi.negotiation.answerer import Answerer
 from odx_target.iscsi.negotiation.burst_lengths import settle_first_burst_length
-from odx_target.iscsi.negotiation.key_checks import check_is_offer, check_length, note_key
+from odx_target.iscsi.negotiation.key_checks import Phase, check_is_offer, check_length, note_key
 from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, NONE, REJECT, RESERVED_ANSWERS, Kind, Parameters
 from odx_target.iscsi.negotiation.rules import DISCOVERY, NegotiationError
 from odx_target.iscsi.negotiation.wishes import WISHES

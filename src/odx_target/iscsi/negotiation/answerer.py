@@ -13,10 +13,9 @@ value out of range.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 from odx_target.iscsi.negotiation.burst_lengths import wished_first_burst_length
-from odx_target.iscsi.negotiation.key_checks import check_is_offer, check_length, note_key
+from odx_target.iscsi.negotiation.key_checks import Phase, check_is_offer, check_length, check_phase, may_be_offered, note_key
 from odx_target.iscsi.negotiation.keys import (
     IRRELEVANT,
     KEY_BY_NAME,
@@ -25,22 +24,12 @@ from odx_target.iscsi.negotiation.keys import (
     Key,
     Kind,
     Parameters,
-    Sender,
     Use,
     Value,
     encode_value,
 )
 from odx_target.iscsi.negotiation.rules import BOOLEAN_RESULTS, DISCOVERY, NegotiationError, number_in_range, result_of
 from odx_target.iscsi.pdu.text import Pairs
-
-
-class Phase(Enum):
-    """The phase in which keys are sent; it decides which keys are allowed (RFC 7143 6.3, 12, 13)."""
-
-    SECURITY = auto()
-    OPERATIONAL = auto()
-    FULL_FEATURE = auto()
-
 
 NOTHING_KEPT = {Kind.OBSOLETE_BOOLEAN: "No", Kind.OBSOLETE_NUMBER: REJECT}
 """Answers to obsolete keys of RFC 3720, by kind of key (13.25)."""
@@ -90,15 +79,13 @@ class Answerer:
         key = KEY_BY_NAME.get(name)
         if key is None:
             return [(name, NOT_UNDERSTOOD)]
-        _check_phase(key, phase)
+        check_phase(key, phase)
         answer = self._constant(key, phase) or self._settle(key, offered)
         return [] if answer is None else [(name, answer)]
 
     def _constant(self, key: Key, phase: Phase) -> str | None:
         """Return the answer to a key, or None if the answer depends on the offered value."""
-        if not key.sender & Sender.INITIATOR:
-            return REJECT
-        if phase is Phase.FULL_FEATURE and key.use in (Use.IO, Use.LO):
+        if not may_be_offered(key, phase):
             return REJECT
         if key.irrelevant_in_discovery and self.parameters.session_type == DISCOVERY:
             return IRRELEVANT
@@ -133,16 +120,6 @@ class Answerer:
     def _keep(self, key: Key, value: Value) -> None:
         if key.field:
             setattr(self.parameters, key.field, value)
-
-
-def _check_phase(key: Key, phase: Phase) -> None:
-    """Raise NegotiationError if the key belongs to another stage (6.3)."""
-    if phase is Phase.SECURITY and not key.in_security_stage:
-        raise NegotiationError(f"{key.name} may not be sent in the security stage")
-    if phase is not Phase.SECURITY and key.kind is Kind.SECURITY:
-        raise NegotiationError(f"{key.name} may be sent in the security stage only")
-    if phase is Phase.OPERATIONAL and key.use is Use.FFPO:
-        raise NegotiationError(f"{key.name} may not be sent in a login")
 
 
 def _neutral_wish(key: Key, offered: str) -> Value:

@@ -1,8 +1,33 @@
-"""The checks of a key before its value is negotiated: the length of the value, repeated keys, and reserved answers."""
+"""The checks of a key before its value is negotiated: phase, length of the value, repeated keys, and reserved answers."""
 
-from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, RESERVED_ANSWERS
+from enum import Enum, auto
+
+from odx_target.iscsi.negotiation.keys import KEY_BY_NAME, RESERVED_ANSWERS, Key, Kind, Sender, Use
 from odx_target.iscsi.negotiation.rules import NegotiationError
 from odx_target.iscsi.pdu.text import MAX_KEYS
+
+
+class Phase(Enum):
+    """The phase in which keys are sent; it decides which keys are allowed (RFC 7143 6.3, 12, 13)."""
+
+    SECURITY = auto()
+    OPERATIONAL = auto()
+    FULL_FEATURE = auto()
+
+
+def check_phase(key: Key, phase: Phase) -> None:
+    """Raise NegotiationError if the key belongs to another stage (6.3)."""
+    if phase is Phase.SECURITY and not key.in_security_stage:
+        raise NegotiationError(f"{key.name} may not be sent in the security stage")
+    if phase is not Phase.SECURITY and key.kind is Kind.SECURITY:
+        raise NegotiationError(f"{key.name} may be sent in the security stage only")
+    if phase is Phase.OPERATIONAL and key.use is Use.FFPO:
+        raise NegotiationError(f"{key.name} may not be sent in a login")
+
+
+def may_be_offered(key: Key, phase: Phase) -> bool:
+    """True if an initiator may offer a key in this phase. In the full feature phase, no key of a login may be offered (6.3)."""
+    return bool(key.sender & Sender.INITIATOR) and not (phase is Phase.FULL_FEATURE and key.use in (Use.IO, Use.LO))
 
 
 def check_length(name: str, value: str) -> None:

@@ -37,7 +37,7 @@ from typing import TypeAlias
 
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
-from odx_target.iscsi.login.login_phase import LoginPhase
+from odx_target.iscsi.login.login_connection import LoginPhase
 from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, max_pdu_bytes
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import AsyncEvent, RejectReason

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 from odx_target.environment import Buffer
 from odx_target.iscsi.names import prepare_name
-from odx_target.iscsi.negotiation.answerer import Answerer, Phase
+from odx_target.iscsi.negotiation.answerer import Answerer
+from odx_target.iscsi.negotiation.key_checks import Phase
 from odx_target.iscsi.negotiation.keys import REJECT
 from odx_target.iscsi.negotiation.rules import NegotiationError
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason

@@ -68,9 +68,6 @@ class StandardInquiryData(Layout):
 VERSION_SPC_4 = 0x06
 RESPONSE_DATA_FORMAT = 2
 
-NO_LOGICAL_UNIT_QUALIFIER, UNKNOWN_DEVICE_TYPE = 0b011, 0x1F
-"""Peripheral qualifier and peripheral device type of a LUN that has no logical unit."""
-
 
 def inquiry(task: Task) -> Outcome:
     """Report standard INQUIRY data or a VPD page. For a LUN without a logical unit, only standard data and page 00h can be
@@ -90,7 +87,9 @@ def _page(logical_unit: LogicalUnit, page_code: int) -> bytes:
     if not logical_unit.is_present:
         if page_code == vpd.SUPPORTED_PAGES:
             header = vpd.VpdPageHeader(
-                peripheral_qualifier=NO_LOGICAL_UNIT_QUALIFIER, peripheral_device_type=UNKNOWN_DEVICE_TYPE, page_length=1
+                peripheral_qualifier=logical_unit.peripheral_qualifier,
+                peripheral_device_type=logical_unit.peripheral_device_type,
+                page_length=1,
             )
             return header.build() + bytes((vpd.SUPPORTED_PAGES,))
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
@@ -104,8 +103,8 @@ def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
     """Build the 96 bytes of standard INQUIRY data."""
     first, second, third, fourth = CLAIMED
     return StandardInquiryData(
-        peripheral_qualifier=0 if logical_unit.is_present else NO_LOGICAL_UNIT_QUALIFIER,
-        peripheral_device_type=0 if logical_unit.is_present else UNKNOWN_DEVICE_TYPE,
+        peripheral_qualifier=logical_unit.peripheral_qualifier,
+        peripheral_device_type=logical_unit.peripheral_device_type,
         version=VERSION_SPC_4,
         hisup=True,
         response_data_format=RESPONSE_DATA_FORMAT,

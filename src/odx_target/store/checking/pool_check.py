@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 
 from odx_target.store.catalogue.interface import Catalogue, Found
 from odx_target.store.checking.segment_check import SegmentCheck
-from odx_target.store.contents import Contents
 from odx_target.store.errors import StoreError
 from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import full_blocks, read_state
+from odx_target.store.record_effects import Contents
 from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import COMPRESSED, located
 from odx_target.store.segments.segment import Segment, SegmentStore

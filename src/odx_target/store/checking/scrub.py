@@ -12,13 +12,13 @@ from odx_target.store.catalogue.interface import VolumeState
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.checking.owners import OwnerSearch
 from odx_target.store.checking.segment_check import SegmentCheck
-from odx_target.store.contents import Contents, FrozenMaps
 from odx_target.store.error_kinds import of_write, passes
 from odx_target.store.errors import DamagedBlock, PoolDamaged, Scarcity, StoreError
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import ABSENT
+from odx_target.store.record_effects import Contents, FrozenMaps
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.status import ScrubProgress

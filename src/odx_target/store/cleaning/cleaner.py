@@ -26,10 +26,10 @@ from odx_target.store.cleaning.segment_freeing import Freeing
 from odx_target.store.cleaning.tier_placement import Placement, Plan
 from odx_target.store.cleaning.walking import walk
 from odx_target.store.cleaning.wrong_tier_marks import TierMarks
-from odx_target.store.contents import Contents
 from odx_target.store.errors import PoolFailed, PoolFull, StoreError
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import Epoch
+from odx_target.store.record_effects import Contents
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.status import CleaningStatus
 from odx_target.store.troubles import Troubles

@@ -20,8 +20,8 @@ from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.place_table import PlaceTable, as_places
 from odx_target.store.cleaning.walking import walk
-from odx_target.store.contents import Contents
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries, Epoch, Leaf, expand, packed
+from odx_target.store.record_effects import Contents
 from odx_target.store.segments.places import Places, are_compressed, indexes_in_extents
 from odx_target.turns import Turns
 

@@ -21,10 +21,10 @@ from odx_target.store.cleaning.policy import MAX_LIVE, MAX_LIVE_WHEN_SHORT, MAX_
 from odx_target.store.cleaning.relocating import Moves
 from odx_target.store.cleaning.walking import Pass, Passes, Pause
 from odx_target.store.cleaning.wrong_tier_marks import TierMarks
-from odx_target.store.contents import Contents, FrozenMaps
 from odx_target.store.error_kinds import of_write
 from odx_target.store.errors import DamagedBlock, OutOfResources, PoolFailed, PoolFull, StoreError, Unreadable
 from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.record_effects import Contents, FrozenMaps
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.status import CapacityStatus
 from odx_target.store.troubles import Troubles

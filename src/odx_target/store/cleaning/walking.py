@@ -6,12 +6,12 @@ from typing import NamedTuple, TypeAlias
 
 from odx_target.store.catalogue.interface import VolumeState
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
-from odx_target.store.contents import Contents, FrozenMaps
 from odx_target.store.errors import StoreError
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Node
 from odx_target.store.map.leaf import Entries, Epoch, Leaf
 from odx_target.store.map.walk import unvisited
+from odx_target.store.record_effects import Contents, FrozenMaps
 from odx_target.turns import Turns
 
 CHILDREN_OF_A_STEP = 32

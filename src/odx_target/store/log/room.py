@@ -1,8 +1,8 @@
 """The room of the log. A caller checks that there is room for a record before it changes anything.
 
-Records with data must leave a reserve free. So even a full pool can log a record without data, such as an unmap or the removal
-of a remembered value. While the next segment is being made, records with data must leave twice the reserve free, because most
-callers that log a record without data cannot wait for the segment.
+Records with data must leave a reserve free, unless the cleaner moves the data. So even a full pool can log a record without
+data, such as an unmap or the removal of a remembered value. While the next segment is being made, records with data must leave
+twice the reserve free, because most callers that log a record without data cannot wait for the segment.
 """
 
 from collections.abc import Callable

@@ -25,7 +25,6 @@ from typing import Any
 
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.catalogue.kept_trees import stored_leaves
-from odx_target.store.contents import Contents
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header, read_headers, walk
@@ -34,6 +33,7 @@ from odx_target.store.log.footer import encode_footer, footer_blocks
 from odx_target.store.log.records import CompressedWrite, Moved, Record, Write, data_blocks_of
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.replay_leaves import ReplayLeaves
+from odx_target.store.record_effects import Contents
 from odx_target.store.segments.places import extent_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
 from odx_target.store.segments.tiers import log_sizes

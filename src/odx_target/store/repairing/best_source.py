@@ -8,11 +8,11 @@ The contents are built from the first of these sources that is sound:
 4. all readable batches.
 """
 
-from odx_target.store.contents import Contents
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import FIRST_POSITION, position_of_json
 from odx_target.store.opening.replay_leaves import ReplayLeaves
+from odx_target.store.record_effects import Contents
 from odx_target.store.repairing.rebuilding import Rebuilt, rebuild
 from odx_target.store.repairing.remains import Remains
 from odx_target.store.repairing.salvage import Salvage

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
 
-from odx_target.store.contents import Contents
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.batch import Position
 from odx_target.store.log.records import (
@@ -27,6 +26,7 @@ from odx_target.store.log.snapshot_records import SnapshotCreated, VolumeChanged
 from odx_target.store.map.lost_blocks import lost_root
 from odx_target.store.opening.recovery import apply_change, changes_of
 from odx_target.store.opening.replay_leaves import ReplayLeaves
+from odx_target.store.record_effects import Contents
 from odx_target.store.repairing.salvage import Gap, Salvage
 from odx_target.store.volumes.volume import LINEAGE_BYTES
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState
 from odx_target.store.catalogue.transactional import TransactionalCatalogue
 from odx_target.store.checking.pool_check import LOST_REASON, Advance, PoolReport, Survey, report_lost
-from odx_target.store.contents import Contents
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.lost_blocks import with_lost
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.recovery import position_to_json, read_state
 from odx_target.store.opening.replay_leaves import ReplayLeaves
+from odx_target.store.record_effects import Contents
 from odx_target.store.repairing.best_source import rebuild_from_best_source
 from odx_target.store.repairing.rebuilding import Rebuilt
 from odx_target.store.repairing.remains import remains_of

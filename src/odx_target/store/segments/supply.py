@@ -4,8 +4,9 @@ Making a segment may take tens of milliseconds, so a thread does this work. Whil
 the next segments. If the log fills segments faster than the thread makes them, the log orders more segments, and the tasks that
 write wait. The event loop itself never waits.
 
-If the pool has a limit in bytes, one segment is kept in reserve. Only records without data may use the reserve, such as unmaps.
-So even a full pool has room for the records that free blocks. This is also true after the pool was closed and opened again.
+If the pool has a limit in bytes, one segment is kept in reserve. Only the moves of the cleaner and records without data, such
+as unmaps, may use the reserve. So even a full pool has room for the records that free blocks. This is also true after the pool
+was closed and opened again.
 
 A segment is *retired* when no map refers to it any more. The next checkpoint does not list a retired segment. When this
 checkpoint has been saved, the segment is *freed*: its file becomes a new segment or is deleted.

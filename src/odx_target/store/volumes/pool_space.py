@@ -18,11 +18,11 @@ import numpy as np
 from odx_target.environment import Environment
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_places
-from odx_target.store.contents import Contents
 from odx_target.store.errors import StoreError
 from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
+from odx_target.store.record_effects import Contents
 from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import INDEX_BITS, Places, are_compressed, end_of_run, log_place
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS

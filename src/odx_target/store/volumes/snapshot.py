@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from odx_target.store.api import Snapshot
 from odx_target.store.catalogue.interface import SnapshotState
-from odx_target.store.contents import VolumeContents
 from odx_target.store.errors import Absent, Held, NameTaken, OverLimit
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.snapshot_records import SnapshotChanged, SnapshotCreated, SnapshotDeleted
+from odx_target.store.record_effects import VolumeContents
 from odx_target.store.volumes.checks import check_attributes, check_name
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, Frozen
 

@@ -6,7 +6,6 @@ from functools import partial
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, Snapshot
-from odx_target.store.contents import VolumeContents
 from odx_target.store.errors import Absent, NameTaken, OutOfResources, StoreError
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.extents import MIN_EXTENT_BLOCKS
@@ -15,6 +14,7 @@ from odx_target.store.log.snapshot_records import VolumeChanged, VolumeRestored
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Leaf, LeafMissing
+from odx_target.store.record_effects import VolumeContents
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
 from odx_target.store.volumes.compression import (
     MAX_INLINE_BLOCKS,

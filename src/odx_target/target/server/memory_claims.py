@@ -22,6 +22,8 @@ without further memory of the same allotment. Therefore sessions cannot wait for
 from collections import deque
 from collections.abc import Callable
 
+import trio
+
 FAIR_NUMERATOR, FAIR_DENOMINATOR = 3, 4
 """Fraction of the common memory that is divided into fair parts.
 
@@ -230,3 +232,31 @@ class Allotment:
         others = sum(1 for other in self._shares if other is not share and (other.waiting or other.common_bytes))
         fair_bytes = self.common_bytes * FAIR_NUMERATOR // FAIR_DENOMINATOR // (others + 1)
         return held_bytes + needed_bytes <= fair_bytes
+
+
+class SessionReadMemory:
+    """Memory for the data that the tasks of one nexus read."""
+
+    def __init__(self, share: Share) -> None:
+        self._share = share
+
+    def take(self, size_bytes: int) -> bool:
+        """Try to claim memory without waiting. If the claim would have to wait, claim no memory and return False."""
+        return self._share.take(size_bytes)
+
+    async def wait_for(self, size_bytes: int) -> None:
+        """Wait until memory is available, and claim it."""
+        granted = trio.Event()
+        claim = self._share.wait(size_bytes, granted.set)
+        try:
+            await granted.wait()
+        except BaseException:
+            if granted.is_set():
+                self._share.give_back(size_bytes)
+            else:
+                self._share.withdraw(claim)
+            raise
+
+    def give_back(self, size_bytes: int) -> None:
+        """Release a claim of this size."""
+        self._share.give_back(size_bytes)

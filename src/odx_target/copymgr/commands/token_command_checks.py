@@ -16,7 +16,7 @@ from odx_target.copymgr.commands.parameter_lists import (
 )
 from odx_target.copymgr.commands.request import ParameterList, Request
 from odx_target.copymgr.refusal import Refusal
-from odx_target.copymgr.tokens.expiry import is_too_long
+from odx_target.copymgr.tokens.inactivity_timeout import is_too_long
 from odx_target.copymgr.tokens.rod_types import type_to_make
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_PARAMETER_LIST,
