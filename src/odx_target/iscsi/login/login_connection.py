@@ -22,7 +22,7 @@ from odx_target.iscsi.session.sessions import Connection, Session
 from odx_target.iscsi.session.writer import PduWriter
 
 
-class LoginPhase:
+class LoginConnection:
     """The login of `connection`. `begin` starts the full feature phase of a session, and `close` ends the connection."""
 
     def __init__(

@@ -37,7 +37,7 @@ from typing import TypeAlias
 
 from odx_target.environment import Buffer
 from odx_target.iscsi import limits
-from odx_target.iscsi.login.login_connection import LoginPhase
+from odx_target.iscsi.login.login_connection import LoginConnection
 from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, max_pdu_bytes
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import AsyncEvent, RejectReason
@@ -91,7 +91,7 @@ class TargetConnection:
         self._timers = ConnectionTimers(now)
         self._reader = FrameReader()
         self._writer = PduWriter(CommandWindow(0, limits.COMMAND_WINDOW))
-        self._login = LoginPhase(directory, self, portal_group_tag, self._writer, self._begin_full_feature, self._close)
+        self._login = LoginConnection(directory, self, portal_group_tag, self._writer, self._begin_full_feature, self._close)
         self._full_feature: FullFeature | None = None
         self._handle: Callable[[memoryview, int, memoryview, memoryview, bool], None] = self._login.receive
         self._handlers: dict[int, Handler] = {}
