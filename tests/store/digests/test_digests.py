@@ -392,9 +392,38 @@ def test_after_a_lack_of_memory_no_segment_has_a_row(monkeypatch: pytest.MonkeyP
         with pytest.raises(MemoryError):
             environment.run(environment.in_thread(rows.load, numbers))
     places = np.array([numbers[0] << PLACE_BITS], dtype=np.int64)
-    assert not rows.certainly_contain(places)
+    assert not rows._are_present(numbers[0], numbers[0])
     environment.run(environment.in_thread(rows.load, numbers))
-    assert rows.certainly_contain(places)
+    assert rows._are_present(numbers[0], numbers[0])
+
+
+@pytest.mark.parametrize("numbers", [[1], [2, 3], [5, 2]])
+def test_the_tables_of_two_adjacent_segments_are_loaded_at_once(numbers: list[int]) -> None:
+    """No other table is loaded, because a segment that is not needed may be unreadable."""
+    written = Written(0, options=PoolOptions(segment_blocks=32, cleaning=False))
+    for start in range(1, 201, 20):
+        written.put(start, list(range(start, start + 20)))
+        written.machine.pool.commit()
+    pool, environment = written.machine.pool, written.machine.environment
+    view = pool._ledger.digester._view()
+    rows = table_rows.TableRows(pool.reader._index)
+    rows.begin(view, segment_numbers.SegmentNumbers(view.segments))
+    first, last = min(numbers), max(numbers)
+    places = np.array([0, *(number << PLACE_BITS for number in numbers)], dtype=np.int64)
+    is_near = last - first < 2
+    assert environment.run(environment.in_thread(rows.provide, places)) is is_near
+    assert [number for number in view.segments if rows._are_present(number, number)] == (sorted(numbers) if is_near else [])
+
+
+@pytest.mark.parametrize("number", [0, 999])
+def test_the_table_of_a_segment_that_does_not_exist_is_not_loaded(number: int) -> None:
+    written = Written(0)
+    written.put(0, list(range(1, 200)))
+    written.machine.pool.commit()
+    view = written.machine.pool._ledger.digester._view()
+    rows = table_rows.TableRows(written.machine.pool.reader._index)
+    rows.begin(view, segment_numbers.SegmentNumbers(view.segments))
+    assert not rows.provide(np.array([(number << PLACE_BITS) + 1], dtype=np.int64))
 
 
 def test_a_batch_that_could_not_be_written() -> None:

@@ -23,6 +23,10 @@ from odx_target.store.segments.places import COMPRESSED, INDEX_BITS, Places, are
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS
 
 
+_NUMBERS = np.arange(PIECE_LEAVES * LEAF_BLOCKS)
+"""The numbers of the blocks of a piece."""
+
+
 class Gathered(NamedTuple):
     """`checksums` has the CRC32C of the uncompressed data of each block. `lost` is True for each lost block. The checksum of a
     lost block is 0.
@@ -55,7 +59,7 @@ class Gatherer:
             compressed = are_compressed(places)
             plain = np.where(compressed, 0, places)
         checksums = np.empty(len(places), dtype=np.uint32)
-        are_all_known = self._rows.certainly_contain(plain)
+        are_all_known = self._rows.provide(plain)
         if are_all_known:
             self._look_up(plain, checksums, is_first=True)
         else:
@@ -116,8 +120,7 @@ def _expand(leaves: Sequence[Entries], places: Places) -> None:
     count = len(places)
     starts, firsts = runs_of_leaves(np.arange(0, count, LEAF_BLOCKS), leaves)
     lengths = np.diff(starts, append=count)
-    places[:] = np.repeat(firsts - starts, lengths)
-    places += np.arange(count)
+    np.add(np.repeat(firsts - starts, lengths), _NUMBERS[:count], out=places)
     are_holes = firsts == 0
     if are_holes.any():
         places[np.repeat(are_holes, lengths)] = 0

@@ -39,6 +39,11 @@ class SegmentNumbers:
         np.minimum(unsigned, np.uint64(self._span), out=unsigned)
         return offsets
 
+    def all_exist(self, first: int, last: int) -> bool:
+        """True if all segments from `first` to `last` exist."""
+        known = self._known[first - self.first : last - self.first + 1]
+        return self.first <= first and last <= self.last and bool(known.all())
+
     def of_places(self, places: Places) -> tuple[list[int], bool]:
         """List the existing segments that contain any of the places. The second value is True if all places are in these
         segments.

@@ -75,12 +75,13 @@ class TableRows:
             self._rows.clear()
             self._first = ordered_from
 
-    def certainly_contain(self, places: Places) -> bool:
-        """True only if each of the places is that of a hole, or is in a segment whose row has its present table. The result may
-        be False even if this is the case.
+    def provide(self, places: Places) -> bool:
+        """Load the needed tables if all places are in one segment or in two adjacent segments, as those of data that was written
+        in sequence.
+
+        True only if each of the places is that of a hole, or is in a segment whose row has its present table. The result may be
+        False even if this is the case. Raises OSError.
         """
-        if self._present is None:
-            self._present = self._new_present()
         first = self._numbers.first
         low, high = int(places.min()), int(places.max())
         least = first << PLACE_BITS
@@ -89,8 +90,24 @@ class TableRows:
             if places[is_low].any():
                 return False
             low = int(places.min(where=~is_low, initial=high))
-        present = self._present[(low >> PLACE_BITS) - first : (high >> PLACE_BITS) - first + 1]
-        return not high or (high >> PLACE_BITS <= self._numbers.last and bool(present.all()))
+        if not high:
+            return True
+        low, high = low >> PLACE_BITS, high >> PLACE_BITS
+        if high > self._numbers.last:
+            return False
+        if self._are_present(low, high):
+            return True
+        if high - low > 1 or not self._numbers.all_exist(low, high):
+            return False
+        self.load(range(low, high + 1))
+        return True
+
+    def _are_present(self, first: int, last: int) -> bool:
+        """True if the segments from `first` to `last` have rows with their present tables."""
+        if self._present is None:
+            self._present = self._new_present()
+        offset = self._numbers.first
+        return bool(self._present[first - offset : last - offset + 1].all())
 
     def load(self, numbers: Sequence[int]) -> None:
         """Copy the checksum tables of segments into rows, except tables that have rows and have not changed since. If there
@@ -100,10 +117,11 @@ class TableRows:
         absent = [number for number in numbers if number not in self._rows]
         if len(self._rows) + len(absent) > MAX_ROWS:
             self._rows.clear()
+            self._present = None
             absent = list(numbers)
         for number in absent:
             self._rows[number] = len(self._rows) + 1 if self._first is None else number - self._first + 1
-        self._present = self._differences = None
+        self._differences = None
         try:
             if absent:
                 self._make_room(set(absent))
@@ -111,6 +129,7 @@ class TableRows:
                 self._copy(number)
         except BaseException:
             self._rows.clear()
+            self._present = None
             raise
 
     def indexes(self, places: Places) -> Places:
@@ -137,6 +156,8 @@ class TableRows:
         start = self._rows[number] * MAX_SEGMENT_BLOCKS
         self.cells[start : start + len(table)] = np.frombuffer(table, dtype=np.uint32)
         self.cells[start + len(table) : start + MAX_SEGMENT_BLOCKS] = 0
+        if self._present is not None:
+            self._present[number - self._numbers.first] = True
 
     def _make_room(self, absent: Collection[int]) -> None:
         """Make room for the rows of all segments. The tables of the segments in `absent` have not been copied yet.

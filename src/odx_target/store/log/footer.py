@@ -75,7 +75,7 @@ def decode_tail(last_block: bytes | bytearray, pool_identity: bytes, segment: in
 
 def decode_table(footer: Footer, blocks: bytes | bytearray) -> "array[int] | None":
     """Decode the checksums from all blocks of a footer. Returns None if the checksums are damaged."""
-    checksums = bytes(blocks[: footer.used_blocks * CHECKSUM_BYTES])
+    checksums = memoryview(blocks)[: footer.used_blocks * CHECKSUM_BYTES]
     if crc32c(checksums) != footer.table_checksum:
         return None
     return from_disk("I", checksums)
