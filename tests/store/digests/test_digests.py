@@ -391,7 +391,6 @@ def test_after_a_lack_of_memory_no_segment_has_a_row(monkeypatch: pytest.MonkeyP
         patch.setattr(table_rows.np, "empty", lack)
         with pytest.raises(MemoryError):
             environment.run(environment.in_thread(rows.load, numbers))
-    places = np.array([numbers[0] << PLACE_BITS], dtype=np.int64)
     assert not rows._are_present(numbers[0], numbers[0])
     environment.run(environment.in_thread(rows.load, numbers))
     assert rows._are_present(numbers[0], numbers[0])

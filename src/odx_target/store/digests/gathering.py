@@ -22,7 +22,6 @@ from odx_target.store.map.leaf_pairs import runs_of_leaves
 from odx_target.store.segments.places import COMPRESSED, INDEX_BITS, Places, are_compressed, indexes_in_extents
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS
 
-
 _NUMBERS = np.arange(PIECE_LEAVES * LEAF_BLOCKS)
 """The numbers of the blocks of a piece."""
 

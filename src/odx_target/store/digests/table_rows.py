@@ -76,8 +76,7 @@ class TableRows:
             self._first = ordered_from
 
     def provide(self, places: Places) -> bool:
-        """Load the needed tables if all places are in one segment or in two adjacent segments, as those of data that was written
-        in sequence.
+        """Load the needed tables if all places are in one segment or in two adjacent segments, as after sequential writes.
 
         True only if each of the places is that of a hole, or is in a segment whose row has its present table. The result may be
         False even if this is the case. Raises OSError.
