@@ -68,12 +68,20 @@ class _File:
     """Size of a pending cut; None if there is none."""
     content: bytearray = field(default_factory=bytearray)
     """Bytes that readers see."""
+    is_shared: bool = False
+    """True if others use the same bytes. They are then copied before they are changed."""
 
     @property
     def size_blocks(self) -> int:
         return len(self.content) // BLOCK_BYTES
 
+    def own(self) -> None:
+        """Copy the bytes if others use them."""
+        if self.is_shared:
+            self.durable, self.content, self.is_shared = bytearray(self.durable), bytearray(self.content), False
+
     def write(self, offset: int, data: bytes) -> None:
+        self.own()
         _put(self.content, offset, data)
         self.writes.append((offset, data))
 
@@ -83,6 +91,7 @@ class _File:
 
     def lose(self, random: Random) -> None:
         """Keep or lose each part of the pending data at random."""
+        self.own()
         sector_bytes = random.choice((SECTOR_BYTES, BLOCK_BYTES))
         survival = random.choice((0.0, 0.1, 0.5, 0.9, 1.0))
         for offset, data in self.writes:
@@ -244,6 +253,7 @@ class SimulatedDisk:
         if due and self._random.random() < 0.5:
             files[former] = file
             self._turn_off()
+        file.own()
         for content in (file.durable, file.content):
             content.extend(bytes(size_blocks * BLOCK_BYTES - len(content)))
         known_as = file.former or former if file.exists_durably or file.former else None
@@ -330,6 +340,7 @@ class SimulatedSegment:
         self._disk.step()
         self._disk.fail_if_asked(self._folder.prefix + "seal")
         file = self._file()
+        file.own()
         file.cut_blocks = size_blocks
         del file.content[size_blocks * BLOCK_BYTES :]
 

@@ -1,20 +1,19 @@
 """A crash at every operation of the disk during one long run, each opened again in several variants.
 
-Before each operation of the disk, the disk is copied. Each copy loses the power, or only the process: the pool must open, its
-check must be clean, everything that was flushed must be there, and the state must be one through which the array has gone.
+Before each operation of the disk, an image of the disk is made. The disk of each image loses the power, or only the process:
+the pool must open, its check must be clean, everything that was flushed must be there, and the state must be one through which
+the array has gone. Disks with the same content are opened and checked only once.
 """
 
 from collections import deque
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from random import Random
 
-from odx_target.store.api import StoreError
-from tests.sim.simulated_disk import SECTOR_BYTES, SimulatedDisk, _File, _put
-from tests.store.pools import check_simulated_pool
-from tests.torture.array import ArrayUnderTorture
+from tests.sim.simulated_disk import SimulatedDisk
+from tests.torture.images import KEPT, LOST, REORDERED, TORN, DiskImage
 from tests.torture.model import History
+from tests.torture.openings import Openings
 from tests.torture.run import Difference, Run
 from tests.torture.seeds import new_run
 from tests.torture.setup import Setup
@@ -26,7 +25,7 @@ WITHOUT_FAULTS = {
 }
 """Steps that are left out, because this run crashes at every operation anyway."""
 
-VARIANTS = ("kept", "lost", "torn", "reordered")
+VARIANTS = (KEPT, LOST, TORN, REORDERED)
 """The pending writes are kept (only the process died), lost, torn (each sector is kept or lost), or reordered (each write is
 kept or lost as a whole).
 """
@@ -60,15 +59,21 @@ class Boundary:
     """The disk before an operation, and the moments that must survive."""
 
     operation: int
-    disk: SimulatedDisk
+    image: DiskImage
     flushed: int
     committed: int
 
 
 @dataclass
 class BoundaryCounts:
+    """`boundaries` are operations before which the disk has crashed, and `states` are the variants of the disks after them.
+    `openings` is smaller than `states`, because equal disks are opened only once.
+    """
+
     steps: int = 0
     operations: int = 0
+    boundaries: int = 0
+    states: int = 0
     openings: int = 0
 
 
@@ -84,11 +89,15 @@ def crashes(seed: int, count_steps: int, *, first_step: int = 0, one_in: int = 1
     """
     run, whole, disk = begin(seed)
     counts, boundaries = BoundaryCounts(), list[Boundary]()
+    opened = Openings(run.setup)
+    image: DiskImage | None = None
 
     def before_operation() -> None:
+        nonlocal image
         counts.operations += 1
         if counts.operations % one_in == 0:
-            boundaries.append(Boundary(disk.operations, copied(disk), whole.flushed, whole.committed))
+            image = DiskImage.of(disk, image)
+            boundaries.append(Boundary(disk.operations, image, whole.flushed, whole.committed))
 
     try:
         for number, step in enumerate(without_faults(seed, count_steps)):
@@ -98,8 +107,10 @@ def crashes(seed: int, count_steps: int, *, first_step: int = 0, one_in: int = 1
             run.mark()
             for boundary in boundaries:
                 for variant in VARIANTS:
-                    verify(run, boundary, variant)
-                    counts.openings += 1
+                    verify(run, boundary, variant, opened)
+                counts.boundaries += 1
+                counts.states += len(VARIANTS)
+                counts.openings = opened.count
             boundaries.clear()
             whole.forget()
             if number >= first_step:
@@ -130,61 +141,15 @@ def without_faults(seed: int, count_steps: int) -> list[Step]:
     return steps[:count_steps]
 
 
-def copied(disk: SimulatedDisk) -> SimulatedDisk:
-    """Copy a disk; the copy has no hook and fails never."""
-    copy = SimulatedDisk(Random(disk.operations), has_capacity=disk.has_capacity)
-    for there, here in ((copy.folder, disk.folder), (copy.capacity, disk.capacity)):
-        there.files = {number: deepcopy(file) for number, file in here.files.items()}
-    copy.catalogue_content = disk.catalogue_content.copy()
-    copy.head.document = disk.head.document
-    copy.operations = disk.operations
-    return copy
-
-
-def verify(run: Run, boundary: Boundary, variant: str) -> None:
-    """Open a copy of the disk after a crash, and compare it with the moments of the run. Raises Difference."""
-    disk = copied(boundary.disk)
+def verify(run: Run, boundary: Boundary, variant: str, opened: Openings) -> None:
+    """Open the disk after a crash, and compare it with the moments of the run. Raises Difference."""
+    image = boundary.image.after(variant, Random(f"{boundary.operation} {variant}"))
     where = f"at operation {boundary.operation}, variant {variant}"
-    if variant != "kept":
-        lose(disk, variant, Random(f"{boundary.operation} {variant}"))
-    report = check_simulated_pool(disk)
-    if not report.is_sound:
-        raise Difference(f"{where}: the check found {report.complaints}, {report.lost[:3]}, {report.damaged_blocks} blocks")
-    array = ArrayUnderTorture(boundary.operation, run.setup.options(), run.setup.steps_of_a_turn)
-    array.disk = disk
-    array.environment.now_s = run.array.environment.now_s
     try:
-        array.open()
-        found = array.found()
-    except StoreError as error:
-        raise Difference(f"{where}: the pool does not open: {error!r}") from error
-    finally:
-        array.abandon()
-    least = boundary.committed if variant == "kept" else boundary.flushed
+        found = opened.found(image, run.array.environment.now_s)
+    except Difference as error:
+        raise Difference(f"{where}: {error}") from error
+    least = boundary.committed if variant == KEPT else boundary.flushed
     number, wrong = run.history.find(found, least)
     if number is None:
         raise Difference(f"{where}: the pool has none of the states {least} to {run.history.last}: {wrong}")
-
-
-def lose(disk: SimulatedDisk, variant: str, random: Random) -> None:
-    """Lose the power: lose or keep the pending writes, names and cuts of all segments."""
-    for folder in (disk.folder, disk.capacity):
-        for number, file in list(folder.files.items()):
-            former, existed = file.former, file.exists_durably
-            _lose_of_file(file, variant, random)
-            if not existed and (variant == "lost" or random.random() < 0.5):
-                del folder.files[number]
-                if former is not None:
-                    folder.files[former] = file
-
-
-def _lose_of_file(file: _File, variant: str, random: Random) -> None:
-    for offset, data in file.writes:
-        size = SECTOR_BYTES if variant == "torn" else len(data)
-        for at in range(0, len(data), size or 1):
-            if variant != "lost" and random.random() < 0.5:
-                _put(file.durable, offset + at, data[at : at + size])
-    if file.cut_blocks is not None and variant != "lost" and random.random() < 0.5:
-        del file.durable[file.cut_blocks * 4096 :]
-    file.content = bytearray(file.durable)
-    file.make_durable()

@@ -20,8 +20,9 @@ from tests.sim.simulated_disk import SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import check_simulated_pool
 from tests.torture.array import ArrayUnderTorture
-from tests.torture.boundaries import copied, without_faults
+from tests.torture.boundaries import without_faults
 from tests.torture.damaging import Prepared, damage
+from tests.torture.images import copied
 from tests.torture.model import CELLS_OF_A_BLOCK, Cells, cells_of_data, numbered
 from tests.torture.run import Difference, Run
 from tests.torture.seeds import new_run

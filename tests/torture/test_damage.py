@@ -5,9 +5,9 @@ from random import Random
 import pytest
 
 from odx_target.store.catalogue.memory import CatalogueContent
-from tests.torture.boundaries import copied
 from tests.torture.damage import damage_everywhere, prepare
 from tests.torture.damaging import PARTS, Prepared, damage
+from tests.torture.images import copied
 
 
 @pytest.mark.parametrize("seed", range(4))
