@@ -50,20 +50,23 @@ def kills(first_seed: int, until: float) -> Iterator[int]:
 
 
 class Reached(NamedTuple):
-    """The state of the crash workload: its seed, the number of steps that are done, and the number of openings in this run."""
+    """The state of the crash workload: its seed, the number of steps that are done, and the numbers of crashes and openings
+    since the last report. A crash is one variant of the disk before one operation.
+    """
 
     seed: int
     step: int
+    crashes: int
     openings: int
 
 
 def openings(seed: int, first_step: int, until: float) -> Iterator[Reached]:
     """Crash at every operation of workloads, from a step on."""
     while True:
-        before = 0
+        states = opened = 0
         for counts in crashes(seed, STEPS_OF_A_WORKLOAD, first_step=first_step):
-            yield Reached(seed, first_step + counts.steps, counts.openings - before)
-            before = counts.openings
+            yield Reached(seed, first_step + counts.steps, counts.states - states, counts.openings - opened)
+            states, opened = counts.states, counts.openings
             if time.monotonic() >= until:
                 return
         seed, first_step = seed + 1, 0
@@ -77,4 +80,5 @@ FORMS: dict[str, tuple[float, Form]] = {
 """The share of the time of one processor, and the function of each form."""
 
 SHARE_OF_OPENINGS = 0.35
-OPENINGS = "openings at every operation"
+CRASHES = "crashes at every operation"
+OPENINGS = "openings after them"

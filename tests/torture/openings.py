@@ -45,8 +45,11 @@ class Openings:
         def survey(*arguments: Any, **options: Any) -> Survey:
             return _RememberingSurvey(image, self._segments, *arguments, **options)
 
-        with patch.object(pool_check, "Survey", survey):
-            report = check_simulated_pool(image.disk())
+        try:
+            with patch.object(pool_check, "Survey", survey):
+                report = check_simulated_pool(image.disk())
+        except StoreError as error:
+            raise Difference(f"the check fails: {error!r}") from error
         _shorten(self._segments, KEPT_SEGMENTS)
         if not report.is_sound:
             raise Difference(f"the check found {report.complaints}, {report.lost[:3]}, {report.damaged_blocks} blocks")

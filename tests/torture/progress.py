@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from tests.torture.forms import CRASHES, OPENINGS, Reached
 from tests.torture.setup import Counts
 
 
@@ -35,6 +36,12 @@ class Progress:
         self.seeds += 1
         for each in fields(Counts):
             setattr(self.counts, each.name, getattr(self.counts, each.name) + getattr(counts, each.name))
+
+    def reached(self, reached: Reached) -> None:
+        """Note the state of the crash workload."""
+        self.workload_seed, self.workload_step = reached.seed, reached.step
+        for name, count in ((CRASHES, reached.crashes), (OPENINGS, reached.openings)):
+            self.forms[name] = self.forms.get(name, 0) + count
 
     def line(self, new_seconds: float, new_steps: int) -> str:
         counts = self.counts

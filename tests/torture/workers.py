@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from odx_target.scsi.tasks.outcome import Pending
-from tests.torture.forms import FORMS, OPENINGS, SHARE_OF_OPENINGS, Reached, openings
+from tests.torture.forms import CRASHES, FORMS, SHARE_OF_OPENINGS, Reached, openings
 from tests.torture.progress import Found, Progress
 from tests.torture.searching import search, shortest, write_script
 from tests.torture.setup import Counts
@@ -48,13 +48,13 @@ def _do_forms(seed: int, workload: tuple[int, int], until: float, results: "Simp
                 results.put((name, count, ""))
         except Exception as error:
             results.put((name, 0, f"seed {seed} or later: {type(error).__name__}: {error}"))
-    reached = Reached(*workload, 0)
+    reached = Reached(*workload, 0, 0)
     try:
         for reached in openings(*workload, time.monotonic() + SHARE_OF_OPENINGS * seconds):
             results.put(reached)
     except Exception as error:
         where = f"after step {reached.step} of workload {reached.seed}"
-        results.put((OPENINGS, 0, f"{where}: {type(error).__name__}: {error}"))
+        results.put((CRASHES, 0, f"{where}: {type(error).__name__}: {error}"))
 
 
 def _work(
@@ -109,6 +109,34 @@ def run_for(seconds: float, path: Path, count_workers: int, *, all_forms: bool) 
     return not progress.found
 
 
+def crash_for(seconds: float, path: Path, seed: int | None) -> bool:
+    """Only crash at every operation of workloads. Goes on from the step that the numbers in the file name, or begins with the
+    workload `seed`. Returns True if no difference was found, also not before.
+    """
+    progress = Progress.load(path)
+    if seed is not None and seed != progress.workload_seed:
+        progress.workload_seed, progress.workload_step = seed, 0
+    seconds_before, began = progress.seconds, time.monotonic()
+    saved_at = began
+    try:
+        for reached in openings(progress.workload_seed, progress.workload_step, began + seconds):
+            progress.reached(reached)
+            now = time.monotonic()
+            if now > saved_at + SAVE_S:
+                progress.seconds, saved_at = seconds_before + now - began, now
+                progress.save(path)
+                _show(progress.line(0, 0))
+    except Exception as error:
+        where = f"after step {progress.workload_step} of workload {progress.workload_seed}"
+        progress.found.append(Found(0, f"{CRASHES}: {where}: {type(error).__name__}: {error}", ""))
+        print(f"\n{progress.found[-1].error}")
+    finally:
+        progress.seconds = seconds_before + time.monotonic() - began
+        progress.save(path)
+    print(f"\n{progress.line(0, 0)}")
+    return not progress.found
+
+
 def _collect(
     progress: Progress, results: "SimpleQueue[Result | None]", path: Path, began: float, workers: list[SpawnProcess]
 ) -> None:
@@ -135,8 +163,7 @@ def _collect(
 
 def _note(progress: Progress, result: Result, path: Path) -> None:
     if isinstance(result, Reached):
-        progress.workload_seed, progress.workload_step = result.seed, result.step
-        progress.forms[OPENINGS] = progress.forms.get(OPENINGS, 0) + result.openings
+        progress.reached(result)
         return
     if len(result) == 3:
         name, count, error = result
