@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from crc32c import crc32c
 
 from odx_target.environment import Buffer
+from odx_target.native.choice import NATIVE
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import HEAD_BYTES
 from odx_target.store.segments.segment import Segment
@@ -40,6 +41,8 @@ def block_checksums(data: Sequence[Buffer]) -> list[int]:
     """Return the CRC32C of each block of the joined buffers. A block may span several buffers."""
     if len(data) == 1 and len(data[0]) == BLOCK_BYTES:
         return [crc32c(data[0])]
+    if len(data) == 1 and NATIVE is not None and not len(data[0]) % BLOCK_BYTES:
+        return NATIVE.block_checksums(data[0])
     checksums = []
     checksum = held_bytes = 0
     for buffer in data:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from odx_target.environment import Buffer, Environment
+from odx_target.native.choice import NATIVE, BlockReader
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity, StoreError
@@ -23,6 +24,7 @@ from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.extent_cache import Decompressed, ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
+from odx_target.store.segments.directory import DirectorySegment
 from odx_target.store.segments.lost_place import LOST_PLACE
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place, segment_of
 from odx_target.store.segments.segment import PLACE_BITS, Segment
@@ -73,6 +75,10 @@ class Reader:
         self._environment = environment
         self._turns = environment.turns
         self._extents = ExtentCache()
+        self.native: BlockReader | None = None
+        """Reads usual blocks faster than this class. None if the native module is not in use."""
+        if NATIVE is not None:
+            self.native = NATIVE.block_reader(index.tables, supply.segments, log.filling, DirectorySegment)
         self.pins = Pins()
         self.cold_blocks = 0
         """Number of blocks that were read in threads."""

@@ -26,20 +26,26 @@ from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 MAX_BUFFERS_PER_WRITE = 1024
 """Largest number of buffers in one pwritev call: IOV_MAX of Linux."""
 
+WAITS_ALWAYS = -1
+"""Value of `DirectorySegment.read_flags` if every read may wait for the disk."""
+
 _NAME = re.compile(r"([0-9]{10})\.segment")
 
 
 class DirectorySegment:
     """A segment that is a file.
 
+    `read_flags` are the flags of preadv with which a read does not wait for the disk.
+
     Each read in a thread opens a descriptor of its own. So the cached descriptor may be closed while a thread reads.
     """
 
-    __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number")
+    __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number", "read_flags")
 
     def __init__(self, store: "DirectorySegments", number: int, *, is_filling: bool = False) -> None:
         self.number = number
         self.descriptor = NO_DESCRIPTOR
+        self.read_flags = WAITS_ALWAYS if store.waits_always else store.read_flags
         self._store = store
         self._is_filling = is_filling
         self._count_writes = self._count_synced = 0

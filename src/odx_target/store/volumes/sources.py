@@ -51,6 +51,7 @@ class Readable:
     def __init__(self, block_map: MapReader, ledger: Ledger, volume: str | None, frozen_map: int | None = None) -> None:
         self._map = block_map
         self._reader: Reader = ledger.reader
+        self._native = ledger.reader.native
         self._troubles: Troubles = ledger.health.troubles
         self._ledger = ledger
         self._leaves: LeafLoader = ledger.leaves
@@ -86,6 +87,8 @@ class Readable:
         if block < 0 or count_blocks < 1 or block + count_blocks > block_map.size_blocks:
             self.check_range(block, count_blocks)
             return []
+        if self._native is not None and (content := self._native.read_now(block_map, block, count_blocks)) is not None:
+            return [content]
         try:
             if count_blocks == 1:
                 buffer = self._reader.read_block_now(block_map.place(block), block)

@@ -29,6 +29,7 @@ from odx_target.iscsi.session.command_window import SERIAL_MASK
 from odx_target.iscsi.session.connection import SendReply
 from odx_target.iscsi.session.events import CommandReady
 from odx_target.iscsi.session.lane_state import LaneState
+from odx_target.native.choice import NATIVE
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -98,6 +99,7 @@ class ShortLane:
         self._sender = sender
         self._tally = tally
         self._send_reply = send_reply
+        self._execute_usual = NATIVE.execute_usual if NATIVE is not None else ShortLane.execute_usual
 
     def run(self, view: memoryview) -> int:
         """Execute usual commands from the start of `view` on. Returns the number of bytes of their PDUs.
@@ -108,7 +110,7 @@ class ShortLane:
         at = unsent_bytes = 0
         while not self._is_anything_unusual():
             start = at
-            at, read_bytes = self._execute(view, at)
+            at, read_bytes = self._execute_usual(self, view, at, EARLY_SEND_BYTES)
             unsent_bytes += read_bytes
             if unsent_bytes >= EARLY_SEND_BYTES:
                 if not self._sender.send_early(unsent_bytes):
@@ -150,8 +152,8 @@ class ShortLane:
         takes_writes = unit.write_cache_enabled and not unit.write_protected
         return min(self._state.max_read_bytes, SMALL_READ_BYTES), self._state.max_write_bytes if takes_writes else 0
 
-    def _execute(self, view: memoryview, at: int) -> tuple[int, int]:
-        """Execute usual commands of one logical unit, from the position `at` on, until there is enough data for an early send.
+    def execute_usual(self, view: memoryview, at: int, enough_bytes: int) -> tuple[int, int]:
+        """Execute usual commands of one logical unit, from the position `at` on, until there are `enough_bytes` of read data.
 
         Returns the position after these commands, and the number of bytes of read data.
         """
@@ -161,7 +163,7 @@ class ShortLane:
         lun_field = None
         unit: LogicalUnit | None = None
         read_bytes = 0
-        while len(view) - at >= HEADER_BYTES and read_bytes < EARLY_SEND_BYTES:
+        while len(view) - at >= HEADER_BYTES and read_bytes < enough_bytes:
             code = view[at + _OPERATION_CODE]
             if code in _CODES_16:
                 kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, count, group, control = unpack_16(view, at)

@@ -1,0 +1,126 @@
+/* The look-up of places in a block map, as `MapReader.runs` in `store/map/frozen_root.py` does it. */
+
+#include "native.h"
+
+#define LEAF_BITS 10
+#define LEAF_BLOCKS (1 << LEAF_BITS)
+#define INDEX_MASK (LEAF_BLOCKS - 1)
+#define START_SHIFT 54
+#define PLACE_MASK (((uint64_t)1 << START_SHIFT) - 1)
+/* These are the values of `store/map/entries.py`. */
+
+static PyObject *name_root, *name_shift, *name_children, *name_entries;
+
+int prepare_block_map(void)
+{
+    name_root = PyUnicode_InternFromString("root");
+    name_shift = PyUnicode_InternFromString("_shift");
+    name_children = PyUnicode_InternFromString("children");
+    name_entries = PyUnicode_InternFromString("entries");
+    return name_root && name_shift && name_children && name_entries ? 0 : -1;
+}
+
+/* Get an attribute that is a number. Returns -1 with an exception on failure, but -1 may also be the value. */
+long long number_of(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL)
+        return -1;
+    long long number = PyLong_AsLongLong(value);
+    Py_DECREF(value);
+    return number;
+}
+
+/* Get the item of a dict of numbers, as a new reference. Returns NULL without an exception if there is none. */
+PyObject *item_of(PyObject *dict, long long number)
+{
+    PyObject *key = PyLong_FromLongLong(number);
+    if (key == NULL)
+        return NULL;
+    PyObject *item = PyDict_GetItemWithError(dict, key);
+    Py_DECREF(key);
+    return Py_XNewRef(item);
+}
+
+/* Get the child of an inner node of a map. The children are a dict, or an array of numpy. */
+static PyObject *child_of(PyObject *node, long long slot)
+{
+    PyObject *children = PyObject_GetAttr(node, name_children);
+    if (children == NULL)
+        return NULL;
+    PyObject *child = PyDict_Check(children) ? item_of(children, slot) : PySequence_GetItem(children, (Py_ssize_t)slot);
+    Py_DECREF(children);
+    return child;
+}
+
+/* Find the leaf of a block, as a new reference. Returns NULL if there is no leaf, or with an exception on failure. */
+static PyObject *leaf_of(PyObject *block_map, long long block)
+{
+    long long shift = number_of(block_map, name_shift);
+    if (shift == -1 && PyErr_Occurred())
+        return NULL;
+    PyObject *node = PyObject_GetAttr(block_map, name_root);
+    while (node != NULL && node != Py_None && shift > 0) {
+        PyObject *child = child_of(node, block >> shift & INDEX_MASK);
+        Py_SETREF(node, child);
+        shift -= LEAF_BITS;
+    }
+    if (node == Py_None)
+        Py_CLEAR(node);
+    return node;
+}
+
+/* Return the length of the run that begins at an index of dense entries. Its first place is `*place`. */
+static Py_ssize_t dense_run(const uint64_t *entries, Py_ssize_t index, Py_ssize_t most, uint64_t *place)
+{
+    Py_ssize_t count = 1;
+    *place = entries[index];
+    while (count < most && entries[index + count] == *place + (uint64_t)count)
+        count++;
+    return count;
+}
+
+/* Return the length of the run that contains an index of packed entries, from the index on. */
+static Py_ssize_t packed_run(const uint64_t *entries, Py_ssize_t length, Py_ssize_t index, Py_ssize_t most, uint64_t *place)
+{
+    Py_ssize_t low = 0, high = length;
+    while (high - low > 1) {
+        Py_ssize_t middle = low + (high - low) / 2;
+        if ((Py_ssize_t)(entries[middle] >> START_SHIFT) <= index)
+            low = middle;
+        else
+            high = middle;
+    }
+    Py_ssize_t start = (Py_ssize_t)(entries[low] >> START_SHIFT);
+    Py_ssize_t end = low + 1 < length ? (Py_ssize_t)(entries[low + 1] >> START_SHIFT) : LEAF_BLOCKS;
+    *place = entries[low] & PLACE_MASK;
+    if (*place != 0)
+        *place += (uint64_t)(index - start);
+    return end - index < most ? end - index : most;
+}
+
+/* Find the run of consecutive places that begins at a block. Returns its length, 0 if it is not usual, or -1 on failure. */
+Py_ssize_t run_at(PyObject *block_map, long long block, Py_ssize_t most, uint64_t *place)
+{
+    PyObject *leaf = leaf_of(block_map, block);
+    if (leaf == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    PyObject *entries = PyObject_GetAttr(leaf, name_entries);
+    Py_DECREF(leaf);
+    if (entries == NULL)
+        return -1;
+    Py_buffer buffer;
+    int failed = PyObject_GetBuffer(entries, &buffer, PyBUF_SIMPLE);
+    Py_DECREF(entries); /* the buffer keeps it */
+    if (failed)
+        return -1;
+    Py_ssize_t length = buffer.len / (Py_ssize_t)sizeof(uint64_t), index = (Py_ssize_t)(block & INDEX_MASK), count = 0;
+    if (most > LEAF_BLOCKS - index)
+        most = LEAF_BLOCKS - index;
+    if (length == LEAF_BLOCKS)
+        count = dense_run(buffer.buf, index, most, place);
+    else if (length > 0) /* otherwise the entries are not in memory */
+        count = packed_run(buffer.buf, length, index, most, place);
+    PyBuffer_Release(&buffer);
+    return count;
+}

@@ -1,0 +1,45 @@
+"""The choice between the native module and the Python code that defines its behaviour.
+
+`NATIVE` is None if the installation has no native module, or if the environment variable `ODX_NATIVE` is `0`. The Python code then
+does all the work.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from odx_target.environment import Buffer
+
+
+class BlockReader(Protocol):
+    """Reads blocks without waiting, if they are usual. See `block_reader.c`."""
+
+    def read_now(self, block_map: object, block: int, count_blocks: int, /) -> bytearray | None:
+        """Return the content of blocks of a map, or None if some blocks are not usual."""
+
+
+@dataclass(frozen=True)
+class Native:
+    """The functions of the native module.
+
+    `block_reader` makes a reader of the segments with the given type. `block_checksums` returns the CRC32C of each block of a
+    buffer. `execute_usual` is `ShortLane.execute_usual`.
+    """
+
+    block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type], BlockReader]
+    block_checksums: Callable[[Buffer], list[int]]
+    execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
+
+
+def _load() -> Native | None:
+    if os.environ.get("ODX_NATIVE") == "0":
+        return None
+    try:
+        from odx_target.native import compiled
+    except ImportError:
+        return None
+    return Native(compiled.BlockReader, compiled.block_checksums, compiled.execute_usual)
+
+
+NATIVE = _load()

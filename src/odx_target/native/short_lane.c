@@ -1,0 +1,365 @@
+/* The loop of the short lane: `execute_usual` in `target/server/short_lane.py`, with the same conditions in the same order. */
+
+#include "native.h"
+#include "transfer_command.h"
+
+enum { KIND_READ, KIND_WRITE, KINDS };
+
+typedef struct {
+    PyObject *unit, *read_now, *write_now; /* NULL before the first command */
+    uint64_t lun, capacity_blocks, block_bytes, max_read_bytes, max_write_bytes;
+} Unit;
+
+typedef struct {
+    PyObject *lane, *window, *writer, *active, *output, *tally, *view;
+    const unsigned char *bytes;
+    Py_ssize_t size, at;
+    uint32_t exp_cmd_sn, open_places, stat_sn;
+    uint64_t counts[KINDS], sizes[KINDS];
+    Unit of;
+} Loop;
+
+enum Outcome { FAILED = -1, LEFT, EXECUTED, ENDED_BY_EXCEPTION };
+
+static PyObject *name_window, *name_writer, *name_active, *name_output, *name_tally, *name_exp_cmd_sn, *name_max_cmd_sn,
+    *name_stat_sn, *name_counts, *name_sizes, *name_usual_unit, *name_limits_of, *name_end_failed, *name_capacity_blocks,
+    *name_block_bytes, *name_blocks, *name_read_now, *name_write_now, *name_state;
+
+static const struct {
+    PyObject **name;
+    const char *text;
+} names[] = {
+    {&name_window, "window"},           {&name_writer, "writer"},
+    {&name_active, "active"},           {&name_output, "output"},
+    {&name_tally, "_tally"},             {&name_exp_cmd_sn, "exp_cmd_sn"},
+    {&name_max_cmd_sn, "max_cmd_sn"},   {&name_stat_sn, "stat_sn"},
+    {&name_counts, "counts"},           {&name_sizes, "sizes"},
+    {&name_usual_unit, "_usual_unit"},   {&name_limits_of, "_limits_of"},
+    {&name_end_failed, "_end_failed"},   {&name_capacity_blocks, "capacity_blocks"},
+    {&name_block_bytes, "block_bytes"}, {&name_blocks, "blocks"},
+    {&name_read_now, "read_now"},       {&name_write_now, "write_now"},
+    {&name_state, "_state"},
+};
+
+/* Get an attribute that is a number without a sign. Returns 0 with an exception on failure, but 0 may also be the value. */
+static uint64_t unsigned_of(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL)
+        return 0;
+    uint64_t number = PyLong_AsUnsignedLongLong(value);
+    Py_DECREF(value);
+    return PyErr_Occurred() ? 0 : number;
+}
+
+/* Set an attribute to a number. Returns -1 with an exception on failure. */
+static int set_number(PyObject *object, PyObject *name, uint32_t number)
+{
+    PyObject *value = PyLong_FromUnsignedLong(number);
+    int failed = value == NULL || PyObject_SetAttr(object, name, value);
+    Py_XDECREF(value);
+    return failed ? -1 : 0;
+}
+
+/* Get the logical unit of the first command, and its limits. */
+static enum Outcome turn_to_unit(Loop *loop, uint64_t lun_field)
+{
+    Unit *of = &loop->of;
+    PyObject *field = PyLong_FromUnsignedLongLong(lun_field), *limits, *blocks;
+    if (field == NULL)
+        return FAILED;
+    of->unit = PyObject_CallMethodOneArg(loop->lane, name_usual_unit, field);
+    Py_DECREF(field);
+    if (of->unit == NULL || of->unit == Py_None)
+        return of->unit == NULL ? FAILED : LEFT;
+    of->lun = lun_field;
+    of->capacity_blocks = unsigned_of(of->unit, name_capacity_blocks);
+    of->block_bytes = unsigned_of(of->unit, name_block_bytes);
+    if (PyErr_Occurred() || (limits = PyObject_CallMethodOneArg(loop->lane, name_limits_of, of->unit)) == NULL)
+        return FAILED;
+    unsigned long long max_read_bytes = 0, max_write_bytes = 0;
+    int parsed = PyArg_ParseTuple(limits, "KK", &max_read_bytes, &max_write_bytes);
+    Py_DECREF(limits);
+    if (!parsed || (blocks = PyObject_GetAttr(of->unit, name_blocks)) == NULL)
+        return FAILED;
+    of->max_read_bytes = max_read_bytes;
+    of->max_write_bytes = max_write_bytes;
+    of->read_now = PyObject_GetAttr(blocks, name_read_now);
+    of->write_now = PyObject_GetAttr(blocks, name_write_now);
+    Py_DECREF(blocks);
+    return of->read_now == NULL || of->write_now == NULL ? FAILED : EXECUTED;
+}
+
+/* Return 1 if a task tag belongs to an active task, 0 if not, or -1 with an exception on failure. */
+static int is_active(Loop *loop, uint32_t tag)
+{
+    if (PyDict_GET_SIZE(loop->active) == 0)
+        return 0;
+    PyObject *key = PyLong_FromUnsignedLong(tag);
+    int active = key == NULL ? -1 : PyDict_Contains(loop->active, key);
+    Py_XDECREF(key);
+    return active;
+}
+
+/* Return 1 if a command for the present logical unit is usual, 0 if not, or -1 with an exception on failure. */
+static int is_usual(Loop *loop, const TransferCommand *command, uint64_t size_bytes)
+{
+    const Unit *of = &loop->of;
+    uint64_t data_bytes = is_write(command) ? size_bytes : 0;
+    if (command->cmd_sn != loop->exp_cmd_sn || command->tag == NO_TAG || command->others)
+        return 0;
+    if (command->lba > of->capacity_blocks || command->blocks > of->capacity_blocks - command->lba
+        || size_bytes != command->expected || size_bytes == 0)
+        return 0;
+    if (data_bytes != command->lengths || data_bytes > (uint64_t)(loop->size - loop->at - HEADER_BYTES)
+        || (command->kind & ~(uint32_t)SIMPLE) != (is_write(command) ? WRITES : READS))
+        return 0;
+    if (size_bytes > (is_write(command) ? of->max_write_bytes : of->max_read_bytes))
+        return 0;
+    int active = is_active(loop, command->tag);
+    return active < 0 ? -1 : !active;
+}
+
+/* Add the header of the reply to the output, and then the data of a read. Returns -1 with an exception on failure. */
+static int add_reply(Loop *loop, const TransferCommand *command, uint32_t data_bytes, PyObject *data)
+{
+    Py_ssize_t before = PyList_GET_SIZE(loop->output);
+    PyObject *header = PyBytes_FromStringAndSize(NULL, HEADER_BYTES);
+    if (header == NULL)
+        return -1;
+    put_reply_header((unsigned char *)PyBytes_AS_STRING(header), command, data_bytes, loop->stat_sn, loop->open_places);
+    int failed = PyList_Append(loop->output, header);
+    Py_DECREF(header);
+    if (!failed && data != NULL && PyList_SetSlice(loop->output, before + 1, before + 1, data)) {
+        PyObject *error, *value, *traceback;
+        PyErr_Fetch(&error, &value, &traceback);
+        (void)PyList_SetSlice(loop->output, before, PY_SSIZE_T_MAX, NULL); /* removal cannot fail */
+        PyErr_Restore(error, value, traceback);
+        failed = -1;
+    }
+    return failed;
+}
+
+static enum Outcome execute_read(Loop *loop, const TransferCommand *command, uint32_t size_bytes)
+{
+    PyObject *arguments[] = {PyLong_FromUnsignedLongLong(command->lba), PyLong_FromUnsignedLong(command->blocks)}, *data = NULL;
+    if (arguments[0] != NULL && arguments[1] != NULL)
+        data = PyObject_Vectorcall(loop->of.read_now, arguments, 2, NULL);
+    Py_XDECREF(arguments[0]);
+    Py_XDECREF(arguments[1]);
+    if (data == NULL)
+        return ENDED_BY_EXCEPTION;
+    enum Outcome outcome = EXECUTED;
+    if (data == Py_None)
+        outcome = LEFT;
+    else if (add_reply(loop, command, size_bytes, data))
+        outcome = ENDED_BY_EXCEPTION;
+    Py_DECREF(data);
+    return outcome;
+}
+
+/* Return a view of bytes of the received PDUs. */
+static PyObject *part_of_view(Loop *loop, Py_ssize_t from, Py_ssize_t end)
+{
+    PyObject *part = NULL, *start = PyLong_FromSsize_t(from), *stop = PyLong_FromSsize_t(end);
+    PyObject *slice = start != NULL && stop != NULL ? PySlice_New(start, stop, NULL) : NULL;
+    Py_XDECREF(start);
+    Py_XDECREF(stop);
+    if (slice != NULL)
+        part = PyObject_GetItem(loop->view, slice);
+    Py_XDECREF(slice);
+    return part;
+}
+
+static enum Outcome execute_write(Loop *loop, const TransferCommand *command, Py_ssize_t end)
+{
+    PyObject *part = part_of_view(loop, loop->at + HEADER_BYTES, end), *written = NULL;
+    if (part == NULL)
+        return ENDED_BY_EXCEPTION;
+    PyObject *data = PyTuple_Pack(1, part), *lba = PyLong_FromUnsignedLongLong(command->lba);
+    Py_DECREF(part);
+    if (data != NULL && lba != NULL) {
+        PyObject *arguments[] = {lba, data};
+        written = PyObject_Vectorcall(loop->of.write_now, arguments, 2, NULL);
+    }
+    Py_XDECREF(lba);
+    Py_XDECREF(data);
+    if (written == NULL)
+        return ENDED_BY_EXCEPTION;
+    int is_done = PyObject_IsTrue(written);
+    Py_DECREF(written);
+    if (is_done <= 0)
+        return is_done < 0 ? ENDED_BY_EXCEPTION : LEFT;
+    return add_reply(loop, command, 0, NULL) ? ENDED_BY_EXCEPTION : EXECUTED;
+}
+
+/* Execute the next command if it is usual. `*end` becomes the position after its PDU. */
+static enum Outcome execute_next(Loop *loop, Py_ssize_t *end)
+{
+    TransferCommand command;
+    if (!decode_transfer(loop->bytes + loop->at, &command))
+        return LEFT;
+    if (loop->of.unit == NULL || command.lun != loop->of.lun) {
+        enum Outcome turned = loop->of.unit == NULL ? turn_to_unit(loop, command.lun) : LEFT;
+        if (turned != EXECUTED)
+            return turned;
+    }
+    uint64_t size_bytes = command.blocks * loop->of.block_bytes;
+    int usual = is_usual(loop, &command, size_bytes);
+    if (usual <= 0)
+        return usual < 0 ? FAILED : LEFT;
+    *end = loop->at + HEADER_BYTES + (is_write(&command) ? (Py_ssize_t)size_bytes : 0);
+    enum Outcome outcome =
+        is_write(&command) ? execute_write(loop, &command, *end) : execute_read(loop, &command, (uint32_t)size_bytes);
+    if (outcome != EXECUTED)
+        return outcome;
+    int kind = is_write(&command) ? KIND_WRITE : KIND_READ;
+    loop->exp_cmd_sn = command.cmd_sn + 1;
+    loop->stat_sn++;
+    loop->counts[kind]++;
+    loop->sizes[kind] += size_bytes;
+    loop->at = *end;
+    return EXECUTED;
+}
+
+/* Add a number to an item of a list. Returns -1 with an exception on failure. */
+static int add_to_item(PyObject *list, Py_ssize_t index, uint64_t number)
+{
+    PyObject *added = PyLong_FromUnsignedLongLong(number), *sum = NULL;
+    if (added != NULL && index < PyList_GET_SIZE(list))
+        sum = PyNumber_Add(PyList_GET_ITEM(list, index), added);
+    Py_XDECREF(added);
+    return sum == NULL ? -1 : PyList_SetItem(list, index, sum);
+}
+
+/* Store the numbers of the session and the counts of the executed commands. */
+static int store_numbers(Loop *loop)
+{
+    PyObject *counts = PyObject_GetAttr(loop->tally, name_counts), *sizes = PyObject_GetAttr(loop->tally, name_sizes);
+    int failed = counts == NULL || sizes == NULL || !PyList_Check(counts) || !PyList_Check(sizes);
+    for (int kind = 0; !failed && kind < KINDS; kind++)
+        if (loop->counts[kind] != 0)
+            failed = add_to_item(counts, kind, loop->counts[kind]) || add_to_item(sizes, kind, loop->sizes[kind]);
+    Py_XDECREF(counts);
+    Py_XDECREF(sizes);
+    return failed || set_number(loop->window, name_exp_cmd_sn, loop->exp_cmd_sn)
+                   || set_number(loop->window, name_max_cmd_sn, loop->exp_cmd_sn + loop->open_places)
+                   || set_number(loop->writer, name_stat_sn, loop->stat_sn)
+               ? -1
+               : 0;
+}
+
+/* Send the reply to a command that the present exception has ended, unless the exception must end the connection. */
+static int end_failed(Loop *loop, Py_ssize_t end)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception))
+        return -1;
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL)
+        (void)PyException_SetTraceback(error, traceback);
+    PyObject *pdu = part_of_view(loop, loop->at, end), *done = NULL;
+    if (pdu != NULL)
+        done = PyObject_CallMethodObjArgs(loop->lane, name_end_failed, pdu, loop->of.unit, error, NULL);
+    Py_XDECREF(pdu);
+    Py_XDECREF(done);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(traceback);
+    loop->at = end;
+    return done == NULL ? -1 : 0;
+}
+
+/* Execute the usual commands of one logical unit. Returns -1 with an exception on failure. */
+static int execute_all(Loop *loop, uint64_t max_read_bytes)
+{
+    enum Outcome outcome = EXECUTED;
+    Py_ssize_t end = 0;
+    while (outcome == EXECUTED && loop->size - loop->at >= HEADER_BYTES && loop->sizes[KIND_READ] < max_read_bytes)
+        outcome = execute_next(loop, &end);
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    if (store_numbers(loop)) {
+        Py_XDECREF(type);
+        Py_XDECREF(error);
+        Py_XDECREF(traceback);
+        return -1;
+    }
+    PyErr_Restore(type, error, traceback);
+    return outcome == FAILED ? -1 : outcome == ENDED_BY_EXCEPTION ? end_failed(loop, end) : 0;
+}
+
+/* Get the objects of the lane. Returns -1 with an exception on failure. */
+static int begin(Loop *loop)
+{
+    PyObject *state = PyObject_GetAttr(loop->lane, name_state);
+    if (state == NULL)
+        return -1;
+    loop->window = PyObject_GetAttr(state, name_window);
+    loop->writer = PyObject_GetAttr(state, name_writer);
+    loop->active = PyObject_GetAttr(state, name_active);
+    Py_DECREF(state);
+    loop->tally = PyObject_GetAttr(loop->lane, name_tally);
+    if (!loop->window || !loop->writer || !loop->active || !loop->tally)
+        return -1;
+    loop->output = PyObject_GetAttr(loop->writer, name_output);
+    loop->exp_cmd_sn = (uint32_t)unsigned_of(loop->window, name_exp_cmd_sn);
+    loop->open_places = (uint32_t)unsigned_of(loop->window, name_max_cmd_sn) - loop->exp_cmd_sn;
+    loop->stat_sn = (uint32_t)unsigned_of(loop->writer, name_stat_sn);
+    if (PyErr_Occurred())
+        return -1;
+    if (!PyDict_Check(loop->active) || !PyList_Check(loop->output)) {
+        PyErr_SetString(PyExc_TypeError, "a lane needs a dict of tasks and a list of output");
+        return -1;
+    }
+    return 0;
+}
+
+static void end(Loop *loop)
+{
+    Py_XDECREF(loop->window);
+    Py_XDECREF(loop->writer);
+    Py_XDECREF(loop->active);
+    Py_XDECREF(loop->output);
+    Py_XDECREF(loop->tally);
+    Py_XDECREF(loop->of.unit);
+    Py_XDECREF(loop->of.read_now);
+    Py_XDECREF(loop->of.write_now);
+}
+
+/* execute_usual(lane, view, at, max_read_bytes) -> position after the executed commands, number of bytes of read data */
+static PyObject *execute_usual(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 4)
+        return PyErr_Format(PyExc_TypeError, "execute_usual takes 4 arguments");
+    Loop loop = {.lane = arguments[0], .view = arguments[1], .at = PyLong_AsSsize_t(arguments[2])};
+    uint64_t max_read_bytes = PyLong_AsUnsignedLongLong(arguments[3]);
+    Py_buffer buffer;
+    if (PyErr_Occurred() || PyObject_GetBuffer(loop.view, &buffer, PyBUF_SIMPLE))
+        return NULL;
+    loop.bytes = buffer.buf;
+    loop.size = buffer.len;
+    int failed = 0;
+    if (loop.at < 0 || loop.at > loop.size) {
+        PyErr_SetString(PyExc_ValueError, "the position is outside the view");
+        failed = 1;
+    }
+    failed = failed || begin(&loop) || execute_all(&loop, max_read_bytes);
+    end(&loop);
+    PyBuffer_Release(&buffer);
+    return failed ? NULL : Py_BuildValue("nK", loop.at, (unsigned long long)loop.sizes[KIND_READ]);
+}
+
+static PyMethodDef functions[] = {
+    {"execute_usual", (PyCFunction)(void (*)(void))execute_usual, METH_FASTCALL, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+int add_short_lane(PyObject *module)
+{
+    for (size_t index = 0; index < sizeof names / sizeof names[0]; index++)
+        if ((*names[index].name = PyUnicode_InternFromString(names[index].text)) == NULL)
+            return -1;
+    return PyModule_AddFunctions(module, functions);
+}
