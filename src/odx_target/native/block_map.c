@@ -2,12 +2,9 @@
 
 #include "native.h"
 
-#define LEAF_BITS 10
-#define LEAF_BLOCKS (1 << LEAF_BITS)
-#define INDEX_MASK (LEAF_BLOCKS - 1)
 #define START_SHIFT 54
 #define PLACE_MASK (((uint64_t)1 << START_SHIFT) - 1)
-/* These are the values of `store/map/entries.py`. */
+/* These are the values of `store/map/entries.py`. A leaf has 2^leaf_bits blocks, which tests change. */
 
 static PyObject *name_root, *name_shift, *name_children, *name_entries;
 
@@ -54,16 +51,16 @@ static PyObject *child_of(PyObject *node, long long slot)
 }
 
 /* Find the leaf of a block, as a new reference. Returns NULL if there is no leaf, or with an exception on failure. */
-static PyObject *leaf_of(PyObject *block_map, long long block)
+static PyObject *leaf_of(PyObject *block_map, long long block, int leaf_bits)
 {
     long long shift = number_of(block_map, name_shift);
     if (shift == -1 && PyErr_Occurred())
         return NULL;
     PyObject *node = PyObject_GetAttr(block_map, name_root);
     while (node != NULL && node != Py_None && shift > 0) {
-        PyObject *child = child_of(node, block >> shift & INDEX_MASK);
+        PyObject *child = child_of(node, block >> shift & ((1LL << leaf_bits) - 1));
         Py_SETREF(node, child);
-        shift -= LEAF_BITS;
+        shift -= leaf_bits;
     }
     if (node == Py_None)
         Py_CLEAR(node);
@@ -80,8 +77,10 @@ static Py_ssize_t dense_run(const uint64_t *entries, Py_ssize_t index, Py_ssize_
     return count;
 }
 
-/* Return the length of the run that contains an index of packed entries, from the index on. */
-static Py_ssize_t packed_run(const uint64_t *entries, Py_ssize_t length, Py_ssize_t index, Py_ssize_t most, uint64_t *place)
+/* Return the length of the run that contains an index of packed entries, from the index on. The last run ends
+ * at `end`. */
+static Py_ssize_t packed_run(const uint64_t *entries, Py_ssize_t length, Py_ssize_t index, Py_ssize_t end, Py_ssize_t most,
+                             uint64_t *place)
 {
     Py_ssize_t low = 0, high = length;
     while (high - low > 1) {
@@ -92,7 +91,8 @@ static Py_ssize_t packed_run(const uint64_t *entries, Py_ssize_t length, Py_ssiz
             high = middle;
     }
     Py_ssize_t start = (Py_ssize_t)(entries[low] >> START_SHIFT);
-    Py_ssize_t end = low + 1 < length ? (Py_ssize_t)(entries[low + 1] >> START_SHIFT) : LEAF_BLOCKS;
+    if (low + 1 < length)
+        end = (Py_ssize_t)(entries[low + 1] >> START_SHIFT);
     *place = entries[low] & PLACE_MASK;
     if (*place != 0)
         *place += (uint64_t)(index - start);
@@ -100,9 +100,9 @@ static Py_ssize_t packed_run(const uint64_t *entries, Py_ssize_t length, Py_ssiz
 }
 
 /* Find the run of consecutive places that begins at a block. Returns its length, 0 if it is not usual, or -1 on failure. */
-Py_ssize_t run_at(PyObject *block_map, long long block, Py_ssize_t most, uint64_t *place)
+Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, uint64_t *place)
 {
-    PyObject *leaf = leaf_of(block_map, block);
+    PyObject *leaf = leaf_of(block_map, block, leaf_bits);
     if (leaf == NULL)
         return PyErr_Occurred() ? -1 : 0;
     PyObject *entries = PyObject_GetAttr(leaf, name_entries);
@@ -114,13 +114,14 @@ Py_ssize_t run_at(PyObject *block_map, long long block, Py_ssize_t most, uint64_
     Py_DECREF(entries); /* the buffer keeps it */
     if (failed)
         return -1;
-    Py_ssize_t length = buffer.len / (Py_ssize_t)sizeof(uint64_t), index = (Py_ssize_t)(block & INDEX_MASK), count = 0;
-    if (most > LEAF_BLOCKS - index)
-        most = LEAF_BLOCKS - index;
-    if (length == LEAF_BLOCKS)
+    Py_ssize_t leaf_blocks = (Py_ssize_t)1 << leaf_bits, index = (Py_ssize_t)(block & (leaf_blocks - 1)), count = 0;
+    Py_ssize_t length = buffer.len / (Py_ssize_t)sizeof(uint64_t);
+    if (most > leaf_blocks - index)
+        most = leaf_blocks - index;
+    if (length == leaf_blocks)
         count = dense_run(buffer.buf, index, most, place);
     else if (length > 0) /* otherwise the entries are not in memory */
-        count = packed_run(buffer.buf, length, index, most, place);
+        count = packed_run(buffer.buf, length, index, leaf_blocks, most, place);
     PyBuffer_Release(&buffer);
     return count;
 }

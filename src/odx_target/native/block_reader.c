@@ -23,6 +23,7 @@ typedef struct {
     PyObject *segments;     /* dict: number of a segment -> segment */
     PyObject *filling;      /* `pending_place`: first place that is not committed */
     PyObject *segment_type; /* type of the segments that are files */
+    int leaf_bits;          /* a leaf of a map has 2^leaf_bits blocks */
 } BlockReader;
 
 static PyObject *name_pending_place, *name_descriptor, *name_read_flags;
@@ -96,7 +97,7 @@ static PyObject *read_now(BlockReader *self, PyObject *const *arguments, Py_ssiz
     unsigned char *bytes = (unsigned char *)PyByteArray_AS_STRING(content);
     for (Py_ssize_t done = 0; done < count;) {
         uint64_t place = 0;
-        Py_ssize_t run = run_at(arguments[0], block + done, count - done, &place);
+        Py_ssize_t run = run_at(arguments[0], block + done, self->leaf_bits, count - done, &place);
         int found = run <= 0 ? (int)run : read_run(self, place, run, bytes + done * BLOCK_BYTES);
         if (found <= 0) {
             Py_DECREF(content);
@@ -126,17 +127,20 @@ static PyObject *block_checksums(PyObject *Py_UNUSED(module), PyObject *data)
 
 static PyObject *new_reader(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"tables", "segments", "filling", "segment_type", NULL};
     PyObject *tables, *segments, *filling, *segment_type;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O!O!OO!", names, &PyDict_Type, &tables, &PyDict_Type, &segments,
-                                     &filling, &PyType_Type, &segment_type))
+    int leaf_bits;
+    if (!PyArg_ParseTuple(arguments, "O!O!OO!i", &PyDict_Type, &tables, &PyDict_Type, &segments, &filling, &PyType_Type,
+                          &segment_type, &leaf_bits))
         return NULL;
+    if ((keywords != NULL && PyDict_GET_SIZE(keywords)) || leaf_bits < 1 || leaf_bits > 10)
+        return PyErr_Format(PyExc_ValueError, "a BlockReader has five arguments, and leaves of 2 to 1024 blocks");
     BlockReader *self = (BlockReader *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->tables = Py_NewRef(tables);
         self->segments = Py_NewRef(segments);
         self->filling = Py_NewRef(filling);
         self->segment_type = Py_NewRef(segment_type);
+        self->leaf_bits = leaf_bits;
     }
     return (PyObject *)self;
 }

@@ -23,11 +23,12 @@ class BlockReader(Protocol):
 class Native:
     """The functions of the native module.
 
-    `block_reader` makes a reader of the segments with the given type. `block_checksums` returns the CRC32C of each block of a
+    `block_reader` makes a reader of the segments with the given type. The last argument is the number of bits of an index in a leaf
+    of a map. `block_checksums` returns the CRC32C of each block of a
     buffer. `execute_usual` is `ShortLane.execute_usual`.
     """
 
-    block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type], BlockReader]
+    block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
     block_checksums: Callable[[Buffer], list[int]]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
 

@@ -4,7 +4,13 @@ from odx_target.environment import Buffer
 
 class BlockReader:
     def __init__(
-        self, tables: Mapping[int, object], segments: Mapping[int, object], filling: object, segment_type: type, /
+        self,
+        tables: Mapping[int, object],
+        segments: Mapping[int, object],
+        filling: object,
+        segment_type: type,
+        leaf_bits: int,
+        /,
     ) -> None: ...
     def read_now(self, block_map: object, block: int, count_blocks: int, /) -> bytearray | None: ...
 

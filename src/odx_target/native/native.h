@@ -26,7 +26,7 @@ int prepare_block_map(void);
 
 /* Find the run of consecutive places that begins at a block of a map, and has at most `most` blocks. Return its length and its
  * first place, or 0 if its places are not in memory, or -1 with an exception on failure. */
-Py_ssize_t run_at(PyObject *block_map, long long block, Py_ssize_t most, uint64_t *place);
+Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, uint64_t *place);
 
 /* Add the functions or types of a part to the module. Return -1 with an exception on failure. */
 int add_block_reader(PyObject *module);

@@ -24,6 +24,7 @@ from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.extent_cache import Decompressed, ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
+from odx_target.store.map.leaf import LEAF_BITS
 from odx_target.store.segments.directory import DirectorySegment
 from odx_target.store.segments.lost_place import LOST_PLACE
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place, segment_of
@@ -78,7 +79,7 @@ class Reader:
         self.native: BlockReader | None = None
         """Reads usual blocks faster than this class. None if the native module is not in use."""
         if NATIVE is not None:
-            self.native = NATIVE.block_reader(index.tables, supply.segments, log.filling, DirectorySegment)
+            self.native = NATIVE.block_reader(index.tables, supply.segments, log.filling, DirectorySegment, LEAF_BITS)
         self.pins = Pins()
         self.cold_blocks = 0
         """Number of blocks that were read in threads."""
