@@ -1,7 +1,7 @@
 """The build of the native module, as a build hook of hatchling and as a program: `python hatch_build.py`.
 
-The module is optional. If there is no compiler, no Python.h or no suitable processor, the package is built without the module and
-runs in Python.
+The module is optional. If there is no compiler, no Python.h or no suitable processor, the package is built without the module,
+and the array runs in Python.
 """
 
 import platform
@@ -43,7 +43,7 @@ def build(options: tuple[str, ...] = ()) -> str | None:
     made = library().with_suffix(".new")
     command = [*compiler, *OPTIONS, *options, f"-I{include}", *map(str, sorted(SOURCES.glob("*.c"))), "-o", str(made)]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S)
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S)  # noqa: S603 - a fixed command
         made.replace(library())
     except subprocess.CalledProcessError as error:
         return f"the compiler failed: {error.stderr.strip()}"

@@ -1,6 +1,6 @@
 """The short lane executes usual reads and writes, leaves all other commands to the general way, and gives the same replies."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import NoReturn, cast
@@ -14,6 +14,7 @@ from odx_target.iscsi.pdu.header import HAS_STATUS, encode_lun
 from odx_target.iscsi.pdu.headers import ScsiCommand, TextRequest
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode, RejectReason, TaskManagementFunction
 from odx_target.iscsi.session.events import CommandReady, PduRejected
+from odx_target.native.choice import NATIVE
 from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import DamagedBlock, PoolFull
 from odx_target.target.server import send_queue, short_lane
@@ -21,6 +22,18 @@ from tests.settings import searching
 from tests.target.lane_sides import CAPACITY_BYTES, CONFIG, Side, pdus, server_of, side, sides
 from tests.target.raw_peer import KEYS, connected, logged_in
 from tests.target.running import running
+
+
+@pytest.fixture(scope="module", params=["Python", "native"], autouse=True)
+def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Run all tests of this module with the loop in Python, and with the native loop if it was built."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "Python":
+            patch.setattr(short_lane, "NATIVE", None)
+        elif NATIVE is None:
+            pytest.skip("the native module was not built")
+        yield
+
 
 BLOCK_BYTES = {0: 512, 1: 4096}
 READ_6, WRITE_6, READ_10, WRITE_10, READ_12, WRITE_12, READ_16, WRITE_16 = 8, 10, 0x28, 0x2A, 0xA8, 0xAA, 0x88, 0x8A

@@ -53,6 +53,16 @@ def test_a_tally_counts_as_if_it_counted_each_command_alone(
         assert tally.size_bytes[kind] == sum(unit.traffic.kinds[kind].size_bytes for unit in units)
 
 
+def test_the_commands_of_a_unit_are_counted_although_no_command_of_the_next_unit_was_executed() -> None:
+    tally = BatchTally(lambda: 1.0)
+    unit, next_unit = MissingLogicalUnit(), MissingLogicalUnit()
+    tally.turn_to(unit)
+    tally.counts[READ] = 1
+    tally.turn_to(next_unit)
+    tally.end()
+    assert tally.commands[READ] == unit.traffic.kinds[READ].commands == 1
+
+
 def counted(array: Array, lun: int) -> list[tuple[int, int]]:
     return [(kind.commands, kind.size_bytes) for kind in array.logical_units[lun].traffic.kinds]
 

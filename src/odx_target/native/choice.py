@@ -1,6 +1,6 @@
 """The choice between the native module and the Python code that defines its behaviour.
 
-`NATIVE` is None if the installation has no native module, or if the environment variable `ODX_NATIVE` is `0`. The Python code then
+`NATIVE` is None if the installation has no native module, or if the environment variable `ODX_NATIVE` is `0`. Python code then
 does all the work.
 """
 
@@ -23,9 +23,9 @@ class BlockReader(Protocol):
 class Native:
     """The functions of the native module.
 
-    `block_reader` makes a reader of the segments with the given type. The last argument is the number of bits of an index in a leaf
-    of a map. `block_checksums` returns the CRC32C of each block of a
-    buffer. `execute_usual` is `ShortLane.execute_usual`.
+    `block_reader` makes a reader of the segments with the given type. Its last argument is the number of bits of a block
+    number in
+    a leaf. `block_checksums` returns the CRC32C of each block of a buffer. `execute_usual` is `ShortLane.execute_usual`.
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]

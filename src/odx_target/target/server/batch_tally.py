@@ -42,7 +42,7 @@ class BatchTally:
 
     def end(self) -> None:
         """Add all commands of the batch to the traffic. Return at once if the batch has no commands."""
-        if self.unit is None or self.counts == _NOTHING:
+        if self.unit is None or (self.counts == _NOTHING and not self._earlier):
             return
         latency_s = self._clock() - self.began_s
         if self._earlier:

@@ -1,0 +1,44 @@
+"""The native checksums of blocks are those of the library `crc32c`."""
+
+from random import Random
+
+import pytest
+from crc32c import crc32c
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odx_target.store.api import BLOCK_BYTES
+from tests.native.built import compiled
+
+PATTERNS = (bytes(BLOCK_BYTES), b"\xff" * BLOCK_BYTES, bytes(range(256)) * (BLOCK_BYTES // 256))
+
+
+@pytest.mark.parametrize("block", PATTERNS)
+def test_checksums_of_patterns(block: bytes) -> None:
+    assert compiled.block_checksums(block) == [crc32c(block)]
+
+
+@given(st.binary(max_size=64), st.integers(0, BLOCK_BYTES - 64), st.binary(min_size=1, max_size=1))
+def test_each_byte_counts(part: bytes, at: int, other: bytes) -> None:
+    block = bytearray(other * BLOCK_BYTES)
+    block[at : at + len(part)] = part
+    assert compiled.block_checksums(memoryview(block)) == [crc32c(block)]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_each_block_has_its_checksum(count: int) -> None:
+    content = Random(count).randbytes(count * BLOCK_BYTES)
+    blocks = [content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES)]
+    assert compiled.block_checksums(content) == [crc32c(block) for block in blocks]
+
+
+def test_a_part_of_a_buffer_at_an_odd_address() -> None:
+    content = Random(0).randbytes(2 * BLOCK_BYTES)
+    part = memoryview(content)[3 : 3 + BLOCK_BYTES]
+    assert compiled.block_checksums(part) == [crc32c(part)]
+
+
+@pytest.mark.parametrize("wrong", ["text", 5, None, memoryview(bytes(2 * BLOCK_BYTES))[::2]])
+def test_other_objects_are_refused(wrong: object) -> None:
+    with pytest.raises((TypeError, BufferError)):
+        compiled.block_checksums(wrong)
