@@ -18,6 +18,7 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
     "odx_target.turns": ((), "everything may count its steps"),
     "odx_target.binary_layout": (("odx_target.environment",), "every protocol may declare its formats with it"),
     "odx_target.environment": (("odx_target.turns",), "everything is passed what it names"),
+    "odx_target.native": (("odx_target.native",), "it does the work of other code, but knows no module of it"),
     "odx_target.store": (
         ("odx_target.store",),
         "it knows blocks and nothing of SCSI, so that it can be tested and replaced alone",
@@ -54,8 +55,8 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
     "odx_target.__main__": (ANYTHING, "it is the command line under another name"),
 }
 
-FOR_ALL = ("odx_target.environment", "odx_target.turns", "odx_target.binary_layout")
-"""Modules that all others may import: the interfaces to the machine, and the codec for all wire formats."""
+FOR_ALL = ("odx_target.environment", "odx_target.turns", "odx_target.binary_layout", "odx_target.native.choice")
+"""Modules that all others may import: the interfaces to the machine, the codec for all wire formats, and the native module."""
 
 IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
     # module: (modules that may import it, reason)
@@ -108,6 +109,7 @@ MACHINE_BUILTINS = {
 
 EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
     # module of the core: (library modules that it may import, reason)
+    "odx_target.native.choice": (frozenset({"os"}), "an environment variable that switches the native module off"),
     "odx_target.store.segments.descriptor_cache": (
         frozenset({"os", "pathlib", "threading"}),
         "the descriptors of those segments, which several threads open and close",

@@ -12,6 +12,7 @@ from odx_target.cli import decode
 from odx_target.cli import main as cli
 from odx_target.cli.app import COMMANDS, application, wanted_commands
 from odx_target.cli.text.messages import MAX_MESSAGE_CHARACTERS, shown
+from odx_target.native.choice import NATIVE
 from odx_target.target.config.settings import DEFAULT_IQN, Portal
 
 USAGE = 2
@@ -167,7 +168,8 @@ def test_what_standard_input_may_be(stdin: bytes | None, words: str) -> None:
 
 def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--version") == 0
-    assert capsys.readouterr().out.strip() == __version__
+    native = "without" if NATIVE is None else "with"
+    assert capsys.readouterr().out == f"{__version__} ({native} native module)\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "manage", "copy", "token", "decode", "demo"])

@@ -18,6 +18,7 @@ import typer
 from odx_target import __version__
 from odx_target.cli.failure import CommandFailure, Interrupted, drop_output, exit_code_of
 from odx_target.cli.text.messages import error_text, shown
+from odx_target.native.choice import NATIVE
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
 
@@ -79,7 +80,7 @@ def _listed() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(__version__)
+        typer.echo(f"{__version__} ({'with' if NATIVE is not None else 'without'} native module)")
         raise typer.Exit
 
 
