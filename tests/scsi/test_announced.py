@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from odx_target.binary_layout import Value
-from odx_target.scsi.commands import inquiry
-from odx_target.scsi.commands import unit as unit_commands
+from odx_target.scsi.commands import inquiry, task_management_functions
 from odx_target.scsi.commands.blocks import capacity
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.pages import mode as mode_pages
@@ -191,7 +190,7 @@ ANNOUNCEMENTS: dict[str, tuple[type[Layout], Callable[[UnitUnderTest], bytes]]] 
         mode_page(mode_pages.INFORMATIONAL_EXCEPTIONS_CONTROL, mode_pages.LOGICAL_BLOCK_PROVISIONING_SUBPAGE),
     ),
     "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS": (
-        unit_commands.TaskManagementFunctions,
+        task_management_functions.TaskManagementFunctions,
         command("a3 0d 00 00 00 00 00 00 00 04 00 00"),
     ),
     "PERSISTENT RESERVE IN, REPORT CAPABILITIES": (

@@ -1,6 +1,6 @@
 import pytest
 
-from odx_target.scsi.commands.unit import lun_bytes
+from odx_target.scsi.commands.report_luns import lun_bytes
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
 NOT_READY = (2, 0x04, 0x02)

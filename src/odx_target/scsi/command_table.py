@@ -57,6 +57,10 @@ class CommandFlag(Flag):
     """The command never waits for other tasks. Commands that retrieve a status or results have this flag."""
 
 
+ANSWERS_ALWAYS = CommandFlag.IGNORES_UNIT_ATTENTION | CommandFlag.WITHOUT_LOGICAL_UNIT | CommandFlag.NOT_ORDERED
+"""The properties of commands that are answered in every state: INQUIRY, REPORT LUNS and REQUEST SENSE (SAM-5 5.14)."""
+
+
 class UnitExtents(NamedTuple):
     """The blocks that a third-party copy command touches on a logical unit other than the one that received the command."""
 

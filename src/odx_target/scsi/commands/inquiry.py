@@ -2,7 +2,7 @@
 
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import Inquiry
-from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.command_table import ANSWERS_ALWAYS, CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages import vital_product_data as vpd
@@ -127,7 +127,7 @@ ROWS = (
         INQUIRY,
         bytes.fromhex("1201ffffff00"),
         inquiry,
-        flags=CommandFlag.IGNORES_UNIT_ATTENTION | CommandFlag.WITHOUT_LOGICAL_UNIT | CommandFlag.NOT_ORDERED,
+        flags=ANSWERS_ALWAYS,
         access=Access.ALWAYS_ALLOWED,
     ),
 )

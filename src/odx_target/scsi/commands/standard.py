@@ -1,8 +1,17 @@
 """All commands of a direct access block device that need neither a copy manager nor the device server itself."""
 
 from odx_target.scsi.command_table import CommandRow
-from odx_target.scsi.commands import data_buffers, diagnostics, identification, inquiry, log_sense, mode_sense
-from odx_target.scsi.commands import unit as unit_commands
+from odx_target.scsi.commands import (
+    data_buffers,
+    diagnostics,
+    identification,
+    inquiry,
+    log_sense,
+    mode_sense,
+    report_luns,
+    task_management_functions,
+    unit_state,
+)
 from odx_target.scsi.commands.blocks import (
     block_transfer,
     capacity,
@@ -19,7 +28,9 @@ from odx_target.scsi.commands.blocks import cache as cache_commands
 from odx_target.scsi.reservations import persistent_reserve_in, reserve_release
 
 _FAMILIES = (
-    unit_commands,
+    unit_state,
+    report_luns,
+    task_management_functions,
     inquiry,
     capacity,
     data_buffers,

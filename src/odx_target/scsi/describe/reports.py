@@ -17,7 +17,7 @@ from odx_target.scsi.commands.operation_codes import (
     OneCommandHeader,
     TimeoutsDescriptor,
 )
-from odx_target.scsi.commands.unit import TaskManagementFunctions, TaskManagementTimeouts
+from odx_target.scsi.commands.task_management_functions import TaskManagementFunctions, TaskManagementTimeouts
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
 from odx_target.scsi.layout import Layout
 
