@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.store.pools import block, read
-from tests.store.repairing.damaged_pools import Scenario, contents_of, flip, lost_blocks
+from tests.store.repairing.damaged_pools import SIZE, Scenario, contents_of, flip, lost_blocks
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolDamaged
 from odx_target.store.catalogue.memory import CatalogueContent
@@ -207,3 +207,30 @@ def test_older_data_is_kept_if_it_is_wanted(seed: int) -> None:
     machine.open()
     values = contents_of(machine, machine.pool.volumes["a"])
     assert sum(value == wanted for value, wanted in zip(values, scenario.truth.values["a"], strict=True)) > 1400
+
+
+@pytest.mark.parametrize("is_resized", [False, True])
+def test_a_volume_whose_size_is_lost_is_named(is_resized: bool) -> None:
+    scenario = Scenario(0)
+    machine = scenario.machine
+    machine.checkpoint()
+    volume = machine.pool.volumes["a"]
+    volume.rename("renamed")
+    if is_resized:
+        volume.resize(SIZE + 10)
+    volume.snapshot("late")
+    machine.pool.commit()
+    scenario.end(clean=False)
+    mark_cleaned(scenario)
+    parts = machine.disk.catalogue_content.parts
+    parts["volume 1"] = b"xxxx" + parts["volume 1"][4:]
+    plan = scenario.repair()
+    size_blocks = SIZE + 10 if is_resized else 1
+    (damaged,) = [each for each in plan.checkpoint.volumes if each.number == 1] if plan.checkpoint is not None else [None]
+    assert damaged is not None
+    assert (damaged.name, damaged.root.size_blocks) == ("renamed", size_blocks)
+    complaint = "the size of renamed is lost; it gets 1 blocks, up to the last block that is known"
+    assert (complaint in plan.complaints) is not is_resized
+    assert plan.unknown_sizes == ({} if is_resized else {"renamed": 1, "renamed@late": 1})
+    for each in ("renamed", "renamed@late"):
+        assert {block for name, block in lost_blocks(plan.report) if name == each} == set(range(size_blocks))

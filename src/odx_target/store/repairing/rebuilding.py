@@ -28,6 +28,7 @@ from odx_target.store.opening.recovery import apply_change, changes_of
 from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.record_effects import Contents
 from odx_target.store.repairing.salvage import Gap, Salvage
+from odx_target.store.repairing.unknown_sizes import UnknownSizes
 from odx_target.store.volumes.volume import LINEAGE_BYTES
 
 
@@ -44,6 +45,7 @@ class Rebuilt:
     used: dict[int, int] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     odd_records: int = 0
+    unknown_sizes: UnknownSizes = field(default_factory=UnknownSizes)
 
 
 def rebuild(
@@ -63,8 +65,8 @@ def rebuild(
     volumes are lost until a later record changes them. If `older_data` is True, they keep their older data instead.
     `leaves` loads the leaves that records change.
     """
-    builder = _Builder(contents, leaves, pool_identity)
     rebuilt = Rebuilt(contents, start)
+    builder = _Builder(contents, leaves, pool_identity, rebuilt.unknown_sizes)
     for step in salvage.steps(start, known_osn):
         if isinstance(step, Gap):
             rebuilt.gaps.append(step)
@@ -80,10 +82,11 @@ def rebuild(
 class _Builder:
     """Applies records to contents. If a record does not fit the contents, the part of its effect that is known is applied."""
 
-    def __init__(self, contents: Contents, leaves: ReplayLeaves, pool_identity: bytes) -> None:
+    def __init__(self, contents: Contents, leaves: ReplayLeaves, pool_identity: bytes, sizes: UnknownSizes) -> None:
         self._contents = contents
         self._with_leaves = leaves.with_leaves
         self._pool_identity = pool_identity
+        self._unknown_sizes = sizes
 
     def skip(self, gap: Gap, *, older_data: bool) -> None:
         """Adapt the contents to lost records. Each lost record may have used a number for a volume and for a frozen map, so
@@ -98,6 +101,9 @@ class _Builder:
 
     def apply(self, record: Record, place: int) -> bool:
         """Apply a record. Returns False if the record does not fit the contents."""
+        if isinstance(record, VolumeResized) and record.volume in self._unknown_sizes.volumes:
+            # Only the blocks beyond the former size are zeros, and this size is not known.
+            self._make_volume(record.volume, record.size_blocks)
         try:
             self._apply(record, place)
         except PoolDamaged:
@@ -107,6 +113,7 @@ class _Builder:
 
     def _apply(self, record: Record, place: int = 0) -> None:
         self._with_leaves(partial(apply_change, self._contents, record, place))
+        self._unknown_sizes.follow(record)
 
     def _apply_odd(self, record: Record, place: int) -> None:
         """Apply a record that does not fit the contents, as far as its effect is known."""
@@ -122,6 +129,7 @@ class _Builder:
             self._apply_if_possible(record)
         elif isinstance(record, VolumeResized):
             self._make_volume(record.volume, record.size_blocks)
+            self._unknown_sizes.volumes.discard(record.volume)
         elif isinstance(record, Freeze | SnapshotCreated):
             self._make_volume(record.volume, 1)
             self._apply_if_possible(record)
@@ -130,6 +138,7 @@ class _Builder:
         elif isinstance(record, VolumeRestored):
             self._make_volume(record.volume, 1)
             self._lose(record.volume, 0, contents.volumes[record.volume].map.size_blocks)
+            self._unknown_sizes.volumes.add(record.volume)
         elif isinstance(record, VolumeChanged):
             self._make_volume(record.volume, 1)
             self._apply_if_possible(record._replace(name=self._free_name(record.name, record.volume)))
@@ -149,12 +158,13 @@ class _Builder:
         name = self._free_name(record.name, record.volume)
         if isinstance(record, VolumeCloned):
             try:
-                contents.apply(record._replace(name=name))
+                self._apply(record._replace(name=name))
             except PoolDamaged:
                 contents.apply(VolumeCreated(record.volume, 1, record.identity, name, record.attributes))
                 self._lose(record.volume, 0, 1)
+                self._unknown_sizes.volumes.add(record.volume)
         else:
-            contents.apply(record._replace(name=name))
+            self._apply(record._replace(name=name))
 
     def _make_volume(self, number: int, least_blocks: int) -> None:
         """Make sure that the volume `number` exists and has at least `least_blocks` blocks. If the record of its creation is
@@ -166,10 +176,11 @@ class _Builder:
             name = self._free_name(f"recovered-{number}", number)
             contents.apply(VolumeCreated(number, max(least_blocks, 1), identity, name, {}))
             self._lose(number, 0, max(least_blocks, 1))
+            self._unknown_sizes.volumes.add(number)
             return
         size_blocks = contents.volumes[number].map.size_blocks
         if size_blocks < least_blocks:
-            self._apply(VolumeResized(number, least_blocks))
+            self._with_leaves(partial(contents.apply, VolumeResized(number, least_blocks)))
             self._lose(number, size_blocks, least_blocks - size_blocks)
 
     def _lose(self, number: int, block: int, count_blocks: int) -> None:

@@ -34,7 +34,8 @@ class RepairPlan:
     `report` lists the ranges that are lost after the repair. `lost_records` is the number of lost records. Each of them may
     have changed any volume. `log_is_complete` is False if a part of the log is lost. A lost catalogue can then no longer be
     rebuilt from the log. `complaints` describes the damage. `gives_tier_up` is True if the repair removes a lost capacity tier
-    from the head of the pool.
+    from the head of the pool. `unknown_sizes` has the names of the volumes and snapshots whose size is
+    lost, with the sizes that they get, in blocks.
     """
 
     report: PoolReport
@@ -43,6 +44,7 @@ class RepairPlan:
     log_is_complete: bool = True
     complaints: list[str] = field(default_factory=list)
     gives_tier_up: bool = False
+    unknown_sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_needed(self) -> bool:
@@ -86,6 +88,11 @@ def plan_repair(
     plan.log_is_complete = not rebuilt.gaps and all(sizes.get(number, 0) >= blocks for number, blocks in listed.items())
     plan.complaints = [complaint] if complaint else []
     plan.complaints += remains.complaints if remains is not None else []
+    plan.unknown_sizes = rebuilt.unknown_sizes.named(rebuilt.contents)
+    plan.complaints += [
+        f"the size of {name} is lost; it gets {size_blocks} blocks, up to the last block that is known"
+        for name, size_blocks in plan.unknown_sizes.items()
+    ]
     plan.complaints += [f"records {gap.first_osn} to {gap.end_osn - 1} of the log are lost" for gap in rebuilt.gaps]
     least_sizes = {number: used.get(number, min(sizes[number], listed.get(number, sizes[number]))) for number in kept}
     plan.checkpoint = _checkpoint(rebuilt, sizes, least_sizes, head)
