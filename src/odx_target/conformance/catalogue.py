@@ -1,0 +1,13 @@
+"""All checks, in the order in which they run."""
+
+from odx_target.conformance.check import Check
+from odx_target.conformance.token_copy import page, populate, results, tokens, write, write_refusals
+
+CHECKS: tuple[Check, ...] = (
+    *page.CHECKS,
+    *populate.CHECKS,
+    *write.CHECKS,
+    *write_refusals.CHECKS,
+    *tokens.CHECKS,
+    *results.CHECKS,
+)

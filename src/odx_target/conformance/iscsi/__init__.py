@@ -1,0 +1,1 @@
+"""Checks of the iSCSI protocol (RFC 7143), which send single PDUs."""
