@@ -78,7 +78,7 @@ class SimulatedEquipment:
         async with self.path("") as path:
             units = [await probe_unit(path, lun, f"LUN {lun}", self.sleep, records) for lun in self.luns]
             pair = units[1] if len(units) > 1 else None
-            yield Bench(units[0], pair, self.path, self.monotonic, self.sleep, no_connection)
+            yield Bench(units[0], pair, self.path, self.monotonic, self.sleep, no_connection, initiator_name=NAME)
 
     @asynccontextmanager
     async def path(self, name: str) -> AsyncIterator[Path]:

@@ -1,6 +1,8 @@
 """All checks, in the order in which they run."""
 
 from odx_target.conformance.check import Check
+from odx_target.conformance.extended_copy import copies, refusals
+from odx_target.conformance.reservations import catalogue as reservations
 from odx_target.conformance.token_copy import page, populate, results, tokens, write, write_refusals
 
 CHECKS: tuple[Check, ...] = (
@@ -10,4 +12,7 @@ CHECKS: tuple[Check, ...] = (
     *write_refusals.CHECKS,
     *tokens.CHECKS,
     *results.CHECKS,
+    *copies.CHECKS,
+    *refusals.CHECKS,
+    *reservations.CHECKS,
 )

@@ -1,0 +1,1 @@
+"""Checks of EXTENDED COPY and its results (SPC-4)."""

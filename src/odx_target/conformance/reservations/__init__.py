@@ -1,0 +1,1 @@
+"""Checks of persistent reservations (SPC-4)."""
