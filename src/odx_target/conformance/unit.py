@@ -59,6 +59,7 @@ class Unit:
     block_bytes: int = 512
     capacity_blocks: int = 0
     identity: bytes = b""
+    """The designation descriptor of VPD page 83h that names the LUN."""
     copy_limits: CopyLimits = field(default_factory=CopyLimits)
     no_copy_because: str = ""
     """The reason why the LUN cannot copy by token; "" if it can."""

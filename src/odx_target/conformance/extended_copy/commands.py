@@ -20,11 +20,13 @@ IDENTIFICATION = 0xE4
 NAA, EUI_64 = 3, 2
 
 
-def cscd(identity: bytes, *, kind: int = IDENTIFICATION, device_type: int = 0) -> bytes:
-    """Return an identification descriptor for the designator of a LUN."""
-    designator_type = NAA if identity[:1] and identity[0] >> 4 in {2, 3, 5, 6} else EUI_64
-    header = bytes((kind, device_type, 0, 0, 1, designator_type, 0, len(identity)))
-    return (header + identity.ljust(20, b"\0")).ljust(32, b"\0")
+def cscd(descriptor: bytes) -> bytes:
+    """Return an identification descriptor for a LUN. `descriptor` is the designation descriptor of VPD page 83h that names the
+    LUN.
+    """
+    designator = descriptor[4:]
+    header = bytes((IDENTIFICATION, 0, 0, 0, descriptor[0] & 0x0F, descriptor[1] & 0x0F, 0, len(designator)))
+    return (header + designator.ljust(20, b"\0")).ljust(32, b"\0")
 
 
 def segment(source: int, source_lba: int, destination: int, destination_lba: int, count: int, *, kind: int = 2) -> bytes:
@@ -100,6 +102,6 @@ async def limit(unit: Unit, at: int, size_bytes: int) -> int:
 
 def itself(unit: Unit) -> bytes:
     """Return a descriptor that names the LUN. Raises NotSupported if the LUN has no designator."""
-    if not unit.identity:
+    if not unit.identity or unit.identity[1] & 0x0F not in {NAA, EUI_64}:
         raise NotSupported("page 83h of the LUN has no NAA or EUI-64 designator")
     return cscd(unit.identity)

@@ -42,7 +42,7 @@ async def cut_segment(bench: Bench) -> None:
 
 
 async def unknown_cscd_type(bench: Bench) -> None:
-    data = copy_list([cscd(bench.first.identity, kind=0xDF)], [ONE])
+    data = copy_list([b"\xdf" + itself(bench.first)[1:]], [ONE])
     await refused_without_writing(bench.first, data, "5/26/07", "A/26/07")
 
 
@@ -57,14 +57,16 @@ async def unknown_index(bench: Bench) -> None:
 
 
 async def unknown_designator(bench: Bench) -> None:
-    stranger = bytes(byte ^ 0xFF if at else byte for at, byte in enumerate(itself(bench.first)[8:24]))
-    size = len(bench.first.identity)
-    data = copy_list([cscd(stranger[:size])], [ONE])
+    itself(bench.first)
+    descriptor = bytearray(bench.first.identity)
+    descriptor[5:] = bytes(byte ^ 0xFF for byte in descriptor[5:])
+    data = copy_list([cscd(bytes(descriptor))], [ONE])
     await refused_without_writing(bench.first, data, "A/0D/02", "A/08/04", "5/26/00")
 
 
 async def wrong_device_type(bench: Bench) -> None:
-    data = copy_list([cscd(bench.first.identity, device_type=1)], [ONE])
+    named = itself(bench.first)
+    data = copy_list([named[:1] + b"\x01" + named[2:]], [ONE])
     await refused_without_writing(bench.first, data, "A/0D/03", "5/26/07", "A/0D/02", "5/26/00")
 
 
