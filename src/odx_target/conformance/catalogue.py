@@ -1,11 +1,17 @@
 """All checks, in the order in which they run."""
 
+from odx_target.conformance.block import provisioning, transfer
 from odx_target.conformance.check import Check
 from odx_target.conformance.extended_copy import copies, refusals
+from odx_target.conformance.primary import inquiry, unit
 from odx_target.conformance.reservations import catalogue as reservations
 from odx_target.conformance.token_copy import page, populate, results, tokens, write, write_refusals
 
 CHECKS: tuple[Check, ...] = (
+    *inquiry.CHECKS,
+    *unit.CHECKS,
+    *transfer.CHECKS,
+    *provisioning.CHECKS,
     *page.CHECKS,
     *populate.CHECKS,
     *write.CHECKS,

@@ -3,10 +3,12 @@
 from odx_target.conformance.bench import Bench
 from odx_target.conformance.check import Check, Need
 from odx_target.conformance.extended_copy.commands import (
+    BYTES_TO_BYTES,
     COUNT,
     DESTINATION,
     NO_IDENTIFIER,
     SOURCE,
+    byte_segment,
     cdb,
     copy_list,
     cscd,
@@ -15,13 +17,15 @@ from odx_target.conformance.extended_copy.commands import (
     refused,
     segment,
 )
-from odx_target.conformance.extended_copy.copies import NEW, prepared
+from odx_target.conformance.extended_copy.copies import NEW, needs_type, prepared
 from odx_target.conformance.faults import NotSupported
 from odx_target.conformance.unit import Unit, pattern
 
 LIST_LENGTH, INVALID_LIST = "5/1A/00", "5/26/00"
 MAX_COUNT = 256
 """Largest limit that a check exceeds. The parameter list would be long for a larger limit."""
+MAX_SEGMENT_BLOCKS, MAX_SEGMENT_BYTES = 0xFFFF, 0xFFFFFFFF
+"""Largest values of the length fields of segment descriptors."""
 ONE = segment(0, SOURCE, 0, DESTINATION, COUNT)
 
 
@@ -104,11 +108,14 @@ async def destination_beyond(bench: Bench) -> None:
 async def too_long_segment(bench: Bench) -> None:
     unit = bench.first
     longest_bytes = await limit(unit, 16, 4)
-    count = longest_bytes // unit.block_bytes + 1
-    if not longest_bytes or count > 0xFFFF:
+    if not 0 < longest_bytes < MAX_SEGMENT_BYTES:
         raise NotSupported("the target reports no MAXIMUM SEGMENT LENGTH that one segment can exceed")
-    data = copy_list([itself(unit)], [segment(0, SOURCE, 0, DESTINATION, count)])
-    await refused_without_writing(unit, data, "A/26/00", "5/26/00", "A/0D/02", "5/26/08")
+    if longest_bytes // unit.block_bytes < MAX_SEGMENT_BLOCKS:
+        long = segment(0, SOURCE, 0, DESTINATION, longest_bytes // unit.block_bytes + 1)
+    else:
+        await needs_type(unit, BYTES_TO_BYTES)
+        long = byte_segment(0, SOURCE, 0, DESTINATION, longest_bytes + 1, 0, 0)
+    await refused_without_writing(unit, copy_list([itself(unit)], [long]), "A/26/00", "5/26/00", "A/0D/02", "5/26/08")
 
 
 async def inline_data(bench: Bench) -> None:

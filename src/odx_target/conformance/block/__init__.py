@@ -1,0 +1,1 @@
+"""Checks of the block commands (SBC-3)."""

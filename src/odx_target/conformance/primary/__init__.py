@@ -1,0 +1,1 @@
+"""Checks of the primary commands (SPC-4)."""
