@@ -37,6 +37,7 @@ COMMANDS = {
     "status": Subcommand("status", "Show the status of a pool: its room, data, log and cleaner."),
     "clone": Subcommand("storage.clone", "Clone a snapshot or a volume."),
     "copy": Subcommand("copy", "Copy blocks from one LUN to another."),
+    "conformance": Subcommand("conformance", "Check the behaviour of any iSCSI target."),
     "demo": Subcommand("demo", "Compare a copy by token with a copy by reads and writes."),
     "windows-copy": Subcommand("windows.copy", "Copy a file with the same commands as Windows."),
     "manage": Subcommand("manage", "Show and change a running array."),
