@@ -51,6 +51,10 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         ),
         "the edge joins the parts; which store it runs on is decided by the command line",
     ),
+    "odx_target.conformance": (
+        ("odx_target.conformance", "odx_target.initiator", "odx_target.iscsi"),
+        "checks of any target; the array that they check must not have the same misreading of a standard",
+    ),
     "odx_target.cli": (ANYTHING := ("odx_target.*",), "the command line wires everything"),
     "odx_target.__main__": (ANYTHING, "it is the command line under another name"),
 }
@@ -145,6 +149,8 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         "a repair replaces files in the directory of a pool",
     ),
     "odx_target.store.open": (frozenset({"pathlib"}), "the door to a pool in a directory"),
+    "odx_target.conformance.runner": (frozenset({"trio"}), "the time limit of each check"),
+    "odx_target.conformance.wire": (frozenset({"trio"}), "the sessions of checks over the network"),
     "odx_target.initiator.session.connecting": (frozenset({"trio"}), "the initiator's way to a portal"),
     "odx_target.initiator.session.session": (frozenset({"trio"}), "the initiator's connection and its waiting commands"),
     "odx_target.initiator.session.opening": (frozenset({"trio"}), "the start and the end of the initiator's sessions"),
@@ -304,6 +310,7 @@ KNOWN = frozenset(
         "odx_target.scsi",
         "odx_target.scsi.tasks.task",
         "odx_target.copymgr.manager",
+        "odx_target.conformance.runner",
         "odx_target.iscsi.pdu.headers",
         "odx_target.target.array",
         "odx_target.cli.main",
@@ -343,6 +350,9 @@ CASES = [
     ("odx_target.initiator.disk", "from odx_target.iscsi.pdu.headers import NopOut", 0),
     ("odx_target.initiator.disk", "from odx_target.scsi.tasks.task import Task", 1),
     ("odx_target.initiator.disk", "from odx_target.target.array import Array", 1),
+    ("odx_target.conformance.runner", "from odx_target.initiator.disk import Disk", 0),
+    ("odx_target.conformance.runner", "from odx_target.copymgr.manager import CopyManager", 1),
+    ("odx_target.initiator.disk", "from odx_target.conformance.runner import run_checks", 1),
 ]
 
 

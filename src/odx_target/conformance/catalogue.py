@@ -3,14 +3,16 @@
 from odx_target.conformance.block import provisioning, transfer
 from odx_target.conformance.check import Check
 from odx_target.conformance.extended_copy import copies, refusals
-from odx_target.conformance.iscsi import commands, login, tasks
+from odx_target.conformance.iscsi import commands, digests, keys, login, tasks
 from odx_target.conformance.primary import inquiry, unit
 from odx_target.conformance.reservations import catalogue as reservations
 from odx_target.conformance.token_copy import page, populate, results, tokens, write, write_refusals
 
 CHECKS: tuple[Check, ...] = (
     *login.CHECKS,
+    *keys.CHECKS,
     *commands.CHECKS,
+    *digests.CHECKS,
     *tasks.CHECKS,
     *inquiry.CHECKS,
     *unit.CHECKS,

@@ -39,9 +39,7 @@ def sense_code(result: CommandResult) -> str:
 
 def pattern(seed: int, count_blocks: int, block_bytes: int) -> bytes:
     """Return blocks that are all different. Blocks of different seeds are different too."""
-    return b"".join(
-        (b"%d:%d;" % (seed, number)).ljust(16, b".") * (block_bytes // 16) for number in range(count_blocks)
-    )
+    return b"".join((b"%d:%d;" % (seed, number)).ljust(16, b".") * (block_bytes // 16) for number in range(count_blocks))
 
 
 @dataclass(slots=True)

@@ -109,7 +109,11 @@ async def capacities_agree(bench: Bench) -> None:
 
 async def capacity_allocation(bench: Bench) -> None:
     whole = await bench.first.good(cdb.read_capacity_16(32), data_in_bytes=32)
-    require_equal("data of READ CAPACITY (16) for 12 bytes", await bench.first.good(cdb.read_capacity_16(12), data_in_bytes=12), whole[:12])
+    require_equal(
+        "data of READ CAPACITY (16) for 12 bytes",
+        await bench.first.good(cdb.read_capacity_16(12), data_in_bytes=12),
+        whole[:12],
+    )
 
 
 async def verify(bench: Bench) -> None:

@@ -31,16 +31,16 @@ def cscd(descriptor: bytes) -> bytes:
 
 def segment(source: int, source_lba: int, destination: int, destination_lba: int, count: int, *, kind: int = 2) -> bytes:
     """Return a segment descriptor that copies whole blocks. Source and destination are indexes of CSCD descriptors."""
-    return struct.pack(
-        ">BBHHHHHQQ", kind, DC, 0x18, source, destination, 0, count, source_lba, destination_lba
-    )
+    return struct.pack(">BBHHHHHQQ", kind, DC, 0x18, source, destination, 0, count, source_lba, destination_lba)
 
 
 DC = 0x02
 """The bit that makes NUMBER OF BLOCKS count blocks of the destination."""
 
 
-def byte_segment(source: int, source_lba: int, destination: int, destination_lba: int, count_bytes: int, *offsets: int) -> bytes:
+def byte_segment(
+    source: int, source_lba: int, destination: int, destination_lba: int, count_bytes: int, *offsets: int
+) -> bytes:
     """Return a segment descriptor that copies bytes. `offsets` are the byte offsets in the first source and destination
     blocks.
     """

@@ -20,6 +20,7 @@ from odx_target.conformance.extended_copy.commands import (
     copy_list,
     copy_list_lid4,
     itself,
+    limit,
     receive,
     receive_cdb,
     refused,
@@ -52,6 +53,12 @@ async def needs_type(unit: Unit, kind: int) -> None:
     """Raise NotSupported unless the target supports a type of descriptors."""
     if kind not in await supported_types(unit):
         raise NotSupported(f"the target does not support descriptors of the type {kind:02X}h")
+
+
+async def needs_two_segments(unit: Unit) -> None:
+    """Raise NotSupported unless a command may have two segments."""
+    if await limit(unit, 10, 2) < 2:
+        raise NotSupported("the target accepts only one segment in a command")
 
 
 async def within_one_unit(bench: Bench) -> None:
@@ -95,6 +102,7 @@ async def unaligned(bench: Bench) -> None:
 
 async def several_segments(bench: Bench) -> None:
     unit = bench.first
+    await needs_two_segments(unit)
     data, size = await prepared(unit, unit), unit.block_bytes
     segments = [segment(0, SOURCE + 16, 0, DESTINATION, 8), segment(0, SOURCE, 0, DESTINATION + 32, 8)]
     await copy(unit, [itself(unit)], segments)
@@ -104,6 +112,7 @@ async def several_segments(bench: Bench) -> None:
 
 async def segments_in_order(bench: Bench) -> None:
     unit = bench.first
+    await needs_two_segments(unit)
     data, size = await prepared(unit, unit), unit.block_bytes
     segments = [segment(0, SOURCE, 0, DESTINATION, 8), segment(0, DESTINATION, 0, DESTINATION + 64, 8)]
     await copy(unit, [itself(unit)], segments)
@@ -164,12 +173,12 @@ async def long_form_status(bench: Bench) -> None:
 async def status_of_a_copy(bench: Bench) -> None:
     unit = bench.first
     await prepared(unit, unit)
-    await copy(unit, [itself(unit)], [segment(0, SOURCE, 0, DESTINATION, 8), segment(0, SOURCE, 0, DESTINATION + 8, 8)])
+    await copy(unit, [itself(unit)], [segment(0, SOURCE, 0, DESTINATION, 8)])
     answer = await receive(unit, COPY_STATUS)
-    require_equal("length of the copy status", len(answer), 12)
+    require(len(answer) >= 12, f"the copy status has {len(answer)} bytes, expected 12")
     require_equal("AVAILABLE DATA", int.from_bytes(answer[:4], "big"), 8)
     require_equal("COPY COMMAND STATUS", answer[4] & 0x7F, 0x01)
-    require_equal("SEGMENTS PROCESSED", int.from_bytes(answer[5:7], "big"), 2)
+    require_equal("SEGMENTS PROCESSED", int.from_bytes(answer[5:7], "big"), 1)
 
 
 async def status_of_a_failure(bench: Bench) -> None:

@@ -158,7 +158,13 @@ CHECKS = (
     Check("xcopy.refuse.destination", _CLAUSE, "A destination beyond the last block is refused", destination_beyond, WRITES),
     Check("xcopy.refuse.segment-length", _CLAUSE, "A segment that is too long is refused", too_long_segment, WRITES),
     Check("xcopy.refuse.inline", _CLAUSE, "Inline data that is too long is refused", inline_data, WRITES),
-    Check("xcopy.refuse.identifier", _CLAUSE, "A list identifier is refused if the usage allows none", identifier_without_usage, WRITES),
+    Check(
+        "xcopy.refuse.identifier",
+        _CLAUSE,
+        "A list identifier is refused if the usage allows none",
+        identifier_without_usage,
+        WRITES,
+    ),
     Check("xcopy.refuse.usage", _CLAUSE, "The reserved LIST ID USAGE is refused", reserved_usage, WRITES),
     Check("xcopy.refuse.action", "SPC-4 6.3", "A reserved service action is refused", reserved_service_action, XCOPY),
 )

@@ -1,4 +1,4 @@
-"""Checks of commands in full feature phase: CmdSN, R2T, Data-In, residual counts and digests (RFC 7143 4.2, 11)."""
+"""Checks of commands in full feature phase: CmdSN, R2T, Data-In, residual counts and logout (RFC 7143 4.2, 11)."""
 
 from odx_target.conformance.bench import Bench
 from odx_target.conformance.check import Check, Need
@@ -11,20 +11,16 @@ from odx_target.iscsi.pdu.headers import (
     NopIn,
     NopOut,
     ReadyToTransfer,
-    Reject,
     ScsiCommand,
     ScsiDataIn,
     ScsiDataOut,
     ScsiResponse,
 )
-from odx_target.iscsi.pdu.opcodes import RejectReason
 
 TAG = 0x100
 LBA, COUNT = 256, 40
 SEGMENT_BYTES = 4096
 BURST_BYTES = 8192
-HEADER = slice(40, 41)
-"""A reserved byte of a NOP-Out, which a digest covers."""
 
 
 async def command(
@@ -245,48 +241,9 @@ async def _only_the_ping_is_answered(connection: RawConnection) -> None:
     except StreamEnded as ended:
         raise CheckFailed(f"{ended}, expected NopIn") from ended
     tag = getattr(pdu, "initiator_task_tag", None)
-    require(isinstance(pdu, NopIn) and tag == TAG + 2, f"the target sent {type(pdu).__name__} for a command that it must ignore")
-
-
-async def _with_digests(connection: RawConnection, **keys: str) -> None:
-    await connection.log_in(**keys)
-    for key in keys:
-        if connection.login_keys.get(key) != "CRC32C":
-            raise NotSupported(f"the target does not accept {key}=CRC32C")
-
-
-async def both_digests(bench: Bench) -> None:
-    async with bench.connection() as connection:
-        await _with_digests(connection, HeaderDigest="CRC32C", DataDigest="CRC32C")
-        await ready(connection)
-        size = 4 * bench.first.block_bytes
-        _, data, status, _ = await read(connection, 4, size)
-        require_equal("status and number of bytes", (status, len(data)), (0, size))
-
-
-async def wrong_header_digest(bench: Bench) -> None:
-    async with bench.connection() as connection:
-        await _with_digests(connection, HeaderDigest="CRC32C")
-        pdu = NopOut(immediate=True, initiator_task_tag=TAG)
-        await connection.send(connection.numbered(pdu), damage=HEADER)
-        try:
-            received = (await connection.receive()).pdu
-        except StreamEnded:
-            return
-        raise CheckFailed(f"the target answers a PDU with a wrong header digest with {type(received).__name__}")
-
-
-async def wrong_data_digest(bench: Bench) -> None:
-    async with bench.connection() as connection:
-        await _with_digests(connection, DataDigest="CRC32C")
-        pdu = NopOut(immediate=True, initiator_task_tag=TAG)
-        await connection.send(connection.numbered(pdu), b"ping", damage=slice(48, 49))
-        try:
-            received = (await connection.receive()).pdu
-        except StreamEnded:
-            return
-        require(isinstance(received, Reject), f"the target answers a wrong data digest with {type(received).__name__}")
-        require_equal("reason", getattr(received, "reason", None), int(RejectReason.DATA_DIGEST_ERROR))
+    require(
+        isinstance(pdu, NopIn) and tag == TAG + 2, f"the target sent {type(pdu).__name__} for a command that it must ignore"
+    )
 
 
 async def logs_out(bench: Bench) -> None:
@@ -299,7 +256,7 @@ async def logs_out(bench: Bench) -> None:
         require(await connection.is_closed(), "the target does not close the connection after a logout")
 
 
-_DATA, _WINDOW, _DIGEST = "RFC 7143 11.7", "RFC 7143 4.2.2.1", "RFC 7143 7.7"
+_DATA, _WINDOW = "RFC 7143 11.7", "RFC 7143 4.2.2.1"
 PORTAL = Need.PORTAL
 WRITES = PORTAL | Need.DESTRUCTIVE
 
@@ -315,8 +272,5 @@ CHECKS = (
     Check("iscsi.window.old", _WINDOW, "A command with an old CmdSN is ignored", old_command, PORTAL),
     Check("iscsi.window.beyond", _WINDOW, "A command beyond MaxCmdSN is ignored", command_beyond_the_window, PORTAL),
     Check("iscsi.window.order", _WINDOW, "Commands are executed in the order of CmdSN", commands_in_order, PORTAL),
-    Check("iscsi.digest.both", _DIGEST, "Header and data digests are right", both_digests, PORTAL),
-    Check("iscsi.digest.header", _DIGEST, "A PDU with a wrong header digest is not answered", wrong_header_digest, PORTAL),
-    Check("iscsi.digest.data", _DIGEST, "A wrong data digest is rejected", wrong_data_digest, PORTAL),
     Check("iscsi.logout.close", "RFC 7143 11.15", "A logout closes the connection", logs_out, PORTAL),
 )

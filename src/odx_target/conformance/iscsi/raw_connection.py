@@ -15,6 +15,7 @@ from odx_target.iscsi.pdu.headers import (
     NopIn,
     NopOut,
     Pdu,
+    ReadyToTransfer,
     UnknownOpcode,
     decode_header,
 )
@@ -128,11 +129,12 @@ class RawConnection:
 
     def _count(self, pdu: Pdu) -> None:
         """Update the numbers of the connection from a PDU of the target."""
-        has_number = hasattr(pdu, "stat_sn") and getattr(pdu, "initiator_task_tag", 0) != NO_TAG
-        if has_number and getattr(pdu, "has_status", True):
-            self.exp_stat_sn = (pdu.stat_sn + 1) & 0xFFFFFFFF
-        if hasattr(pdu, "max_cmd_sn"):
-            self.max_cmd_sn = pdu.max_cmd_sn
+        stat_sn: int | None = getattr(pdu, "stat_sn", None)
+        is_ping = isinstance(pdu, NopIn) and pdu.initiator_task_tag == NO_TAG
+        is_counted = getattr(pdu, "has_status", True) and not is_ping and not isinstance(pdu, ReadyToTransfer)
+        if stat_sn is not None and is_counted:
+            self.exp_stat_sn = (stat_sn + 1) & 0xFFFFFFFF
+        self.max_cmd_sn = getattr(pdu, "max_cmd_sn", self.max_cmd_sn)
 
     async def expect(self, kind: type[Answer]) -> tuple[Answer, bytes]:
         """Return the next PDU, which must be of this kind, and its data. Pings of the target are answered.
@@ -162,15 +164,17 @@ class RawConnection:
             self.cmd_sn = (self.cmd_sn + 1) & 0xFFFFFFFF
         return pdu
 
-    async def login_request(self, pairs: Pairs, stage: Stage, following: Stage | None, **fields: int) -> None:
-        """Send one Login Request. If `following` is None, the T bit is 0."""
+    async def login_request(self, pairs: Pairs, stage: Stage, following: Stage, *, version: int = 0, tsih: int = 0) -> None:
+        """Send one Login Request that asks to go to the stage `following`."""
         request = LoginRequest(
-            transit=following is not None,
+            transit=True,
             current_stage=stage,
-            next_stage=following or 0,
+            next_stage=following,
+            version_max=version,
+            version_min=version,
             isid=self.isid,
+            tsih=tsih,
             initiator_task_tag=1,
-            **fields,
         )
         await self.send(self.numbered(request), encode_pairs(pairs))
 
@@ -178,24 +182,28 @@ class RawConnection:
         """Return the keys that the first Login Request of a session with the target needs."""
         return [("InitiatorName", self.initiator_name), ("SessionType", "Normal"), ("TargetName", self.target_name)]
 
-    async def log_in(self, *, isid: bytes | None = None, **changes: str | None) -> LoginResponse:
-        """Log in without authentication, with OPERATIONAL_KEYS and the changed keys. None leaves out a key.
+    async def log_in(self, **changes: str) -> LoginResponse:
+        """Log in without authentication, with OPERATIONAL_KEYS and the changed keys.
 
         Returns the last Login Response. Raises NotSupported if the target requires authentication, and CheckFailed.
         """
-        self.isid = isid or self.isid
-        await self.login_request(
-            [*self.names(), ("AuthMethod", "None")], Stage.SECURITY_NEGOTIATION, Stage.LOGIN_OPERATIONAL_NEGOTIATION
-        )
-        response = await self._settle(Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.SECURITY_NEGOTIATION)
-        offers = {name: value for name, value in {**OPERATIONAL_KEYS, **changes}.items() if value is not None}
-        await self.login_request(
-            list(offers.items()), Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.FULL_FEATURE_PHASE
-        )
-        response = await self._settle(Stage.FULL_FEATURE_PHASE, Stage.LOGIN_OPERATIONAL_NEGOTIATION)
+        response = await self._log_in(self.names(), list({**OPERATIONAL_KEYS, **changes}.items()))
         self.header_digest = self.login_keys.get("HeaderDigest", "None") == "CRC32C"
         self.data_digest = self.login_keys.get("DataDigest", "None") == "CRC32C"
         return response
+
+    async def log_in_for_discovery(self) -> None:
+        """Log in to a discovery session. Raises NotSupported and CheckFailed like `log_in`."""
+        names = [("InitiatorName", self.initiator_name), ("SessionType", "Discovery")]
+        await self._log_in(names, [("MaxRecvDataSegmentLength", "8192")])
+
+    async def _log_in(self, names: Pairs, offers: Pairs) -> LoginResponse:
+        await self.login_request(
+            [*names, ("AuthMethod", "None")], Stage.SECURITY_NEGOTIATION, Stage.LOGIN_OPERATIONAL_NEGOTIATION
+        )
+        await self._settle(Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.SECURITY_NEGOTIATION)
+        await self.login_request(offers, Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.FULL_FEATURE_PHASE)
+        return await self._settle(Stage.FULL_FEATURE_PHASE, Stage.LOGIN_OPERATIONAL_NEGOTIATION)
 
     async def _settle(self, wanted: Stage, stage: Stage) -> LoginResponse:
         """Receive Login Responses until the target goes to the wanted stage."""

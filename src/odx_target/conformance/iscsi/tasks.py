@@ -2,7 +2,7 @@
 
 from odx_target.conformance.bench import Bench
 from odx_target.conformance.check import Check, Need
-from odx_target.conformance.faults import CheckFailed, require, require_equal
+from odx_target.conformance.faults import CheckFailed, NotSupported, require, require_equal
 from odx_target.conformance.iscsi.commands import BURST_BYTES, LBA, TAG, command, ready
 from odx_target.conformance.iscsi.raw_connection import RawConnection, StreamEnded
 from odx_target.initiator import cdb
@@ -81,6 +81,8 @@ async def _completes(bench: Bench, function: TaskManagementFunction) -> None:
         await connection.log_in()
         await ready(connection)
         code = await manage(connection, function, connection.lun_field)
+        if code == TaskManagementResponse.FUNCTION_NOT_SUPPORTED and function == TaskManagementFunction.ABORT_TASK_SET:
+            raise NotSupported("the target does not support ABORT TASK SET")
         require_equal("response", code, int(TaskManagementResponse.FUNCTION_COMPLETE))
         await ready(connection)
 
@@ -167,7 +169,13 @@ PORTAL = Need.PORTAL
 CHANGES = PORTAL | Need.DESTRUCTIVE
 
 CHECKS = (
-    Check("iscsi.task.unknown", _TASKS, "ABORT TASK of an unknown task reports that it does not exist", abort_of_an_unknown_task, PORTAL),
+    Check(
+        "iscsi.task.unknown",
+        _TASKS,
+        "ABORT TASK of an unknown task reports that it does not exist",
+        abort_of_an_unknown_task,
+        PORTAL,
+    ),
     Check("iscsi.task.abort", _TASKS, "ABORT TASK ends a WRITE that waits for data", abort_of_a_write, CHANGES),
     Check("iscsi.task.abort-set", _TASKS, "ABORT TASK SET is complete", abort_task_set, CHANGES),
     Check("iscsi.task.reset", _TASKS, "LOGICAL UNIT RESET is complete", reset, CHANGES),

@@ -124,7 +124,10 @@ async def command_to_a_missing_unit(bench: Bench) -> None:
     result = await unit.path.execute(UNUSED_LUN, bytes(6))
     code = result.sense[2:3] + result.sense[12:14] if len(result.sense) >= 14 and result.sense[0] & 0x7E == 0x70 else b""
     found = code or bytes([result.sense[1]]) + result.sense[2:4] if len(result.sense) >= 4 else b""
-    require(found == b"\x05\x25\x00", f"sense of TEST UNIT READY to a LUN without logical unit is {found.hex(' ')}, expected 5/25/00")
+    require(
+        found == b"\x05\x25\x00",
+        f"sense of TEST UNIT READY to a LUN without logical unit is {found.hex(' ')}, expected 5/25/00",
+    )
 
 
 _INQUIRY, _PAGES = "SPC-4 6.6", "SPC-4 7.8"

@@ -147,7 +147,10 @@ async def new_session_attention(bench: Bench) -> None:
         await other.command(cdb.test_unit_ready())
         require_equal("response to LOGICAL UNIT RESET", await bench.first.path.reset_logical_unit(bench.first.lun), 0)
         result = await other.once(cdb.test_unit_ready())
-        require(sense_code(result)[:4] == "6/29", f"sense after LOGICAL UNIT RESET is {sense_code(result) or 'missing'}, expected 6/29")
+        require(
+            sense_code(result)[:4] == "6/29",
+            f"sense after LOGICAL UNIT RESET is {sense_code(result) or 'missing'}, expected 6/29",
+        )
         require_equal("status of the next command", (await other.once(cdb.test_unit_ready())).status, 0)
 
 
@@ -166,7 +169,9 @@ RESETS = Need.DESTRUCTIVE
 CHECKS = (
     Check("primary.unit.ready", "SPC-4 6.47", "TEST UNIT READY succeeds", ready),
     Check("primary.unit.unknown", "SPC-4 4.3", "An unknown operation code is refused", unknown_operation_code),
-    Check("primary.unit.designators", "SPC-4 7.8.6", "Two LUNs have different designators", designators_differ, Need.SECOND_LUN),
+    Check(
+        "primary.unit.designators", "SPC-4 7.8.6", "Two LUNs have different designators", designators_differ, Need.SECOND_LUN
+    ),
     Check("primary.luns.list", _LUNS, "REPORT LUNS reports the LUN", reports_its_lun),
     Check("primary.luns.allocation", _LUNS, "A short allocation length cuts the data or is refused", short_report_luns),
     Check("primary.luns.select", _LUNS, "A reserved SELECT REPORT is refused", reserved_select_report),
@@ -183,6 +188,10 @@ CHECKS = (
     Check("primary.codes.one", _CODES, "A supported command reports its CDB", one_supported_command),
     Check("primary.codes.unsupported", _CODES, "An unsupported command is reported as such", one_unsupported_command),
     Check("primary.log.supported", "SPC-4 6.8", "The supported log pages begin with page 00h", supported_log_pages),
-    Check("primary.attention.reset", "SAM-5 5.14", "LOGICAL UNIT RESET is reported once to others", new_session_attention, RESETS),
-    Check("primary.attention.inquiry", "SAM-5 5.14", "INQUIRY does not report a unit attention", inquiry_before_attention, RESETS),
+    Check(
+        "primary.attention.reset", "SAM-5 5.14", "LOGICAL UNIT RESET is reported once to others", new_session_attention, RESETS
+    ),
+    Check(
+        "primary.attention.inquiry", "SAM-5 5.14", "INQUIRY does not report a unit attention", inquiry_before_attention, RESETS
+    ),
 )

@@ -27,7 +27,7 @@ def junit_xml(results: Sequence[Result], name: str) -> str:
 def _case(result: Result) -> list[str]:
     check = result.check
     title = _attribute(f"{check.identifier}: {check.title} ({check.clause})")
-    head = f"  <testcase classname={_attribute(check.area)} name={title} time=\"{result.elapsed_s:.3f}\""
+    head = f'  <testcase classname={_attribute(check.area)} name={title} time="{result.elapsed_s:.3f}"'
     if result.verdict is Verdict.PASS:
         return [f"{head}/>"]
     reason = _attribute(result.reason)

@@ -1,7 +1,7 @@
 """Checks of persistent reservations (SPC-4 5.13)."""
 
 from odx_target.conformance.bench import Bench
-from odx_target.conformance.check import Check, Function, Need
+from odx_target.conformance.check import Function
 from odx_target.conformance.faults import require, require_equal
 from odx_target.conformance.reservations.commands import (
     KEY,

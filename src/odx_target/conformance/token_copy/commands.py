@@ -20,7 +20,7 @@ from odx_target.initiator.result import CommandResult
 
 POPULATE = 1
 WRITE = 2
-"""List identifiers of the commands of a check. Each check has its own session, so it may use the same values as other checks."""
+"""List identifiers of the commands of a check. Each check has its own session, so all checks may use the same values."""
 SOURCE = 0
 DESTINATION = 4096
 """First blocks of the areas that checks read and write. Both areas are smaller than 2048 blocks."""
@@ -95,9 +95,7 @@ async def finished(unit: Unit, identifier: int) -> CopyOperation:
 IN_PROGRESS, IN_PROGRESS_LAST = 0x10, 0x12
 
 
-async def write_using(
-    unit: Unit, token: bytes, ranges: Ranges = OTHER, *, identifier: int = WRITE, **fields: int
-) -> None:
+async def write_using(unit: Unit, token: bytes, ranges: Ranges = OTHER, *, identifier: int = WRITE, **fields: int) -> None:
     """Send a WRITE USING TOKEN that must end with GOOD."""
     data = write_list(token, ranges, **fields)  # type: ignore[arg-type]
     await unit.good(cdb.write_using_token(identifier, len(data)), data)

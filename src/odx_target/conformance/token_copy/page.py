@@ -78,7 +78,9 @@ async def timeouts_agree(bench: Bench) -> None:
 async def sizes_agree(bench: Bench) -> None:
     limits = await limits_of(bench.first)
     maximum, optimal = (int.from_bytes(limits[at : at + 8], "big") for at in (16, 24))
-    require(not maximum or optimal <= maximum, f"OPTIMAL TRANSFER COUNT {optimal} is over MAXIMUM TOKEN TRANSFER SIZE {maximum}")
+    require(
+        not maximum or optimal <= maximum, f"OPTIMAL TRANSFER COUNT {optimal} is over MAXIMUM TOKEN TRANSFER SIZE {maximum}"
+    )
 
 
 async def commands_are_listed(bench: Bench) -> None:
@@ -109,7 +111,9 @@ async def features_agree_with_limits(bench: Bench) -> None:
 
 async def rod_types_are_listed(bench: Bench) -> None:
     body = await descriptor(bench.first, TYPES)
-    entries = [body[at : at + ROD_TYPE_ENTRY_BYTES] for at in range(4, 4 + int.from_bytes(body[2:4], "big"), ROD_TYPE_ENTRY_BYTES)]
+    entries = [
+        body[at : at + ROD_TYPE_ENTRY_BYTES] for at in range(4, 4 + int.from_bytes(body[2:4], "big"), ROD_TYPE_ENTRY_BYTES)
+    ]
     kinds = [int.from_bytes(entry[:4], "big") for entry in entries]
     require(kinds == sorted(set(kinds)), "the ROD types are not in ascending order")
     made = [kind for kind, entry in zip(kinds, entries, strict=True) if entry[4] & 0x01]

@@ -200,7 +200,9 @@ async def windows_sequence(bench: Bench) -> None:
     await populate(unit, [(SOURCE + 32, 32), (SOURCE, 24)], identifier=0)
     answer = await information_bytes(unit, 0, 805)
     require_equal("ROD TOKEN DESCRIPTORS LENGTH", int.from_bytes(answer[32:36], "big"), 514)
-    require(answer[5] & 0x7F in {0x01, 0x03}, f"COPY OPERATION STATUS is {answer[5] & 0x7F:02X}h, which Windows does not accept")
+    require(
+        answer[5] & 0x7F in {0x01, 0x03}, f"COPY OPERATION STATUS is {answer[5] & 0x7F:02X}h, which Windows does not accept"
+    )
     token = answer[38:]
     await write_using(unit, token, [(DESTINATION + 8, 56)], identifier=1)
     await unit.holds(DESTINATION + 8, data[32 * size : 64 * size] + data[: 24 * size], COPY)
@@ -217,8 +219,16 @@ CHECKS = (
     Check("token.result.write", _INFORMATION, "The result of a write has a count and no token", answer_of_a_write, _WRITES),
     Check("token.result.cut", _INFORMATION, "A short allocation length keeps the token", cut_answer_keeps_the_token, TOKEN),
     Check("token.result.again", _IDENTIFIERS, "A list identifier can be used again", identifier_used_again, TOKEN),
-    Check("token.result.initiators", _IDENTIFIERS, "Each initiator has its own list identifiers", other_initiators_identifier, TOKEN),
-    Check("token.result.refusal", _INFORMATION, "A refused command leaves no successful result", refusal_leaves_no_result, TOKEN),
+    Check(
+        "token.result.initiators",
+        _IDENTIFIERS,
+        "Each initiator has its own list identifiers",
+        other_initiators_identifier,
+        TOKEN,
+    ),
+    Check(
+        "token.result.refusal", _INFORMATION, "A refused command leaves no successful result", refusal_leaves_no_result, TOKEN
+    ),
     Check("token.result.status", _STATUS, "RECEIVE COPY STATUS (LID4) reports the same operation", copy_status, TOKEN),
     Check("token.abort.nothing", _ABORT, "The abort of an unknown operation is refused", abort_of_nothing, TOKEN),
     Check("token.abort.finished", _ABORT, "The abort of a finished operation is refused", abort_of_a_finished_operation, TOKEN),
@@ -226,7 +236,9 @@ CHECKS = (
     Check("token.event.reset-tokens", "SPC-4 5.16.6.5", "LOGICAL UNIT RESET keeps the tokens", reset_keeps_tokens, _WRITES),
     Check("token.event.path", "SPC-4 5.16.6", "A token can be used through another session", token_of_another_path, _WRITES),
     Check("token.event.lost-path", "SPC-4 5.16.6.5", "The end of a session keeps the tokens", token_of_a_lost_path, _WRITES),
-    Check("token.event.lost-results", "SPC-4 5.16.4.3", "The end of a session drops its results", results_of_a_lost_path, TOKEN),
+    Check(
+        "token.event.lost-results", "SPC-4 5.16.4.3", "The end of a session drops its results", results_of_a_lost_path, TOKEN
+    ),
     Check("token.windows.4-seconds", "Windows", "WRITE USING TOKEN ends within 4 seconds", four_seconds, _WRITES),
     Check("token.windows.copy", "Windows", "The commands of a file copy by Windows succeed", windows_sequence, _WRITES),
 )

@@ -191,7 +191,9 @@ CHECKS = (
     Check("token.invalid.length", _FORMAT, "A token with a wrong ROD TOKEN LENGTH is refused", wrong_length, TOKEN),
     Check("token.invalid.type", _FORMAT, "A token of an unsupported type is refused", unsupported_type, TOKEN),
     Check("token.invalid.unknown", _CLAUSE, "A token that nobody made is refused", nobodys_token, TOKEN),
-    Check("token.invalid.public", "SPC-4 5.16.6.3", "The first 96 bytes of a token are not enough", only_the_public_part, TOKEN),
+    Check(
+        "token.invalid.public", "SPC-4 5.16.6.3", "The first 96 bytes of a token are not enough", only_the_public_part, TOKEN
+    ),
     Check("token.invalid.identifier", _CLAUSE, "A token with the identifier of another is refused", guessed_identifier, TOKEN),
     Check("token.life.deleted", _CLAUSE, "DEL_TKN deletes the token", deleted, TOKEN),
     Check("token.life.kept", _CLAUSE, "A refused command with DEL_TKN keeps the token", kept_without_delete, TOKEN),
@@ -199,8 +201,22 @@ CHECKS = (
     Check("token.life.alive", _LIFE, "A token does not expire before its inactivity timeout", alive_until_the_timeout, TOKEN),
     Check("token.life.use", _LIFE, "Each use of a token restarts its inactivity timeout", use_restarts_the_timeout, TOKEN),
     Check("token.life.default", _LIFE, "The timeout 0 requests the default timeout", default_timeout, TOKEN),
-    Check("token.life.vulnerable", "SBC-3 4.28", "A changed source may cancel a vulnerable token only", change_vulnerable, TOKEN),
-    Check("token.life.any-type", "SPC-4 6.18.4", "A token has the type that was made, not 0080FFFFh", any_point_in_time_type, TOKEN),
-    Check("token.list.zero", "SPC-4 6.37", "REPORT ALL ROD TOKENS does not list the zero token", zero_is_never_listed, Need.TOKEN_COPY),
+    Check(
+        "token.life.vulnerable", "SBC-3 4.28", "A changed source may cancel a vulnerable token only", change_vulnerable, TOKEN
+    ),
+    Check(
+        "token.life.any-type",
+        "SPC-4 6.18.4",
+        "A token has the type that was made, not 0080FFFFh",
+        any_point_in_time_type,
+        TOKEN,
+    ),
+    Check(
+        "token.list.zero",
+        "SPC-4 6.37",
+        "REPORT ALL ROD TOKENS does not list the zero token",
+        zero_is_never_listed,
+        Need.TOKEN_COPY,
+    ),
     Check("token.list.tokens", "SPC-4 6.37", "REPORT ALL ROD TOKENS lists a new token", listed, Need.TOKEN_COPY),
 )

@@ -1,14 +1,12 @@
 """Checks of WRITE USING TOKEN (SBC-3 5.51): the data that it writes, and the parameter lists that it refuses."""
 
 from odx_target.conformance.bench import Bench
-from odx_target.conformance.check import Check, Function, Need
+from odx_target.conformance.check import Check, Need
 from odx_target.conformance.faults import NotSupported, require, require_equal
 from odx_target.conformance.token_copy.commands import (
     AREA_BLOCKS,
     COUNT,
     DESTINATION,
-    ONE,
-    OTHER,
     SOURCE,
     WRITE,
     finished,
@@ -16,11 +14,9 @@ from odx_target.conformance.token_copy.commands import (
     make_token,
     require_count,
     try_write,
-    write_list,
-    write_refused,
     write_using,
 )
-from odx_target.conformance.token_copy.populate import BEYOND, INVALID_LIST, LIST_LENGTH, TOO_MANY, many_ranges, range_limit
+from odx_target.conformance.token_copy.populate import range_limit
 from odx_target.conformance.unit import Unit, pattern, sense_code
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import ZERO_TOKEN, CopyOperationStatus
@@ -186,7 +182,9 @@ async def longer_than_the_token(bench: Bench) -> None:
     data, size = await prepared(unit), unit.block_bytes
     token = await make_token(unit, [(SOURCE, 20)])
     result = await try_write(unit, token, [(DESTINATION, 30)])
-    require(sense_code(result) in {"A/0D/04", "B/0D/04"}, f"it ended with {describe_result(result)}, expected COPY ABORTED 0D/04")
+    require(
+        sense_code(result) in {"A/0D/04", "B/0D/04"}, f"it ended with {describe_result(result)}, expected COPY ABORTED 0D/04"
+    )
     sense = read_sense(result.sense)
     require_equal("INFORMATION", sense.information if sense else None, 20)
     await unit.holds(DESTINATION, data[: 20 * size], COPY)
@@ -237,7 +235,9 @@ CHECKS = (
     Check("token.write.same-lun", _CLAUSE, "A token is written to its own LUN", within_one_unit, TOKEN),
     Check("token.write.other-lun", _CLAUSE, "A token is written to another LUN", between_units, _TWO),
     Check("token.write.back", _CLAUSE, "A token of the second LUN is written to the first", back_between_units, _TWO),
-    Check("token.write.point-in-time", "SBC-3 4.28", "A write after POPULATE TOKEN does not change the copy", point_in_time, TOKEN),
+    Check(
+        "token.write.point-in-time", "SBC-3 4.28", "A write after POPULATE TOKEN does not change the copy", point_in_time, TOKEN
+    ),
     Check("token.write.source", "SBC-3 4.28", "A write to the copy does not change the source", source_is_kept, TOKEN),
     Check("token.write.forward", _CLAUSE, "The destination may overlap the source behind its start", forward_overlap, TOKEN),
     Check("token.write.backward", _CLAUSE, "The destination may overlap the source before its start", backward_overlap, TOKEN),
