@@ -31,6 +31,9 @@ interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting t
 	tests/interop/install_clients.sh qemu-system-x86; \
 	GUEST=$${GUEST:-auto} $(BIN)/pytest tests/interop/guest -n 3 --dist worksteal -rs --durations=10
 
+conformance: .venv/dev ## docs/conformance.md, the verdicts of the checks for the array, tgt and LIO
+	$(BIN)/python -m tests.conformance.document
+
 coverage: .venv/dev ## docs/coverage-iscsi.md, the rules of iSCSI and the tests that hold them
 	$(BIN)/python -m tests.iscsi.coverage
 

@@ -49,10 +49,11 @@ def conformance(
     *,
     who: host_command.Host,
 ) -> None:
-    """Check the behaviour of any iSCSI target: iSCSI, SPC and SBC commands, token copy, EXTENDED COPY and reservations.
+    """Check the behaviour of any iSCSI target.
 
-    Each check has a clause of a standard and a verdict: pass, fail, skip or not run. If a check fails, the command shows the
-    bytes that were sent and received, and its exit code is 1.
+    The checks cover iSCSI, SPC and SBC commands, token copy, EXTENDED COPY and reservations. Each check has a clause of a
+    standard and a verdict: pass, fail, skip or not run. If a check fails, the command shows the bytes that were sent and
+    received, and its exit code is 1.
     """
     checks = selected(CHECKS, only or [])
     if not checks:
@@ -65,6 +66,9 @@ def conformance(
         raise typer.BadParameter("give the URL of a LUN", param_hint="URL")
     first = who.url(url, "URL")
     pair = None if second is None else who.url(second, "SECOND")
+    for file in (junit, json_file):
+        if file is not None:
+            file.touch()  # a file that cannot be written is reported before the checks, not after them
     given = Need.PORTAL | (Need.DESTRUCTIVE if destructive else Need.NOTHING)
     results = host_command.run(_run, checks, first, pair, who, given if pair is None else given | Need.SECOND_LUN)
     typer.echo(summary_line(results))

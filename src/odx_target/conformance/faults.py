@@ -1,5 +1,10 @@
 """The exceptions that end a check early. Every message is one line of text for the user."""
 
+MAX_SHOWN_BYTES = 32
+"""Maximum number of bytes of a value in a message. The record of the exchange has all bytes."""
+MAX_DECIMAL = 65535
+"""Largest number that messages show in decimal. Larger numbers are mostly bit patterns."""
+
 
 class CheckFailed(Exception):
     """The target breaks the rule of a check."""
@@ -24,10 +29,4 @@ def require_equal(name: str, found: object, expected: object) -> None:
 def _shown(value: object) -> str:
     if isinstance(value, bytes | bytearray):
         return value.hex(" ") if len(value) <= MAX_SHOWN_BYTES else f"{value[:MAX_SHOWN_BYTES].hex(' ')} ..."
-    return f"{value:#x}" if isinstance(value, int) and not isinstance(value, bool) and value > LARGEST_DECIMAL else str(value)
-
-
-MAX_SHOWN_BYTES = 32
-"""Maximum number of bytes of a value in a message. The record of the exchange has all bytes."""
-LARGEST_DECIMAL = 65535
-"""Largest number that messages show in decimal. Larger numbers are mostly bit patterns."""
+    return f"{value:#x}" if isinstance(value, int) and not isinstance(value, bool) and value > MAX_DECIMAL else str(value)

@@ -2,8 +2,8 @@
 
 from odx_target.conformance.bench import Bench
 from odx_target.conformance.check import Check, Function, Need
-from odx_target.conformance.faults import CheckFailed, NotSupported, require, require_equal
-from odx_target.conformance.iscsi.raw_connection import AUTHENTICATION_FAILURE, RawConnection
+from odx_target.conformance.faults import CheckFailed, require, require_equal
+from odx_target.conformance.iscsi.raw_connection import RawConnection
 from odx_target.iscsi.pdu.headers import TextRequest, TextResponse
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Stage
 from odx_target.iscsi.pdu.text import TextError, decode_pairs, encode_pairs

@@ -44,6 +44,8 @@ OPERATIONAL_KEYS: Mapping[str, str] = {
     "DefaultTime2Retain": "0",
 }
 """Keys that the login of a check offers, unless the check changes them."""
+DECLARATIONS = {"TargetAlias", "TargetAddress", "TargetPortalGroupTag", "MaxRecvDataSegmentLength", "AuthMethod"}
+"""Keys of the target that need no answer."""
 
 Answer = TypeVar("Answer")
 
@@ -198,26 +200,26 @@ class RawConnection:
         await self._log_in(names, [("MaxRecvDataSegmentLength", "8192")])
 
     async def _log_in(self, names: Pairs, offers: Pairs) -> LoginResponse:
-        await self.login_request(
-            [*names, ("AuthMethod", "None")], Stage.SECURITY_NEGOTIATION, Stage.LOGIN_OPERATIONAL_NEGOTIATION
-        )
-        await self._settle(Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.SECURITY_NEGOTIATION)
-        await self.login_request(offers, Stage.LOGIN_OPERATIONAL_NEGOTIATION, Stage.FULL_FEATURE_PHASE)
-        return await self._settle(Stage.FULL_FEATURE_PHASE, Stage.LOGIN_OPERATIONAL_NEGOTIATION)
+        security, operational = Stage.SECURITY_NEGOTIATION, Stage.LOGIN_OPERATIONAL_NEGOTIATION
+        await self._negotiate([*names, ("AuthMethod", "None")], security, operational)
+        return await self._negotiate(offers, operational, Stage.FULL_FEATURE_PHASE)
 
-    async def _settle(self, wanted: Stage, stage: Stage) -> LoginResponse:
-        """Receive Login Responses until the target goes to the wanted stage."""
+    async def _negotiate(self, pairs: Pairs, stage: Stage, following: Stage) -> LoginResponse:
+        """Send Login Requests until the target goes to the following stage. Values that the target offers are accepted."""
+        known = {name for name, _ in pairs} | DECLARATIONS
         for _ in range(MAX_LOGIN_ROUNDS):
+            await self.login_request(pairs, stage, following)
             response, keys = await self.login_response()
             self.login_keys.update(keys)
             if response.status == AUTHENTICATION_FAILURE:
                 raise NotSupported("the target requires authentication, and the checks of iSCSI log in without it")
             if response.status:
                 raise CheckFailed(f"the login was refused with status {response.status:04X}h")
-            if response.transit and response.next_stage == wanted:
+            if response.transit and response.next_stage == following:
                 return response
-            await self.login_request([], stage, wanted)
-        raise CheckFailed(f"the login did not reach stage {int(wanted)} in {MAX_LOGIN_ROUNDS} requests")
+            pairs = [(name, value.partition(",")[0]) for name, value in keys.items() if name not in known]
+            known |= keys.keys()
+        raise CheckFailed(f"the login did not reach stage {int(following)} in {MAX_LOGIN_ROUNDS} requests")
 
     async def login_response(self) -> tuple[LoginResponse, dict[str, str]]:
         """Return the next Login Response and its keys."""
