@@ -217,7 +217,7 @@ class RawConnection:
                 raise CheckFailed(f"the login was refused with status {response.status:04X}h")
             if response.transit and response.next_stage == following:
                 return response
-            pairs = [(name, value.partition(",")[0]) for name, value in keys.items() if name not in known]
+            pairs = [(name, _accepted(value)) for name, value in keys.items() if name not in known]
             known |= keys.keys()
         raise CheckFailed(f"the login did not reach stage {int(following)} in {MAX_LOGIN_ROUNDS} requests")
 
@@ -238,6 +238,12 @@ class RawConnection:
         except StreamEnded:
             return True
         return False
+
+
+def _accepted(offer: str) -> str:
+    """Return the answer to a value or a list of values that the target offers: None if the list has it, or the first value."""
+    values = offer.split(",")
+    return "None" if "None" in values else values[0]
 
 
 AUTHENTICATION_FAILURE = 0x0201
