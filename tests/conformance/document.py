@@ -190,16 +190,27 @@ TARGETS: dict[str, Callable[[], AbstractContextManager[Urls]]] = {
 }
 
 
-def record(name: str) -> None:
-    """Run all checks against one target, and write its verdicts."""
+def run(name: str) -> Recorded:
+    """Run all checks against a target, and return its verdicts. Raises OSError if the target cannot be started."""
     with TARGETS[name]() as (title, first, second), tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
         words = [sys.executable, "-m", "odx_target", "conformance", first, second, "--destructive", "--json", str(results)]
         subprocess.run(words, stdout=subprocess.DEVNULL, timeout=RUN_TIMEOUT_S, check=False)
         rows = json.loads(results.read_text())["results"]
-    verdicts = {row["identifier"]: (row["verdict"], row["reason"].replace(IQN, "IQN")) for row in rows}
+    return {"name": title, "verdicts": {row["identifier"]: (row["verdict"], row["reason"].replace(IQN, "IQN")) for row in rows}}
+
+
+def record(name: str) -> None:
+    """Run all checks against a target, and write its verdicts."""
+    found = run(name)
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / f"{name}.json").write_text(json.dumps({"name": title, "verdicts": verdicts}, indent=1) + "\n")
+    (FOLDER / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def differences(name: str) -> list[str]:
+    """Run all checks against a target, and list the verdicts that are not those of the page."""
+    old, new = json.loads((FOLDER / f"{name}.json").read_text())["verdicts"], run(name)["verdicts"]
+    return [f"{check}: {new.get(check)}, not {old[check]}" for check in old if new.get(check, [""])[0] != old[check][0]]
 
 
 def main(names: list[str]) -> None:

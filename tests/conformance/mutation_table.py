@@ -117,7 +117,7 @@ ROWS: list[tuple[str, Make]] = [
         "token.write.beyond token.write.too-many token.write.overlap token.write.offset-max token.write.short-list"
         " token.write.data-length token.write.no-range token.invalid.secret token.invalid.middle token.invalid.size"
         " token.invalid.creator token.invalid.length token.invalid.type token.invalid.unknown token.invalid.public"
-        " token.invalid.identifier",
+        " token.invalid.identifier token.invalid.foreign",
         lambda: accepting(WUT),
     ),
     ("token.write.information", lambda: other_sense(WUT, lambda old: b"\xf0" + put(6, 5)(old)[1:])),

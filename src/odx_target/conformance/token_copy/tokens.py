@@ -61,6 +61,14 @@ async def nobodys_token(bench: Bench) -> None:
     await write_refused(bench.first, head + bytes(496), UNKNOWN, CORRUPT, REMOTE, ANY_CAUSE)
 
 
+async def foreign_token(bench: Bench) -> None:
+    """A whole token that names a logical unit of another vendor as its creator."""
+    token = bytearray(await make_token(bench.first))
+    token[24:40] = bytes.fromhex("60a98000 11223344 55667788 99aabbcc")
+    token[128:] = bytes(byte ^ 0xFF for byte in token[128:])
+    await write_refused(bench.first, bytes(token), REMOTE, UNKNOWN, CORRUPT, ANY_CAUSE)
+
+
 async def only_the_public_part(bench: Bench) -> None:
     """REPORT ALL ROD TOKENS shows 96 bytes of a token, and these bytes must not be enough to read the data."""
     token = await make_token(bench.first)
