@@ -229,7 +229,7 @@ def after_refusal(command: Command, code: str) -> Mutation:
 
 
 def slow(command: Command, delay_s: float) -> Mutation:
-    """Let time pass before a command is executed."""
+    """Advance the clock before a command is executed."""
 
     @on(command)
     def run(cdb: bytes, data_out: bytes, data_in_bytes: int, target: Target) -> CommandResult:

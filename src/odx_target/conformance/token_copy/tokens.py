@@ -203,6 +203,7 @@ CHECKS = (
         "token.invalid.public", "SPC-4 5.16.6.3", "The first 96 bytes of a token are not enough", only_the_public_part, TOKEN
     ),
     Check("token.invalid.identifier", _CLAUSE, "A token with the identifier of another is refused", guessed_identifier, TOKEN),
+    Check("token.invalid.foreign", _CLAUSE, "A token of another array is refused", foreign_token, TOKEN),
     Check("token.life.deleted", _CLAUSE, "DEL_TKN deletes the token", deleted, TOKEN),
     Check("token.life.kept", _CLAUSE, "A refused command with DEL_TKN keeps the token", kept_without_delete, TOKEN),
     Check("token.life.expired", _LIFE, "A token expires after its inactivity timeout", expired, TOKEN),
