@@ -7,11 +7,13 @@ from typing import Any, ClassVar
 from odx_target.copymgr.commands.parameter_lists import encode_populate_token, encode_write_using_token
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.manager import CopyManager
+from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.sanitize_operation import recall
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, Volume
@@ -73,6 +75,8 @@ class CopyArray:
         for logical_unit in self.logical_units.values():
             self.manager.attach_logical_unit(logical_unit)
         self.environment.run(self.manager.start())
+        for logical_unit in self.logical_units.values():
+            continue_sanitize(logical_unit)
         self.nexus = self.new_nexus()
 
     @classmethod
@@ -103,7 +107,7 @@ class CopyArray:
         if name not in self.pool.volumes:
             self.pool.create_volume(name, self.size_store_blocks, {})
         block_bytes = self.block_lengths[number]
-        return LogicalUnit(
+        logical_unit = LogicalUnit(
             number=number,
             volume=self.pool.volumes[name],
             block_bytes=block_bytes,
@@ -113,6 +117,8 @@ class CopyArray:
             target_name=TARGET_NAME,
             **options,
         )
+        logical_unit.sanitize_operation = recall(self.pool, logical_unit.volume.identity, self.environment.event)
+        return logical_unit
 
     def restart(self) -> None:
         """Stop in good order, as an array does, and start again. All nexuses are lost."""

@@ -5,12 +5,14 @@ import tomllib
 from pathlib import Path
 from random import Random
 
+from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import recall
+from odx_target.scsi.sanitize_operation import recall as recall_sanitize_operation
 from odx_target.store.open import PoolOptions, open_pool
 from odx_target.store.pool import LogPool
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, data_of
@@ -178,6 +180,8 @@ class ClusterOnDisk(Cluster):
             target_name=TARGET_NAME,
         )
         self.logical_unit.reservations = recall(pool, volume.identity)
+        self.logical_unit.sanitize_operation = recall_sanitize_operation(pool, volume.identity, self.environment.event)
+        continue_sanitize(self.logical_unit)
         self.server = DeviceServer(standard_commands())
         self.internal_errors = []
         self.server.on_internal_error = self.internal_errors.append

@@ -65,7 +65,11 @@ PROOFS: dict[str, dict[str, str]] = {
         "maximum_write_same_length": f"{PROVISIONING}::test_write_same_takes_as_many_blocks_as_the_block_limits_say",
         "maximum_atomic_transfer_length": "test_write_atomic.py::test_the_limit_is_announced_and_kept",
     },
-    "VPD page B1h": {"medium_rotation_rate": LISTED},
+    "VPD page B1h": {
+        "medium_rotation_rate": LISTED,
+        "wabereq": "test_sanitize.py::test_all_blocks_can_be_read_after_an_erase",
+        "wacereq": "test_sanitize.py::test_all_blocks_can_be_read_after_an_erase",
+    },
     "VPD page B2h": {
         "threshold_exponent": "test_log_sense.py::test_resources_are_told_in_the_threshold_sets_of_the_provisioning_page",
         "lbpu": f"{PROVISIONING}::test_whole_store_blocks_become_holes",
@@ -92,6 +96,10 @@ PROOFS: dict[str, dict[str, str]] = {
     },
     "caching mode page": {
         "wce": "test_mode_select.py::test_without_its_cache_every_write_is_durable_and_what_was_written_before_too"
+    },
+    "control extension mode page": {
+        "tcmos": "test_timestamp.py::test_a_reset_of_the_target_returns_to_the_time_of_the_machine",
+        "scsip": "test_timestamp.py::test_a_host_sets_the_timestamp",
     },
     "informational exceptions mode page": {"dexcpt": "test_log_sense.py::test_a_failed_pool_is_an_informational_exception"},
     "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS": {
@@ -181,6 +189,10 @@ ANNOUNCEMENTS: dict[str, tuple[type[Layout], Callable[[UnitUnderTest], bytes]]] 
     ),
     "caching mode page": (mode_pages.CachingPage, mode_page(mode_pages.CACHING)),
     "control mode page": (mode_pages.ControlPage, mode_page(mode_pages.CONTROL)),
+    "control extension mode page": (
+        mode_pages.ControlExtensionPage,
+        mode_page(mode_pages.CONTROL, mode_pages.CONTROL_EXTENSION_SUBPAGE),
+    ),
     "informational exceptions mode page": (
         mode_pages.InformationalExceptionsControlPage,
         mode_page(mode_pages.INFORMATIONAL_EXCEPTIONS_CONTROL),

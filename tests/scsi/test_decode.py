@@ -100,6 +100,13 @@ def test_a_command_whose_fields_nobody_knows_is_named():
             "SET IDENTIFYING INFORMATION",
             {"parameter_list_length": 258, "information_type": 2},
         ),
+        ("a4 0f 00 00 00 00 00 00 00 0c 00 00", "SET TIMESTAMP", {"parameter_list_length": 12}),
+        (
+            "48 a1 00 00 00 00 00 01 02 00",
+            "SANITIZE, OVERWRITE",
+            {"immed": 1, "znr": 0, "ause": 1, "parameter_list_length": 258},
+        ),
+        ("48 42 00 00 00 00 00 00 00 00", "SANITIZE, BLOCK ERASE", {"immed": 0, "znr": 1, "ause": 0}),
         ("ab 01 00 00 00 00 00 00 01 02 00 00", "READ MEDIA SERIAL NUMBER", {"allocation_length": 258}),
     ],
 )

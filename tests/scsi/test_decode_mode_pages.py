@@ -51,10 +51,10 @@ def test_a_page_that_ends_early_says_what_is_missing() -> None:
 
 
 def test_foreign_pages_are_named_and_shown_as_they_are() -> None:
-    rows = describe_mode_parameters_6(bytes.fromhex("00 00 00 00 07 02 c0 05 4a 01 00 02 ab cd 3e 01 77"))
+    rows = describe_mode_parameters_6(bytes.fromhex("00 00 00 00 07 02 c0 05 5c 01 00 02 ab cd 3e 01 77"))
     assert [row.words for row in rows if row.name == "page_code"] == [
         "Verify Error Recovery",
-        "Control Extension",
+        "Background Control",
         "unknown",
     ]
     assert Row("subpage_code", "1") in rows

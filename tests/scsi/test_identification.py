@@ -1,4 +1,4 @@
-"""Identifying information, REPORT TIMESTAMP and READ MEDIA SERIAL NUMBER."""
+"""Identifying information and READ MEDIA SERIAL NUMBER."""
 
 import pytest
 
@@ -118,21 +118,6 @@ def test_information_survives_a_loss_of_power() -> None:
     assert report(cluster, DEVICE) == with_header(b"name")
     assert report(cluster, TEXT) == with_header(b"text\0")
     cluster.abandon()
-
-
-def test_the_timestamp_is_the_time_of_the_machine() -> None:
-    unit = UnitUnderTest()
-    data = data_of(unit.command("a3 0f 00 00 00 00 00 00 00 ff 00 00"))
-    assert (len(data), data[:4], data[10:]) == (12, bytes.fromhex("00 0a 03 00"), bytes(2))
-    assert int.from_bytes(data[4:10], "big") == int(unit.environment.time() * 1000)
-    unit.environment.advance(1.5)
-    later = data_of(unit.command("a3 0f 00 00 00 00 00 00 00 ff 00 00"))
-    assert int.from_bytes(later[4:10], "big") - int.from_bytes(data[4:10], "big") in (1499, 1500, 1501)
-    assert data_of(unit.command("a3 0f 00 00 00 00 00 00 00 02 00 00")) == data[:2]
-
-
-def test_the_timestamp_cannot_be_set() -> None:
-    assert code_of(UnitUnderTest().command("a4 0f 00 00 00 00 00 00 00 0c 00 00", bytes(12))) == (5, 0x24, 0)
 
 
 def test_the_medium_has_the_serial_number_of_the_unit() -> None:

@@ -6,10 +6,12 @@ from tests.scsi.array import UnitUnderTest, data_of
 RECOVERY = bytes.fromhex("01 0a 00 00 00 00 00 80 00 00 00 00")
 CACHING = bytes.fromhex("08 12 04 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00")
 CONTROL = bytes.fromhex("0a 0a 00 00 00 00 00 00 00 00 00 00")
+EXTENSION = bytes.fromhex("4a 01 00 1c 06 00 00 00") + bytes(24)
 EXCEPTIONS = bytes.fromhex("1c 0a 08 00 00 00 00 00 00 00 00 00")
 THRESHOLDS = bytes.fromhex("5c 02 00 2c") + bytes(12) + bytes.fromhex("00 01 00 00 00 00 00 00") * 4
 SHORT_DESCRIPTOR = bytes.fromhex("00 00 20 00 00 00 02 00")
 LONG_DESCRIPTOR = bytes.fromhex("00 00 00 00 00 00 20 00 00 00 00 00 00 00 02 00")
+ALL_PAGES = RECOVERY + CACHING + CONTROL + EXTENSION + EXCEPTIONS + THRESHOLDS
 
 
 @pytest.mark.parametrize(
@@ -23,10 +25,13 @@ LONG_DESCRIPTOR = bytes.fromhex("00 00 00 00 00 00 20 00 00 00 00 00 00 00 02 00
         # without block descriptors, defaults, all subpages
         ("1a 08 08 00 c0 00", bytes.fromhex("17 00 10 00") + CACHING),
         ("1a 08 88 00 c0 00", bytes.fromhex("17 00 10 00") + CACHING),
-        ("1a 08 0a ff c0 00", bytes.fromhex("0f 00 10 00") + CONTROL),
+        ("1a 08 0a ff c0 00", bytes.fromhex("2f 00 10 00") + CONTROL + EXTENSION),
         ("1a 08 1c 02 c0 00", bytes.fromhex("33 00 10 00") + THRESHOLDS),
         ("1a 08 1c ff c0 00", bytes.fromhex("3f 00 10 00") + EXCEPTIONS + THRESHOLDS),
-        ("1a 08 3f ff c0 00", bytes.fromhex("6b 00 10 00") + RECOVERY + CACHING + CONTROL + EXCEPTIONS + THRESHOLDS),
+        (
+            "1a 08 3f ff c0 00",
+            bytes.fromhex("8b 00 10 00") + ALL_PAGES,
+        ),
         # the changeable fields: LBPERE, WCE, D_SENSE, SWP, thresholds
         ("1a 08 41 00 c0 00", bytes.fromhex("0f 00 10 00 01 0a 00 00 00 00 00 80") + bytes(4)),
         (

@@ -87,6 +87,8 @@ LISTS = {
     "FORMAT UNIT": (bytes.fromhex("041000000000"), bytes(4)),
     "SEND DIAGNOSTIC": (bytes.fromhex("1d1000000400"), bytes(4)),
     "SET IDENTIFYING INFORMATION": (bytes((0xA4, 6, *bytes(7), 16, 0, 0)), bytes(range(16))),
+    "SET TIMESTAMP": (bytes((0xA4, 15, *bytes(7), 12, 0, 0)), bytes(12)),
+    "SANITIZE, OVERWRITE": (bytes((0x48, 1, *bytes(6), 8, 0)), bytes.fromhex("01000004 00000000")),
     "WRITE BUFFER": (bytes((0x3B, 2, *bytes(6), 16, 0)), bytes(range(16))),
     **{f"PERSISTENT RESERVE OUT, {name}": (reserve_out(action), _KEYS) for action, name in enumerate(RESERVE_OUT)},
 }
@@ -104,7 +106,8 @@ WITHOUT_DATA_OUT = frozenset(
         *("REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", "REQUEST SENSE", "START STOP UNIT", "SYNCHRONIZE CACHE(10)"),
         *("SYNCHRONIZE CACHE(16)", "TEST UNIT READY", "RESERVE(6)", "RESERVE(10)", "RELEASE(6)", "RELEASE(10)"),
         *("RECEIVE DIAGNOSTIC RESULTS", "READ BUFFER(10)", "READ BUFFER(16)", "REPORT IDENTIFYING INFORMATION"),
-        *("REPORT TIMESTAMP", "READ MEDIA SERIAL NUMBER"),
+        *("REPORT TIMESTAMP", "READ MEDIA SERIAL NUMBER", "SANITIZE, BLOCK ERASE", "SANITIZE, CRYPTOGRAPHIC ERASE"),
+        *("SANITIZE, EXIT FAILURE MODE",),
     }
 )
 

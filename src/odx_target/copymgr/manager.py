@@ -11,7 +11,9 @@ from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY, 
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.status import operation_data, token_data
+from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.rod_token import TokenEnd
+from odx_target.copymgr.tokens.table import STEPS_OF_A_TOKEN
 from odx_target.environment import Environment
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -66,6 +68,7 @@ class CopyManager:
             unit, self.copies.limits, self.copies.options
         )
         logical_unit.on_reset.append(self.logical_unit_reset)
+        logical_unit.on_sanitize.append(self.logical_unit_sanitized)
 
     def detach_logical_unit(self, logical_unit: LogicalUnit) -> None:
         """Remove a logical unit and end its operations. Tokens for its blocks stay valid, except change-vulnerable tokens."""
@@ -78,6 +81,7 @@ class CopyManager:
         logical_unit.third_party_copy = False
         logical_unit.added_vpd_pages.pop(THIRD_PARTY_COPY, None)
         logical_unit.on_reset.remove(self.logical_unit_reset)
+        logical_unit.on_sanitize.remove(self.logical_unit_sanitized)
         for token in self.copies.watch.tokens_of(logical_unit.volume):
             self.copies.cancel(token)
 
@@ -88,6 +92,19 @@ class CopyManager:
         for operation in [each for each in self.copies.operations if each.logical_unit is logical_unit]:
             self.copies.terminate(operation)
         self.copies.records.drop_logical_unit(logical_unit)
+
+    async def logical_unit_sanitized(self, logical_unit: LogicalUnit) -> None:
+        """Handle the begin of a sanitize operation: end the operations of the logical unit, and all tokens for its data."""
+        for operation in [each for each in self.copies.operations if each.logical_unit is logical_unit]:
+            self.copies.terminate(operation)
+        turns = self.copies.environment.turns
+        for identifier in self.copies.tokens.identifiers():
+            turns.take()
+            await turns.next_if_spent()
+            token = self.copies.tokens.live.get(identifier)
+            if token is not None and creator_identity(token.creator) == logical_unit.identity:
+                turns.take(STEPS_OF_A_TOKEN)
+                self.copies.cancel(token)
 
     def nexus_lost(self, nexus: Nexus) -> None:
         """Handle an I_T nexus loss: end foreground operations and remove all records of the nexus.

@@ -1,6 +1,7 @@
 """The part of a logical unit that the device server checks before it runs a command."""
 
 from odx_target.scsi.format_operation import FormatOperation
+from odx_target.scsi.sanitize_operation import SanitizeOperation
 from odx_target.scsi.sense import INITIALIZING_COMMAND_REQUIRED, WRITE_PROTECTED, CheckCondition
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.traffic import Traffic
@@ -23,6 +24,7 @@ class AddressedUnit:
         """False if the state of the unit must be checked before every command."""
         self._stopped = False
         self._format_operation: FormatOperation | None = None
+        self._sanitize_operation: SanitizeOperation | None = None
         self.write_protected = False
         self.descriptor_format_sense = False
         self.third_party_copy = False
@@ -49,10 +51,21 @@ class AddressedUnit:
         self._format_operation = operation
         self._state_changed()
 
+    @property
+    def sanitize_operation(self) -> SanitizeOperation | None:
+        """The sanitize operation that is running or has failed. None if there is no such operation. A reset does not end it."""
+        return self._sanitize_operation
+
+    @sanitize_operation.setter
+    def sanitize_operation(self, operation: SanitizeOperation | None) -> None:
+        self._sanitize_operation = operation
+        self._state_changed()
+
     def not_ready_condition(self) -> CheckCondition | None:
         """Return the sense data that reports why the unit is not ready. Return None if it is ready."""
-        if self._format_operation is not None:
-            return self._format_operation.condition()
+        operation = self._sanitize_operation or self._format_operation
+        if operation is not None:
+            return operation.condition()
         return CheckCondition(INITIALIZING_COMMAND_REQUIRED) if self._stopped else None
 
     def access_refusal(self, *, writes: bool) -> CheckCondition | None:
@@ -69,4 +82,4 @@ class AddressedUnit:
             self.format_operation = self._format_operation.previous
 
     def _state_changed(self) -> None:
-        self.is_ready = not self._stopped and self._format_operation is None
+        self.is_ready = not (self._stopped or self._format_operation or self._sanitize_operation)

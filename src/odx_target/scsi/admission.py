@@ -26,7 +26,14 @@ def admit(task: Task, commands: CommandTable) -> Entry:
     check_reservation(task, entry)
     entry.check(task.cdb)
     check_state(task, entry)
+    take_precedence(task, entry)
     return entry
+
+
+def take_precedence(task: Task, entry: Entry) -> None:
+    """Make the task of a SANITIZE command a HEAD OF QUEUE task."""
+    if entry.sanitizes:
+        task.attribute = TaskAttribute.HEAD_OF_QUEUE
 
 
 def _find(task: Task, commands: CommandTable) -> Entry:
@@ -64,9 +71,15 @@ def check_reservation(task: Task, entry: Entry) -> None:
 def check_state(task: Task, entry: Entry) -> None:
     """Raise CheckCondition if the state of the logical unit prevents the command.
 
-    A running format operation prevents all commands except INQUIRY, REPORT LUNS and REQUEST SENSE (SBC-3 4.11). A failed one
-    prevents commands that access the medium, except FORMAT UNIT.
+    A running format or sanitize operation prevents all commands except INQUIRY, REPORT LUNS and REQUEST SENSE (SBC-4 4.10,
+    4.11). A failed sanitize operation prevents the same commands, except SANITIZE. A failed format operation prevents commands
+    that access the medium, except FORMAT UNIT and SANITIZE.
     """
+    sanitize_operation = task.logical_unit.sanitize_operation
+    if sanitize_operation is not None and not (
+        entry.ignores_unit_attention or (sanitize_operation.has_failed and entry.sanitizes)
+    ):
+        raise sanitize_operation.condition()
     format_operation = task.logical_unit.format_operation
     if format_operation is not None and (
         entry.touches_medium and not entry.formats if format_operation.has_failed else not entry.ignores_unit_attention

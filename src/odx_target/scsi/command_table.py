@@ -53,6 +53,10 @@ class CommandFlag(Flag):
     """
     FORMATS = auto()
     """The command is allowed even if the last format operation has failed."""
+    SANITIZES = auto()
+    """The command is allowed even if the last sanitize operation has failed. It is processed as if its task attribute were HEAD
+    OF QUEUE (SBC-4 5.30).
+    """
     NOT_ORDERED = auto()
     """The command never waits for other tasks. Commands that retrieve a status or results have this flag."""
 
@@ -124,6 +128,7 @@ class Entry:
         "is_ordered",
         "other_extents",
         "row",
+        "sanitizes",
         "touches_medium",
         "without_logical_unit",
         "writes_medium",
@@ -141,6 +146,7 @@ class Entry:
         self.touches_medium = self.writes_medium or CommandFlag.READS_MEDIUM in row.flags
         self.extents_in_data_out = CommandFlag.EXTENTS_IN_DATA_OUT in row.flags
         self.formats = CommandFlag.FORMATS in row.flags
+        self.sanitizes = CommandFlag.SANITIZES in row.flags
         self.is_ordered = CommandFlag.NOT_ORDERED not in row.flags
         self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
 

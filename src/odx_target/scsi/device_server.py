@@ -6,11 +6,12 @@ from itertools import count
 from typing import cast
 
 from odx_target.environment import Buffer
-from odx_target.scsi.admission import admit, check_reservation, check_state
+from odx_target.scsi.admission import admit, check_reservation, check_state, take_precedence
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry
 from odx_target.scsi.commands.identification import rows as identification_rows
 from odx_target.scsi.commands.mode_select import rows as mode_select_rows
 from odx_target.scsi.commands.operation_codes import operation_codes_row
+from odx_target.scsi.commands.timestamp import rows as timestamp_rows
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.failures import reply_for
 from odx_target.scsi.limits import MAX_TASKS, STEPS_OF_A_WAITING_TASK
@@ -37,9 +38,9 @@ _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 class DeviceServer(TaskManager):
     """Executes the commands of all nexuses on all logical units.
 
-    `rows` are rows of the command table. The device server adds the rows of four commands that use the device server itself.
-    REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT, MODE SELECT and SET IDENTIFYING INFORMATION
-    notify other nexuses, and PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
+    `rows` are rows of the command table. The device server adds the rows of five commands that use the device server itself.
+    REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT, MODE SELECT, SET IDENTIFYING INFORMATION and
+    SET TIMESTAMP notify other nexuses, and PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
 
     `before_command(task)` returns None, or an outcome. If it returns an outcome, the handler is not called.
     `after_command(task, reply)` returns the reply to send. `on_internal_error(error)` is called for each exception that is a
@@ -54,6 +55,7 @@ class DeviceServer(TaskManager):
             *persistent_reserve_out_rows(self),
             *mode_select_rows(self),
             *identification_rows(self),
+            *timestamp_rows(self),
         ):
             self.commands.add(row)
         self._plain = self.commands.without_service_action
@@ -130,6 +132,7 @@ class DeviceServer(TaskManager):
             entry.check(cdb)
             if not entry.is_ordered:
                 return None
+            take_precedence(task, entry)
             place = Place(task, entry, Arrival(nexus.initiator_port_name, entry.access_of(cdb), awaits_memory))
             self._number(place.member, entry)
             return place

@@ -65,7 +65,15 @@ FORMAT_STEP_BYTES = 1 << 30
 """Number of bytes that a format operation deallocates at once, which takes about a millisecond. Then other tasks run."""
 
 FORMAT_RETRY_S = 1.0
-"""Time after which a format operation in the background goes on, if the machine had too few resources for its last step."""
+"""Time after which a format or sanitize operation in the background goes on, if the machine had too few resources for its last
+step.
+"""
+
+PATTERN_BYTES = 4 << 20
+"""Number of bytes of the pattern that SANITIZE OVERWRITE writes. All other blocks share these blocks.
+
+The size is that of one leaf of the map, so that whole leaves are shared.
+"""
 
 THRESHOLD_SET_BYTES = 1 << 20
 """Size of one threshold set.

@@ -1,7 +1,8 @@
 """Logical units. A logical unit presents a volume to initiators."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 from odx_target.environment import Environment
 from odx_target.scsi.access_kind import Access
@@ -24,6 +25,13 @@ LOGICAL_BLOCK_BYTES = (512, 4096)
 # A name in NAA format 6h begins with 24 bits that identify a company. These 24 bits are "ROD" in ASCII. The locally
 # administered bit is set in them, so they can never be assigned to a company.
 LOCALLY_ADMINISTERED_COMPANY_ID = bytes.fromhex("524f44")
+
+
+class HostTimestamp(NamedTuple):
+    """A timestamp that a host has set: milliseconds since 1970, and the monotonic time at which it was set."""
+
+    milliseconds: int
+    set_at_s: float
 
 
 class LogicalUnit(AddressedUnit):
@@ -86,8 +94,12 @@ class LogicalUnit(AddressedUnit):
         """Functions that build the parameters of additional log pages, by page code and subpage code."""
         self.on_reset: list[Callable[[LogicalUnit], None]] = []
         """Functions that are called when the logical unit is reset, after its tasks have been aborted."""
+        self.on_sanitize: list[Callable[[LogicalUnit], Awaitable[None]]] = []
+        """Functions that a sanitize operation awaits before it deallocates the blocks."""
         self.data_buffer = b""
         """Content of the data buffer that WRITE BUFFER writes. If it is empty, all bytes of the data buffer are zero."""
+        self.host_timestamp: HostTimestamp | None = None
+        """The timestamp that a host has set. None if the timestamp is the time of the machine."""
         self._reserved_by: TaskNexus | None = None
         self.reservations = NO_RESERVATIONS
 

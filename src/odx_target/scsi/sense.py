@@ -57,6 +57,7 @@ BECOMING_READY = Condition(_NOT_READY, 0x04, 0x01, "logical unit is in process o
 INITIALIZING_COMMAND_REQUIRED = Condition(_NOT_READY, 0x04, 0x02, "logical unit not ready, initializing command required")
 FORMAT_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x04, "logical unit not ready, format in progress")
 MANUAL_INTERVENTION_REQUIRED = Condition(_NOT_READY, 0x04, 0x03, "logical unit not ready, manual intervention required")
+SANITIZE_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x1B, "logical unit not ready, sanitize in progress")
 SPACE_ALLOCATION_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x14, "logical unit not ready, space allocation in progress")
 
 # Medium and hardware.
@@ -64,6 +65,7 @@ PERIPHERAL_DEVICE_WRITE_FAULT = Condition(_HARDWARE, 0x03, 0x00, "peripheral dev
 UNRECOVERED_READ_ERROR = Condition(_MEDIUM, 0x11, 0x00, "unrecovered read error")
 WRITE_ERROR = Condition(_MEDIUM, 0x0C, 0x00, "write error")
 FORMAT_COMMAND_FAILED = Condition(_MEDIUM, 0x31, 0x01, "format command failed")
+SANITIZE_COMMAND_FAILED = Condition(_MEDIUM, 0x31, 0x03, "sanitize command failed")
 LOGICAL_UNIT_FAILED_SELF_TEST = Condition(_HARDWARE, 0x3E, 0x03, "logical unit failed self-test")
 INTERNAL_TARGET_FAILURE = Condition(_HARDWARE, 0x44, 0x00, "internal target failure")
 MISCOMPARE_DURING_VERIFY_OPERATION = Condition(_MISCOMPARE, 0x1D, 0x00, "miscompare during verify operation")
@@ -99,6 +101,7 @@ MODE_PARAMETERS_CHANGED = Condition(_ATTENTION, 0x2A, 0x01, "mode parameters cha
 RESERVATIONS_PREEMPTED = Condition(_ATTENTION, 0x2A, 0x03, "reservations preempted")
 RESERVATIONS_RELEASED = Condition(_ATTENTION, 0x2A, 0x04, "reservations released")
 REGISTRATIONS_PREEMPTED = Condition(_ATTENTION, 0x2A, 0x05, "registrations preempted")
+TIMESTAMP_CHANGED = Condition(_ATTENTION, 0x2A, 0x10, "timestamp changed")
 CAPACITY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x2A, 0x09, "capacity data has changed")
 NOT_READY_TO_READY_CHANGE = Condition(_ATTENTION, 0x28, 0x00, "not ready to ready change, medium may have changed")
 COMMANDS_CLEARED_BY_ANOTHER_INITIATOR = Condition(_ATTENTION, 0x2F, 0x00, "commands cleared by another initiator")

@@ -15,6 +15,7 @@ from typing import Self
 import trio
 
 from odx_target.copymgr.manager import CopyManager
+from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
@@ -208,15 +209,14 @@ class Array:
 
     async def _start_on_pool(self, environment: TrioEnvironment, sockets: Sequence[socket.socket]) -> None:
         await self._nursery.start(self._copies.run)
-        self.copy_manager = CopyManager(
-            self.pool, environment.with_jobs_in(self._copies.nursery), copy_limits_of(self.config), copy_options_of(self.config)
-        )
+        jobs = environment.with_jobs_in(self._copies.nursery)
+        self.copy_manager = CopyManager(self.pool, jobs, copy_limits_of(self.config), copy_options_of(self.config))
         self.copy_manager.copies.on_internal_error = self._report_internal_error
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
         self.device_server.on_internal_error = self._report_internal_error
         self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
         self.device_server.on_preempt_and_abort.append(self.copy_manager.nexus_preempted)
-        self.logical_units = attach_logical_units(self.config, self.pool, environment)
+        self.logical_units = attach_logical_units(self.config, self.pool, jobs)
         self.pool.commit()
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
@@ -228,9 +228,8 @@ class Array:
         if damaged := self.copy_manager.copies.durable_tokens.damaged:
             self.reporter.report("error", "persistent tokens that cannot be read are removed", count=damaged)
         self.lun_changes = LunChanges(
-            self.logical_units, self.pool, self.device_server, self.copy_manager, environment, self.config, self.commit
+            self.logical_units, self.pool, self.device_server, self.copy_manager, jobs, self.config, self.commit
         )
-        jobs = environment.with_jobs_in(self._copies.nursery)
         self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)
         jobs.start_soon(self.schedules.run)
         self._listener = Listener(
@@ -248,6 +247,8 @@ class Array:
         )
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)
+        for logical_unit in self.logical_units.values():
+            continue_sanitize(logical_unit)
 
     async def _keep_up(self) -> None:
         while True:

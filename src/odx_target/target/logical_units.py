@@ -7,6 +7,7 @@ import structlog
 from odx_target.environment import Environment
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
+from odx_target.scsi.sanitize_operation import recall as recall_sanitize_operation
 from odx_target.scsi.thresholds import thresholds_at
 from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, TIER_ATTRIBUTE, Pool, Volume, compression_of, tier_of
 from odx_target.target.config.error import ConfigError
@@ -142,6 +143,7 @@ def logical_unit_of(
         thresholds=thresholds_at(soft_thresholds, pool.usage()),
     )
     logical_unit.reservations = recall(pool, volume.identity)
+    logical_unit.sanitize_operation = recall_sanitize_operation(pool, volume.identity, environment.event)
     return logical_unit
 
 

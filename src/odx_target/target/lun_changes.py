@@ -7,6 +7,7 @@ import trio
 
 from odx_target.copymgr.manager import CopyManager
 from odx_target.environment import Environment
+from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.traffic import Traffic
@@ -15,7 +16,12 @@ from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
 from odx_target.target.logical_units import LUN_ATTRIBUTE, logical_unit_of
-from odx_target.target.lun_size import grow_logical_unit, restore_logical_unit, shrink_logical_unit
+from odx_target.target.lun_size import (
+    check_not_sanitized,
+    grow_logical_unit,
+    restore_logical_unit,
+    shrink_logical_unit,
+)
 
 RESTORE_WAIT_S = 2.0
 """Time for running commands to end before a LUN is restored or removed.
@@ -117,11 +123,13 @@ class LunChanges:
         """Restore the content of a LUN while hosts use it. Hosts are notified that the medium has changed.
 
         Tokens keep their data. The restore waits for running commands. Commands that take too long are aborted. Raises
-        PoolFull, PoolFailed.
+        PoolFull, PoolFailed. Raises ConfigError while the LUN is sanitized.
         """
+        check_not_sanitized(logical_unit)
         await self._settle(logical_unit)
 
         def restore() -> bool:
+            check_not_sanitized(logical_unit)
             self._device_server.clear_tasks(logical_unit)
             return restore_logical_unit(logical_unit, snapshot)
 
@@ -193,6 +201,7 @@ class LunChanges:
         stays.
         """
         self._device_server.clear_tasks(logical_unit)
+        logical_unit.sanitize_operation = None  # its record stays: it goes on when the volume is a LUN again
         self._copy_manager.detach_logical_unit(logical_unit)
         if self._logical_units.get(logical_unit.number) is logical_unit:
             del self._logical_units[logical_unit.number]
@@ -209,6 +218,7 @@ class LunChanges:
                 self._copy_manager.copies.remote_logical_units.add(unit)
             self._logical_units[unit.number] = unit
             self._device_server.logical_unit_added(unit)
+            continue_sanitize(unit)
         await self._report_changed_luns(units)
 
     async def _report_changed_luns(self, added: Sequence[LogicalUnit] = ()) -> None:

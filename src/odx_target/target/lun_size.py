@@ -45,6 +45,7 @@ def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
     Before this call, the caller must abort the tasks of the logical unit. After this call, the caller must commit the pool.
     Raises PoolFull, PoolBusy and PoolFailed. After an error, another call completes the change.
     """
+    check_not_sanitized(logical_unit)
     volume, pool = logical_unit.volume, logical_unit.pool
     block_bytes = logical_unit.block_bytes
     saved = int(snapshot.attributes.get(SIZE_ATTRIBUTE, str(snapshot.size_blocks * BLOCK_BYTES)))
@@ -58,6 +59,15 @@ def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
     is_resized = logical_unit.capacity_blocks != size_bytes // block_bytes
     logical_unit.capacity_blocks = size_bytes // block_bytes
     return is_resized
+
+
+def check_not_sanitized(logical_unit: LogicalUnit) -> None:
+    """Raise ConfigError if a sanitize operation of the logical unit is running or has failed, because a restore would bring old
+    data back.
+    """
+    if logical_unit.sanitize_operation is not None:
+        state = "has failed to be sanitized" if logical_unit.sanitize_operation.has_failed else "is being sanitized"
+        raise ConfigError(f"volume {logical_unit.volume.name} {state}, and cannot be restored now")
 
 
 def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:

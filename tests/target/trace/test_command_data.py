@@ -181,7 +181,7 @@ def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
         ("85 08", "ATA PASS-THROUGH(16)"),
         ("a2 00", "SECURITY PROTOCOL IN"),
         ("b5 00", "SECURITY PROTOCOL OUT"),
-        ("48 02", "SANITIZE, BLOCK ERASE"),
+        ("48 04", "SANITIZE"),
         ("5e 1f", "PERSISTENT RESERVE IN"),
         ("7f 00 00 00 00 00 00 18 00 0b", "WRITE(32)"),
         ("7f 00 00 00 00 00 00 18 12 34", "variable length command"),

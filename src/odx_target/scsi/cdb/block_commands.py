@@ -33,6 +33,15 @@ class FormatUnit(Cdb6):
     defect_list_format: int = bits(1, 2, 3)
 
 
+class Sanitize(WithServiceAction, Cdb10):
+    """CDB of SANITIZE with any service action."""
+
+    immed: bool = flag(1, 7)
+    znr: bool = flag(1, 6)
+    ause: bool = flag(1, 5)
+    parameter_list_length: int = number(7, 2)
+
+
 class Read6(Transfer6):
     """CDB of READ(6)."""
 

@@ -188,6 +188,12 @@ class SetIdentifyingInformation(WithServiceAction, Cdb12):
     information_type: int = bits(10, 7, 7)
 
 
+class SetTimestamp(WithServiceAction, Cdb12):
+    """CDB of SET TIMESTAMP."""
+
+    parameter_list_length: int = number(6, 4)
+
+
 class ReportLuns(Cdb12):
     """CDB of REPORT LUNS."""
 

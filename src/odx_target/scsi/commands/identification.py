@@ -1,4 +1,4 @@
-"""Commands that identify a logical unit, and REPORT TIMESTAMP (SPC-4).
+"""Commands that identify a logical unit (SPC-4).
 
 Hosts store identifying information with SET IDENTIFYING INFORMATION. It is kept in the attributes of the volume, so it survives
 a restart. Snapshots and clones do not get it, because they are other devices.
@@ -26,7 +26,6 @@ from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_manager import TaskManager
 
 REPORT_IDENTIFYING_INFORMATION = (0xA3, 0x05)
-REPORT_TIMESTAMP = (0xA3, 0x0F)
 SET_IDENTIFYING_INFORMATION = (0xA4, 0x06)
 READ_MEDIA_SERIAL_NUMBER = (0xAB, 0x01)
 
@@ -72,19 +71,7 @@ class MediaSerialNumberHeader(Layout):
     media_serial_number_length: int = number(0, 4)
 
 
-class TimestampData(Layout):
-    """The parameter data of REPORT TIMESTAMP. The time is in milliseconds since 1970."""
-
-    size_bytes = 12
-    timestamp_parameter_data_length: int = number(0, 2)
-    timestamp_origin: int = bits(2, 2, 3)
-    timestamp: int = number(4, 6)
-
-
-SET_BY_OTHER_MEANS = 0b011
-"""Value of TIMESTAMP ORIGIN. The clock of the machine has set the time."""
 _SERIAL_NUMBER_ALIGNMENT_BYTES = 4
-_MILLISECONDS_PER_SECOND = 1000
 
 
 def rows(task_manager: TaskManager) -> list[CommandRow]:
@@ -134,16 +121,6 @@ def report_identifying_information(task: Task) -> Outcome:
     return Reply.of_parameter_data(header.build() + body, cdb.allocation_length)
 
 
-def report_timestamp(task: Task) -> Outcome:
-    """Report the time of the machine. The time cannot be set."""
-    data = TimestampData(
-        timestamp_parameter_data_length=TimestampData.size_bytes - 2,
-        timestamp_origin=SET_BY_OTHER_MEANS,
-        timestamp=int(task.logical_unit.environment.time() * _MILLISECONDS_PER_SECOND),
-    )
-    return Reply.of_parameter_data(data.build(), AllocationLength12.parse(task.cdb).allocation_length)
-
-
 def read_media_serial_number(task: Task) -> Outcome:
     """Report the serial number of the logical unit, because its medium cannot be removed."""
     serial_number = task.logical_unit.serial_number.encode("ascii")
@@ -178,14 +155,6 @@ ROWS = (
         report_identifying_information,
         service_action=REPORT_IDENTIFYING_INFORMATION[1],
         access=Access.ALWAYS_ALLOWED,
-    ),
-    CommandRow(
-        "REPORT TIMESTAMP",
-        REPORT_TIMESTAMP[0],
-        bytes.fromhex("a30f00000000ffffffff0000"),
-        report_timestamp,
-        service_action=REPORT_TIMESTAMP[1],
-        access=Access.ALLOWED,
     ),
     CommandRow(
         "READ MEDIA SERIAL NUMBER",

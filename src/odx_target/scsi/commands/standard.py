@@ -10,6 +10,7 @@ from odx_target.scsi.commands import (
     mode_sense,
     report_luns,
     task_management_functions,
+    timestamp,
     unit_state,
 )
 from odx_target.scsi.commands.blocks import (
@@ -21,6 +22,7 @@ from odx_target.scsi.commands.blocks import (
     lba_status,
     orwrite,
     provisioning,
+    sanitize,
     verify,
     write_atomic,
 )
@@ -38,6 +40,7 @@ _FAMILIES = (
     diagnostics,
     format_unit,
     identification,
+    timestamp,
     mode_sense,
     log_sense,
     block_transfer,
@@ -48,6 +51,7 @@ _FAMILIES = (
     cache_commands,
     lba_status,
     provisioning,
+    sanitize,
     persistent_reserve_in,
     reserve_release,
 )

@@ -19,6 +19,7 @@ CONTROL = 0x0A
 INFORMATIONAL_EXCEPTIONS_CONTROL = 0x1C
 ALL_PAGES = 0x3F
 NO_SUBPAGE = 0x00
+CONTROL_EXTENSION_SUBPAGE = 0x01
 LOGICAL_BLOCK_PROVISIONING_SUBPAGE = 0x02
 ALL_SUBPAGES = 0xFF
 
@@ -149,6 +150,17 @@ class ControlPage(Layout):
     extended_self_test_completion_time: int = number(8, 2)
 
 
+class ControlExtensionPage(Layout):
+    """The body of the Control Extension page."""
+
+    size_bytes = 28
+    tcmos: bool = flag(0, 2)
+    scsip: bool = flag(0, 1)
+    ialuae: bool = flag(0, 0)
+    initial_command_priority: int = bits(1, 3, 4)
+    maximum_sense_data_length: int = number(2, 1)
+
+
 class InformationalExceptionsControlPage(Layout):
     """The body of the Informational Exceptions Control page."""
 
@@ -234,6 +246,13 @@ PAGES: dict[tuple[int, int], ModePage] = {
         changeable=ControlPage(d_sense=True, swp=True),
         body=lambda parameters: ControlPage(d_sense=parameters.descriptor_format_sense, swp=parameters.software_write_protect),
         select=_select_control,
+    ),
+    # SCSIP 1: SET TIMESTAMP is accepted. TCMOS 1: the clock of the machine may set the timestamp too.
+    (CONTROL, CONTROL_EXTENSION_SUBPAGE): ModePage(
+        ControlExtensionPage,
+        changeable=ControlExtensionPage(),
+        body=lambda _parameters: ControlExtensionPage(tcmos=True, scsip=True),
+        select=lambda _body, parameters: parameters,
     ),
     # DEXCPT 1: reporting of informational exceptions is disabled.
     (INFORMATIONAL_EXCEPTIONS_CONTROL, NO_SUBPAGE): ModePage(

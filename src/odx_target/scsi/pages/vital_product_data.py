@@ -129,6 +129,8 @@ class LogicalBlockProvisioning(Layout):
 NON_ROTATING_MEDIUM = 1
 THIN_PROVISIONED = 2
 READS_AS_ZEROS = 1
+READS_SUCCEED = 0b01
+"""Value of WABEREQ and WACEREQ: blocks can be read after BLOCK ERASE or CRYPTOGRAPHIC ERASE without being written first."""
 
 # Designators (SPC-4 7.8.6).
 CODE_SET_BINARY, CODE_SET_ASCII, CODE_SET_UTF_8 = 1, 2, 3
@@ -235,7 +237,10 @@ def block_limits(logical_unit: LogicalUnit) -> bytes:
 
 
 def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
-    body = BlockDeviceCharacteristics(medium_rotation_rate=NON_ROTATING_MEDIUM).build()
+    """Report a medium that does not rotate, and that reads after SANITIZE succeed."""
+    body = BlockDeviceCharacteristics(
+        medium_rotation_rate=NON_ROTATING_MEDIUM, wabereq=READS_SUCCEED, wacereq=READS_SUCCEED
+    ).build()
     return page(BLOCK_DEVICE_CHARACTERISTICS, body)
 
 

@@ -114,6 +114,7 @@ class TaskManager:
             done.add(logical_unit)
             if any(nexus.lun_of(logical_unit) is not None for nexus in nexuses):
                 self._reset(logical_unit, SCSI_BUS_RESET_OCCURRED)
+                logical_unit.host_timestamp = None
             yield STEPS_OF_A_RESET + len(self.nexuses) // NEXUSES_OF_A_STEP
 
     def attach(self, nexus: Nexus) -> None:

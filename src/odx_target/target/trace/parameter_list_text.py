@@ -30,10 +30,11 @@ from odx_target.scsi.commands.blocks.capacity import ReadCapacity10Data, ReadCap
 from odx_target.scsi.commands.blocks.format_unit import LongHeader, ShortHeader
 from odx_target.scsi.commands.blocks.lba_status import LbaStatusDescriptor, LbaStatusHeader
 from odx_target.scsi.commands.blocks.provisioning import UnmapHeader, unmap_descriptors
+from odx_target.scsi.commands.blocks.sanitize import OVERWRITE, SANITIZE, OverwriteHeader
 from odx_target.scsi.commands.diagnostics import DiagnosticPageHeader
-from odx_target.scsi.commands.identification import TimestampData
 from odx_target.scsi.commands.inquiry import StandardInquiryData
 from odx_target.scsi.commands.operation_codes import ALL_COMMANDS
+from odx_target.scsi.commands.timestamp import SET_TIMESTAMP, SetTimestampList, TimestampData
 from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_vpd
 from odx_target.scsi.describe.inquiry import claimed_standards
 from odx_target.scsi.describe.log_pages import describe_log_page
@@ -262,11 +263,13 @@ PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
     (0x15, None): _of_rows(describe_mode_parameters_6),
     (0x1D, None): _of_layout(DiagnosticPageHeader),
     (0x42, None): _unmap,
+    (SANITIZE, OVERWRITE): _of_layout(OverwriteHeader),
     (0x55, None): _of_rows(describe_mode_parameters_10),
     (0x83, 0x00): _of_rows(describe_extended_copy_lid1),
     (0x83, 0x01): _of_rows(describe_extended_copy_lid4),
     (0x83, 0x10): _populate_token,
     (0x83, 0x11): _write_using_token,
+    SET_TIMESTAMP: _of_layout(SetTimestampList),
     **{(PERSISTENT_RESERVE_OUT, action): _of_rows(describe) for action, describe in RESERVE_OUT_LISTS.items()},
 }
 

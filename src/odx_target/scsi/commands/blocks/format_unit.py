@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 
 from odx_target.scsi.cdb.block_commands import FormatUnit
 from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.commands.blocks.deallocation import deallocate_all
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.failures import BUSY_FAILURES
 from odx_target.scsi.format_operation import FormatOperation
 from odx_target.scsi.layout import Layout, bits, flag, number
-from odx_target.scsi.limits import FORMAT_RETRY_S, FORMAT_STEP_BYTES
+from odx_target.scsi.limits import FORMAT_RETRY_S
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
@@ -25,7 +26,7 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task, TaskAborted
-from odx_target.store.api import BLOCK_BYTES, StoreError
+from odx_target.store.api import StoreError
 
 FORMAT_UNIT = 0x04
 _FLAGS_BYTE = 1
@@ -63,10 +64,6 @@ class LongHeader(FormatOptions):
 _IP_BIT = 3
 _FORMAT_OPTIONS = {"dpry": 6, "dcrt": 5, "stpf": 4, "ip": _IP_BIT}
 """The bits of byte 1 of the header that must be zero if FOV is zero."""
-
-
-class _MadeSmaller(Exception):
-    """The logical unit was made smaller during a step of a format operation."""
 
 
 def format_unit(task: Task) -> Outcome:
@@ -132,32 +129,17 @@ async def _format_in_background(logical_unit: LogicalUnit, operation: FormatOper
 
 
 async def _format(logical_unit: LogicalUnit, operation: FormatOperation, before_change: Callable[[], None]) -> None:
-    """Deallocate all blocks step by step, and make the result durable. The capacity may change meanwhile.
+    """Deallocate all blocks step by step, and make the result durable.
 
     A repeated call goes on after the last step that was done. Raises CheckCondition if the unit was made read-only meanwhile.
     """
-    step_blocks = FORMAT_STEP_BYTES // logical_unit.block_bytes
-    per_store_block = BLOCK_BYTES // logical_unit.block_bytes
-    end = 0
 
     def check() -> None:
         before_change()
         if logical_unit.write_protected:
             raise CheckCondition(WRITE_PROTECTED)
-        if end > logical_unit.capacity_blocks:
-            raise _MadeSmaller
 
-    while operation.done_blocks < logical_unit.capacity_blocks:
-        await logical_unit.environment.turns.next_if_spent()
-        lba = operation.done_blocks
-        end = min(lba + step_blocks, logical_unit.capacity_blocks)
-        # whole store blocks, even behind the capacity, because to deallocate them needs neither a read nor room in the pool
-        whole_end = -(-end // per_store_block) * per_store_block
-        try:
-            await logical_unit.blocks.unmap(lba, whole_end - lba, check)
-        except _MadeSmaller:
-            continue
-        operation.made_progress(whole_end, logical_unit.capacity_blocks)
+    await deallocate_all(logical_unit, operation, check)
     await logical_unit.pool.committed()
     await logical_unit.pool.flush()
     operation.previous = None

@@ -5,6 +5,7 @@ from contextlib import ExitStack, suppress
 
 from odx_target.scsi.commands.identification import IDENTIFYING_ATTRIBUTES
 from odx_target.scsi.reservations.durable import drop
+from odx_target.scsi.sanitize_operation import drop as drop_sanitize_operation
 from odx_target.store.api import (
     BLOCK_BYTES,
     COMPRESSION_ATTRIBUTE,
@@ -217,6 +218,7 @@ async def _delete(storage: Storage, volume: Volume) -> Data:
     forget_size(volume, storage.pool)
     (await storage.schedules()).book.forget_volume(volume)
     drop(storage.pool, volume.identity)
+    drop_sanitize_operation(storage.pool, volume.identity)
     await storage.make_durable()
     return row
 

@@ -1,0 +1,78 @@
+"""SANITIZE over a session, and requests of an operator during a sanitize operation."""
+
+from pathlib import Path
+
+from odx_target.initiator import cdb
+from odx_target.scsi.sanitize_operation import KEY_PREFIX, SanitizeOperation, keep
+from odx_target.target.array import Array
+from tests.target.raw_peer import logged_in
+from tests.target.running import LUNS, is_good, running, session_with, settled
+from tests.target.test_array import directory_config
+from tests.target.test_expected_lengths import BEFORE, COUNT_BLOCKS, KEEP, content, send
+from tests.target.test_storage_operations import do, read, refused, write
+
+BLOCK_ERASE, IN_BACKGROUND = bytes.fromhex("48 02 00 00 00 00 00 00 00 00"), bytes.fromhex("48 82 00 00 00 00 00 00 00 00")
+MAX_POLLS = 10_000
+
+
+def record_failure(array: Array, name: str) -> None:
+    """Record a failed sanitize operation of a LUN."""
+    unit = array.logical_unit_named(name)
+    operation = SanitizeOperation(b"", is_restricted=True, make_event=array.environment.event)
+    operation.fail()
+    keep(array.pool, unit.volume.identity, operation)
+    unit.sanitize_operation = operation
+
+
+async def test_a_host_polls_a_sanitize_until_it_ends() -> None:
+    async with running() as array, logged_in(array) as peer:
+        await peer.status_of(peer.write(cdb.write_16(0, COUNT_BLOCKS), KEEP), BEFORE)
+        response, _ = await send(peer, IN_BACKGROUND, b"", "none")
+        assert response.status == 0
+        for _ in range(MAX_POLLS):
+            response, sense = await send(peer, bytes(6), b"", "none")
+            if not response.status:
+                break
+            assert (sense[2] & 0xF, sense[12], sense[13]) == (2, 0x04, 0x1B)
+        assert await content(peer) == bytes(KEEP)
+
+
+async def test_an_array_that_stops_during_a_sanitize_goes_on_with_it(tmp_path: Path) -> None:
+    async with running(directory_config(tmp_path / "pool", *LUNS)) as array, logged_in(array) as peer:
+        await peer.status_of(peer.write(cdb.write_16(0, COUNT_BLOCKS), KEEP), BEFORE)
+        response, _ = await send(peer, IN_BACKGROUND, b"", "none")
+        assert response.status == 0
+    async with running(directory_config(tmp_path / "pool")) as array, session_with(array) as session:
+        await settled(session)
+        for _ in range(MAX_POLLS):
+            if is_good(await session.execute(0, bytes(6))):
+                break
+        assert await array.pool.volumes["first"].read(0, 1) == [bytes(4096)]
+        assert not array.pool.remembered_keys(KEY_PREFIX)
+
+
+async def test_a_snapshot_is_not_restored_to_a_lun_that_is_sanitized() -> None:
+    async with running() as array, session_with(array) as session:
+        await settled(session)
+        await write(session, 0, b"1")
+        await do(array, "snapshot-create", snapshots=["first@monday"])
+        record_failure(array, "first")
+        assert "has failed to be sanitized" in await refused(array, "snapshot-restore", snapshot="first@monday")
+        assert is_good(await session.execute(0, BLOCK_ERASE))
+        await do(array, "snapshot-restore", snapshot="first@monday")
+        await settled(session)
+        assert (await read(session, 0))[:1] == b"1"
+
+
+async def test_the_record_stays_with_the_volume_of_a_removed_lun_and_goes_with_the_volume() -> None:
+    async with running() as array:
+        record_failure(array, "first")
+        await do(array, "lun-remove", name="first")
+        assert array.pool.remembered_keys(KEY_PREFIX)
+        await do(array, "lun-add", name="first")
+        unit = array.logical_unit_named("first")
+        assert unit.sanitize_operation is not None
+        assert unit.sanitize_operation.has_failed
+        await do(array, "lun-remove", name="first")
+        await do(array, "volume-delete", name="first")
+        assert not array.pool.remembered_keys(KEY_PREFIX)
