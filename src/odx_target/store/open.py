@@ -114,7 +114,9 @@ async def open_pool(parts: PoolParts, environment: Environment, options: PoolOpt
 async def _open(find: Callable[[], PoolParts], environment: Environment, options: PoolOptions | None) -> LogPool:
     options = options or PoolOptions()
     options.sizing()
-    parts, head, recovered = await environment.in_thread(_recover, find, environment.entropy(IDENTITY_BYTES), work=Work.UPKEEP)
+    identity = environment.entropy(IDENTITY_BYTES)
+    work = partial(_recover, find, identity, options.map_memory_bytes)
+    parts, head, recovered = await environment.in_thread(work, work=Work.UPKEEP)
     with ExitStack() as stack:
         _close_later(stack, parts)
         try:
@@ -139,7 +141,9 @@ def _remedy(path: Path) -> str:
     return f"after `{command}` the next start rebuilds it from the log"
 
 
-def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolParts, OpenHead, Recovered]:
+def _recover(
+    find: Callable[[], PoolParts], new_identity: bytes, map_memory_bytes: int | None
+) -> tuple[PoolParts, OpenHead, Recovered]:
     try:
         with ExitStack() as stack:
             parts = find()
@@ -150,7 +154,7 @@ def _recover(find: Callable[[], PoolParts], new_identity: bytes) -> tuple[PoolPa
             if directory != head.fields.capacity_directory:
                 head.replace(head.fields._replace(capacity_directory=directory))
             parts = parts._replace(segments=segments)
-            recovered = recover(segments, parts.catalogue, head.fields)
+            recovered = recover(segments, parts.catalogue, head.fields, map_memory_bytes)
             _raise_epoch(head, recovered.position.epoch)
             stack.pop_all()
             return parts, head, recovered

@@ -24,7 +24,8 @@ from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget,
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf_memory import LeafMemory
 from odx_target.store.opening.format_head import OpenHead
-from odx_target.store.opening.recovery import Recovered, position_to_json
+from odx_target.store.opening.json_position import position_to_json
+from odx_target.store.opening.recovery import Recovered
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.reports import log_status, usage_of
 from odx_target.store.segments.segment import SegmentStore

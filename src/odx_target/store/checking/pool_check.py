@@ -15,7 +15,8 @@ from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.opening.format_head import Head
-from odx_target.store.opening.recovery import full_blocks, read_state
+from odx_target.store.opening.recovery import read_state
+from odx_target.store.opening.sealing import full_blocks
 from odx_target.store.record_effects import Contents
 from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import COMPRESSED, located

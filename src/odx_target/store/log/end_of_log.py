@@ -18,9 +18,12 @@ from crc32c import crc32c
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.batch import MAGIC, Batch, Position
-from odx_target.store.log.checksum_index import SegmentView, read_header
+from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header
 from odx_target.store.log.footer import decode_tail
 from odx_target.store.segments.segment import SegmentStore
+
+MAX_VIEWS = 4
+"""Number of segments of which a piece is kept in memory, after the last use of the segment. A piece has up to 1 MiB."""
 
 
 class Replay:
@@ -31,7 +34,8 @@ class Replay:
     record.
 
     `checksums` has the checksums of the replayed data blocks, by segment and first block. A later check of a segment needs
-    these checksums, because it finds no headers in the blocks after a damaged header.
+    these checksums, because it finds no headers in the blocks after a damaged header. The checksums of segments that have a
+    valid footer are left out, because the footer contains them. So a replay of the whole log needs little memory.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes, start: Position) -> None:
@@ -64,11 +68,20 @@ class Replay:
     def _note(self, group: list[Batch]) -> None:
         for batch in group:
             end = batch.end
+            if end.segment not in self.used:
+                self._drop_checksums(self.end.segment)
             self.used[end.segment] = end.block
             self.checksums.setdefault(end.segment, {})[batch.block + batch.header_blocks] = batch.data_checksums
             self.end_osns[end.segment] = end.osn
             self.replayed_blocks += end.block - batch.block
-        self.end = group[-1].end
+            self.end = end
+
+    def _drop_checksums(self, number: int) -> None:
+        """Drop the checksums of a segment that has been replayed to its end, if its footer contains them."""
+        if number in self.checksums and self._sizes[number]:
+            table = footer_table(self._store.open(number), self._sizes[number], self._pool_identity)
+            if table is not None and len(table) == self.used[number]:
+                del self.checksums[number]
 
     def _next(self, position: Position) -> Batch | None:
         """Return the valid batch that follows a position. Returns None at the end of the log."""
@@ -125,11 +138,14 @@ class Replay:
 
     def _view(self, number: int) -> SegmentView:
         """Return a view of a segment. The view has the blocks before the footer of the segment."""
-        view = self._views.get(number)
+        view = self._views.pop(number, None)
         if view is None:
             segment, size_blocks = self._store.open(number), self._sizes[number]
             if size_blocks:
                 footer = decode_tail(segment.read(size_blocks - 1, 1), self._pool_identity, number, size_blocks)
                 size_blocks = footer.used_blocks if footer else size_blocks
-            view = self._views[number] = SegmentView(segment, size_blocks)
+            view = SegmentView(segment, size_blocks)
+        self._views[number] = view
+        if len(self._views) > MAX_VIEWS:
+            del self._views[next(iter(self._views))]
         return view

@@ -16,23 +16,24 @@ power is lost before this flush, some replayed batches may be lost. The log then
 recovery deletes all segments after this end.
 """
 
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import NamedTuple
 
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.catalogue.kept_trees import stored_leaves
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
-from odx_target.store.log.batch import CHECKSUM_BYTES, Batch, Position
-from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header, read_headers, walk
+from odx_target.store.log.batch import Batch, Position
+from odx_target.store.log.checksum_index import SegmentView, read_header
 from odx_target.store.log.end_of_log import Replay
-from odx_target.store.log.footer import encode_footer, footer_blocks
 from odx_target.store.log.records import CompressedWrite, Moved, Record, Write, data_blocks_of
 from odx_target.store.opening.format_head import Head
+from odx_target.store.opening.json_position import position_of_json, position_to_json
+from odx_target.store.opening.rebuild_checkpoints import REBUILDING, RebuildCheckpoints
 from odx_target.store.opening.replay_leaves import ReplayLeaves
+from odx_target.store.opening.sealing import full_blocks, seal
 from odx_target.store.record_effects import Contents
 from odx_target.store.segments.places import extent_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment, SegmentStore
@@ -43,6 +44,19 @@ FIRST_POSITION = Position(segment=0, block=0, osn=1, checksum=0, epoch=0)
 
 LEAVES_AT_ONCE = 64
 """Number of leaves that are read from the catalogue at once."""
+
+
+class _Start(NamedTuple):
+    """The state from which a replay of the log begins.
+
+    `listed` has the segments that must exist, with their least sizes in blocks. It is None if there is no checkpoint, and the
+    contents must be rebuilt from the whole log. `is_rebuilt` is also True if an earlier opening has rebuilt a part of them.
+    """
+
+    contents: Contents
+    position: Position
+    listed: dict[int, int] | None
+    is_rebuilt: bool
 
 
 @dataclass(slots=True)
@@ -94,14 +108,22 @@ class Replayed:
         return {number: blocks for number, blocks in self.listed.items() if number not in used and blocks < sizes[number]}
 
 
-def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, all_leaves: bool = False) -> Replayed:
-    """Load the checkpoint and replay the log after it. This function waits for the disk, and changes nothing on the disk.
+def read_state(
+    store: SegmentStore,
+    catalogue: Catalogue,
+    head: Head,
+    *,
+    all_leaves: bool = False,
+    checkpoints: RebuildCheckpoints | None = None,
+) -> Replayed:
+    """Load the checkpoint and replay the log after it. This function waits for the disk.
 
     If `all_leaves` is True, all leaves of the checkpoint are read, so that damage to them is found. Otherwise only the leaves
-    that the replay needs are read. In both cases, only leaves that the replay changes stay in memory. Raises PoolDamaged,
-    OSError and the exceptions of `Catalogue.load`.
+    that the replay needs are read. In both cases, only leaves that the replay changes stay in memory. If the catalogue was lost
+    and `checkpoints` is not None, they are stored in the catalogue when they need too much memory. Otherwise nothing on the
+    disk is changed. Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
     """
-    contents, start, listed = _of_catalogue(catalogue, head.identity)
+    contents, start, listed, is_rebuilt = _of_catalogue(catalogue, head.identity)
     if all_leaves:
         _check_leaves(catalogue, contents)
     leaves = ReplayLeaves(catalogue)
@@ -111,25 +133,31 @@ def read_state(store: SegmentStore, catalogue: Catalogue, head: Head, *, all_lea
     _check_listed(store, sizes, listed or {})
     replay = Replay(store, log_sizes(store, sizes), head.identity, start)
     for group in replay.groups():
+        if is_rebuilt and checkpoints is not None and checkpoints.is_due(contents):
+            leaves.drop()
+            checkpoints.save(contents, replay, listed or {}, sizes)
         for batch in group:
             for record, place in changes_of(batch):
                 leaves.with_leaves(partial(apply_change, contents, record, place))
     leaves.drop()
     contents.release_temporary()
-    if listed is None:
+    if is_rebuilt:
         _check_reached(store, sizes, head.identity, replay)
-    return Replayed(contents, start, replay, sizes, listed or {}, listed is None)
+    return Replayed(contents, start, replay, sizes, listed or {}, is_rebuilt)
 
 
-def recover(store: SegmentStore, catalogue: Catalogue, head: Head) -> Recovered:
+def recover(store: SegmentStore, catalogue: Catalogue, head: Head, map_memory_bytes: int | None = None) -> Recovered:
     """Recover a pool. This function waits for the disk, so call it in a thread. Raises the exceptions of `read_state`, and
     OSError.
+
+    `map_memory_bytes` is the memory for the maps while a lost catalogue is rebuilt. None means no limit.
     """
-    found = read_state(store, catalogue, head)
+    checkpoints = RebuildCheckpoints(store, catalogue, head.identity, map_memory_bytes)
+    found = read_state(store, catalogue, head, checkpoints=checkpoints)
     contents, replay, sizes, kept = found.contents, found.replay, found.sizes, found.kept
     for number, used_blocks in replay.used.items():
         checksums = replay.checksums.get(number, {})
-        sizes[number] = _seal(store, number, sizes[number], used_blocks, replay.end_osns[number], head.identity, checksums)
+        sizes[number] = seal(store, number, sizes[number], used_blocks, replay.end_osns[number], head.identity, checksums)
     resealed = _seal_full(store, found, head.identity)
     store.delete(sorted(sizes.keys() - kept))
     return Recovered(
@@ -144,10 +172,6 @@ def recover(store: SegmentStore, catalogue: Catalogue, head: Head) -> Recovered:
     )
 
 
-def position_to_json(position: Position) -> dict[str, int]:
-    return position._asdict()
-
-
 def empty_checkpoint(pool_identity: bytes) -> Checkpoint:
     """Return the first checkpoint of a new pool. It is saved before the head. So a pool that has a head but no checkpoint has
     lost its catalogue.
@@ -155,7 +179,7 @@ def empty_checkpoint(pool_identity: bytes) -> Checkpoint:
     return Contents().checkpoint(position_to_json(FIRST_POSITION), {"identity": pool_identity.hex()}, {})
 
 
-def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
+def _of_catalogue(catalogue: Catalogue, pool_identity: bytes) -> _Start:
     """Load the last checkpoint and return the result of `_of_checkpoint`. Raises CatalogueDamaged."""
     try:
         return _of_checkpoint(catalogue.load(with_entries=False), pool_identity)
@@ -175,26 +199,19 @@ def _check_leaves(catalogue: Catalogue, contents: Contents) -> None:
                 raise found
 
 
-def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> tuple[Contents, Position, dict[int, int] | None]:
-    """Return the contents of a checkpoint, its position in the log, and the segments that must exist (number -> least size in
-    blocks).
-
-    If there is no checkpoint, the third item is None, and the contents must be rebuilt from the whole log.
-    """
+def _of_checkpoint(checkpoint: Checkpoint | None, pool_identity: bytes) -> _Start:
+    """Return the state from which a replay begins. Raises PoolDamaged."""
     if checkpoint is None:
-        return Contents(), FIRST_POSITION, None
+        return _Start(Contents(), FIRST_POSITION, None, is_rebuilt=True)
     if checkpoint.pool.get("identity") != pool_identity.hex():
         raise PoolDamaged("the catalogue belongs to another pool")
     if checkpoint.segments is None:
         raise PoolDamaged("the catalogue has no list of segments")
     try:
-        return Contents.of_checkpoint(checkpoint), position_of_json(checkpoint.position), dict(checkpoint.segments)
+        contents, position = Contents.of_checkpoint(checkpoint), position_of_json(checkpoint.position)
+        return _Start(contents, position, dict(checkpoint.segments), is_rebuilt=REBUILDING in checkpoint.pool)
     except (KeyError, TypeError, ValueError) as error:
         raise PoolDamaged(f"a field of the catalogue is missing or not valid: {error}") from error
-
-
-def position_of_json(fields: Mapping[str, Any]) -> Position:
-    return Position(*(int(fields[name]) for name in Position._fields))
 
 
 def _check_listed(store: SegmentStore, sizes: dict[int, int], listed: dict[int, int]) -> None:
@@ -237,19 +254,6 @@ def apply_change(contents: Contents, record: Record, place: int) -> None:
         contents.apply(record)
 
 
-def full_blocks(segment: Segment, size_blocks: int, listed_blocks: int, pool_identity: bytes) -> tuple[int, int] | None:
-    """Return the number of used blocks of a full segment without a footer, and the OSN (operation sequence number) after its
-    last record.
-
-    `listed_blocks` is the size of the segment in the checkpoint, which may include the footer. Returns None if the sizes of the
-    batches do not fit this size, because a header is damaged.
-    """
-    block, end_osn = 0, 0
-    for batch in walk(SegmentView(segment, size_blocks), 0, pool_identity):
-        block, end_osn = batch.end.block, batch.end.osn
-    return (block, end_osn) if listed_blocks in (block, block + footer_blocks(block)) else None
-
-
 def _seal_full(store: SegmentStore, found: Replayed, pool_identity: bytes) -> list[int]:
     """Seal the segments that were full but not sealed when the checkpoint was saved. Returns the numbers of the segments that
     it has sealed.
@@ -258,37 +262,6 @@ def _seal_full(store: SegmentStore, found: Replayed, pool_identity: bytes) -> li
     for number, listed_blocks in found.unsealed.items():
         full = full_blocks(store.open(number), found.sizes[number], listed_blocks, pool_identity)
         if full is not None:
-            found.sizes[number] = _seal(store, number, found.sizes[number], *full, pool_identity, {})
+            found.sizes[number] = seal(store, number, found.sizes[number], *full, pool_identity, {})
             sealed.append(number)
     return sealed
-
-
-def _seal(
-    store: SegmentStore,
-    number: int,
-    size_blocks: int,
-    used_blocks: int,
-    end_osn: int,
-    pool_identity: bytes,
-    replayed: Mapping[int, Sequence[int]],
-) -> int:
-    """Write a footer after the used blocks of a segment, and cut the segment after the footer.
-
-    `replayed` has the checksums of the replayed data of the segment, by the first block of the data. Returns the new size of
-    the segment in blocks.
-    """
-    segment = store.open(number)
-    if size_blocks:
-        present = footer_table(segment, size_blocks, pool_identity)
-        if present is not None and len(present) == used_blocks:
-            return size_blocks
-    table, first_osn = read_headers(segment, size_blocks, pool_identity)
-    del table[used_blocks:]
-    # Unknown checksums become 0, so that reads of these blocks report damage.
-    table.extend(array("I", bytes(CHECKSUM_BYTES * (used_blocks - len(table)))))
-    for block, checksums in replayed.items():
-        table[block : block + len(checksums)] = array("I", checksums)
-    segment.write(used_blocks, [encode_footer(pool_identity, number, table, range(first_osn or end_osn, end_osn))])
-    sealed_blocks = used_blocks + footer_blocks(used_blocks)
-    segment.seal(sealed_blocks)
-    return sealed_blocks

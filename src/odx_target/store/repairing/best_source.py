@@ -10,7 +10,8 @@ The contents are built from the first of these sources that is sound:
 
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.opening.format_head import Head
-from odx_target.store.opening.recovery import FIRST_POSITION, position_of_json
+from odx_target.store.opening.json_position import position_of_json
+from odx_target.store.opening.recovery import FIRST_POSITION
 from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.record_effects import Contents
 from odx_target.store.repairing.rebuilding import Rebuilt, rebuild

@@ -16,7 +16,8 @@ from odx_target.store.checking.pool_check import LOST_REASON, Advance, PoolRepor
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.lost_blocks import with_lost
 from odx_target.store.opening.format_head import Head
-from odx_target.store.opening.recovery import position_to_json, read_state
+from odx_target.store.opening.json_position import position_to_json
+from odx_target.store.opening.recovery import read_state
 from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.record_effects import Contents
 from odx_target.store.repairing.best_source import rebuild_from_best_source
