@@ -197,9 +197,19 @@ def test_a_leaf_that_is_not_in_memory(disk: Disk) -> None:
     assert disk.reader.read_now(block_map, 0, 1) is None
 
 
-@pytest.mark.parametrize(("block", "count"), [(-1, 1), (0, 0), (0, -1), (0, 1 << 62), (1 << 70, 1), (0, 1 << 70)])
-def test_impossible_ranges(disk: Disk, block: int, count: int) -> None:
-    with pytest.raises((ValueError, OverflowError, MemoryError)):
+@pytest.mark.parametrize(
+    ("block", "count"),
+    [(0, 0), (0, MAP_BLOCKS + 1), (MAP_BLOCKS, 1), (MAP_BLOCKS + 1, 1), (0, 1 << 62), (1 << 62, 1), (1 << 52, 1 << 52)],
+)
+def test_ranges_outside_the_map(disk: Disk, block: int, count: int) -> None:
+    block_map = one_block(place(1, 3))
+    block_map.assign(MAP_BLOCKS - 1, place(1, 3))
+    assert disk.reader.read_now(block_map, block, count) is None
+
+
+@pytest.mark.parametrize(("block", "count"), [(-1, 1), (0, -1), (1 << 70, 1), (0, 1 << 70)])
+def test_numbers_that_are_no_blocks(disk: Disk, block: int, count: int) -> None:
+    with pytest.raises(OverflowError):
         disk.reader.read_now(one_block(place(1, 3)), block, count)
 
 

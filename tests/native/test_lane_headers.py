@@ -38,6 +38,7 @@ class Blocks:
     """Logical blocks that note each access. Some cannot be read now, and others fail."""
 
     block_bytes = BLOCK_BYTES
+    volume = SimpleNamespace(native_reads=None)
 
     def __init__(self, calls: list[Call]) -> None:
         self._calls = calls

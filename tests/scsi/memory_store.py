@@ -196,6 +196,8 @@ class MemoryVolume(MemoryBlocks):
         self.blocks[block] = data
         self._log(Link(self.number, block, place, checksum))
 
+    native_reads = None
+
     def must_prepare(self, data: Sequence[Buffer]) -> bool:
         return False
 

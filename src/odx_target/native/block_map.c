@@ -8,35 +8,13 @@
 
 static PyObject *name_root, *name_shift, *name_children, *name_entries;
 
+static const Name names[] = {
+    {&name_root, "root"}, {&name_shift, "_shift"}, {&name_children, "children"}, {&name_entries, "entries"}, {NULL, NULL},
+};
+
 int prepare_block_map(void)
 {
-    name_root = PyUnicode_InternFromString("root");
-    name_shift = PyUnicode_InternFromString("_shift");
-    name_children = PyUnicode_InternFromString("children");
-    name_entries = PyUnicode_InternFromString("entries");
-    return name_root && name_shift && name_children && name_entries ? 0 : -1;
-}
-
-/* Get an attribute that is a number. Returns -1 with an exception on failure, but -1 may also be the value. */
-long long number_of(PyObject *object, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(object, name);
-    if (value == NULL)
-        return -1;
-    long long number = PyLong_AsLongLong(value);
-    Py_DECREF(value);
-    return number;
-}
-
-/* Get the item of a dict of numbers, as a new reference. Returns NULL without an exception if there is none. */
-PyObject *item_of(PyObject *dict, long long number)
-{
-    PyObject *key = PyLong_FromLongLong(number);
-    if (key == NULL)
-        return NULL;
-    PyObject *item = PyDict_GetItemWithError(dict, key);
-    Py_DECREF(key);
-    return Py_XNewRef(item);
+    return prepare_names(names);
 }
 
 /* Get the child of an inner node of a map. The children are a dict, or an array of numpy. */

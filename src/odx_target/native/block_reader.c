@@ -10,6 +10,7 @@
 
 #include "native.h"
 
+#include <string.h>
 #include <sys/uio.h>
 
 #define COMPRESSED ((uint64_t)1 << 53)
@@ -26,7 +27,20 @@ typedef struct {
     int leaf_bits;          /* a leaf of a map has 2^leaf_bits blocks */
 } BlockReader;
 
-static PyObject *name_pending_place, *name_descriptor, *name_read_flags;
+#define MAX_READ_BYTES ((uint64_t)64 << 20)
+/* Largest read. READ transfers at most 16 MiB. */
+
+#define MAX_COPIED_BYTES (16 << 10)
+/* Largest size of a part of blocks that is moved to the beginning of its buffer. A view of a larger part takes less time. */
+
+static PyTypeObject reader_type;
+static PyObject *name_size_blocks, *name_pending_place, *name_descriptor, *name_read_flags;
+
+static const Name names[] = {
+    {&name_size_blocks, "size_blocks"}, {&name_pending_place, "pending_place"},
+    {&name_descriptor, "descriptor"},   {&name_read_flags, "read_flags"},
+    {NULL, NULL},
+};
 
 /* Return the descriptor of a segment, or -1 if a read of the segment may have to wait. Its flags for reads are `*flags`. */
 static int descriptor_of(BlockReader *self, long long number, int *flags)
@@ -81,31 +95,77 @@ static int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigne
     return match(self, number, at, bytes, count);
 }
 
-static PyObject *read_now(BlockReader *self, PyObject *const *arguments, Py_ssize_t count_arguments)
+/* Read blocks into a buffer. Returns 1, or 0 if some blocks are not usual, or -1 on failure. */
+static int read_blocks(BlockReader *self, PyObject *block_map, long long block, Py_ssize_t count, unsigned char *bytes)
 {
-    if (count_arguments != 3)
-        return PyErr_Format(PyExc_TypeError, "read_now takes 3 arguments");
-    long long block = PyLong_AsLongLong(arguments[1]);
-    Py_ssize_t count = PyLong_AsSsize_t(arguments[2]);
-    if (PyErr_Occurred())
-        return NULL;
-    if (block < 0 || count < 1 || count > PY_SSIZE_T_MAX / BLOCK_BYTES)
-        return PyErr_Format(PyExc_ValueError, "no such range of blocks");
+    for (Py_ssize_t done = 0; done < count;) {
+        uint64_t place = 0;
+        Py_ssize_t run = run_at(block_map, block + done, self->leaf_bits, count - done, &place);
+        int found = run <= 0 ? (int)run : read_run(self, place, run, bytes + done * BLOCK_BYTES);
+        if (found <= 0)
+            return found;
+        done += run;
+    }
+    return 1;
+}
+
+/* Return a part of a content that begins after `skip` bytes. Releases the content. */
+static PyObject *part_of(PyObject *content, Py_ssize_t skip, Py_ssize_t size)
+{
+    if (skip == 0 && size == PyByteArray_GET_SIZE(content))
+        return content;
+    if (size <= MAX_COPIED_BYTES) {
+        char *bytes = PyByteArray_AS_STRING(content);
+        memmove(bytes, bytes + skip, (size_t)size);
+        if (PyByteArray_Resize(content, size))
+            Py_CLEAR(content);
+        return content;
+    }
+    PyObject *view = PyMemoryView_FromObject(content), *part = NULL;
+    Py_DECREF(content);
+    if (view != NULL)
+        part = PySequence_GetSlice(view, skip, skip + size);
+    Py_XDECREF(view);
+    return part;
+}
+
+int is_block_reader(PyObject *object)
+{
+    return Py_IS_TYPE(object, &reader_type);
+}
+
+PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size)
+{
+    BlockReader *self = (BlockReader *)reader;
+    long long size_blocks = number_of(block_map, name_size_blocks);
+    if (size_blocks < 0)
+        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+    uint64_t limit = (uint64_t)size_blocks * BLOCK_BYTES;
+    if (size == 0 || size > MAX_READ_BYTES || offset > limit || size > limit - offset)
+        return Py_NewRef(Py_None);
+    Py_ssize_t skip = (Py_ssize_t)(offset % BLOCK_BYTES);
+    Py_ssize_t count = (skip + (Py_ssize_t)size + BLOCK_BYTES - 1) / BLOCK_BYTES;
     PyObject *content = PyByteArray_FromStringAndSize(NULL, count * BLOCK_BYTES);
     if (content == NULL)
         return NULL;
     unsigned char *bytes = (unsigned char *)PyByteArray_AS_STRING(content);
-    for (Py_ssize_t done = 0; done < count;) {
-        uint64_t place = 0;
-        Py_ssize_t run = run_at(arguments[0], block + done, self->leaf_bits, count - done, &place);
-        int found = run <= 0 ? (int)run : read_run(self, place, run, bytes + done * BLOCK_BYTES);
-        if (found <= 0) {
-            Py_DECREF(content);
-            return found < 0 ? NULL : Py_NewRef(Py_None);
-        }
-        done += run;
-    }
-    return content;
+    int found = read_blocks(self, block_map, (long long)(offset / BLOCK_BYTES), count, bytes);
+    if (found > 0)
+        return part_of(content, skip, (Py_ssize_t)size);
+    Py_DECREF(content);
+    return found < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *read_now(PyObject *self, PyObject *const *arguments, Py_ssize_t count_arguments)
+{
+    if (count_arguments != 3)
+        return PyErr_Format(PyExc_TypeError, "read_now takes 3 arguments");
+    uint64_t block = PyLong_AsUnsignedLongLong(arguments[1]), count = PyLong_AsUnsignedLongLong(arguments[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (block > UINT64_MAX / BLOCK_BYTES || count > UINT64_MAX / BLOCK_BYTES)
+        return Py_NewRef(Py_None);
+    return read_bytes(self, arguments[0], block * BLOCK_BYTES, count * BLOCK_BYTES);
 }
 
 static PyObject *block_checksums(PyObject *Py_UNUSED(module), PyObject *data)
@@ -194,10 +254,7 @@ static PyMethodDef functions[] = {
 
 int add_block_reader(PyObject *module)
 {
-    name_pending_place = PyUnicode_InternFromString("pending_place");
-    name_descriptor = PyUnicode_InternFromString("descriptor");
-    name_read_flags = PyUnicode_InternFromString("read_flags");
-    if (!name_pending_place || !name_descriptor || !name_read_flags || prepare_block_map())
+    if (prepare_names(names) || prepare_block_map())
         return -1;
     return PyModule_AddFunctions(module, functions) || PyModule_AddType(module, &reader_type) ? -1 : 0;
 }

@@ -16,7 +16,7 @@ class BlockReader(Protocol):
     """Reads blocks without waiting, if they are usual. See `block_reader.c`."""
 
     def read_now(self, block_map: object, block: int, count_blocks: int, /) -> bytearray | None:
-        """Return the content of blocks of a map, or None if some blocks are not usual."""
+        """Return the content of blocks of a map, or None if some blocks are not usual or not in the map."""
 
 
 @dataclass(frozen=True)

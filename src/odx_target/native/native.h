@@ -15,8 +15,26 @@ void prepare_crc32c(void);
 /* Return the CRC32C of BLOCK_BYTES bytes. */
 uint32_t crc32c_of_block(const unsigned char *block);
 
+/* The name of an attribute, and where it is kept. */
+typedef struct {
+    PyObject **name;
+    const char *text;
+} Name;
+
+/* Make the names of a table, which ends with NULL. Return -1 with an exception on failure. */
+int prepare_names(const Name *names);
+
+/* Get an attribute that is a number without a sign. Return 0 with an exception on failure, but 0 may also be the value. */
+uint64_t unsigned_of(PyObject *object, PyObject *name);
+
 /* Get an attribute that is a number. Return -1 with an exception on failure, but -1 may also be the value. */
 long long number_of(PyObject *object, PyObject *name);
+
+/* Set an attribute to a number. Return -1 with an exception on failure. */
+int set_number(PyObject *object, PyObject *name, uint32_t number);
+
+/* Add a number to an item of a list. Return -1 with an exception on failure. */
+int add_to_item(PyObject *list, Py_ssize_t index, uint64_t number);
 
 /* Get the item of a dict of numbers, as a new reference. Return NULL if there is none, or with an exception on failure. */
 PyObject *item_of(PyObject *dict, long long number);
@@ -27,6 +45,12 @@ int prepare_block_map(void);
 /* Find the run of consecutive places that begins at a block of a map, and has at most `most` blocks. Return its length and its
  * first place, or 0 if its places are not in memory, or -1 with an exception on failure. */
 Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, uint64_t *place);
+
+int is_block_reader(PyObject *object);
+
+/* Read bytes of a map without waiting, and check the blocks that contain them. Return a new buffer, or None if some blocks are not
+ * usual or not in the map, or NULL with an exception. */
+PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size);
 
 /* Add the functions or types of a part to the module. Return -1 with an exception on failure. */
 int add_block_reader(PyObject *module);

@@ -1,14 +1,10 @@
 /* The loop of the short lane: `execute_usual` in `target/server/short_lane.py`, with the same conditions in the same order. */
 
+#include "lane_unit.h"
 #include "native.h"
 #include "transfer_command.h"
 
 enum { KIND_READ, KIND_WRITE, KINDS };
-
-typedef struct {
-    PyObject *unit, *read_now, *write_now; /* NULL before the first command */
-    uint64_t lun, capacity_blocks, block_bytes, max_read_bytes, max_write_bytes;
-} Unit;
 
 typedef struct {
     PyObject *lane, *window, *writer, *active, *output, *tally, *view;
@@ -22,73 +18,15 @@ typedef struct {
 enum Outcome { FAILED = -1, LEFT, EXECUTED, ENDED_BY_EXCEPTION };
 
 static PyObject *name_window, *name_writer, *name_active, *name_output, *name_tally, *name_exp_cmd_sn, *name_max_cmd_sn,
-    *name_stat_sn, *name_counts, *name_sizes, *name_usual_unit, *name_limits_of, *name_end_failed, *name_capacity_blocks,
-    *name_block_bytes, *name_blocks, *name_read_now, *name_write_now, *name_state;
+    *name_stat_sn, *name_counts, *name_sizes, *name_end_failed, *name_state;
 
-static const struct {
-    PyObject **name;
-    const char *text;
-} names[] = {
-    {&name_window, "window"},           {&name_writer, "writer"},
-    {&name_active, "active"},           {&name_output, "output"},
-    {&name_tally, "_tally"},             {&name_exp_cmd_sn, "exp_cmd_sn"},
-    {&name_max_cmd_sn, "max_cmd_sn"},   {&name_stat_sn, "stat_sn"},
-    {&name_counts, "counts"},           {&name_sizes, "sizes"},
-    {&name_usual_unit, "_usual_unit"},   {&name_limits_of, "_limits_of"},
-    {&name_end_failed, "_end_failed"},   {&name_capacity_blocks, "capacity_blocks"},
-    {&name_block_bytes, "block_bytes"}, {&name_blocks, "blocks"},
-    {&name_read_now, "read_now"},       {&name_write_now, "write_now"},
-    {&name_state, "_state"},
+static const Name names[] = {
+    {&name_window, "window"},         {&name_writer, "writer"},         {&name_active, "active"},
+    {&name_output, "output"},         {&name_tally, "_tally"},          {&name_exp_cmd_sn, "exp_cmd_sn"},
+    {&name_max_cmd_sn, "max_cmd_sn"}, {&name_stat_sn, "stat_sn"},       {&name_counts, "counts"},
+    {&name_sizes, "sizes"},           {&name_end_failed, "_end_failed"}, {&name_state, "_state"},
+    {NULL, NULL},
 };
-
-/* Get an attribute that is a number without a sign. Returns 0 with an exception on failure, but 0 may also be the value. */
-static uint64_t unsigned_of(PyObject *object, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(object, name);
-    if (value == NULL)
-        return 0;
-    uint64_t number = PyLong_AsUnsignedLongLong(value);
-    Py_DECREF(value);
-    return PyErr_Occurred() ? 0 : number;
-}
-
-/* Set an attribute to a number. Returns -1 with an exception on failure. */
-static int set_number(PyObject *object, PyObject *name, uint32_t number)
-{
-    PyObject *value = PyLong_FromUnsignedLong(number);
-    int failed = value == NULL || PyObject_SetAttr(object, name, value);
-    Py_XDECREF(value);
-    return failed ? -1 : 0;
-}
-
-/* Get the logical unit of the first command, and its limits. */
-static enum Outcome turn_to_unit(Loop *loop, uint64_t lun_field)
-{
-    Unit *of = &loop->of;
-    PyObject *field = PyLong_FromUnsignedLongLong(lun_field), *limits, *blocks;
-    if (field == NULL)
-        return FAILED;
-    of->unit = PyObject_CallMethodOneArg(loop->lane, name_usual_unit, field);
-    Py_DECREF(field);
-    if (of->unit == NULL || of->unit == Py_None)
-        return of->unit == NULL ? FAILED : LEFT;
-    of->lun = lun_field;
-    of->capacity_blocks = unsigned_of(of->unit, name_capacity_blocks);
-    of->block_bytes = unsigned_of(of->unit, name_block_bytes);
-    if (PyErr_Occurred() || (limits = PyObject_CallMethodOneArg(loop->lane, name_limits_of, of->unit)) == NULL)
-        return FAILED;
-    unsigned long long max_read_bytes = 0, max_write_bytes = 0;
-    int parsed = PyArg_ParseTuple(limits, "KK", &max_read_bytes, &max_write_bytes);
-    Py_DECREF(limits);
-    if (!parsed || (blocks = PyObject_GetAttr(of->unit, name_blocks)) == NULL)
-        return FAILED;
-    of->max_read_bytes = max_read_bytes;
-    of->max_write_bytes = max_write_bytes;
-    of->read_now = PyObject_GetAttr(blocks, name_read_now);
-    of->write_now = PyObject_GetAttr(blocks, name_write_now);
-    Py_DECREF(blocks);
-    return of->read_now == NULL || of->write_now == NULL ? FAILED : EXECUTED;
-}
 
 /* Return 1 if a task tag belongs to an active task, 0 if not, or -1 with an exception on failure. */
 static int is_active(Loop *loop, uint32_t tag)
@@ -120,41 +58,56 @@ static int is_usual(Loop *loop, const TransferCommand *command, uint64_t size_by
     return active < 0 ? -1 : !active;
 }
 
+/* Add a buffer or a list of buffers to the output. Returns -1 with an exception on failure. */
+static int add_data(PyObject *output, PyObject *data)
+{
+    if (!PyList_Check(data))
+        return PyList_Append(output, data);
+    Py_ssize_t end = PyList_GET_SIZE(output);
+    return PyList_SetSlice(output, end, end, data);
+}
+
 /* Add the header of the reply to the output, and then the data of a read. Returns -1 with an exception on failure. */
 static int add_reply(Loop *loop, const TransferCommand *command, uint32_t data_bytes, PyObject *data)
 {
-    Py_ssize_t before = PyList_GET_SIZE(loop->output);
     PyObject *header = PyBytes_FromStringAndSize(NULL, HEADER_BYTES);
     if (header == NULL)
         return -1;
     put_reply_header((unsigned char *)PyBytes_AS_STRING(header), command, data_bytes, loop->stat_sn, loop->open_places);
     int failed = PyList_Append(loop->output, header);
-    Py_DECREF(header);
-    if (!failed && data != NULL && PyList_SetSlice(loop->output, before + 1, before + 1, data)) {
-        PyObject *error, *value, *traceback;
-        PyErr_Fetch(&error, &value, &traceback);
-        (void)PyList_SetSlice(loop->output, before, PY_SSIZE_T_MAX, NULL); /* removal cannot fail */
-        PyErr_Restore(error, value, traceback);
+    if (!failed && data != NULL && add_data(loop->output, data)) {
+        PyObject *type, *error, *traceback;
+        PyErr_Fetch(&type, &error, &traceback);
+        Py_ssize_t size = PyList_GET_SIZE(loop->output);
+        (void)PyList_SetSlice(loop->output, size - 1, size, NULL); /* removal cannot fail */
+        PyErr_Restore(type, error, traceback);
         failed = -1;
     }
+    Py_DECREF(header);
     return failed;
+}
+
+static PyObject *read_in_python(const Unit *of, const TransferCommand *command)
+{
+    PyObject *arguments[] = {PyLong_FromUnsignedLongLong(command->lba), PyLong_FromUnsignedLong(command->blocks)}, *data = NULL;
+    if (arguments[0] != NULL && arguments[1] != NULL)
+        data = PyObject_Vectorcall(of->read_now, arguments, 2, NULL);
+    Py_XDECREF(arguments[0]);
+    Py_XDECREF(arguments[1]);
+    return data;
 }
 
 static enum Outcome execute_read(Loop *loop, const TransferCommand *command, uint32_t size_bytes)
 {
-    PyObject *arguments[] = {PyLong_FromUnsignedLongLong(command->lba), PyLong_FromUnsignedLong(command->blocks)}, *data = NULL;
-    if (arguments[0] != NULL && arguments[1] != NULL)
-        data = PyObject_Vectorcall(loop->of.read_now, arguments, 2, NULL);
-    Py_XDECREF(arguments[0]);
-    Py_XDECREF(arguments[1]);
-    if (data == NULL)
-        return ENDED_BY_EXCEPTION;
+    PyObject *data = read_natively(&loop->of, command->lba, size_bytes);
+    if (data == Py_None)
+        Py_SETREF(data, read_in_python(&loop->of, command));
     enum Outcome outcome = EXECUTED;
     if (data == Py_None)
         outcome = LEFT;
-    else if (add_reply(loop, command, size_bytes, data))
+    else if (data == NULL || add_reply(loop, command, size_bytes, data))
         outcome = ENDED_BY_EXCEPTION;
-    Py_DECREF(data);
+    Py_XDECREF(data);
     return outcome;
 }
 
@@ -199,10 +152,12 @@ static enum Outcome execute_next(Loop *loop, Py_ssize_t *end)
     TransferCommand command;
     if (!decode_transfer(loop->bytes + loop->at, &command))
         return LEFT;
-    if (loop->of.unit == NULL || command.lun != loop->of.lun) {
-        enum Outcome turned = loop->of.unit == NULL ? turn_to_unit(loop, command.lun) : LEFT;
-        if (turned != EXECUTED)
-            return turned;
+    if (loop->of.unit == NULL) {
+        int usual = turn_to_unit(loop->lane, command.lun, &loop->of);
+        if (usual <= 0)
+            return usual < 0 ? FAILED : LEFT;
+    } else if (command.lun != loop->of.lun) {
+        return LEFT;
     }
     uint64_t size_bytes = command.blocks * loop->of.block_bytes;
     int usual = is_usual(loop, &command, size_bytes);
@@ -220,16 +175,6 @@ static enum Outcome execute_next(Loop *loop, Py_ssize_t *end)
     loop->sizes[kind] += size_bytes;
     loop->at = *end;
     return EXECUTED;
-}
-
-/* Add a number to an item of a list. Returns -1 with an exception on failure. */
-static int add_to_item(PyObject *list, Py_ssize_t index, uint64_t number)
-{
-    PyObject *added = PyLong_FromUnsignedLongLong(number), *sum = NULL;
-    if (added != NULL && index < PyList_GET_SIZE(list))
-        sum = PyNumber_Add(PyList_GET_ITEM(list, index), added);
-    Py_XDECREF(added);
-    return sum == NULL ? -1 : PyList_SetItem(list, index, sum);
 }
 
 /* Store the numbers of the session and the counts of the executed commands. */
@@ -323,9 +268,7 @@ static void end(Loop *loop)
     Py_XDECREF(loop->active);
     Py_XDECREF(loop->output);
     Py_XDECREF(loop->tally);
-    Py_XDECREF(loop->of.unit);
-    Py_XDECREF(loop->of.read_now);
-    Py_XDECREF(loop->of.write_now);
+    leave_unit(&loop->of);
 }
 
 /* execute_usual(lane, view, at, max_read_bytes) -> position after the executed commands, number of bytes of read data */
@@ -358,8 +301,5 @@ static PyMethodDef functions[] = {
 
 int add_short_lane(PyObject *module)
 {
-    for (size_t index = 0; index < sizeof names / sizeof names[0]; index++)
-        if ((*names[index].name = PyUnicode_InternFromString(names[index].text)) == NULL)
-            return -1;
-    return PyModule_AddFunctions(module, functions);
+    return prepare_names(names) || prepare_lane_unit() || PyModule_AddFunctions(module, functions) ? -1 : 0;
 }

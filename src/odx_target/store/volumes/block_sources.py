@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Protocol
 
 from odx_target.environment import Buffer
+from odx_target.native.choice import BlockReader
 from odx_target.store.volumes.digest_tree import DigestTree
 from odx_target.store.volumes.stored_blocks import LinkTarget, StoredSource
 from odx_target.turns import Steps
@@ -210,6 +211,11 @@ class Volume(BlockSource, LinkTarget, Protocol):
         copy or resize may also raise DamagedBlock or Unreadable, if a part of the map that the change needs cannot be loaded.
         If a change raises an exception, nothing has changed.
         """
+        ...
+
+    @property
+    def native_reads(self) -> tuple[BlockReader, object] | None:
+        """A reader for usual blocks of the volume, and the map with which it must be called. None if there is no such reader."""
         ...
 
     def must_prepare(self, data: Sequence[Buffer]) -> bool:

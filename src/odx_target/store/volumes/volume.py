@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 from odx_target.environment import Buffer
+from odx_target.native.choice import BlockReader
 from odx_target.store.api import BLOCK_BYTES, Snapshot
 from odx_target.store.errors import Absent, NameTaken, OutOfResources, StoreError
 from odx_target.store.ledger import Ledger
@@ -84,6 +85,10 @@ class LogVolume(Readable):
     @property
     def snapshots(self) -> Mapping[str, Snapshot]:
         return SnapshotsOfVolume(self._ledger, self.identity)
+
+    @property
+    def native_reads(self) -> tuple[BlockReader, object] | None:
+        return None if self._native is None else (self._native, self._map)
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
         size_bytes = len(data[0]) if len(data) == 1 else sum(map(len, data))

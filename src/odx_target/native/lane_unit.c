@@ -1,0 +1,62 @@
+#include "lane_unit.h"
+
+static PyObject *name_usual_unit, *name_limits_of, *name_capacity_blocks, *name_block_bytes, *name_blocks, *name_read_now,
+    *name_write_now, *name_volume, *name_native_reads;
+
+static const Name names[] = {
+    {&name_usual_unit, "_usual_unit"},  {&name_limits_of, "_limits_of"}, {&name_capacity_blocks, "capacity_blocks"},
+    {&name_block_bytes, "block_bytes"}, {&name_blocks, "blocks"},        {&name_read_now, "read_now"},
+    {&name_write_now, "write_now"},     {&name_volume, "volume"},        {&name_native_reads, "native_reads"},
+    {NULL, NULL},
+};
+
+int prepare_lane_unit(void)
+{
+    return prepare_names(names);
+}
+
+int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of)
+{
+    PyObject *field = PyLong_FromUnsignedLongLong(lun_field), *limits, *blocks;
+    if (field == NULL)
+        return -1;
+    of->unit = PyObject_CallMethodOneArg(lane, name_usual_unit, field);
+    Py_DECREF(field);
+    if (of->unit == NULL || of->unit == Py_None)
+        return of->unit == NULL ? -1 : 0;
+    of->lun = lun_field;
+    of->capacity_blocks = unsigned_of(of->unit, name_capacity_blocks);
+    of->block_bytes = unsigned_of(of->unit, name_block_bytes);
+    if (PyErr_Occurred() || (limits = PyObject_CallMethodOneArg(lane, name_limits_of, of->unit)) == NULL)
+        return -1;
+    unsigned long long max_read_bytes = 0, max_write_bytes = 0;
+    int parsed = PyArg_ParseTuple(limits, "KK", &max_read_bytes, &max_write_bytes);
+    Py_DECREF(limits);
+    if (!parsed || (blocks = PyObject_GetAttr(of->unit, name_blocks)) == NULL)
+        return -1;
+    of->max_read_bytes = max_read_bytes;
+    of->max_write_bytes = max_write_bytes;
+    of->read_now = PyObject_GetAttr(blocks, name_read_now);
+    of->write_now = PyObject_GetAttr(blocks, name_write_now);
+    PyObject *volume = PyObject_GetAttr(blocks, name_volume);
+    of->native_reads = volume == NULL ? NULL : PyObject_GetAttr(volume, name_native_reads);
+    Py_XDECREF(volume);
+    Py_DECREF(blocks);
+    return of->read_now == NULL || of->write_now == NULL || of->native_reads == NULL ? -1 : 1;
+}
+
+void leave_unit(Unit *of)
+{
+    Py_CLEAR(of->unit);
+    Py_CLEAR(of->read_now);
+    Py_CLEAR(of->write_now);
+    Py_CLEAR(of->native_reads);
+}
+
+PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes)
+{
+    PyObject *reads = of->native_reads;
+    if (!PyTuple_Check(reads) || PyTuple_GET_SIZE(reads) != 2 || !is_block_reader(PyTuple_GET_ITEM(reads, 0)))
+        return Py_NewRef(Py_None);
+    return read_bytes(PyTuple_GET_ITEM(reads, 0), PyTuple_GET_ITEM(reads, 1), lba * of->block_bytes, size_bytes);
+}

@@ -1,0 +1,27 @@
+/* The logical unit of the commands that one call of `execute_usual` executes. */
+
+#ifndef ODX_LANE_UNIT_H
+#define ODX_LANE_UNIT_H
+
+#include "native.h"
+
+typedef struct {
+    PyObject *unit, *read_now, *write_now; /* NULL before the first command */
+    PyObject *native_reads;                /* tuple of a BlockReader and its map, or None */
+    uint64_t lun, capacity_blocks, block_bytes, max_read_bytes, max_write_bytes;
+} Unit;
+
+/* Prepare the other functions. Return -1 with an exception on failure. */
+int prepare_lane_unit(void);
+
+/* Get the logical unit of a LUN and its limits. Return 1, or 0 if its commands are not usual, or -1 with an exception. */
+int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of);
+
+/* Release a unit. */
+void leave_unit(Unit *of);
+
+/* Read with the native reader. Return a new buffer, or None if there is no reader or some blocks are not usual, or NULL with an
+ * exception. */
+PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes);
+
+#endif

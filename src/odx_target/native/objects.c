@@ -1,0 +1,58 @@
+/* Access to the attributes and items of Python objects. */
+
+#include "native.h"
+
+int prepare_names(const Name *names)
+{
+    for (; names->name != NULL; names++)
+        if ((*names->name = PyUnicode_InternFromString(names->text)) == NULL)
+            return -1;
+    return 0;
+}
+
+uint64_t unsigned_of(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL)
+        return 0;
+    uint64_t number = PyLong_AsUnsignedLongLong(value);
+    Py_DECREF(value);
+    return PyErr_Occurred() ? 0 : number;
+}
+
+long long number_of(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL)
+        return -1;
+    long long number = PyLong_AsLongLong(value);
+    Py_DECREF(value);
+    return number;
+}
+
+PyObject *item_of(PyObject *dict, long long number)
+{
+    PyObject *key = PyLong_FromLongLong(number);
+    if (key == NULL)
+        return NULL;
+    PyObject *item = PyDict_GetItemWithError(dict, key);
+    Py_DECREF(key);
+    return Py_XNewRef(item);
+}
+
+int set_number(PyObject *object, PyObject *name, uint32_t number)
+{
+    PyObject *value = PyLong_FromUnsignedLong(number);
+    int failed = value == NULL || PyObject_SetAttr(object, name, value);
+    Py_XDECREF(value);
+    return failed ? -1 : 0;
+}
+
+int add_to_item(PyObject *list, Py_ssize_t index, uint64_t number)
+{
+    PyObject *added = PyLong_FromUnsignedLongLong(number), *sum = NULL;
+    if (added != NULL && index < PyList_GET_SIZE(list))
+        sum = PyNumber_Add(PyList_GET_ITEM(list, index), added);
+    Py_XDECREF(added);
+    return sum == NULL ? -1 : PyList_SetItem(list, index, sum);
+}
