@@ -215,7 +215,7 @@ class Volume(BlockSource, LinkTarget, Protocol):
 
     @property
     def native_reads(self) -> tuple[BlockReader, object] | None:
-        """A reader for usual blocks of the volume, and the map with which it must be called. None if there is no such reader."""
+        """A reader for usual blocks of the volume, and the map for its calls. None if the native module is not in use."""
         ...
 
     def must_prepare(self, data: Sequence[Buffer]) -> bool:
