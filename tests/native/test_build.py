@@ -1,0 +1,91 @@
+"""The build of the native module, which leaves the module out if it cannot be built."""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from crc32c import crc32c
+
+ROOT = Path(__file__).parents[2]
+BUILD = ROOT / "hatch_build.py"
+
+
+@pytest.fixture
+def hook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The build hook, with a copy of the sources."""
+    spec = importlib.util.spec_from_file_location("hatch_build", BUILD)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    copy = tmp_path / "native"
+    shutil.copytree(module.SOURCES, copy, ignore=shutil.ignore_patterns("*.so"))
+    monkeypatch.setattr(module, "SOURCES", copy)
+    return module
+
+
+def _no_compiler(monkeypatch: pytest.MonkeyPatch, _: ModuleType) -> None:
+    other = sysconfig.get_config_var
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda name: "/nowhere/cc -x" if name == "CC" else other(name))
+
+
+def _no_headers(monkeypatch: pytest.MonkeyPatch, hook: ModuleType) -> None:
+    monkeypatch.setattr(sysconfig, "get_path", lambda _: str(hook.SOURCES / "include"))
+
+
+def _other_processor(monkeypatch: pytest.MonkeyPatch, hook: ModuleType) -> None:
+    monkeypatch.setattr(hook.platform, "machine", lambda: "pdp11")
+
+
+def _wrong_source(_: pytest.MonkeyPatch, hook: ModuleType) -> None:
+    (hook.SOURCES / "wrong.c").write_text("int wrong = ;")
+
+
+OBSTACLES = {
+    "/nowhere/cc": _no_compiler,
+    "Python.h": _no_headers,
+    "pdp11": _other_processor,
+    "wrong.c": _wrong_source,
+}
+
+
+@pytest.mark.parametrize(("word", "arrange"), OBSTACLES.items(), ids=OBSTACLES)
+def test_an_obstacle_is_named_and_leaves_no_module(
+    monkeypatch: pytest.MonkeyPatch,
+    hook: ModuleType,
+    word: str,
+    arrange: Callable[[pytest.MonkeyPatch, ModuleType], None],
+) -> None:
+    arrange(monkeypatch, hook)
+    hook.library().touch()  # of an earlier build
+    assert word in hook.build()
+    assert not list(hook.SOURCES.glob("compiled.cpython*"))
+
+
+@pytest.mark.skipif(
+    shutil.which("gcc") is None or not Path(sysconfig.get_path("include"), "Python.h").is_file(), reason="no compiler"
+)
+def test_a_built_module_can_be_imported(hook: ModuleType) -> None:
+    assert hook.build(("-Werror",)) is None
+    program = "import compiled; print(*compiled.block_checksums(bytes(4096)))"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(hook.SOURCES)}, capture_output=True, text=True, check=True
+    )
+    assert int(ended.stdout) == crc32c(bytes(4096))
+
+
+def test_python_runs_without_the_module() -> None:
+    program = "from odx_target.native.choice import NATIVE; print(NATIVE)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"ODX_NATIVE": "0", "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        check=True,
+    )
+    assert ended.stdout == b"None\n"
