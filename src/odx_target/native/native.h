@@ -36,6 +36,9 @@ int set_number(PyObject *object, PyObject *name, uint32_t number);
 /* Add a number to an item of a list. Return -1 with an exception on failure. */
 int add_to_item(PyObject *list, Py_ssize_t index, uint64_t number);
 
+/* Return a view of the bytes of a view from `from` to `end`, or NULL with an exception. */
+PyObject *part_of_view(PyObject *view, Py_ssize_t from, Py_ssize_t end);
+
 /* Get the item of a dict of numbers, as a new reference. Return NULL if there is none, or with an exception on failure. */
 PyObject *item_of(PyObject *dict, long long number);
 

@@ -56,3 +56,15 @@ int add_to_item(PyObject *list, Py_ssize_t index, uint64_t number)
     Py_XDECREF(added);
     return sum == NULL ? -1 : PyList_SetItem(list, index, sum);
 }
+
+PyObject *part_of_view(PyObject *view, Py_ssize_t from, Py_ssize_t end)
+{
+    PyObject *part = NULL, *start = PyLong_FromSsize_t(from), *stop = PyLong_FromSsize_t(end);
+    PyObject *slice = start != NULL && stop != NULL ? PySlice_New(start, stop, NULL) : NULL;
+    Py_XDECREF(start);
+    Py_XDECREF(stop);
+    if (slice != NULL)
+        part = PyObject_GetItem(view, slice);
+    Py_XDECREF(slice);
+    return part;
+}

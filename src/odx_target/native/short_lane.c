@@ -111,22 +111,9 @@ static enum Outcome execute_read(Loop *loop, const TransferCommand *command, uin
     return outcome;
 }
 
-/* Return a view of bytes of the received PDUs. */
-static PyObject *part_of_view(Loop *loop, Py_ssize_t from, Py_ssize_t end)
-{
-    PyObject *part = NULL, *start = PyLong_FromSsize_t(from), *stop = PyLong_FromSsize_t(end);
-    PyObject *slice = start != NULL && stop != NULL ? PySlice_New(start, stop, NULL) : NULL;
-    Py_XDECREF(start);
-    Py_XDECREF(stop);
-    if (slice != NULL)
-        part = PyObject_GetItem(loop->view, slice);
-    Py_XDECREF(slice);
-    return part;
-}
-
 static enum Outcome execute_write(Loop *loop, const TransferCommand *command, Py_ssize_t end)
 {
-    PyObject *part = part_of_view(loop, loop->at + HEADER_BYTES, end), *written = NULL;
+    PyObject *part = part_of_view(loop->view, loop->at + HEADER_BYTES, end), *written = NULL;
     if (part == NULL)
         return ENDED_BY_EXCEPTION;
     PyObject *data = PyTuple_Pack(1, part), *lba = PyLong_FromUnsignedLongLong(command->lba);
@@ -204,7 +191,7 @@ static int end_failed(Loop *loop, Py_ssize_t end)
     PyErr_NormalizeException(&type, &error, &traceback);
     if (traceback != NULL)
         (void)PyException_SetTraceback(error, traceback);
-    PyObject *pdu = part_of_view(loop, loop->at, end), *done = NULL;
+    PyObject *pdu = part_of_view(loop->view, loop->at, end), *done = NULL;
     if (pdu != NULL)
         done = PyObject_CallMethodObjArgs(loop->lane, name_end_failed, pdu, loop->of.unit, error, NULL);
     Py_XDECREF(pdu);
