@@ -17,6 +17,9 @@ command, which then goes the general way. Both ways give the same replies and th
 
 If an exception ends a command, the lane sends the reply that the device server gives for this exception. It does not execute
 the command a second time.
+
+`ShortLane.execute_usual` is the loop. If the native module is in use, `native/short_lane.c` does the same instead. The rest of
+this module is called once for many commands.
 """
 
 from struct import Struct
