@@ -57,6 +57,9 @@ class LogVolume(Readable):
         self._turns = ledger.turns
         self._compressor: Compressor | None = compressor_of(contents.attributes)
         self._tally = ledger.contents.tally
+        self.native_reads: tuple[BlockReader, object] | None = None
+        if self._native is not None:
+            self.native_reads = self._native, self._map
 
     @property
     def name(self) -> str:
@@ -85,10 +88,6 @@ class LogVolume(Readable):
     @property
     def snapshots(self) -> Mapping[str, Snapshot]:
         return SnapshotsOfVolume(self._ledger, self.identity)
-
-    @property
-    def native_reads(self) -> tuple[BlockReader, object] | None:
-        return None if self._native is None else (self._native, self._map)
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:
         size_bytes = len(data[0]) if len(data) == 1 else sum(map(len, data))
