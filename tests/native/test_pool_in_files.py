@@ -77,6 +77,14 @@ async def test_committed_blocks_are_usual(tmp_path: Path) -> None:
         assert reader.read_now(block_map, 1000, 50) == content
 
 
+async def test_a_deleted_volume_has_no_reader(tmp_path: Path) -> None:
+    async with running(config_of(tmp_path)) as array:
+        volume = array.pool.create_volume("second", 8, {})
+        assert volume.native_reads is not None
+        array.pool.delete_volume("second")
+        assert volume.native_reads is None
+
+
 @pytest.mark.parametrize("offset", [0, 1, 7])
 async def test_reads_by_the_native_loop(tmp_path: Path, offset: int) -> None:
     content = Random(5).randbytes(64 * BLOCK_BYTES)

@@ -331,6 +331,7 @@ class LogVolume(Readable):
     def detach(self) -> None:
         """Replace the map by an empty map. Called after the volume was deleted."""
         self._map = self._live_map = BlockMap(0)
+        self.native_reads = None
 
     def _check_present(self) -> None:
         if self._map.size_blocks == 0:
