@@ -14,6 +14,7 @@ import typer
 
 from odx_target.cli.failure import drop_output, first_error
 from odx_target.cli.serving import options
+from odx_target.cli.serving.freed_memory import keep_freed_memory
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
@@ -119,6 +120,7 @@ def _check_there_will_be_luns(settings: Config) -> None:
 def _run(
     settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, files: ServeConfig
 ) -> None:
+    keep_freed_memory()
     try:
         trio.run(_serve, settings, descriptors, tracing, config_path, files)
     except* (StoreError, OSError, ConfigError) as group:
