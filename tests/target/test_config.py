@@ -157,6 +157,7 @@ def test_a_whole_file(tmp_path: Path) -> None:
         'pool = "pool"\nportal = ["127.0.0.1:0", "[::1]:0"]\niqn = "iqn.2026-11.io.a:b"\npool-limit = "10G"\n'
         'capacity-tier = "slow"\ncapacity-limit = "10T"\ncapacity-compression = "lz4"\n'
         'log-level = "debug"\nstrict-list-identifiers = true\ncopy-budget = 2.5\ncopy-rate = "64M"\n'
+        "step-aside-copies = 8\nstep-aside-latency = 0.05\n"
         'memory-limit = "1G"\nsoft-thresholds = [50, 75]\npolling = false\ncleaning = false\ncleaning-share = 10\n'
         'report-token-causes = false\naccept-zero-token = false\nremote-luns = ["b"]\ntrace = "seen.txt"\n'
         '[[lun]]\nname = "a"\nsize = "1M"\n[[lun]]\nname = "b"\nsize = 8192\nblock = 4096\n'
@@ -184,6 +185,8 @@ def test_a_whole_file(tmp_path: Path) -> None:
         strict_list_identifiers=True,
         copy_budget_s=2.5,
         copy_rate_bytes_per_s=64 << 20,
+        step_aside_copies=8,
+        step_aside_latency_s=0.05,
         report_token_causes=False,
         accept_zero_token=False,
         remote_luns=("b",),
@@ -237,6 +240,11 @@ def test_wrong_copy_rates_are_refused(value: object) -> None:
         "copy-budget = true",
         "copy-budget = nan",
         "copy-rate = 1",
+        "step-aside-copies = 0",
+        "step-aside-copies = true",
+        "step-aside-copies = 1025",
+        "step-aside-latency = 0",
+        'step-aside-latency = "50ms"',
         "soft-thresholds = 80",
         "soft-thresholds = [100]",
         "memory-limit = 1",

@@ -10,6 +10,7 @@ from odx_target.copymgr.operations.operation import BeforeStep, CopyOperation, C
 from odx_target.copymgr.operations.operation_records import RecordTable
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.refusal_log import RefusalLog
+from odx_target.copymgr.stepping_aside import SteppingAside
 from odx_target.copymgr.tokens.change_watch import ChangeWatch
 from odx_target.copymgr.tokens.durable import DurableTokens
 from odx_target.copymgr.tokens.issuer import TokenIssuer
@@ -40,6 +41,7 @@ class Copies:
         self.limits = limits or CopyLimits()
         self.options = options or CopyOptions()
         self.copy_rate = CopyRate(self.limits)
+        self.stepping_aside = SteppingAside(self.options)
         self.before_step: BeforeStep | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
         self.logical_units: set[LogicalUnit] = set()
@@ -64,6 +66,10 @@ class Copies:
     def holds_blocks_of(self, logical_unit: LogicalUnit) -> bool:
         """True if this copy manager may make tokens for the blocks of a logical unit."""
         return logical_unit.pool is self.pool and logical_unit not in self.remote_logical_units
+
+    def require_calm(self) -> None:
+        """Raise Refusal (ILLEGAL REQUEST) if the array is under stress, so that hosts copy by reads and writes for a while."""
+        self.stepping_aside.require_calm(len(self.operations), self.environment.monotonic())
 
     def require_room(self, nexus: Nexus) -> None:
         """Raise Refusal (ABORTED COMMAND) if no further operation may begin.

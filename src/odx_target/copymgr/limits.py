@@ -261,11 +261,16 @@ class CopyOptions:
     always reports "cause not reportable".
 
     `zero_token_accepted`: WRITE USING TOKEN accepts the block device zero token.
+
+    `step_aside_copies` and `step_aside_latency_s`: number of running copies, and mean latency of the reads and writes of hosts,
+    from which on the array is under stress (see `stepping_aside`). None means that there is no threshold.
     """
 
     lenient_lookup: bool = True
     token_causes_reported: bool = True
     zero_token_accepted: bool = True
+    step_aside_copies: int | None = None
+    step_aside_latency_s: float | None = None
 
 
 def _require(condition: bool, what: str) -> None:

@@ -26,6 +26,7 @@ from odx_target.target.config.copy_settings import copy_limits_of, copy_options_
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
+from odx_target.target.foreground_latency import ForegroundLatency
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.logical_units import attach_logical_units, logical_units_named
 from odx_target.target.lun_changes import LunChanges
@@ -93,6 +94,7 @@ class Array:
         self.threshold_watch: ThresholdWatch
         self.environment: TrioEnvironment
         self.reporter = Reporter(trio.current_time)
+        self._foreground_latency = ForegroundLatency()
         self._copies = JobNursery()
         self._nursery_manager = trio.open_nursery()
         self._nursery: trio.Nursery
@@ -255,9 +257,18 @@ class Array:
             await trio.sleep(UPKEEP_INTERVAL_S)
             self.reporter.tick()
             self.threshold_watch.check_soon()
+            if self.config.step_aside_latency_s is not None:
+                await self._note_latency()
             # The release of blocks of tokens writes to the log.
             with suppress(PoolFailed):
                 await self.copy_manager.expire_in_turns(self.commit)
+
+    async def _note_latency(self) -> None:
+        """Report the latency of the reads and writes of hosts to the copy manager, which may have to step aside."""
+        units, removed = self.logical_units.values(), self.lun_changes.removed_traffic
+        latency_s = await self._foreground_latency.measure(units, removed, self.environment.turns)
+        if latency_s is not None:
+            self.copy_manager.copies.stepping_aside.note_latency(latency_s, self.environment.monotonic())
 
     def _report_no_room(self) -> None:
         """Log a warning if the pool has no room when the array starts."""

@@ -46,6 +46,7 @@ def extended_copy(copies: Copies, task: Task) -> Outcome:
     header = parameters.header
     running = operation_using(copies, task, header.list_identifier)
     _run_checks(CopyRequest(parameters, copies.limits, running, service_action))
+    copies.require_calm()
     copies.require_room(task.nexus)
     operation = copies.begin(
         service_action,

@@ -56,6 +56,7 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
         return Reply()
     request = read_request(copies, task, list_identifier, list_bytes, POPULATE_TOKEN_SHAPE, decode_populate_token)
     run_checks(POPULATE_TOKEN_CHECKS, request)
+    copies.require_calm()
     copies.require_room(task.nexus)
     rod_type = type_to_make(bool(request.parameters.flags & ListFlag.RTV), request.parameters.rod_type)
     assert rod_type is not None, "checked before"

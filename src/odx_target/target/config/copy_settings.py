@@ -21,4 +21,6 @@ def copy_options_of(config: Config) -> CopyOptions:
         lenient_lookup=not config.strict_list_identifiers,
         token_causes_reported=config.report_token_causes,
         zero_token_accepted=config.accept_zero_token,
+        step_aside_copies=config.step_aside_copies,
+        step_aside_latency_s=config.step_aside_latency_s,
     )

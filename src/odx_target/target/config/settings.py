@@ -98,6 +98,10 @@ class Config:
     """The time after which a WRITE USING TOKEN ends with a partial result. None means the default time of the copy manager."""
     copy_rate_bytes_per_s: int | None = None
     """The maximum rate of all copies by token together. None means that there is no limit."""
+    step_aside_copies: int | None = None
+    """Number of running copies at which the array begins no new copies, so that hosts copy by reads and writes for a while."""
+    step_aside_latency_s: float | None = None
+    """Mean latency of reads and writes above which the array begins no new copies. None means that there is no threshold."""
     report_token_causes: bool = True
     """True if the sense data reports why a token is invalid."""
     accept_zero_token: bool = True

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from odx_target.copymgr.limits import MAX_CONCURRENT_COPIES
 from odx_target.target.config.chap import chap_users_of, target_chap_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import (
@@ -125,6 +126,12 @@ def _seconds(key: str, value: Any) -> float:
     return float(value)
 
 
+def _count(key: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_CONCURRENT_COPIES:
+        raise ConfigError(f"{key}: want a number from 1 to {MAX_CONCURRENT_COPIES}, not {value!r}")
+    return value
+
+
 Keys = Mapping[str, Callable[[Any, Path], dict[str, Any]]]
 """Table that maps each key of the file to a function.
 
@@ -154,6 +161,8 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "chap-discovery": lambda value, _base: {"chap_discovery": _flag("chap-discovery", value)},
     "copy-budget": lambda value, _base: {"copy_budget_s": _seconds("copy-budget", value)},
     "copy-rate": lambda value, _base: {"copy_rate_bytes_per_s": parse_copy_rate(value)},
+    "step-aside-copies": lambda value, _base: {"step_aside_copies": _count("step-aside-copies", value)},
+    "step-aside-latency": lambda value, _base: {"step_aside_latency_s": _seconds("step-aside-latency", value)},
     "report-token-causes": lambda value, _base: {"report_token_causes": _flag("report-token-causes", value)},
     "accept-zero-token": lambda value, _base: {"accept_zero_token": _flag("accept-zero-token", value)},
     "remote-luns": lambda value, _base: {"remote_luns": _names("remote-luns", value)},
