@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.store.cleaning.cleaned_pools import Modelled, machine_with
 from tests.store.pools import Machine, block, write
 
 from odx_target.store.cleaning.live_marking import MAX_MARKED_SEGMENTS, Marks, next_to_mark
@@ -14,7 +15,8 @@ from odx_target.store.map.leaf import ABSENT, LEAF_BLOCKS, Entries, Epoch, Leaf
 from odx_target.store.map.walk import unvisited
 from odx_target.store.open import PoolOptions
 from odx_target.store.segments.places import COMPRESSED, MAX_EXTENT_BLOCKS, extent_place, located
-from odx_target.store.segments.segment import PLACE_BITS
+from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
+from odx_target.turns import STEPS_OF_A_TURN
 
 SIZE = 4 * LEAF_BLOCKS
 
@@ -195,3 +197,28 @@ def test_many_segments_are_marked_in_rounds() -> None:
     assert sorted({0, *marked}) == numbers
     assert next_to_mark(numbers, after)[0] == 0
     assert next_to_mark([], 3) == []
+
+
+def test_a_count_takes_steps_by_the_size_of_the_segment() -> None:
+    marks = Marks({1: 512, 2: MAX_SEGMENT_BLOCKS})
+    assert marks.steps_of_count(1) < marks.steps_of_count(2) / 4
+    assert STEPS_OF_A_TURN // marks.steps_of_count(2) <= 15
+
+
+def test_counts_are_divided_between_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = machine_with(None)
+    modelled = Modelled(machine, 2000)
+    modelled.fill()
+    cleaner, turns = machine.pool.cleaner, machine.environment.turns
+    counted: list[int] = []
+    real = Marks.live_blocks
+
+    def live_blocks(self: Marks, number: int) -> int:
+        counted.append(turns.taken)
+        return real(self, number)
+
+    monkeypatch.setattr(Marks, "live_blocks", live_blocks)
+    monkeypatch.setattr(Marks, "steps_of_count", lambda _self, _number: turns.of_a_turn // 2)
+    machine.environment.run(cleaner._mark())
+    assert len(counted) > 20
+    assert max(counted.count(turn) for turn in counted) <= 2

@@ -41,8 +41,6 @@ REST_TIMES = 4
 """If there is enough room, the cleaner rests REST_TIMES times as long as it has worked. Frequent markings would cost too much,
 because every marking visits all maps."""
 
-STEPS_OF_A_SEGMENT = 6
-
 MAX_PAUSE_S = 10.0
 """Longest pause between two pieces of work if there is enough room. A pause is in proportion to the time of the piece before
 it. This time is long if the piece has waited for a slow disk."""
@@ -249,7 +247,7 @@ class Cleaner:
         await self.placement.note(marks, self._pause)
         for number in numbers:
             self.live[number] = marks.live_blocks(number)
-            if self._turns.take(STEPS_OF_A_SEGMENT) <= 0:
+            if self._turns.take(marks.steps_of_count(number)) <= 0:
                 await self._pause()
         return marks
 

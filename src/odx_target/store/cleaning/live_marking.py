@@ -38,6 +38,11 @@ STEPS_OF_AN_EXTENT = 2
 STEPS_OF_COMPRESSED_BLOCKS = 16
 """Number of further steps (see `turns`) that it takes to mark a dense leaf if some of its blocks are in extents."""
 
+STEPS_OF_A_COUNT = 8
+BLOCKS_OF_A_STEP = 400
+"""To count the live blocks of a segment takes STEPS_OF_A_COUNT steps and one step for each BLOCKS_OF_A_STEP blocks of it. A
+count in a segment of 64 MiB takes five times as long as a count in a segment of 2 MiB."""
+
 PAIRS_SHIFT = 1
 """A mark has one bit for each two adjacent blocks of an extent, so that the 16 blocks of an extent need 8 bits."""
 
@@ -128,6 +133,10 @@ class Marks:
         """Return the marks of the blocks of a segment, and the sizes of its extents as in `Layer`."""
         part = self.table.slice_of(number)
         return self.layer.cells[part], self.layer.extents[part]
+
+    def steps_of_count(self, number: int) -> int:
+        """Return the number of steps that a call of `live_blocks` for a segment takes."""
+        return STEPS_OF_A_COUNT + self.sizes[number] // BLOCKS_OF_A_STEP
 
     def _chosen(self, number: int, chosen: "Cells | None") -> tuple[Cells, Cells, Cells, Cells]:
         """Return four arrays: the marks of a segment, True for each chosen live plain block, and the first log blocks and the

@@ -44,7 +44,6 @@ are SMALL_SHARE small segments, they are joined."""
 RETRY_S = 30.0
 """Pause before the next attempt to move data to the capacity tier after an error."""
 
-STEPS_OF_A_SEGMENT = 12
 MAPS_OF_A_STEP = 32
 
 
@@ -167,7 +166,7 @@ class Placement:
         for number in marks.sizes:
             if blocks := marks.wrong_blocks(number):
                 wrong[number] = blocks
-            if self._turns.take(STEPS_OF_A_SEGMENT) <= 0:
+            if self._turns.take(marks.steps_of_count(number)) <= 0:
                 await pause()
         self._wrong = wrong
         capacity = self._supply.capacity.numbers
