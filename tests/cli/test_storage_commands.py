@@ -92,6 +92,9 @@ def test_a_life_of_snapshots_and_clones(run: Run) -> None:
     assert len(run("volume list")[1].splitlines()) == 2 + 15
     assert run("snapshot rename", "a@one", "two")[0] == 0
     assert run("volume delete", "one")[1] == "deleted one; 0 snapshots of it remain\n"
+    assert run("snapshot create", "vm-11@last")[0] == 0
+    assert run("volume delete", "vm-11", "--force")[1] == "deleted vm-11; 1 snapshot of it remains\n"
+    assert run("snapshot delete", "vm-11@last")[0] == 0
     assert run("snapshot restore", "a@two")[1] == "restored LUN 0: a, 1048576 bytes in blocks of 512\n"
     assert run("snapshot delete", "a@two")[1].startswith("deleted a@two")
     assert len(answer(run("snapshot list", "--json"))["snapshots"]) == 1

@@ -124,7 +124,8 @@ def delete(
 ) -> None:
     """Delete a volume. The snapshots and clones of the volume are kept."""
     answer = ask(pool, "volume-delete", name=name, force=force)
-    print_json(answer) if as_json else typer.echo(f"deleted {answer['name']}; {answer['snapshots']} snapshots of it remain")
+    rest = "1 snapshot of it remains" if answer["snapshots"] == 1 else f"{answer['snapshots']} snapshots of it remain"
+    print_json(answer) if as_json else typer.echo(f"deleted {answer['name']}; {rest}")
 
 
 @app.command("read-only")
