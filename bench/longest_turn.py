@@ -29,6 +29,7 @@ from odx_target.cli.serving.serve import open_pool
 from odx_target.copymgr.commands.parameter_lists import ServiceAction
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply, Status
+from odx_target.scsi.target_port import iscsi_port
 from odx_target.scsi.tasks.outcome import Pending
 from odx_target.store.api import PoolBusy
 from odx_target.target.array import Array
@@ -335,7 +336,7 @@ async def measure(name: str, scattered: int, folder: Path, turns: Turns, clock: 
     tier = {"capacity_tier": folder / "tier", "cleaning_share": 1.0} if name == "placement" else {}
     config = Config(pool_dir=folder / "pool", luns=LUNS, portals=(Portal(port=0),), **tier)  # type: ignore[arg-type]
     async with Array(config, open_pool=open_pool) as array, spared_collector():
-        nexus = Nexus("iqn.bench", "iqn.bench,i,0x1", f"{config.iqn},t,0x0001", array.logical_units)
+        nexus = Nexus("iqn.bench", "iqn.bench,i,0x1", iscsi_port(config.iqn), array.logical_units)
         array.device_server.attach(nexus)
         nexus.unit_attentions.clear()
         random = Random(3)

@@ -14,6 +14,7 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sanitize_operation import recall
+from odx_target.scsi.target_port import iscsi_port
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, Volume
@@ -114,7 +115,6 @@ class CopyArray:
             capacity_blocks=self.size_store_blocks * BLOCK_BYTES // block_bytes,
             pool=self.pool,
             environment=self.environment,
-            target_name=TARGET_NAME,
             **options,
         )
         logical_unit.sanitize_operation = recall(self.pool, logical_unit.volume.identity, self.environment.event)
@@ -136,7 +136,7 @@ class CopyArray:
         return self.block_lengths[lun]
 
     def new_nexus(self, initiator: str = "iqn.host", port: str = "1") -> Nexus:
-        nexus = Nexus(initiator, f"{initiator},i,{port}", f"{TARGET_NAME},t,1", self.logical_units)
+        nexus = Nexus(initiator, f"{initiator},i,{port}", iscsi_port(TARGET_NAME), self.logical_units)
         self.server.attach(nexus)
         nexus.unit_attentions.clear()
         return nexus

@@ -159,7 +159,7 @@ def test_pages_are_put_into_words(name: str) -> None:
 def test_windows_can_use_the_page_of_every_logical_unit() -> None:
     array = CopyArray()
     for lun, unit in array.logical_units.items():
-        whole = unit.added_vpd_pages[page.THIRD_PARTY_COPY](unit)
+        whole = unit.added_vpd_pages[page.THIRD_PARTY_COPY](unit, array.nexus.target_port)
         first = whole[:255]
         size = array.block_bytes(lun)
         assert int.from_bytes(first[2:4], "big") >= 0x24
@@ -175,7 +175,7 @@ def test_windows_can_use_the_page_of_every_logical_unit() -> None:
 
 def test_descriptors_are_whole_and_ascending() -> None:
     array = CopyArray()
-    data = array.logical_units[2].added_vpd_pages[page.THIRD_PARTY_COPY](array.logical_units[2])[4:]
+    data = array.logical_units[2].added_vpd_pages[page.THIRD_PARTY_COPY](array.logical_units[2], array.nexus.target_port)[4:]
     found = []
     while data:
         kind, size = int.from_bytes(data[:2], "big"), int.from_bytes(data[2:4], "big")

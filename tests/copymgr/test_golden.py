@@ -95,4 +95,4 @@ def test_the_page_of_this_array() -> None:
     array = CopyArray()
     page = data_of(array.command(0, bytes.fromhex("12018f10000000")[:6]))
     assert page == golden("third_party_copy_page_512")
-    assert page == array.logical_units[0].added_vpd_pages[THIRD_PARTY_COPY](array.logical_units[0])
+    assert page == array.logical_units[0].added_vpd_pages[THIRD_PARTY_COPY](array.logical_units[0], array.nexus.target_port)

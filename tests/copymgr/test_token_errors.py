@@ -7,6 +7,7 @@ from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.tokens.judgement import TOKEN_ERRORS
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
+from odx_target.scsi.target_port import iscsi_port
 from tests.copymgr.array import CopyArray, Range, code_of, pattern
 from tests.copymgr.golden import golden
 
@@ -50,7 +51,7 @@ def test_01_unsupported_token_type(rod_type: int) -> None:
 def test_01_the_zero_token_where_it_is_not_accepted() -> None:
     array = CopyArray(options=CopyOptions(zero_token_accepted=False))
     assert use(array, ZERO_TOKEN) == "5/23/01"
-    page = array.logical_units[0].added_vpd_pages[0x8F](array.logical_units[0])
+    page = array.logical_units[0].added_vpd_pages[0x8F](array.logical_units[0], array.nexus.target_port)
     assert bytes.fromhex("ffff0001") not in page
 
 
@@ -197,7 +198,7 @@ def test_identifiers_are_not_used_again_after_a_restart() -> None:
 
 def test_the_target_device_is_named_even_if_its_name_is_long() -> None:
     array = CopyArray()
-    array.logical_units[0].target_name = "iqn.2026-11.example:" + "x" * 200
+    array.nexus.target_port = iscsi_port("iqn.2026-11.example:" + "x" * 200)
     token = array.token(0, 1, ONE)
     assert token[128:132].hex() == "51a30010"
     assert token[132] >> 4 == 6

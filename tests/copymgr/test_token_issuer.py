@@ -12,18 +12,22 @@ def no_room(key: str, value: bytes) -> None:
 
 def test_a_pool_without_room_for_another_record_opens_and_makes_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     array = CopyArray()
-    token = TokenIssuer(array.pool, array.environment).make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512)[1]
+    token = TokenIssuer(array.pool, array.environment).make(
+        RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512, "iqn.target"
+    )[1]
     monkeypatch.setattr(array.pool, "remember", no_room)
     issuer = TokenIssuer(array.pool, array.environment)
     issuer.open()
     assert issuer.is_genuine(token)
     with pytest.raises(PoolFull):
-        issuer.make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512)
+        issuer.make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512, "iqn.target")
 
 
 def test_no_identifier_is_used_in_two_lives() -> None:
     array = CopyArray()
     logical_unit = array.logical_units[0]
     lives = [TokenIssuer(array.pool, array.environment) for _ in range(3)]
-    identifiers = [issuer.make(RodType.POINT_IN_TIME_DEFAULT, logical_unit, 512)[0] for issuer in lives for _ in range(3)]
+    identifiers = [
+        issuer.make(RodType.POINT_IN_TIME_DEFAULT, logical_unit, 512, "iqn.target")[0] for issuer in lives for _ in range(3)
+    ]
     assert len(set(identifiers)) == len(identifiers)

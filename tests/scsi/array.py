@@ -9,6 +9,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.target_port import iscsi_port
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.store.api import BLOCK_BYTES
@@ -32,7 +33,6 @@ class UnitUnderTest:
             capacity_blocks=size_store_blocks * BLOCK_BYTES // block_bytes,
             pool=self.pool,
             environment=self.environment,
-            target_name=TARGET_NAME,
             **options,
         )
         self.server = DeviceServer(standard_commands())
@@ -42,7 +42,7 @@ class UnitUnderTest:
         self._tags = iter(range(1, 1 << 30))
 
     def new_nexus(self, *, quiet: bool = True) -> Nexus:
-        nexus = Nexus("iqn.host", "iqn.host,i,0x1", f"{TARGET_NAME},t,0x0001", {0: self.logical_unit})
+        nexus = Nexus("iqn.host", "iqn.host,i,0x1", iscsi_port(TARGET_NAME), {0: self.logical_unit})
         self.server.attach(nexus)
         if quiet:
             nexus.unit_attentions.clear()

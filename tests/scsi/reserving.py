@@ -13,6 +13,7 @@ from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import recall
 from odx_target.scsi.sanitize_operation import recall as recall_sanitize_operation
+from odx_target.scsi.target_port import iscsi_port
 from odx_target.store.open import PoolOptions, open_pool
 from odx_target.store.pool import LogPool
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, data_of
@@ -87,7 +88,7 @@ class Cluster(UnitUnderTest):
     def attach(self, host: int) -> Nexus:
         """Log a host in, for the first time or again, and return its nexus."""
         name = port_name(host)
-        nexus = Nexus(name.partition(",")[0], name, f"{TARGET_NAME},t,0x0001", {0: self.logical_unit})
+        nexus = Nexus(name.partition(",")[0], name, iscsi_port(TARGET_NAME), {0: self.logical_unit})
         self.server.attach(nexus)
         nexus.unit_attentions.clear()
         return nexus
@@ -177,7 +178,6 @@ class ClusterOnDisk(Cluster):
             capacity_blocks=128,
             pool=pool,
             environment=self.environment,
-            target_name=TARGET_NAME,
         )
         self.logical_unit.reservations = recall(pool, volume.identity)
         self.logical_unit.sanitize_operation = recall_sanitize_operation(pool, volume.identity, self.environment.event)

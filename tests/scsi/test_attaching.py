@@ -4,6 +4,7 @@ import pytest
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.target_port import iscsi_port
 from tests.copymgr.array import code_of
 from tests.scsi.test_task_management import TEST_UNIT_READY, UnitUnderTest
 
@@ -11,7 +12,7 @@ COUNT_LUNS = 16_384
 
 
 def attached(unit: UnitUnderTest, count_luns: int = 4) -> Nexus:
-    nexus = Nexus("iqn.host", "iqn.host,i,9", "iqn.target,t,1", dict.fromkeys(range(count_luns), unit.logical_unit))
+    nexus = Nexus("iqn.host", "iqn.host,i,9", iscsi_port("iqn.target"), dict.fromkeys(range(count_luns), unit.logical_unit))
     unit.server.attach(nexus)
     return nexus
 

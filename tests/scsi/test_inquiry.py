@@ -59,7 +59,7 @@ def test_a_lun_without_logical_unit_has_a_qualifier_that_says_so():
 def test_the_page_list_is_ascending_and_complete():
     unit = UnitUnderTest()
     assert page(unit, 0) == bytes((0, 0, 0, len(PAGES), *PAGES))
-    unit.logical_unit.added_vpd_pages[0x8F] = lambda _: bytes.fromhex("008f0000")
+    unit.logical_unit.added_vpd_pages[0x8F] = lambda *_: bytes.fromhex("008f0000")
     assert page(unit, 0)[4:] == bytes((0x00, 0x80, 0x83, 0x86, 0x8F, 0xB0, 0xB1, 0xB2))
     assert page(unit, 0x8F) == bytes.fromhex("008f0000")
 

@@ -289,7 +289,7 @@ def test_a_reservation_takes_the_place_of_those_that_it_keeps_out() -> None:
     started = unit.begin(REGISTER, KEY, nexus=holder)
     assert not started.is_done, "an ordered task is ahead of it"
     reserving = unit.logical_unit.reservations
-    name = unit.logical_unit.nexus_name(holder.initiator_port_name)
+    name = holder.name
     change = register_and_ignore_existing_key(reserving, name, 7, persists=False)
     unit.logical_unit.reservations = reserve(change.after, name, 7, 0, 1).after
     unit.environment.settle()

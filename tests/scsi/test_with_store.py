@@ -10,6 +10,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.target_port import iscsi_port
 from odx_target.store.open import open_memory_pool
 from tests.scsi.array import TARGET_NAME, data_of
 from tests.sim.virtual_environment import VirtualEnvironment
@@ -32,10 +33,9 @@ class ArrayMachine(RuleBasedStateMachine):
             capacity_blocks=self.capacity,
             pool=self.pool,
             environment=self.environment,
-            target_name=TARGET_NAME,
         )
         self.server = DeviceServer(standard_commands())
-        self.nexus = Nexus("host", "host", "target", {0: unit})
+        self.nexus = Nexus("host", "host", iscsi_port(TARGET_NAME), {0: unit})
         self.model = bytearray(STORE_BLOCKS * 4096)
 
     def teardown(self):
@@ -120,7 +120,6 @@ def test_identities_of_volumes_differ(block_bytes):
         capacity_blocks=machine.capacity,
         pool=machine.pool,
         environment=machine.environment,
-        target_name=TARGET_NAME,
     )
     assert first.identity != second.identity
     assert first.serial_number != second.serial_number

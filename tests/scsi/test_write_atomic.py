@@ -5,7 +5,7 @@ from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages.vital_product_data import BlockLimits
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.open import PoolOptions
-from tests.scsi.array import TARGET_NAME, UnitUnderTest, code_of, data_of
+from tests.scsi.array import UnitUnderTest, code_of, data_of
 from tests.sim.simulated_disk import Crash
 from tests.store.pools import Machine, write
 
@@ -104,7 +104,6 @@ def _crash_in_a_write(block_bytes, operations, *, power):
         capacity_blocks=128 * BLOCK_BYTES // block_bytes,
         pool=machine.pool,
         environment=machine.environment,
-        target_name=TARGET_NAME,
     )
     unit.environment, unit.nexus = machine.environment, unit.new_nexus()
     count = 100 * BLOCK_BYTES // block_bytes

@@ -12,6 +12,7 @@ from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiDataIn, TaskManage
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction as Function
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.target_port import iscsi_port
 from odx_target.scsi.tasks.place import Place
 from odx_target.target.array import Array
 from tests.target.raw_peer import RawPeer, connected, logged_in
@@ -185,7 +186,7 @@ async def test_a_reset_by_another_after_the_last_data_ends_a_write_without_an_an
     async with running() as array, logged_in(array) as writer:
         server = array.device_server
         execute_accepted = DeviceServer.execute_accepted
-        other = Nexus("iqn.other", "iqn.other,i,0x1", "iqn.target,t,0x0001", array.logical_units)
+        other = Nexus("iqn.other", "iqn.other,i,0x1", iscsi_port("iqn.target"), array.logical_units)
 
         def reset_first(self: DeviceServer, place: Place, *arguments: Any, **fields: Any) -> Any:
             server.reset_logical_unit(place.task.logical_unit, other)

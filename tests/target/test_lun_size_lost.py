@@ -12,7 +12,7 @@ def test_a_lun_is_never_larger_than_its_volume() -> None:
     volume = machine.pool.create_volume("a", 8, attributes)
     volume.resize(5)
     assert size_bytes_of(volume, machine.pool) == 5 * BLOCK_BYTES
-    unit = logical_unit_of(volume, machine.pool, machine.environment, "iqn.2026-11.io.odx-target:array")
+    unit = logical_unit_of(volume, machine.pool, machine.environment)
     assert unit.capacity_blocks == 5 * 8
     machine.environment.settle()
     machine.close()

@@ -17,6 +17,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.target_port import iscsi_port
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.store.api import (
     BLOCK_BYTES,
@@ -96,14 +97,14 @@ class ArrayUnderTorture(Slots):
         self.logical_units: dict[int, LogicalUnit] = {}
         for volume in self.pool.volumes.values():
             if LUN_ATTRIBUTE in volume.attributes:
-                self._present(logical_unit_of(volume, self.pool, self.environment, TARGET_NAME))
+                self._present(logical_unit_of(volume, self.pool, self.environment))
         self.environment.run(self.manager.start())
         self.lun_changes = LunChangesUnderTorture(
             self.logical_units, self.pool, self.server, self.manager, self.environment, CONFIG, self.commit
         )
         self.storage = Storage(self.pool, self.environment, self)  # type: ignore[arg-type]
         self.environment.run(self.open_schedules(()))
-        self.nexus = Nexus("iqn.host", "iqn.host,i,1", f"{TARGET_NAME},t,1", self.logical_units)
+        self.nexus = Nexus("iqn.host", "iqn.host,i,1", iscsi_port(TARGET_NAME), self.logical_units)
         self.server.attach(self.nexus)
         self.nexus.unit_attentions.clear()
 
@@ -220,7 +221,7 @@ class ArrayUnderTorture(Slots):
         }
         size_blocks = volume_blocks(size_bytes) if origin is None else origin.size_blocks
         volume = self.change(lambda: self.pool.create_volume(settings.name, size_blocks, attributes, origin))
-        self._present(logical_unit_of(volume, self.pool, self.environment, TARGET_NAME))
+        self._present(logical_unit_of(volume, self.pool, self.environment))
 
     def delete(self, number: int) -> None:
         """Remove the LUN of a slot, if there is one, and its volume, as management does."""

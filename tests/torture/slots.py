@@ -35,7 +35,7 @@ class Slots:
         """Return the logical unit of a slot. If hosts cannot use the volume, the unit exists only for the caller."""
         volume = self.volume(slot)
         unit = self.lun_changes.of_volume(volume)
-        return unit if unit is not None else logical_unit_of(volume, self.pool, self.environment, TARGET_NAME)
+        return unit if unit is not None else logical_unit_of(volume, self.pool, self.environment)
 
     def is_served(self, slot: str) -> bool:
         return self.lun_changes.of_volume(self.volume(slot)) is not None

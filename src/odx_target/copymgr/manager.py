@@ -64,7 +64,7 @@ class CopyManager:
         self.copies.logical_units.add(logical_unit)
         self.copies.units_by_identity[logical_unit.identity] = logical_unit
         logical_unit.third_party_copy = True
-        logical_unit.added_vpd_pages[THIRD_PARTY_COPY] = lambda unit: third_party_copy_page(
+        logical_unit.added_vpd_pages[THIRD_PARTY_COPY] = lambda unit, _port: third_party_copy_page(
             unit, self.copies.limits, self.copies.options
         )
         logical_unit.on_reset.append(self.logical_unit_reset)

@@ -95,4 +95,4 @@ def _is_kept_out(task: Task, entry: Entry) -> bool:
     logical_unit = task.logical_unit
     if not logical_unit.is_reserved:
         return False
-    return logical_unit.is_kept_out(task.nexus.initiator_port_name, entry.access_of(task.cdb))
+    return logical_unit.is_kept_out(task.nexus.name, entry.access_of(task.cdb))

@@ -133,7 +133,7 @@ class DeviceServer(TaskManager):
             if not entry.is_ordered:
                 return None
             take_precedence(task, entry)
-            place = Place(task, entry, Arrival(nexus.initiator_port_name, entry.access_of(cdb), awaits_memory))
+            place = Place(task, entry, Arrival(nexus.name, entry.access_of(cdb), awaits_memory))
             self._number(place.member, entry)
             return place
         except CheckCondition:  # an invalid command changes nothing, and is refused after its data has arrived

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from odx_target.environment import Environment
 from odx_target.scsi.access_kind import Access
@@ -11,11 +11,14 @@ from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
-from odx_target.scsi.reservations.transport_id import port_name
+from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.tasks.member import TaskNexus
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.thresholds import NO_THRESHOLDS, ArmedThresholds, Threshold, descriptor_offset
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
+
+VpdPageBuilder: TypeAlias = "Callable[[LogicalUnit, TargetPort], bytes]"
+"""Function that builds a VPD page of a logical unit. The target port is the one that received the command."""
 
 LogParameters = list[tuple[int, bytes]]
 """Codes and values of the parameters of a log page, by ascending code."""
@@ -38,9 +41,8 @@ class LogicalUnit(AddressedUnit):
     """A volume that initiators address by a LUN.
 
     `number` is the LUN by default; a nexus may use another LUN for this logical unit. `block_bytes` is the logical block
-    length, 512 or 4096. `capacity_blocks` is the capacity in logical blocks, at most the size of the volume. `target_name` is
-    the iSCSI name of the target device. Raises ValueError if `block_bytes` is neither 512 nor 4096, or if the capacity is
-    larger than the volume.
+    length, 512 or 4096. `capacity_blocks` is the capacity in logical blocks, at most the size of the volume. Raises ValueError
+    if `block_bytes` is neither 512 nor 4096, or if the capacity is larger than the volume.
     """
 
     is_present = True
@@ -54,7 +56,6 @@ class LogicalUnit(AddressedUnit):
         capacity_blocks: int,
         pool: Pool,
         environment: Environment,
-        target_name: str,
         write_protected: bool = False,
         write_cache_enabled: bool = True,
         descriptor_format_sense: bool = False,
@@ -71,9 +72,6 @@ class LogicalUnit(AddressedUnit):
         self.capacity_blocks = capacity_blocks
         self.pool = pool
         self.environment = environment
-        self.target_name = target_name
-        self.relative_target_port = 1
-        self.target_port_group = 1
         self.default_mode_parameters = ModeParameters(write_cache_enabled, descriptor_format_sense, thresholds=thresholds)
         self._is_read_only = write_protected
         """True if the operator has made the logical unit read-only. MODE SELECT cannot make it writable."""
@@ -85,7 +83,7 @@ class LogicalUnit(AddressedUnit):
         self.block_limits: BlockLimits = block_limits_for(block_bytes)
         self.max_transfer_blocks = self.block_limits.max_transfer_blocks
         self.blocks = LogicalBlocks(volume, block_bytes)
-        self.added_vpd_pages: dict[int, Callable[[LogicalUnit], bytes]] = {}
+        self.added_vpd_pages: dict[int, VpdPageBuilder] = {}
         """Functions that build additional VPD pages, by page code.
 
         Each function builds the whole page with its four-byte header. The copy manager adds page 8Fh.
@@ -128,18 +126,11 @@ class LogicalUnit(AddressedUnit):
         if self.is_reserved:
             self.tasks.refuse_arrivals(self.is_kept_out)
 
-    def is_kept_out(self, initiator_port_name: str, access: Access) -> bool:
-        """True if a command of this initiator port with this kind of access conflicts with the reservation."""
+    def is_kept_out(self, nexus: NexusName, access: Access) -> bool:
+        """True if a command of this nexus with this kind of access conflicts with the reservation."""
         if self._reserved_by is not None:
-            holder = port_name(self._reserved_by.initiator_port_name)
-            return access is not Access.ALWAYS_ALLOWED and holder != port_name(initiator_port_name)
-        return self.is_reserved and self._reservations.conflict(self.nexus_name(initiator_port_name), access)
-
-    def nexus_name(self, initiator_port_name: str) -> NexusName:
-        """Return the name under which a nexus is registered. The nexus is that of the given initiator port and the only target
-        port.
-        """
-        return NexusName(port_name(initiator_port_name), self.relative_target_port)
+            return access is not Access.ALWAYS_ALLOWED and self._reserved_by.name != nexus
+        return self.is_reserved and self._reservations.conflict(nexus, access)
 
     @property
     def mode_parameters(self) -> ModeParameters:

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.reservations.holders import NexusName
+from odx_target.scsi.reservations.transport_id import port_name
+from odx_target.scsi.target_port import TargetPort
 
 RESET_ASC = 0x29
 """Additional sense code of all reset conditions, such as POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
@@ -43,7 +46,7 @@ class Nexus:
 
     initiator_name: str
     initiator_port_name: str
-    target_port_name: str
+    target_port: TargetPort
     logical_units: Mapping[int, LogicalUnit]
     unit_attentions: dict[int, list[UnitAttention]] = field(default_factory=dict)
     """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry or, after a call of
@@ -60,6 +63,11 @@ class Nexus:
     """Content of the echo buffers of this nexus, by LUN. A LUN without an entry has an empty echo buffer."""
     read_memory: ReadMemory | None = None
     """The memory of the transport for data that is read. None means that this memory is not limited."""
+
+    @property
+    def name(self) -> NexusName:
+        """The permanent name of the nexus, under which it is registered for persistent reservations."""
+        return NexusName(port_name(self.initiator_port_name), self.target_port.relative_target_port)
 
     def lun_of(self, logical_unit: LogicalUnit) -> int | None:
         """Return the LUN by which this nexus addresses a logical unit. Return None if the nexus has no access to it."""

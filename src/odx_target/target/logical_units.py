@@ -37,7 +37,7 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
         else:
             _create(lun, pool)
     units = {
-        int(volume.attributes[LUN_ATTRIBUTE]): logical_unit_of(volume, pool, environment, config.iqn, config.soft_thresholds)
+        int(volume.attributes[LUN_ATTRIBUTE]): logical_unit_of(volume, pool, environment, config.soft_thresholds)
         for volume in pool.volumes.values()
         if LUN_ATTRIBUTE in volume.attributes
     }
@@ -123,9 +123,7 @@ def volume_of_number(volumes: Mapping[str, Volume], number: int) -> Volume | Non
     return next((each for each in volumes.values() if each.attributes.get(LUN_ATTRIBUTE) == str(number)), None)
 
 
-def logical_unit_of(
-    volume: Volume, pool: Pool, environment: Environment, iqn: str, soft_thresholds: tuple[int, ...] = ()
-) -> LogicalUnit:
+def logical_unit_of(volume: Volume, pool: Pool, environment: Environment, soft_thresholds: tuple[int, ...] = ()) -> LogicalUnit:
     """Return a logical unit that presents a volume. If the volume has no LUN number, the logical unit has LUN 0.
 
     `soft_thresholds` are percentages of the pool's room (see `Config`).
@@ -138,7 +136,6 @@ def logical_unit_of(
         capacity_blocks=size_bytes_of(volume, pool) // block_bytes,
         pool=pool,
         environment=environment,
-        target_name=iqn,
         write_protected=volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES,
         thresholds=thresholds_at(soft_thresholds, pool.usage()),
     )

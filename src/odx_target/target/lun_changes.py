@@ -103,12 +103,12 @@ class LunChanges:
 
         The caller must have committed the pool before this call.
         """
-        turns, iqn, thresholds = self._environment.turns, self._config.iqn, self._config.soft_thresholds
+        turns, thresholds = self._environment.turns, self._config.soft_thresholds
         units = []
         for volume in volumes:
             await turns.next_if_spent()
             turns.take(STEPS_OF_A_UNIT)
-            units.append(logical_unit_of(volume, self._pool, self._environment, iqn, thresholds))
+            units.append(logical_unit_of(volume, self._pool, self._environment, thresholds))
         await self._present(units)
 
     def of_volume(self, volume: Volume) -> LogicalUnit | None:
@@ -179,8 +179,8 @@ class LunChanges:
         The persistent reservations stay. The caller has committed the pool.
         """
         await self._settle(logical_unit)
-        volume, iqn, thresholds = logical_unit.volume, self._config.iqn, self._config.soft_thresholds
-        renumbered = logical_unit_of(volume, self._pool, self._environment, iqn, thresholds)
+        volume, thresholds = logical_unit.volume, self._config.soft_thresholds
+        renumbered = logical_unit_of(volume, self._pool, self._environment, thresholds)
         self._withdraw(logical_unit)
         renumbered.reservations = logical_unit.reservations
         await self._present([renumbered])

@@ -22,6 +22,7 @@ from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.copymgr.tokens.rod_types import RodType, type_to_make
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INSUFFICIENT_RESOURCES,
@@ -60,7 +61,7 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
     copies.require_room(task.nexus)
     rod_type = type_to_make(bool(request.parameters.flags & ListFlag.RTV), request.parameters.rod_type)
     assert rod_type is not None, "checked before"
-    token = _make_token(copies, request, rod_type) if request.total_blocks else None
+    token = _make_token(copies, task.nexus, request, rod_type) if request.total_blocks else None
     in_background = bool(request.parameters.flags & ListFlag.IMMED)
     operation = copies.begin(
         ServiceAction.POPULATE_TOKEN, list_identifier, request.total_blocks, task, in_background=in_background
@@ -121,7 +122,7 @@ class PopulateJob:
             self._copies.counters.tokens_made += 1
 
 
-def _make_token(copies: Copies, request: Request[PopulateTokenList], rod_type: RodType) -> RodToken:
+def _make_token(copies: Copies, nexus: Nexus, request: Request[PopulateTokenList], rod_type: RodType) -> RodToken:
     """Make a token that initiators cannot use before it is issued. If the token is persistent, store it in the pool. Raises
     Refusal if there is no room.
     """
@@ -129,8 +130,9 @@ def _make_token(copies: Copies, request: Request[PopulateTokenList], rod_type: R
     _require_room_for_token(copies, logical_unit, rod_type)
     now_s = copies.environment.monotonic()
     is_persistent = rod_type is RodType.POINT_IN_TIME_PERSISTENT
+    size_bytes = request.total_blocks * logical_unit.block_bytes
     try:
-        identifier, data = copies.issuer.make(rod_type, logical_unit, request.total_blocks * logical_unit.block_bytes)
+        identifier, data = copies.issuer.make(rod_type, logical_unit, size_bytes, nexus.target_port.device_name)
     except PoolFull as error:
         raise Refusal(INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN, rule=str(error)) from error
     frozen = _freeze(logical_unit, durable=is_persistent)

@@ -160,7 +160,7 @@ class SegmentCopy:
         other = self._accesses.get(logical_unit.tasks)
         if other is not None and other.aborted:
             return Reply(Status.TASK_ABORTED)
-        if logical_unit.is_kept_out(self._operation.nexus.initiator_port_name, access):
+        if logical_unit.is_kept_out(self._operation.nexus.name, access):
             return Reply(Status.RESERVATION_CONFLICT)
         check = logical_unit.access_refusal(writes=access is Access.WRITES)
         return None if check is None else self._sense_reply(check)

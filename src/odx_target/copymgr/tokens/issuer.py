@@ -53,8 +53,11 @@ class TokenIssuer:
         # The identity takes part, so that a copy of the pool with a renewed identity makes and accepts other tokens.
         self._secret = hashlib.sha256(b"token secret:" + self._pool.identity + secret).digest()
 
-    def make(self, rod_type: RodType, logical_unit: LogicalUnit, size_bytes: int) -> tuple[int, bytes]:
-        """Return a new identifier and its token. Raises PoolFull, PoolFailed."""
+    def make(self, rod_type: RodType, logical_unit: LogicalUnit, size_bytes: int, device_name: str) -> tuple[int, bytes]:
+        """Return a new identifier and its token. `device_name` is the name of the target device.
+
+        Raises PoolFull, PoolFailed.
+        """
         self.open()
         if not self._next_identifier & ((1 << _SEQUENCE_BITS) - 1):
             self._begin_epoch()
@@ -66,7 +69,7 @@ class TokenIssuer:
             logical_unit.identity,
             size_bytes,
             logical_unit.block_bytes,
-            target_device_descriptor(logical_unit.target_name, naa_designator(self._pool.identity)),
+            target_device_descriptor(device_name, naa_designator(self._pool.identity)),
             self._maker,
             self._environment.entropy(RANDOM_BYTES),
         )

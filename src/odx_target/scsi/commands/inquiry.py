@@ -9,6 +9,7 @@ from odx_target.scsi.pages import vital_product_data as vpd
 from odx_target.scsi.pages.version_descriptors import CLAIMED
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
+from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
 
@@ -75,7 +76,7 @@ def inquiry(task: Task) -> Outcome:
     """
     cdb = Inquiry.parse(task.cdb)
     if cdb.evpd:
-        data = _page(task.logical_unit, cdb.page_code)
+        data = _page(task.logical_unit, task.nexus.target_port, cdb.page_code)
     elif cdb.page_code:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     else:
@@ -83,7 +84,7 @@ def inquiry(task: Task) -> Outcome:
     return Reply.of_parameter_data(data, cdb.allocation_length)
 
 
-def _page(logical_unit: LogicalUnit, page_code: int) -> bytes:
+def _page(logical_unit: LogicalUnit, port: TargetPort, page_code: int) -> bytes:
     if not logical_unit.is_present:
         if page_code == vpd.SUPPORTED_PAGES:
             header = vpd.VpdPageHeader(
@@ -96,7 +97,7 @@ def _page(logical_unit: LogicalUnit, page_code: int) -> bytes:
     builder = vpd.all_pages(logical_unit).get(page_code)
     if builder is None:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
-    return builder(logical_unit)
+    return builder(logical_unit, port)
 
 
 def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:

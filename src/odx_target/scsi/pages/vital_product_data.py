@@ -1,14 +1,13 @@
 """Vital product data pages (SPC-4 7.8, SBC-4 6.6): the layouts of pages, and the functions that build pages of a logical unit.
 
-A *builder* is a function that returns a whole page. The builders of other packages, such as the copy manager, are in
-`LogicalUnit.added_vpd_pages`.
+A *builder* is a function that takes a logical unit and the target port that received the command, and returns a whole page. The
+builders of other packages, such as the copy manager, are in `LogicalUnit.added_vpd_pages`.
 """
-
-from collections.abc import Callable
 
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.limits import THRESHOLD_SET_BYTES
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.logical_unit import LogicalUnit, VpdPageBuilder
+from odx_target.scsi.target_port import TargetPort
 
 SUPPORTED_PAGES = 0x00
 UNIT_SERIAL_NUMBER = 0x80
@@ -145,41 +144,40 @@ def page(page_code: int, body: bytes) -> bytes:
     return VpdPageHeader(page_code=page_code, page_length=len(body)).build() + body
 
 
-def all_pages(logical_unit: LogicalUnit) -> dict[int, Callable[[LogicalUnit], bytes]]:
+def all_pages(logical_unit: LogicalUnit) -> dict[int, VpdPageBuilder]:
     """Return the builders of all VPD pages of a logical unit, by page code, including those of other packages."""
     return STANDARD_PAGES | logical_unit.added_vpd_pages
 
 
-def supported_pages(logical_unit: LogicalUnit) -> bytes:
+def supported_pages(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all ports
     """Build the page that lists all page codes. The codes are in ascending order, because Windows ignores an unsorted list."""
     return page(SUPPORTED_PAGES, bytes(sorted(all_pages(logical_unit))))
 
 
-def unit_serial_number(logical_unit: LogicalUnit) -> bytes:
+def unit_serial_number(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all ports
     return page(UNIT_SERIAL_NUMBER, logical_unit.serial_number.encode("ascii"))
 
 
-def device_identification(logical_unit: LogicalUnit) -> bytes:
+def device_identification(logical_unit: LogicalUnit, port: TargetPort) -> bytes:
     """Build the page with the names of the logical unit, the target port and the target device (SPC-4 7.8.6)."""
-    port_name = f"{logical_unit.target_name},t,0x{logical_unit.target_port_group:04x}"
     vendor_specific = logical_unit.serial_number.encode("ascii")
     designators = (
         _designator(logical_unit.identity, CODE_SET_BINARY, TYPE_NAA),
         _designator(T10_VENDOR_IDENTIFICATION + vendor_specific, CODE_SET_ASCII, TYPE_T10_VENDOR),
         _designator(
-            bytes((0, 0, *_u16(logical_unit.relative_target_port))),
+            bytes((0, 0, *_u16(port.relative_target_port))),
             CODE_SET_BINARY,
             TYPE_RELATIVE_TARGET_PORT,
             ASSOCIATION_TARGET_PORT,
         ),
         _designator(
-            bytes((0, 0, *_u16(logical_unit.target_port_group))),
+            bytes((0, 0, *_u16(port.target_port_group))),
             CODE_SET_BINARY,
             TYPE_TARGET_PORT_GROUP,
             ASSOCIATION_TARGET_PORT,
         ),
-        _designator(_name_string(port_name), CODE_SET_UTF_8, TYPE_SCSI_NAME_STRING, ASSOCIATION_TARGET_PORT),
-        _designator(_name_string(logical_unit.target_name), CODE_SET_UTF_8, TYPE_SCSI_NAME_STRING, ASSOCIATION_TARGET_DEVICE),
+        _designator(_name_string(port.name), CODE_SET_UTF_8, TYPE_SCSI_NAME_STRING, ASSOCIATION_TARGET_PORT),
+        _designator(_name_string(port.device_name), CODE_SET_UTF_8, TYPE_SCSI_NAME_STRING, ASSOCIATION_TARGET_DEVICE),
     )
     return page(DEVICE_IDENTIFICATION, b"".join(designators))
 
@@ -207,7 +205,7 @@ def _name_string(name: str) -> bytes:
     return encoded.ljust(-(-len(encoded) // 4) * 4, b"\0")
 
 
-def extended_inquiry_data(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
+def extended_inquiry_data(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all
     """Report support of SIMPLE, ORDERED and HEAD OF QUEUE tasks, and of a volatile write cache.
 
     The write cache is reported even while it is disabled.
@@ -216,7 +214,7 @@ def extended_inquiry_data(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 -
     return page(EXTENDED_INQUIRY_DATA, body)
 
 
-def block_limits(logical_unit: LogicalUnit) -> bytes:
+def block_limits(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all ports
     limits = logical_unit.block_limits
     body = BlockLimits(
         wsnz=True,
@@ -236,7 +234,7 @@ def block_limits(logical_unit: LogicalUnit) -> bytes:
     return page(BLOCK_LIMITS, body)
 
 
-def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: ARG001 - the same for all logical units
+def block_device_characteristics(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all
     """Report a medium that does not rotate, and that reads after SANITIZE succeed."""
     body = BlockDeviceCharacteristics(
         medium_rotation_rate=NON_ROTATING_MEDIUM, wabereq=READS_SUCCEED, wacereq=READS_SUCCEED
@@ -244,7 +242,7 @@ def block_device_characteristics(logical_unit: LogicalUnit) -> bytes:  # noqa: A
     return page(BLOCK_DEVICE_CHARACTERISTICS, body)
 
 
-def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
+def logical_block_provisioning(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all ports
     """Report thin provisioning: UNMAP and WRITE SAME deallocate blocks, and deallocated blocks read as zeros.
 
     The threshold exponent defines the size of a threshold set. The numbers in the Logical Block Provisioning log page, and the
@@ -261,7 +259,7 @@ def logical_block_provisioning(logical_unit: LogicalUnit) -> bytes:
     return page(LOGICAL_BLOCK_PROVISIONING, body)
 
 
-STANDARD_PAGES: dict[int, Callable[[LogicalUnit], bytes]] = {
+STANDARD_PAGES: dict[int, VpdPageBuilder] = {
     SUPPORTED_PAGES: supported_pages,
     UNIT_SERIAL_NUMBER: unit_serial_number,
     DEVICE_IDENTIFICATION: device_identification,

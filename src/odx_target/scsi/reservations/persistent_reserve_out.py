@@ -134,10 +134,10 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
         raise CheckCondition(INSUFFICIENT_REGISTRATION_RESOURCES) from None
     logical_unit.reservations = change.after
     for name, condition in change.told:
-        for nexus in task_manager.nexuses_of(logical_unit, name):
+        for nexus in task_manager.nexuses_of(name):
             task_manager.tell(nexus, logical_unit, condition)
     if aborts:
-        preempted = [nexus for name in change.preempted for nexus in task_manager.nexuses_of(logical_unit, name)]
+        preempted = [nexus for name in change.preempted for nexus in task_manager.nexuses_of(name)]
         task_manager.abort_preempted(preempted, task)
     return Waiting(flushed, task, transfer_bytes) if must_flush else Reply(transfer_bytes=transfer_bytes)
 
@@ -204,7 +204,7 @@ def _register_and_move(_task_manager: TaskManager, task: Task, _cdb: PersistentR
 
 
 def _sender(task: Task) -> tuple[Reservations, NexusName]:
-    return task.logical_unit.reservations, task.logical_unit.nexus_name(task.nexus.initiator_port_name)
+    return task.logical_unit.reservations, task.nexus.name
 
 
 def _keys(fields: BasicList | MoveList) -> tuple[int, int]:
@@ -233,12 +233,8 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
     """
     logical_unit = task.logical_unit
     if transport_id.is_port:
-        return [NexusName(transport_id.name, logical_unit.relative_target_port)]
-    names = [
-        logical_unit.nexus_name(nexus.initiator_port_name)
-        for nexus in task_manager.nexuses
-        if nexus.lun_of(logical_unit) is not None
-    ]
+        return [NexusName(transport_id.name, task.nexus.target_port.relative_target_port)]
+    names = [nexus.name for nexus in task_manager.nexuses if nexus.lun_of(logical_unit) is not None]
     found = [name for name in names if name.initiator_port_name.startswith(f"{transport_id.name},")]
     if not found:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_TRANSPORT_IDS_BYTE)
@@ -258,7 +254,7 @@ def _destination(task: Task, fields: MoveList, data: bytes) -> NexusName:
     if len(found) != 1 or not found[0].is_port:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
     relative_target_port = fields.relative_target_port_identifier
-    if relative_target_port != task.logical_unit.relative_target_port:
+    if relative_target_port != task.nexus.target_port.relative_target_port:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_RELATIVE_TARGET_PORT_BYTE)
     return NexusName(found[0].name, relative_target_port)
 

@@ -45,7 +45,7 @@ def _is_admitted_by_persistent_reservation(task: Task) -> bool:
     reservations = task.logical_unit.reservations
     if not reservations.registrations:
         return False
-    name = task.logical_unit.nexus_name(task.nexus.initiator_port_name)
+    name = task.nexus.name
     if reservations.reservation is None or reservations.conflict(name, Access.WRITES):
         raise ReservationConflict
     return True

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from odx_target.environment import Event
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 
 Extents = Sequence[tuple[int, int, bool]]
@@ -25,6 +26,9 @@ class TaskNexus(Protocol):
     """The methods of a task's nexus that task management uses."""
 
     initiator_port_name: str
+
+    @property
+    def name(self) -> NexusName: ...
 
     def establish_unit_attention(self, lun: int, asc: int, ascq: int, information: int | None = None) -> None: ...
 
@@ -51,13 +55,13 @@ class QueuedTask(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """The state of a task whose data-out has not arrived. `initiator_port_name` and `access` decide if a new reservation
-    conflicts with it.
+    """The state of a task whose data-out has not arrived. `nexus` and `access` decide if a new reservation conflicts with
+    it.
 
     `awaits_memory` returns True while the transport does not have enough memory for all data of the task.
     """
 
-    initiator_port_name: str
+    nexus: NexusName
     access: Access
     awaits_memory: Callable[[], bool]
     is_refused: bool = False

@@ -26,7 +26,7 @@ class Place:
         self._arrival = arrival
         self._refusal: Status | None = None
         tasks = task.logical_unit.tasks
-        if task.logical_unit.is_kept_out(arrival.initiator_port_name, arrival.access):
+        if task.logical_unit.is_kept_out(arrival.nexus, arrival.access):
             self._refusal = Status.RESERVATION_CONFLICT
         elif len(tasks.members) >= MAX_TASKS:
             self._refusal = Status.TASK_SET_FULL

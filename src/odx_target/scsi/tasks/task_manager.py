@@ -221,9 +221,9 @@ class TaskManager:
         if lun is not None:
             _tell(nexus, lun, condition, information)
 
-    def nexuses_of(self, logical_unit: LogicalUnit, name: NexusName) -> list[Nexus]:
+    def nexuses_of(self, name: NexusName) -> list[Nexus]:
         """Return the nexuses with this name that are logged in."""
-        return [nexus for nexus in self.nexuses if logical_unit.nexus_name(nexus.initiator_port_name) == name]
+        return [nexus for nexus in self.nexuses if nexus.name == name]
 
     def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[QueuedTask], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
         """Abort `tasks`, and all tasks of `nexuses` that still wait for data-out. Notify each nexus whose tasks were aborted,

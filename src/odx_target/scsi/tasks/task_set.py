@@ -30,6 +30,7 @@ from odx_target.environment import Environment, Event
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEPS_OF_AN_ABORTED_TASK
+from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.tasks.member import Arrival, Extents, Member, OtherMember, OtherTaskSet, QueuedTask
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.turns import Turns
@@ -118,13 +119,13 @@ class TaskSet:
             if waited_for is not None:  # the tasks that waited for this task may not have to wait any more
                 waited_for.set()
 
-    def refuse_arrivals(self, is_kept_out: Callable[[str, Access], bool]) -> None:
+    def refuse_arrivals(self, is_kept_out: Callable[[NexusName, Access], bool]) -> None:
         """Refuse the tasks that still wait for data-out and conflict with a new reservation. They are removed, so no other task
         waits for them.
         """
         for member in list(self.members):
             arrival = member.arrival
-            if arrival is not None and is_kept_out(arrival.initiator_port_name, arrival.access):
+            if arrival is not None and is_kept_out(arrival.nexus, arrival.access):
                 arrival.is_refused = True
                 self.leave(member)
 

@@ -10,6 +10,7 @@ from odx_target.iscsi.session.directory import Authenticator, Portal
 from odx_target.iscsi.session.sessions import Session, SessionRegistry
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.target_port import iscsi_port
 from odx_target.target.config.settings import Portal as PortalAddress
 
 # Addresses with which a portal listens at all addresses of a machine. No initiator can connect to these addresses.
@@ -95,7 +96,9 @@ class TargetDirectory:
 
     def nexus_of(self, session: Session) -> Nexus:
         """Make the nexus of a new session. The nexus has access to all logical units."""
-        return Nexus(session.initiator_name, session.initiator_port_name, session.target_port_name, self._logical_units)
+        assert isinstance(session.port, int)
+        port = iscsi_port(session.target_name, session.port)
+        return Nexus(session.initiator_name, session.initiator_port_name, port, self._logical_units)
 
 
 def plain_host(host: str) -> str:

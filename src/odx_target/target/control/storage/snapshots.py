@@ -14,7 +14,7 @@ from odx_target.target.control.storage.describe import (
 )
 from odx_target.target.control.storage.luns import changing
 from odx_target.target.control.storage.names import SnapshotName, find_snapshot, find_volume
-from odx_target.target.control.storage.storage import NO_TARGET, Storage
+from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import block_bytes_of, logical_unit_of, lun_attributes_of
 from odx_target.target.lun_size import restore_logical_unit
 from odx_target.target.schedules.commands import ProcessCommands
@@ -141,7 +141,7 @@ async def restore(storage: Storage, snapshot: str, to: str | None) -> Data:
         if unit is not None and storage.array is not None:
             await storage.array.lun_changes.restore(unit, found)
         else:
-            offline = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
+            offline = logical_unit_of(volume, pool, storage.environment)
             await storage.when_ready(lambda: restore_logical_unit(offline, found))
         await storage.make_durable()
     return describe_volume(volume, pool)

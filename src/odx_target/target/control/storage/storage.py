@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-NO_TARGET = "iqn.2026-11.io.odx-target:none"
-"""Target name of logical units that exist only during an operation."""
-
 
 class Storage:
     """A pool, and the array that serves it. `array` is None if the pool was opened only for an operation."""

@@ -25,7 +25,7 @@ from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.luns import changing, check_not_the_only_lun, reserved_numbers, unused_numbers
 from odx_target.target.control.storage.names import find_source, find_volume
-from odx_target.target.control.storage.storage import NO_TARGET, Storage
+from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import (
     BLOCK_ATTRIBUTE,
     LUN_ATTRIBUTE,
@@ -166,7 +166,7 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Dat
             else:
                 await storage.array.resize_lun(name, size)
         else:
-            unit = logical_unit_of(volume, pool, storage.environment, NO_TARGET)
+            unit = logical_unit_of(volume, pool, storage.environment)
             if size < size_bytes:
                 await shrink_logical_unit(unit, size)
             else:
