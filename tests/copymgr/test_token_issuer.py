@@ -5,6 +5,8 @@ from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.store.api import PoolFull
 from tests.copymgr.array import CopyArray
 
+NAME = "iqn.2026-11.example:array"
+
 
 def no_room(key: str, value: bytes) -> None:
     raise PoolFull(f"no room for {len(value)} bytes of {key}")
@@ -20,14 +22,12 @@ def test_a_pool_without_room_for_another_record_opens_and_makes_no_token(monkeyp
     issuer.open()
     assert issuer.is_genuine(token)
     with pytest.raises(PoolFull):
-        issuer.make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512, "iqn.target")
+        issuer.make(RodType.POINT_IN_TIME_DEFAULT, array.logical_units[0], 512, NAME)
 
 
 def test_no_identifier_is_used_in_two_lives() -> None:
     array = CopyArray()
     logical_unit = array.logical_units[0]
     lives = [TokenIssuer(array.pool, array.environment) for _ in range(3)]
-    identifiers = [
-        issuer.make(RodType.POINT_IN_TIME_DEFAULT, logical_unit, 512, "iqn.target")[0] for issuer in lives for _ in range(3)
-    ]
+    identifiers = [issuer.make(RodType.POINT_IN_TIME_DEFAULT, logical_unit, 512, NAME)[0] for issuer in lives for _ in range(3)]
     assert len(set(identifiers)) == len(identifiers)

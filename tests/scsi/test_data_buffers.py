@@ -49,7 +49,7 @@ def test_each_nexus_has_an_echo_buffer_of_its_own(read: Callable[..., bytes]) ->
     assert data_of(unit.command(read(ECHO))) == b"abcd"
     assert data_of(unit.command(read(ECHO, 5), nexus=other)) == b"other"
     assert data_of(unit.command(read(ECHO, offset=9, buffer=7))) == b"abcd", "both fields are ignored"
-    unit.server.logical_unit_removed(0)
+    unit.server.logical_unit_removed(unit.logical_unit)
     assert code_of(unit.command(read(ECHO))) == COMMAND_SEQUENCE_ERROR
 
 

@@ -181,7 +181,6 @@ def test_a_logical_unit_that_cannot_be_is_refused(options, words):
         "capacity_blocks": 8192,
         "pool": unit.pool,
         "environment": unit.environment,
-        "target_name": "iqn.x",
     }
     LogicalUnit(**arguments)
     with pytest.raises(ValueError, match=words):

@@ -184,7 +184,7 @@ def test_an_added_logical_unit_is_told_through_all_others_and_is_new_itself():
     luns[7] = other.logical_unit
     unit.server.logical_unit_added(other.logical_unit)
     assert sees.unit_attentions == {7: [(0x29, 0)]}, "at once, before its first command"
-    assert len(list(unit.server.luns_changed([other.logical_unit]))) == len(luns), "a pause is possible after each LUN"
+    assert len(list(unit.server.luns_changed([sees], {other.logical_unit}))) == len(luns), "a pause is possible after each LUN"
     assert sees.unit_attentions == {0: [(0x3F, 0x0E)], 3: [(0x3F, 0x0E)], 7: [(0x29, 0)]}
     assert sees_not.unit_attentions == {}
     unit.command("a0 00 00 00 00 00 00 00 00 40 00 00", nexus=sees)
@@ -192,18 +192,19 @@ def test_an_added_logical_unit_is_told_through_all_others_and_is_new_itself():
 
 
 def test_a_removed_logical_unit_is_told_through_all_others():
-    unit, other = UnitUnderTest(), UnitUnderTest()
-    nexus = unit.new_nexus()
-    luns = nexus.logical_units = {0: unit.logical_unit, 3: unit.logical_unit, 7: other.logical_unit, 9: other.logical_unit}
+    unit, other, third = UnitUnderTest(), UnitUnderTest(), UnitUnderTest()
+    nexus, stranger = unit.new_nexus(), unit.new_nexus()
+    luns = nexus.logical_units = {0: unit.logical_unit, 3: unit.logical_unit, 7: other.logical_unit, 9: third.logical_unit}
     unit.server.capacity_changed(other.logical_unit)
+    assert unit.server.logical_unit_removed(other.logical_unit) == [nexus], "the other nexus never had it"
     del luns[7]
-    unit.server.logical_unit_removed(7)
-    reports = unit.server.luns_changed()
+    reports = unit.server.luns_changed([nexus])
     next(reports)
-    del luns[9]  # while the reports are made
-    unit.server.logical_unit_removed(9)
+    unit.server.logical_unit_removed(third.logical_unit)  # while the reports are made
+    del luns[9]
     assert list(reports)
     assert nexus.unit_attentions == {0: [(0x3F, 0x0E)], 3: [(0x3F, 0x0E)]}
+    assert not stranger.unit_attentions
 
 
 def test_a_reset_makes_older_attentions_old_news():

@@ -161,6 +161,7 @@ async def test_a_connection_that_is_cut_before_it_is_served(steps: str) -> None:
             server = ConnectionServer(
                 connected,
                 array._listener._directory,
+                array.portals[0],
                 array.device_server,
                 array.pool,
                 array.memory_budget,

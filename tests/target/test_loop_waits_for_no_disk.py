@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from odx_target.cli.serving.reload import reload
+from odx_target.cli.serving.reload import Reloader
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
@@ -109,7 +109,7 @@ async def live(guard: LoopGuard, config: Config, folder: Path) -> None:
                     tracing.toggle()
                     await manage(control, f"lun{len(array.logical_units)}")
                     tracing.toggle()
-                    await reload(array, folder / "settings.toml")
+                    await Reloader(array, folder / "settings.toml").reload()
                     await pool.checkpoint()
         guard.is_on = False
 

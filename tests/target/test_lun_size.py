@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from odx_target.cli.serving.reload import reload
+from odx_target.cli.serving.reload import Reloader
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.session.session import InitiatorSession
@@ -138,7 +138,7 @@ async def test_read_again_from_a_file_each_lun_by_itself(tmp_path: Path) -> None
     path.write_text("".join(tables))
     async with running() as array, session_with(array) as session:
         await settled(session)
-        await reload(array, path)
+        await Reloader(array, path).reload()
         assert await capacity_blocks(session, 0) == 2048
         told = [sense_of((await session.execute(1, TEST_UNIT_READY)).sense) for _ in range(2)]
         assert told[1] == CAPACITY_DATA_HAS_CHANGED
@@ -152,6 +152,6 @@ async def test_a_file_that_cannot_be_read_again_changes_nothing(tmp_path: Path, 
         path.write_text(text)
     async with running() as array, session_with(array) as session:
         await settled(session)
-        await reload(array, path)
-        await reload(array, None)
+        await Reloader(array, path).reload()
+        await Reloader(array, None).reload()
         assert await capacity_blocks(session, 0) == 2048

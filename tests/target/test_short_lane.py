@@ -342,6 +342,17 @@ async def test_a_write_that_is_refused_or_must_be_durable_is_left(attribute: str
         await is_left(on, Planned(WRITE_16, 0, 3, 5).encode(on))
 
 
+async def test_a_write_to_a_lun_that_the_nexus_can_only_read_is_left() -> None:
+    async with side() as on:
+        for luns, code in (({1}, WRITE_16), ({0}, READ_16)):
+            on.lane._nexus.read_only_luns = luns
+            command = Planned(code, 0, 3, 5).encode(on)
+            assert run_lane(on, command) == len(command)
+        on.output.take()
+        on.server._protocol.take_output()
+        await is_left(on, Planned(WRITE_16, 0, 3, 5).encode(on))
+
+
 @pytest.mark.parametrize("key", ["HeaderDigest", "DataDigest"])
 async def test_a_session_with_digests_has_no_lane(key: str) -> None:
     async with running(CONFIG) as array, connected(array) as peer:

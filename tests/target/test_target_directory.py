@@ -7,10 +7,14 @@ from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator.session.opening import discover
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.iscsi.login.chap import Accounts
+from odx_target.target.access.lun_maps import LunMaps
+from odx_target.target.access.targets import Authentication, Target
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, Portal
-from odx_target.target.server.target_directory import Authentication, TargetDirectory, plain_host
+from odx_target.target.server.target_directory import TargetDirectory, plain_host
 from tests.target.running import LUNS, OPTIONS
+
+NAME = "iqn.2026-11.io.odx-target:array"
 
 
 class Arrived:
@@ -40,8 +44,7 @@ ADDRESSES = [
 
 
 def seen(listening_at: list[Portal], arrived_at: tuple[object, ...]) -> TargetDirectory:
-    directory = TargetDirectory("iqn.2026-11.io.odx-target:array", {})
-    directory.set_portals(listening_at)
+    directory = TargetDirectory([Target(NAME, 1, LunMaps({}), portals=listening_at)])
     return directory.seen_from(Arrived(*arrived_at))  # type: ignore[arg-type]
 
 
@@ -49,13 +52,13 @@ def seen(listening_at: list[Portal], arrived_at: tuple[object, ...]) -> TargetDi
 def test_a_host_is_given_an_address_that_it_can_dial(
     listening_at: str, arrived_at: tuple[object, ...], reported: str | None
 ) -> None:
-    found = seen([Portal(listening_at, 3260)], arrived_at).portals("iqn.2026-11.io.odx-target:array")
+    found = seen([Portal(listening_at, 3260)], arrived_at).portals(NAME)
     assert [portal.address for portal in found] == ([] if reported is None else [reported])
 
 
 def test_an_address_is_reported_once() -> None:
     directory = seen([Portal("::", 3260), Portal("192.0.2.1", 3260), Portal("::", 3261)], ("::ffff:192.0.2.1", 3260, 0, 0))
-    assert [portal.address for portal in directory.portals("x")] == ["192.0.2.1:3260", "192.0.2.1:3261"]
+    assert [portal.address for portal in directory.portals(NAME)] == ["192.0.2.1:3260", "192.0.2.1:3261"]
 
 
 def test_a_portal_is_named_by_the_address_that_was_reached() -> None:
@@ -65,7 +68,7 @@ def test_a_portal_is_named_by_the_address_that_was_reached() -> None:
 
 @pytest.mark.parametrize(("discovery", "target_name", "asks"), [(False, "", False), (False, "x", True), (True, "", True)])
 def test_a_session_that_names_a_target_authenticates_even_for_discovery(discovery: bool, target_name: str, asks: bool) -> None:
-    directory = TargetDirectory("x", {}, authentication=Authentication(Accounts([]), discovery, bytes))
+    directory = TargetDirectory([Target("x", 1, LunMaps({}), Authentication(Accounts([]), discovery, bytes))])
     assert (directory.authenticator("iqn.a", target_name) is not None) is asks
 
 

@@ -238,8 +238,8 @@ class ArrayUnderTorture(Slots):
         self.change(act)
         if unit is not None:
             self.manager.detach_logical_unit(unit)
+            self.server.logical_unit_removed(unit)
             del self.logical_units[unit.number]
-            self.server.logical_unit_removed(unit.number)
         self.nexus.unit_attentions.clear()
 
     def _present(self, unit: LogicalUnit) -> None:

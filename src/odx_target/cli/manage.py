@@ -170,7 +170,7 @@ def sessions(context: typer.Context, as_json: Json = False) -> None:
     """List the sessions of hosts."""
     answer = _ask(context, "sessions")
     if not _printed(answer, as_json):
-        headings = ("initiator", "ISID", "TSIH", "peer", "type", "tasks that wait")
+        headings = ("initiator", "target", "ISID", "TSIH", "peer", "type", "tasks that wait")
         print_columns(headings, [_session_cells(session) for session in answer["sessions"]])
 
 
@@ -244,6 +244,7 @@ def _copy_cells(copy: Mapping[str, Any]) -> tuple[str, ...]:
 def _session_cells(session: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         session["initiator"],
+        session["target"],
         session["isid"],
         str(session["tsih"]),
         session["peer"],

@@ -4,6 +4,7 @@ The limits are in bytes, so that they are valid for logical units of any block l
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from odx_target.store.api import BLOCK_BYTES
 
@@ -250,6 +251,17 @@ class CopyLimits:
             _require(count > 0, "tokens and records need room for one")
 
 
+class TokenAccess(StrEnum):
+    """The initiators that can use a token."""
+
+    ANYONE = "anyone"
+    """Every initiator that has the token, as the standards intend. Windows copies between two servers in this way."""
+    SOURCE = "source"
+    """The initiators with a LUN for the logical unit that the token was made from."""
+    CREATOR = "creator"
+    """The initiator that made the token."""
+
+
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
     """Options that the owner of an array can set.
@@ -264,6 +276,8 @@ class CopyOptions:
 
     `step_aside_copies` and `step_aside_latency_s`: number of running copies, and mean latency of the reads and writes of hosts,
     from which on the array is under stress (see `stepping_aside`). None means that there is no threshold.
+
+    `token_access`: the initiators that can use a token. The zero token can be used by every initiator.
     """
 
     lenient_lookup: bool = True
@@ -271,6 +285,7 @@ class CopyOptions:
     zero_token_accepted: bool = True
     step_aside_copies: int | None = None
     step_aside_latency_s: float | None = None
+    token_access: TokenAccess = TokenAccess.ANYONE
 
 
 def _require(condition: bool, what: str) -> None:

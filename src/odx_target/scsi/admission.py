@@ -87,7 +87,7 @@ def check_state(task: Task, entry: Entry) -> None:
         raise format_operation.condition()
     if entry.touches_medium and task.logical_unit.stopped:
         raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
-    if entry.writes_medium and task.logical_unit.write_protected:
+    if entry.writes_medium and task.is_write_protected:
         raise CheckCondition(WRITE_PROTECTED)
 
 
@@ -95,4 +95,4 @@ def _is_kept_out(task: Task, entry: Entry) -> bool:
     logical_unit = task.logical_unit
     if not logical_unit.is_reserved:
         return False
-    return logical_unit.is_kept_out(task.nexus.name, entry.access_of(task.cdb))
+    return logical_unit.is_kept_out(task.nexus, entry.access_of(task.cdb))

@@ -87,7 +87,7 @@ class DeviceServer(TaskManager):
             or logical_unit.is_reserved
             or int.from_bytes(cdb, "big") & entry.forbidden
             or attribute > TaskAttribute.HEAD_OF_QUEUE
-            or (logical_unit.write_protected and entry.writes_medium)
+            or (entry.writes_medium and (logical_unit.write_protected or lun in nexus.read_only_luns))
             or self.before_command is not None
             or self.after_command is not None
         ):
@@ -133,7 +133,7 @@ class DeviceServer(TaskManager):
             if not entry.is_ordered:
                 return None
             take_precedence(task, entry)
-            place = Place(task, entry, Arrival(nexus.name, entry.access_of(cdb), awaits_memory))
+            place = Place(task, entry, Arrival(nexus, entry.access_of(cdb), awaits_memory))
             self._number(place.member, entry)
             return place
         except CheckCondition:  # an invalid command changes nothing, and is refused after its data has arrived

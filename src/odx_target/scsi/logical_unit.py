@@ -10,7 +10,7 @@ from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.pages.mode import ModeParameters
-from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
+from odx_target.scsi.reservations.holders import NO_RESERVATIONS, Reservations
 from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.tasks.member import TaskNexus
 from odx_target.scsi.tasks.task_set import TaskSet
@@ -126,11 +126,11 @@ class LogicalUnit(AddressedUnit):
         if self.is_reserved:
             self.tasks.refuse_arrivals(self.is_kept_out)
 
-    def is_kept_out(self, nexus: NexusName, access: Access) -> bool:
+    def is_kept_out(self, nexus: TaskNexus, access: Access) -> bool:
         """True if a command of this nexus with this kind of access conflicts with the reservation."""
         if self._reserved_by is not None:
-            return access is not Access.ALWAYS_ALLOWED and self._reserved_by.name != nexus
-        return self.is_reserved and self._reservations.conflict(nexus, access)
+            return access is not Access.ALWAYS_ALLOWED and self._reserved_by.name != nexus.name
+        return self.is_reserved and self._reservations.conflict(nexus.name, access)
 
     @property
     def mode_parameters(self) -> ModeParameters:

@@ -1,12 +1,14 @@
 """The I_T nexus: the relation of an initiator port and a target port (SAM-5 4.8), with its pending unit attentions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.reservations.transport_id import port_name
+from odx_target.scsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, WRITE_PROTECTED, CheckCondition
 from odx_target.scsi.target_port import TargetPort
 
 RESET_ASC = 0x29
@@ -48,6 +50,10 @@ class Nexus:
     initiator_port_name: str
     target_port: TargetPort
     logical_units: Mapping[int, LogicalUnit]
+    read_only_luns: Container[int] = frozenset()
+    """LUNs whose medium this nexus cannot change, although other nexuses may change it."""
+    luns: Mapping[LogicalUnit, int] | None = None
+    """The LUN of each logical unit. None if most logical units have their own number as LUN, so that a search is fast."""
     unit_attentions: dict[int, list[UnitAttention]] = field(default_factory=dict)
     """Pending unit attentions by LUN, oldest first. A LUN without pending unit attentions has no entry or, after a call of
     `reserve_unit_attentions`, an empty list.
@@ -69,14 +75,36 @@ class Nexus:
         """The permanent name of the nexus, under which it is registered for persistent reservations."""
         return NexusName(port_name(self.initiator_port_name), self.target_port.relative_target_port)
 
+    @property
+    def target_name(self) -> str:
+        """Name of the target device."""
+        return self.target_port.device_name
+
     def lun_of(self, logical_unit: LogicalUnit) -> int | None:
         """Return the LUN by which this nexus addresses a logical unit. Return None if the nexus has no access to it."""
         if self.logical_units.get(logical_unit.number) is logical_unit:
             return logical_unit.number
+        if self.luns is not None:
+            return self.luns.get(logical_unit)
         for lun, candidate in self.logical_units.items():
             if candidate is logical_unit:
                 return lun
         return None
+
+    def use(self, lun_map: LunMap) -> None:
+        """Address logical units by the LUNs of a map. `TaskManager.change_lun_map` also notifies an attached nexus."""
+        self.logical_units, self.read_only_luns, self.luns = lun_map.logical_units, lun_map.read_only, lun_map.luns
+
+    def access_refusal(self, logical_unit: LogicalUnit, *, writes: bool) -> CheckCondition | None:
+        """Return the sense data with which a logical unit refuses at present that this nexus reads or writes its medium. Return
+        None if it accepts the access.
+        """
+        lun = self.lun_of(logical_unit)
+        if lun is None:
+            return CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
+        if writes and lun in self.read_only_luns and logical_unit.is_ready:
+            return CheckCondition(WRITE_PROTECTED)
+        return logical_unit.access_refusal(writes=writes)
 
     def establish_unit_attention(self, lun: int, asc: int, ascq: int, information: int | None = None) -> None:
         """Add a unit attention condition that the next command reports (SAM-5 5.14).

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +22,8 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
-from odx_target.target.config.chap import accounts_of
+from odx_target.target.access.changes import AccessChanges
+from odx_target.target.access.targets import Target, authentications_of, may_use, open_targets, portals_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
@@ -34,9 +36,8 @@ from odx_target.target.pool_trouble_log import report_trouble
 from odx_target.target.reporter import Reporter
 from odx_target.target.schedules.runner import ScheduleRunner
 from odx_target.target.schedules.templates import open_schedules
-from odx_target.target.server.listener import ConnectedSession, Listener, bind_portals, close_sockets
+from odx_target.target.server.listener import ConnectedSession, Listener, address_of, bind_portals, close_sockets
 from odx_target.target.server.memory_budget import MemoryBudget
-from odx_target.target.server.target_directory import Authentication
 from odx_target.target.threshold_reports import watch_thresholds
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
@@ -82,12 +83,14 @@ class Array:
         self._wall_clock = wall_clock
         self.tap = tap
         self._max_sockets = max_sockets
-        self._authentication = _authentication(config, entropy)
+        self._authentications = authentications_of(config, entropy)
         self.memory_budget = MemoryBudget(config.memory_limit_bytes)
         self.pool: Pool
         self.logical_units: dict[int, LogicalUnit] = {}
+        self.targets: Sequence[Target] = ()
         self.copy_manager: CopyManager
         self.lun_changes: LunChanges
+        self.access_changes: AccessChanges
         self.schedules: ScheduleRunner
         self.device_server: DeviceServer
         self._listener: Listener
@@ -194,7 +197,7 @@ class Array:
 
     async def _start(self) -> None:
         # Bind the portals first: if this fails, nothing has been created on disk.
-        sockets = await bind_portals(self.config.portals)
+        sockets = await bind_portals(portals_of(self.config))
         try:
             environment = self.environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
             self.pool = await self._open_pool(environment, self.config)
@@ -219,6 +222,9 @@ class Array:
         self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
         self.device_server.on_preempt_and_abort.append(self.copy_manager.nexus_preempted)
         self.logical_units = attach_logical_units(self.config, self.pool, jobs)
+        listening = [address_of(each) for each in sockets]
+        self.targets = open_targets(self.config, self.logical_units, self._authentications, listening)
+        self.device_server.may_use = partial(may_use, self.targets)
         self.pool.commit()
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
@@ -230,22 +236,30 @@ class Array:
         if damaged := self.copy_manager.copies.durable_tokens.damaged:
             self.reporter.report("error", "persistent tokens that cannot be read are removed", count=damaged)
         self.lun_changes = LunChanges(
-            self.logical_units, self.pool, self.device_server, self.copy_manager, jobs, self.config, self.commit
+            self.logical_units,
+            self.pool,
+            self.device_server,
+            self.copy_manager,
+            jobs,
+            self.config,
+            self.commit,
+            [target.lun_maps for target in self.targets],
         )
         self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)
         jobs.start_soon(self.schedules.run)
         self._listener = Listener(
-            self.config.iqn,
+            self.targets,
             sockets,
             self.device_server,
-            self.logical_units,
             self.pool,
             self.memory_budget,
             self.tap,
-            self._authentication,
             self.reporter,
             self._max_sockets,
             polls=self.config.polling,
+        )
+        self.access_changes = AccessChanges(
+            self.targets, self.device_server, self.copy_manager, environment, self._listener.cut_sessions, self._entropy
         )
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)
@@ -286,8 +300,3 @@ class Array:
     async def _leave_nursery(self) -> None:
         self._nursery.cancel_scope.cancel()
         await self._nursery_manager.__aexit__(None, None, None)
-
-
-def _authentication(config: Config, entropy: Callable[[int], bytes]) -> Authentication | None:
-    accounts = accounts_of(config.chap_users, config.target_chap)
-    return None if accounts is None else Authentication(accounts, config.chap_discovery, entropy)

@@ -10,8 +10,10 @@ from odx_target.environment import Environment
 from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.traffic import Traffic
 from odx_target.store.api import Pool, Snapshot, Volume
+from odx_target.target.access.lun_maps import LunMaps
 from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
@@ -51,6 +53,7 @@ class LunChanges:
         environment: Environment,
         config: Config,
         commit: Callable[[], None],
+        lun_maps: Sequence[LunMaps] = (),
     ) -> None:
         self._logical_units = logical_units
         self._pool = pool
@@ -59,6 +62,7 @@ class LunChanges:
         self._environment = environment
         self._config = config
         self._commit = commit
+        self._lun_maps = lun_maps
         self._changing: set[bytes] = set()
         """Identities of the volumes whose LUNs change now."""
         self._reserved: set[int] = set()
@@ -169,8 +173,7 @@ class LunChanges:
     async def remove(self, logical_unit: LogicalUnit) -> None:
         """Remove a LUN from the array, but keep its volume. Hosts are notified through their other LUNs."""
         await self._settle(logical_unit)
-        self._withdraw(logical_unit)
-        await self._report_changed_luns()
+        await self._report_changed_luns(self._withdraw(logical_unit))
 
     async def renumber(self, logical_unit: LogicalUnit) -> None:
         """Present a logical unit under the LUN number that its volume has now. Hosts see that one LUN is gone and another one
@@ -196,17 +199,20 @@ class LunChanges:
         with trio.move_on_after(RESTORE_WAIT_S):
             await logical_unit.tasks.running_ended(0)
 
-    def _withdraw(self, logical_unit: LogicalUnit) -> None:
-        """Abort the tasks of a logical unit, and take it away from all hosts. Another unit that already has the same number
-        stays.
+    def _withdraw(self, logical_unit: LogicalUnit) -> Sequence[Nexus]:
+        """Abort the tasks of a logical unit, and take it away from all hosts. Return the nexuses that had access to it. Another
+        unit that already has the same number stays.
         """
         self._device_server.clear_tasks(logical_unit)
         logical_unit.sanitize_operation = None  # its record stays: it goes on when the volume is a LUN again
         self._copy_manager.detach_logical_unit(logical_unit)
+        losers = self._device_server.logical_unit_removed(logical_unit)
+        for lun_maps in self._lun_maps:
+            lun_maps.remove(logical_unit)
         if self._logical_units.get(logical_unit.number) is logical_unit:
             del self._logical_units[logical_unit.number]
             self.removed_traffic.add_all(logical_unit.traffic)
-            self._device_server.logical_unit_removed(logical_unit.number)
+        return losers
 
     async def _present(self, units: Sequence[LogicalUnit]) -> None:
         turns = self._environment.turns
@@ -217,12 +223,14 @@ class LunChanges:
             if unit.volume.name in self._config.remote_luns:
                 self._copy_manager.copies.remote_logical_units.add(unit)
             self._logical_units[unit.number] = unit
+            for lun_maps in self._lun_maps:
+                lun_maps.add(unit)
             self._device_server.logical_unit_added(unit)
             continue_sanitize(unit)
-        await self._report_changed_luns(units)
+        await self._report_changed_luns(self._device_server.nexuses_with(units), units)
 
-    async def _report_changed_luns(self, added: Sequence[LogicalUnit] = ()) -> None:
+    async def _report_changed_luns(self, nexuses: Sequence[Nexus], added: Sequence[LogicalUnit] = ()) -> None:
         turns = self._environment.turns
-        for _ in self._device_server.luns_changed(added):
+        for _ in self._device_server.luns_changed(nexuses, set(added)):
             turns.take()
             await turns.next_if_spent()

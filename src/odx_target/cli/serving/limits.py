@@ -20,7 +20,7 @@ from odx_target.store.map import leaf_memory
 from odx_target.store.segments import places, segment
 from odx_target.store.volumes import compression
 from odx_target.target import file_descriptors
-from odx_target.target.config import chap, parsing, toml_file
+from odx_target.target.config import access_settings, chap, parsing, target_settings, toml_file
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
@@ -186,6 +186,8 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_SECRET_FILE_BYTES",
             ),
         ),
+        (access_settings, ("MAX_ACCESS_RULES",)),
+        (target_settings, ("MAX_TARGETS",)),
         (
             control_server,
             (
@@ -213,6 +215,7 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (copy_limits, "MAX_NAMEABLE_RANGE_DESCRIPTORS"): "the most that a field of the standard can hold; far more than is allowed",
     (file_descriptors, "MIN_READS"): "descriptors that the array uses by itself",
     (file_descriptors, "MAX_READS"): "descriptors that the array uses by itself",
+    (access_settings, "MAX_MAPPED_LUNS"): "the same as the largest number of LUNs, which is shown",
     (parsing, "MAX_PORT"): "a rule of TCP",
     (parsing, "MAX_PORT_DIGITS"): "a rule of TCP",
     (segment, "MIN_SEGMENT_BLOCKS"): "segments this small are made by tests only",

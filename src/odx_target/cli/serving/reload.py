@@ -1,5 +1,7 @@
-"""Reloading of the settings after SIGHUP: LUNs grow to the sizes in the file."""
+"""Reloading of the settings after SIGHUP."""
 
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import structlog
@@ -8,26 +10,76 @@ import trio
 from odx_target.store.api import StoreError
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config
 from odx_target.target.config.settings_file import load_config
 
 log = structlog.get_logger()
 
+APPLIED = {"luns", "access", "targets", "chap_users", "target_chap", "chap_discovery", "copy_rate_bytes_per_s"}
+"""Fields of `Config` that a reload applies. For `targets`, it applies the access rules and the CHAP settings."""
 
-async def reload(array: Array, path: Path | None) -> None:
-    """Read a configuration file again, and grow the LUNs of the array to the sizes in it. An error is logged on one line, and
-    the array continues to run.
+KEYS = {
+    "pool_dir": "pool",
+    "luns": "lun",
+    "portals": "portal",
+    "targets": "target",
+    "schedules": "schedule",
+    "chap_users": "chap",
+    "pool_limit_bytes": "pool-limit",
+    "capacity_limit_bytes": "capacity-limit",
+    "memory_limit_bytes": "memory-limit",
+    "map_memory_bytes": "map-memory",
+    "copy_budget_s": "copy-budget",
+    "copy_rate_bytes_per_s": "copy-rate",
+}
+"""The keys of the file whose names differ from the fields of `Config`."""
+
+
+class Reloader:
+    """Reads a configuration file again, and applies the keys that have changed to a running array.
+
+    `read` returns the settings in the file. The command line may replace some of them. `current` has the settings that the
+    array was started with. If there is no file, `path` is None.
     """
-    if path is None:
-        log.warning("settings cannot be read again: there is no --config FILE.toml")
-        return
-    try:
-        luns = (await trio.to_thread.run_sync(load_config, path)).luns
-    except ConfigError as error:
-        log.error("settings are not read again", reason=str(error))
-        return
-    for lun in luns:
+
+    def __init__(
+        self, array: Array, path: Path | None, current: Config | None = None, read: Callable[[Path], Config] = load_config
+    ) -> None:
+        self._array = array
+        self._path = path
+        self._current = current or array.config
+        self._read = read
+
+    async def reload(self) -> None:
+        """Apply the file as it is now. An error is logged on one line, and the array continues to run."""
+        if self._path is None:
+            log.warning("settings cannot be read again: there is no --config FILE.toml")
+            return
         try:
-            if await array.resize_lun(lun.name, lun.size_bytes):
-                log.info("LUN has grown", lun=lun.name, size_bytes=lun.size_bytes)
-        except (ConfigError, StoreError) as error:
-            log.error("LUN keeps its size", lun=lun.name, reason=str(error))
+            config = await trio.to_thread.run_sync(self._read, self._path)
+            await self._array.access_changes.apply(config)
+        except ConfigError as error:
+            log.error("settings are not read again", reason=str(error))
+            return
+        await self._grow_luns(config)
+        if config.copy_rate_bytes_per_s != self._current.copy_rate_bytes_per_s:
+            self._array.copy_manager.copies.copy_rate.set(config.copy_rate_bytes_per_s)
+        if waiting := keys_that_wait(self._current, config):
+            log.warning("changed settings that only a restart applies", keys=waiting)
+        self._current = config
+
+    async def _grow_luns(self, config: Config) -> None:
+        for lun in config.luns:
+            try:
+                if await self._array.resize_lun(lun.name, lun.size_bytes):
+                    log.info("LUN has grown", lun=lun.name, size_bytes=lun.size_bytes)
+            except (ConfigError, StoreError) as error:
+                log.error("LUN keeps its size", lun=lun.name, reason=str(error))
+
+
+def keys_that_wait(before: Config, after: Config) -> list[str]:
+    """Return the keys of the file that have changed, and that only a restart applies."""
+    changed = [each.name for each in fields(Config) if getattr(before, each.name) != getattr(after, each.name)]
+    waiting = [KEYS.get(name, name.replace("_", "-")) for name in changed if name not in APPLIED]
+    places = [[(target.iqn, target.portals) for target in config.targets] for config in (before, after)]
+    return [*waiting, *(["target"] if places[0] != places[1] else [])]

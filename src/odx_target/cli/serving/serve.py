@@ -2,11 +2,12 @@
 
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 import trio
@@ -19,12 +20,13 @@ from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
-from odx_target.cli.serving.reload import reload
+from odx_target.cli.serving.reload import Reloader
 from odx_target.store.api import Pool, StoreError
 from odx_target.store.error_kinds import reason
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
+from odx_target.target.access.targets import Target, portals_of
 from odx_target.target.array import Array
 from odx_target.target.config.chap import chap_warnings
 from odx_target.target.config.error import ConfigError
@@ -42,6 +44,14 @@ from odx_target.target.trio_environment import TrioEnvironment
 log = structlog.get_logger()
 
 COPY_IS_SERVED = "another array on this machine serves a copy of this pool; hosts take the LUNs of both for the same disks"
+
+
+class Again(NamedTuple):
+    """The configuration file, the settings at the start, and the function that reads the settings again."""
+
+    path: Path | None
+    settings: Config
+    read: Callable[[Path], Config]
 
 
 def register(root: typer.Typer) -> None:
@@ -83,16 +93,18 @@ def serve(
     """Serve LUNs over iSCSI.
 
     The default target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260. A pool remembers its LUNs and their sizes, so a
-    later start needs no --lun. On SIGHUP, FILE.toml is read again, and LUNs grow to the sizes in it. SIGINT and SIGTERM stop
-    the array.
+    later start needs no --lun. On SIGHUP, FILE.toml is read again, LUNs grow to the sizes in it, and its access rules and CHAP
+    users are applied. SIGINT and SIGTERM stop the array.
     """
-    settings, files = options.settings_of(config, locals())
+    given = dict(locals())
+    settings, files = options.settings_of(config, given)
+    again = Again(config, settings, lambda path: options.array_settings_of(path, given))
     if show_limits:
         print_limits(settings)
         return
     _check_there_will_be_luns(settings)
     standard_error = configure_logging(settings.log_level)
-    descriptors = divide(raise_limit(), count_open() + metrics_descriptors(files.metrics), len(settings.portals))
+    descriptors = divide(raise_limit(), count_open() + metrics_descriptors(files.metrics), len(portals_of(settings)))
     for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
         log.warning(warning)
     with ExitStack() as stack:
@@ -103,7 +115,7 @@ def serve(
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
         stack.enter_context(standard_error.in_thread())
         tracing = stack.enter_context(opened_tracing(files.trace, files.pcap, files.pcap_snap_bytes))
-        _run(settings, descriptors, tracing, config, files)
+        _run(settings, descriptors, tracing, again, files)
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
@@ -117,19 +129,15 @@ def _check_there_will_be_luns(settings: Config) -> None:
             raise ConfigError(f"there is no pool in {settings.pool_dir} yet: give at least one --lun NAME=SIZE")
 
 
-def _run(
-    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, files: ServeConfig
-) -> None:
+def _run(settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig) -> None:
     keep_freed_memory()
     try:
-        trio.run(_serve, settings, descriptors, tracing, config_path, files)
+        trio.run(_serve, settings, descriptors, tracing, again, files)
     except* (StoreError, OSError, ConfigError) as group:
         raise first_error(group) from None
 
 
-async def _serve(
-    settings: Config, descriptors: Descriptors, tracing: Tracing | None, config_path: Path | None, files: ServeConfig
-) -> None:
+async def _serve(settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig) -> None:
     assert settings.pool_dir is not None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
         async with (
@@ -142,37 +150,45 @@ async def _serve(
             serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
             served_metrics(files.metrics, array),
         ):
-            warn_of_open_portals(array.config, array.portals)
+            warn_of_open_portals(array.targets)
+            warn_of_missing_volumes(array)
             managed_at = (files.control or settings.pool_dir) if is_managed else None
             with announced(array.pool.names_identity) as is_only:
                 if not is_only:
                     log.warning(COPY_IS_SERVED, hint="stop one of them; `odx-target pool renew-identity POOL` changes the copy")
                 await trio.to_thread.run_sync(_show_how_to_connect, array, managed_at)
                 async with spared_collector():
-                    await _obey(signals, array, tracing, config_path)
+                    await _obey(signals, array, tracing, again)
 
 
-async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, config_path: Path | None) -> None:
+async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, again: Again) -> None:
     """Handle the signals that this process receives. Return after a signal that stops the array."""
+    reloader = Reloader(array, *again)
     async for number in signals:
         if number == signal.SIGUSR1:
             _toggle(tracing)
         elif number == signal.SIGHUP:
-            await reload(array, config_path)
+            await reloader.reload()
         else:
             log.info("stopping", signal=signal.Signals(number).name)
             return
 
 
-def warn_of_open_portals(settings: Config, portals: Iterable[Portal]) -> None:
-    """If hosts need no CHAP secret, log a warning for each portal that other machines can reach."""
-    if settings.chap_users:
-        return
-    for portal in portals:
+def warn_of_open_portals(targets: Iterable[Target]) -> None:
+    """Log a warning for each portal that other machines can reach, if hosts need no CHAP secret there."""
+    is_open = (portal for target in targets if target.authentication is None for portal in target.portals)
+    for portal in dict.fromkeys(is_open):
         if not is_loopback(portal.host):
             log.warning(
-                "every host that can reach this portal can use all LUNs; --chap-user makes hosts log in", portal=str(portal)
+                "every host that can reach this portal can use its LUNs; --chap-user makes hosts log in", portal=str(portal)
             )
+
+
+def warn_of_missing_volumes(array: Array) -> None:
+    """Log a warning for each name in an access rule for which there is no LUN."""
+    for target in array.targets:
+        for name in target.lun_maps.missing_volumes():
+            log.warning("an access rule names a volume that is not a LUN of the pool", volume=name, target=target.name)
 
 
 def _toggle(tracing: Tracing | None) -> None:
@@ -211,19 +227,23 @@ def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:
 
 
 def _print_how_to_connect(array: Array, managed_at: Path | None) -> None:
-    iqn = array.config.iqn
     for number, logical_unit in sorted(array.logical_units.items()):
         size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
         typer.echo(f"LUN {number}: {logical_unit.volume.name}, {size_bytes} bytes in blocks of {logical_unit.block_bytes}")
-    for portal in array.portals:
-        typer.echo(f"target {iqn} at {portal}; connect with")
-        if array.config.chap_users:
-            typer.echo(f"  iscsi-ls -s iscsi://USER%SECRET@{portal}")
-            typer.echo("  iscsiadm, with the CHAP user and secret in node.session.auth.* and discovery.sendtargets.auth.*")
-            continue
-        typer.echo(f"  iscsi-ls -s iscsi://{portal}")
-        typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {iqn} -p {portal} --login")
+    for target in array.targets:
+        for portal in target.portals:
+            _print_how_to_log_in(target, portal)
     if managed_at is not None:
         typer.echo(f"odx-target manage {managed_at} --help lists commands that show and change the array while it runs")
     for portal in array.portals:
         typer.echo(f"listening on {portal}")
+
+
+def _print_how_to_log_in(target: Target, portal: Portal) -> None:
+    typer.echo(f"target {target.name} at {portal}; connect with")
+    if target.authentication is not None:
+        typer.echo(f"  iscsi-ls -s iscsi://USER%SECRET@{portal}")
+        typer.echo("  iscsiadm, with the CHAP user and secret in node.session.auth.* and discovery.sendtargets.auth.*")
+        return
+    typer.echo(f"  iscsi-ls -s iscsi://{portal}")
+    typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {target.name} -p {portal} --login")

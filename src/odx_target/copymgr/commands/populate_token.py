@@ -146,6 +146,7 @@ def _make_token(copies: Copies, nexus: Nexus, request: Request[PopulateTokenList
             inactivity_timeout_s=granted_inactivity_timeout_s(request.parameters.inactivity_timeout_s, copies.limits),
             lifetime_s=copies.limits.max_token_lifetime_s,
             now_s=now_s,
+            initiator_name=nexus.initiator_name,
         )
         if is_persistent:
             _remember(copies, token)

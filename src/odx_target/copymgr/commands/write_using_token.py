@@ -8,6 +8,7 @@ from odx_target.copymgr.commands.parameter_lists import (
     decode_write_using_token,
 )
 from odx_target.copymgr.commands.request import read_request
+from odx_target.copymgr.commands.token_access import check_token_access
 from odx_target.copymgr.commands.token_command_checks import WRITE_USING_TOKEN_CHECKS, run_checks
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, ending_for, reply_to, start_in_background
@@ -47,6 +48,8 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
     run_checks(WRITE_USING_TOKEN_CHECKS, request)
     parameters = request.parameters
     token = copies.judge.judge(parameters.token, copies.environment.monotonic())
+    if token is not None:
+        check_token_access(copies, task.nexus, token)
     rod: RodSource = ZeroRod() if token is None else token.rod
     block_bytes = task.logical_unit.block_bytes
     # the zero token represents endless zeros, so the offset has no meaning and is ignored (Windows sends an offset)

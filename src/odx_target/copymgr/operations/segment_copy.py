@@ -160,9 +160,9 @@ class SegmentCopy:
         other = self._accesses.get(logical_unit.tasks)
         if other is not None and other.aborted:
             return Reply(Status.TASK_ABORTED)
-        if logical_unit.is_kept_out(self._operation.nexus.name, access):
+        if logical_unit.is_kept_out(self._operation.nexus, access):
             return Reply(Status.RESERVATION_CONFLICT)
-        check = logical_unit.access_refusal(writes=access is Access.WRITES)
+        check = self._operation.nexus.access_refusal(logical_unit, writes=access is Access.WRITES)
         return None if check is None else self._sense_reply(check)
 
     def _reply_of(self, error: Exception, logical_unit: LogicalUnit) -> Reply:

@@ -216,7 +216,7 @@ class WriteJob:
         """
         self.operation.raise_if_ended()
         logical_unit = self.operation.logical_unit
-        check = logical_unit.access_refusal(writes=True)
+        check = self.operation.nexus.access_refusal(logical_unit, writes=True)
         if check is not None:
             raise Refusal(check.condition, rule="the logical unit does not accept the write any more")
         capacity_blocks = logical_unit.capacity_blocks

@@ -15,12 +15,15 @@ from odx_target.environment import Environment
 from odx_target.store.api import Pool, StoreError
 
 KEY_PREFIX = "copymgr/token/"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+FORMAT_WITHOUT_NAME = 1
 # Fraction of the inactivity timeout after which the time of a token's last use is stored again. It is not stored after each
 # command.
 _TOUCH_AFTER = 0.25
 
-_FIXED = struct.Struct(f">B7xQddIIIxxH{TOKEN_BYTES}s")
+# The two bytes before the number of extents are the length of the initiator name, which follows the extents. They are zero in
+# format 1, which has no name.
+_FIXED = struct.Struct(f">B7xQddIIIHH{TOKEN_BYTES}s")
 _EXTENT = struct.Struct(">QQ")
 
 
@@ -71,6 +74,7 @@ class DurableTokens:
 
     def _encode(self, token: RodToken) -> bytes:
         wall_s = self._environment.time() - self._environment.monotonic()
+        name = token.initiator_name.encode("utf-8")
         fixed = _FIXED.pack(
             FORMAT_VERSION,
             token.rod.frozen.identifier,
@@ -79,19 +83,24 @@ class DurableTokens:
             token.rod_type,
             int(token.inactivity_timeout_s),
             int(token.lifetime_s),
+            len(name),
             token.rod.count_extents,
             token.data,
         )
-        return fixed + b"".join(_EXTENT.pack(*extent) for extent in token.rod.extents)
+        return fixed + b"".join(_EXTENT.pack(*extent) for extent in token.rod.extents) + name
 
     def _decode(self, value: bytes) -> RodToken | None:
-        if len(value) < _FIXED.size or (len(value) - _FIXED.size) % _EXTENT.size:
+        if len(value) < _FIXED.size:
             return None
-        version, frozen_identifier, created_s, used_s, rod_type, timeout_s, lifetime_s, count, data = _FIXED.unpack_from(value)
+        version, frozen_identifier, created_s, used_s, rod_type, timeout_s, lifetime_s, name_bytes, count, data = (
+            _FIXED.unpack_from(value)
+        )
         frozen = self._pool.frozen_maps.get(frozen_identifier)
-        extents = list(_EXTENT.iter_unpack(value[_FIXED.size :]))
-        if version != FORMAT_VERSION or frozen is None or count != len(extents) or rod_type not in ROD_TYPES:
+        end = _FIXED.size + count * _EXTENT.size
+        is_known = version in (FORMAT_VERSION, FORMAT_WITHOUT_NAME) and rod_type in ROD_TYPES
+        if not is_known or frozen is None or len(value) != end + name_bytes:
             return None
+        extents = list(_EXTENT.iter_unpack(value[_FIXED.size : end]))
         now_s, wall_now_s = self._environment.monotonic(), self._environment.time()
         token = RodToken(
             identifier=decode_head(data).identifier,
@@ -102,6 +111,7 @@ class DurableTokens:
             inactivity_timeout_s=timeout_s,
             lifetime_s=lifetime_s,
             now_s=now_s,
+            initiator_name=value[end:].decode("utf-8", "replace"),
         )
         # if the wall clock was set back, the times of the token must not lie in the future
         token.created_at_s = now_s - max(0.0, wall_now_s - created_s)

@@ -39,6 +39,7 @@ class RodToken:
         "end",
         "identifier",
         "inactivity_timeout_s",
+        "initiator_name",
         "is_issued",
         "is_scheduled",
         "leases",
@@ -59,12 +60,15 @@ class RodToken:
         inactivity_timeout_s: float,
         lifetime_s: float,
         now_s: float,
+        initiator_name: str = "",
     ) -> None:
         self.identifier = identifier
         self.data = data
         self.rod_type = rod_type
         self.rod = rod
         self.creator = creator
+        self.initiator_name = initiator_name
+        """Name of the initiator that made the token. Empty if the pool did not store the name."""
         self.inactivity_timeout_s = inactivity_timeout_s
         self.lifetime_s = lifetime_s
         self.created_at_s = now_s

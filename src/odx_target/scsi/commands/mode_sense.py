@@ -43,14 +43,14 @@ def mode_sense(task: Task) -> Outcome:
     if task.cdb[0] == MODE_SENSE_6:
         header = ModeHeader6(
             mode_data_length=ModeHeader6.size_bytes - 1 + len(descriptor) + len(pages),
-            wp=task.logical_unit.write_protected,
+            wp=task.is_write_protected,
             dpofua=True,
             block_descriptor_length=len(descriptor),
         )
     else:
         header = ModeHeader10(
             mode_data_length=ModeHeader10.size_bytes - 2 + len(descriptor) + len(pages),
-            wp=task.logical_unit.write_protected,
+            wp=task.is_write_protected,
             dpofua=True,
             longlba=bool(descriptor) and long_lba,
             block_descriptor_length=len(descriptor),

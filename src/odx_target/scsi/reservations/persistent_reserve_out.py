@@ -192,12 +192,12 @@ def _preempt(_task_manager: TaskManager, task: Task, cdb: PersistentReserveOut, 
     return preempt(*_sender(task), *_keys(_basic_fields(data)), cdb.scope, cdb.type)
 
 
-def _register_and_move(_task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes) -> Change:
+def _register_and_move(task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes) -> Change:
     fields = MoveList.parse(data)
     return register_and_move(
         *_sender(task),
         *_keys(fields),
-        _destination(task, fields, data),
+        _destination(task_manager, task, fields, data),
         unregisters=fields.unreg,
         persists=fields.aptpl,
     )
@@ -233,6 +233,7 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
     """
     logical_unit = task.logical_unit
     if transport_id.is_port:
+        _require_access(task_manager, task, transport_id, _TRANSPORT_IDS_BYTE)
         return [NexusName(transport_id.name, task.nexus.target_port.relative_target_port)]
     names = [nexus.name for nexus in task_manager.nexuses if nexus.lun_of(logical_unit) is not None]
     found = [name for name in names if name.initiator_port_name.startswith(f"{transport_id.name},")]
@@ -241,7 +242,7 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
     return found
 
 
-def _destination(task: Task, fields: MoveList, data: bytes) -> NexusName:
+def _destination(task_manager: TaskManager, task: Task, fields: MoveList, data: bytes) -> NexusName:
     """Return the nexus that a REGISTER AND MOVE specifies by its initiator port. The target port of the nexus is the only
     target port.
     """
@@ -256,7 +257,14 @@ def _destination(task: Task, fields: MoveList, data: bytes) -> NexusName:
     relative_target_port = fields.relative_target_port_identifier
     if relative_target_port != task.nexus.target_port.relative_target_port:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_RELATIVE_TARGET_PORT_BYTE)
+    _require_access(task_manager, task, found[0], TRANSPORT_ID_BYTE)
     return NexusName(found[0].name, relative_target_port)
+
+
+def _require_access(task_manager: TaskManager, task: Task, transport_id: TransportId, data_field: int) -> None:
+    """Raise CheckCondition if the initiator that a TransportID names may not use the logical unit of the task."""
+    if task_manager.may_use is not None and not task_manager.may_use(transport_id.name, task.logical_unit):
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=data_field)
 
 
 _ACTS: dict[ServiceAction, Act] = {

@@ -30,6 +30,9 @@ class TaskNexus(Protocol):
     @property
     def name(self) -> NexusName: ...
 
+    @property
+    def target_name(self) -> str: ...
+
     def establish_unit_attention(self, lun: int, asc: int, ascq: int, information: int | None = None) -> None: ...
 
 
@@ -61,7 +64,7 @@ class Arrival:
     `awaits_memory` returns True while the transport does not have enough memory for all data of the task.
     """
 
-    nexus: NexusName
+    nexus: TaskNexus
     access: Access
     awaits_memory: Callable[[], bool]
     is_refused: bool = False

@@ -46,6 +46,11 @@ class Task:
         """Length in bytes of the data-out that the transport has delivered."""
         return sum(len(part) for part in self.data_out)
 
+    @property
+    def is_write_protected(self) -> bool:
+        """True if the nexus of the task cannot change the medium, or if no nexus can change it."""
+        return self.logical_unit.write_protected or self.lun in self.nexus.read_only_luns
+
     def raise_if_aborted(self) -> None:
         """Raise TaskAborted if task management has aborted the task."""
         if self.aborted:

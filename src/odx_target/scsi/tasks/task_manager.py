@@ -9,20 +9,16 @@ from itertools import chain
 
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus, UnitAttention
-from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.sense import (
     BUS_DEVICE_RESET_FUNCTION_OCCURRED,
-    CAPACITY_DATA_HAS_CHANGED,
     COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
     COMMANDS_CLEARED_BY_DEVICE_SERVER,
-    MODE_PARAMETERS_CHANGED,
-    NOT_READY_TO_READY_CHANGE,
     POWER_ON_OR_RESET_OCCURRED,
-    REPORTED_LUNS_DATA_HAS_CHANGED,
     SCSI_BUS_RESET_OCCURRED,
     THIN_PROVISIONING_SOFT_THRESHOLD_REACHED,
     Condition,
 )
+from odx_target.scsi.tasks.attached_nexuses import AttachedNexuses, tell_lun
 from odx_target.scsi.tasks.member import QueuedTask, TaskNexus
 from odx_target.scsi.tasks.task import Task
 
@@ -36,7 +32,7 @@ NEXUSES_OF_A_STEP = 4
 """Number of nexuses that are notified of a reset in one step."""
 
 
-class TaskManager:
+class TaskManager(AttachedNexuses):
     """The nexuses of all sessions that are logged in, and the task management functions for their logical units.
 
     The functions in `on_nexus_loss` are called after an I_T nexus loss. The functions in `on_preempt_and_abort` are called
@@ -44,9 +40,13 @@ class TaskManager:
     """
 
     def __init__(self) -> None:
-        self.nexuses: list[Nexus] = []
+        super().__init__()
         self.on_nexus_loss: list[Callable[[Nexus], None]] = []
         self.on_preempt_and_abort: list[Callable[[Nexus, LogicalUnit], None]] = []
+        self.may_use: Callable[[str, LogicalUnit], bool] | None = None
+        """Function that takes the name of an initiator port, and returns True if the initiator may use a logical unit when it
+        logs in. None means that every initiator may use every logical unit.
+        """
 
     def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:
         """Abort the task of the nexus with a tag (SAM-5 7.2). Returns False if no task has this tag."""
@@ -141,10 +141,6 @@ class TaskManager:
             for listener in self.on_nexus_loss:
                 listener(nexus)
 
-    def capacity_changed(self, logical_unit: LogicalUnit) -> None:
-        """Report to every nexus that the capacity has changed (SBC-4 4.10)."""
-        self.tell_all(logical_unit, CAPACITY_DATA_HAS_CHANGED)
-
     def clear_tasks(self, logical_unit: LogicalUnit) -> None:
         """Abort all tasks of a logical unit before its medium is replaced or removed, and notify the nexuses of these tasks."""
         tasks = logical_unit.tasks.tasks()
@@ -154,76 +150,7 @@ class TaskManager:
         for listener in logical_unit.on_reset:
             listener(logical_unit)
         for other in told.items():
-            _tell(*other, COMMANDS_CLEARED_BY_DEVICE_SERVER)
-
-    def medium_changed(self, logical_unit: LogicalUnit, *, is_resized: bool) -> None:
-        """Report to every nexus that the medium was replaced, and its new capacity if `is_resized` is True (SPC-4 5.6.5.1 and
-        SBC-4 4.10).
-        """
-        self.tell_all(logical_unit, NOT_READY_TO_READY_CHANGE)
-        if is_resized:
-            self.capacity_changed(logical_unit)
-
-    def write_protection_changed(self, logical_unit: LogicalUnit) -> None:
-        """Report to every nexus that the write protection in the mode parameter header has changed."""
-        self.tell_all(logical_unit, MODE_PARAMETERS_CHANGED)
-
-    def logical_unit_added(self, logical_unit: LogicalUnit) -> None:
-        """Establish the unit attention of a new logical unit for every nexus that has access to the logical unit.
-
-        Call this method in the same turn of the event loop in which the nexuses get access. Then iterate over `luns_changed` to
-        its end, so that the nexuses are notified of the new LUN.
-        """
-        self.tell_all(logical_unit, POWER_ON_OR_RESET_OCCURRED)
-
-    def logical_unit_removed(self, lun: int) -> None:
-        """Drop the unit attentions and echo buffers of a LUN to which the nexuses have lost access. After this call, iterate
-        over `luns_changed` to its end, so that the nexuses are notified.
-        """
-        for nexus in self.nexuses:
-            nexus.unit_attentions.pop(lun, None)
-            nexus.echo_buffers.pop(lun, None)
-
-    def luns_changed(self, added: Sequence[LogicalUnit] = ()) -> Iterator[None]:
-        """Report to the nexuses that LUNs were added or removed (SPC-4 6.33). The next command on each LUN reports the change,
-        except on the LUNs of the logical units in `added`.
-
-        Yields after each LUN of each nexus, because an array may have thousands of LUNs. The caller must iterate to the end,
-        and may let other tasks run between two steps. A nexus without access to the logical units in `added` gets no report.
-        """
-        new = set(added)
-        for nexus in list(self.nexuses):
-            if added and nexus.lun_of(added[0]) is None:
-                continue
-            for lun, logical_unit in list(nexus.logical_units.items()):
-                if logical_unit not in new and lun in nexus.logical_units:
-                    _tell(nexus, lun, REPORTED_LUNS_DATA_HAS_CHANGED)
-                yield
-
-    def threshold_reached(self, logical_unit: LogicalUnit, offset: int) -> None:
-        """Report to every nexus with access to the logical unit that a threshold is reached.
-
-        `offset` is the byte offset of the descriptor of the threshold in the mode page.
-        """
-        self.tell_all(logical_unit, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, information=offset)
-
-    def tell_all(
-        self, logical_unit: LogicalUnit, condition: Condition, *, but: Nexus | None = None, information: int | None = None
-    ) -> None:
-        """Establish a unit attention for every nexus that has access to the logical unit, except `but`."""
-        for nexus in self.nexuses:
-            if nexus is not but:
-                self.tell(nexus, logical_unit, condition, information)
-
-    def tell(self, nexus: Nexus, logical_unit: LogicalUnit, condition: Condition, information: int | None = None) -> None:
-        """Establish a unit attention for one nexus, if the nexus has access to the logical unit."""
-        lun = nexus.lun_of(logical_unit)
-        if lun is not None:
-            _tell(nexus, lun, condition, information)
-
-    def nexuses_of(self, name: NexusName) -> list[Nexus]:
-        """Return the nexuses with this name that are logged in."""
-        return [nexus for nexus in self.nexuses if nexus.name == name]
+            tell_lun(*other, COMMANDS_CLEARED_BY_DEVICE_SERVER)
 
     def _clear(self, logical_unit: LogicalUnit, tasks: Sequence[QueuedTask], nexuses: Sequence[Nexus], *, by: Nexus) -> None:
         """Abort `tasks`, and all tasks of `nexuses` that still wait for data-out. Notify each nexus whose tasks were aborted,
@@ -233,7 +160,7 @@ class TaskManager:
         told = {task.nexus: task.lun for task in tasks} | self._end_undelivered(logical_unit, nexuses)
         told.pop(by, None)
         for other in told.items():
-            _tell(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
+            tell_lun(*other, COMMANDS_CLEARED_BY_ANOTHER_INITIATOR)
 
     def _end_undelivered(self, logical_unit: LogicalUnit, nexuses: Sequence[Nexus]) -> dict[TaskNexus, int]:
         """Abort the tasks of `nexuses` that still wait for data-out. Returns each nexus whose tasks were aborted, with its
@@ -268,10 +195,6 @@ def _tell_reached_thresholds(nexus: Nexus) -> None:
         reached = tuple(logical_unit.thresholds.reached)
         if reached not in shared:
             for offset in logical_unit.reached_thresholds():
-                _tell(nexus, lun, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, offset)
+                tell_lun(nexus, lun, THIN_PROVISIONING_SOFT_THRESHOLD_REACHED, offset)
             shared[reached] = nexus.unit_attentions[lun]
         nexus.unit_attentions[lun] = shared[reached]
-
-
-def _tell(nexus: TaskNexus, lun: int, condition: Condition, information: int | None = None) -> None:
-    nexus.establish_unit_attention(lun, condition.asc, condition.ascq, information)

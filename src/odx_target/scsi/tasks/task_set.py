@@ -30,8 +30,7 @@ from odx_target.environment import Environment, Event
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEPS_OF_AN_ABORTED_TASK
-from odx_target.scsi.reservations.holders import NexusName
-from odx_target.scsi.tasks.member import Arrival, Extents, Member, OtherMember, OtherTaskSet, QueuedTask
+from odx_target.scsi.tasks.member import Arrival, Extents, Member, OtherMember, OtherTaskSet, QueuedTask, TaskNexus
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.turns import Turns
 
@@ -119,7 +118,7 @@ class TaskSet:
             if waited_for is not None:  # the tasks that waited for this task may not have to wait any more
                 waited_for.set()
 
-    def refuse_arrivals(self, is_kept_out: Callable[[NexusName, Access], bool]) -> None:
+    def refuse_arrivals(self, is_kept_out: Callable[[TaskNexus, Access], bool]) -> None:
         """Refuse the tasks that still wait for data-out and conflict with a new reservation. They are removed, so no other task
         waits for them.
         """

@@ -23,4 +23,5 @@ def copy_options_of(config: Config) -> CopyOptions:
         zero_token_accepted=config.accept_zero_token,
         step_aside_copies=config.step_aside_copies,
         step_aside_latency_s=config.step_aside_latency_s,
+        token_access=config.token_access,
     )

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from odx_target.copymgr.limits import TokenAccess
+from odx_target.target.config.access_settings import AccessRule
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
@@ -43,6 +45,19 @@ class Portal:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """A target. If `portals` is None, the target is at the portals of the array. If `chap_users` and `target_chap` are both
+    None, the target has the CHAP settings of the array.
+    """
+
+    iqn: str
+    portals: tuple[Portal, ...] | None = None
+    access: tuple[AccessRule, ...] = ()
+    chap_users: tuple[ChapUser, ...] | None = None
+    target_chap: TargetChap | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleTemplate:
     """A schedule of snapshots that is added to the pool if the pool has no schedule of this name.
 
@@ -66,6 +81,10 @@ class Config:
     luns: tuple[LunConfig, ...] = ()
     portals: tuple[Portal, ...] = (Portal(),)
     iqn: str = DEFAULT_IQN
+    access: tuple[AccessRule, ...] = ()
+    """The initiators that may log in, and their LUNs. Without rules, every initiator can use all LUNs."""
+    targets: tuple[TargetConfig, ...] = ()
+    """Further targets. The first target of the array has the settings `iqn`, `portals`, `access` and those for CHAP."""
     pool_limit_bytes: int | None = None
     polling: bool = True
     """True if the array polls the sockets of hosts for a short time before it waits for them. If False, it waits at once."""
@@ -105,6 +124,8 @@ class Config:
     report_token_causes: bool = True
     """True if the sense data reports why a token is invalid."""
     accept_zero_token: bool = True
+    token_access: TokenAccess = TokenAccess.ANYONE
+    """The initiators that can use a token."""
     remote_luns: tuple[str, ...] = ()
     """Names of LUNs that are treated as LUNs of another copy manager.
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from odx_target.copymgr.limits import MAX_CONCURRENT_COPIES
+from odx_target.copymgr.limits import MAX_CONCURRENT_COPIES, TokenAccess
+from odx_target.target.config.access_settings import access_rules_of
 from odx_target.target.config.chap import chap_users_of, target_chap_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import (
@@ -13,6 +14,7 @@ from odx_target.target.config.parsing import (
     lun_config,
     parse_capacity_compression,
     parse_capacity_limit,
+    parse_choice,
     parse_cleaning_share,
     parse_copy_rate,
     parse_iqn,
@@ -21,12 +23,12 @@ from odx_target.target.config.parsing import (
     parse_memory_limit,
     parse_metrics_address,
     parse_pool_limit,
-    parse_portal,
     parse_soft_thresholds,
     size_of,
 )
 from odx_target.target.config.schedule_settings import schedule_templates_of
-from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
+from odx_target.target.config.settings import Config, LunConfig, ServeConfig
+from odx_target.target.config.target_settings import portals_of, target_configs_of
 from odx_target.target.config.toml_file import read_table
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
 
@@ -95,13 +97,6 @@ def _lun(row: Mapping[str, Any]) -> LunConfig:
     return lun_config(_text("lun name", row["name"]), size_of("lun size", row["size"]), block, compression, tier)
 
 
-def _portals(value: Any) -> tuple[Portal, ...]:
-    texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list) or not texts:
-        raise ConfigError('portal: want "HOST:PORT" or a list of them')
-    return tuple(parse_portal(_text("portal", text)) for text in texts)
-
-
 def _flag(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{key}: want true or false, not {value!r}")
@@ -142,7 +137,10 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},
     "lun": lambda value, _base: {"luns": _luns(value)},
     "schedule": lambda value, _base: {"schedules": schedule_templates_of(value)},
-    "portal": lambda value, _base: {"portals": _portals(value)},
+    "portal": lambda value, _base: {"portals": portals_of(value)},
+    "access": lambda value, _base: {"access": access_rules_of(value)},
+    "target": lambda value, base: {"targets": target_configs_of(value, base)},
+    "token-access": lambda value, _base: {"token_access": parse_choice(TokenAccess, value, "token-access: ")},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
     "polling": lambda value, _base: {"polling": _flag("polling", value)},

@@ -128,12 +128,13 @@ async def _cancel(array: "Array", list_identifier: int, initiator: str | None, l
 
 async def _sessions(array: "Array") -> Data:
     turns = array.environment.turns
-    tasks: dict[str, int] = {}
+    tasks: dict[tuple[str, str], int] = {}
     for logical_unit in list(array.logical_units.values()):
         await turns.next_if_spent()
         for task in logical_unit.tasks.tasks():
             turns.take()
-            tasks[task.nexus.initiator_port_name] = tasks.get(task.nexus.initiator_port_name, 0) + 1
+            ports = task.nexus.initiator_port_name, task.nexus.target_name
+            tasks[ports] = tasks.get(ports, 0) + 1
 
     def row(connected: "ConnectedSession") -> Data:
         session = connected.session
@@ -141,9 +142,10 @@ async def _sessions(array: "Array") -> Data:
             "initiator": session.initiator_name,
             "isid": session.isid.hex(),
             "tsih": session.tsih,
+            "target": session.target_name,
             "peer": connected.peer,
             "is_discovery": session.is_discovery,
-            "waiting_tasks": tasks.get(session.initiator_port_name, 0),
+            "waiting_tasks": tasks.get((session.initiator_port_name, session.target_name), 0),
         }
 
     return {"sessions": await rows_in_turns(array.environment.turns, array.sessions(), row)}

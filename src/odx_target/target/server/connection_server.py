@@ -17,6 +17,7 @@ from odx_target.iscsi.session.connection import TargetConnection
 from odx_target.iscsi.session.sessions import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
+from odx_target.target.config.settings import Portal
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.command_executor import CommandExecutor
 from odx_target.target.server.congestion_control import avoid_pacing
@@ -52,6 +53,7 @@ class ConnectionServer:
         self,
         connected: socket.socket,
         directory: TargetDirectory,
+        accepted_at: Portal,
         device_server: DeviceServer,
         pool: Pool,
         budget: MemoryBudget,
@@ -63,7 +65,7 @@ class ConnectionServer:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         avoid_pacing(connected)
-        seen_directory = directory.seen_from(connected)  # first, because it may raise OSError
+        seen_directory = directory.seen_from(connected, accepted_at)  # first, because it may raise OSError
         self._socket = connected
         self._hub = hub
         self._turns = pool.turns

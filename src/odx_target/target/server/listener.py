@@ -1,7 +1,7 @@
 """The portals of an array: listening sockets, and a server for each accepted connection."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import trio
@@ -9,10 +9,10 @@ import trio
 from odx_target.iscsi.host_names import look_up_error
 from odx_target.iscsi.session.sessions import Session
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes, reason
 from odx_target.target.accepting_clients import ACCEPT_PAUSE_S
+from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED
@@ -22,7 +22,7 @@ from odx_target.target.server.connection_limit import ConnectionLimit
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.server.hub import Hub
 from odx_target.target.server.memory_budget import MemoryBudget
-from odx_target.target.server.target_directory import Authentication, TargetDirectory
+from odx_target.target.server.target_directory import TargetDirectory
 from odx_target.target.trace.tap import Tap
 
 LISTEN_BACKLOG = 64
@@ -41,14 +41,12 @@ class Listener:
 
     def __init__(
         self,
-        iqn: str,
+        targets: Sequence[Target],
         sockets: Sequence[socket.socket],
         device_server: DeviceServer,
-        logical_units: Mapping[int, LogicalUnit],
         pool: Pool,
         budget: MemoryBudget,
         tap: Tap | None = None,
-        authentication: Authentication | None = None,
         reporter: Reporter | None = None,
         max_sockets: int = DEFAULT_SOCKETS,
         *,
@@ -61,13 +59,12 @@ class Listener:
         self._hub = Hub(pool, self.pool_failed, trio.lowlevel.current_clock().current_time, polls=polls)
         self._tap = tap
         self._reporter = reporter or Reporter(trio.current_time)
-        self._directory = TargetDirectory(iqn, logical_units, authentication=authentication)
+        self._directory = TargetDirectory(targets)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._limit = ConnectionLimit(self._connections, max_sockets, self._reporter)
         self._accepting = trio.CancelScope()
         self._accepted_last = trio.Event()
-        self.portals = tuple(Portal(*listening.getsockname()[:2]) for listening in sockets)
-        self._directory.set_portals(self.portals)
+        self.portals = tuple(address_of(listening) for listening in sockets)
 
     def start(self, nursery: trio.Nursery) -> None:
         """Accept connections in the nursery. After this call, the listener owns the listening sockets and closes them."""
@@ -98,6 +95,7 @@ class Listener:
             self._accepted_last.set()
 
     async def _accept(self, listening: socket.socket, connection_nursery: trio.Nursery) -> None:
+        portal = address_of(listening)
         while True:
             await trio.lowlevel.wait_readable(listening)
             try:
@@ -120,6 +118,7 @@ class Listener:
                 server = ConnectionServer(
                     connected,
                     self._directory,
+                    portal,
                     self._device_server,
                     self._pool,
                     self._budget,
@@ -141,6 +140,13 @@ class Listener:
         """Return the open sessions, oldest first."""
         found = [(connection.peer, connection.session, connection.tally) for connection in self._connections]
         return [ConnectedSession(peer, session, tally) for peer, session, tally in found if session is not None]
+
+    def cut_sessions(self, initiator_name: str, target_name: str) -> None:
+        """End the sessions of an initiator with a target."""
+        for connection in list(self._connections):
+            session = connection.session
+            if session is not None and (session.initiator_name, session.target_name) == (initiator_name, target_name):
+                connection.cut()
 
     def pool_failed(self, error: PoolFailed) -> None:
         """Close all connections, because each connection may have made changes that are now lost.
@@ -171,6 +177,11 @@ async def bind_portals(portals: Sequence[Portal]) -> list[socket.socket]:
         close_sockets(sockets)
         raise
     return sockets
+
+
+def address_of(listening: socket.socket) -> Portal:
+    """Return the address at which a socket listens, with its actual port number."""
+    return Portal(*listening.getsockname()[:2])
 
 
 def close_sockets(sockets: Sequence[socket.socket]) -> None:

@@ -102,6 +102,8 @@ class ShortLane:
         self._sender = sender
         self._tally = tally
         self._send_reply = send_reply
+        self._lun = 0
+        """The LUN of the last call of `_usual_unit`."""
         self._execute_usual = NATIVE.execute_usual if NATIVE is not None else ShortLane.execute_usual
 
     def run(self, view: memoryview) -> int:
@@ -140,7 +142,7 @@ class ShortLane:
 
         Return None if there is no logical unit, or if its commands are not usual.
         """
-        lun = decode_lun(lun_field)
+        lun = self._lun = decode_lun(lun_field)
         unit = self._nexus.logical_units.get(lun)
         if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or self._nexus.unit_attentions.get(lun):
             return None
@@ -149,10 +151,10 @@ class ShortLane:
         return unit
 
     def _limits_of(self, unit: LogicalUnit) -> tuple[int, int]:
-        """Return the maximum sizes of a usual read and of a usual write. A write is not usual if it is refused, or must be
-        durable before it ends.
+        """Return the maximum sizes of a usual read and of a usual write on the LUN that `_usual_unit` has found. A write is not
+        usual if it is refused, or must be durable before it ends.
         """
-        takes_writes = unit.write_cache_enabled and not unit.write_protected
+        takes_writes = unit.write_cache_enabled and not unit.write_protected and self._lun not in self._nexus.read_only_luns
         return min(self._state.max_read_bytes, SMALL_READ_BYTES), self._state.max_write_bytes if takes_writes else 0
 
     def execute_usual(self, view: memoryview, at: int, enough_bytes: int) -> tuple[int, int]:

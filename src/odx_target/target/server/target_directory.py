@@ -1,16 +1,17 @@
-"""The directory of an array for the iSCSI protocol: the only target of the array, its portals and its sessions."""
+"""The directory of an array for the iSCSI protocol: its targets, their portals and its sessions."""
 
 import ipaddress
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from odx_target.iscsi.login.chap import Accounts, ChapAuthenticator, Entropy
+from odx_target.iscsi.login.chap import ChapAuthenticator
 from odx_target.iscsi.session.directory import Authenticator, Portal
 from odx_target.iscsi.session.sessions import Session, SessionRegistry
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.target_port import iscsi_port
+from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal as PortalAddress
 
 # Addresses with which a portal listens at all addresses of a machine. No initiator can connect to these addresses.
@@ -18,64 +19,49 @@ ANY_IPV4 = "0.0.0.0"  # noqa: S104 - only compared, not bound
 ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
 
 
-@dataclass(frozen=True, slots=True)
-class Authentication:
-    """CHAP accounts for normal sessions, and for discovery sessions if `discovery` is True.
-
-    `entropy` returns random bytes for challenges.
-    """
-
-    accounts: Accounts
-    discovery: bool
-    entropy: Entropy
-
-
 class TargetDirectory:
-    """One target with the same LUNs for every initiator. `set_portals` must be called when the ports of the portals are known.
+    """The targets of an array as one connection sees them.
 
-    `authentication` has the CHAP accounts. If `authentication` is None, every initiator may log in.
+    `arrived_at` is the local address of the connection, and `accepted_at` is the portal that accepted it. If `accepted_at` is
+    None, all targets can be reached.
     """
 
     def __init__(
         self,
-        iqn: str,
-        logical_units: Mapping[int, LogicalUnit],
+        targets: Sequence[Target],
         sessions: SessionRegistry | None = None,
-        authentication: Authentication | None = None,
         arrived_at: PortalAddress | None = None,
+        accepted_at: PortalAddress | None = None,
     ) -> None:
-        self._iqn = iqn
-        self._logical_units = logical_units
-        self._portals: list[PortalAddress] = []
-        self._authentication = authentication
+        self._targets = targets
         self._arrived_at = arrived_at
+        self._accepted_at = accepted_at
         self.sessions = SessionRegistry() if sessions is None else sessions
 
-    def set_portals(self, portals: Sequence[PortalAddress]) -> None:
-        """Set the portals at which the array listens."""
-        self._portals = list(portals)
-
-    def seen_from(self, connected: socket.socket) -> "TargetDirectory":
+    def seen_from(self, connected: socket.socket, accepted_at: PortalAddress | None = None) -> "TargetDirectory":
         """Return the directory for one connection. The directory contains the local address at which the connection arrived.
 
         Raises OSError.
         """
         host, port = connected.getsockname()[:2]
         arrived_at = PortalAddress(plain_host(host), port)
-        seen = TargetDirectory(self._iqn, self._logical_units, self.sessions, self._authentication, arrived_at)
-        seen.set_portals(self._portals)
-        return seen
+        return TargetDirectory(self._targets, self.sessions, arrived_at, accepted_at)
 
     @property
     def portal(self) -> str:
         return str(self._arrived_at)
 
-    def target_names(self, initiator_name: str) -> Sequence[str]:  # noqa: ARG002 - the same for every initiator
-        return [self._iqn]
+    def target_names(self, initiator_name: str) -> Sequence[str]:
+        here = (target for target in self._targets if self._accepted_at is None or self._accepted_at in target.portals)
+        return [target.name for target in here if target.lun_maps.map_of(initiator_name) is not None]
 
-    def portals(self, target_name: str) -> Sequence[Portal]:  # noqa: ARG002 - there is one target
-        reachable = (self._reachable(portal) for portal in self._portals)
+    def portals(self, target_name: str) -> Sequence[Portal]:
+        target = self._target(target_name)
+        reachable = (self._reachable(portal) for portal in ([] if target is None else target.portals))
         return [Portal(each) for each in dict.fromkeys(str(portal) for portal in reachable if portal is not None)]
+
+    def _target(self, name: str) -> Target | None:
+        return next((target for target in self._targets if target.name == name), None)
 
     def _reachable(self, portal: PortalAddress) -> PortalAddress | None:
         """Return the portal with an address to which the host can connect. Return None if no such address is known."""
@@ -89,16 +75,21 @@ class TargetDirectory:
         return replace(portal, host=self._arrived_at.host)
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
-        authentication = self._authentication
+        target = self._target(target_name) if target_name else self._targets[0]
+        authentication = None if target is None else target.authentication
         if authentication is None or not (target_name or authentication.discovery):
             return None
         return ChapAuthenticator(authentication.accounts, initiator_name, authentication.entropy)
 
     def nexus_of(self, session: Session) -> Nexus:
-        """Make the nexus of a new session. The nexus has access to all logical units."""
-        assert isinstance(session.port, int)
-        port = iscsi_port(session.target_name, session.port)
-        return Nexus(session.initiator_name, session.initiator_port_name, port, self._logical_units)
+        """Make the nexus of a new session, with the LUN map of the initiator."""
+        target = self._target(session.target_name)
+        assert target is not None, "the login has found the target"
+        assert isinstance(session.port, int), "the session has a target"
+        port = iscsi_port(session.target_name, session.port, target.relative_target_port)
+        nexus = Nexus(session.initiator_name, session.initiator_port_name, port, {})
+        nexus.use(target.lun_maps.map_of(session.initiator_name) or LunMap())  # the access may have ended during the login
+        return nexus
 
 
 def plain_host(host: str) -> str:

@@ -1,0 +1,101 @@
+"""Changes of access rules while the array runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
+
+from odx_target.copymgr.manager import CopyManager
+from odx_target.environment import Environment
+from odx_target.iscsi.login.chap import Entropy
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.lun_map import LunMap
+from odx_target.scsi.nexus import Nexus
+from odx_target.target.access.targets import Target, authentications_of, map_of, target_configs
+from odx_target.target.config.access_settings import AccessRule
+from odx_target.target.config.settings import Config
+
+log = structlog.get_logger()
+
+STEPS_OF_A_NEXUS = 200
+"""Number of steps (see `turns`) that the change of the LUN map of one nexus takes, without the notifications."""
+
+
+class AccessChanges:
+    """Changes the access rules of the targets of an array.
+
+    `cut` ends the sessions of an initiator with a target, and is called with the names of the initiator and the target.
+    `entropy` returns random bytes for the challenges of CHAP.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        device_server: DeviceServer,
+        copy_manager: CopyManager,
+        environment: Environment,
+        cut: Callable[[str, str], None],
+        entropy: Entropy,
+    ) -> None:
+        self._targets = targets
+        self._device_server = device_server
+        self._copy_manager = copy_manager
+        self._environment = environment
+        self._cut = cut
+        self._entropy = entropy
+
+    async def apply(self, config: Config) -> None:
+        """Apply the access rules and the CHAP settings of a configuration to the targets that run. Only later logins need
+        the new CHAP users.
+
+        Targets that are only in the configuration are ignored. Targets that are not in the configuration keep their settings.
+        Raises ConfigError for settings that contradict each other. Then nothing has changed.
+        """
+        settings = {each.iqn: each for each in target_configs(config)}
+        found = dict(zip(settings, authentications_of(config, self._entropy), strict=True))
+        running = [target for target in self._targets if target.name in settings]
+        for target in running:
+            target.authentication = found[target.name]
+        kept = {target.name: target.lun_maps.rules for target in self._targets}
+        await self.change(kept | {target.name: settings[target.name].access for target in running})
+        for target in running:
+            for name in target.lun_maps.missing_volumes():
+                log.warning("an access rule names a volume that is not a LUN of the pool", volume=name, target=target.name)
+
+    async def change(self, rules: Mapping[str, Sequence[AccessRule]]) -> bool:
+        """Set the access rules of targets, which are given by their names. Returns True if any rule has changed.
+
+        The sessions continue, and each nexus gets its new LUN map. Its tasks and copies on LUNs that it loses are aborted, and
+        it is notified of the change. Only the sessions of initiators that may not log in any more are ended.
+        """
+        changed = [target for target in self._targets if target.lun_maps.rules != rules.get(target.name, ())]
+        for target in changed:
+            target.lun_maps.set_rules(rules.get(target.name, ()))
+        names = {target.name for target in changed}
+        for nexus in [each for each in self._device_server.nexuses if each.target_name in names]:
+            await self._change_nexus(nexus)
+        self._end_copies(names)
+        for target in changed:
+            target.lun_maps.forget_replaced()
+        return bool(changed)
+
+    async def _change_nexus(self, nexus: Nexus) -> None:
+        turns = self._environment.turns
+        await turns.next_if_spent()
+        turns.take(STEPS_OF_A_NEXUS)
+        target_name = nexus.target_name
+        lun_map = map_of(self._targets, target_name, nexus.initiator_name)
+        for _ in self._device_server.change_lun_map(nexus, lun_map or LunMap()):
+            turns.take()
+            await turns.next_if_spent()
+        if lun_map is None:
+            self._cut(nexus.initiator_name, target_name)
+
+    def _end_copies(self, target_names: set[str]) -> None:
+        """End the copies to logical units that their nexuses have lost, even if the session of a background copy has ended."""
+        copies = self._copy_manager.copies
+        for operation in list(copies.operations):
+            nexus = operation.nexus
+            target_name = nexus.target_name
+            lun_map = map_of(self._targets, target_name, nexus.initiator_name)
+            if target_name in target_names and (lun_map is None or lun_map.lun_of(operation.logical_unit) is None):
+                copies.terminate(operation)

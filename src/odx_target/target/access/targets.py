@@ -1,0 +1,97 @@
+"""The targets of an array. Each has its own portals, CHAP users and LUN maps. All present logical units of the same pool."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from odx_target.iscsi.login.chap import Accounts, Entropy
+from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.lun_map import LunMap
+from odx_target.target.access.lun_maps import LunMaps
+from odx_target.target.config.chap import accounts_of
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, Portal, TargetConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """CHAP accounts for normal sessions, and for discovery sessions if `discovery` is True.
+
+    `entropy` returns random bytes for challenges.
+    """
+
+    accounts: Accounts
+    discovery: bool
+    entropy: Entropy
+
+
+@dataclass(slots=True, eq=False)
+class Target:
+    """A target that initiators may log in to.
+
+    `relative_target_port` distinguishes the only port of this target from the ports of the other targets. If `authentication`
+    is None, initiators log in without CHAP. `portals` are the addresses at which the target can be reached.
+    """
+
+    name: str
+    relative_target_port: int
+    lun_maps: LunMaps
+    authentication: Authentication | None = None
+    portals: Sequence[Portal] = ()
+
+
+def target_configs(config: Config) -> list[TargetConfig]:
+    """Return the settings of all targets. The first target has the settings of the array itself."""
+    first = TargetConfig(config.iqn, config.portals, config.access, config.chap_users, config.target_chap)
+    return [first, *config.targets]
+
+
+def portals_of(config: Config) -> list[Portal]:
+    """Return the portals of all targets. Several targets may share a portal."""
+    own = (portal for target in config.targets for portal in target.portals or ())
+    return [*config.portals, *dict.fromkeys(portal for portal in own if portal not in config.portals)]
+
+
+def authentications_of(config: Config, entropy: Entropy) -> list[Authentication | None]:
+    """Return the authentication of each target. Raises ConfigError for settings that contradict each other."""
+    targets = target_configs(config)
+    for index, target in enumerate(targets):
+        if any(other.iqn == target.iqn for other in targets[:index]):
+            raise ConfigError(f"target: the name {target.iqn} is used twice")
+    found = []
+    for target in targets:
+        is_own = target.chap_users is not None or target.target_chap is not None
+        users, own = (target.chap_users or (), target.target_chap) if is_own else (config.chap_users, config.target_chap)
+        accounts = accounts_of(users, own)
+        found.append(None if accounts is None else Authentication(accounts, config.chap_discovery, entropy))
+    return found
+
+
+def open_targets(
+    config: Config,
+    logical_units: dict[int, LogicalUnit],
+    authentications: Sequence[Authentication | None],
+    listening: Sequence[Portal],
+) -> list[Target]:
+    """Return the targets of an array. `listening` has the actual address of each portal of `portals_of`."""
+    actual = dict(zip(portals_of(config), listening, strict=True))
+    shared = listening[: len(config.portals)]
+    targets = []
+    for number, (settings, authentication) in enumerate(zip(target_configs(config), authentications, strict=True), 1):
+        own = None if number == 1 else settings.portals
+        portals = shared if own is None else [actual[portal] for portal in own]
+        maps = LunMaps(logical_units, settings.access)
+        targets.append(Target(settings.iqn, number, maps, authentication, portals))
+    return targets
+
+
+def map_of(targets: Sequence[Target], target_name: str, initiator_name: str) -> LunMap | None:
+    """Return the LUN map of an initiator in a target. Return None if the initiator may not log in to the target."""
+    found = next((target for target in targets if target.name == target_name), None)
+    return None if found is None else found.lun_maps.map_of(initiator_name)
+
+
+def may_use(targets: Sequence[Target], initiator_port_name: str, logical_unit: LogicalUnit) -> bool:
+    """True if the initiator with this port can use a logical unit through any target."""
+    initiator_name = initiator_port_name.partition(",")[0]
+    maps = (target.lun_maps.map_of(initiator_name) for target in targets)
+    return any(each is not None and each.lun_of(logical_unit) is not None for each in maps)

@@ -1,0 +1,199 @@
+"""Access rules of an array with real sessions, and changes of the rules while the array runs."""
+
+from pathlib import Path
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from odx_target.cli.serving.reload import Reloader, keys_that_wait
+from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_write_using_token
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
+from odx_target.initiator import cdb
+from odx_target.initiator.errors import ConnectionLost, LoginFailed
+from odx_target.scsi.reservations.holders import NexusName
+from odx_target.target.array import Array
+from odx_target.target.config.access_settings import AccessRule, MappedLun
+from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.control.operations import perform
+from tests.target.access.sessions import (
+    BOTH_SWAPPED,
+    FIRST_ONLY,
+    LUNS_CHANGED,
+    MODE_CHANGED,
+    NEW_NEXUS,
+    NO_LUN,
+    PROTECTED,
+    RULES,
+    STRANGER,
+    A,
+    B,
+    code,
+    discovered,
+    luns,
+    session_of,
+    write,
+)
+from tests.target.running import LUNS, running
+
+CONFIG = Config(luns=LUNS, access=RULES)
+
+
+async def change(array: Array, *rules: AccessRule) -> bool:
+    return await array.access_changes.change({array.config.iqn: rules})
+
+
+async def test_each_initiator_sees_its_luns() -> None:
+    async with running(CONFIG) as array, session_of(array, A) as a, session_of(array, B) as b:
+        assert (await luns(a), await luns(b)) == ([0], [0, 7])
+        assert [await write(a, 0), await write(b, 0, 4096), await write(b, 7)] == ["good", "good", PROTECTED]
+        assert await code(a, 7) == NO_LUN
+
+
+async def test_an_initiator_without_a_rule_sees_no_target() -> None:
+    async with running(CONFIG) as array:
+        assert await discovered(array, STRANGER) == {}
+        assert list(await discovered(array, A.upper())) == [array.config.iqn]
+        with pytest.raises(LoginFailed):
+            async with session_of(array, STRANGER):
+                pass
+
+
+async def test_a_new_lun_is_notified_and_the_session_continues() -> None:
+    async with running(CONFIG) as array, session_of(array, A) as a, session_of(array, B) as b:
+        assert await change(array, AccessRule((A,), (*FIRST_ONLY, MappedLun(9, "second"))), RULES[1])
+        assert [await code(a, 0), await code(a, 9), await code(a, 0)] == [LUNS_CHANGED, NEW_NEXUS, "good"]
+        assert await luns(a) == [0, 9]
+        assert [await code(b, 0), await code(b, 7)] == ["good", "good"], "nothing has changed for the other initiator"
+
+
+async def test_a_lun_that_is_taken_away_ends_its_tasks_and_reservations() -> None:
+    async with running(CONFIG) as array, session_of(array, B) as b:
+        unit = array.logical_units[0]
+        assert await code(b, 7, bytes.fromhex("160000000000")) == "good"
+        assert unit.reserved_by is not None
+        assert await change(array, RULES[0], AccessRule((B,), BOTH_SWAPPED[:1]))
+        assert unit.reserved_by is None
+        assert [await code(b, 7), await code(b, 0), await code(b, 0)] == [NO_LUN, LUNS_CHANGED, "good"]
+
+
+async def test_a_lun_with_another_volume_is_a_new_logical_unit() -> None:
+    async with running(CONFIG) as array, session_of(array, A) as a:
+        assert await change(array, AccessRule((A,), (MappedLun(0, "second"),)))
+        assert [await code(a, 0), await code(a, 0)] == [NEW_NEXUS, "good"]
+        assert await write(a, 0, 4096) == "good"
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_a_lun_becomes_read_only_or_writable(read_only: bool) -> None:
+    before, after = (AccessRule((A,), (MappedLun(0, "first", read_only=value),)) for value in (not read_only, read_only))
+    async with running(Config(luns=LUNS, access=(before,))) as array, session_of(array, A) as a:
+        assert await write(a, 0) == ("good" if read_only else PROTECTED)
+        assert await change(array, after)
+        assert [await code(a, 0), await write(a, 0)] == [MODE_CHANGED, PROTECTED if read_only else "good"]
+
+
+async def test_only_the_sessions_of_initiators_without_a_rule_are_ended() -> None:
+    async with running(CONFIG) as array, session_of(array, A) as a, session_of(array, B) as b:
+        assert await change(array, RULES[0])
+        with pytest.raises(ConnectionLost):
+            await code(b, 0)
+        assert await code(a, 0) == "good"
+        with pytest.raises(LoginFailed):
+            async with session_of(array, B):
+                pass
+        assert not await change(array, RULES[0]), "nothing has changed"
+        assert await change(array)
+        async with session_of(array, B) as again:
+            assert await luns(again) == [0, 1], "without rules, every initiator sees all LUNs"
+        assert await luns(a) == [0, 1]
+
+
+async def test_volumes_come_and_go_in_the_maps() -> None:
+    rules = (AccessRule((A,), (*FIRST_ONLY, MappedLun(4, "later"))),)
+    with capture_logs() as logs:
+        async with running(Config(luns=LUNS, access=rules)) as array, session_of(array, A) as a:
+            assert await luns(a) == [0]
+            await perform(array, "volume-create", {"volume": "later=1M"})
+            await perform(array, "lun-add", {"name": "later"})
+            assert [await code(a, 0), await code(a, 4)] == [LUNS_CHANGED, NEW_NEXUS]
+            await perform(array, "lun-renumber", {"name": "later", "number": 99})
+            assert await luns(a) == [0, 4], "the map gives the number"
+            assert [await code(a, 4), await code(a, 4)] == [NEW_NEXUS, "good"]
+            await code(a, 0)
+            await perform(array, "lun-remove", {"name": "later"})
+            assert [await code(a, 4), await code(a, 0)] == [NO_LUN, LUNS_CHANGED]
+            await perform(array, "lun-remove", {"name": "second"})
+            assert await code(a, 0) == "good", "the initiator never had this LUN"
+    assert not [line for line in logs if line["log_level"] == "error"]
+
+
+async def test_a_running_copy_ends_when_its_lun_is_taken_away() -> None:
+    async with running(CONFIG) as array, session_of(array, A) as a:
+        copies = array.copy_manager.copies
+        started, go_on = trio.Event(), trio.Event()
+
+        async def hold() -> None:
+            started.set()
+            await go_on.wait()
+
+        copies.before_step = lambda _operation: hold()
+        parameters = encode_write_using_token(ZERO_TOKEN, [(0, 8)], flags=int(ListFlag.IMMED))
+        assert (await a.execute(0, cdb.write_using_token(1, len(parameters)), parameters)).status == 0
+        await started.wait()
+        assert len(copies.operations) == 1
+        await change(array, AccessRule((A,), (MappedLun(0, "second"),)))
+        (operation,) = copies.operations
+        assert not operation.is_in_progress
+        go_on.set()
+
+
+async def test_a_transport_id_of_an_initiator_without_access_is_refused() -> None:
+    async with running(CONFIG) as array, session_of(array, A):
+        server, unit = array.device_server, array.logical_units[1]
+        assert server.may_use is not None
+        assert [server.may_use(f"{name},i,0x1", unit) for name in (A, B, STRANGER)] == [False, True, False]
+        assert server.nexuses[0].name == NexusName(server.nexuses[0].initiator_port_name, 1)
+
+
+def file_of(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+async def test_a_reload_applies_the_rules_and_names_the_rest(tmp_path: Path) -> None:
+    rule = f'[[access]]\ninitiator = "{A}"\nluns = [{{ lun = 3, volume = "second" }}, {{ lun = 4, volume = "nowhere" }}]\n'
+    path = file_of(tmp_path / "array.toml", 'portal = "127.0.0.1:1"\ncopy-rate = "1M"\niqn = "iqn.2026-11.example:x"\n' + rule)
+    async with running(Config(luns=LUNS, iqn="iqn.2026-11.example:x")) as array, session_of(array, A) as a:
+        reloader = Reloader(array, path)
+        with capture_logs() as logs:
+            await reloader.reload()
+        assert await luns(a) == [3]
+        assert array.copy_manager.copies.copy_rate.bytes_per_s == 1 << 20
+        assert [line["keys"] for line in logs if "keys" in line] == [["portal"]]
+        assert [line["volume"] for line in logs if "volume" in line] == ["nowhere"]
+        with capture_logs() as logs:
+            await reloader.reload()
+        assert not [line for line in logs if "keys" in line], "named once"
+        file_of(path, "access = 3")
+        with capture_logs() as logs:
+            await reloader.reload()
+        assert [line["log_level"] for line in logs] == ["error"]
+        assert await luns(a) == [3]
+
+
+async def test_a_reload_applies_chap_to_later_logins(tmp_path: Path) -> None:
+    path = file_of(tmp_path / "array.toml", '[[chap]]\nuser = "u"\nsecret = "secret-of-u-000"\n')
+    async with running(Config(luns=LUNS)) as array, session_of(array, A) as a:
+        await Reloader(array, path).reload()
+        with pytest.raises(LoginFailed):
+            async with session_of(array, B):
+                pass
+        assert await code(a, 0) == "good"
+
+
+def test_the_keys_that_wait() -> None:
+    before = Config(luns=LUNS)
+    after = Config(luns=(LunConfig("x", 1 << 20),), access=RULES, polling=False, memory_limit_bytes=1 << 30, pool_dir=Path("x"))
+    assert keys_that_wait(before, after) == ["pool", "polling", "memory-limit"]
+    assert keys_that_wait(before, before) == []

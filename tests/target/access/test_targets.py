@@ -1,0 +1,104 @@
+"""Several targets of one array: their portals, initiators, CHAP users and ports."""
+
+from dataclasses import replace
+
+import pytest
+
+from odx_target.initiator import cdb
+from odx_target.initiator.errors import LoginFailed
+from odx_target.target.access.targets import authentications_of
+from odx_target.target.array import Array
+from odx_target.target.config.access_settings import AccessRule, MappedLun
+from odx_target.target.config.chap import ChapUser
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, Portal, TargetConfig
+from odx_target.target.control.operations import perform
+from tests.target.access.sessions import A, B, code, discovered, luns, session_of, write
+from tests.target.running import LUNS, running
+
+SECOND = "iqn.2026-11.example:second"
+OWN_PORTAL = Portal("localhost", 0)
+USER = ChapUser("user", b"secret-of-a-user")
+
+
+def with_second(**fields: object) -> Config:
+    return Config(luns=LUNS, targets=(TargetConfig(SECOND, **fields),))  # type: ignore[arg-type]
+
+
+def tagged(portal: Portal) -> str:
+    return f"{portal},1"
+
+
+async def test_targets_at_the_same_portal_present_the_same_volumes() -> None:
+    async with running(with_second()) as array:
+        address = tagged(array.portals[0])
+        assert await discovered(array, A) == {array.config.iqn: [address], SECOND: [address]}
+        async with session_of(array, A) as first, session_of(array, A, SECOND) as second:
+            assert await luns(first) == await luns(second) == [0, 1]
+            assert await write(first, 0) == "good"
+            read = await second.execute(0, cdb.read_16(0, 1), data_in_bytes=512)
+            assert bytes(read.data_in) == b"w" * 512
+            pages = [
+                bytes((await each.execute(0, cdb.inquiry(252, 0x83), data_in_bytes=252)).data_in) for each in (first, second)
+            ]
+        names = [array.config.iqn.encode(), SECOND.encode()]
+        assert [[name in page for name in names] for page in pages] == [[True, False], [False, True]]
+        identity = array.logical_units[0].identity
+        assert all(identity in page for page in pages), "the same disk"
+
+
+async def test_a_target_with_its_own_portal_is_reached_only_there() -> None:
+    async with running(with_second(portals=(OWN_PORTAL,))) as array:
+        common, own = array.portals
+        assert await discovered(array, A, common) == {array.config.iqn: [tagged(common)]}
+        assert await discovered(array, A, own) == {SECOND: [tagged(own)]}
+        async with session_of(array, A, SECOND, own) as session:
+            assert await luns(session) == [0, 1]
+        for name, portal in ((SECOND, common), (array.config.iqn, own)):
+            with pytest.raises(LoginFailed):
+                async with session_of(array, A, name, portal):
+                    pass
+
+
+async def test_each_target_has_its_own_rules() -> None:
+    rules = (AccessRule((B,), (MappedLun(2, "second"),)),)
+    async with running(replace(with_second(access=rules), access=(AccessRule((A,)),))) as array:
+        assert list(await discovered(array, A)) == [array.config.iqn]
+        assert list(await discovered(array, B)) == [SECOND]
+        async with session_of(array, B, SECOND) as session:
+            assert await luns(session) == [2]
+        unit = array.logical_units[0]
+        may_use = array.device_server.may_use
+        assert may_use is not None
+        assert [may_use(f"{name},i,0x1", unit) for name in (A, B)] == [True, False]
+
+
+async def test_one_initiator_port_with_two_targets_is_two_nexuses() -> None:
+    async with running(with_second()) as array, session_of(array, A) as first, session_of(array, A, SECOND) as second:
+        assert await code(first, 0, bytes.fromhex("160000000000")) == "good"
+        assert (await second.execute(0, bytes.fromhex("160000000000"))).status == 0x18, "reserved by another nexus"
+        sessions = (await perform(array, "sessions", {}))["sessions"]
+        assert sorted(each["target"] for each in sessions) == sorted([array.config.iqn, SECOND])  # type: ignore[union-attr]
+
+
+async def test_each_target_has_its_own_chap_users() -> None:
+    async with running(with_second(chap_users=(USER,))) as array:
+        async with session_of(array, A) as session:
+            assert await luns(session) == [0, 1]
+        with pytest.raises(LoginFailed):
+            async with session_of(array, A, SECOND):
+                pass
+
+
+def test_a_target_without_chap_has_that_of_the_array() -> None:
+    config = replace(with_second(), chap_users=(USER,))
+    first, second = authentications_of(config, bytes)
+    assert first is not None
+    assert second is not None
+    own = replace(with_second(chap_users=()), chap_users=(USER,))
+    assert authentications_of(own, bytes)[1] is None
+
+
+def test_a_name_is_used_once() -> None:
+    with pytest.raises(ConfigError, match="used twice"):
+        Array(with_second().__class__(luns=LUNS, iqn=SECOND, targets=(TargetConfig(SECOND),)), open_pool=None)  # type: ignore[arg-type]
