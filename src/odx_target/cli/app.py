@@ -47,6 +47,7 @@ COMMANDS = {
     "schedule": Subcommand("storage.schedule", "List and change the schedules of snapshots."),
     "pool": Subcommand("pool", "Verify or repair a pool, and renew its identity."),
     "token": Subcommand("token.token", "Send single commands of token copy, and show every field."),
+    "check-config": Subcommand("check_config", "Check a configuration file, or print a sample."),
     "decode": Subcommand("decode", "Explain bytes field by field."),
 }
 """The subcommands in the order of the help."""

@@ -30,6 +30,7 @@ KEYS = {
     "memory_limit_bytes": "memory-limit",
     "map_memory_bytes": "map-memory",
     "copy_budget_s": "copy-budget",
+    "step_aside_latency_s": "step-aside-latency",
     "copy_rate_bytes_per_s": "copy-rate",
 }
 """The keys of the file whose names differ from the fields of `Config`."""

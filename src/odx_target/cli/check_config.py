@@ -1,0 +1,85 @@
+"""`odx-target check-config`: check a configuration file without starting an array."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from odx_target.cli.text.tables import print_columns
+from odx_target.iscsi.names import check_name
+from odx_target.target.access.targets import authentications_of, target_configs
+from odx_target.target.config.access_settings import AccessRule, find_rule
+from odx_target.target.config.chap import chap_warnings
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.sample import sample_config
+from odx_target.target.config.settings import Config, TargetConfig
+from odx_target.target.config.settings_file import load_config, load_serve_config
+
+ALL_LUNS = "all LUNs of the pool"
+HEADINGS = ("target", "portals", "initiators", "LUNs")
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("check-config")(check_config)
+
+
+def check_config(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE.toml", help="The configuration file.", readable=False)] = None,
+    initiator: Annotated[
+        str | None, typer.Option(metavar="IQN", help="Show only the targets and LUNs of this initiator.")
+    ] = None,
+    sample: Annotated[bool, typer.Option("--sample", help="Print a sample file in which every key is a comment.")] = False,
+) -> None:
+    """Check a configuration file for `serve`, and show which initiators can use which LUNs.
+
+    The exit code is 2 if the file is not valid. The command neither starts an array nor opens the pool.
+    """
+    if sample:
+        typer.echo(sample_config(), nl=False)
+        return
+    if file is None:
+        raise ConfigError("give a FILE.toml to check, or --sample")
+    config = load_config(file)
+    load_serve_config(file)
+    authentications_of(config, _no_entropy)
+    for warning in chap_warnings(config.chap_users, config.target_chap, file):
+        typer.echo(f"warning: {warning}")
+    if initiator is not None:
+        _check_initiator(initiator)
+    rows = [row for target in target_configs(config) for row in access_rows(config, target, initiator)]
+    if rows:
+        print_columns(HEADINGS, rows)
+    else:
+        typer.echo("this initiator can use no target")
+
+
+def access_rows(config: Config, target: TargetConfig, initiator: str | None) -> list[tuple[str, str, str, str]]:
+    """Return a row for each access rule of a target, or only for the rule of one initiator."""
+    portals = " ".join(str(portal) for portal in target.portals or config.portals)
+    if not target.access:
+        return [(target.iqn, portals, "every initiator", ALL_LUNS)]
+    rules = target.access
+    if initiator is not None:
+        number = find_rule(rules, initiator)
+        rules = () if number is None else (rules[number],)
+    return [(target.iqn, portals, " ".join(rule.initiators), describe_luns(rule)) for rule in rules]
+
+
+def describe_luns(rule: AccessRule) -> str:
+    """Return the LUNs of a rule as text, such as `0=first 1=second,read-only`."""
+    if rule.luns is None:
+        return ALL_LUNS
+    luns = sorted(rule.luns, key=lambda each: each.lun)
+    return " ".join(f"{each.lun}={each.volume}{',read-only' if each.read_only else ''}" for each in luns) or "none"
+
+
+def _check_initiator(name: str) -> None:
+    try:
+        check_name(name)
+    except ValueError as error:
+        raise ConfigError(f"--initiator: {error}") from None
+
+
+def _no_entropy(_count: int) -> bytes:
+    raise AssertionError("nobody logs in while a file is checked")

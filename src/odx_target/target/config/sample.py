@@ -1,0 +1,124 @@
+"""A sample of a configuration file: every key with its meaning and its default, as comments."""
+
+from typing import NamedTuple
+
+from odx_target.copymgr.limits import COMMAND_BUDGET_S
+from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
+from odx_target.target.config.settings import DEFAULT_IQN, Config, Portal
+from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES
+from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
+
+HEADER = """\
+# Configuration of odx-target: `odx-target serve --config FILE.toml` reads it.
+# `odx-target check-config FILE.toml` checks it. Each key below is a comment with its default or an example.
+"""
+
+
+class Sample(NamedTuple):
+    """A key of the file, with a value and its meaning. `is_default` is True if the value is the default of the key."""
+
+    key: str
+    value: str
+    meaning: str
+    is_default: bool = True
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _mebibytes(size_bytes: int) -> str:
+    return f'"{size_bytes >> 20}M"'
+
+
+_DEFAULTS = Config()
+
+KEYS: tuple[Sample, ...] = (
+    Sample("pool", '"pool"', "Directory of the pool, relative to this file. Without it, the pool is temporary.", False),
+    Sample("portal", f'["{Portal()}"]', "Addresses at which the target listens. Port 0 selects a free port."),
+    Sample("iqn", f'"{DEFAULT_IQN}"', "Name of the target."),
+    Sample("pool-limit", '"100G"', "Largest room that the log may use on the disk. By default, there is no limit.", False),
+    Sample("polling", _flag(_DEFAULTS.polling), "Poll the sockets of hosts for a short time before each wait."),
+    Sample("capacity-tier", '"/slow/tier"', "Directory of the capacity tier. By default, there is none.", False),
+    Sample("capacity-limit", '"1T"', "Largest room that the capacity tier may use on its disk.", False),
+    Sample(
+        "capacity-compression", f'"{_DEFAULTS.capacity_compression}"', "Compression in the capacity tier: off, lz4 or zstd."
+    ),
+    Sample("cleaning", _flag(_DEFAULTS.cleaning), "Free the room of data that was overwritten or unmapped."),
+    Sample("cleaning-share", f"{_DEFAULTS.cleaning_share:.0%}".rstrip("%"), "Percentage of the time that the cleaner works."),
+    Sample("soft-thresholds", str(list(_DEFAULTS.soft_thresholds)), "Percentages of used room at which hosts are notified."),
+    Sample("memory-limit", _mebibytes(DEFAULT_MEMORY_BYTES), "Largest amount of memory of all sessions together."),
+    Sample("map-memory", _mebibytes(DEFAULT_MAP_MEMORY_BYTES), "Largest amount of memory for the maps of LUNs and snapshots."),
+    Sample("log-level", f'"{_DEFAULTS.log_level}"', "Least severe level that is logged: debug, info, warning or error."),
+    Sample(
+        "strict-list-identifiers",
+        _flag(_DEFAULTS.strict_list_identifiers),
+        "Report results of token commands only to the session that sent the command.",
+    ),
+    Sample("copy-budget", f"{COMMAND_BUDGET_S:g}", "Seconds after which a WRITE USING TOKEN ends with a partial result."),
+    Sample("copy-rate", '"none"', "Limit of all copies by token, in bytes per second."),
+    Sample("step-aside-copies", "32", "Number of running copies at which the array begins no new copies for a while.", False),
+    Sample("step-aside-latency", "0.5", "Mean latency of reads and writes, in seconds, with the same effect.", False),
+    Sample("report-token-causes", _flag(_DEFAULTS.report_token_causes), "Report why a token is invalid."),
+    Sample("accept-zero-token", _flag(_DEFAULTS.accept_zero_token), "Accept the block device zero token."),
+    Sample("token-access", f'"{_DEFAULTS.token_access}"', "Initiators that can use a token: anyone, source or creator."),
+    Sample("remote-luns", "[]", "Names of LUNs whose blocks seem to belong to another copy manager."),
+    Sample("chap-discovery", _flag(_DEFAULTS.chap_discovery), "Discovery sessions need CHAP too, if there are CHAP users."),
+    Sample("trace", '"trace.txt"', "File for a line of text for each PDU.", False),
+    Sample("pcap", '"trace.pcapng"', "File for all sessions as packets.", False),
+    Sample("pcap-snap-length", str(MAX_SNAP_BYTES), "Number of bytes that are kept of each packet."),
+    Sample("control", '"control"', "Control socket, relative to this file. By default, it is in the pool.", False),
+    Sample("metrics", '"127.0.0.1:9100"', "Address at which Prometheus fetches metrics. By default, there is none.", False),
+)
+"""The keys with plain values. In TOML, they come before all tables."""
+
+TABLES = """\
+# A LUN that is created if the pool has no LUN of this name. Options: block (512 or 4096), compression (off, lz4 or zstd) and
+# tier (fast or capacity).
+#[[lun]]
+#name = "first"
+#size = "10G"
+#block = 512
+#compression = "off"
+#tier = "fast"
+
+# The initiators that may log in, and their LUNs. A name may be a pattern. Without luns, they can use all LUNs. Without any
+# [[access]], every initiator can use all LUNs.
+#[[access]]
+#initiator = ["iqn.2026-11.example:host", "iqn.1991-05.com.microsoft:*"]
+#luns = [{ lun = 0, volume = "first" }, { lun = 1, volume = "second", read-only = true }]
+
+# A further target with its own portals, initiators and CHAP users. Without these keys, it has those of the first target.
+#[[target]]
+#iqn = "iqn.2026-11.example:second"
+#portal = ["127.0.0.1:3261"]
+#access = [{ initiator = "*" }]
+#chap = [{ user = "second-host", secret = "at-least-12-bytes" }]
+#target-chap = { user = "second-array", secret = "another-12-bytes" }
+
+# A CHAP user. With any user, hosts must log in with CHAP. secret-file names a file with the secret instead.
+#[[chap]]
+#user = "host"
+#secret = "at-least-12-bytes"
+#initiator = "iqn.2026-11.example:host"
+
+# The user and secret of the target for mutual CHAP.
+#[target-chap]
+#user = "array"
+#secret = "another-12-bytes"
+
+# A schedule of snapshots that is added if the pool has no schedule of this name.
+#[[schedule]]
+#name = "hourly"
+#every = "hourly"
+#keep = 24
+#default = true
+"""
+
+
+def sample_config() -> str:
+    """Return the text of a configuration file in which every key is a comment."""
+    lines = [HEADER]
+    for sample in KEYS:
+        lines += [f"# {sample.meaning}{'' if sample.is_default else ' Example:'}", f"#{sample.key} = {sample.value}", ""]
+    return "\n".join(lines) + "\n" + TABLES
