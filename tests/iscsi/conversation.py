@@ -18,7 +18,7 @@ from odx_target.iscsi.pdu.headers import (
 from odx_target.iscsi.pdu.opcodes import Stage
 from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs
 from odx_target.iscsi.session.connection import TargetConnection
-from odx_target.iscsi.session.directory import Authenticator, Portal
+from odx_target.iscsi.session.directory import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, TaskManagement
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.iscsi.session.sessions import SessionRegistry
@@ -50,6 +50,7 @@ class Directory:
         self.portal_list = [Portal("127.0.0.1:3260")]
         self.portal = "127.0.0.1:3260"
         self.sessions = SessionRegistry(max_sessions)
+        self.moved_to: Redirection | None = None
         self.make_authenticator: Callable[[], Authenticator] | None = None
 
     def target_names(self, initiator_name: str) -> Sequence[str]:
@@ -57,6 +58,9 @@ class Directory:
 
     def portals(self, target_name: str) -> Sequence[Portal]:
         return self.portal_list
+
+    def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:
+        return self.moved_to
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
         return self.make_authenticator() if self.make_authenticator else None

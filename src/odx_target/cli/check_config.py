@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 
+from odx_target.cli.sample_config import sample_config
 from odx_target.cli.text.tables import print_columns
 from odx_target.iscsi.names import check_name
 from odx_target.target.access.targets import authentications_of, target_configs
 from odx_target.target.config.access_settings import AccessRule, find_rule
 from odx_target.target.config.chap import chap_warnings
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.sample import sample_config
 from odx_target.target.config.settings import Config, TargetConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
 

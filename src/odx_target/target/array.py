@@ -22,6 +22,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
+from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.changes import AccessChanges
 from odx_target.target.access.targets import Target, authentications_of, may_use, open_targets, portals_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
@@ -224,6 +225,8 @@ class Array:
         self.logical_units = attach_logical_units(self.config, self.pool, jobs)
         listening = [address_of(each) for each in sockets]
         self.targets = open_targets(self.config, self.logical_units, self._authentications, listening)
+        addresses = Addresses(dict(zip(portals_of(self.config), listening, strict=True)))
+        addresses.set(self.config)
         self.device_server.may_use = partial(may_use, self.targets)
         self.pool.commit()
         for logical_unit in self.logical_units.values():
@@ -249,6 +252,7 @@ class Array:
         jobs.start_soon(self.schedules.run)
         self._listener = Listener(
             self.targets,
+            addresses,
             sockets,
             self.device_server,
             self.pool,
@@ -259,7 +263,13 @@ class Array:
             polls=self.config.polling,
         )
         self.access_changes = AccessChanges(
-            self.targets, self.device_server, self.copy_manager, environment, self._listener.cut_sessions, self._entropy
+            self.targets,
+            self.device_server,
+            self.copy_manager,
+            environment,
+            self._listener.cut_sessions,
+            self._entropy,
+            addresses,
         )
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)

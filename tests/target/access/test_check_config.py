@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from odx_target.cli.app import application
+from odx_target.cli.sample_config import KEYS, sample_config
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.sample import KEYS, sample_config
 from odx_target.target.config.settings import Config, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
 from tests.target.access.sessions import STRANGER, A
@@ -35,7 +35,7 @@ def run(*arguments: str) -> str:
 
 
 def uncommented() -> str:
-    return re.sub(r"^#(?=[\[a-z])", "", sample_config(), flags=re.MULTILINE)
+    return re.sub(r'^#(?=[\["a-z])', "", sample_config(), flags=re.MULTILINE)
 
 
 def test_the_sample_is_a_file_without_settings(tmp_path: Path) -> None:

@@ -15,7 +15,17 @@ from odx_target.target.config.settings_file import load_config
 
 log = structlog.get_logger()
 
-APPLIED = {"luns", "access", "targets", "chap_users", "target_chap", "chap_discovery", "copy_rate_bytes_per_s"}
+APPLIED = {
+    "luns",
+    "access",
+    "targets",
+    "chap_users",
+    "target_chap",
+    "chap_discovery",
+    "copy_rate_bytes_per_s",
+    "announced",
+    "redirects",
+}
 """Fields of `Config` that a reload applies. For `targets`, it applies the access rules and the CHAP settings."""
 
 KEYS = {

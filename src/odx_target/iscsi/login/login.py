@@ -167,6 +167,7 @@ class Login:
         initiator_name = prepare_name(initiator_name)
         if target_name or session_type == "Normal":
             target_name = self._find_target(initiator_name, target_name)
+            self._redirect(initiator_name, target_name)
         # A session without a target has no portal group, so its key has the portal instead (7.4.2.1).
         port = self._portal_group_tag if target_name else self._directory.portal
         key = initiator_name, request.isid, target_name, port
@@ -184,6 +185,16 @@ class Login:
             if prepare_name(name) == prepared:
                 return name
         raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
+
+    def _redirect(self, initiator_name: str, target_name: str) -> None:
+        """Refuse the login with another address if the directory redirects it (11.13.5). The initiator has not authenticated
+        yet, which the RFC allows.
+        """
+        redirection = self._directory.redirection(initiator_name, target_name)
+        if redirection is not None:
+            status = LoginStatus.TARGET_MOVED_PERMANENTLY if redirection.permanent else LoginStatus.TARGET_MOVED_TEMPORARILY
+            text = encode_pairs([("TargetAddress", redirection.address)])
+            raise LoginRefused(status, f"redirected to {redirection.address}", text)
 
     def _admit(self, key: SessionKey, request: LoginRequest, *, is_discovery: bool) -> None:
         """Refuse the login if the session registry does not admit the session."""

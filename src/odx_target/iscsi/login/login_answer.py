@@ -7,11 +7,12 @@ from odx_target.iscsi.session.sessions import Session
 
 
 class LoginRefused(Exception):
-    """The login is refused and ends with `status`."""
+    """The login is refused and ends with `status`. `text` are the keys of the response."""
 
-    def __init__(self, status: LoginStatus, detail: str) -> None:
+    def __init__(self, status: LoginStatus, detail: str, text: bytes = b"") -> None:
         super().__init__(detail)
         self.status = status
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,5 +106,5 @@ class LoginConnection:
             initiator_task_tag=request.initiator_task_tag,
             status=refused.status,
         )
-        self._writer.send(response)
+        self._writer.send(response, [refused.text] if refused.text else [])
         self._close(CloseReason(CloseCode.LOGIN_FAILED, f"{refused} (status {refused.status:04x}h)"))

@@ -19,6 +19,14 @@ class Portal:
     portal_group_tag: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Redirection:
+    """An address at which an initiator must log in instead. If `permanent` is True, the initiator may remember it."""
+
+    address: str
+    permanent: bool = False
+
+
 class AuthenticationFailed(Exception):
     """The initiator failed to authenticate. The login ends with `status`."""
 
@@ -67,6 +75,10 @@ class TargetDirectory(Protocol):
 
     def portals(self, target_name: str) -> Sequence[Portal]:
         """The portals of a target, in the order of SendTargets."""
+        ...
+
+    def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:
+        """Return the redirection of a login to a target. Return None if the login may continue here."""
         ...
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:

@@ -10,6 +10,7 @@ from odx_target.iscsi.login.chap import Entropy
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.nexus import Nexus
+from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.targets import Target, authentications_of, map_of, target_configs
 from odx_target.target.config.access_settings import AccessRule
 from odx_target.target.config.settings import Config
@@ -35,6 +36,7 @@ class AccessChanges:
         environment: Environment,
         cut: Callable[[str, str], None],
         entropy: Entropy,
+        addresses: Addresses,
     ) -> None:
         self._targets = targets
         self._device_server = device_server
@@ -42,16 +44,18 @@ class AccessChanges:
         self._environment = environment
         self._cut = cut
         self._entropy = entropy
+        self._addresses = addresses
 
     async def apply(self, config: Config) -> None:
-        """Apply the access rules and the CHAP settings of a configuration to the targets that run. Only later logins need
-        the new CHAP users.
+        """Apply the access rules and the CHAP settings of a configuration to the targets that run, and its announced addresses
+        and redirections. Only later logins need the new CHAP users.
 
         Targets that are only in the configuration are ignored. Targets that are not in the configuration keep their settings.
         Raises ConfigError for settings that contradict each other. Then nothing has changed.
         """
         settings = {each.iqn: each for each in target_configs(config)}
         found = dict(zip(settings, authentications_of(config, self._entropy), strict=True))
+        self._addresses.set(config)
         running = [target for target in self._targets if target.name in settings]
         for target in running:
             target.authentication = found[target.name]

@@ -7,6 +7,7 @@ from odx_target.iscsi.login.chap import Accounts, Entropy
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.lun_map import LunMap
 from odx_target.target.access.lun_maps import LunMaps
+from odx_target.target.config.address_settings import check_addresses
 from odx_target.target.config.chap import accounts_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, TargetConfig
@@ -53,6 +54,7 @@ def portals_of(config: Config) -> list[Portal]:
 
 def authentications_of(config: Config, entropy: Entropy) -> list[Authentication | None]:
     """Return the authentication of each target. Raises ConfigError for settings that contradict each other."""
+    check_addresses(portals_of(config), config.announced, config.redirects)
     targets = target_configs(config)
     for index, target in enumerate(targets):
         if any(other.iqn == target.iqn for other in targets[:index]):

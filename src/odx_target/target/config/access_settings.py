@@ -59,13 +59,18 @@ def find_rule(rules: Sequence[AccessRule], initiator_name: str) -> int | None:
     matching = (number for number, rule in enumerate(rules) if name in rule.initiators)
     found = next(matching, None)
     if found is None:
-        matching = (number for number, rule in enumerate(rules) if any(_matches(each, name) for each in rule.initiators))
+        matching = (
+            number
+            for number, rule in enumerate(rules)
+            if any(is_glob(each) and matches(each, name) for each in rule.initiators)
+        )
         found = next(matching, None)
     return found
 
 
-def _matches(pattern: str, name: str) -> bool:
-    return is_glob(pattern) and fnmatchcase(name, pattern)
+def matches(pattern: str, name: str) -> bool:
+    """True if a prepared name equals a name, or matches a glob pattern."""
+    return fnmatchcase(name, pattern) if is_glob(pattern) else name == pattern
 
 
 def access_rules_of(value: Any) -> tuple[AccessRule, ...]:
@@ -88,10 +93,11 @@ def _rule(row: Mapping[str, Any]) -> AccessRule:
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts:
         raise ConfigError("access: initiator: want a name or pattern in quotes, or a list of them")
-    return AccessRule(tuple(_initiator(text) for text in texts), _mapped_luns(row["luns"]) if "luns" in row else None)
+    return AccessRule(tuple(initiator_of(text) for text in texts), _mapped_luns(row["luns"]) if "luns" in row else None)
 
 
-def _initiator(text: object) -> str:
+def initiator_of(text: object) -> str:
+    """Return the prepared form of a name or pattern. Raises ConfigError."""
     if not isinstance(text, str):
         raise ConfigError(f"access: initiator: want a name or pattern in quotes, not {str(text)[:80]!r}")
     name = prepare_name(text)

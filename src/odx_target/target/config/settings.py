@@ -58,6 +58,21 @@ class TargetConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RedirectRule:
+    """Logins that must go to another address.
+
+    The rule is for all targets if `target` is None, for logins through all portals if `portal` is None, and for all initiators
+    if `initiator` is None. `initiator` is a name or a pattern. If `permanent` is True, initiators may remember the new address.
+    """
+
+    to: Portal
+    target: str | None = None
+    portal: Portal | None = None
+    initiator: str | None = None
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleTemplate:
     """A schedule of snapshots that is added to the pool if the pool has no schedule of this name.
 
@@ -85,6 +100,9 @@ class Config:
     """The initiators that may log in, and their LUNs. Without rules, every initiator can use all LUNs."""
     targets: tuple[TargetConfig, ...] = ()
     """Further targets. The first target of the array has the settings `iqn`, `portals`, `access` and those for CHAP."""
+    announced: tuple[tuple[Portal, Portal], ...] = ()
+    """Pairs of a portal and the address that initiators get instead, because they reach the portal by address translation."""
+    redirects: tuple[RedirectRule, ...] = ()
     pool_limit_bytes: int | None = None
     polling: bool = True
     """True if the array polls the sockets of hosts for a short time before it waits for them. If False, it waits at once."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from odx_target.copymgr.limits import MAX_CONCURRENT_COPIES, TokenAccess
 from odx_target.target.config.access_settings import access_rules_of
+from odx_target.target.config.address_settings import announced_of, redirect_rules_of
 from odx_target.target.config.chap import chap_users_of, target_chap_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import (
@@ -140,6 +141,8 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "portal": lambda value, _base: {"portals": portals_of(value)},
     "access": lambda value, _base: {"access": access_rules_of(value)},
     "target": lambda value, base: {"targets": target_configs_of(value, base)},
+    "announce": lambda value, _base: {"announced": announced_of(value)},
+    "redirect": lambda value, _base: {"redirects": redirect_rules_of(value)},
     "token-access": lambda value, _base: {"token_access": parse_choice(TokenAccess, value, "token-access: ")},
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},

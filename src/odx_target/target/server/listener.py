@@ -12,6 +12,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes, reason
 from odx_target.target.accepting_clients import ACCEPT_PAUSE_S
+from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
@@ -42,6 +43,7 @@ class Listener:
     def __init__(
         self,
         targets: Sequence[Target],
+        addresses: Addresses,
         sockets: Sequence[socket.socket],
         device_server: DeviceServer,
         pool: Pool,
@@ -59,7 +61,7 @@ class Listener:
         self._hub = Hub(pool, self.pool_failed, trio.lowlevel.current_clock().current_time, polls=polls)
         self._tap = tap
         self._reporter = reporter or Reporter(trio.current_time)
-        self._directory = TargetDirectory(targets)
+        self._directory = TargetDirectory(targets, addresses=addresses)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._limit = ConnectionLimit(self._connections, max_sockets, self._reporter)
         self._accepting = trio.CancelScope()

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from odx_target.iscsi.login.chap import ChapAuthenticator
-from odx_target.iscsi.session.directory import Authenticator, Portal
+from odx_target.iscsi.session.directory import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.sessions import Session, SessionRegistry
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.target_port import iscsi_port
+from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal as PortalAddress
 
@@ -32,10 +33,12 @@ class TargetDirectory:
         sessions: SessionRegistry | None = None,
         arrived_at: PortalAddress | None = None,
         accepted_at: PortalAddress | None = None,
+        addresses: Addresses | None = None,
     ) -> None:
         self._targets = targets
         self._arrived_at = arrived_at
         self._accepted_at = accepted_at
+        self._addresses = addresses or Addresses({})
         self.sessions = SessionRegistry() if sessions is None else sessions
 
     def seen_from(self, connected: socket.socket, accepted_at: PortalAddress | None = None) -> "TargetDirectory":
@@ -45,7 +48,7 @@ class TargetDirectory:
         """
         host, port = connected.getsockname()[:2]
         arrived_at = PortalAddress(plain_host(host), port)
-        return TargetDirectory(self._targets, self.sessions, arrived_at, accepted_at)
+        return TargetDirectory(self._targets, self.sessions, arrived_at, accepted_at, self._addresses)
 
     @property
     def portal(self) -> str:
@@ -65,6 +68,9 @@ class TargetDirectory:
 
     def _reachable(self, portal: PortalAddress) -> PortalAddress | None:
         """Return the portal with an address to which the host can connect. Return None if no such address is known."""
+        announced = self._addresses.announced(portal)
+        if announced is not None:
+            return announced
         if portal.host not in ANY_ADDRESS:
             return replace(portal, host=plain_host(portal.host))
         if self._arrived_at is None:
@@ -73,6 +79,9 @@ class TargetDirectory:
         if portal.host == ANY_IPV4 and ":" in self._arrived_at.host:
             return None
         return replace(portal, host=self._arrived_at.host)
+
+    def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:
+        return self._addresses.redirection(initiator_name, target_name, self._accepted_at)
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
         target = self._target(target_name) if target_name else self._targets[0]

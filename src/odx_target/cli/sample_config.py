@@ -96,6 +96,18 @@ TABLES = """\
 #chap = [{ user = "second-host", secret = "at-least-12-bytes" }]
 #target-chap = { user = "second-array", secret = "another-12-bytes" }
 
+# Addresses that initiators get for portals that they reach by address translation.
+#[announce]
+#"127.0.0.1:3260" = "192.0.2.1:3260"
+
+# Logins that are redirected. All keys but to are optional.
+#[[redirect]]
+#to = "127.0.0.1:3261"
+#target = "iqn.2026-11.io.odx-target:array"
+#portal = "127.0.0.1:3260"
+#initiator = "iqn.2026-11.example:*"
+#permanent = false
+
 # A CHAP user. With any user, hosts must log in with CHAP. secret-file names a file with the secret instead.
 #[[chap]]
 #user = "host"
