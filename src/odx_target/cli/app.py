@@ -48,6 +48,7 @@ COMMANDS = {
     "pool": Subcommand("pool", "Verify or repair a pool, and renew its identity."),
     "token": Subcommand("token.token", "Send single commands of token copy, and show every field."),
     "check-config": Subcommand("check_config", "Check a configuration file, or print a sample."),
+    "import-config": Subcommand("importing.import_config", "Convert the configuration of targetcli or tgt."),
     "decode": Subcommand("decode", "Explain bytes field by field."),
 }
 """The subcommands in the order of the help."""

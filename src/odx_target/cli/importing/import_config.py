@@ -1,0 +1,68 @@
+"""`odx-target import-config`: convert the configuration of targetcli or tgt."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from odx_target.cli.importing.targetcli import import_targetcli
+from odx_target.cli.importing.tgt import import_tgt
+from odx_target.cli.importing.toml_text import toml_text
+from odx_target.target.config.error import ConfigError
+
+MAX_BYTES = 16 << 20
+"""Maximum size of a file to convert. The limit avoids long reads of a wrong file."""
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("import-config")(import_config)
+
+
+def import_config(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="JSON that targetcli has saved, or the targets.conf of tgt.",
+            readable=False,
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Print a configuration file with the targets, LUNs, initiators and CHAP users of a kernel target or of tgt.
+
+    No data is copied. Comments in the output name everything that was left out. Review the output, and check it with
+    check-config, before you serve it.
+    """
+    text = _text(file)
+    try:
+        imported = import_targetcli(text) if text.lstrip().startswith("{") else import_tgt(text, size_of)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    if not imported.targets:
+        raise ConfigError(f"{file}: there is no iSCSI target in this file")
+    typer.echo(toml_text(imported), nl=False)
+
+
+def size_of(path: str) -> int | None:
+    """Return the size of a regular file or block device. Return None if it cannot be found out."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.seek(0, 2)
+    except (OSError, ValueError):
+        return None
+
+
+def _text(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    if len(content) > MAX_BYTES:
+        raise ConfigError(f"{file}: more than {MAX_BYTES} bytes are not a configuration file")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: byte {error.start} is not UTF-8 text") from error
