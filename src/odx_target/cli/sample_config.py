@@ -37,6 +37,12 @@ KEYS: tuple[Sample, ...] = (
     Sample("pool", '"pool"', "Directory of the pool, relative to this file. Without it, the pool is temporary.", False),
     Sample("portal", f'["{Portal()}"]', "Addresses at which the target listens. Port 0 selects a free port."),
     Sample("iqn", f'"{DEFAULT_IQN}"', "Name of the target."),
+    Sample(
+        "max-sessions",
+        "16",
+        "Largest number of sessions of the target. By default, only the limit of the array applies.",
+        False,
+    ),
     Sample("pool-limit", '"100G"', "Largest room that the log may use on the disk. By default, there is no limit.", False),
     Sample("polling", _flag(_DEFAULTS.polling), "Poll the sockets of hosts for a short time before each wait."),
     Sample("capacity-tier", '"/slow/tier"', "Directory of the capacity tier. By default, there is none.", False),
@@ -95,6 +101,7 @@ TABLES = """\
 #access = [{ initiator = "*" }]
 #chap = [{ user = "second-host", secret = "at-least-12-bytes" }]
 #target-chap = { user = "second-array", secret = "another-12-bytes" }
+#max-sessions = 4
 
 # Addresses that initiators get for portals that they reach by address translation.
 #[announce]

@@ -24,7 +24,7 @@ from odx_target.scsi.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.changes import AccessChanges
-from odx_target.target.access.targets import Target, authentications_of, may_use, open_targets, portals_of
+from odx_target.target.access.targets import Target, authentications_of, may_use, open_targets, portals_of, session_limits_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
@@ -262,6 +262,7 @@ class Array:
             self._max_sockets,
             polls=self.config.polling,
         )
+        self._listener.limit_sessions(session_limits_of(self.config))
         self.access_changes = AccessChanges(
             self.targets,
             self.device_server,

@@ -14,6 +14,7 @@ from tests.target.access.sessions import STRANGER, A, B
 
 FILE = """
 token-access = "source"
+max-sessions = 64
 
 [[access]]
 initiator = ["IQN.2026-11.example:A", "iqn.1991-05.com.microsoft:*"]
@@ -37,6 +38,7 @@ def test_a_file(tmp_path: Path) -> None:
     luns = (MappedLun(0, "first"), MappedLun(300, "second", read_only=True))
     assert config.access == (AccessRule((A, "iqn.1991-05.com.microsoft:*"), luns), AccessRule((B,)))
     assert config.token_access is TokenAccess.SOURCE
+    assert config.max_sessions == 64
     portals = (Portal("127.0.0.1", 3261), Portal("::1", 3261))
     users = (ChapUser("u", b"secret-of-u-000"),)
     assert config.targets == (TargetConfig("iqn.2026-11.example:second", portals, (AccessRule(("*",), ()),), users),)
@@ -64,6 +66,8 @@ def test_a_file(tmp_path: Path) -> None:
         ('[[access]]\ninitiator = "*"\nluns = [{ lun = 0, volume = "a" }, { lun = 0, volume = "b" }]', "lun 0 is named twice"),
         ('[[access]]\ninitiator = "*"\nluns = [{ lun = 0, volume = "a" }, { lun = 1, volume = "a" }]', "volume 'a' is named"),
         ('token-access = "nobody"', "anyone, source, creator"),
+        ("max-sessions = 0", "1 to 64"),
+        ("max-sessions = true", "1 to 64"),
         ("target = 1", "tables"),
         ("[[target]]", "iqn is missing"),
         ("[[target]]\niqn = 1", "text in quotes"),

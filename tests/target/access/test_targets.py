@@ -90,6 +90,17 @@ async def test_each_target_has_its_own_chap_users() -> None:
                 pass
 
 
+async def test_each_target_has_its_own_limit_of_sessions() -> None:
+    async with running(with_second(max_sessions=1)) as array, session_of(array, A, SECOND) as session:
+        with pytest.raises(LoginFailed, match="03h/02h"):
+            async with session_of(array, B, SECOND):
+                pass
+        async with session_of(array, A), session_of(array, B) as other:
+            assert await luns(other) == [0, 1]
+        assert await discovered(array, B), "discovery sessions do not count"
+        assert await luns(session) == [0, 1]
+
+
 def test_a_target_without_chap_has_that_of_the_array() -> None:
     config = replace(with_second(), chap_users=(USER,))
     first, second = authentications_of(config, bytes)

@@ -92,5 +92,5 @@ def keys_that_wait(before: Config, after: Config) -> list[str]:
     """Return the keys of the file that have changed, and that only a restart applies."""
     changed = [each.name for each in fields(Config) if getattr(before, each.name) != getattr(after, each.name)]
     waiting = [KEYS.get(name, name.replace("_", "-")) for name in changed if name not in APPLIED]
-    places = [[(target.iqn, target.portals) for target in config.targets] for config in (before, after)]
+    places = [[(target.iqn, target.portals, target.max_sessions) for target in config.targets] for config in (before, after)]
     return [*waiting, *(["target"] if places[0] != places[1] else [])]

@@ -16,6 +16,7 @@ do not count as sessions, so that they cannot keep other hosts out. The connecti
 connections, and the login timeout ends them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
@@ -85,7 +86,7 @@ class Admission(Enum):
 
 class SessionRegistry:
     """All connections and sessions of one array. Each session has one connection, so a limit of sessions also limits the
-    connections.
+    connections. `target_limits` has the maximum number of sessions of some targets by name. Discovery sessions do not count.
     """
 
     def __init__(self, max_sessions: int = MAX_CONNECTIONS, max_discovery_sessions: int = MAX_DISCOVERY_SESSIONS) -> None:
@@ -94,6 +95,7 @@ class SessionRegistry:
         self._connections: set[Connection] = set()
         self._sessions: dict[SessionKey, Session] = {}
         self._last_tsih = 0
+        self.target_limits: Mapping[str, int] = {}
 
     @property
     def sessions(self) -> list[Session]:
@@ -113,16 +115,20 @@ class SessionRegistry:
         if tsih == 0 and known is not None:
             return Admission.SESSION_REINSTATEMENT
         if tsih == 0:
-            return Admission.NEW_SESSION if self._has_room(is_discovery=is_discovery) else Admission.TOO_MANY_SESSIONS
+            return Admission.NEW_SESSION if self._has_room(key, is_discovery=is_discovery) else Admission.TOO_MANY_SESSIONS
         if known is None or known.tsih != tsih:
             return Admission.NO_SUCH_SESSION
         if known.connection_id != connection_id:
             return Admission.TOO_MANY_CONNECTIONS
         return Admission.CONNECTION_REINSTATEMENT
 
-    def _has_room(self, *, is_discovery: bool) -> bool:
+    def _has_room(self, key: SessionKey, *, is_discovery: bool) -> bool:
         limit = self._max_discovery_sessions if is_discovery else self._max_sessions
-        return sum(session.is_discovery is is_discovery for session in self._sessions.values()) < limit
+        alike = [session for session in self._sessions.values() if session.is_discovery is is_discovery]
+        _, _, target_name, _ = key
+        target_limit = None if is_discovery else self.target_limits.get(target_name)
+        of_target = sum(session.target_name == target_name for session in alike)
+        return len(alike) < limit and (target_limit is None or of_target < target_limit)
 
     def find(self, key: SessionKey) -> Session | None:
         """Return the session with this key, or None."""

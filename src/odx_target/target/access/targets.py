@@ -42,7 +42,7 @@ class Target:
 
 def target_configs(config: Config) -> list[TargetConfig]:
     """Return the settings of all targets. The first target has the settings of the array itself."""
-    first = TargetConfig(config.iqn, config.portals, config.access, config.chap_users, config.target_chap)
+    first = TargetConfig(config.iqn, config.portals, config.access, config.chap_users, config.target_chap, config.max_sessions)
     return [first, *config.targets]
 
 
@@ -84,6 +84,11 @@ def open_targets(
         maps = LunMaps(logical_units, settings.access)
         targets.append(Target(settings.iqn, number, maps, authentication, portals))
     return targets
+
+
+def session_limits_of(config: Config) -> dict[str, int]:
+    """Return the maximum number of sessions of the targets that have their own limit, by the name of the target."""
+    return {each.iqn: each.max_sessions for each in target_configs(config) if each.max_sessions is not None}
 
 
 def map_of(targets: Sequence[Target], target_name: str, initiator_name: str) -> LunMap | None:

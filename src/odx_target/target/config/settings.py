@@ -55,6 +55,8 @@ class TargetConfig:
     access: tuple[AccessRule, ...] = ()
     chap_users: tuple[ChapUser, ...] | None = None
     target_chap: TargetChap | None = None
+    max_sessions: int | None = None
+    """The maximum number of sessions of the target. None means that only the limit of the array applies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Config:
     """The initiators that may log in, and their LUNs. Without rules, every initiator can use all LUNs."""
     targets: tuple[TargetConfig, ...] = ()
     """Further targets. The first target of the array has the settings `iqn`, `portals`, `access` and those for CHAP."""
+    max_sessions: int | None = None
+    """The maximum number of sessions of the first target. None means that only the limit of the array applies."""
     announced: tuple[tuple[Portal, Portal], ...] = ()
     """Pairs of a portal and the address that initiators get instead, because they reach the portal by address translation."""
     redirects: tuple[RedirectRule, ...] = ()

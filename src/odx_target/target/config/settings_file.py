@@ -29,7 +29,7 @@ from odx_target.target.config.parsing import (
 )
 from odx_target.target.config.schedule_settings import schedule_templates_of
 from odx_target.target.config.settings import Config, LunConfig, ServeConfig
-from odx_target.target.config.target_settings import portals_of, target_configs_of
+from odx_target.target.config.target_settings import max_sessions_of, portals_of, target_configs_of
 from odx_target.target.config.toml_file import read_table
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
 
@@ -141,6 +141,7 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "portal": lambda value, _base: {"portals": portals_of(value)},
     "access": lambda value, _base: {"access": access_rules_of(value)},
     "target": lambda value, base: {"targets": target_configs_of(value, base)},
+    "max-sessions": lambda value, _base: {"max_sessions": max_sessions_of(value)},
     "announce": lambda value, _base: {"announced": announced_of(value)},
     "redirect": lambda value, _base: {"redirects": redirect_rules_of(value)},
     "token-access": lambda value, _base: {"token_access": parse_choice(TokenAccess, value, "token-access: ")},

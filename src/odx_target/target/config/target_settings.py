@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from odx_target.iscsi.limits import MAX_CONNECTIONS
 from odx_target.target.config.access_settings import access_rules_of
 from odx_target.target.config.chap import chap_users_of, target_chap_of
 from odx_target.target.config.error import ConfigError
@@ -20,6 +21,13 @@ def portals_of(value: Any) -> tuple[Portal, ...]:
     if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
         raise ConfigError('portal: want "HOST:PORT" or a list of them')
     return tuple(parse_portal(text) for text in texts)
+
+
+def max_sessions_of(value: Any) -> int:
+    """Return the maximum number of sessions of a target. Raises ConfigError."""
+    if type(value) is not int or not 0 < value <= MAX_CONNECTIONS:
+        raise ConfigError(f"max-sessions: want a number from 1 to {MAX_CONNECTIONS}, not {str(value)[:40]}")
+    return value
 
 
 def target_configs_of(value: Any, base: Path) -> tuple[TargetConfig, ...]:
@@ -55,5 +63,6 @@ _KEYS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "access": ("access", lambda value, _base: access_rules_of(value)),
     "chap": ("chap_users", chap_users_of),
     "target-chap": ("target_chap", target_chap_of),
+    "max-sessions": ("max_sessions", lambda value, _base: max_sessions_of(value)),
 }
 """Table that maps each key of a `[[target]]` table to a field of TargetConfig and a function that reads the value."""

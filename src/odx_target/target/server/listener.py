@@ -1,7 +1,7 @@
 """The portals of an array: listening sockets, and a server for each accepted connection."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import trio
@@ -142,6 +142,10 @@ class Listener:
         """Return the open sessions, oldest first."""
         found = [(connection.peer, connection.session, connection.tally) for connection in self._connections]
         return [ConnectedSession(peer, session, tally) for peer, session, tally in found if session is not None]
+
+    def limit_sessions(self, limits: Mapping[str, int]) -> None:
+        """Set the maximum number of sessions of targets, by the name of the target. Open sessions continue."""
+        self._directory.sessions.target_limits = limits
 
     def cut_sessions(self, initiator_name: str, target_name: str) -> None:
         """End the sessions of an initiator with a target."""
