@@ -40,6 +40,7 @@ COMMANDS = {
     "conformance": Subcommand("conformance", "Check the behaviour of any iSCSI target."),
     "demo": Subcommand("demo", "Compare a copy by token with a copy by reads and writes."),
     "windows-copy": Subcommand("windows.copy", "Copy a file with the same commands as Windows."),
+    "esxi-copy": Subcommand("esxi.copy", "Copy a virtual disk with the same commands as ESXi."),
     "manage": Subcommand("manage", "Show and change a running array."),
     "volume": Subcommand("storage.volume", "List and change the volumes of a pool."),
     "lun": Subcommand("storage.lun", "Give LUN numbers to volumes, or take them away."),

@@ -15,9 +15,14 @@ THIRD_PARTY_COPY_IN = 0x84
 POPULATE_TOKEN = 0x10
 WRITE_USING_TOKEN = 0x11
 COPY_OPERATION_ABORT = 0x1C
+EXTENDED_COPY_LID1 = 0x00
+RECEIVE_COPY_OPERATING_PARAMETERS = 0x03
 RECEIVE_COPY_STATUS_LID4 = 0x05
 RECEIVE_ROD_TOKEN_INFORMATION = 0x07
 REPORT_ALL_ROD_TOKENS = 0x08
+FUA = 0x08
+TEN_BYTE_LBA_LIMIT = 1 << 32
+"""End of the blocks that READ (10) and WRITE (10) can address. Their LOGICAL BLOCK ADDRESS field has 32 bits."""
 
 
 def test_unit_ready() -> bytes:
@@ -52,6 +57,25 @@ def write_16(lba: int, count_blocks: int, *, force_unit_access: bool = False) ->
     return _READ_WRITE_16.pack(0x8A, 0x08 if force_unit_access else 0, lba, count_blocks, 0, 0)
 
 
+def shortest_read(lba: int, count_blocks: int) -> bytes:
+    """CDB of READ (10), or of READ (16) if READ (10) cannot address the blocks."""
+    if lba + count_blocks > TEN_BYTE_LBA_LIMIT:
+        return read_16(lba, count_blocks)
+    return struct.pack(">BBLxHx", 0x28, 0, lba, count_blocks)
+
+
+def shortest_write(lba: int, count_blocks: int, *, force_unit_access: bool = False) -> bytes:
+    """CDB of WRITE (10), or of WRITE (16) if WRITE (10) cannot address the blocks."""
+    if lba + count_blocks > TEN_BYTE_LBA_LIMIT:
+        return write_16(lba, count_blocks, force_unit_access=force_unit_access)
+    return struct.pack(">BBLxHx", 0x2A, FUA if force_unit_access else 0, lba, count_blocks)
+
+
+def write_same_16(lba: int, count_blocks: int) -> bytes:
+    """CDB of WRITE SAME (16) without UNMAP (SBC-3 5.46). The data-out is one block."""
+    return _READ_WRITE_16.pack(0x93, 0, lba, count_blocks, 0, 0)
+
+
 def compare_and_write(lba: int, count_blocks: int, *, force_unit_access: bool = False) -> bytes:
     """CDB of COMPARE AND WRITE (SBC-3 5.2). The data-out contains first the expected blocks, then the blocks to write."""
     return _COMPARE_AND_WRITE.pack(0x89, 0x08 if force_unit_access else 0, lba, count_blocks, 0, 0)
@@ -62,6 +86,26 @@ def synchronize_cache_10() -> bytes:
     (SBC-3 5.23).
     """
     return struct.pack(">B9x", 0x35)
+
+
+def reserve_6() -> bytes:
+    """CDB of RESERVE (6) for the whole logical unit (SPC-2 7.21)."""
+    return struct.pack(">B5x", 0x16)
+
+
+def release_6() -> bytes:
+    """CDB of RELEASE (6) for the whole logical unit (SPC-2 7.16)."""
+    return struct.pack(">B5x", 0x17)
+
+
+def extended_copy(parameter_list_bytes: int) -> bytes:
+    """CDB of EXTENDED COPY (LID1) (SPC-4 6.4)."""
+    return struct.pack(">BB8xLxx", THIRD_PARTY_COPY_OUT, EXTENDED_COPY_LID1, parameter_list_bytes)
+
+
+def receive_copy_operating_parameters(allocation_bytes: int) -> bytes:
+    """CDB of RECEIVE COPY OPERATING PARAMETERS (SPC-4 6.18)."""
+    return _TOKEN_IN.pack(THIRD_PARTY_COPY_IN, RECEIVE_COPY_OPERATING_PARAMETERS, 0, allocation_bytes, 0, 0)
 
 
 def populate_token(list_identifier: int, parameter_list_bytes: int) -> bytes:

@@ -40,6 +40,9 @@ class BlockLimits:
 
     max_transfer_blocks: int = 0
     optimal_transfer_blocks: int = 0
+    max_compare_and_write_blocks: int = 0
+    """MAXIMUM COMPARE AND WRITE LENGTH. A value of 0 means that COMPARE AND WRITE is not supported."""
+    max_write_same_blocks: int = 0
 
 
 def read_standard_inquiry(data: Buffer) -> StandardInquiry:
@@ -87,9 +90,12 @@ def _capacity(command: str, body: bytes, lba_bytes: int) -> Capacity:
 
 def read_block_limits(page: bytes) -> BlockLimits:
     """Decode the body of page B0h. If the page is short, the missing fields count as not reported."""
-    body = page.ljust(12, b"\0")
+    body = page.ljust(40, b"\0")
     return BlockLimits(
-        max_transfer_blocks=int.from_bytes(body[4:8], "big"), optimal_transfer_blocks=int.from_bytes(body[8:12], "big")
+        max_transfer_blocks=int.from_bytes(body[4:8], "big"),
+        optimal_transfer_blocks=int.from_bytes(body[8:12], "big"),
+        max_compare_and_write_blocks=body[1],
+        max_write_same_blocks=int.from_bytes(body[32:40], "big"),
     )
 
 

@@ -39,6 +39,7 @@ CODE_WORDS: dict[tuple[int, int], str] = {
     (0x0C, 0x00): "write error",
     (0x0D, 0x01): "third party device failure",
     (0x0D, 0x02): "copy target device not reachable",
+    (0x0D, 0x03): "incorrect copy target device type",
     (0x0D, 0x04): "copy target device data underrun",
     (0x0D, 0x05): "copy target device data overrun",
     (0x11, 0x00): "unrecovered read error",
@@ -60,7 +61,13 @@ CODE_WORDS: dict[tuple[int, int], str] = {
     (0x24, 0x00): "invalid field in CDB",
     (0x25, 0x00): "logical unit not supported",
     (0x26, 0x00): "invalid field in parameter list",
+    (0x26, 0x06): "too many CSCD descriptors",
+    (0x26, 0x07): "unsupported CSCD descriptor type code",
     (0x26, 0x08): "too many segment descriptors",
+    (0x26, 0x09): "unsupported segment descriptor type code",
+    (0x26, 0x0A): "unexpected inexact segment",
+    (0x26, 0x0B): "inline data length exceeded",
+    (0x26, 0x0D): "copy segment granularity violation",
     (0x27, 0x00): "write protected",
     (0x27, 0x07): "space allocation failed write protect",
     (0x29, 0x00): "power on, reset, or bus device reset occurred",
@@ -108,6 +115,8 @@ class Sense:
     information: int | None = None
     field_pointer: FieldPointer | None = None
     deferred: bool = False
+    command_specific: int = 0
+    """COMMAND-SPECIFIC INFORMATION; 0 if the sense data does not have this field."""
 
     @property
     def code(self) -> tuple[int, int]:
@@ -149,20 +158,24 @@ def _read_fixed(data: bytes, *, deferred: bool) -> Sense:
     end = min(len(data), 8 + data[7])
     body = data[:end].ljust(18, b"\0")
     information = int.from_bytes(body[3:7], "big") if data[0] & 0x80 else None
-    return Sense(body[2] & 0xF, body[12], body[13], information, _field_pointer(body[2] & 0xF, body[15:18]), deferred)
+    pointer = _field_pointer(body[2] & 0xF, body[15:18])
+    command_specific = int.from_bytes(body[8:12], "big")
+    return Sense(body[2] & 0xF, body[12], body[13], information, pointer, deferred, command_specific)
 
 
 def _read_descriptors(data: bytes, *, deferred: bool) -> Sense:
-    information, pointer = None, None
+    information, pointer, command_specific = None, None, 0
     key, position, end = data[1] & 0xF, 8, min(len(data), 8 + data[7])
     while position + 2 <= end:
         body = data[position : min(end, position + 2 + data[position + 1])]
         if body[0] == 0x00 and len(body) >= 12 and body[2] & 0x80:
             information = int.from_bytes(body[4:12], "big")
+        elif body[0] == 0x01 and len(body) >= 12:
+            command_specific = int.from_bytes(body[4:12], "big")
         elif body[0] == 0x02 and len(body) >= 7:
             pointer = _field_pointer(key, body[4:7])
         position += 2 + data[position + 1]
-    return Sense(key, data[2], data[3], information, pointer, deferred)
+    return Sense(key, data[2], data[3], information, pointer, deferred, command_specific)
 
 
 def _field_pointer(key: int, specific: bytes) -> FieldPointer | None:

@@ -3,6 +3,7 @@
 from functools import partial
 
 from odx_target.cli.failure import CommandFailure
+from odx_target.cli.text.pattern import pattern
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import size
 from odx_target.initiator.copying.token_commands import BlockRange
@@ -64,9 +65,7 @@ async def fill(windows: WindowsHost, file: WindowsFile, size_bytes: int) -> None
     with bar("fill", size_bytes) as show:
         for position in range(0, size_bytes, step):
             count = min(step, size_bytes - position)
-            data = b"".join(b"%15d " % at for at in range(position, position + count, CLUSTER_BYTES))
-            words = [data[at : at + 16] * (CLUSTER_BYTES // 16) for at in range(0, len(data), 16)]
-            await file.disk.write_file(file.layout, position, b"".join(words))
+            await file.disk.write_file(file.layout, position, pattern(position, count))
             show(count)
 
 

@@ -1,15 +1,14 @@
 """The commands of `odx-target windows-copy` as lines of text, in the form of `serve --trace`."""
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from odx_target.cli.text.command_words import READS, TOKEN_IN, TOKEN_OUT, WRITES, command_words, end_words
 from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.windows.journal import Entry, Exchange, LoginStep, Management, Remark
 from odx_target.initiator.windows.rules import Finding
 from odx_target.initiator.windows.session.path import SIMPLE
-from odx_target.target.trace.one_line import describe_key_value, describe_sense_briefly, describe_status
-from odx_target.target.trace.parameter_list_text import describe_answer, describe_command, describe_parameter_list
+from odx_target.target.trace.one_line import describe_key_value
 
 INDENT = " " * 10
 SHOWN_BYTES = 2048
@@ -19,60 +18,7 @@ SHOWN_TOKEN_BYTES = 16
 TOKEN_BYTES = 512
 TOKEN_IN_WRITE = 16
 ANSWER_HEADER_BYTES = 32
-SHOWN_RANGES = 4
-"""Maximum number of ranges that are shown for one command. All ranges are shown if the bytes of the command are shown."""
-READS, WRITES = (0x28, 0x88), (0x2A, 0x8A)
-TOKEN_OUT, TOKEN_IN = 0x83, 0x84
 WRITE_USING_TOKEN = 0x11
-
-# Fields that are left out, because other fields have the same information or their value never changes. They are shown together
-# with the bytes.
-_DETAILS = re.compile(
-    r"(parameter_list_length|populate_token_data_length|write_using_token_data_length|block_device_range_descriptor_length"
-    r"|available_data|response_to_service_action|operation_counter|estimated_status_update_delay"
-    r"|extended_copy_completion_status|transfer_count_units|rod_token_descriptors_length|length_of_the_sense_data_field"
-    r"|sense_data_length)="
-)
-
-
-def command_words(cdb: bytes, data: bytes, *, all_fields: bool = True) -> str:
-    """Describe a command and the parameters that it sends."""
-    is_shown = data and (cdb[0] == TOKEN_OUT or all_fields)
-    sends = describe_parameter_list(cdb, data) if is_shown else []
-    words = " ".join(_chosen(describe_command(cdb), all_fields))
-    return f"{words} | sends {' '.join(_chosen(sends, all_fields))}" if sends else words
-
-
-def end_words(exchange: Exchange, *, all_fields: bool = True) -> str:
-    """Describe the end of a command and the data that it returned."""
-    result = exchange.result
-    if result is None:
-        return exchange.fault
-    parts = [describe_status(result.status)]
-    if result.sense:
-        parts.append(describe_sense_briefly(bytes(result.sense)))
-    is_shown = exchange.cdb[0] == TOKEN_IN or all_fields
-    if is_shown and len(result.data_in) and exchange.cdb[0] not in READS:
-        residual = f" residual_count={result.residual_bytes}" if result.residual_bytes else ""
-        parts.append(f"data={len(result.data_in)}{residual}")
-        if result.status == Status.GOOD and (answers := describe_answer(exchange.cdb, bytes(result.data_in))):
-            parts.append(f"answers {' '.join(_chosen(answers, all_fields))}")
-    return " | ".join(parts)
-
-
-def _chosen(words: Iterable[str], all_fields: bool) -> list[str]:
-    if all_fields:
-        return list(words)
-    return [_fewer_ranges(word) for word in words if not _DETAILS.match(word)]
-
-
-def _fewer_ranges(word: str) -> str:
-    if not word.startswith("ranges=["):
-        return word
-    ranges = word[len("ranges=[") : -1].split(", ")
-    if len(ranges) <= SHOWN_RANGES:
-        return word
-    return f"ranges=[{', '.join(ranges[:SHOWN_RANGES])}, and {len(ranges) - SHOWN_RANGES} more]"
 
 
 @dataclass(slots=True)
@@ -142,7 +88,9 @@ class TracePrinter:
         path = f" ({exchange.path})" if self.with_paths else ""
         untagged = "" if exchange.attribute == SIMPLE else " untagged"
         words = command_words(exchange.cdb, data, all_fields=self.with_bytes)
-        end = end_words(exchange, all_fields=self.with_bytes)
+        end = (
+            exchange.fault if exchange.result is None else end_words(exchange.cdb, exchange.result, all_fields=self.with_bytes)
+        )
         self.show(f"{self._time(exchange.at_s)} {exchange.disk}{path}{untagged} {words} -> {end}{more}")
         if self.with_bytes:
             self._show_bytes(exchange, data)

@@ -1,6 +1,7 @@
 """Jobs that run concurrently."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
@@ -24,3 +25,31 @@ async def run_together(jobs: Sequence[Job]) -> None:
             nursery.start_soon(run, job)
     if failures:
         raise failures[0]
+
+
+async def run_beside(job: Job, background: Job) -> None:
+    """Run a job, and run `background` until the job ends. An InitiatorError of one of them cancels the other and is raised."""
+    failures: list[InitiatorError] = []
+
+    async def run(one: Job, *, ends_both: bool) -> None:
+        try:
+            await one()
+        except InitiatorError as failure:
+            failures.append(failure)
+            ends_both = True
+        if ends_both:
+            nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(run, background, ends_both=False))
+        nursery.start_soon(partial(run, job, ends_both=True))
+    if failures:
+        raise failures[0]
+
+
+async def run_to_its_end(job: Job, limit_s: float) -> None:
+    """Run a job that gives something back, even if the caller has been cancelled. After `limit_s` seconds the job is
+    cancelled.
+    """
+    with trio.move_on_after(limit_s, shield=True):
+        await job()

@@ -2,7 +2,7 @@
 
 import struct
 
-from odx_target.initiator.cdb import read_16, write_16
+from odx_target.initiator.cdb import read_16, shortest_read, shortest_write, write_16
 
 VPD_ALLOCATION_BYTES = 255
 INQUIRY_ALLOCATION_BYTES = 36
@@ -15,12 +15,10 @@ PORT_GROUPS_TIMEOUT_S = 10.0
 THRESHOLD_ALLOCATION_BYTES = 28
 """Allocation length for the Logical Block Provisioning log page: enough for the header of the page and two parameters."""
 PROVISIONING_LOG_PAGE = 0x0C
-FUA = 0x08
 CONTROL_PAGE = 0x0A
 CACHING_PAGE = 0x08
 FAILURE_PREDICTION_PAGE = 0x1C
 ALL_PAGES = 0x3F
-TEN_BYTE_LBA_LIMIT = 1 << 32
 
 
 def mode_sense_6(page: int) -> bytes:
@@ -47,13 +45,9 @@ def report_target_port_groups() -> bytes:
 
 def read(lba: int, count_blocks: int, *, long: bool = False) -> bytes:
     """CDB of READ (16) if `long` is True or READ (10) cannot address the blocks; otherwise CDB of READ (10)."""
-    if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
-        return read_16(lba, count_blocks)
-    return struct.pack(">BBLxHx", 0x28, 0, lba, count_blocks)
+    return read_16(lba, count_blocks) if long else shortest_read(lba, count_blocks)
 
 
 def write(lba: int, count_blocks: int, *, long: bool = False, force_unit_access: bool = False) -> bytes:
     """CDB of WRITE (16) if `long` is True or WRITE (10) cannot address the blocks; otherwise CDB of WRITE (10)."""
-    if long or lba + count_blocks > TEN_BYTE_LBA_LIMIT:
-        return write_16(lba, count_blocks, force_unit_access=force_unit_access)
-    return struct.pack(">BBLxHx", 0x2A, FUA if force_unit_access else 0, lba, count_blocks)
+    return (write_16 if long else shortest_write)(lba, count_blocks, force_unit_access=force_unit_access)

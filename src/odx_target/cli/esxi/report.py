@@ -1,0 +1,67 @@
+"""The report of `esxi-copy`: numbers of commands, findings, hardware acceleration, and the progress of a copy."""
+
+from collections import Counter
+
+from odx_target.cli.text.sizes import rate, size
+from odx_target.initiator.esxi.data_mover import CopyReport
+from odx_target.initiator.esxi.disk import EsxiDisk
+from odx_target.initiator.esxi.host import EsxiHost, Work
+from odx_target.initiator.esxi.rules import Weight
+
+
+def work_words(work: Work) -> str:
+    """Return the numbers of commands of a piece as text."""
+    counts = {
+        "EXTENDED COPY": work.extended_copies,
+        "WRITE SAME": work.write_sames,
+        "READ": work.reads,
+        "WRITE": work.writes,
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def piece_lines(pieces: Counter[tuple[int, Work]]) -> list[str]:
+    """Return one line for each kind of pieces, which have the same size and the same numbers of commands."""
+    return [
+        f"{count} {'piece' if count == 1 else 'pieces'} of {size(size_bytes)}: {work_words(work)}{' each' if count > 1 else ''}"
+        for (size_bytes, work), count in pieces.items()
+    ]
+
+
+def summary_lines(
+    report: CopyReport, elapsed_s: float, host: EsxiHost, disks: list[EsxiDisk], difference: int | None
+) -> list[str]:
+    """Return the last lines of the output."""
+    return [
+        *finding_lines(host),
+        *(f"{disk.name} {disk.acceleration_words}" for disk in disks),
+        *piece_lines(report.pieces),
+        f"{report.total_bytes} bytes ({size(report.total_bytes)}) in {elapsed_s:.3f} s, {rate(report.total_bytes, elapsed_s)}; "
+        f"{bytes_words(report)}",
+        "equal" if difference is None else f"NOT EQUAL from byte {difference} of the virtual disk on",
+    ]
+
+
+def bytes_words(report: CopyReport) -> str:
+    """Return the numbers of bytes that were done in each way as text."""
+    zeroed = f", {report.zeroed_bytes} zeroed by WRITE SAME, {report.zeroed_by_writes_bytes} zeroed by writes"
+    has_zeroed = report.zeroed_bytes or report.zeroed_by_writes_bytes
+    return f"{report.cloned_bytes} bytes offloaded, {report.copied_bytes} by reads and writes{zeroed if has_zeroed else ''}"
+
+
+def progress_text(report: CopyReport, size_bytes: int) -> str:
+    """Describe the progress of an interrupted copy."""
+    if not report.total_bytes:
+        return "nothing is copied"
+    return f"{report.total_bytes} of {size_bytes} bytes are done ({bytes_words(report)}), and nothing is compared"
+
+
+def finding_lines(host: EsxiHost) -> list[str]:
+    """Return one line for each rule in the findings, with the most severe rule first."""
+    counts = Counter(finding.rule for finding in host.findings)
+    firsts = [next(finding for finding in host.findings if finding.rule is rule) for rule in counts]
+    lines = []
+    for finding in sorted(firsts, key=lambda one: list(Weight).index(one.rule.weight)):
+        again = f", {counts[finding.rule]} times" if counts[finding.rule] > 1 else ""
+        lines.append(f"{finding.rule.weight.value}: {finding}{again}")
+    return lines
