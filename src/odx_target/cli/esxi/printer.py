@@ -33,9 +33,12 @@ class JournalPrinter:
     def tell(self, entry: Entry) -> None:
         if isinstance(entry, PieceDone):
             self._add_piece(entry)
-        elif isinstance(entry, Exchange):
-            if self.with_all or not _is_routine(entry):
-                self._show_exchange(entry)
+            return
+        if isinstance(entry, Exchange) and not self.with_all and _is_routine(entry):
+            return
+        self.finish()
+        if isinstance(entry, Exchange):
+            self._show_exchange(entry)
         elif isinstance(entry, Remark):
             self._show(entry.at_s, f"{entry.disk} {entry.what}")
         else:
@@ -77,7 +80,6 @@ class JournalPrinter:
             self.show(f"{INDENT} sense {_short(bytes(result.sense))}")
 
     def _show_finding(self, finding: Finding) -> None:
-        self.finish()
         self.show(f"{INDENT} *** {finding.rule.weight.value}: {finding}")
 
     def _show(self, at_s: float, words: str) -> None:

@@ -1,6 +1,7 @@
 """A block of the file system that only one host changes at a time, and its change by COMPARE AND WRITE (ATS).
 
-Without COMPARE AND WRITE, the host reserves the whole disk while it reads, compares and writes the block.
+Without COMPARE AND WRITE, the host reserves the whole disk while it reads, compares and writes the block of a lock. A heartbeat
+is then an ordinary write.
 """
 
 from dataclasses import dataclass, field
@@ -50,12 +51,15 @@ class LockedBlock:
         raise CopyStopped(self.disk.find(Rule.LOCK_REFUSED, f"{self.what}, {settings.lock_attempts} attempts"))
 
     async def change(self, *, by_ats: bool = True) -> None:
-        """Write the next mark of this host. Raises InitiatorError if another host has changed the block."""
+        """Write the next mark of this host, without a reservation. Raises InitiatorError if another host has changed the
+        block.
+        """
         old, new = self._marks[-1], self._marked(self._original)
         self._marks = [old, new]
-        if not by_ats:
+        is_replaced = await self._by_ats(old, new) if by_ats else None
+        if is_replaced is None:
             await self.disk.write(self.lba, new)
-        elif not await self._replace(old, new):
+        elif not is_replaced:
             self._marks = []
             raise CopyStopped(self.disk.find(Rule.LOCK_LOST, self.what))
         self._marks = [new]
@@ -79,30 +83,34 @@ class LockedBlock:
 
     async def _replace(self, expected: bytes, new: bytes) -> bool:
         """Replace the content of the block if it is as expected. Returns False if the block has other content."""
+        is_replaced = await self._by_ats(expected, new)
+        return await self._replace_reserved(expected, new) if is_replaced is None else is_replaced
+
+    async def _by_ats(self, expected: bytes, new: bytes) -> bool | None:
+        """Replace the content of the block by COMPARE AND WRITE if it is as expected. Returns False if the block has other
+        content, and None if COMPARE AND WRITE is not possible.
+        """
         disk = self.disk
         if not may_try(disk.host, disk, disk.ats):
-            return await self._replace_reserved(expected, new)
+            return None
         try:
             result = await disk.command(cdb.compare_and_write(self.lba, 1), expected, new)
         except CommandTimedOut as late:
-            return await self._give_up_ats(str(late), expected, new)
-        if result.status == Status.GOOD:
-            disk.ats.note_success()
-            return True
+            return self._give_up_ats(str(late))
         sense = read_sense(result.sense) if result.status == Status.CHECK_CONDITION else None
-        if sense is None or sense.key != SenseKey.MISCOMPARE:
-            return await self._give_up_ats(describe_result(result), expected, new)
+        is_miscompare = sense is not None and sense.key == SenseKey.MISCOMPARE
+        if result.status != Status.GOOD and not is_miscompare:
+            return self._give_up_ats(describe_result(result))
         disk.ats.note_success()
-        if bytes(await disk.read(self.lba, 1)) != new:
-            return False
-        disk.find(Rule.OWN_MISCOMPARE, self.what)
+        if is_miscompare:
+            if bytes(await disk.read(self.lba, 1)) != new:
+                return False
+            disk.find(Rule.OWN_MISCOMPARE, self.what)
         return True
 
-    async def _give_up_ats(self, reason: str, expected: bytes, new: bytes) -> bool:
-        disk = self.disk
-        disk.find(Rule.ATS_FAILED, reason)
-        disk.ats.note_failure(disk.host.runtime.now())
-        return await self._replace_reserved(expected, new)
+    def _give_up_ats(self, reason: str) -> None:
+        self.disk.find(Rule.ATS_FAILED, reason)
+        self.disk.ats.note_failure(self.disk.host.runtime.now())
 
     async def _replace_reserved(self, expected: bytes, new: bytes) -> bool:
         """Replace the content of the block while the whole disk is reserved for this host."""

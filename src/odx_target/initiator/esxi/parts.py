@@ -15,13 +15,14 @@ def divided(spans: Iterable[Span], size_bytes: int) -> Iterator[Span]:
 
 async def each_part(parts: Iterable[Span], one: Callable[[Span], Awaitable[None]], depth: int, together: Together) -> None:
     """Do all parts, with at most `depth` of them under way at once. Raises the first InitiatorError of `one`."""
-    left = iter(parts)
+    every = list(parts)
+    left = iter(every)
 
     async def work() -> None:
         for part in left:
             await one(part)
 
-    await together([work] * depth)
+    await together([work] * min(depth, len(every)))
 
 
 async def until_failure(

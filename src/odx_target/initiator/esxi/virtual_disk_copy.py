@@ -69,7 +69,6 @@ class VirtualDiskCopy:
         await mover.copy(Span(0, self.written_bytes))
         if self.host.settings.destination_type is DiskType.EAGER_ZEROED:
             await mover.zero(Span(self.written_bytes, self.size_bytes))
-        await self.destination.disk.unit.synchronize_cache()
 
     def _mover(self) -> DataMover:
         settings, piece_bytes, clone = self.host.settings, self.host.settings.piece_bytes, None
