@@ -43,6 +43,7 @@ WORKING: dict[str, list[str]] = {
     "serve": ["no-such-pool", "--lun", "a=1M", "--portal", "192.0.2.1:0"],
     "copy": [URL, URL],
     "windows-copy": [URL, URL],
+    "esxi-copy": [URL, URL],
     "conformance": [URL],
     "demo": [],
     "decode": ["00"],

@@ -99,6 +99,28 @@ def test_one_wrong_byte_of_lid4(at: int, value: int, code: str, pointer: str) ->
     assert result(array, parameters, is_lid4=True) == (code, pointer)
 
 
+@pytest.mark.parametrize("code", sorted({*range(256)} - {0x02, 0x0A}))
+def test_every_other_segment_type_is_refused(code: int) -> None:
+    array = CopyArray()
+    array.write(0, 0, b"\x11" * 4096)
+    assert result(array, changed(lid1_list(names(array), [ONE]), 48, code)) == ("5/26/09", "800030")
+    assert array.read(1, 0, 8) == bytes(4096)
+
+
+@pytest.mark.parametrize("inline_bytes", [1, 4, 100])
+def test_inline_data_is_refused_at_the_length_field(inline_bytes: int) -> None:
+    array = CopyArray()
+    parameters = bytearray(lid1_list(names(array), [ONE]) + bytes(inline_bytes))
+    parameters[12:16] = inline_bytes.to_bytes(4, "big")
+    assert result(array, bytes(parameters)) == ("5/26/0B", "80000c")
+
+
+@pytest.mark.parametrize("action", [0x01, 0x06])
+def test_receive_copy_data_is_refused_as_an_unknown_service_action(action: int) -> None:
+    reply = receive(CopyArray(), 0, action, 0)
+    assert (code_of(reply), reply.sense[15:18].hex()) == ("5/24/00", "cc0001")
+
+
 def test_golden_refusals() -> None:
     array = CopyArray()
     two = [*names(array), cscd(array.logical_units[0].identity)]

@@ -97,6 +97,7 @@ def test_our_commands_take_urls_with_secrets(served: Served, tmp_path: Path) -> 
         ("copy", *mutual),
         ("token", "populate", mutual[0], "--range", "0,64", "--token-file", token),
         ("windows-copy", *mutual, "--file-size", "1M"),
+        ("esxi-copy", *mutual, "--disk-size", "1M"),
     ):
         ended = ours(*words)
         assert ended.returncode == 0, (words[0], ended.stdout + ended.stderr)
@@ -130,6 +131,7 @@ def commands(served: Served) -> list[tuple[str, ...]]:
         ("copy", served.url(0), served.url(1)),
         ("token", "populate", served.url(0), "--range", "0,64"),
         ("windows-copy", served.url(0), served.url(1), "--file-size", "1M"),
+        ("esxi-copy", served.url(0), served.url(1), "--disk-size", "1M"),
     ]
 
 

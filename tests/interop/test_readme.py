@@ -32,7 +32,17 @@ def commands() -> list[str]:
 def test_the_tour_has_every_subcommand() -> None:
     text = "\n".join(commands())
     storage = ("snapshot create", "clone", "schedule add", "lun remove", "pool scrub")
-    for subcommand in ("copy", "token populate", "token run", "windows-copy", "manage", "serve", "decode", *storage):
+    for subcommand in (
+        "copy",
+        "token populate",
+        "token run",
+        "windows-copy",
+        "esxi-copy",
+        "manage",
+        "serve",
+        "decode",
+        *storage,
+    ):
         assert f"odx-target {subcommand} " in text
     assert "make serve" in text
     assert "make demo" in text

@@ -96,11 +96,13 @@ class LockedBlock:
         try:
             result = await disk.command(cdb.compare_and_write(self.lba, 1), expected, new)
         except CommandTimedOut as late:
-            return self._give_up_ats(str(late))
+            self._give_up_ats(str(late))
+            return None
         sense = read_sense(result.sense) if result.status == Status.CHECK_CONDITION else None
         is_miscompare = sense is not None and sense.key == SenseKey.MISCOMPARE
         if result.status != Status.GOOD and not is_miscompare:
-            return self._give_up_ats(describe_result(result))
+            self._give_up_ats(describe_result(result))
+            return None
         disk.ats.note_success()
         if is_miscompare:
             if bytes(await disk.read(self.lba, 1)) != new:
