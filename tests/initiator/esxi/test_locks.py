@@ -229,6 +229,28 @@ async def test_locks_are_given_back_whenever_the_copy_is_cancelled(
     assert not bench.destination.reserved
 
 
+async def test_a_target_that_stops_answering_keeps_a_cancelled_copy_for_ten_seconds(autojump_clock: trio.abc.Clock) -> None:
+    bench = Bench(size_bytes=MIB, settings=small(queue_depth=1))
+    await bench.start()
+    bench.destination.command_s = 1.0
+    with trio.move_on_after(7.5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bench.move)
+            await trio.sleep(7.0)
+            bench.destination.command_s = 1e6
+    assert trio.current_time() == 17.5
+    assert bench.rules() == [Rule.LOCK_NOT_RELEASED] * 2
+
+
+@pytest.mark.parametrize("has_ats", [True, False])
+async def test_a_slow_target_gets_its_locks_back(autojump_clock: trio.abc.Clock, has_ats: bool) -> None:
+    bench = Bench(size_bytes=64 << 10, settings=small())
+    bench.destination.max_compare_blocks = int(has_ats)
+    bench.destination.command_s = 30.0
+    await bench.copy()
+    assert Rule.LOCK_NOT_RELEASED not in bench.rules()
+
+
 async def test_a_lost_connection_is_the_reason_that_is_raised(autojump_clock: trio.abc.Clock) -> None:
     bench = Bench(size_bytes=MIB, settings=small())
     await bench.start()

@@ -17,6 +17,8 @@ from odx_target.initiator.sense import SenseKey, describe_result, read_sense
 
 MARK_BYTES = 64
 """Length of the mark that the host writes at the start of a locked block. The other bytes do not change."""
+RELEASE_LIMIT_S = 10.0
+"""Maximum time for the release of a lock or a reservation after the copy has been cancelled."""
 
 
 @dataclass(slots=True)
@@ -66,16 +68,21 @@ class LockedBlock:
 
     async def give_back(self) -> None:
         """Restore the content that the block had before it was locked. Does nothing if this host does not hold the block."""
-        marks, self._marks = self._marks, []
         try:
-            for mark in reversed(marks):
+            for mark in reversed(self._marks):
                 if await self._replace(mark, self._original):
-                    return
+                    break
+            else:
+                if self._marks:
+                    self.disk.find(Rule.LOCK_NOT_RELEASED, f"{self.what}, another host has changed it")
         except InitiatorError as failure:
             self.disk.find(Rule.LOCK_NOT_RELEASED, f"{self.what}, {failure}")
-            return
-        if marks:
-            self.disk.find(Rule.LOCK_NOT_RELEASED, f"{self.what}, another host has changed it")
+        self._marks = []
+
+    @property
+    def is_held(self) -> bool:
+        """True if this host has locked the block and has not given it back."""
+        return bool(self._marks)
 
     def _marked(self, content: bytes) -> bytes:
         self._number += 1
@@ -121,10 +128,13 @@ class LockedBlock:
             content = bytes(await self.disk.read(self.lba, 1))
             if content == expected:
                 await self.disk.write(self.lba, new)
-            return content in {expected, new}
+            if is_reserved:
+                await self._release()
+                is_reserved = False
         finally:
             if is_reserved:
-                await self.disk.host.runtime.to_its_end(self._release, self.disk.host.settings.heartbeat_s)
+                await self.disk.host.runtime.to_its_end(self._release, RELEASE_LIMIT_S)
+        return content in {expected, new}
 
     async def _reserve(self) -> bool:
         """Reserve the disk. Returns False if the target does not support RESERVE. Raises CopyStopped if another host keeps the

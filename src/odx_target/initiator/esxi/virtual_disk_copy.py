@@ -6,14 +6,12 @@ from odx_target.initiator.copying.copy_plan import Span
 from odx_target.initiator.esxi.data_mover import CopyReport, DataMover
 from odx_target.initiator.esxi.disk import Place
 from odx_target.initiator.esxi.host import EsxiHost
-from odx_target.initiator.esxi.locked_block import LockedBlock
+from odx_target.initiator.esxi.locked_block import RELEASE_LIMIT_S, LockedBlock
 from odx_target.initiator.esxi.offload import CloneOffload
 from odx_target.initiator.esxi.rules import Rule
 from odx_target.initiator.esxi.settings import DiskType
 from odx_target.initiator.esxi.transfer_size import copy_size, receiver_of, why_not
 
-RELEASE_LIMIT_S = 10.0
-"""Maximum time for the release of locks after the copy has been cancelled."""
 LOCK_BLOCKS = 2
 """Number of blocks beside the virtual disk: the heartbeat of the host, and the lock of the file."""
 
@@ -54,8 +52,12 @@ class VirtualDiskCopy:
         try:
             await heartbeat.take()
             await self.host.runtime.beside(move, lambda: self._beat(heartbeat))
+            await give_back()
         finally:
             await self.host.runtime.to_its_end(give_back, RELEASE_LIMIT_S)
+            for block in (lock, heartbeat):
+                if block.is_held:
+                    self.destination.disk.find(Rule.LOCK_NOT_RELEASED, f"{block.what}, no answer in {RELEASE_LIMIT_S:g} s")
         return self.report
 
     async def _beat(self, heartbeat: LockedBlock) -> None:
