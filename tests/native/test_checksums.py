@@ -1,5 +1,6 @@
 """The native checksums of blocks are those of the library `crc32c`."""
 
+from itertools import accumulate
 from random import Random
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.log import open_batch
 from tests.native.built import compiled
 
 PATTERNS = (bytes(BLOCK_BYTES), b"\xff" * BLOCK_BYTES, bytes(range(256)) * (BLOCK_BYTES // 256))
@@ -36,6 +38,15 @@ def test_a_part_of_a_buffer_at_an_odd_address() -> None:
     content = Random(0).randbytes(2 * BLOCK_BYTES)
     part = memoryview(content)[3 : 3 + BLOCK_BYTES]
     assert compiled.block_checksums(part) == [crc32c(part)]
+
+
+@given(st.lists(st.sampled_from([0, 1, 512, BLOCK_BYTES - 512, BLOCK_BYTES, 3 * BLOCK_BYTES]), max_size=6))
+def test_checksums_of_a_write_in_several_buffers(sizes: list[int]) -> None:
+    content = Random(1).randbytes(sum(sizes))
+    ends = list(accumulate(sizes))
+    buffers = [content[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    blocks = [content[at : at + BLOCK_BYTES] for at in range(0, len(content) - BLOCK_BYTES + 1, BLOCK_BYTES)]
+    assert open_batch.block_checksums(buffers) == [crc32c(block) for block in blocks]
 
 
 @pytest.mark.parametrize("wrong", ["text", 5, None, memoryview(bytes(2 * BLOCK_BYTES))[::2]])

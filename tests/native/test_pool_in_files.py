@@ -7,6 +7,7 @@ import pytest
 
 from odx_target.initiator import cdb
 from odx_target.iscsi.pdu.opcodes import Opcode
+from odx_target.native.choice import NATIVE
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.segments.places import BLOCK_MASK, segment_of
 from odx_target.store.volumes.volume import LogVolume
@@ -16,6 +17,8 @@ from tests.native.built import compiled
 from tests.target.lane_sides import Side
 from tests.target.raw_peer import logged_in
 from tests.target.running import running
+
+pytestmark = pytest.mark.skipif(NATIVE is None, reason="the native module is switched off")
 
 SIZE_BLOCKS = 2600
 ROUNDS = 150

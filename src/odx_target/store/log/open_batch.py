@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from crc32c import crc32c
 
@@ -41,8 +42,8 @@ def block_checksums(data: Sequence[Buffer]) -> list[int]:
     """Return the CRC32C of each block of the joined buffers. A block may span several buffers."""
     if len(data) == 1 and len(data[0]) == BLOCK_BYTES:
         return [crc32c(data[0])]
-    if len(data) == 1 and NATIVE is not None and not len(data[0]) % BLOCK_BYTES:
-        return NATIVE.block_checksums(data[0])
+    if NATIVE is not None and not any(len(buffer) % BLOCK_BYTES for buffer in data):
+        return list(chain.from_iterable(map(NATIVE.block_checksums, data)))
     checksums = []
     checksum = held_bytes = 0
     for buffer in data:
