@@ -140,9 +140,16 @@ ROWS: list[tuple[str, Make]] = [
     ("token.result.status", lambda: data(STATUS, put(5, 2))),
     ("token.abort.nothing token.abort.finished", lambda: accepting(ABORT)),
     ("token.event.reset-results", lambda: ignoring(RESET)),
+    ("token.event.reset-other", lambda: after_reset(RRTI, "5/24/00")),
     ("token.event.reset-tokens", lambda: after_reset(WUT, "5/23/04")),
     ("token.windows.4-seconds", lambda: slow(WUT, 4.1)),
     ("token.windows.copy", lambda: data(RRTI, put(5, 4))),
+    # operations in the background
+    ("token.progress.count", lambda: data(RRTI, flip(23))),
+    ("token.progress.tokens", lambda: data(RRTI, lambda old: put(35, 2)(old) + bytes(514))),
+    ("token.progress.identifier", lambda: accepting(PT)),
+    ("token.progress.abort", lambda: ignoring(ABORT)),
+    ("token.progress.reset", lambda: ignoring(RESET)),
     # EXTENDED COPY
     ("xcopy.parameters.length", lambda: data(RCOP, flip(3))),
     ("xcopy.parameters.counts", lambda: data(RCOP, put(8, 0, 1))),

@@ -5,6 +5,7 @@ A faulty target is our array behind a stream that changes its PDUs. Only the con
 
 import hashlib
 import itertools
+import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +43,7 @@ from odx_target.iscsi.pdu.headers import (
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from tests.conformance.test_our_array import explained
+from tests.settings import searching
 from tests.target.running import running
 
 MIB = 1 << 20
@@ -284,3 +286,45 @@ async def test_a_check_finds_a_connection_that_should_be_closed(identifier: str,
     monkeypatch.setattr(FaultyStream, "receive_some", receive)
     result = await checked(check, lambda pdu, content: [] if isinstance(pdu, Reject) else [(pdu, content)])
     assert result.verdict is Verdict.FAIL, explained(result)
+
+
+class DamagingStream(FaultyStream):
+    """A stream that changes some received bytes, and sometimes ends early."""
+
+    def __init__(self, stream: trio.abc.Stream, numbers: random.Random) -> None:
+        super().__init__(stream, lambda pdu, content: [(pdu, content)])
+        self.numbers = numbers
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        received = bytearray(await self.stream.receive_some(max_bytes))
+        if received and self.numbers.random() < DAMAGE:
+            at = self.numbers.randrange(min(len(received), self.numbers.choice((48, len(received)))))
+            received[at] = self.numbers.choice((0, 0xFF, self.numbers.randrange(256)))
+        return b"" if self.numbers.random() < DAMAGE / 4 else bytes(received)
+
+
+DAMAGE = 0.04
+"""Part of the pieces of a stream that are damaged. With more damage, most sessions would end in the login."""
+
+
+class WithAllFeatures(WireEquipment):
+    async def features(self) -> Features:
+        return Features({})
+
+
+@pytest.mark.parametrize("seed", range(searching(2).max_examples))
+async def test_damaged_bytes_end_no_run(seed: int) -> None:
+    """Every check gets a verdict, whatever bytes arrive on its sessions."""
+    numbers = random.Random(seed)
+    checks = [replace(check, time_limit_s=0.5) for check in numbers.sample(CHECKS, 30) if ".life." not in check.identifier]
+
+    async def connect(portal: Address) -> trio.abc.Stream:
+        return DamagingStream(await connect_tcp(portal), numbers)
+
+    async with running(CONFIG) as array:
+        plain = equipment(array)
+        options = replace(plain.options, command_timeout_s=0.2, login_timeout_s=0.2, logout_timeout_s=0.1)
+        damaged = WithAllFeatures(plain.first, plain.second, options, plain.entropy, connect=connect)
+        results = await run_checks(checks, damaged, given=~Need.NOTHING, report=lambda _: None)
+    assert len(results) == len(checks)
+    assert {result.verdict for result in results} >= {Verdict.PASS, Verdict.FAIL}

@@ -6,7 +6,7 @@ from odx_target.conformance.extended_copy import copies, refusals
 from odx_target.conformance.iscsi import commands, digests, keys, login, tasks
 from odx_target.conformance.primary import inquiry, unit
 from odx_target.conformance.reservations import catalogue as reservations
-from odx_target.conformance.token_copy import page, populate, results, tokens, write, write_refusals
+from odx_target.conformance.token_copy import page, populate, progress, results, tokens, write, write_refusals
 
 CHECKS: tuple[Check, ...] = (
     *login.CHECKS,
@@ -24,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     *write_refusals.CHECKS,
     *tokens.CHECKS,
     *results.CHECKS,
+    *progress.CHECKS,
     *copies.CHECKS,
     *refusals.CHECKS,
     *reservations.CHECKS,

@@ -130,6 +130,12 @@ async def reset_drops_results(bench: Bench) -> None:
     await bench.first.refused(command, UNKNOWN_IDENTIFIER, data_in_bytes=1024)
 
 
+async def reset_of_another_unit(bench: Bench) -> None:
+    await populate(bench.second)
+    require_equal("response to LOGICAL UNIT RESET", await bench.first.path.reset_logical_unit(bench.first.lun), 0)
+    require_count(await information(bench.second), COUNT)
+
+
 async def reset_keeps_tokens(bench: Bench) -> None:
     unit = bench.first
     data = await prepared(unit)
@@ -233,6 +239,13 @@ CHECKS = (
     Check("token.abort.nothing", _ABORT, "The abort of an unknown operation is refused", abort_of_nothing, TOKEN),
     Check("token.abort.finished", _ABORT, "The abort of a finished operation is refused", abort_of_a_finished_operation, TOKEN),
     Check("token.event.reset-results", "SPC-4 5.16.4.3", "LOGICAL UNIT RESET drops the results", reset_drops_results, _WRITES),
+    Check(
+        "token.event.reset-other",
+        "SPC-4 5.16.4.3",
+        "LOGICAL UNIT RESET keeps the results of other LUNs",
+        reset_of_another_unit,
+        _WRITES | Need.SECOND_LUN,
+    ),
     Check("token.event.reset-tokens", "SPC-4 5.16.6.5", "LOGICAL UNIT RESET keeps the tokens", reset_keeps_tokens, _WRITES),
     Check("token.event.path", "SPC-4 5.16.6", "A token can be used through another session", token_of_another_path, _WRITES),
     Check("token.event.lost-path", "SPC-4 5.16.6.5", "The end of a session keeps the tokens", token_of_a_lost_path, _WRITES),
