@@ -146,7 +146,7 @@ Urls = tuple[str, str, str]
 def our_array() -> Iterator[Urls]:
     """Serve a new pool of this project."""
     with tempfile.TemporaryDirectory() as folder:
-        served = serve(None, ("a=64M", "b=64M"), log_path=Path(folder) / "log")
+        served = serve(None, ("a=256M", "b=256M"), log_path=Path(folder) / "log")
         try:
             yield "odx-target", served.url(0), served.url(1)
         finally:

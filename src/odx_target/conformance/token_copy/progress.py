@@ -19,7 +19,7 @@ from odx_target.conformance.token_copy.commands import (
     require_count,
     write_using,
 )
-from odx_target.conformance.unit import Unit, pattern
+from odx_target.conformance.unit import MAX_BYTES_IN_COMMAND, Unit, pattern
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import CopyOperation, CopyOperationStatus
 
@@ -50,6 +50,10 @@ async def begin(unit: Unit) -> None:
     lba, count = place(unit)
     if count < 4 * MARKED_BLOCKS:
         raise NotSupported("the LUN is too small")
+    # Many targets copy blocks that were never written at once, so the whole source is written.
+    part = pattern(NEW, MAX_BYTES_IN_COMMAND // unit.block_bytes, unit.block_bytes)
+    for start in range(0, count, len(part) // unit.block_bytes):
+        await unit.write(start, part[: (count - start) * unit.block_bytes])
     await unit.fill(NEW, count - MARKED_BLOCKS, MARKED_BLOCKS)
     await unit.fill(OLD, end_of(unit), MARKED_BLOCKS)
     token = await make_token(unit, [(0, count)])
