@@ -28,7 +28,9 @@ OPTIONAL_ACTIONS = frozenset(
     {(0x84, 0x05), (0x84, 0x08), (0x84, 0x00), (0x84, 0x04), (0x83, 0x1C), (0x83, 0x01), (0x9E, 0x12), (0x5E, 0x03)}
     | {(0xA3, 0x0C), (0x5F, 0x06), (0x5E, 0x02)}
 )
-"""Operation codes and service actions of commands that a target need not support although it supports others of the code."""
+"""Operation codes and service actions of optional commands that share the operation code of other commands. A target that does
+not support them may report INVALID FIELD IN CDB.
+"""
 
 
 def sense_code(result: CommandResult) -> str:

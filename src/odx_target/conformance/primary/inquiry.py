@@ -3,6 +3,7 @@
 from odx_target.conformance.bench import Bench
 from odx_target.conformance.check import Check, Function
 from odx_target.conformance.faults import NotSupported, require, require_equal
+from odx_target.conformance.unit import sense_code
 from odx_target.initiator import cdb
 
 SUPPORTED_PAGES, SERIAL_NUMBER, IDENTIFICATION = 0x00, 0x80, 0x83
@@ -120,14 +121,8 @@ async def missing_unit(bench: Bench) -> None:
 
 
 async def command_to_a_missing_unit(bench: Bench) -> None:
-    unit = bench.first
-    result = await unit.path.execute(UNUSED_LUN, bytes(6))
-    code = result.sense[2:3] + result.sense[12:14] if len(result.sense) >= 14 and result.sense[0] & 0x7E == 0x70 else b""
-    found = code or bytes([result.sense[1]]) + result.sense[2:4] if len(result.sense) >= 4 else b""
-    require(
-        found == b"\x05\x25\x00",
-        f"sense of TEST UNIT READY to a LUN without logical unit is {found.hex(' ')}, expected 5/25/00",
-    )
+    result = await bench.first.path.execute(UNUSED_LUN, cdb.test_unit_ready())
+    require_equal("sense of TEST UNIT READY to a LUN without logical unit", sense_code(result), "5/25/00")
 
 
 _INQUIRY, _PAGES = "SPC-4 6.6", "SPC-4 7.8"
