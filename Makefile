@@ -31,11 +31,12 @@ interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting t
 	tests/interop/install_clients.sh qemu-system-x86; \
 	GUEST=$${GUEST:-auto} $(BIN)/pytest tests/interop/guest -n 3 --dist worksteal -rs --durations=10
 
-conformance: .venv/dev ## docs/conformance.md, the verdicts of the checks for the array, tgt and LIO
+conformance: .venv/dev ## libiscsi's 230 tests, and docs/conformance.md: the verdicts for the array, tgt and LIO
+	tests/interop/install_clients.sh && $(BIN)/python -m tests.interop.conformance_run
 	$(BIN)/python -m tests.conformance.document
 
-coverage: .venv/dev ## docs/coverage-iscsi.md, the rules of iSCSI and the tests that hold them
-	$(BIN)/python -m tests.iscsi.coverage
+coverage: .venv/dev ## docs/coverage.md and docs/coverage-iscsi.md: commands, their outcomes, and rules, each with its tests
+	$(BIN)/python -m tests.iscsi.coverage && $(BIN)/python -m tests.command_coverage
 
 BENCH := tests/interop/install_clients.sh tgt istgt libiscsi-bin qemu-utils qemu-block-extra && $(BIN)/python -m
 
@@ -51,4 +52,4 @@ bench-compare: .venv/dev ## two revisions beside tgt: OLD=REV NEW=REV; fails if 
 torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
 	$(BIN)/python -m tests.torture run --minutes $${TORTURE_MINUTES:-120}
 
-.PHONY: help serve demo lint types test interop coverage bench bench-quick bench-compare torture
+.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare torture

@@ -202,6 +202,7 @@ def test_a_unit_that_accepts_no_writes_is_not_sanitized(
         ("1a 00 3f 00 ff 00", b""),
         ("25" + "00" * 9, b""),
         ("1b 00 00 00 01 00", b""),
+        ("1b 01 00 00 02 00", b""),  # LOEJ, which is refused at other times
         ("16 00 00 00 00 00", b""),
     ],
 )

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from odx_target.scsi import sense
 from odx_target.scsi.sense import CONDITIONS, CheckCondition, SenseKey
+from tests.scsi.array import UnitUnderTest
 
 FIXTURE = tomllib.loads((Path(__file__).parents[2] / "fixtures" / "scsi_sense.toml").read_text())
 POINTERS = ("cdb_field", "data_field", "bit", "information", "command_specific")
@@ -46,7 +47,7 @@ def test_a_key_may_replace_the_conditions_own():
 
 
 def test_reply_is_check_condition_without_data():
-    reply = CheckCondition(sense.WRITE_PROTECTED).reply()
+    reply = CheckCondition(sense.WRITE_PROTECTED).reply_for(UnitUnderTest().logical_unit)
     assert (reply.status, list(reply.data_in), reply.transfer_bytes) == (2, [], 0)
     assert str(CheckCondition(sense.WRITE_PROTECTED)) == "write protected"
 

@@ -96,3 +96,18 @@ def test_nothing_to_do_is_done():
     unit = UnitUnderTest()
     assert unit.command(cdb(8192, 0)).status == 0
     assert not unit.volume.writes
+
+
+@pytest.mark.parametrize("flags", [0, BYTCHK])
+@pytest.mark.parametrize(("size", "code"), [(10, 0x2F), (12, 0xAF), (16, 0x8F)])
+def test_verify_accepts_equal_blocks_in_every_form(size, code, flags):
+    unit = UnitUnderTest()
+    data = pattern(3 * 512)
+    assert unit.command(cdb(8, 3), data).status == 0
+    raw = bytearray(CDBS[size](code, 8, 3))
+    raw[1] |= flags
+    sent = data if flags else b""
+    reply = unit.command(bytes(raw), sent)
+    assert (reply.status, reply.transfer_bytes) == (0, len(sent))
+    if flags:
+        assert code_of(unit.command(bytes(raw), bytes(3 * 512))) == (0xE, 0x1D, 0)

@@ -24,6 +24,7 @@ def admit(task: Task, commands: CommandTable) -> Entry:
         raise CheckCondition(INVALID_MESSAGE_ERROR)
     entry = _find(task, commands)
     check_reservation(task, entry)
+    check_operations(task, entry)
     entry.check(task.cdb)
     check_state(task, entry)
     take_precedence(task, entry)
@@ -68,12 +69,12 @@ def check_reservation(task: Task, entry: Entry) -> None:
         raise ReservationConflict
 
 
-def check_state(task: Task, entry: Entry) -> None:
-    """Raise CheckCondition if the state of the logical unit prevents the command.
+def check_operations(task: Task, entry: Entry) -> None:
+    """Raise CheckCondition if a format or sanitize operation prevents the command.
 
-    A running format or sanitize operation prevents all commands except INQUIRY, REPORT LUNS and REQUEST SENSE (SBC-4 4.10,
-    4.11). A failed sanitize operation prevents the same commands, except SANITIZE. A failed format operation prevents commands
-    that access the medium, except FORMAT UNIT and SANITIZE.
+    A running operation prevents all commands except INQUIRY, REPORT LUNS and REQUEST SENSE (SBC-4 4.10, 4.11). A failed
+    sanitize operation prevents the same commands, except SANITIZE. A failed format operation prevents commands that access the
+    medium, except FORMAT UNIT and SANITIZE.
     """
     sanitize_operation = task.logical_unit.sanitize_operation
     if sanitize_operation is not None and not (
@@ -85,6 +86,11 @@ def check_state(task: Task, entry: Entry) -> None:
         entry.touches_medium and not entry.formats if format_operation.has_failed else not entry.ignores_unit_attention
     ):
         raise format_operation.condition()
+
+
+def check_state(task: Task, entry: Entry) -> None:
+    """Raise CheckCondition if the state of the logical unit prevents the command."""
+    check_operations(task, entry)
     if entry.touches_medium and task.logical_unit.stopped:
         raise CheckCondition(INITIALIZING_COMMAND_REQUIRED)
     if entry.writes_medium and task.is_write_protected:
