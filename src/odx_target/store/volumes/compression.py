@@ -89,13 +89,23 @@ class Compressor:
     """Compresses the writes of one volume, and remembers if the writes become smaller.
 
     Set `condense` if the cleaner should later compress the data more strongly. `skipped_writes` is the number of following
-    writes that the caller should store uncompressed. For each such write, the caller must subtract 1.
+    writes that are stored uncompressed without a trial. `skips` counts them.
     """
 
     def __init__(self, *, condense: bool) -> None:
         self._condense = condense
         self.skipped_writes = 0
         self._pause_writes = 0
+
+    def skips(self, data: Sequence[Buffer]) -> bool:
+        """True if a write with this data is stored uncompressed without a trial. The write is then counted.
+
+        If the pool is busy and the write is tried again, it is counted again, so the next trial comes a little earlier.
+        """
+        if self.skipped_writes and type(data) is not PreparedData:
+            self.skipped_writes -= 1
+            return True
+        return False
 
     def is_worth_it(self, data: Sequence[Buffer]) -> bool:
         """True if a sample of the data of a write becomes smaller. Otherwise, some of the following writes are skipped."""

@@ -103,9 +103,11 @@ class LogVolume(Readable):
         if self._tally.made >= self._tally.due:
             self._leaves.check_changes()
         index = block & INDEX_MASK
-        may_compress = self._compressor is not None and count_blocks >= MIN_EXTENT_BLOCKS
-        if may_compress or index + count_blocks > LEAF_BLOCKS or count_blocks == LEAF_BLOCKS:
-            self._write_leaves(block, data, count_blocks)
+        compressor = self._compressor
+        if compressor is not None and (count_blocks < MIN_EXTENT_BLOCKS or compressor.skips(data)):
+            compressor = None
+        if compressor is not None or index + count_blocks > LEAF_BLOCKS or count_blocks == LEAF_BLOCKS:
+            self._write_leaves(block, data, count_blocks, compressor)
             return
         leaf = self._leaf_to_write(block)
         if self.on_change:
@@ -114,18 +116,14 @@ class LogVolume(Readable):
         for at, place, count in log.write(self._number, block, data, count_blocks):
             leaf.assign(at & INDEX_MASK, place, count)
 
-    def _write_leaves(self, block: int, data: Sequence[Buffer], count_blocks: int) -> None:
-        """Write a range that covers a whole leaf or parts of several leaves, or that may be compressed."""
+    def _write_leaves(self, block: int, data: Sequence[Buffer], count_blocks: int, compressor: Compressor | None) -> None:
+        """Write a range that covers a whole leaf or parts of several leaves, or that `compressor` may compress."""
         self._require_ends(block, count_blocks)
         if self.on_change:
             self.announce(block, count_blocks)
-        compressor = self._compressor
-        if compressor is not None and count_blocks >= MIN_EXTENT_BLOCKS:
-            if compressor.skipped_writes and type(data) is not PreparedData:
-                compressor.skipped_writes -= 1
-            elif (pieces := self._pieces(compressor, block, data, count_blocks)) is not None:
-                self._write_pieces(block, count_blocks, pieces)
-                return
+        if compressor is not None and (pieces := self._pieces(compressor, block, data, count_blocks)) is not None:
+            self._write_pieces(block, count_blocks, pieces)
+            return
         covered = block, block + count_blocks
         for at, place, count in self._log.write(self._number, block, data, count_blocks):
             self._live_map.assign_part(at, place, count, covered)
