@@ -227,7 +227,7 @@ async def third_party_copy_bit(bench: Bench) -> None:
     require(bool(data[5] & 0x08), "the 3PC bit of the standard INQUIRY data is 0")
 
 
-_COPY, _STATUS, _DETAILS, _PARAMETERS = "SPC-4 6.4", "SPC-4 6.16", "SPC-4 6.18", "SPC-4 6.17"
+_COPY, _STATUS, _DETAILS, _PARAMETERS = "SPC-4 6.4", "SPC-4 6.25", "SPC-4 6.22", "SPC-4 6.23"
 XCOPY = Need.EXTENDED_COPY
 WRITES = XCOPY | Need.DESTRUCTIVE
 _TWO = WRITES | Need.SECOND_LUN
