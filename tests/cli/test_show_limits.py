@@ -15,7 +15,7 @@ from odx_target.iscsi import limits as iscsi_limits
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.target.config.settings import Config
-from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES, MAX_SHARES, MIN_MEMORY_BYTES, SESSION_BYTES
+from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES, MAX_SHARES, MIN_MEMORY_BYTES, SESSION_BYTES
 
 MODULES = list(dict.fromkeys(module for modules in SHOWN.values() for module, _ in modules))
 BOUNDS = ("MAX", "MIN", "MAXIMUM", "MINIMUM", "MOST", "LEAST")

@@ -16,7 +16,7 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.server.connection_server import ConnectionServer
-from odx_target.target.server.memory_budget import MAX_SHARES, MIN_MEMORY_BYTES
+from odx_target.target.server.memory_limits import MAX_SHARES, MIN_MEMORY_BYTES
 from odx_target.target.server.receive_buffer import (
     DISCOVERY_BUFFER_BYTES,
     LOGIN_BUFFER_BYTES,

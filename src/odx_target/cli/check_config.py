@@ -31,9 +31,10 @@ def check_config(
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Print a sample file in which every key is a comment.")] = False,
 ) -> None:
-    """Check a configuration file for `serve`, and show which initiators can use which LUNs.
+    """Check a configuration file, or print a sample.
 
-    The exit code is 2 if the file is not valid. The command neither starts an array nor opens the pool.
+    The command shows which initiators can use which LUNs. It neither starts an array nor opens the pool. The exit code is 2 if
+    the file is not valid.
     """
     if sample:
         typer.echo(sample_config(), nl=False)

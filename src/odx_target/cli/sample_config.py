@@ -5,7 +5,7 @@ from typing import NamedTuple
 from odx_target.copymgr.limits import COMMAND_BUDGET_S
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.target.config.settings import DEFAULT_IQN, Config, Portal
-from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES
+from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
 
 HEADER = """\

@@ -30,10 +30,10 @@ def import_config(
         ),
     ],
 ) -> None:
-    """Print a configuration file with the targets, LUNs, initiators and CHAP users of a kernel target or of tgt.
+    """Convert the configuration of targetcli or tgt.
 
-    No data is copied. Comments in the output name everything that was left out. Review the output, and check it with
-    check-config, before you serve it.
+    The command prints a configuration file with the targets, LUNs, initiators and CHAP users. No data is copied. Comments in
+    the output name everything that was left out. Review the output, and check it with check-config, before you serve it.
     """
     text = _text(file)
     try:

@@ -24,7 +24,7 @@ from odx_target.target.config import access_settings, address_settings, chap, pa
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
-from odx_target.target.server import memory_budget
+from odx_target.target.server import memory_budget, memory_limits
 from odx_target.target.trace import pcapng, record_writer
 
 Number = int | float
@@ -163,7 +163,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
     ),
     "memory and settings": (
         (
-            memory_budget,
+            memory_limits,
             (
                 "MIN_MEMORY_BYTES",
                 "MAX_MEMORY_BYTES",
@@ -220,9 +220,9 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (parsing, "MAX_PORT"): "a rule of TCP",
     (parsing, "MAX_PORT_DIGITS"): "a rule of TCP",
     (segment, "MIN_SEGMENT_BLOCKS"): "segments this small are made by tests only",
-    (memory_budget, "MAX_SHARES"): "follows from the number of sessions",
-    (memory_budget, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
-    (memory_budget, "MIN_UNSOLICITED_BYTES"): "follows from the first burst and the number of sessions",
+    (memory_limits, "MAX_SHARES"): "follows from the number of sessions",
+    (memory_limits, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
+    (memory_limits, "MIN_UNSOLICITED_BYTES"): "follows from the first burst and the number of sessions",
 }
 """Limits that are not shown although their modules are in `SHOWN`, and the reasons. No operator or host reaches these limits
 directly.
@@ -275,14 +275,14 @@ def _session_memory(config: Config) -> list[MemoryPart]:
     """Return the parts of memory that `memory-limit` bounds."""
     budget = memory_budget.MemoryBudget(config.memory_limit_bytes)
     return [
-        _product("sessions", memory_budget.MAX_SHARES, memory_budget.SESSION_BYTES, "receive buffer, answers, records"),
+        _product("sessions", memory_limits.MAX_SHARES, memory_limits.SESSION_BYTES, "receive buffer, answers, records"),
         _product(
             "discovery sessions",
             iscsi_limits.MAX_DISCOVERY_SESSIONS,
-            memory_budget.DISCOVERY_SESSION_BYTES,
+            memory_limits.DISCOVERY_SESSION_BYTES,
             "receive buffer, text",
         ),
-        _product("logins", iscsi_limits.MAX_LOGINS, memory_budget.LOGIN_BYTES, "receive buffer, text"),
+        _product("logins", iscsi_limits.MAX_LOGINS, memory_limits.LOGIN_BYTES, "receive buffer, text"),
         MemoryPart(
             "unsolicited data", budget.unsolicited.size_bytes, "arrived with commands that wait, or before an earlier command"
         ),

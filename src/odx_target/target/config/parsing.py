@@ -15,7 +15,7 @@ from odx_target.scsi.thresholds import COUNT_OF_THRESHOLDS
 from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS, TIER_ATTRIBUTE, Tier
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Portal
-from odx_target.target.server.memory_budget import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
+from odx_target.target.server.memory_limits import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
 
 Choice = TypeVar("Choice", bound=str)
 

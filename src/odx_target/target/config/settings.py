@@ -7,7 +7,7 @@ from pathlib import Path
 from odx_target.copymgr.limits import TokenAccess
 from odx_target.target.config.access_settings import AccessRule
 from odx_target.target.config.chap import ChapUser, TargetChap
-from odx_target.target.server.memory_budget import DEFAULT_MEMORY_BYTES
+from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
 
 DEFAULT_IQN = "iqn.2026-11.io.odx-target:array"
