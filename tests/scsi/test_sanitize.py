@@ -316,6 +316,13 @@ def test_only_a_restricted_sanitize_ends_the_failure_of_one(command: bytes, poin
     assert unit.command(cdb(BLOCK_ERASE)).status == 0
 
 
+def test_a_host_that_may_only_read_does_not_leave_the_failure() -> None:
+    unit = failed(AUSE)
+    unit.logical_unit.set_read_only(read_only=True)
+    assert code_of(unit.command(cdb(EXIT_FAILURE_MODE))) == (7, 0x27, 0)
+    assert code_of(unit.command(READ)) == SANITIZE_COMMAND_FAILED
+
+
 def test_without_a_failure_there_is_none_to_leave() -> None:
     unit = written()
     assert unit.command(cdb(EXIT_FAILURE_MODE, AUSE | IMMED)).status == 0

@@ -116,9 +116,8 @@ def _extents(task: Task) -> Sequence[Extent]:
 
 
 def _row(name: str, service_action: int, usage: str, handler: Callable[[Task], Outcome]) -> CommandRow:
-    flags = CommandFlag.SANITIZES
-    if service_action != EXIT_FAILURE_MODE:
-        flags |= CommandFlag.WRITES_MEDIUM | CommandFlag.FORMATS
+    # a host that may only read must not make old data readable by EXIT FAILURE MODE
+    flags = CommandFlag.SANITIZES | CommandFlag.WRITES_MEDIUM | CommandFlag.FORMATS
     extents = None if service_action == EXIT_FAILURE_MODE else _extents
     mask = bytes.fromhex(usage)
     return CommandRow(f"SANITIZE, {name}", SANITIZE, mask, handler, service_action=service_action, flags=flags, extents=extents)
