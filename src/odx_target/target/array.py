@@ -117,14 +117,14 @@ class Array:
         If the pool must make room for the change, this method waits. Raises PoolFull and PoolFailed. Raises ConfigError for an
         unknown name or an invalid size.
         """
-        return await self.lun_changes.grow(self.logical_unit_named(name), size_bytes)
+        return await self.lun_changes.resizing.grow(self.logical_unit_named(name), size_bytes)
 
     async def shrink_lun(self, name: str, size_bytes: int) -> None:
         """Make a LUN smaller while hosts use it, and notify every host.
 
         Raises DamagedBlock, PoolFull and PoolFailed. Raises ConfigError for an unknown name or an invalid size.
         """
-        await self.lun_changes.shrink(self.logical_unit_named(name), size_bytes)
+        await self.lun_changes.resizing.shrink(self.logical_unit_named(name), size_bytes)
 
     def logical_unit_named(self, name: str) -> LogicalUnit:
         """Return the logical unit of a LUN. Raises ConfigError if no LUN has this name."""

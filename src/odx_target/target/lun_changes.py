@@ -1,4 +1,4 @@
-"""Changes of the LUNs of a running array. LUNs are added, resized, restored, renumbered and removed, and hosts are notified."""
+"""Changes of the LUNs of a running array. LUNs are added, restored, renumbered and removed, and hosts are notified."""
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -19,10 +19,9 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
 from odx_target.target.logical_units import LUN_ATTRIBUTE, logical_unit_of
 from odx_target.target.lun_size import (
+    LunResizing,
     check_not_sanitized,
-    grow_logical_unit,
     restore_logical_unit,
-    shrink_logical_unit,
 )
 
 RESTORE_WAIT_S = 2.0
@@ -39,7 +38,8 @@ STEPS_OF_A_UNIT = 50
 
 
 class LunChanges:
-    """Adds, resizes, restores, renumbers and removes logical units in `logical_units`, which all sessions share.
+    """Adds, restores, renumbers and removes logical units in `logical_units`, which all sessions share. `resizing` changes the
+    sizes of LUNs.
 
     `commit` commits the pool and never raises Scarcity.
     """
@@ -63,6 +63,7 @@ class LunChanges:
         self._config = config
         self._commit = commit
         self._lun_maps = lun_maps
+        self.resizing = LunResizing(pool, device_server, environment, self.of_volume, commit)
         self._changing: set[bytes] = set()
         """Identities of the volumes whose LUNs change now."""
         self._reserved: set[int] = set()
@@ -140,35 +141,6 @@ class LunChanges:
         is_resized = await change_when_ready(self._pool, self._environment, restore)
         self._commit()
         self._device_server.medium_changed(logical_unit, is_resized=is_resized)
-
-    async def grow(self, logical_unit: LogicalUnit, size_bytes: int) -> bool:
-        """Enlarge a LUN while hosts use it, and notify the hosts. Return False if the LUN already has this size.
-
-        If the pool must make room for the change, this method waits. Raises PoolFull and PoolFailed. Raises ConfigError if the
-        size is invalid or the LUN is removed during the wait.
-        """
-
-        def grow() -> LogicalUnit | None:
-            present = self.of_volume(logical_unit.volume)  # Another request may have renumbered or removed the LUN.
-            if present is None:
-                raise ConfigError(f"there is no LUN {logical_unit.volume.name}")
-            return present if grow_logical_unit(present, size_bytes) else None
-
-        grown = await change_when_ready(self._pool, self._environment, grow)
-        if grown is None:
-            return False
-        self._commit()
-        self._device_server.capacity_changed(grown)
-        return True
-
-    async def shrink(self, logical_unit: LogicalUnit, size_bytes: int) -> None:
-        """Make a LUN smaller while hosts use it, and notify the hosts.
-
-        Raises DamagedBlock, PoolFull and PoolFailed. Raises ConfigError if the size is invalid.
-        """
-        await shrink_logical_unit(logical_unit, size_bytes)
-        self._commit()
-        self._device_server.capacity_changed(logical_unit)
 
     async def remove(self, logical_unit: LogicalUnit) -> None:
         """Remove a LUN from the array, but keep its volume. Hosts are notified through their other LUNs."""

@@ -1,11 +1,16 @@
 """The size of a LUN, and changes of the size while hosts use the LUN.
 
 A volume has whole store blocks, but a LUN of 512-byte blocks may end within the last store block. Therefore the size of the LUN
-is stored separately. After a change of the size, `LunChanges` notifies the hosts.
+is stored separately. After a change of the size, `LunResizing` notifies the hosts.
 """
 
+from collections.abc import Callable
+
+from odx_target.environment import Environment
+from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume
+from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config
 from odx_target.target.config.settings import LunConfig
@@ -146,6 +151,57 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
         if logical_unit.capacity_blocks == new_blocks:
             logical_unit.capacity_blocks = old_blocks
         raise
+
+
+class LunResizing:
+    """Changes of the sizes of LUNs while hosts use them. The hosts are notified that the capacity has changed.
+
+    `unit_of` returns the logical unit that presents a volume, if there is one. `commit` commits the pool and never raises
+    Scarcity.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        device_server: DeviceServer,
+        environment: Environment,
+        unit_of: Callable[[Volume], LogicalUnit | None],
+        commit: Callable[[], None],
+    ) -> None:
+        self._pool = pool
+        self._device_server = device_server
+        self._environment = environment
+        self._unit_of = unit_of
+        self._commit = commit
+
+    async def grow(self, logical_unit: LogicalUnit, size_bytes: int) -> bool:
+        """Enlarge a LUN while hosts use it, and notify the hosts. Return False if the LUN already has this size.
+
+        If the pool must make room for the change, this method waits. Raises PoolFull and PoolFailed. Raises ConfigError if the
+        size is invalid or the LUN is removed during the wait.
+        """
+
+        def grow() -> LogicalUnit | None:
+            present = self._unit_of(logical_unit.volume)  # Another request may have renumbered or removed the LUN.
+            if present is None:
+                raise ConfigError(f"there is no LUN {logical_unit.volume.name}")
+            return present if grow_logical_unit(present, size_bytes) else None
+
+        grown = await change_when_ready(self._pool, self._environment, grow)
+        if grown is None:
+            return False
+        self._commit()
+        self._device_server.capacity_changed(grown)
+        return True
+
+    async def shrink(self, logical_unit: LogicalUnit, size_bytes: int) -> None:
+        """Make a LUN smaller while hosts use it, and notify the hosts.
+
+        Raises DamagedBlock, PoolFull and PoolFailed. Raises ConfigError if the size is invalid.
+        """
+        await shrink_logical_unit(logical_unit, size_bytes)
+        self._commit()
+        self._device_server.capacity_changed(logical_unit)
 
 
 def _remember(volume: Volume, pool: Pool, size_bytes: int, *, spare: bool = False) -> None:

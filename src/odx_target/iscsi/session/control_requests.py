@@ -11,6 +11,7 @@ from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import Event, TaskManagement
 from odx_target.iscsi.session.logout import logout_status
 from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.task_management import manage
 from odx_target.iscsi.session.tasks import Tasks
 from odx_target.iscsi.session.text_requests import TextExchange
 from odx_target.iscsi.session.writer import PduWriter
@@ -69,7 +70,7 @@ class ControlRequests:
         if request.immediate:
             self._tasks.check_immediate()
             self._tasks.count_immediate += 1
-        outcome = self._tasks.manage(request)
+        outcome = manage(self._tasks, request)
         if isinstance(outcome, TaskManagement):
             self._events.append(outcome)
         else:

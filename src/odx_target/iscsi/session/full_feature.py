@@ -223,7 +223,7 @@ class FullFeature:
         commands.
         """
         was_closed = self._window.is_closed
-        ended = self.tasks.abort_collecting(lun)
+        ended = self.tasks.abort_collecting_of_lun(lun)
         if ended and was_closed:
             self._show_window()
         return ended
