@@ -75,8 +75,8 @@ async def test_a_copy_and_its_abort_in_one_segment() -> None:
             await read_up_to(peer, ScsiResponse, probe.initiator_task_tag)
             await assert_nothing_waits(array)
             issued = len(array.pool.frozen_maps)
-            # If checkpoints have spent the steps of a turn, the abort is handled in the next turn, and may come too late.
-            assert issued == 0 or MAP_LEAVES is not None
+            # If other work has spent the steps of a turn, the abort is handled in the next turn, and may come too late.
+            assert issued <= limit
             assert array.copy_manager.copies.counters.operations_terminated == limit + 1 - issued
         async with logged_in(array, 2) as honest:
             assert await honest.status_of(populate(honest, 1), POPULATE) == (0, b"")
