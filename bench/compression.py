@@ -20,7 +20,7 @@ from bench.cleaning import Turns
 from bench.ending import end_by_sigterm
 
 from odx_target.cli.serving.garbage_collector import spared_collector
-from odx_target.scsi.logical_blocks import LogicalBlocks
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool
 from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, LZ4, OFF
 from odx_target.target.trio_environment import TrioEnvironment

@@ -10,13 +10,13 @@ from odx_target.copymgr.manager import CopyManager
 from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.sanitize_operation import recall
 from odx_target.scsi.target_port import iscsi_port
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.sanitize_operation import recall
 from odx_target.store.api import BLOCK_BYTES, PoolFailed, Volume
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.open import PoolOptions, PoolParts, open_pool

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.copymgr.commands import third_party_copy_page as page
+from odx_target.copymgr.commands.copy_results_data import StatusHeader
 from odx_target.copymgr.commands.parameter_lists import (
     ABORT_CDB,
     CDB_LAYOUTS,
@@ -19,7 +20,6 @@ from odx_target.copymgr.commands.parameter_lists import (
     encode_populate_token,
     encode_write_using_token,
 )
-from odx_target.copymgr.commands.response_data import StatusHeader
 from odx_target.copymgr.describe_fields import (
     describe_populate_token,
     describe_rod_token_information,

@@ -8,8 +8,8 @@ from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S, STEP_S, CopyRate
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
-from odx_target.scsi.format_operation import FormatOperation
 from odx_target.scsi.reply import Status
+from odx_target.scsi.unit.format_operation import FormatOperation
 from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import CopyArray, Range, Started, code_of, data_of, pattern
 from tests.settings import searching

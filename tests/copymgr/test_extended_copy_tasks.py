@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.copymgr.limits import CopyLimits
-from odx_target.scsi.format_operation import FormatOperation
 from odx_target.scsi.limits import MAX_TASKS
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
+from odx_target.scsi.unit.format_operation import FormatOperation
 from tests.copymgr.array import CopyArray, Started, code_of, data_of, pattern
 from tests.copymgr.extended_copy import BlocksSegment, copy, copy_cdb, lun_list, receive, start_copy
 from tests.copymgr.golden import golden

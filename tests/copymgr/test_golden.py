@@ -1,5 +1,6 @@
 """Golden bytes for decoders, builders, and the responses of the array."""
 
+from odx_target.copymgr.commands.copy_results_data import rod_token_information
 from odx_target.copymgr.commands.parameter_lists import (
     ListFlag,
     ServiceAction,
@@ -8,7 +9,6 @@ from odx_target.copymgr.commands.parameter_lists import (
     encode_populate_token,
     encode_write_using_token,
 )
-from odx_target.copymgr.commands.response_data import rod_token_information
 from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.tokens.format import (

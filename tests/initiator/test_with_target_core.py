@@ -26,10 +26,10 @@ from odx_target.initiator.session.options import SessionOptions
 from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
+from odx_target.iscsi.session.available_targets import Portal
 from odx_target.iscsi.session.connection import TargetConnection
-from odx_target.iscsi.session.directory import Portal
 from odx_target.iscsi.session.events import CommandReady, TaskManagement
-from odx_target.iscsi.session.sessions import SessionRegistry
+from odx_target.iscsi.session.session_registry import SessionRegistry
 from tests.initiator.driving import run
 from tests.initiator.naive_portal import OPTIONS, TARGET
 from tests.initiator.naive_target import Array, NaiveDisk

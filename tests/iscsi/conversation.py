@@ -17,11 +17,11 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.iscsi.pdu.opcodes import Stage
 from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs
+from odx_target.iscsi.session.available_targets import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.connection import TargetConnection
-from odx_target.iscsi.session.directory import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, TaskManagement
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
-from odx_target.iscsi.session.sessions import SessionRegistry
+from odx_target.iscsi.session.session_registry import SessionRegistry
 
 TARGET = "iqn.2026-11.io.odx-target:array"
 INITIATOR = "iqn.2026-11.io.odx-target:test"

@@ -11,7 +11,7 @@ from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import encode_pairs
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.events import CommandReady, ConnectionEnding, SessionClosed, SessionOpened
-from odx_target.iscsi.session.sessions import Admission, Session, SessionRegistry
+from odx_target.iscsi.session.session_registry import Admission, Session, SessionRegistry
 from tests.iscsi.conversation import Conversation, Directory
 
 

@@ -16,7 +16,7 @@ from odx_target.iscsi.session.command_window import CommandWindow
 from odx_target.iscsi.session.events import CommandReady
 from odx_target.iscsi.session.lane_state import LaneState
 from odx_target.iscsi.session.writer import PduWriter
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import PoolFull
 from odx_target.target.server.short_lane import ShortLane
 from tests.native.built import compiled

@@ -6,12 +6,12 @@ from typing import Any
 from odx_target.environment import Buffer
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.target_port import iscsi_port
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES
 from tests.scsi.memory_store import MemoryPool
 from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask

@@ -8,12 +8,12 @@ from random import Random
 from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import recall
-from odx_target.scsi.sanitize_operation import recall as recall_sanitize_operation
 from odx_target.scsi.target_port import iscsi_port
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.sanitize_operation import recall as recall_sanitize_operation
 from odx_target.store.open import PoolOptions, open_pool
 from odx_target.store.pool import LogPool
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, data_of

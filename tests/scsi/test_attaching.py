@@ -2,9 +2,9 @@
 
 import pytest
 
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.target_port import iscsi_port
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from tests.copymgr.array import code_of
 from tests.scsi.test_task_management import TEST_UNIT_READY, UnitUnderTest
 

@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from odx_target.scsi.commands.blocks.miscompare import first_difference
 from odx_target.scsi.limits import MAX_COMPARE_AND_WRITE_BYTES
-from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.reply import Reply
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.store.api import PoolFailed
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 from tests.scsi.memory_store import MemoryVolume

@@ -5,9 +5,9 @@ import pytest
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Waiting
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
 OPERATION_CODE = 0xC0

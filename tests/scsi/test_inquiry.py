@@ -4,9 +4,9 @@ import subprocess
 import pytest
 
 from odx_target.scsi.commands.inquiry import StandardInquiryData
-from odx_target.scsi.logical_unit import naa_designator
 from odx_target.scsi.pages import vital_product_data as vpd
 from odx_target.scsi.pages.version_descriptors import CLAIMED, MANDATORY_OPERATION_CODES, STANDARDS
+from odx_target.scsi.unit.logical_unit import naa_designator
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, code_of, data_of
 
 PAGES = (0x00, 0x80, 0x83, 0x86, 0xB0, 0xB1, 0xB2)

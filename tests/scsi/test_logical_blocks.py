@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from odx_target.scsi.buffers import buffers_bytes, read_bytes, read_bytes_now, slice_buffers
-from odx_target.scsi.logical_blocks import LogicalBlocks
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from tests.scsi.memory_store import MemoryVolume
 from tests.sim.virtual_environment import VirtualEnvironment
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.command_table import CommandFlag, CommandRow
-from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Waiting
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
+from odx_target.scsi.unit.addressed_unit import AddressedUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.missing_logical_unit import MissingLogicalUnit
 from tests.scsi.array import UnitUnderTest, code_of
 
 LUN = 9

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from odx_target.scsi.limits import FORMAT_RETRY_S, FORMAT_STEP_BYTES, PATTERN_BYTES
-from odx_target.scsi.sanitize_operation import KEY_PREFIX, SanitizeOperation, keep, recall
+from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX, SanitizeOperation, keep, recall
 from odx_target.store.api import DamagedBlock, OutOfResources, PoolDamaged, PoolFailed, PoolFull
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 from tests.scsi.reserving import ClusterOnDisk

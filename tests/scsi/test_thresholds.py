@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from odx_target.scsi.limits import THRESHOLD_REPEAT_S
-from odx_target.scsi.threshold_watch import ThresholdWatch
-from odx_target.scsi.thresholds import (
+from odx_target.scsi.unit.threshold_watch import ThresholdWatch
+from odx_target.scsi.unit.thresholds import (
     NO_THRESHOLDS,
     Threshold,
     ThresholdArming,

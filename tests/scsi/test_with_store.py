@@ -7,10 +7,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.target_port import iscsi_port
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.open import open_memory_pool
 from tests.scsi.array import TARGET_NAME, data_of
 from tests.sim.virtual_environment import VirtualEnvironment

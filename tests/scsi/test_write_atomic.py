@@ -1,8 +1,8 @@
 import pytest
 
 from odx_target.scsi.limits import MAX_ATOMIC_TRANSFER_BYTES
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages.vital_product_data import BlockLimits
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.open import PoolOptions
 from tests.scsi.array import UnitUnderTest, code_of, data_of

@@ -21,7 +21,7 @@ from odx_target.store.api import (
     VolumeRestored,
     Write,
 )
-from odx_target.store.log.compressed_extents import content_of, decode_extent
+from odx_target.store.log.compressed.compressed_extents import content_of, decode_extent
 
 
 class FollowedContent:

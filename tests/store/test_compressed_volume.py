@@ -12,7 +12,7 @@ from tests.store.test_scrub import damaged, scrub
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, OutOfResources, PoolFailed, Scarcity, StoreError, Volume
 from odx_target.store.log import reader
-from odx_target.store.log.extent_cache import Decompressed
+from odx_target.store.log.compressed.extent_cache import Decompressed
 from odx_target.store.log.records import CompressedWrite
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import PoolOptions

@@ -12,8 +12,8 @@ from tests.store.test_byte_order import CHECKSUMS, EPOCH, FIXTURES, IDENTITY, OS
 
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock
 from odx_target.store.log.batch import InvalidBatch, decode_header, encode_header
-from odx_target.store.log.codecs import Codec, InvalidData, compress, decompress
-from odx_target.store.log.compressed_extents import (
+from odx_target.store.log.compressed.codecs import Codec, InvalidData, compress, decompress
+from odx_target.store.log.compressed.compressed_extents import (
     HEAD_BYTES,
     InvalidExtent,
     content_of,
@@ -22,7 +22,7 @@ from odx_target.store.log.compressed_extents import (
     max_stored_blocks,
     wrong_block,
 )
-from odx_target.store.log.extent_cache import Decompressed, ExtentCache, part_of
+from odx_target.store.log.compressed.extent_cache import Decompressed, ExtentCache, part_of
 from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.log.records import CompressedWrite, encode
 from odx_target.store.segments.places import MAX_EXTENT_BLOCKS, MAX_EXTENT_SEGMENT, MAX_STORED_BLOCKS, extent_place

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from odx_target.store.catalogue import node_codec, sqlite
-from odx_target.store.log import batch, codecs, footer, records
-from odx_target.store.log import compressed_extents as extents
+from odx_target.store.log import batch, footer, records
+from odx_target.store.log.compressed import codecs
+from odx_target.store.log.compressed import compressed_extents as extents
 from odx_target.store.opening.capacity_directory import TIER_NAME, open_capacity
 from odx_target.store.opening.format_head import FORMAT_VERSION, encode_head, new_head
 from odx_target.store.segments import places

@@ -8,7 +8,7 @@ import pytest
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.session.session import InitiatorSession
-from odx_target.scsi.logical_blocks import LogicalBlocks
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig

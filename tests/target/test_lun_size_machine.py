@@ -5,7 +5,7 @@ from contextlib import suppress
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import FrozenMap
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.open import PoolParts, open_pool

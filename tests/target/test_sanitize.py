@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from odx_target.initiator import cdb
-from odx_target.scsi.sanitize_operation import KEY_PREFIX, SanitizeOperation, keep
+from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX, SanitizeOperation, keep
 from odx_target.target.array import Array
 from tests.target.raw_peer import logged_in
 from tests.target.running import LUNS, is_good, running, session_with, settled

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.initiator import cdb
-from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE, CommandKind, bucket_of
+from odx_target.scsi.unit.missing_logical_unit import MissingLogicalUnit
 from odx_target.target.array import Array
 from odx_target.target.server.batch_tally import BatchTally
 from tests.target.running import is_good, running, session_with, settled

@@ -1,6 +1,6 @@
 """The changes of LUNs of the array, in the virtual environment."""
 
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.lun_changes import RESTORE_WAIT_S, LunChanges
 
 LOOKS = 20

@@ -1,6 +1,6 @@
 """The volumes of an array by the names of their slots, and their LUNs."""
 
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Volume
 from odx_target.store.pool import LogPool
 from odx_target.target.control.storage.luns import unused_numbers

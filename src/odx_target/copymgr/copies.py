@@ -18,10 +18,10 @@ from odx_target.copymgr.tokens.judgement import TokenJudge
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.tokens.table import TokenTable
 from odx_target.environment import Environment
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, CheckCondition, SenseKey
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool
 from odx_target.turns import Steps
 

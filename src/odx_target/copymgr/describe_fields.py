@@ -7,6 +7,7 @@ makes a shorter text from the rows.
 """
 
 from odx_target.copymgr.commands import third_party_copy_page as page
+from odx_target.copymgr.commands.copy_results_data import FINISHED_DELAY, LOGICAL_BLOCKS, StatusHeader
 from odx_target.copymgr.commands.parameter_lists import (
     CDB_LAYOUTS,
     COPY_CDBS,
@@ -15,7 +16,6 @@ from odx_target.copymgr.commands.parameter_lists import (
     RangeDescriptor,
     WriteUsingTokenHeader,
 )
-from odx_target.copymgr.commands.response_data import FINISHED_DELAY, LOGICAL_BLOCKS, StatusHeader
 from odx_target.copymgr.describe_extended_copy import describe_type_codes
 from odx_target.copymgr.operations.operation import CopyStatus
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, ROD_TOKEN_LENGTH, TOKEN_BYTES, CreatorDescriptor, Token

@@ -16,8 +16,8 @@ from odx_target.copymgr.tokens.rod_token import TokenEnd
 from odx_target.copymgr.tokens.table import STEPS_OF_A_TOKEN
 from odx_target.environment import Environment
 from odx_target.scsi.command_table import CommandRow
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool
 
 

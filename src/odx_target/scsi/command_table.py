@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.sense import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 SERVICE_ACTION_BITS = 0x1F
 NACA_BIT = 0x04

@@ -15,8 +15,6 @@ from odx_target.scsi.commands.timestamp import rows as timestamp_rows
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.failures import reply_for
 from odx_target.scsi.limits import MAX_TASKS, STEPS_OF_A_WAITING_TASK
-from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.missing_logical_unit import MissingLogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.reservations.persistent_reserve_out import rows as persistent_reserve_out_rows
@@ -30,6 +28,8 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.scsi.tasks.task_manager import TaskManager
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.tasks.third_party_access import ThirdPartyAccess
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.missing_logical_unit import MissingLogicalUnit
 from odx_target.store.api import StoreError
 
 _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 
 @dataclass(slots=True, eq=False)

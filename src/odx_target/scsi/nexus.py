@@ -4,12 +4,12 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.reservations.transport_id import port_name
 from odx_target.scsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, WRITE_PROTECTED, CheckCondition
 from odx_target.scsi.target_port import TargetPort
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 RESET_ASC = 0x29
 """Additional sense code of all reset conditions, such as POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.

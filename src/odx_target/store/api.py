@@ -10,6 +10,7 @@ then survive the end of the process. The array must not acknowledge a change to 
 `Pool.flush` has returned, the changes that were committed before the flush survive a loss of power too.
 """
 
+from odx_target.store.digests.interface import Digests, DigestTree
 from odx_target.store.errors import (
     Absent,
     CatalogueDamaged,
@@ -74,10 +75,9 @@ from odx_target.store.status import (
     Usage,
     VolumeSpace,
 )
-from odx_target.store.volumes.block_sources import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
-from odx_target.store.volumes.digest_tree import Digests, DigestTree
-from odx_target.store.volumes.stored_blocks import StoredBlocks
+from odx_target.store.volumes.interface import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.volumes.link_interface import StoredBlocks
 from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier, tier_of
 
 __all__ = [

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from odx_target.store.log.followed import Following
 from odx_target.store.status import PoolSpace, PoolStatus, ScrubProgress, Space, Trouble, Usage
-from odx_target.store.volumes.block_sources import BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.volumes.interface import BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.turns import Steps, Turns
 
 

@@ -19,8 +19,8 @@ from odx_target.copymgr.manager import CopyManager
 from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.threshold_watch import ThresholdWatch
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.changes import AccessChanges

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.traffic import CommandKind, Traffic
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.turns import Turns
 
 _KINDS = (CommandKind.READ, CommandKind.WRITE)

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import structlog
 
 from odx_target.environment import Environment
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reservations.durable import recall
-from odx_target.scsi.sanitize_operation import recall as recall_sanitize_operation
-from odx_target.scsi.thresholds import thresholds_at
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.sanitize_operation import recall as recall_sanitize_operation
+from odx_target.scsi.unit.thresholds import thresholds_at
 from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, TIER_ATTRIBUTE, Pool, Volume, compression_of, tier_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS

@@ -9,9 +9,9 @@ from odx_target.copymgr.manager import CopyManager
 from odx_target.environment import Environment
 from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.traffic import Traffic
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, Snapshot, Volume
 from odx_target.target.access.lun_maps import LunMaps
 from odx_target.target.busy_pool import change_when_ready

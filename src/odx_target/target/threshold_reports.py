@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from odx_target.environment import Environment
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.tasks.task_manager import TaskManager
-from odx_target.scsi.threshold_watch import ThresholdWatch
-from odx_target.scsi.thresholds import Threshold
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.threshold_watch import ThresholdWatch
+from odx_target.scsi.unit.thresholds import Threshold
 from odx_target.store.api import Pool, Usage
 from odx_target.target.reporter import Reporter
 

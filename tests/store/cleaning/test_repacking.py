@@ -17,8 +17,8 @@ from odx_target.store.api import BLOCK_BYTES, DamagedBlock, Volume
 from odx_target.store.cleaning.live_marking import Live
 from odx_target.store.cleaning.moving import PIECE_BLOCKS, pieces
 from odx_target.store.cleaning.repacking import repacked
-from odx_target.store.log.codecs import Codec
-from odx_target.store.log.compressed_extents import content_of, decode_extent, encode_extent
+from odx_target.store.log.compressed.codecs import Codec
+from odx_target.store.log.compressed.compressed_extents import content_of, decode_extent, encode_extent
 from odx_target.store.segments.places import located
 from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, LZ4, ZSTANDARD
 

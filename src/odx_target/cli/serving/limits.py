@@ -15,7 +15,8 @@ from odx_target.iscsi import limits as iscsi_limits
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.log import checksum_index, extent_cache, records
+from odx_target.store.log import checksum_index, records
+from odx_target.store.log.compressed import extent_cache
 from odx_target.store.map import leaf_memory
 from odx_target.store.segments import places, segment
 from odx_target.store.volumes import compression
@@ -24,7 +25,8 @@ from odx_target.target.config import access_settings, address_settings, chap, pa
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
-from odx_target.target.server import memory_budget, memory_limits
+from odx_target.target.server import memory_budget as memory_budget
+from odx_target.target.server import memory_limits
 from odx_target.target.trace import pcapng, record_writer
 
 Number = int | float

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from odx_target.copymgr.commands.list_identifiers import operation_using
-from odx_target.copymgr.commands.parameter_lists import ABORT_CDB, IN_CDB
-from odx_target.copymgr.commands.response_data import (
+from odx_target.copymgr.commands.copy_results_data import (
     ALL_ROD_TOKENS_HEADER_BYTES,
     copy_status,
     management_token,
     rod_token_information,
     set_all_rod_tokens_header,
 )
+from odx_target.copymgr.commands.list_identifiers import operation_using
+from odx_target.copymgr.commands.parameter_lists import ABORT_CDB, IN_CDB
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.refusal import Refusal

@@ -21,7 +21,6 @@ from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.copymgr.tokens.rod_types import RodType, type_to_make
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
@@ -32,6 +31,7 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import FrozenMap, PoolFull
 from odx_target.turns import Steps
 

@@ -9,9 +9,9 @@ from odx_target.copymgr.commands.parameter_lists import RANGE_DESCRIPTOR_BYTES, 
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.refusal import Refusal
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.sense import PARAMETER_LIST_LENGTH_ERROR
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 
 class ParameterList(Protocol):

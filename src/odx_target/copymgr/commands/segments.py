@@ -18,7 +18,6 @@ from odx_target.copymgr.commands.extended_copy_list import (
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages.vital_product_data import ASSOCIATION_LOGICAL_UNIT, CODE_SET_BINARY, TYPE_NAA
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_NOT_REACHABLE,
@@ -28,6 +27,7 @@ from odx_target.scsi.sense import (
     UNREACHABLE_COPY_TARGET,
 )
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 SOURCE_ID_FIELD, DESTINATION_ID_FIELD = 4, 6
 SOURCE_LBA_FIELD, DESTINATION_LBA_FIELD = 12, 20

@@ -12,8 +12,8 @@ from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.tokens.rod_types import ROD_TYPES, RodType, RodTypeRow
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages import vital_product_data as vpd
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES
 
 THIRD_PARTY_COPY = 0x8F

@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 from odx_target.copymgr.commands.parameter_lists import EXTENDED_COPIES, OUT_CDB, Lid1Receive, ServiceAction
 from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Status
 from odx_target.scsi.sense import COMMANDS_CLEARED_BY_DEVICE_SERVER, CheckCondition
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 
 class CopyStatus(IntEnum):

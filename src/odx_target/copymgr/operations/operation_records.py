@@ -11,8 +11,8 @@ from typing import TypeAlias
 from odx_target.copymgr.commands.parameter_lists import ServiceAction
 from odx_target.copymgr.limits import RECORD_OVERHEAD_BYTES, CopyLimits
 from odx_target.copymgr.operations.operation import CopyOperation
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.turns import Steps
 
 Key: TypeAlias = tuple[LogicalUnit, int]

@@ -11,7 +11,6 @@ from odx_target.copymgr.operations.step_writer import StepWriter
 from odx_target.copymgr.tokens.rod_source import FrozenRod, SourceUnreadable
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.failures import BUSY_FAILURES, failure_of
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_NOT_REACHABLE,
@@ -20,6 +19,7 @@ from odx_target.scsi.sense import (
     Condition,
 )
 from odx_target.scsi.tasks.member import OtherTaskSet, QueuedTask
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, PoolBusy, StoreError, Unreadable
 
 

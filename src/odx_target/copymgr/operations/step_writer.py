@@ -7,7 +7,7 @@ from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
 from odx_target.environment import Buffer
 from odx_target.scsi.buffers import buffers_bytes
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
-from odx_target.scsi.logical_blocks import LogicalBlocks
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, Unreadable
 from odx_target.turns import Turns
 

@@ -14,7 +14,7 @@ from odx_target.copymgr.tokens.format import (
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.copymgr.tokens.signature import is_signed, sign
 from odx_target.environment import Environment
-from odx_target.scsi.logical_unit import LogicalUnit, naa_designator
+from odx_target.scsi.unit.logical_unit import LogicalUnit, naa_designator
 from odx_target.store.api import Pool
 
 SECRET_KEY = "copymgr/secret"  # noqa: S105 - this is the name of the stored secret, not the secret

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from odx_target.iscsi.pdu.opcodes import LoginStatus
-from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.session_registry import Session
 
 
 class LoginRefused(Exception):

@@ -42,11 +42,11 @@ from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, 
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import AsyncEvent, RejectReason
 from odx_target.iscsi.pdu.responses import AsynchronousMessage, NopIn
+from odx_target.iscsi.session.available_targets import TargetDirectory
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.command_window import CommandWindow
 from odx_target.iscsi.session.connection_timers import TIMEOUT_REASONS, ConnectionTimers, Due
 from odx_target.iscsi.session.digest_errors import close_reason_of_header_digest
-from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import (
     CommandReady,
     ConnectionEnding,
@@ -60,7 +60,7 @@ from odx_target.iscsi.session.events import (
 from odx_target.iscsi.session.full_feature import FullFeature, Handler
 from odx_target.iscsi.session.lane_state import LaneState, lane_state_of
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
-from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.session_registry import Session
 from odx_target.iscsi.session.writer import PduWriter
 
 MAX_PDU_BYTES = max_pdu_bytes(limits.MAX_RECV_DATA_SEGMENT_BYTES)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.opcodes import RejectReason
 from odx_target.iscsi.session.close_reason import CloseReason
-from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.session_registry import Session
 
 
 @dataclass(slots=True, eq=False)

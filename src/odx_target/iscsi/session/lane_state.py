@@ -6,7 +6,7 @@ from odx_target.iscsi import limits
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.session.command_window import CommandWindow
 from odx_target.iscsi.session.events import CommandReady, Event
-from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.session_registry import Session
 from odx_target.iscsi.session.writer import PduWriter
 
 

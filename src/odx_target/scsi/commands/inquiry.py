@@ -4,7 +4,6 @@ from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import Inquiry
 from odx_target.scsi.command_table import ANSWERS_ALWAYS, CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages import vital_product_data as vpd
 from odx_target.scsi.pages.version_descriptors import CLAIMED
 from odx_target.scsi.reply import Reply
@@ -12,6 +11,7 @@ from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 INQUIRY = 0x12
 

@@ -3,13 +3,13 @@
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import LogSense
 from odx_target.scsi.command_table import CommandRow
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages import log as log_pages
 from odx_target.scsi.pages.log import NO_SUBPAGE, SUPPORTED_LOG_PAGES, SUPPORTED_SUBPAGES
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 LOG_SENSE = 0x4D
 PARAMETER_POINTER_BYTE = 5

@@ -10,7 +10,6 @@ from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.commands.mode_sense import block_descriptor
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages.mode import (
     NO_SUBPAGE,
     PAGES,
@@ -34,6 +33,7 @@ from odx_target.scsi.sense import (
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_manager import TaskManager
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 MODE_SELECT_6 = 0x15
 MODE_SELECT_10 = 0x55

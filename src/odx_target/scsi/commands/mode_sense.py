@@ -3,7 +3,6 @@
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import ModeSense6, ModeSense10
 from odx_target.scsi.command_table import CommandRow
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.pages.mode import (
     ALL_PAGES,
     ALL_SUBPAGES,
@@ -19,6 +18,7 @@ from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, SAVING_PARAMETERS_NOT_SUPPORTED, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 MODE_SENSE_6 = 0x1A
 MODE_SENSE_10 = 0x5A

@@ -10,7 +10,6 @@ from odx_target.scsi.cdb.primary_commands import AllocationLength12, SetTimestam
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.layout import Layout, bits, number
-from odx_target.scsi.logical_unit import HostTimestamp
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_PARAMETER_LIST,
@@ -21,6 +20,7 @@ from odx_target.scsi.sense import (
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_manager import TaskManager
+from odx_target.scsi.unit.logical_unit import HostTimestamp
 
 REPORT_TIMESTAMP = (0xA3, 0x0F)
 SET_TIMESTAMP = (0xA4, 0x0F)

@@ -21,7 +21,7 @@ from odx_target.scsi.pages.mode import (
     ShortBlockDescriptor,
 )
 from odx_target.scsi.pages.threshold_descriptors import LogicalBlockProvisioningPage, ThresholdDescriptor, descriptors
-from odx_target.scsi.thresholds import ThresholdArming, ThresholdResource
+from odx_target.scsi.unit.thresholds import ThresholdArming, ThresholdResource
 
 _SPF_BIT = 0x40
 

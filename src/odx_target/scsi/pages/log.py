@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.limits import THRESHOLD_SET_BYTES
-from odx_target.scsi.logical_unit import LogicalUnit, LogParameters
 from odx_target.scsi.sense import FAILURE_PREDICTION_THRESHOLD_EXCEEDED, NO_ADDITIONAL_SENSE_INFORMATION
+from odx_target.scsi.unit.logical_unit import LogicalUnit, LogParameters
 
 SUPPORTED_LOG_PAGES = 0x00
 LOGICAL_BLOCK_PROVISIONING = 0x0C

@@ -11,7 +11,7 @@ from odx_target.scsi.pages.threshold_descriptors import (
     invalid_threshold_byte,
     parse_thresholds,
 )
-from odx_target.scsi.thresholds import NO_THRESHOLDS, Threshold
+from odx_target.scsi.unit.thresholds import NO_THRESHOLDS, Threshold
 
 READ_WRITE_ERROR_RECOVERY = 0x01
 CACHING = 0x08

@@ -1,7 +1,7 @@
 """The Logical Block Provisioning mode page (SBC-4 6.5.9) and its threshold descriptors."""
 
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
-from odx_target.scsi.thresholds import COUNT_OF_THRESHOLDS, Threshold
+from odx_target.scsi.unit.thresholds import COUNT_OF_THRESHOLDS, Threshold
 
 _DESCRIPTORS_START = 12
 _RESOURCE_BYTE = 1

@@ -6,8 +6,8 @@ builders of other packages, such as the copy manager, are in `LogicalUnit.added_
 
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.limits import THRESHOLD_SET_BYTES
-from odx_target.scsi.logical_unit import LogicalUnit, VpdPageBuilder
 from odx_target.scsi.target_port import TargetPort
+from odx_target.scsi.unit.logical_unit import LogicalUnit, VpdPageBuilder
 
 SUPPORTED_PAGES = 0x00
 UNIT_SERIAL_NUMBER = 0x80

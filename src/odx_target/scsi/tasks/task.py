@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from odx_target.environment import Buffer
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 
 class ReservationConflict(Exception):

@@ -7,7 +7,6 @@ not change the medium after the function has returned.
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus, UnitAttention
 from odx_target.scsi.sense import (
     BUS_DEVICE_RESET_FUNCTION_OCCURRED,
@@ -18,9 +17,10 @@ from odx_target.scsi.sense import (
     THIN_PROVISIONING_SOFT_THRESHOLD_REACHED,
     Condition,
 )
-from odx_target.scsi.tasks.attached_nexuses import AttachedNexuses, tell_lun
+from odx_target.scsi.tasks.change_notifications import AttachedNexuses, tell_lun
 from odx_target.scsi.tasks.member import QueuedTask, TaskNexus
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 STEPS_OF_A_RESET = 3
 """Number of steps (see `turns`) that the reset of one logical unit takes, without the notification of nexuses."""

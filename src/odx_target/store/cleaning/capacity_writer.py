@@ -21,8 +21,8 @@ from odx_target.store.cleaning.repacking import repacked
 from odx_target.store.error_kinds import of_read
 from odx_target.store.log.batch import encode_header, header_blocks
 from odx_target.store.log.checksum_index import CHECKSUM_BYTES, ChecksumIndex
-from odx_target.store.log.codecs import Codec
-from odx_target.store.log.compressed_extents import MIN_EXTENT_BLOCKS, encode_extent
+from odx_target.store.log.compressed.codecs import Codec
+from odx_target.store.log.compressed.compressed_extents import MIN_EXTENT_BLOCKS, encode_extent
 from odx_target.store.log.footer import encode_footer, footer_blocks
 from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.log.records import WRITE_BYTES, Moved, encode

@@ -12,7 +12,7 @@ from odx_target.store.cleaning.segment_freeing import Freeing
 from odx_target.store.cleaning.tier_placement import Placement
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex
-from odx_target.store.log.codecs import Codec
+from odx_target.store.log.compressed.codecs import Codec
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.opening.format_head import Head
 from odx_target.store.pool_options import PoolOptions

@@ -4,8 +4,15 @@ from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.cleaning.live_marking import PAIRS_SHIFT
 from odx_target.store.errors import DamagedBlock
-from odx_target.store.log.codecs import Codec
-from odx_target.store.log.compressed_extents import Extent, InvalidExtent, content_of, decode_extent, encode_extent, wrong_block
+from odx_target.store.log.compressed.codecs import Codec
+from odx_target.store.log.compressed.compressed_extents import (
+    Extent,
+    InvalidExtent,
+    content_of,
+    decode_extent,
+    encode_extent,
+    wrong_block,
+)
 
 
 def repacked(stored: Buffer, pairs: int, block: int, wanted: Codec | None = None) -> Buffer:

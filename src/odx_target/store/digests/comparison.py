@@ -14,9 +14,9 @@ from odx_target.store.digests.definition import (
     node_count,
     root_level,
 )
+from odx_target.store.digests.interface import Digests, DigestTree
 from odx_target.store.map.inner import FAN_OUT
 from odx_target.store.map.levels import shift_of
-from odx_target.store.volumes.digest_tree import Digests, DigestTree
 
 _Run: TypeAlias = tuple[int, int]
 

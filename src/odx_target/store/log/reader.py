@@ -21,7 +21,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity, StoreError
 from odx_target.store.log.checksum_index import ChecksumIndex
-from odx_target.store.log.extent_cache import Decompressed, ExtentCache, decompressed, part_of
+from odx_target.store.log.compressed.extent_cache import Decompressed, ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import LEAF_BITS

@@ -8,7 +8,7 @@ from odx_target.store.map.inner import FAN_OUT, Few, Inner, Node
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Epoch, LeafMissing
 from odx_target.store.map.leaf_pairs import LeafPairs
 from odx_target.store.segments.places import Places
-from odx_target.store.volumes.block_sources import Change
+from odx_target.store.volumes.interface import Change
 from odx_target.turns import Steps
 
 MAX_PAIRS_COST = 600

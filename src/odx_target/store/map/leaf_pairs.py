@@ -8,7 +8,7 @@ import numpy as np
 
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, PLACE_MASK, START_SHIFT, Entries, Leaf, expand
 from odx_target.store.segments.places import Places
-from odx_target.store.volumes.block_sources import Change
+from odx_target.store.volumes.interface import Change
 
 ENTRIES_OF_A_STEP = 16
 """Number of entries of leaves that are compared in one step. In addition, each pair of leaves takes one step."""

@@ -15,8 +15,8 @@ from weakref import finalize
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.log.codecs import Codec, compress
-from odx_target.store.log.compressed_extents import GAIN_SHARE, MIN_EXTENT_BLOCKS, encode_extent
+from odx_target.store.log.compressed.codecs import Codec, compress
+from odx_target.store.log.compressed.compressed_extents import GAIN_SHARE, MIN_EXTENT_BLOCKS, encode_extent
 from odx_target.store.log.open_batch import BufferCutter
 from odx_target.store.segments.places import MAX_EXTENT_BLOCKS
 from odx_target.store.volumes.compression_attribute import OFF, ZSTANDARD, compression_of

@@ -10,6 +10,7 @@ from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.catalogue.leaf_loader import LEAVES_AHEAD, LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.digests.definition import node_count, root_level
 from odx_target.store.digests.digester import Source
+from odx_target.store.digests.interface import Digests
 from odx_target.store.errors import Absent, DamagedBlock, OutOfResources, StoreError, Unreadable
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.pins import Pin
@@ -18,8 +19,7 @@ from odx_target.store.log.records import Release
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Epoch, Leaf, LeafMissing
 from odx_target.store.troubles import Troubles
-from odx_target.store.volumes.digest_tree import Digests
-from odx_target.store.volumes.stored_blocks import StoredBlocks
+from odx_target.store.volumes.link_interface import StoredBlocks
 from odx_target.turns import Steps
 
 STEPS_OF_A_CHANGE = 20

@@ -9,7 +9,7 @@ from odx_target.native.choice import BlockReader
 from odx_target.store.api import BLOCK_BYTES, Snapshot
 from odx_target.store.errors import Absent, NameTaken, OutOfResources, StoreError
 from odx_target.store.ledger import Ledger
-from odx_target.store.log.compressed_extents import MIN_EXTENT_BLOCKS
+from odx_target.store.log.compressed.compressed_extents import MIN_EXTENT_BLOCKS
 from odx_target.store.log.records import Clone, Freeze, Link, Unmap, VolumeResized
 from odx_target.store.log.snapshot_records import VolumeChanged, VolumeRestored
 from odx_target.store.log.writer import Log

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.lun_map import LunMap
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.config.access_settings import AccessRule, MappedLun, find_rule
 
 

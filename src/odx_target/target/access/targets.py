@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from odx_target.iscsi.login.chap import Accounts, Entropy
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.lun_map import LunMap
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.access.lun_maps import LunMaps
 from odx_target.target.config.address_settings import check_addresses
 from odx_target.target.config.chap import accounts_of

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S
 from odx_target.iscsi.host_names import host_name_fault
 from odx_target.iscsi.names import MAX_NAME_BYTES, prepare_name
-from odx_target.scsi.thresholds import COUNT_OF_THRESHOLDS
+from odx_target.scsi.unit.thresholds import COUNT_OF_THRESHOLDS
 from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS, TIER_ATTRIBUTE, Tier
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Portal

@@ -7,7 +7,7 @@ from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.status import operation_data, token_data
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.rod_token import RodToken
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.turns import Turns
 
 Data: TypeAlias = dict[str, object]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import DamagedPlace
 from odx_target.target.control.storage.status import capacity_data, cleaning_data
 from odx_target.target.pool_trouble_log import REFUSED_LOGIN, REFUSED_SOCKETS, describe_place

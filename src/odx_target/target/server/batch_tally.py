@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE, CommandKind, Traffic
+from odx_target.scsi.unit.addressed_unit import AddressedUnit
 
 _KINDS = range(len(CommandKind))
 _NOTHING = [0] * len(CommandKind)

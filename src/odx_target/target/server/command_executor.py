@@ -19,7 +19,7 @@ from odx_target.iscsi.session.events import (
     SessionOpened,
     TaskManagement,
 )
-from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.session_registry import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply

@@ -14,7 +14,7 @@ import trio
 
 from odx_target.iscsi.session.close_reason import CloseCode
 from odx_target.iscsi.session.connection import TargetConnection
-from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.session_registry import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config.settings import Portal

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import trio
 
 from odx_target.iscsi.host_names import look_up_error
-from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.session_registry import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes, reason

@@ -35,10 +35,10 @@ from odx_target.iscsi.session.lane_state import LaneState
 from odx_target.native.choice import NATIVE
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.limits import SMALL_READ_BYTES
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Status
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 

@@ -6,6 +6,7 @@ The tables do not contain READ and WRITE, because the data of these commands is 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, TypeVar
 
+from odx_target.copymgr.commands.copy_results_data import StatusHeader
 from odx_target.copymgr.commands.parameter_lists import (
     POPULATE_TOKEN_SHAPE,
     WRITE_USING_TOKEN_SHAPE,
@@ -13,7 +14,6 @@ from odx_target.copymgr.commands.parameter_lists import (
     decode_populate_token,
     decode_write_using_token,
 )
-from odx_target.copymgr.commands.response_data import StatusHeader
 from odx_target.copymgr.describe_extended_copy import (
     describe_copy_status_lid1,
     describe_extended_copy_lid1,

@@ -17,11 +17,11 @@ from odx_target.scsi.commands.data_out import whole_blocks
 from odx_target.scsi.commands.durability import flushed, reply_once_durable
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import SMALL_READ_BYTES
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 Decoder = Callable[[bytes], tuple[int, int, int]]
 """Function that takes a CDB and returns (byte 1, LBA, number of blocks)."""

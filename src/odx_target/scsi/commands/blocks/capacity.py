@@ -4,10 +4,10 @@ from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.block_commands import ReadCapacity16
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES
 
 READ_CAPACITY_10 = 0x25

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from odx_target.scsi.limits import FORMAT_STEP_BYTES
-from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.medium_progress import MediumProgress
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.medium_progress import MediumProgress
 from odx_target.store.api import BLOCK_BYTES
 
 

@@ -12,10 +12,8 @@ from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.blocks.deallocation import deallocate_all
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.failures import BUSY_FAILURES
-from odx_target.scsi.format_operation import FormatOperation
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.limits import FORMAT_RETRY_S
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_CDB,
@@ -26,6 +24,8 @@ from odx_target.scsi.sense import (
 )
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task, TaskAborted
+from odx_target.scsi.unit.format_operation import FormatOperation
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import StoreError
 
 FORMAT_UNIT = 0x04

@@ -7,11 +7,11 @@ from odx_target.scsi.cdb.block_commands import GetLbaStatus
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout, bits, number
 from odx_target.scsi.limits import MAX_LBA_STATUS_DESCRIPTORS
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES, PoolBusy
 
 GET_LBA_STATUS = (0x9E, 0x12)

@@ -1,7 +1,7 @@
 """Check that a range of logical blocks lies within the capacity."""
 
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 
 def check_range(logical_unit: LogicalUnit, lba: int, count_blocks: int) -> None:

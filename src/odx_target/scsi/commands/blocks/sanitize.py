@@ -15,10 +15,10 @@ from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.sanitize_operation import SanitizeOperation, drop
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, INVALID_FIELD_IN_PARAMETER_LIST, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task, TaskAborted
+from odx_target.scsi.unit.sanitize_operation import SanitizeOperation, drop
 
 SANITIZE = 0x48
 OVERWRITE, BLOCK_ERASE, CRYPTOGRAPHIC_ERASE, EXIT_FAILURE_MODE = 0x01, 0x02, 0x03, 0x1F

@@ -15,9 +15,9 @@ from contextlib import suppress
 from odx_target.scsi.commands.blocks.deallocation import MadeSmaller, deallocate_all, whole_blocks_end
 from odx_target.scsi.failures import BUSY_FAILURES
 from odx_target.scsi.limits import FORMAT_RETRY_S, FORMAT_STEP_BYTES, PATTERN_BYTES, STEPS_OF_A_MEBIBYTE
-from odx_target.scsi.logical_unit import LogicalUnit
-from odx_target.scsi.sanitize_operation import SanitizeOperation, drop, keep
 from odx_target.scsi.tasks.task import TaskAborted
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.sanitize_operation import SanitizeOperation, drop, keep
 from odx_target.store.api import BLOCK_BYTES, StoreError
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from odx_target.scsi.logical_unit import naa_designator
+from odx_target.scsi.unit.logical_unit import naa_designator
 from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume, compression_of, tier_of
 from odx_target.target.control.describe import Data, rows_in_turns
 from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, block_bytes_of

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from odx_target.environment import Environment
-from odx_target.scsi.logical_unit import LogicalUnit
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, Volume
 from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.schedules.runner import ScheduleRunner

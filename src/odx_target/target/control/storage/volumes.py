@@ -5,7 +5,7 @@ from contextlib import ExitStack, suppress
 
 from odx_target.scsi.commands.identification import IDENTIFYING_ATTRIBUTES
 from odx_target.scsi.reservations.durable import drop
-from odx_target.scsi.sanitize_operation import drop as drop_sanitize_operation
+from odx_target.scsi.unit.sanitize_operation import drop as drop_sanitize_operation
 from odx_target.store.api import (
     BLOCK_BYTES,
     COMPRESSION_ATTRIBUTE,

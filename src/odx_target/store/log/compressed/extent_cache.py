@@ -8,7 +8,7 @@ from typing import NamedTuple
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.errors import DamagedBlock
-from odx_target.store.log.compressed_extents import InvalidExtent, content_of, decode_extent, wrong_block
+from odx_target.store.log.compressed.compressed_extents import InvalidExtent, content_of, decode_extent, wrong_block
 from odx_target.store.segments.places import extent_of, located
 
 MAX_EXTENTS = 256

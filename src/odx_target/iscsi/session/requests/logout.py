@@ -3,7 +3,7 @@
 from odx_target.iscsi.pdu.opcodes import LogoutReason, LogoutStatus, RejectReason
 from odx_target.iscsi.pdu.requests import LogoutRequest
 from odx_target.iscsi.session.events import PduRefused
-from odx_target.iscsi.session.sessions import Session
+from odx_target.iscsi.session.session_registry import Session
 
 LOGOUT_ANSWERS: dict[int, LogoutStatus] = {
     LogoutReason.CLOSE_SESSION: LogoutStatus.CLOSED,

@@ -6,15 +6,15 @@ from typing import NamedTuple, TypeAlias
 
 from odx_target.environment import Environment
 from odx_target.scsi.access_kind import Access
-from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.limits import BlockLimits, block_limits_for
-from odx_target.scsi.logical_blocks import LogicalBlocks
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, Reservations
 from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.tasks.member import TaskNexus
 from odx_target.scsi.tasks.task_set import TaskSet
-from odx_target.scsi.thresholds import NO_THRESHOLDS, ArmedThresholds, Threshold, descriptor_offset
+from odx_target.scsi.unit.addressed_unit import AddressedUnit
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
+from odx_target.scsi.unit.thresholds import NO_THRESHOLDS, ArmedThresholds, Threshold, descriptor_offset
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 
 VpdPageBuilder: TypeAlias = "Callable[[LogicalUnit, TargetPort], bytes]"

@@ -15,7 +15,7 @@ from crc32c import crc32c
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.byte_order import disk_bytes, from_disk
-from odx_target.store.log.codecs import Codec, InvalidData, compress, decompress
+from odx_target.store.log.compressed.codecs import Codec, InvalidData, compress, decompress
 from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.segments.places import MAX_EXTENT_BLOCKS, MAX_STORED_BLOCKS
 

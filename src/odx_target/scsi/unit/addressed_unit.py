@@ -1,10 +1,10 @@
 """The part of a logical unit that the device server checks before it runs a command."""
 
-from odx_target.scsi.format_operation import FormatOperation
-from odx_target.scsi.sanitize_operation import SanitizeOperation
 from odx_target.scsi.sense import INITIALIZING_COMMAND_REQUIRED, WRITE_PROTECTED, CheckCondition
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.traffic import Traffic
+from odx_target.scsi.unit.format_operation import FormatOperation
+from odx_target.scsi.unit.sanitize_operation import SanitizeOperation
 
 
 class AddressedUnit:

@@ -13,8 +13,8 @@ import zlib
 from collections.abc import Callable
 
 from odx_target.environment import Event
-from odx_target.scsi.medium_progress import MediumProgress, fraction
 from odx_target.scsi.sense import SANITIZE_COMMAND_FAILED, SANITIZE_IN_PROGRESS, CheckCondition
+from odx_target.scsi.unit.medium_progress import MediumProgress, fraction
 from odx_target.store.api import Pool, PoolDamaged
 
 KEY_PREFIX = "scsi/sanitize/"

@@ -2,7 +2,6 @@
 
 from collections.abc import Container, Iterator, Sequence
 
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reservations.holders import NexusName
@@ -16,6 +15,7 @@ from odx_target.scsi.sense import (
     Condition,
 )
 from odx_target.scsi.tasks.member import TaskNexus
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 
 class AttachedNexuses:

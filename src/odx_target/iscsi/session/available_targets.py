@@ -8,7 +8,7 @@ from typing import Protocol
 
 from odx_target.iscsi.pdu.opcodes import LoginStatus
 from odx_target.iscsi.pdu.text import Pairs
-from odx_target.iscsi.session.sessions import SessionRegistry
+from odx_target.iscsi.session.session_registry import SessionRegistry
 
 
 @dataclass(frozen=True, slots=True)

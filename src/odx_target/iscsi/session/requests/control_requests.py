@@ -6,14 +6,14 @@ from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.opcodes import NO_TAG, LogoutStatus, TaskManagementFunction, TaskManagementResponse
 from odx_target.iscsi.pdu.requests import LogoutRequest, NopOut, TaskManagementFunctionRequest, TextRequest
 from odx_target.iscsi.pdu.responses import LogoutResponse, NopIn, TaskManagementFunctionResponse
+from odx_target.iscsi.session.available_targets import TargetDirectory
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
-from odx_target.iscsi.session.directory import TargetDirectory
 from odx_target.iscsi.session.events import Event, TaskManagement
-from odx_target.iscsi.session.logout import logout_status
-from odx_target.iscsi.session.sessions import Session
-from odx_target.iscsi.session.task_management import manage
+from odx_target.iscsi.session.requests.logout import logout_status
+from odx_target.iscsi.session.requests.task_management import manage
+from odx_target.iscsi.session.requests.text_requests import TextExchange
+from odx_target.iscsi.session.session_registry import Session
 from odx_target.iscsi.session.tasks import Tasks
-from odx_target.iscsi.session.text_requests import TextExchange
 from odx_target.iscsi.session.writer import PduWriter
 
 

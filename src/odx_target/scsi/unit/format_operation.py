@@ -1,7 +1,7 @@
 """A format operation of a logical unit (SBC-3 4.11), as other commands see it."""
 
-from odx_target.scsi.medium_progress import MediumProgress
 from odx_target.scsi.sense import FORMAT_COMMAND_FAILED, FORMAT_IN_PROGRESS, CheckCondition
+from odx_target.scsi.unit.medium_progress import MediumProgress
 
 
 class FormatOperation(MediumProgress):

@@ -1,8 +1,8 @@
 """The object that a command gets instead of a logical unit if there is no logical unit at its LUN."""
 
 from odx_target.environment import Event
-from odx_target.scsi.addressed_unit import AddressedUnit
 from odx_target.scsi.tasks.task_set import TaskSet
+from odx_target.scsi.unit.addressed_unit import AddressedUnit
 
 
 class MissingLogicalUnit(AddressedUnit):

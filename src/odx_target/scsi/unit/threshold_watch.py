@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 
 from odx_target.environment import Environment
 from odx_target.scsi.limits import STEPS_OF_A_THRESHOLD_CHECK
-from odx_target.scsi.logical_unit import LogicalUnit
 from odx_target.scsi.tasks.task_manager import TaskManager
-from odx_target.scsi.thresholds import Threshold, descriptor_offset
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.thresholds import Threshold, descriptor_offset
 from odx_target.store.api import Pool, Usage
 
 

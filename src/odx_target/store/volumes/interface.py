@@ -6,8 +6,8 @@ from typing import Protocol
 
 from odx_target.environment import Buffer
 from odx_target.native.choice import BlockReader
-from odx_target.store.volumes.digest_tree import DigestTree
-from odx_target.store.volumes.stored_blocks import LinkTarget, StoredSource
+from odx_target.store.digests.interface import DigestTree
+from odx_target.store.volumes.link_interface import LinkTarget, StoredSource
 from odx_target.turns import Steps
 
 BLOCK_BYTES = 4096

@@ -1,0 +1,1 @@
+"""The requests of an initiator that are not SCSI commands."""

@@ -1,0 +1,1 @@
+"""Compressed extents: their encoding, their codecs, and a cache of their content."""
