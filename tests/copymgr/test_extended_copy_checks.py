@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from odx_target.copymgr.limits import CopyLimits
+from odx_target.scsi.sense import SenseKey
 from tests.copymgr.array import CopyArray, code_of
 from tests.copymgr.extended_copy import (
     HERE,
@@ -135,8 +136,30 @@ def test_golden_refusals() -> None:
     assert copy(array, 0, lid1_list(two, [each.build() for each in bad])).sense == golden(
         "extended_copy_failures", "bad_identifier"
     )
-    assert array.read(1, 0, 16) == b"\xff" * 4096 + bytes(4096), "nothing was copied before the wrong segment was found"
-    assert array.read(0, 0, 16) == bytes(8192)
+    assert array.read(0, 0, 16) == b"\xff" * 8192, "the segments before the wrong segment were copied"
+    assert array.read(1, 0, 16) == b"\xff" * 4096 + bytes(4096)
+
+
+@pytest.mark.parametrize("wrong", range(4))
+@pytest.mark.parametrize(
+    "change",
+    [{"source": 2}, {"destination": 7}, {"count": 0xFFFF}],
+    ids=["unknown source", "unknown destination", "too long"],
+)
+@pytest.mark.parametrize("is_lid4", [False, True])
+def test_the_number_in_the_sense_data_is_the_number_of_copied_segments(
+    wrong: int, change: dict[str, int], is_lid4: bool
+) -> None:
+    array = CopyArray()
+    array.write(0, 0, b"\xff" * 4096)
+    segments = [BlocksSegment(0, 0, 1, 8 * number, 8) for number in range(4)]
+    segments[wrong] = segments[wrong]._replace(**change)
+    cscds = [cscd(unit.identity) for unit in array.logical_units.values()][:2]
+    build = lid4_list if is_lid4 else lid1_list
+    reply = copy(array, 0, build(cscds, [each.build() for each in segments]), is_lid4=is_lid4)
+    assert reply.sense[2] == SenseKey.COPY_ABORTED
+    assert int.from_bytes(reply.sense[10:12], "big") == wrong
+    assert array.read(1, 0, 32) == (b"\xff" * 4096 * wrong).ljust(4 * 4096, b"\0")
 
 
 @pytest.mark.parametrize("size", range(1, 17))

@@ -59,6 +59,7 @@ def extended_copy(copies: Copies, task: Task) -> Outcome:
     job = ExtendedCopyJob(copies, operation, task)
     try:
         job.set_segments(segments_of(copies, task, parameters))
+        job.raise_if_nothing_is_copied()
     except Exception as error:
         ending = ending_for(copies, job, error)
         conclude(copies, job, ending)
@@ -83,7 +84,7 @@ def _expected_segments(copies: Copies, task: Task) -> Sequence[Segment]:
     try:
         parameters = _received(copies, task, list_bytes)
         _run_checks(CopyRequest(parameters, copies.limits, None, task.cdb[1] & SERVICE_ACTION_BITS))
-        return segments_of(copies, task, parameters)
+        return segments_of(copies, task, parameters).segments
     except Refusal:
         return ()
 

@@ -1,9 +1,10 @@
 """The segments of an EXTENDED COPY: their logical units and byte ranges, and the checks that end with COPY ABORTED.
 
-All segments are checked before the first one is copied. So if a segment is refused here, nothing has been copied.
+If a segment is refused here, the segments before it are copied first, because hosts take the number of the segment in the sense
+data for the number of copied segments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from odx_target.copymgr.commands.extended_copy_list import (
@@ -73,13 +74,29 @@ class Segment(NamedTuple):
         return self.source.extent(self.size_bytes, writes=False)
 
 
-def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> list[Segment]:
-    """Return the segments of a command, in order. Raises CopyAborted for the first segment that cannot be copied.
-
-    The descriptors must have supported types.
+class SegmentPlan(NamedTuple):
+    """The segments that an EXTENDED COPY copies, in order. If a segment cannot be copied, `error` is the reason, and only the
+    segments before it are copied. So the number in the sense data is the number of segments that were copied.
     """
+
+    segments: Sequence[Segment]
+    error: CopyAborted | None = None
+
+
+def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> SegmentPlan:
+    """Return the segments of a command, up to the first that cannot be copied. The descriptors must have supported types."""
+    segments: list[Segment] = []
+    try:
+        for segment in _checked(copies, task, parameters):
+            segments.append(segment)
+    except CopyAborted as error:
+        return SegmentPlan(segments, error)
+    return SegmentPlan(segments)
+
+
+def _checked(copies: Copies, task: Task, parameters: ExtendedCopyList) -> Iterator[Segment]:
+    """Iterate over the segments of a command. Raises CopyAborted at the first segment that cannot be copied."""
     found: dict[int, CopyPlace | CopyAborted] = {}
-    segments = []
     for number, raw in enumerate(parameters.segments):
         is_plain = raw.type_code == BLOCKS_TO_BLOCKS
         fields = decode_segment(raw.data)
@@ -108,8 +125,7 @@ def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> lis
                 limit="MAXIMUM SEGMENT LENGTH",
                 allowed=max_bytes,
             )
-        segments.append(segment)
-    return segments
+        yield segment
 
 
 def extents_of(segments: Sequence[Segment]) -> dict[LogicalUnit, list[Extent]]:

@@ -1,8 +1,6 @@
 """The work of EXTENDED COPY: copy the segments one after the other."""
 
-from collections.abc import Sequence
-
-from odx_target.copymgr.commands.segments import Segment
+from odx_target.copymgr.commands.segments import Segment, SegmentPlan
 from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.job import Ending
@@ -24,31 +22,38 @@ class ExtendedCopyJob:
         self._copies = copies
         self._accesses = task.logical_unit.tasks.accesses_of(task)
         self._receiver = task.logical_unit
-        self._segments: Sequence[Segment] = ()
+        self._plan = SegmentPlan(())
 
-    def set_segments(self, segments: Sequence[Segment]) -> None:
-        """Set the segments to copy. Raises CopyAborted if the command has not joined the task set of one of their logical
-        units.
-
-        This can only happen if the LUNs of the nexus have changed while the command waited.
+    def set_segments(self, plan: SegmentPlan) -> None:
+        """Set the segments to copy. If the LUNs of the nexus have changed while the command waited, the command may not have
+        joined the task set of a logical unit. Then only the segments before the first segment of this unit are copied.
         """
-        for segment in segments:
-            for place in (segment.source, segment.destination):
-                if place.logical_unit is not self._receiver and place.logical_unit.tasks not in self._accesses:
-                    raise CopyAborted(
-                        COPY_TARGET_DEVICE_NOT_REACHABLE,
-                        segment=segment.number,
-                        rule="the LUNs have changed while the command waited",
-                    )
-        self._segments = segments
-        written_bytes = sum(segment.written_bytes for segment in segments)
+        number = next((index for index, segment in enumerate(plan.segments) if not self._may_copy(segment)), None)
+        if number is not None:
+            rule = "the LUNs have changed while the command waited"
+            error = CopyAborted(COPY_TARGET_DEVICE_NOT_REACHABLE, segment=plan.segments[number].number, rule=rule)
+            plan = SegmentPlan(plan.segments[:number], error)
+        self._plan = plan
+        written_bytes = sum(segment.written_bytes for segment in plan.segments)
         self.operation.requested_blocks = written_bytes // self._receiver.block_bytes
 
+    def raise_if_nothing_is_copied(self) -> None:
+        """Raise CopyAborted if the first segment cannot be copied."""
+        if self._plan.error is not None and not self._plan.segments:
+            raise self._plan.error
+
+    def _may_copy(self, segment: Segment) -> bool:
+        """True if the command has joined the task sets of both logical units of a segment."""
+        units = (segment.source.logical_unit, segment.destination.logical_unit)
+        return all(unit is self._receiver or unit.tasks in self._accesses for unit in units)
+
     async def work(self) -> Ending:
-        for segment in self._segments:
+        for segment in self._plan.segments:
             await SegmentCopy(self._copies, self.operation, segment, self._accesses).work()
             self.operation.segments_processed += 1
         self.operation.raise_if_ended()
+        if self._plan.error is not None:
+            raise self._plan.error
         return Ending(CopyStatus.COMPLETED)
 
     def close(self, ending: Ending, now_s: float) -> None:
