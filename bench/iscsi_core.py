@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from odx_target.iscsi.pdu.headers import LoginRequest, ScsiCommand
 from odx_target.iscsi.pdu.text import encode_pairs
-from odx_target.iscsi.session.available_targets import Authenticator, Portal
 from odx_target.iscsi.session.connection import TargetConnection
+from odx_target.iscsi.session.directory_interface import Authenticator, Portal
 from odx_target.iscsi.session.events import CommandReady
 from odx_target.iscsi.session.session_registry import SessionRegistry
 

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
-from odx_target.copymgr.operations.step_planning import StepKind
+from odx_target.copymgr.operations.step_choice import StepKind
 from odx_target.copymgr.tokens.inactivity_timeout import is_expired
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.scsi.nexus import Nexus

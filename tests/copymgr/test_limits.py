@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from odx_target.copymgr.commands.lid1_results import operating_parameters
 from odx_target.copymgr.commands.third_party_copy_page import third_party_copy_page
 from odx_target.copymgr.limits import MAX_NAMEABLE_RANGE_DESCRIPTORS, CopyLimits, CopyOptions
-from odx_target.copymgr.operations.step_planning import Destination, StepKind, plan_step
+from odx_target.copymgr.operations.step_choice import Destination, StepKind, plan_step
 from odx_target.copymgr.tokens.rod_source import FrozenRod, PieceKind, ZeroRod
 from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import CopyArray

@@ -26,8 +26,8 @@ from odx_target.initiator.session.options import SessionOptions
 from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
-from odx_target.iscsi.session.available_targets import Portal
 from odx_target.iscsi.session.connection import TargetConnection
+from odx_target.iscsi.session.directory_interface import Portal
 from odx_target.iscsi.session.events import CommandReady, TaskManagement
 from odx_target.iscsi.session.session_registry import SessionRegistry
 from tests.initiator.driving import run

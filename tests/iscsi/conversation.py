@@ -17,8 +17,8 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.iscsi.pdu.opcodes import Stage
 from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs
-from odx_target.iscsi.session.available_targets import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.connection import TargetConnection
+from odx_target.iscsi.session.directory_interface import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, TaskManagement
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
 from odx_target.iscsi.session.session_registry import SessionRegistry

@@ -24,7 +24,7 @@ from odx_target.iscsi.login.chap import (
 from odx_target.iscsi.pdu.headers import LoginResponse
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import Pairs, encode_pairs
-from odx_target.iscsi.session.available_targets import AuthenticationFailed
+from odx_target.iscsi.session.directory_interface import AuthenticationFailed
 from tests.iscsi.conversation import INITIATOR, Conversation, Directory
 from tests.settings import searching
 

@@ -26,8 +26,8 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.iscsi.pdu.opcodes import AsyncEvent, LogoutReason, LogoutStatus, RejectReason
 from odx_target.iscsi.pdu.text import decode_pairs
-from odx_target.iscsi.session.available_targets import Portal
 from odx_target.iscsi.session.close_reason import CloseCode
+from odx_target.iscsi.session.directory_interface import Portal
 from odx_target.iscsi.session.events import CommandReady, ConnectionEnding, PduRejected, SessionClosed
 from tests.iscsi.conversation import INITIATOR, TARGET, Conversation, Directory
 

@@ -15,8 +15,8 @@ from odx_target.iscsi.login.login_answer import LoginRefused
 from odx_target.iscsi.pdu.headers import LoginRequest, LoginResponse, NopOut, ScsiCommand
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.text import Pairs, encode_pairs
-from odx_target.iscsi.session.available_targets import AuthenticationFailed
 from odx_target.iscsi.session.close_reason import CloseCode
+from odx_target.iscsi.session.directory_interface import AuthenticationFailed
 from odx_target.iscsi.session.events import SessionOpened
 from tests.iscsi.conversation import INITIATOR, NORMAL_KEYS, TARGET, Conversation, Directory
 

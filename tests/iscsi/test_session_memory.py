@@ -21,8 +21,8 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
 from odx_target.iscsi.session.events import CommandReady, PduRejected, TaskManagement
-from odx_target.target.server.memory_budget import SessionShares
 from odx_target.target.server.memory_claims import Allotment
+from odx_target.target.server.memory_division import SessionShares
 from tests.iscsi.conversation import Conversation, Directory, joined
 from tests.settings import searching
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from odx_target.iscsi.pdu.headers import LogoutRequest, LogoutResponse, Reject, ScsiDataIn, TextRequest, TextResponse
 from odx_target.iscsi.pdu.opcodes import RejectReason
 from odx_target.iscsi.pdu.text import MAX_KEYS, decode_pairs, encode_pairs
-from odx_target.iscsi.session.available_targets import Portal
 from odx_target.iscsi.session.close_reason import CloseCode
+from odx_target.iscsi.session.directory_interface import Portal
 from odx_target.iscsi.session.events import CommandReady
 from tests.iscsi.conversation import INITIATOR, TARGET, Conversation, Directory
 from tests.settings import searching

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.scsi.commands.blocks.provisioning import UnmapDescriptor, UnmapHeader, unmap_descriptors
+from odx_target.scsi.commands.blocks.unmap import UnmapDescriptor, UnmapHeader, unmap_descriptors
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
 INVALID_FIELD_IN_PARAMETER_LIST = (5, 0x26, 0)

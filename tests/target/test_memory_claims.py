@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from odx_target.iscsi.limits import MAX_TRANSFER_BYTES
-from odx_target.target.server.memory_budget import MemoryBudget
 from odx_target.target.server.memory_claims import Allotment, Claim, Share
+from odx_target.target.server.memory_division import MemoryBudget
 from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES, FIXED_BYTES, MAX_SHARES, MIN_MEMORY_BYTES
 from tests.settings import searching
 

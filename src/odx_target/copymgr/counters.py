@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from odx_target.copymgr.operations.step_planning import StepKind
+from odx_target.copymgr.operations.step_choice import StepKind
 
 
 @dataclass(slots=True)

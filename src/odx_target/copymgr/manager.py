@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from odx_target.copymgr.commands.rows import command_rows
 from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY, third_party_copy_page
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
+from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.status import operation_data, token_data
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.rod_token import TokenEnd

@@ -38,7 +38,7 @@ from odx_target.target.reporter import Reporter
 from odx_target.target.schedules.runner import ScheduleRunner
 from odx_target.target.schedules.templates import open_schedules
 from odx_target.target.server.listener import ConnectedSession, Listener, address_of, bind_portals, close_sockets
-from odx_target.target.server.memory_budget import MemoryBudget
+from odx_target.target.server.memory_division import MemoryBudget
 from odx_target.target.threshold_reports import watch_thresholds
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment

@@ -25,8 +25,7 @@ from odx_target.target.config import access_settings, address_settings, chap, pa
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
-from odx_target.target.server import memory_budget as memory_budget
-from odx_target.target.server import memory_limits
+from odx_target.target.server import memory_division, memory_limits
 from odx_target.target.trace import pcapng, record_writer
 
 Number = int | float
@@ -275,7 +274,7 @@ def _map_memory_bytes(config: Config) -> int:
 
 def _session_memory(config: Config) -> list[MemoryPart]:
     """Return the parts of memory that `memory-limit` bounds."""
-    budget = memory_budget.MemoryBudget(config.memory_limit_bytes)
+    budget = memory_division.MemoryBudget(config.memory_limit_bytes)
     return [
         _product("sessions", memory_limits.MAX_SHARES, memory_limits.SESSION_BYTES, "receive buffer, answers, records"),
         _product(

@@ -11,9 +11,9 @@ from odx_target.copymgr.commands.copy_results_data import (
 )
 from odx_target.copymgr.commands.list_identifiers import operation_using
 from odx_target.copymgr.commands.parameter_lists import ABORT_CDB, IN_CDB
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB

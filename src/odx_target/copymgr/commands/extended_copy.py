@@ -14,10 +14,10 @@ from odx_target.copymgr.commands.list_identifiers import operation_using
 from odx_target.copymgr.commands.parameter_lists import OUT_CDB, ServiceAction
 from odx_target.copymgr.commands.request import check_list_length, received_list
 from odx_target.copymgr.commands.segments import Segment, extents_of, segments_of
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.extended_copy_job import ExtendedCopyJob
 from odx_target.copymgr.operations.job import ForegroundJob, conclude, ending_for, reply_to
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS, UnitExtents
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.reply import Reply

@@ -6,9 +6,9 @@ RECEIVE COPY DATA (LID1) is not supported, because no supported segment descript
 from odx_target.copymgr.commands.copy_results import found_operation
 from odx_target.copymgr.commands.extended_copy_list import CSCD_TYPES, SEGMENT_TYPES
 from odx_target.copymgr.commands.parameter_lists import LID1_CDB, Lid1Receive
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome

@@ -5,9 +5,9 @@ begin an operation with the same identifier. After the end of the operation, a n
 of the new operation replaces the old result.
 """
 
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.sense import OPERATION_IN_PROGRESS
 from odx_target.scsi.tasks.task import Task
 

@@ -10,11 +10,11 @@ from odx_target.copymgr.commands.parameter_lists import (
 )
 from odx_target.copymgr.commands.request import Request, read_request
 from odx_target.copymgr.commands.token_command_checks import POPULATE_TOKEN_CHECKS, run_checks
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import STEPS_ON_THE_WAY
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, start_in_background
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_head
 from odx_target.copymgr.tokens.inactivity_timeout import granted_inactivity_timeout_s
 from odx_target.copymgr.tokens.rod_source import FrozenRod

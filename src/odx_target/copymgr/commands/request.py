@@ -6,9 +6,9 @@ from typing import Generic, Protocol, TypeVar
 
 from odx_target.copymgr.commands.list_identifiers import require_free
 from odx_target.copymgr.commands.parameter_lists import RANGE_DESCRIPTOR_BYTES, ListShape, Range
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.sense import PARAMETER_LIST_LENGTH_ERROR
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit

@@ -25,8 +25,8 @@ from odx_target.copymgr.commands.lid1_results import (
 from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, EXTENDED_COPIES, Lid1Receive, ServiceAction
 from odx_target.copymgr.commands.populate_token import populate_token, source_extents
 from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow, UnitExtents
 from odx_target.scsi.extent import Extent

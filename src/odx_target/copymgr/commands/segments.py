@@ -16,8 +16,8 @@ from odx_target.copymgr.commands.extended_copy_list import (
     decode_cscd,
     decode_segment,
 )
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.copy_aborted import CopyAborted
+from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.pages.vital_product_data import ASSOCIATION_LOGICAL_UNIT, CODE_SET_BINARY, TYPE_NAA
 from odx_target.scsi.sense import (

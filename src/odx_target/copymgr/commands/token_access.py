@@ -1,8 +1,8 @@
 """The check that an initiator may use a token (see `TokenAccess`)."""
 
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.limits import TokenAccess
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.scsi.nexus import Nexus

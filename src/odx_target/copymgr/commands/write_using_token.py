@@ -10,10 +10,10 @@ from odx_target.copymgr.commands.parameter_lists import (
 from odx_target.copymgr.commands.request import read_request
 from odx_target.copymgr.commands.token_access import check_token_access
 from odx_target.copymgr.commands.token_command_checks import WRITE_USING_TOKEN_CHECKS, run_checks
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, ending_for, reply_to, start_in_background
 from odx_target.copymgr.operations.write_job import WriteJob
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.rod_source import RodSource, ZeroRod
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.scsi.extent import Extent

@@ -1,11 +1,11 @@
 """The work of EXTENDED COPY: copy the segments one after the other."""
 
 from odx_target.copymgr.commands.segments import Segment, SegmentPlan
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.job import Ending
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.operations.segment_copy import SegmentCopy
+from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.sense import COPY_TARGET_DEVICE_NOT_REACHABLE
 from odx_target.scsi.tasks.task import Task
 

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple, Protocol
 
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.rod_source import SourceUnreadable
 from odx_target.scsi.failures import BUSY_FAILURES, failure_of
 from odx_target.scsi.reply import Reply

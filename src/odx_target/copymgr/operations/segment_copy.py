@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from odx_target.copymgr.commands.segments import DESTINATION_LBA_FIELD, SOURCE_LBA_FIELD, CopyPlace, Segment
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.operation import CopyOperation
-from odx_target.copymgr.operations.step_planning import Destination, Step, StepKind, plan_step
-from odx_target.copymgr.operations.step_writer import StepWriter
+from odx_target.copymgr.operations.step_choice import Destination, Step, StepKind, plan_step
+from odx_target.copymgr.operations.step_execution import StepWriter
+from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.rod_source import FrozenRod, SourceUnreadable
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.failures import BUSY_FAILURES, failure_of

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from odx_target.copymgr.commands.parameter_lists import Range
-from odx_target.copymgr.copies import Copies
 from odx_target.copymgr.operations.job import Ending, refusal_of_source
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
-from odx_target.copymgr.operations.step_planning import Destination, Step, StepKind, plan_step
-from odx_target.copymgr.operations.step_writer import StepWriter
+from odx_target.copymgr.operations.step_choice import Destination, Step, StepKind, plan_step
+from odx_target.copymgr.operations.step_execution import StepWriter
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,

@@ -31,7 +31,7 @@ from odx_target.iscsi.negotiation.keys import decode_number
 from odx_target.iscsi.pdu.binary_value import decode_binary, encode_binary
 from odx_target.iscsi.pdu.opcodes import LoginStatus
 from odx_target.iscsi.pdu.text import Pairs
-from odx_target.iscsi.session.available_targets import AuthenticationFailed
+from odx_target.iscsi.session.directory_interface import AuthenticationFailed
 
 METHOD = "CHAP"
 MAX_BINARY_BYTES = 1024

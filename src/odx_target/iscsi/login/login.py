@@ -33,7 +33,7 @@ from odx_target.iscsi.pdu.framing import DEFAULT_MAX_DATA_SEGMENT_BYTES
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Stage
 from odx_target.iscsi.pdu.requests import LoginRequest
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
-from odx_target.iscsi.session.available_targets import AuthenticationFailed, Authenticator, TargetDirectory
+from odx_target.iscsi.session.directory_interface import AuthenticationFailed, Authenticator, TargetDirectory
 from odx_target.iscsi.session.session_registry import Admission, Connection, Session, SessionKey
 
 NEXT_STAGES: dict[int, tuple[Stage, ...]] = {

@@ -15,9 +15,9 @@ from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Opcode
 from odx_target.iscsi.pdu.requests import LoginRequest
 from odx_target.iscsi.pdu.responses import LoginResponse
-from odx_target.iscsi.session.available_targets import TargetDirectory
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.command_window import CommandWindow
+from odx_target.iscsi.session.directory_interface import TargetDirectory
 from odx_target.iscsi.session.session_registry import Connection, Session
 from odx_target.iscsi.session.writer import PduWriter
 

@@ -42,11 +42,11 @@ from odx_target.iscsi.pdu.framing import FrameFault, FrameReader, FramingError, 
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import AsyncEvent, RejectReason
 from odx_target.iscsi.pdu.responses import AsynchronousMessage, NopIn
-from odx_target.iscsi.session.available_targets import TargetDirectory
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
 from odx_target.iscsi.session.command_window import CommandWindow
 from odx_target.iscsi.session.connection_timers import TIMEOUT_REASONS, ConnectionTimers, Due
 from odx_target.iscsi.session.digest_errors import close_reason_of_header_digest
+from odx_target.iscsi.session.directory_interface import TargetDirectory
 from odx_target.iscsi.session.events import (
     CommandReady,
     ConnectionEnding,

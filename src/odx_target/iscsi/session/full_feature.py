@@ -47,12 +47,12 @@ from odx_target.iscsi.pdu.requests import (
     TextRequest,
 )
 from odx_target.iscsi.pdu.responses import NopIn
-from odx_target.iscsi.session.available_targets import TargetDirectory
 from odx_target.iscsi.session.close_reason import CloseReason
 from odx_target.iscsi.session.command_failures import NO_MEMORY, Failure
 from odx_target.iscsi.session.command_window import HELD_OBJECT_BYTES, SERIAL_MASK, HeldPdu, Turn
 from odx_target.iscsi.session.data_out import DataOutCollector
 from odx_target.iscsi.session.digest_errors import refuse_data_digest
+from odx_target.iscsi.session.directory_interface import TargetDirectory
 from odx_target.iscsi.session.events import CommandReady, Event, PduRefused, TaskManagement
 from odx_target.iscsi.session.extended_cdb import extended_cdb
 from odx_target.iscsi.session.requests.control_requests import ControlRequests

@@ -21,10 +21,11 @@ from odx_target.scsi.commands.blocks import (
     format_unit,
     lba_status,
     orwrite,
-    provisioning,
     sanitize,
+    unmap,
     verify,
     write_atomic,
+    write_same,
 )
 from odx_target.scsi.commands.blocks import cache as cache_commands
 from odx_target.scsi.reservations import persistent_reserve_in, reserve_release
@@ -50,7 +51,8 @@ _FAMILIES = (
     verify,
     cache_commands,
     lba_status,
-    provisioning,
+    unmap,
+    write_same,
     sanitize,
     persistent_reserve_in,
     reserve_release,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from odx_target.iscsi.session.available_targets import Redirection
+from odx_target.iscsi.session.directory_interface import Redirection
 from odx_target.target.config.address_settings import applies_to
 from odx_target.target.config.settings import Config, Portal, RedirectRule
 

@@ -28,8 +28,8 @@ from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
 from odx_target.target.server.batch_tally import BatchTally
-from odx_target.target.server.memory_budget import SessionShares
 from odx_target.target.server.memory_claims import SessionReadMemory
+from odx_target.target.server.memory_division import SessionShares
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 from odx_target.target.server.short_lane import ShortLane
 from odx_target.target.server.task_management import WHOLE_TARGET, TargetReset, perform_task_management

@@ -23,7 +23,7 @@ from odx_target.target.server.command_executor import CommandExecutor
 from odx_target.target.server.congestion_control import avoid_pacing
 from odx_target.target.server.connection_log import ConnectionLog, peer_name
 from odx_target.target.server.hub import Hub
-from odx_target.target.server.memory_budget import MemoryBudget, SessionShares
+from odx_target.target.server.memory_division import MemoryBudget, SessionShares
 from odx_target.target.server.receive_loop import ReceiveLoop
 from odx_target.target.server.response_sender import ResponseSender
 from odx_target.target.server.send_queue import SendQueue

@@ -22,7 +22,7 @@ from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.connection_limit import ConnectionLimit
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.server.hub import Hub
-from odx_target.target.server.memory_budget import MemoryBudget
+from odx_target.target.server.memory_division import MemoryBudget
 from odx_target.target.server.target_directory import TargetDirectory
 from odx_target.target.trace.tap import Tap
 

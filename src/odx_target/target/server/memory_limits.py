@@ -1,4 +1,4 @@
-"""Constants that limit the memory of sessions (see `memory_budget`). Settings use them without loading the server."""
+"""Constants that limit the memory of sessions (see `memory_division`). Settings use them without loading the server."""
 
 from odx_target.iscsi.limits import (
     MAX_CONNECTIONS,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from odx_target.iscsi.login.chap import ChapAuthenticator
-from odx_target.iscsi.session.available_targets import Authenticator, Portal, Redirection
+from odx_target.iscsi.session.directory_interface import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.session_registry import Session, SessionRegistry
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.nexus import Nexus

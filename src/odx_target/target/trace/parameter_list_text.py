@@ -29,8 +29,8 @@ from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.commands.blocks.capacity import ReadCapacity10Data, ReadCapacity16Data
 from odx_target.scsi.commands.blocks.format_unit import LongHeader, ShortHeader
 from odx_target.scsi.commands.blocks.lba_status import LbaStatusDescriptor, LbaStatusHeader
-from odx_target.scsi.commands.blocks.provisioning import UnmapHeader, unmap_descriptors
 from odx_target.scsi.commands.blocks.sanitize import OVERWRITE, SANITIZE, OverwriteHeader
+from odx_target.scsi.commands.blocks.unmap import UnmapHeader, unmap_descriptors
 from odx_target.scsi.commands.diagnostics import DiagnosticPageHeader
 from odx_target.scsi.commands.inquiry import StandardInquiryData
 from odx_target.scsi.commands.operation_codes import ALL_COMMANDS

@@ -6,8 +6,8 @@ from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.opcodes import NO_TAG, LogoutStatus, TaskManagementFunction, TaskManagementResponse
 from odx_target.iscsi.pdu.requests import LogoutRequest, NopOut, TaskManagementFunctionRequest, TextRequest
 from odx_target.iscsi.pdu.responses import LogoutResponse, NopIn, TaskManagementFunctionResponse
-from odx_target.iscsi.session.available_targets import TargetDirectory
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
+from odx_target.iscsi.session.directory_interface import TargetDirectory
 from odx_target.iscsi.session.events import Event, TaskManagement
 from odx_target.iscsi.session.requests.logout import logout_status
 from odx_target.iscsi.session.requests.task_management import manage

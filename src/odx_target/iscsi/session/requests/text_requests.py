@@ -24,7 +24,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
 from odx_target.iscsi.pdu.requests import TextRequest
 from odx_target.iscsi.pdu.responses import TextResponse
 from odx_target.iscsi.pdu.text import Pairs, TextAssembly, TextError, encode_pairs
-from odx_target.iscsi.session.available_targets import TargetDirectory
+from odx_target.iscsi.session.directory_interface import TargetDirectory
 from odx_target.iscsi.session.events import PduRefused
 from odx_target.iscsi.session.session_registry import Session
 from odx_target.iscsi.session.writer import PduWriter

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from odx_target.scsi.cdb.block_commands import FormatUnit
 from odx_target.scsi.command_table import CommandFlag, CommandRow
-from odx_target.scsi.commands.blocks.deallocation import deallocate_all
+from odx_target.scsi.commands.blocks.deallocate_all import deallocate_all
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.failures import BUSY_FAILURES
 from odx_target.scsi.layout import Layout, bits, flag, number

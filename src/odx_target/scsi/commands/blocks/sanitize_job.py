@@ -12,7 +12,7 @@ Data of the store is never overwritten in place. So one pass has the same result
 from collections.abc import Callable
 from contextlib import suppress
 
-from odx_target.scsi.commands.blocks.deallocation import MadeSmaller, deallocate_all, whole_blocks_end
+from odx_target.scsi.commands.blocks.deallocate_all import MadeSmaller, deallocate_all, whole_blocks_end
 from odx_target.scsi.failures import BUSY_FAILURES
 from odx_target.scsi.limits import FORMAT_RETRY_S, FORMAT_STEP_BYTES, PATTERN_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.tasks.task import TaskAborted

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from odx_target.copymgr.operations.step_planning import Step, StepKind
+from odx_target.copymgr.operations.step_choice import Step, StepKind
 from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
 from odx_target.environment import Buffer
 from odx_target.scsi.buffers import buffers_bytes
