@@ -40,6 +40,8 @@ STRANGE = (
 )
 WORKING: dict[str, list[str]] = {
     # arguments with which each subcommand gets as far as it can without a target
+    "check-config": ["no-such-file.toml"],
+    "import-config": ["no-such-file.json"],
     "serve": ["no-such-pool", "--lun", "a=1M", "--portal", "192.0.2.1:0"],
     "copy": [URL, URL],
     "windows-copy": [URL, URL],

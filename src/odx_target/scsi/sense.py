@@ -178,7 +178,7 @@ def sense_words(asc: int, ascq: int) -> str:
 
 
 class SenseFormat(Protocol):
-    """The choice between the fixed format and the descriptor format of sense data, which each logical unit makes."""
+    """A logical unit, which chooses between the fixed format and the descriptor format of its sense data."""
 
     @property
     def descriptor_format_sense(self) -> bool:

@@ -1,4 +1,4 @@
-"""Refusals of PDUs that are not allowed in full feature phase, or not in the type of the session."""
+"""Refusals of PDUs that are not allowed in full feature phase, or not allowed in this type of session."""
 
 from odx_target.iscsi.pdu.headers import PDU_CLASSES
 from odx_target.iscsi.pdu.opcodes import Opcode, RejectReason
