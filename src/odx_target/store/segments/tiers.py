@@ -1,8 +1,8 @@
 """The two tiers of a pool. The fast tier has the log, and the capacity tier has data that the cleaner has moved there.
 
 Each tier has its own segment store. Segment numbers are unique over both stores, so a place names a block without its tier.
-`TieredSegments` is the only object that knows in which store a segment is. All new data is written to the fast tier, also if this
-tier is full. If the capacity tier is full, data stays in the fast tier.
+`TieredSegments` is the only object that knows in which store a segment is. All new data is written to the fast tier, even if
+this tier is full. If the capacity tier is full, data stays in the fast tier.
 """
 
 from collections.abc import Collection, Sequence
