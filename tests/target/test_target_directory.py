@@ -7,11 +7,12 @@ from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator.session.opening import discover
 from odx_target.initiator.url import Portal as RemotePortal
 from odx_target.iscsi.login.chap import Accounts
+from odx_target.target.access.addresses import plain_host
 from odx_target.target.access.lun_maps import LunMaps
 from odx_target.target.access.targets import Authentication, Target
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, Portal
-from odx_target.target.server.target_directory import TargetDirectory, plain_host
+from odx_target.target.server.target_directory import TargetDirectory
 from tests.target.running import LUNS, OPTIONS
 
 NAME = "iqn.2026-11.io.odx-target:array"

@@ -1,4 +1,7 @@
-"""Checks of a command before its handler runs (SPC-4 5.3, SAM-5 5.3.3 and 8.6)."""
+"""Checks of a command before its handler runs (SPC-4 5.3, SAM-5 5.3.3 and 8.6).
+
+The flags in the row of a command say which checks it passes in every state (`command_table.CommandFlag`).
+"""
 
 from odx_target.scsi.command_table import CommandTable, Entry
 from odx_target.scsi.sense import (

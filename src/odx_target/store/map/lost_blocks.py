@@ -1,7 +1,8 @@
 """Maps with lost blocks. A repair of a pool makes such a map if it cannot save the data of some blocks.
 
-A read of a lost block fails. After a write to the block, the block has data again. All subtrees of one height whose blocks are
-all lost are the same node. So a map of any size whose blocks are all lost has only a few nodes.
+A read of a lost block fails, because its place is that of no segment (`segments.lost_place`). After a write to the block, the
+block has data again. All subtrees of one height whose blocks are all lost are the same node. So a map of any size whose blocks
+are all lost has only a few nodes.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,10 +1,16 @@
-"""The addresses that initiators get: announced addresses of portals, and redirections of logins."""
+"""The addresses that initiators get for portals: announced and reachable addresses, and redirections of logins."""
 
+import ipaddress
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from odx_target.iscsi.session.directory_interface import Redirection
 from odx_target.target.config.address_settings import applies_to
 from odx_target.target.config.settings import Config, Portal, RedirectRule
+
+# Addresses with which a portal listens at all addresses of a machine. No initiator can connect to these addresses.
+ANY_IPV4 = "0.0.0.0"  # noqa: S104 - only compared, not bound
+ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
 
 
 class Addresses:
@@ -20,9 +26,22 @@ class Addresses:
         self._announced = {self._actual.get(portal, portal): address for portal, address in config.announced}
         self._redirects = config.redirects
 
-    def announced(self, portal: Portal) -> Portal | None:
-        """Return the address that initiators get instead of that of a portal. Return None if they get its own address."""
-        return self._announced.get(portal)
+    def reachable(self, portal: Portal, arrived_at: Portal | None) -> Portal | None:
+        """Return the portal with an address to which an initiator can connect. Return None if no such address is known.
+
+        `arrived_at` is the local address of the initiator's connection.
+        """
+        announced = self._announced.get(portal)
+        if announced is not None:
+            return announced
+        if portal.host not in ANY_ADDRESS:
+            return replace(portal, host=plain_host(portal.host))
+        if arrived_at is None:
+            return portal
+        # A portal at "::" also accepts IPv4 connections; a portal at "0.0.0.0" accepts only IPv4.
+        if portal.host == ANY_IPV4 and ":" in arrived_at.host:
+            return None
+        return replace(portal, host=arrived_at.host)
 
     def redirection(self, initiator_name: str, target_name: str, accepted_at: Portal | None) -> Redirection | None:
         """Return the redirection of a login that arrived at a portal. Return None if the login may continue."""
@@ -32,3 +51,17 @@ class Addresses:
                 to = self._actual.get(rule.to, rule.to)
                 return Redirection(str(self._announced.get(to, to)), rule.permanent)
         return None
+
+
+def plain_host(host: str) -> str:
+    """Return an address that other machines can use.
+
+    The returned address has no IPv6 zone, and is not an IPv4 address mapped to IPv6.
+    """
+    host = host.partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host  # it is a name, not an address
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -1,9 +1,7 @@
 """The directory of an array for the iSCSI protocol: its targets, their portals and its sessions."""
 
-import ipaddress
 import socket
 from collections.abc import Sequence
-from dataclasses import replace
 
 from odx_target.iscsi.login.chap import ChapAuthenticator
 from odx_target.iscsi.session.directory_interface import Authenticator, Portal, Redirection
@@ -11,13 +9,9 @@ from odx_target.iscsi.session.session_registry import Session, SessionRegistry
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.target_port import iscsi_port
-from odx_target.target.access.addresses import Addresses
+from odx_target.target.access.addresses import Addresses, plain_host
 from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal as PortalAddress
-
-# Addresses with which a portal listens at all addresses of a machine. No initiator can connect to these addresses.
-ANY_IPV4 = "0.0.0.0"  # noqa: S104 - only compared, not bound
-ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
 
 
 class TargetDirectory:
@@ -60,25 +54,12 @@ class TargetDirectory:
 
     def portals(self, target_name: str) -> Sequence[Portal]:
         target = self._target(target_name)
-        reachable = (self._reachable(portal) for portal in ([] if target is None else target.portals))
+        portals = () if target is None else target.portals
+        reachable = (self._addresses.reachable(portal, self._arrived_at) for portal in portals)
         return [Portal(each) for each in dict.fromkeys(str(portal) for portal in reachable if portal is not None)]
 
     def _target(self, name: str) -> Target | None:
         return next((target for target in self._targets if target.name == name), None)
-
-    def _reachable(self, portal: PortalAddress) -> PortalAddress | None:
-        """Return the portal with an address to which the host can connect. Return None if no such address is known."""
-        announced = self._addresses.announced(portal)
-        if announced is not None:
-            return announced
-        if portal.host not in ANY_ADDRESS:
-            return replace(portal, host=plain_host(portal.host))
-        if self._arrived_at is None:
-            return portal
-        # A portal at "::" also accepts IPv4 connections; a portal at "0.0.0.0" accepts only IPv4.
-        if portal.host == ANY_IPV4 and ":" in self._arrived_at.host:
-            return None
-        return replace(portal, host=self._arrived_at.host)
 
     def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:
         return self._addresses.redirection(initiator_name, target_name, self._accepted_at)
@@ -99,17 +80,3 @@ class TargetDirectory:
         nexus = Nexus(session.initiator_name, session.initiator_port_name, port, {})
         nexus.use(target.lun_maps.map_of(session.initiator_name) or LunMap())  # the access may have ended during the login
         return nexus
-
-
-def plain_host(host: str) -> str:
-    """Return an address that other machines can use.
-
-    The returned address has no IPv6 zone, and is not an IPv4 address mapped to IPv6.
-    """
-    host = host.partition("%")[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host  # it is a name, not an address
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
