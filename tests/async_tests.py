@@ -12,6 +12,14 @@ from trio.testing import MockClock
 
 
 @pytest.fixture
+def mock_clock() -> MockClock:
+    """A clock that stands still until the test moves it. Use it for tests with sockets, because `autojump_clock` may jump while
+    the kernel delivers data.
+    """
+    return MockClock()
+
+
+@pytest.fixture
 def autojump_clock() -> MockClock:
     """A clock that jumps to the next deadline when all tasks wait. A test that uses this fixture runs with this clock."""
     return MockClock(autojump_threshold=0)

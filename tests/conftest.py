@@ -12,6 +12,7 @@ import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.async_tests import autojump_clock as autojump_clock
+from tests.async_tests import mock_clock as mock_clock
 from tests.async_tests import pytest_pyfunc_call as pytest_pyfunc_call
 from tests.command_coverage.recorder import pytest_runtest_call as pytest_runtest_call
 from tests.little_memory import MAP_LEAVES, bound_every_pool_to

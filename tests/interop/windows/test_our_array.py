@@ -103,13 +103,13 @@ async def test_the_token_may_be_asked_for_on_another_path(choice: PathChoice) ->
         assert host.host.journal.findings == []
 
 
-async def test_windows_holds_off_for_three_minutes_from_an_array_under_stress(autojump_clock: MockClock) -> None:
+async def test_windows_holds_off_for_three_minutes_from_an_array_under_stress(mock_clock: MockClock) -> None:
     async with running(config(step_aside_latency_s=0.05)) as array, against(array) as host:
         stepping_aside = array.copy_manager.copies.stepping_aside
         stepping_aside.note_latency(0.1, trio.current_time())
         rules = []
         for after_s in (0.0, 100.0, 70.0):
-            await trio.sleep(after_s)
+            mock_clock.jump(after_s)
             report = await host.copy(MIB)
             assert (report.offloaded_bytes, report.ordinary_bytes) == (0, MIB)
             assert report.stop is not None
@@ -117,7 +117,7 @@ async def test_windows_holds_off_for_three_minutes_from_an_array_under_stress(au
         assert rules == [rules[0], Rule.HELD_OFF, Rule.HELD_OFF]
         assert rules[0] is not Rule.HELD_OFF
         assert stepping_aside.refused == 1, "Windows has asked only once"
-        await trio.sleep(20.0)
+        mock_clock.jump(20.0)
         assert (await host.copy(MIB)).offloaded_bytes == MIB
 
 
