@@ -41,10 +41,14 @@ told() {{ expect {UNIT_ATTENTION} sg_raw $1 00 00 00 00 00 00 >/tmp/told 2>&1; c
 """
 
 CLEARED = """
-# what an earlier scenario left on an array that has served it
-change $one --register-ignore --param-sark=0x1
-change $one --clear --param-rk=0x1
-for _device in $one $other; do within 1 sg_turs $_device >/dev/null 2>&1; done
+clear_reservations() {
+    change $one --register-ignore --param-sark=0x1
+    change $one --clear --param-rk=0x1
+    for _device in $one $other; do within 1 sg_turs $_device >/dev/null 2>&1; done
+}
+# what an earlier scenario left on an array that has served it, and what this one would leave to others
+clear_reservations
+trap 'clear_reservations >/dev/null 2>&1 || true' EXIT
 """
 
 TWO_INITIATORS = f"{LOGIN}{WORDS}{CLEARED}"
