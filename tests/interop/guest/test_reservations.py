@@ -220,6 +220,7 @@ def test_a_reservation_that_is_to_outlive_the_server_does(boot_guest: Boot, star
         set -- $(generic 1)
         change $1 --register --param-sark=0x11
         change $1 --reserve --param-rk=0x11 --prout-type=3
+        trap - EXIT  # the reservation stays
         """,
         lun=0,
     )
