@@ -250,18 +250,7 @@ class Array:
         )
         self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)
         jobs.start_soon(self.schedules.run)
-        self._listener = Listener(
-            self.targets,
-            addresses,
-            sockets,
-            self.device_server,
-            self.pool,
-            self.memory_budget,
-            self.tap,
-            self.reporter,
-            self._max_sockets,
-            polls=self.config.polling,
-        )
+        self._listener = self._listener_at(sockets, addresses)
         self._listener.limit_sessions(session_limits_of(self.config))
         self.access_changes = AccessChanges(
             self.targets,
@@ -276,6 +265,21 @@ class Array:
         self._nursery.start_soon(self._keep_up)
         for logical_unit in self.logical_units.values():
             continue_sanitize(logical_unit)
+
+    def _listener_at(self, sockets: Sequence[socket.socket], addresses: Addresses) -> Listener:
+        """Return the listener for the sockets of the portals. It accepts no connections yet."""
+        return Listener(
+            self.targets,
+            addresses,
+            sockets,
+            self.device_server,
+            self.pool,
+            self.memory_budget,
+            self.tap,
+            self.reporter,
+            self._max_sockets,
+            polls=self.config.polling,
+        )
 
     async def _keep_up(self) -> None:
         while True:
