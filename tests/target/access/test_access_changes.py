@@ -1,5 +1,6 @@
 """Access rules of an array with real sessions, and changes of the rules while the array runs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from odx_target.initiator.errors import ConnectionLost, LoginFailed
 from odx_target.scsi.reservations.holders import NexusName
 from odx_target.target.array import Array
 from odx_target.target.config.access_settings import AccessRule, MappedLun
-from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.config.settings import Config, LunConfig, ServeConfig
 from odx_target.target.control.operations import perform
 from tests.target.access.sessions import (
     BOTH_SWAPPED,
@@ -193,7 +194,30 @@ async def test_a_reload_applies_chap_to_later_logins(tmp_path: Path) -> None:
 
 
 def test_the_keys_that_wait() -> None:
-    before = Config(luns=LUNS)
-    after = Config(luns=(LunConfig("x", 1 << 20),), access=RULES, polling=False, memory_limit_bytes=1 << 30, pool_dir=Path("x"))
-    assert keys_that_wait(before, after) == ["pool", "polling", "memory-limit"]
+    before = Config(luns=LUNS), ServeConfig()
+    array = Config(luns=LUNS, access=RULES, polling=False, memory_limit_bytes=1 << 30, pool_dir=Path("x"))
+    after = array, ServeConfig(trace=Path("x"), pcap_snap_bytes=128)
+    assert keys_that_wait(before, after) == ["pool", "polling", "memory-limit", "trace", "pcap-snap-length"]
     assert keys_that_wait(before, before) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "waits"),
+    [
+        (LunConfig("x", 1 << 20), True),
+        (replace(LUNS[0], compression="lz4"), True),
+        (replace(LUNS[0], tier="capacity"), True),
+        (replace(LUNS[0], size_bytes=1 << 30), False),
+    ],
+)
+def test_only_the_sizes_of_luns_do_not_wait(changed: LunConfig, waits: bool) -> None:
+    before, after = Config(luns=LUNS), Config(luns=(changed,))
+    assert keys_that_wait((before, ServeConfig()), (after, ServeConfig())) == (["lun"] if waits else [])
+
+
+async def test_a_reload_keeps_the_sizes_of_luns_on_the_command_line(tmp_path: Path) -> None:
+    named = Config(luns=(LunConfig(LUNS[0].name, LUNS[0].size_bytes * 2, grows=False),)), ServeConfig()
+    async with running(Config(luns=LUNS)) as array:
+        size_blocks = array.logical_unit_named(LUNS[0].name).capacity_blocks
+        await Reloader(array, tmp_path, named, lambda _: named).reload()
+        assert array.logical_unit_named(LUNS[0].name).capacity_blocks == size_blocks

@@ -188,14 +188,9 @@ def settings_of(file: Path | None, given: Mapping[str, object]) -> tuple[Config,
 
     Raises ConfigError for an invalid file or option, and for options that exclude each other.
     """
-    files = load_serve_config(file) if file else ServeConfig()
-    return array_settings_of(file, given), _with(files, _SERVE_OPTIONS, given)
-
-
-def array_settings_of(file: Path | None, given: Mapping[str, object]) -> Config:
-    """Return the settings of the array from a file and from the options, like `settings_of`. Raises ConfigError."""
     array = load_config(file) if file else Config()
-    return _with_chap(_with(array, _ARRAY_OPTIONS, given), given)
+    files = load_serve_config(file) if file else ServeConfig()
+    return _with_chap(_with(array, _ARRAY_OPTIONS, given), given), _with(files, _SERVE_OPTIONS, given)
 
 
 def _with(part: Part, options: Mapping[str, tuple[str, Parse]], given: Mapping[str, object]) -> Part:

@@ -20,7 +20,7 @@ from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
-from odx_target.cli.serving.reload import Reloader
+from odx_target.cli.serving.reload import Reloader, Settings
 from odx_target.store.api import Pool, StoreError
 from odx_target.store.error_kinds import reason
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
@@ -50,8 +50,8 @@ class Again(NamedTuple):
     """The configuration file, the settings at the start, and the function that reads the settings again."""
 
     path: Path | None
-    settings: Config
-    read: Callable[[Path], Config]
+    settings: Settings
+    read: Callable[[Path], Settings]
 
 
 def register(root: typer.Typer) -> None:
@@ -98,7 +98,7 @@ def serve(
     """
     given = dict(locals())
     settings, files = options.settings_of(config, given)
-    again = Again(config, settings, lambda path: options.array_settings_of(path, given))
+    again = Again(config, (settings, files), lambda path: options.settings_of(path, given))
     if show_limits:
         print_limits(settings)
         return
