@@ -8,9 +8,8 @@ import typer
 from odx_target.cli.sample_config import sample_config
 from odx_target.cli.text.tables import print_columns
 from odx_target.iscsi.names import check_name
-from odx_target.target.access.targets import authentications_of, target_configs
+from odx_target.target.access.targets import authentications_of, target_configs, warnings_of
 from odx_target.target.config.access_settings import AccessRule, find_rule
-from odx_target.target.config.chap import chap_warnings
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, TargetConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
@@ -44,7 +43,7 @@ def check_config(
     config = load_config(file)
     load_serve_config(file)
     authentications_of(config, _no_entropy)
-    for warning in chap_warnings(config.chap_users, config.target_chap, file):
+    for warning in warnings_of(config, file):
         typer.echo(f"warning: {warning}")
     if initiator is not None:
         _check_initiator(initiator)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from odx_target.cli.serving.reload import Reloader
+from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.targets import authentications_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, RedirectRule, TargetConfig
@@ -93,6 +94,10 @@ def test_a_wrong_file_is_refused(tmp_path: Path, text: str, words: str) -> None:
     [
         (Config(announced=((OUTSIDE, OUTSIDE),)), "no portal of the array"),
         (Config(redirects=(RedirectRule(OUTSIDE, portal=OUTSIDE),)), "no portal of the array"),
+        (Config(announced=((Portal(), Portal("192.0.2.1", 0)),)), "no initiator can connect to 192.0.2.1:0"),
+        (Config(announced=((Portal(), Portal("0.0.0.0")),)), "no initiator can connect"),
+        (Config(redirects=(RedirectRule(Portal("::")),)), "no initiator can connect"),
+        (Config(redirects=(RedirectRule(Portal("192.0.2.1", 0)),)), "no initiator can connect"),
         (Config(redirects=(RedirectRule(Portal()),)), "again"),
         (Config(redirects=(RedirectRule(Portal(), portal=Portal()),)), "again"),
     ],
@@ -105,3 +110,29 @@ def test_addresses_that_lead_nowhere_are_refused(config: Config, words: str) -> 
 def test_a_redirection_may_lead_to_another_portal_of_the_array() -> None:
     two = (Portal(), OTHER)
     authentications_of(Config(portals=two, redirects=(RedirectRule(OTHER, portal=Portal()),)), bytes)
+
+
+ANYWHERE, SECOND_ANYWHERE = Portal("0.0.0.0"), Portal("0.0.0.0", 3261)
+ACTUAL = {ANYWHERE: ANYWHERE, SECOND_ANYWHERE: SECOND_ANYWHERE, HERE: Portal(port=40000)}
+
+
+@pytest.mark.parametrize(
+    ("rule", "announced", "arrived_at", "address"),
+    [
+        (RedirectRule(SECOND_ANYWHERE), (), Portal("192.0.2.5"), "192.0.2.5:3261"),
+        (RedirectRule(SECOND_ANYWHERE), ((SECOND_ANYWHERE, OUTSIDE),), Portal("192.0.2.5"), "192.0.2.1:3270"),
+        (RedirectRule(SECOND_ANYWHERE), (), Portal("2001:db8::5"), None),
+        (RedirectRule(Portal("192.0.2.5"), portal=ANYWHERE), (), Portal("192.0.2.5"), None),
+        (RedirectRule(Portal("192.0.2.5"), portal=ANYWHERE), (), Portal("192.0.2.6"), "192.0.2.5:3260"),
+        (RedirectRule(HERE), (), Portal("192.0.2.5"), "127.0.0.1:40000"),
+        (RedirectRule(OUTSIDE), (), Portal("192.0.2.5"), "192.0.2.1:3270"),
+    ],
+)
+def test_a_redirection_leads_to_an_address_that_the_initiator_can_reach(
+    rule: RedirectRule, announced: tuple[tuple[Portal, Portal], ...], arrived_at: Portal, address: str | None
+) -> None:
+    """A login that is already where a rule leads to continues, because the initiator would come back for ever."""
+    addresses = Addresses(ACTUAL)
+    addresses.set(Config(announced=announced, redirects=(rule,)))
+    found = addresses.redirection(A, SECOND, ANYWHERE, arrived_at)
+    assert (None if found is None else found.address) == address

@@ -82,11 +82,16 @@ def test_a_table_shows_who_can_use_what(tmp_path: Path) -> None:
     assert "every initiator" in run(str(path), "--initiator", A)
 
 
-def test_warnings_are_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["", "target."])
+def test_warnings_are_shown(tmp_path: Path, table: str) -> None:
     path = tmp_path / "array.toml"
-    path.write_text('[[chap]]\nuser = "u"\nsecret = "secret-of-u-000"\n')
+    target = '[[target]]\niqn = "iqn.2026-11.example:two"\n' if table else ""
+    users = [f'[[{table}chap]]\nuser = "{user}"\nsecret = "secret-of-u-000"\n' for user in "uv"]
+    path.write_text(target + "".join(users))
     path.chmod(0o644)
-    assert "every user of this machine can read" in run(str(path))
+    shown = run(str(path))
+    assert shown.count("every user of this machine can read") == 1
+    assert "CHAP users 'u', 'v' have the same secret" in shown
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,8 @@ from odx_target.store.error_kinds import reason
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
-from odx_target.target.access.targets import Target, portals_of
+from odx_target.target.access.targets import Target, portals_of, warnings_of
 from odx_target.target.array import Array
-from odx_target.target.config.chap import chap_warnings
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, ServeConfig
 from odx_target.target.control.operations import perform
@@ -105,7 +104,7 @@ def serve(
     _check_there_will_be_luns(settings)
     standard_error = configure_logging(settings.log_level)
     descriptors = divide(raise_limit(), count_open() + metrics_descriptors(files.metrics), len(portals_of(settings)))
-    for warning in chap_warnings(settings.chap_users, settings.target_chap, config):
+    for warning in warnings_of(settings, config):
         log.warning(warning)
     with ExitStack() as stack:
         if settings.pool_dir is None:

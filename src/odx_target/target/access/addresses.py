@@ -5,12 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from odx_target.iscsi.session.directory_interface import Redirection
-from odx_target.target.config.address_settings import applies_to
+from odx_target.target.config.address_settings import ANY_ADDRESS, ANY_IPV4, applies_to
 from odx_target.target.config.settings import Config, Portal, RedirectRule
-
-# Addresses with which a portal listens at all addresses of a machine. No initiator can connect to these addresses.
-ANY_IPV4 = "0.0.0.0"  # noqa: S104 - only compared, not bound
-ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
 
 
 class Addresses:
@@ -43,13 +39,21 @@ class Addresses:
             return None
         return replace(portal, host=arrived_at.host)
 
-    def redirection(self, initiator_name: str, target_name: str, accepted_at: Portal | None) -> Redirection | None:
-        """Return the redirection of a login that arrived at a portal. Return None if the login may continue."""
+    def redirection(
+        self, initiator_name: str, target_name: str, accepted_at: Portal | None, arrived_at: Portal | None
+    ) -> Redirection | None:
+        """Return the redirection of a login that arrived at a portal. Return None if the login may continue.
+
+        `arrived_at` is the local address of the initiator's connection. A login that has arrived where a rule leads to
+        continues.
+        """
         for rule in self._redirects:
             is_here = rule.portal is None or self._actual.get(rule.portal, rule.portal) == accepted_at
             if is_here and applies_to(rule, initiator_name, target_name):
-                to = self._actual.get(rule.to, rule.to)
-                return Redirection(str(self._announced.get(to, to)), rule.permanent)
+                own = self._actual.get(rule.to)
+                to = rule.to if own is None else self.reachable(own, arrived_at)
+                if to is not None and to != arrived_at:
+                    return Redirection(str(to), rule.permanent)
         return None
 
 

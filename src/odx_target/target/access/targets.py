@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from odx_target.iscsi.login.chap import Accounts, Entropy
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.access.lun_maps import LunMaps
 from odx_target.target.config.address_settings import check_addresses
-from odx_target.target.config.chap import accounts_of
+from odx_target.target.config.chap import accounts_of, chap_warnings
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, TargetConfig
 
@@ -66,6 +67,16 @@ def authentications_of(config: Config, entropy: Entropy) -> list[Authentication 
         accounts = accounts_of(users, own)
         found.append(None if accounts is None else Authentication(accounts, config.chap_discovery, entropy))
     return found
+
+
+def warnings_of(config: Config, config_file: Path | None) -> list[str]:
+    """Return warnings, one line each, about CHAP settings of any target that are allowed but unsafe.
+
+    `config_file` contains the secrets that are not in separate files.
+    """
+    targets = target_configs(config)
+    found = (warning for each in targets for warning in chap_warnings(each.chap_users or (), each.target_chap, config_file))
+    return list(dict.fromkeys(found))
 
 
 def open_targets(

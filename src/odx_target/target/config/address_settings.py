@@ -9,6 +9,10 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_iqn, parse_portal
 from odx_target.target.config.settings import Portal, RedirectRule
 
+# Addresses with which a portal listens at all addresses of a machine. No initiator can connect to these addresses.
+ANY_IPV4 = "0.0.0.0"  # noqa: S104 - only compared, not bound
+ANY_ADDRESS = frozenset({ANY_IPV4, "::"})
+
 MAX_REDIRECTIONS = 1024
 """Maximum number of `[[redirect]]` tables. The limit avoids a long search at each login."""
 
@@ -38,10 +42,15 @@ def redirect_rules_of(value: Any) -> tuple[RedirectRule, ...]:
 def check_addresses(
     portals: Sequence[Portal], announced: Sequence[tuple[Portal, Portal]], redirects: Sequence[RedirectRule]
 ) -> None:
-    """Raise ConfigError if a setting names a portal that the array does not have, or redirects logins at a portal to itself."""
+    """Raise ConfigError if a setting names a portal that the array does not have, or an address to which no initiator can
+    connect, or if it redirects logins at a portal to itself.
+    """
     for portal in [portal for portal, _ in announced] + [rule.portal for rule in redirects if rule.portal is not None]:
         if portal not in portals:
             raise ConfigError(f"{portal} is announced or redirected, but it is no portal of the array")
+    for address in [address for _, address in announced] + [rule.to for rule in redirects if rule.to not in portals]:
+        if address.host in ANY_ADDRESS or not address.port:
+            raise ConfigError(f"no initiator can connect to {address}; give the address and port that initiators use")
     for rule in redirects:
         if rule.to in portals and rule.portal in (None, rule.to):
             raise ConfigError(f"redirect: a login at {rule.to} would be redirected to {rule.to} again; name another portal")

@@ -62,7 +62,7 @@ class TargetDirectory:
         return next((target for target in self._targets if target.name == name), None)
 
     def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:
-        return self._addresses.redirection(initiator_name, target_name, self._accepted_at)
+        return self._addresses.redirection(initiator_name, target_name, self._accepted_at, self._arrived_at)
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
         target = self._target(target_name) if target_name else self._targets[0]
