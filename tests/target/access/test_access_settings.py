@@ -1,10 +1,12 @@
 """The access rules and the targets of a configuration file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from odx_target.copymgr.limits import TokenAccess
+from odx_target.target.access import lun_maps
 from odx_target.target.config.access_settings import AccessRule, MappedLun, access_rules_of, find_rule
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.config.error import ConfigError
@@ -103,3 +105,29 @@ def test_a_name_comes_before_patterns_and_the_first_pattern_is_used() -> None:
     assert find_rule([AccessRule(("iqn.a?c",))], "iqn.abc") == 0
     assert find_rule([AccessRule(("iqn.a?c",))], "iqn.abbc") is None
     assert find_rule([AccessRule((A,))], f"{A}2") is None
+
+
+def test_too_many_names_and_patterns() -> None:
+    names = [f"iqn.{number}*" for number in range(1025)]
+    assert len(access_rules_of([{"initiator": names[:-1]}])[0].patterns) == 1024
+    with pytest.raises(ConfigError, match="1025 names and patterns are over the limit of 1024"):
+        access_rules_of([{"initiator": names[:1000]}, {"initiator": names[1000:]}])
+
+
+def test_a_search_is_not_repeated_until_the_rules_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+
+    def find(rules: Sequence[AccessRule], name: str) -> int | None:
+        searched.append(name)
+        return find_rule(rules, name)
+
+    monkeypatch.setattr(lun_maps, "find_rule", find)
+    maps = lun_maps.LunMaps({}, (AccessRule((A,)),))
+    assert maps.map_of(A) is maps.map_of(A) is not None
+    assert searched == [A]
+    maps.set_rules((AccessRule((B,)),))
+    assert maps.map_of(A) is None
+    for number in range(lun_maps.MAX_FOUND_RULES):
+        assert maps.map_of(f"iqn.{number}") is None
+    assert maps.map_of(A) is None
+    assert searched.count(A) == 3, "only MAX_FOUND_RULES results are kept"

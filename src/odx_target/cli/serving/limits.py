@@ -187,7 +187,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_SECRET_FILE_BYTES",
             ),
         ),
-        (access_settings, ("MAX_ACCESS_RULES",)),
+        (access_settings, ("MAX_ACCESS_RULES", "MAX_RULE_INITIATORS")),
         (target_settings, ("MAX_TARGETS",)),
         (address_settings, ("MAX_REDIRECTIONS",)),
         (

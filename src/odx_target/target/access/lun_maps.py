@@ -6,6 +6,9 @@ from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.config.access_settings import AccessRule, MappedLun, find_rule
 
+MAX_FOUND_RULES = 1024
+"""Maximum number of initiators whose rules are remembered. A search through all rules may take a millisecond."""
+
 
 class LunMaps:
     """The LUN maps of one target, which change with the logical units of the array.
@@ -20,6 +23,8 @@ class LunMaps:
         self.rules = rules
         self._maps: dict[int, tuple[Mapping[str, MappedLun], LunMap]] = {}
         """For each rule whose map was made, by its number: its LUNs by the name of the volume, and its map."""
+        self._found: dict[str, int | None] = {}
+        """The number of the rule of each initiator for which it was searched, or None if no rule matches."""
         self._replaced: list[LunMap] = []
 
     def set_rules(self, rules: Sequence[AccessRule]) -> None:
@@ -30,6 +35,7 @@ class LunMaps:
         self._replaced += [lun_map for _, lun_map in self._maps.values()]
         self.rules = rules
         self._maps = {}
+        self._found = {}
 
     def forget_replaced(self) -> None:
         """Forget the maps of earlier rules, because no nexus uses them any more."""
@@ -39,7 +45,7 @@ class LunMaps:
         """Return the LUN map of an initiator. Return None if the initiator may not log in."""
         if not self.rules:
             return self._all
-        number = find_rule(self.rules, initiator_name)
+        number = self._rule_of(initiator_name)
         if number is None:
             return None
         luns = self.rules[number].luns
@@ -51,6 +57,13 @@ class LunMaps:
             for logical_unit in self._logical_units.values():
                 _add(places, lun_map, logical_unit)
         return self._maps[number][1]
+
+    def _rule_of(self, initiator_name: str) -> int | None:
+        if initiator_name not in self._found:
+            if len(self._found) >= MAX_FOUND_RULES:
+                self._found.clear()
+            self._found[initiator_name] = find_rule(self.rules, initiator_name)
+        return self._found[initiator_name]
 
     def add(self, logical_unit: LogicalUnit) -> None:
         """Add a logical unit to the maps of the rules that name its volume."""

@@ -1,9 +1,10 @@
 """The access rules of an array: the initiators that may log in, and the LUNs that each of them can use."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field
+from fnmatch import translate
 from typing import Any
 
 from odx_target.iscsi.names import MAX_NAME_BYTES, check_name, prepare_name
@@ -14,6 +15,8 @@ MAX_ACCESS_RULES = 1024
 
 The limit avoids a long search at each login.
 """
+MAX_RULE_INITIATORS = 1024
+"""Maximum number of names and patterns in all access rules of a target. The reason is the same."""
 MAX_MAPPED_LUNS = 1 << 14
 """Maximum number of LUNs in an access rule: the flat space addressing method has LUNs of 14 bits (SAM-5 4.7.7.3)."""
 GLOB_CHARACTERS = "*?["
@@ -43,6 +46,11 @@ class AccessRule:
 
     initiators: tuple[str, ...]
     luns: tuple[MappedLun, ...] | None = None
+    patterns: tuple[re.Pattern[str], ...] = field(init=False, repr=False, compare=False)
+    """The compiled patterns. To compile a pattern takes longer than to match hundreds of names."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "patterns", tuple(compiled(each) for each in self.initiators if is_glob(each)))
 
 
 def is_glob(initiator: str) -> bool:
@@ -59,18 +67,14 @@ def find_rule(rules: Sequence[AccessRule], initiator_name: str) -> int | None:
     matching = (number for number, rule in enumerate(rules) if name in rule.initiators)
     found = next(matching, None)
     if found is None:
-        matching = (
-            number
-            for number, rule in enumerate(rules)
-            if any(is_glob(each) and matches(each, name) for each in rule.initiators)
-        )
+        matching = (number for number, rule in enumerate(rules) if any(each.match(name) for each in rule.patterns))
         found = next(matching, None)
     return found
 
 
-def matches(pattern: str, name: str) -> bool:
-    """True if a prepared name equals a name, or matches a glob pattern."""
-    return fnmatchcase(name, pattern) if is_glob(pattern) else name == pattern
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Return the regular expression for a glob pattern. It matches whole names."""
+    return re.compile(translate(pattern))
 
 
 def access_rules_of(value: Any) -> tuple[AccessRule, ...]:
@@ -79,21 +83,24 @@ def access_rules_of(value: Any) -> tuple[AccessRule, ...]:
         raise ConfigError("access: want tables [[access]] with initiator and optionally luns")
     if len(value) > MAX_ACCESS_RULES:
         raise ConfigError(f"access: {len(value)} tables are over the limit of {MAX_ACCESS_RULES}")
-    rules = tuple(_rule(row) for row in value)
-    names = [name for rule in rules for name in rule.initiators]
+    rows = [(_initiators(row), row) for row in value]
+    names = [name for initiators, _ in rows for name in initiators]
+    if len(names) > MAX_RULE_INITIATORS:
+        raise ConfigError(f"access: {len(names)} names and patterns are over the limit of {MAX_RULE_INITIATORS}")
     name, times = max(Counter(names).items(), key=lambda item: item[1], default=("", 0))
     if times > 1:
         raise ConfigError(f"access: initiator {name!r} is named twice")
-    return rules
+    return tuple(AccessRule(initiators, _mapped_luns(row["luns"]) if "luns" in row else None) for initiators, row in rows)
 
 
-def _rule(row: Mapping[str, Any]) -> AccessRule:
+def _initiators(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Check the keys of a rule, and return its names and patterns."""
     _check_keys("access", row, _RULE_KEYS, ("initiator",))
     given = row["initiator"]
     texts = [given] if isinstance(given, str) else given
     if not isinstance(texts, list) or not texts:
         raise ConfigError("access: initiator: want a name or pattern in quotes, or a list of them")
-    return AccessRule(tuple(initiator_of(text) for text in texts), _mapped_luns(row["luns"]) if "luns" in row else None)
+    return tuple(initiator_of(text) for text in texts)
 
 
 def initiator_of(text: object) -> str:

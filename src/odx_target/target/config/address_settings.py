@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from odx_target.iscsi.names import prepare_name
-from odx_target.target.config.access_settings import initiator_of, matches
+from odx_target.target.config.access_settings import initiator_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_iqn, parse_portal
 from odx_target.target.config.settings import Portal, RedirectRule
@@ -19,8 +19,10 @@ MAX_REDIRECTIONS = 1024
 
 def applies_to(rule: RedirectRule, initiator_name: str, target_name: str) -> bool:
     """True if a rule is for this initiator and this target."""
-    is_initiator = rule.initiator is None or matches(rule.initiator, prepare_name(initiator_name))
-    return is_initiator and rule.target in (None, target_name)
+    if rule.target not in (None, target_name):
+        return False
+    name = prepare_name(initiator_name)
+    return rule.initiator in (None, name) or (rule.pattern is not None and rule.pattern.match(name) is not None)
 
 
 def announced_of(value: Any) -> tuple[tuple[Portal, Portal], ...]:

@@ -1,11 +1,12 @@
 """Dataclasses with the settings of an array and of the command `serve`, and with the default values."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from odx_target.copymgr.limits import TokenAccess
-from odx_target.target.config.access_settings import AccessRule
+from odx_target.target.config.access_settings import AccessRule, compiled, is_glob
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
@@ -72,6 +73,12 @@ class RedirectRule:
     portal: Portal | None = None
     initiator: str | None = None
     permanent: bool = False
+    pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
+    """The compiled form of `initiator`, if it is a pattern."""
+
+    def __post_init__(self) -> None:
+        is_pattern = self.initiator is not None and is_glob(self.initiator)
+        object.__setattr__(self, "pattern", compiled(self.initiator or "") if is_pattern else None)
 
 
 @dataclass(frozen=True, slots=True)
