@@ -55,6 +55,22 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         ("odx_target.conformance", "odx_target.initiator", "odx_target.iscsi"),
         "checks of any target; the array that they check must not have the same misreading of a standard",
     ),
+    "odx_target.configured_pool": (
+        ("odx_target.store", "odx_target.target"),
+        "the array knows no kind of pool; the edges open the pool that the settings describe",
+    ),
+    "odx_target.testing": (
+        (
+            "odx_target.testing",
+            "odx_target.configured_pool",
+            "odx_target.target",
+            "odx_target.copymgr",
+            "odx_target.scsi",
+            "odx_target.store.api",
+            "odx_target.initiator",
+        ),
+        "an edge beside the command line: it runs whole arrays, and hosts for them, in the tests of other projects",
+    ),
     "odx_target.cli": (ANYTHING := ("odx_target.*",), "the command line wires everything"),
     "odx_target.__main__": (ANYTHING, "it is the command line under another name"),
 }
@@ -69,9 +85,11 @@ IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
         ("odx_target.cli",),
         "they own signals and the terminal, which an embedded array must leave alone",
     ),
+    "odx_target.testing": (("odx_target.testing",), "it is for other projects, and nothing of this project runs on it"),
+    "odx_target.configured_pool": (("odx_target.cli", "odx_target.testing"), "an array gets its pool from its caller"),
 }
 
-EDGE = ("odx_target.target", "odx_target.cli")
+EDGE = ("odx_target.target", "odx_target.testing", "odx_target.configured_pool", "odx_target.cli")
 
 MACHINE: dict[str, str] = {
     # library module: part of the machine that it uses; the core gets that part from its caller
@@ -350,6 +368,11 @@ CASES = [
     ("odx_target.initiator.disk", "from odx_target.iscsi.pdu.headers import NopOut", 0),
     ("odx_target.initiator.disk", "from odx_target.scsi.tasks.task import Task", 1),
     ("odx_target.initiator.disk", "from odx_target.target.array import Array", 1),
+    ("odx_target.testing.host", "from odx_target.initiator.disk import Disk", 0),
+    ("odx_target.testing.service", "from odx_target.configured_pool import open_pool", 0),
+    ("odx_target.testing.service", "from odx_target.cli.main import main", 1),
+    ("odx_target.target.array", "from odx_target.configured_pool import open_pool", 1),
+    ("odx_target.cli.demo", "from odx_target.testing import running_array", 1),
     ("odx_target.conformance.runner", "from odx_target.initiator.disk import Disk", 0),
     ("odx_target.conformance.runner", "from odx_target.copymgr.manager import CopyManager", 1),
     ("odx_target.initiator.disk", "from odx_target.conformance.runner import run_checks", 1),

@@ -154,6 +154,9 @@ INVALID_TOKEN_LENGTH = Condition(_ILLEGAL, 0x23, 0x0A, "invalid token operation,
 CONDITIONS: tuple[Condition, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Condition))
 """All conditions that this module defines."""
 
+UNNAMED = "unnamed condition"
+"""The meaning of a code that is not in the table."""
+
 _WORDS = {(condition.asc, condition.ascq): condition.words for condition in CONDITIONS}
 
 FIXED_FORMAT_BYTES = 18
@@ -171,10 +174,10 @@ _MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 
 def sense_words(asc: int, ascq: int) -> str:
-    """Return the meaning of an additional sense code and its qualifier. For codes that this array never sends, return "unnamed
-    condition".
+    """Return the meaning of an additional sense code and its qualifier. For codes that this array never sends, return
+    UNNAMED.
     """
-    return _WORDS.get((asc, ascq), "unnamed condition")
+    return _WORDS.get((asc, ascq), UNNAMED)
 
 
 class SenseFormat(Protocol):

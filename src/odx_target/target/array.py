@@ -25,6 +25,8 @@ from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKin
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.changes import AccessChanges
 from odx_target.target.access.targets import Target, authentications_of, may_use, open_targets, portals_of, session_limits_of
+from odx_target.target.clock.array_clock import ArrayClock
+from odx_target.target.clock.steered_environment import connection_clock_of, environments_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
@@ -63,6 +65,7 @@ class Array:
 
     `open_pool` opens the pool that `config` describes. Tests may replace `entropy` and `wall_clock`. The monotonic clock comes
     from trio. `tap` receives the bytes of every connection. At most `max_sockets` sockets of hosts are open at the same time.
+    If `clock` is given, the array takes its time from this clock, and `wall_clock` is not used.
 
     Raises ConfigError for settings that contradict each other, StoreError if the pool cannot be opened, and OSError if a portal
     cannot be bound.
@@ -77,8 +80,10 @@ class Array:
         wall_clock: Callable[[], float] = time.time,
         tap: Tap | None = None,
         max_sockets: int = DEFAULT_SOCKETS,
+        clock: ArrayClock | None = None,
     ) -> None:
         self.config = config
+        self.clock = clock
         self._open_pool = open_pool
         self._entropy = entropy
         self._wall_clock = wall_clock
@@ -200,8 +205,9 @@ class Array:
         # Bind the portals first: if this fails, nothing has been created on disk.
         sockets = await bind_portals(portals_of(self.config))
         try:
-            environment = self.environment = TrioEnvironment(self._nursery, self._entropy, self._wall_clock)
-            self.pool = await self._open_pool(environment, self.config)
+            environment, of_store = environments_of(self._nursery, self._entropy, self._wall_clock, self.clock)
+            self.environment = environment
+            self.pool = await self._open_pool(of_store, self.config)
             self.pool.on_trouble.append(self._report_trouble)
             try:
                 await self._start_on_pool(environment, sockets)
@@ -279,11 +285,12 @@ class Array:
             self.reporter,
             self._max_sockets,
             polls=self.config.polling,
+            connection_clock=connection_clock_of(self.clock),
         )
 
     async def _keep_up(self) -> None:
         while True:
-            await trio.sleep(UPKEEP_INTERVAL_S)
+            await self.environment.sleep(UPKEEP_INTERVAL_S)
             self.reporter.tick()
             self.threshold_watch.check_soon()
             if self.config.step_aside_latency_s is not None:

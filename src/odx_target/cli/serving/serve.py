@@ -21,11 +21,9 @@ from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.reload import Reloader, Settings
-from odx_target.store.api import Pool, StoreError
+from odx_target.configured_pool import open_pool as open_pool
+from odx_target.store.api import StoreError
 from odx_target.store.error_kinds import reason
-from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
-from odx_target.store.open import PoolOptions, open_directory_pool, open_memory_pool
-from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
 from odx_target.target.access.targets import Target, portals_of, warnings_of
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
@@ -38,7 +36,6 @@ from odx_target.target.file_descriptors import Descriptors, count_open, divide, 
 from odx_target.target.loopback import is_loopback
 from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
-from odx_target.target.trio_environment import TrioEnvironment
 
 log = structlog.get_logger()
 
@@ -195,23 +192,6 @@ def _toggle(tracing: Tracing | None) -> None:
         log.warning("tracing cannot be switched on: neither --trace nor --pcap names a file")
     else:
         tracing.toggle()
-
-
-async def open_pool(environment: TrioEnvironment, config: Config, *, descriptors: int = SEGMENT_DESCRIPTORS) -> Pool:
-    """Open the pool of a configuration, in a directory or in memory."""
-    pool_options = PoolOptions(
-        limit_bytes=config.pool_limit_bytes,
-        capacity_directory=config.capacity_tier,
-        capacity_limit_bytes=config.capacity_limit_bytes,
-        capacity_compression=config.capacity_compression,
-        descriptors=descriptors,
-        cleaning=config.cleaning,
-        cleaning_share=config.cleaning_share,
-        map_memory_bytes=config.map_memory_bytes or DEFAULT_MAP_MEMORY_BYTES,
-    )
-    if config.pool_dir is None:
-        return await open_memory_pool(environment, pool_options)
-    return await open_directory_pool(config.pool_dir, environment, pool_options)
 
 
 def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:

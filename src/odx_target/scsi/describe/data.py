@@ -59,7 +59,7 @@ def describe_cdb(cdb: bytes, descriptions: Descriptions | None = None) -> list[R
     if not cdb:
         raise ValueError("a CDB has at least one byte")
     descriptions = descriptions or Descriptions()
-    known = _find_cdb(cdb, descriptions.cdbs)
+    known = find_cdb(cdb, descriptions.cdbs)
     if known is None:
         name = command_name(cdb, descriptions.names) or "unknown"
         return [Row("command", name), Row("operation_code", f"{cdb[0]:#04x}"), raw_row("cdb", cdb)]
@@ -72,7 +72,8 @@ def describe_cdb(cdb: bytes, descriptions: Descriptions | None = None) -> list[R
     return rows
 
 
-def _find_cdb(cdb: bytes, cdbs: dict[tuple[int, int | None], CdbLayout]) -> CdbLayout | None:
+def find_cdb(cdb: bytes, cdbs: dict[tuple[int, int | None], CdbLayout]) -> CdbLayout | None:
+    """Return the name and the layout of the command in a CDB. Return None if `cdbs` does not contain the command."""
     service_action = cdb[1] & SERVICE_ACTION_BITS if len(cdb) > 1 else None
     return cdbs.get((cdb[0], None)) or cdbs.get((cdb[0], service_action))
 

@@ -41,6 +41,14 @@ def load_config(path: Path) -> Config:
     return _load(path, Config(), _KEYS)
 
 
+def config_of(table: Mapping[str, Any], base: Path, config: Config) -> Config:
+    """Return `config` with the settings of a table that has the keys of a TOML file. Paths are relative to `base`.
+
+    Raises ConfigError.
+    """
+    return _from_table(table, base, config, _KEYS)
+
+
 def load_serve_config(path: Path) -> ServeConfig:
     """Return the settings of the command `serve` in a TOML file. Raises ConfigError."""
     return _load(path, ServeConfig(), _SERVE_KEYS)

@@ -21,6 +21,7 @@ from odx_target.target.config.settings import Portal
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.command_executor import CommandExecutor
 from odx_target.target.server.congestion_control import avoid_pacing
+from odx_target.target.server.connection_clock import ConnectionClock, trio_clock
 from odx_target.target.server.connection_log import ConnectionLog, peer_name
 from odx_target.target.server.hub import Hub
 from odx_target.target.server.memory_division import MemoryBudget, SessionShares
@@ -46,7 +47,8 @@ DISCARD_BYTES = 1 << 16
 class ConnectionServer:
     """Serves one connected socket until it is closed.
 
-    `ended` is set when all resources of the connection have been released.
+    `ended` is set when all resources of the connection have been released. `clock` is the clock of the timers; None means that
+    of the event loop.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class ConnectionServer:
         on_pool_failure: Callable[[PoolFailed], None],
         tap: Tap | None = None,
         reporter: Reporter | None = None,
+        clock: ConnectionClock | None = None,
     ) -> None:
         connected.setblocking(False)
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -73,8 +76,8 @@ class ConnectionServer:
         self._memory: SessionShares | None = None
         self._on_pool_failure = on_pool_failure
         self._tap = tap_of(tap, connected)
-        clock = trio.lowlevel.current_clock().current_time  # faster than trio.current_time
-        self._protocol = TargetConnection(seen_directory, trio.current_time(), open_memory=self._open_memory)
+        self._now, self._sleep = clock = clock or trio_clock()
+        self._protocol = TargetConnection(seen_directory, clock.now(), open_memory=self._open_memory)
         self._sender = ResponseSender(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
         self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()
@@ -90,9 +93,9 @@ class ConnectionServer:
             self._start_soon,
             self._send,
             self._log.report,
-            clock,
+            trio_clock().now,
         )
-        self._loop = ReceiveLoop(connected, hub, self._protocol, self._sender, self._executor, pool.turns, self._tap, clock)
+        self._loop = ReceiveLoop(connected, hub, self._protocol, self._sender, self._executor, pool.turns, self._tap, clock.now)
         self.tally = self._executor.tally
         self._protocol.on_wake = self._superseded
         self._protocol.on_output = self._has_output
@@ -131,7 +134,7 @@ class ConnectionServer:
                 last_first.callback(self._protocol.take_output)
                 last_first.callback(self._executor.close)
                 self._protocol.on_wake = self._protocol.on_output = None
-                self._protocol.connection_lost("cut by the array", trio.current_time())
+                self._protocol.connection_lost("cut by the array", self._now())
         except Exception as error:
             self._log.failed(error)
 
@@ -159,7 +162,7 @@ class ConnectionServer:
     async def stop(self) -> None:
         """Ask the initiator to log out, and wait until the connection has ended."""
         if not self.ended.is_set():
-            self._protocol.request_logout(trio.current_time())
+            self._protocol.request_logout(self._now())
             await self._send()
         await self.ended.wait()
 
@@ -183,7 +186,7 @@ class ConnectionServer:
 
         After a failure of the pool, no connection may send a response, because recent changes may be lost.
         """
-        self._protocol.connection_lost(f"{type(error).__name__}: {error}", trio.current_time())
+        self._protocol.connection_lost(f"{type(error).__name__}: {error}", self._now())
         if isinstance(error, PoolFailed):
             self._protocol.take_output()
             self._on_pool_failure(error)
@@ -218,7 +221,7 @@ class ConnectionServer:
 
     def _peer_reads(self) -> None:
         """Note that the peer receives data. Even a slow peer is alive if it receives data."""
-        self._protocol.peer_is_alive(trio.current_time())
+        self._protocol.peer_is_alive(self._now())
 
     def _superseded(self) -> None:
         """End this connection because another connection replaces it.
@@ -240,10 +243,10 @@ class ConnectionServer:
 
     async def _run_timers(self) -> None:
         while True:
-            await trio.sleep(TIMER_INTERVAL_S)
+            await self._sleep(TIMER_INTERVAL_S)
             deadline = self._protocol.next_timer()
-            if deadline is not None and trio.current_time() >= deadline:
-                self._protocol.handle_timer(trio.current_time())
+            if deadline is not None and self._now() >= deadline:
+                self._protocol.handle_timer(self._now())
                 if self._protocol.closed:
                     self._receiving.cancel()
                 else:

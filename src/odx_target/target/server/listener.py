@@ -19,6 +19,7 @@ from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.batch_tally import BatchTally
+from odx_target.target.server.connection_clock import ConnectionClock
 from odx_target.target.server.connection_limit import ConnectionLimit
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.server.hub import Hub
@@ -53,6 +54,7 @@ class Listener:
         max_sockets: int = DEFAULT_SOCKETS,
         *,
         polls: bool = True,
+        connection_clock: ConnectionClock | None = None,
     ) -> None:
         self._sockets = sockets
         self._device_server = device_server
@@ -60,6 +62,7 @@ class Listener:
         self._budget = budget
         self._hub = Hub(pool, self.pool_failed, trio.lowlevel.current_clock().current_time, polls=polls)
         self._tap = tap
+        self._connection_clock = connection_clock
         self._reporter = reporter or Reporter(trio.current_time)
         self._directory = TargetDirectory(targets, addresses=addresses)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
@@ -128,6 +131,7 @@ class Listener:
                     self.pool_failed,
                     self._tap,
                     self._reporter,
+                    self._connection_clock,
                 )
             except OSError:  # the peer has already closed the connection
                 connected.close()

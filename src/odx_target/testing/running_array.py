@@ -1,0 +1,244 @@
+"""An array that runs while a test runs, in a thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import trio
+from sniffio import AsyncLibraryNotFoundError, current_async_library
+
+from odx_target.environment import Buffer
+from odx_target.initiator.url import Portal
+from odx_target.target.config.parsing import check_luns, parse_lun
+from odx_target.target.config.settings import Config
+from odx_target.target.config.settings_file import config_of
+from odx_target.testing import contents
+from odx_target.testing.clock import TestClock, clock_mode
+from odx_target.testing.command_list import CommandList
+from odx_target.testing.host import Host
+from odx_target.testing.loop_thread import LoopThread
+from odx_target.testing.offload import Offload, summarize
+from odx_target.testing.service import Service, config_at_free_port
+
+DEFAULT_LUNS: Mapping[str, str] = {"a": "64M", "b": "64M"}
+DEFAULT_PATTERN = b"\xa5"
+_numbers = count(1)
+
+
+def running_array(
+    luns: Mapping[str, str] | None = None,
+    *,
+    directory: str | Path | None = None,
+    clock: str = "shifted",
+    record: bool = True,
+    host: str = "127.0.0.1",
+    settings: Mapping[str, Any] | None = None,
+) -> RunningArray:
+    """Return an array that runs from the beginning to the end of a `with` or `async with` block.
+
+    `luns` maps the names of the LUNs to their sizes, such as `"1G"`, or `"1G,block=4096"`. The pool is in memory, unless
+    `directory` names a directory. `clock` is `"shifted"` if the time passes as usual and can be advanced, and `"virtual"` if
+    it passes only when it is advanced. If `record` is False, the array does not record commands, and small reads and writes are
+    faster. `settings` has the keys of a configuration file. The array listens at `host`, at a port that the system chooses.
+
+    Raises ConfigError for wrong settings, and ValueError for a wrong clock. The start raises StoreError if the pool cannot be
+    opened, and OSError if no port can be bound.
+    """
+    config = config_of(settings or {}, Path(), Config(polling=False))
+    if luns is not None or not config.luns:
+        sizes = DEFAULT_LUNS if luns is None else luns
+        config = replace(config, luns=check_luns(parse_lun(f"{name}={size}") for name, size in sizes.items()))
+    if directory is not None:
+        config = replace(config, pool_dir=Path(directory))
+    return RunningArray(Service(config_at_free_port(config, host), clock_mode(clock), records=record))
+
+
+class RunningArray:
+    """An array that runs while the body of a `with` block runs. `running_array` makes it.
+
+    All methods may be called from any thread and from any event loop. They return when the array has done the work. LUNs are
+    named by their names.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._loop = LoopThread(f"odx-target {next(_numbers)}")
+        self._hosts: list[Host] = []
+
+    def start(self) -> Self:
+        """Start the array, and return when hosts can connect. `with` does this."""
+        self._loop.start()
+        try:
+            self._loop.call(self._service.start, self._loop.nursery)
+        except BaseException:
+            self._loop.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Close the hosts of `host`, and stop the array. A second call does nothing. `with` does this."""
+        try:
+            while self._hosts:
+                self._hosts.pop().close()
+            if self._loop.is_running:
+                self._loop.call(self._service.stop)
+        finally:
+            self._loop.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await _in_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await _in_thread(self.stop)
+
+    @property
+    def portal(self) -> str:
+        """Address and port at which the array listens, such as `127.0.0.1:40123`."""
+        return str(self._service.array.portals[0])
+
+    @property
+    def target(self) -> str:
+        """The iSCSI name of the target."""
+        return self._service.array.config.iqn
+
+    def url(self, lun: str) -> str:
+        """Return the iSCSI URL of a LUN, in the form of libiscsi and QEMU. Raises ConfigError for an unknown name."""
+        return f"iscsi://{self.portal}/{self.target}/{self.lun_number(lun)}"
+
+    def lun_number(self, lun: str) -> int:
+        """Return the LUN number of a LUN. Raises ConfigError for an unknown name."""
+        return self._service.array.logical_unit_named(lun).number
+
+    @property
+    def clock(self) -> TestClock:
+        """The clock of the array."""
+        return TestClock(self._loop, self._service.clock)
+
+    @property
+    def commands(self) -> CommandList:
+        """All commands of all hosts, in the order in which they arrived. It is empty if the array does not record."""
+        return CommandList(self._loop.call(self._commands), self.lun_number)
+
+    @property
+    def offload(self) -> Offload:
+        """The copies that the array has made for hosts, and those that it has refused, with the reasons."""
+        return self._loop.call(self._offload)
+
+    def clear_commands(self) -> None:
+        """Forget the recorded commands."""
+        self._loop.call(self._clear_commands)
+
+    def read(self, lun: str, offset: int = 0, size: int | None = None) -> bytes:
+        """Return `size` bytes of a LUN from the byte `offset` on; all bytes up to the end if `size` is None.
+
+        Raises ValueError for a range that is not inside the LUN.
+        """
+        return self._loop.call(contents.read, self._service.array, lun, offset, size)
+
+    def write(self, lun: str, offset: int, data: Buffer) -> None:
+        """Write bytes to a LUN from the byte `offset` on. Raises ValueError for a range that is not inside the LUN."""
+        self._loop.call(contents.write, self._service.array, lun, offset, data)
+
+    def fill(
+        self,
+        lun: str,
+        pattern: bytes | None = DEFAULT_PATTERN,
+        *,
+        seed: int = 0,
+        offset: int = 0,
+        size: int | None = None,
+    ) -> None:
+        """Fill a range of a LUN, or the whole LUN, with a repeated pattern.
+
+        If `pattern` is None, the data is random, and depends only on `seed`. Raises ValueError.
+        """
+        self._loop.call(contents.fill, self._service.array, lun, pattern, seed, offset, size)
+
+    def digest(self, lun: str) -> str:
+        """Return the digest of the content of a LUN. LUNs of one size have equal digests if and only if their data is equal.
+
+        The time depends on the changed data, not on the size of the LUN.
+        """
+        return self._loop.call(contents.digest, self._service.array, lun)
+
+    def snapshot(self, name: str, *luns: str) -> None:
+        """Take snapshots of LUNs at the same moment; of all LUNs if none is named. Raises ManagementError."""
+        named = luns or [unit.volume.name for unit in self._service.array.logical_units.values()]
+        self.manage("snapshot-create", snapshots=[f"{lun}@{name}" for lun in named])
+
+    def restore(self, name: str, *luns: str) -> None:
+        """Replace the content of LUNs by that of their snapshots; of all LUNs that have the snapshot if none is named.
+
+        Raises ManagementError.
+        """
+        named = list(luns) or self._loop.call(self._luns_with_snapshot, name)
+        for lun in named:
+            self.manage("snapshot-restore", snapshot=f"{lun}@{name}")
+
+    def reset(self) -> None:
+        """Delete all data, snapshots, tokens, reservations and recorded commands, and end all sessions.
+
+        The array starts again at the same port with empty LUNs, and its clock shows the real time. Hosts that were made by
+        `host` are closed.
+        """
+        while self._hosts:
+            self._hosts.pop().close()
+        self._loop.call(self._service.reset, self._loop.nursery)
+
+    def manage(self, operation: str, **arguments: object) -> Mapping[str, object]:
+        """Perform an operation of `odx-target manage`, such as `manage("resize", name="a", size="2G")`.
+
+        docs/control.md lists the operations. Raises ManagementError.
+        """
+        return self._loop.call(self._service.perform, operation, arguments)
+
+    def host(self, name: str = "iqn.2026-11.io.odx-target:test-host") -> Host:
+        """Log in to the array as an initiator with this name, and return the host. It is closed when the array stops."""
+        portal = self._service.array.portals[0]
+        made = Host(self._loop, Portal(portal.host, portal.port), self.target, name, self.lun_number)
+        self._hosts.append(made)
+        return made
+
+    async def _commands(self) -> list[Any]:
+        recorder = self._service.recorder
+        return [] if recorder is None else recorder.commands()
+
+    async def _clear_commands(self) -> None:
+        if self._service.recorder is not None:
+            self._service.recorder.clear()
+
+    async def _offload(self) -> Offload:
+        copies = self._service.array.copy_manager.copies
+        return summarize(await self._commands(), copies.counters.as_data(), copies.refusals.latest)
+
+    async def _luns_with_snapshot(self, name: str) -> list[str]:
+        return [volume.name for volume in self._service.array.pool.volumes.values() if name in volume.snapshots]
+
+
+async def _in_thread(function: Callable[[], object]) -> None:
+    """Run a function that waits in a thread, in the event loop of the caller: trio or asyncio."""
+    try:
+        library = current_async_library()
+    except AsyncLibraryNotFoundError:
+        library = "asyncio"
+    if library == "trio":
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(function)
+    else:
+        import asyncio  # A program that uses trio need not load it.
+
+        await asyncio.shield(asyncio.to_thread(function))
