@@ -13,7 +13,7 @@ from odx_target.iscsi.host_names import MAX_LABEL_BYTES, host_name_fault
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_portal
 from odx_target.target.config.settings import Portal
-from odx_target.target.server.listener import bind_portals
+from odx_target.target.listening_sockets import bind_portals
 from tests.target.running import OPTIONS
 
 LABEL = "a" * MAX_LABEL_BYTES

@@ -154,6 +154,16 @@ def test_a_session_that_ends_during_a_reinstating_login_is_not_found_any_more() 
     assert new.take(LoginResponse).status == LoginStatus.SESSION_DOES_NOT_EXIST
 
 
+def test_a_target_that_is_taken_away_during_a_login_is_not_found_any_more() -> None:
+    directory = Directory()
+    talk = Conversation(directory)
+    talk.login_request(talk.names(), 0, 1)
+    directory.names = ()
+    talk.send(talk.login_pdu(1, 3))
+    assert talk.take(LoginResponse).status == LoginStatus.NOT_FOUND
+    assert (talk.connection.closed, directory.sessions.sessions) == (True, [])
+
+
 def test_sixty_four_sessions_side_by_side() -> None:
     directory = Directory()
     talks = [Conversation(directory, isid=i.to_bytes(6)).logged_in() for i in range(64)]

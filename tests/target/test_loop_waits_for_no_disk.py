@@ -86,7 +86,7 @@ async def live(guard: LoopGuard, config: Config, folder: Path) -> None:
     """Use all functions of an array, from its start to its end."""
     assert config.pool_dir is not None
     control = config.pool_dir / CONTROL_NAME
-    (folder / "settings.toml").write_text('[[lun]]\nname = "second"\nsize = "65M"\nblock = 4096\n')
+    (folder / "settings.toml").write_text('portal = "127.0.0.1:0"\n[[lun]]\nname = "second"\nsize = "65M"\nblock = 4096\n')
     with opened_tracing(folder / "trace.txt", folder / "trace.pcapng") as tracing:
         assert tracing is not None
         array = Array(config, open_pool=open_pool, tap=tracing)

@@ -39,7 +39,7 @@ class Copies:
         self.pool = pool
         self.environment = environment
         self.limits = limits or CopyLimits()
-        self.options = options or CopyOptions()
+        self._options = options or CopyOptions()
         self.copy_rate = CopyRate(self.limits)
         self.stepping_aside = SteppingAside(self.options)
         self.before_step: BeforeStep | None = None
@@ -62,6 +62,16 @@ class Copies:
         self.units_by_identity: dict[bytes, LogicalUnit] = {}
         self.judge = TokenJudge(self.issuer, self.tokens, self.options, self.units_by_identity.keys())
         self.tokens.on_end += [self.watch.remove, self.durable_tokens.remove]
+
+    @property
+    def options(self) -> CopyOptions:
+        """The options of the owner of the array. New options are valid for all later commands, also for tokens made before."""
+        return self._options
+
+    @options.setter
+    def options(self, options: CopyOptions) -> None:
+        self._options = self.judge.options = options
+        self.stepping_aside.set_thresholds(options)
 
     def holds_blocks_of(self, logical_unit: LogicalUnit) -> bool:
         """True if this copy manager may make tokens for the blocks of a logical unit."""

@@ -23,12 +23,16 @@ class SteppingAside:
     """Decides if a copy manager begins new copies. `options` has the thresholds; a threshold of None has no effect."""
 
     def __init__(self, options: CopyOptions) -> None:
-        self._max_copies = options.step_aside_copies
-        self._max_latency_s = options.step_aside_latency_s
+        self.set_thresholds(options)
         self._until_s: float | None = None
         self._cause = ("", 0)
         self.refused = 0
         """Number of copies that were refused."""
+
+    def set_thresholds(self, options: CopyOptions) -> None:
+        """Use the thresholds of `options` from now on. The array goes on stepping aside if it does so already."""
+        self._max_copies = options.step_aside_copies
+        self._max_latency_s = options.step_aside_latency_s
 
     def note_latency(self, latency_s: float, now_s: float) -> None:
         """Note the mean latency of the latest reads and writes of hosts."""

@@ -5,7 +5,6 @@ arrays.
 """
 
 import secrets
-import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -24,7 +23,8 @@ from odx_target.scsi.unit.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.changes import AccessChanges
-from odx_target.target.access.targets import Target, authentications_of, may_use, open_targets, portals_of, session_limits_of
+from odx_target.target.access.target_changes import TargetChanges
+from odx_target.target.access.targets import Target, authentications_of, may_use, portals_of, session_limits_of, targets_of
 from odx_target.target.clock.array_clock import ArrayClock
 from odx_target.target.clock.steered_environment import connection_clock_of, environments_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
@@ -33,13 +33,14 @@ from odx_target.target.config.settings import Config, Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.foreground_latency import ForegroundLatency
 from odx_target.target.job_nursery import JobNursery
+from odx_target.target.listening_sockets import Listening, bind_portals, close_sockets
 from odx_target.target.logical_units import attach_logical_units, logical_units_named
 from odx_target.target.lun_changes import LunChanges
 from odx_target.target.pool_trouble_log import report_trouble
 from odx_target.target.reporter import Reporter
 from odx_target.target.schedules.runner import ScheduleRunner
 from odx_target.target.schedules.templates import open_schedules
-from odx_target.target.server.listener import ConnectedSession, Listener, address_of, bind_portals, close_sockets
+from odx_target.target.server.listener import ConnectedSession, Listener
 from odx_target.target.server.memory_division import MemoryBudget
 from odx_target.target.threshold_reports import watch_thresholds
 from odx_target.target.trace.tap import Tap
@@ -93,10 +94,11 @@ class Array:
         self.memory_budget = MemoryBudget(config.memory_limit_bytes)
         self.pool: Pool
         self.logical_units: dict[int, LogicalUnit] = {}
-        self.targets: Sequence[Target] = ()
+        self.targets: list[Target] = []
         self.copy_manager: CopyManager
         self.lun_changes: LunChanges
         self.access_changes: AccessChanges
+        self.target_changes: TargetChanges
         self.schedules: ScheduleRunner
         self.device_server: DeviceServer
         self._listener: Listener
@@ -137,6 +139,10 @@ class Array:
             if logical_unit.volume.name == name:
                 return logical_unit
         raise ConfigError(f"there is no LUN {name}")
+
+    def set_polling(self, *, polls: bool) -> None:
+        """Poll the sockets of hosts before each wait from now on, or no longer."""
+        self._listener.set_polling(polls=polls)
 
     def sessions(self) -> list[ConnectedSession]:
         """Return the sessions of all hosts."""
@@ -203,23 +209,23 @@ class Array:
 
     async def _start(self) -> None:
         # Bind the portals first: if this fails, nothing has been created on disk.
-        sockets = await bind_portals(portals_of(self.config))
+        bound = await bind_portals(portals_of(self.config))
         try:
             environment, of_store = environments_of(self._nursery, self._entropy, self._wall_clock, self.clock)
             self.environment = environment
             self.pool = await self._open_pool(of_store, self.config)
             self.pool.on_trouble.append(self._report_trouble)
             try:
-                await self._start_on_pool(environment, sockets)
+                await self._start_on_pool(environment, bound)
             except BaseException:
                 with trio.CancelScope(shield=True):
                     await self.pool.close()
                 raise
         except BaseException:
-            close_sockets(sockets)
+            close_sockets(bound)
             raise
 
-    async def _start_on_pool(self, environment: TrioEnvironment, sockets: Sequence[socket.socket]) -> None:
+    async def _start_on_pool(self, environment: TrioEnvironment, bound: Sequence[Listening]) -> None:
         await self._nursery.start(self._copies.run)
         jobs = environment.with_jobs_in(self._copies.nursery)
         self.copy_manager = CopyManager(self.pool, jobs, copy_limits_of(self.config), copy_options_of(self.config))
@@ -229,10 +235,10 @@ class Array:
         self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
         self.device_server.on_preempt_and_abort.append(self.copy_manager.nexus_preempted)
         self.logical_units = attach_logical_units(self.config, self.pool, jobs)
-        listening = [address_of(each) for each in sockets]
-        self.targets = open_targets(self.config, self.logical_units, self._authentications, listening)
-        addresses = Addresses(dict(zip(portals_of(self.config), listening, strict=True)))
-        addresses.set(self.config)
+        actual = [each.address for each in bound]
+        self.targets += targets_of(self.config, self.logical_units, self._authentications, actual)
+        addresses = Addresses()
+        addresses.set(self.config, {each.portal: each.address for each in bound})
         self.device_server.may_use = partial(may_use, self.targets)
         self.pool.commit()
         for logical_unit in self.logical_units.values():
@@ -252,32 +258,29 @@ class Array:
             jobs,
             self.config,
             self.commit,
-            [target.lun_maps for target in self.targets],
+            self.targets,
         )
         self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)
         jobs.start_soon(self.schedules.run)
-        self._listener = self._listener_at(sockets, addresses)
+        self._listener = self._listener_at(bound, addresses)
         self._listener.limit_sessions(session_limits_of(self.config))
         self.access_changes = AccessChanges(
-            self.targets,
-            self.device_server,
-            self.copy_manager,
-            environment,
-            self._listener.cut_sessions,
-            self._entropy,
-            addresses,
+            self.targets, self.device_server, self.copy_manager, environment, self._listener.cut_sessions
+        )
+        self.target_changes = TargetChanges(
+            self.targets, self.logical_units, self.access_changes, self._listener, addresses, self._entropy
         )
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)
         for logical_unit in self.logical_units.values():
             continue_sanitize(logical_unit)
 
-    def _listener_at(self, sockets: Sequence[socket.socket], addresses: Addresses) -> Listener:
+    def _listener_at(self, bound: Sequence[Listening], addresses: Addresses) -> Listener:
         """Return the listener for the sockets of the portals. It accepts no connections yet."""
         return Listener(
             self.targets,
             addresses,
-            sockets,
+            bound,
             self.device_server,
             self.pool,
             self.memory_budget,

@@ -56,6 +56,26 @@ def logical_units_named(logical_units: Mapping[int, LogicalUnit], names: Sequenc
 
 
 def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
+    apply_choices(lun, volume)
+    size_bytes = size_bytes_of(volume, pool)
+    if lun.size_bytes > size_bytes and lun.grows:
+        grow(volume, pool, lun.size_bytes)
+    elif lun.size_bytes != size_bytes:
+        report = log.warning if lun.grows else log.info
+        report(
+            "LUN keeps the size that the pool has",
+            lun=lun.name,
+            size_bytes=size_bytes,
+            named_bytes=lun.size_bytes,
+            hint="`odx-target manage POOL resize NAME SIZE` changes it",
+        )
+
+
+def apply_choices(lun: LunConfig, volume: Volume) -> bool:
+    """Give an existing volume the compression and the tier that the settings choose. Returns True if this is a change.
+
+    Raises ConfigError if the volume does not have the configured block length. May raise the exceptions of `Volume.write`.
+    """
     found = volume.attributes.get(BLOCK_ATTRIBUTE)
     if found != str(lun.block_bytes):
         raise ConfigError(f"LUN {lun.name}: its block length in the pool is {found} bytes, not {lun.block_bytes}")
@@ -69,18 +89,7 @@ def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
         chosen.pop(TIER_ATTRIBUTE, None)
     if chosen:
         volume.change_attributes({**volume.attributes, **chosen})
-    size_bytes = size_bytes_of(volume, pool)
-    if lun.size_bytes > size_bytes and lun.grows:
-        grow(volume, pool, lun.size_bytes)
-    elif lun.size_bytes != size_bytes:
-        report = log.warning if lun.grows else log.info
-        report(
-            "LUN keeps the size that the pool has",
-            lun=lun.name,
-            size_bytes=size_bytes,
-            named_bytes=lun.size_bytes,
-            hint="`odx-target manage POOL resize NAME SIZE` changes it",
-        )
+    return bool(chosen)
 
 
 def _create(lun: LunConfig, pool: Pool) -> None:

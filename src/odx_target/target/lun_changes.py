@@ -13,7 +13,7 @@ from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.traffic import Traffic
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, Snapshot, Volume
-from odx_target.target.access.lun_maps import LunMaps
+from odx_target.target.access.targets import Target
 from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
@@ -41,7 +41,7 @@ class LunChanges:
     """Adds, restores, renumbers and removes logical units in `logical_units`, which all sessions share. `resizing` changes the
     sizes of LUNs.
 
-    `commit` commits the pool and never raises Scarcity.
+    `commit` commits the pool and never raises Scarcity. `config` has the settings for LUNs that are added later.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class LunChanges:
         environment: Environment,
         config: Config,
         commit: Callable[[], None],
-        lun_maps: Sequence[LunMaps] = (),
+        targets: Sequence[Target] = (),
     ) -> None:
         self._logical_units = logical_units
         self._pool = pool
         self._device_server = device_server
         self._copy_manager = copy_manager
         self._environment = environment
-        self._config = config
+        self.config = config
         self._commit = commit
-        self._lun_maps = lun_maps
+        self._targets = targets
         self.resizing = LunResizing(pool, device_server, environment, self.of_volume, commit)
         self._changing: set[bytes] = set()
         """Identities of the volumes whose LUNs change now."""
@@ -108,7 +108,7 @@ class LunChanges:
 
         The caller must have committed the pool before this call.
         """
-        turns, thresholds = self._environment.turns, self._config.soft_thresholds
+        turns, thresholds = self._environment.turns, self.config.soft_thresholds
         units = []
         for volume in volumes:
             await turns.next_if_spent()
@@ -154,7 +154,7 @@ class LunChanges:
         The persistent reservations stay. The caller has committed the pool.
         """
         await self._settle(logical_unit)
-        volume, thresholds = logical_unit.volume, self._config.soft_thresholds
+        volume, thresholds = logical_unit.volume, self.config.soft_thresholds
         renumbered = logical_unit_of(volume, self._pool, self._environment, thresholds)
         self._withdraw(logical_unit)
         renumbered.reservations = logical_unit.reservations
@@ -163,7 +163,7 @@ class LunChanges:
     async def set_read_only(self, logical_unit: LogicalUnit, *, read_only: bool) -> None:
         """Refuse or accept writes of hosts from now on, and notify hosts. Writes that are running have some time to end."""
         logical_unit.set_read_only(read_only=read_only)
-        self._device_server.write_protection_changed(logical_unit)
+        self._device_server.mode_parameters_changed(logical_unit)
         if read_only:
             await self._settle(logical_unit)
 
@@ -179,8 +179,8 @@ class LunChanges:
         logical_unit.sanitize_operation = None  # its record stays: it goes on when the volume is a LUN again
         self._copy_manager.detach_logical_unit(logical_unit)
         losers = self._device_server.logical_unit_removed(logical_unit)
-        for lun_maps in self._lun_maps:
-            lun_maps.remove(logical_unit)
+        for target in self._targets:
+            target.lun_maps.remove(logical_unit)
         if self._logical_units.get(logical_unit.number) is logical_unit:
             del self._logical_units[logical_unit.number]
             self.removed_traffic.add_all(logical_unit.traffic)
@@ -192,11 +192,11 @@ class LunChanges:
             turns.take(STEPS_OF_A_NEXUS * (1 + len(self._device_server.nexuses)))
             await turns.next_if_spent()
             self._copy_manager.attach_logical_unit(unit)
-            if unit.volume.name in self._config.remote_luns:
+            if unit.volume.name in self.config.remote_luns:
                 self._copy_manager.copies.remote_logical_units.add(unit)
             self._logical_units[unit.number] = unit
-            for lun_maps in self._lun_maps:
-                lun_maps.add(unit)
+            for target in self._targets:
+                target.lun_maps.add(unit)
             self._device_server.logical_unit_added(unit)
             continue_sanitize(unit)
         await self._report_changed_luns(self._device_server.nexuses_with(units), units)

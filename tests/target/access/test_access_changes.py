@@ -1,13 +1,12 @@
 """Access rules of an array with real sessions, and changes of the rules while the array runs."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 from structlog.testing import capture_logs
 
-from odx_target.cli.serving.reload import Reloader, keys_that_wait
+from odx_target.cli.serving.reload import Reloader, Settings
 from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_write_using_token
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.initiator import cdb
@@ -38,6 +37,7 @@ from tests.target.access.sessions import (
 from tests.target.running import LUNS, running
 
 CONFIG = Config(luns=LUNS, access=RULES)
+HERE = 'portal = "127.0.0.1:0"\n'
 
 
 async def change(array: Array, *rules: AccessRule) -> bool:
@@ -164,14 +164,15 @@ def file_of(path: Path, text: str) -> Path:
 
 async def test_a_reload_applies_the_rules_and_names_the_rest(tmp_path: Path) -> None:
     rule = f'[[access]]\ninitiator = "{A}"\nluns = [{{ lun = 3, volume = "second" }}, {{ lun = 4, volume = "nowhere" }}]\n'
-    path = file_of(tmp_path / "array.toml", 'portal = "127.0.0.1:1"\ncopy-rate = "1M"\niqn = "iqn.2026-11.example:x"\n' + rule)
+    keys = 'memory-limit = "1G"\ncopy-rate = "1M"\niqn = "iqn.2026-11.example:x"\n'
+    path = file_of(tmp_path / "array.toml", HERE + keys + rule)
     async with running(Config(luns=LUNS, iqn="iqn.2026-11.example:x")) as array, session_of(array, A) as a:
         reloader = Reloader(array, path)
         with capture_logs() as logs:
             await reloader.reload()
         assert await luns(a) == [3]
         assert array.copy_manager.copies.copy_rate.bytes_per_s == 1 << 20
-        assert [line["keys"] for line in logs if "keys" in line] == [["portal"]]
+        assert [line["keys"] for line in logs if "keys" in line] == [["memory-limit"]]
         assert [line["volume"] for line in logs if "volume" in line] == ["nowhere"]
         with capture_logs() as logs:
             await reloader.reload()
@@ -184,7 +185,7 @@ async def test_a_reload_applies_the_rules_and_names_the_rest(tmp_path: Path) -> 
 
 
 async def test_a_reload_applies_chap_to_later_logins(tmp_path: Path) -> None:
-    path = file_of(tmp_path / "array.toml", '[[chap]]\nuser = "u"\nsecret = "secret-of-u-000"\n')
+    path = file_of(tmp_path / "array.toml", f'{HERE}[[chap]]\nuser = "u"\nsecret = "secret-of-u-000"\n')
     async with running(Config(luns=LUNS)) as array, session_of(array, A) as a:
         await Reloader(array, path).reload()
         with pytest.raises(LoginFailed):
@@ -193,30 +194,8 @@ async def test_a_reload_applies_chap_to_later_logins(tmp_path: Path) -> None:
         assert await code(a, 0) == "good"
 
 
-def test_the_keys_that_wait() -> None:
-    before = Config(luns=LUNS), ServeConfig()
-    array = Config(luns=LUNS, access=RULES, polling=False, memory_limit_bytes=1 << 30, pool_dir=Path("x"))
-    after = array, ServeConfig(trace=Path("x"), pcap_snap_bytes=128)
-    assert keys_that_wait(before, after) == ["pool", "polling", "memory-limit", "trace", "pcap-snap-length"]
-    assert keys_that_wait(before, before) == []
-
-
-@pytest.mark.parametrize(
-    ("changed", "waits"),
-    [
-        (LunConfig("x", 1 << 20), True),
-        (replace(LUNS[0], compression="lz4"), True),
-        (replace(LUNS[0], tier="capacity"), True),
-        (replace(LUNS[0], size_bytes=1 << 30), False),
-    ],
-)
-def test_only_the_sizes_of_luns_do_not_wait(changed: LunConfig, waits: bool) -> None:
-    before, after = Config(luns=LUNS), Config(luns=(changed,))
-    assert keys_that_wait((before, ServeConfig()), (after, ServeConfig())) == (["lun"] if waits else [])
-
-
 async def test_a_reload_keeps_the_sizes_of_luns_on_the_command_line(tmp_path: Path) -> None:
-    named = Config(luns=(LunConfig(LUNS[0].name, LUNS[0].size_bytes * 2, grows=False),)), ServeConfig()
+    named = Settings(Config(luns=(LunConfig(LUNS[0].name, LUNS[0].size_bytes * 2, grows=False),)), ServeConfig())
     async with running(Config(luns=LUNS)) as array:
         size_blocks = array.logical_unit_named(LUNS[0].name).capacity_blocks
         await Reloader(array, tmp_path, named, lambda _: named).reload()

@@ -62,7 +62,7 @@ async def test_a_reload_applies_both(tmp_path: Path) -> None:
         with pytest.raises(Exception, match=r"127\.0\.0\.1:1"):
             async with session_of(array, A):
                 pass
-        path.write_text("")
+        path.write_text('portal = "127.0.0.1:0"\n')
         await Reloader(array, path).reload()
         async with session_of(array, A) as session:
             assert await luns(session) == [0, 1]
@@ -132,7 +132,7 @@ def test_a_redirection_leads_to_an_address_that_the_initiator_can_reach(
     rule: RedirectRule, announced: tuple[tuple[Portal, Portal], ...], arrived_at: Portal, address: str | None
 ) -> None:
     """A login that is already where a rule leads to continues, because the initiator would come back for ever."""
-    addresses = Addresses(ACTUAL)
-    addresses.set(Config(announced=announced, redirects=(rule,)))
+    addresses = Addresses()
+    addresses.set(Config(announced=announced, redirects=(rule,)), ACTUAL)
     found = addresses.redirection(A, SECOND, ANYWHERE, arrived_at)
     assert (None if found is None else found.address) == address

@@ -98,6 +98,13 @@ def configure_logging(level: str) -> StandardError:
     Errors inside the array show their stack only at level debug.
     """
     standard_error = StandardError()
+    structlog.configure(logger_factory=standard_error)
+    set_log_level(level)
+    return standard_error
+
+
+def set_log_level(level: str) -> None:
+    """Log lines of `level` and above from now on."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -107,9 +114,8 @@ def configure_logging(level: str) -> StandardError:
             structlog.dev.ConsoleRenderer(colors=sys.stderr is not None and sys.stderr.isatty(), pad_event_to=0),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=standard_error,
+        logger_factory=structlog.get_config()["logger_factory"],
     )
-    return standard_error
 
 
 def _printable(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -2,7 +2,7 @@
 
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
@@ -15,6 +15,7 @@ import typer
 
 from odx_target.cli.failure import drop_output, first_error
 from odx_target.cli.serving import options
+from odx_target.cli.serving.access_warnings import warn_of_missing_volumes, warn_of_open_portals
 from odx_target.cli.serving.freed_memory import keep_freed_memory
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.limit_tables import print_limits
@@ -33,7 +34,6 @@ from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
-from odx_target.target.loopback import is_loopback
 from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
 
@@ -89,12 +89,12 @@ def serve(
     """Serve LUNs over iSCSI.
 
     The default target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260. A pool remembers its LUNs and their sizes, so a
-    later start needs no --lun. On SIGHUP, FILE.toml is read again, LUNs grow to the sizes in it, and its access rules and CHAP
-    users are applied. SIGINT and SIGTERM stop the array.
+    later start needs no --lun. On SIGHUP, FILE.toml is read again, and its changed keys are applied. The log names the changed
+    keys that need a restart. SIGINT and SIGTERM stop the array.
     """
     given = dict(locals())
     settings, files = options.settings_of(config, given)
-    again = Again(config, (settings, files), lambda path: options.settings_of(path, given))
+    again = Again(config, Settings(settings, files), lambda path: Settings(*options.settings_of(path, given)))
     if show_limits:
         print_limits(settings)
         return
@@ -147,7 +147,7 @@ async def _serve(settings: Config, descriptors: Descriptors, tracing: Tracing | 
             served_metrics(files.metrics, array),
         ):
             warn_of_open_portals(array.targets)
-            warn_of_missing_volumes(array)
+            warn_of_missing_volumes(array.targets)
             managed_at = (files.control or settings.pool_dir) if is_managed else None
             with announced(array.pool.names_identity) as is_only:
                 if not is_only:
@@ -168,23 +168,6 @@ async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | No
         else:
             log.info("stopping", signal=signal.Signals(number).name)
             return
-
-
-def warn_of_open_portals(targets: Iterable[Target]) -> None:
-    """Log a warning for each portal that other machines can reach, if hosts need no CHAP secret there."""
-    is_open = (portal for target in targets if target.authentication is None for portal in target.portals)
-    for portal in dict.fromkeys(is_open):
-        if not is_loopback(portal.host):
-            log.warning(
-                "every host that can reach this portal can use its LUNs; --chap-user makes hosts log in", portal=str(portal)
-            )
-
-
-def warn_of_missing_volumes(array: Array) -> None:
-    """Log a warning for each name in an access rule for which there is no LUN."""
-    for target in array.targets:
-        for name in target.lun_maps.missing_volumes():
-            log.warning("an access rule names a volume that is not a LUN of the pool", volume=name, target=target.name)
 
 
 def _toggle(tracing: Tracing | None) -> None:

@@ -67,7 +67,7 @@ class TokenJudge:
     def __init__(self, issuer: TokenIssuer, tokens: TokenTable, options: CopyOptions, identities: Container[bytes]) -> None:
         self._issuer = issuer
         self._tokens = tokens
-        self._options = options
+        self.options = options
         self._identities = identities
 
     def judge(self, token: bytes, now_s: float) -> RodToken | None:
@@ -76,7 +76,7 @@ class TokenJudge:
         if head.rod_token_length != ROD_TOKEN_LENGTH:
             raise self.refusal(INVALID_TOKEN_LENGTH, head.rod_token_length)
         if is_zero_token(token):
-            if not self._options.zero_token_accepted:
+            if not self.options.zero_token_accepted:
                 raise self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)
             return None
         if not self._issuer.is_genuine(token):
@@ -90,7 +90,7 @@ class TokenJudge:
 
     def refusal(self, condition: Condition, value: int | None = None) -> Refusal:
         """Return the refusal of an invalid token. The sense data reports the cause only if `token_causes_reported` is set."""
-        told = condition if self._options.token_causes_reported else INVALID_TOKEN_CAUSE_NOT_REPORTABLE
+        told = condition if self.options.token_causes_reported else INVALID_TOKEN_CAUSE_NOT_REPORTABLE
         rule = TOKEN_ERRORS[condition.ascq][1]
         return Refusal(told, rule=rule, field="ROD TOKEN", value=value)
 

@@ -186,6 +186,11 @@ class Login:
                 return name
         raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
 
+    def _require_access(self, session: Session) -> None:
+        """Refuse the login if its target was removed, or became invisible to the initiator, while the login was under way."""
+        if session.target_name and session.target_name not in self._directory.target_names(session.initiator_name):
+            raise LoginRefused(LoginStatus.NOT_FOUND, f"target {session.target_name[:223]!a} was taken away during the login")
+
     def _redirect(self, initiator_name: str, target_name: str) -> None:
         """Refuse the login with another address if the directory redirects it (11.13.5). The initiator has not authenticated
         yet, which the RFC allows.
@@ -257,6 +262,7 @@ class Login:
         if self._stage != Stage.FULL_FEATURE_PHASE:
             return LoginAnswer(True, leaving, self._stage, text)
         assert self._session is not None
+        self._require_access(self._session)
         verdict = self._directory.sessions.open(self._session, request.tsih)
         if verdict in REFUSED_ADMISSIONS:
             raise LoginRefused(REFUSED_ADMISSIONS[verdict], _refusal_text(verdict, request))

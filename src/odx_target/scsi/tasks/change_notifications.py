@@ -36,8 +36,8 @@ class AttachedNexuses:
         if is_resized:
             self.capacity_changed(logical_unit)
 
-    def write_protection_changed(self, logical_unit: LogicalUnit) -> None:
-        """Report to every nexus that the write protection in the mode parameter header has changed."""
+    def mode_parameters_changed(self, logical_unit: LogicalUnit) -> None:
+        """Report to every nexus that mode parameters, or the write protection in their header, have changed."""
         self.tell_all(logical_unit, MODE_PARAMETERS_CHANGED)
 
     def logical_unit_added(self, logical_unit: LogicalUnit) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from odx_target.environment import Environment
@@ -151,6 +152,16 @@ class LogicalUnit(AddressedUnit):
         self.write_protected = self._is_read_only or self.software_write_protect
         self.reports_thresholds = parameters.threshold_reporting_enabled
         self.thresholds.set(parameters.thresholds)
+
+    def set_default_thresholds(self, thresholds: tuple[Threshold, ...]) -> bool:
+        """Set the thresholds that a reset restores. If no host has set others, use them at once. Returns True if the present
+        thresholds have changed.
+        """
+        before, is_default = self.thresholds.thresholds, self.thresholds.thresholds == self.default_mode_parameters.thresholds
+        self.default_mode_parameters = replace(self.default_mode_parameters, thresholds=thresholds)
+        if is_default:
+            self.thresholds.set(thresholds)
+        return self.thresholds.thresholds != before
 
     def set_read_only(self, *, read_only: bool) -> None:
         """If `read_only` is True, refuse all later writes. Otherwise accept writes again, unless a host has set software write

@@ -10,15 +10,19 @@ from odx_target.target.config.settings import Config, Portal, RedirectRule
 
 
 class Addresses:
-    """The addresses that one array announces. `actual` has the actual address of each configured portal."""
+    """The addresses that one array announces."""
 
-    def __init__(self, actual: Mapping[Portal, Portal]) -> None:
-        self._actual = actual
+    def __init__(self) -> None:
+        self._actual: Mapping[Portal, Portal] = {}
         self._announced: Mapping[Portal, Portal] = {}
         self._redirects: Sequence[RedirectRule] = ()
 
-    def set(self, config: Config) -> None:
-        """Announce the addresses of a configuration, and redirect later logins by its rules."""
+    def set(self, config: Config, actual: Mapping[Portal, Portal]) -> None:
+        """Announce the addresses of a configuration, and redirect later logins by its rules.
+
+        `actual` has the actual address of each configured portal.
+        """
+        self._actual = actual
         self._announced = {self._actual.get(portal, portal): address for portal, address in config.announced}
         self._redirects = config.redirects
 

@@ -2,20 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-import structlog
-
 from odx_target.copymgr.manager import CopyManager
 from odx_target.environment import Environment
-from odx_target.iscsi.login.chap import Entropy
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.nexus import Nexus
-from odx_target.target.access.addresses import Addresses
-from odx_target.target.access.targets import Target, authentications_of, map_of, target_configs
+from odx_target.target.access.targets import Target, map_of
 from odx_target.target.config.access_settings import AccessRule
-from odx_target.target.config.settings import Config
-
-log = structlog.get_logger()
 
 STEPS_OF_A_NEXUS = 200
 """Number of steps (see `turns`) that the change of the LUN map of one nexus takes, without the notifications."""
@@ -25,7 +18,6 @@ class AccessChanges:
     """Changes the access rules of the targets of an array.
 
     `cut` ends the sessions of an initiator with a target, and is called with the names of the initiator and the target.
-    `entropy` returns random bytes for the challenges of CHAP.
     """
 
     def __init__(
@@ -35,35 +27,12 @@ class AccessChanges:
         copy_manager: CopyManager,
         environment: Environment,
         cut: Callable[[str, str], None],
-        entropy: Entropy,
-        addresses: Addresses,
     ) -> None:
         self._targets = targets
         self._device_server = device_server
         self._copy_manager = copy_manager
         self._environment = environment
         self._cut = cut
-        self._entropy = entropy
-        self._addresses = addresses
-
-    async def apply(self, config: Config) -> None:
-        """Apply the access rules and the CHAP settings of a configuration to the targets that run, and its announced addresses
-        and redirections. Only later logins need the new CHAP users.
-
-        Targets that are only in the configuration are ignored. Targets that are not in the configuration keep their settings.
-        Raises ConfigError for settings that contradict each other. Then nothing has changed.
-        """
-        settings = {each.iqn: each for each in target_configs(config)}
-        found = dict(zip(settings, authentications_of(config, self._entropy), strict=True))
-        self._addresses.set(config)
-        running = [target for target in self._targets if target.name in settings]
-        for target in running:
-            target.authentication = found[target.name]
-        kept = {target.name: target.lun_maps.rules for target in self._targets}
-        await self.change(kept | {target.name: settings[target.name].access for target in running})
-        for target in running:
-            for name in target.lun_maps.missing_volumes():
-                log.warning("an access rule names a volume that is not a LUN of the pool", volume=name, target=target.name)
 
     async def change(self, rules: Mapping[str, Sequence[AccessRule]]) -> bool:
         """Set the access rules of targets, which are given by their names. Returns True if any rule has changed.

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from odx_target.iscsi.login.chap import Accounts, Entropy
@@ -79,21 +80,32 @@ def warnings_of(config: Config, config_file: Path | None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def open_targets(
+def targets_of(
     config: Config,
     logical_units: dict[int, LogicalUnit],
     authentications: Sequence[Authentication | None],
     listening: Sequence[Portal],
+    running: Sequence[Target] = (),
 ) -> list[Target]:
-    """Return the targets of an array. `listening` has the actual address of each portal of `portals_of`."""
+    """Return the targets of a configuration, in its order, with their authentication and portals.
+
+    `listening` has the actual address of each portal of `portals_of`. The targets in `running` that the configuration names
+    keep their ports and their access rules. New targets get the smallest unused numbers of ports.
+    """
     actual = dict(zip(portals_of(config), listening, strict=True))
     shared = listening[: len(config.portals)]
+    by_name = {target.name: target for target in running}
+    used = {target.relative_target_port for target in running}
+    numbers = (number for number in count(1) if number not in used)
     targets = []
-    for number, (settings, authentication) in enumerate(zip(target_configs(config), authentications, strict=True), 1):
-        own = None if number == 1 else settings.portals
-        portals = shared if own is None else [actual[portal] for portal in own]
-        maps = LunMaps(logical_units, settings.access)
-        targets.append(Target(settings.iqn, number, maps, authentication, portals))
+    for index, (settings, authentication) in enumerate(zip(target_configs(config), authentications, strict=True)):
+        target = by_name.get(settings.iqn)
+        if target is None:
+            target = Target(settings.iqn, next(numbers), LunMaps(logical_units, settings.access))
+        own = None if index == 0 else settings.portals
+        target.portals = shared if own is None else [actual[portal] for portal in own]
+        target.authentication = authentication
+        targets.append(target)
     return targets
 
 

@@ -14,8 +14,8 @@ import trio
 
 from odx_target.target.accepting_clients import accept_all
 from odx_target.target.config.settings import Portal
+from odx_target.target.listening_sockets import bind_portals, close_sockets
 from odx_target.target.metrics.exposition import CONTENT_TYPE
-from odx_target.target.server.listener import bind_portals, close_sockets
 
 log = structlog.get_logger()
 
@@ -79,15 +79,15 @@ async def serve_metrics(portal: Portal, collect: Collect) -> AsyncIterator[Porta
 
     `collect` returns the text of the metrics.
     """
-    (listening,) = sockets = await bind_portals([portal])
+    (listening,) = bound = await bind_portals([portal])
     try:
         async with trio.open_nursery() as nursery:
-            listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening))
+            listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening.socket))
             nursery.start_soon(accept_all, listener, _Scrapers(collect).serve, nursery, CANNOT_ACCEPT)
-            yield Portal(*listening.getsockname()[:2])
+            yield listening.address
             nursery.cancel_scope.cancel()
     finally:
-        close_sockets(sockets)
+        close_sockets(bound)
 
 
 class _Scrapers:

@@ -33,12 +33,20 @@ async def open_schedules(
     book = await open_book(pool)
     for name in book.unreadable:
         log.error("a schedule cannot be read and does not run; a newer program may have stored it", schedule=name)
+    await add_schedules(book, templates, environment)
+    return ScheduleRunner(book, environment, report, make_durable, ProcessCommands())
+
+
+async def add_schedules(book: ScheduleBook, templates: Sequence[ScheduleTemplate], environment: Environment) -> None:
+    """Add the schedules of a configuration that the pool does not have. The others keep the settings that the pool has.
+
+    Raises ConfigError if a template names a volume that does not exist.
+    """
     for template in templates:
         try:
             await _apply(book, template, environment)
         except StoreError as error:
             log.error("a schedule of the configuration cannot be stored", schedule=template.name, reason=str(error))
-    return ScheduleRunner(book, environment, report, make_durable, ProcessCommands())
 
 
 def new_schedule(name: str, fields: dict[str, object], environment: Environment) -> tuple[Schedule, int]:

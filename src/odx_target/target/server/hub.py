@@ -85,7 +85,7 @@ class Hub:
         self._pool = pool
         self._on_pool_failure = on_pool_failure
         self._clock = clock
-        self.polls = polls and len(os.sched_getaffinity(0)) > 1
+        self.set_polling(polls=polls)
         self._epoll = select.epoll()
         self._members: dict[int, Member] = {}
         self._ready: deque[int] = deque()
@@ -96,6 +96,10 @@ class Hub:
         self._waits_without_polling = 0
         self._running = trio.CancelScope()
         self._ended = trio.Event()
+
+    def set_polling(self, *, polls: bool) -> None:
+        """Poll before each wait from now on, or no longer. With only one processor, the hub never polls."""
+        self.polls = polls and len(os.sched_getaffinity(0)) > 1
 
     def add(self, descriptor: int, member: Member) -> None:
         """Serve a connection whenever its socket is readable.

@@ -1,12 +1,10 @@
 """The portals of an array: listening sockets, and a server for each accepted connection."""
 
-import socket
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import trio
 
-from odx_target.iscsi.host_names import look_up_error
 from odx_target.iscsi.session.session_registry import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, PoolFailed
@@ -15,7 +13,8 @@ from odx_target.target.accepting_clients import ACCEPT_PAUSE_S
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal
-from odx_target.target.file_descriptors import DEFAULT_SOCKETS
+from odx_target.target.file_descriptors import DEFAULT_SOCKETS, MIN_SOCKETS
+from odx_target.target.listening_sockets import Listening, close_sockets
 from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.batch_tally import BatchTally
@@ -26,8 +25,6 @@ from odx_target.target.server.hub import Hub
 from odx_target.target.server.memory_division import MemoryBudget
 from odx_target.target.server.target_directory import TargetDirectory
 from odx_target.target.trace.tap import Tap
-
-LISTEN_BACKLOG = 64
 
 
 class ConnectedSession(NamedTuple):
@@ -45,7 +42,7 @@ class Listener:
         self,
         targets: Sequence[Target],
         addresses: Addresses,
-        sockets: Sequence[socket.socket],
+        listening: Sequence[Listening],
         device_server: DeviceServer,
         pool: Pool,
         budget: MemoryBudget,
@@ -56,7 +53,7 @@ class Listener:
         polls: bool = True,
         connection_clock: ConnectionClock | None = None,
     ) -> None:
-        self._sockets = sockets
+        self.listening = tuple(listening)
         self._device_server = device_server
         self._pool = pool
         self._budget = budget
@@ -67,19 +64,55 @@ class Listener:
         self._directory = TargetDirectory(targets, addresses=addresses)
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._limit = ConnectionLimit(self._connections, max_sockets, self._reporter)
-        self._accepting = trio.CancelScope()
+        self._nursery: trio.Nursery
+        self._accepting: dict[Listening, trio.CancelScope] = {}
+        self._is_stopping = False
         self._accepted_last = trio.Event()
-        self.portals = tuple(address_of(listening) for listening in sockets)
+
+    @property
+    def portals(self) -> tuple[Portal, ...]:
+        """The addresses at which the array listens, in the order of its settings."""
+        return tuple(each.address for each in self.listening)
 
     def start(self, nursery: trio.Nursery) -> None:
         """Accept connections in the nursery. After this call, the listener owns the listening sockets and closes them."""
+        self._nursery = nursery
         nursery.start_soon(self._hub.run)
-        nursery.start_soon(self._accept_all, nursery)
+        for listening in self.listening:
+            self._begin_to_accept(listening)
+
+    def set_polling(self, *, polls: bool) -> None:
+        """Poll the sockets of hosts before each wait from now on, or no longer."""
+        self._hub.set_polling(polls=polls)
+
+    @property
+    def max_portals(self) -> int:
+        """The largest number of portals. Each new portal takes the file descriptor of a connection."""
+        return len(self.listening) + max(0, self._limit.max_sockets - MIN_SOCKETS)
+
+    def listen_at(self, listening: Sequence[Listening]) -> None:
+        """Accept connections at these sockets, and close all other listening sockets. Connections that are open continue.
+
+        After this call, the listener owns the sockets. Does nothing but close new sockets if the array is being stopped.
+        """
+        before, self.listening = self.listening, tuple(listening)
+        self._limit.max_sockets += len(before) - len(self.listening)
+        for each in set(before).difference(self.listening):
+            self._accepting[each].cancel()
+        new = [each for each in self.listening if each not in before]
+        if self._is_stopping:
+            close_sockets(new)
+            return
+        for each in new:
+            self._begin_to_accept(each)
 
     async def stop(self, timeout_s: float) -> None:
         """Stop accepting connections, and ask the initiators to log out. Cut connections that remain after `timeout_s`."""
-        self._accepting.cancel()
-        await self._accepted_last.wait()
+        self._is_stopping = True
+        for scope in self._accepting.values():
+            scope.cancel()
+        if self._accepting:
+            await self._accepted_last.wait()
         with trio.move_on_after(timeout_s):
             async with trio.open_nursery() as nursery:
                 for connection in list(self._connections):
@@ -89,22 +122,26 @@ class Listener:
             await connection.ended.wait()
         await self._hub.stop()
 
-    async def _accept_all(self, connection_nursery: trio.Nursery) -> None:
-        try:
-            with self._accepting:
-                async with trio.open_nursery() as nursery:
-                    for listening in self._sockets:
-                        nursery.start_soon(self._accept, listening, connection_nursery)
-        finally:
-            close_sockets(self._sockets)
-            self._accepted_last.set()
+    def _begin_to_accept(self, listening: Listening) -> None:
+        scope = self._accepting[listening] = trio.CancelScope()
+        self._nursery.start_soon(self._accept_at, listening, scope)
 
-    async def _accept(self, listening: socket.socket, connection_nursery: trio.Nursery) -> None:
-        portal = address_of(listening)
+    async def _accept_at(self, listening: Listening, scope: trio.CancelScope) -> None:
+        """Accept connections at a socket until `scope` is cancelled. Then close the socket."""
+        try:
+            with scope:
+                await self._accept(listening)
+        finally:
+            del self._accepting[listening]
+            listening.socket.close()
+            if self._is_stopping and not self._accepting:
+                self._accepted_last.set()
+
+    async def _accept(self, listening: Listening) -> None:
         while True:
-            await trio.lowlevel.wait_readable(listening)
+            await trio.lowlevel.wait_readable(listening.socket)
             try:
-                connected, _ = listening.accept()
+                connected, _ = listening.socket.accept()
             except BlockingIOError:
                 continue
             except ConnectionAbortedError:  # the peer has already closed the connection
@@ -123,7 +160,7 @@ class Listener:
                 server = ConnectionServer(
                     connected,
                     self._directory,
-                    portal,
+                    listening.address,
                     self._device_server,
                     self._pool,
                     self._budget,
@@ -140,7 +177,7 @@ class Listener:
                 connected.close()
                 raise
             self._connections[server] = None
-            connection_nursery.start_soon(self._serve, server)
+            self._nursery.start_soon(self._serve, server)
 
     def sessions(self) -> list[ConnectedSession]:
         """Return the open sessions, oldest first."""
@@ -172,54 +209,3 @@ class Listener:
             await server.serve()
         finally:
             self._connections.pop(server, None)
-
-
-async def bind_portals(portals: Sequence[Portal]) -> list[socket.socket]:
-    """Return listening sockets for all portals. The caller must close the sockets.
-
-    Raises OSError if a portal cannot be bound. The message names the portal.
-    """
-    sockets: list[socket.socket] = []
-    try:
-        for portal in portals:
-            sockets.append(await _bind(portal))
-    except BaseException:
-        close_sockets(sockets)
-        raise
-    return sockets
-
-
-def address_of(listening: socket.socket) -> Portal:
-    """Return the address at which a socket listens, with its actual port number."""
-    return Portal(*listening.getsockname()[:2])
-
-
-def close_sockets(sockets: Sequence[socket.socket]) -> None:
-    for listening in sockets:
-        listening.close()
-
-
-async def _bind(portal: Portal) -> socket.socket:
-    try:
-        found = await _addresses_of(portal)
-        family, kind, protocol, _, address = found[0]
-        listening = socket.socket(family, kind, protocol)
-        try:
-            listening.setblocking(False)
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(LISTEN_BACKLOG)
-        except BaseException:
-            listening.close()
-            raise
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen there: {error.strerror or error}", str(portal)) from error
-    return listening
-
-
-async def _addresses_of(portal: Portal) -> list[Any]:
-    """Return the addresses of a portal, best first. Raises OSError if the name of the portal cannot be resolved."""
-    try:
-        return list(await trio.socket.getaddrinfo(portal.host, portal.port, type=socket.SOCK_STREAM))
-    except UnicodeError as error:
-        raise look_up_error(portal.host, error) from error

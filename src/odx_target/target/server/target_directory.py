@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from odx_target.iscsi.login.chap import ChapAuthenticator
 from odx_target.iscsi.session.directory_interface import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.session_registry import Session, SessionRegistry
-from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.target_port import iscsi_port
 from odx_target.target.access.addresses import Addresses, plain_host
@@ -32,7 +31,7 @@ class TargetDirectory:
         self._targets = targets
         self._arrived_at = arrived_at
         self._accepted_at = accepted_at
-        self._addresses = addresses or Addresses({})
+        self._addresses = addresses or Addresses()
         self.sessions = SessionRegistry() if sessions is None else sessions
 
     def seen_from(self, connected: socket.socket, accepted_at: PortalAddress | None = None) -> "TargetDirectory":
@@ -78,5 +77,7 @@ class TargetDirectory:
         assert isinstance(session.port, int), "the session has a target"
         port = iscsi_port(session.target_name, session.port, target.relative_target_port)
         nexus = Nexus(session.initiator_name, session.initiator_port_name, port, {})
-        nexus.use(target.lun_maps.map_of(session.initiator_name) or LunMap())  # the access may have ended during the login
+        lun_map = target.lun_maps.map_of(session.initiator_name)
+        assert lun_map is not None, "the login has checked the access in the same turn"
+        nexus.use(lun_map)
         return nexus

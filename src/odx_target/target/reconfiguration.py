@@ -1,0 +1,185 @@
+"""Changes of the settings of an array while it runs. `CHANGES` is the table of all settings that need no restart."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import fields, replace
+from typing import NamedTuple, TypeAlias
+
+import structlog
+
+from odx_target.scsi.unit.thresholds import thresholds_at
+from odx_target.store.api import StoreError
+from odx_target.target.array import Array
+from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.control.storage import volumes
+from odx_target.target.control.storage.storage import Storage
+from odx_target.target.logical_units import LUN_ATTRIBUTE, apply_choices, logical_units_named
+from odx_target.target.schedules.templates import add_schedules
+
+log = structlog.get_logger()
+
+Apply: TypeAlias = Callable[[Array, Config], Awaitable[None]]
+
+KEYS = {
+    "pool_dir": "pool",
+    "luns": "lun",
+    "portals": "portal",
+    "targets": "target",
+    "schedules": "schedule",
+    "chap_users": "chap",
+    "announced": "announce",
+    "redirects": "redirect",
+    "pool_limit_bytes": "pool-limit",
+    "capacity_limit_bytes": "capacity-limit",
+    "memory_limit_bytes": "memory-limit",
+    "map_memory_bytes": "map-memory",
+    "copy_budget_s": "copy-budget",
+    "step_aside_latency_s": "step-aside-latency",
+    "copy_rate_bytes_per_s": "copy-rate",
+}
+"""The keys of the configuration file whose names differ from the fields of `Config`."""
+
+
+class Change(NamedTuple):
+    """Fields of `Config`, and the function that applies them to an array.
+
+    The function is called if one of the fields has changed. If `always` is True, it is called in any case.
+    """
+
+    fields: tuple[str, ...]
+    apply: Apply
+    always: bool = False
+
+
+def key_of(field: str) -> str:
+    """Return the key of the configuration file for a field of `Config`."""
+    return KEYS.get(field, field.replace("_", "-"))
+
+
+def changed_fields(before: Config, after: Config) -> list[str]:
+    """Return the fields of `Config` whose values differ."""
+    return [each.name for each in fields(Config) if getattr(before, each.name) != getattr(after, each.name)]
+
+
+def fields_that_wait(before: Config, after: Config) -> list[str]:
+    """Return the fields that have changed, and that only a restart applies."""
+    applied = {name for change in CHANGES for name in change.fields}
+    return [name for name in changed_fields(before, after) if name not in applied]
+
+
+async def reconfigure(array: Array, before: Config, after: Config) -> None:
+    """Apply changed settings to an array. `before` has the settings that were applied last.
+
+    Raises ConfigError if the targets, their portals or their access rules cannot be changed. Then nothing has changed. Other
+    settings that cannot be applied are logged and keep their values.
+    """
+    await array.target_changes.apply(after)
+    changed = set(changed_fields(before, after))
+    array.config = array.lun_changes.config = replace(
+        array.config, **{name: getattr(after, name) for change in CHANGES for name in change.fields if name in changed}
+    )
+    for change in CHANGES:
+        if change.always or changed.intersection(change.fields):
+            try:
+                await change.apply(array, after)
+            except (ConfigError, StoreError) as error:
+                keys = [key_of(name) for name in change.fields if name in changed]
+                log.error("settings are not applied", keys=keys, reason=str(error))
+
+
+async def _targets(_array: Array, _config: Config) -> None:
+    """Do nothing, because `reconfigure` changes the targets before everything else."""
+
+
+async def _luns(array: Array, config: Config) -> None:
+    for lun in config.luns:
+        try:
+            await _lun(array, lun)
+        except (ConfigError, StoreError) as error:
+            log.error("LUN is not changed", lun=lun.name, reason=str(error))
+
+
+async def _lun(array: Array, lun: LunConfig) -> None:
+    storage = Storage(array.pool, array.environment, array)
+    volume = array.pool.volumes.get(lun.name)
+    if volume is None:
+        await volumes.create(storage, lun, lun=True)
+        log.info("LUN is new", lun=lun.name, size_bytes=lun.size_bytes)
+        return
+    if await storage.when_ready(lambda: apply_choices(lun, volume)):
+        await storage.make_durable()
+    if lun.grows and LUN_ATTRIBUTE in volume.attributes and await array.resize_lun(lun.name, lun.size_bytes):
+        log.info("LUN has grown", lun=lun.name, size_bytes=lun.size_bytes)
+
+
+async def _copy_options(array: Array, config: Config) -> None:
+    array.copy_manager.copies.options = copy_options_of(config)
+    array.copy_manager.copies.limits = copy_limits_of(config)
+
+
+async def _copy_rate(array: Array, config: Config) -> None:
+    array.copy_manager.copies.copy_rate.set(config.copy_rate_bytes_per_s)
+
+
+async def _remote_luns(array: Array, config: Config) -> None:
+    units = logical_units_named(array.logical_units, config.remote_luns)
+    remote = array.copy_manager.copies.remote_logical_units
+    remote.clear()
+    remote.update(units)
+
+
+async def _soft_thresholds(array: Array, config: Config) -> None:
+    turns, thresholds = array.environment.turns, thresholds_at(config.soft_thresholds, array.pool.usage())
+    for logical_unit in list(array.logical_units.values()):
+        turns.take()
+        await turns.next_if_spent()
+        if logical_unit.set_default_thresholds(thresholds):
+            array.device_server.mode_parameters_changed(logical_unit)
+    array.threshold_watch.check_soon()
+
+
+async def _schedules(array: Array, config: Config) -> None:
+    await add_schedules(array.schedules.book, config.schedules, array.environment)
+
+
+async def _polling(array: Array, config: Config) -> None:
+    array.set_polling(polls=config.polling)
+
+
+CHANGES: tuple[Change, ...] = (
+    Change(("luns",), _luns, always=True),
+    Change(
+        (
+            "iqn",
+            "portals",
+            "access",
+            "targets",
+            "max_sessions",
+            "chap_users",
+            "target_chap",
+            "chap_discovery",
+            "announced",
+            "redirects",
+        ),
+        _targets,
+    ),
+    Change(
+        (
+            "strict_list_identifiers",
+            "copy_budget_s",
+            "step_aside_copies",
+            "step_aside_latency_s",
+            "report_token_causes",
+            "accept_zero_token",
+            "token_access",
+        ),
+        _copy_options,
+    ),
+    Change(("copy_rate_bytes_per_s",), _copy_rate),
+    Change(("remote_luns",), _remote_luns),
+    Change(("soft_thresholds",), _soft_thresholds),
+    Change(("schedules",), _schedules),
+    Change(("polling",), _polling),
+)
+"""The settings that are applied to a running array. All other settings wait for a restart."""
