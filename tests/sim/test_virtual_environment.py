@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from odx_target.target.trio_environment import TrioEnvironment
+from tests.sim import virtual_environment
 from tests.sim.virtual_environment import Cancelled, JobsOf, VirtualEnvironment
 
 WAITS = ["sleep", "event", "event that is set", "thread", "turn"]
@@ -157,3 +158,18 @@ def test_no_job_is_started_after_the_death_of_the_process() -> None:
 
     with pytest.raises(_MachineOff):
         environment.run(go_on())
+
+
+def test_tasks_that_run_on_and_on_without_time_passing_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual_environment, "MAX_STEPS_OF_A_MOMENT", 100)
+    environment = VirtualEnvironment(1)
+
+    async def take_turns(count: int) -> None:
+        for _ in range(count):
+            await environment.turns.next()
+
+    environment.spawn(take_turns(40))
+    environment.settle()
+    environment.spawn(take_turns(1000))
+    with pytest.raises(virtual_environment.Livelock):
+        environment.settle()

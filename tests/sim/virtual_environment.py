@@ -19,6 +19,15 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+MAX_STEPS_OF_A_MOMENT = 2_000_000
+"""Largest number of steps of tasks while the clock stands still: many times more than the work of any
+test."""
+
+
+class Livelock(AssertionError):
+    """Tasks wake each other for ever, although no time passes."""
+
+
 class Deadlock(AssertionError):
     """All tasks wait, and no event can wake them."""
 
@@ -209,9 +218,12 @@ class VirtualEnvironment:
             self._step(self._runnable.popleft())
 
     def settle(self) -> None:
-        """Run all tasks that can run now, without moving the clock."""
-        while self._runnable or self._wake_sleepers():
+        """Run all tasks that can run now, without moving the clock. Raises Livelock if they run on and on."""
+        for _ in range(MAX_STEPS_OF_A_MOMENT):
+            if not (self._runnable or self._wake_sleepers()):
+                return
             self._step(self._runnable.popleft())
+        raise Livelock(f"tasks still run after {MAX_STEPS_OF_A_MOMENT:,} steps, but the clock stands still")
 
     def advance(self, delay_s: float) -> None:
         """Move the clock forward, and wake the sleepers in their order."""

@@ -400,6 +400,31 @@ def test_a_changed_leaf_is_not_dropped_until_it_is_stored_again() -> None:
     assert memory.used_bytes == units_of(leaves[2].entries) * 64
 
 
+@pytest.mark.parametrize("steps", [1, 2, 600])
+def test_the_search_for_leaves_to_drop_ends_if_all_leaves_must_stay(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, volume = reopened(leaves=4)
+    turns, memory = machine.environment.turns, machine.pool.leaves.memory
+    for leaf in range(2):
+        read(machine, volume, leaf * LEAF_BLOCKS, 1)
+    turns.of_a_turn = turns.left = steps
+    memory.tally.made = 100
+    assert memory.is_over()
+    real, waits = turns.next, 0
+
+    async def counted() -> None:
+        nonlocal waits
+        waits += 1
+        assert waits < 100, "the search does not end"
+        await real()
+
+    monkeypatch.setattr(turns, "next", counted)
+    search = machine.environment.spawn(machine.pool.leaves._relieve())
+    machine.environment.settle()
+    search.value()
+    assert waits
+    assert present(machine) == [0, 1]
+
+
 def test_leaves_that_no_map_has_any_more_are_forgotten() -> None:
     leaves: dict[int, Leaf] = {}
     for at in range(1, 5):

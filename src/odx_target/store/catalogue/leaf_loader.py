@@ -264,11 +264,23 @@ class LeafLoader:
                 oldest = memory.queue_length()
                 for _ in range(ROUNDS_OF_USE):
                     await turns.next()
-                kept = {*self._call_of, *chain.from_iterable(self._recent)}
-                if not memory.evict(turns, oldest, kept) and turns.left > 0:
+                if not await self._evict(oldest):
                     return
         finally:
             self._is_evicting = False
+
+    async def _evict(self, oldest: int) -> bool:
+        """Look once at each of the `oldest` leaves in the queue, and drop entries. Returns False if all leaves kept theirs."""
+        memory, turns = self.memory, self._environment.turns
+        has_changed = False
+        while True:
+            kept = {*self._call_of, *chain.from_iterable(self._recent)}
+            eviction = memory.evict(turns, oldest, kept)
+            oldest -= eviction.seen
+            has_changed |= eviction.has_changed
+            if turns.left > 0:
+                return has_changed
+            await turns.next()
 
 
 def _nothing() -> None:

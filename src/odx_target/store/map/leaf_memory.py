@@ -13,6 +13,7 @@ down the use of hot leaves, because it does not count their uses.
 from collections import OrderedDict, deque
 from collections.abc import Container, Iterable
 from sys import getrefcount
+from typing import NamedTuple
 
 from odx_target.store.map.leaf import ABSENT, LEAF_BLOCKS, Entries, Leaf
 from odx_target.store.map.tally import Tally
@@ -55,6 +56,15 @@ def units_of(entries: Entries) -> int:
 UNITS_OF_A_CHANGED_LEAF = UNITS_OF_AN_ARRAY + LEAF_BLOCKS * 8 // UNIT_BYTES
 """Number of units that are counted for a changed leaf. Every changed leaf is counted as a dense leaf, because further changes
 make most changed leaves dense."""
+
+
+class Eviction(NamedTuple):
+    """Result of `LeafMemory.evict`. `seen` is the number of hot leaves that were looked at. `has_changed` is True if a leaf
+    became cold or entries were dropped.
+    """
+
+    seen: int
+    has_changed: bool
 
 
 class LeafMemory:
@@ -148,25 +158,25 @@ class LeafMemory:
     def is_over(self) -> bool:
         return self._excess_units() > 0
 
-    def evict(self, steps: Steps, most: int, kept: Container[Leaf]) -> bool:
+    def evict(self, steps: Steps, most: int, kept: Container[Leaf]) -> Eviction:
         """Drop entries of clean leaves until the leaves are within the bound, no steps remain, or `most` hot leaves were looked
         at.
 
-        The leaves in `kept` keep their entries. Returns False if no leaf became cold and no entries were dropped.
+        The leaves in `kept` keep their entries.
         """
-        has_changed = False
+        seen, has_changed = 0, False
         while self.is_over() and steps.left > 0:
-            can_cool = most > 0 and bool(self._hot)
+            can_cool = seen < most and bool(self._hot)
             if self._cold and (not can_cool or self._cold_units * COLD_SHARE > self._hot_units + self._cold_units):
                 self._drop_one()
                 has_changed = True
             elif can_cool:
-                most -= 1
+                seen += 1
                 has_changed |= self._cool_one(kept)
             else:
                 break
             steps.take(STEPS_OF_A_LEAF)
-        return has_changed
+        return Eviction(seen, has_changed)
 
     def drop_unused(self, steps: Steps, most: int) -> int:
         """Look at up to `most` hot leaves, and forget those to which no map refers. Returns the number of leaves looked at."""
