@@ -1,8 +1,8 @@
 """Measures a pool with a map of 1 TiB of scattered 4 KiB blocks: its opening, its memory, and reads and writes at random.
 
-    python bench/map_leaves.py DIRECTORY          makes the pool if it is missing, then runs all measurements
-    python bench/map_leaves.py DIRECTORY open     measures only the opening, in this process
-    python bench/map_leaves.py DIRECTORY use      opens the pool, and reads and writes at random
+    python -m bench.map_leaves DIRECTORY          makes the pool if it is missing, then runs all measurements
+    python -m bench.map_leaves DIRECTORY open     measures only the opening, in this process
+    python -m bench.map_leaves DIRECTORY use      opens the pool, and reads and writes at random
 
 The pool has one small volume whose blocks were written one by one in a random order, and one volume of 1 TiB that is filled by
 copies of the small one at odd offsets. So every leaf of the large map is dense and different, but the pool takes little room.
@@ -19,13 +19,13 @@ from pathlib import Path
 from random import Random
 
 import trio
+from bench.full_volume import make_full_volume, make_small_volume, when_ready
 
-from odx_target.store.api import BLOCK_BYTES, PoolBusy, Volume
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool
 from odx_target.target.trio_environment import TrioEnvironment
 
 LARGE_BLOCKS = 1 << 28
-SMALL_BLOCKS = 1 << 16
 USES = 4000
 
 Figures = dict[str, float]
@@ -39,44 +39,10 @@ def resident_mib() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / (1 << 20)
 
 
-async def when_ready(volume: Volume, change: Callable[[], None]) -> None:
-    while True:
-        try:
-            return change()
-        except PoolBusy:
-            await volume.room_made()
-
-
 async def make(pool: LogPool, _nursery: trio.Nursery) -> Figures:
     began = time.perf_counter()
-    small = pool.create_volume("small", SMALL_BLOCKS + 1, {})
-    order = list(range(SMALL_BLOCKS + 1))
-    Random(1).shuffle(order)
-    data = bytes(range(256)) * (BLOCK_BYTES // 256)
-    for count, block in enumerate(order):
-        await when_ready(small, lambda block=block: small.write(block, [data]))  # type: ignore[misc]
-        if count % 64 == 63:
-            pool.commit()
-    pool.commit()
-    frozen = small.freeze(durable=True)
-    large = pool.create_volume("large", LARGE_BLOCKS, {})
-    block = 0
-    while block < LARGE_BLOCKS:
-        source = 1 + block // SMALL_BLOCKS % 1023
-        count = min(SMALL_BLOCKS - source, LARGE_BLOCKS - block)
-        done = 0
-        while done < count:
-            copied = 0
-
-            def copy(source: int = source + done, at: int = block + done, count: int = count - done) -> None:
-                nonlocal copied
-                copied = large.copy_from(frozen, source, at, count)
-
-            await when_ready(large, copy)
-            done += copied
-            pool.commit()
-            await pool.turns.next_if_spent()
-        block += count
+    small = await make_small_volume(pool)
+    await make_full_volume(pool, small, "large", LARGE_BLOCKS)
     return {"make_s": time.perf_counter() - began, "make_peak_mib": peak_mib()}
 
 
@@ -145,7 +111,9 @@ def main() -> None:
     for name in ACTIONS:
         if name == "make" and directory.exists():
             continue
-        done = subprocess.run([sys.executable, __file__, str(directory), name], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.map_leaves", str(directory), name], capture_output=True, text=True, check=True
+        )
         print(name)
         for key, value in json.loads(done.stdout).items():
             print(f"    {key:44} {value:12.2f}")
