@@ -62,9 +62,8 @@ class Section:
         rows: list[Row] = []
         for arguments, given in self.runs:
             print(f"{self.title}: {' '.join(arguments)}", file=sys.stderr, flush=True)
-            ended = subprocess.run(
-                [sys.executable, FOLDER / arguments[0], *arguments[1:]], stdout=subprocess.PIPE, text=True, check=True
-            )
+            command = [sys.executable, "-m", f"bench.{arguments[0]}", *arguments[1:]]
+            ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=FOLDER.parent)
             row = {**given, **json.loads(ended.stdout.strip().splitlines()[-1])}
             rows.append(row if self.columns is None else {name: row[name] for name in (*given, *self.columns)})
         return rows
@@ -72,6 +71,7 @@ class Section:
 
 SIZES_GIB = (1, 32, 1024)
 FILLED_BLOCKS = (0, 50_000)
+GIB_BLOCKS = (1 << 30) // 4096
 
 SECTIONS = (
     Section(
@@ -79,7 +79,7 @@ SECTIONS = (
         "Time of one operation, including its commit, in microseconds. The time of a durable snapshot also includes a flush. "
         "The volume is empty, or has 50,000 scattered blocks.",
         [
-            (("snapshots.py", "changes", str(gib), str(blocks)), {"volume, GiB": gib, "blocks": blocks})
+            (("snapshots", "changes", str(gib), str(blocks)), {"volume, GiB": gib, "blocks": blocks})
             for blocks in FILLED_BLOCKS
             for gib in SIZES_GIB
         ],
@@ -96,33 +96,61 @@ SECTIONS = (
         ],
     ),
     Section(
-        "500 clones of a LUN",
-        "Time of `clone --count 500 --lun` through the control socket, and time to open the pool of 501 LUNs again.",
-        [(("snapshots.py", "clones", str(gib), "50000"), {"volume, GiB": gib}) for gib in SIZES_GIB],
+        "Snapshots and clones of full volumes",
+        "The same, in microseconds. Each block of the volume has data, by copies of another volume at odd offsets.",
+        [(("snapshots", "changes", str(gib), str(gib * GIB_BLOCKS)), {"volume, GiB": gib}) for gib in SIZES_GIB],
+        drawings=[
+            Drawing(
+                "snapshots-full",
+                "Snapshot and clone of a full volume against its size",
+                Axis("size of the volume in GiB", is_logarithmic=True),
+                Axis("microseconds"),
+                "volume, GiB",
+                ("snapshot", "clone"),
+            )
+        ],
     ),
     Section(
-        "Reads behind snapshots",
-        "Processor time of a read of 4 KiB from the page cache, in microseconds, against the number of snapshots. "
-        "Between two snapshots, 20 blocks are changed.",
-        [(("snapshots.py", "reads", str(depth), "50000"), {"snapshots": depth}) for depth in (1, 10, 100, 1000)],
-        ("read of the volume", "read of the oldest snapshot"),
+        "500 clones of a LUN",
+        "Time of `clone --count 500 --lun` through the control socket, and time to open the pool of 501 LUNs again.",
+        [(("snapshots", "clones", str(gib), "50000"), {"volume, GiB": gib}) for gib in SIZES_GIB],
+    ),
+    Section(
+        "Reads and writes behind snapshots",
+        "Processor time in microseconds of a read of 4 KiB from the page cache, and of a scattered write of 4 KiB with its share of "
+        "a commit of 20 writes. Before these writes, a further snapshot was taken, so they copy parts of the map. Between two "
+        "snapshots, 20 blocks are changed.",
+        [(("snapshots", "reads", str(depth), "50000"), {"snapshots": depth}) for depth in (1, 10, 100, 1000)],
+        ("read of the volume", "read of the oldest snapshot", "write of the volume"),
         [
             Drawing(
                 "reads",
-                "Reads of 4 KiB against the number of snapshots",
+                "Reads and writes of 4 KiB against the number of snapshots",
                 Axis("snapshots of the volume", is_logarithmic=True),
                 Axis("microseconds of the processor"),
                 "snapshots",
-                ("read of the volume", "read of the oldest snapshot"),
+                ("read of the volume", "read of the oldest snapshot", "write of the volume"),
             )
         ],
+    ),
+    Section(
+        "Comparison of two snapshots",
+        "Seconds of the comparison of two snapshots of a volume of 1 TiB, between which single blocks changed. The volume was "
+        "empty before the first snapshot, or each block had data. The first comparison loads parts of the maps that are not in "
+        "memory. Each changed block is a range, and so is each run of equal blocks between two of them.",
+        [
+            (("differences", str(extents), str(int(is_full))), {"changed blocks": extents, "volume was full": is_full})
+            for is_full in (False, True)
+            for extents in (10_000, 1_000_000)
+        ],
+        ("first comparison, s", "again, s"),
     ),
     Section(
         "Cleaning",
         "Random pieces of 16 KiB are overwritten in a pool with a limit of 128 MiB, until four times the limit is written. "
         "Write amplification is the number of data blocks written for each data block of a host. A turn is the processor time "
         "between two polls of the event loop.",
-        [(("cleaning.py", "128", str(percent)), {}) for percent in (30, 50, 70, 80)],
+        [(("cleaning", "128", str(percent)), {}) for percent in (30, 50, 70, 80)],
         ("live, %", "write amplification", "hosts, MiB/s", "moved, MiB/s", "longest turn, ms", "turns over 2 ms", "turns"),
         [
             Drawing(
@@ -148,7 +176,7 @@ SECTIONS = (
             f"Opening a pool with {pattern} blocks",
             "Time to open a pool after a clean close, and after a kill that leaves 20,000 more blocks to replay. The table "
             f"also has the memory that the open pool takes. {words}",
-            [(("opening.py", pattern, str(blocks)), {"blocks": blocks}) for blocks in (10_000, 50_000, 200_000)],
+            [(("opening", pattern, str(blocks)), {"blocks": blocks}) for blocks in (10_000, 50_000, 200_000)],
             drawings=[
                 Drawing(
                     f"opening-{pattern}",
