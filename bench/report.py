@@ -117,9 +117,9 @@ SECTIONS = (
     ),
     Section(
         "Reads and writes behind snapshots",
-        "Processor time in microseconds of a read of 4 KiB from the page cache, and of a scattered write of 4 KiB with its share of "
-        "a commit of 20 writes. Before these writes, a further snapshot was taken, so they copy parts of the map. Between two "
-        "snapshots, 20 blocks are changed.",
+        "Processor time in microseconds of a read of 4 KiB from the page cache, and of a scattered write of 4 KiB with "
+        "its share of a commit of 20 writes. Before these writes, a further snapshot was taken, so they copy parts of the "
+        "map. Between two snapshots, 20 blocks are changed.",
         [(("snapshots", "reads", str(depth), "50000"), {"snapshots": depth}) for depth in (1, 10, 100, 1000)],
         ("read of the volume", "read of the oldest snapshot", "write of the volume"),
         [
