@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -100,6 +101,31 @@ def test_what_is_left_out_is_named() -> None:
         assert any(words in note for note in notes), words
 
 
+def test_a_target_of_targetcli_that_demands_chap_without_users_admits_nobody() -> None:
+    """The target of Linux refuses every login."""
+    acl = {
+        "node_wwn": HOST,
+        "mapped_luns": [{"index": 0, "tpg_lun": 0}],
+        "chap_mutual_userid": "array",
+        "chap_mutual_password": "x",
+    }
+    imported = import_targetcli(json.dumps(saved(node_acls=[acl])))
+    assert imported.config().access == (AccessRule((NOBODY,), ()),)
+    assert (imported.config().chap_users, imported.config().target_chap) == ((), None)
+    assert any("no initiator may log in" in note for note in imported.notes)
+
+
+def test_initiators_that_share_a_secret_become_one_user() -> None:
+    acls = [{"node_wwn": name, "chap_userid": "user", "chap_password": "secret-of-user"} for name in (HOST, f"{HOST}2")]
+    config = import_targetcli(json.dumps(saved(node_acls=acls))).config()
+    assert config.chap_users == (ChapUser("user", b"secret-of-user"),)
+    assert [rule.initiators for rule in config.access] == [(HOST,), (f"{HOST}2",)]
+
+
+def test_a_target_of_targetcli_without_portals_is_named() -> None:
+    assert any("had no portal" in note for note in import_targetcli(json.dumps(saved(portals=[]))).notes)
+
+
 @pytest.mark.parametrize(
     "text", ["{", "{}", '{"storage_objects": 1}', '{"storage_objects": [], "targets": [1]}', "[]", "[" * 99999]
 )
@@ -161,6 +187,10 @@ def test_addresses_of_initiators_admit_nobody() -> None:
         "</target>",
         f"<target {ONE}>\n</backing-store>",
         f"<target {ONE}>\nincominguser only\n</target>",
+        f"<target {ONE}>\nincominguser user 'secret\n</target>",
+        f"<target {ONE}>\n<backing-store /a>\nlun x\n</backing-store>\n</target>",
+        f"<target {ONE}>\n<backing-store /a>\nlun {'9' * 5000}\n</backing-store>\n</target>",
+        f"<target {ONE}>\n<backing-store /a>\nblock-size -1\n</backing-store>\n</target>",
         "<<",
         "<target host>\n</target>",
     ],
@@ -183,6 +213,39 @@ def test_no_text_breaks_the_converters(text: str) -> None:
     for convert in (import_targetcli, lambda given: import_tgt(given, SIZES.get)):
         with suppress(ConfigError):
             convert(text)
+
+
+USERS = st.fixed_dictionaries(
+    {},
+    optional={
+        "chap_userid": st.sampled_from(["u", "v", ""]),
+        "chap_password": st.sampled_from(["short", "secret-of-user", "x" * 300]),
+    },
+)
+ACLS = st.lists(
+    st.builds(
+        lambda users, name, lun: {"node_wwn": name, "mapped_luns": [{"index": lun, "tpg_lun": 0}], **users},
+        USERS,
+        st.sampled_from([HOST, HOST.upper(), f"{HOST}2"]),
+        st.sampled_from([0, 16383, 16384]),
+    ),
+    max_size=3,
+)
+
+
+@given(ACLS, st.booleans(), st.sampled_from(["0.0.0.0", "[::1]", "host.example", "bad host", ""]))
+def test_each_output_is_valid_or_says_what_must_be_mended(acls: list[object], authentication: bool, host: str) -> None:
+    attributes = {"authentication": int(authentication)}
+    data = saved(node_acls=acls, attributes=attributes, portals=[{"ip_address": host, "port": 3260}])
+    with TemporaryDirectory() as directory:
+        source, converted = Path(directory) / "saved.json", Path(directory) / "array.toml"
+        source.write_text(json.dumps(data))
+        converted.write_text(CliRunner().invoke(application(["import-config"]), ["import-config", str(source)]).output)
+        checked = CliRunner().invoke(application(["check-config"]), ["check-config", str(converted)])
+        must_be_mended = converted.read_text().startswith("# Mend this file before you serve it: ")
+        assert isinstance(checked.exception, ConfigError) == must_be_mended
+        if must_be_mended:
+            assert str(checked.exception).removeprefix(f"{converted}: ") in converted.read_text().splitlines()[0]
 
 
 def test_the_command(tmp_path: Path) -> None:

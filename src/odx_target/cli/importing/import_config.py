@@ -1,5 +1,6 @@
 """`odx-target import-config`: convert the configuration of targetcli or tgt."""
 
+import secrets
 from pathlib import Path
 from typing import Annotated
 
@@ -7,8 +8,12 @@ import typer
 
 from odx_target.cli.importing.targetcli import import_targetcli
 from odx_target.cli.importing.tgt import import_tgt
-from odx_target.cli.importing.toml_text import toml_text
+from odx_target.cli.importing.toml_text import one_line, toml_text
+from odx_target.target.access.targets import authentications_of
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config
+from odx_target.target.config.settings_file import config_of
+from odx_target.target.config.toml_file import parse_table
 
 MAX_BYTES = 16 << 20
 """Maximum size of a file to convert. The limit avoids long reads of a wrong file."""
@@ -33,7 +38,8 @@ def import_config(
     """Convert the configuration of targetcli or tgt.
 
     The command prints a configuration file with the targets, LUNs, initiators and CHAP users. No data is copied. Comments in
-    the output name everything that was left out. Review the output, and check it with check-config, before you serve it.
+    the output name everything that was left out, and what must be mended, such as CHAP secrets that are too short. Review the
+    output, and check it with check-config, before you serve it.
     """
     text = _text(file)
     try:
@@ -42,7 +48,19 @@ def import_config(
         raise ConfigError(f"{file}: {error}") from error
     if not imported.targets:
         raise ConfigError(f"{file}: there is no iSCSI target in this file")
-    typer.echo(toml_text(imported), nl=False)
+    converted = toml_text(imported)
+    if fault := fault_of(converted):
+        typer.echo(f"# Mend this file before you serve it: {one_line(fault)}")
+    typer.echo(converted, nl=False)
+
+
+def fault_of(text: str) -> str | None:
+    """Return the reason why the text of a configuration file is not valid. Return None if it is valid."""
+    try:
+        authentications_of(config_of(parse_table(text), Path(), Config()), secrets.token_bytes)
+    except ConfigError as error:
+        return str(error)
+    return None
 
 
 def size_of(path: str) -> int | None:

@@ -1,10 +1,11 @@
 """The configuration of another target, converted to the settings of an array."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from odx_target.target.config.access_settings import AccessRule
+from odx_target.target.config.chap import ChapUser
 from odx_target.target.config.settings import Config, LunConfig, TargetConfig
 
 MAX_NAME = 64
@@ -69,6 +70,13 @@ def closed(target: TargetConfig, rules: Iterable[AccessRule]) -> TargetConfig:
     return replace(target, access=tuple(rules) or (AccessRule((NOBODY,), ()),))
 
 
-def without_repetition(names: Sequence[str]) -> list[str]:
-    """Return the names in their order, each of them once."""
-    return list(dict.fromkeys(names))
+def merged(users: Iterable[ChapUser]) -> tuple[ChapUser, ...]:
+    """Return users with different names. If initiators share a user and a secret, the user is for every initiator.
+
+    Users of one name with different secrets stay, and the file is then not valid.
+    """
+    found: dict[tuple[str, bytes], ChapUser] = {}
+    for user in users:
+        key = user.user, user.secret
+        found[key] = replace(found[key], initiator=None) if key in found else user
+    return tuple(found.values())

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from odx_target.cli.importing.imported import Imported, closed
+from odx_target.cli.importing.imported import Imported, closed, merged
 from odx_target.target.config.access_settings import AccessRule, MappedLun, initiator_of
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.config.error import ConfigError
@@ -48,6 +48,11 @@ def _target(imported: Imported, stores: Mapping[str, Any], name: str, portal_gro
         rules.append(AccessRule(("*",), luns))
     portals = tuple(Portal(_host(each["ip_address"]), int(each["port"])) for each in portal_group.get("portals", []))
     users, own = _chap(portal_group, acls) if int(attributes.get("authentication", 0)) else ((), None)
+    if int(attributes.get("authentication", 0)) and not users:
+        imported.notes.append(f"target {name}: no initiator may log in, because the target demands CHAP but has no CHAP user")
+        rules = []
+    if not portals:
+        imported.notes.append(f"target {name} had no portal; review its portals")
     return closed(TargetConfig(name, portals or None, chap_users=users, target_chap=own), rules)
 
 
@@ -79,4 +84,4 @@ def _chap(portal_group: Mapping[str, Any], acls: list[Mapping[str, Any]]) -> tup
     ]
     mutual = [each for each in (*acls, portal_group) if each.get("chap_mutual_userid") and each.get("chap_mutual_password")]
     own = [TargetChap(each["chap_mutual_userid"], each["chap_mutual_password"].encode()) for each in mutual]
-    return tuple(users), own[0] if own else None
+    return merged(users), own[0] if own and users else None

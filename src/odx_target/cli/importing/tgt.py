@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from odx_target.cli.importing.imported import Imported, closed
+from odx_target.cli.importing.imported import Imported, closed, merged
 from odx_target.target.config.access_settings import AccessRule, MappedLun, initiator_of
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.config.error import ConfigError
@@ -16,6 +16,8 @@ FIRST_LUN = 1
 """The first number that tgt gives to a backing store. LUN 0 is a controller of tgt."""
 STORES = ("backing-store", "direct-store")
 WORDS_OF_A_USER = 2
+MAX_DIGITS = 18
+"""Maximum length of a number. No LUN and no block length is longer."""
 
 _BEGIN = re.compile(r"<\s*([\w-]+)\s+(.+?)\s*>")
 _END = re.compile(r"</\s*([\w-]+)\s*>")
@@ -90,7 +92,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 def _target(imported: Imported, block: Block, size_of: SizeOf) -> TargetConfig:
     name = parse_iqn(block.value)
     luns = _luns(imported, block, size_of)
-    users = tuple(ChapUser(user, secret.encode()) for user, secret in _users(block, "incominguser"))
+    users = merged(ChapUser(user, secret.encode()) for user, secret in _users(block, "incominguser"))
     own = [TargetChap(user, secret.encode()) for user, secret in _users(block, "outgoinguser")]
     known = {"incominguser", "outgoinguser", "initiator-name", "initiator-address", *STORES}
     for key, value in block.options:
@@ -118,19 +120,28 @@ def _luns(imported: Imported, block: Block, size_of: SizeOf) -> list[MappedLun]:
         for key, value in block.options
         if key.strip("<>") in STORES
     ]
-    taken = {int(number) for store in stores for number in store.values("lun")}
+    taken = {_number("lun", number) for store in stores for number in store.values("lun")}
     numbers = (number for number in range(FIRST_LUN, len(stores) + len(taken) + FIRST_LUN + 1) if number not in taken)
     luns = []
     for store in stores:
-        block_bytes = int((store.values("block-size") or ["512"])[0])
+        block_bytes = _number("block-size", (store.values("block-size") or ["512"])[0])
         volume = imported.add_volume(store.value, size_of(store.value), block_bytes)
-        number = int(store.values("lun")[0]) if store.values("lun") else next(numbers)
+        number = _number("lun", store.values("lun")[0]) if store.values("lun") else next(numbers)
         luns.append(MappedLun(number, volume, (store.values("readonly") or ["0"])[0] in ("1", "on", "yes", "true")))
     return luns
 
 
+def _number(key: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS):
+        raise ConfigError(f"{key}: want a number, not {text[:80]!r}")
+    return int(text)
+
+
 def _users(block: Block, key: str) -> list[tuple[str, str]]:
-    pairs = [shlex.split(value) for value in block.values(key)]
+    try:
+        pairs = [shlex.split(value) for value in block.values(key)]
+    except ValueError as error:  # such as a missing quotation mark
+        raise ConfigError(f"target {block.value[:80]}: {key}: {error}") from None
     if any(len(words) != WORDS_OF_A_USER for words in pairs):
         raise ConfigError(f"target {block.value[:80]}: {key}: want a user and a secret")
     return [(user, secret) for user, secret in pairs]

@@ -12,7 +12,7 @@ from odx_target.target.config.settings import Config, Portal, TargetConfig
 def toml_text(imported: Imported) -> str:
     """Return a configuration file with the imported settings. Its comments name everything that needs attention."""
     config = imported.config()
-    lines = [f"# {_one_line(note)}" for note in imported.notes]
+    lines = [f"# {one_line(note)}" for note in imported.notes]
     lines += ["", f"iqn = {_quoted(config.iqn)}"]
     if config.portals != Config().portals:
         lines.append(f"portal = {_portals(config.portals)}")
@@ -70,5 +70,6 @@ def _quoted(text: str) -> str:
     return json.dumps(text).replace("\x7f", "\\u007f")
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text without characters that would end a comment."""
     return "".join(character if character.isprintable() else " " for character in text)

@@ -26,7 +26,7 @@ _NO_KEY = re.compile(r"""("(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*'?)|#[^\n]*""")
 def read_table(path: Path) -> dict[str, Any]:
     """Return the table in a file. Raises ConfigError with a message that names the file."""
     try:
-        return _parsed(_text(path))
+        return parse_table(_text(path))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -48,7 +48,8 @@ def _text(path: Path) -> str:
         raise ConfigError(f"byte {error.start} is not UTF-8 text") from error
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def parse_table(text: str) -> dict[str, Any]:
+    """Return the table in the text of a file. Raises ConfigError."""
     _check_keys(text)
     try:
         return tomllib.loads(text)
