@@ -12,6 +12,7 @@ from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import ConnectionLost, LoginFailed
 from odx_target.scsi.reservations.holders import NexusName
+from odx_target.scsi.sense import WRITE_PROTECTED
 from odx_target.target.array import Array
 from odx_target.target.config.access_settings import AccessRule, MappedLun
 from odx_target.target.config.settings import Config, LunConfig, ServeConfig
@@ -147,6 +148,47 @@ async def test_a_running_copy_ends_when_its_lun_is_taken_away() -> None:
         (operation,) = copies.operations
         assert not operation.is_in_progress
         go_on.set()
+
+
+async def test_a_background_copy_ends_when_its_lun_becomes_read_only_after_the_end_of_its_session() -> None:
+    async with running(CONFIG) as array:
+        copies = array.copy_manager.copies
+        started, go_on = trio.Event(), trio.Event()
+
+        async def hold() -> None:
+            started.set()
+            await go_on.wait()
+
+        copies.before_step = lambda _operation: hold()
+        async with session_of(array, A) as a:
+            parameters = encode_write_using_token(ZERO_TOKEN, [(0, 8)], flags=int(ListFlag.IMMED))
+            assert (await a.execute(0, cdb.write_using_token(1, len(parameters)), parameters)).status == 0
+            await started.wait()
+        while array.device_server.nexuses:
+            await trio.lowlevel.checkpoint()
+        (operation,) = copies.operations
+        await change(array, AccessRule((A,), (MappedLun(0, "first", read_only=True),)))
+        assert operation.is_in_progress
+        go_on.set()
+        while operation.is_in_progress:
+            await trio.lowlevel.checkpoint()
+        assert operation.sense[12:14] == bytes([WRITE_PROTECTED.asc, WRITE_PROTECTED.ascq])
+
+
+async def test_a_volume_that_was_renamed_follows_the_rules_after_a_reload(tmp_path: Path) -> None:
+    luns_of_a = 'luns = [{ lun = 3, volume = "first" }, { lun = 4, volume = "later" }]'
+    path = file_of(tmp_path / "array.toml", f'[[access]]\ninitiator = "{A}"\n{luns_of_a}\n')
+    async with running(Config(luns=LUNS)) as array:
+        reloader = Reloader(array, path)
+        await reloader.reload()
+        async with session_of(array, A) as a:
+            assert await luns(a) == [3]
+            await perform(array, "volume-rename", {"name": "second", "new_name": "later"})
+            await perform(array, "volume-rename", {"name": "first", "new_name": "other"})
+            assert await luns(a) == [3], "hosts keep the LUN"
+            await reloader.reload()
+            assert await luns(a) == [4]
+            assert [await code(a, 3), await code(a, 4)] == [NO_LUN, NEW_NEXUS]
 
 
 async def test_a_transport_id_of_an_initiator_without_access_is_refused() -> None:

@@ -35,12 +35,15 @@ class AccessChanges:
         self._cut = cut
 
     async def change(self, rules: Mapping[str, Sequence[AccessRule]]) -> bool:
-        """Set the access rules of targets, which are given by their names. Returns True if any rule has changed.
+        """Set the access rules of targets, which are given by their names. Returns True if any rule has changed, or if a volume
+        in the rules was renamed.
 
         The sessions continue, and each nexus gets its new LUN map. Its tasks and copies on LUNs that it loses are aborted, and
         it is notified of the change. Only the sessions of initiators that may not log in any more are ended.
         """
-        changed = [target for target in self._targets if target.lun_maps.rules != rules.get(target.name, ())]
+        changed = [
+            each for each in self._targets if each.lun_maps.rules != rules.get(each.name, ()) or each.lun_maps.is_outdated()
+        ]
         for target in changed:
             target.lun_maps.set_rules(rules.get(target.name, ()))
         names = {target.name for target in changed}
@@ -64,11 +67,17 @@ class AccessChanges:
             self._cut(nexus.initiator_name, target_name)
 
     def _end_copies(self, target_names: set[str]) -> None:
-        """End the copies to logical units that their nexuses have lost, even if the session of a background copy has ended."""
+        """End the copies to logical units that their nexuses have lost.
+
+        A background copy continues after the end of its session. So its nexus gets the new LUN map too, and the copy ends if
+        it writes to a LUN that is now read-only.
+        """
         copies = self._copy_manager.copies
         for operation in list(copies.operations):
             nexus = operation.nexus
             target_name = nexus.target_name
-            lun_map = map_of(self._targets, target_name, nexus.initiator_name)
-            if target_name in target_names and (lun_map is None or lun_map.lun_of(operation.logical_unit) is None):
-                copies.terminate(operation)
+            if target_name in target_names:
+                lun_map = map_of(self._targets, target_name, nexus.initiator_name) or LunMap()
+                nexus.use(lun_map)
+                if lun_map.lun_of(operation.logical_unit) is None:
+                    copies.terminate(operation)

@@ -58,6 +58,14 @@ class LunMaps:
                 _add(places, lun_map, logical_unit)
         return self._maps[number][1]
 
+    def is_outdated(self) -> bool:
+        """True if the map of any rule differs from the rule, because volumes were renamed."""
+        units = {logical_unit.volume.name: logical_unit for logical_unit in self._logical_units.values()}
+        return any(
+            lun_map.logical_units != {each.lun: units[name] for name, each in places.items() if name in units}
+            for places, lun_map in self._maps.values()
+        )
+
     def _rule_of(self, initiator_name: str) -> int | None:
         if initiator_name not in self._found:
             if len(self._found) >= MAX_FOUND_RULES:
