@@ -4,8 +4,12 @@ import pytest
 
 from odx_target.conformance.catalogue import CHECKS
 from odx_target.conformance.check import Check, Need, Verdict
+from odx_target.conformance.exchange import Records
+from odx_target.conformance.reservations.commands import OTHER_KEY, Action, keys, send
 from odx_target.conformance.runner import Result, run_checks
+from odx_target.initiator.errors import BadRequest
 from tests.conformance.simulated import SimulatedEquipment
+from tests.copymgr.array import CopyArray
 
 COMMANDS = [check for check in CHECKS if not check.needs & Need.PORTAL]
 
@@ -14,6 +18,37 @@ COMMANDS = [check for check in CHECKS if not check.needs & Need.PORTAL]
 async def test_our_array_passes(check: Check) -> None:
     (result,) = await run_checks([check], SimulatedEquipment(), given=~Need.PORTAL, report=lambda _: None)
     assert result.verdict is Verdict.PASS, explained(result)
+
+
+ABOVE_32_BITS = (1 << 32) // 8 + 4096
+"""A size in store blocks. The LUN has more than 2^32 blocks of 512 bytes."""
+
+
+@pytest.mark.parametrize(
+    "check", [check for check in COMMANDS if check.area in {"block", "xcopy"}], ids=lambda check: check.identifier
+)
+async def test_a_lun_of_more_than_2_tib_passes(check: Check) -> None:
+    equipment = SimulatedEquipment(array=CopyArray(size_store_blocks=ABOVE_32_BITS))
+    (result,) = await run_checks([check], equipment, given=~Need.PORTAL, report=lambda _: None)
+    assert result.verdict is Verdict.PASS, explained(result)
+
+
+async def test_a_lun_that_is_too_small_is_an_error_of_the_run() -> None:
+    with pytest.raises(BadRequest, match="has 4088 blocks, and the checks need 4096 or more"):
+        await run_checks(COMMANDS, SimulatedEquipment(array=CopyArray(size_store_blocks=511)), given=~Need.PORTAL, report=print)
+
+
+RESERVING = [check for check in COMMANDS if check.identifier in {"reserve.key.register", "reserve.refuse.short-list"}]
+
+
+@pytest.mark.parametrize("check", RESERVING, ids=lambda check: check.identifier)
+async def test_registrations_of_other_hosts_stay(check: Check) -> None:
+    equipment = SimulatedEquipment()
+    async with equipment.open(Records()) as bench, bench.other_initiator("third") as other:
+        await send(other, Action.REGISTER, 0, OTHER_KEY)
+        (result,) = await run_checks([check], equipment, given=~Need.PORTAL, report=lambda _: None)
+        assert result.verdict is Verdict.SKIP, explained(result)
+        assert await keys(bench.first) == [OTHER_KEY]
 
 
 def explained(result: Result) -> str:

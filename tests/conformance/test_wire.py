@@ -20,6 +20,8 @@ from odx_target.conformance.check import Check, Need, Verdict
 from odx_target.conformance.exchange import Records
 from odx_target.conformance.features import Features
 from odx_target.conformance.iscsi.raw_connection import MAX_SEGMENT_BYTES, RawConnection
+from odx_target.conformance.reservations.checks import TEST_UNIT_READY
+from odx_target.conformance.reservations.commands import KEY, Action, Type, send, two_initiators
 from odx_target.conformance.runner import Result, run_checks
 from odx_target.conformance.wire import WireEquipment
 from odx_target.initiator.session.connecting import connect_tcp
@@ -159,6 +161,29 @@ async def test_every_other_area_over_tcp() -> None:
     async with running(CONFIG) as array:
         results = await run_checks(checks, equipment(array), given=~Need.NOTHING, report=lambda _: None)
     assert [result.verdict for result in results] == [Verdict.PASS] * len(names)
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_an_interrupted_check_leaves_no_reservation(is_lost: bool) -> None:
+    """Other hosts could not use the LUN any more, even if the session of the check is lost."""
+    async with running(CONFIG) as array, trio.open_nursery() as nursery:
+
+        async def reserve(bench: Bench) -> None:
+            async with two_initiators(bench) as (unit, _):
+                await send(unit, Action.RESERVE, KEY, kind=Type.EXCLUSIVE_ACCESS)
+                assert array.logical_units[0].reservations.registrations
+                if is_lost:
+                    array._listener.cut_sessions(equipment(array).options.initiator_name, array.config.iqn)
+                else:
+                    nursery.cancel_scope.cancel()
+                await unit.good(TEST_UNIT_READY)
+                await trio.sleep_forever()
+
+        check = Check("reserve.hold.here", "SPC-4 1", "A rule", reserve)
+        (result,) = await run_checks([check], equipment(array), given=~Need.NOTHING, report=lambda _: None)
+        assert is_lost
+        assert result.verdict is Verdict.FAIL
+    assert not array.logical_units[0].reservations.registrations
 
 
 def changing(kind: type[Any], **values: Any) -> Fault:

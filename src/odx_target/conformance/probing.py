@@ -7,16 +7,21 @@ from odx_target.conformance.path import Path
 from odx_target.conformance.unit import Unit
 from odx_target.initiator.copying.copy_limits import CopyLimits
 from odx_target.initiator.disk import Disk
+from odx_target.initiator.errors import BadRequest
 from odx_target.initiator.result import CommandResult, Sleep, Status
 
 OPERATING_PARAMETERS = bytes.fromhex("8403000000000000000000000200 0000")
 READ_KEYS = bytes.fromhex("5e000000000000020000")
 PARAMETERS_BYTES = 512
+MIN_LUN_BLOCKS = 4096
+"""Minimum size of a LUN under test. Almost all checks have room in it; the others skip a LUN that is too small."""
 
 
 async def probe_unit(path: Path, lun: int, name: str, sleep: Sleep, records: Records) -> Unit:
-    """Read the properties of a LUN. Raises InitiatorError if there is no disk."""
+    """Read the properties of a LUN. Raises InitiatorError if there is no disk, or if the disk is too small."""
     disk = await Disk.probe(_Executor(path, lun), sleep, name)
+    if disk.capacity_blocks < MIN_LUN_BLOCKS:
+        raise BadRequest(f"{name} has {disk.capacity_blocks} blocks, and the checks need {MIN_LUN_BLOCKS} or more")
     return Unit(
         path,
         lun,

@@ -1,5 +1,6 @@
 """Runs checks one after the other, each with new sessions and a time limit, and returns the verdicts."""
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -107,7 +108,7 @@ async def _verdict(check: Check, equipment: Equipment, records: Records) -> tupl
         return Verdict.SKIP, str(reason)
     except (CheckFailed, InitiatorError, StreamEnded) as failure:
         return Verdict.FAIL, str(failure)
-    except (ValueError, LookupError, ArithmeticError) as error:
+    except (ValueError, LookupError, ArithmeticError, struct.error) as error:
         # The checks decode what the target sends, which may be shorter or larger than any field allows.
         return Verdict.FAIL, f"the answer cannot be decoded: {type(error).__name__}: {error}"
     if limit.cancelled_caught:

@@ -74,6 +74,9 @@ class WireEquipment:
     connect: Connect = connect_tcp
 
     async def features(self) -> Features:
+        if self.second is not None:
+            async with self._path(self.second) as path:
+                await probe_unit(path, self.second.lun, str(self.second), self.sleep, Records())
         async with self._path(self.first) as path:
             return await probe_features(await probe_unit(path, self.first.lun, str(self.first), self.sleep, Records()))
 

@@ -5,12 +5,13 @@ import struct
 from odx_target.conformance.bench import Bench
 from odx_target.conformance.check import Check, Function, Need
 from odx_target.conformance.faults import require, require_equal
+from odx_target.conformance.unit import Unit
 from odx_target.initiator import cdb
 
 LBA, COUNT = 64, 8
 BEYOND, INVALID_CDB = "5/21/00", "5/24/00"
 WRITTEN = "the written data"
-DEFAULT_BLOCKS = 64
+MAX_SHORT_LBA = 0xFFFFFFFF
 
 
 def short(code: int, lba: int, count: int, flags: int = 0) -> bytes:
@@ -121,7 +122,7 @@ async def verify(bench: Bench) -> None:
 
 
 async def verify_beyond(bench: Bench) -> None:
-    await bench.first.refused(short(0x2F, bench.first.capacity_blocks - 1, 2), BEYOND)
+    await bench.first.refused(_across_the_end(bench.first, 0x2F, 0x8F), BEYOND)
 
 
 async def verify_equal(bench: Bench) -> None:
@@ -141,7 +142,13 @@ async def synchronize(bench: Bench) -> None:
 
 
 async def synchronize_beyond(bench: Bench) -> None:
-    await bench.first.refused(short(0x35, bench.first.capacity_blocks - 1, 2), BEYOND)
+    await bench.first.refused(_across_the_end(bench.first, 0x35, 0x91), BEYOND)
+
+
+def _across_the_end(unit: Unit, short_code: int, long_code: int) -> bytes:
+    """Return a command of the last block and the block after it. A LUN of more than 2^32 blocks needs the form of 16 bytes."""
+    last = unit.capacity_blocks - 1
+    return short(short_code, last, 2) if last <= MAX_SHORT_LBA else long(long_code, last, 2)
 
 
 async def shared_content(bench: Bench) -> None:

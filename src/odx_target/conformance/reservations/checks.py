@@ -9,12 +9,14 @@ from odx_target.conformance.reservations.commands import (
     Action,
     Report,
     Type,
+    clear,
     generation,
     holder,
     keys,
     out,
     report,
     report_cdb,
+    require_no_registrations,
     send,
     two_initiators,
 )
@@ -196,8 +198,12 @@ async def capabilities(bench: Bench) -> None:
 async def short_list(bench: Bench) -> None:
     command, data = out(Action.REGISTER, 0, KEY)
     short = command[:5] + (23).to_bytes(4, "big") + command[9:]
-    await bench.first.refused(short, "5/1A/00", data_out=data[:23])
-    require(KEY not in await keys(bench.first), "the refused command has registered its key")
+    await require_no_registrations(bench.first)
+    try:
+        await bench.first.refused(short, "5/1A/00", data_out=data[:23])
+        require(KEY not in await keys(bench.first), "the refused command has registered its key")
+    finally:
+        await clear(bench)
 
 
 async def reserved_in(bench: Bench) -> None:

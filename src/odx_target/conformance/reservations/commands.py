@@ -2,17 +2,21 @@
 
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
 
+import trio
+
 from odx_target.conformance.bench import Bench
-from odx_target.conformance.faults import require
+from odx_target.conformance.faults import NotSupported
 from odx_target.conformance.unit import Unit
 from odx_target.initiator.errors import InitiatorError
 
 KEY, OTHER_KEY = 0x1122334455667788, 0x99AABBCCDDEEFF00
 ALLOCATION_BYTES = 1024
 LIST_BYTES = 24
+CLEARING_TIME_S = 6.0
+"""Time for the removal of the registrations at the end of a check. A user who interrupts the checks must not wait longer."""
 
 
 class Action(IntEnum):
@@ -90,23 +94,39 @@ async def generation(unit: Unit) -> int:
 async def two_initiators(bench: Bench, *, other_registers: bool = False) -> AsyncIterator[tuple[Unit, Unit]]:
     """Register the first initiator with KEY, and yield both initiators. All registrations of the LUN are cleared at the end.
 
-    Fails if the LUN already has registrations, because the check would remove them.
+    Raises NotSupported if the LUN already has registrations, because the check would remove them.
     """
     async with bench.other_initiator() as other:
         unit = bench.first
-        require(not await keys(unit), "the LUN has registrations of other hosts, which the check would remove")
+        await require_no_registrations(unit)
         try:
             await send(unit, Action.REGISTER, 0, KEY)
             if other_registers:
                 await send(other, Action.REGISTER, 0, OTHER_KEY)
             yield unit, other
         finally:
-            await _clear(unit)
+            await clear(bench)
+
+
+async def require_no_registrations(unit: Unit) -> None:
+    """Raise NotSupported if the LUN has registrations."""
+    if await keys(unit):
+        raise NotSupported("the LUN has registrations of other hosts, which the check would remove")
+
+
+async def clear(bench: Bench) -> None:
+    """Remove all registrations and the reservation of the first LUN, even if the check is cancelled or its session is lost.
+    Otherwise other hosts could not use the LUN any more.
+    """
+    with trio.move_on_after(CLEARING_TIME_S, shield=True):
+        with trio.move_on_after(CLEARING_TIME_S / 2), suppress(InitiatorError):
+            await _clear(bench.first)
+            return
+        with suppress(InitiatorError):
+            async with bench.other_initiator() as other:
+                await _clear(other)
 
 
 async def _clear(unit: Unit) -> None:
-    try:
-        await unit.command(*out(Action.REGISTER_AND_IGNORE_EXISTING_KEY, 0, KEY))
-        await unit.command(*out(Action.CLEAR, KEY))
-    except InitiatorError:
-        return  # the connection is lost, which the check itself reports
+    await unit.command(*out(Action.REGISTER_AND_IGNORE_EXISTING_KEY, 0, KEY))
+    await unit.command(*out(Action.CLEAR, KEY))
