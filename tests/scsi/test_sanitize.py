@@ -410,6 +410,16 @@ def test_a_unit_that_shrinks_meanwhile_is_sanitized_to_its_new_end(command: tupl
     assert not unit.internal_errors
 
 
+@pytest.mark.parametrize("command", [SANITIZES["block erase"], SANITIZES["overwrite"]], ids=["erase", "overwrite"])
+def test_a_unit_that_is_not_made_smaller_after_all_is_sanitized_to_its_old_end(command: tuple[bytes, bytes]) -> None:
+    unit = UnitUnderTest(4096, 64)
+    assert unit.command("2a 00 00 00 00 3f 00 00 01 00", DATA).status == 0
+    unit.logical_unit.capacity_blocks = 8  # the first step of a change of the size, which may still fail
+    assert unit.command(*command).status == 0
+    unit.logical_unit.capacity_blocks = 64
+    assert content(unit) == (b"\x5a\xa5" if b"\x5a\xa5" in command[1] else b"\0\0") * (64 * 2048)
+
+
 def test_a_unit_that_grows_meanwhile_is_filled_to_its_new_end() -> None:
     unit = written(size_store_blocks=2048)
     started = unit.start(*overwrite(b"\x77"))

@@ -12,14 +12,15 @@ class MadeSmaller(Exception):
     """The logical unit was made smaller during a step of an operation."""
 
 
-def whole_blocks_end(logical_unit: LogicalUnit, end: int) -> int:
-    """Return the LBA `end`, rounded up to a whole store block. The rounded LBA may lie behind the capacity."""
-    per_store_block = BLOCK_BYTES // logical_unit.block_bytes
-    return -(-end // per_store_block) * per_store_block
+def medium_blocks(logical_unit: LogicalUnit) -> int:
+    """Return the number of logical blocks of the volume. It is larger than the capacity if the last store block is used only in
+    part, and while a change makes the unit smaller. If such a change fails, hosts can read these blocks again.
+    """
+    return logical_unit.volume.size_blocks * (BLOCK_BYTES // logical_unit.block_bytes)
 
 
 async def deallocate_all(logical_unit: LogicalUnit, operation: MediumProgress, before_change: Callable[[], None]) -> None:
-    """Deallocate all blocks of a logical unit step by step. The capacity may change meanwhile.
+    """Deallocate all blocks of a logical unit step by step. Its size may change meanwhile.
 
     A repeated call goes on after the last step that was done. `before_change` is called just before each change, and may raise
     an exception to prevent it.
@@ -29,17 +30,14 @@ async def deallocate_all(logical_unit: LogicalUnit, operation: MediumProgress, b
 
     def check() -> None:
         before_change()
-        if end > logical_unit.capacity_blocks:
+        if end > medium_blocks(logical_unit):
             raise MadeSmaller
 
-    while operation.done_blocks < logical_unit.capacity_blocks:
+    while operation.done_blocks < medium_blocks(logical_unit):
         await logical_unit.environment.turns.next_if_spent()
-        lba = operation.done_blocks
-        end = min(lba + step_blocks, logical_unit.capacity_blocks)
-        # whole store blocks, even behind the capacity, because to deallocate them needs neither a read nor room in the pool
-        whole_end = whole_blocks_end(logical_unit, end)
+        lba, end = operation.done_blocks, min(operation.done_blocks + step_blocks, medium_blocks(logical_unit))
         try:
-            await logical_unit.blocks.unmap(lba, whole_end - lba, check)
+            await logical_unit.blocks.unmap(lba, end - lba, check)  # whole store blocks, which needs no read and no room
         except MadeSmaller:
             continue
-        operation.made_progress(whole_end, logical_unit.capacity_blocks)
+        operation.made_progress(end, medium_blocks(logical_unit))

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.scsi.cdb.block_commands import Sanitize
 from odx_target.scsi.command_table import CommandFlag, CommandRow
+from odx_target.scsi.commands.blocks.deallocate_all import medium_blocks
 from odx_target.scsi.commands.blocks.sanitize_job import begin_sanitize
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
@@ -112,7 +113,7 @@ async def _reply_after(
 
 
 def _extents(task: Task) -> Sequence[Extent]:
-    return (Extent(0, task.logical_unit.capacity_blocks, writes=True),)
+    return (Extent(0, medium_blocks(task.logical_unit), writes=True),)
 
 
 def _row(name: str, service_action: int, usage: str, handler: Callable[[Task], Outcome]) -> CommandRow:

@@ -12,7 +12,7 @@ Data of the store is never overwritten in place. So one pass has the same result
 from collections.abc import Callable
 from contextlib import suppress
 
-from odx_target.scsi.commands.blocks.deallocate_all import MadeSmaller, deallocate_all, whole_blocks_end
+from odx_target.scsi.commands.blocks.deallocate_all import MadeSmaller, deallocate_all, medium_blocks
 from odx_target.scsi.failures import BUSY_FAILURES
 from odx_target.scsi.limits import FORMAT_RETRY_S, FORMAT_STEP_BYTES, PATTERN_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.tasks.task import TaskAborted
@@ -99,8 +99,8 @@ def _fail(logical_unit: LogicalUnit, operation: SanitizeOperation) -> None:
 
 
 async def _fill(logical_unit: LogicalUnit, operation: SanitizeOperation, before_change: Callable[[], None]) -> None:
-    """Fill each logical block with the pattern. The capacity may change meanwhile."""
-    while operation.filled_blocks < logical_unit.capacity_blocks:
+    """Fill each logical block with the pattern. The size of the unit may change meanwhile."""
+    while operation.filled_blocks < medium_blocks(logical_unit):
         await logical_unit.environment.turns.next_if_spent()
         try:
             if not operation.filled_blocks:
@@ -114,11 +114,11 @@ async def _fill(logical_unit: LogicalUnit, operation: SanitizeOperation, before_
 async def _write_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, before_change: Callable[[], None]) -> None:
     """Write the pattern to the first blocks."""
     turns, block_bytes = logical_unit.environment.turns, logical_unit.block_bytes
-    end = min(PATTERN_BYTES // block_bytes, logical_unit.capacity_blocks)
+    end = min(PATTERN_BYTES // block_bytes, medium_blocks(logical_unit))
 
     def check() -> None:
         before_change()
-        if end > logical_unit.capacity_blocks:
+        if end > medium_blocks(logical_unit):
             raise MadeSmaller
 
     async def pause() -> None:
@@ -127,9 +127,8 @@ async def _write_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation
         await turns.next()
 
     repeated = operation.pattern * -(-block_bytes // len(operation.pattern))
-    whole_end = whole_blocks_end(logical_unit, end)
-    await logical_unit.blocks.write_same(0, whole_end, repeated[:block_bytes], pause, check)
-    operation.made_filling_progress(whole_end, logical_unit.capacity_blocks)
+    await logical_unit.blocks.write_same(0, end, repeated[:block_bytes], pause, check)
+    operation.made_filling_progress(end, medium_blocks(logical_unit))
 
 
 def _share_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, before_change: Callable[[], None]) -> bool:
@@ -137,7 +136,7 @@ def _share_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, befo
     before_change()
     per_store_block = BLOCK_BYTES // logical_unit.block_bytes
     filled = operation.filled_blocks // per_store_block
-    missing = whole_blocks_end(logical_unit, logical_unit.capacity_blocks) // per_store_block - filled
+    missing = logical_unit.volume.size_blocks - filled
     frozen = logical_unit.volume.freeze()
     try:
         count = min(filled, missing, FORMAT_STEP_BYTES // BLOCK_BYTES)
@@ -145,7 +144,7 @@ def _share_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, befo
     finally:
         frozen.release()
     logical_unit.environment.turns.take()
-    operation.made_filling_progress((filled + copied) * per_store_block, logical_unit.capacity_blocks)
+    operation.made_filling_progress((filled + copied) * per_store_block, medium_blocks(logical_unit))
     return bool(copied)
 
 
