@@ -59,6 +59,10 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         ("odx_target.store", "odx_target.target"),
         "the array knows no kind of pool; the edges open the pool that the settings describe",
     ),
+    "odx_target.pytest_plugin": (
+        ("odx_target.testing", "odx_target.target.config"),
+        "pytest finds it; it imports the array only when a test asks for it",
+    ),
     "odx_target.testing": (
         (
             "odx_target.testing",
@@ -85,11 +89,14 @@ IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
         ("odx_target.cli",),
         "they own signals and the terminal, which an embedded array must leave alone",
     ),
-    "odx_target.testing": (("odx_target.testing",), "it is for other projects, and nothing of this project runs on it"),
+    "odx_target.testing": (
+        ("odx_target.testing", "odx_target.pytest_plugin"),
+        "it is for other projects, and nothing of this project runs on it",
+    ),
     "odx_target.configured_pool": (("odx_target.cli", "odx_target.testing"), "an array gets its pool from its caller"),
 }
 
-EDGE = ("odx_target.target", "odx_target.testing", "odx_target.configured_pool", "odx_target.cli")
+EDGE = ("odx_target.target", "odx_target.testing", "odx_target.configured_pool", "odx_target.pytest_plugin", "odx_target.cli")
 
 MACHINE: dict[str, str] = {
     # library module: part of the machine that it uses; the core gets that part from its caller

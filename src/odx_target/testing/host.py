@@ -18,10 +18,10 @@ from odx_target.initiator.copying.token_commands import (
     read_rod_token_information,
     write_using_token_list,
 )
-from odx_target.initiator.disk import Disk
+from odx_target.initiator.disk import CommandFailed, Disk
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.list_identifiers import ListIdentifiers
-from odx_target.initiator.result import CommandResult
+from odx_target.initiator.result import CommandResult, Status
 from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.session.session import InitiatorSession
@@ -78,9 +78,14 @@ class Host:
         """
         return self._loop.call(self._populate_token, lun, lba, blocks, inactivity_timeout_s)
 
-    def write_using_token(self, lun: str, token: bytes, lba: int = 0, blocks: int | None = None) -> None:
-        """Copy the data of a token to blocks from `lba` on, up to the end of the LUN if `blocks` is None."""
-        self._loop.call(self._write_using_token, lun, token, lba, blocks)
+    def write_using_token(
+        self, lun: str, token: bytes, lba: int = 0, blocks: int | None = None, *, check: bool = True
+    ) -> CommandResult:
+        """Copy the data of a token to blocks from `lba` on, up to the end of the LUN if `blocks` is None.
+
+        Returns the end of the command. If `check` is False, no CommandFailed is raised.
+        """
+        return self._loop.call(self._write_using_token, lun, token, lba, blocks, check)
 
     def copy(self, source: str, destination: str, method: str = "auto") -> CopyReport:
         """Copy the whole LUN `source` to the beginning of `destination`, as `odx-target copy` does.
@@ -132,11 +137,14 @@ class Host:
         answer = await disk.read("RECEIVE ROD TOKEN INFORMATION", command, ANSWER_ALLOCATION_BYTES)
         return read_rod_token_information(answer).tokens[0]
 
-    async def _write_using_token(self, lun: str, token: bytes, lba: int, blocks: int | None) -> None:
+    async def _write_using_token(self, lun: str, token: bytes, lba: int, blocks: int | None, check: bool) -> CommandResult:
         disk = await self._disk(lun)
         count = disk.capacity_blocks - lba if blocks is None else blocks
         data = write_using_token_list(token, [BlockRange(lba, count)])
-        await disk.write("WRITE USING TOKEN", cdb.write_using_token(self._identifiers.take(), len(data)), [data])
+        result = await disk.command(cdb.write_using_token(self._identifiers.take(), len(data)), [data])
+        if check and result.status != Status.GOOD:
+            raise CommandFailed(f"LUN {lun}: WRITE USING TOKEN", result)
+        return result
 
     async def _copy(self, source: str, destination: str, method: Method) -> CopyReport:
         disks = await self._disk(source), await self._disk(destination)
