@@ -121,6 +121,15 @@ async def test_tokens_copies_and_sessions_of_a_host(served: tuple[Served, Path],
         assert rows_of(manage(pool, "tokens")[1]) == []
 
 
+def test_an_operator_makes_the_array_step_aside(served: tuple[Served, Path], manage: Manage) -> None:
+    _, pool = served
+    code, out, _ = manage(pool, "step-aside", "24h")
+    assert (code, out) == (0, "new copies: refused for 86400 more seconds (the operator); 0 were refused so far\n")
+    answer = json.loads(manage(pool, "step-aside", "10m", "--json")[1])
+    assert answer == {"remaining_s": 600.0, "cause": "the operator", "refused": 0}
+    assert manage(pool, "step-aside", "off")[:2] == (0, "new copies: allowed\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -133,6 +142,9 @@ async def test_tokens_copies_and_sessions_of_a_host(served: tuple[Served, Path],
         (["revoke", "0"], FAILURE, "no token"),
         (["revoke", "nonsense"], USAGE, "hexadecimal"),
         (["copy-rate", "1"], USAGE, "128K"),
+        (["step-aside", "25h"], USAGE, "longer than a day"),
+        (["step-aside", "soon"], USAGE, "duration"),
+        (["step-aside", "0"], USAGE, "duration"),
         (["format"], USAGE, "format"),
         (["luns", "--jsn"], USAGE, "--jsn"),
     ],

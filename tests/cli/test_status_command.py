@@ -57,6 +57,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "max_tokens": 65536,
         "copies": 0,
         "copied": {"shared_bytes": 0, "moved_bytes": 0, "zeroed_bytes": 0},
+        "stepping_aside": {"remaining_s": None, "cause": None, "refused": 0},
         "commands": {"read": KIND, "write": NEVER, "other": NEVER},
         "sessions": [{"initiator": "iqn.x", "peer": "127.0.0.1:1", "tsih": 1, "commands": 10, "bytes": 4096}],
         "sessions_not_listed": 5,
@@ -98,6 +99,23 @@ def test_rates_are_those_between_two_answers() -> None:
     text = "\n".join(status_lines(now, answer()))
     assert re.search(r"^read +110 +50 +200 KiB ", text, re.MULTILINE)
     assert re.search(r"^read +110 +- +- ", "\n".join(status_lines(now, now)), re.MULTILINE), "no time has passed"
+
+
+@pytest.mark.parametrize(
+    ("stepping_aside", "line"),
+    [
+        ({"remaining_s": None, "cause": None, "refused": 0}, None),
+        ({"remaining_s": None, "cause": None, "refused": 3}, "new copies: 3 were refused so far"),
+        (
+            {"remaining_s": 9.2, "cause": "the operator", "refused": 1},
+            "new copies: refused for 10 more seconds (the operator); 1 were refused so far",
+        ),
+    ],
+)
+def test_stepping_aside_is_shown(stepping_aside: dict[str, object], line: str | None) -> None:
+    found = answer()
+    found["array"]["stepping_aside"] = stepping_aside
+    assert [each for each in status_lines(found) if each.startswith("new copies")] == ([] if line is None else [line])
 
 
 def test_the_capacity_tier_is_shown() -> None:

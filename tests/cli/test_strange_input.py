@@ -57,6 +57,7 @@ WORKING: dict[str, list[str]] = {
     "manage revoke": ["1"],
     "manage cancel": ["1"],
     "manage copy-rate": ["none"],
+    "manage step-aside": ["off"],
     "volume list": ["no-such-pool"],
     "volume create": ["no-such-pool", "a=1M"],
     "volume rename": ["no-such-pool", "a", "b"],

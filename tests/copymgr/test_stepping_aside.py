@@ -4,7 +4,7 @@ import pytest
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
-from odx_target.copymgr.stepping_aside import STEP_ASIDE_S
+from odx_target.copymgr.stepping_aside import OPERATOR, STEP_ASIDE_S
 from tests.copymgr.array import CopyArray, code_of
 from tests.copymgr.extended_copy import HERE, BlocksSegment, copy_cdb, lid1_list
 
@@ -79,6 +79,39 @@ def test_the_reason_is_kept_for_the_operator() -> None:
     assert populate(array) == REFUSED
     (refusal,) = array.manager.copies.refusals.latest
     assert (refusal["limit"], refusal["allowed"]) == ("step-aside-latency in milliseconds", 50)
+
+
+@pytest.mark.parametrize("new_copy", [populate, extended_copy])
+def test_the_operator_asks_for_a_time(new_copy: object) -> None:
+    array = CopyArray()
+    stepping_aside, environment = array.manager.copies.stepping_aside, array.environment
+    token = array.token(0, 1, [(0, 8)])
+    assert callable(new_copy)
+    stepping_aside.begin(600, environment.monotonic())
+    assert stepping_aside.cause(environment.monotonic()) == OPERATOR
+    environment.advance(60.0)
+    assert stepping_aside.remaining_s(environment.monotonic()) == 540.0
+    assert new_copy(array) == REFUSED
+    assert code_of(array.write_using(1, 3, token, [(64, 8)])) == "good", "a token that a host has is still used"
+    environment.advance(540.0)
+    assert stepping_aside.remaining_s(environment.monotonic()) is None
+    assert stepping_aside.cause(environment.monotonic()) is None
+    assert new_copy(array) == "good"
+
+
+def test_the_operator_ends_it_early_whatever_the_cause() -> None:
+    array = CopyArray(options=CopyOptions(step_aside_latency_s=0.05))
+    stepping_aside, environment = array.manager.copies.stepping_aside, array.environment
+    stepping_aside.begin(600, environment.monotonic())
+    stepping_aside.note_latency(1.0, environment.monotonic())
+    stepping_aside.begin(1, environment.monotonic())
+    environment.advance(2.0)
+    assert stepping_aside.cause(environment.monotonic()) == "step-aside-latency in milliseconds: 50"
+    assert populate(array) == REFUSED, "the stress goes on when the operator's time is over"
+    stepping_aside.end()
+    assert populate(array) == "good"
+    stepping_aside.note_latency(1.0, environment.monotonic())
+    assert populate(array) == REFUSED, "until the next sign of stress"
 
 
 def test_by_default_an_array_never_steps_aside() -> None:

@@ -346,7 +346,7 @@ async def test_an_operation_that_is_not_there() -> None:
     async with running() as array:
         message, is_usage = await refused(array, "format")
         assert is_usage
-        assert "luns, add-lun, resize, tokens, revoke, copies, sessions, copy-rate, cancel" in message
+        assert "luns, add-lun, resize, tokens, revoke, copies, sessions, copy-rate, step-aside, cancel" in message
 
 
 def test_every_argument_is_described() -> None:

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from odx_target.cli.array_requests import Answer, ask_array
 from odx_target.cli.text.health_lines import health_lines
 from odx_target.cli.text.sizes import size
+from odx_target.cli.text.status_lines import stepping_aside_lines
 from odx_target.cli.text.tables import print_columns
 
 SHOWN_RANGES = 4
@@ -184,6 +185,25 @@ def copy_rate(
     answer = _ask(context, "copy-rate", rate=rate)
     if not _printed(answer, as_json):
         typer.echo(_rate_line(answer))
+
+
+@app.command("step-aside")
+def step_aside(
+    context: typer.Context,
+    duration: Annotated[
+        str,
+        typer.Argument(metavar="DURATION|off", help="Time, such as 10m or 2h, at most 24h; `off` means from now on no longer."),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Refuse new copies by token and EXTENDED COPY for a while, so that hosts copy by reads and writes.
+
+    Copies under way continue, and tokens that hosts have can be used. Windows tries no token for three minutes after a refusal.
+    """
+    answer = _ask(context, "step-aside", duration=duration)
+    if not _printed(answer, as_json):
+        for line in stepping_aside_lines(answer) or ["new copies: allowed"]:
+            typer.echo(line)
 
 
 def _ask(context: typer.Context, operation: str, **arguments: object) -> Answer:

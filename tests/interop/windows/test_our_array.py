@@ -20,6 +20,7 @@ from odx_target.initiator.windows.nt_status import NtStatus
 from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
 from odx_target.iscsi.pdu.headers import ScsiDataOut
+from odx_target.target.control.operations import perform
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, extents
 from tests.initiator.windows.scripted import GIB, MIB
 from tests.interop.windows.against import against, array_of, config
@@ -118,6 +119,21 @@ async def test_windows_holds_off_for_three_minutes_from_an_array_under_stress(mo
         assert rules[0] is not Rule.HELD_OFF
         assert stepping_aside.refused == 1, "Windows has asked only once"
         mock_clock.jump(20.0)
+        assert (await host.copy(MIB)).offloaded_bytes == MIB
+
+
+async def test_windows_copies_by_reads_and_writes_while_the_operator_wants_it(mock_clock: MockClock) -> None:
+    async with running(config()) as array, against(array) as host:
+        assert (await host.copy(MIB)).offloaded_bytes == MIB
+        await perform(array, "step-aside", {"duration": "10m"})
+        for after_s in (0.0, 179.0, 2.0, 300.0):
+            mock_clock.jump(after_s)
+            report = await host.copy(MIB)
+            assert (report.offloaded_bytes, report.ordinary_bytes) == (0, MIB)
+        assert array.copy_manager.copies.stepping_aside.refused == 3, "Windows asks again after three minutes"
+        await perform(array, "step-aside", {"duration": "off"})
+        assert (await host.copy(MIB)).offloaded_bytes == 0, "Windows still holds off"
+        mock_clock.jump(180.0)
         assert (await host.copy(MIB)).offloaded_bytes == MIB
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from odx_target.copymgr.refusal import Refusal
 from odx_target.initiator import cdb
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
@@ -48,6 +49,12 @@ async def test_numbers_of_the_array() -> None:
         assert value(found, "odx_sessions") == 1
         assert value(found, "odx_luns") == 2
         assert ("odx_pool_unique_bytes", frozenset()) not in found
+        assert (value(found, "odx_stepping_aside"), value(found, "odx_copies_refused_total")) == (0, 0)
+        await perform(array, "step-aside", {"duration": 60})
+        with pytest.raises(Refusal):
+            array.copy_manager.copies.require_calm()
+        found = await samples(array)
+        assert (value(found, "odx_stepping_aside"), value(found, "odx_copies_refused_total")) == (1, 1)
         space = await array.pool.count_space()
         assert value(await samples(array), "odx_pool_unique_bytes") == space.unique_bytes
 

@@ -1,5 +1,6 @@
 """The answer of the operation `status` as lines of text for a person."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,12 +97,22 @@ def _capacity_line(capacity: Answer) -> str:
 def _array_lines(array: Answer) -> list[str]:
     sessions = len(array["sessions"]) + array["sessions_not_listed"]
     copied = array["copied"]
-    return [
+    lines = [
         f"array: {array['luns']} LUNs, {sessions} sessions, {array['tokens']} of {array['max_tokens']} tokens, "
         f"{array['copies']} copies",
         f"copied by token: {size(copied['shared_bytes'])} shared, {size(copied['moved_bytes'])} moved, "
         f"{size(copied['zeroed_bytes'])} zeroed",
     ]
+    return lines + stepping_aside_lines(array["stepping_aside"])
+
+
+def stepping_aside_lines(stepping_aside: Answer) -> list[str]:
+    """Return a line if the array begins no new copies now, or has refused any."""
+    remaining_s, refused = stepping_aside["remaining_s"], stepping_aside["refused"]
+    count = f"{refused} were refused so far"
+    if remaining_s is None:
+        return [f"new copies: {count}"] if refused else []
+    return [f"new copies: refused for {math.ceil(remaining_s)} more seconds ({stepping_aside['cause']}); {count}"]
 
 
 def _command_lines(answer: Answer, former: Answer | None, width: int | None) -> list[str]:

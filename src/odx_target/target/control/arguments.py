@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from odx_target.copymgr.stepping_aside import MAX_STEP_ASIDE_S
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_lun, parse_size
 from odx_target.target.config.settings import LunConfig
+from odx_target.target.schedules.fields import parse_duration
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
 
@@ -63,6 +65,16 @@ def rate(value: object) -> int:
     if not bytes_per_s:
         raise ConfigError("rate: want at least one byte per second")
     return bytes_per_s
+
+
+def step_aside_s(value: object) -> int | None:
+    """Convert a duration, such as 600 or "10m", to seconds. Convert "off" to None. Raises ConfigError."""
+    if value is None or value == "off":
+        return None
+    duration_s = parse_duration(value)
+    if duration_s > MAX_STEP_ASIDE_S:
+        raise ConfigError(f"{duration_s} seconds are longer than a day; want at most {MAX_STEP_ASIDE_S}, or off")
+    return duration_s
 
 
 def flag(value: object) -> bool:

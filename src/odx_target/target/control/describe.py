@@ -5,6 +5,7 @@ from typing import TypeAlias, TypeVar
 
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.status import operation_data, token_data
+from odx_target.copymgr.stepping_aside import SteppingAside
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -59,4 +60,12 @@ def describe_copy(operation: CopyOperation, now_s: float) -> Data:
         **operation_data(operation, now_s),
         "lun": operation.logical_unit.volume.name,
         "block_bytes": operation.logical_unit.block_bytes,
+    }
+
+
+def describe_stepping_aside(stepping_aside: SteppingAside, now_s: float) -> Data:
+    return {
+        "remaining_s": stepping_aside.remaining_s(now_s),
+        "cause": stepping_aside.cause(now_s),
+        "refused": stepping_aside.refused,
     }

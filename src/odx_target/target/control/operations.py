@@ -13,7 +13,7 @@ from odx_target.target.config.settings import LunConfig
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError
-from odx_target.target.control.describe import Data, describe_copy, describe_token, rows_in_turns
+from odx_target.target.control.describe import Data, describe_copy, describe_stepping_aside, describe_token, rows_in_turns
 from odx_target.target.control.health import describe_health
 from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
@@ -156,6 +156,15 @@ async def _copy_rate(array: "Array", rate: int | None) -> Data:
     return {"copy_rate_bytes_per_s": rate}
 
 
+async def _step_aside(array: "Array", duration: int | None) -> Data:
+    stepping_aside, now_s = array.copy_manager.copies.stepping_aside, array.environment.monotonic()
+    if duration is None:
+        stepping_aside.end()
+    else:
+        stepping_aside.begin(duration, now_s)
+    return describe_stepping_aside(stepping_aside, now_s)
+
+
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
@@ -184,6 +193,11 @@ OPERATIONS: dict[str, Operation] = {
         Operation("sessions", _sessions),
         Operation(
             "copy-rate", _copy_rate, (Argument("rate", "bytes per second, a text such as 64M, or none", parse_copy_rate),)
+        ),
+        Operation(
+            "step-aside",
+            _step_aside,
+            (Argument("duration", "seconds, a text such as 10m, or off", arguments.step_aside_s),),
         ),
         Operation(
             "cancel",

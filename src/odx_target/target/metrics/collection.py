@@ -146,6 +146,16 @@ def _array_families(array: "Array") -> list[Family]:
         _gauge("odx_sessions", "Number of sessions.", len(array.sessions())),
         _gauge("odx_tokens", "Number of tokens.", len(copies.tokens.live)),
         _gauge("odx_copies", "Number of running copies.", len(copies.operations)),
+        _gauge(
+            "odx_stepping_aside",
+            "1 if new copies are refused at present, else 0.",
+            int(copies.stepping_aside.remaining_s(array.environment.monotonic()) is not None),
+        ),
+        _counter(
+            "odx_copies_refused_total",
+            "Number of copies refused because the array stepped aside.",
+            copies.stepping_aside.refused,
+        ),
         _counter("odx_tokens_made_total", "Number of tokens made.", copies.counters.tokens_made),
         copied,
     ]

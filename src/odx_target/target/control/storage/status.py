@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from odx_target.scsi.traffic import KindTraffic, Traffic
 from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, Pool, PoolSpace, Volume, tier_of
-from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.describe import Data, describe_stepping_aside, rows_in_turns
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import LUN_ATTRIBUTE
 from odx_target.target.lun_size import size_bytes_of
@@ -141,6 +141,7 @@ async def array_numbers(array: "Array") -> Data:
         "max_tokens": copies.limits.max_tokens,
         "copies": len(copies.operations),
         "copied": copies.counters.as_data(),
+        "stepping_aside": describe_stepping_aside(copies.stepping_aside, array.environment.monotonic()),
         "commands": traffic_data(await total_traffic(array)),
         "sessions": listed,
         "sessions_not_listed": len(sessions) - len(listed),
