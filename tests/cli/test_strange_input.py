@@ -46,6 +46,7 @@ WORKING: dict[str, list[str]] = {
     "copy": [URL, URL],
     "windows-copy": [URL, URL],
     "esxi-copy": [URL, URL],
+    "ready": [URL],
     "conformance": [URL],
     "demo": [],
     "decode": ["00"],

@@ -41,6 +41,7 @@ COMMANDS = {
     "demo": Subcommand("demo", "Compare a copy by token with a copy by reads and writes."),
     "windows-copy": Subcommand("windows.copy", "Copy a file with the same commands as Windows."),
     "esxi-copy": Subcommand("esxi.copy", "Copy a virtual disk with the same commands as ESXi."),
+    "ready": Subcommand("ready.ready", "Check if the offloads of Windows, ESXi and ddpt will work with a LUN."),
     "manage": Subcommand("manage", "Show and change a running array."),
     "volume": Subcommand("storage.volume", "List and change the volumes of a pool."),
     "lun": Subcommand("storage.lun", "Give LUN numbers to volumes, or take them away."),

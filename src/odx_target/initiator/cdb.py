@@ -12,6 +12,7 @@ _TOKEN_IN = struct.Struct(">BBL4xLBB")
 
 THIRD_PARTY_COPY_OUT = 0x83
 THIRD_PARTY_COPY_IN = 0x84
+MAINTENANCE_IN = 0xA3
 POPULATE_TOKEN = 0x10
 WRITE_USING_TOKEN = 0x11
 COPY_OPERATION_ABORT = 0x1C
@@ -20,6 +21,9 @@ RECEIVE_COPY_OPERATING_PARAMETERS = 0x03
 RECEIVE_COPY_STATUS_LID4 = 0x05
 RECEIVE_ROD_TOKEN_INFORMATION = 0x07
 REPORT_ALL_ROD_TOKENS = 0x08
+REPORT_SUPPORTED_OPERATION_CODES = 0x0C
+ONE_OPERATION_CODE = 0x01
+"""Value of REPORTING OPTIONS for a question about one operation code that has no service actions."""
 FUA = 0x08
 TEN_BYTE_LBA_LIMIT = 1 << 32
 """End of the blocks that READ (10) and WRITE (10) can address. Their LOGICAL BLOCK ADDRESS field has 32 bits."""
@@ -136,3 +140,10 @@ def receive_copy_status(list_identifier: int, allocation_bytes: int) -> bytes:
 def report_all_rod_tokens(allocation_bytes: int) -> bytes:
     """CDB of REPORT ALL ROD TOKENS (SPC-4 6.37)."""
     return _TOKEN_IN.pack(THIRD_PARTY_COPY_IN, REPORT_ALL_ROD_TOKENS, 0, allocation_bytes, 0, 0)
+
+
+def report_supported_operation_code(operation_code: int, allocation_bytes: int) -> bytes:
+    """CDB of REPORT SUPPORTED OPERATION CODES for one operation code without service actions (SPC-4 6.35)."""
+    return struct.pack(
+        ">BBBBHLxx", MAINTENANCE_IN, REPORT_SUPPORTED_OPERATION_CODES, ONE_OPERATION_CODE, operation_code, 0, allocation_bytes
+    )

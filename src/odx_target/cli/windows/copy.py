@@ -5,19 +5,18 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
-import trio
 import typer
 
 from odx_target.cli import host_command
 from odx_target.cli.failure import CommandFailure, Interrupted
 from odx_target.cli.windows import options
 from odx_target.cli.windows.files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
+from odx_target.cli.windows.opening import WindowsIdentity, open_windows_disks
 from odx_target.cli.windows.report import event_lines, events_of, kind_of, progress_text, summary_lines, totals_line
-from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
+from odx_target.cli.windows.session import TrioClock
 from odx_target.cli.windows.trace import TracePrinter
 from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl
-from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile
 from odx_target.initiator.windows.disk import WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
@@ -176,43 +175,17 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
 @contextlib.asynccontextmanager
 async def _started(wish: Wish, windows: WindowsHost) -> AsyncIterator[tuple[WindowsDisk, WindowsDisk]]:
     """Open both disks as Windows does: discovery, login, enumeration."""
+    identity = WindowsIdentity(wish.initiator_name, wish.paths, wish.digests)
     same_target = replace(wish.source, lun=wish.destination.lun) == wish.destination
-    lives: list[LiveSession] = []
-    async with trio.open_nursery() as nursery:
-        try:
-            disks: list[WindowsDisk] = []
-            for places in [[wish.source, wish.destination]] if same_target else [[wish.source], [wish.destination]]:
-                here = await _log_in(wish, windows, places[0], nursery, len(lives))
-                lives += here
-                prefix = "" if same_target else "destination " if disks else "source "
-                found = [_disk(windows, prefix, place, here) for place in dict.fromkeys(places)]
-                lun_0 = _disk(windows, prefix, replace(places[0], lun=0), here)
-                await enumeration.start(found, lun_0)
-                disks += found
-            yield disks[0], disks[-1]
-        finally:
-            for live in lives:
-                await live.close()
-            nursery.cancel_scope.cancel()
-
-
-async def _log_in(wish: Wish, windows: WindowsHost, place: IscsiUrl, nursery: trio.Nursery, number: int) -> list[LiveSession]:
-    """Open a discovery session, then one session for each path. Returns the sessions of the paths."""
-    plans = [
-        plan_login(place, at, wish.initiator_name, windows.journal, connect, digests=wish.digests)
-        for at in range(number, number + 1 + wish.paths)
-    ]
-    await discover(plans[0], windows.settings)
-    lives = []
-    for at, plan in enumerate(plans[1:], number + 1):
-        live = LiveSession(f"path {at}", plan, windows.settings)
-        await nursery.start(live.run)
-        lives.append(live)
-    return lives
-
-
-def _disk(windows: WindowsHost, prefix: str, place: IscsiUrl, lives: list[LiveSession]) -> WindowsDisk:
-    return WindowsDisk(windows, f"{prefix}LUN {place.lun}", place.lun, [SessionPath(live, place.lun) for live in lives])
+    async with contextlib.AsyncExitStack() as stack:
+        disks: list[WindowsDisk] = []
+        for places in [[wish.source, wish.destination]] if same_target else [[wish.source], [wish.destination]]:
+            prefix = "" if same_target else "destination " if disks else "source "
+            opened = open_windows_disks(
+                windows, places, identity, connect, prefix=prefix, first_session=len(disks) * wish.paths
+            )
+            disks += await stack.enter_async_context(opened)
+        yield disks[0], disks[-1]
 
 
 def _files(wish: Wish, source: WindowsDisk, destination: WindowsDisk) -> tuple[WindowsFile, WindowsFile]:

@@ -1,0 +1,1 @@
+"""`odx-target ready`: report if a target is fit for the offloads of Windows, of ESXi and of ddpt."""
