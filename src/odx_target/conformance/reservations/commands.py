@@ -5,12 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
 
-import trio
-
 from odx_target.conformance.bench import Bench
 from odx_target.conformance.faults import NotSupported
 from odx_target.conformance.unit import Unit
 from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.session.together import run_to_its_end
 
 KEY, OTHER_KEY = 0x1122334455667788, 0x99AABBCCDDEEFF00
 ALLOCATION_BYTES = 1024
@@ -118,13 +117,22 @@ async def clear(bench: Bench) -> None:
     """Remove all registrations and the reservation of the first LUN, even if the check is cancelled or its session is lost.
     Otherwise other hosts could not use the LUN any more.
     """
-    with trio.move_on_after(CLEARING_TIME_S, shield=True):
-        with trio.move_on_after(CLEARING_TIME_S / 2), suppress(InitiatorError):
+    is_cleared = False
+
+    async def clear_here() -> None:
+        nonlocal is_cleared
+        with suppress(InitiatorError):
             await _clear(bench.first)
-            return
+            is_cleared = True
+
+    async def clear_as_another() -> None:
         with suppress(InitiatorError):
             async with bench.other_initiator() as other:
                 await _clear(other)
+
+    await run_to_its_end(clear_here, CLEARING_TIME_S / 2)
+    if not is_cleared:
+        await run_to_its_end(clear_as_another, CLEARING_TIME_S / 2)
 
 
 async def _clear(unit: Unit) -> None:
