@@ -111,6 +111,18 @@ async def test_only_the_sessions_of_initiators_without_a_rule_are_ended() -> Non
         assert await luns(a) == [0, 1]
 
 
+async def test_a_session_may_end_while_its_rule_changes() -> None:
+    """The change lets other tasks run between two nexuses, so any of the nexuses may be lost meanwhile."""
+    async with running(CONFIG) as array:
+        async with session_of(array, B):
+            (nexus,) = array.device_server.nexuses
+        while array._listener._connections:
+            await trio.lowlevel.checkpoint()
+        array.device_server.nexuses.append(nexus)  # as in the list of a change that has begun before
+        assert await change(array, *RULES[:1])
+        array.device_server.nexuses.remove(nexus)
+
+
 async def test_volumes_come_and_go_in_the_maps() -> None:
     rules = (AccessRule((A,), (*FIRST_ONLY, MappedLun(4, "later"))),)
     with capture_logs() as logs:

@@ -133,6 +133,7 @@ class TaskManager(AttachedNexuses):
         """
         if nexus in self.nexuses:
             self.nexuses.remove(nexus)
+            nexus.end_undelivered = None  # because the transport takes its connection apart
             for lun, logical_unit in nexus.logical_units.items():
                 if logical_unit.tasks.members:
                     self.abort_task_set(nexus, lun)
