@@ -11,8 +11,12 @@ import trio
 from odx_target.cli import host_command
 from odx_target.cli import main as cli
 from odx_target.cli.failure import CommandFailure, Interrupted
+from odx_target.cli.serving import serve
+from odx_target.cli.serving.reload import Settings, load_settings
 from odx_target.initiator.errors import ConnectionLost
 from odx_target.initiator.windows.copying.copy_engine import CopyReport
+from odx_target.target.config.settings import Config, ServeConfig
+from odx_target.target.file_descriptors import Descriptors
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -118,3 +122,17 @@ def test_an_interrupt_while_loading_prints_nothing(monkeypatch: pytest.MonkeyPat
         cli.main()
     assert ended.value.code == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_server_that_starts_or_stops_ignores_sighup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a running array handles it. It would end the process while the pool is opened or closed."""
+    handlers = []
+    monkeypatch.setattr(trio, "run", lambda *_: handlers.append(signal.getsignal(signal.SIGHUP)))
+    monkeypatch.setattr(serve, "keep_freed_memory", lambda: None)
+    before = signal.getsignal(signal.SIGHUP)
+    again = serve.Again(None, Settings(Config(), ServeConfig()), load_settings)
+    try:
+        serve._run(Config(), Descriptors(8, 8), None, again, ServeConfig())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert handlers == [signal.SIG_IGN]

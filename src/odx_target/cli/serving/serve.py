@@ -126,6 +126,8 @@ def _check_there_will_be_luns(settings: Config) -> None:
 
 
 def _run(settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig) -> None:
+    # Only a running array reads its settings again. By default, SIGHUP would end a server that starts or stops.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     keep_freed_memory()
     try:
         trio.run(_serve, settings, descriptors, tracing, again, files)
