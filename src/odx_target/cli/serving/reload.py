@@ -54,16 +54,22 @@ class Reloader:
         self._read = read
 
     async def reload(self) -> None:
-        """Apply the file as it is now. An error is logged on one line, and the array continues to run."""
+        """Apply the file as it is now. An error is logged on one line, and the array continues to run.
+
+        The array continues even after an internal error, which is logged with its traceback. The next call then tries again.
+        """
         if self._path is None:
             log.warning("settings cannot be read again: there is no --config FILE.toml")
             return
         try:
-            settings = await trio.to_thread.run_sync(self._read, self._path)
-            await reconfigure(self._array, self._current.array, settings.array)
+            await self._apply(await trio.to_thread.run_sync(self._read, self._path))
         except ConfigError as error:
             log.error("settings are not read again", reason=str(error))
-            return
+        except Exception as error:
+            log.exception("settings are not read again, or only in part, because of an internal error", error=repr(error))
+
+    async def _apply(self, settings: Settings) -> None:
+        await reconfigure(self._array, self._current.array, settings.array)
         if settings.array.log_level != self._current.array.log_level:
             set_log_level(settings.array.log_level)
         if _access_differs(settings.array, self._current.array):
