@@ -52,4 +52,7 @@ bench-compare: .venv/dev ## two revisions beside tgt: OLD=REV NEW=REV; fails if 
 torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
 	$(BIN)/python -m tests.torture run --minutes $${TORTURE_MINUTES:-120}
 
-.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare torture
+fuzz: .venv/dev ## hostile input for FUZZ_MINUTES (30), guided by coverage; findings are written to var/fuzz/
+	$(BIN)/python -m tests.fuzz run --minutes $${FUZZ_MINUTES:-30}
+
+.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare torture fuzz

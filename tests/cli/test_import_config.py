@@ -127,7 +127,16 @@ def test_a_target_of_targetcli_without_portals_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "{}", '{"storage_objects": 1}', '{"storage_objects": [], "targets": [1]}', "[]", "[" * 99999]
+    "text",
+    [
+        "{",
+        "{}",
+        '{"storage_objects": 1}',
+        '{"storage_objects": [], "targets": [1]}',
+        "[]",
+        "[" * 99999,
+        json.dumps(saved(luns=[{"index": float("inf"), "storage_object": "/backstores/fileio/disk"}])),
+    ],
 )
 def test_a_wrong_file_of_targetcli_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="targetcli"):

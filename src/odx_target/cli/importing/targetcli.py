@@ -23,7 +23,7 @@ def import_targetcli(text: str) -> Imported:
                 imported.targets += _targets(imported, stores, target)
             else:
                 imported.notes.append(f"target {target['wwn']} is not an iSCSI target")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ConfigError(f"this is not a file that targetcli has saved: {error!r}") from error
     return imported
 
