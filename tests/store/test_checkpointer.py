@@ -1,9 +1,13 @@
 """Tests of callers that wait for the end of a save of a checkpoint: all callers that wait at once share one save."""
 
+import errno
+
 import pytest
 from tests.little_memory import bytes_of_leaves
 from tests.store.pools import Machine, block
 
+from odx_target.store.api import OutOfResources, PoolBusy
+from odx_target.store.catalogue.checkpointer import NEEDED_RETRY_S, RETRY_S
 from odx_target.store.catalogue.interface import Checkpoint
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.map.leaf_memory import UNIT_BYTES
@@ -87,3 +91,43 @@ def test_a_pool_that_stops_ends_the_wait_of_all_callers(saves: CountedSaves) -> 
         environment.step()
     environment.stop()
     assert all(caller.done for caller in callers)
+
+
+def refuses_a_change(saves: CountedSaves) -> bool:
+    """Return True if a change is refused because no checkpoint was saved."""
+    try:
+        saves.pool.leaves.check_changes()
+    except OutOfResources:
+        return True
+    except PoolBusy:  # a save is under way
+        pass
+    return False
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_change_that_needs_a_checkpoint_is_refused_only_while_the_disk_fails(saves: CountedSaves, is_full: bool) -> None:
+    environment, pool = saves.environment, saves.pool
+    saves.machine.disk.failing.add("save")
+    if is_full:
+        saves.machine.disk.error_number = errno.ENOSPC
+    pool.checkpointer.start_soon()
+    environment.settle()
+    for _ in range(3):
+        assert refuses_a_change(saves)
+        environment.advance(NEEDED_RETRY_S)
+    assert saves.count == (1 if is_full else 4)
+    saves.machine.disk.failing.clear()
+    assert refuses_a_change(saves)
+    environment.advance(RETRY_S if is_full else NEEDED_RETRY_S)
+    assert not refuses_a_change(saves)
+    assert not pool.leaves.memory.has_many_changes()
+
+
+def test_a_checkpoint_that_no_change_needs_is_tried_again_after_a_long_pause(saves: CountedSaves) -> None:
+    environment = saves.environment
+    saves.machine.disk.failing.add("save")
+    saves.pool.checkpointer.start_soon()
+    environment.advance(RETRY_S - NEEDED_RETRY_S)
+    assert saves.count == 1
+    environment.advance(NEEDED_RETRY_S)
+    assert saves.count == 2

@@ -12,6 +12,7 @@ import numpy as np
 
 from odx_target.scsi.reply import Reply
 from odx_target.store.api import PoolFailed, StoreError
+from odx_target.store.catalogue.checkpointer import RETRY_S
 from odx_target.target.config.settings import ScheduleTemplate
 from tests.copymgr.array import Started
 from tests.sim.simulated_disk import Crash
@@ -38,6 +39,7 @@ class UnderWay:
     started: Started
     change: Change
     finish: Callable[[str, Reply], "np.ndarray | None"]  # type: ignore[type-arg]
+    began_step: int
     is_disturbed: bool = False
     """True if an operator has aborted the command or changed its LUN, so that the command may end with an error."""
 
@@ -72,6 +74,9 @@ class Run:
         self.troubled: set[tuple[str, int]] = set()
         """Identifier and moment of each run that could not take its snapshots at once, and may have been given up."""
         self.unsure_until = 0
+        self._failed_at_s = 0.0
+        self._judged_step: int | None = None
+        """Step in which the command began whose outcome is being judged; None outside of this judgement."""
         self.array.open()
         for number in range(COUNT_LUNS):
             self.administer(lambda number=number: self._create_first(number))  # type: ignore[misc]
@@ -111,6 +116,7 @@ class Run:
 
     def _note_faults(self) -> None:
         if self.array.disk.failing:
+            self._failed_at_s = self.array.environment.now_s
             self.unsure_until = self.counts.steps + STEPS_AFTER_A_FAILURE
         self.failing_steps -= 1
         if self.array.disk.failing and self.failing_steps <= 0:
@@ -123,7 +129,13 @@ class Run:
     @property
     def may_fail(self) -> bool:
         """True if the disk fails, or a command may still suffer from an earlier failure."""
-        return bool(self.array.disk.failing) or self.counts.steps <= self.unsure_until
+        step = self.counts.steps if self._judged_step is None else self._judged_step
+        return bool(self.array.disk.failing) or step <= self.unsure_until or self._waits_for_retry()
+
+    def _waits_for_retry(self) -> bool:
+        """True if the last checkpoint failed, and the array has not had the time to try again since the disk works."""
+        since_s = self.array.environment.now_s - self._failed_at_s
+        return self.array.pool.troubles.checkpoint_error is not None and since_s <= RETRY_S
 
     def check_outcome(self, outcome: str, *others: str) -> None:
         """Raise Difference for an outcome that neither a full pool nor a failing disk explains."""
@@ -215,7 +227,7 @@ class Run:
         self.now.changes += (change,)
         self.mark()
         self.counts.commands += 1
-        command = UnderWay(self.array.start(lun, cdb, data), change, finish)
+        command = UnderWay(self.array.start(lun, cdb, data), change, finish, self.counts.steps)
         self.under_way.append(command)
         self.array.disk.check_on()
         if waits:
@@ -241,7 +253,11 @@ class Run:
         change = command.change
         outcome = outcome_of(reply)
         is_cut_off = command.is_disturbed and outcome in DISTURBED
-        done = self.found_done(change) if is_cut_off else command.finish(outcome, reply)
+        self._judged_step = command.began_step  # the command may have ended long ago, when the disk failed
+        try:
+            done = self.found_done(change) if is_cut_off else command.finish(outcome, reply)
+        finally:
+            self._judged_step = None
         volume = self.now.volumes[change.volume]
         if done is None:
             done = self.found_done(change)

@@ -119,6 +119,7 @@ class LogPool:
         self.contents.leaves_in_use = self.leaves.leaves_in_use
         self.leaves.save_ended = self.checkpointer.save_ended
         self.log.on_checkpoint_due = self.leaves.save_soon = self.checkpointer.start_soon
+        self.leaves.save_needed = self.checkpointer.start_needed
         self.log.written_blocks = replayed_blocks
         if checkpoint_blocks is not None:
             self.log.checkpoint_due_blocks = checkpoint_blocks

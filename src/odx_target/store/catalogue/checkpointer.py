@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from odx_target.environment import Environment, Event, Work
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.catalogue.leaf_loader import LeafLoader
-from odx_target.store.errors import PoolFailed, StoreError
+from odx_target.store.errors import PoolFailed, PoolFull, StoreError
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.writer import Log
 from odx_target.store.map.discards import Discards
@@ -21,6 +21,10 @@ from odx_target.store.troubles import Troubles
 RETRY_S = 30.0
 """Pause before the next attempt to save a checkpoint. Attempts must be rare, because each attempt on a nearly full disk may
 take some of the remaining room."""
+
+NEEDED_RETRY_S = 1.0
+"""Pause before the next attempt if changes wait for the checkpoint and the disk is not full. A host repeats a command that ends
+with BUSY for about ten seconds."""
 
 
 class Checkpointer:
@@ -55,12 +59,19 @@ class Checkpointer:
         self._requested: Event | None = None
         """Set at the end of the save that callers of `save_ended` wait for. None if there is no such save."""
         self._is_at_work = False
+        self._is_needed = False
+        """True if a change was refused since the last save failed, because it needs a checkpoint."""
 
     def start_soon(self) -> None:
         """Save a checkpoint in the background. Does nothing if a save is running, or if a failed save will be tried again."""
         if self._running is None and not self._is_at_work:
             self._is_at_work = True
             self._environment.start_soon(self._save_soon)
+
+    def start_needed(self) -> None:
+        """Save a checkpoint in the background, as `start_soon` does. If the last save failed, try again after a short pause."""
+        self._is_needed = True
+        self.start_soon()
 
     async def save(self) -> None:
         """Take a checkpoint and save it. Raises PoolFailed, Scarcity, Refused, Unwritable."""
@@ -171,17 +182,25 @@ class Checkpointer:
 
     async def _save_soon(self) -> None:
         try:
-            while not await self._has_ended():
-                await self._environment.sleep(RETRY_S)
+            while (failure := await self._failure()) is not None:
+                await self._pause(failure)
         finally:
             self._is_at_work = False
 
-    async def _has_ended(self) -> bool:
-        """Save a checkpoint. Returns False if the save failed and should be tried again."""
+    async def _failure(self) -> StoreError | None:
+        """Save a checkpoint. Returns the error if the save failed and should be tried again."""
         try:
             await self.save()
         except PoolFailed:
-            return True
-        except StoreError:
-            return False
-        return True
+            return None
+        except StoreError as error:
+            return error
+        return None
+
+    async def _pause(self, failure: StoreError) -> None:
+        """Wait for the next attempt to save a checkpoint."""
+        self._is_needed = False
+        for _ in range(int(RETRY_S / NEEDED_RETRY_S)):
+            await self._environment.sleep(NEEDED_RETRY_S)
+            if self._is_needed and not isinstance(failure, PoolFull):
+                return

@@ -51,8 +51,9 @@ class LeafLoader:
     """Loads the leaves of one pool. The *entries* of a leaf are the places of its blocks. `memory` decides which leaves keep
     their entries in memory. `pinned` returns the leaves that reads use.
 
-    `save_soon` must start the save of a checkpoint in the background. `save_ended` must wait until a save has succeeded or
-    failed.
+    `save_soon` and `save_needed` must start the save of a checkpoint in the background. If the last save failed, `save_needed`
+    must try again after a short pause, because changes wait for the checkpoint. `save_ended` must wait until a save has
+    succeeded or failed.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class LeafLoader:
     ) -> None:
         self.memory = memory
         self.save_soon: Callable[[], None] = _nothing
+        self.save_needed: Callable[[], None] = _nothing
         self.save_ended: Callable[[], Awaitable[None]] = _at_once
         self._catalogue = catalogue
         self._environment = environment
@@ -175,8 +177,10 @@ class LeafLoader:
         self.relieve_soon()
         if not memory.has_many_changes():
             return
-        self.save_soon()
-        if memory.has_too_many_changes():
+        if not memory.has_too_many_changes():
+            self.save_soon()
+        else:
+            self.save_needed()
             memory.tally.due = memory.tally.made
             error = self._troubles.checkpoint_error
             if error is not None:
