@@ -40,6 +40,11 @@ NEED_A_RESTART = {
     "pcap-snap-length",
     "control",
     "metrics",
+    "clock",
+    "record-commands",
+    "ready-file",
+    "http",
+    "http-token-file",
 }
 
 

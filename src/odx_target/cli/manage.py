@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from odx_target.cli.array_requests import Answer, ask_array
+from odx_target.cli.managing import steering
 from odx_target.cli.text.health_lines import health_lines
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.status_lines import stepping_aside_lines
@@ -102,7 +103,7 @@ def resize(
 
 @app.command("health")
 def health(context: typer.Context, as_json: Json = False) -> None:
-    """Show the problems of the array, and the free room of the pool."""
+    """Show the problems of the array and its free room."""
     answer = _ask(context, "health")
     if not _printed(answer, as_json):
         for line in health_lines(answer):
@@ -196,7 +197,7 @@ def step_aside(
     ],
     as_json: Json = False,
 ) -> None:
-    """Refuse new copies by token and EXTENDED COPY for a while, so that hosts copy by reads and writes.
+    """Refuse new copies for a while. Hosts then copy by reads and writes instead of token or EXTENDED COPY.
 
     Copies under way continue, and tokens that hosts have can be used. Windows tries no token for three minutes after a refusal.
     """
@@ -204,6 +205,9 @@ def step_aside(
     if not _printed(answer, as_json):
         for line in stepping_aside_lines(answer) or ["new copies: allowed"]:
             typer.echo(line)
+
+
+steering.register(app)
 
 
 def _ask(context: typer.Context, operation: str, **arguments: object) -> Answer:

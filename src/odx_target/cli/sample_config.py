@@ -74,6 +74,11 @@ KEYS: tuple[Sample, ...] = (
     Sample("pcap", '"trace.pcapng"', "File for all sessions as packets.", False),
     Sample("pcap-snap-length", str(MAX_SNAP_BYTES), "Number of bytes that are kept of each packet."),
     Sample("control", '"control"', "Control socket, relative to this file. By default, it is in the pool.", False),
+    Sample("clock", '"real"', "Time of tokens and schedules: real, shifted (testers can advance it) or virtual (only they)."),
+    Sample("record-commands", "false", "Keep the latest commands of hosts, so that testers can look at them."),
+    Sample("ready-file", '"ready.json"', "File that describes the array while hosts can connect. Default: none.", False),
+    Sample("http", '"127.0.0.1:8080"', "Address of the HTTP control port. By default, there is none.", False),
+    Sample("http-token-file", '"http.token"', "File with the token of HTTP clients. By default, it is a new token.", False),
     Sample("metrics", '"127.0.0.1:9100"', "Address at which Prometheus fetches metrics. By default, there is none.", False),
 )
 """The keys with plain values. In TOML, they come before all tables."""

@@ -37,12 +37,14 @@ from odx_target.target.listening_sockets import Listening, bind_portals, close_s
 from odx_target.target.logical_units import attach_logical_units, logical_units_named
 from odx_target.target.lun_changes import LunChanges
 from odx_target.target.pool_trouble_log import report_trouble
+from odx_target.target.recording.recorder import CommandRecorder
 from odx_target.target.reporter import Reporter
 from odx_target.target.schedules.runner import ScheduleRunner
 from odx_target.target.schedules.templates import open_schedules
 from odx_target.target.server.listener import ConnectedSession, Listener
 from odx_target.target.server.memory_division import MemoryBudget
 from odx_target.target.threshold_reports import watch_thresholds
+from odx_target.target.trace.joined_taps import joined
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
@@ -66,7 +68,7 @@ class Array:
 
     `open_pool` opens the pool that `config` describes. Tests may replace `entropy` and `wall_clock`. The monotonic clock comes
     from trio. `tap` receives the bytes of every connection. At most `max_sockets` sockets of hosts are open at the same time.
-    If `clock` is given, the array takes its time from this clock, and `wall_clock` is not used.
+    `recorder` records the commands. If `clock` is given, the array takes its time from this clock, and not from `wall_clock`.
 
     Raises ConfigError for settings that contradict each other, StoreError if the pool cannot be opened, and OSError if a portal
     cannot be bound.
@@ -82,9 +84,11 @@ class Array:
         tap: Tap | None = None,
         max_sockets: int = DEFAULT_SOCKETS,
         clock: ArrayClock | None = None,
+        recorder: CommandRecorder | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
+        self.recorder = recorder
         self._open_pool = open_pool
         self._entropy = entropy
         self._wall_clock = wall_clock
@@ -284,7 +288,7 @@ class Array:
             self.device_server,
             self.pool,
             self.memory_budget,
-            self.tap,
+            joined(self.tap, self.recorder),
             self.reporter,
             self._max_sockets,
             polls=self.config.polling,

@@ -12,11 +12,11 @@ X.Z. Everything else in this package may change at any time.
 
 from odx_target.initiator.disk import CommandFailed
 from odx_target.initiator.result import CommandResult
+from odx_target.target.recording.offload import Offload, RefusedCopy
 from odx_target.target.recording.seen_command import SeenCommand, SeenSense
 from odx_target.testing.clock import TestClock
 from odx_target.testing.command_list import CommandList
 from odx_target.testing.host import Host
-from odx_target.testing.offload import Offload, RefusedCopy
 from odx_target.testing.running_array import RunningArray, running_array
 
 __all__ = [

@@ -1,6 +1,7 @@
 """The clock of a running array, as a test uses it."""
 
-from odx_target.target.clock.array_clock import ArrayClock, ClockMode
+from odx_target.target.clock.array_clock import ArrayClock
+from odx_target.target.clock.mode import ClockMode
 from odx_target.testing.loop_thread import LoopThread
 
 

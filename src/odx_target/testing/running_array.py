@@ -17,12 +17,13 @@ from odx_target.initiator.url import Portal
 from odx_target.target.config.parsing import check_luns, parse_lun
 from odx_target.target.config.settings import Config
 from odx_target.target.config.settings_file import config_of
+from odx_target.target.recording.offload import Offload
+from odx_target.target.recording.operations import offload_of
 from odx_target.testing import contents
 from odx_target.testing.clock import TestClock, clock_mode
 from odx_target.testing.command_list import CommandList
 from odx_target.testing.host import Host
 from odx_target.testing.loop_thread import LoopThread
-from odx_target.testing.offload import Offload, summarize
 from odx_target.testing.service import Service, config_at_free_port
 
 DEFAULT_LUNS: Mapping[str, str] = {"a": "64M", "b": "64M"}
@@ -222,8 +223,7 @@ class RunningArray:
             self._service.recorder.clear()
 
     async def _offload(self) -> Offload:
-        copies = self._service.array.copy_manager.copies
-        return summarize(await self._commands(), copies.counters.as_data(), copies.refusals.latest)
+        return offload_of(self._service.array)
 
     async def _luns_with_snapshot(self, name: str) -> list[str]:
         return [volume.name for volume in self._service.array.pool.volumes.values() if name in volume.snapshots]

@@ -9,7 +9,8 @@ import trio
 
 from odx_target.configured_pool import open_pool
 from odx_target.target.array import Array
-from odx_target.target.clock.array_clock import ArrayClock, ClockMode
+from odx_target.target.clock.array_clock import ArrayClock
+from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.settings import Config, Portal
 from odx_target.target.control.operations import perform
 from odx_target.target.file_descriptors import Descriptors
@@ -61,7 +62,7 @@ class Service:
         pool = partial(open_pool, descriptors=DESCRIPTORS.segments)
         try:
             async with Array(
-                self._config, open_pool=pool, tap=self.recorder, max_sockets=DESCRIPTORS.sockets, clock=self.clock
+                self._config, open_pool=pool, recorder=self.recorder, max_sockets=DESCRIPTORS.sockets, clock=self.clock
             ) as self.array:
                 task_status.started()
                 await self._stop.wait()

@@ -8,7 +8,8 @@ import trio
 from trio.testing import MockClock
 
 from odx_target.environment import Work
-from odx_target.target.clock.array_clock import EXACT_STEPS, MAX_ADVANCE_S, MAX_STEP_S, ArrayClock, ClockMode
+from odx_target.target.clock.array_clock import EXACT_STEPS, MAX_ADVANCE_S, MAX_STEP_S, ArrayClock
+from odx_target.target.clock.mode import ClockMode
 from odx_target.target.clock.steered_environment import SteeredEnvironment, StoreEnvironment, environments_of
 
 

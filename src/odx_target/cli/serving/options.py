@@ -7,14 +7,17 @@ from typing import Annotated, Any, TypeAlias, TypeVar
 
 import typer
 
+from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.chap import chap_user_from_file, target_chap_from_file, user_and_secret_file
 from odx_target.target.config.parsing import (
     LOG_LEVELS,
     check_luns,
     parse_capacity_compression,
     parse_capacity_limit,
+    parse_choice,
     parse_cleaning_share,
     parse_copy_rate,
+    parse_http_address,
     parse_iqn,
     parse_log_level,
     parse_lun,
@@ -138,6 +141,33 @@ Metrics = Annotated[
         help="Address at which Prometheus can fetch /metrics, or a port of 127.0.0.1; default: no metrics are served.",
     ),
 ]
+Clock = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(ClockMode),
+        help="Time of tokens, copies and schedules: as usual; as usual, and testers can advance it; only when testers advance "
+        "it. Default: real.",
+    ),
+]
+RecordCommands = Annotated[
+    bool | None,
+    typer.Option(
+        "--record-commands/--no-record-commands",
+        help="Keep the latest commands of hosts, so that testers can look at them; default: no.",
+    ),
+]
+ReadyFile = Annotated[
+    Path | None,
+    _path("FILE", "Write a line of JSON that describes the array as soon as hosts can connect; removed when the array stops."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON instead of text when hosts can connect.")]
+Http = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Address of the HTTP control port, or a port of 127.0.0.1; default: none."),
+]
+HttpTokenFile = Annotated[
+    Path | None, _path("FILE", "File with the token that HTTP clients send; default: a new token, see --json and --ready-file.")
+]
 RemoteLun = Annotated[
     list[str] | None,
     typer.Option(
@@ -180,6 +210,11 @@ _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
     "pcap_snap_length": ("pcap_snap_bytes", int),
     "control": ("control", Path),
     "metrics": ("metrics", parse_metrics_address),
+    "clock": ("clock", lambda name: parse_choice(ClockMode, name, "clock: ")),
+    "record_commands": ("record_commands", bool),
+    "ready_file": ("ready_file", Path),
+    "http": ("http", parse_http_address),
+    "http_token_file": ("http_token_file", Path),
 }
 
 

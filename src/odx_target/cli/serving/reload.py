@@ -19,7 +19,7 @@ from odx_target.target.reconfiguration import fields_that_wait, key_of, reconfig
 log = structlog.get_logger()
 
 SERVE_KEYS = {"pcap_snap_bytes": "pcap-snap-length"}
-"""The keys of the file whose names differ from the fields of `ServeConfig`. Only a restart applies the fields."""
+"""The keys of the file whose words differ from the fields of `ServeConfig`. Only a restart applies the fields."""
 
 
 class Settings(NamedTuple):
@@ -84,7 +84,7 @@ def keys_that_wait(before: Settings, after: Settings) -> list[str]:
     """Return the keys of the file that have changed, and that only a restart applies."""
     waiting = [key_of(name) for name in fields_that_wait(before.array, after.array) if name != "log_level"]
     serve = [each.name for each in fields(ServeConfig) if getattr(before.serve, each.name) != getattr(after.serve, each.name)]
-    return waiting + [SERVE_KEYS.get(name, name) for name in serve]
+    return waiting + [SERVE_KEYS.get(name, name.replace("_", "-")) for name in serve]
 
 
 def _access_differs(one: Config, other: Config) -> bool:

@@ -2,6 +2,7 @@
 
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -13,27 +14,31 @@ import structlog
 import trio
 import typer
 
-from odx_target.cli.failure import drop_output, first_error
+from odx_target.cli.failure import first_error
 from odx_target.cli.serving import options
 from odx_target.cli.serving.access_warnings import warn_of_missing_volumes, warn_of_open_portals
+from odx_target.cli.serving.announcement import Announcement, ready_file
 from odx_target.cli.serving.freed_memory import keep_freed_memory
 from odx_target.cli.serving.garbage_collector import spared_collector
+from odx_target.cli.serving.http import check_http, http_descriptors, served_http
 from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.reload import Reloader, Settings
 from odx_target.configured_pool import open_pool as open_pool
 from odx_target.store.api import StoreError
-from odx_target.store.error_kinds import reason
-from odx_target.target.access.targets import Target, portals_of, warnings_of
+from odx_target.target.access.targets import portals_of, warnings_of
 from odx_target.target.array import Array
+from odx_target.target.clock.array_clock import ArrayClock
+from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import Config, Portal, ServeConfig
+from odx_target.target.config.settings import Config, ServeConfig
 from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
+from odx_target.target.recording.recorder import CommandRecorder
 from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
 
@@ -83,6 +88,12 @@ def serve(
     accept_zero_token: options.AcceptZeroToken = None,
     control: options.Control = None,
     metrics: options.Metrics = None,
+    http: options.Http = None,
+    http_token_file: options.HttpTokenFile = None,
+    clock: options.Clock = None,
+    record_commands: options.RecordCommands = None,
+    ready_file: options.ReadyFile = None,
+    as_json: options.Json = False,
     remote_lun: options.RemoteLun = None,
     show_limits: options.ShowLimits = False,
 ) -> None:
@@ -100,7 +111,9 @@ def serve(
         return
     _check_there_will_be_luns(settings)
     standard_error = configure_logging(settings.log_level)
-    descriptors = divide(raise_limit(), count_open() + metrics_descriptors(files.metrics), len(portals_of(settings)))
+    check_http(files, shows_token=as_json or files.ready_file is not None)
+    others = metrics_descriptors(files.metrics) + http_descriptors(files.http)
+    descriptors = divide(raise_limit(), count_open() + others, len(portals_of(settings)))
     for warning in warnings_of(settings, config):
         log.warning(warning)
     with ExitStack() as stack:
@@ -111,7 +124,7 @@ def serve(
             settings = replace(settings, pool_dir=Path(temporary) / "pool")
         stack.enter_context(standard_error.in_thread())
         tracing = stack.enter_context(opened_tracing(files.trace, files.pcap, files.pcap_snap_bytes))
-        _run(settings, descriptors, tracing, again, files)
+        _run(settings, descriptors, tracing, again, files, as_json)
 
 
 def _check_there_will_be_luns(settings: Config) -> None:
@@ -125,18 +138,24 @@ def _check_there_will_be_luns(settings: Config) -> None:
             raise ConfigError(f"there is no pool in {settings.pool_dir} yet: give at least one --lun NAME=SIZE")
 
 
-def _run(settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig) -> None:
+def _run(
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig, as_json: bool
+) -> None:
     # Only a running array reads its settings again. By default, SIGHUP would end a server that starts or stops.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     keep_freed_memory()
     try:
-        trio.run(_serve, settings, descriptors, tracing, again, files)
+        trio.run(_serve, settings, descriptors, tracing, again, files, as_json)
     except* (StoreError, OSError, ConfigError) as group:
         raise first_error(group) from None
 
 
-async def _serve(settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig) -> None:
+async def _serve(
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig, as_json: bool
+) -> None:
     assert settings.pool_dir is not None
+    clock = None if files.clock is ClockMode.REAL else ArrayClock(files.clock)
+    recorder = CommandRecorder(time.time if clock is None else clock.time) if files.record_commands else None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
         async with (
             Array(
@@ -144,9 +163,12 @@ async def _serve(settings: Config, descriptors: Descriptors, tracing: Tracing | 
                 open_pool=partial(open_pool, descriptors=descriptors.segments),
                 tap=tracing,
                 max_sockets=descriptors.sockets,
+                clock=clock,
+                recorder=recorder,
             ) as array,
             serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
             served_metrics(files.metrics, array),
+            served_http(files, array) as http,
         ):
             warn_of_open_portals(array.targets)
             warn_of_missing_volumes(array.targets)
@@ -154,9 +176,11 @@ async def _serve(settings: Config, descriptors: Descriptors, tracing: Tracing | 
             with announced(array.pool.names_identity) as is_only:
                 if not is_only:
                     log.warning(COPY_IS_SERVED, hint="stop one of them; `odx-target pool renew-identity POOL` changes the copy")
-                await trio.to_thread.run_sync(_show_how_to_connect, array, managed_at)
-                async with spared_collector():
-                    await _obey(signals, array, tracing, again)
+                announcement = Announcement(array, managed_at, http)
+                with ready_file(files.ready_file, announcement):
+                    await trio.to_thread.run_sync(partial(announcement.show, as_json=as_json))
+                    async with spared_collector():
+                        await _obey(signals, array, tracing, again)
 
 
 async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, again: Again) -> None:
@@ -177,37 +201,3 @@ def _toggle(tracing: Tracing | None) -> None:
         log.warning("tracing cannot be switched on: neither --trace nor --pcap names a file")
     else:
         tracing.toggle()
-
-
-def _show_how_to_connect(array: Array, managed_at: Path | None) -> None:
-    """Print how hosts connect to the array. The function blocks while standard output is a pipe that nobody reads. If the
-    output cannot be written, the array still serves.
-    """
-    try:
-        _print_how_to_connect(array, managed_at)
-    except OSError as error:
-        drop_output()
-        log.warning("cannot print how to connect", error=reason(error))
-
-
-def _print_how_to_connect(array: Array, managed_at: Path | None) -> None:
-    for number, logical_unit in sorted(array.logical_units.items()):
-        size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
-        typer.echo(f"LUN {number}: {logical_unit.volume.name}, {size_bytes} bytes in blocks of {logical_unit.block_bytes}")
-    for target in array.targets:
-        for portal in target.portals:
-            _print_how_to_log_in(target, portal)
-    if managed_at is not None:
-        typer.echo(f"odx-target manage {managed_at} --help lists commands that show and change the array while it runs")
-    for portal in array.portals:
-        typer.echo(f"listening on {portal}")
-
-
-def _print_how_to_log_in(target: Target, portal: Portal) -> None:
-    typer.echo(f"target {target.name} at {portal}; connect with")
-    if target.authentication is not None:
-        typer.echo(f"  iscsi-ls -s iscsi://USER%SECRET@{portal}")
-        typer.echo("  iscsiadm, with the CHAP user and secret in node.session.auth.* and discovery.sendtargets.auth.*")
-        return
-    typer.echo(f"  iscsi-ls -s iscsi://{portal}")
-    typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {target.name} -p {portal} --login")

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable
-from enum import Enum
 
 import trio
 
+from odx_target.target.clock.mode import ClockMode
 from odx_target.target.clock.timeline import Timeline
 
 MAX_ADVANCE_S = 10 * 366 * 86_400.0
@@ -20,17 +20,6 @@ second, so an advance of ten minutes wakes each task exactly at its time."""
 
 SETTLE_S = 1.0
 """Maximum real time that a step waits for the work that it has caused. Hosts may keep the array busy for any time."""
-
-
-class ClockMode(Enum):
-    """The ways in which the time of an array passes."""
-
-    REAL = "real"
-    """As in the machine. The time cannot be advanced."""
-    SHIFTED = "shifted"
-    """As in the machine, and it can be advanced."""
-    VIRTUAL = "virtual"
-    """Only when it is advanced."""
 
 
 class ArrayClock:

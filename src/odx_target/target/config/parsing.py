@@ -202,10 +202,19 @@ def parse_portal(text: str) -> Portal:
 
 def parse_metrics_address(text: str) -> Portal:
     """Return the address for a text like "HOST:PORT", or "PORT" for a port of this machine only. Raises ConfigError."""
+    return _parse_address("metrics", text)
+
+
+def parse_http_address(text: str) -> Portal:
+    """Return the address of the HTTP control port, as `parse_metrics_address` does. Raises ConfigError."""
+    return _parse_address("http", text)
+
+
+def _parse_address(setting: str, text: str) -> Portal:
     if text.isascii() and text.isdecimal():
         return parse_portal(f"{LOOPBACK}:{text}")
     if not re.search(r":[0-9]+$", text):
-        raise ConfigError(f"metrics {text[:80]!r}: want HOST:PORT or PORT")
+        raise ConfigError(f"{setting} {text[:80]!r}: want HOST:PORT or PORT")
     return parse_portal(text)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from odx_target.copymgr.limits import TokenAccess
+from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.access_settings import AccessRule, compiled, is_glob
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES
@@ -179,3 +180,13 @@ class ServeConfig:
     """The path of the control socket. None means a socket in the directory of the pool."""
     metrics: Portal | None = None
     """The address at which Prometheus can fetch metrics. None means that no metrics are served."""
+    clock: ClockMode = ClockMode.REAL
+    """The way in which the time of the array passes."""
+    record_commands: bool = False
+    """True if the array records the commands of hosts, so that testers can look at them."""
+    ready_file: Path | None = None
+    """The file that describes the array, and that exists while hosts can connect. None means that there is no such file."""
+    http: Portal | None = None
+    """The address of the HTTP control port. None means that there is none."""
+    http_token_file: Path | None = None
+    """The file with the token of the HTTP control port. None means that the array makes a token."""

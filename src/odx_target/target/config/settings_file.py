@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from odx_target.copymgr.limits import MAX_CONCURRENT_COPIES, TokenAccess
+from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.access_settings import access_rules_of
 from odx_target.target.config.address_settings import announced_of, redirect_rules_of
 from odx_target.target.config.chap import chap_users_of, target_chap_of
@@ -18,6 +19,7 @@ from odx_target.target.config.parsing import (
     parse_choice,
     parse_cleaning_share,
     parse_copy_rate,
+    parse_http_address,
     parse_iqn,
     parse_log_level,
     parse_map_memory,
@@ -184,4 +186,9 @@ _SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pcap-snap-length": lambda value, _base: {"pcap_snap_bytes": _snap_bytes("pcap-snap-length", value)},
     "control": lambda value, base: {"control": base / _path("control", value)},
     "metrics": lambda value, _base: {"metrics": parse_metrics_address(_text("metrics", value))},
+    "clock": lambda value, _base: {"clock": parse_choice(ClockMode, value, "clock: ")},
+    "record-commands": lambda value, _base: {"record_commands": _flag("record-commands", value)},
+    "ready-file": lambda value, base: {"ready_file": base / _path("ready-file", value)},
+    "http": lambda value, _base: {"http": parse_http_address(_text("http", value))},
+    "http-token-file": lambda value, base: {"http_token_file": base / _path("http-token-file", value)},
 }

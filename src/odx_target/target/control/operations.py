@@ -8,6 +8,7 @@ same table.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from odx_target.target.clock.operations import CLOCK_OPERATIONS
 from odx_target.target.config.parsing import LUN_FORM, parse_copy_rate
 from odx_target.target.config.settings import LunConfig
 from odx_target.target.control import arguments
@@ -21,6 +22,7 @@ from odx_target.target.control.storage import volumes
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS, perform_on_storage
+from odx_target.target.recording.operations import RECORDING_OPERATIONS
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -212,5 +214,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("scrub", start_scrub, START_ARGUMENTS),
         Operation("scrub-progress", scrub_progress),
         Operation("stop-scrub", stop_scrub),
+        *CLOCK_OPERATIONS,
+        *RECORDING_OPERATIONS,
     )
 }

@@ -1,0 +1,1 @@
+"""The HTTP control port of a running array: every operation of the control socket, for programs in any language."""

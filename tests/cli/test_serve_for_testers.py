@@ -1,0 +1,151 @@
+"""`odx-target serve` for testers: the line of JSON, the ready file, the clock, the recorder and the HTTP control port."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odx_target.cli import main as cli
+
+TIMEOUT_S = 120
+WRONG_TOKENS = ["", "too-short", "x" * 513, "with a blank in it", "two\nlines-of-a-token", "tökentökentöken€"]
+LUNS = ["--lun", "a=1M", "--lun", "b=1M,block=4096"]
+SERVE = [sys.executable, "-m", "odx_target.cli.main", "serve", *LUNS, "--portal", "127.0.0.1:0"]
+
+
+@contextmanager
+def served(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
+    """Start a server, and yield the line of JSON that it prints. Afterwards it has ended with the exit status 0."""
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen([*SERVE, "--json", *options], cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, (folder / "log").read_text()
+        yield json.loads(line)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == 0
+        assert process.stdout.read() == ""
+    finally:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str) -> str:
+    """Return the error message of a server that does not start."""
+    monkeypatch.setattr(sys, "argv", ["odx-target", "serve", "--lun", "a=1M", "--portal", "127.0.0.1:0", *options])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.count("\n") == 1
+    return said
+
+
+def post(ready: dict[str, Any], operation: str, **arguments: object) -> dict[str, Any]:
+    request = urllib.request.Request(
+        f"{ready['http']['url']}/v1/{operation}",
+        json.dumps(arguments).encode(),
+        {"Authorization": f"Bearer {ready['http']['token']}"},
+    )
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+        return json.load(answer)  # type: ignore[no-any-return]
+
+
+def test_one_line_describes_the_array_and_the_ready_file_has_the_same_line(tmp_path: Path) -> None:
+    file = tmp_path / "ready.json"
+    with served(tmp_path, "--ready-file", "ready.json") as ready:
+        assert json.loads(file.read_text()) == ready
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        (portal,) = ready["portals"]
+        iqn = "iqn.2026-11.io.odx-target:array"
+        assert (ready["version"], ready["http"], ready["targets"]) == (1, None, [{"name": iqn, "portals": [portal]}])
+        assert Path(f"/proc/{ready['pid']}").exists()
+        assert [lun["url"] for lun in ready["luns"]] == [f"iscsi://{portal}/{iqn}/{lun}" for lun in (0, 1)]
+        second = {"lun": 1, "name": "b", "size_bytes": 1 << 20, "block_bytes": 4096}
+        assert ready["luns"][1].items() >= second.items()
+        assert Path(ready["control"]).exists()
+    assert not file.exists()
+
+
+def test_http_clients_advance_the_clock_and_read_the_commands(tmp_path: Path) -> None:
+    with served(tmp_path, "--http", "0", "--clock", "virtual", "--record-commands") as ready:
+        before_s = post(ready, "clock")["time_s"]
+        after = post(ready, "advance-clock", seconds=3600)
+        assert (after["mode"], after["time_s"], after["advanced_s"]) == ("virtual", before_s + 3600, 3600)
+        copy = [sys.executable, "-m", "odx_target.cli.main", "copy", ready["luns"][0]["url"], ready["luns"][1]["url"]]
+        subprocess.run(copy, check=True, capture_output=True, timeout=TIMEOUT_S)
+        seen = [command["operation"] for command in post(ready, "commands")["commands"]]
+        assert seen.count("WRITE USING TOKEN") == 1
+        assert post(ready, "offload")["copied_bytes"] == 1 << 20
+        manage = [sys.executable, "-m", "odx_target.cli.main", "manage", ready["control"]]
+        lines = {
+            words: subprocess.run([*manage, *words.split()], check=True, capture_output=True, text=True).stdout
+            for words in ("clock", "advance-clock 60", "commands", "offload", "clear-commands", "commands --json")
+        }
+        assert lines["clock"].endswith("clock virtual, advanced by 3600 s\n")
+        assert lines["advance-clock 60"].endswith("clock virtual, advanced by 3660 s\n")
+        assert "WRITE USING TOKEN" in lines["commands"]
+        assert lines["offload"].startswith("1.0 MiB copied by the array: 1.0 MiB shared")
+        assert lines["clear-commands"] == f"{len(seen)} commands have been seen since the start\n"
+        assert json.loads(lines["commands --json"]) == {"commands": []}
+
+
+def test_a_token_file_gives_the_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("sixteen-letters!\n")
+    with served(tmp_path, "--http", "0", "--http-token-file", "token") as ready:
+        assert ready["http"]["token"] == "sixteen-letters!"
+        assert post(ready, "clock")["mode"] == "real"
+    assert "sixteen-letters!" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--http", "0.0.0.0:0", "--json"], "the control port is for programs on this machine only"),
+        (["--http", "example.org:80", "--json"], "the control port is for programs on this machine only"),
+        (["--http", "nowhere", "--json"], "want HOST:PORT or PORT"),
+        (["--http", "0"], "give --http-token-file, or --json or --ready-file"),
+        (["--clock", "fast"], "clock: want one of real, shifted, virtual"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert message in refused(monkeypatch, capsys, *options)
+
+
+@pytest.mark.parametrize("content", WRONG_TOKENS)
+def test_wrong_tokens_are_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "secret-file"
+    file.write_text(content)
+    said = refused(monkeypatch, capsys, "--http", "0", "--http-token-file", str(file))
+    assert "want one line of 16 to 512 printable ASCII characters" in said
+    assert not content or content not in said
+
+
+def test_a_ready_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*SERVE, "--ready-file", str(tmp_path / "missing" / "ready.json")],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        env={**os.environ},
+    )
+    assert done.returncode == 1
+    assert "ready.json" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
