@@ -1,25 +1,57 @@
 """Runs tests of libiscsi's conformance suite, each in a process of its own with a time limit, because some can hang.
 
-`python -m tests.interop.conformance_run` (`make conformance`) runs all of them and prints a table.
+`python -m tests.interop.conformance_run` (`make conformance`) runs all of them and prints a table. With `--program PATH`, it
+runs those of the newest source, whose `iscsi-test-cu` is at the absolute PATH.
 """
 
+import argparse
 import re
 import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
-from tests.interop.conformance_table import ACCEPTED, LUNS, MIN_PASSED, READ_ONLY_LUN, TESTS, TOGETHER, Verdict
+from tests.interop import conformance_table, newest_conformance_table
+from tests.interop.conformance_table import MIN_PASSED, READ_ONLY_LUN, Verdict
 from tests.interop.programs import attempt
-from tests.interop.serving import Served, serve
+from tests.interop.serving import IQN, Served, serve
 
 SERVED_LUNS = ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=4096", "huge=256T")
+CHAP_SECRET = "secret-of-a-user"
 TEST_TIMEOUT_S = 150
 """Time limit of a test, so long that only a hanging test reaches it. One test sleeps for 64 seconds."""
 SUMMARY = re.compile(r"^\s*tests\s+(?P<total>\d+)\s+(?P<ran>\d+)\s+(?P<passed>\d+)\s+(?P<failed>\d+)", re.MULTILINE)
+
+
+class Suite(NamedTuple):
+    """A version of the suite: its program, and its tables of tests (see `conformance_table`)."""
+
+    program: str
+    tests: Mapping[str, Verdict]
+    luns: Mapping[str, tuple[int, str]]
+    together: Mapping[str, tuple[str, int]]
+    accepted: Mapping[str, tuple[Verdict, str]]
+    chap_users: Mapping[str, str]
+
+
+INSTALLED = Suite(
+    "iscsi-test-cu",
+    conformance_table.TESTS,
+    conformance_table.LUNS,
+    conformance_table.TOGETHER,
+    conformance_table.ACCEPTED,
+    {},
+)
+
+
+def newest(program: str) -> Suite:
+    """Return the suite of the newest source. `program` is the path of its `iscsi-test-cu`."""
+    table = newest_conformance_table
+    return Suite(program, table.TESTS, table.LUNS, table.TOGETHER, table.ACCEPTED, table.CHAP_USERS)
 
 
 @contextmanager
@@ -35,15 +67,31 @@ def serving(folder: Path) -> Iterator[Served]:
         served.kill()
 
 
-def judge(served: Served, name: str) -> tuple[Verdict, str]:
+@contextmanager
+def serving_with_chap(folder: Path, suite: Suite) -> Iterator[Served]:
+    """Start a server at which the initiators of the tests with CHAP must log in."""
+    config = folder / "chap.toml"
+    users = dict.fromkeys(suite.chap_users.values())
+    config.write_text("".join(f'[[chap]]\nuser = "{user}"\nsecret = "{CHAP_SECRET}"\n' for user in users))
+    config.chmod(0o600)
+    served = serve(folder / "chap", SERVED_LUNS[:1], log_path=folder / "chap.log", options=("--config", str(config)))
+    try:
+        yield served
+    finally:
+        served.kill()
+
+
+def judge(served: Served, name: str, suite: Suite = INSTALLED) -> tuple[Verdict, str]:
     """Run one test, and return its verdict and its output. A test counts as skipped if it reports that any of its parts was
     skipped.
     """
-    lun, _ = LUNS.get(name, (0, ""))
-    paths = [served.url(lun)] * (2 if ".MultipathIO." in name else 1)
-    run, count = TOGETHER.get(name, (name, 1))
+    lun, _ = suite.luns.get(name, (0, ""))
+    user = suite.chap_users.get(name)
+    url = served.url(lun) if user is None else f"iscsi://{user}%{CHAP_SECRET}@{served.portal}/{IQN}/{lun}"
+    paths = [url] * (2 if ".MultipathIO." in name else 1)
+    run, count = suite.together.get(name, (name, 1))
     try:
-        ended = attempt("iscsi-test-cu", "--dataloss", "--allow-sanitize", "--test", run, *paths, timeout_s=TEST_TIMEOUT_S)
+        ended = attempt(suite.program, "--dataloss", "--allow-sanitize", "--test", run, *paths, timeout_s=TEST_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         return Verdict.HUNG, str(error.output)
     summary = SUMMARY.search(ended.stdout)
@@ -53,11 +101,12 @@ def judge(served: Served, name: str) -> tuple[Verdict, str]:
     return (Verdict.SKIPPED if skipped else Verdict.PASSED), ended.stdout
 
 
-def notes_of(name: str) -> str:
-    """Return the reasons in the table for the way in which a test runs, and for its verdict."""
-    notes = [f"LUN {LUNS[name][0]}: {LUNS[name][1]}"] if name in LUNS else []
-    notes += [f"run with {TOGETHER[name][0]}"] if name in TOGETHER else []
-    notes += [ACCEPTED[name][1]] if name in ACCEPTED else []
+def notes_of(name: str, suite: Suite = INSTALLED) -> str:
+    """Return the reasons in the tables for the way in which a test runs, and for its verdict."""
+    notes = [f"LUN {suite.luns[name][0]}: {suite.luns[name][1]}"] if name in suite.luns else []
+    notes += [f"run with {suite.together[name][0]}"] if name in suite.together else []
+    notes += [f"CHAP user {suite.chap_users[name]}"] if name in suite.chap_users else []
+    notes += [suite.accepted[name][1]] if name in suite.accepted else []
     return "; ".join(notes)
 
 
@@ -67,16 +116,24 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--program", help="iscsi-test-cu of the newest source; without it, the installed suite is run")
+    program = parser.parse_args().program
+    suite = INSTALLED if program is None else newest(program)
     found: Counter[Verdict] = Counter()
     unexpected = []
-    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as served:
-        for name, expected in TESTS.items():
-            verdict, _ = judge(served, name)
+    with (
+        tempfile.TemporaryDirectory() as text,
+        serving(Path(text)) as open_to_all,
+        serving_with_chap(Path(text), suite) as chap,
+    ):
+        for name, expected in suite.tests.items():
+            verdict, _ = judge(chap if name in suite.chap_users else open_to_all, name, suite)
             found[verdict] += 1
             unexpected += [name] if verdict is not expected else []
             surprise = f" (expected: {expected.value})" if verdict is not expected else ""
-            _say(f"{name:<45} {verdict.value:<8}{surprise} {notes_of(name)}".rstrip())
-    _say(f"{', '.join(f'{found[verdict]} {verdict.value}' for verdict in Verdict)} of {len(TESTS)}")
+            _say(f"{name:<45} {verdict.value:<8}{surprise} {notes_of(name, suite)}".rstrip())
+    _say(f"{', '.join(f'{found[verdict]} {verdict.value}' for verdict in Verdict)} of {len(suite.tests)}")
     if unexpected:
         _say(f"not as expected: {' '.join(unexpected)}")
     return 1 if unexpected or found[Verdict.PASSED] < MIN_PASSED else 0

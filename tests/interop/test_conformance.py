@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.conformance_run import judge, notes_of, serving
+from tests.interop.conformance_run import judge, newest, notes_of, serving
 from tests.interop.conformance_table import ACCEPTED, LUNS, MIN_PASSED, TESTS, TOGETHER, Verdict
 from tests.interop.programs import need, run
 from tests.interop.serving import Served
@@ -36,3 +36,13 @@ def test_the_table_names_all_tests_and_no_others() -> None:
 def test_enough_tests_pass() -> None:
     assert list(TESTS.values()).count(Verdict.PASSED) >= MIN_PASSED
     assert Verdict.HUNG not in TESTS.values()
+
+
+def test_each_result_of_the_newest_source_has_its_reason() -> None:
+    suite = newest("iscsi-test-cu")
+    assert len(suite.tests) == 246
+    assert set(TESTS) <= set(suite.tests)
+    for name, verdict in suite.tests.items():
+        assert (verdict is Verdict.PASSED) is (name not in suite.accepted)
+    for table in (suite.accepted, suite.luns, suite.chap_users):
+        assert set(table) <= set(suite.tests)
