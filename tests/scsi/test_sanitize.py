@@ -124,6 +124,16 @@ def test_passes_and_inversion_end_with_the_pattern_as_it_is(byte_0: int) -> None
     assert content(unit) == b"\x0f" * 4096 * unit.volume.size_blocks
 
 
+@pytest.mark.parametrize("missing", [0, 1, 7])
+def test_an_overwrite_ends_at_the_last_block_of_the_unit(missing: int) -> None:
+    """The store blocks are larger than the logical blocks. A unit that grows later must have zeros behind its former end."""
+    unit = UnitUnderTest(512, PATTERN_BYTES // 4096 + 2)
+    unit.logical_unit.capacity_blocks -= missing
+    assert unit.command(*overwrite(b"\x77")).status == 0
+    size_bytes = unit.logical_unit.capacity_blocks * 512
+    assert content(unit) == b"\x77" * size_bytes + bytes(missing * 512)
+
+
 def test_a_large_unit_shares_the_blocks_of_its_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
     gibibytes = 3
     unit = UnitUnderTest(4096, gibibytes << 18)
@@ -407,6 +417,7 @@ def test_a_unit_that_shrinks_meanwhile_is_sanitized_to_its_new_end(command: tupl
     assert unit.command(*command).status == 0
     assert unit.logical_unit.capacity_blocks == 1537 * 8 - 1
     assert DATA not in content(unit)
+    assert content(unit)[-512:] == bytes(512), "the part of the last store block that no host can read"
     assert not unit.internal_errors
 
 

@@ -12,13 +12,16 @@ from typing import Any, TypeVar
 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.manager import CopyManager
+from odx_target.scsi.commands.blocks.sanitize_job import begin_sanitize, continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.limits import FORMAT_RETRY_S
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.target_port import iscsi_port
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.sanitize_operation import SanitizeOperation, drop
 from odx_target.store.api import (
     BLOCK_BYTES,
     COMPRESSION_ATTRIBUTE,
@@ -104,6 +107,9 @@ class ArrayUnderTorture(Slots):
         )
         self.storage = Storage(self.pool, self.environment, self)  # type: ignore[arg-type]
         self.environment.run(self.open_schedules(()))
+        for unit in self.logical_units.values():
+            continue_sanitize(unit)
+        self.finish_sanitizing()
         self.nexus = Nexus("iqn.host", "iqn.host,i,1", iscsi_port(TARGET_NAME), self.logical_units)
         self.server.attach(self.nexus)
         self.nexus.unit_attentions.clear()
@@ -173,6 +179,23 @@ class ArrayUnderTorture(Slots):
             return False
         return True
 
+    def finish_sanitizing(self) -> None:
+        """Wait until no logical unit is being sanitized. A failed operation begins again. Raises Crash."""
+        for unit in list(self.logical_units.values()):
+            for count in range(MAX_WAITS):
+                operation = unit.sanitize_operation
+                if operation is None or self.pool.failure is not None:
+                    break
+                if operation.has_failed or count == MAX_WAITS // 2:
+                    self.disk.failing.clear()
+                if operation.has_failed:
+                    again = SanitizeOperation(operation.pattern, is_restricted=True, make_event=self.environment.event)
+                    begin_sanitize(unit, again)
+                self.environment.advance(FORMAT_RETRY_S / 100)
+                self.disk.check_on()
+            else:
+                raise Stuck(f"the sanitize operation of LUN {unit.number} does not end")
+
     # Changes by the operator. Some methods replace those of `target.array.Array` for the operations of management.
 
     def commit(self) -> None:
@@ -233,6 +256,7 @@ class ArrayUnderTorture(Slots):
         def act() -> None:
             self.pool.delete_volume(volume.name)
             forget_size(volume, self.pool)
+            drop(self.pool, volume.identity)
             self.schedules.book.forget_volume(volume)
 
         self.change(act)

@@ -31,6 +31,13 @@ def compare_and_write(lba: int, count: int) -> bytes:
     return b"\x89\0" + lba.to_bytes(8, "big") + bytes(3) + bytes((count,))
 
 
+def sanitize(pattern: bytes, kind: int, *, is_immediate: bool) -> tuple[bytes, bytes]:
+    """Kind 0 is BLOCK ERASE, 1 is CRYPTOGRAPHIC ERASE, and 2 is OVERWRITE."""
+    data = b"\x01\0" + len(pattern).to_bytes(2, "big") + pattern if kind == 2 else b""
+    service_action = (2, 3, 1)[kind]
+    return bytes((0x48, is_immediate << 7 | service_action)).ljust(7, b"\0") + len(data).to_bytes(2, "big"), data
+
+
 def populate(list_identifier: int, ranges: list[Range], rod_type: int, timeout_s: int) -> tuple[bytes, bytes]:
     data = encode_populate_token(ranges, flags=2 if rod_type else 0, rod_type=rod_type, inactivity_timeout_s=timeout_s)
     return _out(0x10, list_identifier, len(data)), data

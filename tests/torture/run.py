@@ -16,16 +16,25 @@ from odx_target.store.catalogue.checkpointer import RETRY_S
 from odx_target.target.config.settings import ScheduleTemplate
 from tests.copymgr.array import Started
 from tests.sim.simulated_disk import Crash
+from tests.torture import host_commands
 from tests.torture.array import COUNT_LUNS, NO_ROOM, ArrayUnderTorture, outcome_of
 from tests.torture.found import settings_of
 from tests.torture.model import NOISE, Cells, Change, History, Moment, TokenContent, VolumeContent, numbered
-from tests.torture.outcomes import DISTURBED, FAULTS, FULL, WRITE_PROTECTED
+from tests.torture.outcomes import DISTURBED, FAULTS, FULL, SANITIZE_FAILED, SANITIZING, WRITE_PROTECTED
 from tests.torture.setup import SEGMENT_BLOCKS, Counts, Setup
 from tests.torture.steps import Step
 
 MAX_UNDER_WAY = 4
 STEPS_AFTER_A_FAILURE = 40
 """Number of steps after a failure of the disk during which commands that began before may end with an error."""
+
+
+DURING_SANITIZE = {
+    *("write", "read", "unmap", "write_same", "compare_and_write", "populate", "redeem", "write_zeros", "flush", "sanitize"),
+    *("few_turns", "settle", "advance", "abort", "reset_lun", "checkpoint", "clean", "more_room", "disk_fails"),
+    *("crash", "crash_in", "restart", "downtime", "jump_clock"),
+}
+"""Steps that are done while a sanitize operation goes on. The others wait for its end, because they look at the content."""
 
 
 class Difference(AssertionError):
@@ -94,6 +103,8 @@ class Run:
         name, *arguments = step
         self.counts.steps += 1
         try:
+            if name not in DURING_SANITIZE:
+                self.array.finish_sanitizing()
             self.ACTIONS[name](self, *arguments)
             self.array.disk.check_on()
             self._note_faults()
@@ -298,7 +309,20 @@ class Run:
     def lun(self, number: int) -> VolumeContent | None:
         """Return the volume of a slot. Returns None if hosts cannot use it."""
         volume = self.now.volumes.get(f"v{number}")
-        return volume if volume is not None and self.array.is_served(f"v{number}") else None
+        if volume is None or not self.array.is_served(f"v{number}"):
+            return None
+        return None if self._is_sanitized(number) else volume
+
+    def _is_sanitized(self, number: int) -> bool:
+        """True if a logical unit is being sanitized. Raises Difference if it accepts commands nevertheless."""
+        operation = self.array.unit(f"v{number}").sanitize_operation
+        if operation is None:
+            return False
+        expected = SANITIZE_FAILED if operation.has_failed else SANITIZING
+        outcome = outcome_of(self.array.start(number, host_commands.read(0, 1)).reply)
+        if outcome != expected:
+            raise Difference(f"a command during a sanitize operation ended with {outcome}")
+        return True
 
     def new_cells(self, count: int, noise: int = 0) -> Cells:
         """Return `count` numbers that no cell has had before. With `noise`, the cells cannot be compressed."""

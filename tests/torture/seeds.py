@@ -2,12 +2,22 @@
 
 from collections.abc import Sequence
 
-from tests.torture import commands, faults, luns, management, observations, schedule_steps, task_steps, token_steps
+from tests.torture import (
+    commands,
+    faults,
+    luns,
+    management,
+    observations,
+    sanitize_steps,
+    schedule_steps,
+    task_steps,
+    token_steps,
+)
 from tests.torture.run import Run
 from tests.torture.setup import Counts, Setup
 from tests.torture.steps import Step, steps_of
 
-ROOMS = (commands, faults, luns, management, observations, schedule_steps, task_steps, token_steps)
+ROOMS = (commands, faults, luns, management, observations, sanitize_steps, schedule_steps, task_steps, token_steps)
 """The modules that add their actions to `Run.ACTIONS`."""
 
 

@@ -102,6 +102,7 @@ KINDS: dict[str, tuple[int, Callable[[Random], list[Any]]]] = {
     "differences": (12, lambda r: [r.randrange(64), r.randrange(64), r.choice((1, 5, 100)), rarely(r, 2) * r.randrange(64)]),
     "space": (8, lambda r: [r.randrange(64), r.randint(0, 40)]),
     "look_at_all": (5, lambda r: []),
+    "sanitize": (12, lambda r: [lun(r), r.randrange(3), rarely(r, 2)]),
     "flush": (25, lambda r: [lun(r)]),
     "checkpoint": (12, lambda r: []),
     "clean": (14, lambda r: [r.randint(0, 30)]),

@@ -1,10 +1,16 @@
 """The short form of the torture: some seeds, and the parts of the torture itself."""
 
 import errno
+from collections import deque
 from pathlib import Path
 
 import pytest
 
+from odx_target.scsi.commands.blocks import sanitize_job
+from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from tests.torture import array
+from tests.torture.array import Stuck
 from tests.torture.model import Change, History, Moment, Torn, VolumeContent, cells_of_data, data_of_cells, numbered, zeros
 from tests.torture.progress import Found, Progress
 from tests.torture.run import Difference, Run
@@ -48,6 +54,43 @@ def test_a_lost_write_is_found() -> None:
             replay(0, [["forget", 0, 3], ["flush", 0], ["write", 1, 8, 8, 0, 1], ["flush", 0], ["crash", 1, 0, [], 0]])
     finally:
         del Run.ACTIONS["forget"]
+
+
+BEFORE_SANITIZE: list[Step] = [["write", 0, 0, 256, 0, 1], ["flush", 0]]
+
+
+def crashing_sanitize(operations: int) -> list[Step]:
+    """Return steps that crash after some operations of the disk since the beginning of an OVERWRITE."""
+    return [*BEFORE_SANITIZE, ["crash_in", operations], ["sanitize", 0, 2, 0], ["look_at_all"], ["read", 0, 0, 256]]
+
+
+def test_a_sanitize_operation_goes_on_after_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    continued = []
+
+    def note(unit: LogicalUnit) -> None:
+        continued.append(unit.sanitize_operation is not None)
+        continue_sanitize(unit)
+
+    monkeypatch.setattr(array, "continue_sanitize", note)
+    for operations in range(8):
+        replay(0, crashing_sanitize(operations))
+    assert any(continued)
+
+
+def test_an_operation_that_does_not_go_on_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(array, "continue_sanitize", lambda unit: None)
+    runs = (replay(0, crashing_sanitize(operations)) for operations in range(8))
+    with pytest.raises(Stuck, match="sanitize operation of LUN 0"):
+        deque(runs, maxlen=0)
+
+
+def test_data_that_is_not_sanitized_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def deallocate_nothing(*_arguments: object) -> None:
+        pass
+
+    monkeypatch.setattr(sanitize_job, "deallocate_all", deallocate_nothing)
+    with pytest.raises(Difference, match="other data"):
+        replay(0, [*BEFORE_SANITIZE, ["sanitize", 0, 0, 0], ["look_at_all"]])
 
 
 @pytest.mark.parametrize("has_capacity", [False, True])

@@ -99,26 +99,42 @@ def _fail(logical_unit: LogicalUnit, operation: SanitizeOperation) -> None:
 
 
 async def _fill(logical_unit: LogicalUnit, operation: SanitizeOperation, before_change: Callable[[], None]) -> None:
-    """Fill each logical block with the pattern. The size of the unit may change meanwhile."""
-    while operation.filled_blocks < medium_blocks(logical_unit):
+    """Fill each logical block with the pattern. The size of the unit may change meanwhile.
+
+    The first blocks, and those after the last whole block of the store, are written. All others are shared. Blocks beyond the
+    end of the unit stay zeros, because hosts can read them after the unit has grown.
+    """
+    while operation.filled_blocks < _pattern_end(logical_unit):
         await logical_unit.environment.turns.next_if_spent()
         try:
-            if not operation.filled_blocks:
+            if not operation.filled_blocks or not _missing_store_blocks(logical_unit, operation):
                 await _write_pattern(logical_unit, operation, before_change)
             elif not _share_pattern(logical_unit, operation, before_change):
                 await logical_unit.volume.room_made()
         except MadeSmaller:
             continue
+    beyond_blocks = min(operation.filled_blocks, medium_blocks(logical_unit)) - _pattern_end(logical_unit)
+    if beyond_blocks > 0:  # the unit was made smaller meanwhile
+        await logical_unit.blocks.unmap(_pattern_end(logical_unit), beyond_blocks, before_change)
+
+
+def _pattern_end(logical_unit: LogicalUnit) -> int:
+    """Return the number of logical blocks that get the pattern: all blocks of the unit, and also those that it is about to lose
+    by a change of its size that may still fail.
+    """
+    end, per_store_block = logical_unit.capacity_blocks, BLOCK_BYTES // logical_unit.block_bytes
+    return end if end > medium_blocks(logical_unit) - per_store_block else medium_blocks(logical_unit)
 
 
 async def _write_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, before_change: Callable[[], None]) -> None:
-    """Write the pattern to the first blocks."""
+    """Write the pattern to the next blocks."""
     turns, block_bytes = logical_unit.environment.turns, logical_unit.block_bytes
-    end = min(PATTERN_BYTES // block_bytes, medium_blocks(logical_unit))
+    begin = operation.filled_blocks
+    end = min(begin + PATTERN_BYTES // block_bytes, _pattern_end(logical_unit))
 
     def check() -> None:
         before_change()
-        if end > medium_blocks(logical_unit):
+        if end > _pattern_end(logical_unit):
             raise MadeSmaller
 
     async def pause() -> None:
@@ -127,8 +143,14 @@ async def _write_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation
         await turns.next()
 
     repeated = operation.pattern * -(-block_bytes // len(operation.pattern))
-    await logical_unit.blocks.write_same(0, end, repeated[:block_bytes], pause, check)
-    operation.made_filling_progress(end, medium_blocks(logical_unit))
+    await logical_unit.blocks.write_same(begin, end - begin, repeated[:block_bytes], pause, check)
+    operation.made_filling_progress(end, _pattern_end(logical_unit))
+
+
+def _missing_store_blocks(logical_unit: LogicalUnit, operation: SanitizeOperation) -> int:
+    """Return the number of whole blocks of the store in the logical unit that do not contain the pattern yet."""
+    per_store_block = BLOCK_BYTES // logical_unit.block_bytes
+    return _pattern_end(logical_unit) // per_store_block - operation.filled_blocks // per_store_block
 
 
 def _share_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, before_change: Callable[[], None]) -> bool:
@@ -136,7 +158,7 @@ def _share_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, befo
     before_change()
     per_store_block = BLOCK_BYTES // logical_unit.block_bytes
     filled = operation.filled_blocks // per_store_block
-    missing = logical_unit.volume.size_blocks - filled
+    missing = _missing_store_blocks(logical_unit, operation)
     frozen = logical_unit.volume.freeze()
     try:
         count = min(filled, missing, FORMAT_STEP_BYTES // BLOCK_BYTES)
@@ -144,7 +166,7 @@ def _share_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, befo
     finally:
         frozen.release()
     logical_unit.environment.turns.take()
-    operation.made_filling_progress((filled + copied) * per_store_block, medium_blocks(logical_unit))
+    operation.made_filling_progress((filled + copied) * per_store_block, _pattern_end(logical_unit))
     return bool(copied)
 
 
