@@ -141,7 +141,7 @@ def _collect(
     progress: Progress, results: "SimpleQueue[Result | None]", path: Path, began: float, workers: list[SpawnProcess]
 ) -> None:
     """Add the results of all workers, until the last has ended or there are too many differences."""
-    left, saved_at, steps_before = len(workers), began, progress.counts.steps
+    left, saved_at, steps_before, seconds_before = len(workers), began, progress.counts.steps, progress.seconds
     while left and len(progress.found) < MAX_FOUND:
         while results.empty():
             time.sleep(POLL_S)
@@ -154,6 +154,7 @@ def _collect(
             continue
         _note(progress, result, path)
         if now > saved_at + SAVE_S:
+            progress.seconds = seconds_before + now - began
             progress.save(path)
             saved_at = now
         elif isinstance(result, Reached):
