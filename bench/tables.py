@@ -92,7 +92,7 @@ def memory(found: Document) -> Table:
     ]
     text = (
         "Peak memory of the target's process in MiB (VmHWM), medians. The last column is how many times the window of a write "
-        f"cell wrote the free segments of the pool of {own}."
+        f"cell wrote the free segments of the pool of {own}. The memory of {own} includes the mapped pages of a pool in memory."
     )
     return Table("Memory", text, ["cell", *found["targets"], "free segments written, times"], rows)
 

@@ -11,6 +11,7 @@ from odx_target.initiator import cdb
 from odx_target.iscsi.pdu.opcodes import Opcode
 from odx_target.native.choice import NATIVE
 from odx_target.store.api import BLOCK_BYTES, PoolBusy
+from odx_target.store.segments import directory
 from odx_target.store.segments.places import BLOCK_MASK, segment_of
 from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.array import Array
@@ -24,6 +25,12 @@ pytestmark = pytest.mark.skipif(NATIVE is None, reason="the native module is swi
 
 SIZE_BLOCKS = 2600
 ROUNDS = 150
+
+
+@pytest.fixture(params=["on a disk", "in memory"], autouse=True)
+def _file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run all tests of this module with segments that are read, and with segments that are mapped."""
+    monkeypatch.setattr(directory, "is_in_memory", lambda _: request.param == "in memory")
 
 
 def volume_of(array: Array) -> LogVolume:

@@ -143,6 +143,10 @@ class Holder:
     def __init__(self) -> None:
         self.descriptor = NO_DESCRIPTOR
         self.is_pinned = False
+        self.is_mapped = False
+
+    def unmap(self) -> None:
+        self.is_mapped = False
 
 
 class CacheMachine(RuleBasedStateMachine):
@@ -161,6 +165,7 @@ class CacheMachine(RuleBasedStateMachine):
         holder = self.all[at]
         holder.is_pinned |= pinned
         before = [each for each in self.all if each.is_pinned and each.descriptor >= 0]
+        holder.is_mapped = True
         self.cache.take_in(holder, os.open("/dev/null", os.O_RDONLY))
         assert all(each.descriptor >= 0 for each in before)
         assert not pinned or holder.descriptor >= 0
@@ -185,6 +190,7 @@ class CacheMachine(RuleBasedStateMachine):
     def those_held_are_open(self) -> None:
         held = [holder for holder in self.all if holder.descriptor >= 0]
         assert len(held) == len(self.cache) == len({holder.descriptor for holder in held})
+        assert held == [holder for holder in self.all if holder.is_mapped]
         for holder in held:
             os.fstat(holder.descriptor)
 

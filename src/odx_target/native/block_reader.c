@@ -1,8 +1,9 @@
 /* Reads of usual blocks without waiting, and checksums of the blocks of a write.
  *
  * `BlockReader.read_now` does the work of `Readable.read_now` in `store/volumes/sources.py` if all blocks are usual: their places
- * are in memory, they are plain blocks of committed batches, and their segments are files whose descriptors are open. In all
- * other cases, and if a checksum differs, it returns None. The caller then reads the blocks in Python, which handles every case.
+ * are in memory, they are plain blocks of committed batches, and their segments are files that are mapped, or whose descriptors
+ * are open. In all other cases, and if a checksum differs, it returns None. The caller then reads the blocks in Python, which
+ * handles every case.
  *
  * The function keeps the lock of the interpreter from the look-up of a descriptor to the end of the read. So no thread closes the
  * descriptor meanwhile.
@@ -33,47 +34,69 @@ typedef struct {
 #define MAX_COPIED_BYTES (16 << 10)
 /* Largest size of a part of blocks that is moved to the beginning of its buffer. A view of a larger part takes less time. */
 
+#define PART_BLOCKS 4
+/* Number of blocks that are copied before they are checked. So they are in the nearest cache of the processor. */
+
 static PyTypeObject reader_type;
-static PyObject *name_size_blocks, *name_pending_place, *name_descriptor, *name_read_flags;
+static PyObject *name_size_blocks, *name_pending_place, *name_descriptor, *name_read_flags, *name_mapping;
 
 static const Name names[] = {
     {&name_size_blocks, "size_blocks"}, {&name_pending_place, "pending_place"},
     {&name_descriptor, "descriptor"},   {&name_read_flags, "read_flags"},
-    {NULL, NULL},
+    {&name_mapping, "mapping"},         {NULL, NULL},
 };
 
-/* Return the descriptor of a segment, or -1 if a read of the segment may have to wait. Its flags for reads are `*flags`. */
-static int descriptor_of(BlockReader *self, long long number, int *flags)
+/* Return 1 if blocks match their checksums, and 0 if not. */
+static int match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *checksums)
 {
-    PyObject *segment = item_of(self->segments, number);
-    int descriptor = -1;
-    if (segment != NULL && (PyObject *)Py_TYPE(segment) == self->segment_type) {
-        descriptor = (int)number_of(segment, name_descriptor);
-        *flags = (int)number_of(segment, name_read_flags);
-        if (*flags < 0)
-            descriptor = -1;
-    }
-    Py_XDECREF(segment);
-    return descriptor;
+    for (Py_ssize_t index = 0; index < count; index++)
+        if (crc32c_of_block(bytes + index * BLOCK_BYTES) != checksums[index])
+            return 0;
+    return 1;
 }
 
-/* Return 1 if blocks match the checksums from index `at` of a table on, and 0 if not, or -1 on failure. */
-static int match(BlockReader *self, long long number, Py_ssize_t at, const unsigned char *bytes, Py_ssize_t count)
+/* Copy blocks from a mapping, and check them. Return 1, or 0 if some blocks are not in the mapping or do not match. */
+static int read_mapping(PyObject *mapping, Py_ssize_t at, Py_ssize_t count, unsigned char *bytes, const uint32_t *checksums)
 {
-    PyObject *table = item_of(self->tables, number);
-    if (table == NULL)
+    for (Py_ssize_t done = 0; done < count; done += PART_BLOCKS) {
+        Py_ssize_t part = count - done < PART_BLOCKS ? count - done : PART_BLOCKS;
+        unsigned char *to = bytes + done * BLOCK_BYTES;
+        if (!copy_mapped(mapping, (uint64_t)(at + done) * BLOCK_BYTES, to, (size_t)(part * BLOCK_BYTES))
+            || !match(to, part, checksums + done))
+            return 0;
+    }
+    return 1;
+}
+
+/* Read blocks of a file, and check them. Return 1, or 0 if the read may have to wait or some blocks do not match, or -1 on
+ * failure. */
+static int read_file(PyObject *segment, Py_ssize_t at, Py_ssize_t count, unsigned char *bytes, const uint32_t *checksums)
+{
+    int descriptor = (int)number_of(segment, name_descriptor), flags = (int)number_of(segment, name_read_flags);
+    if (descriptor < 0 || flags < 0)
         return PyErr_Occurred() ? -1 : 0;
-    Py_buffer buffer;
-    int failed = PyObject_GetBuffer(table, &buffer, PyBUF_SIMPLE);
-    Py_DECREF(table); /* the buffer keeps it */
-    if (failed)
+    struct iovec part = {bytes, (size_t)(count * BLOCK_BYTES)};
+    if (preadv2(descriptor, &part, 1, (off_t)at * BLOCK_BYTES, flags) != (ssize_t)part.iov_len)
+        return 0;
+    return match(bytes, count, checksums);
+}
+
+/* Read blocks of a segment and check them. Return 1, or 0 if they are not usual, or -1 on failure. */
+static int read_segment(PyObject *segment, PyObject *table, Py_ssize_t at, Py_ssize_t count, unsigned char *bytes)
+{
+    PyObject *mapping = PyObject_GetAttr(segment, name_mapping);
+    if (mapping == NULL)
         return -1;
-    const uint32_t *checksums = buffer.buf;
-    int matching = at + count <= buffer.len / (Py_ssize_t)sizeof(uint32_t);
-    for (Py_ssize_t index = 0; matching && index < count; index++)
-        matching = crc32c_of_block(bytes + index * BLOCK_BYTES) == checksums[at + index];
-    PyBuffer_Release(&buffer);
-    return matching;
+    Py_buffer buffer;
+    int found = PyObject_GetBuffer(table, &buffer, PyBUF_SIMPLE) ? -1 : 0;
+    if (found == 0 && at + count <= buffer.len / (Py_ssize_t)sizeof(uint32_t)) {
+        const uint32_t *checksums = (const uint32_t *)buffer.buf + at;
+        found = read_mapping(mapping, at, count, bytes, checksums) ? 1 : read_file(segment, at, count, bytes, checksums);
+    }
+    if (buffer.obj != NULL)
+        PyBuffer_Release(&buffer);
+    Py_DECREF(mapping);
+    return found;
 }
 
 /* Read a run of blocks and check it. Returns 1, or 0 if the run is not usual, or -1 on failure. */
@@ -86,13 +109,13 @@ static int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigne
         return 0;
     long long number = (long long)(place >> PLACE_BITS);
     Py_ssize_t at = (Py_ssize_t)(place & BLOCK_MASK);
-    int flags = 0, descriptor = descriptor_of(self, number, &flags);
-    if (descriptor < 0)
-        return PyErr_Occurred() ? -1 : 0;
-    struct iovec part = {bytes, (size_t)(count * BLOCK_BYTES)};
-    if (preadv2(descriptor, &part, 1, (off_t)at * BLOCK_BYTES, flags) != (ssize_t)part.iov_len)
-        return 0;
-    return match(self, number, at, bytes, count);
+    PyObject *segment = item_of(self->segments, number), *table = item_of(self->tables, number);
+    int found = 0;
+    if (segment != NULL && table != NULL && (PyObject *)Py_TYPE(segment) == self->segment_type)
+        found = read_segment(segment, table, at, count, bytes);
+    Py_XDECREF(segment);
+    Py_XDECREF(table);
+    return PyErr_Occurred() ? -1 : found;
 }
 
 /* Read blocks into a buffer. Returns 1, or 0 if some blocks are not usual, or -1 on failure. */

@@ -19,18 +19,26 @@ class BlockReader(Protocol):
         """Return the content of blocks of a map, or None if some blocks are not usual or not in the map."""
 
 
+class SegmentMapping(Protocol):
+    """The mapped file of a segment. See `segment_mapping.c`."""
+
+    def close(self) -> None:
+        """Unmap the file. Later reads do not use the mapping. A second call does nothing."""
+
+
 @dataclass(frozen=True)
 class Native:
     """The functions of the native module.
 
     `block_reader` makes a reader of the segments with the given type. Its last argument is the number of bits of a block
-    number in
-    a leaf. `block_checksums` returns the CRC32C of each block of a buffer. `execute_usual` is `ShortLane.execute_usual`.
+    number in a leaf. `block_checksums` returns the CRC32C of each block of a buffer. `execute_usual` is
+    `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a descriptor, and raises OSError.
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
     block_checksums: Callable[[Buffer], list[int]]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
+    segment_mapping: Callable[[int, int], SegmentMapping]
 
 
 def _load() -> Native | None:
@@ -40,7 +48,7 @@ def _load() -> Native | None:
         from odx_target.native import compiled
     except ImportError:
         return None
-    return Native(compiled.BlockReader, compiled.block_checksums, compiled.execute_usual)
+    return Native(compiled.BlockReader, compiled.block_checksums, compiled.execute_usual, compiled.SegmentMapping)
 
 
 NATIVE = _load()

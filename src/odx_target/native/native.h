@@ -49,6 +49,9 @@ int prepare_block_map(void);
  * first place, or 0 if its places are not in memory, or -1 with an exception on failure. */
 Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, uint64_t *place);
 
+/* Copy bytes of a SegmentMapping. Return 1, or 0 if the object is no mapping, or does not contain these bytes. */
+int copy_mapped(PyObject *object, uint64_t offset, unsigned char *bytes, size_t size);
+
 int is_block_reader(PyObject *object);
 
 /* Read bytes of a map without waiting, and check the blocks that contain them. Return a new buffer, or None if some blocks are not
@@ -57,6 +60,7 @@ PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uin
 
 /* Add the functions or types of a part to the module. Return -1 with an exception on failure. */
 int add_block_reader(PyObject *module);
+int add_segment_mapping(PyObject *module);
 int add_short_lane(PyObject *module);
 
 #endif

@@ -27,6 +27,10 @@ class Held(Protocol):
         """True if the descriptor must stay open, because data is being written through it or has not been synced yet."""
         ...
 
+    def unmap(self) -> None:
+        """Give back the mapping of the file, if there is one. The cache calls this when it closes the descriptor."""
+        ...
+
 
 class DescriptorCache:
     """A cache of at most `max_held` descriptors of segments. The cache exceeds this number only while it must keep more
@@ -74,6 +78,7 @@ class DescriptorCache:
                 del self._held[holder]
                 holder.descriptor, descriptor = NO_DESCRIPTOR, holder.descriptor
                 os.close(descriptor)
+                holder.unmap()
 
     def close(self) -> None:
         """Close all cached descriptors."""
@@ -95,5 +100,6 @@ class DescriptorCache:
                 continue
             del self._held[holder]
             os.close(descriptor)
+            holder.unmap()
             return True
         return False

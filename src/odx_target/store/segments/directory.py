@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from odx_target.environment import Buffer
+from odx_target.native.choice import NATIVE, SegmentMapping
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import ErrorKind, kind_of, of_write
 from odx_target.store.errors import PoolFull
@@ -35,16 +36,18 @@ _NAME = re.compile(r"([0-9]{10})\.segment")
 class DirectorySegment:
     """A segment that is a file.
 
-    `read_flags` are the flags of preadv with which a read does not wait for the disk.
+    `read_flags` are the flags of preadv with which a read does not wait for the disk. The native module reads through
+    `mapping`, unless it is None.
 
     Each read in a thread opens a descriptor of its own. So the cached descriptor may be closed while a thread reads.
     """
 
-    __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "number", "read_flags")
+    __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "mapping", "number", "read_flags")
 
     def __init__(self, store: "DirectorySegments", number: int, *, is_filling: bool = False) -> None:
         self.number = number
         self.descriptor = NO_DESCRIPTOR
+        self.mapping: SegmentMapping | None = None
         self.read_flags = WAITS_ALWAYS if store.waits_always else store.read_flags
         self._store = store
         self._is_filling = is_filling
@@ -53,6 +56,11 @@ class DirectorySegment:
     @property
     def is_pinned(self) -> bool:
         return self._is_filling or self._count_writes != self._count_synced
+
+    def unmap(self) -> None:
+        mapping, self.mapping = self.mapping, None
+        if mapping is not None:
+            mapping.close()
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
         self._count_writes += 1
@@ -137,6 +145,9 @@ class DirectorySegments:
     `read_now` works only if the descriptor of the segment is open and the file system can read without waiting. A file system
     in memory never waits. Most other file systems support RWF_NOWAIT. On a file system without RWF_NOWAIT, every read needs a
     thread.
+
+    If the file system is in memory, the native module also maps each segment whose descriptor is open, and reads it without a
+    system call. Files on a disk are not mapped, because an error of the disk would then end the process.
     """
 
     def __init__(self, directory: Path, max_held: int = SEGMENT_DESCRIPTORS) -> None:
@@ -222,8 +233,15 @@ class DirectorySegments:
     def _made(self, number: int, descriptor: int) -> DirectorySegment:
         self._unsynced_names.add(number)
         segment = self._segments[number] = DirectorySegment(self, number, is_filling=True)
-        self.descriptors.take_in(segment, descriptor)
+        self._take_in(segment, descriptor)
         return segment
+
+    def _take_in(self, segment: DirectorySegment, descriptor: int) -> None:
+        """Put a descriptor into the cache, and map the file."""
+        if NATIVE is not None and self._in_memory and segment.mapping is None:
+            with suppress(OSError):  # Without a mapping, the segment is read through its descriptor.
+                segment.mapping = NATIVE.segment_mapping(descriptor, os.fstat(descriptor).st_size)
+        self.descriptors.take_in(segment, descriptor)
 
     def _not_made(self, number: int, size_blocks: int, error: OSError) -> Exception:
         """Remove the file of a segment that could not be made. Returns the exception that the caller must raise."""
@@ -249,7 +267,7 @@ class DirectorySegments:
         if self._is_closed or (self.waits_always and not segment.is_pinned):
             os.close(descriptor)
         else:
-            self.descriptors.take_in(segment, descriptor)
+            self._take_in(segment, descriptor)
 
 
 def _sync(descriptor: int, call: Callable[[int], None] | None = None) -> None:
