@@ -81,6 +81,7 @@ def test_a_disk_of_an_image_does_not_change_the_image() -> None:
     run.array.abandon()
     run.array.disk = image.disk()
     run.array.open()
+    run.now = run.array.found()
     for step in without_faults(5, 60):
         if step[0] in ("write", "flush", "checkpoint", "clean"):
             run.do(step)
@@ -90,7 +91,7 @@ def test_a_disk_of_an_image_does_not_change_the_image() -> None:
 
 
 def test_equal_disks_are_opened_once_and_other_disks_again() -> None:
-    *_, disk = disks(1, 40)
+    *_, disk = disks(1, 10)  # so few steps that the first segment is still in use
     image = DiskImage.of(disk, None)
     opened = Openings(Setup(1, 60, None, 100, 20))
     found = opened.found(image, 2_000_000.0)
