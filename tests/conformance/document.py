@@ -54,7 +54,7 @@ checks against three targets. Each check is one rule of a standard. A check has 
 Without `--destructive`, only checks run that neither overwrite data, nor reserve or reset a LUN. `--only token.write` runs
 only the checks whose names begin with these words. `--junit FILE` and `--json FILE` write the results for other programs. After
 a failure, the output has the bytes of the commands and PDUs that the check has sent and received. These bytes may contain ROD
-tokens, which are secrets until they expire. A LUN under test needs at least 4,096 blocks. If other hosts have registered for
+tokens, which are secrets until they expire. A LUN under test needs at least 8,192 blocks. If other hosts have registered for
 persistent reservations of the LUN, the checks of reservations are skipped.
 
 A test of another project can run the checks too:

@@ -33,9 +33,19 @@ async def test_a_lun_of_more_than_2_tib_passes(check: Check) -> None:
     assert result.verdict is Verdict.PASS, explained(result)
 
 
+@pytest.mark.parametrize("check", COMMANDS, ids=lambda check: check.identifier)
+async def test_the_smallest_lun_passes(check: Check) -> None:
+    (result,) = await run_checks(
+        [check], SimulatedEquipment(array=CopyArray(size_store_blocks=1024)), given=~Need.PORTAL, report=lambda _: None
+    )
+    assert result.verdict is Verdict.PASS, explained(result)
+
+
 async def test_a_lun_that_is_too_small_is_an_error_of_the_run() -> None:
-    with pytest.raises(BadRequest, match="has 4088 blocks, and the checks need 4096 or more"):
-        await run_checks(COMMANDS, SimulatedEquipment(array=CopyArray(size_store_blocks=511)), given=~Need.PORTAL, report=print)
+    with pytest.raises(BadRequest, match="has 8184 blocks, and the checks need 8192 or more"):
+        await run_checks(
+            COMMANDS, SimulatedEquipment(array=CopyArray(size_store_blocks=1023)), given=~Need.PORTAL, report=print
+        )
 
 
 RESERVING = [check for check in COMMANDS if check.identifier in {"reserve.key.register", "reserve.refuse.short-list"}]

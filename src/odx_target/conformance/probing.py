@@ -13,8 +13,8 @@ from odx_target.initiator.result import CommandResult, Sleep, Status
 OPERATING_PARAMETERS = bytes.fromhex("8403000000000000000000000200 0000")
 READ_KEYS = bytes.fromhex("5e000000000000020000")
 PARAMETERS_BYTES = 512
-MIN_LUN_BLOCKS = 4096
-"""Minimum size of a LUN under test. Almost all checks have room in it; the others skip a LUN that is too small."""
+MIN_LUN_BLOCKS = 8192
+"""Minimum size of a LUN under test, in which all checks have room."""
 
 
 async def probe_unit(path: Path, lun: int, name: str, sleep: Sleep, records: Records) -> Unit:
