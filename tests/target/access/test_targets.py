@@ -4,8 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from odx_target.cli.serving.access_warnings import warn_of_missing_volumes
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import LoginFailed
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.target.access.lun_maps import LunMaps
 from odx_target.target.access.targets import authentications_of
 from odx_target.target.array import Array
 from odx_target.target.config.access_settings import AccessRule, MappedLun
@@ -113,3 +116,21 @@ def test_a_target_without_chap_has_that_of_the_array() -> None:
 def test_a_name_is_used_once() -> None:
     with pytest.raises(ConfigError, match="used twice"):
         Array(with_second().__class__(luns=LUNS, iqn=SECOND, targets=(TargetConfig(SECOND),)), open_pool=None)  # type: ignore[arg-type]
+
+
+async def test_the_luns_are_listed_once_for_all_targets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list takes milliseconds with many LUNs, and an array may have hundreds of targets."""
+    listed: list[LunMaps] = []
+    real = LunMaps.units_by_volume
+
+    def units_by_volume(self: LunMaps) -> dict[str, LogicalUnit]:
+        listed.append(self)
+        return real(self)
+
+    monkeypatch.setattr(LunMaps, "units_by_volume", units_by_volume)
+    async with running(with_second()) as array:
+        assert len(array.targets) == 2
+        await array.access_changes.change({})
+        assert len(listed) == 1
+        warn_of_missing_volumes(array.targets)
+        assert len(listed) == 2

@@ -1,6 +1,6 @@
 """Warnings of settings that give hosts more, or less, access than the operator may want."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -20,8 +20,9 @@ def warn_of_open_portals(targets: Iterable[Target]) -> None:
             )
 
 
-def warn_of_missing_volumes(targets: Iterable[Target]) -> None:
+def warn_of_missing_volumes(targets: Sequence[Target]) -> None:
     """Log a warning for each name in an access rule for which there is no LUN."""
+    present = targets[0].lun_maps.units_by_volume()
     for target in targets:
-        for name in target.lun_maps.missing_volumes():
+        for name in target.lun_maps.missing_volumes(present):
             log.warning("an access rule names a volume that is not a LUN of the pool", volume=name, target=target.name)

@@ -10,6 +10,8 @@ from odx_target.scsi.nexus import Nexus
 from odx_target.target.access.targets import Target, map_of
 from odx_target.target.config.access_settings import AccessRule
 
+STEPS_OF_A_TARGET = 20
+"""Number of steps (see `turns`) that the comparison of the rules of a target with its LUN maps takes."""
 STEPS_OF_A_NEXUS = 200
 """Number of steps (see `turns`) that the change of the LUN map of one nexus takes, without the notifications."""
 
@@ -41,9 +43,7 @@ class AccessChanges:
         The sessions continue, and each nexus gets its new LUN map. Its tasks and copies on LUNs that it loses are aborted, and
         it is notified of the change. Only the sessions of initiators that may not log in any more are ended.
         """
-        changed = [
-            each for each in self._targets if each.lun_maps.rules != rules.get(each.name, ()) or each.lun_maps.is_outdated()
-        ]
+        changed = await self._changed_targets(rules)
         for target in changed:
             target.lun_maps.set_rules(rules.get(target.name, ()))
         names = {target.name for target in changed}
@@ -53,6 +53,17 @@ class AccessChanges:
         for target in changed:
             target.lun_maps.forget_replaced()
         return bool(changed)
+
+    async def _changed_targets(self, rules: Mapping[str, Sequence[AccessRule]]) -> list[Target]:
+        """Return the targets that get other rules, or whose LUN maps differ from their rules."""
+        turns, changed = self._environment.turns, []
+        units = self._targets[0].lun_maps.units_by_volume()
+        for target in self._targets:
+            await turns.next_if_spent()
+            turns.take(STEPS_OF_A_TARGET)
+            if target.lun_maps.rules != rules.get(target.name, ()) or target.lun_maps.is_outdated(units):
+                changed.append(target)
+        return changed
 
     async def _change_nexus(self, nexus: Nexus) -> None:
         turns = self._environment.turns

@@ -1,6 +1,6 @@
 """The LUN maps of a target: for each access rule, the logical units that its initiators can use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -58,9 +58,14 @@ class LunMaps:
                 _add(places, lun_map, logical_unit)
         return self._maps[number][1]
 
-    def is_outdated(self) -> bool:
-        """True if the map of any rule differs from the rule, because volumes were renamed."""
-        units = {logical_unit.volume.name: logical_unit for logical_unit in self._logical_units.values()}
+    def units_by_volume(self) -> dict[str, LogicalUnit]:
+        """Return all logical units of the array by the names of their volumes. This takes milliseconds with many LUNs."""
+        return {logical_unit.volume.name: logical_unit for logical_unit in self._logical_units.values()}
+
+    def is_outdated(self, units: Mapping[str, LogicalUnit]) -> bool:
+        """True if the map of any rule differs from the rule, because volumes were renamed. `units` are those of
+        `units_by_volume`.
+        """
         return any(
             lun_map.logical_units != {each.lun: units[name] for name, each in places.items() if name in units}
             for places, lun_map in self._maps.values()
@@ -83,9 +88,8 @@ class LunMaps:
         for lun_map in [*self._replaced, *(lun_map for _, lun_map in self._maps.values())]:
             lun_map.remove(logical_unit)
 
-    def missing_volumes(self) -> list[str]:
-        """Return the names of volumes in the rules for which there is no logical unit."""
-        present = {logical_unit.volume.name for logical_unit in self._logical_units.values()}
+    def missing_volumes(self, present: Container[str]) -> list[str]:
+        """Return the names of volumes in the rules that are not `present`, because they have no logical unit."""
         named = dict.fromkeys(mapped.volume for rule in self.rules for mapped in rule.luns or ())
         return [name for name in named if name not in present]
 
