@@ -12,10 +12,14 @@ further connections are refused, and segments get the remaining descriptors.
 """
 
 import errno
-import resource
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+try:
+    import resource
+except ImportError:  # Windows has no such limit.
+    resource = None  # type: ignore[assignment]
 
 UPKEEP: dict[str, int] = {
     "the event loop: its waiting, its two pairs of sockets to be woken through, and a spare": 6,
@@ -64,6 +68,8 @@ class Descriptors(NamedTuple):
 
 def raise_limit() -> int:
     """Raise the soft limit of file descriptors to the hard limit, and return the new soft limit."""
+    if resource is None:
+        return LIMIT_IF_INFINITE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = LIMIT_IF_INFINITE if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -6,7 +6,6 @@
 - `segments/`: the files of the log.
 """
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,11 @@ from pathlib import Path
 from odx_target.store.errors import PoolDamaged, PoolInUse, StoreError
 from odx_target.store.opening.format_head import check_unchanged, decode_head
 from odx_target.store.segments.file_system import PROBE_NAME
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks.
+    fcntl = None  # type: ignore[assignment]
 
 HEAD_NAME = "pool.json"
 LOCK_NAME = "lock"
@@ -58,7 +62,11 @@ class DirectoryLock:
     """An exclusive lock on the directory of a pool. The lock ends when `release` is called or the process ends."""
 
     def __init__(self, directory: Path) -> None:
-        """Take the lock. Raises PoolInUse if another process, or another pool of this process, has the lock."""
+        """Take the lock. Raises PoolInUse if another process, or another pool of this process, has the lock. Raises StoreError
+        if the system has no locks for files.
+        """
+        if fcntl is None:
+            raise StoreError("pools in directories need a system with flock; here, pools can only be in memory")
         self._descriptor = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

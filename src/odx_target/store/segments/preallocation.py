@@ -10,10 +10,12 @@ _ZEROS = memoryview(bytes(64 * BLOCK_BYTES))
 def preallocate(descriptor: int, former_blocks: int, size_blocks: int, *, is_in_memory: bool) -> None:
     """Enlarge a file from `former_blocks` to `size_blocks`, and reserve its room. Raises OSError.
 
-    In a file system in memory, the pages are allocated too, so that the first write to each page is fast.
+    In a file system in memory, the pages are allocated too, so that the first write to each page is fast. On a system that
+    cannot reserve room, zeros are written.
     """
-    os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
-    if is_in_memory:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
+    if is_in_memory or not hasattr(os, "posix_fallocate"):
         for block in range(former_blocks, size_blocks, len(_ZEROS) // BLOCK_BYTES):
             rest_bytes = (size_blocks - block) * BLOCK_BYTES
             os.pwrite(descriptor, _ZEROS[:rest_bytes], block * BLOCK_BYTES)

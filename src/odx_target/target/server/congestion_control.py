@@ -17,7 +17,9 @@ _NAME_BYTES = 16
 
 
 def avoid_pacing(connected: socket.socket) -> None:
-    """Use Reno instead of BBR if the peer is on this machine. Does nothing if the kernel does not permit it."""
+    """Use Reno instead of BBR if the peer is on this machine. Does nothing if the kernel does not permit or know it."""
+    if not hasattr(socket, "TCP_CONGESTION"):
+        return
     with suppress(OSError):
         congestion_control = connected.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, _NAME_BYTES)
         if congestion_control.rstrip(b"\0") == PACED and is_loopback(connected.getpeername()[0]):

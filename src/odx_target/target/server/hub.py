@@ -1,8 +1,9 @@
 """The hub of an array: one loop that serves all connections whose sockets have received bytes.
 
-The hub waits for all sockets with one epoll object. When some sockets are readable, the hub makes a *pass*. First, each of
-these connections receives its bytes and executes its commands. Then the store's open batch is committed once for all of them.
-Then each connection sends its responses. So all connections that are ready share the cost of one wake-up and of one commit.
+The hub waits for all sockets with one epoll object. On systems without epoll, `readiness` finds the readable sockets. When
+some sockets are readable, the hub makes a *pass*. First, each of these connections receives its bytes and executes its
+commands. Then the store's open batch is committed once for all of them. Then each connection sends its responses. So all
+connections that are ready share the cost of one wake-up and of one commit.
 
 Before the hub waits, it polls the sockets for a short time. A host with a low queue depth sends its next command soon after a
 response, and the wake-up of a waiting process takes longer than such a gap. If polling has been in vain several times, the hub
@@ -13,8 +14,6 @@ A connection whose output the socket does not accept, or whose commands have to 
 connection does the remaining work, and then adds the connection again.
 """
 
-import os
-import select
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -23,6 +22,8 @@ from typing import Protocol, TypeVarTuple
 import trio
 
 from odx_target.store.api import Pool, PoolFailed, Scarcity
+from odx_target.target.readiness.poller import READABLE, open_poller
+from odx_target.target.readiness.processors import count_processors, yield_function
 
 Ts = TypeVarTuple("Ts")
 
@@ -86,7 +87,8 @@ class Hub:
         self._on_pool_failure = on_pool_failure
         self._clock = clock
         self.set_polling(polls=polls)
-        self._epoll = select.epoll()
+        self._epoll, self._wait = open_poller()
+        self._yield_processor = yield_function()
         self._members: dict[int, Member] = {}
         self._ready: deque[int] = deque()
         self._count_tasks = 0
@@ -99,7 +101,7 @@ class Hub:
 
     def set_polling(self, *, polls: bool) -> None:
         """Poll before each wait from now on, or no longer. With only one processor, the hub never polls."""
-        self.polls = polls and len(os.sched_getaffinity(0)) > 1
+        self.polls = polls and count_processors() > 1
 
     def add(self, descriptor: int, member: Member) -> None:
         """Serve a connection whenever its socket is readable.
@@ -108,7 +110,7 @@ class Hub:
         """
         if self._epoll.closed:
             raise ConnectionAbortedError("the array has ended")
-        self._epoll.register(descriptor, select.EPOLLIN)
+        self._epoll.register(descriptor, READABLE)
         self._members[descriptor] = member
 
     def remove(self, descriptor: int) -> None:
@@ -160,7 +162,7 @@ class Hub:
                 self._must_yield = False
                 await trio.lowlevel.checkpoint()
             else:
-                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                await self._wait()
             began_s = self._clock()
             passes = 0
 
@@ -199,10 +201,10 @@ class Hub:
         """Return the descriptors of the readable sockets, and poll for a short time if there are none."""
         found = self._epoll.poll(0, _MAX_EVENTS)
         if not found and self.polls and not self._count_tasks and self._is_polling_due():
-            poll = self._epoll.poll
+            poll, yield_processor = self._epoll.poll, self._yield_processor
             until_s = self._clock() + MAX_POLLING_S
             for _ in range(MAX_POLLS):
-                os.sched_yield()  # The host may run on the same processor.
+                yield_processor()  # The host may run on the same processor.
                 found = poll(0, _MAX_EVENTS)
                 if found or self._clock() >= until_s:
                     break

@@ -28,6 +28,10 @@ Without this limit, bytes would be received in many small pieces.
 """
 
 
+# Windows has no such flags. Its anonymous maps are always private.
+_PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+
+
 class ReceiveBuffer:
     """Buffer of received bytes that are not yet consumed.
 
@@ -48,7 +52,7 @@ class ReceiveBuffer:
         """Enlarge the buffer, and keep the received bytes."""
         # The kernel provides the pages directly. Therefore the pages return to the kernel when the buffer is released, and a
         # page exists only after bytes have been received into it.
-        view = memoryview(mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        view = memoryview(mmap.mmap(-1, size_bytes, **_PRIVATE))
         unconsumed = self._end - self._start
         view[:unconsumed] = self.view()
         self._view = view

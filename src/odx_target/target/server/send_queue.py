@@ -38,6 +38,7 @@ class SendQueue:
         self, connected: socket.socket, tap: ConnectionTap | None = None, on_progress: Callable[[], None] | None = None
     ) -> None:
         self._socket = connected
+        self._has_sendmsg = hasattr(connected, "sendmsg")  # Windows has no such call.
         self._tap = tap
         self._on_progress = on_progress
         self._unsent: deque[Buffer] = deque()
@@ -70,7 +71,7 @@ class SendQueue:
                 self._small_bytes = 0
                 return True
             try:
-                sent = self._socket.sendmsg(buffers)
+                sent = self._send(buffers)
             except OSError as error:
                 if not passes(error):
                     raise
@@ -94,7 +95,7 @@ class SendQueue:
             while self._unsent:
                 pieces = [self._unsent[index] for index in range(min(len(self._unsent), MAX_PIECES))]
                 try:
-                    sent = self._socket.sendmsg(pieces)
+                    sent = self._send(pieces)
                 except OSError as error:
                     if not passes(error):
                         raise
@@ -106,6 +107,12 @@ class SendQueue:
                     continue
                 self._drop(sent)
             self._small_bytes = 0
+
+    def _send(self, buffers: Sequence[Buffer]) -> int:
+        """Send buffers with one call. Returns the number of bytes that the socket has accepted."""
+        if self._has_sendmsg:
+            return self._socket.sendmsg(buffers)
+        return self._socket.send(b"".join(buffers))
 
     def _keep_rest(self, buffers: Sequence[Buffer], sent: int) -> None:
         if sent == sum(map(len, buffers)):
