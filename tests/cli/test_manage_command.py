@@ -17,6 +17,7 @@ from odx_target.initiator.copying.token_commands import BlockRange, populate_tok
 from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import Portal
+from odx_target.target.control.faults import FAULT_OPERATIONS
 from odx_target.target.control.operations import OPERATIONS
 from tests.interop.serving import IQN, Served, serve
 from tests.target.running import OPTIONS, is_good, settled
@@ -24,8 +25,8 @@ from tests.target.running import OPTIONS, is_good, settled
 FAILURE = 1
 USAGE = 2
 ZERO_TOKEN = bytes.fromhex("ffff0001 0000 01f8") + bytes(504)
-OF_POOL = {"scrub", "scrub-progress", "stop-scrub"}
-"""Operations of `odx-target pool`."""
+OF_OTHERS = {"scrub", "scrub-progress", "stop-scrub", *(operation.name for operation in FAULT_OPERATIONS)}
+"""Operations of `odx-target pool` and `odx-target fault`."""
 
 LUNS = ("first=1M", "second=8K,block=4096")
 
@@ -60,9 +61,9 @@ def rows_of(table: str) -> list[list[str]]:
 
 def test_every_operation_has_a_command_with_its_arguments() -> None:
     commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
-    assert set(commands) == set(OPERATIONS) - OF_POOL
+    assert set(commands) == set(OPERATIONS) - OF_OTHERS
     for name, operation in OPERATIONS.items():
-        if name in OF_POOL:
+        if name in OF_OTHERS:
             continue
         given = {parameter.name for parameter in commands[name].params} - {"help", "as_json"}
         assert len(given) == len([argument for argument in operation.arguments if argument.name != "after"]), name

@@ -85,9 +85,14 @@ WORKING: dict[str, list[str]] = {
     "schedule": ["no-such-pool", "a"],
     "schedule list": ["no-such-pool"],
     "schedule assign": ["no-such-pool", "a", "b"],
+    "fault": ["no-such-pool", "a"],
+    "fault add": ["no-such-pool", "status=busy"],
+    "fault list": ["no-such-pool"],
+    "fault clear": ["no-such-pool"],
+    "fault words": ["sense"],
 }
 
-ANY_NUMBER = {"schedule assign"}
+ANY_NUMBER = {"schedule assign", "fault add"}
 """Subcommands that take any number of arguments of any kind."""
 
 

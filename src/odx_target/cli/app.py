@@ -43,6 +43,7 @@ COMMANDS = {
     "esxi-copy": Subcommand("esxi.copy", "Copy a virtual disk with the same commands as ESXi."),
     "ready": Subcommand("ready.ready", "Check if the offloads of Windows, ESXi and ddpt will work with a LUN."),
     "manage": Subcommand("manage", "Show and change a running array."),
+    "fault": Subcommand("fault", "Make a running array fail on purpose."),
     "volume": Subcommand("storage.volume", "List and change the volumes of a pool."),
     "lun": Subcommand("storage.lun", "Give LUN numbers to volumes, or take them away."),
     "snapshot": Subcommand("storage.snapshot", "Create, show and use snapshots of volumes."),

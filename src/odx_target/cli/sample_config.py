@@ -72,6 +72,7 @@ KEYS: tuple[Sample, ...] = (
     Sample("chap-discovery", _flag(_DEFAULTS.chap_discovery), "Discovery sessions need CHAP too, if there are CHAP users."),
     Sample("trace", '"trace.txt"', "File for a line of text for each PDU.", False),
     Sample("pcap", '"trace.pcapng"', "File for all sessions as packets.", False),
+    Sample("fault-seed", "0", "Number from which the probabilities and pauses of [[fault]] follow."),
     Sample("pcap-snap-length", str(MAX_SNAP_BYTES), "Number of bytes that are kept of each packet."),
     Sample("control", '"control"', "Control socket, relative to this file. By default, it is in the pool.", False),
     Sample("clock", '"real"', "Time of tokens and schedules: real, shifted (testers can advance it) or virtual (only they)."),
@@ -130,6 +131,13 @@ TABLES = """\
 #[target-chap]
 #user = "array"
 #secret = "another-12-bytes"
+
+# A fault that the array injects on purpose, for tests of hosts.
+#[[fault]]
+#name = "expired"
+#command = "WRITE USING TOKEN"
+#first = 2
+#sense = "TOKEN EXPIRED"
 
 # A schedule of snapshots that is added if the pool has no schedule of this name.
 #[[schedule]]

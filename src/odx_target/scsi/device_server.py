@@ -43,8 +43,9 @@ class DeviceServer(TaskManager):
     SET TIMESTAMP notify other nexuses, and PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
 
     `before_command(task)` returns None, or an outcome. If it returns an outcome, the handler is not called.
-    `after_command(task, reply)` returns the reply to send. `on_internal_error(error)` is called for each exception that is a
-    fault of the array itself.
+    `after_command(task, reply)` returns the reply to send. Both see every command. But if `is_transfer_watched(nexus, lun)` is
+    given and returns False, a transport may execute the reads and writes of this nexus on this LUN without them.
+    `on_internal_error(error)` is called for each exception that is a fault of the array itself.
     """
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
@@ -62,6 +63,7 @@ class DeviceServer(TaskManager):
         self._third_party_numbers = count(1)
         self.before_command: Callable[[Task], Outcome | None] | None = None
         self.after_command: Callable[[Task, Reply], Reply] | None = None
+        self.is_transfer_watched: Callable[[Nexus, int], bool] | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
         # Substitute for a missing logical unit. Only commands with the flag WITHOUT_LOGICAL_UNIT get the substitute. These
         # commands check `is_present`.
@@ -100,6 +102,12 @@ class DeviceServer(TaskManager):
         if isinstance(outcome, Reply):
             return task, outcome
         return task, self._continue(task, entry, outcome)
+
+    def watches_transfers(self, nexus: Nexus, lun: int) -> bool:
+        """True if `before_command` or `after_command` must see the reads and writes of a nexus on a LUN."""
+        if self.before_command is None and self.after_command is None:
+            return False
+        return self.is_transfer_watched is None or self.is_transfer_watched(nexus, lun)
 
     def reply_to_failed(
         self,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Final
 
 from odx_target.environment import Buffer
 
@@ -38,3 +39,9 @@ class Reply:
         """Return a reply with the status GOOD and the first bytes of `data`, limited by ALLOCATION LENGTH (SPC-4 4.2.5.6)."""
         sent = data[:allocation_bytes]
         return cls(data_in=(sent,) if sent else (), transfer_bytes=len(sent))
+
+
+UNANSWERED: Final = Reply()
+"""The reply to a command that must not be answered, because a fault was injected. The transport compares it by identity. Only
+pending work may return it.
+"""

@@ -30,6 +30,8 @@ from odx_target.target.clock.steered_environment import connection_clock_of, env
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
+from odx_target.target.faults.injection import FaultInjection
+from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.foreground_latency import ForegroundLatency
 from odx_target.target.job_nursery import JobNursery
@@ -69,6 +71,7 @@ class Array:
     `open_pool` opens the pool that `config` describes. Tests may replace `entropy` and `wall_clock`. The monotonic clock comes
     from trio. `tap` receives the bytes of every connection. At most `max_sockets` sockets of hosts are open at the same time.
     `recorder` records the commands. If `clock` is given, the array takes its time from this clock, and not from `wall_clock`.
+    After a restart, `faults` has the rules of the array that has stopped.
 
     Raises ConfigError for settings that contradict each other, StoreError if the pool cannot be opened, and OSError if a portal
     cannot be bound.
@@ -85,6 +88,7 @@ class Array:
         max_sockets: int = DEFAULT_SOCKETS,
         clock: ArrayClock | None = None,
         recorder: CommandRecorder | None = None,
+        faults: FaultRules | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
@@ -109,6 +113,11 @@ class Array:
         self.threshold_watch: ThresholdWatch
         self.environment: TrioEnvironment
         self.reporter = Reporter(trio.current_time)
+        self._are_rules_new = faults is None
+        self.faults = faults or FaultRules(trio.Event, config.fault_seed)
+        """The rules by which faults are injected. There are none at first, apart from those of `config`."""
+        self.restart_wanted = trio.Event()
+        """Set if a fault restarts the array. All connections have then been cut. The owner of the array restarts it."""
         self._foreground_latency = ForegroundLatency()
         self._copies = JobNursery()
         self._nursery_manager = trio.open_nursery()
@@ -209,6 +218,7 @@ class Array:
                 await self._listener.stop(STOP_TIMEOUT_S)
                 await self._copies.stop()
             finally:
+                self.faults.detach()
                 await self.pool.close()
 
     async def _start(self) -> None:
@@ -274,10 +284,27 @@ class Array:
         self.target_changes = TargetChanges(
             self.targets, self.logical_units, self.access_changes, self._listener, addresses, self._entropy
         )
+        FaultInjection(
+            self.faults,
+            self.device_server,
+            self.copy_manager.copies,
+            environment,
+            self.reporter,
+            self._listener.connection_of,
+            self._want_restart,
+        )
+        self.faults.clock = environment.monotonic
+        for rule in self.config.faults if self._are_rules_new else ():
+            self.faults.add(rule)
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)
         for logical_unit in self.logical_units.values():
             continue_sanitize(logical_unit)
+
+    def _want_restart(self) -> None:
+        self._listener.stop_accepting()
+        self._listener.cut_all()
+        self.restart_wanted.set()
 
     def _listener_at(self, bound: Sequence[Listening], addresses: Addresses) -> Listener:
         """Return the listener for the sockets of the portals. It accepts no connections yet."""

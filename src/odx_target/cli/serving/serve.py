@@ -25,6 +25,7 @@ from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.reload import Reloader, Settings
+from odx_target.cli.serving.restart import ends_at, with_actual_ports
 from odx_target.configured_pool import open_pool as open_pool
 from odx_target.store.api import StoreError
 from odx_target.target.access.targets import portals_of, warnings_of
@@ -37,6 +38,7 @@ from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced
+from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
 from odx_target.target.recording.recorder import CommandRecorder
 from odx_target.target.trace.trace_files import opened_tracing
@@ -150,37 +152,64 @@ def _run(
         raise first_error(group) from None
 
 
+class Equipment(NamedTuple):
+    """The parts of a server that stay when its array restarts. `again` has the settings that are read again on SIGHUP."""
+
+    descriptors: Descriptors
+    tracing: Tracing | None
+    again: Again
+    files: ServeConfig
+    as_json: bool
+    clock: ArrayClock | None
+    recorder: CommandRecorder | None
+
+
 async def _serve(
     settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig, as_json: bool
 ) -> None:
-    assert settings.pool_dir is not None
+    """Serve the array until a signal stops it. If a fault restarts the array, serve it again at the same ports."""
     clock = None if files.clock is ClockMode.REAL else ArrayClock(files.clock)
     recorder = CommandRecorder(time.time if clock is None else clock.time) if files.record_commands else None
+    equipment = Equipment(descriptors, tracing, again, files, as_json, clock, recorder)
+    faults: FaultRules | None = None
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
-        async with (
-            Array(
-                settings,
-                open_pool=partial(open_pool, descriptors=descriptors.segments),
-                tap=tracing,
-                max_sockets=descriptors.sockets,
-                clock=clock,
-                recorder=recorder,
-            ) as array,
-            serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
-            served_metrics(files.metrics, array),
-            served_http(files, array) as http,
-        ):
-            warn_of_open_portals(array.targets)
-            warn_of_missing_volumes(array.targets)
-            managed_at = (files.control or settings.pool_dir) if is_managed else None
-            with announced(array.pool.names_identity) as is_only:
-                if not is_only:
-                    log.warning(COPY_IS_SERVED, hint="stop one of them; `odx-target pool renew-identity POOL` changes the copy")
-                announcement = Announcement(array, managed_at, http)
-                with ready_file(files.ready_file, announcement):
-                    await trio.to_thread.run_sync(partial(announcement.show, as_json=as_json))
-                    async with spared_collector():
-                        await _obey(signals, array, tracing, again)
+        while (stopped := await _serve_once(settings, equipment, signals, faults)) is not None:
+            log.info("restarting, because a fault was injected")
+            faults, settings = stopped.faults, with_actual_ports(stopped)
+
+
+async def _serve_once(
+    settings: Config, equipment: Equipment, signals: AsyncIterator[int], faults: FaultRules | None
+) -> Array | None:
+    """Serve the array until it must stop. Returns the array if it must start again, and None otherwise."""
+    assert settings.pool_dir is not None
+    files = equipment.files
+    async with (
+        Array(
+            settings,
+            open_pool=partial(open_pool, descriptors=equipment.descriptors.segments),
+            tap=equipment.tracing,
+            max_sockets=equipment.descriptors.sockets,
+            clock=equipment.clock,
+            recorder=equipment.recorder,
+            faults=faults,
+        ) as array,
+        serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
+        served_metrics(files.metrics, array),
+        served_http(files, array) as http,
+    ):
+        warn_of_open_portals(array.targets)
+        warn_of_missing_volumes(array.targets)
+        managed_at = (files.control or settings.pool_dir) if is_managed else None
+        with announced(array.pool.names_identity) as is_only:
+            if not is_only:
+                log.warning(COPY_IS_SERVED, hint="stop one of them; `odx-target pool renew-identity POOL` changes the copy")
+            announcement = Announcement(array, managed_at, http)
+            with ready_file(files.ready_file, announcement):
+                await trio.to_thread.run_sync(partial(announcement.show, as_json=equipment.as_json))
+                async with spared_collector():
+                    obey = (signals, array, equipment.tracing, equipment.again)
+                    return array if await ends_at(array.restart_wanted, _obey, *obey) else None
 
 
 async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, again: Again) -> None:

@@ -162,6 +162,10 @@ class Config:
     Hosts can copy to these LUNs by token, but not from these LUNs.
     """
     schedules: tuple[ScheduleTemplate, ...] = ()
+    faults: tuple[Mapping[str, object], ...] = ()
+    """The rules by which the array injects faults, see docs/faults.md. They have been checked."""
+    fault_seed: int = 0
+    """Number from which the probabilities and pauses of the rules follow."""
     chap_users: tuple[ChapUser, ...] = ()
     """The CHAP users. Each initiator must log in as one of these users. If there are no users, every initiator may log in."""
     target_chap: TargetChap | None = None

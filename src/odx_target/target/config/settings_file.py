@@ -11,6 +11,7 @@ from odx_target.target.config.access_settings import access_rules_of
 from odx_target.target.config.address_settings import announced_of, redirect_rules_of
 from odx_target.target.config.chap import chap_users_of, target_chap_of
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.fault_settings import fault_rules_of, fault_seed_of
 from odx_target.target.config.parsing import (
     check_luns,
     lun_config,
@@ -147,6 +148,8 @@ The function makes settings from the value of the key and the folder of the file
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},
     "lun": lambda value, _base: {"luns": _luns(value)},
+    "fault": lambda value, _base: {"faults": fault_rules_of(value)},
+    "fault-seed": lambda value, _base: {"fault_seed": fault_seed_of(value)},
     "schedule": lambda value, _base: {"schedules": schedule_templates_of(value)},
     "portal": lambda value, _base: {"portals": portals_of(value)},
     "access": lambda value, _base: {"access": access_rules_of(value)},

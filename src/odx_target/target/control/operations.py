@@ -15,6 +15,7 @@ from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError
 from odx_target.target.control.describe import Data, describe_copy, describe_stepping_aside, describe_token, rows_in_turns
+from odx_target.target.control.faults import FAULT_OPERATIONS
 from odx_target.target.control.health import describe_health
 from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
@@ -216,5 +217,6 @@ OPERATIONS: dict[str, Operation] = {
         Operation("stop-scrub", stop_scrub),
         *CLOCK_OPERATIONS,
         *RECORDING_OPERATIONS,
+        *FAULT_OPERATIONS,
     )
 }

@@ -22,7 +22,7 @@ from odx_target.iscsi.session.events import (
 from odx_target.iscsi.session.session_registry import Session
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.reply import Reply
+from odx_target.scsi.reply import UNANSWERED, Reply
 from odx_target.scsi.tasks.outcome import Outcome, Pending
 from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Task
@@ -211,7 +211,7 @@ class CommandExecutor:
                 reply = await pending.run()
             finally:
                 self._protocol.release(command)
-            if task.aborted:
+            if task.aborted or reply is UNANSWERED:
                 self._protocol.abandon(command)
             else:
                 self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)

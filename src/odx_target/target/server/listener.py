@@ -7,6 +7,7 @@ import trio
 
 from odx_target.iscsi.session.session_registry import Session
 from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.nexus import Nexus
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes, reason
 from odx_target.target.accepting_clients import ACCEPT_PAUSE_S
@@ -108,9 +109,7 @@ class Listener:
 
     async def stop(self, timeout_s: float) -> None:
         """Stop accepting connections, and ask the initiators to log out. Cut connections that remain after `timeout_s`."""
-        self._is_stopping = True
-        for scope in self._accepting.values():
-            scope.cancel()
+        self.stop_accepting()
         if self._accepting:
             await self._accepted_last.wait()
         with trio.move_on_after(timeout_s):
@@ -195,14 +194,35 @@ class Listener:
             if session is not None and (session.initiator_name, session.target_name) == (initiator_name, target_name):
                 connection.cut()
 
+    def connection_of(self, nexus: Nexus) -> ConnectionServer | None:
+        """Return the connection of a nexus. Return None if it has ended."""
+        for connection in self._connections:
+            session = connection.session
+            if session is not None and (session.initiator_port_name, session.target_name) == (
+                nexus.initiator_port_name,
+                nexus.target_name,
+            ):
+                return connection
+        return None
+
+    def stop_accepting(self) -> None:
+        """Accept no more connections. The sockets of the portals are closed in the next turn of the event loop."""
+        self._is_stopping = True
+        for scope in self._accepting.values():
+            scope.cancel()
+
+    def cut_all(self) -> None:
+        """End all connections without a logout."""
+        for connection in list(self._connections):
+            connection.cut()
+
     def pool_failed(self, error: PoolFailed) -> None:
         """Close all connections, because each connection may have made changes that are now lost.
 
         Hosts log in again after their connections have been closed.
         """
         self._reporter.report("error", "the pool has failed, every connection is closed", error=str(error))
-        for connection in list(self._connections):
-            connection.cut()
+        self.cut_all()
 
     async def _serve(self, server: ConnectionServer) -> None:
         try:

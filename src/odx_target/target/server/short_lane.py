@@ -127,15 +127,8 @@ class ShortLane:
         return at
 
     def _is_anything_unusual(self) -> bool:
-        state, device_server = self._state, self._device_server
-        return bool(
-            device_server.before_command is not None
-            or device_server.after_command is not None
-            or state.window.held
-            or state.window.is_closed
-            or state.events
-            or not state.writer.takes_more
-        )
+        state = self._state
+        return bool(state.window.held or state.window.is_closed or state.events or not state.writer.takes_more)
 
     def _usual_unit(self, lun_field: int) -> LogicalUnit | None:
         """Return the logical unit of a LUN, and count the next commands for it.
@@ -145,6 +138,11 @@ class ShortLane:
         lun = self._lun = decode_lun(lun_field)
         unit = self._nexus.logical_units.get(lun)
         if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or self._nexus.unit_attentions.get(lun):
+            return None
+        server = self._device_server
+        if (server.before_command is not None or server.after_command is not None) and server.watches_transfers(
+            self._nexus, lun
+        ):
             return None
         if self._tally.unit is not unit:
             self._tally.turn_to(unit)

@@ -1,0 +1,77 @@
+"""The operations on the rules by which a running array injects faults."""
+
+from typing import TYPE_CHECKING
+
+from odx_target.target.config.error import ConfigError
+from odx_target.target.control import arguments
+from odx_target.target.control.arguments import Argument, ManagementError
+from odx_target.target.control.describe import Data
+from odx_target.target.control.operation import Operation
+from odx_target.target.faults.rules import rule_data
+
+if TYPE_CHECKING:
+    from odx_target.target.array import Array
+
+
+def _rule(value: object) -> str | dict[str, object]:
+    """Check that a rule is a text or an object. The rules check its words. Raises ConfigError."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return value
+    raise ConfigError(f'rule: want a text such as "command=read first=1 status=busy" or an object, not {value!r}')
+
+
+async def _add(array: "Array", rule: str | dict[str, object], name: str | None) -> Data:
+    try:
+        return rule_data(array.faults.add(rule, name=name), array.faults)
+    except ConfigError as error:
+        raise ManagementError(str(error), is_usage=True) from error
+
+
+async def _list(array: "Array") -> Data:
+    return {"faults": [rule_data(rule, array.faults) for rule in array.faults]}
+
+
+async def _remove(array: "Array", name: str) -> Data:
+    return rule_data(array.faults.remove(name), array.faults)
+
+
+async def _clear(array: "Array") -> Data:
+    removed = [rule_data(rule, array.faults) for rule in array.faults]
+    array.faults.clear()
+    return {"faults": removed}
+
+
+async def _enable(array: "Array", name: str) -> Data:
+    return rule_data(array.faults.set_enabled(name, True), array.faults)
+
+
+async def _disable(array: "Array", name: str) -> Data:
+    return rule_data(array.faults.set_enabled(name, False), array.faults)
+
+
+async def _release(array: "Array", name: str) -> Data:
+    rule = array.faults[name]
+    array.faults.release(rule)
+    return rule_data(rule, array.faults)
+
+
+_NAME = (Argument("name", "the name of the rule", arguments.text),)
+
+FAULT_OPERATIONS = (
+    Operation(
+        "fault-add",
+        _add,
+        (
+            Argument("rule", "the words of the rule, as a text or as an object", _rule),
+            Argument("name", "the name of the rule", arguments.text, None),
+        ),
+    ),
+    Operation("faults", _list),
+    Operation("fault-remove", _remove, _NAME),
+    Operation("fault-clear", _clear),
+    Operation("fault-enable", _enable, _NAME),
+    Operation("fault-disable", _disable, _NAME),
+    Operation("fault-release", _release, _NAME),
+)
