@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Callable
 
 
 def count_processors() -> int:
@@ -10,10 +9,6 @@ def count_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _sleep_for_no_time() -> None:
+def sleep_for_no_time() -> None:
+    """Let another process use the processor, on a system without sched_yield."""
     time.sleep(0)
-
-
-def yield_function() -> Callable[[], None]:
-    """Return the function that lets another process use the processor, if one waits for it."""
-    return os.sched_yield if hasattr(os, "sched_yield") else _sleep_for_no_time

@@ -14,6 +14,7 @@ A connection whose output the socket does not accept, or whose commands have to 
 connection does the remaining work, and then adds the connection again.
 """
 
+import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -23,7 +24,7 @@ import trio
 
 from odx_target.store.api import Pool, PoolFailed, Scarcity
 from odx_target.target.readiness.poller import READABLE, open_poller
-from odx_target.target.readiness.processors import count_processors, yield_function
+from odx_target.target.readiness.processors import count_processors, sleep_for_no_time
 
 Ts = TypeVarTuple("Ts")
 
@@ -88,7 +89,6 @@ class Hub:
         self._clock = clock
         self.set_polling(polls=polls)
         self._epoll, self._wait = open_poller()
-        self._yield_processor = yield_function()
         self._members: dict[int, Member] = {}
         self._ready: deque[int] = deque()
         self._count_tasks = 0
@@ -201,7 +201,7 @@ class Hub:
         """Return the descriptors of the readable sockets, and poll for a short time if there are none."""
         found = self._epoll.poll(0, _MAX_EVENTS)
         if not found and self.polls and not self._count_tasks and self._is_polling_due():
-            poll, yield_processor = self._epoll.poll, self._yield_processor
+            poll, yield_processor = self._epoll.poll, getattr(os, "sched_yield", sleep_for_no_time)
             until_s = self._clock() + MAX_POLLING_S
             for _ in range(MAX_POLLS):
                 yield_processor()  # The host may run on the same processor.
