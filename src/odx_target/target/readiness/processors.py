@@ -10,5 +10,5 @@ def count_processors() -> int:
 
 
 def sleep_for_no_time() -> None:
-    """Let another process use the processor, on a system without sched_yield."""
+    """Give the processor to another process, on a system without sched_yield."""
     time.sleep(0)
