@@ -126,7 +126,7 @@ def rule_of(error: Exception) -> str:
     """Return a text that is the same for all scripts that find the same fault."""
     if isinstance(error, Finding):
         return error.rule
-    traceback, place = error.__traceback__, ""
+    traceback, place = error.__traceback__, "an unknown place"
     while traceback is not None:
         code = traceback.tb_frame.f_code
         if "odx_target" in code.co_filename:

@@ -34,6 +34,8 @@ from tests.fuzz.array.served import ServedArray
 from tests.fuzz.surface import Finding
 
 MAX_SEND_ATTEMPTS = 50
+LOGIN_TAG = 0x10C1
+"""Initiator task tag of all requests of a login (RFC 7143 11.12.8)."""
 ANSWERS: Mapping[type[Pdu], type[Pdu]] = {
     NopOut: NopIn,
     TaskManagementFunctionRequest: TaskManagementFunctionResponse,
@@ -105,7 +107,9 @@ class AttackingConnection:
 
     def prepared(self, pdu: Pdu, overrides: Mapping[str, Any]) -> Pdu:
         """Fill the fields of a PDU: the right numbers, then the fields that the attack sets. Note what must be answered."""
-        if hasattr(pdu, "initiator_task_tag") and not isinstance(pdu, ScsiDataOut):
+        if isinstance(pdu, LoginRequest):
+            pdu.initiator_task_tag = LOGIN_TAG
+        elif hasattr(pdu, "initiator_task_tag") and not isinstance(pdu, ScsiDataOut):
             self._tag += 1
             pdu.initiator_task_tag = self._tag
         if hasattr(pdu, "immediate") and "immediate" in overrides:

@@ -43,6 +43,7 @@ RULES = (
     AccessRule((WITNESS,), (MappedLun(0, "witness"),)),
     AccessRule((f"{ATTACKER}*",), (MappedLun(0, "first"), MappedLun(1, "second"), MappedLun(2, "kept", read_only=True))),
 )
+CONFIG = Config(luns=LUNS, access=RULES, portals=(Portal(port=0),), polling=False)
 MAX_JUMP_S = 20.0
 """Time that passes at once. A host must answer a ping within 30 seconds, so others can answer in time."""
 MAX_TASK_STEPS = 20_000
@@ -94,6 +95,7 @@ class ServedArray:
         """Functions that are called when time has passed."""
         self.has_cold_reset = False
         """True if an attack may have requested TARGET COLD RESET."""
+        self._initiators: list[socket.socket] = []
         self._nursery = nursery
         self._counter = counter
 
@@ -102,6 +104,7 @@ class ServedArray:
         listener = self.array._listener
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        self._initiators.append(ours)
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         connected = MemorySocket(fileno=theirs.detach())
@@ -123,6 +126,11 @@ class ServedArray:
         listener._connections[server] = None
         self._nursery.start_soon(listener._serve, server)
         return ours
+
+    def close(self) -> None:
+        """Close all connections at the end of the initiators."""
+        for each in self._initiators:
+            each.close()
 
     async def settle(self) -> None:
         """Wait until no task of the array can run. Raises Finding if this never happens."""
@@ -176,15 +184,14 @@ def _place_of(traceback: TracebackType | None) -> str:
 
 
 @asynccontextmanager
-async def served_array(seed: int = 0) -> AsyncIterator[ServedArray]:
-    """Start an array, and stop it after the body."""
+async def served_array(seed: int = 0, config: Config = CONFIG) -> AsyncIterator[ServedArray]:
+    """Start an array, and stop it after the body. The seed decides the random bytes of the array."""
     random = Random(seed)
 
     async def open_pool(environment: TrioEnvironment, _: Config) -> Pool:
         environment.in_thread = _at_once  # type: ignore[method-assign]
         return await open_memory_pool(environment)
 
-    config = Config(luns=LUNS, access=RULES, portals=(Portal(port=0),), polling=False)
     counter = _StepCounter()
     trio.lowlevel.add_instrument(counter)
     try:
@@ -197,9 +204,11 @@ async def served_array(seed: int = 0) -> AsyncIterator[ServedArray]:
                 for block in range(volume.size_blocks):
                     volume.write(block, [memoryview(KEPT)])
                 array.commit()
+                served = ServedArray(array, nursery, logs, counter)
                 try:
-                    yield ServedArray(array, nursery, logs, counter)
+                    yield served
                 finally:
+                    served.close()
                     _clock().autojump_threshold = 0  # The stop waits for the last words of connections.
                     nursery.cancel_scope.cancel()
     finally:

@@ -190,8 +190,8 @@ def run(script: Script) -> set[str]:
 
 def _read_toml(text: str, _: str) -> str:
     def read() -> None:
-        table = toml_file._parsed(text)
-        settings_file._from_table(table, NOWHERE, Config(), settings_file._KEYS)
+        table = toml_file.parse_table(text)
+        settings_file.config_of(table, NOWHERE, Config())
         settings_file._from_table(table, NOWHERE, ServeConfig(), settings_file._SERVE_KEYS)
 
     return outcome_of(read, ConfigError)

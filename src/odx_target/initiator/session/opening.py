@@ -61,6 +61,6 @@ async def session_of(
 
 
 async def discover(portal: Portal, options: SessionOptions, connect: Connect | None = None) -> list[DiscoveredTarget]:
-    """Return the targets that a portal reports. Raises ConnectFailed, LoginFailed, ConnectionLost."""
+    """Return the targets that a portal reports. Raises ConnectFailed, LoginFailed, ConnectionLost, BadAnswer."""
     async with open_session(portal, None, options, connect) as session:
         return await session.send_targets()

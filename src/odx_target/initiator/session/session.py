@@ -137,7 +137,7 @@ class InitiatorSession:
         raise self._fail(NoAnswer("no answer to a ping"))
 
     async def send_targets(self) -> list[DiscoveredTarget]:
-        """Return the targets that the portal reports (RFC 7143 appendix C). Raises ConnectionLost."""
+        """Return the targets that the portal reports (RFC 7143 appendix C). Raises ConnectionLost, BadAnswer."""
         self._check()
         tag = self._connection.text([("SendTargets", "All")])
         with trio.move_on_after(self._options.login_timeout_s):
