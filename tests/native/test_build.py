@@ -89,3 +89,15 @@ def test_python_runs_without_the_module() -> None:
         check=True,
     )
     assert ended.stdout == b"None\n"
+
+
+def test_python_runs_with_an_older_module_that_lacks_a_part() -> None:
+    program = (
+        "import sys, types\n"
+        "older = sys.modules['odx_target.native.compiled'] = types.ModuleType('odx_target.native.compiled')\n"
+        "older.BlockReader = older.execute_usual = object\n"
+        "from odx_target.native.choice import NATIVE\n"
+        "print(NATIVE)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout == "None\n"

@@ -1,7 +1,7 @@
 """The choice between the native module and the Python code that defines its behaviour.
 
-`NATIVE` is None if the installation has no native module, or if the environment variable `ODX_NATIVE` is `0`. Python code then
-does all the work.
+`NATIVE` is None if the installation has no native module, if the module lacks a part because it was built from older sources,
+or if the environment variable `ODX_NATIVE` is `0`. Python code then does all the work.
 """
 
 import os
@@ -45,10 +45,10 @@ def _load() -> Native | None:
     if os.environ.get("ODX_NATIVE") == "0":
         return None
     try:
-        from odx_target.native import compiled
-    except ImportError:
+        from odx_target.native.compiled import BlockReader, SegmentMapping, block_checksums, execute_usual
+    except ImportError:  # There is no module, or it was built from older sources and has fewer parts.
         return None
-    return Native(compiled.BlockReader, compiled.block_checksums, compiled.execute_usual, compiled.SegmentMapping)
+    return Native(BlockReader, block_checksums, execute_usual, SegmentMapping)
 
 
 NATIVE = _load()
