@@ -54,3 +54,23 @@ async def test_objects_that_replace_old_ones_are_collected_while_they_are_few(au
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+
+
+IMPORTS = """
+import gc, sys
+sys.argv = ["odx-target", "serve", "--lun", "a"]
+from odx_target.cli.app import run
+def collections():
+    return sum(each["collections"] for each in gc.get_stats())
+before = collections()
+assert run() == 2
+print(gc.isenabled(), gc.get_freeze_count(), collections() - before)
+"""
+
+
+def test_imports_of_a_subcommand_are_never_collected() -> None:
+    ended = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True, timeout=60)
+    is_on, frozen, count_collections = ended.stdout.split()
+    assert is_on == "True"
+    assert int(frozen) > 50_000
+    assert int(count_collections) < 100  # those while arguments are parsed; the imports alone would make several hundred
