@@ -75,7 +75,10 @@ def _run(arguments: argparse.Namespace) -> int:
     _print_state(searches, time.monotonic() - began_s)
     if arguments.keep:
         for search in searches:
-            write_corpus(search.surface.name, minimised(search.surface, search.corpus))
+            former = read_corpus(search.surface.name)
+            new = search.corpus[len(former) :]
+            write_corpus(search.surface.name, search.corpus, FINDINGS)  # in case that this process is ended meanwhile
+            write_corpus(search.surface.name, minimised(search.surface, new, former))
     for each in found:
         print(f"{each.surface}: {each.rule}\n  {each.detail}\n  replay: python -m tests.fuzz replay {each.write(FINDINGS)}")
     return 1 if found else 0

@@ -10,10 +10,21 @@ from tests.fuzz.surface import Script, Surface
 ATTEMPTS_OF_A_SCRIPT = 12
 
 
-def minimised(surface: Surface, scripts: Sequence[Script], attempts: int = ATTEMPTS_OF_A_SCRIPT) -> list[Script]:
-    """Return scripts that reach all that `scripts` reach. Short scripts are taken first, and each is shortened."""
+def minimised(
+    surface: Surface, scripts: Sequence[Script], former: Sequence[Script] = (), attempts: int = ATTEMPTS_OF_A_SCRIPT
+) -> list[Script]:
+    """Return scripts that reach all that `scripts` and `former` reach.
+
+    Scripts of `former` were shortened before, so they are taken first and as they are. Then short scripts come first, and each
+    is shortened.
+    """
     reached: set[str] = set()
     kept: list[Script] = []
+    for script in former:
+        new = reach_of(surface, script) - reached
+        if new:
+            kept.append(script)
+            reached |= new
     for script in sorted(scripts, key=lambda each: len(encoded(each))):
         new = reach_of(surface, script) - reached
         if new:

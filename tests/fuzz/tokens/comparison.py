@@ -4,15 +4,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from odx_target.copymgr.commands.parameter_lists import ListFlag
+from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_write_using_token
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.scsi.reply import Reply
-from tests.copymgr.array import CopyArray, code_of
+from tests.copymgr.array import CopyArray, code_of, out_cdb
 from tests.fuzz.tokens.naive_judge import NaiveJudge
 from tests.fuzz.values import changed_bytes
 
 MAX_DIFFERENCES = 10
 """Number of differences after which the comparison ends."""
+TOKEN_OFFSET = 16
+"""Offset of the token in the parameter list of WRITE USING TOKEN."""
 INTERESTING = (*range(8), *range(16, 48), *range(256, 272))
 """The bytes that decide about the outcome: type, length, identifier, creator and maker."""
 
@@ -31,6 +33,7 @@ class TokenShop:
     def __init__(self) -> None:
         self.array = CopyArray(CopyLimits(min_tombstone_s=1e9))
         self._number = 0
+        self._list = encode_write_using_token(bytes(512), [(0, 8)])  # encoded once, because this takes most of the time
         made: dict[bytes, str] = {}
         self.live = [self._make(0), self._make(2)]
         made.update((token, "good") for token in self.live)
@@ -52,8 +55,11 @@ class TokenShop:
             fields["flags"] = ListFlag.RTV
         return self.array.token(lun, self._number, [(0, 8)], **fields)
 
-    def use(self, token: bytes, **fields: int) -> Reply:
-        return self.array.write_using(1, 99, token, [(0, 8)], **fields)
+    def use(self, token: bytes, flags: int = 0) -> Reply:
+        """Present a token by a WRITE USING TOKEN."""
+        head = self._list[:2] + bytes((flags,)) + self._list[3:TOKEN_OFFSET]
+        content = head + token + self._list[TOKEN_OFFSET + len(token) :]
+        return self.array.start(1, out_cdb(0x11, 99, len(content)), content).wait(self.array.environment)
 
     def changed(self, random: Random) -> bytes:
         """Return a token after a change: of bits, of fields, parts of two tokens, or another text of bytes."""
