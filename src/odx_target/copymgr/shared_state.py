@@ -43,6 +43,8 @@ class Copies:
         self.copy_rate = CopyRate(self.limits)
         self.stepping_aside = SteppingAside(self.options)
         self.before_step: BeforeStep | None = None
+        self.next_stop: Callable[[CopyOperation], int | None] | None = None
+        """Function that returns the number of finished blocks at which the next step of an operation must end, or None."""
         self.on_internal_error: Callable[[BaseException], None] | None = None
         self.logical_units: set[LogicalUnit] = set()
         self.operations: dict[CopyOperation, None] = {}

@@ -290,7 +290,7 @@ class Array:
             self.copy_manager.copies,
             environment,
             self.reporter,
-            self._listener.connection_of,
+            self._listener,
             self._want_restart,
         )
         self.faults.clock = environment.monotonic

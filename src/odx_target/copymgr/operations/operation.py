@@ -164,8 +164,13 @@ class CopyOperation:
             raise CheckCondition(COMMANDS_CLEARED_BY_DEVICE_SERVER)
 
 
+class CutShort(Exception):
+    """A WRITE USING TOKEN must end now with the blocks that it has written, as if its time were up."""
+
+
 BeforeStep: TypeAlias = Callable[[CopyOperation], Awaitable[None] | None]
 """Function that is called before each step of each operation.
 
-The function may wait, and may raise the same exceptions as a step.
+The function may wait, and may raise the same exceptions as a step. Before a step of WRITE USING TOKEN, it may also raise
+CutShort.
 """

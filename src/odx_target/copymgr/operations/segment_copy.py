@@ -119,7 +119,12 @@ class SegmentCopy:
         """Plan the next step. First wait, if necessary, until the needed part of the source's map is loaded."""
         lba = self._segment.destination.offset_bytes + self._done_bytes
         can_share = self._source.pool is self._destination.pool
-        destination = Destination(lba, self._end_bytes - self._done_bytes, self._blocks.block_bytes, can_share)
+        left_bytes = self._end_bytes - self._done_bytes
+        stop_blocks = None if self._copies.next_stop is None else self._copies.next_stop(self._operation)
+        if stop_blocks is not None:
+            stop_bytes = stop_blocks * self._operation.logical_unit.block_bytes
+            left_bytes = min(left_bytes, max(1, stop_bytes - self._operation.copied_bytes))
+        destination = Destination(lba, left_bytes, self._blocks.block_bytes, can_share)
         while True:
             try:
                 return plan_step(rod, self._done_bytes, destination, self._copies.copy_rate.limits)

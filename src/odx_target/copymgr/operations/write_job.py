@@ -5,7 +5,7 @@ from functools import partial
 
 from odx_target.copymgr.commands.parameter_lists import Range
 from odx_target.copymgr.operations.job import Ending, refusal_of_source
-from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus, CutShort
 from odx_target.copymgr.operations.step_choice import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.operations.step_execution import StepWriter
 from odx_target.copymgr.refusal import Refusal
@@ -98,9 +98,13 @@ class WriteJob:
         self.operation.raise_if_ended()
         while self.done_blocks < self._end_blocks and not self._is_time_up():
             if self._copies.before_step is not None:
-                waiting = self._copies.before_step(self.operation)
-                if waiting is not None:
-                    await waiting
+                try:
+                    waiting = self._copies.before_step(self.operation)
+                    if waiting is not None:
+                        await waiting
+                except CutShort:
+                    self._is_out_of_time = True
+                    break
             if self._copies.copy_rate.bytes_per_s is not None:
                 await self._wait_for_turn()
             await self._one_step()
@@ -177,6 +181,9 @@ class WriteJob:
             self._done_in_range = 0
         lba, count_blocks = self._ranges[self._range_index]
         left_blocks = min(count_blocks - self._done_in_range, self._end_blocks - self.done_blocks)
+        stop_blocks = None if self._copies.next_stop is None else self._copies.next_stop(self.operation)
+        if stop_blocks is not None:
+            left_blocks = min(left_blocks, max(1, stop_blocks - self.done_blocks))
         can_share = self._pool is self._copies.pool
         destination = Destination(lba + self._done_in_range, left_blocks, self._block_bytes, can_share)
         offset_bytes = self._offset_bytes + self.done_blocks * self._block_bytes

@@ -139,6 +139,11 @@ class TargetConnection:
         return at if self.is_paused_by_output else len(view)
 
     @property
+    def digests(self) -> tuple[bool, bool]:
+        """True for each digest, of headers and of data, that the connection uses."""
+        return self._writer.header_digest, self._writer.data_digest
+
+    @property
     def is_paused_by_output(self) -> bool:
         """True if there is so much output that no more PDUs are processed until `take_output` is called."""
         return not (self._writer.takes_more or self.closed)

@@ -4,17 +4,23 @@ from collections.abc import Callable
 
 from odx_target.copymgr.shared_state import Copies
 from odx_target.environment import Environment
+from odx_target.iscsi.pdu.opcodes import Opcode
 from odx_target.scsi.device_server import DeviceServer
-from odx_target.scsi.nexus import Nexus
 from odx_target.target.faults.command_faults import CommandFaults
-from odx_target.target.faults.effects import Connection, Effects
+from odx_target.target.faults.copy_faults import CopyFaults
+from odx_target.target.faults.effects import Effects
+from odx_target.target.faults.login_faults import LoginFaults
 from odx_target.target.faults.occurrence import Occurrence, Point
+from odx_target.target.faults.pdu_faults import PduFaults
 from odx_target.target.faults.rule import Rule
 from odx_target.target.faults.rules import FaultRules
 from odx_target.target.reporter import Reporter
+from odx_target.target.server.listener import Listener
 
 INJECTED = "fault injected"
 """The event of the log for each injected fault, so that nobody mistakes the fault for a bug."""
+
+PDU_NAMES = {int(opcode): opcode.name for opcode in Opcode}
 
 LINES_PER_MINUTE = 60
 """Maximum number of lines about one rule in a minute. Further faults of the rule are counted."""
@@ -23,7 +29,7 @@ LINES_PER_MINUTE = 60
 class FaultInjection:
     """Injects the faults of `rules` into an array, and logs each of them.
 
-    `connection_of` finds the connection of a nexus. `restart` restarts the array, or only cuts its connections if nothing can
+    `restart` restarts the array, or only cuts its connections if nothing can
     restart it.
     """
 
@@ -34,13 +40,17 @@ class FaultInjection:
         copies: Copies,
         environment: Environment,
         reporter: Reporter,
-        connection_of: Callable[[Nexus], Connection | None],
+        listener: Listener,
         restart: Callable[[], None],
     ) -> None:
         self._reporter = reporter
-        effects = Effects(copies, connection_of, restart)
+        effects = Effects(copies, listener.connection_of, restart)
         rules.on_hit.append(self._report)
-        self._commands = CommandFaults(rules, server, environment, effects)
+        CommandFaults(rules, server, environment, effects)
+        CopyFaults(rules, copies, environment, effects)
+        LoginFaults(rules, listener.login_watch)
+        pdus = PduFaults(rules, environment, effects, listener.connections)
+        listener.on_connected = pdus.watch_all
 
     def _report(self, rule: Rule, seen: Occurrence) -> None:
         self._reporter.report(
@@ -59,4 +69,6 @@ def _facts(seen: Occurrence) -> dict[str, object]:
     """Return the facts that identify an occurrence to a reader of the log."""
     if seen.point is Point.STORE:
         return {"call": seen.segment_call, "segment": seen.segment}
+    if seen.point is Point.PDU:
+        return {"initiator": seen.initiator, "pdu": PDU_NAMES.get(seen.pdu, hex(seen.pdu))}
     return {"initiator": seen.initiator, **({"lun": seen.lun} if seen.point in (Point.COMMAND, Point.COPY) else {})}

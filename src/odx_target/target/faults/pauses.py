@@ -19,6 +19,10 @@ class Pauses:
         self._rules = rules
         self._environment = environment
 
+    def until_released(self, rule: Rule) -> Callable[[], Awaitable[None]]:
+        """Return the function that waits until a rule is released."""
+        return self._rules.released(rule).wait
+
     def of(self, rule: Rule) -> Callable[[], Awaitable[None]]:
         """Begin a pause, and return the function that waits for its end.
 

@@ -3,11 +3,13 @@
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from odx_target.target.config.error import ConfigError
 from odx_target.target.faults import values
 from odx_target.target.faults.names import nearest
 from odx_target.target.faults.occurrence import Point
+from odx_target.target.faults.wire_pdu import fitting_fault, header_fields
 from odx_target.target.faults.words import WORDS, Kind, Word
 
 PREFERRED = (Point.COMMAND, Point.PDU, Point.LOGIN, Point.STORE, Point.COPY)
@@ -40,20 +42,32 @@ def words_of(text: str | Iterable[str]) -> dict[str, object]:
     return found
 
 
-def read_rule(given: Mapping[str, object]) -> tuple[Point, dict[str, object], dict[str, object]]:
+def read_rule(given: Mapping[str, object]) -> tuple[Point, dict[str, object], dict[str, Any]]:
     """Check the words of a rule. Returns its point, the words as given, and their converted values. Raises ConfigError."""
     words = [_word(key) for key in given]
     point = _point_of(words)
-    converted = {word.key: _value(word, given[key]) for word, key in zip(words, given, strict=True)}
+    converted: dict[str, Any] = {word.key: _value(word, given[key]) for word, key in zip(words, given, strict=True)}
     if not any(word.kind is Kind.FAULT for word in words):
         raise ConfigError("fault: say what fails: one of " + ", ".join(_faults_at(point)))
     if "jitter" in converted and "delay" not in converted:
         converted["delay"] = 0.0
+    if point is Point.PDU:
+        _check_fields(converted)
     if point is Point.PDU and "direction" not in converted:
         types = converted.get("pdu")
         is_received = bool(isinstance(types, frozenset) and types and all(each < FIRST_RECEIVED_ONLY for each in types))
         converted["direction"] = is_received
     return point, {word.key: given[key] for word, key in zip(words, given, strict=True)}, converted
+
+
+def _check_fields(converted: Mapping[str, Any]) -> None:
+    """Check that the PDUs of a rule have the fields that it sets. Raises ConfigError."""
+    for name, value in converted.get("set", {}).items():
+        if name not in header_fields():
+            raise ConfigError(f"fault: set: there is no field {name[:40]!r}; {nearest(name, header_fields())}")
+        reason = fitting_fault(name, value, converted.get("pdu"))
+        if reason is not None:
+            raise ConfigError(f"fault: set: {reason}")
 
 
 def _word(key: str) -> Word:

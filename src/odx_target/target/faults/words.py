@@ -267,7 +267,7 @@ FAULTS: tuple[Word, ...] = (
     ),
     _fault(
         "close",
-        frozenset({Point.COMMAND, Point.COPY, Point.PDU, Point.LOGIN}),
+        frozenset({Point.COMMAND, Point.COPY, Point.PDU}),
         values.flag,
         "",
         "the connection ends at once, without an answer",

@@ -8,6 +8,7 @@ module starts and ends these parts, and runs the timers of the protocol.
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import TypeVarTuple
 
 import trio
@@ -25,6 +26,7 @@ from odx_target.target.server.connection_clock import ConnectionClock, trio_cloc
 from odx_target.target.server.connection_log import ConnectionLog, peer_name
 from odx_target.target.server.hub import Hub
 from odx_target.target.server.memory_division import MemoryBudget, SessionShares
+from odx_target.target.server.pdu_filters import InputFilter, OutputFilter
 from odx_target.target.server.receive_loop import ReceiveLoop
 from odx_target.target.server.response_sender import ResponseSender
 from odx_target.target.server.send_queue import SendQueue
@@ -165,6 +167,34 @@ class ConnectionServer:
             self._protocol.request_logout(self._now())
             await self._send()
         await self.ended.wait()
+
+    @property
+    def digests(self) -> tuple[bool, bool]:
+        """True for each digest of the connection, of headers and of data, that is in use."""
+        return self._protocol.digests
+
+    def filter_pdus(self, output: OutputFilter, received: InputFilter) -> None:
+        """Pass all PDUs that are sent or received through two filters."""
+        self._sender.take_output = partial(output, self._protocol.take_output)
+        self._loop.filter_input(partial(received, self._protocol.receive))
+
+    def start_soon(self, function: Callable[[], Awaitable[None]]) -> bool:
+        """Start a task of the connection. Returns False if the connection has ended."""
+        return self._start_soon(function)
+
+    async def go_on(self) -> None:
+        """Execute the commands of PDUs that a filter has passed on, and send the output."""
+        if not self.ended.is_set() and not self._protocol.closed:
+            self._executor.handle_events()
+            await self._send()
+
+    def end_after_output(self) -> None:
+        """End the connection after the present output has been sent."""
+        self._start_soon(self._send_and_cut)
+
+    async def _send_and_cut(self) -> None:
+        await self._send()
+        self.cut()
 
     def cut(self) -> None:
         """End the connection without a logout.

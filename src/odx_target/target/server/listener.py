@@ -1,6 +1,6 @@
 """The portals of an array: listening sockets, and a server for each accepted connection."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import trio
@@ -63,6 +63,9 @@ class Listener:
         self._connection_clock = connection_clock
         self._reporter = reporter or Reporter(trio.current_time)
         self._directory = TargetDirectory(targets, addresses=addresses)
+        self.login_watch = self._directory.login_watch
+        self.on_connected: Callable[[], None] | None = None
+        """Function that is called after each accepted connection."""
         self._connections: dict[ConnectionServer, None] = {}  # the oldest first
         self._limit = ConnectionLimit(self._connections, max_sockets, self._reporter)
         self._nursery: trio.Nursery
@@ -176,6 +179,8 @@ class Listener:
                 connected.close()
                 raise
             self._connections[server] = None
+            if self.on_connected is not None:
+                self.on_connected()
             self._nursery.start_soon(self._serve, server)
 
     def sessions(self) -> list[ConnectedSession]:
@@ -193,6 +198,10 @@ class Listener:
             session = connection.session
             if session is not None and (session.initiator_name, session.target_name) == (initiator_name, target_name):
                 connection.cut()
+
+    def connections(self) -> Iterable[ConnectionServer]:
+        """Return all connections, the oldest first."""
+        return tuple(self._connections)
 
     def connection_of(self, nexus: Nexus) -> ConnectionServer | None:
         """Return the connection of a nexus. Return None if it has ended."""

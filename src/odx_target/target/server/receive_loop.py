@@ -18,6 +18,7 @@ from odx_target.store.api import PoolFailed
 from odx_target.store.error_kinds import passes
 from odx_target.target.server.command_executor import CommandExecutor
 from odx_target.target.server.hub import Hub
+from odx_target.target.server.pdu_filters import Receive
 from odx_target.target.server.receive_buffer import DISCOVERY_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
 from odx_target.target.server.response_sender import ResponseSender
 from odx_target.target.trace.tap import ConnectionTap
@@ -51,6 +52,8 @@ class ReceiveLoop:
         self._turns = turns
         self._tap = tap
         self._clock = clock
+        self._receive: Receive = protocol.receive
+        self._uses_lane = tap is None
         self._received = ReceiveBuffer()
         self._is_stopped = False
         self._is_paused = False  # True if received PDUs must wait until output has been sent
@@ -72,6 +75,10 @@ class ReceiveLoop:
                     await trio.sleep(SCARCITY_PAUSE_S)
         finally:
             self._hub.remove(self._descriptor)
+
+    def filter_input(self, filtered: Receive) -> None:
+        """Pass received bytes to another function than that of the protocol. All commands then go the general way."""
+        self._receive, self._uses_lane = filtered, False
 
     def stop(self) -> None:
         """Receive nothing more, although the hub may still call `receive_now`."""
@@ -157,7 +164,7 @@ class ReceiveLoop:
         view = self._received.view()
         self._tally.began_s = now_s = self._clock()
         lane = self._executor.lane
-        if lane is not None and self._tap is None:
+        if lane is not None and self._uses_lane:
             consumed_bytes = lane.run(view)
             if lane.is_paused or consumed_bytes == len(view):
                 self._protocol.peer_is_alive(now_s)
@@ -165,7 +172,7 @@ class ReceiveLoop:
                 return lane.is_paused
             self._received.consumed(consumed_bytes)
             view = view[consumed_bytes:]
-        consumed_bytes = self._protocol.receive(view, now_s)
+        consumed_bytes = self._receive(view, now_s)
         is_paused = self._protocol.is_paused_by_output
         if self._tap is not None:
             self._tap.received(view[:consumed_bytes])

@@ -1,6 +1,6 @@
 """The output of a connection. The changes of commands are committed, and after that all responses are sent in one call."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from odx_target.environment import Buffer
 from odx_target.iscsi.session.session_memory import Share
@@ -17,13 +17,14 @@ The initiator gets the data sooner, and the data is still in the cache of the pr
 class ResponseSender:
     """Commits the store's open batch and sends the output of the protocol.
 
-    The sender keeps the claimed memory of large reads until their data has been sent.
+    `take_output` may be replaced while the sender is in use. The sender keeps the claimed memory of large reads until their
+    data has been sent.
     """
 
-    def __init__(self, pool: Pool, queue: SendQueue, take_output: Callable[[], Sequence[Buffer]]) -> None:
+    def __init__(self, pool: Pool, queue: SendQueue, take_output: Callable[[], list[Buffer]]) -> None:
         self._pool = pool
         self._queue = queue
-        self._take_output = take_output
+        self.take_output = take_output
         self._held: list[tuple[Share, int]] = []
 
     @property
@@ -45,7 +46,7 @@ class ResponseSender:
         except Scarcity:
             return False
         self._queue.count_small_reads(size_bytes)
-        if self._queue.send_now(self._take_output()):
+        if self._queue.send_now(self.take_output()):
             self._all_sent()
         return self._queue.takes_more
 
@@ -58,7 +59,7 @@ class ResponseSender:
             self._pool.commit()
         except Scarcity:
             return False
-        if not self._queue.send_now(self._take_output()):
+        if not self._queue.send_now(self.take_output()):
             return False
         self._all_sent()
         return True
@@ -69,7 +70,7 @@ class ResponseSender:
             self._pool.commit()
         except Scarcity:  # no response may be sent before the commit
             await self._pool.committed()
-        if not self._queue.send_now(self._take_output()):
+        if not self._queue.send_now(self.take_output()):
             await self._queue.drain()
         self._all_sent()
 

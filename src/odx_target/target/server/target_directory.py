@@ -1,7 +1,8 @@
 """The directory of an array for the iSCSI protocol: its targets, their portals and its sessions."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from odx_target.iscsi.login.chap import ChapAuthenticator
 from odx_target.iscsi.session.directory_interface import Authenticator, Portal, Redirection
@@ -11,6 +12,17 @@ from odx_target.scsi.target_port import iscsi_port
 from odx_target.target.access.addresses import Addresses, plain_host
 from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal as PortalAddress
+
+
+@dataclass(slots=True)
+class LoginWatch:
+    """A check of each login, which all connections of an array share.
+
+    `check` is called with the names of the initiator and the target, and raises LoginRefused. The name of the target is empty
+    for a discovery.
+    """
+
+    check: Callable[[str, str], None] | None = None
 
 
 class TargetDirectory:
@@ -27,11 +39,13 @@ class TargetDirectory:
         arrived_at: PortalAddress | None = None,
         accepted_at: PortalAddress | None = None,
         addresses: Addresses | None = None,
+        login_watch: LoginWatch | None = None,
     ) -> None:
         self._targets = targets
         self._arrived_at = arrived_at
         self._accepted_at = accepted_at
         self._addresses = addresses or Addresses()
+        self.login_watch = login_watch or LoginWatch()
         self.sessions = SessionRegistry() if sessions is None else sessions
 
     def seen_from(self, connected: socket.socket, accepted_at: PortalAddress | None = None) -> "TargetDirectory":
@@ -41,7 +55,7 @@ class TargetDirectory:
         """
         host, port = connected.getsockname()[:2]
         arrived_at = PortalAddress(plain_host(host), port)
-        return TargetDirectory(self._targets, self.sessions, arrived_at, accepted_at, self._addresses)
+        return TargetDirectory(self._targets, self.sessions, arrived_at, accepted_at, self._addresses, self.login_watch)
 
     @property
     def portal(self) -> str:
@@ -64,6 +78,8 @@ class TargetDirectory:
         return self._addresses.redirection(initiator_name, target_name, self._accepted_at, self._arrived_at)
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:
+        if self.login_watch.check is not None:
+            self.login_watch.check(initiator_name, target_name)
         target = self._target(target_name) if target_name else self._targets[0]
         authentication = None if target is None else target.authentication
         if authentication is None or not (target_name or authentication.discovery):
