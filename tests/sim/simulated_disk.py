@@ -366,6 +366,9 @@ class SimulatedSegments:
             return None
         return self._folder.room_blocks - sum(file.size_blocks for file in self._folder.files.values())
 
+    def watch(self, before: object) -> None:
+        raise NotImplementedError("the simulated disk has faults of its own")
+
     def describe(self, number: int) -> str:
         return f"segment {number} of the simulated disk"
 

@@ -60,6 +60,7 @@ from odx_target.store.log.snapshot_records import (
     VolumeCloned,
     VolumeRestored,
 )
+from odx_target.store.segments.watch import BeforeCall, SegmentCall
 from odx_target.store.status import (
     CapacityStatus,
     CleaningStatus,
@@ -86,6 +87,7 @@ __all__ = [
     "COMPRESSION_ATTRIBUTE",
     "TIER_ATTRIBUTE",
     "Absent",
+    "BeforeCall",
     "BlockSource",
     "CapacityStatus",
     "CatalogueDamaged",
@@ -127,6 +129,7 @@ __all__ = [
     "Scarcity",
     "ScrubProgress",
     "Scrubber",
+    "SegmentCall",
     "Snapshot",
     "SnapshotChanged",
     "SnapshotCreated",

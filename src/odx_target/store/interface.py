@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from odx_target.store.log.followed import Following
+from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, ScrubProgress, Space, Trouble, Usage
 from odx_target.store.volumes.interface import BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.turns import Steps, Turns
@@ -223,6 +224,10 @@ class Pool(Protocol):
         The result depends on the free room of the disk, which was read earlier. If this value is old, the call starts to read
         it again in the background.
         """
+        ...
+
+    def watch_segments(self, before: BeforeCall | None) -> None:
+        """Call a function before each read, write, sync and creation of a segment, see `SegmentStore.watch`. For tests."""
         ...
 
     async def close(self) -> None:

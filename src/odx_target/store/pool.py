@@ -30,6 +30,7 @@ from odx_target.store.pool_options import PoolOptions
 from odx_target.store.reports import log_status, usage_of
 from odx_target.store.segments.segment import SegmentStore
 from odx_target.store.segments.supply import SegmentSupply
+from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, Space, Trouble, Usage
 from odx_target.store.troubles import Troubles
 from odx_target.store.volumes.accounting import space_of
@@ -290,6 +291,9 @@ class LogPool:
     def forget(self, key: str) -> None:
         if key in self.contents.remembered:
             self._ledger.record_or_defer(Forget(key))
+
+    def watch_segments(self, before: BeforeCall | None) -> None:
+        self._store.watch(before)
 
     async def close(self) -> None:
         """Write all data and a checkpoint, then close the files and release the lock. A second call does nothing.

@@ -288,6 +288,7 @@ class Array:
             self.faults,
             self.device_server,
             self.copy_manager.copies,
+            self.pool,
             environment,
             self.reporter,
             self._listener,

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import pytest
+import trio
 
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import InitiatorError
@@ -67,9 +68,11 @@ async def test_a_stalled_pdu_goes_on_after_its_release() -> None:
 
 async def test_a_lost_answer_and_two_answers_in_the_wrong_order() -> None:
     async with running() as array, logged_in(array) as peer:
-        array.faults.add("pdu=scsi-response drop times=1")
+        rule = array.faults.add("pdu=scsi-response drop times=1")
         lost, first, second = (peer.command(TEST_UNIT_READY) for _ in range(3))
         await peer.send(lost)
+        while not rule.hits:
+            await trio.lowlevel.checkpoint()
         array.faults.add("pdu=scsi-response nth=1 reorder")
         await peer.send(first)
         await peer.send(second)

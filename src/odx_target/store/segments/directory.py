@@ -23,6 +23,7 @@ from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, Descriptor
 from odx_target.store.segments.file_system import is_in_memory, knows_nowait
 from odx_target.store.segments.preallocation import preallocate
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS
+from odx_target.store.segments.watch import BeforeCall, SegmentCall, SegmentWatch
 
 MAX_BUFFERS_PER_WRITE = 1024
 """Largest number of buffers in one pwritev call: IOV_MAX of Linux."""
@@ -63,6 +64,8 @@ class DirectorySegment:
             mapping.close()
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
+        if self._store.watched.before is not None:
+            self._store.watched.before(SegmentCall.WRITE, self.number)
         self._count_writes += 1
         descriptor = self.descriptor
         if descriptor < 0:
@@ -94,6 +97,7 @@ class DirectorySegment:
         buffer = bytearray(size_bytes)
         view = memoryview(buffer)
         done_bytes = 0
+        self._store.watched.see(SegmentCall.READ, self.number)
         descriptor = self._store.descriptors.open(self.path, os.O_RDWR)
         try:
             while done_bytes < size_bytes:
@@ -108,6 +112,7 @@ class DirectorySegment:
         return buffer
 
     def sync(self) -> None:
+        self._store.watched.see(SegmentCall.FLUSH, self.number)
         count_writes = self._count_writes
         if self.is_pinned and self.descriptor >= 0:
             _sync(self.descriptor)
@@ -157,7 +162,9 @@ class DirectorySegments:
         self._segments: dict[int, DirectorySegment] = {}
         self._in_memory = is_in_memory(directory)
         self.descriptors = DescriptorCache(max_held)
-        self.waits_always = not self._in_memory and not knows_nowait(directory)
+        self.watched = SegmentWatch()
+        self._cannot_read_now = not self._in_memory and not knows_nowait(directory)
+        self.waits_always = self._cannot_read_now
         self.read_flags = 0 if self._in_memory else getattr(os, "RWF_NOWAIT", 0)
         self._directory_descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -185,6 +192,7 @@ class DirectorySegments:
         path = self.path(number)
         descriptor = self.descriptors.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
+            self.watched.see(SegmentCall.CREATE, number)
             preallocate(descriptor, 0, size_blocks, is_in_memory=self._in_memory)
         except OSError as error:
             os.close(descriptor)
@@ -199,6 +207,7 @@ class DirectorySegments:
         try:
             descriptor = self.descriptors.open(path, os.O_RDWR)
             try:
+                self.watched.see(SegmentCall.CREATE, number)
                 former_blocks = path.stat().st_size // BLOCK_BYTES
                 preallocate(descriptor, former_blocks, size_blocks, is_in_memory=self._in_memory)
                 path.rename(self.path(number))
@@ -224,6 +233,14 @@ class DirectorySegments:
                 self.descriptors.drop(segment)
         _sync(self._directory_descriptor, os.fsync)
 
+    def watch(self, before: BeforeCall | None) -> None:
+        self.watched.before = before
+        self.waits_always = self._cannot_read_now or before is not None
+        for segment in list(self._segments.values()):
+            segment.read_flags = WAITS_ALWAYS if self.waits_always else self.read_flags
+            if before is not None:
+                segment.unmap()
+
     def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
@@ -238,7 +255,7 @@ class DirectorySegments:
 
     def _take_in(self, segment: DirectorySegment, descriptor: int) -> None:
         """Put a descriptor into the cache, and map the file."""
-        if NATIVE is not None and self._in_memory and segment.mapping is None:
+        if NATIVE is not None and self._in_memory and self.watched.before is None and segment.mapping is None:
             with suppress(OSError):  # Without a mapping, the segment is read through its descriptor.
                 segment.mapping = NATIVE.segment_mapping(descriptor, os.fstat(descriptor).st_size)
         self.descriptors.take_in(segment, descriptor)

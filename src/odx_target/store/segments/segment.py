@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from odx_target.environment import Buffer
+from odx_target.store.segments.watch import BeforeCall
 
 PLACE_BITS = 14
 """Number of low bits of a place that contain the number of the block in its segment. A *place* is `segment_number << PLACE_BITS
@@ -111,6 +112,13 @@ class SegmentStore(Protocol):
 
     def delete(self, numbers: Sequence[int]) -> None:
         """Remove segments durably. Ignores segments that do not exist. Raises OSError."""
+        ...
+
+    def watch(self, before: BeforeCall | None) -> None:
+        """Call a function before each read, write, sync and creation of a segment, until this method is called with None.
+
+        While a function watches the segments, no read succeeds without waiting, so that the function sees all reads.
+        """
         ...
 
     def close(self) -> None:

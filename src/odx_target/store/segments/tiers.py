@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.segments.segment import Segment, SegmentStore
+from odx_target.store.segments.watch import BeforeCall
 
 
 class TieredSegments:
@@ -57,6 +58,10 @@ class TieredSegments:
             if some:
                 store.delete(some)
         self.capacity_numbers.difference_update(numbers)  # The log may use these numbers later.
+
+    def watch(self, before: BeforeCall | None) -> None:
+        self.fast.watch(before)
+        self.capacity.watch(before)
 
     def close(self) -> None:
         try:

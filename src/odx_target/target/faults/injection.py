@@ -6,6 +6,7 @@ from odx_target.copymgr.shared_state import Copies
 from odx_target.environment import Environment
 from odx_target.iscsi.pdu.opcodes import Opcode
 from odx_target.scsi.device_server import DeviceServer
+from odx_target.store.api import Pool
 from odx_target.target.faults.command_faults import CommandFaults
 from odx_target.target.faults.copy_faults import CopyFaults
 from odx_target.target.faults.effects import Effects
@@ -14,6 +15,7 @@ from odx_target.target.faults.occurrence import Occurrence, Point
 from odx_target.target.faults.pdu_faults import PduFaults
 from odx_target.target.faults.rule import Rule
 from odx_target.target.faults.rules import FaultRules
+from odx_target.target.faults.segment_faults import SegmentFaults
 from odx_target.target.reporter import Reporter
 from odx_target.target.server.listener import Listener
 
@@ -38,6 +40,7 @@ class FaultInjection:
         rules: FaultRules,
         server: DeviceServer,
         copies: Copies,
+        pool: Pool,
         environment: Environment,
         reporter: Reporter,
         listener: Listener,
@@ -48,6 +51,7 @@ class FaultInjection:
         rules.on_hit.append(self._report)
         CommandFaults(rules, server, environment, effects)
         CopyFaults(rules, copies, environment, effects)
+        SegmentFaults(rules, pool, environment)
         LoginFaults(rules, listener.login_watch)
         pdus = PduFaults(rules, environment, effects, listener.connections)
         listener.on_connected = pdus.watch_all

@@ -83,11 +83,15 @@ class FaultRules:
         return rule
 
     def detach(self) -> None:
-        """Forget the array, which has stopped. The rules and their counts stay, for the next start of the array."""
+        """Forget the array, which is stopping. The rules and their counts stay, for the next start of the array."""
+        self._active = {point: [] for point in Point}
+        for notify in self.on_change:
+            notify()
         self.on_change.clear()
         self.on_hit.clear()
         for rule in self:
             self.release(rule)
+        self._changed()
 
     def clear(self) -> None:
         """Remove all rules, and set all scenarios to their first state."""

@@ -223,7 +223,14 @@ FAULTS: tuple[Word, ...] = (
         "damaged-block, unreadable, unwritable, refused",
         "pool-full",
     ),
-    _fault("delay", _DELAYED, values.duration, "TIME", "a pause before the command, the step, the PDU or the call", "200ms"),
+    _fault(
+        "delay",
+        _DELAYED,
+        values.duration,
+        "TIME",
+        "a pause before the command, the step, the PDU or the call. Writes of segments do not wait",
+        "200ms",
+    ),
     _fault("jitter", _DELAYED, values.duration, "TIME", "a further pause of up to this length, by chance", "50ms"),
     _fault(
         "hold",
