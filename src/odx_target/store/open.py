@@ -40,7 +40,7 @@ from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.memory import MemorySegments
 from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
 
-__all__ = ["LogPool", "PoolOptions", "PoolParts", "open_directory_pool", "open_memory_pool", "open_pool"]
+__all__ = ["LogPool", "PoolOptions", "PoolParts", "memory_parts", "open_directory_pool", "open_memory_pool", "open_pool"]
 
 CAPACITY_SHARE = 4
 """If a pool has a capacity tier, the segments of this tier get one of this number of parts of the descriptors."""
@@ -100,10 +100,16 @@ def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
         raise _explained(error) from error
 
 
-async def open_memory_pool(environment: Environment, options: PoolOptions | None = None) -> LogPool:
-    """Make a new pool in memory. The data of the pool is lost when Python frees the object."""
-    parts = PoolParts(MemoryHead(), MemorySegments(), MemoryCatalogue(), _nothing)
-    return await open_pool(parts, environment, options)
+def memory_parts() -> PoolParts:
+    """Return empty storage in memory. After its pool was closed, another pool with the same data can be opened in it."""
+    return PoolParts(MemoryHead(), MemorySegments(), MemoryCatalogue(), _nothing)
+
+
+async def open_memory_pool(
+    environment: Environment, options: PoolOptions | None = None, parts: PoolParts | None = None
+) -> LogPool:
+    """Open the pool in `parts`, or make a new pool in memory. The data is lost when Python frees the pool and the parts."""
+    return await open_pool(memory_parts() if parts is None else parts, environment, options)
 
 
 async def open_pool(parts: PoolParts, environment: Environment, options: PoolOptions | None = None) -> LogPool:

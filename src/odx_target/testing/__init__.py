@@ -16,6 +16,7 @@ from odx_target.target.recording.offload import Offload, RefusedCopy
 from odx_target.target.recording.seen_command import SeenCommand, SeenSense
 from odx_target.testing.clock import TestClock
 from odx_target.testing.command_list import CommandList
+from odx_target.testing.faults import Faults
 from odx_target.testing.host import Host
 from odx_target.testing.running_array import RunningArray, running_array
 
@@ -23,6 +24,7 @@ __all__ = [
     "CommandFailed",
     "CommandList",
     "CommandResult",
+    "Faults",
     "Host",
     "Offload",
     "RefusedCopy",

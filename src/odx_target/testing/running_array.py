@@ -22,6 +22,7 @@ from odx_target.target.recording.operations import offload_of
 from odx_target.testing import contents
 from odx_target.testing.clock import TestClock, clock_mode
 from odx_target.testing.command_list import CommandList
+from odx_target.testing.faults import Faults
 from odx_target.testing.host import Host
 from odx_target.testing.loop_thread import LoopThread
 from odx_target.testing.service import Service, config_at_free_port
@@ -53,7 +54,8 @@ def running_array(
     config = config_of(settings or {}, Path(), Config(polling=False))
     if luns is not None or not config.luns:
         sizes = DEFAULT_LUNS if luns is None else luns
-        config = replace(config, luns=check_luns(parse_lun(f"{name}={size}") for name, size in sizes.items()))
+        wanted = (parse_lun(f"{name}={size}") for name, size in sizes.items())
+        config = replace(config, luns=check_luns(replace(lun, grows=False) for lun in wanted))
     if directory is not None:
         config = replace(config, pool_dir=Path(directory))
     return RunningArray(Service(config_at_free_port(config, host), clock_mode(clock), records=record))
@@ -84,8 +86,7 @@ class RunningArray:
     def stop(self) -> None:
         """Close the hosts of `host`, and stop the array. A second call does nothing. `with` does this."""
         try:
-            while self._hosts:
-                self._hosts.pop().close()
+            self._close_hosts()
             if self._loop.is_running:
                 self._loop.call(self._service.stop)
         finally:
@@ -130,6 +131,11 @@ class RunningArray:
         return TestClock(self._loop, self._service.clock)
 
     @property
+    def faults(self) -> Faults:
+        """The rules by which the array injects faults."""
+        return Faults(self._loop, self._service)
+
+    @property
     def commands(self) -> CommandList:
         """All commands of all hosts, in the order in which they arrived. It is empty if the array does not record."""
         return CommandList(self._loop.call(self._commands), self.lun_number)
@@ -148,11 +154,11 @@ class RunningArray:
 
         Raises ValueError for a range that is not inside the LUN.
         """
-        return self._loop.call(contents.read, self._service.array, lun, offset, size)
+        return self._loop.call(self._service.use, contents.read, lun, offset, size)
 
     def write(self, lun: str, offset: int, data: Buffer) -> None:
         """Write bytes to a LUN from the byte `offset` on. Raises ValueError for a range that is not inside the LUN."""
-        self._loop.call(contents.write, self._service.array, lun, offset, data)
+        self._loop.call(self._service.use, contents.write, lun, offset, data)
 
     def fill(
         self,
@@ -167,14 +173,14 @@ class RunningArray:
 
         If `pattern` is None, the data is random, and depends only on `seed`. Raises ValueError.
         """
-        self._loop.call(contents.fill, self._service.array, lun, pattern, seed, offset, size)
+        self._loop.call(self._service.use, contents.fill, lun, pattern, seed, offset, size)
 
     def digest(self, lun: str) -> str:
         """Return the digest of the content of a LUN. LUNs of one size have equal digests if and only if their data is equal.
 
         The time depends on the changed data, not on the size of the LUN.
         """
-        return self._loop.call(contents.digest, self._service.array, lun)
+        return self._loop.call(self._service.use, contents.digest, lun)
 
     def snapshot(self, name: str, *luns: str) -> None:
         """Take snapshots of LUNs at the same moment; of all LUNs if none is named. Raises ManagementError."""
@@ -190,14 +196,22 @@ class RunningArray:
         for lun in named:
             self.manage("snapshot-restore", snapshot=f"{lun}@{name}")
 
+    def restart(self) -> None:
+        """Stop the array and start it again at the same port, as after a loss of power of the array. All sessions end.
+
+        The data, snapshots, durable reservations, rules of faults and recorded commands stay. Tokens end, unless they are
+        persistent. Hosts that were made by `host` are closed.
+        """
+        self._close_hosts()
+        self._loop.call(self._service.restart)
+
     def reset(self) -> None:
-        """Delete all data, snapshots, tokens, reservations and recorded commands, and end all sessions.
+        """Delete all data, snapshots, tokens, reservations, rules of faults and recorded commands, and end all sessions.
 
         The array starts again at the same port with empty LUNs, and its clock shows the real time. Hosts that were made by
         `host` are closed.
         """
-        while self._hosts:
-            self._hosts.pop().close()
+        self._close_hosts()
         self._loop.call(self._service.reset, self._loop.nursery)
 
     def manage(self, operation: str, **arguments: object) -> Mapping[str, object]:
@@ -209,10 +223,15 @@ class RunningArray:
 
     def host(self, name: str = "iqn.2026-11.io.odx-target:test-host") -> Host:
         """Log in to the array as an initiator with this name, and return the host. It is closed when the array stops."""
+        self._loop.call(self._service.wait_until_served)
         portal = self._service.array.portals[0]
         made = Host(self._loop, Portal(portal.host, portal.port), self.target, name, self.lun_number)
         self._hosts.append(made)
         return made
+
+    def _close_hosts(self) -> None:
+        while self._hosts:
+            self._hosts.pop().close()
 
     async def _commands(self) -> list[Any]:
         recorder = self._service.recorder

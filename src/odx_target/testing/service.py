@@ -1,27 +1,32 @@
-"""The array of a test, inside the event loop that serves it: its start, its stop and its restart on an empty pool."""
+"""The array of a test, inside the event loop that serves it: its start, its restarts and its stop."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
 
 import trio
 
-from odx_target.configured_pool import open_pool
+from odx_target.configured_pool import PoolParts, memory_parts, open_pool
 from odx_target.target.array import Array
 from odx_target.target.clock.array_clock import ArrayClock
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.settings import Config, Portal
 from odx_target.target.control.operations import perform
+from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import Descriptors
 from odx_target.target.recording.recorder import CommandRecorder
 
 DESCRIPTORS = Descriptors(sockets=64, segments=64)
 """File descriptors of one array. 100 arrays of one process then fit into a limit of 16,384, and those in memory need fewer."""
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
 
 class Service:
-    """Serves one array. `array`, `clock` and `recorder` are replaced when the array is reset."""
+    """Serves one array. `array` is replaced when the array restarts; `clock` and `recorder` only when it is reset."""
 
     def __init__(self, config: Config, mode: ClockMode, *, records: bool) -> None:
         self._config = config
@@ -30,46 +35,95 @@ class Service:
         self.array: Array
         self.clock: ArrayClock
         self.recorder: CommandRecorder | None = None
-        self._stop = trio.Event()
+        self._memory: PoolParts
+        self._serves = trio.Event()
+        self._must_stop = trio.Event()
+        self._must_restart = trio.Event()
         self._stopped = trio.Event()
 
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the array in a nursery. Raises the exceptions of `Array`."""
+        self._must_stop, self._stopped, self._serves = trio.Event(), trio.Event(), trio.Event()
+        self.clock = ArrayClock(self._mode)
+        self.recorder = CommandRecorder(self.clock.time) if self._records else None
+        self._memory = memory_parts()
         await nursery.start(self._serve)
 
     async def stop(self) -> None:
         """Stop the array, and wait until it has released its resources. A second call does nothing."""
-        self._stop.set()
+        self._must_stop.set()
         await self._stopped.wait()
+
+    async def restart(self) -> None:
+        """Stop the array, and start it again at the same portals with the same data. All sessions end."""
+        self._serves = trio.Event()
+        self._must_restart.set()
+        await self.wait_until_served()
 
     async def reset(self, nursery: trio.Nursery) -> None:
         """Stop the array, delete all its data, and start it again at the same portals."""
-        self._config = replace(self._config, portals=self.array.portals)
         await self.stop()
         directory = self._config.pool_dir
         if directory is not None:
             await trio.to_thread.run_sync(partial(shutil.rmtree, directory, ignore_errors=True))
-        self._stop, self._stopped = trio.Event(), trio.Event()
         await self.start(nursery)
+
+    async def use(self, function: Callable[Concatenate[Array, P], Awaitable[T]], *arguments: P.args, **named: P.kwargs) -> T:
+        """Call a function with the array. If the array restarts, wait until it has started again."""
+        await self.wait_until_served()
+        return await function(self.array, *arguments, **named)
 
     async def perform(self, operation: str, arguments: Mapping[str, object]) -> dict[str, object]:
         """Perform a management operation. Raises ManagementError."""
-        return await perform(self.array, operation, arguments)
+        return await self.use(perform, operation, arguments)
+
+    async def wait_until_served(self) -> None:
+        """Wait until hosts can connect. Return at once unless the array restarts."""
+        await self._serves.wait()
+        while self.array.restart_wanted.is_set():  # A fault has just cut all connections.
+            await trio.lowlevel.checkpoint()
+            await self._serves.wait()
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
-        self.clock = ArrayClock(self._mode)
-        self.recorder = CommandRecorder(self.clock.time) if self._records else None
-        pool = partial(open_pool, descriptors=DESCRIPTORS.segments)
+        faults: FaultRules | None = None
         try:
-            async with Array(
-                self._config, open_pool=pool, recorder=self.recorder, max_sockets=DESCRIPTORS.sockets, clock=self.clock
-            ) as self.array:
-                task_status.started()
-                await self._stop.wait()
+            while not self._must_stop.is_set():
+                self._must_restart = trio.Event()
+                async with self._new_array(faults) as self.array:
+                    self._config = replace(self._config, portals=self.array.portals[:1])
+                    self._serves.set()
+                    if faults is None:
+                        task_status.started()
+                    await _wait_for_one(self._must_stop, self._must_restart, self.array.restart_wanted)
+                    if self._serves.is_set():
+                        self._serves = trio.Event()
+                faults = self.array.faults
         finally:
             self._stopped.set()
+
+    def _new_array(self, faults: FaultRules | None) -> Array:
+        return Array(
+            self._config,
+            open_pool=partial(open_pool, descriptors=DESCRIPTORS.segments, memory=self._memory),
+            recorder=self.recorder,
+            max_sockets=DESCRIPTORS.sockets,
+            clock=self.clock,
+            faults=faults,
+        )
 
 
 def config_at_free_port(config: Config, host: str) -> Config:
     """Return the settings with one portal, for which the system chooses a free port."""
     return replace(config, portals=(Portal(host, 0),))
+
+
+async def _wait_for_one(*events: trio.Event) -> None:
+    """Wait until one of the events has happened."""
+
+    async def wait(event: trio.Event) -> None:
+        await event.wait()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for event in events:
+            nursery.start_soon(wait, event)
