@@ -332,6 +332,25 @@ def test_a_copy_that_fails_to_join_a_task_set_leaves_all(
     assert_stopped(array, running, 64)
 
 
+def test_a_unit_that_the_nexus_gets_while_the_copy_waits_is_not_used() -> None:
+    """The copy is no member of the task set of this unit. The segments before it are copied."""
+    array, running = copying()
+    nexus = array.new_nexus("iqn.other")
+    nexus.logical_units = {lun: array.logical_units[lun] for lun in (0, 1)}
+    segments = [BlocksSegment(0, 96, 1, 40, 8), BlocksSegment(1, 200, 2, 0, 8), BlocksSegment(0, 0, 1, 300, 8)]
+    started = start_copy(array, 0, lun_list(array, [0, 1, 2], segments), nexus=nexus)
+    write = array.start(0, WRITE, b"\xaa" * 4096)  # waits for both copies
+    array.environment.advance(0.1)
+    assert not started.is_done
+    nexus.logical_units = array.logical_units
+    array.environment.advance(10)
+    assert [code_of(each.reply) for each in (running, started, write)] == ["good", "A/0D/02", "good"]
+    assert started.reply.sense[10:12] == bytes((0, 1)), "the second segment"
+    assert array.read(1, 40, 8) == pattern(1, 96, 8, 512)
+    assert array.read(2, 0, 1) == bytes(4096)
+    assert array.read(1, 300, 8) == bytes(4096)
+
+
 def test_a_reset_of_a_unit_ends_the_copy_in_the_first_segment_that_needs_it() -> None:
     """Nothing of the unit is read or written after the reset, but the segments before it are copied."""
     array = CopyArray(CopyLimits(copy_step_bytes=8192))

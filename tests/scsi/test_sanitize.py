@@ -89,6 +89,7 @@ def test_all_blocks_can_be_read_after_an_erase(command: tuple[bytes, bytes], is_
     assert data_of(unit.command("28 00 00 00 00 00 00 00 01 00")) == bytes(block_bytes)
     assert unit.logical_unit.is_ready
     assert not unit.pool.remembered_keys(KEY_PREFIX)
+    assert unit.pool.flushes == 2, "the record, and its end"
     assert not unit.internal_errors
 
 
@@ -296,6 +297,15 @@ def test_task_management_does_not_stop_a_sanitize(flags: int) -> None:
     assert data_of(unit.command(READ)) == bytes(4096)
 
 
+def test_a_sanitize_that_ends_before_it_is_complete_is_not_reported_as_done() -> None:
+    unit = written()
+    started = unit.start(cdb(BLOCK_ERASE))
+    unit.logical_unit.sanitize_operation = None  # as if the unit were removed
+    unit.environment.advance(1.0)
+    assert started.reply.status == 0x40
+    assert DATA in content(unit)
+
+
 @pytest.mark.parametrize("flags", [0, AUSE])
 def test_a_failure_is_reported_until_the_next_sanitize(flags: int) -> None:
     unit = failed(flags)
@@ -311,7 +321,9 @@ def test_a_failure_is_reported_until_the_next_sanitize(flags: int) -> None:
 
 def test_the_failure_of_an_unrestricted_sanitize_can_be_left() -> None:
     unit = failed(AUSE)
+    unit.pool.flushes = 0
     assert unit.command(cdb(EXIT_FAILURE_MODE)).status == 0
+    assert unit.pool.flushes == 1
     assert data_of(unit.command(READ)) == DATA, "the operation had deallocated nothing"
     assert not unit.pool.remembered_keys(KEY_PREFIX)
 
