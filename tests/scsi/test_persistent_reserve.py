@@ -3,6 +3,7 @@
 import pytest
 
 from odx_target.scsi.limits import MAX_REGISTRATIONS, MAX_RESERVE_OUT_BYTES
+from odx_target.scsi.target_port import iscsi_port
 from tests.scsi.array import code_of, data_of
 from tests.scsi.reserving import (
     ALL_TG_PT,
@@ -272,6 +273,18 @@ def test_a_device_name_stands_for_the_ports_that_are_known() -> None:
     assert cluster.send(0, REGISTER, data).status == 0
     assert cluster.keys() == [5, 5, 5]
     assert cluster.out(2, RESERVE, 5, kind=WE).status == 0
+
+
+def test_a_device_name_stands_for_no_ports_that_use_another_target() -> None:
+    cluster = Cluster(3)
+    for host in (1, 2):
+        cluster.hosts[host].initiator_name = "iqn.2001-04.com.example:host1"
+        cluster.hosts[host].initiator_port_name = f"iqn.2001-04.com.example:host1,i,0x00023d00000{host}"
+    cluster.hosts[2].target_port = iscsi_port("iqn.2001-04.com.example:other", 1, 2)
+    data = basic_list(0, 5, SPEC_I_PT, specified(transport_id("iqn.2001-04.com.example:host1", 0)))
+    assert cluster.send(0, REGISTER, data).status == 0
+    assert cluster.keys() == [5, 5]
+    assert cluster.out(2, RESERVE, 5, kind=WE).status == CONFLICT
 
 
 def test_registrations_at_the_limit_and_past_it() -> None:

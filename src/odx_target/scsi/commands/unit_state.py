@@ -17,7 +17,7 @@ START_STOP_UNIT = 0x1B
 
 
 def test_unit_ready(task: Task) -> Outcome:
-    """Report GOOD unless an initiator has stopped the logical unit, or its last format operation has failed."""
+    """Report GOOD unless an initiator has stopped the logical unit, or its last format or sanitize operation has failed."""
     not_ready = task.logical_unit.not_ready_condition()
     if not_ready is not None:
         raise not_ready

@@ -229,22 +229,23 @@ def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> li
 
 def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
     """Return the nexuses that a TransportID names. If it names a whole initiator device, return the nexuses of this device that
-    are logged in.
+    are logged in through the target port of the command.
     """
-    logical_unit = task.logical_unit
+    logical_unit, relative_target_port = task.logical_unit, task.nexus.target_port.relative_target_port
     if transport_id.is_port:
         _require_access(task_manager, task, transport_id, _TRANSPORT_IDS_BYTE)
-        return [NexusName(transport_id.name, task.nexus.target_port.relative_target_port)]
+        return [NexusName(transport_id.name, relative_target_port)]
     names = [nexus.name for nexus in task_manager.nexuses if nexus.lun_of(logical_unit) is not None]
-    found = [name for name in names if name.initiator_port_name.startswith(f"{transport_id.name},")]
+    here = [name for name in names if name.relative_target_port == relative_target_port]
+    found = [name for name in here if name.initiator_port_name.startswith(f"{transport_id.name},")]
     if not found:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_TRANSPORT_IDS_BYTE)
     return found
 
 
 def _destination(task_manager: TaskManager, task: Task, fields: MoveList, data: bytes) -> NexusName:
-    """Return the nexus that a REGISTER AND MOVE specifies by its initiator port. The target port of the nexus is the only
-    target port.
+    """Return the nexus that a REGISTER AND MOVE specifies by its initiator port. Its target port is that of the command, because
+    an iSCSI target has no other port.
     """
     length = fields.transportid_length
     if len(data) < MoveList.size_bytes + length:
