@@ -138,7 +138,10 @@ MACHINE_BUILTINS = {
 
 EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
     # module of the core: (library modules that it may import, reason)
-    "odx_target.native.choice": (frozenset({"os"}), "an environment variable that switches the native module off"),
+    "odx_target.native.choice": (
+        frozenset({"os", "pathlib"}),
+        "an environment variable that switches the native module off, and the age of its sources",
+    ),
     "odx_target.store.segments.descriptor_cache": (
         frozenset({"os", "pathlib", "threading"}),
         "the descriptors of those segments, which several threads open and close",

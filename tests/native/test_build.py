@@ -1,6 +1,7 @@
 """The build of the native module, which leaves the module out if it cannot be built."""
 
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -101,3 +102,23 @@ def test_python_runs_with_an_older_module_that_lacks_a_part() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert ran.stdout == "None\n"
+
+
+@pytest.mark.skipif(
+    shutil.which("gcc") is None or not Path(sysconfig.get_path("include"), "Python.h").is_file(), reason="no compiler"
+)
+@pytest.mark.parametrize(("change_s", "expected"), [(-60.0, "False"), (60.0, "True")])
+def test_a_module_that_is_older_than_its_sources_is_not_used(tmp_path: Path, change_s: float, expected: str) -> None:
+    built = tmp_path / "src" / "odx_target"
+    shutil.copytree(ROOT / "src" / "odx_target", built, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copy(BUILD, tmp_path)
+    subprocess.run([sys.executable, tmp_path / BUILD.name], check=True, capture_output=True)
+    (module,) = (built / "native").glob("*.so")
+    changed_s = module.stat().st_mtime + change_s
+    for source in (built / "native").glob("*.c"):
+        os.utime(source, (changed_s, changed_s))
+    program = "from odx_target.native.choice import NATIVE; print(NATIVE is None)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(built.parent)}, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == expected

@@ -1,12 +1,13 @@
 """The choice between the native module and the Python code that defines its behaviour.
 
-`NATIVE` is None if the installation has no native module, if the module lacks a part because it was built from older sources,
+`NATIVE` is None if the installation has no native module, if the module lacks a part or is older than the sources beside it,
 or if the environment variable `ODX_NATIVE` is `0`. Python code then does all the work.
 """
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from odx_target.environment import Buffer
@@ -45,10 +46,19 @@ def _load() -> Native | None:
     if os.environ.get("ODX_NATIVE") == "0":
         return None
     try:
+        from odx_target.native import compiled
         from odx_target.native.compiled import BlockReader, SegmentMapping, block_checksums, execute_usual
     except ImportError:  # There is no module, or it was built from older sources and has fewer parts.
         return None
+    if _is_outdated(Path(compiled.__file__)):
+        return None
     return Native(BlockReader, block_checksums, execute_usual, SegmentMapping)
+
+
+def _is_outdated(module: Path) -> bool:
+    """True if a source beside the module has changed since the module was built. A wheel contains no sources."""
+    built_s = module.stat().st_mtime
+    return any(source.stat().st_mtime > built_s for source in module.parent.glob("*.[ch]"))
 
 
 NATIVE = _load()

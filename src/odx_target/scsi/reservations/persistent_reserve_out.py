@@ -244,8 +244,8 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
 
 
 def _destination(task_manager: TaskManager, task: Task, fields: MoveList, data: bytes) -> NexusName:
-    """Return the nexus that a REGISTER AND MOVE specifies by its initiator port. Its target port is that of the command, because
-    an iSCSI target has no other port.
+    """Return the nexus that a REGISTER AND MOVE specifies by its initiator port. Its target port is that of the command,
+    because an iSCSI target has no other port.
     """
     length = fields.transportid_length
     if len(data) < MoveList.size_bytes + length:
