@@ -47,11 +47,11 @@ def test_a_cdb_padded_cut_or_unknown():
 
 
 def test_a_command_whose_fields_nobody_knows_is_named():
-    groups = bytes.fromhex("a3 0a 00 00 00 00 00 00 01 00 00 00")
-    assert describe_cdb(groups) == [
-        Row("command", "REPORT TARGET PORT GROUPS"),
+    aliases = bytes.fromhex("a3 0b 00 00 00 00 00 00 01 00 00 00")
+    assert describe_cdb(aliases) == [
+        Row("command", "REPORT ALIASES"),
         Row("operation_code", "0xa3"),
-        Row("cdb", groups.hex(" "), "12 bytes"),
+        Row("cdb", aliases.hex(" "), "12 bytes"),
     ]
     assert values(describe_cdb(b"\x85"))["command"] == "ATA PASS-THROUGH(16)"
     known = Descriptions()

@@ -23,7 +23,9 @@ def test_all_commands_are_listed_in_order():
     rows = [*standard_commands(), *persistent_reserve_out.rows(TaskManager()), *mode_select.rows(TaskManager())]
     rows += [*identification.rows(TaskManager()), *timestamp.rows(TaskManager())]
     expected = {
-        (row.operation_code, row.service_action or 0, int(row.service_action is not None), row.cdb_bytes) for row in rows
+        (row.operation_code, row.service_action or 0, int(row.service_action is not None), row.cdb_bytes)
+        for row in rows
+        if row.is_supported is None
     }
     assert set(keys) == expected | {(0xA3, 0x0C, 1, 12)}
     assert keys == sorted(keys)

@@ -111,8 +111,12 @@ WITHOUT_DATA_OUT = frozenset(
     }
 )
 
-LISTS_OF_OTHER_TESTS = frozenset({"PERSISTENT RESERVE OUT, REGISTER AND MOVE"})
-"""Commands that only the holder of a reservation can send (`tests/scsi/test_persistent_reserve.py`)."""
+LISTS_OF_OTHER_TESTS = frozenset(
+    {"PERSISTENT RESERVE OUT, REGISTER AND MOVE", "REPORT TARGET PORT GROUPS", "SET TARGET PORT GROUPS"}
+)
+"""Commands that only the holder of a reservation can send (`tests/scsi/test_persistent_reserve.py`), and commands that need
+asymmetric access (`tests/scsi/test_set_target_port_groups.py`).
+"""
 
 
 GOOD, CUT_OFF, CDB, LIST_LENGTH = "good", "5/0E/03", "5/24/00", "5/1A/00"

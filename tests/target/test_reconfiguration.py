@@ -28,6 +28,12 @@ SECOND, THIRD = "iqn.2026-11.example:second", "iqn.2026-11.example:third"
 NEED_A_RESTART = {
     "pool",
     "pool-limit",
+    "port-group",
+    "portal-group",
+    "asymmetric-access",
+    "transition-time",
+    "fault",
+    "fault-seed",
     "capacity-tier",
     "capacity-limit",
     "capacity-compression",

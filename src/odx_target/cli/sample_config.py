@@ -43,6 +43,14 @@ KEYS: tuple[Sample, ...] = (
         "Largest number of sessions of the target. By default, only the limit of the array applies.",
         False,
     ),
+    Sample("port-group", "1", "Number of the target port group of all ports of the target.", False),
+    Sample(
+        "asymmetric-access",
+        '"implicit"',
+        "Who can change the states of target port groups: none, implicit, explicit, both.",
+        False,
+    ),
+    Sample("transition-time", str(_DEFAULTS.transition_time_s), "Seconds in which a target port group is transitioning."),
     Sample("pool-limit", '"100G"', "Largest room that the log may use on the disk. By default, there is no limit.", False),
     Sample("polling", _flag(_DEFAULTS.polling), "Poll the sockets of hosts for a short time before each wait."),
     Sample("capacity-tier", '"/slow/tier"', "Directory of the capacity tier. By default, there is none.", False),
@@ -108,6 +116,20 @@ TABLES = """\
 #chap = [{ user = "second-host", secret = "at-least-12-bytes" }]
 #target-chap = { user = "second-array", secret = "another-12-bytes" }
 #max-sessions = 4
+#port-group = 2
+
+# A portal group of the targets that have these portals. All other portals are in the portal group with tag 1.
+#[[portal-group]]
+#tag = 2
+#portal = ["127.0.0.1:3261"]
+#port-group = 2
+
+# A target port group with its state at the start: active-optimized, active-non-optimized, standby, unavailable or
+# transitioning.
+#[[target-port-group]]
+#number = 2
+#state = "standby"
+#preferred = false
 
 # Addresses that initiators get for portals that they reach by address translation.
 #[announce]

@@ -3,7 +3,7 @@
 The flags in the row of a command say which checks it passes in every state (`command_table.CommandFlag`).
 """
 
-from odx_target.scsi.command_table import CommandTable, Entry
+from odx_target.scsi.command_table import CommandTable, Entry, invalid_service_action
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
     INVALID_MESSAGE_ERROR,
@@ -20,12 +20,14 @@ def admit(task: Task, commands: CommandTable) -> Entry:
     """Check a task before its handler runs. Return the entry of its command in the command table.
 
     A unit attention for a reset is reported first, then a reservation conflict, then any other unit attention. If a reservation
-    conflict is reported, the other unit attentions stay pending. The standards give no order between these checks and errors in
-    the CDB. Raises CheckCondition, ReservationConflict.
+    conflict is reported, the other unit attentions stay pending. A state of the target port in which the command does not work
+    is reported after the unit attentions, because they may explain the state. The standards give no order between these checks
+    and errors in the CDB. Raises CheckCondition, ReservationConflict.
     """
     if task.attribute > TaskAttribute.HEAD_OF_QUEUE:
         raise CheckCondition(INVALID_MESSAGE_ERROR)
     entry = _find(task, commands)
+    check_port(task, entry)
     check_reservation(task, entry)
     check_operations(task, entry)
     entry.check(task.cdb)
@@ -50,6 +52,8 @@ def _find(task: Task, commands: CommandTable) -> Entry:
         entry = commands.find(task.cdb)
     except CheckCondition as error:
         unknown = error
+    if entry is not None and not entry.is_supported_everywhere and not _is_supported(task, entry):
+        entry, unknown = None, invalid_service_action()
     if not task.logical_unit.is_present and (entry is None or not entry.without_logical_unit):
         raise CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
     if entry is None or not entry.ignores_unit_attention:
@@ -61,6 +65,17 @@ def _find(task: Task, commands: CommandTable) -> Entry:
         assert unknown is not None
         raise unknown
     return entry
+
+
+def _is_supported(task: Task, entry: Entry) -> bool:
+    return task.logical_unit.is_present and entry.row.is_supported_by(task.logical_unit)
+
+
+def check_port(task: Task, entry: Entry) -> None:
+    """Raise CheckCondition if the command does not work in the asymmetric access state of the target port."""
+    refusal = task.nexus.port_refusal(task.logical_unit, entry.availability_of(task.cdb))
+    if refusal is not None:
+        raise refusal
 
 
 def check_reservation(task: Task, entry: Entry) -> None:

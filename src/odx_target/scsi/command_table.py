@@ -10,6 +10,7 @@ from enum import Flag, auto
 from typing import NamedTuple
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.sense import INVALID_COMMAND_OPERATION_CODE, INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
@@ -106,10 +107,20 @@ class CommandRow:
     If `access` is None, the kind follows from the flags. A command with READS_MEDIUM and without WRITES_MEDIUM has the kind
     READS. Any other command has the kind WRITES, so a command without flags conflicts with every reservation.
     """
+    availability: Availability | Callable[[bytes], Availability] = Availability.ACTIVE_ONLY
+    """The asymmetric access states of the target port in which the command works, or a function that takes a CDB and returns
+    them.
+    """
+    is_supported: Callable[[LogicalUnit], bool] | None = None
+    """Function that returns True if a logical unit supports the command. None means that every logical unit does."""
 
     @property
     def cdb_bytes(self) -> int:
         return len(self.usage)
+
+    def is_supported_by(self, logical_unit: LogicalUnit) -> bool:
+        """True if a logical unit supports the command."""
+        return self.is_supported is None or self.is_supported(logical_unit)
 
 
 class Entry:
@@ -119,6 +130,7 @@ class Entry:
 
     __slots__ = (
         "access",
+        "availability",
         "extents",
         "extents_in_data_out",
         "forbidden",
@@ -126,6 +138,7 @@ class Entry:
         "handler",
         "ignores_unit_attention",
         "is_ordered",
+        "is_supported_everywhere",
         "other_extents",
         "row",
         "sanitizes",
@@ -148,11 +161,17 @@ class Entry:
         self.formats = CommandFlag.FORMATS in row.flags
         self.sanitizes = CommandFlag.SANITIZES in row.flags
         self.is_ordered = CommandFlag.NOT_ORDERED not in row.flags
+        self.availability = row.availability
+        self.is_supported_everywhere = row.is_supported is None
         self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
 
     def access_of(self, cdb: bytes) -> Access:
         """Return the kind of access of this CDB. The kind decides if a reservation conflicts with the command."""
         return self.access if isinstance(self.access, Access) else self.access(cdb)
+
+    def availability_of(self, cdb: bytes) -> Availability:
+        """Return the asymmetric access states of the target port in which this CDB works."""
+        return self.availability if isinstance(self.availability, Availability) else self.availability(cdb)
 
     def check(self, cdb: bytes) -> None:
         """Raise CheckCondition for a CDB that is too short or has a reserved bit set (SPC-4 4.2.5.6)."""
@@ -177,6 +196,11 @@ def forbidden_bits(row: CommandRow) -> bytes:
         allowed[1] |= SERVICE_ACTION_BITS
     allowed[-1] &= ~NACA_BIT
     return bytes(bits ^ 0xFF for bits in allowed)
+
+
+def invalid_service_action() -> CheckCondition:
+    """Return the exception for a service action that is not supported."""
+    return CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=SERVICE_ACTION_BITS.bit_length() - 1)
 
 
 class CommandTable:
@@ -214,7 +238,7 @@ class CommandTable:
             raise CheckCondition(INVALID_COMMAND_OPERATION_CODE, cdb_field=0)
         entry = group.get(cdb[1] & SERVICE_ACTION_BITS) if len(cdb) > 1 else None
         if entry is None:
-            raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=SERVICE_ACTION_BITS.bit_length() - 1)
+            raise invalid_service_action()
         return entry
 
     def rows(self) -> Iterator[CommandRow]:

@@ -6,7 +6,8 @@ from itertools import count
 from typing import cast
 
 from odx_target.environment import Buffer
-from odx_target.scsi.admission import admit, check_reservation, check_state, take_precedence
+from odx_target.scsi.admission import admit, check_port, check_reservation, check_state, take_precedence
+from odx_target.scsi.asymmetric_access.set_target_port_groups import rows as set_target_port_groups_rows
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry
 from odx_target.scsi.commands.identification import rows as identification_rows
 from odx_target.scsi.commands.mode_select import rows as mode_select_rows
@@ -38,9 +39,9 @@ _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 class DeviceServer(TaskManager):
     """Executes the commands of all nexuses on all logical units.
 
-    `rows` are rows of the command table. The device server adds the rows of five commands that use the device server itself.
-    REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT, MODE SELECT, SET IDENTIFYING INFORMATION and
-    SET TIMESTAMP notify other nexuses, and PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
+    `rows` are rows of the command table. The device server adds the rows of six commands that use the device server itself.
+    REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT, MODE SELECT, SET IDENTIFYING INFORMATION, SET
+    TIMESTAMP and SET TARGET PORT GROUPS notify other nexuses, and PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
 
     `before_command(task)` returns None, or an outcome. If it returns an outcome, the handler is not called.
     `after_command(task, reply)` returns the reply to send. Both see every command. But if `is_transfer_watched(nexus, lun)` is
@@ -57,6 +58,7 @@ class DeviceServer(TaskManager):
             *mode_select_rows(self),
             *identification_rows(self),
             *timestamp_rows(self),
+            *set_target_port_groups_rows(self),
         ):
             self.commands.add(row)
         self._plain = self.commands.without_service_action
@@ -87,6 +89,7 @@ class DeviceServer(TaskManager):
             or (logical_unit.tasks.members and _may_have_to_wait(logical_unit.tasks, entry, attribute))
             or not logical_unit.is_ready
             or logical_unit.is_reserved
+            or (logical_unit.restricted is not None and nexus.target_port.target_port_group in logical_unit.restricted)
             or int.from_bytes(cdb, "big") & entry.forbidden
             or attribute > TaskAttribute.HEAD_OF_QUEUE
             or (entry.writes_medium and (logical_unit.write_protected or lun in nexus.read_only_luns))
@@ -280,6 +283,7 @@ class DeviceServer(TaskManager):
         """Wait until the tasks that must run before this task have ended. Then run the handler of the task."""
         await task.logical_unit.tasks.turn_of(member)
         task.raise_if_aborted()
+        check_port(task, entry)  # the state of the port may have changed during the wait
         check_reservation(task, entry)  # a reservation may have been made during the wait
         check_state(task, entry)
         outcome = self._handle(task, entry)

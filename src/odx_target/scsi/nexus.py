@@ -4,6 +4,8 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from odx_target.scsi.asymmetric_access.access_state import refusal_in
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.reservations.transport_id import port_name
@@ -95,6 +97,18 @@ class Nexus:
         """Address logical units by the LUNs of a map. `TaskManager.change_lun_map` also notifies an attached nexus."""
         self.logical_units, self.read_only_luns, self.luns = lun_map.logical_units, lun_map.read_only, lun_map.luns
 
+    def port_refusal(
+        self, logical_unit: LogicalUnit, availability: Availability = Availability.ACTIVE_ONLY
+    ) -> CheckCondition | None:
+        """Return the sense data with which a logical unit refuses a command of this nexus because of the asymmetric access
+        state of its target port. Return None if a command of this availability works.
+        """
+        group = self.target_port.target_port_group
+        if logical_unit.restricted is None or group not in logical_unit.restricted:
+            return None
+        condition = refusal_in(logical_unit.port_groups.state_of(group), availability)
+        return None if condition is None else CheckCondition(condition)
+
     def access_refusal(self, logical_unit: LogicalUnit, *, writes: bool) -> CheckCondition | None:
         """Return the sense data with which a logical unit refuses at present that this nexus reads or writes its medium. Return
         None if it accepts the access.
@@ -102,6 +116,9 @@ class Nexus:
         lun = self.lun_of(logical_unit)
         if lun is None:
             return CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
+        refusal = self.port_refusal(logical_unit)
+        if refusal is not None:
+            return refusal
         if writes and lun in self.read_only_luns and logical_unit.is_ready:
             return CheckCondition(WRITE_PROTECTED)
         return logical_unit.access_refusal(writes=writes)

@@ -57,6 +57,13 @@ BECOMING_READY = Condition(_NOT_READY, 0x04, 0x01, "logical unit is in process o
 INITIALIZING_COMMAND_REQUIRED = Condition(_NOT_READY, 0x04, 0x02, "logical unit not ready, initializing command required")
 FORMAT_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x04, "logical unit not ready, format in progress")
 MANUAL_INTERVENTION_REQUIRED = Condition(_NOT_READY, 0x04, 0x03, "logical unit not ready, manual intervention required")
+ASYMMETRIC_ACCESS_STATE_TRANSITION = Condition(
+    _NOT_READY, 0x04, 0x0A, "logical unit not accessible, asymmetric access state transition"
+)
+TARGET_PORT_IN_STANDBY_STATE = Condition(_NOT_READY, 0x04, 0x0B, "logical unit not accessible, target port in standby state")
+TARGET_PORT_IN_UNAVAILABLE_STATE = Condition(
+    _NOT_READY, 0x04, 0x0C, "logical unit not accessible, target port in unavailable state"
+)
 SANITIZE_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x1B, "logical unit not ready, sanitize in progress")
 SPACE_ALLOCATION_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x14, "logical unit not ready, space allocation in progress")
 
@@ -68,6 +75,7 @@ FORMAT_COMMAND_FAILED = Condition(_MEDIUM, 0x31, 0x01, "format command failed")
 SANITIZE_COMMAND_FAILED = Condition(_MEDIUM, 0x31, 0x03, "sanitize command failed")
 LOGICAL_UNIT_FAILED_SELF_TEST = Condition(_HARDWARE, 0x3E, 0x03, "logical unit failed self-test")
 INTERNAL_TARGET_FAILURE = Condition(_HARDWARE, 0x44, 0x00, "internal target failure")
+SET_TARGET_PORT_GROUPS_COMMAND_FAILED = Condition(_HARDWARE, 0x67, 0x0A, "set target port groups command failed")
 MISCOMPARE_DURING_VERIFY_OPERATION = Condition(_MISCOMPARE, 0x1D, 0x00, "miscompare during verify operation")
 
 # Invalid requests.
@@ -101,6 +109,10 @@ MODE_PARAMETERS_CHANGED = Condition(_ATTENTION, 0x2A, 0x01, "mode parameters cha
 RESERVATIONS_PREEMPTED = Condition(_ATTENTION, 0x2A, 0x03, "reservations preempted")
 RESERVATIONS_RELEASED = Condition(_ATTENTION, 0x2A, 0x04, "reservations released")
 REGISTRATIONS_PREEMPTED = Condition(_ATTENTION, 0x2A, 0x05, "registrations preempted")
+ASYMMETRIC_ACCESS_STATE_CHANGED = Condition(_ATTENTION, 0x2A, 0x06, "asymmetric access state changed")
+IMPLICIT_ASYMMETRIC_ACCESS_STATE_TRANSITION_FAILED = Condition(
+    _ATTENTION, 0x2A, 0x07, "implicit asymmetric access state transition failed"
+)
 TIMESTAMP_CHANGED = Condition(_ATTENTION, 0x2A, 0x10, "timestamp changed")
 CAPACITY_DATA_HAS_CHANGED = Condition(_ATTENTION, 0x2A, 0x09, "capacity data has changed")
 NOT_READY_TO_READY_CHANGE = Condition(_ATTENTION, 0x28, 0x00, "not ready to ready change, medium may have changed")

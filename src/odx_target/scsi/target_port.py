@@ -18,6 +18,8 @@ class TargetPort:
     target_port_group: int = 1
 
 
-def iscsi_port(target_name: str, portal_group_tag: int = 1, relative_target_port: int = 1) -> TargetPort:
-    """Return the port of an iSCSI target that has one portal group (RFC 7143 4.2.7.1)."""
-    return TargetPort(target_name, f"{target_name},t,0x{portal_group_tag:04x}", relative_target_port)
+def iscsi_port(
+    target_name: str, portal_group_tag: int = 1, relative_target_port: int = 1, target_port_group: int = 1
+) -> TargetPort:
+    """Return the port of an iSCSI target that one of its portal groups is (RFC 7143 4.2.7.1)."""
+    return TargetPort(target_name, f"{target_name},t,0x{portal_group_tag:04x}", relative_target_port, target_port_group)

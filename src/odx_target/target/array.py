@@ -23,8 +23,18 @@ from odx_target.scsi.unit.threshold_watch import ThresholdWatch
 from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKind
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.changes import AccessChanges
+from odx_target.target.access.port_group_states import PortGroupStates
 from odx_target.target.access.target_changes import TargetChanges
-from odx_target.target.access.targets import Target, authentications_of, may_use, portals_of, session_limits_of, targets_of
+from odx_target.target.access.targets import (
+    Target,
+    all_ports,
+    authentications_of,
+    may_use,
+    portals_of,
+    session_limits_of,
+    target_ports_of,
+    targets_of,
+)
 from odx_target.target.clock.array_clock import ArrayClock
 from odx_target.target.clock.steered_environment import connection_clock_of, environments_of
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
@@ -107,6 +117,7 @@ class Array:
         self.lun_changes: LunChanges
         self.access_changes: AccessChanges
         self.target_changes: TargetChanges
+        self.port_group_states: PortGroupStates
         self.schedules: ScheduleRunner
         self.device_server: DeviceServer
         self._listener: Listener
@@ -254,6 +265,10 @@ class Array:
         addresses = Addresses()
         addresses.set(self.config, {each.portal: each.address for each in bound})
         self.device_server.may_use = partial(may_use, self.targets)
+        port_groups = target_ports_of(self.config).port_groups(all_ports(self.targets))
+        states = self.port_group_states = PortGroupStates(
+            port_groups, self.logical_units, self.device_server, jobs, self.config.port_groups
+        )
         self.pool.commit()
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
@@ -273,6 +288,7 @@ class Array:
             self.config,
             self.commit,
             self.targets,
+            lambda: states.port_groups,
         )
         self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)
         jobs.start_soon(self.schedules.run)

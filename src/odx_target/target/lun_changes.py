@@ -7,6 +7,7 @@ import trio
 
 from odx_target.copymgr.manager import CopyManager
 from odx_target.environment import Environment
+from odx_target.scsi.asymmetric_access.port_groups import NO_ASYMMETRIC_ACCESS, PortGroups
 from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
@@ -41,7 +42,8 @@ class LunChanges:
     """Adds, restores, renumbers and removes logical units in `logical_units`, which all sessions share. `resizing` changes the
     sizes of LUNs.
 
-    `commit` commits the pool and never raises Scarcity. `config` has the settings for LUNs that are added later.
+    `commit` commits the pool and never raises Scarcity. `config` has the settings for LUNs that are added later. `port_groups`
+    returns their target port groups.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class LunChanges:
         config: Config,
         commit: Callable[[], None],
         targets: Sequence[Target] = (),
+        port_groups: Callable[[], PortGroups] = lambda: NO_ASYMMETRIC_ACCESS,
     ) -> None:
         self._logical_units = logical_units
         self._pool = pool
@@ -63,6 +66,7 @@ class LunChanges:
         self.config = config
         self._commit = commit
         self._targets = targets
+        self._port_groups = port_groups
         self.resizing = LunResizing(pool, device_server, environment, self.of_volume, commit)
         self._changing: set[bytes] = set()
         """Identities of the volumes whose LUNs change now."""
@@ -158,7 +162,7 @@ class LunChanges:
         renumbered = logical_unit_of(volume, self._pool, self._environment, thresholds)
         self._withdraw(logical_unit)
         renumbered.reservations = logical_unit.reservations
-        await self._present([renumbered])
+        await self._present([renumbered], logical_unit.settled_port_groups)
 
     async def set_read_only(self, logical_unit: LogicalUnit, *, read_only: bool) -> None:
         """Refuse or accept writes of hosts from now on, and notify hosts. Writes that are running have some time to end."""
@@ -186,11 +190,12 @@ class LunChanges:
             self.removed_traffic.add_all(logical_unit.traffic)
         return losers
 
-    async def _present(self, units: Sequence[LogicalUnit]) -> None:
+    async def _present(self, units: Sequence[LogicalUnit], port_groups: PortGroups | None = None) -> None:
         turns = self._environment.turns
         for unit in units:
             turns.take(STEPS_OF_A_NEXUS * (1 + len(self._device_server.nexuses)))
             await turns.next_if_spent()
+            unit.port_groups = port_groups or self._port_groups()
             self._copy_manager.attach_logical_unit(unit)
             if unit.volume.name in self.config.remote_luns:
                 self._copy_manager.copies.remote_logical_units.add(unit)

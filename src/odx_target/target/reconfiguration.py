@@ -8,6 +8,7 @@ import structlog
 
 from odx_target.scsi.unit.thresholds import thresholds_at
 from odx_target.store.api import StoreError
+from odx_target.target.access.targets import all_ports, target_ports_of
 from odx_target.target.array import Array
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
@@ -26,6 +27,9 @@ KEYS = {
     "luns": "lun",
     "portals": "portal",
     "targets": "target",
+    "portal_groups": "portal-group",
+    "port_groups": "target-port-group",
+    "transition_time_s": "transition-time",
     "schedules": "schedule",
     "chap_users": "chap",
     "announced": "announce",
@@ -75,6 +79,7 @@ async def reconfigure(array: Array, before: Config, after: Config) -> None:
     settings that cannot be applied are logged and keep their values.
     """
     await array.target_changes.apply(after)
+    await array.port_group_states.set_ports(target_ports_of(after).port_groups(all_ports(array.targets)))
     changed = set(changed_fields(before, after))
     array.config = array.lun_changes.config = replace(
         array.config, **{name: getattr(after, name) for change in CHANGES for name in change.fields if name in changed}
@@ -143,6 +148,10 @@ async def _schedules(array: Array, config: Config) -> None:
     await add_schedules(array.schedules.book, config.schedules, array.environment)
 
 
+async def _port_groups(array: Array, config: Config) -> None:
+    await array.port_group_states.apply(config.port_groups)
+
+
 async def _polling(array: Array, config: Config) -> None:
     array.set_polling(polls=config.polling)
 
@@ -180,6 +189,7 @@ CHANGES: tuple[Change, ...] = (
     Change(("remote_luns",), _remote_luns),
     Change(("soft_thresholds",), _soft_thresholds),
     Change(("schedules",), _schedules),
+    Change(("port_groups",), _port_groups),
     Change(("polling",), _polling),
 )
 """The settings that are applied to a running array. All other settings wait for a restart."""

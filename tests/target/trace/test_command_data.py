@@ -12,6 +12,7 @@ from odx_target.target.trace.parameter_list_text import (
     wants_answer,
 )
 from tests.scsi.array import UnitUnderTest, data_of
+from tests.scsi.port_groups import PortGroupsUnderTest, report_cdb, set_cdb, set_list
 
 MODE_SELECT_6 = "15 10 00 00 18 00"
 MODE_SELECT_10 = "55 10 00 00 00 00 00 00 1c 00"
@@ -98,6 +99,16 @@ def test_lists_of_format_unit_and_send_diagnostic(cdb: str, data: str, expected:
     assert " ".join(describe_parameter_list(bytes.fromhex(cdb), bytes.fromhex(data))) == expected
 
 
+def test_target_port_groups() -> None:
+    unit = PortGroupsUnderTest()
+    cdb = report_cdb()
+    words = describe_answer(cdb, data_of(unit.command(cdb)))
+    assert words[:4] == ["return_data_length=28", "pref=1", "asymmetric_access_state=0 (active-optimized)", "t_sup=1"]
+    assert "target_port_group=2" in words
+    data = set_list((2, 1))
+    assert describe_parameter_list(set_cdb(8), data) == ["asymmetric_access_state=2 (standby)", "target_port_group=1"]
+
+
 def test_standard_inquiry_data_tell_what_a_host_decides_by() -> None:
     assert answer("12 00 00 00 60 00") == (
         "version=6 hisup=1 cmdque=1 t10_vendor_identification=ODX product_identification=odx-target "
@@ -174,8 +185,8 @@ def test_a_value_longer_than_the_limit_is_cut(more: int) -> None:
     [
         ("83 1f", "THIRD-PARTY COPY OUT"),
         ("84 1f", "THIRD-PARTY COPY IN"),
-        ("a3 0a", "REPORT TARGET PORT GROUPS"),
-        ("a3 8a", "REPORT TARGET PORT GROUPS"),
+        ("a3 0b", "REPORT ALIASES"),
+        ("a3 8b", "REPORT ALIASES"),
         ("a3 1f", "MAINTENANCE IN"),
         ("a1 08", "ATA PASS-THROUGH(12)"),
         ("85 08", "ATA PASS-THROUGH(16)"),

@@ -194,6 +194,19 @@ class SetTimestamp(WithServiceAction, Cdb12):
     parameter_list_length: int = number(6, 4)
 
 
+class ReportTargetPortGroups(WithServiceAction, Cdb12):
+    """CDB of REPORT TARGET PORT GROUPS."""
+
+    parameter_data_format: int = bits(1, 7, 3)
+    allocation_length: int = number(6, 4)
+
+
+class SetTargetPortGroups(WithServiceAction, Cdb12):
+    """CDB of SET TARGET PORT GROUPS."""
+
+    parameter_list_length: int = number(6, 4)
+
+
 class ReportLuns(Cdb12):
     """CDB of REPORT LUNS."""
 

@@ -5,7 +5,8 @@ own on each logical unit. The buffers are in memory only. All other modes are re
 """
 
 from odx_target.scsi.access_kind import Access
-from odx_target.scsi.cdb.primary_commands import ReadBuffer10, ReadBuffer16, WriteBuffer
+from odx_target.scsi.asymmetric_access.availability import Availability
+from odx_target.scsi.cdb.primary_commands import BufferMode, ReadBuffer10, ReadBuffer16, WriteBuffer
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.layout import Layout, flag, number
@@ -100,14 +101,34 @@ def _unsupported_mode() -> CheckCondition:
     return CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=1, bit=_HIGHEST_MODE_BIT)
 
 
+def _availability(cdb: bytes) -> Availability:
+    """Return the states of the target port in which a CDB works. The echo buffer tests the connection, so it always works."""
+    fields = BufferMode.parse_cut(cdb)
+    return Availability.ALWAYS if fields.mode in (ECHO, ECHO_DESCRIPTOR) else Availability.IN_STANDBY
+
+
 ROWS = (
-    CommandRow("WRITE BUFFER", WRITE_BUFFER, bytes.fromhex("3b1fffffffffffffff00"), write_buffer),
-    CommandRow("READ BUFFER(10)", READ_BUFFER_10, bytes.fromhex("3c1fffffffffffffff00"), read_buffer, access=Access.READS),
+    CommandRow(
+        "WRITE BUFFER",
+        WRITE_BUFFER,
+        bytes.fromhex("3b1fffffffffffffff00"),
+        write_buffer,
+        availability=_availability,
+    ),
+    CommandRow(
+        "READ BUFFER(10)",
+        READ_BUFFER_10,
+        bytes.fromhex("3c1fffffffffffffff00"),
+        read_buffer,
+        access=Access.READS,
+        availability=_availability,
+    ),
     CommandRow(
         "READ BUFFER(16)",
         READ_BUFFER_16,
         bytes.fromhex("9b1fffffffffffffffffffffffffff00"),
         read_buffer,
         access=Access.READS,
+        availability=_availability,
     ),
 )

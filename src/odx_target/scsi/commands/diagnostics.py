@@ -4,6 +4,7 @@ The only self-test is the default self-test. The only diagnostic page is page 00
 """
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import ReceiveDiagnosticResults, SendDiagnostic
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
@@ -90,6 +91,13 @@ ROWS = (
         bytes.fromhex("1c01ffffff00"),
         receive_diagnostic_results,
         access=Access.READS,
+        availability=Availability.IN_STANDBY,
     ),
-    CommandRow("SEND DIAGNOSTIC", SEND_DIAGNOSTIC, bytes.fromhex("1d1700ffff00"), send_diagnostic),
+    CommandRow(
+        "SEND DIAGNOSTIC",
+        SEND_DIAGNOSTIC,
+        bytes.fromhex("1d1700ffff00"),
+        send_diagnostic,
+        availability=Availability.IN_STANDBY,
+    ),
 )

@@ -1,6 +1,7 @@
 """INQUIRY (SPC-4 6.4)."""
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import Inquiry
 from odx_target.scsi.command_table import ANSWERS_ALWAYS, CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
@@ -110,6 +111,7 @@ def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
         hisup=True,
         response_data_format=RESPONSE_DATA_FORMAT,
         additional_length=StandardInquiryData.size_bytes - 5,
+        tpgs=logical_unit.tpgs,
         third_party_copy=logical_unit.third_party_copy,
         cmdque=True,
         t10_vendor_identification=vpd.T10_VENDOR_IDENTIFICATION,
@@ -130,5 +132,6 @@ ROWS = (
         inquiry,
         flags=ANSWERS_ALWAYS,
         access=Access.ALWAYS_ALLOWED,
+        availability=Availability.ALWAYS,
     ),
 )

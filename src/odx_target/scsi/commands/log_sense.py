@@ -1,6 +1,7 @@
 """LOG SENSE (SPC-4 6.8). Log parameters cannot be saved or reset, so LOG SELECT is not supported."""
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import LogSense
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.pages import log as log_pages
@@ -58,4 +59,13 @@ def _check_page_code(logical_unit: LogicalUnit, page_code: int) -> None:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2, bit=5)
 
 
-ROWS = (CommandRow("LOG SENSE", LOG_SENSE, bytes.fromhex("4d00ffff00ffffffff00"), log_sense, access=Access.ALWAYS_ALLOWED),)
+ROWS = (
+    CommandRow(
+        "LOG SENSE",
+        LOG_SENSE,
+        bytes.fromhex("4d00ffff00ffffffff00"),
+        log_sense,
+        access=Access.ALWAYS_ALLOWED,
+        availability=Availability.IN_STANDBY,
+    ),
+)

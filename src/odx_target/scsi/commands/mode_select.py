@@ -5,6 +5,7 @@ that are changeable may differ from the present values. Block descriptors are ac
 the block length.
 """
 
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import ModeSelect6, ModeSelect10
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
@@ -64,8 +65,11 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
         return _change(task_manager, task, selected(task.logical_unit, data, *_HEADERS[task.cdb[0]]), length)
 
     return [
-        CommandRow("MODE SELECT(6)", MODE_SELECT_6, bytes.fromhex("15100000ff00"), mode_select),
-        CommandRow("MODE SELECT(10)", MODE_SELECT_10, bytes.fromhex("55100000000000ffff00"), mode_select),
+        CommandRow(name, mask[0], mask, mode_select, availability=Availability.IN_STANDBY)
+        for name, mask in (
+            ("MODE SELECT(6)", bytes.fromhex("15100000ff00")),
+            ("MODE SELECT(10)", bytes.fromhex("55100000000000ffff00")),
+        )
     ]
 
 

@@ -1,6 +1,7 @@
 """MODE SENSE (SPC-4 6.13, 6.14). Mode parameters are not saved: a reset or a restart restores the default values."""
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import ModeSense6, ModeSense10
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.pages.mode import (
@@ -86,7 +87,10 @@ def block_descriptor(logical_unit: LogicalUnit, *, long_lba: bool) -> bytes:
     return layout(number_of_logical_blocks=count_blocks, logical_block_length=logical_unit.block_bytes).build()
 
 
-ROWS = (
-    CommandRow("MODE SENSE(6)", MODE_SENSE_6, bytes.fromhex("1a08ffffff00"), mode_sense, access=Access.READS),
-    CommandRow("MODE SENSE(10)", MODE_SENSE_10, bytes.fromhex("5a18ffff000000ffff00"), mode_sense, access=Access.READS),
+ROWS = tuple(
+    CommandRow(name, mask[0], mask, mode_sense, access=Access.READS, availability=Availability.IN_STANDBY)
+    for name, mask in (
+        ("MODE SENSE(6)", bytes.fromhex("1a08ffffff00")),
+        ("MODE SENSE(10)", bytes.fromhex("5a18ffff000000ffff00")),
+    )
 )

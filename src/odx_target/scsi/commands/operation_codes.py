@@ -1,6 +1,9 @@
 """REPORT SUPPORTED OPERATION CODES (SPC-4 6.35): a report of the command table."""
 
+from collections.abc import Iterable
+
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import ReportSupportedOperationCodes
 from odx_target.scsi.command_table import CommandFlag, CommandRow, CommandTable
 from odx_target.scsi.layout import Layout, bits, flag, number
@@ -8,6 +11,7 @@ from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 OPERATION_CODE = 0xA3
 SERVICE_ACTION = 0x0C
@@ -50,14 +54,14 @@ class TimeoutsDescriptor(Layout):
 
 
 def operation_codes_row(table: CommandTable) -> CommandRow:
-    """Return the row of REPORT SUPPORTED OPERATION CODES. The command reports all rows of `table`, including rows that are
-    added later.
+    """Return the row of REPORT SUPPORTED OPERATION CODES. The command reports all rows of `table` that the logical unit
+    supports, including rows that are added later.
     """
 
     def report_supported_operation_codes(task: Task) -> Outcome:
         cdb = ReportSupportedOperationCodes.parse(task.cdb)
         if cdb.reporting_options == ALL_COMMANDS:
-            data = all_commands(table, with_timeouts=cdb.rctd)
+            data = all_commands(_supported_by(task.logical_unit, table), with_timeouts=cdb.rctd)
         else:
             row = _requested(
                 table,
@@ -65,7 +69,8 @@ def operation_codes_row(table: CommandTable) -> CommandRow:
                 cdb.requested_operation_code,
                 cdb.requested_service_action,
             )
-            data = one_command(row, with_timeouts=cdb.rctd)
+            is_supported = row is not None and row.is_supported_by(task.logical_unit)
+            data = one_command(row if is_supported else None, with_timeouts=cdb.rctd)
         return Reply.of_parameter_data(data, cdb.allocation_length)
 
     return CommandRow(
@@ -76,12 +81,17 @@ def operation_codes_row(table: CommandTable) -> CommandRow:
         service_action=SERVICE_ACTION,
         flags=CommandFlag.NOT_ORDERED,
         access=Access.READS,
+        availability=Availability.IN_STANDBY,
     )
 
 
-def all_commands(table: CommandTable, *, with_timeouts: bool) -> bytes:
-    """Build the descriptors of all commands."""
-    body = b"".join(_descriptor(row, with_timeouts=with_timeouts) for row in table.rows())
+def _supported_by(logical_unit: LogicalUnit, table: CommandTable) -> Iterable[CommandRow]:
+    return (row for row in table.rows() if row.is_supported_by(logical_unit))
+
+
+def all_commands(rows: Iterable[CommandRow], *, with_timeouts: bool) -> bytes:
+    """Build the descriptors of commands."""
+    body = b"".join(_descriptor(row, with_timeouts=with_timeouts) for row in rows)
     return AllCommandsHeader(command_data_length=len(body)).build() + body
 
 

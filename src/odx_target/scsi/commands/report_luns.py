@@ -1,6 +1,7 @@
 """REPORT LUNS (SPC-4 6.33), and the encoding of LUNs."""
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import ReportLuns
 from odx_target.scsi.command_table import ANSWERS_ALWAYS, CommandRow
 from odx_target.scsi.layout import Layout, number
@@ -57,5 +58,6 @@ ROWS = (
         report_luns,
         flags=ANSWERS_ALWAYS,
         access=Access.ALWAYS_ALLOWED,
+        availability=Availability.ALWAYS,
     ),
 )

@@ -1,5 +1,6 @@
 """All commands of a direct access block device that need neither a copy manager nor the device server itself."""
 
+from odx_target.scsi.asymmetric_access import report_target_port_groups
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands import (
     data_buffers,
@@ -33,6 +34,7 @@ from odx_target.scsi.reservations import persistent_reserve_in, reserve_release
 _FAMILIES = (
     unit_state,
     report_luns,
+    report_target_port_groups,
     task_management_functions,
     inquiry,
     capacity,

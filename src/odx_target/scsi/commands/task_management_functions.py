@@ -1,6 +1,7 @@
 """REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-4 6.36)."""
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import ReportSupportedTaskManagementFunctions
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout, flag, number
@@ -60,5 +61,6 @@ ROWS = (
         report_supported_task_management_functions,
         service_action=REPORT_SUPPORTED_TASK_MANAGEMENT_FUNCTIONS[1],
         access=Access.READS,
+        availability=Availability.IN_STANDBY,
     ),
 )

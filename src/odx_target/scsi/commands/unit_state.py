@@ -4,6 +4,7 @@ The commands are TEST UNIT READY, REQUEST SENSE and START STOP UNIT.
 """
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import RequestSense, StartStopUnit
 from odx_target.scsi.command_table import ANSWERS_ALWAYS, CommandRow
 from odx_target.scsi.reply import Reply
@@ -25,8 +26,8 @@ def test_unit_ready(task: Task) -> Outcome:
 
 
 def request_sense(task: Task) -> Outcome:
-    """Return a pending unit attention as data, and clear it. If none is pending, return the state of the logical unit as sense
-    data. The status is GOOD.
+    """Return a pending unit attention as data, and clear it. If none is pending, return the state of the target port
+    or of the logical unit as sense data. The status is GOOD.
     """
     cdb = RequestSense.parse(task.cdb)
     sense = _pending_sense(task).sense(descriptor_format=cdb.desc)
@@ -39,7 +40,8 @@ def _pending_sense(task: Task) -> CheckCondition:
     attention = task.nexus.take_unit_attention(task.lun)
     if attention is not None:
         return unit_attention(*attention)
-    return task.logical_unit.not_ready_condition() or CheckCondition(NO_ADDITIONAL_SENSE_INFORMATION)
+    not_accessible = task.nexus.port_refusal(task.logical_unit)
+    return not_accessible or task.logical_unit.not_ready_condition() or CheckCondition(NO_ADDITIONAL_SENSE_INFORMATION)
 
 
 def start_stop_unit(task: Task) -> Outcome:
@@ -81,6 +83,7 @@ ROWS = (
         request_sense,
         flags=ANSWERS_ALWAYS,
         access=Access.ALWAYS_ALLOWED,
+        availability=Availability.ALWAYS,
     ),
     CommandRow("START STOP UNIT", START_STOP_UNIT, bytes.fromhex("1b0100000500"), start_stop_unit, access=_start_stop_access),
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from struct import Struct
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import PersistentReserveIn
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number
@@ -148,6 +149,7 @@ def _row(name: str, service_action: int, parameter_data: Callable[[Reservations]
         persistent_reserve_in,
         service_action=service_action,
         access=Access.ALLOWED,
+        availability=Availability.IN_STANDBY,
     )
 
 

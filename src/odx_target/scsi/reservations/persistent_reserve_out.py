@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import PersistentReserveOut
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
@@ -119,6 +120,7 @@ def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> 
         persistent_reserve_out,
         service_action=service_action,
         access=Access.ALLOWED,
+        availability=Availability.IN_STANDBY,
     )
 
 

@@ -28,8 +28,12 @@ class AddressedUnit:
         self.write_protected = False
         self.descriptor_format_sense = False
         self.third_party_copy = False
+        self.tpgs = 0
+        """The value of TPGS in standard INQUIRY data (SPC-4 6.4.2)."""
         self.is_reserved = False
         """True if a reservation must be checked before every command."""
+        self.restricted: frozenset[int] | None = None
+        """The target port groups whose state must be checked before every command. None if there are no such groups."""
 
     @property
     def stopped(self) -> bool:

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from odx_target.environment import Environment
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.port_groups import NO_ASYMMETRIC_ACCESS, PendingState, PortGroups
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, Reservations
@@ -99,8 +100,30 @@ class LogicalUnit(AddressedUnit):
         """Content of the data buffer that WRITE BUFFER writes. If it is empty, all bytes of the data buffer are zero."""
         self.host_timestamp: HostTimestamp | None = None
         """The timestamp that a host has set. None if the timestamp is the time of the machine."""
+        self.port_groups = NO_ASYMMETRIC_ACCESS
+        self.pending_states: dict[int, PendingState] = {}
+        """The states at the end of transitions, by the numbers of the target port groups that are transitioning."""
         self._reserved_by: TaskNexus | None = None
         self.reservations = NO_RESERVATIONS
+
+    @property
+    def port_groups(self) -> PortGroups:
+        """The target port groups, with their asymmetric access states for this logical unit. A reset does not change them."""
+        return self._port_groups
+
+    @port_groups.setter
+    def port_groups(self, port_groups: PortGroups) -> None:
+        self._port_groups = port_groups
+        self.restricted = port_groups.restricted
+        self.tpgs = port_groups.modes.value
+
+    @property
+    def settled_port_groups(self) -> PortGroups:
+        """The target port groups as they will be after all transitions that are under way."""
+        groups = self._port_groups
+        for number, pending in self.pending_states.items():
+            groups = groups.with_states({number: pending.state})
+        return groups
 
     @property
     def reservations(self) -> Reservations:

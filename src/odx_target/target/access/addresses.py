@@ -5,15 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from odx_target.iscsi.session.directory_interface import Redirection
+from odx_target.target.access.target_ports import FIRST_TAG, tags_of
 from odx_target.target.config.address_settings import ANY_ADDRESS, ANY_IPV4, applies_to
 from odx_target.target.config.settings import Config, Portal, RedirectRule
 
 
 class Addresses:
-    """The addresses that one array announces."""
+    """The addresses that one array announces, and the tags of its portal groups."""
 
     def __init__(self) -> None:
         self._actual: Mapping[Portal, Portal] = {}
+        self._tags: Mapping[Portal, int] = {}
         self._announced: Mapping[Portal, Portal] = {}
         self._redirects: Sequence[RedirectRule] = ()
 
@@ -23,8 +25,13 @@ class Addresses:
         `actual` has the actual address of each configured portal.
         """
         self._actual = actual
+        self._tags = {actual.get(portal, portal): tag for portal, tag in tags_of(config).items()}
         self._announced = {self._actual.get(portal, portal): address for portal, address in config.announced}
         self._redirects = config.redirects
+
+    def tag_of(self, portal: Portal | None) -> int:
+        """Return the portal group tag of a portal, which is given by its actual address."""
+        return FIRST_TAG if portal is None else self._tags.get(portal, FIRST_TAG)
 
     def reachable(self, portal: Portal, arrived_at: Portal | None) -> Portal | None:
         """Return the portal with an address to which an initiator can connect. Return None if no such address is known.

@@ -1,14 +1,16 @@
 """The targets of an array. Each has its own portals, CHAP users and LUN maps. All present logical units of the same pool."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 from odx_target.iscsi.login.chap import Accounts, Entropy
 from odx_target.scsi.lun_map import LunMap
+from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.access.lun_maps import LunMaps
+from odx_target.target.access.target_ports import TargetPortSettings
 from odx_target.target.config.address_settings import check_addresses
 from odx_target.target.config.chap import accounts_of, chap_warnings
 from odx_target.target.config.error import ConfigError
@@ -31,8 +33,9 @@ class Authentication:
 class Target:
     """A target that initiators may log in to.
 
-    `relative_target_port` distinguishes the only port of this target from the ports of the other targets. If `authentication`
-    is None, initiators log in without CHAP. `portals` are the addresses at which the target can be reached.
+    `relative_target_port` is the relative target port of the portal group with tag 1, and distinguishes the ports of this
+    target from those of other targets. `ports` are its ports by portal group tag. If `authentication` is None, initiators log
+    in without CHAP. `portals` are the addresses at which the target can be reached.
     """
 
     name: str
@@ -40,11 +43,20 @@ class Target:
     lun_maps: LunMaps
     authentication: Authentication | None = None
     portals: Sequence[Portal] = ()
+    ports: Mapping[int, TargetPort] = field(default_factory=dict)
 
 
 def target_configs(config: Config) -> list[TargetConfig]:
     """Return the settings of all targets. The first target has the settings of the array itself."""
-    first = TargetConfig(config.iqn, config.portals, config.access, config.chap_users, config.target_chap, config.max_sessions)
+    first = TargetConfig(
+        config.iqn,
+        config.portals,
+        config.access,
+        config.chap_users,
+        config.target_chap,
+        config.max_sessions,
+        config.port_group,
+    )
     return [first, *config.targets]
 
 
@@ -54,10 +66,16 @@ def portals_of(config: Config) -> list[Portal]:
     return [*config.portals, *dict.fromkeys(portal for portal in own if portal not in config.portals)]
 
 
+def target_ports_of(config: Config) -> TargetPortSettings:
+    """Return the target ports in a configuration."""
+    return TargetPortSettings(config, target_configs(config))
+
+
 def authentications_of(config: Config, entropy: Entropy) -> list[Authentication | None]:
-    """Return the authentication of each target. Raises ConfigError for settings that contradict each other."""
+    """Return the authentication of each target. Raises ConfigError for settings of any kind that contradict each other."""
     check_addresses(portals_of(config), config.announced, config.redirects)
     targets = target_configs(config)
+    target_ports_of(config).check()
     for index, target in enumerate(targets):
         if any(other.iqn == target.iqn for other in targets[:index]):
             raise ConfigError(f"target: the name {target.iqn} is used twice")
@@ -94,6 +112,7 @@ def targets_of(
     """
     actual = dict(zip(portals_of(config), listening, strict=True))
     shared = listening[: len(config.portals)]
+    target_ports = target_ports_of(config)
     by_name = {target.name: target for target in running}
     used = {target.relative_target_port for target in running}
     numbers = (number for number in count(1) if number not in used)
@@ -102,11 +121,18 @@ def targets_of(
         target = by_name.get(settings.iqn)
         if target is None:
             target = Target(settings.iqn, next(numbers), LunMaps(logical_units, settings.access))
+        ports = target_ports.ports_of(index, target.relative_target_port)
+        target.ports = {tag: target.ports.get(tag, port) for tag, port in ports.items()}
         own = None if index == 0 else settings.portals
         target.portals = shared if own is None else [actual[portal] for portal in own]
         target.authentication = authentication
         targets.append(target)
     return targets
+
+
+def all_ports(targets: Sequence[Target]) -> list[TargetPort]:
+    """Return the ports of all targets."""
+    return [port for target in targets for port in target.ports.values()]
 
 
 def session_limits_of(config: Config) -> dict[str, int]:

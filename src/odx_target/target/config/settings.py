@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from odx_target.copymgr.limits import TokenAccess
+from odx_target.scsi.asymmetric_access.access_state import AccessState
+from odx_target.scsi.asymmetric_access.port_groups import AccessModes
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.access_settings import AccessRule, compiled, is_glob
 from odx_target.target.config.chap import ChapUser, TargetChap
@@ -47,6 +49,27 @@ class Portal:
 
 
 @dataclass(frozen=True, slots=True)
+class PortalGroupConfig:
+    """A portal group of every target that has any of its portals. `tag` is its portal group tag.
+
+    `port_group` is the number of the target port group of these ports. None means group 1.
+    """
+
+    tag: int
+    portals: tuple[Portal, ...]
+    port_group: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PortGroupConfig:
+    """A target port group, with its state when the array starts."""
+
+    number: int
+    state: AccessState = AccessState.ACTIVE_OPTIMIZED
+    preferred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TargetConfig:
     """A target. If `portals` is None, the target is at the portals of the array. If `chap_users` and `target_chap` are both
     None, the target has the CHAP settings of the array.
@@ -59,6 +82,8 @@ class TargetConfig:
     target_chap: TargetChap | None = None
     max_sessions: int | None = None
     """The maximum number of sessions of the target. None means that only the limit of the array applies."""
+    port_group: int | None = None
+    """The target port group of all ports of the target. None means the groups of its portal groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +137,18 @@ class Config:
     """Further targets. The first target of the array has the settings `iqn`, `portals`, `access` and those for CHAP."""
     max_sessions: int | None = None
     """The maximum number of sessions of the first target. None means that only the limit of the array applies."""
+    port_group: int | None = None
+    """The target port group of all ports of the first target. None means the groups of its portal groups."""
+    portal_groups: tuple[PortalGroupConfig, ...] = ()
+    """The portal groups. All other portals are in the portal group with tag 1."""
+    port_groups: tuple[PortGroupConfig, ...] = ()
+    """The target port groups that are not active/optimized at the start, or are preferred."""
+    asymmetric_access: AccessModes | None = None
+    """The initiative for changes of the states of target port groups. None means the array and its operator, if there are
+    `port_groups`.
+    """
+    transition_time_s: int = 0
+    """The time that a change of a state takes. 0 means that a change is indivisible."""
     announced: tuple[tuple[Portal, Portal], ...] = ()
     """Pairs of a portal and the address that initiators get instead, because they reach the portal by address translation."""
     redirects: tuple[RedirectRule, ...] = ()

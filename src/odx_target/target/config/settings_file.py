@@ -30,9 +30,15 @@ from odx_target.target.config.parsing import (
     parse_soft_thresholds,
     size_of,
 )
+from odx_target.target.config.port_group_settings import (
+    access_modes_of,
+    port_groups_of,
+    portal_groups_of,
+    transition_time_of,
+)
 from odx_target.target.config.schedule_settings import schedule_templates_of
 from odx_target.target.config.settings import Config, LunConfig, ServeConfig
-from odx_target.target.config.target_settings import max_sessions_of, portals_of, target_configs_of
+from odx_target.target.config.target_settings import max_sessions_of, port_group_number_of, portals_of, target_configs_of
 from odx_target.target.config.toml_file import read_table
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
 
@@ -155,6 +161,11 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "access": lambda value, _base: {"access": access_rules_of(value)},
     "target": lambda value, base: {"targets": target_configs_of(value, base)},
     "max-sessions": lambda value, _base: {"max_sessions": max_sessions_of(value)},
+    "port-group": lambda value, _base: {"port_group": port_group_number_of(value)},
+    "portal-group": lambda value, _base: {"portal_groups": portal_groups_of(value)},
+    "target-port-group": lambda value, _base: {"port_groups": port_groups_of(value)},
+    "asymmetric-access": lambda value, _base: {"asymmetric_access": access_modes_of(value)},
+    "transition-time": lambda value, _base: {"transition_time_s": transition_time_of(value)},
     "announce": lambda value, _base: {"announced": announced_of(value)},
     "redirect": lambda value, _base: {"redirects": redirect_rules_of(value)},
     "token-access": lambda value, _base: {"token_access": parse_choice(TokenAccess, value, "token-access: ")},

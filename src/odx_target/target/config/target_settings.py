@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from odx_target.iscsi.limits import MAX_CONNECTIONS
+from odx_target.scsi.asymmetric_access.port_groups import MAX_GROUP_NUMBER
 from odx_target.target.config.access_settings import access_rules_of
 from odx_target.target.config.chap import chap_users_of, target_chap_of
 from odx_target.target.config.error import ConfigError
@@ -27,6 +28,13 @@ def max_sessions_of(value: Any) -> int:
     """Return the maximum number of sessions of a target. Raises ConfigError."""
     if type(value) is not int or not 0 < value <= MAX_CONNECTIONS:
         raise ConfigError(f"max-sessions: want a number from 1 to {MAX_CONNECTIONS}, not {str(value)[:40]}")
+    return value
+
+
+def port_group_number_of(value: Any) -> int:
+    """Return the number of a target port group. Raises ConfigError."""
+    if type(value) is not int or not 0 < value <= MAX_GROUP_NUMBER:
+        raise ConfigError(f"port-group: want a number from 1 to {MAX_GROUP_NUMBER}, not {str(value)[:40]}")
     return value
 
 
@@ -64,5 +72,6 @@ _KEYS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "chap": ("chap_users", chap_users_of),
     "target-chap": ("target_chap", target_chap_of),
     "max-sessions": ("max_sessions", lambda value, _base: max_sessions_of(value)),
+    "port-group": ("port_group", lambda value, _base: port_group_number_of(value)),
 }
 """Table that maps each key of a `[[target]]` table to a field of TargetConfig and a function that reads the value."""

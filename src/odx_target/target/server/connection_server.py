@@ -79,7 +79,12 @@ class ConnectionServer:
         self._on_pool_failure = on_pool_failure
         self._tap = tap_of(tap, connected)
         self._now, self._sleep = clock = clock or trio_clock()
-        self._protocol = TargetConnection(seen_directory, clock.now(), open_memory=self._open_memory)
+        self._protocol = TargetConnection(
+            seen_directory,
+            clock.now(),
+            portal_group_tag=seen_directory.portal_group_tag,
+            open_memory=self._open_memory,
+        )
         self._sender = ResponseSender(pool, SendQueue(connected, self._tap, self._peer_reads), self._protocol.take_output)
         self._serving = trio.CancelScope()
         self._receiving = trio.CancelScope()

@@ -7,6 +7,7 @@ CDB of 10 or 16 bytes and these properties:
 
     The command is next in the order of CmdSN, its task tag is not in use, and all reserved and optional bits are 0.
     The logical unit has no unit attention, no reservation and no other task, and it is not stopped.
+    The target port is in an active state for the logical unit.
     The range lies within the capacity, and the expected data transfer length is the size of the range.
     The data of a read fits into one Data-In PDU.
     The data of a write is in the PDU of the command, and need not be durable before the reply.
@@ -137,7 +138,10 @@ class ShortLane:
         """
         lun = self._lun = decode_lun(lun_field)
         unit = self._nexus.logical_units.get(lun)
-        if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or self._nexus.unit_attentions.get(lun):
+        nexus = self._nexus
+        if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or nexus.unit_attentions.get(lun):
+            return None
+        if unit.restricted is not None and nexus.target_port.target_port_group in unit.restricted:
             return None
         server = self._device_server
         if (server.before_command is not None or server.after_command is not None) and server.watches_transfers(

@@ -8,7 +8,6 @@ from odx_target.iscsi.login.chap import ChapAuthenticator
 from odx_target.iscsi.session.directory_interface import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.session_registry import Session, SessionRegistry
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.target_port import iscsi_port
 from odx_target.target.access.addresses import Addresses, plain_host
 from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal as PortalAddress
@@ -65,11 +64,16 @@ class TargetDirectory:
         here = (target for target in self._targets if self._accepted_at is None or self._accepted_at in target.portals)
         return [target.name for target in here if target.lun_maps.map_of(initiator_name) is not None]
 
+    @property
+    def portal_group_tag(self) -> int:
+        """The tag of the portal group of the portal that accepted the connection."""
+        return self._addresses.tag_of(self._accepted_at)
+
     def portals(self, target_name: str) -> Sequence[Portal]:
         target = self._target(target_name)
         portals = () if target is None else target.portals
-        reachable = (self._addresses.reachable(portal, self._arrived_at) for portal in portals)
-        return [Portal(each) for each in dict.fromkeys(str(portal) for portal in reachable if portal is not None)]
+        reachable = ((self._addresses.reachable(each, self._arrived_at), self._addresses.tag_of(each)) for each in portals)
+        return list(dict.fromkeys(Portal(str(portal), tag) for portal, tag in reachable if portal is not None))
 
     def _target(self, name: str) -> Target | None:
         return next((target for target in self._targets if target.name == name), None)
@@ -91,8 +95,7 @@ class TargetDirectory:
         target = self._target(session.target_name)
         assert target is not None, "the login has found the target"
         assert isinstance(session.port, int), "the session has a target"
-        port = iscsi_port(session.target_name, session.port, target.relative_target_port)
-        nexus = Nexus(session.initiator_name, session.initiator_port_name, port, {})
+        nexus = Nexus(session.initiator_name, session.initiator_port_name, target.ports[session.port], {})
         lun_map = target.lun_maps.map_of(session.initiator_name)
         assert lun_map is not None, "the login has checked the access in the same turn"
         nexus.use(lun_map)

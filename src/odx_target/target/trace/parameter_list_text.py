@@ -25,6 +25,8 @@ from odx_target.copymgr.describe_fields import describe_rod_token_information, r
 from odx_target.copymgr.tokens.format import MANAGEMENT_TOKEN_BYTES, TOKEN_BYTES
 from odx_target.copymgr.tokens.rod_types import describe_rod_type
 from odx_target.iscsi.pdu.header import decode_lun
+from odx_target.scsi.asymmetric_access.report_target_port_groups import REPORT_TARGET_PORT_GROUPS
+from odx_target.scsi.asymmetric_access.set_target_port_groups import SET_TARGET_PORT_GROUPS
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.commands.blocks.capacity import ReadCapacity10Data, ReadCapacity16Data
 from odx_target.scsi.commands.blocks.format_unit import LongHeader, ShortHeader
@@ -39,6 +41,7 @@ from odx_target.scsi.describe.data import Descriptions, describe_cdb, describe_v
 from odx_target.scsi.describe.inquiry import claimed_standards
 from odx_target.scsi.describe.log_pages import describe_log_page
 from odx_target.scsi.describe.mode_pages import describe_mode_parameters_6, describe_mode_parameters_10
+from odx_target.scsi.describe.port_groups import describe_reported_port_groups, describe_set_port_groups
 from odx_target.scsi.describe.reports import (
     describe_all_commands,
     describe_defect_data_10,
@@ -269,6 +272,7 @@ PARAMETER_LISTS: dict[tuple[int, int | None], Describe] = {
     (0x83, 0x01): _of_rows(describe_extended_copy_lid4),
     (0x83, 0x10): _populate_token,
     (0x83, 0x11): _write_using_token,
+    SET_TARGET_PORT_GROUPS: _of_rows(describe_set_port_groups),
     SET_TIMESTAMP: _of_layout(SetTimestampList),
     **{(PERSISTENT_RESERVE_OUT, action): _of_rows(describe) for action, describe in RESERVE_OUT_LISTS.items()},
 }
@@ -292,6 +296,7 @@ ANSWERS: dict[tuple[int, int | None], Describe] = {
     (0x9E, 0x10): _of_layout(ReadCapacity16Data),
     (0x9E, 0x12): _lba_status,
     (0xA0, None): _report_luns,
+    REPORT_TARGET_PORT_GROUPS: _of_rows(describe_reported_port_groups),
     (0xA3, 0x0C): _supported_operation_codes,
     (0xA3, 0x0D): _of_rows(describe_task_management_functions),
     (0xA3, 0x0F): _of_layout(TimestampData),

@@ -1,6 +1,7 @@
 """READ CAPACITY (SBC-4 5.18, 5.19)."""
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.block_commands import ReadCapacity16
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number
@@ -80,6 +81,7 @@ ROWS = (
         bytes.fromhex("25000000000000000000"),
         read_capacity_10,
         access=Access.ALWAYS_ALLOWED,
+        availability=Availability.IN_STANDBY,
     ),
     CommandRow(
         "READ CAPACITY(16)",
@@ -88,5 +90,6 @@ ROWS = (
         read_capacity_16,
         service_action=READ_CAPACITY_16[1],
         access=Access.ALWAYS_ALLOWED,
+        availability=Availability.IN_STANDBY,
     ),
 )
