@@ -65,13 +65,17 @@ def _run(arguments: argparse.Namespace) -> int:
     def is_over() -> bool:
         return time.monotonic() - began_s > arguments.minutes * 60
 
+    written: set[str] = set()
+
     def report() -> None:
         nonlocal last_s
+        _write_findings(searches, written)
         if time.monotonic() - last_s >= REPORT_INTERVAL_S:
             last_s = time.monotonic()
             _print_state(searches, last_s - began_s)
 
     found = search_all(searches, is_over, report)
+    _write_findings(searches, written)
     _print_state(searches, time.monotonic() - began_s)
     if arguments.keep:
         for search in searches:
@@ -79,9 +83,18 @@ def _run(arguments: argparse.Namespace) -> int:
             new = search.corpus[len(former) :]
             write_corpus(search.surface.name, search.corpus, FINDINGS)  # in case that this process is ended meanwhile
             write_corpus(search.surface.name, minimised(search.surface, new, former))
-    for each in found:
-        print(f"{each.surface}: {each.rule}\n  {each.detail}\n  replay: python -m tests.fuzz replay {each.write(FINDINGS)}")
     return 1 if found else 0
+
+
+def _write_findings(searches: list[Search], written: set[str]) -> None:
+    """Write the new findings to files at once, because this process may be ended before its time."""
+    for search in searches:
+        for found in search.findings.values():
+            path = found.write(FINDINGS) if f"{found.surface} {found.rule}" not in written else None
+            if path is not None:
+                written.add(f"{found.surface} {found.rule}")
+                detail = found.detail[:500]
+                print(f"{found.surface}: {found.rule}\n  {detail}\n  replay: python -m tests.fuzz replay {path}", flush=True)
 
 
 def _print_state(searches: list[Search], elapsed_s: float) -> None:

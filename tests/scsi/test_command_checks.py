@@ -78,6 +78,7 @@ REFUSED = [
     # MODE SENSE.
     ("1a 00 c8 00 ff 00", (5, 0x39, 0), None, None),
     ("1a 00 ff 00 ff 00", (5, 0x39, 0), None, None),
+    ("5a 00 c8 00 00 00 00 00 ff 00", (5, 0x39, 0), None, None),
     ("1a 00 02 00 ff 00", INVALID_FIELD, 2, 5),
     ("1a 00 08 01 ff 00", INVALID_FIELD, 3, None),
     ("5a 00 3f 01 00 00 00 00 ff 00", INVALID_FIELD, 3, None),
