@@ -141,7 +141,7 @@ def _check_there_will_be_luns(settings: Config) -> None:
 
 
 def _run(
-    settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig, as_json: bool
+    settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig, as_json: bool = False
 ) -> None:
     # Only a running array reads its settings again. By default, SIGHUP would end a server that starts or stops.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
