@@ -118,6 +118,19 @@ def test_stepping_aside_is_shown(stepping_aside: dict[str, object], line: str | 
     assert [each for each in status_lines(found) if each.startswith("new copies")] == ([] if line is None else [line])
 
 
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [("running", "being sanitized, 40 % done"), ("failed", "has failed; hosts must"), ("waiting", "goes on when it is a LUN")],
+)
+def test_a_sanitize_operation_is_shown(state: str, words: str) -> None:
+    found = answer()
+    assert "saniti" not in "\n".join(status_lines(found))
+    found["volumes"][0]["sanitize"] = {"state": state, "percent": 40}
+    (line,) = [line for line in status_lines(found) if "sanitize" in line]
+    assert words in line
+    assert "\x1b" not in line
+
+
 def test_the_capacity_tier_is_shown() -> None:
     found = answer()
     assert "tier" not in "\n".join(status_lines(found))

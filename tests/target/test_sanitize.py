@@ -5,6 +5,7 @@ from pathlib import Path
 from odx_target.initiator import cdb
 from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX, SanitizeOperation, keep
 from odx_target.target.array import Array
+from odx_target.target.metrics.collection import metrics_text
 from tests.target.raw_peer import logged_in
 from tests.target.running import LUNS, is_good, running, session_with, settled
 from tests.target.test_array import directory_config
@@ -76,3 +77,28 @@ async def test_the_record_stays_with_the_volume_of_a_removed_lun_and_goes_with_t
         await do(array, "lun-remove", name="first")
         await do(array, "volume-delete", name="first")
         assert not array.pool.remembered_keys(KEY_PREFIX)
+
+
+async def test_status_shows_the_operations_of_luns_and_of_volumes_without_a_lun() -> None:
+    async with running() as array:
+        assert await shown(array) == {"first": None, "second": None}
+        unit = array.logical_unit_named("first")
+        operation = SanitizeOperation(b"x", is_restricted=True, make_event=array.environment.event)
+        operation.made_filling_progress(1, 4)
+        keep(array.pool, unit.volume.identity, operation)
+        unit.sanitize_operation = operation
+        record_failure(array, "second")
+        assert await shown(array) == {
+            "first": {"state": "running", "percent": 62},
+            "second": {"state": "failed", "percent": 0},
+        }
+        text = (await metrics_text(array)).decode()
+        for state in ("running", "failed"):
+            assert f'odx_luns_in_sanitize{{state="{state}"}} 1' in text
+        await do(array, "lun-remove", name="first")
+        assert (await shown(array))["first"] == {"state": "waiting", "percent": 0}
+
+
+async def shown(array: Array) -> dict[str, object]:
+    volumes = (await do(array, "status"))["volumes"]
+    return {each["name"]: each["sanitize"] for each in volumes}  # type: ignore[attr-defined]

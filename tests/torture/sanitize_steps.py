@@ -36,6 +36,8 @@ def sanitize(run: Run, lun: int, kind: int, is_immediate: int) -> None:
         if outcome in (SANITIZE_FAILED, "good"):
             if not is_immediate or outcome == SANITIZE_FAILED:
                 run.array.finish_sanitizing()
+            if run.array.pool.failure is not None:
+                return None  # after the next start, the operation goes on, or is lost with its record
             run.history.note_flushed(run.history.committed)
             for token in run.tokens:
                 token.has_ended |= token.volume == slot and not is_immediate

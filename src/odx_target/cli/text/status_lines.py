@@ -16,6 +16,11 @@ VOLUME_HEADINGS = (
 )  # fmt: skip
 TIER_HEADINGS = ("tier", "to move")
 SESSION_HEADINGS = ("initiator", "address", "commands", "bytes")
+SANITIZE_STATES = {
+    "running": "being sanitized, {} % done",
+    "failed": "its sanitize operation has failed; hosts must sanitize it again",
+    "waiting": "its sanitize operation goes on when it is a LUN again",
+}
 KINDS = ("read", "write", "other")
 UNKNOWN = "-"
 
@@ -29,7 +34,7 @@ def status_lines(answer: Answer, former: Answer | None = None, width: int | None
     if array is not None:
         lines += [*_array_lines(array), "", *_command_lines(answer, former, width)]
     if answer["volumes"]:
-        lines += ["", *_volume_lines(answer["volumes"], width)]
+        lines += ["", *_volume_lines(answer["volumes"], width), *_sanitize_lines(answer["volumes"])]
     lines += _not_listed(answer["volumes_not_listed"], "volumes")
     if array is not None and array["sessions"]:
         rows = [
@@ -148,6 +153,16 @@ def _volume_lines(volumes: Sequence[Answer], width: int | None) -> list[str]:
     return column_lines(
         (*VOLUME_HEADINGS, *TIER_HEADINGS), [(*row, *tier) for row, tier in zip(rows, tiers, strict=True)], width
     )
+
+
+def _sanitize_lines(volumes: Sequence[Answer]) -> list[str]:
+    """Return a line for each volume that is being sanitized, or whose sanitize operation has failed."""
+    lines = []
+    for volume in volumes:
+        if (sanitize := volume.get("sanitize")) is not None:
+            state = SANITIZE_STATES[sanitize["state"]].format(sanitize["percent"])
+            lines.append(f"volume {printable(volume['name'])}: {state}")
+    return lines
 
 
 def _volume_row(volume: Answer) -> Sequence[str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from odx_target.environment import Event
 from odx_target.scsi.sense import SANITIZE_COMMAND_FAILED, SANITIZE_IN_PROGRESS, CheckCondition
-from odx_target.scsi.unit.medium_progress import MediumProgress, fraction
+from odx_target.scsi.unit.medium_progress import MAX_PROGRESS, MediumProgress, fraction
 from odx_target.store.api import Pool, PoolDamaged
 
 KEY_PREFIX = "scsi/sanitize/"
@@ -60,6 +60,11 @@ class SanitizeOperation(MediumProgress):
         """Record that the operation has failed."""
         self.has_failed = True
 
+    @property
+    def progress_percent(self) -> int:
+        """The part of the work that is done, in percent."""
+        return 100 * self.progress // MAX_PROGRESS
+
     def condition(self) -> CheckCondition:
         """Return the sense data for commands that the operation prevents."""
         if self.has_failed:
@@ -95,6 +100,11 @@ def recall(pool: Pool, volume_identity: bytes, make_event: Callable[[], Event]) 
     operation = SanitizeOperation(pattern, is_restricted=bool(flags & _RESTRICTED), make_event=make_event)
     operation.has_failed = bool(flags & _FAILED)
     return operation
+
+
+def has_record(pool: Pool, volume_identity: bytes) -> bool:
+    """True if a sanitize operation of a volume has not ended or has failed."""
+    return pool.remembered(_key(volume_identity)) is not None
 
 
 def drop(pool: Pool, volume_identity: bytes) -> None:

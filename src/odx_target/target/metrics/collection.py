@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from odx_target.scsi.traffic import BOUNDS_S, BUCKETS_OF_A_DOUBLING, COUNT_OF_BUCKETS, KindTraffic, Traffic
+from odx_target.scsi.unit.sanitize_operation import SanitizeOperation
 from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, PoolSpace
 from odx_target.target.lun_size import size_bytes_of
 from odx_target.target.metrics.exposition import COUNTER, GAUGE, HISTOGRAM, Family, lines
@@ -179,9 +180,13 @@ async def _lun_families(array: "Array") -> list[Family]:
         Family("odx_lun_bytes_total", COUNTER, "Bytes transferred by commands."),
         Family("odx_lun_command_seconds_total", COUNTER, "Sum of the latencies of all commands."),
     ]
+    sanitize = Family("odx_luns_in_sanitize", GAUGE, "Number of LUNs by the state of their sanitize operation.")
+    operations: list[SanitizeOperation] = []
     for index, (number, unit) in enumerate(sorted(array.logical_units.items())):
         array.environment.turns.take(STEPS_OF_A_LUN)
         await array.environment.turns.next_if_spent()
+        if unit.sanitize_operation is not None:
+            operations.append(unit.sanitize_operation)
         if index >= MAX_LUNS_WITH_LABELS:
             others.add_all(unit.traffic)
             continue
@@ -193,7 +198,10 @@ async def _lun_families(array: "Array") -> list[Family]:
     durations = Family("odx_command_duration_seconds", HISTOGRAM, "Latencies of the commands of all LUNs.")
     for name, kind in total.by_name():
         durations.add_histogram(LATENCY_BOUNDS_S, _counts(kind), kind.latency_sum_s, ("kind", name))
-    return [information, *of_luns, durations]
+    failed = sum(operation.has_failed for operation in operations)
+    sanitize.add(len(operations) - failed, ("state", "running"))
+    sanitize.add(failed, ("state", "failed"))
+    return [information, *of_luns, sanitize, durations]
 
 
 def _add_lun(families: Sequence[Family], lun: str, traffic: Traffic) -> None:

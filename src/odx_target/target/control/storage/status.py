@@ -4,6 +4,8 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from odx_target.scsi.traffic import KindTraffic, Traffic
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.sanitize_operation import has_record
 from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, Pool, PoolSpace, Volume, tier_of
 from odx_target.target.control.describe import Data, describe_stepping_aside, rows_in_turns
 from odx_target.target.control.storage.storage import Storage
@@ -198,7 +200,18 @@ def _describe(storage: Storage, volume: Volume, capacity: CapacityStatus | None)
         "shared_bytes": counted.shared_bytes if counted else None,
         "compressed_bytes": counted.compressed_bytes if counted else None,
         "commands": None if unit is None else traffic_data(unit.traffic),
+        "sanitize": _sanitize_data(storage.pool, volume, unit),
     }
+
+
+def _sanitize_data(pool: Pool, volume: Volume, unit: LogicalUnit | None) -> Data | None:
+    """Return the sanitize operation of a volume as plain data. Without a LUN, an operation waits until the volume is one."""
+    if unit is None:
+        return {"state": "waiting", "percent": 0} if has_record(pool, volume.identity) else None
+    operation = unit.sanitize_operation
+    if operation is None:
+        return None
+    return {"state": "failed" if operation.has_failed else "running", "percent": operation.progress_percent}
 
 
 async def _chosen(storage: Storage, busiest: int | None) -> list[Volume]:
