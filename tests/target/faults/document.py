@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from odx_target.target.faults import names
+from odx_target.target.faults.evil import EVIL
 from odx_target.target.faults.words import FAULTS, WHEN, WHERE, Word
+from tests.interop.faults.seen import EXPECTED, SEEN_BY_LIBISCSI
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "faults.md"
 
@@ -32,6 +34,16 @@ def _sense() -> str:
     return "\n".join(("| name | sense key, ASC, ASCQ |", "|---|---|", *rows))
 
 
+def _evil() -> str:
+    rows = [f"| `{name}` | {_cell(each.meaning)} | {each.vulnerability or '-'} |" for name, each in EVIL.items()]
+    return "\n".join(("| name | answer | vulnerability |", "|---|---|---|", *rows))
+
+
+def _seen() -> str:
+    rows = [f"| `{fault}` | {outcome} | {SEEN_BY_LIBISCSI[fault]} |" for fault, outcome in EXPECTED.items()]
+    return "\n".join(("| fault of a READ(10) | initiator of this project | libiscsi |", "|---|---|---|", *rows))
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "where": lambda: _words(WHERE),
     "when": lambda: _words(WHEN),
@@ -41,6 +53,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "statuses": lambda: _names(names.STATUSES),
     "login-statuses": lambda: _names(names.LOGIN_STATUSES),
     "sense": _sense,
+    "evil": _evil,
+    "seen": _seen,
 }
 """The generated parts by their names. In the page, each part stands between two comments."""
 

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from odx_target.environment import Event
 from odx_target.target.config.error import ConfigError
 from odx_target.target.faults import values
+from odx_target.target.faults.evil import expanded
 from odx_target.target.faults.names import nearest
 from odx_target.target.faults.occurrence import Occurrence, Point
 from odx_target.target.faults.reading import read_rule, words_of
@@ -176,7 +177,7 @@ def check_rule(given: Mapping[str, object]) -> str | None:
 
 def _apart(given: Mapping[str, object]) -> tuple[str | None, bool, dict[str, object]]:
     """Return the name of a rule, whether it is enabled, and its words. Raises ConfigError."""
-    words = dict(given)
+    words = expanded(given)
     enabled, chosen = words.pop("enabled", True), words.pop("name", None)
     if enabled not in (True, False, "true", "false"):
         raise ConfigError(f"fault: enabled: want true or false, not {enabled!r}")
