@@ -453,6 +453,28 @@ def test_a_unit_that_grows_meanwhile_is_filled_to_its_new_end() -> None:
     assert content(unit) == b"\x77" * (3000 * 4096)
 
 
+def test_a_unit_of_a_part_of_a_store_block_that_grows_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = UnitUnderTest(512, 1)
+    unit.logical_unit.capacity_blocks = 3
+    flush, flushes = unit.pool.flush, iter((None, OutOfResources("no file descriptors")))
+
+    async def failing_flush() -> None:
+        if (failure := next(flushes, None)) is not None:
+            raise failure
+        await flush()
+
+    monkeypatch.setattr(unit.pool, "flush", failing_flush)
+    started = unit.start(*overwrite(b"\x77"))
+    unit.environment.advance(FORMAT_RETRY_S / 2)
+    assert unit.logical_unit.sanitize_operation is not None
+    assert unit.logical_unit.sanitize_operation.filled_blocks == 3
+    unit.volume.resize(3)
+    unit.logical_unit.capacity_blocks = 24
+    unit.environment.advance(FORMAT_RETRY_S)
+    assert started.reply.status == 0
+    assert content(unit) == b"\x77" * (3 * 4096)
+
+
 def test_a_record_that_cannot_be_read_is_not_ignored() -> None:
     unit = UnitUnderTest()
     identity, make_event = unit.volume.identity, unit.environment.event

@@ -107,7 +107,8 @@ async def _fill(logical_unit: LogicalUnit, operation: SanitizeOperation, before_
     while operation.filled_blocks < _pattern_end(logical_unit):
         await logical_unit.environment.turns.next_if_spent()
         try:
-            if not operation.filled_blocks or not _missing_store_blocks(logical_unit, operation):
+            is_sharable = operation.filled_blocks >= BLOCK_BYTES // logical_unit.block_bytes
+            if not is_sharable or not _missing_store_blocks(logical_unit, operation):
                 await _write_pattern(logical_unit, operation, before_change)
             elif not _share_pattern(logical_unit, operation, before_change):
                 await logical_unit.volume.room_made()
