@@ -82,5 +82,14 @@ async def test_no_segment_is_watched_without_rules(tmp_path: Path) -> None:
         assert watched(array) is None
 
 
+async def test_a_pool_without_rules_about_it_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[object] = []
+    async with running() as array:
+        monkeypatch.setattr(array.pool, "watch_segments", calls.append)
+        array.faults.add("command=read status=busy")
+        array.faults.clear()
+    assert calls == []
+
+
 def watched(array: Array) -> object:
     return array.pool._store.watched.before  # type: ignore[attr-defined]

@@ -20,12 +20,15 @@ class SegmentFaults:
         self._pool = pool
         self._environment = environment
         self._loop_thread = threading.get_ident()
+        self._is_watching = False
         rules.on_change.append(self._rules_changed)
-        if rules.active(Point.STORE):
-            self._rules_changed()
+        self._rules_changed()
 
     def _rules_changed(self) -> None:
-        self._pool.watch_segments(self._before if self._rules.active(Point.STORE) else None)
+        is_watched = bool(self._rules.active(Point.STORE))
+        if is_watched is not self._is_watching:
+            self._is_watching = is_watched
+            self._pool.watch_segments(self._before if is_watched else None)
 
     def _before(self, call: SegmentCall, number: int) -> None:
         """Inject the faults of the rules that fire. Raises OSError.
