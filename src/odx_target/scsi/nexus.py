@@ -19,8 +19,10 @@ RESET_ASC = 0x29
 If a reset condition is pending, other conditions need not be reported.
 """
 
-MAX_UNIT_ATTENTIONS = 16
-"""Maximum number of pending conditions per LUN. There are fewer than 16 kinds of conditions, so no condition is dropped."""
+MAX_UNIT_ATTENTIONS = 32
+"""Maximum number of pending conditions per LUN. There are fewer than 32 different conditions, four of which are those of the
+thresholds. So no condition is dropped.
+"""
 
 
 UnitAttention: TypeAlias = tuple[int, int] | tuple[int, int, int]
