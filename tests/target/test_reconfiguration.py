@@ -142,6 +142,17 @@ async def test_a_target_that_comes_again_has_its_new_rules(tmp_path: Path) -> No
         assert ports == [1, 2]
 
 
+async def test_a_new_target_never_has_the_port_of_a_former_one(tmp_path: Path) -> None:
+    """Otherwise, its hosts would have the persistent registrations of the former target."""
+    async with reloading(tmp_path) as array:
+        numbers = {}
+        for lines in ([target(SECOND)], [target(THIRD)], [target(THIRD), target(SECOND)]):
+            assert await array.read(*lines) == []
+            numbers |= {each.name: each.relative_target_port for each in array.array.targets}
+            assert sorted(numbers.values()) == sorted(set(numbers.values()))
+        assert [numbers[SECOND], numbers[THIRD]] == [2, 3]
+
+
 async def test_a_lun_that_is_added_later_appears_in_a_later_target(tmp_path: Path) -> None:
     rule = f'[[target.access]]\ninitiator = "{A}"\nluns = [{{ lun = 3, volume = "later" }}]'
     lun = '[[lun]]\nname = "later"\nsize = "1M"'

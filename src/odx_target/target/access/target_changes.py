@@ -64,6 +64,9 @@ class TargetChanges:
         self._portals = portals
         self._addresses = addresses
         self._entropy = entropy
+        self._port_numbers = {target.name: target.relative_target_port for target in targets}
+        """Numbers of the ports of all targets since the start of the array. No other target gets them, because the persistent
+        registrations of a number belong to its hosts."""
 
     async def apply(self, config: Config) -> None:
         """Add, change and remove targets, so that the array has the targets of a configuration at its portals.
@@ -75,7 +78,8 @@ class TargetChanges:
         authentications = authentications_of(config, self._entropy)
         listening = await self._bind(portals_of(config))
         addresses = [each.address for each in listening]
-        targets = targets_of(config, self._logical_units, authentications, addresses, self._targets)
+        targets = targets_of(config, self._logical_units, authentications, addresses, self._targets, self._port_numbers)
+        self._port_numbers.update((target.name, target.relative_target_port) for target in targets)
         leaving = [target for target in self._targets if target not in targets]
         self._log_changes(targets, leaving, listening)
         self._targets[:] = [*targets, *leaving]

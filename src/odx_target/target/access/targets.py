@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 from odx_target.iscsi.login.chap import Accounts, Entropy
 from odx_target.scsi.lun_map import LunMap
@@ -104,23 +105,27 @@ def targets_of(
     authentications: Sequence[Authentication | None],
     listening: Sequence[Portal],
     running: Sequence[Target] = (),
+    former: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Target]:
     """Return the targets of a configuration, in its order, with their authentication and portals.
 
     `listening` has the actual address of each portal of `portals_of`. The targets in `running` that the configuration names
-    keep their ports and their access rules. New targets get the smallest unused numbers of ports.
+    keep their ports and their access rules. `former` has the numbers of the ports of former targets, by the name of the target.
+    A target gets its former number again. New targets get the smallest unused numbers, because another number may have
+    persistent registrations.
     """
     actual = dict(zip(portals_of(config), listening, strict=True))
     shared = listening[: len(config.portals)]
     target_ports = target_ports_of(config)
     by_name = {target.name: target for target in running}
-    used = {target.relative_target_port for target in running}
+    used = {target.relative_target_port for target in running}.union(former.values())
     numbers = (number for number in count(1) if number not in used)
     targets = []
     for index, (settings, authentication) in enumerate(zip(target_configs(config), authentications, strict=True)):
         target = by_name.get(settings.iqn)
         if target is None:
-            target = Target(settings.iqn, next(numbers), LunMaps(logical_units, settings.access))
+            number = former.get(settings.iqn) or next(numbers)
+            target = Target(settings.iqn, number, LunMaps(logical_units, settings.access))
         ports = target_ports.ports_of(index, target.relative_target_port)
         target.ports = {tag: target.ports.get(tag, port) for tag, port in ports.items()}
         own = None if index == 0 else settings.portals
