@@ -3,6 +3,7 @@
 import pytest
 
 from odx_target.scsi import sense
+from odx_target.scsi.nexus import MAX_UNIT_ATTENTIONS
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
 WRITE_ONE_SECTOR = "2a 00 00 00 00 03 00 00 01 00"
@@ -228,7 +229,7 @@ def test_attentions_past_the_limit_are_dropped():
     unit = UnitUnderTest()
     for ascq in range(40):
         unit.nexus.establish_unit_attention(0, 0x3F, ascq)
-    assert len(unit.nexus.unit_attentions[0]) == 16
+    assert len(unit.nexus.unit_attentions[0]) == MAX_UNIT_ATTENTIONS
 
 
 def test_inquiry_and_report_luns_neither_tell_nor_clear():
