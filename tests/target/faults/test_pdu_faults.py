@@ -1,19 +1,24 @@
 """Faults of PDUs and logins, injected into a running array."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
 import trio
 
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import InitiatorError
 from odx_target.iscsi.pdu.headers import NopIn, NopOut, Pdu, ReadyToTransfer, ScsiResponse
 from odx_target.iscsi.pdu.opcodes import LoginStatus
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, Portal
+from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
+from odx_target.target.trace.trace_files import opened_tracing
 from tests.target.raw_peer import RawPeer, connected, logged_in
-from tests.target.running import OPTIONS, running, session_with, settled
+from tests.target.running import LUNS, OPTIONS, running, session_with, settled
 
 P = TypeVar("P", bound=Pdu)
 TEST_UNIT_READY = bytes(6)
@@ -166,3 +171,19 @@ async def test_a_login_is_redirected() -> None:
 
 async def _take(peer: RawPeer, kind: type[P]) -> P:
     return await peer.take(kind)
+
+
+async def test_the_trace_has_a_line_for_each_fault(tmp_path: Path) -> None:
+    with opened_tracing(tmp_path / "trace", None, MAX_SNAP_BYTES) as tap:
+        config = Config(luns=LUNS, portals=(Portal(port=0),))
+        async with Array(config, open_pool=open_pool, tap=tap) as array, session_with(array) as session:
+            await settled(session)
+            array.faults.add("command=read status=busy name=one")
+            array.faults.add("pdu=scsi-response times=1 set=residual_count:0 name=two")
+            await session.execute(0, cdb.read_16(0, 8), data_in_bytes=4096)
+    lines = (tmp_path / "trace").read_text().splitlines()
+    found = [line.partition(" -- ")[2] for line in lines if "fault injected" in line]
+    assert found == [
+        "fault injected by the rule one: command=read status=busy",
+        "fault injected by the rule two: pdu=scsi-response times=1 set=residual_count:0",
+    ]

@@ -47,6 +47,7 @@ class FaultInjection:
         restart: Callable[[], None],
     ) -> None:
         self._reporter = reporter
+        self._listener = listener
         effects = Effects(copies, listener.connection_of, restart)
         rules.on_hit.append(self._report)
         CommandFaults(rules, server, environment, effects)
@@ -67,6 +68,14 @@ class FaultInjection:
             faults=" ".join(key for key in rule.faults()),
             **_facts(seen),
         )
+        self._note_in_trace(rule, seen)
+
+    def _note_in_trace(self, rule: Rule, seen: Occurrence) -> None:
+        """Write a line to the trace of the session that meets the fault."""
+        for connection in self._listener.connections() if seen.isid else ():
+            session = connection.session
+            if session is not None and (session.initiator_name, session.isid.hex()) == (seen.initiator, seen.isid):
+                connection.note(f"{INJECTED} by the rule {rule.name}: {rule.text}")
 
 
 def _facts(seen: Occurrence) -> dict[str, object]:

@@ -81,6 +81,9 @@ class _ConnectionRecorder:
         if buffers:
             self._guarded(memoryview(b"".join(buffers)))
 
+    def noted(self, text: str) -> None:
+        """Do nothing: the record has only commands."""
+
     def closed(self) -> None:
         """Forget what is needed only for commands that have not ended."""
         self._open.clear()

@@ -183,6 +183,11 @@ class ConnectionServer:
         self._sender.take_output = partial(output, self._protocol.take_output)
         self._loop.filter_input(partial(received, self._protocol.receive))
 
+    def note(self, text: str) -> None:
+        """Write a line to the trace of the connection, if there is one."""
+        if self._tap is not None:
+            self._tap.noted(text)
+
     def start_soon(self, function: Callable[[], Awaitable[None]]) -> bool:
         """Start a task of the connection. Returns False if the connection has ended."""
         return self._start_soon(function)

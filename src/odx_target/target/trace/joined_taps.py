@@ -35,6 +35,10 @@ class _JoinedConnectionTaps:
         for tap in self._taps:
             tap.sent(buffers)
 
+    def noted(self, text: str) -> None:
+        for tap in self._taps:
+            tap.noted(text)
+
     def closed(self) -> None:
         for tap in self._taps:
             tap.closed()

@@ -27,6 +27,9 @@ class ConnectionTap(Protocol):
     def sent(self, buffers: Sequence[Buffer]) -> None:
         """Receive buffers that are about to be sent to the peer. The buffers contain whole PDUs."""
 
+    def noted(self, text: str) -> None:
+        """Note an event that explains the bytes, such as an injected fault."""
+
     def closed(self) -> None:
         """Note that the connection has ended."""
 

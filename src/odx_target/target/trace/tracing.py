@@ -105,6 +105,11 @@ class _ConnectionTrace:
         if self._is_seen and buffers:
             self._guarded(self._see, memoryview(b"".join(buffers)), False)
 
+    def noted(self, text: str) -> None:
+        """Write a line about an event of the connection to the trace."""
+        if self._tracing.is_on:
+            self._guarded(self._note, text)
+
     def closed(self) -> None:
         """Write the end of the connection to the trace."""
         self._guarded(self._note, "connection closed")
