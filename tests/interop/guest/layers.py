@@ -41,6 +41,7 @@ PROGRAMS = Layer(
             "sg_verify",
             "sg_vpd",
         ),
+        *("sg_rtpg", "sg_stpg"),
         *("sg_write_same", "sg_write_verify", "sg_xcopy", "sg_copy_results", "sg_seek", "sg_wr_mode"),
         *("debugfs", "e2fsck", "mkfs.ext4", "mkfs.ntfs", "mkfs.xfs", "ntfs-3g", "ntfsfix", "resize2fs", "xfs_repair"),
     ),
@@ -52,7 +53,7 @@ FIO = Layer("fio", packages=("fio",), programs=("fio",))
 SCSI_MODULES = ("scsi_mod", "sd_mod", "sg", "iscsi_tcp", "crc32c_generic", "libcrc32c", "crc32c_intel")
 FILE_SYSTEM_MODULES = ("ext4", "xfs", "fuse", "crc16", "mbcache", "jbd2")
 TARGET_MODULES = ("configfs", "target_core_mod", "target_core_file", "iscsi_target_mod")
-MULTIPATH_MODULES = ("dm_multipath", "dm_round_robin", "dm_service_time")
+MULTIPATH_MODULES = ("dm_multipath", "dm_round_robin", "dm_service_time", "scsi_dh_alua")
 
 UML_MODULES = Layer(
     "uml-modules",
