@@ -47,6 +47,8 @@ WORKING: dict[str, list[str]] = {
     "windows-copy": [URL, URL],
     "esxi-copy": [URL, URL],
     "ready": [URL],
+    "explain": ["no-such-pool"],
+    "offload stats": ["no-such-pool"],
     "conformance": [URL],
     "demo": [],
     "decode": ["00"],

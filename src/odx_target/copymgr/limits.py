@@ -173,6 +173,9 @@ STEPS_ON_THE_WAY = 100
 most of them.
 """
 
+MAX_INITIATOR_TOTALS = 1024
+"""Maximum number of initiators whose copied bytes are counted apart. A few hundred bytes are needed for each."""
+
 REFUSALS_KEPT = 64
 """Maximum number of refusals whose reasons are stored for the operator. The latest refusals are stored."""
 

@@ -33,7 +33,7 @@ class Refusal(CheckCondition):
         """Return the reason as plain data. Values that do not apply are omitted."""
         reason: dict[str, object] = {
             "condition": self.condition.words,
-            "code": f"{self.sense_key:X}/{self.condition.asc:02X}/{self.condition.ascq:02X}",
+            "code": self.code,
             "rule": self.rule,
             "field": self.field,
             "value": self.value,

@@ -1,28 +1,71 @@
 """The latest refusals with their reasons, and the number of refusals of each kind."""
 
 from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from odx_target.copymgr.commands.parameter_lists import Lid1Receive, ServiceAction
 from odx_target.copymgr.limits import REFUSALS_KEPT
 from odx_target.copymgr.refusal import Refusal
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import CheckCondition
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The number of bytes that a command was asked to copy, and the number of bytes that it has copied."""
+
+    requested_bytes: int = 0
+    done_bytes: int = 0
+
+
+NOT_BEGUN = Progress()
+"""The progress of a command that was refused before its parameter list was accepted."""
 
 
 class RefusalLog:
+    """`on_note` is called with each refusal that is stored."""
+
     def __init__(self) -> None:
+        self.on_note: Callable[[dict[str, object]], None] = lambda _: None
+        self.noted = 0
+        """Number of refusals so far. It is also the number of the latest refusal."""
         self._latest: deque[dict[str, object]] = deque(maxlen=REFUSALS_KEPT)
         self._counts: Counter[str] = Counter()
         self._last: CheckCondition | None = None
 
-    def note(self, nexus: Nexus, service_action: ServiceAction | Lid1Receive, check: CheckCondition) -> None:
-        """Store a refusal. If several callers pass the same exception object, it is stored only once."""
+    def note(
+        self,
+        nexus: Nexus,
+        unit: LogicalUnit,
+        service_action: ServiceAction | Lid1Receive,
+        check: CheckCondition,
+        at_s: float,
+        progress: Progress = NOT_BEGUN,
+    ) -> bool:
+        """Store a refusal at the time `at_s` (seconds since 1970). If several callers pass the same exception object, it is
+        stored only once. Returns False if it was already stored.
+        """
         if check is self._last:
-            return
+            return False
         self._last = check
-        reason = check.explain() if isinstance(check, Refusal) else {"condition": check.condition.words}
-        self._counts[str(reason.get("code", reason["condition"]))] += 1
-        self._latest.append({"command": service_action.name, "initiator": nexus.initiator_name, **reason})
+        reason = check.explain() if isinstance(check, Refusal) else {"condition": check.condition.words, "code": check.code}
+        self._counts[str(reason["code"])] += 1
+        self.noted += 1
+        entry = {
+            "number": self.noted,
+            "time_s": at_s,
+            "command": service_action.name,
+            "initiator": nexus.initiator_name,
+            "lun": unit.volume.name,
+            "requested_bytes": progress.requested_bytes,
+            "done_bytes": progress.done_bytes,
+            **reason,
+        }
+        self._latest.append(entry)
+        self.on_note(entry)
+        return True
 
     @property
     def latest(self) -> list[dict[str, object]]:

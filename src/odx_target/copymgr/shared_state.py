@@ -4,12 +4,14 @@ from collections.abc import Callable
 
 from odx_target.copymgr.commands.parameter_lists import Lid1Receive, ServiceAction
 from odx_target.copymgr.counters import Counters
+from odx_target.copymgr.initiator_totals import InitiatorTotals
 from odx_target.copymgr.limits import STEPS_ON_THE_WAY, CopyLimits, CopyOptions
 from odx_target.copymgr.operations.copy_rate import CopyRate
 from odx_target.copymgr.operations.operation import BeforeStep, CopyOperation, CopyStatus
 from odx_target.copymgr.operations.operation_records import RecordTable
+from odx_target.copymgr.operations.step_choice import StepKind
 from odx_target.copymgr.refusal import Refusal
-from odx_target.copymgr.refusal_log import RefusalLog
+from odx_target.copymgr.refusal_log import NOT_BEGUN, Progress, RefusalLog
 from odx_target.copymgr.stepping_aside import SteppingAside
 from odx_target.copymgr.tokens.change_watch import ChangeWatch
 from odx_target.copymgr.tokens.durable import DurableTokens
@@ -55,6 +57,7 @@ class Copies:
         This copy manager makes no tokens for their blocks.
         """
         self.counters = Counters()
+        self.totals = InitiatorTotals()
         self.refusals = RefusalLog()
         self.records = RecordTable(self.limits)
         self.tokens = TokenTable(self.limits)
@@ -145,9 +148,22 @@ class Copies:
         tokens_left = self.tokens.expire(now_s, steps)
         return self.records.expire(now_s, steps) or tokens_left
 
-    def note_refusal(self, nexus: Nexus, service_action: ServiceAction | Lid1Receive, check: CheckCondition) -> None:
+    def note_refusal(
+        self,
+        nexus: Nexus,
+        unit: LogicalUnit,
+        service_action: ServiceAction | Lid1Receive,
+        check: CheckCondition,
+        progress: Progress = NOT_BEGUN,
+    ) -> None:
         """Store the reason why a command was refused or did only a part of its work."""
-        self.refusals.note(nexus, service_action, check)
+        if self.refusals.note(nexus, unit, service_action, check, self.environment.time(), progress):
+            self.totals.add_refusal(nexus.initiator_name, progress)
+
+    def note_step(self, operation: CopyOperation, kind: StepKind, size_bytes: int) -> None:
+        """Count a finished step of an operation."""
+        self.counters.add_step(kind, size_bytes)
+        self.totals.add_step(operation.nexus.initiator_name, kind, size_bytes)
 
     def report_internal_error(self, error: BaseException) -> None:
         if self.on_internal_error is not None:

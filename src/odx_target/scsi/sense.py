@@ -226,6 +226,11 @@ class CheckCondition(Exception):
         return self.condition.words
 
     @property
+    def code(self) -> str:
+        """The sense key, the additional sense code and its qualifier in hexadecimal, such as 5/24/00."""
+        return f"{self.sense_key:X}/{self.condition.asc:02X}/{self.condition.ascq:02X}"
+
+    @property
     def sense_key(self) -> SenseKey:
         """The sense key in the sense data: `key` if it is given, otherwise the sense key of the condition."""
         return self.condition.key if self.key is None else self.key

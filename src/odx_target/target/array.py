@@ -40,6 +40,7 @@ from odx_target.target.clock.steered_environment import connection_clock_of, env
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
+from odx_target.target.copy_refusal_report import report_refusal
 from odx_target.target.faults.injection import FaultInjection
 from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
@@ -255,6 +256,7 @@ class Array:
         jobs = environment.with_jobs_in(self._copies.nursery)
         self.copy_manager = CopyManager(self.pool, jobs, copy_limits_of(self.config), copy_options_of(self.config))
         self.copy_manager.copies.on_internal_error = self._report_internal_error
+        self.copy_manager.copies.refusals.on_note = partial(report_refusal, self.reporter)
         self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
         self.device_server.on_internal_error = self._report_internal_error
         self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)

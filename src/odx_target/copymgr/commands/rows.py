@@ -146,7 +146,7 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
         try:
             return command.handler(copies, task)
         except Refusal as refusal:
-            copies.note_refusal(task.nexus, command.service_action, refusal)
+            copies.note_refusal(task.nexus, task.logical_unit, command.service_action, refusal)
             raise
 
     return CommandRow(

@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol
 
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.refusal_log import Progress
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.rod_source import SourceUnreadable
 from odx_target.scsi.failures import BUSY_FAILURES, failure_of
@@ -99,7 +100,9 @@ def conclude(copies: Copies, job: Job, ending: Ending) -> None:
 def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
     """Return the reply to the command. Raises CheckCondition if the operation ended with sense data."""
     if ending.check is not None:
-        copies.note_refusal(job.operation.nexus, job.operation.service_action, ending.check)
+        operation = job.operation
+        progress = Progress(operation.requested_bytes, operation.done_bytes)
+        copies.note_refusal(operation.nexus, operation.logical_unit, operation.service_action, ending.check, progress)
         raise ending.check
     return Reply(transfer_bytes=job.operation.list_bytes)
 

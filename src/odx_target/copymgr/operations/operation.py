@@ -117,6 +117,18 @@ class CopyOperation:
         return self.service_action in EXTENDED_COPIES
 
     @property
+    def requested_bytes(self) -> int:
+        """Number of bytes that the command asked for."""
+        return self.requested_blocks * self.logical_unit.block_bytes
+
+    @property
+    def done_bytes(self) -> int:
+        """Number of bytes that the operation has finished."""
+        if self.is_extended_copy:
+            return self.copied_bytes
+        return self.transfer_count_blocks * self.logical_unit.block_bytes
+
+    @property
     def holds_token(self) -> bool:
         """True if the record holds a token that the initiator has not yet received completely."""
         return bool(self.token) and not self.token_delivered

@@ -134,7 +134,7 @@ class SegmentCopy:
     def _step_done(self, kind: StepKind, size_bytes: int) -> None:
         self._done_bytes += size_bytes
         self._operation.add_copied(size_bytes)
-        self._copies.counters.add_step(kind, size_bytes)
+        self._copies.note_step(self._operation, kind, size_bytes)
 
     def _stop_before(self, error: SourceUnreadable) -> None:
         """End the copy before the destination block for which a source block cannot be read."""

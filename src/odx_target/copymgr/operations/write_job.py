@@ -201,7 +201,7 @@ class WriteJob:
         self._done_in_range += step.count_blocks
         self.operation.transfer_count_blocks += step.count_blocks
         self.operation.counter += 1
-        self._copies.counters.add_step(step.kind, step.count_blocks * self._block_bytes)
+        self._copies.note_step(self.operation, step.kind, step.count_blocks * self._block_bytes)
 
     async def _one_step(self) -> None:
         step = await self._planned_step()

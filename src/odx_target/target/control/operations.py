@@ -19,6 +19,7 @@ from odx_target.target.control.faults import FAULT_OPERATIONS
 from odx_target.target.control.health import describe_health
 from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.port_groups import PORT_GROUP_OPERATIONS
+from odx_target.target.control.refusals import REFUSAL_OPERATIONS
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
 from odx_target.target.control.storage import volumes
 from odx_target.target.control.storage.describe import describe_volume
@@ -216,6 +217,7 @@ OPERATIONS: dict[str, Operation] = {
         Operation("scrub", start_scrub, START_ARGUMENTS),
         Operation("scrub-progress", scrub_progress),
         Operation("stop-scrub", stop_scrub),
+        *REFUSAL_OPERATIONS,
         *CLOCK_OPERATIONS,
         *RECORDING_OPERATIONS,
         *FAULT_OPERATIONS,

@@ -1,0 +1,128 @@
+"""Every refused or incomplete copy has an explanation in one line: rule, field, limit, clause and remedy."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import odx_target.copymgr
+from odx_target.copymgr.advice import CLAUSES, REMEDIES_OF_CODES, REMEDIES_OF_LIMITS, remedy_for, sentence
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
+from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.tokens.judgement import TOKEN_ERRORS
+from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
+from tests.copymgr.array import CopyArray, code_of
+
+SOURCES = sorted(Path(odx_target.copymgr.__file__).parent.rglob("*.py"))
+NAME_OF_LIMIT = re.compile(r"""limit=\(?"([^"]+)\"|limit = \(?"([^"]+)\"""")
+
+
+def explanations(array: CopyArray) -> list[str]:
+    return [sentence(entry) for entry in array.manager.copies.refusals.latest]
+
+
+def test_too_many_ranges() -> None:
+    array = CopyArray(CopyLimits(max_range_descriptors=2))
+    assert code_of(array.populate(0, 1, [(0, 1), (8, 1), (16, 1)])) == "5/26/08"
+    assert explanations(array) == [
+        "POPULATE TOKEN of iqn.host to LUN lun0 was refused: too many range descriptors (BLOCK DEVICE RANGE DESCRIPTOR LENGTH "
+        "is 3, MAXIMUM RANGE DESCRIPTORS is 2) [5/26/08, SBC-4 5.24, SPC-4 7.8.17]. Send fewer ranges in one command; VPD page "
+        "8Fh reports the limit."
+    ]
+
+
+def test_an_expired_token() -> None:
+    array = CopyArray()
+    token = array.token(0, 1, [(0, 8)])
+    array.environment.advance(1000)
+    assert code_of(array.write_using(1, 2, token, [(0, 8)])) == "5/23/07"
+    (line,) = explanations(array)
+    assert line.startswith("WRITE USING TOKEN of iqn.host to LUN lun1 was refused: ")
+    assert line.endswith(
+        "[5/23/07, SBC-4 5.55, SPC-4 5.16.6]. Use the token before its inactivity timeout, or request a longer one."
+    )
+
+
+def test_a_copy_that_falls_short_names_both_sizes() -> None:
+    array = CopyArray()
+    token = array.token(0, 1, [(0, 8)])
+    array.write_using(1, 2, token, [(0, 16)])
+    (line,) = explanations(array)
+    assert line.startswith("WRITE USING TOKEN of iqn.host to LUN lun1 copied only 4096 of 8192 bytes: ")
+    assert line.endswith("Begin and end the copy inside the data that the token represents.")
+
+
+def test_each_limit_in_the_code_has_a_remedy() -> None:
+    named = {name for path in SOURCES for match in NAME_OF_LIMIT.finditer(path.read_text()) for name in match.groups() if name}
+    assert {"MAXIMUM RANGE DESCRIPTORS", "TOTAL CONCURRENT COPIES", "MAXIMUM SEGMENT LENGTH"} <= named
+    assert named - set(REMEDIES_OF_LIMITS) == set()
+
+
+def test_each_cause_of_an_invalid_token_has_a_remedy() -> None:
+    assert {f"5/23/{ascq:02X}" for ascq in TOKEN_ERRORS} <= set(REMEDIES_OF_CODES)
+
+
+def test_each_command_has_a_clause() -> None:
+    assert {action.name for action, _, _, _ in COPY_CDBS} == set(CLAUSES)
+
+
+def test_an_entry_without_a_remedy_still_has_its_reason() -> None:
+    entry = {
+        "command": "POPULATE_TOKEN",
+        "initiator": "iqn.a",
+        "lun": "b",
+        "requested_bytes": 0,
+        "done_bytes": 0,
+        "condition": "hardware error",
+        "code": "4/44/00",
+    }
+    assert remedy_for(entry) is None
+    assert sentence(entry) == "POPULATE TOKEN of iqn.a to LUN b was refused: hardware error [4/44/00, SBC-4 5.24]."
+
+
+def test_refusals_have_numbers_times_and_lines() -> None:
+    array = CopyArray()
+    noted: list[dict[str, object]] = []
+    array.manager.copies.refusals.on_note = noted.append
+    for number in range(70):
+        array.environment.advance(1)
+        array.write_using(0, number, bytes(512), [(0, 1)])
+    latest = array.manager.copies.refusals.latest
+    assert [entry["number"] for entry in latest] == list(range(7, 71))
+    times = [float(str(entry["time_s"])) for entry in latest]
+    assert times == sorted(set(times))
+    assert len(noted) == 70
+
+
+def test_bytes_are_counted_for_each_initiator() -> None:
+    array = CopyArray()
+    other = array.new_nexus("iqn.other", "2")
+    token = array.token(0, 1, [(0, 16)])
+    array.write(0, 0, bytes([7]) * 16 * 512)
+    full = array.token(0, 2, [(0, 16)])
+    array.write_using(1, 3, full, [(0, 16)])
+    array.write_using(1, 4, full, [(17, 3)])
+    array.write_using(1, 5, ZERO_TOKEN, [(32, 8)], nexus=other)
+    array.write_using(1, 6, token, [(0, 64)], nexus=other)
+    array.write_using(1, 7, b"\xa5" * 512, [(0, 64)], nexus=other)
+    totals = array.manager.copies.totals.as_data()
+    assert totals["iqn.host"] == {
+        "shared_bytes": 8192,
+        "zeroed_bytes": 0,
+        "moved_bytes": 3 * 512,
+        "refused_bytes": 0,
+        "refused_commands": 0,
+    }
+    assert totals["iqn.other"]["zeroed_bytes"] == 8 * 512
+    assert totals["iqn.other"]["shared_bytes"] == 16 * 512
+    assert totals["iqn.other"]["refused_bytes"] == 48 * 512
+    assert totals["iqn.other"]["refused_commands"] == 2
+
+
+def test_the_sums_of_few_initiators_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odx_target.copymgr.initiator_totals.MAX_INITIATOR_TOTALS", 2)
+    array = CopyArray()
+    for name in ("iqn.a", "iqn.b", "iqn.a", "iqn.c", "iqn.d"):
+        array.write_using(1, 5, ZERO_TOKEN, [(0, 8)], nexus=array.new_nexus(name, name))
+    totals = array.manager.copies.totals.as_data()
+    assert {name: row["zeroed_bytes"] for name, row in totals.items()} == {"iqn.c": 4096, "iqn.d": 4096, "others": 3 * 4096}
