@@ -42,7 +42,7 @@ COMMANDS = {
     "demo": Subcommand("demo", "Compare a copy by token with a copy by reads and writes."),
     "windows-copy": Subcommand("windows.copy", "Copy a file with the same commands as Windows."),
     "esxi-copy": Subcommand("esxi.copy", "Copy a virtual disk with the same commands as ESXi."),
-    "ready": Subcommand("ready.ready", "Check if the offloads of Windows, ESXi and ddpt will work with a LUN."),
+    "ready": Subcommand("ready.ready", "Check if the offloads of hosts will work with a LUN."),
     "explain": Subcommand("offload.explain", "Explain why an array refused copies of hosts."),
     "offload": Subcommand("offload.offload", "Show which copies an array has made for hosts."),
     "manage": Subcommand("manage", "Show and change a running array."),

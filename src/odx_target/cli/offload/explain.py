@@ -28,9 +28,9 @@ def explain(
     follow: Annotated[bool, typer.Option("--follow", help="Wait for further refusals, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print each refusal as a line of JSON.")] = False,
 ) -> None:
-    """Explain why an array refused copies of hosts, or copied less than requested.
+    """Explain why an array refused copies of hosts.
 
-    Each line names the rule, the field and the limit, the clause of the standard, and a remedy. After a refusal, hosts copy by
+    The list also has copies of less data than requested. Each line names the rule, the field and the limit, the clause of the standard, and a remedy. After a refusal, hosts copy by
     reads and writes. The array keeps the latest 64 refusals since its start.
     """
     try:

@@ -43,9 +43,9 @@ def ready(
     *,
     who: host_command.Host,
 ) -> None:
-    """Check if the offloads of Windows, ESXi and ddpt will work with a LUN of any target.
+    """Check if the offloads of hosts will work with a LUN.
 
-    The command starts the LUN as each host does, and asks for a token as Windows and ddpt do. It writes nothing. It prints each
+    The hosts are Windows, ESXi and ddpt, and the LUN may belong to any target. The command starts the LUN as each host does, and asks for a token as Windows and ddpt do. It writes nothing. It prints each
     reason why a host would copy by reads and writes instead. The exit code is 1 if a host would.
     """
     kinds = list(dict.fromkeys(hosts or HostKind))

@@ -128,6 +128,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_RECORD_BYTES",
                 "RECORD_LIFETIME_S",
                 "MAX_CONCURRENT_COPIES",
+                "MAX_INITIATOR_TOTALS",
                 "MAX_CSCD_DESCRIPTORS",
                 "MAX_SEGMENT_DESCRIPTORS",
                 "MAX_DESCRIPTOR_LIST_BYTES",

@@ -117,7 +117,8 @@ def stepping_aside_lines(stepping_aside: Answer) -> list[str]:
     count = f"{refused} were refused so far"
     if remaining_s is None:
         return [f"new copies: {count}"] if refused else []
-    return [f"new copies: refused for {math.ceil(remaining_s)} more seconds ({stepping_aside['cause']}); {count}"]
+    seconds = math.ceil(round(remaining_s, 3))  # a difference of two times may be a little too large
+    return [f"new copies: refused for {seconds} more seconds ({stepping_aside['cause']}); {count}"]
 
 
 def _command_lines(answer: Answer, former: Answer | None, width: int | None) -> list[str]:
