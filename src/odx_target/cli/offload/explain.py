@@ -30,8 +30,9 @@ def explain(
 ) -> None:
     """Explain why an array refused copies of hosts.
 
-    The list also has copies of less data than requested. Each line names the rule, the field and the limit, the clause of the standard, and a remedy. After a refusal, hosts copy by
-    reads and writes. The array keeps the latest 64 refusals since its start.
+    The list also has copies of less data than requested. Each line names the rule, the field and the limit, the clause of the
+    standard, and a remedy. After a refusal, hosts copy by reads and writes. The array keeps the latest 64 refusals since its
+    start.
     """
     try:
         for refusal in _refusals(pool, follow=follow):

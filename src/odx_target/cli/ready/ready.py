@@ -45,8 +45,9 @@ def ready(
 ) -> None:
     """Check if the offloads of hosts will work with a LUN.
 
-    The hosts are Windows, ESXi and ddpt, and the LUN may belong to any target. The command starts the LUN as each host does, and asks for a token as Windows and ddpt do. It writes nothing. It prints each
-    reason why a host would copy by reads and writes instead. The exit code is 1 if a host would.
+    The hosts are Windows, ESXi and ddpt, and the LUN may belong to any target. The command starts the LUN as each host does,
+    and asks for a token as Windows and ddpt do. It writes nothing. It prints each reason why a host would copy by reads and
+    writes instead. The exit code is 1 if a host would.
     """
     kinds = list(dict.fromkeys(hosts or HostKind))
     answers = host_command.run(_ask, who, who.url(url, "URL"), kinds)
