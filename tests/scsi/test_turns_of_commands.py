@@ -48,6 +48,24 @@ def test_unmap_that_is_aborted_between_two_turns_leaves_the_rest_alone() -> None
     assert sorted(unit.volume.blocks) == list(range(8, BLOCKS))
 
 
+@pytest.mark.parametrize("edge", [(17, 3), (17, 15), (16, 8), (20, 40)])
+@pytest.mark.parametrize("count_steps", range(6))
+def test_unmap_that_is_aborted_while_it_waits_for_its_turn_changes_nothing_more(
+    edge: tuple[int, int], count_steps: int
+) -> None:
+    unit = filled(1)
+    data = parameter_list(edge, (0, 8))
+    started = unit.start(unmap_cdb(data), data, tag=5)
+    for _ in range(count_steps):
+        unit.environment.step()
+    was_aborted = unit.server.abort_task(unit.nexus, 0, 5)
+    before = dict(unit.volume.blocks)
+    unit.environment.advance(1.0)
+    assert started.reply.status == (0x40 if was_aborted else 0)
+    if was_aborted:
+        assert unit.volume.blocks == before
+
+
 @pytest.mark.parametrize("cdb", [write_same(0, 100), write_same(0, 100, 1), b"\x9e\x12" + bytes(10) + b"\x40"])
 def test_what_has_no_steps_left_waits_for_the_next_turn(cdb: bytes) -> None:
     unit = filled(1000)

@@ -174,6 +174,8 @@ class LogicalBlocks:
         """
         edges, block, count_store_blocks = self._split(lba, count_blocks)
         for part_lba, part_blocks in edges:
+            if before_change is not None:
+                before_change()
             if not self._zero_part_now(part_lba, part_blocks):
                 await self.write(part_lba, [bytes(part_blocks * self.block_bytes)], before_change)
         while True:
