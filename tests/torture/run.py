@@ -48,7 +48,8 @@ class UnderWay:
     started: Started
     change: Change
     finish: Callable[[str, Reply], "np.ndarray | None"]  # type: ignore[type-arg]
-    began_step: int
+    may_fail: bool
+    """True if a fault of the disk at any time since the beginning may be the reason if the command fails."""
     is_disturbed: bool = False
     """True if an operator has aborted the command or changed its LUN, so that the command may end with an error."""
 
@@ -84,8 +85,8 @@ class Run:
         """Identifier and moment of each run that could not take its snapshots at once, and may have been given up."""
         self.unsure_until = 0
         self._failed_at_s = 0.0
-        self._judged_step: int | None = None
-        """Step in which the command began whose outcome is being judged; None outside of this judgement."""
+        self._judged: UnderWay | None = None
+        """The command whose outcome is being judged; None outside of this judgement."""
         self.array.open()
         for number in range(COUNT_LUNS):
             self.administer(lambda number=number: self._create_first(number))  # type: ignore[misc]
@@ -129,6 +130,8 @@ class Run:
         if self.array.disk.failing:
             self._failed_at_s = self.array.environment.now_s
             self.unsure_until = self.counts.steps + STEPS_AFTER_A_FAILURE
+        for command in self.under_way:
+            command.may_fail |= self.may_fail
         self.failing_steps -= 1
         if self.array.disk.failing and self.failing_steps <= 0:
             self.array.disk.failing.clear()
@@ -140,8 +143,9 @@ class Run:
     @property
     def may_fail(self) -> bool:
         """True if the disk fails, or a command may still suffer from an earlier failure."""
-        step = self.counts.steps if self._judged_step is None else self._judged_step
-        return bool(self.array.disk.failing) or step <= self.unsure_until or self._waits_for_retry()
+        if self._judged is not None and self._judged.may_fail:
+            return True
+        return bool(self.array.disk.failing) or self.counts.steps <= self.unsure_until or self._waits_for_retry()
 
     def _waits_for_retry(self) -> bool:
         """True if the last checkpoint failed, and the array has not had the time to try again since the disk works."""
@@ -238,7 +242,7 @@ class Run:
         self.now.changes += (change,)
         self.mark()
         self.counts.commands += 1
-        command = UnderWay(self.array.start(lun, cdb, data), change, finish, self.counts.steps)
+        command = UnderWay(self.array.start(lun, cdb, data), change, finish, self.may_fail)
         self.under_way.append(command)
         self.array.disk.check_on()
         if waits:
@@ -264,11 +268,11 @@ class Run:
         change = command.change
         outcome = outcome_of(reply)
         is_cut_off = command.is_disturbed and outcome in DISTURBED
-        self._judged_step = command.began_step  # the command may have ended long ago, when the disk failed
+        self._judged = command
         try:
             done = self.found_done(change) if is_cut_off else command.finish(outcome, reply)
         finally:
-            self._judged_step = None
+            self._judged = None
         volume = self.now.volumes[change.volume]
         if done is None:
             done = self.found_done(change)

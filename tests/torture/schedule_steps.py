@@ -235,6 +235,7 @@ def change_templates(run: Run, templates: list[list[int]]) -> None:
 
 def restarted(run: Run) -> None:
     """Open the schedules with the templates of the configuration. Templates of schedules that exist change nothing."""
+    began = dict(run.begun)  # the clock may have gone back since then, and the array looks at it only in the step `tick`
     run.begun.clear()
     run.ran.clear()
     run.troubled.clear()
@@ -247,7 +248,7 @@ def restarted(run: Run) -> None:
     run.mark()
     _check_unchanged(run)
     for schedule in run.array.schedules.book.schedules.values():
-        run.begun[schedule.identifier] = minute_of(run.array.environment.time())
+        run.begun[schedule.identifier] = max(began.get(schedule.identifier, 0), minute_of(run.array.environment.time()))
 
 
 Run.ACTIONS.update(

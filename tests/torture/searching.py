@@ -27,20 +27,22 @@ def search(seed: int, count_steps: int) -> tuple[Counts, str, list[Step]]:
 
 
 def shortest(seed: int, steps: list[Step], attempts: int = MAX_ATTEMPTS) -> tuple[str, list[Step]]:
-    """Shorten steps that fail. Returns the error of the shortest steps, and these steps."""
-    last = [""]
+    """Shorten steps that fail. Returns the error of the shortest steps, and these steps. This error has the same type as the error
+    of all steps. Returns "" as the error if the steps do not fail again.
+    """
 
-    def fails(some: list[Step]) -> bool:
+    def error_of(some: list[Step]) -> str:
         try:
             replay(seed, some)
         except Exception as error:
-            last[0] = f"{type(error).__name__}: {error}"
-            return True
-        return False
+            return f"{type(error).__name__}: {error}"
+        return ""
 
-    short = shrunk(steps, fails, attempts)
-    fails(short)
-    return last[0], short
+    kind = error_of(steps).partition(":")[0]
+    if not kind:
+        return "", steps
+    short = shrunk(steps, lambda some: error_of(some).partition(":")[0] == kind, attempts)
+    return error_of(short), short
 
 
 def write_script(path: Path, seed: int, error: str, steps: list[Step]) -> None:
