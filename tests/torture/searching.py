@@ -27,8 +27,9 @@ def search(seed: int, count_steps: int) -> tuple[Counts, str, list[Step]]:
 
 
 def shortest(seed: int, steps: list[Step], attempts: int = MAX_ATTEMPTS) -> tuple[str, list[Step]]:
-    """Shorten steps that fail. Returns the error of the shortest steps, and these steps. This error has the same type as the error
-    of all steps. Returns "" as the error if the steps do not fail again.
+    """Shorten steps that fail. Returns the error of the shortest steps, and these steps.
+
+    The error has the same type as the error of all steps. Returns "" as the error if the steps do not fail again.
     """
 
     def error_of(some: list[Step]) -> str:
