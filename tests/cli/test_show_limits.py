@@ -1,5 +1,6 @@
 """The output of `serve --show-limits` has every limit of the modules, and the memory that follows from them."""
 
+import inspect
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -23,7 +24,7 @@ BOUNDS = ("MAX", "MIN", "MAXIMUM", "MINIMUM", "MOST", "LEAST")
 
 def bounds(module: ModuleType) -> Iterator[str]:
     """Iterate over the names of the limits that a module itself defines, without imported ones."""
-    lines = (module.__loader__.get_source(module.__name__) or "").splitlines()  # type: ignore[union-attr]
+    lines = inspect.getsource(module).splitlines()
     for name in vars(module):
         words = name.split("_")
         if (words[0] in BOUNDS or words[-1] in BOUNDS) and any(_defines(line, name) for line in lines):

@@ -20,7 +20,7 @@ from tests.interop.conformance_table import MIN_PASSED, READ_ONLY_LUN, Verdict
 from tests.interop.programs import attempt
 from tests.interop.serving import IQN, Served, serve
 
-SERVED_LUNS = ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=4096", "huge=256T")
+SERVED_LUNS = ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=4096", "huge=1024T")
 CHAP_SECRET = "secret-of-a-user"
 TEST_TIMEOUT_S = 150
 """Time limit of a test, so long that only a hanging test reaches it. One test sleeps for 64 seconds."""
