@@ -29,6 +29,10 @@ async def test_tasks_that_repeat_their_work_run_at_each_of_their_times() -> None
         nursery.cancel_scope.cancel()
 
 
+ROUNDING_S = 1e-6
+"""The difference of two times of a machine that has run for long is not exact."""
+
+
 async def test_a_long_advance_takes_few_steps_but_none_longer_than_half_a_minute() -> None:
     clock, times_s = ArrayClock(ClockMode.VIRTUAL), list[float]()
 
@@ -41,7 +45,7 @@ async def test_a_long_advance_takes_few_steps_but_none_longer_than_half_a_minute
         nursery.start_soon(repeat)
         await clock.advance(EXACT_STEPS * MAX_STEP_S)
         assert len(times_s) <= EXACT_STEPS + 1
-        assert max(later - earlier for earlier, later in pairwise(times_s)) <= MAX_STEP_S
+        assert max(later - earlier for earlier, later in pairwise(times_s)) <= MAX_STEP_S + ROUNDING_S
         nursery.cancel_scope.cancel()
 
 
