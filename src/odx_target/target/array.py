@@ -254,13 +254,7 @@ class Array:
     async def _start_on_pool(self, environment: TrioEnvironment, bound: Sequence[Listening]) -> None:
         await self._nursery.start(self._copies.run)
         jobs = environment.with_jobs_in(self._copies.nursery)
-        self.copy_manager = CopyManager(self.pool, jobs, copy_limits_of(self.config), copy_options_of(self.config))
-        self.copy_manager.copies.on_internal_error = self._report_internal_error
-        self.copy_manager.copies.refusals.on_note = partial(report_refusal, self.reporter)
-        self.device_server = DeviceServer([*standard_commands(), *self.copy_manager.commands()])
-        self.device_server.on_internal_error = self._report_internal_error
-        self.device_server.on_nexus_loss.append(self.copy_manager.nexus_lost)
-        self.device_server.on_preempt_and_abort.append(self.copy_manager.nexus_preempted)
+        self._make_servers(jobs)
         self.logical_units = attach_logical_units(self.config, self.pool, jobs)
         actual = [each.address for each in bound]
         self.targets += targets_of(self.config, self.logical_units, self._authentications, actual)
@@ -302,6 +296,24 @@ class Array:
         self.target_changes = TargetChanges(
             self.targets, self.logical_units, self.access_changes, self._listener, addresses, self._entropy
         )
+        self._inject_faults(environment)
+        self._listener.start(self._nursery)
+        self._nursery.start_soon(self._keep_up)
+        for logical_unit in self.logical_units.values():
+            continue_sanitize(logical_unit)
+
+    def _make_servers(self, jobs: TrioEnvironment) -> None:
+        """Make the copy manager and the device server, which call each other and this array."""
+        copies = self.copy_manager = CopyManager(self.pool, jobs, copy_limits_of(self.config), copy_options_of(self.config))
+        copies.copies.on_internal_error = self._report_internal_error
+        copies.copies.refusals.on_note = partial(report_refusal, self.reporter)
+        server = self.device_server = DeviceServer([*standard_commands(), *copies.commands()])
+        server.on_internal_error = self._report_internal_error
+        server.on_nexus_loss.append(copies.nexus_lost)
+        server.on_preempt_and_abort.append(copies.nexus_preempted)
+
+    def _inject_faults(self, environment: TrioEnvironment) -> None:
+        """Connect the fault rules with the parts of the array on which they act, and add the rules of the settings."""
         FaultInjection(
             self.faults,
             self.device_server,
@@ -315,10 +327,6 @@ class Array:
         self.faults.clock = environment.monotonic
         for rule in self.config.faults if self._are_rules_new else ():
             self.faults.add(rule)
-        self._listener.start(self._nursery)
-        self._nursery.start_soon(self._keep_up)
-        for logical_unit in self.logical_units.values():
-            continue_sanitize(logical_unit)
 
     def _want_restart(self) -> None:
         self._listener.stop_accepting()
