@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
 
+from odx_target.copymgr.counters import CopiedBytes
 from odx_target.copymgr.limits import MAX_INITIATOR_TOTALS
 from odx_target.copymgr.operations.step_choice import StepKind
 from odx_target.copymgr.refusal_log import Progress
@@ -12,21 +13,15 @@ OTHERS = "others"
 
 
 @dataclass(slots=True)
-class Totals:
+class Totals(CopiedBytes):
     """Sums of one initiator. `refused_bytes` are the bytes that its commands requested and the array did not copy."""
 
-    shared_bytes: int = 0
-    zeroed_bytes: int = 0
-    moved_bytes: int = 0
     refused_bytes: int = 0
     refused_commands: int = 0
 
     def add(self, other: "Totals") -> None:
         for name, value in asdict(other).items():
             setattr(self, name, getattr(self, name) + value)
-
-
-_FIELD_OF_STEP = {StepKind.SHARE: "shared_bytes", StepKind.ZERO: "zeroed_bytes", StepKind.MOVE: "moved_bytes"}
 
 
 class InitiatorTotals:
@@ -38,8 +33,7 @@ class InitiatorTotals:
 
     def add_step(self, initiator_name: str, kind: StepKind, size_bytes: int) -> None:
         """Count a finished step of a copy."""
-        totals, field = self._of(initiator_name), _FIELD_OF_STEP[kind]
-        setattr(totals, field, getattr(totals, field) + size_bytes)
+        self._of(initiator_name).add_step(kind, size_bytes)
 
     def add_refusal(self, initiator_name: str, progress: Progress) -> None:
         """Count a command that was refused, or copied less than requested."""
@@ -49,8 +43,8 @@ class InitiatorTotals:
 
     def as_data(self) -> dict[str, dict[str, int]]:
         """Return the sums by the name of the initiator. The sums of all other initiators have the name OTHERS."""
-        rows = {name: asdict(totals) for name, totals in self._totals.items()}
-        return rows if self._others == Totals() else {**rows, OTHERS: asdict(self._others)}
+        rows = {name: totals.as_data() for name, totals in self._totals.items()}
+        return rows if self._others == Totals() else {**rows, OTHERS: self._others.as_data()}
 
     def _of(self, initiator_name: str) -> Totals:
         totals = self._totals.pop(initiator_name, None)

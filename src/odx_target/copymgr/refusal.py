@@ -1,5 +1,6 @@
 """Refusal of a command. A refusal stores its reason as data: the rule, the field and the limit."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from odx_target.scsi.sense import CheckCondition
@@ -20,14 +21,7 @@ class Refusal(CheckCondition):
     allowed: int | None = None
 
     def __str__(self) -> str:
-        words = self.condition.words
-        if self.rule:
-            words += f": {self.rule}"
-        if self.field:
-            words += f" ({self.field}{'' if self.value is None else f' is {self.value}'})"
-        if self.limit:
-            words += f", {self.limit} is {self.allowed}"
-        return words
+        return words_of(self.explain())
 
     def explain(self) -> dict[str, object]:
         """Return the reason as plain data. Values that do not apply are omitted."""
@@ -41,3 +35,15 @@ class Refusal(CheckCondition):
             "allowed": self.allowed,
         }
         return {name: value for name, value in reason.items() if value not in ("", None)}
+
+
+def words_of(reason: Mapping[str, object]) -> str:
+    """Return the words for a reason in the form of `Refusal.explain`."""
+    words = str(reason["condition"])
+    if "rule" in reason:
+        words += f": {reason['rule']}"
+    if "field" in reason:
+        words += f" ({reason['field']}" + (f" is {reason['value']})" if "value" in reason else ")")
+    if "limit" in reason:
+        words += f", {reason['limit']} is {reason.get('allowed')}"
+    return words

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from odx_target.copymgr.commands.parameter_lists import CDB_LAYOUTS, EXTENDED_COPIES, ServiceAction
+from odx_target.copymgr.refusal import words_of
 from odx_target.target.recording.seen_command import SeenCommand
 
 POPULATE_TOKEN = CDB_LAYOUTS[ServiceAction.POPULATE_TOKEN][1]
@@ -112,19 +113,8 @@ def _reasons(refusals: Sequence[Mapping[str, object]]) -> dict[tuple[str, str, s
     found: dict[tuple[str, str, str], list[str]] = {}
     for refusal in refusals:
         service_action, initiator, condition = (str(refusal[name]) for name in ("command", "initiator", "condition"))
-        found.setdefault((service_action, initiator, condition.upper()), []).append(_words(refusal))
+        found.setdefault((service_action, initiator, condition.upper()), []).append(words_of(refusal))
     return found
-
-
-def _words(refusal: Mapping[str, object]) -> str:
-    words = str(refusal["condition"])
-    if "rule" in refusal:
-        words += f": {refusal['rule']}"
-    if "field" in refusal:
-        words += f" ({refusal['field']}" + (f" is {refusal['value']})" if "value" in refusal else ")")
-    if "limit" in refusal:
-        words += f", {refusal['limit']} is {refusal['allowed']}"
-    return words
 
 
 def _reason(command: SeenCommand, reasons: dict[tuple[str, str, str], list[str]]) -> str:
