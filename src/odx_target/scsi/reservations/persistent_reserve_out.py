@@ -162,7 +162,9 @@ def _basic_fields(data: bytes) -> BasicList:
 
 
 def _register(task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes) -> Change:
-    """Handle REGISTER. ALL_TG_PT has no effect, because the target device has only one target port."""
+    """Handle REGISTER. ALL_TG_PT has no effect: even if the target device has several target ports, only the nexus of the
+    command and the specified nexuses are registered.
+    """
     fields, specified = BasicList.parse(data), None
     if fields.spec_i_pt:
         specified = _specified_nexuses(task_manager, task, data)
@@ -246,9 +248,7 @@ def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) 
 
 
 def _destination(task_manager: TaskManager, task: Task, fields: MoveList, data: bytes) -> NexusName:
-    """Return the nexus that a REGISTER AND MOVE specifies by its initiator port. Its target port is that of the command,
-    because an iSCSI target has no other port.
-    """
+    """Return the nexus that a REGISTER AND MOVE specifies by its initiator port and the target port of the command."""
     length = fields.transportid_length
     if len(data) < MoveList.size_bytes + length:
         raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
