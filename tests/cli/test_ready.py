@@ -64,10 +64,6 @@ def test_json_names_the_chosen_hosts() -> None:
     ]
 
 
-def test_json_has_no_secret() -> None:
-    assert ready.url_without_secret("iscsi://user%secret-of-a-user@[::1]:3260/iqn/0") == "iscsi://[::1]:3260/iqn/0"
-
-
 def test_a_lun_that_does_not_exist_is_ready_for_no_host() -> None:
     with running_array(luns={"a": "1M"}) as array:
         result = typed(array.url("a")[:-1] + "5")

@@ -44,6 +44,7 @@ class Disk:
     """A direct access logical unit.
 
     `name` is the name of the disk in messages. `identity` is the designator of the disk; b"" if there is no designator.
+    `third_party_copy` is the bit 3PC of the INQUIRY data.
     `copy_limits` has the limits for token copy. If the disk cannot copy by token, `copy_limits` is None and `no_copy_because`
     is the reason.
     """
@@ -55,6 +56,7 @@ class Disk:
     capacity_blocks: int = 0
     identity: bytes = b""
     block_limits: BlockLimits = field(default_factory=BlockLimits)
+    third_party_copy: bool = False
     copy_limits: CopyLimits | None = None
     no_copy_because: str = "not asked"
 
@@ -65,6 +67,7 @@ class Disk:
         standard = inquiry.read_standard_inquiry(await disk.read("INQUIRY", cdb.inquiry(SMALL_ALLOCATION_BYTES), 255))
         if standard.qualifier or standard.device_type != inquiry.DIRECT_ACCESS:
             raise BadAnswer(f"{name}: no disk there (device type {standard.device_type:02X}h, qualifier {standard.qualifier})")
+        disk.third_party_copy = standard.third_party_copy
         await disk.read("TEST UNIT READY", cdb.test_unit_ready(), 0)
         capacity = await disk._read_capacity()
         disk.capacity_blocks, disk.block_bytes = capacity.capacity_blocks, capacity.block_bytes

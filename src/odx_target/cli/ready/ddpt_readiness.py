@@ -1,9 +1,9 @@
 """Finds out if `ddpt --odx` and ddptctl copy with a LUN. They stop unless 3PC is 1 and VPD page 8Fh can be read."""
 
 from odx_target.cli.ready.readiness import HostKind, Readiness
-from odx_target.initiator import cdb, inquiry
+from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list
-from odx_target.initiator.disk import SMALL_ALLOCATION_BYTES, CommandFailed, Disk
+from odx_target.initiator.disk import CommandFailed, Disk
 from odx_target.initiator.errors import BadAnswer
 from odx_target.initiator.result import Executor, Sleep, Status
 from odx_target.initiator.sense import describe_result
@@ -17,12 +17,9 @@ async def ddpt_readiness(executor: Executor, sleep: Sleep, name: str) -> Readine
     """Ask a LUN for what ddpt needs, and for a token of its first block. Nothing is written. Raises InitiatorError."""
     try:
         disk = await Disk.probe(executor, sleep, name)
-        standard = inquiry.read_standard_inquiry(
-            await disk.read("INQUIRY", cdb.inquiry(SMALL_ALLOCATION_BYTES), SMALL_ALLOCATION_BYTES)
-        )
     except (BadAnswer, CommandFailed) as failure:
         return Readiness(HostKind.DDPT, USES, [str(failure)])
-    reasons = [] if standard.third_party_copy else ["3PC is 0 in the INQUIRY data"]
+    reasons = [] if disk.third_party_copy else ["3PC is 0 in the INQUIRY data"]
     if disk.copy_limits is None:
         reasons.append(disk.no_copy_because)
     if not reasons:

@@ -2,14 +2,14 @@
 nothing.
 """
 
-from odx_target.cli.ready.readiness import HostKind, Readiness
+from odx_target.cli.ready.readiness import HostKind, Readiness, with_detail
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import CommandFailed
 from odx_target.initiator.errors import BadAnswer
 from odx_target.initiator.esxi.disk import EsxiDisk
 from odx_target.initiator.esxi.enumeration import start
 from odx_target.initiator.esxi.host import EsxiHost, Runtime
-from odx_target.initiator.esxi.rules import Rule, Weight
+from odx_target.initiator.esxi.rules import Weight
 from odx_target.initiator.result import Executor, Status
 from odx_target.initiator.sense import describe_result
 
@@ -28,8 +28,8 @@ async def esxi_readiness(executor: Executor, runtime: Runtime, name: str) -> Rea
         await start(disk)
     except (BadAnswer, CommandFailed) as failure:
         return Readiness(HostKind.ESXI, USES, [str(failure)])
-    reasons = [_words(each.rule, each.detail) for each in host.findings if each.rule.weight is not Weight.NOTES]
-    notes = [_words(each.rule, each.detail) for each in host.findings if each.rule.weight is Weight.NOTES]
+    reasons = [with_detail(each.rule.reason, each.detail) for each in host.findings if each.rule.weight is not Weight.NOTES]
+    notes = [with_detail(each.rule.reason, each.detail) for each in host.findings if each.rule.weight is Weight.NOTES]
     if not disk.clone.is_absent:
         reasons += await _refusal_of_extended_copy(disk)
         notes.append(str(disk.parameters))
@@ -51,7 +51,3 @@ async def _refusal_of_write_same(disk: EsxiDisk) -> list[str]:
     if result.status != Status.GOOD or len(report) < SHORT_REPORT_BYTES or report[1] & SUPPORT_BITS != NOT_SUPPORTED:
         return []
     return ["WRITE SAME (16) is not supported: ESXi writes zeros by WRITE"]
-
-
-def _words(rule: Rule, detail: str) -> str:
-    return rule.reason + (f" ({detail})" if detail else "")

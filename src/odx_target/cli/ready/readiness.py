@@ -40,6 +40,11 @@ class Readiness:
         }
 
 
+def with_detail(reason: str, detail: str) -> str:
+    """Return a reason with its detail, if there is one."""
+    return f"{reason} ({detail})" if detail else reason
+
+
 def lines_of(answer: Readiness) -> list[str]:
     """Return the answer as lines of text."""
     verdict = "ready" if answer.is_ready else "not ready"

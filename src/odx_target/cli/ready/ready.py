@@ -50,21 +50,16 @@ def ready(
     writes instead. The exit code is 1 if a host would.
     """
     kinds = list(dict.fromkeys(hosts or HostKind))
-    answers = host_command.run(_ask, who, who.url(url, "URL"), kinds)
+    place = who.url(url, "URL")
+    answers = host_command.run(_ask, who, place, kinds)
     if as_json:
-        typer.echo(json.dumps({"url": url_without_secret(url), "hosts": [answer.as_data() for answer in answers]}, indent=2))
+        typer.echo(json.dumps({"url": str(place), "hosts": [answer.as_data() for answer in answers]}, indent=2))
     else:
         for line in (line for answer in answers for line in lines_of(answer)):
             typer.echo(printable(line))
     unfit = [answer.host.value for answer in answers if not answer.is_ready]
     if unfit:
         raise CommandFailure(f"not ready: {', '.join(unfit)}")
-
-
-def url_without_secret(url: str) -> str:
-    """Return a URL without its user and secret, for output that others may read."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 async def _ask(who: host_command.Host, place: IscsiUrl, kinds: Sequence[HostKind]) -> list[Readiness]:

@@ -4,7 +4,7 @@ token.
 
 import trio
 
-from odx_target.cli.ready.readiness import HostKind, Readiness
+from odx_target.cli.ready.readiness import HostKind, Readiness, with_detail
 from odx_target.cli.windows.opening import WindowsIdentity, open_windows_disks
 from odx_target.cli.windows.session import TrioClock
 from odx_target.initiator.copying.token_commands import BlockRange
@@ -16,7 +16,6 @@ from odx_target.initiator.windows.copying.offload_read import Token, offload_rea
 from odx_target.initiator.windows.disk import DiskUnusable, WindowsDisk
 from odx_target.initiator.windows.host import WindowsHost
 from odx_target.initiator.windows.journal import Journal
-from odx_target.initiator.windows.rules import Finding
 from odx_target.initiator.windows.session.login import LoginDeclined
 
 USES = "copies by token (ODX)"
@@ -42,8 +41,8 @@ async def windows_readiness(place: IscsiUrl, identity: WindowsIdentity, connect:
     except InitiatorError as error:
         failure = str(error)
     findings = windows.journal.findings
-    reasons = [_words(finding) for finding in findings if finding.rule.declines]
-    notes += [_words(finding) for finding in findings if not finding.rule.declines]
+    reasons = [with_detail(finding.rule.reason, finding.detail) for finding in findings if finding.rule.declines]
+    notes += [with_detail(finding.rule.reason, finding.detail) for finding in findings if not finding.rule.declines]
     return Readiness(HostKind.WINDOWS, USES, reasons or ([failure] if failure else []), notes)
 
 
@@ -59,7 +58,3 @@ async def _ask_for_token(disk: WindowsDisk) -> list[str]:
     if not isinstance(answer, Token):
         return []
     return [f"the target made a token of {answer.size_bytes} bytes in {elapsed_ms:.1f} ms"]
-
-
-def _words(finding: Finding) -> str:
-    return finding.rule.reason + (f" ({finding.detail})" if finding.detail else "")
