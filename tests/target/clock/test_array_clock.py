@@ -110,3 +110,25 @@ async def test_the_store_waits_in_real_time(mock_clock: MockClock) -> None:
         mock_clock.jump(5)
         assert (environment.monotonic(), of_store.monotonic()) == (began_s, real_s + 5)
         assert environment.time() == of_store.time() == clock.time()
+
+
+async def test_advances_at_the_same_time_add_up_and_no_clock_goes_back() -> None:
+    clock, times_s = ArrayClock(ClockMode.VIRTUAL), list[float]()
+
+    async def repeat() -> None:
+        while True:
+            await clock.connections.sleep(1)
+            times_s.append(clock.array.shift_s)
+
+    async def advance_both() -> None:
+        await clock.array.sleep(500)
+        await clock.advance(10, connections=True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(repeat)
+        async with trio.open_nursery() as advances:
+            advances.start_soon(advance_both)
+            advances.start_soon(clock.advance, 1000)
+        assert (clock.array.shift_s, clock.connections.shift_s) == (1010, 10)
+        assert times_s == sorted(times_s)
+        nursery.cancel_scope.cancel()

@@ -1,7 +1,7 @@
 """The clock of one array that a tester advances."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import trio
 
@@ -38,30 +38,23 @@ class ArrayClock:
         self._wall_origin_s = wall_clock()
         self._count_threads = 0
         self._threads_ended = trio.Event()
+        self._advancing = trio.Lock()
 
     def time(self) -> float:
         """Return the seconds since 1970 in the array's time."""
         return (self._wall_clock() if self.array.passes else self._wall_origin_s) + self.array.shift_s
 
     async def advance(self, delay_s: float, *, connections: bool = False) -> None:
-        """Advance the array's time. Timers run at their times, one after the other.
+        """Advance the array's time. Timers run at their times, one after the other. An advance waits until the one
+        before it has ended.
 
         If `connections` is True, the timers of connections advance too. Hosts then get no real time to answer a ping, and may
         be cut. Raises ValueError if `delay_s` is negative or exceeds MAX_ADVANCE_S.
         """
         if not 0 <= delay_s <= MAX_ADVANCE_S:
             raise ValueError(f"the clock can be advanced by 0 to {MAX_ADVANCE_S:.0f} seconds, not by {delay_s:g}")
-        timelines = (self.array, self.connections) if connections else (self.array,)
-        shortest_s = min(max(delay_s / EXACT_STEPS, 0.0), MAX_STEP_S)
-        goals = [(timeline, timeline.shift_s + delay_s) for timeline in timelines]
-        await self._settle()
-        while (left_s := max(goal_s - timeline.shift_s for timeline, goal_s in goals)) > 0:
-            ahead_s = min(timeline.next_deadline_s() - timeline.now() for timeline in timelines)
-            step_s = min(left_s, max(ahead_s, shortest_s), MAX_STEP_S)
-            for timeline, goal_s in goals:
-                # The sum of the steps is rounded, but the sum of the advances is not.
-                timeline.shift(goal_s if step_s == left_s else timeline.shift_s + step_s)
-            await self._settle()
+        async with self._advancing:
+            await self._advance(delay_s, (self.array, self.connections) if connections else (self.array,))
 
     def thread_begins(self) -> None:
         """Note that a thread works for the array."""
@@ -73,6 +66,18 @@ class ArrayClock:
         if not self._count_threads:
             self._threads_ended.set()
             self._threads_ended = trio.Event()
+
+    async def _advance(self, delay_s: float, timelines: Sequence[Timeline]) -> None:
+        shortest_s = min(max(delay_s / EXACT_STEPS, 0.0), MAX_STEP_S)
+        goals = [(timeline, timeline.shift_s + delay_s) for timeline in timelines]
+        await self._settle()
+        while (left_s := max(goal_s - timeline.shift_s for timeline, goal_s in goals)) > 0:
+            ahead_s = min(timeline.next_deadline_s() - timeline.now() for timeline in timelines)
+            step_s = min(left_s, max(ahead_s, shortest_s), MAX_STEP_S)
+            for timeline, goal_s in goals:
+                # The sum of the steps is rounded, but the sum of the advances is not.
+                timeline.shift(goal_s if step_s == left_s else timeline.shift_s + step_s)
+            await self._settle()
 
     async def _settle(self) -> None:
         """Wait until the work that is due has been done: all tasks wait, and no thread works for the array."""
