@@ -62,6 +62,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def odx_array(request: pytest.FixtureRequest) -> Generator[RunningArray, None, None]:
     """A running array for this test alone, with empty LUNs."""
     marker = request.node.get_closest_marker("odx_array")
+    if marker is not None and marker.args:
+        pytest.fail("odx_array: give the arguments of the marker by their names, such as luns={'a': '1G'}", pytrace=False)
     yield from _running(request, {} if marker is None else marker.kwargs)
 
 
@@ -87,12 +89,12 @@ def pytest_runtest_makereport(
 
 
 def _running(request: pytest.FixtureRequest, arguments: Mapping[str, Any]) -> Generator[RunningArray, None, None]:
-    from odx_target.target.config.error import ConfigError
     from odx_target.testing import running_array
+    from odx_target.testing.running_array import START_ERRORS
 
     try:
         array = running_array(**{**_arguments(request), **arguments}).start()
-    except (ConfigError, ValueError, TypeError) as error:
+    except (*START_ERRORS, TypeError) as error:
         pytest.fail(f"odx_array: {error}", pytrace=False)
     if request.scope == "function":
         request.node.stash[_ARRAY] = array

@@ -1,5 +1,6 @@
 """The pytest plugin, in the tests of a small project of its own."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -113,6 +114,25 @@ def test_a_wrong_option_is_reported_in_one_line(tmp_path: Path, option: str, mes
     assert "odx_array: " in done.stdout
     assert message in done.stdout
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ('{"a": "1M"}', "give the arguments of the marker by their names, such as luns="),
+        ('lun={"a": "1M"}', "unexpected keyword argument 'lun'"),
+        ('host="192.0.2.1"', "cannot listen there"),
+        ('directory="/proc/pool"', "/proc/pool"),
+    ],
+)
+def test_a_wrong_marker_is_reported_in_one_line(tmp_path: Path, arguments: str, message: str) -> None:
+    test = f"import pytest\n\n@pytest.mark.odx_array({arguments})\ndef test_it(odx_array):\n    pass\n"
+    done = run_pytest(tmp_path, files={"test_it.py": test})
+    assert done.returncode == 1
+    assert re.search(f"^E +odx_array: .*{re.escape(message)}|^odx_array: .*{re.escape(message)}", done.stdout, re.MULTILINE), (
+        done.stdout
+    )
+    assert "src/odx_target" not in done.stdout
 
 
 def test_the_plugin_loads_no_array_into_other_projects(tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def test_snapshots_bring_back_the_content() -> None:
         assert array.read("b", 0, 5) == b"old b"
         with pytest.raises(ManagementError, match="snapshot"):
             array.restore("never taken", "a")
+        with pytest.raises(ManagementError, match="no LUN has a snapshot called 'befor'"):
+            array.restore("befor")
 
 
 def test_every_management_operation_is_at_hand() -> None:

@@ -6,7 +6,7 @@
         ...  # connect an initiator to array.url("a")
 
 The names in `__all__` and their public attributes are the public interface, together with the fixtures and options of
-`odx_target.testing.pytest_plugin`. They follow semantic versioning: what works with version X.Y works with every later version
+`odx_target.pytest_plugin`. They follow semantic versioning: what works with version X.Y works with every later version
 X.Z. Everything else in this package may change at any time.
 """
 

@@ -14,9 +14,12 @@ from sniffio import AsyncLibraryNotFoundError, current_async_library
 
 from odx_target.environment import Buffer
 from odx_target.initiator.url import Portal
+from odx_target.store.api import StoreError
+from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import check_luns, parse_lun
 from odx_target.target.config.settings import Config
 from odx_target.target.config.settings_file import config_of
+from odx_target.target.control.arguments import ManagementError
 from odx_target.target.recording.offload import Offload
 from odx_target.target.recording.operations import offload_of
 from odx_target.testing import contents
@@ -29,6 +32,10 @@ from odx_target.testing.service import Service, config_at_free_port
 
 DEFAULT_LUNS: Mapping[str, str] = {"a": "64M", "b": "64M"}
 DEFAULT_PATTERN = b"\xa5"
+
+START_ERRORS = (ConfigError, StoreError, OSError, ValueError)
+"""Exceptions of wrong settings, and of a start that fails."""
+
 _numbers = count(1)
 
 
@@ -193,6 +200,8 @@ class RunningArray:
         Raises ManagementError.
         """
         named = list(luns) or self._loop.call(self._luns_with_snapshot, name)
+        if not named:
+            raise ManagementError(f"no LUN has a snapshot called {name!r}")
         for lun in named:
             self.manage("snapshot-restore", snapshot=f"{lun}@{name}")
 
