@@ -21,7 +21,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG
 from odx_target.target.array import Array
 from odx_target.target.config.chap import ChapUser
 from tests.fuzz.array.actions import ACTIONS, Attack
-from tests.fuzz.array.attack_run import _check, _check_released, run_alone
+from tests.fuzz.array.attack_run import check_released, check_sound, run_alone
 from tests.fuzz.array.connection import AttackingConnection
 from tests.fuzz.array.served import CONFIG, ServedArray, served_array
 from tests.fuzz.array.witness import Witness
@@ -48,12 +48,12 @@ def attack(body: Body, *, seed: int = 0, users: tuple[ChapUser, ...] = ()) -> se
 async def _attacked(served: ServedArray, body: Body) -> set[str]:
     found = Attack(served)
     await body(found)
-    _check(served)
+    check_sound(served)
     for connection in found.connections.values():
         connection.end("close")
     await served.advance(3)
-    _check(served)
-    _check_released(served)
+    check_sound(served)
+    check_released(served)
     return found.outcomes
 
 

@@ -1,16 +1,14 @@
 """Changes of scripts. A change keeps the structure of the steps: it changes their order, or a value of one of them."""
 
-import re
 from collections.abc import Sequence
 from copy import deepcopy
 from random import Random
 from typing import Any
 
 from tests.fuzz.surface import Script, Surface
-from tests.fuzz.values import changed_bytes, changed_number, changed_text
+from tests.fuzz.values import HEXADECIMAL, changed_bytes, changed_number, changed_text
 
 MAX_STEPS = 40
-_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2})+")
 
 
 def mutated(random: Random, script: Script, surface: Surface, corpus: Sequence[Script]) -> Script:
@@ -53,7 +51,7 @@ def changed_value(random: Random, value: Any) -> Any:
     if isinstance(value, int):
         return changed_number(random, value)
     if isinstance(value, str):
-        if _HEXADECIMAL.fullmatch(value):
+        if HEXADECIMAL.fullmatch(value):
             return changed_bytes(random, bytes.fromhex(value)).hex()
         return changed_text(random, value)
     if isinstance(value, list) and value:

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from types import FrameType
+from zlib import crc32
 
 from tests.fuzz.corpus import MAX_SCRIPT_BYTES, encoded
 from tests.fuzz.line_coverage import LineCoverage
 from tests.fuzz.mutation import mutated
+from tests.fuzz.places import innermost_place
 from tests.fuzz.shrink import shrunk
 from tests.fuzz.surface import Finding, Script, Surface
 
@@ -41,18 +43,10 @@ class Found:
     def write(self, folder: Path) -> Path:
         """Write the finding to a file, which `python -m tests.fuzz replay` reads."""
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.surface.replace(' ', '_')}-{abs(hash_of(self.rule)):08x}.json"
+        path = folder / f"{self.surface.replace(' ', '_')}-{crc32(self.rule.encode('utf-8', 'surrogatepass')):08x}.json"
         fields = {"surface": self.surface, "rule": self.rule, "detail": self.detail, "script": self.script}
         path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
         return path
-
-
-def hash_of(text: str) -> int:
-    """Return a number of 32 bits that depends only on the text."""
-    found = 0
-    for byte in text.encode("utf-8", "surrogatepass"):
-        found = (found * 31 + byte) & 0xFFFFFFFF
-    return found
 
 
 @dataclass
@@ -97,10 +91,11 @@ class Search:
         except Exception as error:
             self._note(script, error)
             return False
-        self.slowest_s = max(self.slowest_s, time.process_time() - began_s)
-        if self.is_timed and time.process_time() - began_s > MAX_CPU_S:
+        taken_s = time.process_time() - began_s
+        self.slowest_s = max(self.slowest_s, taken_s)
+        if self.is_timed and taken_s > MAX_CPU_S:
             rule = "a script takes too long"
-            self.findings.setdefault(rule, Found(self.surface.name, rule, f"{time.process_time() - began_s:.1f} s", script))
+            self.findings.setdefault(rule, Found(self.surface.name, rule, f"{taken_s:.1f} s", script))
         new = seen - self.outcomes
         self.outcomes |= new
         lines = self.coverage.take() if self.coverage is not None else ()
@@ -126,13 +121,8 @@ def rule_of(error: Exception) -> str:
     """Return a text that is the same for all scripts that find the same fault."""
     if isinstance(error, Finding):
         return error.rule
-    traceback, place = error.__traceback__, "an unknown place"
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if "odx_target" in code.co_filename:
-            place = f"{code.co_filename.rpartition('odx_target/')[2]} in {code.co_name}"
-        traceback = traceback.tb_next
-    return f"{type(error).__name__} at {place}"
+    place = innermost_place(error)
+    return f"{type(error).__name__} at {f'{place.file} in {place.function}' if place else 'an unknown place'}"
 
 
 def _breaks(surface: Surface, script: Script, rule: str) -> bool:

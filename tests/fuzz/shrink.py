@@ -1,12 +1,10 @@
 """Shortens a script that shows something, by leaving out steps and by making their values simpler."""
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from tests.fuzz.surface import Script
-
-_HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2})+")
+from tests.fuzz.values import HEXADECIMAL
 
 
 def shrunk(script: Script, shows: Callable[[Script], bool], attempts: int = 400) -> Script:
@@ -55,7 +53,7 @@ def _simpler(value: Any) -> Iterator[Any]:
 
 
 def _simpler_text(text: str) -> Iterator[str]:
-    unit = 2 if _HEXADECIMAL.fullmatch(text) else 1
+    unit = 2 if HEXADECIMAL.fullmatch(text) else 1
     count = len(text) // unit
     size = count
     while size:

@@ -2,7 +2,7 @@
 
 from tests.fuzz.array import grammar
 from tests.fuzz.array.attack_run import run_all
-from tests.fuzz.initiator import answers_data, target_answers
+from tests.fuzz.initiator import answer_grammar, answers_data, target_answers
 from tests.fuzz.store import formats
 from tests.fuzz.surface import Surface
 from tests.fuzz.text import configuration, management
@@ -22,8 +22,8 @@ SURFACES: tuple[Surface, ...] = (
     Surface("texts", configuration.new_step, configuration.new_script, configuration.run, _TEXT_PACKAGES, weight=20),
     Surface(
         "target answers",
-        target_answers.new_step,
-        target_answers.new_script,
+        answer_grammar.new_step,
+        answer_grammar.new_script,
         target_answers.run,
         ("initiator/session", "iscsi/negotiation", "iscsi/pdu"),
         weight=20,

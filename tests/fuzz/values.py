@@ -1,11 +1,23 @@
 """Values that break programs: numbers at the edges of their fields, and bytes with small changes."""
 
+import re
 from random import Random
+from typing import Any
 
 EDGES = (0, 1, 2, 3, 4, 7, 8, 15, 16, 24, 31, 32, 63, 64, 127, 128, 254, 255, 256, 511, 512, 513, 1023, 1024, 4095, 4096, 4097)
 POWERS = (8, 15, 16, 23, 24, 31, 32, 48, 63, 64)
 MAX_GROWTH_BYTES = 600
 """Longest run of bytes that one mutation adds."""
+HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2})+")
+"""Texts that are bytes in the steps of scripts."""
+
+
+def bytes_of(value: Any) -> bytes:
+    """Return the bytes that a value of a step stands for: hexadecimal digits, or, after a mutation, any other value."""
+    try:
+        return bytes.fromhex(value)
+    except (TypeError, ValueError):
+        return str(value).encode("utf-8", "surrogatepass")
 
 
 def number(random: Random, bits: int = 32) -> int:

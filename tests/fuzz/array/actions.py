@@ -18,12 +18,12 @@ from odx_target.iscsi.pdu.headers import (
 from odx_target.iscsi.pdu.opcodes import NO_TAG
 from tests.copymgr.extended_copy import BlocksSegment, BytesSegment, cscd, lid1_list, lid4_list
 from tests.fuzz.array.connection import AttackingConnection
-from tests.fuzz.array.served import ATTACKER, ServedArray
+from tests.fuzz.array.served import ATTACKER, CONFIG, ServedArray
+from tests.fuzz.values import bytes_of
 
 MAX_SLOTS = 6
 MAX_DELAY_S = 200
 MAX_DATA_BYTES = 1 << 20
-TARGET = "iqn.2026-11.io.odx-target:array"
 WRITING = {0x04, 0x0A, 0x15, 0x2A, 0xAA, 0x8A, 0x2E, 0xAE, 0x8E, 0x41, 0x93, 0x42, 0x48, 0x89, 0x8B, 0x9C, 0x83}
 """Operation codes of the commands that may change data."""
 ROD_TOKEN_INFORMATION_BYTES = 1024
@@ -59,7 +59,7 @@ async def _login(attack: Attack, slot: Any, pairs: Any, overrides: Any) -> None:
     given = overrides if isinstance(overrides, dict) else {}
     text = _bytes(given["text"]) if "text" in given else None
     usable = [(str(pair[0]), str(pair[1])) for pair in pairs if isinstance(pair, list) and len(pair) == 2]
-    names = [("InitiatorName", ATTACKER), ("TargetName", TARGET)]
+    names = [("InitiatorName", ATTACKER), ("TargetName", CONFIG.iqn)]
     known = {name for name, _ in usable}
     if given.get("names", True):
         usable = [*(pair for pair in names if pair[0] not in known), *usable]
@@ -261,10 +261,7 @@ def _number(value: Any, end: int) -> int:
 
 
 def _bytes(value: Any) -> bytes:
-    try:
-        return bytes.fromhex(value)[:MAX_DATA_BYTES]
-    except (TypeError, ValueError):
-        return str(value).encode("utf-8", "surrogatepass")[:MAX_DATA_BYTES]
+    return bytes_of(value)[:MAX_DATA_BYTES]
 
 
 def _ranges(ranges: Any) -> bytes:

@@ -1,6 +1,7 @@
 """Runs scripts against arrays, and checks after each script that the array is sound and that another session is served."""
 
 from collections.abc import Awaitable, Callable
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 import trio
@@ -27,14 +28,14 @@ async def run_script(served: ServedArray, script: Script) -> set[str]:
             action = ACTIONS.get(str(step[0])) if step else None
             if action is not None:
                 await action(attack, *_arguments(step))
-                _check(served)
+                check_sound(served)
     finally:
         for connection in attack.connections.values():
             connection.end("close")
     await served.settle()
     await served.advance(SETTLING_S)
-    _check(served)
-    _check_released(served)
+    check_sound(served)
+    check_released(served)
     if served.content("kept") != KEPT * (len(served.content("kept")) // len(KEPT)):
         raise Finding("a LUN was changed that the initiator may only read")
     if not attack.may_write and before != {name: served.content(name) for name in before}:
@@ -44,13 +45,12 @@ async def run_script(served: ServedArray, script: Script) -> set[str]:
 
 def _arguments(step: list[Any]) -> list[Any]:
     """Return the arguments of a step, with empty ones where a mutation has removed some."""
-    needed = {"login": 3, "pdu": 4, "scsi": 4, "data": 3, "raw": 2, "populate": 4, "use": 5, "extended copy": 4, "time": 1}
-    count = needed.get(step[0], 2)
-    most = count + {"pdu": 1, "scsi": 1, "populate": 1, "use": 1}.get(step[0], 0)
-    return [*step[1:], *([[]] * count)][: max(count, min(len(step) - 1, most))]
+    _, *parameters = signature(ACTIONS[step[0]]).parameters.values()
+    needed = sum(parameter.default is Parameter.empty for parameter in parameters)
+    return [*step[1 : len(parameters) + 1], *([[]] * (needed - len(step) + 1))]
 
 
-def _check(served: ServedArray) -> None:
+def check_sound(served: ServedArray) -> None:
     if error := served.has_failed():
         raise Finding("the array has logged an error", error)
     budget = served.array.memory_budget
@@ -60,7 +60,7 @@ def _check(served: ServedArray) -> None:
             raise Finding("the array uses more memory than its budget", f"{name}: {allotment.used_bytes}")
 
 
-def _check_released(served: ServedArray) -> None:
+def check_released(served: ServedArray) -> None:
     """Check that only the witness is connected, and that the ended connections have left nothing."""
     array = served.array
     if len(array._listener._connections) > 1:

@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from crc32c import crc32c
@@ -31,6 +30,7 @@ from odx_target.iscsi.pdu.opcodes import NO_TAG, Stage
 from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs
 from tests.fuzz.array.reply_checks import ReplyChecker, SentCommand
 from tests.fuzz.array.served import ServedArray
+from tests.fuzz.header_fields import set_fields
 from tests.fuzz.surface import Finding
 
 MAX_SEND_ATTEMPTS = 50
@@ -94,9 +94,7 @@ class AttackingConnection:
         """Encode a PDU. `wrong` names the part that gets a wrong value: "header digest", "data digest" or "padding"."""
         additional += bytes(-len(additional) & 3)
         pdu.data_segment_length, pdu.total_ahs_length = len(data), len(additional) // 4 & 0xFF
-        for name in ("data_segment_length", "total_ahs_length"):
-            if name in overrides:
-                setattr(pdu, name, _fitting(name, overrides[name]))
+        set_fields(pdu, overrides, only=("data_segment_length", "total_ahs_length"))
         raw = pdu.encode_header() + additional
         if self.header_digest:
             raw += _digest(raw, wrong == "header digest")
@@ -120,10 +118,7 @@ class AttackingConnection:
                 self.cmd_sn += 1
         if hasattr(pdu, "exp_stat_sn"):
             pdu.exp_stat_sn = self.checker.exp_stat_sn or 0
-        names = {field.name for field in fields(pdu)}
-        for name, value in overrides.items():
-            if name in names:
-                setattr(pdu, name, _fitting(name, value))
+        set_fields(pdu, overrides)
         is_ping_answer = isinstance(pdu, NopOut) and overrides.get("initiator_task_tag") == NO_TAG
         if any(name in overrides for name in _OWN_RISK) and not is_ping_answer:
             self.checker.is_strict = False
@@ -230,40 +225,3 @@ def _number(text: str | None, default: int) -> int:
         return int(text or default)
     except ValueError:
         return 1 << 24
-
-
-_SIZES = {
-    "attribute": 3,
-    "function": 7,
-    "reason": 7,
-    "current_stage": 2,
-    "next_stage": 2,
-    "type": 4,
-    "version_max": 8,
-    "version_min": 8,
-    "total_ahs_length": 8,
-    "data_segment_length": 24,
-    "tsih": 16,
-    "connection_id": 16,
-    "lun": 64,
-}
-_FLAGS = ("immediate", "final", "read", "write", "transit", "continued")
-
-
-def _fitting(name: str, value: Any) -> Any:
-    """Return the value of a field of a header, cut to the size of the field."""
-    if name in ("isid", "cdb"):
-        size = 6 if name == "isid" else 16
-        return (bytes.fromhex(value) if isinstance(value, str) and _is_hex(value) else b"")[:size].ljust(size, b"\0")
-    number = value if isinstance(value, int) else NO_TAG
-    if name in _FLAGS:
-        return bool(number)
-    return number & (1 << _SIZES.get(name, 32)) - 1
-
-
-def _is_hex(text: str) -> bool:
-    try:
-        bytes.fromhex(text)
-    except ValueError:
-        return False
-    return True

@@ -54,8 +54,12 @@ DATA_OUT = {
     0x8E,
     0x8F,
     0x93,
+    0x9C,
+    0xA4,
+    0xAA,
+    0xAE,
+    0xAF,
 }
-DATA_OUT |= {0x9C, 0xA4, 0xAA, 0xAE, 0xAF}
 LENGTH_FIELDS: Mapping[int, tuple[int, int]] = {
     # (offset, size) of the length of the parameter list in the CDB, by operation code
     0x15: (4, 1),

@@ -9,7 +9,6 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from random import Random
-from types import TracebackType
 from typing import Any, TypeVar, TypeVarTuple
 
 import trio
@@ -24,6 +23,7 @@ from odx_target.target.config.access_settings import AccessRule, MappedLun
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.trio_environment import TrioEnvironment
+from tests.fuzz.places import innermost_place
 from tests.fuzz.surface import Finding
 
 T = TypeVar("T")
@@ -171,16 +171,11 @@ def _clock() -> MockClock:
 
 def _line_of(entry: Any) -> str:
     error = entry.get("exc_info")
-    return f"{entry['event']}: {type(error).__name__} at {_place_of(error.__traceback__)}: {error}" if error else str(entry)
-
-
-def _place_of(traceback: TracebackType | None) -> str:
-    place = "an unknown place"
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        place = f"{code.co_filename.rpartition('odx_target/')[2]}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
+    if not error:
+        return str(entry)
+    place = innermost_place(error)
+    where = f"{place.file}:{place.line}" if place else "an unknown place"
+    return f"{entry['event']}: {type(error).__name__} at {where}: {error}"
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from odx_target.initiator.sense import describe_result, read_sense
 from odx_target.initiator.windows.sense_table import read_sense_data
 from tests.fuzz.surface import Finding, Script, Step
 from tests.fuzz.text.one_line import outcome_of
-from tests.fuzz.values import changed_bytes, number
+from tests.fuzz.values import bytes_of, changed_bytes, number
 
 LIMITS_PAGE = bytes.fromhex("0000002000000000000000000040000002580000003c") + bytes(16)
 
@@ -80,9 +80,6 @@ def run(script: Script) -> set[str]:
         read = READERS.get(str(step[0])) if step else None
         if read is None or len(step) < 2:
             continue
-        try:
-            data = bytes.fromhex(step[1])
-        except (TypeError, ValueError):
-            data = str(step[1]).encode("utf-8", "surrogatepass")
+        data = bytes_of(step[1])
         outcomes.add(f"{step[0]} {outcome_of(lambda read=read, data=data: read(data), BadAnswer)}")  # type: ignore[misc]
     return outcomes

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from random import Random
 from typing import Any
 
-from odx_target.initiator.errors import InitiatorError, LoginFailed, ProtocolViolation
+from odx_target.initiator.errors import BadAnswer, InitiatorError, LoginFailed, ProtocolViolation
 from odx_target.initiator.session.connection import InitiatorConnection
 from odx_target.initiator.session.connection_events import Finished
 from odx_target.initiator.session.discovered import targets_of
@@ -13,128 +12,23 @@ from odx_target.initiator.session.login import Login
 from odx_target.initiator.session.options import SessionOptions
 from odx_target.iscsi.pdu.framing import FrameReader, append_pdu
 from odx_target.iscsi.pdu.headers import (
-    AsynchronousMessage,
     LoginRequest,
     LoginResponse,
-    LogoutResponse,
     NopIn,
-    Pdu,
     ReadyToTransfer,
-    Reject,
     ScsiDataIn,
-    ScsiResponse,
-    TaskManagementFunctionResponse,
-    TextResponse,
     decode_header,
 )
-from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from odx_target.iscsi.pdu.text import encode_pairs
-from tests.fuzz.array.connection import _fitting
-from tests.fuzz.array.login_grammar import VALUES, pairs
+from tests.fuzz.header_fields import set_fields
+from tests.fuzz.initiator.answer_grammar import IN_BYTES, OPTIONS, OUT_BYTES, PDUS, TARGET
 from tests.fuzz.surface import Finding, Script, Step
 from tests.fuzz.text.one_line import refused
-from tests.fuzz.values import number
+from tests.fuzz.values import bytes_of
 
-TARGET = "iqn.2026-11.test:target"
-OUT_BYTES, IN_BYTES = 300_000, 5000
 MAX_OUTPUT_BYTES = 4 << 20
 """Most bytes that the initiator may send as answer to one PDU. It has only 300,000 bytes of data for each command."""
-OPTIONS: Mapping[str, SessionOptions] = {
-    "plain": SessionOptions(b"\x80\1\2\3\4\5"),
-    "digests": SessionOptions(b"\x80\1\2\3\4\5", header_digest=True, data_digest=True),
-    "chap": SessionOptions(b"\x80\1\2\3\4\5", user="user", secret="secret-of-user"),
-    "mutual chap": SessionOptions(
-        b"\x80\1\2\3\4\5",
-        user="user",
-        secret="secret-of-user",
-        target_user="array",
-        target_secret="secret-of-array",
-        entropy=lambda size: bytes(range(size)),
-    ),
-}
-PDUS: Mapping[str, type[Pdu]] = {
-    kind.__name__: kind
-    for kind in (
-        LoginResponse,
-        ScsiResponse,
-        ScsiDataIn,
-        ReadyToTransfer,
-        TaskManagementFunctionResponse,
-        TextResponse,
-        NopIn,
-        LogoutResponse,
-        AsynchronousMessage,
-        Reject,
-    )
-}
-SECURITY_KEYS = (
-    ("AuthMethod", ("None", "CHAP", "SRP", "", "Reject")),
-    ("TargetPortalGroupTag", ("1", "65535", "65536", "x")),
-    ("CHAP_A", ("5", "7", "5,7", "0x5", "")),
-    ("CHAP_I", ("0", "255", "256", "-1", "x")),
-    ("CHAP_C", ("0x" + "ab" * 16, "0x" + "ab" * 1024, "0x" + "ab" * 1025, "0bAAAA", "0x", "0b====", "0xz", "1")),
-    ("CHAP_N", ("array", "", "x" * 300)),
-    ("CHAP_R", ("0x" + "00" * 16, "0x00", "0b", "0x" + "00" * 2000)),
-    ("TargetAddress", ("10.0.0.1:3260,1", "[::1]", ":", "x" * 5000, "10.0.0.1:99999", "a b", "\x1b[2J")),
-    ("TargetAlias", ("alias", "\n", "x" * 300)),
-    ("TargetName", (TARGET, "../../etc", "iqn.x\nnode.startup = automatic", "\x1b]0;x\x07")),
-)
-
-
-def new_script(random: Random) -> Script:
-    script: Script = [["begin", random.choice(sorted(OPTIONS)), random.random() < 0.2]]
-    if random.randrange(4):
-        script += [["agree", [], {}], ["agree", [], {}]]
-    return [*script, *(new_step(random) for _ in range(random.choice((1, 2, 4, 8))))]
-
-
-def new_step(random: Random) -> Step:
-    kind = random.randrange(12)
-    if kind < 2:
-        return ["agree", _login_keys(random), _login_fields(random)]
-    if kind < 4:
-        name = random.choice(("command", "command", "ping", "text", "task", "logout"))
-        return [name, random.choice((0, 1, OUT_BYTES)), random.choice((0, 0, IN_BYTES))]
-    if kind == 4:
-        return ["raw", random.randbytes(random.choice((1, 48, 60, 100))).hex()]
-    return _answer(random)
-
-
-def _login_keys(random: Random) -> list[list[str]]:
-    found = [[name, random.choice(values)] for name, values in SECURITY_KEYS if random.random() < 0.2]
-    return found + (pairs(random) if random.randrange(2) else [])
-
-
-def _login_fields(random: Random) -> dict[str, Any]:
-    if random.randrange(2):
-        return {}
-    name = random.choice(("status", "transit", "continued", "next_stage", "current_stage", "tsih", "version_active", "stat_sn"))
-    value = random.choice((0, 1, 2, 3, 0x0101, 0x0102, 0x0201, 0x0300, number(random, 16)))
-    return {name: value}
-
-
-def _answer(random: Random) -> Step:
-    name = random.choice(sorted(PDUS))
-    overrides: dict[str, Any] = {}
-    for _ in range(random.choice((0, 1, 1, 2))):
-        overrides[random.choice([field.name for field in fields(PDUS[name])])] = number(random)
-    data = b""
-    if name == "ScsiDataIn":
-        data = bytes(random.choice((0, 1, 512, IN_BYTES, IN_BYTES + 1)))
-        overrides.setdefault("has_status", random.randrange(2))
-    elif name == "ReadyToTransfer":
-        overrides.setdefault("desired_data_transfer_length", random.choice((1, 512, 65536, OUT_BYTES, OUT_BYTES + 1, 1 << 31)))
-    elif name == "ScsiResponse":
-        overrides.setdefault("status", random.choice((0, 2, 2, 8, 0x18, 0x28)))
-        data = random.choice((b"", b"\0", b"\0\x12" + bytes(18), b"\xff\xff\x70", b"\0\1\2", b"\0\x08\x72" + bytes(7)))
-    elif name == "TextResponse":
-        keys = [("TargetName", random.choice(SECURITY_KEYS[-1][1])), ("TargetAddress", random.choice(VALUES))]
-        data = encode_pairs(keys[: random.randrange(3)])
-        overrides.setdefault("final", random.randrange(4) > 0)
-    elif name == "Reject":
-        data = bytes(16) + random.choice((1, 2, 3, NO_TAG)).to_bytes(4, "big") + bytes(28)
-        data = data[: random.choice((0, 20, 48, 48))]
-    return ["answer", name, overrides, data.hex()]
 
 
 class _HostileTarget:
@@ -196,9 +90,7 @@ class _HostileTarget:
             self._stat_sn += is_counted
             pdu.exp_cmd_sn, pdu.max_cmd_sn = self._last_cmd_sn + 1, self._last_cmd_sn + 64
         pdu.data_segment_length = len(data)
-        for name, value in overrides.items():
-            if name in names:
-                setattr(pdu, name, _fitting_of_target(name, value))
+        set_fields(pdu, overrides)
         output: list[Any] = []
         append_pdu(
             output,
@@ -244,26 +136,6 @@ class _HostileTarget:
                     raise Finding("a discovered target has a name that is not printable", repr(found))
 
 
-_ONE_BYTE = ("response", "status", "reason", "async_event", "async_vcode", "version_max", "version_active")
-_TWO_BYTES = ("parameter1", "parameter2", "parameter3", "time2wait_s", "time2retain_s")
-
-
-def _fitting_of_target(name: str, value: Any) -> Any:
-    if name in _ONE_BYTE and isinstance(value, int):
-        return value & 0xFF
-    if name in _TWO_BYTES and isinstance(value, int):
-        return value & 0xFFFF
-    flags = (
-        "overflow",
-        "underflow",
-        "acknowledge",
-        "has_status",
-        "bidirectional_read_overflow",
-        "bidirectional_read_underflow",
-    )
-    return bool(value) if name in flags else _fitting(name, value)
-
-
 def run(script: Script) -> set[str]:
     """Play the target. The initiator may only end the connection, with a message of one line. Raises Finding."""
     target = _HostileTarget(OPTIONS["plain"], TARGET)
@@ -280,7 +152,7 @@ def run(script: Script) -> set[str]:
                 target.collect()
             elif step:
                 _act(target, step)
-    except (ProtocolViolation, LoginFailed) as error:
+    except (ProtocolViolation, LoginFailed, BadAnswer) as error:
         target.outcomes.add(refused(error))
     except InitiatorError as error:
         raise Finding("an unexpected error of the initiator", repr(error)) from error
@@ -293,9 +165,9 @@ def _act(target: _HostileTarget, step: Step) -> None:
     if name == "agree":
         target.agree(first if isinstance(first, list) else [], second if isinstance(second, dict) else {})
     elif name == "answer":
-        target.answer(str(first), second if isinstance(second, dict) else {}, _bytes(third))
+        target.answer(str(first), second if isinstance(second, dict) else {}, bytes_of(third))
     elif name == "raw":
-        target.feed(_bytes(first))
+        target.feed(bytes_of(first))
     elif target.connection.logged_in:
         _request(target.connection, str(name), first, second)
         target.collect()
@@ -314,10 +186,3 @@ def _request(connection: InitiatorConnection, name: str, first: Any, second: Any
         connection.task_management(TaskManagementFunction.ABORT_TASK, 0, 1)
     elif name == "logout":
         connection.log_out()
-
-
-def _bytes(value: Any) -> bytes:
-    try:
-        return bytes.fromhex(value)[: 1 << 20]
-    except (TypeError, ValueError):
-        return str(value).encode("utf-8", "surrogatepass")

@@ -14,7 +14,7 @@ from odx_target.store.log.compressed.compressed_extents import InvalidExtent, co
 from odx_target.store.opening.format_head import decode_head, encode_head, new_head
 from tests.fuzz.surface import Finding, Script, Step
 from tests.fuzz.text.one_line import refused
-from tests.fuzz.values import changed_bytes
+from tests.fuzz.values import bytes_of, changed_bytes
 
 IDENTITY = bytes(range(16))
 SOME_RECORDS: tuple[records.Record, ...] = (
@@ -98,11 +98,7 @@ def run(script: Script) -> set[str]:
         if read is None or len(step) < 2:
             continue
         try:
-            data = bytes.fromhex(step[1])
-        except (TypeError, ValueError):
-            data = str(step[1]).encode("utf-8", "surrogatepass")
-        try:
-            outcomes.add(f"{step[0]} {read(data)}")
+            outcomes.add(f"{step[0]} {read(bytes_of(step[1]))}")
         except _REFUSALS as error:
             outcomes.add(f"{step[0]} {refused(error) if str(error) else type(error).__name__}")
     return outcomes

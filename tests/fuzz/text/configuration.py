@@ -23,7 +23,7 @@ from odx_target.target.config.settings import Config, ServeConfig
 from tests.fuzz.array.cdb_grammar import cdb
 from tests.fuzz.surface import Finding, Script, Step
 from tests.fuzz.text.one_line import outcome_of
-from tests.fuzz.values import changed_text, number
+from tests.fuzz.values import bytes_of, changed_text, number
 
 NOWHERE = Path("/nonexistent")
 TABLES = (
@@ -212,10 +212,7 @@ def _import(convert: Callable[[str], Any]) -> Callable[[str, str], str]:
 
 
 def _describe_bytes(kind: str, data: str) -> str:
-    try:
-        content = bytes.fromhex(data)
-    except ValueError:
-        content = data.encode("utf-8", "surrogatepass")
+    content = bytes_of(data)
     known = kind if kind in _DESCRIBE else "pdu"
     return f"{known} {outcome_of(lambda: list(_DESCRIBE[known](content)), ValueError)}"
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from odx_target.cli.text.messages import error_text, shown
+from tests.fuzz.places import innermost_place
 from tests.fuzz.surface import Finding
 
 
@@ -12,19 +13,8 @@ def refused(error: Exception) -> str:
     message = shown(error_text(error))
     if not message or not message.isprintable():
         raise Finding(f"a message of {type(error).__name__} is not one printable line", repr(message[:200]))
-    return f"refused by {_place_of(error)}"
-
-
-def _place_of(error: BaseException) -> str:
-    """Return the innermost function of the program in which an exception or its cause was raised."""
-    place = type(error).__name__
-    traceback = error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if "odx_target/" in code.co_filename:
-            place = f"{code.co_name}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return place
+    place = innermost_place(error)
+    return f"refused by {f'{place.function}:{place.line}' if place else type(error).__name__}"
 
 
 def outcome_of(act: Callable[[], Any], expected: type[Exception] | tuple[type[Exception], ...]) -> str:

@@ -21,7 +21,7 @@ class DiscoveredTarget:
 def targets_of(pairs: Pairs) -> list[DiscoveredTarget]:
     """Return the targets in the order of the answer. Each address belongs to the target name before it.
 
-    Raises BadAnswer for a name that is no iSCSI name, and for an address that cannot be printed. Such a text could have another
+    Raises BadAnswer for a name that is no iSCSI name, and for a value that cannot be printed. Such a text could have another
     meaning where a program shows or stores it.
     """
     found: list[tuple[str, list[str]]] = []
