@@ -111,6 +111,15 @@ def test_a_wrong_word_gets_one_line_that_names_the_right_one(text: str, message:
     assert list(found) == []
 
 
+@pytest.mark.parametrize("number", [1 << 64, -(1 << 64), 10**400, int("f" * 5000, 16)], ids=["64", "-64", "400", "5000"])
+@pytest.mark.parametrize("word", [*WORDS, "name", "enabled", "evil"])
+def test_a_number_that_no_word_can_have_gets_one_short_line(word: str, number: int) -> None:
+    for value in (number, [number], {"lun": number}, [[number]]):
+        message = refusal({word: value})
+        assert message.startswith(f"fault: {word}: "), message
+        assert "\n" not in message
+
+
 def refusal(rule: str | dict[str, object]) -> str:
     """Return the message with which a rule is refused, or an empty text."""
     try:

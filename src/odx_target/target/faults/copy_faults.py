@@ -47,10 +47,9 @@ class CopyFaults:
         for ended in [each for each in self._met if each not in self._copies.operations]:
             del self._met[ended]
         met = self._met.setdefault(operation, set())
-        here = [
-            rule for rule in self._rules.active(Point.COPY) if rule not in met and rule.is_here(self._occurrence(operation))
-        ]
-        hits = self._rules.hits(self._occurrence(operation), without=met)
+        seen = self._occurrence(operation)
+        here = [rule for rule in self._rules.active(Point.COPY) if rule not in met and rule.is_here(seen)]
+        hits = self._rules.hits(seen, without=met)
         met.update(here)
         for rule in hits:
             await self._inject(operation, rule)

@@ -42,6 +42,20 @@ def words_of(text: str | Iterable[str]) -> dict[str, object]:
     return found
 
 
+def check_numbers(given: Mapping[str, object]) -> None:
+    """Check that a rule has no larger numbers than any word can have: Python can neither convert nor print some of them.
+
+    Raises ConfigError.
+    """
+    for key, value in given.items():
+        items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else (value,)
+        for item in items:
+            if isinstance(item, int) and abs(item) >= values.MAX_NUMBER:
+                raise ConfigError(f"fault: {key[:40]}: numbers are smaller than 2^64")
+            if isinstance(item, dict | list | tuple):
+                raise ConfigError(f"fault: {key[:40]}: want a text or a number, not a {type(item).__name__} in another value")
+
+
 def read_rule(given: Mapping[str, object]) -> tuple[Point, dict[str, object], dict[str, Any]]:
     """Check the words of a rule. Returns its point, the words as given, and their converted values. Raises ConfigError."""
     words = [_word(key) for key in given]

@@ -10,7 +10,7 @@ from odx_target.target.faults import values
 from odx_target.target.faults.evil import expanded
 from odx_target.target.faults.names import nearest
 from odx_target.target.faults.occurrence import Occurrence, Point
-from odx_target.target.faults.reading import read_rule, words_of
+from odx_target.target.faults.reading import check_numbers, read_rule, words_of
 from odx_target.target.faults.rule import FIRST_STATE, Rule
 
 MAX_RULES = 1024
@@ -96,8 +96,11 @@ class FaultRules:
 
     def clear(self) -> None:
         """Remove all rules, and set all scenarios to their first state."""
-        for rule in self:
-            self.remove(rule.name)
+        removed = list(self)
+        self._rules.clear()
+        self._changed()
+        for rule in removed:
+            self.release(rule)
         self.states.clear()
 
     def set_enabled(self, name: str, enabled: bool) -> Rule:
@@ -177,6 +180,7 @@ def check_rule(given: Mapping[str, object]) -> str | None:
 
 def _apart(given: Mapping[str, object]) -> tuple[str | None, bool, dict[str, object]]:
     """Return the name of a rule, whether it is enabled, and its words. Raises ConfigError."""
+    check_numbers(given)
     words = expanded(given)
     enabled, chosen = words.pop("enabled", True), words.pop("name", None)
     if enabled not in (True, False, "true", "false"):

@@ -326,7 +326,7 @@ FAULTS: tuple[Word, ...] = (
     ),
     _fault("errno", frozenset({Point.STORE}), values.error_number, "NAME", "the call fails with this error", "EIO"),
 )
-"""The faults. A rule may inject several of them; the words are applied in the order of this table."""
+"""The faults. A rule may inject several of them."""
 
 WORDS: dict[str, Word] = {word.key: word for word in (*WHERE, *WHEN, *FAULTS)}
 """All words by their key."""
