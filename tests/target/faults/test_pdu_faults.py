@@ -60,6 +60,15 @@ async def test_the_bytes_of_a_pdu_are_changed() -> None:
                 assert found == expected, rule
 
 
+async def test_all_rules_that_fire_at_a_pdu_change_it() -> None:
+    async with running() as array:
+        plain = await bytes_of_answer(array, "pdu=r2t drop", 48)
+        changed = plain[:3] + bytes([plain[3] ^ 0xFF]) + plain[4:]
+        array.faults.add("pdu=scsi-response duplicate=1")
+        assert await bytes_of_answer(array, "pdu=scsi-response corrupt=3", 96) == changed * 2
+        assert await bytes_of_answer(array, "pdu=scsi-response duplicate=2", 4 * 48) == plain * 4
+
+
 async def test_a_stalled_pdu_goes_on_after_its_release() -> None:
     async with running() as array, logged_in(array) as peer:
         array.faults.add("pdu=scsi-response stall=10 times=1", name="stuck")

@@ -56,7 +56,10 @@ class PduQueue:
                 self._items.append(self._pauses.of(rule))
             if "restart" in faults:
                 self._restart()
-            contents = self._copies(WirePdu(contents[0], pdu.digests), faults) if contents else []
+            if contents:
+                more_copies = len(contents) - 1  # those of the rules before this one
+                contents = self._copies(WirePdu(contents[0], pdu.digests), faults)
+                contents += contents[:1] * more_copies
             if "cut" in faults or "close" in faults:
                 contents, stop = [pdu.content[: faults.get("cut", 0)]], _Mark.END
             if "stall" in faults:
