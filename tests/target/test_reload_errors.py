@@ -1,12 +1,18 @@
-"""SIGHUP after a bug in one of the changes: the array continues to serve, and the next SIGHUP tries again."""
+"""SIGHUP after a bug in one of the changes, and after a restart of the array: later changes are still applied."""
 
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
-from odx_target.cli.serving import reload
-from odx_target.cli.serving.reload import Reloader
+from odx_target.cli.serving import reload, serve
+from odx_target.cli.serving.reload import Reloader, Settings, load_settings
+from odx_target.configured_pool import open_pool
+from odx_target.target.array import Array
+from odx_target.target.config.settings import ServeConfig
 from tests.target.access.sessions import A, luns, session_of
 from tests.target.running import LUNS, running
 
@@ -28,3 +34,20 @@ async def test_an_internal_error_ends_neither_the_array_nor_later_reloads(
         assert await luns(session) == list(range(len(LUNS)))
         await reloader.reload()
         assert array.copy_manager.copies.copy_rate.bytes_per_s == 1 << 20
+
+
+async def test_an_array_that_a_fault_has_restarted_takes_a_setting_back(tmp_path: Path) -> None:
+    async def sighup() -> AsyncIterator[int]:
+        yield signal.SIGHUP
+
+    path = tmp_path / "array.toml"
+    async with running() as array:
+        again = serve.Again(path, Settings(array.config, ServeConfig()), load_settings)
+        path.write_text('portal = "127.0.0.1:0"\ncopy-rate = "1M"\n')
+        await serve._obey(sighup(), array, None, again)
+        config = replace(array.config, luns=LUNS)
+    async with Array(config, open_pool=open_pool) as array:
+        assert array.copy_manager.copies.copy_rate.bytes_per_s == 1 << 20
+        path.write_text('portal = "127.0.0.1:0"\n')
+        await serve._obey(sighup(), array, None, again)
+        assert array.copy_manager.copies.copy_rate.bytes_per_s is None

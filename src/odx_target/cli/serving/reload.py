@@ -37,8 +37,8 @@ def load_settings(path: Path) -> Settings:
 class Reloader:
     """Reads a configuration file again, and applies the keys that have changed to a running array.
 
-    `read` returns the settings in the file. The command line may replace some of them. `current` has the settings that the
-    array was started with. If there is no file, `path` is None.
+    `read` returns the settings in the file. The command line may replace some of them. `current` has the settings that
+    were applied last; by default, those of the array. If there is no file, `path` is None.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Reloader:
     ) -> None:
         self._array = array
         self._path = path
-        self._current = current or Settings(array.config, ServeConfig())
+        self.current = current or Settings(array.config, ServeConfig())
         self._read = read
 
     async def reload(self) -> None:
@@ -69,15 +69,15 @@ class Reloader:
             log.exception("settings are not read again, or only in part, because of an internal error", error=repr(error))
 
     async def _apply(self, settings: Settings) -> None:
-        await reconfigure(self._array, self._current.array, settings.array)
-        if settings.array.log_level != self._current.array.log_level:
+        await reconfigure(self._array, self.current.array, settings.array)
+        if settings.array.log_level != self.current.array.log_level:
             set_log_level(settings.array.log_level)
-        if _access_differs(settings.array, self._current.array):
+        if _access_differs(settings.array, self.current.array):
             warn_of_open_portals(self._array.targets)
         warn_of_missing_volumes(self._array.targets)
-        if waiting := keys_that_wait(self._current, settings):
+        if waiting := keys_that_wait(self.current, settings):
             log.warning("changed settings that only a restart applies", keys=waiting)
-        self._current = settings
+        self.current = settings
 
 
 def keys_that_wait(before: Settings, after: Settings) -> list[str]:

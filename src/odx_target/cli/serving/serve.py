@@ -5,7 +5,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -49,8 +49,12 @@ log = structlog.get_logger()
 COPY_IS_SERVED = "another array on this machine serves a copy of this pool; hosts take the LUNs of both for the same disks"
 
 
-class Again(NamedTuple):
-    """The configuration file, the settings at the start, and the function that reads the settings again."""
+@dataclass(slots=True)
+class Again:
+    """The configuration file, the settings that were applied last, and the function that reads the settings again.
+
+    The settings outlive an array that a fault restarts.
+    """
 
     path: Path | None
     settings: Settings
@@ -111,12 +115,17 @@ def serve(
     if show_limits:
         print_limits(settings)
         return
+    _serve_until_stopped(settings, files, again, as_json)
+
+
+def _serve_until_stopped(settings: Config, files: ServeConfig, again: Again, as_json: bool) -> None:
+    """Check the settings, and serve the array. Raises ConfigError, StoreError and OSError."""
     _check_there_will_be_luns(settings)
     standard_error = configure_logging(settings.log_level)
     check_http(files, shows_token=as_json or files.ready_file is not None)
     others = metrics_descriptors(files.metrics) + http_descriptors(files.http)
     descriptors = divide(raise_limit(), count_open() + others, len(portals_of(settings)))
-    for warning in warnings_of(settings, config):
+    for warning in warnings_of(settings, again.path):
         log.warning(warning)
     with ExitStack() as stack:
         if settings.pool_dir is None:
@@ -214,12 +223,13 @@ async def _serve_once(
 
 async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, again: Again) -> None:
     """Handle the signals that this process receives. Return after a signal that stops the array."""
-    reloader = Reloader(array, *again)
+    reloader = Reloader(array, again.path, again.settings, again.read)
     async for number in signals:
         if number == signal.SIGUSR1:
             _toggle(tracing)
         elif number == signal.SIGHUP:
             await reloader.reload()
+            again.settings = reloader.current
         else:
             log.info("stopping", signal=signal.Signals(number).name)
             return
