@@ -3,10 +3,13 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from inspect import signature
+from itertools import product
 from secrets import token_bytes
 
 import pytest
 
+from odx_target.iscsi.limits import MAX_CDB_BYTES
+from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB
 from odx_target.iscsi.pdu.headers import (
     PDU_CLASSES,
     LoginRequest,
@@ -178,17 +181,20 @@ def test_a_huge_parameter_list_takes_no_memory(action: int) -> None:
 @pytest.mark.parametrize("immediate", ["Yes", "No"])
 def test_no_data_where_data_is_expected(immediate: str) -> None:
     async def body(attack: Attack) -> None:
-        connection = await logged_in(attack, keys=[("InitialR2T", "No"), ("ImmediateData", immediate)])
+        before = attack.served.content("first")
         write = bytes((0x2A, 0, 0, 0, 0, 0, 0, 0, 1)).ljust(16, b"\0")
-        for final in (False, True):
-            connection.checker.is_strict = False
+        for slot, (final, is_last) in enumerate(product((False, True), repeat=2)):
+            connection = await logged_in(attack, slot, [("InitialR2T", "No"), ("ImmediateData", immediate)])
             request = ScsiCommand(write=True, final=final, expected_data_transfer_length=512, cdb=write)
             await connection.send(request)
             tag = request.initiator_task_tag
             for transfer_tag in (NO_TAG, *(r2t.target_transfer_tag for r2t in connection.r2ts)):
-                for is_final in (False, True):
-                    empty = ScsiDataOut(final=is_final, initiator_task_tag=tag, target_transfer_tag=transfer_tag)
-                    await connection.send(empty)
+                empty = ScsiDataOut(final=is_last, initiator_task_tag=tag, target_transfer_tag=transfer_tag)
+                await connection.send(empty)
+            assert connection.is_open
+            # The command waits for its data, or ends without it after the last PDU for an R2T.
+            assert attack.outcomes & {"2A GOOD", "2A Bh/0Ch/0Ch"} == ({"2A Bh/0Ch/0Ch"} if final and is_last else set())
+        assert attack.served.content("first") == before
 
     attack(body)
 
@@ -228,10 +234,15 @@ def test_answers_to_many_keys(where: str) -> None:
     async def body(attack: Attack) -> None:
         if where == "login":
             await ACTIONS["login"](attack, 0, pairs, {})
+            response = attack.connection(0).last_login
+            assert response is not None
+            assert (response.status, response.continued) == (0, True)
         else:
-            connection = await logged_in(attack, keys=[])
+            connection = await logged_in(attack, keys=[("MaxRecvDataSegmentLength", "512")])
+            assert connection.checker.max_data_segment_bytes == 512
             text = b"".join(f"{name}={value}\0".encode() for name, value in pairs)
             await connection.send(TextRequest(), text[:8000].rpartition(b"\0")[0] + b"\0")
+            assert attack.outcomes >= {"TextResponse"}
 
     attack(body)  # the checks of each PDU refuse a data segment that is too long
 
@@ -267,11 +278,15 @@ def test_long_chap_responses(prefix: str, size: int) -> None:
 @pytest.mark.parametrize("kind", [1, 2, 0x3F, 0x41])
 def test_additional_headers_of_every_size(kind: int, length: int) -> None:
     async def body(attack: Attack) -> None:
-        connection = await logged_in(attack)
-        connection.checker.is_strict = False
-        for content in (b"", bytes(4), bytes(248)):
+        for slot, content in enumerate((b"", bytes(4), bytes(248))):
+            connection = await logged_in(attack, slot)  # after a Reject, a connection waits for the CmdSN of the rejected PDU
+            connection.checker.is_strict = False
             segment = length.to_bytes(2, "big") + bytes((kind, 0)) + content
             await connection.send(ScsiCommand(cdb=b"\x7f".ljust(16, b"\0")), b"", segment)
+            fits = length > 0 and length + 3 + -(length + 3) % 4 == len(segment)
+            is_cdb_too_long = kind & 0x3F == AHS_EXTENDED_CDB and 16 + length - 1 > MAX_CDB_BYTES
+            is_taken = fits and not is_cdb_too_long
+            assert attack.outcomes == ({"ScsiResponse"} if is_taken else {"Reject", "reject 9 of 01"})
 
     attack(body)
 

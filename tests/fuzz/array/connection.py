@@ -1,5 +1,6 @@
 """One connection of an attacking initiator. It numbers its requests rightly unless it is told otherwise."""
 
+import re
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +35,8 @@ from tests.fuzz.header_fields import set_fields
 from tests.fuzz.surface import Finding
 
 MAX_SEND_ATTEMPTS = 50
+DEFAULT_SEGMENT_BYTES, MAX_SEGMENT_BYTES = 8192, (1 << 24) - 1
+_DECLARATION = re.compile(rb"MaxRecvDataSegmentLength=([^\0]*)")
 LOGIN_TAG = 0x10C1
 """Initiator task tag of all requests of a login (RFC 7143 11.12.8)."""
 ANSWERS: Mapping[type[Pdu], type[Pdu]] = {
@@ -65,9 +68,10 @@ class AttackingConnection:
         self.last_data = b""
         """Data of the last command that has returned data."""
         self._data_of: dict[int, bytes] = {}
-        self._frames = FrameReader((1 << 24) - 1)
+        self._frames = FrameReader(MAX_SEGMENT_BYTES)
         self._received = b""
         self._offers: dict[str, str] = {}
+        self._declared_bytes: list[int] = []
         self._tag = 0
         self.header_digest = self.data_digest = False
 
@@ -136,7 +140,16 @@ class AttackingConnection:
 
     async def send(self, pdu: Pdu, data: bytes = b"", additional: bytes = b"", wrong: str = "", **overrides: Any) -> None:
         prepared = self.prepared(pdu, overrides)
+        if isinstance(prepared, LoginRequest | TextRequest):
+            self._note_declarations(prepared.continued, data)
         await self.send_raw(self.encode(prepared, data, additional, wrong, overrides))
+
+    def _note_declarations(self, is_continued: bool, text: bytes) -> None:
+        """Note the lengths of data segments that a text declares. If the text goes on, it may declare any length."""
+        found = [_segment_bytes(value) for value in _DECLARATION.findall(text)]
+        self._declared_bytes += [MAX_SEGMENT_BYTES] if is_continued else found
+        if self.is_full_feature:
+            self.checker.max_data_segment_bytes = max(self.checker.max_data_segment_bytes, *self._declared_bytes, 0)
 
     async def log_in(self, pairs: list[tuple[str, str]], text: bytes | None, overrides: Mapping[str, Any]) -> None:
         """Send one Login Request. A last response without faults begins full feature phase."""
@@ -202,7 +215,7 @@ class AttackingConnection:
         self.data_digest = self._frames.data_digest = answers.get("DataDigest") == "CRC32C"
         self.checker.max_burst_bytes = _number(agreed.get("MaxBurstLength"), 262144)
         self.checker.max_outstanding_r2t = _number(agreed.get("MaxOutstandingR2T"), 1)
-        self.checker.max_data_segment_bytes = max(8192, 1 << 24)
+        self.checker.max_data_segment_bytes = max(self._declared_bytes, default=DEFAULT_SEGMENT_BYTES)
 
     def end(self, how: str) -> None:
         """End the connection: "half" closes only the direction to the array, anything else closes the socket."""
@@ -218,6 +231,12 @@ class AttackingConnection:
 
 def _digest(data: bytes, is_wrong: bool) -> bytes:
     return (crc32c(data) ^ is_wrong).to_bytes(4, "little")
+
+
+def _segment_bytes(value: bytes) -> int:
+    """Return the length that a value declares, or the maximum for a value that the array may take for something else."""
+    declared = int(value) if value.isdigit() and len(value) < 9 else 0
+    return declared if 512 <= declared <= MAX_SEGMENT_BYTES else MAX_SEGMENT_BYTES
 
 
 def _number(text: str | None, default: int) -> int:
