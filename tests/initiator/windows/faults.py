@@ -39,7 +39,7 @@ def records(disk: ScriptedDisk, change: Callable[[CommandResult], CommandResult]
     disk.answer = answer
 
 
-def fell_back(bench: Bench, report: CopyReport, *rules: Rule) -> None:
+def check_fallback(bench: Bench, report: CopyReport, *rules: Rule) -> None:
     """Check that the whole file was copied by ordinary reads and writes, and that these rules are the reason."""
     assert (report.offloaded_bytes, report.ordinary_bytes) == (0, SMALL)
     assert bench.rules() == list(rules)

@@ -119,7 +119,10 @@ def test_secrets_that_windows_does_not_take(rule: Rule, step: str, options: Any)
 
 @pytest.mark.parametrize("length", [12, 16])
 def test_secrets_of_12_to_16_bytes_are_taken(length: int) -> None:
-    WindowsLogin(replace(MUTUAL, secret="a" * length, target_secret="b" * length), TARGET)
+    options = replace(MUTUAL, secret="a" * length, target_secret="b" * length)
+    sent, outcome = log_in(FIRST, CHALLENGED, proof("b" * length), options=options)
+    assert outcome is None
+    assert sent[2]["CHAP_R"] == f"0x{chap_response(9, b'a' * length, CHALLENGE).hex()}"
 
 
 def test_a_target_that_refuses_is_an_event_of_its_own() -> None:

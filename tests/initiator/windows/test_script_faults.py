@@ -11,7 +11,7 @@ from odx_target.initiator.windows.session.path import ResetEnd
 from odx_target.initiator.windows.settings import WindowsSettings
 from tests.initiator.naive_target import INVALID_FIELD_IN_CDB, check_condition, token_information
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench, words
-from tests.initiator.windows.faults import HALF, SMALL, at, fell_back, identifiers, records
+from tests.initiator.windows.faults import HALF, SMALL, at, check_fallback, identifiers, records
 from tests.initiator.windows.scripted import (
     BUSY,
     GIB,
@@ -27,7 +27,7 @@ from tests.initiator.windows.scripted import (
 def test_f1_token_unknown() -> None:
     bench = Bench().start()
     at(bench.destination, WUT, check_condition(5, 0x23, 4))
-    fell_back(bench, bench.copy(SMALL), Rule.TOKEN_REFUSED)
+    check_fallback(bench, bench.copy(SMALL), Rule.TOKEN_REFUSED)
     assert bench.kinds() == [PT, RRTI, WUT]
     assert bench.source.cdbs(0x28)[0] == words("28 00 00 10 00 00 00 02 00 00")
     assert bench.destination.cdbs(0x2A)[0] == words("2A 00 00 90 00 00 00 02 00 00")
@@ -37,7 +37,7 @@ def test_f1_token_unknown() -> None:
 def test_f1_with_4096_byte_blocks() -> None:
     bench = Bench(block_bytes=4096).start()
     at(bench.destination, WUT, check_condition(5, 0x23, 4))
-    fell_back(bench, bench.copy(SMALL), Rule.TOKEN_REFUSED)
+    check_fallback(bench, bench.copy(SMALL), Rule.TOKEN_REFUSED)
     assert bench.source.cdbs(0x28)[0] == words("28 00 00 02 00 00 00 00 40 00")
     assert bench.destination.cdbs(0x2A)[0] == words("2A 00 00 12 00 00 00 00 40 00")
 
@@ -107,7 +107,7 @@ def test_f3_truncated_without_information(sense: bytes) -> None:
 def test_f4_no_resources_for_a_token() -> None:
     bench = Bench().start()
     at(bench.source, PT, check_condition(0xB, 0x55, 3))
-    fell_back(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
     assert bench.kinds() == [PT]
 
 
@@ -125,7 +125,7 @@ def test_f5_one_unit_attention() -> None:
 def test_f6_two_unit_attentions() -> None:
     bench = Bench().start()
     at(bench.source, PT, POWER_ON, POWER_ON)
-    fell_back(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
     assert bench.kinds() == [PT, PT]
 
 
@@ -143,7 +143,7 @@ def test_f7_no_answer_for_75_seconds() -> None:
 def test_f7_never_an_answer() -> None:
     bench = Bench().start()
     at(bench.destination, WUT, *[NoAnswer] * 9)
-    fell_back(bench, bench.copy(SMALL), Rule.COMMAND_UNANSWERED, Rule.COMMAND_UNANSWERED, Rule.WRITE_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.COMMAND_UNANSWERED, Rule.COMMAND_UNANSWERED, Rule.WRITE_FAILED)
     assert identifiers(bench) == [0, 0, 1, 1, 1, 1, 1]
     assert bench.kinds() == [PT, RRTI, WUT, WUT, WUT, RRTI, RRTI]
     assert bench.management() == ["LOGICAL UNIT RESET"] * 2
@@ -176,7 +176,7 @@ def test_f8_a_token_that_expires_between_two_writes(anew: bool) -> None:
 def test_f9_the_identifier_is_unknown() -> None:
     bench = Bench().start()
     at(bench.source, RRTI, INVALID_FIELD_IN_CDB)
-    fell_back(bench, bench.copy(SMALL), Rule.INFORMATION_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.INFORMATION_FAILED)
     assert bench.kinds() == [PT, RRTI]
     assert NtStatus.INVALID_INITIATOR_TARGET_PATH.value in bench.host.journal.findings[0].detail
 
@@ -185,7 +185,7 @@ def test_f9_the_identifier_is_unknown() -> None:
 def test_f10_not_complete(status: int) -> None:
     bench = Bench().start()
     records(bench.source, lambda result: CommandResult(0, token_information(0x10, status, SMALL // 512, b"t" * 512)))
-    fell_back(bench, bench.copy(SMALL), Rule.NOT_COMPLETE)
+    check_fallback(bench, bench.copy(SMALL), Rule.NOT_COMPLETE)
     assert bench.kinds() == [PT, RRTI]
 
 
@@ -202,7 +202,7 @@ def test_f11_reservation_conflict() -> None:
 def test_f12_a_count_over_the_request() -> None:
     bench = Bench().start()
     records(bench.source, lambda result: CommandResult(0, token_information(0x10, 1, SMALL // 512 + 1, b"t" * 512)))
-    fell_back(bench, bench.copy(SMALL), Rule.COUNT_OVER_REQUEST)
+    check_fallback(bench, bench.copy(SMALL), Rule.COUNT_OVER_REQUEST)
 
 
 @pytest.mark.parametrize("length", [0, 512, 516])
@@ -210,14 +210,14 @@ def test_f13_descriptor_length(length: int) -> None:
     bench = Bench().start()
     reply = token_information(0x10, 1, SMALL // 512, b"t" * 512)
     records(bench.source, lambda result: CommandResult(0, reply[:32] + length.to_bytes(4, "big") + reply[36:]))
-    fell_back(bench, bench.copy(SMALL), Rule.TOKEN_DESCRIPTOR_LENGTH)
+    check_fallback(bench, bench.copy(SMALL), Rule.TOKEN_DESCRIPTOR_LENGTH)
 
 
 def test_f14_busy_for_ten_seconds() -> None:
     bench = Bench().start()
     bench.destination.answer = lambda cdb, data: BUSY if (cdb[0], cdb[1]) == WUT else None
     began_s = bench.clock.now()
-    fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
     assert bench.kinds() == [PT, RRTI, *[WUT] * 21, RRTI, RRTI]  # one of them gets the unit attention of the reset
     assert bench.clock.now() - began_s == 5.0
     assert bench.management() == ["LOGICAL UNIT RESET"]
@@ -233,7 +233,7 @@ def test_f14_busy_for_a_second_is_not_noticed() -> None:
 def test_f15_operation_in_progress() -> None:
     bench = Bench().start()
     at(bench.source, PT, check_condition(5, 0x00, 0x16))
-    fell_back(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
     assert bench.kinds() == [PT]
     assert "OPERATION_IN_PROGRESS" in bench.host.journal.findings[0].detail
 
@@ -252,7 +252,7 @@ def test_f16_the_pool_is_full() -> None:
 def test_f17_f18_a_write_that_cannot_be(sense: CommandResult) -> None:
     bench = Bench().start()
     at(bench.destination, WUT, sense)
-    fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
     assert bench.kinds() == [PT, RRTI, WUT, RRTI]
 
 
@@ -263,7 +263,7 @@ def test_a_record_of_a_write_that_failed() -> None:
         "00000032 11020000 00000000 001212F1 0000000000000000 0000000000000000700005000000000A000000002100000000000000 0000"
     )
     bench.destination.records[1] = CommandResult(0, reply)
-    fell_back(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.WRITE_FAILED)
     assert "LOGICAL BLOCK" in bench.host.journal.findings[0].detail.upper()
 
 

@@ -9,7 +9,7 @@ from odx_target.initiator.windows.rules import Rule
 from odx_target.initiator.windows.settings import PathChoice, WindowsSettings
 from tests.initiator.naive_target import INVALID_FIELD_IN_CDB, check_condition
 from tests.initiator.windows.bench import PT, RRTI, WUT, Bench
-from tests.initiator.windows.faults import SMALL, at, fell_back
+from tests.initiator.windows.faults import SMALL, at, check_fallback
 from tests.initiator.windows.scripted import (
     GIB,
     MIB,
@@ -43,7 +43,7 @@ def test_f9_a_target_that_forgets_on_the_other_path() -> None:
         return None
 
     bench.source.answer = strict
-    fell_back(bench, bench.copy(SMALL), Rule.INFORMATION_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.INFORMATION_FAILED)
 
 
 @pytest.mark.parametrize("reset", [False, True])
@@ -117,7 +117,7 @@ def test_what_the_multipath_module_does_by_itself(sense: CommandResult, asks: bo
 def test_the_multipath_module_does_not_go_on_for_ever() -> None:
     bench = Bench(path_count=TWO_PATHS).start()
     at(bench.source, PT, *[check_condition(6, 0x2A, 4)] * 99)
-    fell_back(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
+    check_fallback(bench, bench.copy(SMALL), Rule.POPULATE_FAILED)
     assert bench.kinds() == [PT] * 8
 
 
