@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.environment import Buffer
+from odx_target.store.api import Volume
 from odx_target.testing import RunningArray, running_array
 
 SIZE_BYTES = 5 << 20
@@ -73,3 +75,24 @@ def test_ranges_outside_the_lun_are_refused_and_change_nothing(array: RunningArr
 def test_an_empty_pattern_is_refused(array: RunningArray) -> None:
     with pytest.raises(ValueError, match="a pattern has at least one byte"):
         array.fill("a", b"")
+
+
+def test_a_write_of_a_part_of_a_block_keeps_what_a_host_writes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of the block of the store is read from a slow disk. Meanwhile a host writes the whole block."""
+    with running_array(luns={"a": "1M"}) as slow:
+        slow.fill("a", b"\0")
+        unit = slow._service.array.logical_unit_named("a")
+        real_read = type(unit.volume).read
+        waits = iter([True])
+
+        async def slow_read(volume: Volume, block: int, count_blocks: int) -> list[Buffer]:
+            buffers = await real_read(volume, block, count_blocks)  # type: ignore[arg-type]
+            if next(waits, False):
+                assert unit.blocks.write_now(0, [b"\x22" * 4096])
+            return buffers
+
+        monkeypatch.setattr(type(unit.volume), "read", slow_read)
+        monkeypatch.setattr(type(unit.volume), "read_now", lambda *_: None)
+        slow.write("a", 0, b"\x11" * 512)
+        monkeypatch.undo()
+        assert slow.read("a", 0, 4096) == b"\x11" * 512 + b"\x22" * 3584

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, Volume
 from odx_target.target.array import Array
-from odx_target.target.busy_pool import change_when_ready
 
 PIECE_BYTES = 1 << 20
 """Number of bytes that are read or written at once, so that the array serves its hosts in between."""
@@ -87,13 +86,13 @@ async def _read_piece(volume: Volume, offset: int, count_bytes: int) -> bytes:
 
 
 async def _write_piece(array: Array, lun: str, offset: int, data: bytes) -> None:
-    """Write bytes. Blocks of the store that are only written in part keep their other bytes."""
-    volume = _volume(array, lun)
-    block, before = divmod(offset, BLOCK_BYTES)
-    after = -(before + len(data)) % BLOCK_BYTES
-    if before:
-        data = (await _read_piece(volume, offset - before, before)) + data
-    if after:
-        data += await _read_piece(volume, offset + len(data) - before, after)
-    await change_when_ready(array.pool, array.environment, lambda: volume.write(block, (data,)))
+    """Write bytes. Logical blocks that are only written in part keep their other bytes."""
+    unit = array.logical_unit_named(lun)
+    lba, before = divmod(offset, unit.block_bytes)
+    if before or len(data) % unit.block_bytes:
+        count_blocks = -(-(before + len(data)) // unit.block_bytes)
+        end = before + len(data)
+        await unit.blocks.replace(lba, count_blocks, lambda present: [present[:before], data, present[end:]])
+    else:
+        await unit.blocks.write(lba, [data])
     await array.pool.committed()
