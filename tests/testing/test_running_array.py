@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,24 @@ def test_unknown_luns_are_named() -> None:
         for call in (array.url, array.read, array.digest, array.host().populate_token):
             with pytest.raises(ConfigError, match="there is no LUN c"):
                 call("c")  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda array: array.url("a"),
+        lambda array: array.portal,
+        lambda array: array.target,
+        lambda array: array.read("a"),
+        lambda array: array.commands,
+        lambda array: array.offload,
+        lambda array: array.clock.advance(1),
+        lambda array: array.host(),
+        lambda array: array.reset(),
+    ],
+)
+def test_an_array_that_was_not_started_says_so(use: Callable[[RunningArray], object]) -> None:
+    array = running_array()
+    with pytest.raises(RuntimeError, match="has not been started"):
+        use(array)
+    array.stop()

@@ -12,8 +12,11 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 
+NOT_STARTED = "the array has not been started: use it in a `with` block, or call `start`"
+
+
 class LoopEnded(RuntimeError):
-    """The event loop has ended, so nothing can run in it any more."""
+    """The event loop has ended or was not started, so nothing can run in it."""
 
 
 class LoopThread:
@@ -31,7 +34,14 @@ class LoopThread:
         self._error: BaseException | None = None
         self._token: trio.lowlevel.TrioToken
         self._stop: trio.Event
-        self.nursery: trio.Nursery
+        self._nursery: trio.Nursery | None = None
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """The nursery of the background tasks. Raises LoopEnded if the event loop was not started."""
+        if self._nursery is None:
+            raise LoopEnded(NOT_STARTED)
+        return self._nursery
 
     @property
     def is_running(self) -> bool:
@@ -44,10 +54,13 @@ class LoopThread:
         self._started.result()
 
     def stop(self) -> None:
-        """Cancel all tasks of the event loop, and wait until the thread has ended. A second call does nothing.
+        """Cancel all tasks of the event loop, and wait until the thread has ended. A second call does nothing, and neither does
+        a call before the start.
 
         Raises the exception that has ended the event loop, if there is one.
         """
+        if self._thread.ident is None:
+            return
         with self._lock, suppress(trio.RunFinishedError):
             if self.is_running:
                 self._token.run_sync_soon(self._cancel)
@@ -59,8 +72,10 @@ class LoopThread:
     def call(self, function: Callable[[*Ts], Awaitable[T]], *arguments: *Ts) -> T:
         """Run a coroutine function in the event loop, and return its result. The calling thread waits.
 
-        Raises the exceptions of the function, and LoopEnded if the event loop ends first.
+        Raises the exceptions of the function, and LoopEnded if the event loop was not started or ends first.
         """
+        if self._thread.ident is None:
+            raise LoopEnded(NOT_STARTED)
         if threading.current_thread() is self._thread:
             raise RuntimeError("this call waits for the event loop in which it runs; call it from another thread")
         result: Future[T] = Future()
@@ -111,10 +126,11 @@ class LoopThread:
     async def _main(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         self._stop = trio.Event()
-        async with trio.open_nursery() as self.nursery:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
             self._started.set_result(None)
             await self._stop.wait()
-            self.nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
 
     def _why_ended(self) -> str:
         return "the array has been stopped" if self._error is None else f"the array has failed: {self._error!r}"

@@ -17,6 +17,7 @@ from odx_target.target.control.operations import perform
 from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import Descriptors
 from odx_target.target.recording.recorder import CommandRecorder
+from odx_target.testing.loop_thread import NOT_STARTED, LoopEnded
 
 DESCRIPTORS = Descriptors(sockets=64, segments=64)
 """File descriptors of one array. 100 arrays of one process then fit into a limit of 16,384, and those in memory need fewer."""
@@ -32,8 +33,8 @@ class Service:
         self._config = config
         self._mode = mode
         self._records = records
-        self.array: Array
-        self.clock: ArrayClock
+        self._array: Array | None = None
+        self._clock: ArrayClock | None = None
         self.recorder: CommandRecorder | None = None
         self._memory: PoolParts
         self._serves = trio.Event()
@@ -41,10 +42,20 @@ class Service:
         self._must_restart = trio.Event()
         self._stopped = trio.Event()
 
+    @property
+    def array(self) -> Array:
+        """The present array. Raises LoopEnded if it was not started."""
+        return _started(self._array)
+
+    @property
+    def clock(self) -> ArrayClock:
+        """The clock of the array. Raises LoopEnded if the array was not started."""
+        return _started(self._clock)
+
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the array in a nursery. Raises the exceptions of `Array`."""
         self._must_stop, self._stopped, self._serves = trio.Event(), trio.Event(), trio.Event()
-        self.clock = ArrayClock(self._mode)
+        self._clock = ArrayClock(self._mode)
         self.recorder = CommandRecorder(self.clock.time) if self._records else None
         self._memory = memory_parts()
         await nursery.start(self._serve)
@@ -89,7 +100,7 @@ class Service:
         try:
             while not self._must_stop.is_set():
                 self._must_restart = trio.Event()
-                async with self._new_array(faults) as self.array:
+                async with self._new_array(faults) as self._array:
                     self._config = replace(self._config, portals=self.array.portals[:1])
                     self._serves.set()
                     if faults is None:
@@ -127,3 +138,10 @@ async def _wait_for_one(*events: trio.Event) -> None:
     async with trio.open_nursery() as nursery:
         for event in events:
             nursery.start_soon(wait, event)
+
+
+def _started(part: T | None) -> T:
+    """Return a part of the array. Raises LoopEnded if the array was not started."""
+    if part is None:
+        raise LoopEnded(NOT_STARTED)
+    return part
