@@ -2,8 +2,10 @@
 
 import pytest
 
+from odx_target.scsi.asymmetric_access.access_state import AccessState
+from odx_target.scsi.asymmetric_access.changes import StateChange
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes
-from tests.scsi.array import code_of
+from tests.scsi.array import UnitUnderTest, code_of
 from tests.scsi.port_groups import (
     FIRST,
     NON_OPTIMIZED,
@@ -163,3 +165,16 @@ def test_an_implicit_change_that_fails_keeps_the_former_state(time_s: int) -> No
     assert unit.nexuses[SECOND].unit_attentions == {0: expected}
     unit.nexus.unit_attentions.clear()
     assert unit.states()[SECOND] == NON_OPTIMIZED
+
+
+def test_a_transition_ends_for_units_that_the_change_reaches_after_its_time() -> None:
+    unit, later = PortGroupsUnderTest(), UnitUnderTest().logical_unit
+    later.port_groups = unit.logical_unit.port_groups
+    change = StateChange({SECOND: AccessState.STANDBY}, 5)
+    steps = unit.changes.change_all([unit.logical_unit, later], change, unit.environment)
+    next(steps)
+    unit.environment.advance(6)
+    assert len(list(steps)) == 1
+    unit.environment.advance(100)
+    assert later.port_groups.state_of(SECOND) is unit.logical_unit.port_groups.state_of(SECOND) is AccessState.STANDBY
+    assert not later.pending_states

@@ -6,7 +6,7 @@ command or the operator that began it. A later change of the same group and logi
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from odx_target.environment import Environment
 from odx_target.scsi.asymmetric_access.access_state import AccessState
@@ -48,6 +48,17 @@ class StateChange:
         return StatusCode.CHANGED_IMPLICITLY if self.by is None else StatusCode.CHANGED_EXPLICITLY
 
 
+@dataclass(slots=True, eq=False)
+class _Transition:
+    """A change that takes time. `ends` has its logical units so far, with their last states.
+
+    `is_over` is True as soon as its job has ended. Logical units that the change reaches later get their last states at once.
+    """
+
+    ends: list[tuple[LogicalUnit, States]] = field(default_factory=list)
+    is_over: bool = False
+
+
 class PortGroupChanges:
     """Changes the states of target port groups. `nexuses` are the nexuses that are notified."""
 
@@ -66,32 +77,33 @@ class PortGroupChanges:
         """Change the states of several logical units as `change` does, one after the other. Yields after each logical unit the
         number of its steps (see `turns`). The caller must iterate to the end, and may let other tasks run between two steps.
         """
-        ends: list[tuple[LogicalUnit, States]] = []
+        transition = _Transition(is_over=not change.time_s)
         if change.time_s:
-            environment.start_soon(self._end, ends, change, environment)
+            environment.start_soon(self._end, transition, change, environment)
         values: Values = {}
         for logical_unit in logical_units:
             former = {number: logical_unit.port_groups.state_of(number) for number in change.states}
             final = former if change.fails else change.states
-            if change.time_s:
-                logical_unit.pending_states.update({number: PendingState(change, state) for number, state in final.items()})
-                ends.append((logical_unit, final))
-                self._set(logical_unit, dict.fromkeys(final, AccessState.TRANSITIONING), change, values)
-            else:
+            if transition.is_over:
                 self._set_final(logical_unit, final, change, values)
+            else:
+                logical_unit.pending_states.update({number: PendingState(change, state) for number, state in final.items()})
+                transition.ends.append((logical_unit, final))
+                self._set(logical_unit, dict.fromkeys(final, AccessState.TRANSITIONING), change, values)
             yield self._steps()
 
-    async def _end(self, ends: list[tuple[LogicalUnit, States]], change: StateChange, environment: Environment) -> None:
+    async def _end(self, transition: _Transition, change: StateChange, environment: Environment) -> None:
         """End the transitions that no later change has replaced."""
         await environment.sleep(change.time_s)
         values: Values = {}
-        for logical_unit, final in ends:
+        for logical_unit, final in transition.ends:
             pending = logical_unit.pending_states
             own = {number: state for number, state in final.items() if number in pending and pending[number].change is change}
             if own:
                 self._set_final(logical_unit, own, change, values)
             environment.turns.take(self._steps())
             await environment.turns.next_if_spent()
+        transition.is_over = True
 
     def _set_final(self, logical_unit: LogicalUnit, states: States, change: StateChange, values: Values) -> None:
         for number in states:
