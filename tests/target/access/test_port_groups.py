@@ -174,6 +174,8 @@ async def test_the_operator_prefers_a_group() -> None:
     [
         (AccessModes.BOTH, {"number": 3, "state": "standby"}, "there is no target port group 3; there are 1, 2"),
         (AccessModes.BOTH, {"number": 0, "state": "standby"}, "want a number from 1 to 65535"),
+        (AccessModes.BOTH, {"number": "9" * 5000, "state": "standby"}, "want a number from 1 to 65535"),
+        (AccessModes.BOTH, {"number": 2, "state": "standby", "time_s": 10**400}, "want seconds from 0 to 254"),
         (AccessModes.BOTH, {"number": 2, "state": "offline"}, "want one of active-optimized"),
         (AccessModes.BOTH, {"number": 2, "state": "standby", "lun": "x"}, "there is no LUN x"),
         (AccessModes.BOTH, {"number": 2, "state": "standby", "time_s": 255}, "want seconds from 0 to 254"),

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_LUNS_SHOWN = 100
 """Maximum number of LUNs that a response lists for a group, so that a response stays short."""
 
+MAX_NUMBER_DIGITS = 10
+"""Maximum number of digits of the number of a group in a text. A number has five, and Python refuses to convert thousands."""
+
 STATUS_WORDS = {
     StatusCode.NONE: "none",
     StatusCode.CHANGED_EXPLICITLY: "explicit",
@@ -90,7 +93,7 @@ def _time_s(value: object) -> float:
     """Check a number of seconds, or a text with such a number. Raises ConfigError."""
     try:
         seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else -1.0
-    except ValueError:
+    except (ValueError, OverflowError):  # OverflowError: a number with hundreds of digits
         seconds = -1.0
     if not 0 <= seconds <= MAX_TRANSITION_TIME_S:
         raise ConfigError(f"time_s: want seconds from 0 to {MAX_TRANSITION_TIME_S}, not {str(value)[:40]!r}")
@@ -99,7 +102,8 @@ def _time_s(value: object) -> float:
 
 def _number(value: object) -> int:
     """Check the number of a group, or a text with such a number. Raises ConfigError."""
-    return port_group_number_of(int(value) if isinstance(value, str) and value.isascii() and value.isdecimal() else value)
+    is_number = isinstance(value, str) and len(value) <= MAX_NUMBER_DIGITS and value.isascii() and value.isdecimal()
+    return port_group_number_of(int(str(value)) if is_number else value)
 
 
 NUMBER = Argument("number", "of the target port group", _number)
