@@ -19,6 +19,9 @@ MAX_KEY_PARTS = 16
 The time that `tomllib` needs grows with the square of this number.
 """
 
+MIN_INTEGER, MAX_INTEGER = -(1 << 63), (1 << 63) - 1
+"""The integers that every reader of TOML 1.0 accepts."""
+
 # Quoted texts and comments. A text or comment never extends beyond its line.
 _NO_KEY = re.compile(r"""("(?:[^"\\\n]|\\[^\n])*+"?|'[^'\n]*'?)|#[^\n]*""")
 
@@ -52,11 +55,26 @@ def parse_table(text: str) -> dict[str, Any]:
     """Return the table in the text of a file. Raises ConfigError."""
     _check_keys(text)
     try:
-        return tomllib.loads(text)
+        table = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError is a ValueError, and int() raises ValueError for too many digits
         raise ConfigError(str(error)) from error
     except RecursionError as error:
         raise ConfigError("nested too deeply") from error
+    _check_numbers(table)
+    return table
+
+
+def _check_numbers(table: dict[str, Any]) -> None:
+    """Raise ConfigError if a number is no integer of TOML 1.0. `tomllib` accepts others, with which Python may fail later."""
+    unchecked: list[tuple[str, Any]] = list(table.items())
+    while unchecked:
+        key, value = unchecked.pop()
+        if isinstance(value, dict):
+            unchecked += value.items()
+        elif isinstance(value, list):
+            unchecked += [(key, each) for each in value]
+        elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
+            raise ConfigError(f"{key}: an integer has at most 64 bits")
 
 
 def _check_keys(text: str) -> None:
