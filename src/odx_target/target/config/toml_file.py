@@ -19,7 +19,7 @@ MAX_KEY_PARTS = 16
 The time that `tomllib` needs grows with the square of this number.
 """
 
-MIN_INTEGER, MAX_INTEGER = -(1 << 63), (1 << 63) - 1
+INTEGERS = range(-(1 << 63), 1 << 63)
 """The integers that every reader of TOML 1.0 accepts."""
 
 # Quoted texts and comments. A text or comment never extends beyond its line.
@@ -73,7 +73,7 @@ def _check_numbers(table: dict[str, Any]) -> None:
             unchecked += value.items()
         elif isinstance(value, list):
             unchecked += [(key, each) for each in value]
-        elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
+        elif isinstance(value, int) and value not in INTEGERS:
             raise ConfigError(f"{key}: an integer has at most 64 bits")
 
 
