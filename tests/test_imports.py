@@ -31,6 +31,10 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         ("odx_target.copymgr", "odx_target.scsi", "odx_target.store.api"),
         "it adds rows to the command table; the device server never needs it",
     ),
+    "odx_target.replica": (
+        ("odx_target.replica", "odx_target.copymgr", "odx_target.scsi", "odx_target.store.api"),
+        "it moves data between arrays on any store; the copy manager never needs it",
+    ),
     "odx_target.iscsi": (
         ("odx_target.iscsi",),
         "the protocol without I/O carries any SCSI, and any peer may use it",
@@ -46,6 +50,7 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
             "odx_target.iscsi",
             "odx_target.scsi",
             "odx_target.copymgr",
+            "odx_target.replica",
             "odx_target.store.api",
             "odx_target.store.error_kinds",
         ),

@@ -12,6 +12,7 @@ from odx_target.cli.serving.constant_reasons import reasons_of
 from odx_target.copymgr import limits as copy_limits
 from odx_target.copymgr.operations import copy_rate
 from odx_target.iscsi import limits as iscsi_limits
+from odx_target.replica.link import limits as link_limits
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
 from odx_target.store.api import BLOCK_BYTES
@@ -163,6 +164,32 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         (compression, ("MAX_INLINE_BLOCKS", "MAX_PREPARED_BYTES", "MAX_SKIPPED_WRITES")),
         (troubles, ("MAX_DAMAGED_PLACES",)),
     ),
+    "links to other arrays": (
+        (
+            link_limits,
+            (
+                "MAX_BODY_BYTES",
+                "MAX_JSON_BYTES",
+                "MAX_HELLO_BYTES",
+                "MAX_TEXT_BYTES",
+                "MAX_LIST_ITEMS",
+                "MAX_JSON_DEPTH",
+                "MAX_OPENED_CHANNELS",
+                "INITIAL_CREDIT_BYTES",
+                "MAX_CREDIT_BYTES",
+                "MAX_BUFFERED_BYTES",
+                "MAX_UNSENT_BYTES",
+                "PING_AFTER_S",
+                "DEAD_AFTER_S",
+                "HELLO_TIMEOUT_S",
+                "MIN_RETRY_S",
+                "MAX_RETRY_S",
+                "REFUSED_RETRY_S",
+                "MIN_THROTTLE_BYTES_PER_S",
+                "MAX_THROTTLE_BYTES_PER_S",
+            ),
+        ),
+    ),
     "memory and settings": (
         (
             memory_limits,
@@ -230,7 +257,7 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
 directly.
 """
 
-_ACRONYMS = {"cdb": "CDB", "lba": "LBA", "lun": "LUN", "luns": "LUNs", "r2t": "R2T", "rod": "ROD"}
+_ACRONYMS = {"cdb": "CDB", "lba": "LBA", "lun": "LUN", "luns": "LUNs", "json": "JSON", "r2t": "R2T", "rod": "ROD"}
 _UNITS = {"_BYTES_PER_S": "bytes/s", "_BYTES": "bytes", "_MS": "ms", "_S": "s"}
 """Units of constants. The end of a constant's name gives the unit."""
 _LEFT_OUT = ("_MS", "_S")

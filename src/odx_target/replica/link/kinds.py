@@ -1,0 +1,78 @@
+"""The kinds of frames. One row for each kind dispatches, checks and documents the frames of this kind."""
+
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+from odx_target.replica.link.limits import MAX_BODY_BYTES, MAX_HELLO_BYTES, MAX_JSON_BYTES
+
+SKIPPABLE = 0x80
+"""Bit of a kind. A receiver skips a frame of an unknown kind with this bit, and ends the connection at one without it."""
+
+
+class Kind(IntEnum):
+    """Number of a kind of frame, in the first byte of its header."""
+
+    HELLO = 0x01
+    GOODBYE = 0x02
+    PING = 0x03
+    PONG = 0x04
+    CREDIT = 0x05
+    REQUEST = 0x10
+    ANSWER = 0x11
+    REFUSAL = 0x12
+    CLOSE = 0x13
+    OFFER = 0x20
+    WANT = 0x21
+    DATA = 0x22
+
+
+class Flag(IntFlag):
+    """Bits of the flags of a frame, in the second byte of its header."""
+
+    LZ4 = 1
+    ZSTANDARD = 2
+    END = 4
+
+
+class Scope(IntEnum):
+    """Channels on which a kind of frame is allowed."""
+
+    CONNECTION = 0
+    """Only channel 0, which exists for the whole life of the connection."""
+    CHANNEL = 1
+    """Any other channel."""
+
+
+class KindRow(NamedTuple):
+    """The rules of a kind of frame.
+
+    A frame with `is_credited` uses up credit of its channel. `argument` and `body` describe these parts for the documentation.
+    """
+
+    kind: Kind
+    scope: Scope
+    max_body_bytes: int
+    flags: Flag
+    is_credited: bool
+    argument: str
+    body: str
+
+
+NO_FLAGS = Flag(0)
+
+ROWS: tuple[KindRow, ...] = (
+    KindRow(Kind.HELLO, Scope.CONNECTION, MAX_HELLO_BYTES, NO_FLAGS, False, "0", "HELLO message"),
+    KindRow(Kind.GOODBYE, Scope.CONNECTION, MAX_HELLO_BYTES, NO_FLAGS, False, "0", "GOODBYE message"),
+    KindRow(Kind.PING, Scope.CONNECTION, 0, NO_FLAGS, False, "any number", "empty"),
+    KindRow(Kind.PONG, Scope.CONNECTION, 0, NO_FLAGS, False, "that of the PING", "empty"),
+    KindRow(Kind.CREDIT, Scope.CHANNEL, 0, NO_FLAGS, False, "additional credit in bytes", "empty"),
+    KindRow(Kind.REQUEST, Scope.CHANNEL, MAX_JSON_BYTES, NO_FLAGS, False, "class of the channel", "request message"),
+    KindRow(Kind.ANSWER, Scope.CHANNEL, MAX_JSON_BYTES, NO_FLAGS, False, "0", "answer message"),
+    KindRow(Kind.REFUSAL, Scope.CHANNEL, MAX_JSON_BYTES, NO_FLAGS, False, "0", "REFUSAL message"),
+    KindRow(Kind.CLOSE, Scope.CHANNEL, 0, NO_FLAGS, False, "0", "empty"),
+    KindRow(Kind.OFFER, Scope.CHANNEL, MAX_BODY_BYTES, Flag.END, True, "number of the first block", "offer"),
+    KindRow(Kind.WANT, Scope.CHANNEL, MAX_BODY_BYTES, NO_FLAGS, True, "that of the OFFER", "want"),
+    KindRow(Kind.DATA, Scope.CHANNEL, MAX_BODY_BYTES, Flag.LZ4 | Flag.ZSTANDARD, True, "that of the OFFER", "data"),
+)
+
+BY_NUMBER: dict[int, KindRow] = {row.kind.value: row for row in ROWS}

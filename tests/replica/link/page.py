@@ -1,0 +1,126 @@
+"""docs/link.md: every byte of the link between two arrays. `python -m tests.replica.link.page` makes its tables again."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from odx_target.replica.link import limits
+from odx_target.replica.link.channels import TrafficClass
+from odx_target.replica.link.frame import HEADER_BYTES, HEADER_FIELDS, Frame, encode
+from odx_target.replica.link.hello import GOODBYE_FIELDS, HELLO_FIELDS, Farewell
+from odx_target.replica.link.kinds import ROWS, Kind, Scope
+from odx_target.replica.link.messages import Field
+from odx_target.replica.link.refusals import REFUSAL_FIELDS
+from odx_target.replica.link.schedule import WEIGHTS
+
+PATH = Path(__file__).parents[3] / "docs" / "link.md"
+
+TYPES = {"B": ("u8", 1), "H": ("u16", 2), "I": ("u32", 4), "Q": ("u64", 8)}
+
+CLASSES = {
+    TrafficClass.CONTROL: "frames of channel 0, and CREDIT",
+    TrafficClass.SYNCHRONOUS: "messages of synchronous replication",
+    TrafficClass.TOKEN: "data of tokens, for which a host waits",
+    TrafficClass.RESYNC: "data that a synchronous replica must still get",
+    TrafficClass.SNAPSHOT: "data of snapshots",
+}
+
+FAREWELLS = {
+    Farewell.STOPPING: "the sender stops, or the path was removed",
+    Farewell.DUPLICATE: "the sender keeps another connection of the same path",
+    Farewell.VERSION: "there is no common version",
+    Farewell.STRANGER: "the receiver is not the array that the sender was paired with",
+    Farewell.FAULT: "the receiver has violated the protocol",
+}
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [f"| {' | '.join(str(cell) for cell in line)} |" for line in (head, *rows)]
+    return "\n".join([lines[0], "|---" * len(head) + "|", *lines[1:]])
+
+
+def header_table() -> str:
+    rows, at = [], 0
+    for field in HEADER_FIELDS:
+        name, size = TYPES[field.code]
+        rows.append((at, name, f"`{field.name}`", field.meaning))
+        at += size
+    return table(("offset", "type", "field", "meaning"), rows)
+
+
+def kind_table() -> str:
+    return table(
+        ("kind", "name", "channel", "argument", "body", "most bytes", "flags", "uses credit"),
+        (
+            (
+                f"{row.kind:02X}h",
+                row.kind.name,
+                "0" if row.scope is Scope.CONNECTION else "any other",
+                row.argument,
+                row.body,
+                f"{row.max_body_bytes:,}",
+                row.flags.value or "none",
+                "yes" if row.is_credited else "no",
+            )
+            for row in ROWS
+        ),
+    )
+
+
+def field_table(fields: Sequence[Field]) -> str:
+    return table(
+        ("field", "type", "least", "most", "meaning"),
+        (
+            (
+                f"`{field.name}`",
+                field.type.value,
+                field.min,
+                field.max,
+                field.meaning + ("" if field.default is None else "; may be missing"),
+            )
+            for field in fields
+        ),
+    )
+
+
+def class_table() -> str:
+    rows = ((each.name, each.value, WEIGHTS.get(each, "first"), CLASSES[each]) for each in TrafficClass)
+    return table(("class", "number", "quanta in a round", "contents"), rows)
+
+
+def limit_table() -> str:
+    return table(
+        ("limit", "value"),
+        ((f"`{name}`", f"{value:,}") for name, value in vars(limits).items() if name.isupper()),
+    )
+
+
+def example(frame: Frame) -> str:
+    content = encode(frame)
+    lines = [content[:HEADER_BYTES], *([content[HEADER_BYTES:]] if frame.body else [])]
+    return "\n".join("    " + line.hex(" ") for line in lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "header": header_table,
+    "kinds": kind_table,
+    "example": lambda: example(Frame(Kind.PING, argument=5)),
+    "hello": lambda: field_table(HELLO_FIELDS),
+    "goodbye": lambda: field_table(GOODBYE_FIELDS),
+    "farewells": lambda: table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in FAREWELLS.items())),
+    "refusal": lambda: field_table(REFUSAL_FIELDS),
+    "classes": class_table,
+    "limits": limit_table,
+}
+"""The tables of the page, by the name in the comment before each of them."""
+
+_TABLE = re.compile(r"(<!-- made from the code: (\w+) -->\n)\n(?:(?:\||    ).*\n)*\n?")
+
+
+def page(text: str) -> str:
+    """Return the text of the page with new tables."""
+    return _TABLE.sub(lambda match: f"{match[1]}\n{TABLES[match[2]]()}\n\n", text).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    PATH.write_text(page(PATH.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,24 @@
+"""Tests that docs/link.md is up to date."""
+
+import re
+
+from odx_target.replica.link import limits
+from odx_target.replica.link.channels import TrafficClass
+from odx_target.replica.link.hello import Farewell
+from tests.replica.link.page import CLASSES, FAREWELLS, PATH, TABLES, page
+
+TEXT = PATH.read_text()
+
+
+def test_the_page_has_the_present_tables() -> None:
+    assert page(TEXT) == TEXT
+    assert all(f"<!-- made from the code: {name} -->" in TEXT for name in TABLES)
+
+
+def test_the_page_names_only_limits_that_exist() -> None:
+    named = set(re.findall(r"`((?:MAX|MIN)_\w+|\w+_S|\w+_BYTES)`", TEXT))
+    assert named <= set(vars(limits)) | {"QUANTUM_BYTES"}
+
+
+def test_every_code_and_class_is_on_the_page() -> None:
+    assert (set(FAREWELLS), set(CLASSES)) == (set(Farewell), set(TrafficClass))
