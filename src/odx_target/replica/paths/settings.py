@@ -1,0 +1,49 @@
+"""The settings of a path to another array, which the array remembers."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from odx_target.replica.link.throttle import Rates
+
+MAX_PATHS = 16
+"""Maximum number of paths of an array. Each path takes up to 64 MiB for received data."""
+
+
+class Right(StrEnum):
+    """Rights of the peer of a path."""
+
+    SERVE_TOKENS = "serve-tokens"
+    """The peer may read the data of tokens that this array has made."""
+    REDEEM_TOKENS = "redeem-tokens"
+    """Hosts of this array may redeem tokens that the peer has made."""
+    REPLICATE = "replicate"
+    """The peer may send and read snapshots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Host and port of a peer."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class PathSettings:
+    """A path to a peer that this array was paired with.
+
+    If `address` is None, only the peer dials. `peer_maker` is the identity in the tokens that the peer makes. `secret` is known
+    only to both arrays; keys for single purposes are derived from it.
+    """
+
+    name: str
+    address: Address | None
+    peer_pool: bytes
+    peer_maker: bytes
+    peer_certificate: bytes = field(repr=False)
+    secret: bytes = field(repr=False)
+    rights: frozenset[Right] = frozenset(Right)
+    rates: Rates = Rates()

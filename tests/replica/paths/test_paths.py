@@ -1,0 +1,308 @@
+"""Tests of paths in the simulated world: they connect, and connect again after every fault."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.link.channels import TrafficClass
+from odx_target.replica.link.errors import ChannelEnded, ConnectionEnded, LinkError
+from odx_target.replica.link.hello import Side
+from odx_target.replica.link.kinds import Kind
+from odx_target.replica.link.limits import DEAD_AFTER_S, MAX_RETRY_S
+from odx_target.replica.link.throttle import Rates
+from odx_target.replica.paths.exchange import Exchange, RequestDenied
+from odx_target.replica.paths.link import Link
+from odx_target.replica.paths.path import Path, PathState
+from odx_target.replica.paths.path_table import PathRefused
+from odx_target.replica.paths.settings import MAX_PATHS, PathSettings
+from tests.sim.network import End, Network, SimulatedLink
+from tests.sim.simulated_array import SimulatedArray, pair
+from tests.sim.world import World
+
+
+async def echo(_array: SimulatedArray, _path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+    """Serve requests: "echo" sends all frames back, "refuse" is refused, and "fail" is an internal error."""
+    if document["request"] == "refuse":
+        raise RequestDenied("no", "not this one")
+    if document["request"] == "fail":
+        raise ZeroDivisionError
+    exchange.answer({"answer": document["request"]})
+    while (frame := await exchange.receive()) is not None:
+        await exchange.room()
+        exchange.send(Kind.DATA, frame.argument, frame.body)
+        exchange.consumed(frame)
+
+
+def _simulated(link: Link | None) -> SimulatedLink:
+    assert link is not None
+    assert isinstance(link._connection, End)
+    return link._connection._link
+
+
+class Arrays:
+    """Two paired arrays, and the network between them."""
+
+    def __init__(self, seed: int, dials: tuple[bool, bool] = (True, True)) -> None:
+        self.world = World(seed)
+        self.network = Network(self.world)
+        self.one = SimulatedArray(self.world, self.network, "one", echo)
+        self.other = SimulatedArray(self.world, self.network, "other", echo)
+        pair(self.one, self.other, dials)
+
+    @property
+    def ours(self) -> Path:
+        return self.one.path_to(self.other)
+
+    @property
+    def theirs(self) -> Path:
+        return self.other.path_to(self.one)
+
+    def connect(self) -> "Arrays":
+        """Wait until both arrays use the same connection and have ended others."""
+        self.world.run_until(lambda: self.are_connected, 120.0)
+        self.world.advance(0.5)
+        self.world.run_until(lambda: self.are_connected, 120.0)
+        return self
+
+    @property
+    def are_connected(self) -> bool:
+        """True if both arrays use the same connection."""
+        if not (self.one.is_running and self.other.is_running):
+            return False
+        links = [path.link for path in (self.ours, self.theirs)]
+        return None not in links and len({_simulated(link) for link in links}) == 1
+
+    @property
+    def used(self) -> SimulatedLink:
+        """The connection that both arrays use."""
+        assert self.are_connected
+        return _simulated(self.ours.link)
+
+    def echoed(self, *bodies: bytes, name: str = "echo") -> list[bytes]:
+        """Send bodies from one array, and return what the other array sends back."""
+
+        async def exchange() -> list[bytes]:
+            assert self.ours.link is not None
+            found = []
+            exchange = await self.ours.link.request({"request": name}, TrafficClass.TOKEN)
+            assert await exchange.answered() == {"answer": name}
+            for number, body in enumerate(bodies):
+                await exchange.room()
+                exchange.send(Kind.DATA, number, body)
+            for number in range(len(bodies)):
+                frame = await exchange.receive()
+                assert frame is not None
+                assert frame.argument == number
+                found.append(bytes(frame.body))
+                exchange.consumed(frame)
+            exchange.close()
+            return found
+
+        return self.world.run(self.one.environment, exchange(), 60.0)
+
+
+@pytest.mark.parametrize(("seed", "dials"), [(0, (True, False)), (1, (False, True)), (3, (True, True)), (4, (True, True))])
+def test_two_arrays_connect_and_serve_requests(seed: int, dials: tuple[bool, bool]) -> None:
+    arrays = Arrays(seed, dials).connect()
+    bodies = [bytes([number]) * 40_000 for number in range(40)]
+    assert arrays.echoed(*bodies) == bodies
+    assert arrays.one.errors == arrays.other.errors == []
+    arrays.world.advance(1.0)
+    assert [len(link.session._channels) for link in (arrays.ours.link, arrays.theirs.link) if link] == [0, 0]
+    assert arrays.ours.status.state is PathState.CONNECTED
+    assert arrays.ours.status.sent_bytes > 40 * 40_000 < arrays.theirs.status.sent_bytes
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_of_two_connections_the_one_of_the_smaller_pool_stays(seed: int) -> None:
+    arrays = Arrays(seed)
+    arrays.network.line("one", "other").min_delay_s = 0.05
+    arrays.network.line("one", "other").max_delay_s = 0.06
+    arrays.connect()
+    arrays.world.advance(10.0)
+    assert arrays.are_connected
+    assert arrays.ours.link is not None
+    assert len(arrays.network.links) == 2
+    smaller_dials = arrays.one.pool.identity < arrays.other.pool.identity
+    assert (arrays.ours.link.session.side is Side.DIALLER) is smaller_dials
+
+
+def test_a_request_that_is_refused_and_one_that_fails() -> None:
+    arrays = Arrays(1).connect()
+    for name, code in (("refuse", "no"), ("fail", "internal")):
+        with pytest.raises(RequestDenied) as caught:
+            arrays.echoed(name=name)
+        assert caught.value.code == code
+    assert [type(error) for error in arrays.other.errors] == [ZeroDivisionError]
+    assert arrays.echoed(b"still there") == [b"still there"]
+
+
+def cut_at(byte: int) -> Any:
+    """Cut each of the first connections after this byte of one of its directions."""
+
+    def plan(link: SimulatedLink) -> None:
+        if link.number < 4:
+            link.ends[link.number % 2].outgoing.cut_after_bytes = byte
+
+    return plan
+
+
+@pytest.mark.parametrize("byte", [0, 1, 23, 24, 100, 200, 250, 300, 400, 1000])
+def test_a_path_connects_again_after_a_cut_at_any_byte(byte: int) -> None:
+    arrays = Arrays(byte)
+    arrays.network.on_connection = cut_at(byte)
+    arrays.connect()
+    bodies = [bytes(2000)] * 3
+    for _ in range(8):
+        try:
+            assert arrays.echoed(*bodies) == bodies
+            break
+        except LinkError:
+            arrays.connect()
+    else:
+        pytest.fail("no exchange succeeds")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lost_direction_is_noticed(seed: int) -> None:
+    arrays = Arrays(seed).connect()
+    arrays.world.advance(3.0)
+    link = arrays.used
+    direction = link.ends[seed % 2].outgoing
+    direction.lost_after_bytes = direction.delivered_bytes + seed
+    begin_s = arrays.world.now_s
+    arrays.world.run_until(lambda: arrays.ours.link is None or arrays.theirs.link is None, 20.0)
+    assert arrays.world.now_s - begin_s < DEAD_AFTER_S + 1.1
+    arrays.world.advance(3 * DEAD_AFTER_S)
+    assert arrays.are_connected
+    assert arrays.used is not link
+    assert arrays.echoed(b"again") == [b"again"]
+
+
+def test_a_stall_shorter_than_the_timeout_is_survived_and_a_longer_one_is_not() -> None:
+    arrays = Arrays(3, (True, False)).connect()
+    (link,) = arrays.network.links
+    link.stall(link.ends[0].outgoing, DEAD_AFTER_S - 1.5)
+    arrays.world.advance(10.0)
+    assert len(arrays.network.links) == 1
+    link.stall(link.ends[0].outgoing, DEAD_AFTER_S + 1.5)
+    arrays.world.advance(20.0)
+    assert len(arrays.network.links) > 1
+    assert arrays.are_connected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_array_that_dies_is_found_again_with_its_paths(seed: int) -> None:
+    arrays = Arrays(seed).connect()
+    arrays.world.run(arrays.other.environment, arrays.other.pool.flush())
+    (arrays.other.kill if seed % 2 else arrays.other.lose_power)()
+    arrays.world.advance(30.0)
+    assert arrays.ours.link is None
+    assert arrays.ours.status.state is PathState.WAITING
+    begin_s = arrays.world.now_s
+    arrays.other.start()
+    arrays.connect()
+    assert arrays.world.now_s - begin_s < MAX_RETRY_S + 1.0
+    assert arrays.echoed(b"again") == [b"again"]
+
+
+def test_a_waiting_exchange_ends_with_the_link() -> None:
+    arrays = Arrays(5).connect()
+
+    async def wait() -> None:
+        assert arrays.ours.link is not None
+        exchange = await arrays.ours.link.request({"request": "echo"}, TrafficClass.SNAPSHOT)
+        await exchange.receive()
+
+    task = arrays.one.environment.spawn(wait())
+    arrays.world.advance(1.0)
+    arrays.other.kill()
+    arrays.world.advance(20.0)
+    assert isinstance(task.error, ChannelEnded)
+
+
+def test_a_removed_path_ends_on_both_sides_and_comes_back_only_when_it_is_added() -> None:
+    arrays = Arrays(2).connect()
+    settings = arrays.ours.settings
+    waiting = arrays.one.environment.spawn(arrays.ours.opened())
+    arrays.one.paths.remove("other")
+    arrays.world.advance(30.0)
+    assert waiting.done
+    assert dict(arrays.one.paths) == {}
+    assert arrays.theirs.link is None
+    arrays.one.paths.add(settings)
+    arrays.connect()
+
+
+def test_waiting_for_a_path_that_is_removed() -> None:
+    arrays = Arrays(2)
+    arrays.network.line("one", "other").is_down = True
+    task = arrays.one.environment.spawn(arrays.ours.opened())
+    arrays.world.advance(1.0)
+    arrays.one.paths.remove("other")
+    arrays.world.advance(1.0)
+    assert isinstance(task.error, ConnectionEnded)
+
+
+def test_limits_and_names_of_paths() -> None:
+    arrays = Arrays(7)
+    paths, settings = arrays.one.paths, arrays.ours.settings
+    for name, pool in (("other", bytes(16)), ("new", settings.peer_pool), ("new", arrays.one.pool.identity)):
+        with pytest.raises(PathRefused):
+            paths.add(PathSettings(name, None, pool, b"", b"", bytes(32)))
+    with pytest.raises(PathRefused, match="no path absent"):
+        paths.remove("absent")
+    for number in range(MAX_PATHS - 1):
+        paths.add(PathSettings(f"p{number}", None, bytes([number]) * 16, b"", b"", bytes(32)))
+    with pytest.raises(PathRefused, match="the limit"):
+        paths.add(PathSettings("one more", None, bytes([99]) * 16, b"", b"", bytes(32)))
+
+
+def test_paths_and_their_rates_survive_a_restart_and_damaged_records_are_reported() -> None:
+    arrays = Arrays(4).connect()
+    rates = Rates(2_000_000, 1_000_000, (60, 120))
+    arrays.one.paths.change(PathSettings(**{**_values(arrays.ours.settings), "rates": rates}))
+    arrays.one.pool.remember("replica/path/bad", b"{}")
+    arrays.one.pool.commit()
+    settings = arrays.ours.settings
+    arrays.one.kill()
+    arrays.one.start()
+    assert arrays.ours.settings == settings
+    assert arrays.ours.throttle.rates == rates
+    assert arrays.one.paths.unreadable == ["bad"]
+    assert str(settings.secret) not in repr(settings)
+    arrays.connect()
+
+
+def _values(settings: PathSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in PathSettings.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_throttle_keeps_its_rate_over_ten_seconds(seed: int) -> None:
+    arrays = Arrays(seed, (True, False)).connect()
+    rate = arrays.world.random.choice([1_000_000, 2_500_000, 5_000_000])
+    arrays.ours.change_rates(Rates(rate))
+    body = arrays.world.random.randbytes(200_000)
+
+    async def send_all() -> None:
+        assert arrays.ours.link is not None
+        exchange = await arrays.ours.link.request({"request": "sink"}, TrafficClass.SNAPSHOT)
+        while True:
+            await exchange.room()
+            exchange.send(Kind.DATA, 0, body)
+
+    async def sink(_array: SimulatedArray, _path: Path, exchange: Exchange, _document: Mapping[str, Json]) -> None:
+        exchange.answer({})
+        exchange.widen(8 << 20)
+        while (frame := await exchange.receive()) is not None:
+            exchange.consumed(frame)
+
+    arrays.other.serve = sink
+    arrays.one.environment.spawn(send_all())
+    arrays.world.advance(1.0)
+    before = arrays.ours.status.sent_bytes
+    arrays.world.advance(10.0)
+    assert abs((arrays.ours.status.sent_bytes - before) / (10 * rate) - 1) < 0.05
