@@ -10,6 +10,8 @@ KIB = 1024
 SMALL = 4 * KIB
 SCATTERED_STEP_BYTES = SMALL * 1009
 """A prime number of blocks, so that a load visits every place once before it visits a place again."""
+UNALIGNED_STEP_BYTES = 2 * SCATTERED_STEP_BYTES
+"""An even number of blocks, so that a load never visits the last block of the LUN, after which its command would end."""
 DEPTHS = (1, 8, 32)
 LARGE_KIB = (64, 256, 1024)
 LARGE_DEPTHS = (1, 8)
@@ -51,9 +53,9 @@ def _small_random() -> Iterator[Cell]:
         yield Cell(group, f"read 4 KiB scattered aligned, depth {depth}", QemuBench(SMALL, depth, SCATTERED_STEP_BYTES))
     for depth in DEPTHS:
         yield Cell(group, f"read 4 KiB random unaligned, depth {depth}", IscsiPerf(SMALL, depth, random=True))
-    for alignment, first_byte in (("aligned", 0), ("unaligned", 512)):
+    for alignment, first_byte, step_bytes in (("aligned", 0, SCATTERED_STEP_BYTES), ("unaligned", 512, UNALIGNED_STEP_BYTES)):
         for depth in DEPTHS:
-            load = QemuBench(SMALL, depth, SCATTERED_STEP_BYTES, writes=True, first_byte=first_byte)
+            load = QemuBench(SMALL, depth, step_bytes, writes=True, first_byte=first_byte)
             yield Cell(group, f"write 4 KiB scattered {alignment}, depth {depth}", load)
 
 

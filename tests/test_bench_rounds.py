@@ -1,5 +1,6 @@
 """The rounds of the bench with naive targets, its table of cells, its options, and its readers of other programs."""
 
+import math
 import re
 import signal
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 from bench import pages, tables
 from bench.__main__ import arguments, main, missing_programs, plan_of
 from bench.cells import CELLS, QUICK, Cell, chosen
-from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, last
+from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, QemuBench, last
 from bench.ending import end_by_sigterm
 from bench.istgt import configuration
 from bench.processes import peak_mib, processor_s
@@ -189,3 +190,12 @@ def test_the_configuration_of_istgt_names_only_its_own_folder(tmp_path: Path) ->
     assert all(path.startswith(str(tmp_path)) for path in paths)
     assert "InitialR2T Yes" in text
     assert "disk 64MB" in text
+
+
+@pytest.mark.parametrize("lun_bytes", [256 << 20, 2 << 30])
+def test_no_command_of_qemu_img_crosses_the_end_of_the_lun(lun_bytes: int) -> None:
+    loads = {cell.load for cell in CELLS if isinstance(cell.load, QemuBench)}
+    assert any(load.first_byte for load in loads)
+    for load in loads:
+        distance_bytes = math.gcd(load.step_bytes, lun_bytes)  # between two neighbours of all places that the load visits
+        assert load.first_byte + lun_bytes - distance_bytes + load.size_bytes <= lun_bytes, load
