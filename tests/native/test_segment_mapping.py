@@ -4,70 +4,26 @@ import os
 import signal
 import subprocess
 import sys
-from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from types import SimpleNamespace
 
 import pytest
-from crc32c import crc32c
 
 from odx_target.native.choice import NATIVE, SegmentMapping
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.leaf import LEAF_BITS
 from odx_target.store.segments import directory
 from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
-from odx_target.store.segments.segment import PLACE_BITS
 from tests.native.built import compiled
+from tests.native.mapped import BLOCKS, NO_DESCRIPTOR, Mapped, mapped_file
 
 pytestmark = pytest.mark.skipif(NATIVE is None, reason="the native module is switched off")
-
-BLOCKS = 40
-NO_DESCRIPTOR = -1
-
-
-@dataclass
-class MappedSegment:
-    """A segment that can be read only through its mapping."""
-
-    mapping: SegmentMapping
-    descriptor: int = NO_DESCRIPTOR
-    read_flags: int = 0
-
-
-@dataclass
-class Mapped:
-    """A segment with random blocks, and a map of a volume with the same blocks in the same order."""
-
-    path: Path
-    content: bytes
-    segment: MappedSegment
-
-    def __post_init__(self) -> None:
-        table = array("I", (crc32c(self.content[at : at + BLOCK_BYTES]) for at in range(0, len(self.content), BLOCK_BYTES)))
-        filling = SimpleNamespace(pending_place=2 << PLACE_BITS)
-        self.reader = compiled.BlockReader({1: table}, {1: self.segment}, filling, MappedSegment, LEAF_BITS)
-        self.block_map = BlockMap(BLOCKS)
-        self.block_map.assign(0, 1 << PLACE_BITS, BLOCKS)
-
-    def read(self, block: int, count: int) -> bytearray | None:
-        found = self.reader.read_now(self.block_map, block, count)
-        assert found is None or isinstance(found, bytearray)
-        return found
 
 
 @pytest.fixture
 def mapped(tmp_path: Path) -> Iterator[Mapped]:
-    path, content = tmp_path / "segment", Random(1).randbytes(BLOCKS * BLOCK_BYTES)
-    path.write_bytes(content)
-    descriptor = os.open(path, os.O_RDONLY)
-    segment = MappedSegment(compiled.SegmentMapping(descriptor, len(content)))
-    os.close(descriptor)
-    yield Mapped(path, content, segment)
-    segment.mapping.close()
+    made = mapped_file(tmp_path / "segment")
+    yield made
+    made.segment.mapping.close()
 
 
 @pytest.mark.parametrize(("block", "count"), [(0, 1), (3, 1), (1, 4), (2, 5), (0, BLOCKS), (BLOCKS - 1, 1)])

@@ -9,7 +9,7 @@
  * descriptor meanwhile.
  */
 
-#include "native.h"
+#include "block_reader.h"
 
 #include <string.h>
 #include <sys/uio.h>
@@ -18,18 +18,6 @@
 #define PLACE_BITS 14
 #define BLOCK_MASK (((uint64_t)1 << PLACE_BITS) - 1)
 /* These are the values of `store/segments/places.py`. */
-
-typedef struct {
-    PyObject_HEAD
-    PyObject *tables;       /* dict: number of a segment -> array of the checksums of its blocks */
-    PyObject *segments;     /* dict: number of a segment -> segment */
-    PyObject *filling;      /* `pending_place`: first place that is not committed */
-    PyObject *segment_type; /* type of the segments that are files */
-    int leaf_bits;          /* a leaf of a map has 2^leaf_bits blocks */
-} BlockReader;
-
-#define MAX_READ_BYTES ((uint64_t)64 << 20)
-/* Largest read. READ transfers at most 16 MiB. */
 
 #define MAX_COPIED_BYTES (16 << 10)
 /* Largest size of a part of blocks that is moved to the beginning of its buffer. A view of a larger part takes less time. */
@@ -46,8 +34,7 @@ static const Name names[] = {
     {&name_mapping, "mapping"},         {NULL, NULL},
 };
 
-/* Return 1 if blocks match their checksums, and 0 if not. */
-static int match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *checksums)
+int blocks_match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *checksums)
 {
     for (Py_ssize_t index = 0; index < count; index++)
         if (crc32c_of_block(bytes + index * BLOCK_BYTES) != checksums[index])
@@ -62,7 +49,7 @@ static int read_mapping(PyObject *mapping, Py_ssize_t at, Py_ssize_t count, unsi
         Py_ssize_t part = count - done < PART_BLOCKS ? count - done : PART_BLOCKS;
         unsigned char *to = bytes + done * BLOCK_BYTES;
         if (!copy_mapped(mapping, (uint64_t)(at + done) * BLOCK_BYTES, to, (size_t)(part * BLOCK_BYTES))
-            || !match(to, part, checksums + done))
+            || !blocks_match(to, part, checksums + done))
             return 0;
     }
     return 1;
@@ -78,44 +65,46 @@ static int read_file(PyObject *segment, Py_ssize_t at, Py_ssize_t count, unsigne
     struct iovec part = {bytes, (size_t)(count * BLOCK_BYTES)};
     if (preadv2(descriptor, &part, 1, (off_t)at * BLOCK_BYTES, flags) != (ssize_t)part.iov_len)
         return 0;
-    return match(bytes, count, checksums);
+    return blocks_match(bytes, count, checksums);
 }
 
-/* Read blocks of a segment and check them. Return 1, or 0 if they are not usual, or -1 on failure. */
-static int read_segment(PyObject *segment, PyObject *table, Py_ssize_t at, Py_ssize_t count, unsigned char *bytes)
+int find_run(BlockReader *self, uint64_t place, Py_ssize_t count, Run *run)
 {
-    PyObject *mapping = PyObject_GetAttr(segment, name_mapping);
-    if (mapping == NULL)
-        return -1;
-    Py_buffer buffer;
-    int found = PyObject_GetBuffer(table, &buffer, PyBUF_SIMPLE) ? -1 : 0;
-    if (found == 0 && at + count <= buffer.len / (Py_ssize_t)sizeof(uint32_t)) {
-        const uint32_t *checksums = (const uint32_t *)buffer.buf + at;
-        found = read_mapping(mapping, at, count, bytes, checksums) ? 1 : read_file(segment, at, count, bytes, checksums);
-    }
-    if (buffer.obj != NULL)
-        PyBuffer_Release(&buffer);
-    Py_DECREF(mapping);
-    return found;
-}
-
-/* Read a run of blocks and check it. Returns 1, or 0 if the run is not usual, or -1 on failure. */
-static int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes)
-{
+    *run = (Run){.at = (Py_ssize_t)(place & BLOCK_MASK), .count = count};
     long long pending_place = number_of(self->filling, name_pending_place);
     if (pending_place < 0)
         return PyErr_Occurred() ? -1 : 0;
     if (place == 0 || place >= COMPRESSED || place + (uint64_t)count > (uint64_t)pending_place)
         return 0;
     long long number = (long long)(place >> PLACE_BITS);
-    Py_ssize_t at = (Py_ssize_t)(place & BLOCK_MASK);
-    PyObject *segment = item_of(self->segments, number), *table = item_of(self->tables, number);
-    int found = 0;
-    if (segment != NULL && table != NULL && (PyObject *)Py_TYPE(segment) == self->segment_type)
-        found = read_segment(segment, table, at, count, bytes);
-    Py_XDECREF(segment);
+    run->segment = item_of(self->segments, number);
+    PyObject *table = item_of(self->tables, number);
+    if (run->segment != NULL && table != NULL && (PyObject *)Py_TYPE(run->segment) == self->segment_type)
+        run->mapping = PyObject_GetAttr(run->segment, name_mapping);
+    if (run->mapping != NULL && PyObject_GetBuffer(table, &run->table, PyBUF_SIMPLE) == 0
+        && run->at + count <= run->table.len / (Py_ssize_t)sizeof(uint32_t))
+        run->checksums = (const uint32_t *)run->table.buf + run->at;
     Py_XDECREF(table);
-    return PyErr_Occurred() ? -1 : found;
+    return PyErr_Occurred() ? -1 : run->checksums != NULL;
+}
+
+void leave_run(Run *run)
+{
+    if (run->table.obj != NULL)
+        PyBuffer_Release(&run->table);
+    Py_CLEAR(run->mapping);
+    Py_CLEAR(run->segment);
+}
+
+/* Read a run of blocks and check it. Returns 1, or 0 if the run is not usual, or -1 on failure. */
+static int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes)
+{
+    Run run;
+    int found = find_run(self, place, count, &run);
+    if (found > 0 && !read_mapping(run.mapping, run.at, count, bytes, run.checksums))
+        found = read_file(run.segment, run.at, count, bytes, run.checksums);
+    leave_run(&run);
+    return found;
 }
 
 /* Read blocks into a buffer. Returns 1, or 0 if some blocks are not usual, or -1 on failure. */
@@ -157,22 +146,27 @@ int is_block_reader(PyObject *object)
     return Py_IS_TYPE(object, &reader_type);
 }
 
-PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size)
+int is_in_map(PyObject *block_map, uint64_t offset, uint64_t size)
 {
-    BlockReader *self = (BlockReader *)reader;
     long long size_blocks = number_of(block_map, name_size_blocks);
     if (size_blocks < 0)
-        return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
+        return PyErr_Occurred() ? -1 : 0;
     uint64_t limit = (uint64_t)size_blocks * BLOCK_BYTES;
-    if (size == 0 || size > MAX_READ_BYTES || offset > limit || size > limit - offset)
-        return Py_NewRef(Py_None);
+    return size != 0 && size <= MAX_READ_BYTES && offset <= limit && size <= limit - offset;
+}
+
+PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size)
+{
+    int found = is_in_map(block_map, offset, size);
+    if (found <= 0)
+        return found < 0 ? NULL : Py_NewRef(Py_None);
     Py_ssize_t skip = (Py_ssize_t)(offset % BLOCK_BYTES);
     Py_ssize_t count = (skip + (Py_ssize_t)size + BLOCK_BYTES - 1) / BLOCK_BYTES;
     PyObject *content = PyByteArray_FromStringAndSize(NULL, count * BLOCK_BYTES);
     if (content == NULL)
         return NULL;
     unsigned char *bytes = (unsigned char *)PyByteArray_AS_STRING(content);
-    int found = read_blocks(self, block_map, (long long)(offset / BLOCK_BYTES), count, bytes);
+    found = read_blocks((BlockReader *)reader, block_map, (long long)(offset / BLOCK_BYTES), count, bytes);
     if (found > 0)
         return part_of(content, skip, (Py_ssize_t)size);
     Py_DECREF(content);
@@ -189,6 +183,14 @@ static PyObject *read_now(PyObject *self, PyObject *const *arguments, Py_ssize_t
     if (block > UINT64_MAX / BLOCK_BYTES || count > UINT64_MAX / BLOCK_BYTES)
         return Py_NewRef(Py_None);
     return read_bytes(self, arguments[0], block * BLOCK_BYTES, count * BLOCK_BYTES);
+}
+
+static PyObject *view_now(PyObject *self, PyObject *const *arguments, Py_ssize_t count_arguments)
+{
+    if (count_arguments != 3)
+        return PyErr_Format(PyExc_TypeError, "view_now takes 3 arguments");
+    uint64_t offset = PyLong_AsUnsignedLongLong(arguments[1]), size = PyLong_AsUnsignedLongLong(arguments[2]);
+    return PyErr_Occurred() ? NULL : view_bytes(self, arguments[0], offset, size);
 }
 
 static PyObject *block_checksums(PyObject *Py_UNUSED(module), PyObject *data)
@@ -255,6 +257,7 @@ static void free_reader(BlockReader *self)
 
 static PyMethodDef reader_methods[] = {
     {"read_now", (PyCFunction)(void (*)(void))read_now, METH_FASTCALL, NULL},
+    {"view_now", (PyCFunction)(void (*)(void))view_now, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -19,12 +19,21 @@ class BlockReader(Protocol):
     def read_now(self, block_map: object, block: int, count_blocks: int, /) -> bytearray | None:
         """Return the content of blocks of a map, or None if some blocks are not usual or not in the map."""
 
+    def view_now(self, block_map: object, offset_bytes: int, size_bytes: int, /) -> list[memoryview] | None:
+        """Return views of mapped segments with the bytes of a range, or None if `read_now` must be used. The views must only be
+        passed to a socket, or to `Native.copy_if_view`.
+        """
+
 
 class SegmentMapping(Protocol):
     """The mapped file of a segment. See `segment_mapping.c`."""
 
+    @property
+    def has_views(self) -> bool:
+        """True while there are views of the mapping, which are being sent."""
+
     def close(self) -> None:
-        """Unmap the file. Later reads do not use the mapping. A second call does nothing."""
+        """Unmap the file when there is no view of it. Later reads do not use the mapping. A second call does nothing."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +41,14 @@ class Native:
     """The functions of the native module.
 
     `block_reader` makes a reader of the segments with the given type. Its last argument is the number of bits of a block
-    number in a leaf. `block_checksums` returns the CRC32C of each block of a buffer. `execute_usual` is
+    number in a leaf. `block_checksums` returns the CRC32C of each block of a buffer. `copy_if_view` returns a copy of a view
+    of a mapped segment, and any other buffer itself; it raises OSError if the file has been cut. `execute_usual` is
     `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a descriptor, and raises OSError.
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
     block_checksums: Callable[[Buffer], list[int]]
+    copy_if_view: Callable[[Buffer], Buffer]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
     segment_mapping: Callable[[int, int], SegmentMapping]
 
@@ -47,12 +58,12 @@ def _load() -> Native | None:
         return None
     try:
         from odx_target.native import compiled
-        from odx_target.native.compiled import BlockReader, SegmentMapping, block_checksums, execute_usual
+        from odx_target.native.compiled import BlockReader, SegmentMapping, block_checksums, copy_if_view, execute_usual
     except ImportError:  # There is no module, or it was built from older sources and has fewer parts.
         return None
     if _is_outdated(Path(compiled.__file__)):
         return None
-    return Native(BlockReader, block_checksums, execute_usual, SegmentMapping)
+    return Native(BlockReader, block_checksums, copy_if_view, execute_usual, SegmentMapping)
 
 
 def _is_outdated(module: Path) -> bool:

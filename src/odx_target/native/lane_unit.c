@@ -58,5 +58,9 @@ PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes)
     PyObject *reads = of->native_reads;
     if (!PyTuple_Check(reads) || PyTuple_GET_SIZE(reads) != 2 || !is_block_reader(PyTuple_GET_ITEM(reads, 0)))
         return Py_NewRef(Py_None);
-    return read_bytes(PyTuple_GET_ITEM(reads, 0), PyTuple_GET_ITEM(reads, 1), lba * of->block_bytes, size_bytes);
+    PyObject *reader = PyTuple_GET_ITEM(reads, 0), *block_map = PyTuple_GET_ITEM(reads, 1);
+    PyObject *data = view_bytes(reader, block_map, lba * of->block_bytes, size_bytes);
+    if (data == Py_None)
+        Py_SETREF(data, read_bytes(reader, block_map, lba * of->block_bytes, size_bytes));
+    return data;
 }

@@ -52,11 +52,24 @@ Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_
 /* Copy bytes of a SegmentMapping. Return 1, or 0 if the object is no mapping, or does not contain these bytes. */
 int copy_mapped(PyObject *object, uint64_t offset, unsigned char *bytes, size_t size);
 
+/* Return 1 if blocks of a SegmentMapping match their checksums, or 0 if they do not match or are not in the mapping. */
+int matches_mapped(PyObject *object, uint64_t offset, Py_ssize_t count, const uint32_t *checksums);
+
+/* Return 1 if blocks match their checksums, and 0 if not. */
+int blocks_match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *checksums);
+
 int is_block_reader(PyObject *object);
 
 /* Read bytes of a map without waiting, and check the blocks that contain them. Return a new buffer, or None if some blocks are not
  * usual or not in the map, or NULL with an exception. */
 PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size);
+
+#define MIN_VIEW_BYTES (16 << 10)
+/* Smallest part of a read for which a view is made. A copy of less takes less time. */
+
+/* Do the same as `read_bytes`, but return a list of views of the blocks. Return None also if the blocks are not mapped, or if the
+ * range is small or scattered. */
+PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size);
 
 /* Add the functions or types of a part to the module. Return -1 with an exception on failure. */
 int add_block_reader(PyObject *module);

@@ -5,10 +5,13 @@
  *
  * If another program has cut the file, the processor raises SIGBUS for the missing pages. The handler of this part then ends the
  * copy. For any other SIGBUS, it calls the handler that was there before.
+ *
+ * A memoryview of a mapping keeps the file mapped, also after `close`.
  */
 
 #include "native.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -17,8 +20,10 @@
 
 typedef struct {
     PyObject_HEAD
-    unsigned char *bytes; /* NULL after `close` */
+    unsigned char *bytes; /* NULL after the file was unmapped */
     size_t size;
+    Py_ssize_t count_views;
+    int is_closed;
 } SegmentMapping;
 
 static PyTypeObject mapping_type;
@@ -50,13 +55,18 @@ static int prepare_handler(void)
     return 0;
 }
 
-int copy_mapped(PyObject *object, uint64_t offset, unsigned char *bytes, size_t size)
+/* Return the bytes of a mapping from `offset` on, or NULL if the object is no open mapping or does not contain them. */
+static const unsigned char *bytes_at(PyObject *object, uint64_t offset, size_t size)
 {
     if (!Py_IS_TYPE(object, &mapping_type))
-        return 0;
+        return NULL;
     const SegmentMapping *self = (SegmentMapping *)object;
-    if (self->bytes == NULL || offset > self->size || size > self->size - offset)
-        return 0;
+    return self->is_closed || offset > self->size || size > self->size - offset ? NULL : self->bytes + offset;
+}
+
+/* Copy bytes that may be in a mapping. Returns 0 if a page is missing. */
+static int copy_guarded(unsigned char *to, const unsigned char *from, size_t size)
+{
     sigjmp_buf end;
     if (sigsetjmp(end, 0)) {
         copy_end = NULL;
@@ -64,10 +74,49 @@ int copy_mapped(PyObject *object, uint64_t offset, unsigned char *bytes, size_t 
     }
     copy_end = &end;
     atomic_signal_fence(memory_order_seq_cst); /* the compiler must not move the copy, because the handler depends on it */
-    memcpy(bytes, self->bytes + offset, size);
+    memcpy(to, from, size);
     atomic_signal_fence(memory_order_seq_cst);
     copy_end = NULL;
     return 1;
+}
+
+int copy_mapped(PyObject *object, uint64_t offset, unsigned char *bytes, size_t size)
+{
+    const unsigned char *from = bytes_at(object, offset, size);
+    return from != NULL && copy_guarded(bytes, from, size);
+}
+
+int matches_mapped(PyObject *object, uint64_t offset, Py_ssize_t count, const uint32_t *checksums)
+{
+    const unsigned char *from = bytes_at(object, offset, (size_t)(count * BLOCK_BYTES));
+    if (from == NULL)
+        return 0;
+    sigjmp_buf end;
+    if (sigsetjmp(end, 0)) {
+        copy_end = NULL;
+        return 0;
+    }
+    copy_end = &end;
+    atomic_signal_fence(memory_order_seq_cst);
+    int found = blocks_match(from, count, checksums);
+    atomic_signal_fence(memory_order_seq_cst);
+    copy_end = NULL;
+    return found;
+}
+
+static PyObject *copy_if_view(PyObject *Py_UNUSED(module), PyObject *object)
+{
+    PyObject *base = PyMemoryView_Check(object) ? PyMemoryView_GET_BASE(object) : NULL;
+    if (base == NULL || !Py_IS_TYPE(base, &mapping_type))
+        return Py_NewRef(object);
+    const Py_buffer *buffer = PyMemoryView_GET_BUFFER(object);
+    PyObject *copy = PyBytes_FromStringAndSize(NULL, buffer->len);
+    if (copy != NULL && !copy_guarded((unsigned char *)PyBytes_AS_STRING(copy), buffer->buf, (size_t)buffer->len)) {
+        Py_CLEAR(copy);
+        errno = EIO;
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return copy;
 }
 
 static PyObject *new_mapping(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
@@ -95,9 +144,8 @@ static PyObject *new_mapping(PyTypeObject *type, PyObject *arguments, PyObject *
 }
 
 /* Unmap the file. No copy is running, because a copy does not release the lock of the interpreter. */
-static PyObject *close_mapping(PyObject *object, PyObject *Py_UNUSED(none))
+static void unmap(SegmentMapping *self)
 {
-    SegmentMapping *self = (SegmentMapping *)object;
     unsigned char *bytes = self->bytes;
     self->bytes = NULL;
     if (bytes != NULL) {
@@ -105,7 +153,41 @@ static PyObject *close_mapping(PyObject *object, PyObject *Py_UNUSED(none))
         (void)munmap(bytes, self->size);
         Py_END_ALLOW_THREADS
     }
+}
+
+static int get_buffer(PyObject *object, Py_buffer *view, int flags)
+{
+    SegmentMapping *self = (SegmentMapping *)object;
+    if (self->is_closed) {
+        PyErr_SetString(PyExc_BufferError, "the mapping is closed");
+        view->obj = NULL;
+        return -1;
+    }
+    if (PyBuffer_FillInfo(view, object, self->bytes, (Py_ssize_t)self->size, 1, flags))
+        return -1;
+    self->count_views++;
+    return 0;
+}
+
+static void release_buffer(PyObject *object, Py_buffer *Py_UNUSED(view))
+{
+    SegmentMapping *self = (SegmentMapping *)object;
+    if (--self->count_views == 0 && self->is_closed)
+        unmap(self);
+}
+
+static PyObject *close_mapping(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    SegmentMapping *self = (SegmentMapping *)object;
+    self->is_closed = 1;
+    if (self->count_views == 0)
+        unmap(self);
     Py_RETURN_NONE;
+}
+
+static PyObject *has_views(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(((SegmentMapping *)object)->count_views != 0);
 }
 
 static void free_mapping(PyObject *object)
@@ -115,6 +197,18 @@ static void free_mapping(PyObject *object)
         (void)munmap(self->bytes, self->size);
     Py_TYPE(object)->tp_free(object);
 }
+
+static PyBufferProcs buffer_functions = {get_buffer, release_buffer};
+
+static PyGetSetDef attributes[] = {
+    {"has_views", has_views, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef functions[] = {
+    {"copy_if_view", copy_if_view, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
 
 static PyMethodDef methods[] = {
     {"close", close_mapping, METH_NOARGS, NULL},
@@ -129,9 +223,11 @@ static PyTypeObject mapping_type = {
     .tp_new = new_mapping,
     .tp_dealloc = free_mapping,
     .tp_methods = methods,
+    .tp_getset = attributes,
+    .tp_as_buffer = &buffer_functions,
 };
 
 int add_segment_mapping(PyObject *module)
 {
-    return PyModule_AddType(module, &mapping_type);
+    return PyModule_AddFunctions(module, functions) || PyModule_AddType(module, &mapping_type) ? -1 : 0;
 }

@@ -38,17 +38,28 @@ class DirectorySegment:
     """A segment that is a file.
 
     `read_flags` are the flags of preadv with which a read does not wait for the disk. The native module reads through
-    `mapping`, unless it is None.
+    `mapping`, unless it is None. Views of the mapping may be waiting to be sent.
 
     Each read in a thread opens a descriptor of its own. So the cached descriptor may be closed while a thread reads.
     """
 
-    __slots__ = ("_count_synced", "_count_writes", "_is_filling", "_store", "descriptor", "mapping", "number", "read_flags")
+    __slots__ = (
+        "_closed_mappings",
+        "_count_synced",
+        "_count_writes",
+        "_is_filling",
+        "_store",
+        "descriptor",
+        "mapping",
+        "number",
+        "read_flags",
+    )
 
     def __init__(self, store: "DirectorySegments", number: int, *, is_filling: bool = False) -> None:
         self.number = number
         self.descriptor = NO_DESCRIPTOR
         self.mapping: SegmentMapping | None = None
+        self._closed_mappings: list[SegmentMapping] = []
         self.read_flags = WAITS_ALWAYS if store.waits_always else store.read_flags
         self._store = store
         self._is_filling = is_filling
@@ -62,6 +73,12 @@ class DirectorySegment:
         mapping, self.mapping = self.mapping, None
         if mapping is not None:
             mapping.close()
+            self._closed_mappings = [each for each in (*self._closed_mappings, mapping) if each.has_views]
+
+    @property
+    def has_views(self) -> bool:
+        """True while views of the segment are being sent, so that its blocks must not change."""
+        return (self.mapping is not None and self.mapping.has_views) or any(each.has_views for each in self._closed_mappings)
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
         if self._store.watched.before is not None:
@@ -200,10 +217,14 @@ class DirectorySegments:
         return self._made(number, descriptor)
 
     def recycle(self, former: int, number: int, size_blocks: int) -> DirectorySegment:
-        if segment := self._segments.pop(former, None):
+        segment = self._segments.pop(former, None)
+        if segment is not None:
             self.descriptors.drop(segment)
         self._unsynced_names.discard(former)
         path = self.path(former)
+        if segment is not None and segment.has_views:  # The views keep the removed file.
+            path.unlink()
+            return self.create(number, size_blocks)
         try:
             descriptor = self.descriptors.open(path, os.O_RDWR)
             try:

@@ -1,6 +1,7 @@
 """The send queue of a connection.
 
 The queue sends as many bytes as the socket accepts now. The queue sends the remaining bytes when the socket is writable again.
+Data that is a view of a segment is copied if it remains, because a segment with views cannot be used again.
 MAX_UNSENT_BYTES bounds the data of small reads in the queue. The memory budget bounds the data of large reads.
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from odx_target.environment import Buffer
+from odx_target.native.choice import NATIVE
 from odx_target.store.error_kinds import passes
 from odx_target.target.trace.tap import ConnectionTap
 
@@ -78,7 +80,7 @@ class SendQueue:
                 sent = 0
             self._keep_rest(buffers, sent)
         else:
-            self._unsent.extend(buffers)
+            self._keep(buffers)
         if self._unsent:
             return False
         self._small_bytes = 0
@@ -119,10 +121,12 @@ class SendQueue:
             return
         for index, buffer in enumerate(buffers):
             if sent < len(buffer):
-                self._unsent.append(memoryview(buffer)[sent:])
-                self._unsent.extend(buffers[index + 1 :])
+                self._keep([memoryview(buffer)[sent:] if sent else buffer, *buffers[index + 1 :]])
                 return
             sent -= len(buffer)
+
+    def _keep(self, buffers: Sequence[Buffer]) -> None:
+        self._unsent.extend(buffers if NATIVE is None else map(NATIVE.copy_if_view, buffers))
 
     def _drop(self, sent: int) -> None:
         while self._unsent and sent >= len(self._unsent[0]):
