@@ -64,6 +64,16 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         ("odx_target.store", "odx_target.target"),
         "the array knows no kind of pool; the edges open the pool that the settings describe",
     ),
+    "odx_target.replay": (
+        (
+            "odx_target.replay",
+            "odx_target.initiator",
+            "odx_target.iscsi",
+            "odx_target.target",
+            "odx_target.store.api",
+        ),
+        "it runs recorded sessions against arrays and against other targets",
+    ),
     "odx_target.pytest_plugin": (
         ("odx_target.testing", "odx_target.target.config"),
         "pytest finds it; it imports the array only when a test asks for it",
@@ -101,7 +111,14 @@ IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
     "odx_target.configured_pool": (("odx_target.cli", "odx_target.testing"), "an array gets its pool from its caller"),
 }
 
-EDGE = ("odx_target.target", "odx_target.testing", "odx_target.configured_pool", "odx_target.pytest_plugin", "odx_target.cli")
+EDGE = (
+    "odx_target.target",
+    "odx_target.replay",
+    "odx_target.testing",
+    "odx_target.configured_pool",
+    "odx_target.pytest_plugin",
+    "odx_target.cli",
+)
 
 MACHINE: dict[str, str] = {
     # library module: part of the machine that it uses; the core gets that part from its caller

@@ -9,6 +9,7 @@ asks for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,12 @@ import pytest
 if TYPE_CHECKING:
     from odx_target.testing import RunningArray
 
+MAX_NAME_CHARACTERS = 150
+"""Number of characters of the name of a test in the name of its recording: the last ones, which have the parameters.
+
+Longer names do not fit into all file systems.
+"""
+RECORDING_SUFFIX = ".odxrec"
 SHOWN_COMMANDS = 50
 """Number of commands that are shown with a test that fails: the latest ones, because they explain most failures."""
 
@@ -36,15 +43,33 @@ OPTIONS: tuple[tuple[str, str, Any, Any], ...] = (
         "string",
         "shifted",
     ),
+    (
+        "odx_recordings",
+        "directory, relative to the root directory, in which the recordings of failed tests are kept; by default, nothing is "
+        "recorded",
+        "string",
+        "",
+    ),
     ("odx_config", "configuration file of the array of the fixtures, relative to the root directory", "string", ""),
 )
 
 MARKER = (
-    "odx_array(luns, clock, record, host, settings): arguments of running_array for the fixture odx_array; they replace the "
-    "options"
+    "odx_array(luns, clock, record, record_to, host, settings): arguments of running_array for the fixture odx_array; "
+    "they replace the options"
 )
 
 _ARRAY = pytest.StashKey["RunningArray"]()
+
+
+class _KeptRecording:
+    """The recording of a test. It is deleted after the test, unless the test failed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.is_kept = False
+
+
+_RECORDING = pytest.StashKey[_KeptRecording]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,6 +105,9 @@ def pytest_runtest_makereport(
     """Show the latest commands of the array with a test that fails."""
     report = yield
     array = item.stash.get(_ARRAY, None)
+    if report.failed and (recording := item.stash.get(_RECORDING, None)) is not None:
+        recording.is_kept = True
+        report.sections.append(("iSCSI recording", f"{recording.path}: `odx-target replay {recording.path}` repeats it"))
     if report.when == "call" and report.failed and array is not None:
         commands = array.commands
         if commands:
@@ -92,16 +120,33 @@ def _running(request: pytest.FixtureRequest, arguments: Mapping[str, Any]) -> Ge
     from odx_target.testing import running_array
     from odx_target.testing.running_array import START_ERRORS
 
+    recording = _recording(request)
+    recorded = {} if recording is None else {"record_to": recording.path}
     try:
-        array = running_array(**{**_arguments(request), **arguments}).start()
+        array = running_array(**{**_arguments(request), **recorded, **arguments}).start()
     except (*START_ERRORS, TypeError) as error:
         pytest.fail(f"odx_array: {error}", pytrace=False)
     if request.scope == "function":
         request.node.stash[_ARRAY] = array
+    if recording is not None:
+        request.node.stash[_RECORDING] = recording
     try:
         yield array
     finally:
         array.stop()
+        if recording is not None and not recording.is_kept:
+            recording.path.unlink(missing_ok=True)
+
+
+def _recording(request: pytest.FixtureRequest) -> _KeptRecording | None:
+    """Return the recording of a test, if the options ask for it. Arrays that several tests share are not recorded."""
+    folder = request.config.getini("odx_recordings")
+    if not folder or request.scope != "function":
+        return None
+    directory = request.config.rootpath / folder
+    directory.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", request.node.nodeid)[-MAX_NAME_CHARACTERS:].strip("-.")
+    return _KeptRecording(directory / f"{name}{RECORDING_SUFFIX}")
 
 
 def _arguments(request: pytest.FixtureRequest) -> dict[str, Any]:

@@ -47,6 +47,7 @@ WORKING: dict[str, list[str]] = {
     "windows-copy": [URL, URL],
     "esxi-copy": [URL, URL],
     "ready": [URL],
+    "replay": ["no-such-file"],
     "explain": ["no-such-pool"],
     "offload stats": ["no-such-pool"],
     "conformance": [URL],

@@ -43,6 +43,7 @@ COMMANDS = {
     "windows-copy": Subcommand("windows.copy", "Copy a file with the same commands as Windows."),
     "esxi-copy": Subcommand("esxi.copy", "Copy a virtual disk with the same commands as ESXi."),
     "ready": Subcommand("ready.ready", "Check if the offloads of hosts will work with a LUN."),
+    "replay": Subcommand("replay.replay", "Replay a recorded session, and compare the answers."),
     "explain": Subcommand("offload.explain", "Explain why an array refused copies of hosts."),
     "offload": Subcommand("offload.offload", "Show which copies an array has made for hosts."),
     "manage": Subcommand("manage", "Show and change a running array."),

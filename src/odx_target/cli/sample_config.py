@@ -6,6 +6,7 @@ from odx_target.copymgr.limits import COMMAND_BUDGET_S
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.target.config.settings import DEFAULT_IQN, Config, Portal
 from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES
+from odx_target.target.session_file.recording_limits import DEFAULT_RECORDING_BYTES
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
 
 HEADER = """\
@@ -85,6 +86,8 @@ KEYS: tuple[Sample, ...] = (
     Sample("control", '"control"', "Control socket, relative to this file. By default, it is in the pool.", False),
     Sample("clock", '"real"', "Time of tokens and schedules: real, shifted (testers can advance it) or virtual (only they)."),
     Sample("record-commands", "false", "Keep the latest commands of hosts, so that testers can look at them."),
+    Sample("record", '"session.odxrec"', "File to which sessions are recorded, see odx-target replay. Default: none.", False),
+    Sample("record-limit", _mebibytes(DEFAULT_RECORDING_BYTES), "Largest size of this file; the recording ends there."),
     Sample("ready-file", '"ready.json"', "File that describes the array while hosts can connect. Default: none.", False),
     Sample("http", '"127.0.0.1:8080"', "Address of the HTTP control port. By default, there is none.", False),
     Sample("http-token-file", '"http.token"', "File with the token of HTTP clients. By default, it is a new token.", False),

@@ -5,6 +5,7 @@ arrays.
 """
 
 import secrets
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -45,6 +46,7 @@ from odx_target.target.faults.injection import FaultInjection
 from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.foreground_latency import ForegroundLatency
+from odx_target.target.inputs.edge import Edge
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listening_sockets import Listening, bind_portals, close_sockets
 from odx_target.target.logical_units import attach_logical_units, logical_units_named
@@ -82,7 +84,8 @@ class Array:
     `open_pool` opens the pool that `config` describes. Tests may replace `entropy` and `wall_clock`. The monotonic clock comes
     from trio. `tap` receives the bytes of every connection. At most `max_sockets` sockets of hosts are open at the same time.
     `recorder` records the commands. If `clock` is given, the array takes its time from this clock, and not from `wall_clock`.
-    After a restart, `faults` has the rules of the array that has stopped.
+    After a restart, `faults` has the rules of the array that has stopped. If `edge` is given, all inputs come through it, and
+    `clock` is its clock.
 
     Raises ConfigError for settings that contradict each other, StoreError if the pool cannot be opened, and OSError if a portal
     cannot be bound.
@@ -100,8 +103,10 @@ class Array:
         clock: ArrayClock | None = None,
         recorder: CommandRecorder | None = None,
         faults: FaultRules | None = None,
+        edge: Edge | None = None,
     ) -> None:
         self.config = config
+        self.edge = edge
         self.clock = clock
         self.recorder = recorder
         self._open_pool = open_pool
@@ -165,6 +170,10 @@ class Array:
                 return logical_unit
         raise ConfigError(f"there is no LUN {name}")
 
+    def admit(self, connected: socket.socket, accepted_at: Portal) -> None:
+        """Serve a connected socket, as if a portal had accepted it."""
+        self._listener.admit(connected, accepted_at)
+
     def set_polling(self, *, polls: bool) -> None:
         """Poll the sockets of hosts before each wait from now on, or no longer."""
         self._listener.set_polling(polls=polls)
@@ -227,7 +236,12 @@ class Array:
     async def _stop(self) -> None:
         with trio.CancelScope(shield=True):
             try:
+                if self.edge is not None:
+                    with trio.move_on_after(STOP_TIMEOUT_S):
+                        await self.edge.stopping()
                 await self._listener.stop(STOP_TIMEOUT_S)
+                if self.edge is not None:
+                    await self.edge.stopped()
                 await self._copies.stop()
             finally:
                 self.faults.detach()
@@ -235,7 +249,7 @@ class Array:
 
     async def _start(self) -> None:
         # Bind the portals first: if this fails, nothing has been created on disk.
-        bound = await bind_portals(portals_of(self.config))
+        bound = await (bind_portals if self.edge is None else self.edge.bind)(portals_of(self.config))
         try:
             environment, of_store = environments_of(self._nursery, self._entropy, self._wall_clock, self.clock)
             self.environment = environment
@@ -297,6 +311,8 @@ class Array:
             self.targets, self.logical_units, self.access_changes, self._listener, addresses, self._entropy
         )
         self._inject_faults(environment)
+        if self.edge is not None:
+            self.edge.started(self, self._nursery)
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)
         for logical_unit in self.logical_units.values():
@@ -324,6 +340,9 @@ class Array:
             self._listener,
             self._want_restart,
         )
+        if self.edge is not None:
+            edge = self.edge
+            self.faults.on_hit.append(lambda rule, _seen: edge.note(f"fault injected by the rule {rule.name}: {rule.text}"))
         self.faults.clock = environment.monotonic
         for rule in self.config.faults if self._are_rules_new else ():
             self.faults.add(rule)
@@ -347,6 +366,7 @@ class Array:
             self._max_sockets,
             polls=self.config.polling,
             connection_clock=connection_clock_of(self.clock),
+            edge=self.edge,
         )
 
     async def _keep_up(self) -> None:

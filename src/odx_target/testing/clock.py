@@ -30,7 +30,7 @@ class TestClock:
     @property
     def advanced_s(self) -> float:
         """Sum of all advances, in seconds."""
-        return self._clock.array.shift_s
+        return self._clock.advanced_s
 
     def advance(self, seconds: float, *, connections: bool = False) -> None:
         """Advance the time of the array by `seconds`, and return when the work that is due has been done.

@@ -15,6 +15,7 @@ from sniffio import AsyncLibraryNotFoundError, current_async_library
 from odx_target.environment import Buffer
 from odx_target.initiator.url import Portal
 from odx_target.store.api import StoreError
+from odx_target.target import lun_contents as contents
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import check_luns, parse_lun
 from odx_target.target.config.settings import Config
@@ -22,7 +23,6 @@ from odx_target.target.config.settings_file import config_of
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.recording.offload import Offload
 from odx_target.target.recording.operations import offload_of
-from odx_target.testing import contents
 from odx_target.testing.clock import TestClock, clock_mode
 from odx_target.testing.command_list import CommandList
 from odx_target.testing.faults import Faults
@@ -45,6 +45,7 @@ def running_array(
     directory: str | Path | None = None,
     clock: str = "shifted",
     record: bool = True,
+    record_to: str | Path | None = None,
     host: str = "127.0.0.1",
     settings: Mapping[str, Any] | None = None,
 ) -> RunningArray:
@@ -53,7 +54,8 @@ def running_array(
     `luns` maps the names of the LUNs to their sizes, such as `"1G"`, or `"1G,block=4096"`. The pool is in memory, unless
     `directory` names a directory. `clock` is `"shifted"` if the time passes as usual and can be advanced, and `"virtual"` if
     it passes only when it is advanced. If `record` is False, the array does not record commands, and small reads and writes are
-    faster. `settings` has the keys of a configuration file. The array listens at `host`, at a port that the system chooses.
+    faster. If `record_to` names a file, the array writes its sessions there, and `odx-target replay` repeats them.
+    `settings` has the keys of a configuration file. The array listens at `host`, at a port that the system chooses.
 
     Raises ConfigError for wrong settings, and ValueError for a wrong clock. The start raises StoreError if the pool cannot be
     opened, and OSError if no port can be bound.
@@ -65,7 +67,14 @@ def running_array(
         config = replace(config, luns=check_luns(replace(lun, grows=False) for lun in wanted))
     if directory is not None:
         config = replace(config, pool_dir=Path(directory))
-    return RunningArray(Service(config_at_free_port(config, host), clock_mode(clock), records=record))
+    return RunningArray(
+        Service(
+            config_at_free_port(config, host),
+            clock_mode(clock),
+            records=record,
+            record_to=None if record_to is None else Path(record_to),
+        )
+    )
 
 
 class RunningArray:

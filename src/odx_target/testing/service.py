@@ -1,9 +1,12 @@
 """The array of a test, inside the event loop that serves it: its start, its restarts and its stop."""
 
+import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import trio
@@ -16,7 +19,10 @@ from odx_target.target.config.settings import Config, Portal
 from odx_target.target.control.operations import perform
 from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import Descriptors
+from odx_target.target.inputs.input_clock import InputClock
+from odx_target.target.inputs.recorder import SessionRecorder, is_new_pool, opened_recorder
 from odx_target.target.recording.recorder import CommandRecorder
+from odx_target.target.session_file.recording_limits import DEFAULT_RECORDING_BYTES
 from odx_target.testing.loop_thread import NOT_STARTED, LoopEnded
 
 DESCRIPTORS = Descriptors(sockets=64, segments=64)
@@ -27,12 +33,16 @@ P = ParamSpec("P")
 
 
 class Service:
-    """Serves one array. `array` is replaced when the array restarts; `clock` and `recorder` only when it is reset."""
+    """Serves one array. `array` is replaced when the array restarts; `clock` and `recorder` only when it is reset.
 
-    def __init__(self, config: Config, mode: ClockMode, *, records: bool) -> None:
+    If `record_to` names a file, the sessions are recorded there. A reset begins the file anew.
+    """
+
+    def __init__(self, config: Config, mode: ClockMode, *, records: bool, record_to: Path | None = None) -> None:
         self._config = config
         self._mode = mode
         self._records = records
+        self._record_to = record_to
         self._array: Array | None = None
         self._clock: ArrayClock | None = None
         self.recorder: CommandRecorder | None = None
@@ -55,7 +65,7 @@ class Service:
     async def start(self, nursery: trio.Nursery) -> None:
         """Start the array in a nursery. Raises the exceptions of `Array`."""
         self._must_stop, self._stopped, self._serves = trio.Event(), trio.Event(), trio.Event()
-        self._clock = ArrayClock(self._mode)
+        self._clock = ArrayClock(self._mode) if self._record_to is None else InputClock(self._mode)
         self.recorder = CommandRecorder(self.clock.time) if self._records else None
         self._memory = memory_parts()
         await nursery.start(self._serve)
@@ -96,30 +106,44 @@ class Service:
             await self._serves.wait()
 
     async def _serve(self, task_status: trio.TaskStatus[None]) -> None:
-        faults: FaultRules | None = None
         try:
-            while not self._must_stop.is_set():
-                self._must_restart = trio.Event()
-                async with self._new_array(faults) as self._array:
-                    self._config = replace(self._config, portals=self.array.portals[:1])
-                    self._serves.set()
-                    if faults is None:
-                        task_status.started()
-                    await _wait_for_one(self._must_stop, self._must_restart, self.array.restart_wanted)
-                    if self._serves.is_set():
-                        self._serves = trio.Event()
-                faults = self.array.faults
+            with self._opened_recorder() as edge:
+                await self._serve_until_stopped(edge, task_status)
         finally:
             self._stopped.set()
 
-    def _new_array(self, faults: FaultRules | None) -> Array:
+    async def _serve_until_stopped(self, edge: SessionRecorder | None, task_status: trio.TaskStatus[None]) -> None:
+        faults: FaultRules | None = None
+        while not self._must_stop.is_set():
+            self._must_restart = trio.Event()
+            async with self._new_array(faults, edge) as self._array:
+                self._config = replace(self._config, portals=self.array.portals[:1])
+                self._serves.set()
+                if faults is None:
+                    task_status.started()
+                await _wait_for_one(self._must_stop, self._must_restart, self.array.restart_wanted)
+                if self._serves.is_set():
+                    self._serves = trio.Event()
+            faults = self.array.faults
+
+    def _opened_recorder(self) -> AbstractContextManager[SessionRecorder | None]:
+        if self._record_to is None:
+            return nullcontext()
+        assert isinstance(self.clock, InputClock)
+        return opened_recorder(
+            self._record_to, self.clock, DEFAULT_RECORDING_BYTES, is_new_pool=is_new_pool(self._config.pool_dir)
+        )
+
+    def _new_array(self, faults: FaultRules | None, edge: SessionRecorder | None) -> Array:
         return Array(
             self._config,
             open_pool=partial(open_pool, descriptors=DESCRIPTORS.segments, memory=self._memory),
+            entropy=secrets.token_bytes if edge is None else edge.entropy,
             recorder=self.recorder,
             max_sockets=DESCRIPTORS.sockets,
             clock=self.clock,
             faults=faults,
+            edge=edge,
         )
 
 

@@ -27,6 +27,7 @@ from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
 from odx_target.target.server import memory_division, memory_limits
+from odx_target.target.session_file import recording_limits
 from odx_target.target.trace import pcapng, record_writer
 
 Number = int | float
@@ -234,6 +235,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
             ),
         ),
         (record_writer, ("MAX_QUEUED_BYTES",)),
+        (recording_limits, ("DEFAULT_RECORDING_BYTES", "MAX_RECORDING_BYTES", "MIN_RECORDING_BYTES")),
     ),
 }
 """The constants to show. Each table has a title, and lists constants of one or more modules. The string below a constant has

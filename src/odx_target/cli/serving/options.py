@@ -26,6 +26,7 @@ from odx_target.target.config.parsing import (
     parse_metrics_address,
     parse_pool_limit,
     parse_portal,
+    parse_record_limit,
 )
 from odx_target.target.config.settings import Config, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
@@ -156,6 +157,15 @@ RecordCommands = Annotated[
         help="Keep the latest commands of hosts, so that testers can look at them; default: no.",
     ),
 ]
+Record = Annotated[
+    Path | None,
+    _path(
+        "FILE", "Record all sessions, with data and tokens, for `odx-target replay`. The array then takes one input at a time."
+    ),
+]
+RecordLimit = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Maximum size of the recording; it ends there; default: 1G.")
+]
 ReadyFile = Annotated[
     Path | None,
     _path("FILE", "Write a line of JSON that describes the array as soon as hosts can connect; removed when the array stops."),
@@ -212,6 +222,8 @@ _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
     "metrics": ("metrics", parse_metrics_address),
     "clock": ("clock", lambda name: parse_choice(ClockMode, name, "clock: ")),
     "record_commands": ("record_commands", bool),
+    "record": ("record", Path),
+    "record_limit": ("record_limit_bytes", parse_record_limit),
     "ready_file": ("ready_file", Path),
     "http": ("http", parse_http_address),
     "http_token_file": ("http_token_file", Path),

@@ -1,5 +1,6 @@
 """`odx-target serve`: serve an array until a signal stops it."""
 
+import secrets
 import signal
 import tempfile
 import time
@@ -24,6 +25,7 @@ from odx_target.cli.serving.http import check_http, http_descriptors, served_htt
 from odx_target.cli.serving.limit_tables import print_limits
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
+from odx_target.cli.serving.recorded_sessions import check_recording, clock_of, recorded_sessions
 from odx_target.cli.serving.reload import Reloader, Settings
 from odx_target.cli.serving.restart import ends_at, with_actual_ports
 from odx_target.configured_pool import open_pool as open_pool
@@ -31,7 +33,6 @@ from odx_target.store.api import StoreError
 from odx_target.target.access.targets import portals_of, warnings_of
 from odx_target.target.array import Array
 from odx_target.target.clock.array_clock import ArrayClock
-from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, ServeConfig
 from odx_target.target.control.operations import perform
@@ -40,6 +41,7 @@ from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced
 from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
+from odx_target.target.inputs.recorder import SessionRecorder
 from odx_target.target.recording.recorder import CommandRecorder
 from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
@@ -98,6 +100,8 @@ def serve(
     http_token_file: options.HttpTokenFile = None,
     clock: options.Clock = None,
     record_commands: options.RecordCommands = None,
+    record: options.Record = None,
+    record_limit: options.RecordLimit = None,
     ready_file: options.ReadyFile = None,
     as_json: options.Json = False,
     remote_lun: options.RemoteLun = None,
@@ -128,6 +132,7 @@ def _serve_until_stopped(settings: Config, files: ServeConfig, again: Again, as_
     for warning in warnings_of(settings, again.path):
         log.warning(warning)
     with ExitStack() as stack:
+        check_recording(settings, files)
         if settings.pool_dir is None:
             if settings.capacity_tier is not None:
                 raise ConfigError("a temporary pool has no capacity tier: give the directory of a pool")
@@ -171,17 +176,21 @@ class Equipment(NamedTuple):
     as_json: bool
     clock: ArrayClock | None
     recorder: CommandRecorder | None
+    edge: SessionRecorder | None
 
 
 async def _serve(
     settings: Config, descriptors: Descriptors, tracing: Tracing | None, again: Again, files: ServeConfig, as_json: bool
 ) -> None:
     """Serve the array until a signal stops it. If a fault restarts the array, serve it again at the same ports."""
-    clock = None if files.clock is ClockMode.REAL else ArrayClock(files.clock)
+    clock = clock_of(files)
     recorder = CommandRecorder(time.time if clock is None else clock.time) if files.record_commands else None
-    equipment = Equipment(descriptors, tracing, again, files, as_json, clock, recorder)
     faults: FaultRules | None = None
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals:
+    with (
+        recorded_sessions(settings, files, clock) as edge,
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals,
+    ):
+        equipment = Equipment(descriptors, tracing, again, files, as_json, clock, recorder, edge)
         while (stopped := await _serve_once(settings, equipment, signals, faults)) is not None:
             log.info("restarting, because a fault was injected")
             faults, settings = stopped.faults, with_actual_ports(stopped)
@@ -197,11 +206,13 @@ async def _serve_once(
         Array(
             settings,
             open_pool=partial(open_pool, descriptors=equipment.descriptors.segments),
+            entropy=secrets.token_bytes if equipment.edge is None else equipment.edge.entropy,
             tap=equipment.tracing,
             max_sockets=equipment.descriptors.sockets,
             clock=equipment.clock,
             recorder=equipment.recorder,
             faults=faults,
+            edge=equipment.edge,
         ) as array,
         serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
         served_metrics(files.metrics, array),
@@ -229,6 +240,8 @@ async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | No
             _toggle(tracing)
         elif number == signal.SIGHUP:
             await reloader.reload()
+            if array.edge is not None:
+                array.edge.note("the configuration file was read again, which a replay does not repeat")
             again.settings = reloader.current
         else:
             log.info("stopping", signal=signal.Signals(number).name)

@@ -44,6 +44,11 @@ class ArrayClock:
         """Return the seconds since 1970 in the array's time."""
         return (self._wall_clock() if self.array.passes else self._wall_origin_s) + self.array.shift_s
 
+    @property
+    def advanced_s(self) -> float:
+        """Sum of all advances, in seconds."""
+        return self.array.shift_s
+
     async def advance(self, delay_s: float, *, connections: bool = False) -> None:
         """Advance the array's time. Timers run at their times, one after the other. An advance waits until the one
         before it has ended.

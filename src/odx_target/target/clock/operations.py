@@ -21,7 +21,7 @@ async def show_clock(array: "Array") -> Data:
     return {
         "mode": ClockMode.REAL.value if clock is None else clock.mode.value,
         "time_s": array.environment.time(),
-        "advanced_s": 0.0 if clock is None else clock.array.shift_s,
+        "advanced_s": 0.0 if clock is None else clock.advanced_s,
     }
 
 

@@ -8,6 +8,7 @@ import trio
 
 from odx_target.environment import Work
 from odx_target.target.clock.array_clock import ArrayClock
+from odx_target.target.inputs.input_clock import InputClock
 from odx_target.target.server.connection_clock import ConnectionClock, trio_clock
 from odx_target.target.trio_environment import TrioEnvironment
 
@@ -21,11 +22,15 @@ class StoreEnvironment(TrioEnvironment):
     def __init__(self, nursery: trio.Nursery, clock: ArrayClock, entropy: Callable[[int], bytes] = secrets.token_bytes) -> None:
         super().__init__(nursery, entropy, clock.time)
         self._clock = clock
+        self._in_order = clock.threads if isinstance(clock, InputClock) else None
 
     async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, work: Work = Work.READS) -> T:
         self._clock.thread_begins()
         try:
-            return await super().in_thread(function, *arguments, work=work)
+            thread = super().in_thread(function, *arguments, work=work)
+            if self._in_order is None or work is Work.UPKEEP:
+                return await thread
+            return await self._in_order.in_order(thread)
         finally:
             self._clock.thread_ends()
 

@@ -21,14 +21,15 @@ class _Sleeper:
 class Timeline:
     """A clock that never goes back. If `passes` is True, it moves with trio's clock; otherwise it stands still.
 
-    `shift` moves the clock forward, and wakes the tasks whose time has come. The object must be made in a trio task.
+    `shift` moves the clock forward, and wakes the tasks whose time has come. A clock that stands still begins at `origin_s`, by
+    default the present time of trio's clock. The object must be made in a trio task.
     """
 
-    def __init__(self, *, passes: bool) -> None:
+    def __init__(self, *, passes: bool, origin_s: float | None = None) -> None:
         self.passes = passes
         self.shift_s = 0.0
         """Sum of all moves by `shift`."""
-        self._began_s = trio.current_time()
+        self._began_s = trio.current_time() if origin_s is None else origin_s
         self._sleepers: dict[_Sleeper, None] = {}
 
     def now(self) -> float:

@@ -16,6 +16,7 @@ from odx_target.store.api import COMPRESSION_ATTRIBUTE, COMPRESSIONS, TIER_ATTRI
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import DEFAULT_PORTAL_PORT, LunConfig, Portal
 from odx_target.target.server.memory_limits import MAX_MEMORY_BYTES, MIN_MEMORY_BYTES
+from odx_target.target.session_file.recording_limits import MAX_RECORDING_BYTES, MIN_RECORDING_BYTES
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -120,6 +121,15 @@ def parse_memory_limit(value: object) -> int:
     if not MIN_MEMORY_BYTES <= size_bytes <= MAX_MEMORY_BYTES:
         least, most = f"{MIN_MEMORY_BYTES >> 20}M", f"{MAX_MEMORY_BYTES >> 40}T"
         raise ConfigError(f"memory limit {str(value)[:40]}: want {least} to {most}")
+    return size_bytes
+
+
+def parse_record_limit(value: object) -> int:
+    """Convert the size limit of a recording, such as 1073741824 or "1G", to bytes. Raises ConfigError if it is too small."""
+    size_bytes = size_of("record-limit", value)
+    if not MIN_RECORDING_BYTES <= size_bytes <= MAX_RECORDING_BYTES:
+        least, most = f"{MIN_RECORDING_BYTES >> 10}K", f"{MAX_RECORDING_BYTES >> 40}T"
+        raise ConfigError(f"record limit {str(value)[:40]}: want {least} to {most}")
     return size_bytes
 
 

@@ -12,6 +12,7 @@ from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.access_settings import AccessRule, compiled, is_glob
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES
+from odx_target.target.session_file.recording_limits import DEFAULT_RECORDING_BYTES
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
 
 DEFAULT_IQN = "iqn.2026-11.io.odx-target:array"
@@ -225,6 +226,10 @@ class ServeConfig:
     """The way in which the time of the array passes."""
     record_commands: bool = False
     """True if the array records the commands of hosts, so that testers can look at them."""
+    record: Path | None = None
+    """The file to which the sessions of all hosts are recorded. None means that nothing is recorded."""
+    record_limit_bytes: int = DEFAULT_RECORDING_BYTES
+    """The largest size of this file. The recording ends there, and the array continues."""
     ready_file: Path | None = None
     """The file that describes the array, and that exists while hosts can connect. None means that there is no such file."""
     http: Portal | None = None

@@ -27,6 +27,7 @@ from odx_target.target.config.parsing import (
     parse_memory_limit,
     parse_metrics_address,
     parse_pool_limit,
+    parse_record_limit,
     parse_soft_thresholds,
     size_of,
 )
@@ -202,6 +203,8 @@ _SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "metrics": lambda value, _base: {"metrics": parse_metrics_address(_text("metrics", value))},
     "clock": lambda value, _base: {"clock": parse_choice(ClockMode, value, "clock: ")},
     "record-commands": lambda value, _base: {"record_commands": _flag("record-commands", value)},
+    "record": lambda value, base: {"record": base / _path("record", value)},
+    "record-limit": lambda value, _base: {"record_limit_bytes": parse_record_limit(value)},
     "ready-file": lambda value, base: {"ready_file": base / _path("ready-file", value)},
     "http": lambda value, _base: {"http": parse_http_address(_text("http", value))},
     "http-token-file": lambda value, base: {"http_token_file": base / _path("http-token-file", value)},

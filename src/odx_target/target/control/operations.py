@@ -41,6 +41,8 @@ response.
 
 async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
     """Perform the operation `name` with the arguments `given`. Raises ManagementError."""
+    if array.edge is not None:
+        await array.edge.operation(name, given)
     if name in STORAGE_OPERATIONS:
         return await perform_on_storage(_storage(array), name, given)
     operation = OPERATIONS.get(name)

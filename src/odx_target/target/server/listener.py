@@ -1,5 +1,6 @@
 """The portals of an array: listening sockets, and a server for each accepted connection."""
 
+import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.targets import Target
 from odx_target.target.config.settings import Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS, MIN_SOCKETS
+from odx_target.target.inputs.edge import Edge
 from odx_target.target.listening_sockets import Listening, close_sockets
 from odx_target.target.pool_trouble_log import CANNOT_ACCEPT, CONNECTION_REFUSED
 from odx_target.target.reporter import Reporter
@@ -53,8 +55,10 @@ class Listener:
         *,
         polls: bool = True,
         connection_clock: ConnectionClock | None = None,
+        edge: Edge | None = None,
     ) -> None:
         self.listening = tuple(listening)
+        self._edge = edge
         self._device_server = device_server
         self._pool = pool
         self._budget = budget
@@ -154,34 +158,41 @@ class Listener:
                 self._reporter.report("warning", CANNOT_ACCEPT, error=reason(error))
                 await trio.sleep(ACCEPT_PAUSE_S)
                 continue
-            if not self._limit.make_room():
-                self._reporter.report("warning", CONNECTION_REFUSED, limit=self._limit.max_sockets)
-                connected.close()
-                continue
-            try:
-                server = ConnectionServer(
-                    connected,
-                    self._directory,
-                    listening.address,
-                    self._device_server,
-                    self._pool,
-                    self._budget,
-                    self._hub,
-                    self.pool_failed,
-                    self._tap,
-                    self._reporter,
-                    self._connection_clock,
-                )
-            except OSError:  # the peer has already closed the connection
-                connected.close()
-                continue
-            except BaseException:
-                connected.close()
-                raise
-            self._connections[server] = None
-            if self.on_connected is not None:
-                self.on_connected()
-            self._nursery.start_soon(self._serve, server)
+            if self._edge is None:
+                self.admit(connected, listening.address)
+            else:
+                self._edge.accepted(connected, listening.address, self.admit)
+
+    def admit(self, connected: socket.socket, accepted_at: Portal) -> None:
+        """Serve a connected socket. It is closed at once if there are too many connections, or if the peer has closed it."""
+        if not self._limit.make_room():
+            self._reporter.report("warning", CONNECTION_REFUSED, limit=self._limit.max_sockets)
+            connected.close()
+            return
+        try:
+            server = ConnectionServer(
+                connected,
+                self._directory,
+                accepted_at,
+                self._device_server,
+                self._pool,
+                self._budget,
+                self._hub,
+                self.pool_failed,
+                self._tap,
+                self._reporter,
+                self._connection_clock,
+            )
+        except OSError:  # the peer has already closed the connection
+            connected.close()
+            return
+        except BaseException:
+            connected.close()
+            raise
+        self._connections[server] = None
+        if self.on_connected is not None:
+            self.on_connected()
+        self._nursery.start_soon(self._serve, server)
 
     def sessions(self) -> list[ConnectedSession]:
         """Return the open sessions, oldest first."""

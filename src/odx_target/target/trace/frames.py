@@ -16,6 +16,8 @@ MAX_DATA_SEGMENT_BYTES = (1 << 24) - 1
 
 A trace shows PDUs even if the receiver rejects them as too long.
 """
+CUT_PDU = "a part of a PDU"
+"""The fault of bytes that end inside a PDU."""
 MAX_LOGIN_TEXT_BYTES = 1 << 16
 """Maximum size of the text in one negotiation step. The protocol has the same limit. Further text is ignored."""
 
@@ -42,6 +44,11 @@ class Frames:
         self._login_text = bytearray()
         self.in_full_feature_phase = False
 
+    @property
+    def digests(self) -> tuple[bool, bool]:
+        """True for each digest of the PDUs, of headers and of data, that is in use."""
+        return self._reader.header_digest, self._reader.data_digest
+
     def cut(self, view: memoryview) -> Iterator[Piece]:
         """Yield every PDU in `view`, in order. Bytes that cannot be divided into PDUs are yielded as one piece with a fault."""
         at = 0
@@ -52,7 +59,7 @@ class Frames:
                 yield _no_pdu(view[at:], str(error))
                 return
             if frame is None:
-                yield _no_pdu(view[at:], "a part of a PDU")
+                yield _no_pdu(view[at:], CUT_PDU)
                 return
             end, additional_header, data, good = frame
             yield self._piece(view[at:end], additional_header, data, good)

@@ -93,6 +93,11 @@ class RecordWriter:
         return True
 
     @property
+    def queued_bytes(self) -> int:
+        """Number of bytes that wait for the file."""
+        return self._queued_bytes
+
+    @property
     def error(self) -> str | None:
         """The name of the file and the reason why the file cannot be written, or None if there is no error."""
         return None if self._file.error is None else f"{self._file.path}: {self._file.error}"

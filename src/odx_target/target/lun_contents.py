@@ -23,6 +23,8 @@ async def read(array: Array, lun: str, offset: int, size_bytes: int | None) -> b
 async def write(array: Array, lun: str, offset: int, data: Buffer) -> None:
     """Replace bytes of a LUN, and commit the change. Raises ValueError for a range that is not inside the LUN."""
     view = memoryview(data).cast("B")
+    if array.edge is not None:
+        await array.edge.content({"change": "write", "lun": lun, "offset": offset}, view)
     for start, count_bytes in _pieces(*_range(array, lun, offset, len(view))):
         await _write_piece(array, lun, start, bytes(view[start - offset :][:count_bytes]))
 
@@ -33,6 +35,16 @@ async def fill(array: Array, lun: str, pattern: bytes | None, seed: int, offset:
     """
     if pattern is not None and not pattern:
         raise ValueError("a pattern has at least one byte")
+    if array.edge is not None:
+        values = {
+            "change": "fill",
+            "lun": lun,
+            "seed": seed,
+            "offset": offset,
+            "size": size_bytes,
+            "is_random": pattern is None,
+        }
+        await array.edge.content(values, pattern or b"")
     source = random.Random(seed)  # noqa: S311 - reproducible data, not a secret
     for start, count_bytes in _pieces(*_range(array, lun, offset, size_bytes)):
         data = source.randbytes(count_bytes) if pattern is None else _repeated(pattern, start - offset, count_bytes)

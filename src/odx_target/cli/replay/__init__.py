@@ -1,0 +1,1 @@
+"""`odx-target replay`."""

@@ -1,0 +1,126 @@
+"""`odx-target replay`: repeat a recorded session, and compare the answers."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import trio
+import typer
+
+from odx_target.cli.failure import CommandFailure, first_error
+from odx_target.cli.serving.logging import configure_logging
+from odx_target.configured_pool import open_pool
+from odx_target.initiator.errors import BadUrl, ConnectFailed
+from odx_target.initiator.session.connecting import connect_tcp
+from odx_target.initiator.url import IscsiUrl, parse_url
+from odx_target.replay.answer_streams import AnswerDifference
+from odx_target.replay.array_replay import ReplayFailed, ReplayResult, replay_recording
+from odx_target.replay.page import page
+from odx_target.replay.recorded_settings import read_settings
+from odx_target.replay.remote_replay import replay_remotely
+from odx_target.store.api import StoreError
+from odx_target.target.config.error import ConfigError
+from odx_target.target.printable import printable
+from odx_target.target.session_file.frame_reader import Recording, read_recording
+from odx_target.target.session_file.frames import FrameKind, RecordingDamaged
+
+SCHEMA_VERSION = 1
+"""Version of the JSON output. Fields are only added."""
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.command("replay")(replay)
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Recording that `odx-target serve --record FILE` has written.")],
+    url: Annotated[
+        str | None,
+        typer.Argument(metavar="[URL]", help="Target to replay against: iscsi://HOST:PORT/IQN. Default: a new array."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="PAGE", help="Write a page with all decoded PDUs, which opens at the failed step.")
+    ] = None,
+    pool: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Copy of the pool as it was when the recording began; the replay changes it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Replay a recorded session, and compare the answers.
+
+    A new array in this process gets the recorded inputs at the recorded times, with the recorded random numbers, and its
+    answers are compared byte for byte. Another target gets the PDUs of the hosts, and its answers are compared field by field;
+    values that a target chooses itself are mapped. The exit code is 1 if an answer differs.
+    """
+    if url is not None and (html is not None or pool is not None):
+        raise typer.BadParameter("a replay against another target has no --html and no --pool")
+    place = None if url is None else _target(url)
+    try:
+        recording = read_recording(file)
+        if place is None:
+            _report(*_replay_here(file, recording, pool, html), as_json)
+        else:
+            result = trio.run(replay_remotely, recording, place.portal, place.target_name, connect_tcp)
+            _report(f"{result.equal} answers", result.difference, _problems(recording, result.warnings), as_json)
+    except* (RecordingDamaged, ReplayFailed, ConnectFailed) as group:
+        raise CommandFailure(f"{file}: {first_error(group)}") from None
+    except* (StoreError, OSError, ConfigError, CommandFailure) as group:
+        raise first_error(group) from None
+
+
+def _replay_here(
+    file: Path, recording: Recording, pool: Path | None, html: Path | None
+) -> tuple[str, AnswerDifference | None, list[str]]:
+    configure_logging("error")
+    settings = read_settings(recording.settings)
+    with tempfile.TemporaryDirectory(prefix="odx-target-replay-") as temporary:
+        in_memory = pool is None and settings.is_pool_in_memory
+        directory = None if in_memory else pool or Path(temporary) / "pool"
+        result: ReplayResult = trio.run(_replay, recording, directory)
+    warnings = _problems(recording, result.warnings)
+    if not settings.is_new_pool and pool is None:
+        warnings.append("the pool had data when the recording began: give a copy of it with --pool")
+    if html is not None:
+        html.write_text(page(f"Replay of {file.name}", result._replace(warnings=warnings)), encoding="utf-8")
+    return f"{len(result.steps)} steps", result.difference, warnings
+
+
+async def _replay(recording: Recording, directory: Path | None) -> ReplayResult:
+    return await replay_recording(recording, open_pool, pool_dir=directory)
+
+
+def _problems(recording: Recording, warnings: Sequence[str]) -> list[str]:
+    """Return the warnings about the file and about the replay."""
+    found = [] if recording.problem is None else [recording.problem]
+    last = recording.frames[-1]
+    if last.kind is FrameKind.ENDED and "limit" in (reason := str(last.document().get("reason"))):
+        found.append(reason)
+    return [*found, *warnings]
+
+
+def _report(compared: str, difference: AnswerDifference | None, warnings: Sequence[str], as_json: bool) -> None:
+    if as_json:
+        lines = None if difference is None else difference.lines()
+        values = {"version": SCHEMA_VERSION, "compared": compared, "is_equal": difference is None}
+        typer.echo(json.dumps({**values, "difference": lines, "warnings": list(warnings)}, indent=2))
+    else:
+        for warning in warnings:
+            typer.echo(f"note: {printable(warning)}", err=True)
+        for line in () if difference is None else difference.lines():
+            typer.echo(printable(line))
+    if difference is not None:
+        raise CommandFailure(f"the answers differ after {compared}")
+    if not as_json:
+        typer.echo(f"{compared}: all answers are equal")
+
+
+def _target(url: str) -> IscsiUrl:
+    """Read the URL of a target. A LUN at its end is allowed, and has no meaning. Raises typer.BadParameter."""
+    try:
+        return parse_url(url if url.count("/") > 3 else f"{url}/0")
+    except BadUrl as error:
+        raise typer.BadParameter(str(error)) from error

@@ -1,0 +1,213 @@
+"""One connection of a replay to another target: recorded PDUs are sent, with the values that the target has chosen."""
+
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import trio
+
+from odx_target.environment import Buffer
+from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB, additional_headers, append_pdu
+from odx_target.iscsi.pdu.headers import (
+    LoginRequest,
+    LoginResponse,
+    NopIn,
+    NopOut,
+    Pdu,
+    ReadyToTransfer,
+    ScsiCommand,
+    ScsiDataIn,
+    ScsiDataOut,
+    SnackRequest,
+)
+from odx_target.iscsi.pdu.opcodes import NO_TAG
+from odx_target.replay.answer_comparison import Answer
+from odx_target.target.trace.frames import CUT_PDU, Frames, Piece
+
+RECEIVE_BYTES = 1 << 18
+DEFAULT_DATA_SEGMENT_BYTES = 8192
+"""Length of the longest data segment for a target that has declared none (RFC 7143 13.12)."""
+_SEQUENCE_MASK = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class RemoteTask:
+    """A command of the recording: its CDB, its data so far, and the requests for data that it does not have yet."""
+
+    lun: int
+    cdb: bytes
+    data: bytearray = field(default_factory=bytearray)
+    waiting: list[ReadyToTransfer] = field(default_factory=list)
+    data_in: bytearray = field(default_factory=bytearray)
+
+
+class RemoteConnection:
+    """A connection to another target. `tokens` maps recorded tokens to those of the target, `tsihs` the handles of sessions.
+
+    `answer` waits for the next answer with a tag. `has_ended` is True after the target has closed the connection.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, target_name: str, tokens: Mapping[bytes, bytes], tsihs: dict[int, int]) -> None:
+        self._stream = stream
+        self._target_name = target_name
+        self._tokens = tokens
+        self._tsihs = tsihs
+        self._frames = Frames()
+        self._exp_stat_sn = 0
+        self._max_data_bytes = DEFAULT_DATA_SEGMENT_BYTES
+        self._digests = (False, False)
+        self.tasks: dict[int, RemoteTask] = {}
+        self._answers: dict[int, deque[Answer]] = {}
+        self._changed = trio.Event()
+        self._sending = trio.Lock()
+        self.has_ended = False
+
+    async def run(self) -> None:
+        """Receive until the target closes the connection. Raises nothing for a broken connection."""
+        rest = b""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while data := await self._stream.receive_some(RECEIVE_BYTES):
+                whole, rest = rest + bytes(data), b""
+                for piece in self._frames.cut(memoryview(whole)):
+                    if piece.pdu is None and piece.fault == CUT_PDU:
+                        rest = bytes(piece.raw)
+                    elif piece.pdu is not None:
+                        await self._receive(piece.pdu, piece)
+        self.has_ended = True
+        self._changed.set()
+
+    async def answer(self, tag: int) -> Answer | None:
+        """Return the next answer to the request with this tag. Return None if the target has closed the connection."""
+        while not self._answers.get(tag):
+            if self.has_ended:
+                return None
+            await self._changed.wait()
+        return self._answers[tag].popleft()
+
+    async def send(self, piece: Piece) -> None:
+        """Send a recorded PDU of the host. Raises trio.BrokenResourceError."""
+        pdu = piece.pdu
+        assert pdu is not None
+        data = self._with_tokens(bytes(piece.data))
+        if isinstance(pdu, SnackRequest) or (isinstance(pdu, NopOut) and pdu.target_transfer_tag != NO_TAG):
+            return  # These answer PDUs of the recorded array.
+        if isinstance(pdu, ScsiDataOut):
+            await self._keep(pdu, data)
+            if pdu.target_transfer_tag != NO_TAG:
+                return
+        elif isinstance(pdu, ScsiCommand):
+            extended = [content for kind, content in additional_headers(piece.additional_header) if kind == AHS_EXTENDED_CDB]
+            self.tasks[pdu.initiator_task_tag] = RemoteTask(pdu.lun, pdu.cdb + b"".join(extended), bytearray(data))
+        elif isinstance(pdu, LoginRequest):
+            pdu, data = self._login(pdu, data)
+        await self._put(pdu, data, bytes(piece.additional_header))
+
+    def _login(self, pdu: LoginRequest, data: bytes) -> tuple[Pdu, bytes]:
+        """Return a Login Request with the names and the session handle of the present target."""
+        parts = [
+            b"TargetName=" + self._target_name.encode() if part.startswith(b"TargetName=") else part
+            for part in data.split(b"\0")
+        ]
+        text = b"\0".join(parts)
+        return replace(pdu, tsih=self._tsihs.get(pdu.tsih, pdu.tsih), data_segment_length=len(text)), text
+
+    async def _keep(self, pdu: ScsiDataOut, data: bytes) -> None:
+        """Keep data of a write. Send what the target has requested already."""
+        task = self.tasks.get(pdu.initiator_task_tag)
+        if task is None:
+            return
+        end = pdu.buffer_offset + len(data)
+        task.data.extend(bytes(max(0, end - len(task.data))))
+        task.data[pdu.buffer_offset : end] = data
+        waiting, task.waiting = task.waiting, []
+        for request in waiting:
+            await self._answer_request(task, request)
+
+    async def _answer_request(self, task: RemoteTask, request: ReadyToTransfer) -> None:
+        start = request.buffer_offset
+        end = start + request.desired_data_transfer_length
+        if end > len(task.data):
+            task.waiting.append(request)
+            return
+        offsets = range(start, end, self._max_data_bytes)
+        for number, offset in enumerate(offsets):
+            part = bytes(task.data[offset : min(offset + self._max_data_bytes, end)])
+            pdu = ScsiDataOut(
+                final=offset == offsets[-1],
+                data_segment_length=len(part),
+                lun=request.lun,
+                initiator_task_tag=request.initiator_task_tag,
+                target_transfer_tag=request.target_transfer_tag,
+                data_sn=number,
+                buffer_offset=offset,
+            )
+            await self._put(pdu, part)
+
+    async def _put(self, pdu: Any, data: bytes, additional_header: bytes = b"") -> None:
+        if hasattr(pdu, "exp_stat_sn"):
+            pdu = replace(pdu, exp_stat_sn=self._exp_stat_sn)
+        header_digest, data_digest = self._digests
+        output: list[Buffer] = []
+        append_pdu(
+            output,
+            pdu.encode_header(),
+            [data] if data else (),
+            additional_header=additional_header,
+            header_digest=header_digest,
+            data_digest=data_digest,
+        )
+        async with self._sending:
+            await self._stream.send_all(b"".join(output))
+
+    async def _receive(self, pdu: Pdu, piece: Piece) -> None:
+        if isinstance(pdu, ReadyToTransfer):
+            task = self.tasks.get(pdu.initiator_task_tag)
+            if task is not None:
+                await self._answer_request(task, pdu)
+            return
+        if isinstance(pdu, ScsiDataIn):
+            self._keep_data_in(pdu, piece)
+            if not pdu.has_status:
+                return
+        is_ping = isinstance(pdu, NopIn) and pdu.initiator_task_tag == NO_TAG
+        if not is_ping:
+            self._exp_stat_sn = (getattr(pdu, "stat_sn", self._exp_stat_sn - 1) + 1) & _SEQUENCE_MASK
+        elif isinstance(pdu, NopIn) and pdu.target_transfer_tag != NO_TAG:
+            reply = NopOut(
+                immediate=True,
+                data_segment_length=len(piece.data),
+                lun=pdu.lun,
+                target_transfer_tag=pdu.target_transfer_tag,
+                cmd_sn=pdu.exp_cmd_sn,
+            )
+            await self._put(reply, bytes(piece.data))
+        if isinstance(pdu, LoginResponse):
+            self._follow_login(piece)
+        tag = getattr(pdu, "initiator_task_tag", NO_TAG)
+        task = self.tasks.get(tag)
+        data_in = b"" if task is None else bytes(task.data_in)
+        self._answers.setdefault(tag, deque()).append(Answer(pdu, bytes(piece.data), data_in))
+        self._changed.set()
+        self._changed = trio.Event()
+
+    def _keep_data_in(self, pdu: ScsiDataIn, piece: Piece) -> None:
+        task = self.tasks.get(pdu.initiator_task_tag)
+        if task is not None:
+            end = pdu.buffer_offset + len(piece.data)
+            task.data_in.extend(bytes(max(0, end - len(task.data_in))))
+            task.data_in[pdu.buffer_offset : end] = piece.data
+
+    def _follow_login(self, piece: Piece) -> None:
+        pairs = dict(part.partition(b"=")[::2] for part in bytes(piece.data).split(b"\0"))
+        declared = pairs.get(b"MaxRecvDataSegmentLength", b"")
+        if declared.isdigit():
+            self._max_data_bytes = int(declared)
+        if self._frames.in_full_feature_phase:
+            self._digests = self._frames.digests
+
+    def _with_tokens(self, data: bytes) -> bytes:
+        for recorded, present in self._tokens.items():
+            data = data.replace(recorded, present)
+        return data
