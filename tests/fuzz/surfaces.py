@@ -2,6 +2,8 @@
 
 from tests.fuzz.array import grammar
 from tests.fuzz.array.attack_run import run_all
+from tests.fuzz.chap import chap_attack, chap_grammar
+from tests.fuzz.control import framing
 from tests.fuzz.initiator import answer_grammar, answers_data, target_answers
 from tests.fuzz.store import formats
 from tests.fuzz.surface import Surface
@@ -18,6 +20,15 @@ SURFACES: tuple[Surface, ...] = (
         ("iscsi/session", "iscsi/login", "iscsi/pdu", "iscsi/negotiation", "scsi", "copymgr", "target/server"),
         weight=6,
     ),
+    Surface(
+        "chap logins",
+        chap_grammar.new_step,
+        chap_grammar.new_script,
+        chap_attack.run,
+        ("iscsi/login", "iscsi/negotiation", "iscsi/pdu/binary_value", "iscsi/pdu/text"),
+        weight=6,
+    ),
+    Surface("control socket", framing.new_step, framing.new_script, framing.run, ("target/control/server",), weight=2),
     Surface("management", management.new_step, management.new_script, management.run, ("target/control", "target/schedules")),
     Surface("texts", configuration.new_step, configuration.new_script, configuration.run, _TEXT_PACKAGES, weight=20),
     Surface(

@@ -11,7 +11,16 @@ from tests.fuzz.surface import Script, Surface
 from tests.fuzz.surfaces import SURFACE_BY_NAME, SURFACES
 
 SEED = 20261130
-EXECUTIONS = {"array": 150, "management": 40, "texts": 2500, "target answers": 700, "target data": 4000, "store formats": 3000}
+EXECUTIONS = {
+    "array": 150,
+    "chap logins": 60,
+    "control socket": 40,
+    "management": 40,
+    "texts": 2500,
+    "target answers": 700,
+    "target data": 4000,
+    "store formats": 3000,
+}
 """Number of new scripts of each surface. Together they take at most a minute."""
 
 

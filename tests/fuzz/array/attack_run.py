@@ -32,15 +32,20 @@ async def run_script(served: ServedArray, script: Script) -> set[str]:
     finally:
         for connection in attack.connections.values():
             connection.end("close")
-    await served.settle()
-    await served.advance(SETTLING_S)
-    check_sound(served)
-    check_released(served)
+    await end_attack(served)
     if served.content("kept") != KEPT * (len(served.content("kept")) // len(KEPT)):
         raise Finding("a LUN was changed that the initiator may only read")
     if not attack.may_write and before != {name: served.content(name) for name in before}:
         raise Finding("a LUN was changed by commands that change nothing")
     return attack.outcomes
+
+
+async def end_attack(served: ServedArray) -> None:
+    """Wait until the array has ended the connections of an attack, which are closed, and check that it is sound."""
+    await served.settle()
+    await served.advance(SETTLING_S)
+    check_sound(served)
+    check_released(served)
 
 
 def _arguments(step: list[Any]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from crc32c import crc32c
@@ -28,7 +28,7 @@ from odx_target.iscsi.pdu.headers import (
     decode_header,
 )
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Stage
-from odx_target.iscsi.pdu.text import decode_pairs, encode_pairs
+from odx_target.iscsi.pdu.text import decode_pairs
 from tests.fuzz.array.reply_checks import ReplyChecker, SentCommand
 from tests.fuzz.array.served import ServedArray
 from tests.fuzz.header_fields import set_fields
@@ -65,6 +65,9 @@ class AttackingConnection:
         self.pings: list[int] = []
         """Target transfer tags of the pings that were not answered yet."""
         self.last_login: LoginResponse | None = None
+        self.answers: dict[str, str] = {}
+        """Keys of the last complete response of a login."""
+        self._login_text = b""
         self.last_data = b""
         """Data of the last command that has returned data."""
         self._data_of: dict[int, bytes] = {}
@@ -151,8 +154,17 @@ class AttackingConnection:
         if self.is_full_feature:
             self.checker.max_data_segment_bytes = max(self.checker.max_data_segment_bytes, *self._declared_bytes, 0)
 
-    async def log_in(self, pairs: list[tuple[str, str]], text: bytes | None, overrides: Mapping[str, Any]) -> None:
-        """Send one Login Request. A last response without faults begins full feature phase."""
+    async def log_in(
+        self,
+        pairs: list[tuple[str, str]],
+        text: bytes | None,
+        overrides: Mapping[str, Any],
+        note: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        """Send one Login Request. A last response without faults begins full feature phase.
+
+        `note` is called with the data segment before the request is sent.
+        """
         request = LoginRequest(
             transit=True,
             current_stage=Stage.LOGIN_OPERATIONAL_NEGOTIATION,
@@ -160,7 +172,8 @@ class AttackingConnection:
             isid=self.isid,
         )
         self._offers.update(pairs)
-        data = encode_pairs(pairs) if text is None else text
+        data = b"".join(f"{name}={value}\0".encode("utf-8", "surrogatepass") for name, value in pairs) if text is None else text
+        note(data)
         await self.send(request, data, **overrides)
 
     def receive(self) -> None:
@@ -205,7 +218,11 @@ class AttackingConnection:
             self.last_data = self._data_of[tag] = self._data_of.pop(tag, b"") + data
 
     def _take_login(self, response: LoginResponse, data: bytes) -> None:
-        answers = dict(decode_pairs(data)) if data else {}
+        self._login_text += data
+        if response.continued:
+            return
+        answers = self.answers = dict(decode_pairs(self._login_text))
+        self._login_text = b""
         self._offers.update(answers)
         if not (response.status == 0 and response.transit and response.next_stage == Stage.FULL_FEATURE_PHASE):
             return

@@ -1,12 +1,13 @@
 """Another host, which must be served while attackers do what they want."""
 
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 
 from odx_target.initiator import cdb
 from odx_target.iscsi.pdu.headers import LoginResponse, NopOut, ScsiCommand
 from odx_target.iscsi.pdu.opcodes import NO_TAG
 from tests.fuzz.array.connection import AttackingConnection
-from tests.fuzz.array.served import WITNESS, ServedArray
+from tests.fuzz.array.served import CONFIG, WITNESS, ServedArray
 from tests.fuzz.surface import Finding
 
 MAX_ATTENTIONS = 8
@@ -15,11 +16,21 @@ BLOCK_BYTES = 512
 _SLOT = 0xEE
 
 
-class Witness:
-    """A session of another initiator with a LUN of its own. The number of its checks is the data that it writes."""
+async def _log_in_without_proof(connection: AttackingConnection) -> None:
+    await connection.log_in([("InitiatorName", WITNESS), ("TargetName", CONFIG.iqn)], None, {})
 
-    def __init__(self, served: ServedArray) -> None:
+
+class Witness:
+    """A session of another initiator with a LUN of its own. The number of its checks is the data that it writes.
+
+    `log_in` sends the requests of its login.
+    """
+
+    def __init__(
+        self, served: ServedArray, log_in: Callable[[AttackingConnection], Awaitable[None]] = _log_in_without_proof
+    ) -> None:
         self._served = served
+        self._log_in_by = log_in
         self._connection: AttackingConnection
         self._count = 0
 
@@ -31,7 +42,7 @@ class Witness:
 
     async def _log_in(self) -> None:
         self._connection = AttackingConnection(self._served, _SLOT, set())
-        await self._connection.log_in([("InitiatorName", WITNESS), ("TargetName", self._served.array.config.iqn)], None, {})
+        await self._log_in_by(self._connection)
         login = self._connection.last_login
         if not isinstance(login, LoginResponse) or login.status:
             raise Finding("a host cannot log in", str(login))

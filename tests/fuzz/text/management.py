@@ -100,7 +100,7 @@ async def _main(script: Script) -> set[str]:
             else:
                 line = str(step[1] if len(step) > 1 else "").encode("utf-8", "surrogatepass")
                 answer = await conversations._answer(line.replace(b"\n", b" "))
-                outcomes.add(_checked(answer, await _encoded(answer)))
+                outcomes.add(checked_answer(answer, await _encoded(answer)))
             await served.settle()
             if error := served.has_failed():
                 raise Finding("the array has logged an error", error)
@@ -110,7 +110,8 @@ async def _main(script: Script) -> set[str]:
     return outcomes
 
 
-def _checked(answer: Any, encoded: bytes) -> str:
+def checked_answer(answer: Any, encoded: bytes) -> str:
+    """Check an answer of the control socket, and return a text for it. Raises Finding."""
     if b"\n" in encoded or json.loads(encoded) is None:
         raise Finding("an answer is not one line of JSON", encoded[:200].decode("utf-8", "replace"))
     if "result" in answer:
