@@ -30,10 +30,13 @@ FOLDER = ROOT / "docs" / "conformance"
 RUN_TIMEOUT_S = 600
 SCRIPT_TIMEOUT_S = 60
 LUN_BYTES = 64 << 20
+ASYMMETRIC_ACCESS = 'asymmetric-access = "both"\n[[target-port-group]]\nnumber = 1\n'
+"""Settings with which hosts can change the state of the only target port group of our array."""
 
 AREAS = {
     "iscsi": "iSCSI: login, text, commands, data and task management",
     "primary": "Primary commands (SPC)",
+    "alua": "Asymmetric logical unit access (SPC)",
     "block": "Block commands (SBC)",
     "token": "Token copy, as Windows and `ddpt` use it",
     "xcopy": "EXTENDED COPY",
@@ -147,7 +150,9 @@ Urls = tuple[str, str, str]
 def our_array() -> Iterator[Urls]:
     """Serve a new pool of this project."""
     with tempfile.TemporaryDirectory() as folder:
-        served = serve(None, ("a=256M", "b=256M"), log_path=Path(folder) / "log")
+        config = Path(folder) / "array.toml"
+        config.write_text(ASYMMETRIC_ACCESS)
+        served = serve(None, ("a=256M", "b=256M"), log_path=Path(folder) / "log", options=("--config", str(config)))
         try:
             yield "odx-target", served.url(0), served.url(1)
         finally:

@@ -10,7 +10,9 @@ from tests.conformance.mutations import (
     READ,
     RESET,
     RRTI,
+    RTPG,
     STATUS,
+    STPG,
     TOKEN,
     WRITE,
     WUT,
@@ -55,6 +57,11 @@ def _no_token_out(old: bytes) -> bytes:
     for at in range(start + 4, len(new), 64):
         new[at] &= 0xFE
     return bytes(new)
+
+
+def _is_standard(cdb: bytes) -> bool:
+    """True for INQUIRY without a vital product data page."""
+    return not cdb[1] & 1
 
 
 ROWS: list[tuple[str, Make]] = [
@@ -237,6 +244,27 @@ ROWS: list[tuple[str, Make]] = [
     ("primary.codes.unsupported", lambda: data(0xA3, put(1, 3))),
     ("primary.log.supported", lambda: data(0x4D, flip(3))),
     ("primary.attention.reset primary.attention.inquiry", lambda: ignoring(RESET)),
+    # asymmetric access
+    ("alua.inquiry.tpgs alua.inquiry.codes", lambda: data(INQUIRY, lambda old: put(5, old[5] & 0xCF)(old), _is_standard)),
+    ("alua.page.group", lambda: page(0x83, lambda old: old.replace(b"\x51\x95", b"\x51\x96"))),
+    ("alua.page.port", lambda: page(0x83, lambda old: old.replace(b"\x51\x94\0\4\0\0\0\1", b"\x51\x94\0\4\0\0\0\7"))),
+    ("alua.report.header", lambda: data(RTPG, flip(3))),
+    ("alua.report.descriptors", lambda: data(RTPG, put(19, 1))),
+    ("alua.report.ports", lambda: data(RTPG, put(27, 1))),
+    ("alua.report.states", lambda: data(RTPG, put(4, 7))),
+    ("alua.report.allocation", lambda: data(RTPG, lambda old: old + b"\0" if len(old) == 4 else old)),
+    ("alua.report.extended", lambda: data(RTPG, put(4, 0), lambda cdb: cdb[1] >> 5 == 1)),
+    ("alua.report.format", lambda: accepting(RTPG)),
+    ("alua.report.ready", lambda: data(RTPG, put(4, 2))),
+    ("alua.set.empty", lambda: refusing(STPG, "5/1A/00", lambda cdb, _: cdb[6:10] == bytes(4))),
+    ("alua.set.present", lambda: refusing(STPG, "5/26/00")),
+    ("alua.set.state", lambda: ignoring(STPG)),
+    ("alua.set.attention", lambda: other_sense(0x00, put(12, 0x29))),
+    ("alua.set.group alua.set.reserved alua.set.transitioning alua.set.short-list", lambda: accepting(STPG)),
+    ("alua.state.non-optimized", lambda: refusing(WRITE, "2/04/0B")),
+    ("alua.state.standby alua.state.unavailable", lambda: accepting(READ)),
+    ("alua.state.standby-commands", lambda: data(0x03, put(0, 0x10))),
+    ("alua.state.unavailable-commands", lambda: data(INQUIRY, put(0, 0), _is_standard)),
     # block commands
     ("block.read.6", lambda: data(0x08, flip(-1))),
     ("block.read.10", lambda: data(0x28, flip(-1))),

@@ -11,6 +11,7 @@ from odx_target.conformance.iscsi.raw_connection import RawConnection
 from odx_target.conformance.path import Path
 from odx_target.conformance.probing import probe_features, probe_unit
 from odx_target.initiator.result import CommandResult
+from odx_target.scsi.asymmetric_access.port_groups import AccessModes, PortGroup, PortGroups
 from odx_target.scsi.nexus import Nexus
 from tests.conformance.mutations import RESET, Mutation, Target, unchanged
 from tests.copymgr.array import CopyArray
@@ -50,6 +51,11 @@ class SimulatedEquipment:
     mutate: Mutation = unchanged
     array: CopyArray = field(default_factory=lambda: CopyArray(size_store_blocks=SIZE_STORE_BLOCKS))
     luns: tuple[int, ...] = (0, 1)
+
+    def __post_init__(self) -> None:
+        groups = PortGroups(AccessModes.BOTH, (PortGroup(1), PortGroup(2, (2,))))
+        for logical_unit in self.array.logical_units.values():
+            logical_unit.port_groups = groups
 
     @property
     def monotonic(self) -> Callable[[], float]:

@@ -1,5 +1,6 @@
 """All checks, in the order in which they run."""
 
+from odx_target.conformance.asymmetric_access import changes, reports
 from odx_target.conformance.block import provisioning, transfer
 from odx_target.conformance.check import Check
 from odx_target.conformance.extended_copy import copies, refusals
@@ -16,6 +17,8 @@ CHECKS: tuple[Check, ...] = (
     *tasks.CHECKS,
     *inquiry.CHECKS,
     *unit.CHECKS,
+    *reports.CHECKS,
+    *changes.CHECKS,
     *transfer.CHECKS,
     *provisioning.CHECKS,
     *page.CHECKS,
