@@ -50,6 +50,7 @@ class Directory:
         self.portal_list = [Portal("127.0.0.1:3260")]
         self.portal = "127.0.0.1:3260"
         self.sessions = SessionRegistry(max_sessions)
+        self.offline_tags: set[int] = set()
         self.moved_to: Redirection | None = None
         self.make_authenticator: Callable[[], Authenticator] | None = None
 
@@ -58,6 +59,9 @@ class Directory:
 
     def portals(self, target_name: str) -> Sequence[Portal]:
         return self.portal_list
+
+    def is_offline(self, target_name: str, portal_group_tag: int) -> bool:
+        return portal_group_tag in self.offline_tags
 
     def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:
         return self.moved_to

@@ -32,6 +32,21 @@ def test_a_login_has_an_end_to_what_it_remembers() -> None:
     assert status(talk, [("X-more", "1")], nsg=None) == LoginStatus.INITIATOR_ERROR
 
 
+def test_no_login_gets_in_through_a_port_that_is_offline() -> None:
+    """SPC-4 5.15.2.4, RFC 7143 11.13.5. Another port of the target, and a discovery that names no target, are not affected."""
+    directory = Directory()
+    directory.offline_tags = {1}
+    talk = Conversation(directory)
+    assert status(talk, talk.names()) == LoginStatus.SERVICE_UNAVAILABLE
+    discovery = Conversation(directory)
+    assert status(discovery, {"InitiatorName": INITIATOR, "SessionType": "Discovery"}) == LoginStatus.SUCCESS
+    directory.offline_tags = {2}
+    talk = Conversation(directory)
+    assert status(talk, talk.names(), nsg=None) == LoginStatus.SUCCESS
+    directory.offline_tags = {1}
+    assert status(talk, {}) == LoginStatus.SERVICE_UNAVAILABLE, "it goes offline while the login is under way"
+
+
 # Text longer than a PDU, in both directions
 
 

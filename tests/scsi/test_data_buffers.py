@@ -34,8 +34,8 @@ def test_descriptors(read: Callable[..., bytes]) -> None:
     unit = UnitUnderTest()
     assert data_of(unit.command(read(DATA_DESCRIPTOR))) == bytes((0, *DATA_BUFFER_BYTES.to_bytes(3, "big")))
     assert data_of(unit.command(read(DATA_DESCRIPTOR, buffer=1))) == bytes(4), "there is no other buffer"
-    assert data_of(unit.command(read(ECHO_DESCRIPTOR))) == bytes((0, 0, *ECHO_BUFFER_BYTES.to_bytes(2, "big")))
-    assert data_of(unit.command(read(ECHO_DESCRIPTOR, 3))) == bytes((0, 0, 1))
+    assert data_of(unit.command(read(ECHO_DESCRIPTOR))) == bytes((1, 0, *ECHO_BUFFER_BYTES.to_bytes(2, "big")))
+    assert data_of(unit.command(read(ECHO_DESCRIPTOR, 3))) == bytes((1, 0, 1)), "EBOS: each nexus has its own echo buffer"
 
 
 @READS

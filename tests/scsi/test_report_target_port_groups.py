@@ -12,8 +12,8 @@ from tests.scsi.port_groups import FIRST, SECOND, PortGroupsUnderTest, report_cd
 # Written by hand from the tables of SPC-4 6.37: group 1 is preferred and has the ports 1 and 3; group 2 has port 2 and is in
 # the standby state, to which a host has changed it.
 GROUPS = """
-    80 8f 00 01 00 00 00 02  00 00 00 01  00 00 00 03
-    02 8f 00 02 00 01 00 01  00 00 00 02
+    80 cf 00 01 00 00 00 02  00 00 00 01  00 00 00 03
+    02 cf 00 02 00 01 00 01  00 00 00 02
 """
 SHORT = bytes.fromhex("00 00 00 1c" + GROUPS)
 EXTENDED = bytes.fromhex("00 00 00 20 10 00 00 00" + GROUPS)
@@ -89,6 +89,41 @@ def test_the_device_identification_page_names_the_port_of_the_nexus() -> None:
             at += 4 + data[at + 3]
         assert designators[0x14] == designators[0x15] == bytes((0, 0, 0, group))
         assert designators[0x18].rstrip(b"\0").endswith(f",t,0x{group:04x}".encode())
+
+
+@pytest.mark.parametrize("state", AccessState)
+def test_inquiry_reports_whether_the_port_reaches_the_logical_unit(state: AccessState) -> None:
+    """SPC-4 5.15.2.4.5: the peripheral qualifier is 001b in the unavailable state. All other data is as usual."""
+    unit = PortGroupsUnderTest()
+    cdbs = ("12 00 00 00 60 00", "12 01 00 00 ff 00", "12 01 83 04 00 00")
+    usual = [data_of(unit.command(cdb, nexus=unit.nexuses[SECOND])) for cdb in cdbs]
+    unit.logical_unit.port_groups = unit.logical_unit.port_groups.with_states({SECOND: state})
+    qualifier = 0x20 if state in (AccessState.UNAVAILABLE, AccessState.OFFLINE) else 0
+    for cdb, data in zip(cdbs, usual, strict=True):
+        assert data_of(unit.command(cdb, nexus=unit.nexuses[SECOND])) == bytes((qualifier,)) + data[1:]
+        assert data_of(unit.command(cdb))[0] == 0, "the other port reaches it"
+
+
+@pytest.mark.parametrize("modes", AccessModes.__members__.values())
+@pytest.mark.parametrize("page_control", [0, 2])
+def test_the_control_extension_page_says_if_the_array_changes_states(modes: AccessModes, page_control: int) -> None:
+    """IALUAE of current and default values (SPC-4 7.5.9). No host can change it."""
+    unit = PortGroupsUnderTest(modes)
+    data = data_of(unit.command(bytes((0x1A, 8, page_control << 6 | 0x0A, 1, 255, 0))))
+    assert data[8] & 1 == modes.value & 1
+    assert data_of(unit.command("1a 08 4a 01 ff 00"))[8:] == bytes(28)
+    page = bytes((0x4A, *data[5:8], data[8] ^ 1, *data[9:]))
+    reply = unit.command("15 10 00 00 24 00", bytes(4) + page)
+    assert code_of(reply) == (5, 0x26, 0)
+    assert reply.sense[15:18] == bytes.fromhex("88 00 08")
+    assert unit.command("15 10 00 00 24 00", bytes(4) + data[4:]).status == 0
+
+
+def test_inquiry_reports_several_target_ports() -> None:
+    """MULTIP (SPC-4 6.4.2)."""
+    multip = 0x10
+    assert data_of(PortGroupsUnderTest().command("12 00 00 00 60 00"))[6] == multip
+    assert data_of(UnitUnderTest().command("12 00 00 00 60 00"))[6] == 0
 
 
 def test_a_logical_unit_without_asymmetric_access_changes_nothing() -> None:

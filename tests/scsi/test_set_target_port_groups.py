@@ -81,6 +81,17 @@ def test_an_invalid_list_is_refused_and_changes_nothing(data: bytes, code: tuple
     assert unit.states() == {FIRST: OPTIMIZED, SECOND: OPTIMIZED}
 
 
+def test_a_group_that_is_offline_is_not_changed() -> None:
+    unit = PortGroupsUnderTest()
+    unit.change(SECOND, AccessState.OFFLINE)
+    unit.nexus.unit_attentions.clear()
+    data = set_list((STANDBY, FIRST), (OPTIMIZED, SECOND))
+    reply = unit.command(set_cdb(len(data)), data)
+    assert code_of(reply) == (5, 0x26, 0)
+    assert reply.sense[15:18] == bytes.fromhex("80 00 0a")
+    assert unit.states() == {FIRST: OPTIMIZED, SECOND: 0xE}
+
+
 def test_an_incomplete_list_is_refused() -> None:
     assert code_of(PortGroupsUnderTest().command(set_cdb(8), bytes(4))) == (5, 0x1A, 0)
 

@@ -48,7 +48,9 @@ def set_port_group(
     number: NumberArgument,
     state: Annotated[
         str,
-        typer.Argument(metavar="STATE", help="active-optimized, active-non-optimized, standby, unavailable or transitioning."),
+        typer.Argument(
+            metavar="STATE", help="active-optimized, active-non-optimized, standby, unavailable, offline or transitioning."
+        ),
     ],
     lun: Annotated[str | None, typer.Option("--lun", metavar="NAME", help="Change the state only for this LUN.")] = None,
     transition: Annotated[

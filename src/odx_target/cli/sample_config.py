@@ -127,8 +127,8 @@ TABLES = """\
 #portal = ["127.0.0.1:3261"]
 #port-group = 2
 
-# A target port group with its state at the start: active-optimized, active-non-optimized, standby, unavailable or
-# transitioning.
+# A target port group with its state at the start: active-optimized, active-non-optimized, standby, unavailable,
+# offline or transitioning.
 #[[target-port-group]]
 #number = 2
 #state = "standby"

@@ -64,6 +64,7 @@ TARGET_PORT_IN_STANDBY_STATE = Condition(_NOT_READY, 0x04, 0x0B, "logical unit n
 TARGET_PORT_IN_UNAVAILABLE_STATE = Condition(
     _NOT_READY, 0x04, 0x0C, "logical unit not accessible, target port in unavailable state"
 )
+LOGICAL_UNIT_NOT_READY_OFFLINE = Condition(_NOT_READY, 0x04, 0x12, "logical unit not ready, offline")
 SANITIZE_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x1B, "logical unit not ready, sanitize in progress")
 SPACE_ALLOCATION_IN_PROGRESS = Condition(_NOT_READY, 0x04, 0x14, "logical unit not ready, space allocation in progress")
 

@@ -304,6 +304,7 @@ class Array:
         jobs.start_soon(self.schedules.run)
         self._listener = self._listener_at(bound, addresses)
         self._listener.limit_sessions(session_limits_of(self.config))
+        states.on_offline = self._listener.cut_port_group
         self.access_changes = AccessChanges(
             self.targets, self.device_server, self.copy_manager, environment, self._listener.cut_sessions
         )
@@ -367,6 +368,7 @@ class Array:
             polls=self.config.polling,
             connection_clock=connection_clock_of(self.clock),
             edge=self.edge,
+            is_group_offline=self.port_group_states.is_offline,
         )
 
     async def _keep_up(self) -> None:

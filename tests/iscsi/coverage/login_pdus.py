@@ -215,7 +215,12 @@ STATUSES: tuple[Row, ...] = (
         login("test_anything_but_a_login_request_during_a_login_gets_a_status"),
     ),
     may("11.13.5 0300h", TARGET, "Target error.", note="A bug in the array ends the connection."),
-    may("11.13.5 0301h", TARGET, "Service unavailable.", note="While the array stops, it accepts no connections."),
+    may(
+        "11.13.5 0301h",
+        TARGET,
+        "Service unavailable: the target port is offline.",
+        rules("test_no_login_gets_in_through_a_port_that_is_offline"),
+    ),
     must(
         "11.13.5 0302h",
         TARGET,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from odx_target.cli.serving.serve import open_pool
+from odx_target.initiator.errors import InitiatorError, LoginFailed
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes, PortGroups
@@ -28,7 +29,7 @@ from odx_target.target.config.settings_file import load_config
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.operations import perform
 from odx_target.target.reconfiguration import fields_that_wait, reconfigure
-from tests.target.access.sessions import A, B, code, discovered, luns, session_of, write
+from tests.target.access.sessions import A, B, code, code_of, discovered, luns, session_of, write
 from tests.target.running import LUNS
 
 ONE, TWO = Portal("127.0.0.1", 0), Portal("localhost", 0)
@@ -161,6 +162,49 @@ async def test_a_change_that_fails() -> None:
         assert [await code(second, 0) for _ in range(2)] == ["6/2A/07", IN_STANDBY]
 
 
+async def test_a_group_that_is_offline_accepts_no_sessions() -> None:
+    config = replace(GROUPS, transition_time_s=5, targets=(TargetConfig("iqn.2026-11.example:other", port_group=1),))
+    async with running(config) as array, session_of(array, A) as first:
+        async with session_on_second(array) as second:
+            await perform(array, "set-port-group", {"number": 2, "state": "offline"})
+            with pytest.raises(InitiatorError):
+                await code(second, 0)
+        with pytest.raises(LoginFailed, match="service unavailable"):
+            async with session_on_second(array):
+                pass
+        async with session_of(array, A, "iqn.2026-11.example:other", array.portals[1]) as other:
+            assert await code(other, 0) == GOOD, "this port is in another group"
+        assert await discovered(array, A, array.portals[1]), "a discovery that names no target uses no port"
+        assert await code(first, 0) == STATE_CHANGED
+        assert (await reported(first))[2][0] == 0xE
+        cdb, data = set_states((0, 2))
+        assert await host_changes(first, cdb, data) == "5/26/00", "a host cannot change it"
+        with pytest.raises(ManagementError, match="for all LUNs"):
+            await perform(array, "set-port-group", {"number": 2, "state": "standby", "lun": "first"})
+        await perform(array, "set-port-group", {"number": 2, "state": "standby", "time_s": 0})
+        async with session_on_second(array) as second:
+            assert await code(second, 0) == IN_STANDBY
+
+
+async def host_changes(session: InitiatorSession, cdb: bytes, data: bytes) -> str:
+    return code_of(await session.execute(0, cdb, data))
+
+
+async def test_a_group_is_offline_from_the_start_and_after_a_reload() -> None:
+    offline = replace(GROUPS, port_groups=(PortGroupConfig(1), PortGroupConfig(2, AccessState.OFFLINE)))
+    async with running(offline) as array:
+        with pytest.raises(LoginFailed, match="service unavailable"):
+            async with session_on_second(array):
+                pass
+        online = replace(offline, port_groups=GROUPS.port_groups)
+        await reconfigure(array, offline, online)
+        async with session_on_second(array) as second:
+            assert await code(second, 0) == IN_STANDBY
+            await reconfigure(array, online, offline)
+            with pytest.raises(InitiatorError):
+                await code(second, 0)
+
+
 async def test_the_operator_prefers_a_group() -> None:
     async with running() as array, session_of(array, A) as first:
         await perform(array, "prefer-port-group", {"number": 2})
@@ -176,7 +220,9 @@ async def test_the_operator_prefers_a_group() -> None:
         (AccessModes.BOTH, {"number": 0, "state": "standby"}, "want a number from 1 to 65535"),
         (AccessModes.BOTH, {"number": "9" * 5000, "state": "standby"}, "want a number from 1 to 65535"),
         (AccessModes.BOTH, {"number": 2, "state": "standby", "time_s": 10**400}, "want seconds from 0 to 254"),
-        (AccessModes.BOTH, {"number": 2, "state": "offline"}, "want one of active-optimized"),
+        (AccessModes.BOTH, {"number": 2, "state": "off"}, "want one of active-optimized"),
+        (AccessModes.BOTH, {"number": 2, "state": "offline", "lun": "first"}, "is offline for all LUNs"),
+        (AccessModes.BOTH, {"number": 2, "state": "offline", "fails": True}, "cannot fail"),
         (AccessModes.BOTH, {"number": 2, "state": "standby", "lun": "x"}, "there is no LUN x"),
         (AccessModes.BOTH, {"number": 2, "state": "standby", "time_s": 255}, "want seconds from 0 to 254"),
         (AccessModes.BOTH, {"number": 2, "state": "standby", "time_s": "soon"}, "want seconds from 0 to 254"),

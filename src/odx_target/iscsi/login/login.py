@@ -168,6 +168,7 @@ class Login:
         if target_name or session_type == "Normal":
             target_name = self._find_target(initiator_name, target_name)
             self._redirect(initiator_name, target_name)
+            self._require_online(target_name)
         # A session without a target has no portal group, so its key has the portal instead (7.4.2.1).
         port = self._portal_group_tag if target_name else self._directory.portal
         key = initiator_name, request.isid, target_name, port
@@ -187,9 +188,19 @@ class Login:
         raise LoginRefused(LoginStatus.NOT_FOUND, f"no target {target_name[:223]!a} for this initiator")
 
     def _require_access(self, session: Session) -> None:
-        """Refuse the login if its target was removed, or became invisible to the initiator, while the login was under way."""
+        """Refuse the login if its target was removed, became invisible to the initiator, or went offline, while the login was
+        under way.
+        """
+        if session.target_name:
+            self._require_online(session.target_name)
         if session.target_name and session.target_name not in self._directory.target_names(session.initiator_name):
             raise LoginRefused(LoginStatus.NOT_FOUND, f"target {session.target_name[:223]!a} was taken away during the login")
+
+    def _require_online(self, target_name: str) -> None:
+        """Refuse the login if the target port is offline (SPC-4 5.15.2.4). Hosts try again later (RFC 7143 11.13.5)."""
+        if self._directory.is_offline(target_name, self._portal_group_tag):
+            detail = f"target port {target_name[:223]!a},t,{self._portal_group_tag} is offline"
+            raise LoginRefused(LoginStatus.SERVICE_UNAVAILABLE, detail)
 
     def _redirect(self, initiator_name: str, target_name: str) -> None:
         """Refuse the login with another address if the directory redirects it (11.13.5). The initiator has not authenticated

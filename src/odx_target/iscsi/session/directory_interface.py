@@ -77,6 +77,10 @@ class TargetDirectory(Protocol):
         """The portals of a target, in the order of SendTargets."""
         ...
 
+    def is_offline(self, target_name: str, portal_group_tag: int) -> bool:
+        """True if the portal group of a target accepts no logins."""
+        ...
+
     def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:
         """Return the redirection of a login to a target. Return None if the login may continue here."""
         ...

@@ -7,6 +7,7 @@ from enum import IntEnum
 from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.sense import (
     ASYMMETRIC_ACCESS_STATE_TRANSITION,
+    LOGICAL_UNIT_NOT_READY_OFFLINE,
     TARGET_PORT_IN_STANDBY_STATE,
     TARGET_PORT_IN_UNAVAILABLE_STATE,
     Condition,
@@ -14,12 +15,17 @@ from odx_target.scsi.sense import (
 
 
 class AccessState(IntEnum):
-    """Values of ASYMMETRIC ACCESS STATE (SPC-4 6.37)."""
+    """Values of ASYMMETRIC ACCESS STATE (SPC-4 6.37).
+
+    OFFLINE is the secondary state: the target ports of the group receive no commands at all, so it has the same value for all
+    logical units (SPC-4 5.15.2.4).
+    """
 
     ACTIVE_OPTIMIZED = 0x0
     ACTIVE_NON_OPTIMIZED = 0x1
     STANDBY = 0x2
     UNAVAILABLE = 0x3
+    OFFLINE = 0xE
     TRANSITIONING = 0xF
 
     @property
@@ -42,6 +48,7 @@ _UNLESS_TRANSITIONING = _ALWAYS | {Availability.UNLESS_TRANSITIONING}
 REFUSALS: dict[AccessState, tuple[Condition, frozenset[Availability]]] = {
     AccessState.STANDBY: (TARGET_PORT_IN_STANDBY_STATE, _UNLESS_TRANSITIONING | {Availability.IN_STANDBY}),
     AccessState.UNAVAILABLE: (TARGET_PORT_IN_UNAVAILABLE_STATE, _UNLESS_TRANSITIONING),
+    AccessState.OFFLINE: (LOGICAL_UNIT_NOT_READY_OFFLINE, _ALWAYS),
     AccessState.TRANSITIONING: (ASYMMETRIC_ACCESS_STATE_TRANSITION, _ALWAYS),
 }
 """For each state in which commands are refused: the sense data, and the availability of the commands that still work."""

@@ -80,6 +80,11 @@ class PortGroups:
         return found or None
 
     @property
+    def has_several_ports(self) -> bool:
+        """True if more than one target port reaches the logical unit."""
+        return sum(len(group.relative_target_ports) for group in self.groups) > 1
+
+    @property
     def is_transitioning(self) -> bool:
         """True if any group is transitioning."""
         return any(group.state is AccessState.TRANSITIONING for group in self.groups)

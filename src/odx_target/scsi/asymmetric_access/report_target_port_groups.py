@@ -101,6 +101,7 @@ def _group_data(group: PortGroup) -> bytes:
         pref=group.is_preferred,
         asymmetric_access_state=group.state,
         t_sup=True,
+        o_sup=True,
         u_sup=True,
         s_sup=True,
         an_sup=True,

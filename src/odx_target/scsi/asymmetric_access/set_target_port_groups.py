@@ -29,7 +29,7 @@ SETTABLE_STATES = (
     AccessState.STANDBY,
     AccessState.UNAVAILABLE,
 )
-"""The primary target port asymmetric access states that a host can set."""
+"""The primary target port asymmetric access states that a host can set. Only the operator sets the secondary state offline."""
 
 LIST_HEADER_BYTES = 4
 """Reserved bytes before the first descriptor."""
@@ -98,7 +98,8 @@ def _states(data: bytes, port_groups: PortGroups) -> dict[int, AccessState]:
         if descriptor.asymmetric_access_state not in SETTABLE_STATES:
             raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=at, bit=_HIGHEST_STATE_BIT)
         group = descriptor.target_port_group
-        if port_groups.find(group) is None or group in states:
+        found = port_groups.find(group)
+        if found is None or found.state is AccessState.OFFLINE or group in states:
             place = SetPortGroupDescriptor.places["target_port_group"].start // 8
             raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=at + place)
         states[group] = AccessState(descriptor.asymmetric_access_state)

@@ -34,7 +34,7 @@ class DataBufferDescriptor(Layout):
 
 
 class EchoBufferDescriptor(Layout):
-    """The descriptor of an echo buffer. EBOS is zero if each nexus has an echo buffer of its own."""
+    """The descriptor of an echo buffer. EBOS is one, because each nexus has its own echo buffer (SPC-4 6.18.9)."""
 
     ebos: bool = flag(0, 0)
     buffer_capacity: int = number(2, 2)
@@ -55,7 +55,8 @@ def read_buffer(task: Task) -> Outcome:
             raise CheckCondition(COMMAND_SEQUENCE_ERROR)
         return Reply.of_parameter_data(content, cdb.allocation_length)
     if cdb.mode == ECHO_DESCRIPTOR:
-        return Reply.of_parameter_data(EchoBufferDescriptor(buffer_capacity=ECHO_BUFFER_BYTES).build(), cdb.allocation_length)
+        echo = EchoBufferDescriptor(ebos=True, buffer_capacity=ECHO_BUFFER_BYTES)
+        return Reply.of_parameter_data(echo.build(), cdb.allocation_length)
     raise _unsupported_mode()
 
 

@@ -1,6 +1,7 @@
 """INQUIRY (SPC-4 6.4)."""
 
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import Inquiry
 from odx_target.scsi.command_table import ANSWERS_ALWAYS, CommandRow
@@ -69,6 +70,10 @@ class StandardInquiryData(Layout):
 
 VERSION_SPC_4 = 0x06
 RESPONSE_DATA_FORMAT = 2
+NOT_CONNECTED = 0b001
+"""PERIPHERAL QUALIFIER of a logical unit that cannot be accessed at present."""
+UNREACHABLE_STATES = frozenset({AccessState.UNAVAILABLE, AccessState.OFFLINE})
+"""The states of a target port in which INQUIRY reports NOT_CONNECTED (SPC-4 5.15.2.4.5)."""
 
 
 def inquiry(task: Task) -> Outcome:
@@ -76,12 +81,15 @@ def inquiry(task: Task) -> Outcome:
     requested.
     """
     cdb = Inquiry.parse(task.cdb)
+    logical_unit, port = task.logical_unit, task.nexus.target_port
     if cdb.evpd:
-        data = _page(task.logical_unit, task.nexus.target_port, cdb.page_code)
+        data = _page(logical_unit, port, cdb.page_code)
     elif cdb.page_code:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     else:
-        data = standard_inquiry_data(task.logical_unit)
+        data = standard_inquiry_data(logical_unit)
+    if logical_unit.restricted and logical_unit.port_groups.state_of(port.target_port_group) in UNREACHABLE_STATES:
+        data = bytes((NOT_CONNECTED << 5 | data[0] & 0x1F,)) + data[1:]
     return Reply.of_parameter_data(data, cdb.allocation_length)
 
 
@@ -113,6 +121,7 @@ def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
         additional_length=StandardInquiryData.size_bytes - 5,
         tpgs=logical_unit.tpgs,
         third_party_copy=logical_unit.third_party_copy,
+        multip=logical_unit.multip,
         cmdque=True,
         t10_vendor_identification=vpd.T10_VENDOR_IDENTIFICATION,
         product_identification=vpd.PRODUCT_IDENTIFICATION,

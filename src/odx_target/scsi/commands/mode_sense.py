@@ -1,5 +1,7 @@
 """MODE SENSE (SPC-4 6.13, 6.14). Mode parameters are not saved: a reset or a restart restores the default values."""
 
+from dataclasses import replace
+
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import ModeSense6, ModeSense10
@@ -75,8 +77,11 @@ def mode_page(logical_unit: LogicalUnit, page_code: int, subpage_code: int, page
     if page_control == CHANGEABLE_VALUES:
         body = page.changeable_bits()
     else:
-        is_default = page_control == DEFAULT_VALUES
-        body = page.build(logical_unit.default_mode_parameters if is_default else logical_unit.mode_parameters)
+        parameters = logical_unit.mode_parameters
+        if page_control == DEFAULT_VALUES:
+            is_implicit = parameters.implicit_access_enabled
+            parameters = replace(logical_unit.default_mode_parameters, implicit_access_enabled=is_implicit)
+        body = page.build(parameters)
     return page_header(page_code, subpage_code, len(body)).build() + body
 
 

@@ -16,7 +16,7 @@ from odx_target.scsi.asymmetric_access.report_target_port_groups import (
 from odx_target.scsi.asymmetric_access.set_target_port_groups import LIST_HEADER_BYTES, SetPortGroupDescriptor
 from odx_target.scsi.describe.rows import Row, layout_rows, raw_row
 
-_STATES = {int(state): state.words for state in AccessState} | {0x4: "LBA dependent", 0xE: "offline"}
+_STATES = {int(state): state.words for state in AccessState} | {0x4: "LBA dependent"}
 _STATUS_CODES = {
     StatusCode.NONE: "no status",
     StatusCode.CHANGED_EXPLICITLY: "changed by SET TARGET PORT GROUPS",

@@ -178,7 +178,7 @@ class InformationalExceptionsControlPage(Layout):
 
 @dataclass(frozen=True, slots=True)
 class ModeParameters:
-    """The mode parameters of a logical unit that can be changed. They are the same for all nexuses (TST 000b)."""
+    """The mode parameters of a logical unit that can change. They are the same for all nexuses (TST 000b)."""
 
     write_cache_enabled: bool
     """True if the array may report GOOD for a write before its data is durable. A loss of power before the next SYNCHRONIZE
@@ -188,6 +188,8 @@ class ModeParameters:
     threshold_reporting_enabled: bool = True
     """True if hosts are notified of reached thresholds."""
     thresholds: tuple[Threshold, ...] = NO_THRESHOLDS
+    implicit_access_enabled: bool = False
+    """True if the array changes the states of target port groups (SPC-4 5.15.2.7). MODE SELECT cannot change this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,7 @@ PAGES: dict[tuple[int, int], ModePage] = {
     (CONTROL, CONTROL_EXTENSION_SUBPAGE): ModePage(
         ControlExtensionPage,
         changeable=ControlExtensionPage(),
-        body=lambda _parameters: ControlExtensionPage(tcmos=True, scsip=True),
+        body=lambda parameters: ControlExtensionPage(tcmos=True, scsip=True, ialuae=parameters.implicit_access_enabled),
         select=lambda _body, parameters: parameters,
     ),
     # DEXCPT 1: reporting of informational exceptions is disabled.

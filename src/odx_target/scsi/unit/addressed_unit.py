@@ -30,6 +30,8 @@ class AddressedUnit:
         self.third_party_copy = False
         self.tpgs = 0
         """The value of TPGS in standard INQUIRY data (SPC-4 6.4.2)."""
+        self.multip = False
+        """The value of MULTIP in standard INQUIRY data: True if more than one target port reaches the unit (SPC-4 6.4.2)."""
         self.is_reserved = False
         """True if a reservation must be checked before every command."""
         self.restricted: frozenset[int] | None = None

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from odx_target.environment import Environment
 from odx_target.scsi.access_kind import Access
-from odx_target.scsi.asymmetric_access.port_groups import NO_ASYMMETRIC_ACCESS, PendingState, PortGroups
+from odx_target.scsi.asymmetric_access.port_groups import NO_ASYMMETRIC_ACCESS, AccessModes, PendingState, PortGroups
 from odx_target.scsi.limits import BlockLimits, block_limits_for
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, Reservations
@@ -116,6 +116,7 @@ class LogicalUnit(AddressedUnit):
         self._port_groups = port_groups
         self.restricted = port_groups.restricted
         self.tpgs = port_groups.modes.value
+        self.multip = port_groups.has_several_ports
 
     @property
     def settled_port_groups(self) -> PortGroups:
@@ -165,6 +166,7 @@ class LogicalUnit(AddressedUnit):
             self.software_write_protect,
             self.reports_thresholds,
             self.thresholds.thresholds,
+            AccessModes.IMPLICIT in self.port_groups.modes,
         )
 
     def set_mode_parameters(self, parameters: ModeParameters) -> None:

@@ -17,7 +17,8 @@ from odx_target.target.config.settings import PortGroupConfig
 class PortGroupStates:
     """Changes the states of target port groups for logical units of an array. `logical_units` has all of them by number.
 
-    `port_groups` are the groups of logical units that are added later. `described` are the groups in the settings.
+    `port_groups` are the groups of logical units that are added later. `described` are the groups in the settings. `on_offline`
+    is called with the number of a group that is offline from now on.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class PortGroupStates:
         self._nexuses = nexuses
         self._changes = PortGroupChanges(nexuses)
         self._environment = environment
+        self.on_offline: Callable[[int], None] = lambda _: None
         for logical_unit in logical_units.values():
             logical_unit.port_groups = port_groups
 
@@ -49,22 +51,35 @@ class PortGroupStates:
         `logical_units`, change the states for all logical units, also for those that are added later.
 
         The change takes `time_s` seconds, or the configured time, in which the groups are transitioning. It goes on in the
-        background. If `fails` is True, the groups then get their former states back. Raises ConfigError if the settings allow
-        only hosts to make changes, if there is no such group, or if a change that fails would interrupt a transition.
+        background. If `fails` is True, the groups then get their former states back. A group goes offline at once, and only for
+        all logical units. Raises ConfigError if the settings allow only hosts to make changes, if there is no such group, if a
+        change that fails would interrupt a transition, or if some logical units would be offline and others would not.
         """
         if AccessModes.IMPLICIT not in self.port_groups.modes:
             raise ConfigError("the states of target port groups cannot be changed: set asymmetric-access to implicit or both")
         self._require(states)
+        goes_offline = AccessState.OFFLINE in states.values()
+        if goes_offline or any(self.is_offline(number) for number in states):
+            _require_whole_group(logical_units, fails=fails)
         units = list(self._logical_units.values()) if logical_units is None else list(logical_units)
         if fails and any(number in unit.pending_states for unit in units for number in states):
             raise ConfigError("a change that fails cannot begin during a transition")
         if logical_units is None and not fails:
             self.port_groups = self.port_groups.with_states(states, StatusCode.CHANGED_IMPLICITLY)
+        if goes_offline:
+            time_s = 0
         time_s = self.port_groups.transition_time_s if time_s is None else time_s
         turns = self._environment.turns
         for steps in self._changes.change_all(units, StateChange(states, time_s, fails=fails), self._environment):
             turns.take(steps)
             await turns.next_if_spent()
+        for number, state in states.items():
+            if state is AccessState.OFFLINE and self.is_offline(number):
+                self.on_offline(number)
+
+    def is_offline(self, number: int) -> bool:
+        """True if the ports of a group receive no commands."""
+        return self.port_groups.state_of(number) is AccessState.OFFLINE
 
     async def prefer(self, preferred: Mapping[int, bool]) -> None:
         """Change which groups are preferred, and notify hosts. Raises ConfigError if there is no such group."""
@@ -112,6 +127,14 @@ class PortGroupStates:
             if self.port_groups.find(number) is None:
                 known = ", ".join(str(group.number) for group in self.port_groups.groups)
                 raise ConfigError(f"there is no target port group {number}; there are {known}")
+
+
+def _require_whole_group(logical_units: Sequence[LogicalUnit] | None, *, fails: bool) -> None:
+    """Raise ConfigError for a change to or from the state offline that is not for all logical units, or that fails."""
+    if logical_units is not None:
+        raise ConfigError("a target port group is offline for all LUNs: change its state for all LUNs")
+    if fails:
+        raise ConfigError("a change to or from the state offline cannot fail")
 
 
 def _ports(group: PortGroup) -> tuple[int, tuple[int, ...]]:

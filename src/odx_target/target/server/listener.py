@@ -56,6 +56,7 @@ class Listener:
         polls: bool = True,
         connection_clock: ConnectionClock | None = None,
         edge: Edge | None = None,
+        is_group_offline: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self.listening = tuple(listening)
         self._edge = edge
@@ -66,7 +67,7 @@ class Listener:
         self._tap = tap
         self._connection_clock = connection_clock
         self._reporter = reporter or Reporter(trio.current_time)
-        self._directory = TargetDirectory(targets, addresses=addresses)
+        self._directory = TargetDirectory(targets, addresses=addresses, is_group_offline=is_group_offline)
         self.login_watch = self._directory.login_watch
         self.on_connected: Callable[[], None] | None = None
         """Function that is called after each accepted connection."""
@@ -208,6 +209,13 @@ class Listener:
         for connection in list(self._connections):
             session = connection.session
             if session is not None and (session.initiator_name, session.target_name) == (initiator_name, target_name):
+                connection.cut()
+
+    def cut_port_group(self, number: int) -> None:
+        """End the sessions through the ports of a target port group."""
+        for connection in list(self._connections):
+            session = connection.session
+            if session is not None and self._directory.port_group_of(session.target_name, session.port) == number:
                 connection.cut()
 
     def connections(self) -> Iterable[ConnectionServer]:

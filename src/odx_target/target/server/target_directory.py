@@ -28,7 +28,7 @@ class TargetDirectory:
     """The targets of an array as one connection sees them.
 
     `arrived_at` is the local address of the connection, and `accepted_at` is the portal that accepted it. If `accepted_at` is
-    None, all targets can be reached.
+    None, all targets can be reached. `is_group_offline` takes the number of a target port group.
     """
 
     def __init__(
@@ -39,12 +39,14 @@ class TargetDirectory:
         accepted_at: PortalAddress | None = None,
         addresses: Addresses | None = None,
         login_watch: LoginWatch | None = None,
+        is_group_offline: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._targets = targets
         self._arrived_at = arrived_at
         self._accepted_at = accepted_at
         self._addresses = addresses or Addresses()
         self.login_watch = login_watch or LoginWatch()
+        self._is_group_offline = is_group_offline
         self.sessions = SessionRegistry() if sessions is None else sessions
 
     def seen_from(self, connected: socket.socket, accepted_at: PortalAddress | None = None) -> "TargetDirectory":
@@ -54,7 +56,15 @@ class TargetDirectory:
         """
         host, port = connected.getsockname()[:2]
         arrived_at = PortalAddress(plain_host(host), port)
-        return TargetDirectory(self._targets, self.sessions, arrived_at, accepted_at, self._addresses, self.login_watch)
+        return TargetDirectory(
+            self._targets,
+            self.sessions,
+            arrived_at,
+            accepted_at,
+            self._addresses,
+            self.login_watch,
+            self._is_group_offline,
+        )
 
     @property
     def portal(self) -> str:
@@ -77,6 +87,16 @@ class TargetDirectory:
 
     def _target(self, name: str) -> Target | None:
         return next((target for target in self._targets if target.name == name), None)
+
+    def port_group_of(self, target_name: str, portal_group_tag: int | str) -> int | None:
+        """Return the number of the target port group of a port. Return None if there is no such port."""
+        target = self._target(target_name)
+        port = target.ports.get(portal_group_tag) if target is not None and isinstance(portal_group_tag, int) else None
+        return None if port is None else port.target_port_group
+
+    def is_offline(self, target_name: str, portal_group_tag: int) -> bool:
+        group = self.port_group_of(target_name, portal_group_tag)
+        return group is not None and self._is_group_offline(group)
 
     def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:
         return self._addresses.redirection(initiator_name, target_name, self._accepted_at, self._arrived_at)
