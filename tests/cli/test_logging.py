@@ -1,4 +1,5 @@
 import io
+import json
 import sys
 import threading
 
@@ -6,16 +7,17 @@ import pytest
 import structlog
 
 from odx_target.cli.serving.logging import MAX_QUEUED_BYTES, configure_logging
+from odx_target.target.config.settings import LogFormat
 
 
 def fail() -> None:
     raise ValueError("what happened")
 
 
-def logged(level: str, monkeypatch: pytest.MonkeyPatch) -> str:
+def logged(level: str, monkeypatch: pytest.MonkeyPatch, log_format: LogFormat = LogFormat.TEXT) -> str:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    configure_logging(level)
+    configure_logging(level, log_format)
     log = structlog.get_logger()
     log.debug("small")
     log.info("plain", peer="a")
@@ -31,6 +33,17 @@ def test_an_error_is_one_line_with_its_place(monkeypatch: pytest.MonkeyPatch) ->
     assert len(lines) == 2
     assert "peer=a" in lines[0]
     assert "place=test_logging.py" in lines[1]
+
+
+def test_lines_of_json_begin_with_the_same_fields(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [json.loads(line) for line in logged("debug", monkeypatch, LogFormat.JSON).splitlines()]
+    assert [list(line)[:3] for line in lines] == [["timestamp", "level", "event"]] * 3
+    assert [(line["level"], line["event"]) for line in lines] == [("debug", "small"), ("info", "plain"), ("error", "broken")]
+    assert lines[1]["peer"] == "a"
+    assert lines[1]["timestamp"].endswith("Z")
+    assert "in fail" in lines[2]["stack"]
+    (line,) = logged("error", monkeypatch, LogFormat.JSON).splitlines()
+    assert json.loads(line)["place"].startswith("test_logging.py")
 
 
 def test_at_debug_it_comes_with_its_stack(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,7 @@ def test_an_operator_makes_the_array_step_aside(served: tuple[Served, Path], man
     code, out, _ = manage(pool, "step-aside", "24h")
     assert (code, out) == (0, "new copies: refused for 86400 more seconds (the operator); 0 were refused so far\n")
     answer = json.loads(manage(pool, "step-aside", "10m", "--json")[1])
-    assert answer == {"remaining_s": 600.0, "cause": "the operator", "refused": 0}
+    assert answer == {"schema": "stepping-aside/1", "remaining_s": 600.0, "cause": "the operator", "refused": 0}
     assert manage(pool, "step-aside", "off")[:2] == (0, "new copies: allowed\n")
 
 

@@ -69,7 +69,7 @@ def test_the_result_as_json(recording: Path, replay: Replay) -> None:
     code, out, _ = replay(recording, "--json")
     found = json.loads(out)
     assert code == 0
-    assert (found["version"], found["is_equal"], found["difference"], found["warnings"]) == (1, True, None, [])
+    assert (found["schema"], found["is_equal"], found["difference"], found["warnings"]) == ("replay/1", True, None, [])
 
 
 def test_a_changed_answer_is_named_by_its_pdu_and_field(recording: Path, replay: Replay, tmp_path: Path) -> None:

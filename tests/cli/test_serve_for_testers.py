@@ -53,6 +53,14 @@ def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     return said
 
 
+def manage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """Return the output and the errors of `odx-target manage`."""
+    monkeypatch.setattr(sys, "argv", ["odx-target", "manage", *words])
+    with pytest.raises(SystemExit):
+        cli.main()
+    return "".join(capsys.readouterr())
+
+
 def post(ready: dict[str, Any], operation: str, **arguments: object) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{ready['http']['url']}/v1/{operation}",
@@ -99,14 +107,21 @@ def test_http_clients_advance_the_clock_and_read_the_commands(tmp_path: Path) ->
         assert "WRITE USING TOKEN" in lines["commands"]
         assert lines["offload"].startswith("1.0 MiB copied by the array: 1.0 MiB shared")
         assert lines["clear-commands"] == f"{len(seen)} commands have been seen since the start\n"
-        assert json.loads(lines["commands --json"]) == {"commands": []}
+        assert json.loads(lines["commands --json"]) == {"schema": "commands/1", "commands": []}
 
 
-def test_a_token_file_gives_the_token(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("sixteen-letters!\n")
+def test_a_token_file_gives_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text("sixteen-letters!\n")
     with served(tmp_path, "--http", "0", "--http-token-file", "token") as ready:
         assert ready["http"]["token"] == "sixteen-letters!"
         assert post(ready, "clock")["mode"] == "real"
+        over_http = ("--http", ready["http"]["url"], "--token-file", str(token_file))
+        assert json.loads(manage(monkeypatch, capsys, *over_http, "clock", "--json"))["mode"] == "real"
+        assert "clock real" in manage(monkeypatch, capsys, *over_http, "clock")
+        assert "give --http and --token-file together" in manage(monkeypatch, capsys, *over_http[:2], "clock")
     assert "sixteen-letters!" not in (tmp_path / "log").read_text()
 
 

@@ -53,6 +53,7 @@ WORKING: dict[str, list[str]] = {
     "conformance": [URL],
     "demo": [],
     "decode": ["00"],
+    "schema": ["copy"],
     "token": [URL],
     "token run": [URL, "/dev/null"],
     "manage": ["no-such-pool"],
@@ -98,7 +99,7 @@ WORKING: dict[str, list[str]] = {
     "fault words": ["sense"],
 }
 
-ANY_NUMBER = {"schedule assign", "fault add"}
+ANY_NUMBER = {"schedule assign", "fault add", "schema"}
 """Subcommands that take any number of arguments of any kind."""
 
 

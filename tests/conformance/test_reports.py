@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 from odx_target.conformance.check import Check, Need, Verdict
 from odx_target.conformance.exchange import Exchange
-from odx_target.conformance.reports.json_document import json_text
+from odx_target.conformance.reports.json_document import document as json_document
 from odx_target.conformance.reports.junit import junit_xml
 from odx_target.conformance.reports.text import failure_lines, result_line, summary_line
 from odx_target.conformance.runner import Result
@@ -53,7 +53,7 @@ def test_junit() -> None:
 
 
 def test_json() -> None:
-    document = json.loads(json_text(RESULTS, "iscsi://host/iqn.a/0"))
+    document = json.loads(json.dumps(json_document(RESULTS, "iscsi://host/iqn.a/0")))
     assert document["target"] == "iscsi://host/iqn.a/0"
     assert document["counts"] == {"pass": 1, "fail": 1, "skip": 1, "not run": 1}
     assert [row["verdict"] for row in document["results"]] == ["pass", "fail", "skip", "not run"]

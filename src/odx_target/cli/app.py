@@ -58,6 +58,7 @@ COMMANDS = {
     "check-config": Subcommand("check_config", "Check a configuration file, or print a sample."),
     "import-config": Subcommand("importing.import_config", "Convert the configuration of targetcli or tgt."),
     "decode": Subcommand("decode", "Explain bytes field by field."),
+    "schema": Subcommand("schemas.schema", "Print the JSON Schema of the output of a command."),
 }
 """The subcommands in the order of the help."""
 

@@ -9,16 +9,21 @@ import typer
 from odx_target.cli.failure import CommandFailure
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.client import NoResponse, NoServer, request
+from odx_target.target.control.http.client import HttpPlace, request_over_http
 
 Answer = dict[str, Any]
+Place = Path | HttpPlace
+"""The place where an array is managed: the directory of its pool, its control socket, or its HTTP control port."""
 
 
-def request_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> Answer:
+def request_array(pool: Place, operation: str, arguments: Mapping[str, object]) -> Answer:
     """Perform an operation on the array that serves a pool. Raises NoServer if no array answers. Raises typer.BadParameter if
     the arguments are invalid. Raises CommandFailure if the array refuses the operation for another reason, or does not respond
     in time.
     """
     try:
+        if isinstance(pool, HttpPlace):
+            return request_over_http(pool, operation, arguments)
         return request(pool, operation, arguments)
     except ManagementError as error:
         raise refusal(error) from error
@@ -26,7 +31,7 @@ def request_array(pool: Path, operation: str, arguments: Mapping[str, object]) -
         raise CommandFailure(str(error)) from error
 
 
-def ask_array(pool: Path, operation: str, arguments: Mapping[str, object]) -> Answer:
+def ask_array(pool: Place, operation: str, arguments: Mapping[str, object]) -> Answer:
     """Perform an operation that needs a running array. Raises typer.BadParameter if the arguments are invalid. Raises
     CommandFailure if no array answers, or if the operation fails for another reason.
     """

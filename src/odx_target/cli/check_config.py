@@ -1,11 +1,12 @@
 """`odx-target check-config`: check a configuration file without starting an array."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from odx_target.cli.sample_config import sample_config
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
 from odx_target.iscsi.names import check_name
 from odx_target.target.access.targets import authentications_of, target_configs, warnings_of
@@ -16,6 +17,22 @@ from odx_target.target.config.settings_file import load_config, load_serve_confi
 
 ALL_LUNS = "all LUNs of the pool"
 HEADINGS = ("target", "portals", "initiators", "LUNs")
+
+
+class AccessData(TypedDict):
+    """LUNs that initiators can use with a target."""
+
+    target: str
+    portals: Annotated[str, "HOST:PORT of each portal"]
+    initiators: str
+    luns: Annotated[str, "such as `0=first 1=second,read-only`"]
+
+
+class ConfigAnswer(TypedDict):
+    """A configuration file that is valid."""
+
+    warnings: list[str]
+    access: Annotated[list[AccessData], "empty if the initiator can use no target"]
 
 
 def register(root: typer.Typer) -> None:
@@ -29,6 +46,7 @@ def check_config(
         str | None, typer.Option(metavar="IQN", help="Show only the targets and LUNs of this initiator.")
     ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="Print a sample file in which every key is a comment.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check a configuration file, or print a sample.
 
@@ -43,15 +61,27 @@ def check_config(
     config = load_config(file)
     load_serve_config(file)
     authentications_of(config, _no_entropy)
-    for warning in warnings_of(config, file):
-        typer.echo(f"warning: {warning}")
     if initiator is not None:
         _check_initiator(initiator)
+    warnings = list(warnings_of(config, file))
     rows = [row for target in target_configs(config) for row in access_rows(config, target, initiator)]
+    if as_json:
+        print_json("configuration", _answer(warnings, rows))
+        return
+    for warning in warnings:
+        typer.echo(f"warning: {warning}")
     if rows:
         print_columns(HEADINGS, rows)
     else:
         typer.echo("this initiator can use no target")
+
+
+def _answer(warnings: list[str], rows: list[tuple[str, str, str, str]]) -> ConfigAnswer:
+    access: list[AccessData] = [
+        {"target": target, "portals": portals, "initiators": initiators, "luns": luns}
+        for target, portals, initiators, luns in rows
+    ]
+    return {"warnings": warnings, "access": access}
 
 
 def access_rows(config: Config, target: TargetConfig, initiator: str | None) -> list[tuple[str, str, str, str]]:

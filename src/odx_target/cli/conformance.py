@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from odx_target.cli import host_command
+from odx_target.cli.text.json_output import json_text
 from odx_target.conformance.catalogue import CHECKS
 from odx_target.conformance.check import Check, Need, Verdict
-from odx_target.conformance.reports.json_document import json_text
+from odx_target.conformance.reports.json_document import document
 from odx_target.conformance.reports.junit import junit_xml
 from odx_target.conformance.reports.text import failure_lines, result_line, summary_line
 from odx_target.conformance.runner import Result, run_checks, selected
@@ -75,7 +76,7 @@ def conformance(
     if junit is not None:
         junit.write_text(junit_xml(results, str(first)), encoding="utf-8")
     if json_file is not None:
-        json_file.write_text(json_text(results, str(first)), encoding="utf-8")
+        json_file.write_text(f"{json_text('conformance', document(results, str(first)), 1)}\n", encoding="utf-8")
     if any(result.verdict is Verdict.FAIL for result in results):
         raise typer.Exit(EXIT_FAILED_CHECKS)
 

@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
 from odx_target.cli import host_command
 from odx_target.cli.failure import Interrupted
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate, size
 from odx_target.initiator.copying.copy_job import CopyJob, CopyReport, Method, OffloadFailed
@@ -24,6 +25,19 @@ from odx_target.initiator.url import IscsiUrl
 def register(root: typer.Typer) -> None:
     """Add the subcommand."""
     root.command("copy")(copy)
+
+
+class CopyAnswer(TypedDict):
+    """The result of a copy."""
+
+    total_bytes: int
+    offloaded_bytes: Annotated[int, "copied by token"]
+    host_bytes: Annotated[int, "copied by reads and writes"]
+    elapsed_s: float
+    tokens: Annotated[int, "number of tokens that were made"]
+    writes: Annotated[int, "number of WRITE USING TOKEN commands"]
+    partial_writes: Annotated[int, "number of these commands that copied less than requested"]
+    stop: Annotated[str | None, "why a part was not copied by token; null if all was"]
 
 
 @dataclass(slots=True)
@@ -63,6 +77,7 @@ def copy(
             min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of the tokens; 0 means the target's default."
         ),
     ] = 0,
+    as_json: Json = False,
     *,
     who: host_command.Host,
 ) -> None:
@@ -80,7 +95,7 @@ def copy(
         )
     except Interrupted as interrupted:
         raise Interrupted(interrupted.number, f"interrupted: {done}") from None
-    typer.echo(summary(report, elapsed_s))
+    print_json("copy", answer_of(report, elapsed_s)) if as_json else typer.echo(summary(report, elapsed_s))
 
 
 async def _copy(
@@ -134,6 +149,20 @@ async def copy_with_bar(
                 raise
             raise InitiatorError(f"{error} (after {done.count_bytes} of {plan.size_bytes} bytes)") from error
         return report, time.monotonic() - began
+
+
+def answer_of(report: CopyReport, elapsed_s: float) -> CopyAnswer:
+    """Return the result of a copy as plain data."""
+    return {
+        "total_bytes": report.offloaded_bytes + report.host_bytes,
+        "offloaded_bytes": report.offloaded_bytes,
+        "host_bytes": report.host_bytes,
+        "elapsed_s": elapsed_s,
+        "tokens": report.tokens,
+        "writes": report.writes,
+        "partial_writes": report.partial_writes,
+        "stop": None if report.stop is None else str(report.stop),
+    }
 
 
 def summary(report: CopyReport, elapsed_s: float) -> str:

@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import trio
 import typer
@@ -15,6 +15,7 @@ from odx_target.cli.copy import copy_with_bar
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.serve import open_pool
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.text.tables import print_columns
@@ -68,6 +69,23 @@ class CountingStream(trio.abc.Stream):
         await self._stream.aclose()
 
 
+class DemoCopy(TypedDict):
+    """One copy of the demo."""
+
+    copied_by: Annotated[str, "`token` or `reads and writes`"]
+    wire_bytes: Annotated[int, "bytes sent and received over the network"]
+    elapsed_s: float
+    offloaded_bytes: Annotated[int, "copied by token"]
+    is_identical: Annotated[bool, "true if the copy is equal to its source"]
+
+
+class DemoAnswer(TypedDict):
+    """The measured values of the demo."""
+
+    size_bytes: Annotated[int, "size of the data that was copied"]
+    copies: list[DemoCopy]
+
+
 @dataclass(frozen=True, slots=True)
 class Measured:
     """The measured values of one copy."""
@@ -88,6 +106,7 @@ def demo(
     size_text: Annotated[
         str, typer.Option("--size", metavar="SIZE", help="Size of the data to copy, a multiple of 1 MiB.")
     ] = "256M",
+    as_json: Json = False,
 ) -> None:
     """Compare a copy by token with a copy by reads and writes.
 
@@ -103,7 +122,10 @@ def demo(
     configure_logging("error")
     with tempfile.TemporaryDirectory(prefix="odx-target-demo-") as folder:
         measured = host_command.run(_demo, Path(folder) / "pool", size_bytes)
-    _print_comparison(measured, size_bytes)
+    if as_json:
+        print_json("demo", _answer(measured, size_bytes))
+    else:
+        _print_comparison(measured, size_bytes)
     if not all(one.is_equal for one in measured):
         raise CommandFailure("a copy differs from its source")
 
@@ -186,6 +208,20 @@ def _pieces(disk: Disk, size_bytes: int) -> Iterator[tuple[int, bytes]]:
     for index in range(size_bytes // PIECE_BYTES):
         # The data is incompressible and different in every piece. It need not be secret.
         yield index * PIECE_BYTES // disk.block_bytes, random.Random(index).randbytes(PIECE_BYTES)  # noqa: S311
+
+
+def _answer(measured: list[Measured], size_bytes: int) -> DemoAnswer:
+    copies: list[DemoCopy] = [
+        {
+            "copied_by": one.name,
+            "wire_bytes": one.wire_bytes,
+            "elapsed_s": one.elapsed_s,
+            "offloaded_bytes": one.offloaded_bytes,
+            "is_identical": one.is_equal,
+        }
+        for one in measured
+    ]
+    return {"size_bytes": size_bytes, "copies": copies}
 
 
 def _print_comparison(measured: list[Measured], size_bytes: int) -> None:

@@ -1,17 +1,34 @@
 """`odx-target fault`: make a running array fail at a chosen place and moment, in a chosen way."""
 
-import json
 from collections.abc import Collection, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import typer
 
 from odx_target.cli.array_requests import ask_array
-from odx_target.cli.storage.requests import Json, PoolArgument
+from odx_target.cli.storage.requests import PoolArgument
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.faults.names import COMMANDS, LOGIN_STATUSES, PDUS, SENSE, STATUSES
 from odx_target.target.faults.reading import words_of
 from odx_target.target.faults.words import WORDS
+
+
+class FaultWord(TypedDict):
+    """A word of rules."""
+
+    word: str
+    kind: Annotated[str, "`where`, `when` or `what`"]
+    value: Annotated[str, "form of its value"]
+    meaning: str
+
+
+class FaultWords(TypedDict):
+    """The words of rules, or the names that values of one kind can have."""
+
+    words: NotRequired[list[FaultWord]]
+    values: NotRequired[list[str]]
+
 
 app = typer.Typer(help="Make a running array fail on purpose.", no_args_is_help=True)
 
@@ -61,7 +78,7 @@ def list_rules(pool: PoolArgument, as_json: Json = False) -> None:
     """List the rules, with the number of faults that each has injected and of occurrences that it has let pass."""
     answer = ask_array(pool, "faults", {})
     if as_json:
-        typer.echo(json.dumps(answer, indent=2))
+        print_json("faults", answer)
     else:
         print_columns(("name", "enabled", "hits", "passed", "rule"), [_cells(rule) for rule in answer["faults"]])
 
@@ -76,7 +93,7 @@ def remove(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> Non
 def clear(pool: PoolArgument, as_json: Json = False) -> None:
     """Remove all rules, and begin all scenarios again."""
     answer = ask_array(pool, "fault-clear", {})
-    typer.echo(json.dumps(answer, indent=2) if as_json else f"removed {len(answer['faults'])} rules")
+    print_json("faults", answer) if as_json else typer.echo(f"removed {len(answer['faults'])} rules")
 
 
 @app.command("enable")
@@ -102,19 +119,28 @@ def words(
     names: Annotated[
         str | None, typer.Argument(metavar="[LIST]", help=f"List the values of one kind instead: {', '.join(LISTS)}.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """List the words of rules, or the names that their values can have."""
-    if names is None:
+    if names is not None and names not in LISTS:
+        raise typer.BadParameter(f"there is no list {names!r}; there are {', '.join(LISTS)}")
+    if as_json:
+        print_json("fault-words", _words(names))
+    elif names is None:
         print_columns(("word", "kind", "value", "meaning"), [(w.key, w.kind, w.form, w.meaning) for w in WORDS.values()])
-    elif names in LISTS:
+    else:
         for each in sorted(LISTS[names]):
             typer.echo(each)
-    else:
-        raise typer.BadParameter(f"there is no list {names!r}; there are {', '.join(LISTS)}")
+
+
+def _words(names: str | None) -> FaultWords:
+    if names is not None:
+        return {"values": sorted(LISTS[names])}
+    return {"words": [{"word": w.key, "kind": w.kind, "value": w.form, "meaning": w.meaning} for w in WORDS.values()]}
 
 
 def _print(rule: Mapping[str, Any], as_json: bool) -> None:
-    typer.echo(json.dumps(rule, indent=2) if as_json else f"{rule['name']}: {rule['rule']}; {_state(rule)}")
+    print_json("fault", rule) if as_json else typer.echo(f"{rule['name']}: {rule['rule']}; {_state(rule)}")
 
 
 def _state(rule: Mapping[str, Any]) -> str:

@@ -4,8 +4,8 @@ Each command sends one request to the array and prints the answer. In the array,
 out the requests.
 """
 
-import json
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,24 +13,30 @@ import typer
 from typer.core import TyperGroup
 
 from odx_target.cli.array_requests import Answer, ask_array
+from odx_target.cli.http_token import token_in
 from odx_target.cli.managing import steering
 from odx_target.cli.text.health_lines import health_lines
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.status_lines import stepping_aside_lines
 from odx_target.cli.text.tables import print_columns
+from odx_target.target.control.http.client import http_place
 
 SHOWN_RANGES = 4
 
 
 class ManageGroup(TyperGroup):
-    """The commands of `manage`. The help of a command needs no POOL: `manage luns --help` is the same as
-    `manage POOL luns --help`.
+    """The commands of `manage`. With --http, there is no POOL. The help of a command needs no POOL either: `manage luns --help`
+    is the same as `manage POOL luns --help`.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         wants_help = any(name in args[1:] for name in ctx.help_option_names)
+        before = list(takewhile(lambda word: word not in self.commands, args))
         if wants_help and args[0] in self.commands and args[1] not in self.commands:
             args = ["POOL", *args]
+        elif any(word.partition("=")[0] == "--http" for word in before):
+            args = [*before, "POOL", *args[len(before) :]]
         return super().parse_args(ctx, args)
 
 
@@ -42,9 +48,6 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="manage")
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-
-
 @app.callback()
 def manage(
     context: typer.Context,
@@ -52,16 +55,25 @@ def manage(
         Path,
         typer.Argument(readable=False, metavar="POOL", help="Directory of the pool, or control socket of its array."),
     ],
+    http: Annotated[
+        str | None,
+        typer.Option("--http", metavar="URL", help="URL of the HTTP control port. Replaces POOL."),
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", metavar="FILE", help="File with the token of the HTTP control port.")
+    ] = None,
 ) -> None:
     """Show and change a running array."""
-    context.obj = pool
+    if (http is None) != (token_file is None):
+        raise typer.BadParameter("give --http and --token-file together")
+    context.obj = pool if http is None or token_file is None else http_place(http, token_in(token_file))
 
 
 @app.command("luns")
 def luns(context: typer.Context, as_json: Json = False) -> None:
     """List the LUNs."""
     answer = _ask(context, "luns")
-    if not _printed(answer, as_json):
+    if not _printed("luns", answer, as_json):
         rows = [_lun_cells(lun) for lun in answer["luns"]]
         print_columns(("LUN", "name", "size", "bytes", "block"), rows)
 
@@ -81,7 +93,7 @@ def add_lun(
 ) -> None:
     """Add a LUN. Hosts are notified."""
     answer = _ask(context, "add-lun", lun=lun)
-    if not _printed(answer, as_json):
+    if not _printed("volume", answer, as_json):
         typer.echo(_lun_line(answer))
 
 
@@ -97,7 +109,7 @@ def resize(
 ) -> None:
     """Change the size of a LUN. Hosts are notified."""
     answer = _ask(context, "resize", name=name, size=new_size, shrink=shrink)
-    if not _printed(answer, as_json):
+    if not _printed("volume", answer, as_json):
         typer.echo(_lun_line(answer))
 
 
@@ -105,7 +117,7 @@ def resize(
 def health(context: typer.Context, as_json: Json = False) -> None:
     """Show the problems of the array and its free room."""
     answer = _ask(context, "health")
-    if not _printed(answer, as_json):
+    if not _printed("health", answer, as_json):
         for line in health_lines(answer):
             typer.echo(line)
 
@@ -114,7 +126,7 @@ def health(context: typer.Context, as_json: Json = False) -> None:
 def tokens(context: typer.Context, as_json: Json = False) -> None:
     """List the valid tokens with their identifiers. A host cannot use an identifier as a token."""
     answer = {"tokens": list(_all_tokens(context))}
-    if not _printed(answer, as_json):
+    if not _printed("tokens", answer, as_json):
         headings = ("identifier", "type", "LUN", "ranges: LBA, blocks", "size", "age", "left", "in use")
         print_columns(headings, [_token_cells(token) for token in answer["tokens"]])
 
@@ -127,7 +139,7 @@ def revoke(
 ) -> None:
     """Revoke a token. Later commands that use the token get TOKEN REVOKED (23h/06h). Copies under way continue."""
     answer = _ask(context, "revoke", identifier=identifier.removeprefix("0x"))
-    if not _printed(answer, as_json):
+    if not _printed("revoked-token", answer, as_json):
         typer.echo(f"revoked {answer['identifier']}")
 
 
@@ -135,7 +147,7 @@ def revoke(
 def copies(context: typer.Context, as_json: Json = False) -> None:
     """List the running copies by token, and the copy rate."""
     answer = _ask(context, "copies")
-    if not _printed(answer, as_json):
+    if not _printed("running-copies", answer, as_json):
         headings = ("command", "initiator", "LUN", "list identifier", "done", "of", "percent", "seconds")
         print_columns(headings, [_copy_cells(copy) for copy in answer["copies"]])
         typer.echo(_rate_line(answer))
@@ -162,7 +174,7 @@ def cancel(
     """End a copy by token, as COPY OPERATION ABORT does. Blocks that are already copied are kept. The host is notified."""
     chosen = {name: value for name, value in (("initiator", initiator), ("lun", lun)) if value is not None}
     answer = _ask(context, "cancel", list_identifier=list_identifier, **chosen)
-    if not _printed(answer, as_json):
+    if not _printed("running-copy", answer, as_json):
         done, wanted = answer["transfer_count_blocks"], answer["requested_blocks"]
         typer.echo(f"ended the copy {answer['list_identifier']:#x} of {answer['initiator']} after {done} of {wanted} blocks")
 
@@ -171,7 +183,7 @@ def cancel(
 def sessions(context: typer.Context, as_json: Json = False) -> None:
     """List the sessions of hosts."""
     answer = _ask(context, "sessions")
-    if not _printed(answer, as_json):
+    if not _printed("sessions", answer, as_json):
         headings = ("initiator", "target", "ISID", "TSIH", "peer", "type", "tasks that wait")
         print_columns(headings, [_session_cells(session) for session in answer["sessions"]])
 
@@ -184,7 +196,7 @@ def copy_rate(
 ) -> None:
     """Limit the total rate of all copies by token."""
     answer = _ask(context, "copy-rate", rate=rate)
-    if not _printed(answer, as_json):
+    if not _printed("copy-rate", answer, as_json):
         typer.echo(_rate_line(answer))
 
 
@@ -202,7 +214,7 @@ def step_aside(
     Copies under way continue, and tokens that hosts have can be used. Windows tries no token for three minutes after a refusal.
     """
     answer = _ask(context, "step-aside", duration=duration)
-    if not _printed(answer, as_json):
+    if not _printed("stepping-aside", answer, as_json):
         for line in stepping_aside_lines(answer) or ["new copies: allowed"]:
             typer.echo(line)
 
@@ -222,9 +234,9 @@ def _all_tokens(context: typer.Context) -> Iterator[dict[str, Any]]:
         yield from page["tokens"]
 
 
-def _printed(answer: Mapping[str, Any], as_json: bool) -> bool:
+def _printed(name: str, answer: Mapping[str, Any], as_json: bool) -> bool:
     if as_json:
-        typer.echo(json.dumps(answer, indent=2))
+        print_json(name, answer)
     return as_json
 
 

@@ -3,13 +3,11 @@
 An array may serve the pool during a scrub.
 """
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import trio
 import typer
@@ -18,7 +16,8 @@ from odx_target.cli.array_requests import Answer, ask_array, request_array
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.opened_pool import opened_pool, require_pool, run_on_pool
 from odx_target.cli.repair import repair
-from odx_target.cli.text.lost_ranges import lost_lines
+from odx_target.cli.text.json_output import Json, print_json
+from odx_target.cli.text.lost_ranges import LostData, lost_data, lost_lines
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate as rate_text
 from odx_target.cli.text.sizes import size
@@ -30,11 +29,50 @@ from odx_target.store.opening.directory_pool import log_bytes
 from odx_target.store.opening.renewal import renew_identity
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
+from odx_target.target.control.answers import Scrub
 from odx_target.target.control.client import NoServer
 from odx_target.target.control.scrubbing import describe_scrub
 
 POLL_S = 0.5
 """Time between two queries of the progress of a scrub."""
+
+
+class Damaged(TypedDict):
+    """A damaged block that a scrub has found in a pool that no array serves."""
+
+    volume: Annotated[str | None, "name of the volume, or null"]
+    frozen_map: Annotated[int | None, "number of the frozen map of a snapshot, token or copy, or null"]
+    block: Annotated[int, "in blocks of 4 KiB"]
+
+
+class ScrubAnswer(Scrub):
+    """The progress or the result of a scrub."""
+
+    damaged: NotRequired[Annotated[list[Damaged], "only if no array serves the pool; `manage POOL health` has the others"]]
+
+
+class CheckAnswer(TypedDict):
+    """The result of the check of a pool. Blocks have 4 KiB."""
+
+    segments: int
+    checked_blocks: int
+    volumes: int
+    frozen_maps: int
+    mapped_blocks: Annotated[int, "a block that several volumes or frozen maps share is counted for each of them"]
+    damaged_blocks: int
+    complaints: Annotated[list[str], "damage to headers and footers; if nothing else is damaged, no data is lost"]
+    lost: Annotated[list[LostData], "the first ranges of lost blocks"]
+    lost_ranges: Annotated[int, "number of all ranges of lost blocks"]
+    is_sound: Annotated[bool, "true if nothing is damaged"]
+
+
+class RenewalAnswer(TypedDict):
+    """The new identity of a copied pool. Identities are in hexadecimal."""
+
+    former_identity: str
+    identity: str
+    volumes_kept: Annotated[bool, "true if the volumes kept their serial numbers and NAA identifiers"]
+
 
 app = typer.Typer(help="Verify or repair a pool, and renew its identity.", no_args_is_help=True)
 
@@ -66,7 +104,7 @@ def scrub(
         bool, typer.Option("--progress", help="Show the progress of the current scrub or the last scrub.")
     ] = False,
     stop: Annotated[bool, typer.Option("--stop", help="End the current scrub.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Read all data of a pool and compare it with its checksums.
 
@@ -79,7 +117,7 @@ def scrub(
     else:
         report = _scrub(pool, bytes_per_s, background=background)
     if as_json:
-        typer.echo(json.dumps(report, indent=2))
+        print_json("scrub", report)
     else:
         for line in _lines(report):
             typer.echo(line)
@@ -90,7 +128,7 @@ def scrub(
 @app.command("check")
 def check(
     pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="Directory of the pool.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check the structure and all data of a pool.
 
@@ -100,7 +138,7 @@ def check(
     with bar("check", log_bytes(pool)) as advance:
         report = check_directory_pool(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES))
     if as_json:
-        typer.echo(json.dumps({**asdict(report), "is_sound": report.is_sound}, indent=2))
+        print_json("pool-check", _check_answer(report))
     else:
         for line in _check_lines(report):
             typer.echo(line)
@@ -119,7 +157,7 @@ def renew(
             "original.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Give a copied pool its own identity. An array can then serve it beside the original.
 
@@ -128,10 +166,29 @@ def renew(
     """
     renewal = renew_identity(pool, secrets.token_bytes, keep_volumes=keep_volumes)
     if as_json:
-        answer = {"former_identity": renewal.former.hex(), "identity": renewal.present.hex(), "volumes_kept": keep_volumes}
-        typer.echo(json.dumps(answer, indent=2))
+        answer: RenewalAnswer = {
+            "former_identity": renewal.former.hex(),
+            "identity": renewal.present.hex(),
+            "volumes_kept": keep_volumes,
+        }
+        print_json("pool-identity", answer)
     else:
         typer.echo(f"identity {renewal.former.hex()} is now {renewal.present.hex()}")
+
+
+def _check_answer(report: PoolReport) -> CheckAnswer:
+    return {
+        "segments": report.segments,
+        "checked_blocks": report.checked_blocks,
+        "volumes": report.volumes,
+        "frozen_maps": report.frozen_maps,
+        "mapped_blocks": report.mapped_blocks,
+        "damaged_blocks": report.damaged_blocks,
+        "complaints": report.complaints,
+        "lost": lost_data(report.lost),
+        "lost_ranges": report.lost_ranges,
+        "is_sound": report.is_sound,
+    }
 
 
 def _check_lines(report: PoolReport) -> list[str]:

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from odx_target.cli.array_requests import Answer, ask_array
-from odx_target.cli.storage.requests import Json, PoolArgument, print_json
+from odx_target.cli.storage.requests import PoolArgument
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
 
 app = typer.Typer(help="Show and change the states of target port groups.", no_args_is_help=True)
@@ -34,7 +35,7 @@ def list_port_groups(pool: PoolArgument, as_json: Json = False) -> None:
     """List the target port groups, with their states and ports."""
     answer = ask_array(pool, "port-groups", {})
     if as_json:
-        print_json(answer)
+        print_json("port-groups", answer)
         return
     typer.echo(f"changes: {answer['asymmetric_access']}, transition time: {answer['transition_time_s']} s")
     print_columns(HEADINGS, [_cells(group) for group in answer["port_groups"]])
@@ -86,7 +87,7 @@ def prefer_port_group(
 
 def _show(group: Answer, *, as_json: bool) -> None:
     if as_json:
-        print_json(group)
+        print_json("port-group", group)
     else:
         print_columns(HEADINGS, [_cells(group)])
         _print_luns(group)

@@ -1,17 +1,28 @@
 """`odx-target pool repair`: save everything that is left of a damaged pool."""
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import typer
 
-from odx_target.cli.text.lost_ranges import lost_lines
+from odx_target.cli.text.json_output import Json, print_json
+from odx_target.cli.text.lost_ranges import LostData, lost_data, lost_lines
 from odx_target.cli.text.progress_bar import bar
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.opening.directory_pool import log_bytes
-from odx_target.store.repairing.directory_repair import describe, repairing
+from odx_target.store.repairing.directory_repair import repairing
 from odx_target.store.repairing.repair import RepairPlan
+
+
+class RepairAnswer(TypedDict):
+    """The repair of a pool, or what it would do."""
+
+    is_needed: bool
+    complaints: Annotated[list[str], "damage that was found"]
+    lost_records: Annotated[int, "number of lost changes, which may have changed any block of any volume"]
+    lost_ranges: Annotated[int, "number of all ranges of lost blocks"]
+    lost: Annotated[list[LostData], "the first ranges of lost blocks"]
+    report: Annotated[str | None, "file that lists the lost blocks; null if the pool was not repaired"]
 
 
 def repair(
@@ -32,7 +43,7 @@ def repair(
             help="Give up the capacity tier, because its disk is lost. All blocks in this tier are lost.",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Repair a damaged pool, so that it can be opened.
 
@@ -59,9 +70,20 @@ def repair(
                 typer.confirm("repair the pool?", abort=True, err=True)
             report = found.carry_out()
     if as_json:
-        typer.echo(json.dumps({**describe(plan), "report": None if report is None else str(report)}, indent=2))
+        print_json("pool-repair", _answer(plan, report))
     elif report is not None:
         typer.echo(f"repaired; the lost blocks are listed in {report}")
+
+
+def _answer(plan: RepairPlan, report: Path | None) -> RepairAnswer:
+    return {
+        "is_needed": plan.is_needed,
+        "complaints": list(plan.complaints),
+        "lost_records": plan.lost_records,
+        "lost_ranges": plan.report.lost_ranges,
+        "lost": lost_data(plan.report.lost),
+        "report": None if report is None else str(report),
+    }
 
 
 def _lines(plan: RepairPlan, *, is_needed: bool) -> list[str]:

@@ -91,6 +91,7 @@ KEYS: tuple[Sample, ...] = (
     Sample("ready-file", '"ready.json"', "File that describes the array while hosts can connect. Default: none.", False),
     Sample("http", '"127.0.0.1:8080"', "Address of the HTTP control port. By default, there is none.", False),
     Sample("http-token-file", '"http.token"', "File with the token of HTTP clients. By default, it is a new token.", False),
+    Sample("log-format", '"text"', "Form of the lines of the log: text or json."),
     Sample("metrics", '"127.0.0.1:9100"', "Address at which Prometheus fetches metrics. By default, there is none.", False),
 )
 """The keys with plain values. In TOML, they come before all tables."""

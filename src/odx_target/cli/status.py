@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from odx_target.cli.array_requests import Answer, ask_array
-from odx_target.cli.storage.requests import Json, ask, print_json
+from odx_target.cli.storage.requests import ask
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.status_lines import status_lines
 from odx_target.cli.text.tables import width_of_terminal
 
@@ -59,7 +60,7 @@ def status(
     """
     if not watch:
         answer = ask(pool, "status", space=space, busiest=busiest)
-        print_json(answer) if as_json else typer.echo("\n".join(status_lines(answer, width=width_of_terminal())))
+        print_json("status", answer) if as_json else typer.echo("\n".join(status_lines(answer, width=width_of_terminal())))
         return
     try:
         _watch(pool, busiest, interval, as_json=as_json)
@@ -75,7 +76,7 @@ def _watch(pool: Path, busiest: int | None, interval_s: float, *, as_json: bool)
             limit = max(shutil.get_terminal_size().lines - OTHER_LINES, MIN_VOLUMES) if busiest is None else busiest
             answer = ask_array(pool, "status", {"busiest": limit})
             if as_json:
-                print_json(answer)
+                print_json("status", answer)
             else:
                 show(status_lines(answer, former, width_of_terminal()))
             former = answer

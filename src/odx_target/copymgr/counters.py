@@ -1,8 +1,26 @@
 """Counters of the copy manager since it started."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Annotated, TypedDict
 
 from odx_target.copymgr.operations.step_choice import StepKind
+
+
+class CopiedData(TypedDict):
+    """Numbers of bytes that were copied."""
+
+    shared_bytes: Annotated[int, "copied by references to the same blocks"]
+    zeroed_bytes: Annotated[int, "written as zeros without data"]
+    moved_bytes: Annotated[int, "read and written inside the array, because source and destination are not aligned alike"]
+
+
+class CounterData(CopiedData):
+    """Counters of the copy manager."""
+
+    tokens_made: int
+    operations_started: int
+    operations_terminated: int
+    steps: int
 
 
 @dataclass(slots=True)
@@ -24,8 +42,9 @@ class CopiedBytes:
         else:
             self.moved_bytes += size_bytes
 
-    def as_data(self) -> dict[str, int]:
-        return asdict(self)
+    def copied(self) -> CopiedData:
+        """Return the numbers of bytes as plain data."""
+        return {"shared_bytes": self.shared_bytes, "zeroed_bytes": self.zeroed_bytes, "moved_bytes": self.moved_bytes}
 
 
 @dataclass(slots=True)
@@ -38,3 +57,13 @@ class Counters(CopiedBytes):
     def add_step(self, kind: StepKind, size_bytes: int) -> None:
         CopiedBytes.add_step(self, kind, size_bytes)
         self.steps += 1
+
+    def as_data(self) -> CounterData:
+        """Return the counters as plain data."""
+        return {
+            **self.copied(),
+            "tokens_made": self.tokens_made,
+            "operations_started": self.operations_started,
+            "operations_terminated": self.operations_terminated,
+            "steps": self.steps,
+        }

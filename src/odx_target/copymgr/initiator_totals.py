@@ -2,14 +2,22 @@
 
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
-from odx_target.copymgr.counters import CopiedBytes
+from odx_target.copymgr.counters import CopiedBytes, CopiedData
 from odx_target.copymgr.limits import MAX_INITIATOR_TOTALS
 from odx_target.copymgr.operations.step_choice import StepKind
 from odx_target.copymgr.refusal_log import Progress
 
 OTHERS = "others"
 """Name of the sums of initiators that are no longer kept apart. No iSCSI name has this form."""
+
+
+class TotalsData(CopiedData):
+    """The copies of one initiator since the start of the array."""
+
+    refused_bytes: Annotated[int, "requested but not copied"]
+    refused_commands: Annotated[int, "commands that were refused, or copied less than requested"]
 
 
 @dataclass(slots=True)
@@ -22,6 +30,10 @@ class Totals(CopiedBytes):
     def add(self, other: "Totals") -> None:
         for name, value in asdict(other).items():
             setattr(self, name, getattr(self, name) + value)
+
+    def as_data(self) -> TotalsData:
+        """Return the sums as plain data."""
+        return {**self.copied(), "refused_bytes": self.refused_bytes, "refused_commands": self.refused_commands}
 
 
 class InitiatorTotals:
@@ -41,7 +53,7 @@ class InitiatorTotals:
         totals.refused_commands += 1
         totals.refused_bytes += max(progress.requested_bytes - progress.done_bytes, 0)
 
-    def as_data(self) -> dict[str, dict[str, int]]:
+    def as_data(self) -> dict[str, TotalsData]:
         """Return the sums by the name of the initiator. The sums of all other initiators have the name OTHERS."""
         rows = {name: totals.as_data() for name, totals in self._totals.items()}
         return rows if self._others == Totals() else {**rows, OTHERS: self._others.as_data()}

@@ -2,8 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, NotRequired, TypedDict
 
 from odx_target.scsi.sense import CheckCondition
+
+
+class Reason(TypedDict):
+    """The reason for a refusal. Values that do not apply are left out."""
+
+    condition: Annotated[str, "name of the additional sense code"]
+    code: Annotated[str, "sense key, additional sense code and qualifier, in hexadecimal"]
+    rule: NotRequired[Annotated[str, "the rule that was broken"]]
+    field: NotRequired[Annotated[str, "field of the standard"]]
+    value: NotRequired[Annotated[int, "content of the field"]]
+    limit: NotRequired[Annotated[str, "name of the limit"]]
+    allowed: NotRequired[Annotated[int, "value of the limit"]]
 
 
 @dataclass(slots=True, eq=False)
@@ -23,18 +36,20 @@ class Refusal(CheckCondition):
     def __str__(self) -> str:
         return words_of(self.explain())
 
-    def explain(self) -> dict[str, object]:
-        """Return the reason as plain data. Values that do not apply are omitted."""
-        reason: dict[str, object] = {
-            "condition": self.condition.words,
-            "code": self.code,
-            "rule": self.rule,
-            "field": self.field,
-            "value": self.value,
-            "limit": self.limit,
-            "allowed": self.allowed,
-        }
-        return {name: value for name, value in reason.items() if value not in ("", None)}
+    def explain(self) -> Reason:
+        """Return the reason as plain data."""
+        reason: Reason = {"condition": self.condition.words, "code": self.code}
+        if self.rule:
+            reason["rule"] = self.rule
+        if self.field:
+            reason["field"] = self.field
+        if self.value is not None:
+            reason["value"] = self.value
+        if self.limit:
+            reason["limit"] = self.limit
+        if self.allowed is not None:
+            reason["allowed"] = self.allowed
+        return reason
 
 
 def words_of(reason: Mapping[str, object]) -> str:

@@ -3,10 +3,11 @@
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 from odx_target.copymgr.commands.parameter_lists import Lid1Receive, ServiceAction
 from odx_target.copymgr.limits import REFUSALS_KEPT
-from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.refusal import Reason, Refusal
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import CheckCondition
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -20,6 +21,18 @@ class Progress:
     done_bytes: int = 0
 
 
+class RefusedCopy(Reason):
+    """A copy that was refused, or that copied less than requested."""
+
+    number: Annotated[int, "refusals are counted from 1 since the start of the array"]
+    time_s: Annotated[float, "seconds since 1970"]
+    command: Annotated[str, "name of the command with underscores"]
+    initiator: str
+    lun: Annotated[str, "name of the LUN"]
+    requested_bytes: Annotated[int, "0 if the command was refused before its parameter list was accepted"]
+    done_bytes: int
+
+
 NOT_BEGUN = Progress()
 """The progress of a command that was refused before its parameter list was accepted."""
 
@@ -28,10 +41,10 @@ class RefusalLog:
     """`on_note` is called with each refusal that is stored."""
 
     def __init__(self) -> None:
-        self.on_note: Callable[[dict[str, object]], None] = lambda _: None
+        self.on_note: Callable[[RefusedCopy], None] = lambda _: None
         self.noted = 0
         """Number of refusals so far. It is also the number of the latest refusal."""
-        self._latest: deque[dict[str, object]] = deque(maxlen=REFUSALS_KEPT)
+        self._latest: deque[RefusedCopy] = deque(maxlen=REFUSALS_KEPT)
         self._counts: Counter[str] = Counter()
         self._last: CheckCondition | None = None
 
@@ -50,10 +63,12 @@ class RefusalLog:
         if check is self._last:
             return False
         self._last = check
-        reason = check.explain() if isinstance(check, Refusal) else {"condition": check.condition.words, "code": check.code}
-        self._counts[str(reason["code"])] += 1
+        reason: Reason = (
+            check.explain() if isinstance(check, Refusal) else {"condition": check.condition.words, "code": check.code}
+        )
+        self._counts[reason["code"]] += 1
         self.noted += 1
-        entry = {
+        entry: RefusedCopy = {
             "number": self.noted,
             "time_s": at_s,
             "command": service_action.name,
@@ -68,7 +83,7 @@ class RefusalLog:
         return True
 
     @property
-    def latest(self) -> list[dict[str, object]]:
+    def latest(self) -> list[RefusedCopy]:
         """Return the latest refusals, oldest first. At most `REFUSALS_KEPT` refusals are stored."""
         return list(self._latest)
 

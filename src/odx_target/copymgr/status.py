@@ -1,12 +1,41 @@
 """Tokens and operations as plain data, for operators and metrics. The data never contains the bytes of a token."""
 
+from typing import TypedDict
+
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.inactivity_timeout import expires_at_s
 from odx_target.copymgr.tokens.rod_token import RodToken
 
 
-def token_data(token: RodToken, now_s: float) -> dict[str, object]:
+class TokenData(TypedDict):
+    """A token. Times are in seconds, relative to the present time."""
+
+    identifier: str
+    rod_type: str
+    creator: str
+    size_bytes: int | None
+    extents: int
+    age_s: float
+    inactivity_timeout_s: float
+    expires_in_s: float
+    in_use: int
+
+
+class OperationData(TypedDict):
+    """A running operation."""
+
+    command: str
+    initiator: str
+    logical_unit: int
+    list_identifier: int
+    status: str
+    requested_blocks: int
+    transfer_count_blocks: int
+    age_s: float
+
+
+def token_data(token: RodToken, now_s: float) -> TokenData:
     """Describe a token as plain data. Times are in seconds, relative to the present time."""
     creator = creator_identity(token.creator) or b""
     return {
@@ -22,7 +51,7 @@ def token_data(token: RodToken, now_s: float) -> dict[str, object]:
     }
 
 
-def operation_data(operation: CopyOperation, now_s: float) -> dict[str, object]:
+def operation_data(operation: CopyOperation, now_s: float) -> OperationData:
     """Describe a running operation as plain data."""
     return {
         "command": operation.service_action.name.lower(),

@@ -39,13 +39,16 @@ class Host:
     """
 
     def __init__(self, loop: LoopThread, portal: Portal, target: str, name: str, lun_number: Callable[[str], int]) -> None:
+        isid = random_isid(secrets.token_bytes(5))
         self.name = name
+        self.isid = isid.hex()
+        """The ISID of the session, which tells apart the paths of one initiator."""
         self._loop = loop
         self._lun_number = lun_number
         self._disks: dict[str, Disk] = {}
         self._identifiers = ListIdentifiers()
         self._closing = _Closing()
-        options = SessionOptions(random_isid(secrets.token_bytes(5)), initiator_name=name, entropy=secrets.token_bytes)
+        options = SessionOptions(isid, initiator_name=name, entropy=secrets.token_bytes)
         self._session: InitiatorSession = loop.call(loop.nursery.start, self._hold_session, portal, target, options)
 
     def close(self) -> None:

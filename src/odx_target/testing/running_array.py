@@ -28,7 +28,7 @@ from odx_target.testing.command_list import CommandList
 from odx_target.testing.faults import Faults
 from odx_target.testing.host import Host
 from odx_target.testing.loop_thread import LoopThread
-from odx_target.testing.service import Service, config_at_free_port
+from odx_target.testing.service import Service, config_at_free_ports
 
 DEFAULT_LUNS: Mapping[str, str] = {"a": "64M", "b": "64M"}
 DEFAULT_PATTERN = b"\xa5"
@@ -47,6 +47,7 @@ def running_array(
     record: bool = True,
     record_to: str | Path | None = None,
     host: str = "127.0.0.1",
+    portals: int = 1,
     settings: Mapping[str, Any] | None = None,
 ) -> RunningArray:
     """Return an array that runs from the beginning to the end of a `with` or `async with` block.
@@ -55,10 +56,11 @@ def running_array(
     `directory` names a directory. `clock` is `"shifted"` if the time passes as usual and can be advanced, and `"virtual"` if
     it passes only when it is advanced. If `record` is False, the array does not record commands, and small reads and writes are
     faster. If `record_to` names a file, the array writes its sessions there, and `odx-target replay` repeats them.
-    `settings` has the keys of a configuration file. The array listens at `host`, at a port that the system chooses.
+    `settings` has the keys of a configuration file. The array listens at `host`, at ports that the system chooses, one for each
+    of `portals`.
 
-    Raises ConfigError for wrong settings, and ValueError for a wrong clock. The start raises StoreError if the pool cannot be
-    opened, and OSError if no port can be bound.
+    Raises ConfigError for wrong settings, and ValueError for a wrong clock or number of portals. The start raises StoreError if
+    the pool cannot be opened, and OSError if no port can be bound.
     """
     config = config_of(settings or {}, Path(), Config(polling=False))
     if luns is not None or not config.luns:
@@ -67,9 +69,11 @@ def running_array(
         config = replace(config, luns=check_luns(replace(lun, grows=False) for lun in wanted))
     if directory is not None:
         config = replace(config, pool_dir=Path(directory))
+    if portals < 1:
+        raise ValueError(f"portals: want at least one, not {portals}")
     return RunningArray(
         Service(
-            config_at_free_port(config, host),
+            config_at_free_ports(config, host, portals),
             clock_mode(clock),
             records=record,
             record_to=None if record_to is None else Path(record_to),
@@ -126,7 +130,12 @@ class RunningArray:
     @property
     def portal(self) -> str:
         """Address and port at which the array listens, such as `127.0.0.1:40123`."""
-        return str(self._service.array.portals[0])
+        return self.portals[0]
+
+    @property
+    def portals(self) -> list[str]:
+        """Addresses and ports of all portals, the one of `portal` first."""
+        return [str(portal) for portal in self._service.array.portals]
 
     @property
     def target(self) -> str:
@@ -239,11 +248,14 @@ class RunningArray:
         """
         return self._loop.call(self._service.perform, operation, arguments)
 
-    def host(self, name: str = "iqn.2026-11.io.odx-target:test-host") -> Host:
-        """Log in to the array as an initiator with this name, and return the host. It is closed when the array stops."""
+    def host(self, name: str = "iqn.2026-11.io.odx-target:test-host", *, portal: str | None = None) -> Host:
+        """Log in to the array as an initiator with this name, and return the host. It is closed when the array stops.
+
+        `portal` is one of `portals`; by default, it is the first one. Raises ValueError if it is none of them.
+        """
         self._loop.call(self._service.wait_until_served)
-        portal = self._service.array.portals[0]
-        made = Host(self._loop, Portal(portal.host, portal.port), self.target, name, self.lun_number)
+        chosen = self._service.array.portals[0 if portal is None else self.portals.index(portal)]
+        made = Host(self._loop, Portal(chosen.host, chosen.port), self.target, name, self.lun_number)
         self._hosts.append(made)
         return made
 

@@ -94,7 +94,7 @@ class Service:
         await self.wait_until_served()
         return await function(self.array, *arguments, **named)
 
-    async def perform(self, operation: str, arguments: Mapping[str, object]) -> dict[str, object]:
+    async def perform(self, operation: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
         """Perform a management operation. Raises ManagementError."""
         return await self.use(perform, operation, arguments)
 
@@ -147,9 +147,9 @@ class Service:
         )
 
 
-def config_at_free_port(config: Config, host: str) -> Config:
-    """Return the settings with one portal, for which the system chooses a free port."""
-    return replace(config, portals=(Portal(host, 0),))
+def config_at_free_ports(config: Config, host: str, portals: int) -> Config:
+    """Return the settings with this number of portals, for which the system chooses free ports."""
+    return replace(config, portals=(Portal(host, 0),) * portals)
 
 
 async def _wait_for_one(*events: trio.Event) -> None:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from odx_target.target.control.http.openapi import ERRORS, PREFIX, SCHEMAS, document
+from odx_target.target.control.http.openapi import ERRORS, SCHEMAS, document
+from odx_target.target.control.http.paths import PREFIX
 from odx_target.target.control.operation import Operation
 from odx_target.target.control.operations import OPERATIONS
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS

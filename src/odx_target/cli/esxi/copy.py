@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import trio
 import typer
@@ -12,8 +13,9 @@ from odx_target.cli import host_command
 from odx_target.cli.esxi import options
 from odx_target.cli.esxi.content import check_room, differs_at, fill, locks_beside, overlap
 from odx_target.cli.esxi.printer import JournalPrinter
-from odx_target.cli.esxi.report import progress_text, summary_lines
+from odx_target.cli.esxi.report import esxi_answer, progress_text, summary_lines
 from odx_target.cli.failure import CommandFailure, Interrupted
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.progress_bar import bar
 from odx_target.initiator.esxi.data_mover import CopyReport
 from odx_target.initiator.esxi.disk import EsxiDisk, Place
@@ -46,6 +48,7 @@ class Wish:
     trace: bool
     session: SessionOptions
     settings: EsxiSettings
+    as_json: bool
 
     @property
     def compared_bytes(self) -> int:
@@ -75,6 +78,7 @@ def esxi_copy(
     receiver: options.ReceiverOption = Receiver.DESTINATION,
     fill: options.Fill = False,
     trace: options.Trace = False,
+    as_json: Json = False,
     *,
     who: host_command.Host,
 ) -> None:
@@ -101,7 +105,7 @@ def esxi_copy(
     if written_bytes > size_bytes:
         raise typer.BadParameter("the written part must not be larger than the virtual disk", param_hint="--written")
     urls = who.url(src, "SRC"), who.url(dst, "DST")
-    _run(Wish(*urls, size_bytes, written_bytes, src_lba, dst_lba, fill, trace, who.options, settings))
+    _run(Wish(*urls, size_bytes, written_bytes, src_lba, dst_lba, fill, trace, who.options, settings, as_json))
 
 
 def _size(text: str, option: str, unit_bytes: int = 1) -> int:
@@ -134,7 +138,8 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
     The first value of the result is the finding that would have made ESXi give up the offload, or None. The second value is
     True if the copy is right.
     """
-    printer = JournalPrinter(typer.echo, trio.current_time(), wish.trace)
+    # The trace is for people, so it goes to standard error if the result is for a program.
+    printer = JournalPrinter(partial(typer.echo, err=wish.as_json), trio.current_time(), wish.trace)
     host = EsxiHost(RUNTIME, wish.settings, printer.tell)
     try:
         async with _started(wish, host) as (source, destination):
@@ -150,8 +155,11 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
     finally:
         printer.finish()
     disks = list({id(place.disk): place.disk for place in (source, destination)}.values())
-    for line in summary_lines(report, elapsed_s, host, disks, difference):
-        typer.echo(line)
+    if wish.as_json:
+        print_json("esxi-copy", esxi_answer(report, elapsed_s, host, disks, difference))
+    else:
+        for line in summary_lines(report, elapsed_s, host, disks, difference):
+            typer.echo(line)
     return next(iter(host.declines), None), difference is None
 
 

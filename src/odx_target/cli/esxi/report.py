@@ -1,12 +1,80 @@
 """The report of `esxi-copy`: numbers of commands, findings, hardware acceleration, and the progress of a copy."""
 
 from collections import Counter
+from typing import Annotated, TypedDict
 
+from odx_target.cli.text.finding_data import FindingData
 from odx_target.cli.text.sizes import rate, size
 from odx_target.initiator.esxi.data_mover import CopyReport
 from odx_target.initiator.esxi.disk import EsxiDisk
 from odx_target.initiator.esxi.host import EsxiHost, Work
-from odx_target.initiator.esxi.rules import Weight
+from odx_target.initiator.esxi.rules import Finding, Weight
+
+
+class EsxiDiskData(TypedDict):
+    """A disk, and its hardware acceleration."""
+
+    name: str
+    acceleration: Annotated[str, "state of each primitive as text"]
+
+
+class EsxiPieces(TypedDict):
+    """Pieces of the same size, which took the same numbers of commands."""
+
+    pieces: Annotated[int, "number of pieces"]
+    size_bytes: Annotated[int, "size of each piece"]
+    extended_copies: Annotated[int, "numbers of commands of each piece"]
+    write_sames: int
+    reads: int
+    writes: int
+
+
+class EsxiCopyAnswer(TypedDict):
+    """The result of a copy of a virtual disk in the way of ESXi."""
+
+    total_bytes: int
+    cloned_bytes: Annotated[int, "copied by EXTENDED COPY"]
+    copied_bytes: Annotated[int, "copied by reads and writes"]
+    zeroed_bytes: Annotated[int, "zeroed by WRITE SAME"]
+    zeroed_by_writes_bytes: int
+    elapsed_s: float
+    declined: Annotated[str | None, "why ESXi would have given up the offload"]
+    findings: list[FindingData]
+    disks: list[EsxiDiskData]
+    pieces: list[EsxiPieces]
+    differs_at_byte: Annotated[int | None, "first byte of the virtual disk that differs; null if the copy is right"]
+
+
+def esxi_answer(
+    report: CopyReport, elapsed_s: float, host: EsxiHost, disks: list[EsxiDisk], difference: int | None
+) -> EsxiCopyAnswer:
+    """Return the result as plain data."""
+    declined = next(iter(host.declines), None)
+    return {
+        "total_bytes": report.total_bytes,
+        "cloned_bytes": report.cloned_bytes,
+        "copied_bytes": report.copied_bytes,
+        "zeroed_bytes": report.zeroed_bytes,
+        "zeroed_by_writes_bytes": report.zeroed_by_writes_bytes,
+        "elapsed_s": elapsed_s,
+        "declined": None if declined is None else str(declined),
+        "findings": [
+            {"weight": first.rule.weight.value, "words": str(first), "times": times} for first, times in _first_findings(host)
+        ],
+        "disks": [{"name": disk.name, "acceleration": disk.acceleration_words} for disk in disks],
+        "pieces": [
+            {
+                "pieces": count,
+                "size_bytes": size_bytes,
+                "extended_copies": work.extended_copies,
+                "write_sames": work.write_sames,
+                "reads": work.reads,
+                "writes": work.writes,
+            }
+            for (size_bytes, work), count in report.pieces.items()
+        ],
+        "differs_at_byte": difference,
+    }
 
 
 def work_words(work: Work) -> str:
@@ -58,10 +126,14 @@ def progress_text(report: CopyReport, size_bytes: int) -> str:
 
 def finding_lines(host: EsxiHost) -> list[str]:
     """Return one line for each rule in the findings, with the most severe rule first."""
+    return [
+        f"{first.rule.weight.value}: {first}{f', {times} times' if times > 1 else ''}" for first, times in _first_findings(host)
+    ]
+
+
+def _first_findings(host: EsxiHost) -> list[tuple[Finding, int]]:
+    """Return the first finding of each rule and the number of its findings, with the most severe rule first."""
     counts = Counter(finding.rule for finding in host.findings)
     firsts = [next(finding for finding in host.findings if finding.rule is rule) for rule in counts]
-    lines = []
-    for finding in sorted(firsts, key=lambda one: list(Weight).index(one.rule.weight)):
-        again = f", {counts[finding.rule]} times" if counts[finding.rule] > 1 else ""
-        lines.append(f"{finding.rule.weight.value}: {finding}{again}")
-    return lines
+    firsts.sort(key=lambda one: list(Weight).index(one.rule.weight))
+    return [(first, counts[first.rule]) for first in firsts]

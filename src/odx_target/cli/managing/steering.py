@@ -1,6 +1,5 @@
 """`odx-target manage POOL clock`, `advance-clock`, `commands`, `clear-commands` and `offload`."""
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -8,10 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from odx_target.cli.array_requests import ask_array
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
-
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
 def register(manage: typer.Typer) -> None:
@@ -44,7 +42,7 @@ def commands(context: typer.Context, as_json: Json = False) -> None:
     """List the commands of all hosts. The array must run with --record-commands."""
     seen = list(_all_commands(context))
     if as_json:
-        typer.echo(json.dumps({"commands": seen}, indent=2))
+        print_json("commands", {"commands": seen})
         return
     print_columns(("number", "command", "LUN", "initiator", "end"), [_cells(command) for command in seen])
 
@@ -52,14 +50,17 @@ def commands(context: typer.Context, as_json: Json = False) -> None:
 def clear_commands(context: typer.Context, as_json: Json = False) -> None:
     """Forget the recorded commands."""
     answer = ask_array(context.obj, "clear-commands", {})
-    typer.echo(json.dumps(answer, indent=2) if as_json else f"{answer['seen']} commands have been seen since the start")
+    if as_json:
+        print_json("cleared-commands", answer)
+    else:
+        typer.echo(f"{answer['seen']} commands have been seen since the start")
 
 
 def offload(context: typer.Context, as_json: Json = False) -> None:
     """Show the bytes that the array has copied. Also show why it refused copy commands."""
     answer = ask_array(context.obj, "offload", {})
     if as_json:
-        typer.echo(json.dumps(answer, indent=2))
+        print_json("offload", answer)
         return
     typer.echo(
         f"{size(answer['copied_bytes'])} copied by the array: {size(answer['shared_bytes'])} shared, "
@@ -74,7 +75,7 @@ def offload(context: typer.Context, as_json: Json = False) -> None:
 
 def _show_clock(answer: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(answer, indent=2))
+        print_json("clock", answer)
         return
     moment = datetime.fromtimestamp(answer["time_s"], UTC).isoformat(timespec="seconds")
     typer.echo(f"{moment}, clock {answer['mode']}, advanced by {answer['advanced_s']:g} s")

@@ -1,6 +1,5 @@
 """`odx-target explain`: why copies were refused or fell short."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from odx_target.cli.array_requests import ask_array
+from odx_target.cli.text.json_output import JsonLines, print_json_line
 from odx_target.target.printable import printable
 
 FOLLOW_S = 1.0
@@ -26,7 +26,7 @@ def explain(
         Path, typer.Argument(readable=False, metavar="POOL", help="Directory of the pool, or control socket of its array.")
     ],
     follow: Annotated[bool, typer.Option("--follow", help="Wait for further refusals, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each refusal as a line of JSON.")] = False,
+    as_json: JsonLines = False,
 ) -> None:
     """Explain why an array refused copies of hosts.
 
@@ -36,7 +36,7 @@ def explain(
     """
     try:
         for refusal in _refusals(pool, follow=follow):
-            typer.echo(json.dumps(refusal) if as_json else line_of(refusal))
+            print_json_line("refusal", refusal) if as_json else typer.echo(line_of(refusal))
     except KeyboardInterrupt:
         return  # The only way to end --follow is not an error.
 

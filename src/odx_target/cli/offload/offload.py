@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from odx_target.cli.array_requests import ask_array
-from odx_target.cli.storage.requests import print_json
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
 
@@ -30,7 +30,7 @@ def stats(
     pool: Annotated[
         Path, typer.Argument(readable=False, metavar="POOL", help="Directory of the pool, or control socket of its array.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the bytes that were copied for each initiator since the start of the array.
 
@@ -39,7 +39,7 @@ def stats(
     """
     answer = ask_array(pool, "initiators", {})
     if as_json:
-        print_json(answer)
+        print_json("initiators", answer)
         return
     rows = [
         [row["initiator"], *(size(row[name]) for name in COLUMNS), str(row["refused_commands"])] for row in answer["initiators"]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated, TypedDict
 
 
 class HostKind(StrEnum):
@@ -11,6 +12,23 @@ class HostKind(StrEnum):
     WINDOWS = "windows"
     ESXI = "esxi"
     DDPT = "ddpt"
+
+
+class HostAnswer(TypedDict):
+    """The answer for one kind of host."""
+
+    host: Annotated[str, "`windows`, `esxi` or `ddpt`"]
+    uses: Annotated[str, "commands of the offload"]
+    ready: bool
+    reasons: Annotated[list[str], "why the host would copy by reads and writes; empty if it is ready"]
+    notes: Annotated[list[str], "findings that do not prevent the offload"]
+
+
+class ReadyAnswer(TypedDict):
+    """The answers to the question if the offloads of hosts work with a LUN."""
+
+    url: Annotated[str, "URL of the LUN, without secrets"]
+    hosts: list[HostAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +47,7 @@ class Readiness:
     def is_ready(self) -> bool:
         return not self.reasons
 
-    def as_data(self) -> dict[str, object]:
+    def as_data(self) -> HostAnswer:
         """Return the answer as plain data."""
         return {
             "host": self.host.value,

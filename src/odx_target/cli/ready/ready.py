@@ -1,6 +1,5 @@
 """`odx-target ready`: report if a LUN of any target is fit for the offloads of Windows, of ESXi and of ddpt."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
@@ -14,8 +13,9 @@ from odx_target.cli.esxi.copy import RUNTIME
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.ready.ddpt_readiness import ddpt_readiness
 from odx_target.cli.ready.esxi_readiness import esxi_readiness
-from odx_target.cli.ready.readiness import HostKind, Readiness, lines_of
+from odx_target.cli.ready.readiness import HostKind, Readiness, ReadyAnswer, lines_of
 from odx_target.cli.ready.windows_readiness import windows_readiness
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.windows.opening import WindowsIdentity
 from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.session.options import DEFAULT_INITIATOR_NAME
@@ -39,7 +39,7 @@ def ready(
         list[HostKind] | None,
         typer.Option("--for", metavar="HOST", help="windows, esxi or ddpt; may be repeated. Default: all."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON.")] = False,
+    as_json: Json = False,
     *,
     who: host_command.Host,
 ) -> None:
@@ -53,7 +53,8 @@ def ready(
     place = who.url(url, "URL")
     answers = host_command.run(_ask, who, place, kinds)
     if as_json:
-        typer.echo(json.dumps({"url": str(place), "hosts": [answer.as_data() for answer in answers]}, indent=2))
+        data: ReadyAnswer = {"url": str(place), "hosts": [answer.as_data() for answer in answers]}
+        print_json("ready", data)
     else:
         for line in (line for answer in answers for line in lines_of(answer)):
             typer.echo(printable(line))

@@ -1,16 +1,16 @@
 """`odx-target replay`: repeat a recorded session, and compare the answers."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import trio
 import typer
 
 from odx_target.cli.failure import CommandFailure, first_error
 from odx_target.cli.serving.logging import configure_logging
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.configured_pool import open_pool
 from odx_target.initiator.errors import BadUrl, ConnectFailed
 from odx_target.initiator.session.connecting import connect_tcp
@@ -26,8 +26,14 @@ from odx_target.target.printable import printable
 from odx_target.target.session_file.frame_reader import Recording, read_recording
 from odx_target.target.session_file.frames import FrameKind, RecordingDamaged
 
-SCHEMA_VERSION = 1
-"""Version of the JSON output. Fields are only added."""
+
+class ReplayAnswer(TypedDict):
+    """The result of a replay."""
+
+    compared: Annotated[str, "number of steps or answers that were compared"]
+    is_equal: Annotated[bool, "true if all answers are equal"]
+    difference: Annotated[list[str] | None, "lines about the first answer that differs"]
+    warnings: list[str]
 
 
 def register(root: typer.Typer) -> None:
@@ -48,7 +54,7 @@ def replay(
         Path | None,
         typer.Option(metavar="DIR", help="Copy of the pool as it was when the recording began; the replay changes it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Replay a recorded session, and compare the answers.
 
@@ -104,9 +110,13 @@ def _problems(recording: Recording, warnings: Sequence[str]) -> list[str]:
 
 def _report(compared: str, difference: AnswerDifference | None, warnings: Sequence[str], as_json: bool) -> None:
     if as_json:
-        lines = None if difference is None else difference.lines()
-        values = {"version": SCHEMA_VERSION, "compared": compared, "is_equal": difference is None}
-        typer.echo(json.dumps({**values, "difference": lines, "warnings": list(warnings)}, indent=2))
+        answer: ReplayAnswer = {
+            "compared": compared,
+            "is_equal": difference is None,
+            "difference": None if difference is None else list(difference.lines()),
+            "warnings": list(warnings),
+        }
+        print_json("replay", answer)
     else:
         for warning in warnings:
             typer.echo(f"note: {printable(warning)}", err=True)

@@ -1,17 +1,18 @@
 """The announcement of a served array: how hosts connect to it, as text or as one line of JSON."""
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, TypedDict
 
 import structlog
 import typer
 
 from odx_target import __version__
 from odx_target.cli.failure import drop_output
+from odx_target.cli.text.json_output import json_text
 from odx_target.store.error_kinds import reason
 from odx_target.target.access.targets import Target
 from odx_target.target.array import Array
@@ -19,6 +20,43 @@ from odx_target.target.config.private_file import write_private
 from odx_target.target.config.settings import Portal
 
 log = structlog.get_logger()
+
+
+class ServedTarget(TypedDict):
+    """A target."""
+
+    name: str
+    portals: Annotated[list[str], "HOST:PORT of each portal"]
+
+
+class ServedLun(TypedDict):
+    """A LUN."""
+
+    lun: Annotated[int, "LUN number"]
+    name: str
+    size_bytes: int
+    block_bytes: int
+    url: Annotated[str, "URL of the LUN at the first portal of the first target"]
+
+
+class ServedHttp(TypedDict):
+    """The HTTP control port."""
+
+    url: str
+    token: Annotated[str, "token that clients send"]
+
+
+class ServedArray(TypedDict):
+    """How hosts connect to an array, and the places where it is managed. `serve --ready-file` writes the same line."""
+
+    version: Annotated[int, "always 1; see `schema`"]
+    program: Annotated[str, "version of odx-target"]
+    pid: int
+    portals: Annotated[list[str], "HOST:PORT of each portal"]
+    targets: list[ServedTarget]
+    luns: list[ServedLun]
+    control: Annotated[str | None, "path of the control socket"]
+    http: Annotated[ServedHttp | None, "null without --http"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +89,9 @@ class Announcement:
             log.warning("cannot print how to connect", error=reason(error))
 
     def line(self) -> str:
-        """Return one line of JSON. docs/testing-with-an-array.md describes its fields; fields are only added."""
+        """Return one line of JSON, the result `serve` of the table of results."""
         array = self.array
-        luns = [
+        luns: list[ServedLun] = [
             {
                 "lun": number,
                 "name": unit.volume.name,
@@ -63,19 +101,20 @@ class Announcement:
             }
             for number, unit in sorted(array.logical_units.items())
         ]
-        targets = [{"name": target.name, "portals": [str(portal) for portal in target.portals]} for target in array.targets]
-        return json.dumps(
-            {
-                "version": 1,
-                "program": __version__,
-                "pid": os.getpid(),
-                "portals": [str(portal) for portal in array.portals],
-                "targets": targets,
-                "luns": luns,
-                "control": None if self.control is None else str(self.control.absolute()),
-                "http": None if self.http is None else {"url": self.http.url, "token": self.http.token},
-            }
-        )
+        targets: list[ServedTarget] = [
+            {"name": target.name, "portals": [str(portal) for portal in target.portals]} for target in array.targets
+        ]
+        answer: ServedArray = {
+            "version": 1,
+            "program": __version__,
+            "pid": os.getpid(),
+            "portals": [str(portal) for portal in array.portals],
+            "targets": targets,
+            "luns": luns,
+            "control": None if self.control is None else str(self.control.absolute()),
+            "http": None if self.http is None else {"url": self.http.url, "token": self.http.token},
+        }
+        return json_text("serve", answer, None)
 
     def _print_text(self) -> None:
         for number, logical_unit in sorted(self.array.logical_units.items()):

@@ -4,8 +4,8 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 
+from odx_target.cli.http_token import token_in
 from odx_target.cli.serving.announcement import HttpAddress
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
@@ -15,9 +15,6 @@ from odx_target.target.loopback import is_loopback
 
 TOKEN_BYTES = 32
 """Length of a token that the array makes: nobody can guess 256 random bits."""
-
-MIN_TOKEN_CHARACTERS, MAX_TOKEN_CHARACTERS = 16, 512
-"""Length of a token that an operator chooses. Headers of HTTP have room for the maximum."""
 
 MAX_CLIENTS = 16
 """Number of clients for which the descriptors of the process have room, as on the control socket."""
@@ -57,18 +54,6 @@ async def served_http(files: ServeConfig, array: Array) -> AsyncIterator[HttpAdd
         from odx_target.target.control.http.server import serve_http
     except ImportError as error:
         raise ConfigError(f"http: {error.name} is missing; `pip install 'odx-target[http]'` installs it") from error
-    token = secrets.token_urlsafe(TOKEN_BYTES) if files.http_token_file is None else _token_in(files.http_token_file)
+    token = secrets.token_urlsafe(TOKEN_BYTES) if files.http_token_file is None else token_in(files.http_token_file)
     async with serve_http(files.http, partial(perform, array), token) as portal:
         yield HttpAddress(f"http://{portal}", token)
-
-
-def _token_in(path: Path) -> str:
-    """Return the token in a file: one line of printable characters. Raises ConfigError and OSError."""
-    with path.open("rb") as file:
-        content = file.read(MAX_TOKEN_CHARACTERS + 2)
-    token = content.decode("ascii", "replace").removesuffix("\n")
-    is_long_enough = MIN_TOKEN_CHARACTERS <= len(token) <= MAX_TOKEN_CHARACTERS
-    if not is_long_enough or not token.isascii() or not token.isprintable() or " " in token:
-        length = f"{MIN_TOKEN_CHARACTERS} to {MAX_TOKEN_CHARACTERS}"
-        raise ConfigError(f"{path}: want one line of {length} printable ASCII characters without blanks")
-    return token

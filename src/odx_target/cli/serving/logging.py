@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from structlog.typing import Processor
 
+from odx_target.target.config.settings import LogFormat
 from odx_target.target.printable import printable
 from odx_target.target.trace.record_writer import RecordWriter
 
@@ -61,7 +63,8 @@ def _descriptor() -> int | None:
 class StandardError:
     """Writes lines to standard error. If a line cannot be written, the array continues to run."""
 
-    def __init__(self) -> None:
+    def __init__(self, log_format: LogFormat) -> None:
+        self.log_format = log_format
         self._stream = _Stream()
         self._writer: RecordWriter | None = None
 
@@ -92,12 +95,12 @@ def _gap(count: int) -> bytes:
     return f"{count} lines of the log are left out here, because they were read too slowly\n".encode()
 
 
-def configure_logging(level: str) -> StandardError:
+def configure_logging(level: str, log_format: LogFormat = LogFormat.TEXT) -> StandardError:
     """Write log lines of `level` and above to standard error, and return the writer.
 
     Errors inside the array show their stack only at level debug.
     """
-    standard_error = StandardError()
+    standard_error = StandardError(log_format)
     structlog.configure(logger_factory=standard_error)
     set_log_level(level)
     return standard_error
@@ -105,17 +108,37 @@ def configure_logging(level: str) -> StandardError:
 
 def set_log_level(level: str) -> None:
     """Log lines of `level` and above from now on."""
+    standard_error: StandardError = structlog.get_config()["logger_factory"]
+    error = _stack_at_debug if level == "debug" else _place_of_error
+    as_json = standard_error.log_format is LogFormat.JSON
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-            _printable,
-            _stack_at_debug if level == "debug" else _place_of_error,
-            structlog.dev.ConsoleRenderer(colors=sys.stderr is not None and sys.stderr.isatty(), pad_event_to=0),
-        ],
+        processors=[structlog.processors.add_log_level, *(_json(error) if as_json else _text(error))],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.get_config()["logger_factory"],
+        logger_factory=standard_error,
     )
+
+
+def _text(error: Processor) -> list[Processor]:
+    return [
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+        _printable,
+        error,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr is not None and sys.stderr.isatty(), pad_event_to=0),
+    ]
+
+
+def _json(error: Processor) -> list[Processor]:
+    """Return the processors of JSON. The line begins with `timestamp`, `level` and `event`."""
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        error,
+        _first_fields,
+        structlog.processors.JSONRenderer(),
+    ]
+
+
+def _first_fields(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {**{name: line[name] for name in ("timestamp", "level", "event")}, **line}
 
 
 def _printable(_logger: object, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -28,7 +28,7 @@ from odx_target.target.config.parsing import (
     parse_portal,
     parse_record_limit,
 )
-from odx_target.target.config.settings import Config, ServeConfig
+from odx_target.target.config.settings import Config, LogFormat, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
 from odx_target.target.trace import pcapng
 
@@ -103,6 +103,10 @@ TargetChapSecretFile = Annotated[
     Path | None, _path("FILE", "File with the secret of the target's user; must differ from the secret of initiators.")
 ]
 LogLevel = Annotated[str | None, typer.Option(metavar="LEVEL", help=f"One of {', '.join(LOG_LEVELS)}.")]
+LogFormatOption = Annotated[
+    str | None,
+    typer.Option("--log-format", metavar="|".join(LogFormat), help="Form of the lines of the log; default: text."),
+]
 Trace = Annotated[Path | None, _path("FILE", "Write a line for every PDU; SIGUSR1 switches tracing off and on.")]
 Pcap = Annotated[Path | None, _path("FILE", "Write the packets of all sessions as pcapng, including data and tokens.")]
 PcapSnapLength = Annotated[
@@ -227,6 +231,7 @@ _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
     "ready_file": ("ready_file", Path),
     "http": ("http", parse_http_address),
     "http_token_file": ("http_token_file", Path),
+    "log_format": ("log_format", lambda name: parse_choice(LogFormat, name, "log-format: ")),
 }
 
 

@@ -88,6 +88,7 @@ def serve(
     target_chap_user: options.TargetChapUser = None,
     target_chap_secret_file: options.TargetChapSecretFile = None,
     log_level: options.LogLevel = None,
+    log_format: options.LogFormatOption = None,
     trace: options.Trace = None,
     pcap: options.Pcap = None,
     pcap_snap_length: options.PcapSnapLength = None,
@@ -125,7 +126,7 @@ def serve(
 def _serve_until_stopped(settings: Config, files: ServeConfig, again: Again, as_json: bool) -> None:
     """Check the settings, and serve the array. Raises ConfigError, StoreError and OSError."""
     _check_there_will_be_luns(settings)
-    standard_error = configure_logging(settings.log_level)
+    standard_error = configure_logging(settings.log_level, files.log_format)
     check_http(files, shows_token=as_json or files.ready_file is not None)
     others = metrics_descriptors(files.metrics) + http_descriptors(files.http)
     descriptors = divide(raise_limit(), count_open() + others, len(portals_of(settings)))

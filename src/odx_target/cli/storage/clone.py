@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
+from odx_target.cli.storage.requests import PoolArgument, ask
 from odx_target.cli.storage.volume import print_volumes, volume_line
+from odx_target.cli.text.json_output import Json, print_json
 
 
 def register(root: typer.Typer) -> None:
@@ -38,7 +39,7 @@ def clone(
     answer = ask(pool, "clone", origin=origin, name=name, count=count, first=first, lun=lun, read_only=read_only)
     volumes = answer["volumes"]
     if as_json:
-        print_json(answer)
+        print_json("volumes", answer)
     elif len(volumes) == 1:
         typer.echo(volume_line(volumes[0]))
     else:

@@ -4,8 +4,9 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
+from odx_target.cli.storage.requests import PoolArgument, ask
 from odx_target.cli.storage.volume import VolumeArgument, print_volumes, volume_line
+from odx_target.cli.text.json_output import Json, print_json
 
 app = typer.Typer(help="Give LUN numbers to volumes, or take them away.", no_args_is_help=True)
 
@@ -28,7 +29,7 @@ def list_luns(pool: PoolArgument, as_json: Json = False) -> None:
     """List the volumes that are LUNs, by LUN number."""
     answer = ask(pool, "volumes")
     found = sorted((each for each in answer["volumes"] if each["lun"] is not None), key=lambda each: int(each["lun"]))
-    print_json({"volumes": found}) if as_json else print_volumes(found)
+    print_json("volumes", {"volumes": found}) if as_json else print_volumes(found)
 
 
 @app.command("add")
@@ -42,7 +43,7 @@ def add(
 ) -> None:
     """Make a volume a LUN. Hosts are notified."""
     answer = ask(pool, "lun-add", name=name, number=number)
-    print_json(answer) if as_json else typer.echo(volume_line(answer))
+    print_json("volume", answer) if as_json else typer.echo(volume_line(answer))
 
 
 @app.command("remove")
@@ -53,7 +54,7 @@ def remove(pool: PoolArgument, name: VolumeArgument, as_json: Json = False) -> N
     `odx-target volume delete --force` removes the LUN and deletes its volume.
     """
     answer = ask(pool, "lun-remove", name=name)
-    print_json(answer) if as_json else typer.echo(volume_line(answer))
+    print_json("volume", answer) if as_json else typer.echo(volume_line(answer))
 
 
 @app.command("renumber")
@@ -69,4 +70,4 @@ def renumber(
     Unmount the file systems of the LUN before this command. Hosts see that a LUN is gone and that there is a new LUN.
     """
     answer = ask(pool, "lun-renumber", name=name, number=number)
-    print_json(answer) if as_json else typer.echo(volume_line(answer))
+    print_json("volume", answer) if as_json else typer.echo(volume_line(answer))

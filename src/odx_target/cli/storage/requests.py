@@ -2,7 +2,6 @@
 that no array serves.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,6 @@ PoolArgument = Annotated[
         readable=False, metavar="POOL", help="Directory of the pool, or control socket of the array that serves the pool."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
 
 def ask(pool: Path, operation: str, **arguments: object) -> Answer:
@@ -40,10 +38,6 @@ def ask_pages(pool: Path, operation: str, show: Callable[[Answer], object], **ar
         from odx_target.cli.storage.opened import ask_pool
 
         ask_pool(pool, error, operation, show, given)
-
-
-def print_json(answer: Mapping[str, object]) -> None:
-    typer.echo(json.dumps(answer, indent=2))
 
 
 def _ask_array(pool: Path, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]) -> None:

@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
-from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
+from odx_target.cli.storage.requests import PoolArgument, ask
 from odx_target.cli.storage.schedule_text import HEADINGS, schedule_cells, schedule_line, schedule_lines
 from odx_target.cli.storage.snapshot import After, Before, print_taken
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.config.error import ConfigError
 from odx_target.target.schedules.calendar import Every
@@ -109,7 +110,7 @@ def list_schedules(pool: PoolArgument, as_json: Json = False) -> None:
     """List the schedules."""
     answer = ask(pool, "schedules")
     if as_json:
-        print_json(answer)
+        print_json("schedules", answer)
         return
     print_columns(HEADINGS, [schedule_cells(each) for each in answer["schedules"]])
     for name in answer["unreadable"]:
@@ -124,7 +125,7 @@ def show(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     """
     answer = ask(pool, "schedule-show", name=name)
     if as_json:
-        print_json(answer)
+        print_json("schedule-details", answer)
         return
     for line in schedule_lines(answer):
         typer.echo(line)
@@ -163,7 +164,7 @@ def add(
         raise typer.BadParameter(f"want --every, one of {', '.join(Every)}")
     fields = _fields(every, at, days, keep, keep_for, default, before, after, timeout, on_failure, enabled)
     answer = ask(pool, "schedule-add", name=name, fields=fields, volumes=volume or [])
-    print_json(answer) if as_json else typer.echo(schedule_line("added", answer))
+    print_json("schedule", answer) if as_json else typer.echo(schedule_line("added", answer))
 
 
 @app.command("change")
@@ -188,7 +189,7 @@ def change(
     if not fields:
         raise typer.BadParameter("want at least one option that changes the schedule")
     answer = ask(pool, "schedule-change", name=name, fields=fields)
-    print_json(answer) if as_json else typer.echo(schedule_line("changed", answer))
+    print_json("schedule", answer) if as_json else typer.echo(schedule_line("changed", answer))
 
 
 @app.command("assign")
@@ -210,7 +211,7 @@ def assign(
         raise typer.BadParameter("want the names of schedules, --default or --none")
     answer = ask(pool, "schedule-assign", volume=volume, schedules=None if default else names or [])
     if as_json:
-        print_json(answer)
+        print_json("assignment", answer)
     else:
         typer.echo(f"schedules of {volume}: {', '.join(answer['schedules']) or 'none'}")
 
@@ -219,7 +220,7 @@ def assign(
 def remove(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     """Remove a schedule. Its snapshots stay until they are deleted by hand."""
     answer = ask(pool, "schedule-remove", name=name)
-    print_json(answer) if as_json else typer.echo(f"removed {answer['name']}; its snapshots stay")
+    print_json("schedule", answer) if as_json else typer.echo(f"removed {answer['name']}; its snapshots stay")
 
 
 @app.command("run")
@@ -229,7 +230,7 @@ def run(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     The commands of the schedule are run too. The times of the schedule do not change.
     """
     answer = ask(pool, "schedule-run", name=name)
-    print_json(answer) if as_json else print_taken(answer)
+    print_json("taken-snapshots", answer) if as_json else print_taken(answer)
 
 
 def _fields(

@@ -1,6 +1,5 @@
 """`odx-target snapshot`: create, show and use the snapshots of a pool. The name of a snapshot has the form VOLUME@NAME."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -8,8 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from odx_target.cli.array_requests import Answer
-from odx_target.cli.storage.requests import Json, PoolArgument, ask, ask_pages, print_json
+from odx_target.cli.storage.requests import PoolArgument, ask, ask_pages
 from odx_target.cli.storage.volume import volume_line
+from odx_target.cli.text.json_output import Json, print_json, print_json_line
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.config.error import ConfigError
@@ -89,7 +89,7 @@ def create(
         _check_name(each)
     chosen = {"before": before, "after": after, "timeout_s": timeout, "on_failure": on_failure}
     answer = ask(pool, "snapshot-create", snapshots=snapshots, attributes=_attributes(attribute or []), **chosen)
-    print_json(answer) if as_json else print_taken(answer)
+    print_json("taken-snapshots", answer) if as_json else print_taken(answer)
 
 
 @app.command("list")
@@ -101,7 +101,7 @@ def list_snapshots(
     """List the snapshots, the oldest first."""
     answer = ask(pool, "snapshots", volume=volume)
     if as_json:
-        print_json(answer)
+        print_json("snapshots", answer)
     else:
         print_columns(HEADINGS, [_cells(each) for each in answer["snapshots"]])
 
@@ -111,7 +111,7 @@ def show(pool: PoolArgument, name: SnapshotArgument, as_json: Json = False) -> N
     """Show a snapshot and the room that it takes. `unique bytes` is the room that becomes free when the snapshot is deleted."""
     answer = ask(pool, "snapshot-show", snapshot=name)
     if as_json:
-        print_json(answer)
+        print_json("snapshot-details", answer)
         return
     for key, value in answer.items():
         typer.echo(f"{key.replace('_', ' ')}: {_shown(key, value)}")
@@ -126,14 +126,14 @@ def rename(
 ) -> None:
     """Rename a snapshot."""
     answer = ask(pool, "snapshot-rename", snapshot=name, new_name=new_name)
-    print_json(answer) if as_json else print_snapshots("renamed", [answer])
+    print_json("snapshot", answer) if as_json else print_snapshots("renamed", [answer])
 
 
 @app.command("delete")
 def delete(pool: PoolArgument, name: SnapshotArgument, as_json: Json = False) -> None:
     """Delete a snapshot. Clones of the snapshot keep their data. A snapshot with a hold cannot be deleted."""
     answer = ask(pool, "snapshot-delete", snapshot=name)
-    print_json(answer) if as_json else print_snapshots("deleted", [answer])
+    print_json("snapshot", answer) if as_json else print_snapshots("deleted", [answer])
 
 
 @app.command("restore")
@@ -152,7 +152,7 @@ def restore(
     Hosts are notified that the medium has changed.
     """
     answer = ask(pool, "snapshot-restore", snapshot=name, to=to)
-    print_json(answer) if as_json else typer.echo(f"restored {volume_line(answer)}")
+    print_json("volume", answer) if as_json else typer.echo(f"restored {volume_line(answer)}")
 
 
 @app.command("diff")
@@ -188,14 +188,14 @@ def diff(
 def hold(pool: PoolArgument, name: SnapshotArgument, owner: OwnerArgument, as_json: Json = False) -> None:
     """Protect a snapshot from deletion until the owner ends the hold."""
     answer = ask(pool, "snapshot-hold", snapshot=name, owner=owner)
-    print_json(answer) if as_json else print_snapshots("held", [answer])
+    print_json("snapshot", answer) if as_json else print_snapshots("held", [answer])
 
 
 @app.command("unhold")
 def unhold(pool: PoolArgument, name: SnapshotArgument, owner: OwnerArgument, as_json: Json = False) -> None:
     """End the hold of an owner on a snapshot."""
     answer = ask(pool, "snapshot-unhold", snapshot=name, owner=owner)
-    print_json(answer) if as_json else print_snapshots("released", [answer])
+    print_json("snapshot", answer) if as_json else print_snapshots("released", [answer])
 
 
 def _check_name(name: str) -> None:
@@ -215,7 +215,7 @@ def _attributes(texts: Sequence[str]) -> dict[str, str]:
 
 def _print_ranges(answer: Answer) -> None:
     for each in answer["ranges"]:
-        typer.echo(json.dumps(each))
+        print_json_line("range", each)
 
 
 def print_snapshots(done: str, snapshots: Sequence[Mapping[str, Any]]) -> None:

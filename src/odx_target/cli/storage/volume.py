@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from odx_target.cli.storage.requests import Json, PoolArgument, ask, print_json
+from odx_target.cli.storage.requests import PoolArgument, ask
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
 
@@ -39,7 +40,7 @@ def list_volumes(pool: PoolArgument, as_json: Json = False) -> None:
     """List the volumes."""
     answer = ask(pool, "volumes")
     if as_json:
-        print_json(answer)
+        print_json("volumes", answer)
     else:
         print_volumes(answer["volumes"])
 
@@ -60,7 +61,7 @@ def create(
 ) -> None:
     """Create a volume that reads as zeros."""
     answer = ask(pool, "volume-create", volume=wanted, lun=lun)
-    print_json(answer) if as_json else typer.echo(volume_line(answer))
+    print_json("volume", answer) if as_json else typer.echo(volume_line(answer))
 
 
 @app.command("rename")
@@ -72,7 +73,7 @@ def rename(
 ) -> None:
     """Rename a volume. The LUN number, the serial number and the snapshots of the volume do not change."""
     answer = ask(pool, "volume-rename", name=name, new_name=new_name)
-    print_json(answer) if as_json else typer.echo(volume_line(answer))
+    print_json("volume", answer) if as_json else typer.echo(volume_line(answer))
 
 
 @app.command("resize")
@@ -87,7 +88,7 @@ def resize(
 ) -> None:
     """Change the size of a volume. Hosts are notified."""
     answer = ask(pool, "volume-resize", name=name, size=new_size, shrink=shrink)
-    print_json(answer) if as_json else typer.echo(volume_line(answer))
+    print_json("volume", answer) if as_json else typer.echo(volume_line(answer))
 
 
 @app.command("set")
@@ -112,7 +113,7 @@ def set_values(
     if key not in SETTINGS:
         raise typer.BadParameter(f"want {' or '.join(SETTINGS.values())}")
     answer = ask(pool, "volume-set", name=name, **{key: value})
-    print_json(answer) if as_json else typer.echo(volume_line(answer))
+    print_json("volume", answer) if as_json else typer.echo(volume_line(answer))
 
 
 @app.command("delete")
@@ -125,7 +126,7 @@ def delete(
     """Delete a volume. The snapshots and clones of the volume are kept."""
     answer = ask(pool, "volume-delete", name=name, force=force)
     rest = "1 snapshot of it remains" if answer["snapshots"] == 1 else f"{answer['snapshots']} snapshots of it remain"
-    print_json(answer) if as_json else typer.echo(f"deleted {answer['name']}; {rest}")
+    print_json("volume", answer) if as_json else typer.echo(f"deleted {answer['name']}; {rest}")
 
 
 @app.command("read-only")
@@ -143,7 +144,7 @@ def read_only(
     if setting not in ("on", "off"):
         raise typer.BadParameter("want `on` or `off`")
     answer = ask(pool, "volume-read-only", name=name, read_only=setting == "on")
-    print_json(answer) if as_json else typer.echo(volume_line(answer))
+    print_json("volume", answer) if as_json else typer.echo(volume_line(answer))
 
 
 def print_volumes(volumes: Sequence[Mapping[str, Any]]) -> None:

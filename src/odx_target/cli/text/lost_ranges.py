@@ -1,6 +1,35 @@
-"""Lost ranges of a pool as lines of text."""
+"""Lost ranges of a pool as lines of text, and as plain data."""
+
+from collections.abc import Iterable
+from typing import Annotated, TypedDict
 
 from odx_target.store.checking.pool_check import LostRange, PoolReport
+
+
+class LostData(TypedDict):
+    """A range of lost blocks."""
+
+    volume: Annotated[str | None, "name of the volume, or null"]
+    frozen_map: Annotated[int | None, "number of the frozen map of a snapshot, token or copy, or null"]
+    block: Annotated[int, "first block, in blocks of 4 KiB"]
+    count_blocks: int
+    reason: str
+    snapshot: Annotated[str | None, "VOLUME@NAME if the frozen map belongs to a snapshot"]
+
+
+def lost_data(ranges: Iterable[LostRange]) -> list[LostData]:
+    """Return lost ranges as plain data."""
+    return [
+        {
+            "volume": each.volume,
+            "frozen_map": each.frozen_map,
+            "block": each.block,
+            "count_blocks": each.count_blocks,
+            "reason": each.reason,
+            "snapshot": each.snapshot,
+        }
+        for each in ranges
+    ]
 
 
 def lost_lines(report: PoolReport) -> list[str]:

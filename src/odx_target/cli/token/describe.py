@@ -43,13 +43,17 @@ def describe_sent_command(cdb: bytes, data: bytes) -> list[Row]:
     return table_rows(describe_cdb(cdb, descriptions())) + (table_rows(describe(data)) if describe and data else [])
 
 
+def status_words(status: int) -> str:
+    """Return the name of a status."""
+    try:
+        return Status(status).name.replace("_", " ")
+    except ValueError:
+        return "unknown status"
+
+
 def describe_command_result(result: CommandResult) -> list[Row]:
     """Describe how a command ended: its status, its sense data, and the residual count."""
-    try:
-        status = Status(result.status).name.replace("_", " ")
-    except ValueError:
-        status = "unknown status"
-    rows = [("status", f"{result.status:02X}h", status)]
+    rows = [("status", f"{result.status:02X}h", status_words(result.status))]
     if result.sense:
         rows.append(("sense", result.sense.hex(" "), describe_result(result)))
         rows += _sense_rows(result.sense)

@@ -1,11 +1,10 @@
 """Send one token-copy command, and print all data that is sent and received."""
 
 import trio
-import typer
 
 from odx_target.cli.failure import CommandFailure
-from odx_target.cli.text.tables import print_bytes, print_rows
-from odx_target.cli.token.describe import describe_command_result, describe_copy_operation, describe_sent_command
+from odx_target.cli.token.describe import describe_copy_operation
+from odx_target.cli.token.output import Output
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import (
     ANSWER_ALLOCATION_BYTES,
@@ -29,30 +28,26 @@ POLL_DELAY_S = 0.5
 MAX_POLL_DELAY_S = 5.0
 
 
-async def send(disk: Disk, name: str, command: bytes, data: bytes = b"", data_in_bytes: int = 0) -> CommandResult:
+async def send(
+    output: Output, disk: Disk, name: str, command: bytes, data: bytes = b"", data_in_bytes: int = 0
+) -> CommandResult:
     """Send a command without retries, and show the command and its result."""
-    typer.echo(f"{name} to {disk.name}")
-    print_bytes("CDB", command)
-    if data:
-        print_bytes("parameter list", data)
-    print_rows("sent", describe_sent_command(command, data))
+    output.show_command(name, disk.name, command, data)
     result = await disk.executor.execute(command, [data] if data else (), data_in_bytes)
-    print_rows("received", describe_command_result(result))
-    if len(result.data_in):
-        print_bytes("data", bytes(result.data_in))
+    output.show_result(result)
     return result
 
 
-async def receive_information(disk: Disk, identifier: int, *, poll: bool) -> CopyOperation:
+async def receive_information(output: Output, disk: Disk, identifier: int, *, poll: bool) -> CopyOperation:
     """Send RECEIVE ROD TOKEN INFORMATION and show the answer. If `poll` is True, repeat the command until the operation has
     ended. Raises CommandFailure if the target refuses the command, and BadAnswer if the answer is malformed.
     """
     while True:
         command = cdb.receive_rod_token_information(identifier, ANSWER_ALLOCATION_BYTES)
-        result = await send(disk, "RECEIVE ROD TOKEN INFORMATION", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
+        result = await send(output, disk, "RECEIVE ROD TOKEN INFORMATION", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
         must_be_good("RECEIVE ROD TOKEN INFORMATION", result)
         operation = read_rod_token_information(result.data_in)
-        print_rows("copy operation", describe_copy_operation(bytes(result.data_in)))
+        output.show_fields("copy operation", describe_copy_operation(bytes(result.data_in)))
         if not poll or operation.status not in IN_PROGRESS:
             return operation
         await trio.sleep(_poll_delay_s(operation.update_delay_ms))

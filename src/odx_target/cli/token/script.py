@@ -14,7 +14,9 @@ from typer.main import get_command
 from odx_target.cli import host_command
 from odx_target.cli.failure import CommandFailure
 from odx_target.cli.signatures import extended, parameter
+from odx_target.cli.text.json_output import JsonLines
 from odx_target.cli.text.messages import error_text, shown
+from odx_target.cli.token.output import Output, output_of
 from odx_target.cli.token.script_lines import STANDARD_INPUT, ScriptLines
 from odx_target.cli.token.steps import STEPS, BuildStep, Steps, Work
 from odx_target.initiator import cdb
@@ -45,10 +47,11 @@ class Step:
 class Script:
     """Reads steps from lines and performs them in one session."""
 
-    def __init__(self, place: IscsiUrl, *, keep_going: bool) -> None:
+    def __init__(self, place: IscsiUrl, output: Output, *, keep_going: bool) -> None:
         self._place = place
+        self._output = output
         self._keep_going = keep_going
-        self._commands = get_command(_application())
+        self._commands = get_command(_application(output))
         self._disks: dict[int, Disk] = {}
         self._failures = 0
 
@@ -67,7 +70,9 @@ class Script:
             step = self.step(line)
             if step is not None:
                 await step.work(await self._disk(session, self._place.lun if step.lun is None else step.lun))
+            self._output.finish()
         except (CommandFailure, ConfigError, InitiatorError, OSError) as error:
+            self._output.finish()
             said = f"line {number}: {error_text(error)}"
             if not self._keep_going or not session.is_usable:
                 raise (ConfigError if isinstance(error, ConfigError) else CommandFailure)(said) from error
@@ -104,6 +109,7 @@ def run(
         Path, typer.Argument(metavar="SCRIPT", help="File with a step on each line; default: standard input.")
     ] = STANDARD_INPUT,
     keep_going: Annotated[bool, typer.Option("--keep-going", help="Continue after a step that fails.")] = False,
+    as_json: JsonLines = False,
     *,
     who: host_command.Host,
 ) -> None:
@@ -113,10 +119,10 @@ def run(
     begins with #.
     """
     place = who.url(url, "URL")
-    host_command.run(Script(place, keep_going=keep_going).run, script, who.options)
+    host_command.run(Script(place, output_of(as_json=as_json), keep_going=keep_going).run, script, who.options)
 
 
-def _application() -> typer.Typer:
+def _application(output: Output) -> typer.Typer:
     """Return an application with the steps as subcommands. Each subcommand returns a Step."""
     app = typer.Typer(
         help="The steps of a session, one on each line.",
@@ -124,7 +130,7 @@ def _application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         rich_markup_mode=None,
     )
-    steps = Steps(others_follow=True)
+    steps = Steps(others_follow=True, output=output)
 
     def call(bound: BuildStep, lun: int | None) -> Step:
         return Step(bound(steps), lun)

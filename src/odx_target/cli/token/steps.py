@@ -5,17 +5,17 @@ Each function checks its arguments and returns the work of the step.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
 import typer
 
 from odx_target.cli.failure import CommandFailure
-from odx_target.cli.text.tables import print_rows
 from odx_target.cli.token import parameters
 from odx_target.cli.token.describe import describe_copy_operation, describe_rod_token
 from odx_target.cli.token.exchange import must_be_good, receive_information, send
+from odx_target.cli.token.output import Output, TextOutput
 from odx_target.cli.token.parameters import read_token
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import (
@@ -44,17 +44,18 @@ command. Raises typer.BadParameter."""
 
 @dataclass(slots=True)
 class Steps:
-    """The state that all steps of one session share: whether more steps may follow, and the last token."""
+    """The state that all steps of one session share: whether more steps may follow, the last token, and the output."""
 
     others_follow: bool = False
     token: bytes = b""
+    output: Output = field(default_factory=TextOutput)
 
     def keep(self, token: bytes, token_file: Path | None) -> None:
         """Store a token for later steps. If a file is given, write the token to this file."""
         self.token = token
         if token_file is not None:
             write_private(token_file, token)
-            typer.echo(f"token written to {token_file}")
+            self.output.show_token_file(token_file)
 
 
 def populate(
@@ -70,12 +71,12 @@ def populate(
     data = populate_token_list(ranges or [], inactivity_timeout_s=inactivity_timeout, rod_type=kind, immediate=immed)
 
     async def work(disk: Disk) -> None:
-        result = await send(disk, "POPULATE TOKEN", cdb.populate_token(identifier, len(data)), data)
+        result = await send(steps.output, disk, "POPULATE TOKEN", cdb.populate_token(identifier, len(data)), data)
         failed = result.status != Status.GOOD
         if immed and steps.others_follow and not failed:
             return
         try:
-            operation = await receive_information(disk, identifier, poll=immed)
+            operation = await receive_information(steps.output, disk, identifier, poll=immed)
         except CommandFailure:
             if not failed:
                 raise
@@ -111,13 +112,13 @@ def write(
         data = write_using_token_list(
             given or steps.token, ranges or [], offset_into_rod_blocks=offset_into_rod, delete_token=del_tkn, immediate=immed
         )
-        result = await send(disk, "WRITE USING TOKEN", cdb.write_using_token(identifier, len(data)), data)
+        result = await send(steps.output, disk, "WRITE USING TOKEN", cdb.write_using_token(identifier, len(data)), data)
         if result.status != Status.GOOD:
             with suppress(CommandFailure):
-                await receive_information(disk, identifier, poll=immed)
+                await receive_information(steps.output, disk, identifier, poll=immed)
             raise CommandFailure(f"WRITE USING TOKEN: {describe_result(result)}")
         if immed and not steps.others_follow:
-            ended = await receive_information(disk, identifier, poll=True)
+            ended = await receive_information(steps.output, disk, identifier, poll=True)
             if ended.status != CopyOperationStatus.COMPLETED:
                 raise CommandFailure("WRITE USING TOKEN did not complete in the background")
 
@@ -138,48 +139,47 @@ def receive(
     """Send RECEIVE ROD TOKEN INFORMATION."""
 
     async def work(disk: Disk) -> None:
-        operation = await receive_information(disk, identifier, poll=poll)
+        operation = await receive_information(steps.output, disk, identifier, poll=poll)
         for token in operation.tokens[:1]:
             steps.keep(token, token_file)
 
     return work
 
 
-def status(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa: ARG001 - as the others
+def status(steps: Steps, identifier: parameters.Identifier = 0) -> Work:
     """Send RECEIVE COPY STATUS (LID4)."""
 
     async def work(disk: Disk) -> None:
         command = cdb.receive_copy_status(identifier, ANSWER_ALLOCATION_BYTES)
-        result = await send(disk, "RECEIVE COPY STATUS (LID4)", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
+        result = await send(steps.output, disk, "RECEIVE COPY STATUS (LID4)", command, data_in_bytes=ANSWER_ALLOCATION_BYTES)
         must_be_good("RECEIVE COPY STATUS (LID4)", result)
-        print_rows("copy operation", describe_copy_operation(bytes(result.data_in)))
+        steps.output.show_fields("copy operation", describe_copy_operation(bytes(result.data_in)))
 
     return work
 
 
-def abort(steps: Steps, identifier: parameters.Identifier = 0) -> Work:  # noqa: ARG001 - as the others
+def abort(steps: Steps, identifier: parameters.Identifier = 0) -> Work:
     """Send COPY OPERATION ABORT."""
 
     async def work(disk: Disk) -> None:
-        result = await send(disk, "COPY OPERATION ABORT", cdb.copy_operation_abort(identifier))
+        result = await send(steps.output, disk, "COPY OPERATION ABORT", cdb.copy_operation_abort(identifier))
         must_be_good("COPY OPERATION ABORT", result)
 
     return work
 
 
-def list_tokens(steps: Steps) -> Work:  # noqa: ARG001 - as the others
+def list_tokens(steps: Steps) -> Work:
     """Send REPORT ALL ROD TOKENS."""
 
     async def work(disk: Disk) -> None:
         command = cdb.report_all_rod_tokens(LIST_ALLOCATION_BYTES)
-        result = await send(disk, "REPORT ALL ROD TOKENS", command, data_in_bytes=LIST_ALLOCATION_BYTES)
+        result = await send(steps.output, disk, "REPORT ALL ROD TOKENS", command, data_in_bytes=LIST_ALLOCATION_BYTES)
         must_be_good("REPORT ALL ROD TOKENS", result)
         body = bytes(result.data_in)[8:]
         for start in range(0, len(body) - MANAGEMENT_TOKEN_BYTES + 1, MANAGEMENT_TOKEN_BYTES):
             token = body[start : start + MANAGEMENT_TOKEN_BYTES]
-            print_rows(f"token {start // MANAGEMENT_TOKEN_BYTES}", describe_rod_token(token))
-        count = len(body) // MANAGEMENT_TOKEN_BYTES
-        typer.echo(f"{count} token{'s' if count != 1 else ''}")
+            steps.output.show_fields(f"token {start // MANAGEMENT_TOKEN_BYTES}", describe_rod_token(token))
+        steps.output.show_count(len(body) // MANAGEMENT_TOKEN_BYTES)
 
     return work
 

@@ -9,9 +9,10 @@ import typer
 
 from odx_target.cli import host_command
 from odx_target.cli.signatures import extended, parameter
-from odx_target.cli.text.tables import print_rows
+from odx_target.cli.text.json_output import JsonLines
 from odx_target.cli.token import script as token_script
 from odx_target.cli.token.describe import describe_rod_token
+from odx_target.cli.token.output import Output, output_of
 from odx_target.cli.token.parameters import Identifier, Url, read_token
 from odx_target.cli.token.steps import STEPS, BuildStep, Steps, Work, receive
 from odx_target.initiator import cdb
@@ -43,14 +44,17 @@ def info(
         ),
     ] = None,
     identifier: Identifier = 0,
+    as_json: JsonLines = False,
     *,
     who: host_command.Host,
 ) -> None:
     """Show the fields of a token file. If a URL is given, show the answer to RECEIVE ROD TOKEN INFORMATION instead."""
+    steps = Steps(output=output_of(as_json=as_json))
     if url is not None:
-        _alone(url, who, receive(Steps(), identifier, token_file))
+        _alone(url, who, receive(steps, identifier, token_file), steps.output)
     elif token_file is not None:
-        print_rows("token", describe_rod_token(read_token(token_file)))
+        steps.output.show_fields("token", describe_rod_token(read_token(token_file)))
+        steps.output.finish()
     else:
         raise typer.BadParameter("give a URL or --token-file")
 
@@ -58,15 +62,19 @@ def info(
 def _command(build: BuildStep) -> Callable[..., None]:
     """Return a command that performs one step in a session of its own."""
 
-    def call(bound: BuildStep, url: str, who: host_command.Host) -> None:
-        _alone(url, who, bound(Steps()))
+    def call(bound: BuildStep, url: str, as_json: bool, who: host_command.Host) -> None:
+        steps = Steps(output=output_of(as_json=as_json))
+        _alone(url, who, bound(steps), steps.output)
 
-    added = [parameter("url", Url), parameter("who", host_command.Host)]
+    added = [parameter("url", Url), parameter("as_json", JsonLines, False), parameter("who", host_command.Host)]
     return host_command.as_host()(extended(build, added, call, without=["steps"], first=True))
 
 
-def _alone(url: str, who: host_command.Host, work: Work) -> None:
-    host_command.run(_on_disk, who.url(url, "URL"), who.options, work)
+def _alone(url: str, who: host_command.Host, work: Work, output: Output) -> None:
+    try:
+        host_command.run(_on_disk, who.url(url, "URL"), who.options, work)
+    finally:
+        output.finish()
 
 
 async def _on_disk(place: IscsiUrl, wishes: SessionOptions, work: Work) -> None:

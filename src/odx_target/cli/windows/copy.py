@@ -4,15 +4,25 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import typer
 
 from odx_target.cli import host_command
 from odx_target.cli.failure import CommandFailure, Interrupted
+from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.windows import options
 from odx_target.cli.windows.files import CLUSTER_BYTES, differs_at, fill, fragmented, metadata_beside, overlap
 from odx_target.cli.windows.opening import WindowsIdentity, open_windows_disks
-from odx_target.cli.windows.report import event_lines, events_of, kind_of, progress_text, summary_lines, totals_line
+from odx_target.cli.windows.report import (
+    event_lines,
+    events_of,
+    kind_of,
+    progress_text,
+    summary_lines,
+    totals_line,
+    windows_answer,
+)
 from odx_target.cli.windows.session import TrioClock
 from odx_target.cli.windows.trace import TracePrinter
 from odx_target.initiator.session.connecting import connect_tcp
@@ -60,6 +70,7 @@ class Wish:
     digests: bool
     initiator_name: str
     settings: WindowsSettings
+    as_json: bool
 
 
 def register(root: typer.Typer) -> None:
@@ -84,6 +95,7 @@ def windows_copy(
     digests: options.Digests = False,
     list_identifier: options.FirstListIdentifier = 0,
     lifetime: options.Lifetime = 0,
+    as_json: Json = False,
     *,
     who: host_command.Host,
 ) -> None:
@@ -111,6 +123,7 @@ def windows_copy(
         digests,
         who.options.initiator_name,
         settings,
+        as_json,
     )
     _run(wish)
 
@@ -141,7 +154,8 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
     True if the two files are equal.
     """
     clock = TrioClock()
-    printer = TracePrinter(typer.echo, clock.now(), wish.trace, wish.paths > 1)
+    # The trace is for people, so it goes to standard error if the result is for a program.
+    printer = TracePrinter(partial(typer.echo, err=wish.as_json), clock.now(), wish.trace, wish.paths > 1)
     counts: Counter[str] = Counter()
     events: Counter[int] = Counter()
 
@@ -167,8 +181,11 @@ async def _copy(wish: Wish, report: CopyReport) -> tuple[Finding | None, bool]:
             difference = await differs_at(None if wish.zero else files[0], files[1])
     finally:
         printer.finish()
-    for line in summary_lines(report, elapsed_s, windows, difference, [totals_line(counts), *event_lines(events)]):
-        typer.echo(line)
+    if wish.as_json:
+        print_json("windows-copy", windows_answer(report, elapsed_s, windows, difference, counts, events))
+    else:
+        for line in summary_lines(report, elapsed_s, windows, difference, [totals_line(counts), *event_lines(events)]):
+            typer.echo(line)
     return next(iter(windows.journal.declines), None), difference is None
 
 

@@ -1,7 +1,9 @@
 """The report of `windows-copy`: counts of commands, findings, speed, and the progress of a copy that was interrupted."""
 
 from collections import Counter
+from typing import Annotated, TypedDict
 
+from odx_target.cli.text.finding_data import FindingData
 from odx_target.cli.text.sizes import rate, size
 from odx_target.initiator.windows.copying.copy_engine import CopyReport
 from odx_target.initiator.windows.host import WindowsHost
@@ -14,6 +16,68 @@ TOKEN_COMMANDS = {
     (0x83, 0x11): "WRITE USING TOKEN",
 }
 TASK_MANAGEMENT = "resets and new logins"
+
+
+class WindowsCommands(TypedDict):
+    """Numbers of commands of the copy."""
+
+    populate_token: int
+    receive_rod_token_information: int
+    write_using_token: int
+    resets_and_logins: int
+
+
+class WindowsEvent(TypedDict):
+    """An event that Windows would write to its System log."""
+
+    event: Annotated[int, "ID of an event of iScsiPrt"]
+    times: int
+
+
+class WindowsCopyAnswer(TypedDict):
+    """The result of a copy of a file in the way of Windows."""
+
+    total_bytes: int
+    offloaded_bytes: Annotated[int, "copied by token"]
+    ordinary_bytes: Annotated[int, "copied by reads and writes"]
+    elapsed_s: float
+    declined: Annotated[str | None, "why Windows would have given up token copy or the connection"]
+    findings: list[FindingData]
+    commands: WindowsCommands
+    events: list[WindowsEvent]
+    differs_at_byte: Annotated[int | None, "first byte of the file that differs; null if the files are equal"]
+
+
+def windows_answer(
+    report: CopyReport,
+    elapsed_s: float,
+    windows: WindowsHost,
+    difference: int | None,
+    counts: Counter[str],
+    events: Counter[int],
+) -> WindowsCopyAnswer:
+    """Return the result as plain data."""
+    declined = next(iter(windows.journal.declines), None)
+    populate, receive, write = TOKEN_COMMANDS.values()
+    return {
+        "total_bytes": report.offloaded_bytes + report.ordinary_bytes,
+        "offloaded_bytes": report.offloaded_bytes,
+        "ordinary_bytes": report.ordinary_bytes,
+        "elapsed_s": elapsed_s,
+        "declined": None if declined is None else str(declined),
+        "findings": [
+            {"weight": first.rule.value.weight.value, "words": str(first), "times": times}
+            for first, times in _first_findings(windows.journal.findings)
+        ],
+        "commands": {
+            "populate_token": counts[populate],
+            "receive_rod_token_information": counts[receive],
+            "write_using_token": counts[write],
+            "resets_and_logins": counts[TASK_MANAGEMENT],
+        },
+        "events": [{"event": event, "times": times} for event, times in sorted(events.items())],
+        "differs_at_byte": difference,
+    }
 
 
 def kind_of(entry: Entry) -> str:
@@ -68,10 +132,15 @@ def progress_text(report: CopyReport, size_bytes: int) -> str:
 
 def finding_lines(findings: list[Finding]) -> list[str]:
     """Return one line for each rule in the findings, with the most severe rule first."""
+    return [
+        f"{first.rule.value.weight.value}: {first}{f', {times} times' if times > 1 else ''}"
+        for first, times in _first_findings(findings)
+    ]
+
+
+def _first_findings(findings: list[Finding]) -> list[tuple[Finding, int]]:
+    """Return the first finding of each rule and the number of its findings, with the most severe rule first."""
     counts = Counter(finding.rule for finding in findings)
     firsts = [next(finding for finding in findings if finding.rule is rule) for rule in counts]
-    lines = []
-    for finding in sorted(firsts, key=lambda one: list(Weight).index(one.rule.value.weight)):
-        again = f", {counts[finding.rule]} times" if counts[finding.rule] > 1 else ""
-        lines.append(f"{finding.rule.value.weight.value}: {finding}{again}")
-    return lines
+    firsts.sort(key=lambda one: list(Weight).index(one.rule.value.weight))
+    return [(first, counts[first.rule]) for first in firsts]

@@ -1,19 +1,18 @@
-"""Results as a JSON document."""
+"""Results as plain data, for a JSON document."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from odx_target.conformance.check import Verdict
 from odx_target.conformance.runner import Result
 
 
 class ExchangeRow(TypedDict):
-    """One exchange. `parts` maps names such as "CDB" to bytes in hexadecimal."""
+    """One exchange with the target."""
 
     title: str
-    parts: dict[str, str]
+    parts: Annotated[dict[str, str], "names such as `CDB`, and bytes in hexadecimal"]
 
 
 class ResultRow(TypedDict):
@@ -21,19 +20,19 @@ class ResultRow(TypedDict):
 
     identifier: str
     area: str
-    clause: str
+    clause: Annotated[str, "clause of the standard"]
     title: str
-    verdict: str
-    reason: str
+    verdict: Annotated[str, "`pass`, `fail`, `skip` or `not run`"]
+    reason: Annotated[str, "why the check failed, or was skipped or not run"]
     elapsed_s: float
-    exchanges: list[ExchangeRow]
+    exchanges: Annotated[list[ExchangeRow], "the last exchanges of a check that failed"]
 
 
 class Document(TypedDict):
-    """The whole document. `counts` maps each verdict to its number of checks."""
+    """The results of checks of a target."""
 
-    target: str
-    counts: dict[str, int]
+    target: Annotated[str, "URL of the LUN, without secrets"]
+    counts: Annotated[dict[str, int], "number of checks with each verdict"]
     results: list[ResultRow]
 
 
@@ -45,11 +44,6 @@ def document(results: Sequence[Result], target: str) -> Document:
         "counts": {verdict.value: counts[verdict] for verdict in Verdict},
         "results": [_row(result) for result in results],
     }
-
-
-def json_text(results: Sequence[Result], target: str) -> str:
-    """Return the results as JSON text."""
-    return json.dumps(document(results, target), indent=1) + "\n"
 
 
 def _row(result: Result) -> ResultRow:

@@ -7,15 +7,15 @@ from odx_target.target.clock.array_clock import MAX_ADVANCE_S
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
+from odx_target.target.control.answers import Clock
 from odx_target.target.control.arguments import Argument, ManagementError
-from odx_target.target.control.describe import Data
 from odx_target.target.control.operation import Operation
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 
-async def show_clock(array: "Array") -> Data:
+async def show_clock(array: "Array") -> Clock:
     """Return the mode and the time of the clock, and the sum of its advances."""
     clock = array.clock
     return {
@@ -25,7 +25,7 @@ async def show_clock(array: "Array") -> Data:
     }
 
 
-async def advance_clock(array: "Array", seconds: float, connections: bool) -> Data:
+async def advance_clock(array: "Array", seconds: float, connections: bool) -> Clock:
     """Advance the time of the array, and wait until the work that is due has been done. Raises ManagementError."""
     if array.clock is None:
         raise ManagementError("the time of this array cannot be advanced: start it with --clock shifted or --clock virtual")

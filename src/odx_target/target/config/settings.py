@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from odx_target.copymgr.limits import TokenAccess
@@ -211,6 +212,13 @@ class Config:
     """True if discovery sessions must log in with CHAP too."""
 
 
+class LogFormat(StrEnum):
+    """The form of a line of the log."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 @dataclass(frozen=True, slots=True)
 class ServeConfig:
     """The settings of `serve` itself: its trace, its capture, and the control socket."""
@@ -236,3 +244,4 @@ class ServeConfig:
     """The address of the HTTP control port. None means that there is none."""
     http_token_file: Path | None = None
     """The file with the token of the HTTP control port. None means that the array makes a token."""
+    log_format: LogFormat = LogFormat.TEXT

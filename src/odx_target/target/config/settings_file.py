@@ -38,7 +38,7 @@ from odx_target.target.config.port_group_settings import (
     transition_time_of,
 )
 from odx_target.target.config.schedule_settings import schedule_templates_of
-from odx_target.target.config.settings import Config, LunConfig, ServeConfig
+from odx_target.target.config.settings import Config, LogFormat, LunConfig, ServeConfig
 from odx_target.target.config.target_settings import max_sessions_of, port_group_number_of, portals_of, target_configs_of
 from odx_target.target.config.toml_file import read_table
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
@@ -208,4 +208,5 @@ _SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "ready-file": lambda value, base: {"ready_file": base / _path("ready-file", value)},
     "http": lambda value, _base: {"http": parse_http_address(_text("http", value))},
     "http-token-file": lambda value, base: {"http_token_file": base / _path("http-token-file", value)},
+    "log-format": lambda value, _base: {"log_format": parse_choice(LogFormat, value, "log-format: ")},
 }

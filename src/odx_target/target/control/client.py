@@ -58,16 +58,21 @@ def request(where: Path, operation: str, arguments: Mapping[str, object]) -> dic
     this time.
     """
     line = json.dumps({"operation": operation, "arguments": dict(arguments)}).encode() + b"\n"
-    longer_s = sum(LONGER_S.get((operation, name), 0.0) for name in ("", *(name for name in arguments if arguments[name])))
-    wait_s = ANSWER_TIMEOUT_S + longer_s + 2 * _seconds(arguments.get("timeout_s"))
-    answer = _decoded(where, _exchange(where, line, wait_s))
+    answer = decoded(str(where), _exchange(where, line, wait_s(operation, arguments)))
     if "result" in answer:
         result: dict[str, Any] = answer["result"]
         return result
     raise ManagementError(str(answer.get("error")), is_usage=bool(answer.get("usage")))
 
 
-def _decoded(where: Path, line: bytes) -> dict[str, Any]:
+def wait_s(operation: str, arguments: Mapping[str, object]) -> float:
+    """Return the time to wait for the response to an operation."""
+    longer_s = sum(LONGER_S.get((operation, name), 0.0) for name in ("", *(name for name in arguments if arguments[name])))
+    return ANSWER_TIMEOUT_S + longer_s + 2 * _seconds(arguments.get("timeout_s"))
+
+
+def decoded(where: str, line: bytes) -> dict[str, Any]:
+    """Return the JSON object of a response from `where`. Raises NoResponse if it is none."""
     try:
         answer = json.loads(line)
     except (ValueError, RecursionError):
@@ -82,30 +87,31 @@ def _seconds(value: object) -> float:
     return float(value) if isinstance(value, int | float) and 0 < value <= MAX_TIMEOUT_S else 0.0
 
 
-def _exchange(where: Path, line: bytes, wait_s: float) -> bytes:
+def _exchange(where: Path, line: bytes, timeout_s: float) -> bytes:
     if not where.exists():
         raise NoServer(f"{where}: there is no pool and no control socket")
     path = where / CONTROL_NAME if where.is_dir() else where
     is_sent = False
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connected, socket_name(path) as name:
-            connected.settimeout(wait_s)
+            connected.settimeout(timeout_s)
             connected.connect(name)
             connected.sendall(line)
             is_sent = True
             return _receive_line(connected)
     except OSError as error:
-        fault = _fault(error, wait_s)
+        fault = fault_words(error, timeout_s)
         if is_sent:
             raise NoResponse(f"{where}: {fault}; {MAY_PERFORM}") from error
         raise NoServer(f"{where}: {fault}") from error
 
 
-def _fault(error: OSError, wait_s: float) -> str:
+def fault_words(error: OSError, timeout_s: float) -> str:
+    """Return the reason why a request failed in words."""
     if isinstance(error, FileNotFoundError | ConnectionRefusedError):
         return "no server answers there; `odx-target serve` starts one"
     if isinstance(error, TimeoutError):
-        return f"the server has not answered for {wait_s:g} s"
+        return f"the server has not answered for {timeout_s:g} s"
     return error.strerror or str(error)
 
 

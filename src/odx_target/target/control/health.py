@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import DamagedPlace
+from odx_target.target.control import answers
 from odx_target.target.control.storage.status import capacity_data, cleaning_data
 from odx_target.target.pool_trouble_log import REFUSED_LOGIN, REFUSED_SOCKETS, describe_place
 
@@ -15,7 +16,7 @@ MAX_DAMAGED_SHOWN = 100
 """Maximum number of damaged blocks that a response lists. Further damaged blocks are only counted."""
 
 
-def describe_health(array: "Array") -> dict[str, object]:
+def describe_health(array: "Array") -> answers.Health:
     """Return the array's health as plain data. Times are in seconds. The field of an error is None if there is no
     such error.
     """
@@ -49,13 +50,16 @@ def describe_health(array: "Array") -> dict[str, object]:
     }
 
 
-def _damaged_data(place: DamagedPlace, logical_units: Mapping[int, LogicalUnit]) -> dict[str, object]:
-    return {
-        "lun": None,
-        "name": None,
-        "lba": None,
-        "count_blocks": None,
-        "snapshot": None,
-        **describe_place(place.volume, place.frozen_map, place.block, logical_units),
+def _damaged_data(place: DamagedPlace, logical_units: Mapping[int, LogicalUnit]) -> answers.DamagedPlace:
+    found = describe_place(place.volume, place.frozen_map, place.block, logical_units)
+    answer: answers.DamagedPlace = {
+        "lun": found.get("lun"),
+        "name": found.get("name"),
+        "lba": found.get("lba"),
+        "count_blocks": found.get("count_blocks"),
+        "snapshot": found.get("snapshot"),
         "times": place.count,
     }
+    if "store_block" in found:
+        answer["store_block"] = found["store_block"]
+    return answer

@@ -21,6 +21,11 @@ class Operation:
     perform: Callable[..., Awaitable[Data]]
     arguments: tuple[Argument, ...] = ()
 
+    @property
+    def result(self) -> object:
+        """The TypedDict that the function returns. It describes the result of the operation."""
+        return self.perform.__annotations__["return"]
+
 
 async def performed(operation: Operation, subject: object, given: Mapping[str, object]) -> Data:
     """Perform an operation on an array or a storage with the arguments `given`. Raises ManagementError."""

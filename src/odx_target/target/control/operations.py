@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from odx_target.target.clock.operations import CLOCK_OPERATIONS
 from odx_target.target.config.parsing import LUN_FORM, parse_copy_rate
 from odx_target.target.config.settings import LunConfig
-from odx_target.target.control import arguments
+from odx_target.target.control import answers, arguments
 from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError
 from odx_target.target.control.describe import Data, describe_copy, describe_stepping_aside, describe_token, rows_in_turns
@@ -22,7 +22,9 @@ from odx_target.target.control.port_groups import PORT_GROUP_OPERATIONS
 from odx_target.target.control.refusals import REFUSAL_OPERATIONS
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
 from odx_target.target.control.storage import volumes
+from odx_target.target.control.storage.answers import Volume
 from odx_target.target.control.storage.describe import describe_volume
+from odx_target.target.control.storage.status_answers import SteppingAside
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS, perform_on_storage
 from odx_target.target.recording.operations import RECORDING_OPERATIONS
@@ -52,11 +54,13 @@ async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Dat
     return await performed(operation, array, given)
 
 
-async def _health(array: "Array") -> Data:
+async def _health(array: "Array") -> answers.Health:
+    """Describe the problems of the array and its free room."""
     return describe_health(array)
 
 
-async def _luns(array: "Array") -> Data:
+async def _luns(array: "Array") -> answers.Luns:
+    """List the LUNs."""
     return {
         "luns": await rows_in_turns(
             array.environment.turns,
@@ -66,11 +70,13 @@ async def _luns(array: "Array") -> Data:
     }
 
 
-async def _add_lun(array: "Array", lun: LunConfig) -> Data:
+async def _add_lun(array: "Array", lun: LunConfig) -> Volume:
+    """Create a volume with a LUN number."""
     return await volumes.create(_storage(array), lun, lun=True)
 
 
-async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Data:
+async def _resize(array: "Array", name: str, size: int, *, shrink: bool) -> Volume:
+    """Change the size of a LUN."""
     array.logical_unit_named(name)
     return await volumes.resize(_storage(array), name, size, shrink=shrink)
 
@@ -79,7 +85,7 @@ def _storage(array: "Array") -> Storage:
     return Storage(array.pool, array.environment, array)
 
 
-async def _tokens(array: "Array", after: int) -> Data:
+async def _tokens(array: "Array", after: int) -> answers.Tokens:
     """Return a page of tokens in the order of their identifiers.
 
     `next` in the result is the value of `after` for the next page. On the last page, `next` is None.
@@ -88,7 +94,7 @@ async def _tokens(array: "Array", after: int) -> Data:
     now_s = array.environment.monotonic()
     units = {unit.identity: unit for unit in array.logical_units.values()}
 
-    def row(identifier: int) -> Data | None:
+    def row(identifier: int) -> answers.Token | None:
         token = tokens.usable(identifier, now_s)
         return None if token is None else describe_token(token, units, now_s)
 
@@ -98,14 +104,16 @@ async def _tokens(array: "Array", after: int) -> Data:
     return {"tokens": page, "next": None if is_last else page[-1]["identifier"]}
 
 
-async def _revoke(array: "Array", identifier: int) -> Data:
+async def _revoke(array: "Array", identifier: int) -> answers.Revoked:
+    """Revoke a token."""
     if not array.copy_manager.revoke(identifier):
         raise ManagementError(f"there is no token {identifier:016x}")
     await array.make_durable()  # otherwise a persistent token could exist again after a loss of power
     return {"identifier": f"{identifier:016x}"}
 
 
-async def _copies(array: "Array") -> Data:
+async def _copies(array: "Array") -> answers.Copies:
+    """List the running copies, and their rate."""
     manager = array.copy_manager
     operations, now_s = list(manager.copies.operations), array.environment.monotonic()
     return {
@@ -114,7 +122,7 @@ async def _copies(array: "Array") -> Data:
     }
 
 
-async def _cancel(array: "Array", list_identifier: int, initiator: str | None, lun: str | None) -> Data:
+async def _cancel(array: "Array", list_identifier: int, initiator: str | None, lun: str | None) -> answers.Copy:
     """End a copy as COPY OPERATION ABORT does. Blocks that have already been copied keep the new data."""
     found = [
         operation
@@ -133,7 +141,8 @@ async def _cancel(array: "Array", list_identifier: int, initiator: str | None, l
     return describe_copy(operation, array.environment.monotonic())
 
 
-async def _sessions(array: "Array") -> Data:
+async def _sessions(array: "Array") -> answers.Sessions:
+    """List the sessions of hosts."""
     turns = array.environment.turns
     tasks: dict[tuple[str, str], int] = {}
     for logical_unit in list(array.logical_units.values()):
@@ -143,7 +152,7 @@ async def _sessions(array: "Array") -> Data:
             ports = task.nexus.initiator_port_name, task.nexus.target_name
             tasks[ports] = tasks.get(ports, 0) + 1
 
-    def row(connected: "ConnectedSession") -> Data:
+    def row(connected: "ConnectedSession") -> answers.Session:
         session = connected.session
         return {
             "initiator": session.initiator_name,
@@ -158,12 +167,14 @@ async def _sessions(array: "Array") -> Data:
     return {"sessions": await rows_in_turns(array.environment.turns, array.sessions(), row)}
 
 
-async def _copy_rate(array: "Array", rate: int | None) -> Data:
+async def _copy_rate(array: "Array", rate: int | None) -> answers.CopyRate:
+    """Limit the total rate of all copies by token."""
     array.copy_manager.copies.copy_rate.set(rate)
     return {"copy_rate_bytes_per_s": rate}
 
 
-async def _step_aside(array: "Array", duration: int | None) -> Data:
+async def _step_aside(array: "Array", duration: int | None) -> SteppingAside:
+    """Refuse new copies for a while."""
     stepping_aside, now_s = array.copy_manager.copies.stepping_aside, array.environment.monotonic()
     if duration is None:
         stepping_aside.end()

@@ -8,9 +8,9 @@ from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.port_group_settings import MAX_TRANSITION_TIME_S, access_state_of, words_of
 from odx_target.target.config.target_settings import port_group_number_of
-from odx_target.target.control import arguments
+from odx_target.target.control import answers, arguments
 from odx_target.target.control.arguments import Argument
-from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.describe import rows_in_turns
 from odx_target.target.control.operation import Operation
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ STATUS_WORDS = {
 }
 
 
-async def _port_groups(array: "Array") -> Data:
+async def _port_groups(array: "Array") -> answers.PortGroups:
+    """List the target port groups."""
     groups = array.port_group_states.port_groups
     return {
         "asymmetric_access": words_of(groups.modes),
@@ -40,44 +41,45 @@ async def _port_groups(array: "Array") -> Data:
 
 async def _set_port_group(
     array: "Array", number: int, state: AccessState, lun: str | None, time_s: float | None, *, fails: bool
-) -> Data:
+) -> answers.PortGroup:
+    """Change the state of a target port group."""
     units = None if lun is None else [array.logical_unit_named(lun)]
     await array.port_group_states.change({number: state}, units, time_s=time_s, fails=fails)
     return await _group(array, number)
 
 
-async def _prefer_port_group(array: "Array", number: int, *, preferred: bool) -> Data:
+async def _prefer_port_group(array: "Array", number: int, *, preferred: bool) -> answers.PortGroup:
+    """Make a target port group preferred, or not preferred any more."""
     await array.port_group_states.prefer({number: preferred})
     return await _group(array, number)
 
 
-async def _group(array: "Array", number: int) -> Data:
+async def _group(array: "Array", number: int) -> answers.PortGroup:
     group = array.port_group_states.port_groups.find(number)
     assert group is not None, "the change has found the group"
     return await _describe(array, group)
 
 
-async def _describe(array: "Array", group: PortGroup) -> Data:
+async def _describe(array: "Array", group: PortGroup) -> answers.PortGroup:
     """Describe a group with its ports, and with the LUNs whose state differs from the state that new LUNs get."""
     ports = [port for target in array.targets for port in target.ports.values() if port.target_port_group == group.number]
     usual = group.state, group.status_code
     known: dict[PortGroups, PortGroup] = {}
 
-    def row(unit: LogicalUnit) -> Data | None:
+    def row(unit: LogicalUnit) -> answers.LunState | None:
         if unit.port_groups not in known:
             known[unit.port_groups] = unit.port_groups.find(group.number) or group
         found = known[unit.port_groups]
-        return (
-            None
-            if (found.state, found.status_code) == usual
-            else {"lun": unit.number, "name": unit.volume.name} | _state(found)
-        )
+        if (found.state, found.status_code) == usual:
+            return None
+        return {"lun": unit.number, "name": unit.volume.name, "state": found.state.words, "status": _status(found)}
 
     units = [unit for _, unit in sorted(array.logical_units.items())]
     luns = await rows_in_turns(array.environment.turns, units, row)
     return {
         "number": group.number,
-        **_state(group),
+        "state": group.state.words,
+        "status": _status(group),
         "preferred": group.is_preferred,
         "ports": [{"relative_target_port": port.relative_target_port, "name": port.name} for port in ports],
         "luns": luns[:MAX_LUNS_SHOWN],
@@ -85,8 +87,8 @@ async def _describe(array: "Array", group: PortGroup) -> Data:
     }
 
 
-def _state(group: PortGroup) -> Data:
-    return {"state": group.state.words, "status": STATUS_WORDS[group.status_code]}
+def _status(group: PortGroup) -> str:
+    return STATUS_WORDS[group.status_code]
 
 
 def _time_s(value: object) -> float:

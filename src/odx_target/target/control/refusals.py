@@ -4,25 +4,25 @@ from typing import TYPE_CHECKING
 
 from odx_target.copymgr.advice import sentence
 from odx_target.target.config.error import ConfigError
+from odx_target.target.control.answers import Initiators, Refusals
 from odx_target.target.control.arguments import Argument
-from odx_target.target.control.describe import Data
 from odx_target.target.control.operation import Operation
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 
-async def refusals(array: "Array", after: int) -> Data:
+async def refusals(array: "Array", after: int) -> Refusals:
     """Return the latest refused or incomplete copies, the oldest first, each with an explanation in one line.
 
     `last` is the number of the latest refusal. A later call with this value of `after` returns only newer refusals.
     """
     log = array.copy_manager.copies.refusals
-    found = [entry for entry in log.latest if int(str(entry["number"])) > after]
+    found = [entry for entry in log.latest if entry["number"] > after]
     return {"refusals": [{**entry, "explanation": sentence(entry)} for entry in found], "last": log.noted}
 
 
-async def initiators(array: "Array") -> Data:
+async def initiators(array: "Array") -> Initiators:
     """Return the bytes that the array has copied for each initiator, and the bytes of its refused copies."""
     rows = array.copy_manager.copies.totals.as_data()
     return {"initiators": [{"initiator": name, **totals} for name, totals in sorted(rows.items())]}

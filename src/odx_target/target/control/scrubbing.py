@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from odx_target.store.api import BLOCK_BYTES, ScrubProgress
 from odx_target.target.control import arguments
+from odx_target.target.control.answers import Scrub
 from odx_target.target.control.arguments import Argument, ManagementError
-from odx_target.target.control.describe import Data
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 START_ARGUMENTS = (Argument("rate", "bytes per second, or a text such as 100M", arguments.rate),)
 
 
-async def start_scrub(array: "Array", rate: int) -> Data:
+async def start_scrub(array: "Array", rate: int) -> Scrub:
     """Begin a scrub of the pool."""
     return describe_scrub(array.pool.scrubber.start(rate))
 
 
-async def scrub_progress(array: "Array") -> Data:
+async def scrub_progress(array: "Array") -> Scrub:
     """Report the progress of the running scrub. If no scrub is running, report the result of the last scrub."""
     return describe_scrub(_last(array))
 
 
-async def stop_scrub(array: "Array") -> Data:
+async def stop_scrub(array: "Array") -> Scrub:
     """Stop the running scrub."""
     progress = _last(array)
     await array.pool.scrubber.stop()
     return describe_scrub(progress)
 
 
-def describe_scrub(progress: ScrubProgress) -> Data:
+def describe_scrub(progress: ScrubProgress) -> Scrub:
     """Return the progress of a scrub as plain data."""
     return {
         "is_running": progress.is_running,

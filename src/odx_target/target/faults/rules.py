@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Container, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypedDict
 
 from odx_target.environment import Event
 from odx_target.target.config.error import ConfigError
@@ -16,7 +16,18 @@ from odx_target.target.faults.rule import FIRST_STATE, Rule
 MAX_RULES = 1024
 """Maximum number of rules. Each occurrence is compared with the rules of its point, so more would make an array slow."""
 
-RuleData: TypeAlias = dict[str, object]
+
+class RuleData(TypedDict):
+    """A rule by which the array injects faults."""
+
+    name: str
+    point: Annotated[str, "the place in the array at which the rule acts"]
+    rule: Annotated[str, "the rule as text"]
+    words: Annotated[dict[str, object], "the words of the rule with their values"]
+    enabled: bool
+    hits: Annotated[int, "number of faults that were injected"]
+    passed: Annotated[int, "number of occurrences that the rule has let pass"]
+    state: Annotated[str | None, "state of the scenario, or null if the rule has none"]
 
 
 class FaultRules:

@@ -140,8 +140,13 @@ def _space_families(space: PoolSpace, now_s: float) -> list[Family]:
 def _array_families(array: "Array") -> list[Family]:
     copies = array.copy_manager.copies
     copied = Family("odx_copied_bytes_total", COUNTER, "Bytes copied by token.")
-    for way in ("shared", "moved", "zeroed"):
-        copied.add(copies.counters.as_data()[f"{way}_bytes"], ("way", way))
+    counters = copies.counters
+    for way, size_bytes in (
+        ("shared", counters.shared_bytes),
+        ("moved", counters.moved_bytes),
+        ("zeroed", counters.zeroed_bytes),
+    ):
+        copied.add(size_bytes, ("way", way))
     return [
         _gauge("odx_luns", "Number of LUNs.", len(array.logical_units)),
         _gauge("odx_sessions", "Number of sessions.", len(array.sessions())),

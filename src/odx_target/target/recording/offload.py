@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from odx_target.copymgr.commands.parameter_lists import CDB_LAYOUTS, EXTENDED_COPIES, ServiceAction
+from odx_target.copymgr.counters import CounterData
 from odx_target.copymgr.refusal import words_of
 from odx_target.target.recording.seen_command import SeenCommand
 
@@ -64,9 +65,7 @@ class Offload:
         return "\n".join([*lines, *(f"  {refusal}" for refusal in self.refused)])
 
 
-def summarize(
-    commands: Sequence[SeenCommand], counters: Mapping[str, int], refusals: Sequence[Mapping[str, object]]
-) -> Offload:
+def summarize(commands: Sequence[SeenCommand], counters: CounterData, refusals: Sequence[Mapping[str, object]]) -> Offload:
     """Summarize the offloaded copies from the recorded commands, the counters of the copy manager, and its latest refusals."""
     reads, writes = _transfers_after_refusals(commands)
     good = [command.operation for command in commands if command.is_good]

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.arguments import Argument, ManagementError
-from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.describe import rows_in_turns
 from odx_target.target.control.operation import Operation
+from odx_target.target.recording import answers
 from odx_target.target.recording.offload import Offload, summarize
 from odx_target.target.recording.recorder import CommandRecorder
 from odx_target.target.recording.seen_command import SeenCommand
@@ -21,7 +22,7 @@ MAX_PARAMETER_BYTES = 4096
 """Number of bytes of a parameter list and of parameter data in a response. Longer data is cut off."""
 
 
-async def commands(array: "Array", after: int) -> Data:
+async def commands(array: "Array", after: int) -> answers.RecordedCommands:
     """Return a page of commands in the order of their arrival.
 
     `next` in the result is the value of `after` for the next page. On the last page, `next` is None.
@@ -31,14 +32,14 @@ async def commands(array: "Array", after: int) -> Data:
     return {"commands": page, "next": page[-1]["number"] if len(page) < len(seen) else None}
 
 
-async def clear_commands(array: "Array") -> Data:
+async def clear_commands(array: "Array") -> answers.Cleared:
     """Forget the recorded commands."""
     recorder = _recorder(array)
     recorder.clear()
     return {"seen": recorder.count}
 
 
-async def offload(array: "Array") -> Data:
+async def offload(array: "Array") -> answers.OffloadSums:
     """Return the sums of offloaded copies, and the refused commands with their reasons."""
     return describe_offload(offload_of(array))
 
@@ -50,7 +51,7 @@ def offload_of(array: "Array") -> Offload:
     return summarize(seen, copies.counters.as_data(), copies.refusals.latest)
 
 
-def describe_command(command: SeenCommand) -> Data:
+def describe_command(command: SeenCommand) -> answers.RecordedCommand:
     """Return a command as plain data. Bytes are in hexadecimal."""
     sense = command.sense
     return {
@@ -76,7 +77,7 @@ def describe_command(command: SeenCommand) -> Data:
     }
 
 
-def describe_offload(found: Offload) -> Data:
+def describe_offload(found: Offload) -> answers.OffloadSums:
     """Return a summary of offloaded copies as plain data."""
     return {
         "tokens": found.tokens,
@@ -101,7 +102,7 @@ def describe_offload(found: Offload) -> Data:
     }
 
 
-def _plain(fields: Mapping[str, object]) -> Data:
+def _plain(fields: Mapping[str, object]) -> dict[str, object]:
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
 
 

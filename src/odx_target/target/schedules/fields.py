@@ -17,7 +17,7 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, TypedDict
 
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_choice
@@ -25,6 +25,23 @@ from odx_target.target.schedules.calendar import DAY_MINUTES, HOUR_MINUTES, Cale
 from odx_target.target.schedules.schedule import DEFAULT_TIMEOUT_S, Application, OnFailure, Retention, Schedule
 
 Fields: TypeAlias = dict[str, Any]
+
+
+class ScheduleFields(TypedDict):
+    """The fields of a schedule that operators choose."""
+
+    every: Annotated[str, "`hourly`, `daily` or `weekly`"]
+    at: Annotated[list[int] | list[str], 'minutes (`[0, 30]`) or times (`["02:00"]`)']
+    days: Annotated[list[str] | None, "`mon` to `sun` for a weekly schedule"]
+    keep: Annotated[int | None, "number of snapshots to keep; null if `keep_for_s` is given"]
+    keep_for_s: Annotated[int | None, "age up to which snapshots are kept; null if `keep` is given"]
+    before: Annotated[str, "command that runs before the snapshots, or empty"]
+    after: Annotated[str, "command that runs after the snapshots, or empty"]
+    timeout_s: Annotated[float, "longest time for a command"]
+    on_failure: Annotated[str, "`crash-consistent` or `skip`"]
+    default: Annotated[bool, "true if it applies to volumes that have no schedules of their own"]
+    enabled: bool
+
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -92,7 +109,7 @@ def changed(schedule: Schedule, changes: Mapping[str, Any]) -> Schedule:
     A new value of `every` resets `at` and `days`. A new value of `keep` resets `keep_for_s`, and a new value of `keep_for_s`
     resets `keep`.
     """
-    fields = fields_of(schedule)
+    fields: Fields = dict(fields_of(schedule))
     if changes.get("every", fields["every"]) != fields["every"]:
         fields.update(at=None, days=None)
     if changes.keys() & {"keep", "keep_for_s"}:
@@ -100,7 +117,7 @@ def changed(schedule: Schedule, changes: Mapping[str, Any]) -> Schedule:
     return parse_schedule(schedule.name, schedule.identifier, {**fields, **changes})
 
 
-def fields_of(schedule: Schedule) -> Fields:
+def fields_of(schedule: Schedule) -> ScheduleFields:
     """Return the fields of a schedule. `parse_schedule` makes the same schedule from these fields."""
     calendar, application = schedule.calendar, schedule.application or Application()
     is_hourly = calendar.every is Every.HOURLY

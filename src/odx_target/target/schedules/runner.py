@@ -6,7 +6,7 @@ room is tried again a limited number of times.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from odx_target.environment import Environment
 from odx_target.store.api import Pool, Refused, Scarcity, StoreError, Unwritable
@@ -17,6 +17,14 @@ from odx_target.target.schedules.deleting import tidy
 from odx_target.target.schedules.due_moments import Decision, Progress, decide
 from odx_target.target.schedules.schedule import Schedule
 from odx_target.target.schedules.taking import Skipped, Taken, attributes_of, take
+
+
+class ScheduleProblem(TypedDict):
+    """A schedule whose last run or current attempts have failed."""
+
+    schedule: str
+    problem: str
+
 
 POLL_S = 1.0
 """Time between two looks at the clock."""
@@ -133,7 +141,7 @@ class ScheduleRunner:
         state = self.book.states.get(schedule.identifier)
         return "" if state is None or state.last_run is None else state.last_run.problem
 
-    def problems(self) -> list[dict[str, object]]:
+    def problems(self) -> list[ScheduleProblem]:
         """Return the name and the problem of each schedule with a problem in its current attempts or its last run."""
         found = [(each.name, self.problem_of(each)) for each in self.book.schedules.values() if each.is_enabled]
         return [{"schedule": name, "problem": problem} for name, problem in found if problem]

@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.http.openapi import PREFIX, document
+from odx_target.target.control.http.openapi import document
+from odx_target.target.control.http.paths import PREFIX
 from odx_target.target.control.operation import Operation
 from odx_target.target.control.server import MAX_LINE_BYTES, Perform
 

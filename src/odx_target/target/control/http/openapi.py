@@ -7,10 +7,9 @@ from typing import Any
 from odx_target import __version__
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument
+from odx_target.target.control.http.paths import PREFIX
+from odx_target.target.control.json_schema import schema_of
 from odx_target.target.control.operation import Operation
-
-PREFIX = "/v1/"
-"""First part of the path of every operation. A change after which clients no longer work gets another number."""
 
 SCHEMAS: dict[Callable[[object], Any], dict[str, Any]] = {
     # JSON schema of the values that a function accepts. Other functions accept what their descriptions say.
@@ -22,6 +21,9 @@ SCHEMAS: dict[Callable[[object], Any], dict[str, Any]] = {
     arguments.token_identifier: {"type": "string", "pattern": "^[0-9A-Fa-f]{1,16}$"},
     arguments.list_identifier: {"type": ["integer", "string"]},
 }
+
+COMPONENTS = "#/components/schemas/"
+"""Place of the schemas of results in the document."""
 
 ERRORS: dict[int, str] = {
     400: "The request is wrong: an argument is missing, unknown or invalid.",
@@ -36,15 +38,17 @@ ERRORS: dict[int, str] = {
 
 def document(operations: Iterable[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document for operations."""
+    definitions: dict[str, Any] = {}
+    paths = {f"{PREFIX}{operation.name}": {"post": _post(operation, definitions)} for operation in operations}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "odx-target control",
             "version": __version__,
-            "description": "Shows and changes a running array. docs/control.md describes the results.",
+            "description": "Shows and changes a running array.",
         },
         "security": [{"token": []}],
-        "paths": {f"{PREFIX}{operation.name}": {"post": _post(operation)} for operation in operations},
+        "paths": paths,
         "components": {
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
             "schemas": {
@@ -55,20 +59,22 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
                         "error": {"type": "string", "description": "one line"},
                         "usage": {"type": "boolean", "description": "true if the request itself was invalid"},
                     },
-                }
+                },
+                **definitions,
             },
         },
     }
 
 
-def _post(operation: Operation) -> dict[str, Any]:
+def _post(operation: Operation, definitions: dict[str, Any]) -> dict[str, Any]:
     properties = {argument.name: _schema(argument) for argument in operation.arguments}
     required = [argument.name for argument in operation.arguments if argument.is_required]
     body = {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+    result = schema_of(operation.result, definitions, COMPONENTS)
     failures = {
         str(status): {
             "description": words,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+            "content": {"application/json": {"schema": {"$ref": f"{COMPONENTS}Error"}}},
         }
         for status, words in ERRORS.items()
     }
@@ -77,7 +83,7 @@ def _post(operation: Operation) -> dict[str, Any]:
         "summary": (operation.perform.__doc__ or operation.name).strip().splitlines()[0],
         "requestBody": {"required": bool(required), "content": {"application/json": {"schema": body}}},
         "responses": {
-            "200": {"description": "The result.", "content": {"application/json": {"schema": {"type": "object"}}}},
+            "200": {"description": "The result.", "content": {"application/json": {"schema": result}}},
             **failures,
         },
     }

@@ -4,13 +4,14 @@ from collections.abc import Iterable
 
 from odx_target.scsi.unit.logical_unit import naa_designator
 from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume, compression_of, tier_of
-from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.describe import rows_in_turns
+from odx_target.target.control.storage import answers
 from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, block_bytes_of
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, size_bytes_of
 from odx_target.turns import Turns
 
 
-def describe_volume(volume: Volume, pool: Pool) -> Data:
+def describe_volume(volume: Volume, pool: Pool) -> answers.Volume:
     """Describe a volume. `lun` is None in the result if hosts cannot use the volume."""
     lun = volume.attributes.get(LUN_ATTRIBUTE)
     return {
@@ -27,7 +28,7 @@ def describe_volume(volume: Volume, pool: Pool) -> Data:
     }
 
 
-def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> Data:
+def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> answers.Snapshot:
     """Describe a snapshot. `volume_names` maps the identity of each volume to its present name."""
     present = volume_names.get(snapshot.volume_identity)
     return {
@@ -44,7 +45,7 @@ def describe_snapshot(snapshot: Snapshot, volume_names: dict[bytes, str]) -> Dat
     }
 
 
-async def describe_snapshots(snapshots: Iterable[Snapshot], pool: Pool, turns: Turns) -> list[Data]:
+async def describe_snapshots(snapshots: Iterable[Snapshot], pool: Pool, turns: Turns) -> list[answers.Snapshot]:
     """Describe snapshots. After each snapshot, other tasks can run."""
     names = volume_names(pool)
     return await rows_in_turns(turns, snapshots, lambda each: describe_snapshot(each, names))

@@ -1,7 +1,7 @@
 """Functions that return the changed ranges or the allocated ranges of snapshots and volumes, page by page."""
 
 from odx_target.store.api import BLOCK_BYTES, Change, PoolBusy
-from odx_target.target.control.describe import Data
+from odx_target.target.control.storage.answers import Ranges
 from odx_target.target.control.storage.names import find_snapshot, find_source
 from odx_target.target.control.storage.storage import Storage
 
@@ -17,7 +17,7 @@ This number of turns takes about 0.2 s. A longer comparison is divided into seve
 _KINDS = {Change.DATA: "data", Change.HOLE: "hole"}
 
 
-async def differences(storage: Storage, older: str, newer: str | None, block: int) -> Data:
+async def differences(storage: Storage, older: str, newer: str | None, block: int) -> Ranges:
     """Return a page of the ranges in which `newer` differs from `older`. `block` is the first block of the page.
 
     `next` in the result is the first block of the next page. On the last page, `next` is None. `newer` is a snapshot, or a
@@ -43,7 +43,7 @@ async def differences(storage: Storage, older: str, newer: str | None, block: in
     return page.answer(is_last=False)
 
 
-async def allocated(storage: Storage, source: str, block: int) -> Data:
+async def allocated(storage: Storage, source: str, block: int) -> Ranges:
     """Return a page of the ranges that contain data in a snapshot or volume. `block` is the first block of the page.
 
     `next` in the result is the first block of the next page. On the last page, `next` is None.
@@ -84,7 +84,7 @@ class _Page:
                 return
         self.ranges.append((block, count_blocks, kind))
 
-    def answer(self, *, is_last: bool) -> Data:
+    def answer(self, *, is_last: bool) -> Ranges:
         return {
             "ranges": [
                 {"offset_bytes": block * BLOCK_BYTES, "length_bytes": count * BLOCK_BYTES, "kind": kind}

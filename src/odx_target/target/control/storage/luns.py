@@ -9,14 +9,14 @@ from odx_target.store.api import NameTaken, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.describe import Data
+from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.names import find_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, free_numbers, volume_of_number
 
 
-async def add(storage: Storage, name: str, number: int | None) -> Data:
+async def add(storage: Storage, name: str, number: int | None) -> answers.Volume:
     """Make a volume a LUN that hosts can use. Without a number, the LUN gets the next free number."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
@@ -30,7 +30,7 @@ async def add(storage: Storage, name: str, number: int | None) -> Data:
     return describe_volume(volume, storage.pool)
 
 
-async def remove(storage: Storage, name: str) -> Data:
+async def remove(storage: Storage, name: str) -> answers.Volume:
     """Remove the LUN number and the persistent reservations of a volume. The volume keeps its data."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
@@ -47,7 +47,7 @@ async def remove(storage: Storage, name: str) -> Data:
     return describe_volume(volume, storage.pool)
 
 
-async def renumber(storage: Storage, name: str, number: int) -> Data:
+async def renumber(storage: Storage, name: str, number: int) -> answers.Volume:
     """Give a LUN another number. The identity, the serial number and the reservations stay."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):
@@ -62,7 +62,7 @@ async def renumber(storage: Storage, name: str, number: int) -> Data:
     return describe_volume(volume, storage.pool)
 
 
-async def set_read_only(storage: Storage, name: str, *, read_only: bool) -> Data:
+async def set_read_only(storage: Storage, name: str, *, read_only: bool) -> answers.Volume:
     """Make a volume read-only for hosts, or writable."""
     volume = find_volume(storage.pool, name)
     with changing(storage, volume):

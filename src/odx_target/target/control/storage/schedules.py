@@ -1,17 +1,18 @@
 """Operations on the schedules of snapshots, and the table of these operations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument, ManagementError
-from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.describe import rows_in_turns
 from odx_target.target.control.operation import Operation
+from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_snapshot, describe_snapshots, volume_names
 from odx_target.target.control.storage.names import find_volume
 from odx_target.target.control.storage.storage import Storage
+from odx_target.target.schedules.book import LastRun
 from odx_target.target.schedules.calendar import minute_of
 from odx_target.target.schedules.deleting import judge_all
 from odx_target.target.schedules.fields import changed, fields_of, parse_name
@@ -26,7 +27,7 @@ snapshots are only counted.
 """
 
 
-async def schedules(storage: Storage) -> Data:
+async def schedules(storage: Storage) -> answers.Schedules:
     """List the schedules of the pool."""
     runner = await storage.schedules()
     found = sorted(runner.book.schedules.items())
@@ -35,7 +36,7 @@ async def schedules(storage: Storage) -> Data:
     return {"schedules": rows, "unreadable": runner.book.unreadable}
 
 
-async def show(storage: Storage, name: str) -> Data:
+async def show(storage: Storage, name: str) -> answers.ShownSchedule:
     """Describe a schedule, its volumes, and the snapshots that it keeps although its retention no longer covers them."""
     runner = await storage.schedules()
     schedule = runner.book.find(name)
@@ -56,7 +57,7 @@ async def show(storage: Storage, name: str) -> Data:
     }
 
 
-async def add(storage: Storage, name: str, fields: dict[str, object], volumes: Sequence[str]) -> Data:
+async def add(storage: Storage, name: str, fields: dict[str, object], volumes: Sequence[str]) -> answers.Schedule:
     """Add a schedule. The named volumes get it in addition to the schedules that are already assigned to them."""
     runner = await storage.schedules()
     book = runner.book
@@ -67,7 +68,7 @@ async def add(storage: Storage, name: str, fields: dict[str, object], volumes: S
     return await _counted_row(storage, runner, schedule)
 
 
-async def change(storage: Storage, name: str, fields: dict[str, object]) -> Data:
+async def change(storage: Storage, name: str, fields: dict[str, object]) -> answers.Schedule:
     """Change fields of a schedule. A planned time before this change is never due, even if the new fields contain it."""
     runner = await storage.schedules()
 
@@ -89,7 +90,7 @@ async def change(storage: Storage, name: str, fields: dict[str, object]) -> Data
     return await _counted_row(storage, runner, schedule)
 
 
-async def remove(storage: Storage, name: str) -> Data:
+async def remove(storage: Storage, name: str) -> answers.Schedule:
     """Remove a schedule. Its snapshots stay."""
     runner = await storage.schedules()
     row = await _counted_row(storage, runner, runner.book.find(name))
@@ -98,7 +99,7 @@ async def remove(storage: Storage, name: str) -> Data:
     return row
 
 
-async def assign(storage: Storage, volume: str, schedules: Sequence[str] | None) -> Data:
+async def assign(storage: Storage, volume: str, schedules: Sequence[str] | None) -> answers.Assignment:
     """Give a volume its own schedules. An empty list means no schedules. None means the default schedules."""
     runner = await storage.schedules()
     found = find_volume(storage.pool, volume)
@@ -108,7 +109,7 @@ async def assign(storage: Storage, volume: str, schedules: Sequence[str] | None)
     return {"volume": volume, "schedules": [each.name for each in runner.book.schedules_of(found)], "is_default": own is None}
 
 
-async def run(storage: Storage, name: str) -> Data:
+async def run(storage: Storage, name: str) -> answers.TakenSnapshots:
     """Take the snapshots of a schedule now."""
     runner = await storage.schedules()
     schedule = runner.book.find(name)
@@ -122,11 +123,11 @@ async def run(storage: Storage, name: str) -> Data:
     return {"snapshots": rows, "problem": taken.problem}
 
 
-async def _counted_row(storage: Storage, runner: ScheduleRunner, schedule: Schedule) -> Data:
+async def _counted_row(storage: Storage, runner: ScheduleRunner, schedule: Schedule) -> answers.Schedule:
     return _row(storage, runner, schedule, len(await runner.book.volumes_of(schedule)))
 
 
-def _row(storage: Storage, runner: ScheduleRunner, schedule: Schedule, volumes: int) -> Data:
+def _row(storage: Storage, runner: ScheduleRunner, schedule: Schedule, volumes: int) -> answers.Schedule:
     state = runner.book.states.get(schedule.identifier)
     last_run = None if state is None else state.last_run
     next_s = schedule.calendar.next(minute_of(storage.environment.time())) * 60
@@ -135,10 +136,14 @@ def _row(storage: Storage, runner: ScheduleRunner, schedule: Schedule, volumes: 
         **fields_of(schedule),
         "volumes": volumes,
         "next_s": next_s if schedule.is_enabled else None,
-        "last_run": None if last_run is None else asdict(last_run),
+        "last_run": None if last_run is None else _last_run(last_run),
         "missed": 0 if state is None else state.missed,
         "problem": runner.problem_of(schedule),
     }
+
+
+def _last_run(run: LastRun) -> answers.LastRun:
+    return {"moment": run.moment, "ended_s": run.ended_s, "snapshots": run.snapshots, "problem": run.problem}
 
 
 def _fields(value: object) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from odx_target.store.api import Absent, NameTaken, OverLimit, Snapshot, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.describe import Data
+from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import (
     describe_snapshot,
     describe_snapshots,
@@ -22,7 +22,7 @@ from odx_target.target.schedules.schedule import Application, OnFailure
 from odx_target.target.schedules.taking import MAX_GROUP_VOLUMES, Skipped, take
 
 
-async def snapshots(storage: Storage, volume: str | None) -> Data:
+async def snapshots(storage: Storage, volume: str | None) -> answers.Snapshots:
     """List the snapshots of a volume, or of all volumes, oldest first."""
     pool = storage.pool
     found: Sequence[Snapshot] = list(pool.snapshots.values())
@@ -37,7 +37,7 @@ async def snapshots(storage: Storage, volume: str | None) -> Data:
     return {"snapshots": await describe_snapshots(ordered, pool, storage.environment.turns)}
 
 
-async def show(storage: Storage, snapshot: str) -> Data:
+async def show(storage: Storage, snapshot: str) -> answers.ShownSnapshot:
     """Describe a snapshot and the room that it needs."""
     found = find_snapshot(storage.pool, snapshot)
     space = await storage.pool.space_of(found)
@@ -52,7 +52,7 @@ async def create(
     after: str,
     timeout_s: float,
     on_failure: OnFailure,
-) -> Data:
+) -> answers.TakenSnapshots:
     """Take snapshots of one or more volumes at the same moment. Run the command `before` first, and the command `after` at the
     end, if they are not empty.
     """
@@ -82,7 +82,7 @@ async def create(
 
 async def _create_consistent(
     storage: Storage, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str], application: Application
-) -> Data:
+) -> answers.TakenSnapshots:
     """Take snapshots, and run a command before and after them, as a schedule does."""
     if len(volumes) > MAX_GROUP_VOLUMES:
         raise OverLimit(f"snapshots between two commands have at most {MAX_GROUP_VOLUMES} volumes")
@@ -99,14 +99,16 @@ async def _create_consistent(
     return {"snapshots": rows, "problem": taken.problem}
 
 
-async def rename(storage: Storage, snapshot: str, new_name: str) -> Data:
+async def rename(storage: Storage, snapshot: str, new_name: str) -> answers.Snapshot:
+    """Rename a snapshot."""
     found = find_snapshot(storage.pool, snapshot)
     await storage.when_ready(lambda: found.rename(new_name))
     await storage.make_durable()
     return _row(storage, found)
 
 
-async def delete(storage: Storage, snapshot: str) -> Data:
+async def delete(storage: Storage, snapshot: str) -> answers.Snapshot:
+    """Delete a snapshot."""
     found = find_snapshot(storage.pool, snapshot)
     row = _row(storage, found)
     await storage.when_ready(found.delete)
@@ -114,21 +116,23 @@ async def delete(storage: Storage, snapshot: str) -> Data:
     return row
 
 
-async def hold(storage: Storage, snapshot: str, owner: str) -> Data:
+async def hold(storage: Storage, snapshot: str, owner: str) -> answers.Snapshot:
+    """Protect a snapshot from deletion."""
     found = find_snapshot(storage.pool, snapshot)
     await storage.when_ready(lambda: found.hold(owner))
     await storage.make_durable()
     return _row(storage, found)
 
 
-async def unhold(storage: Storage, snapshot: str, owner: str) -> Data:
+async def unhold(storage: Storage, snapshot: str, owner: str) -> answers.Snapshot:
+    """End the hold of an owner."""
     found = find_snapshot(storage.pool, snapshot)
     await storage.when_ready(lambda: found.unhold(owner))
     await storage.make_durable()
     return _row(storage, found)
 
 
-async def restore(storage: Storage, snapshot: str, to: str | None) -> Data:
+async def restore(storage: Storage, snapshot: str, to: str | None) -> answers.Volume:
     """Restore the content of a snapshot to its volume, or to the volume `to`. Hosts may use the volume during the restore."""
     pool = storage.pool
     found = find_snapshot(pool, snapshot)
@@ -154,5 +158,5 @@ def _volume_of(storage: Storage, snapshot: Snapshot) -> Volume:
     raise Absent(f"the volume {snapshot.volume_name!r} of the snapshot was deleted: clone the snapshot, or give --to VOLUME")
 
 
-def _row(storage: Storage, snapshot: Snapshot) -> Data:
+def _row(storage: Storage, snapshot: Snapshot) -> answers.Snapshot:
     return describe_snapshot(snapshot, volume_names(storage.pool))

@@ -7,7 +7,8 @@ from odx_target.scsi.traffic import KindTraffic, Traffic
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.scsi.unit.sanitize_operation import has_record
 from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, Pool, PoolSpace, Volume, tier_of
-from odx_target.target.control.describe import Data, describe_stepping_aside, rows_in_turns
+from odx_target.target.control.describe import describe_stepping_aside, rows_in_turns
+from odx_target.target.control.storage import status_answers as answers
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import LUN_ATTRIBUTE
 from odx_target.target.lun_size import size_bytes_of
@@ -17,12 +18,10 @@ if TYPE_CHECKING:
     from odx_target.target.array import Array
     from odx_target.target.server.listener import ConnectedSession
 
-PERCENTILES = (("p50_s", 0.5), ("p99_s", 0.99), ("p999_s", 0.999))
-
 MAX_SESSIONS_LISTED = 100
 
 
-async def status(storage: Storage, *, space: bool, busiest: int | None) -> Data:
+async def status(storage: Storage, *, space: bool, busiest: int | None) -> answers.Status:
     """Report the sizes and counters of the pool, its volumes and the array. If `space` is true, first count the data of all
     volumes, which may take minutes.
 
@@ -44,7 +43,7 @@ async def status(storage: Storage, *, space: bool, busiest: int | None) -> Data:
     }
 
 
-async def pool_numbers(pool: Pool, turns: Turns, now_s: float) -> Data:
+async def pool_numbers(pool: Pool, turns: Turns, now_s: float) -> answers.PoolNumbers:
     """Return the sizes and counters of a pool. A value that has never been counted is None."""
     found = pool.status()
     usage = pool.usage()
@@ -73,7 +72,7 @@ async def pool_numbers(pool: Pool, turns: Turns, now_s: float) -> Data:
     }
 
 
-def _space_data(space: PoolSpace | None, now_s: float) -> Data | None:
+def _space_data(space: PoolSpace | None, now_s: float) -> answers.Space | None:
     if space is None:
         return None
     return {
@@ -85,7 +84,7 @@ def _space_data(space: PoolSpace | None, now_s: float) -> Data | None:
     }
 
 
-def cleaning_data(cleaning: CleaningStatus | None) -> Data | None:
+def cleaning_data(cleaning: CleaningStatus | None) -> answers.Cleaning | None:
     """Return the state of the cleaner as plain data."""
     if cleaning is None:
         return None
@@ -101,7 +100,7 @@ def cleaning_data(cleaning: CleaningStatus | None) -> Data | None:
     }
 
 
-def capacity_data(capacity: CapacityStatus | None) -> Data | None:
+def capacity_data(capacity: CapacityStatus | None) -> answers.Capacity | None:
     """Return the state of the capacity tier as plain data."""
     if capacity is None:
         return None
@@ -117,7 +116,7 @@ def capacity_data(capacity: CapacityStatus | None) -> Data | None:
     }
 
 
-def _log_data(log: LogStatus | None) -> Data | None:
+def _log_data(log: LogStatus | None) -> answers.Log | None:
     if log is None:
         return None
     return {
@@ -131,7 +130,7 @@ def _log_data(log: LogStatus | None) -> Data | None:
     }
 
 
-async def array_numbers(array: "Array") -> Data:
+async def array_numbers(array: "Array") -> answers.ArrayNumbers:
     """Return the counters of the array, which begin at 0 when the array starts."""
     turns = array.environment.turns
     copies = array.copy_manager.copies
@@ -162,18 +161,25 @@ async def total_traffic(array: "Array") -> Traffic:
     return total
 
 
-def traffic_data(traffic: Traffic) -> Data:
+def traffic_data(traffic: Traffic) -> answers.Commands:
     """Return counters and latencies as plain data, by kind of command."""
-    return {name: _kind_data(kind) for name, kind in traffic.by_name()}
+    found = {name: _kind_data(kind) for name, kind in traffic.by_name()}
+    return {"read": found["read"], "write": found["write"], "other": found["other"]}
 
 
-def _kind_data(kind: KindTraffic) -> Data:
+def _kind_data(kind: KindTraffic) -> answers.KindOfCommands:
     mean_s = kind.latency_sum_s / kind.commands if kind.commands else None
-    latencies = {name: kind.percentile_s(share) for name, share in PERCENTILES}
-    return {"commands": kind.commands, "bytes": kind.size_bytes, "mean_s": mean_s, **latencies}
+    return {
+        "commands": kind.commands,
+        "bytes": kind.size_bytes,
+        "mean_s": mean_s,
+        "p50_s": kind.percentile_s(0.5),
+        "p99_s": kind.percentile_s(0.99),
+        "p999_s": kind.percentile_s(0.999),
+    }
 
 
-def _session_data(connected: "ConnectedSession") -> Data:
+def _session_data(connected: "ConnectedSession") -> answers.BusySession:
     session, tally = connected.session, connected.tally
     return {
         "initiator": session.initiator_name,
@@ -184,7 +190,7 @@ def _session_data(connected: "ConnectedSession") -> Data:
     }
 
 
-def _describe(storage: Storage, volume: Volume, capacity: CapacityStatus | None) -> Data:
+def _describe(storage: Storage, volume: Volume, capacity: CapacityStatus | None) -> answers.BusyVolume:
     lun = volume.attributes.get(LUN_ATTRIBUTE)
     counted = storage.pool.space and storage.pool.space.volumes.get(volume.name)
     unit = storage.unit_of(volume)
@@ -204,7 +210,7 @@ def _describe(storage: Storage, volume: Volume, capacity: CapacityStatus | None)
     }
 
 
-def _sanitize_data(pool: Pool, volume: Volume, unit: LogicalUnit | None) -> Data | None:
+def _sanitize_data(pool: Pool, volume: Volume, unit: LogicalUnit | None) -> answers.Sanitize | None:
     """Return the sanitize operation of a volume as plain data. Without a LUN, an operation waits until the volume is one."""
     if unit is None:
         return {"state": "waiting", "percent": 0} if has_record(pool, volume.identity) else None

@@ -21,7 +21,8 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS, lun_config
 from odx_target.target.config.settings import LunConfig
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.describe import Data, rows_in_turns
+from odx_target.target.control.describe import rows_in_turns
+from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.luns import changing, check_not_the_only_lun, reserved_numbers, unused_numbers
 from odx_target.target.control.storage.names import find_source, find_volume
@@ -53,14 +54,16 @@ PLACE_OF_NUMBER = "{}"
 """Placeholder in a name for several clones. The number of each clone replaces the placeholder."""
 
 
-async def volumes(storage: Storage) -> Data:
+async def volumes(storage: Storage) -> answers.Volumes:
+    """List the volumes."""
     pool = storage.pool
     found = sorted(pool.volumes.items())
     rows = await rows_in_turns(storage.environment.turns, found, lambda item: describe_volume(item[1], pool))
     return {"volumes": rows}
 
 
-async def create(storage: Storage, volume: LunConfig, *, lun: bool) -> Data:
+async def create(storage: Storage, volume: LunConfig, *, lun: bool) -> answers.Volume:
+    """Create a volume that reads as zeros."""
     made: list[Volume] = []
 
     def make() -> None:
@@ -75,7 +78,9 @@ async def create(storage: Storage, volume: LunConfig, *, lun: bool) -> Data:
     return describe_volume(made[0], storage.pool)
 
 
-async def clone(storage: Storage, origin: str, name: str, count: int, first: int, *, lun: bool, read_only: bool) -> Data:
+async def clone(
+    storage: Storage, origin: str, name: str, count: int, first: int, *, lun: bool, read_only: bool
+) -> answers.Volumes:
     """Make clones of a snapshot or of the present state of a volume. All clones have the same content."""
     pool = storage.pool
     names = clone_names(name, count, first)
@@ -142,7 +147,8 @@ def clone_names(name: str, count: int, first: int) -> list[str]:
     return [name.replace(PLACE_OF_NUMBER, f"{number:0{digits}}") for number in range(first, first + count)]
 
 
-async def rename(storage: Storage, name: str, new_name: str) -> Data:
+async def rename(storage: Storage, name: str, new_name: str) -> answers.Volume:
+    """Rename a volume."""
     volume = find_volume(storage.pool, name)
     lun_config(new_name, size_bytes_of(volume, storage.pool), block_bytes_of(volume.attributes))
     await storage.when_ready(lambda: volume.rename(new_name))
@@ -150,7 +156,8 @@ async def rename(storage: Storage, name: str, new_name: str) -> Data:
     return describe_volume(volume, storage.pool)
 
 
-async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Data:
+async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> answers.Volume:
+    """Change the size of a volume."""
     pool = storage.pool
     volume = find_volume(pool, name)
     lun_config(name, size, block_bytes_of(volume.attributes))
@@ -175,7 +182,7 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> Dat
     return describe_volume(volume, pool)
 
 
-async def set_values(storage: Storage, name: str, compression: str | None, tier: str | None) -> Data:
+async def set_values(storage: Storage, name: str, compression: str | None, tier: str | None) -> answers.Volume:
     """Choose the compression of new writes to a volume, or the tier of the volume. None changes nothing.
 
     Data that is stored already keeps its compression. The cleaner moves it to the tier.
@@ -195,7 +202,7 @@ async def set_values(storage: Storage, name: str, compression: str | None, tier:
     return describe_volume(volume, storage.pool)
 
 
-async def delete(storage: Storage, name: str, *, force: bool) -> Data:
+async def delete(storage: Storage, name: str, *, force: bool) -> answers.Volume:
     """Delete a volume. The snapshots of the volume stay.
 
     A volume that is a LUN of the array is deleted only if `force` is True.
@@ -211,7 +218,7 @@ async def delete(storage: Storage, name: str, *, force: bool) -> Data:
         return await _delete(storage, volume)
 
 
-async def _delete(storage: Storage, volume: Volume) -> Data:
+async def _delete(storage: Storage, volume: Volume) -> answers.Volume:
     row = describe_volume(volume, storage.pool)
     name = volume.name
     await storage.when_ready(lambda: storage.pool.delete_volume(name))

@@ -1,0 +1,27 @@
+"""Results as JSON on standard output."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from odx_target.cli.schemas.table import schema_name
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result.")]
+
+
+def json_text(name: str, answer: Mapping[str, object], indent: int | None = 2) -> str:
+    """Return a result as JSON. `name` is its name in the table of results."""
+    return json.dumps({"schema": schema_name(name), **answer}, indent=indent)
+
+
+def print_json(name: str, answer: Mapping[str, object]) -> None:
+    """Print a result as JSON. `name` is its name in the table of results."""
+    typer.echo(json_text(name, answer))
+
+
+def print_json_line(name: str, answer: Mapping[str, object]) -> None:
+    """Print a result as one line of JSON."""
+    typer.echo(json_text(name, answer, None))
