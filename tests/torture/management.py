@@ -166,6 +166,8 @@ def _delete(run: Run, lun: int) -> bool:
         run.array.delete(lun)
         del run.now.volumes[f"v{lun}"]
         run.now.plans.pop(f"v{lun}", None)
+        for token in run.tokens:
+            token.is_of_deleted |= token.volume == f"v{lun}"
 
     return run.administer(act)
 

@@ -190,6 +190,8 @@ class TokenContent:
     """Number of the moment at which it was made."""
     was_written: bool = False
     """True if its source has changed, which ends a change vulnerable token."""
+    is_of_deleted: bool = False
+    """True if its volume was deleted, and another volume may have the same name. A crash may undo the deletion."""
     has_ended: bool = False
     may_have_ended: bool = False
     survives_restart: bool = True

@@ -40,7 +40,7 @@ def sanitize(run: Run, lun: int, kind: int, is_immediate: int) -> None:
                 return None  # after the next start, the operation goes on, or is lost with its record
             run.history.note_flushed(run.history.committed)
             for token in run.tokens:
-                token.has_ended |= token.volume == slot and not is_immediate
+                token.has_ended |= token.volume == slot and not token.is_of_deleted and not is_immediate
             return np.ones(count, dtype=bool)  # type: ignore[return-value]
         return np.zeros(count, dtype=bool)  # type: ignore[return-value]
 

@@ -93,6 +93,11 @@ def test_data_that_is_not_sanitized_is_found(monkeypatch: pytest.MonkeyPatch) ->
         replay(0, [*BEFORE_SANITIZE, ["sanitize", 0, 0, 0], ["look_at_all"]])
 
 
+def test_a_token_of_a_deleted_volume_outlives_sanitize_of_its_successor() -> None:
+    token: list[Step] = [["snapshot_all", 0], ["populate", 2, [[288, 8]], 0, 0]]
+    replay(0, [*token, ["clone", 2, 0, 0, 0], ["sanitize", 2, 0, 0], ["redeem", 0, 0, [[66, 8]], 0, 0, 0], ["look_at_all"]])
+
+
 @pytest.mark.parametrize("has_capacity", [False, True])
 @pytest.mark.parametrize("operation", FAILING)
 def test_only_a_fault_that_can_happen_excuses_failed_commands(operation: str, has_capacity: bool) -> None:
