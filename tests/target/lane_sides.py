@@ -1,7 +1,7 @@
 """Two arrays that get the same bytes: one uses the short lane, and all commands of the other array go the general way."""
 
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import trio
@@ -14,7 +14,7 @@ from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.server.connection_server import ConnectionServer
 from odx_target.target.server.send_queue import SendQueue
-from tests.target.raw_peer import RawPeer, logged_in
+from tests.target.raw_peer import KEYS, RawPeer, logged_in
 from tests.target.running import running
 
 CAPACITY_BYTES = 256 << 10
@@ -85,7 +85,7 @@ class Side:
         if waits and not self.lane._state.window.held:
             await self.output.has_output.wait()
         await wait_all_tasks_blocked()
-        return pdus(self.output.take())
+        return pdus(self.output.take(), self.peer)
 
     @property
     def is_closed(self) -> bool:
@@ -105,12 +105,15 @@ class Side:
         return self.server.tally.commands, self.server.tally.size_bytes
 
 
-def pdus(output: bytes) -> list[tuple[bytes, bytes]]:
+def pdus(output: bytes, peer: RawPeer) -> list[tuple[bytes, bytes]]:
+    """Return the header and the data of each PDU, and check the digests that a peer uses."""
     view, at, reader = memoryview(output), 0, FrameReader((1 << 24) - 1)
+    reader.header_digest, reader.data_digest = peer.reader.header_digest, peer.reader.data_digest
     found = []
     while at < len(view):
         frame = reader.cut(view, at)
         assert frame is not None
+        assert frame[3]
         found.append((bytes(view[at : at + 48]), bytes(frame[2])))
         at = frame[0]
     return found
@@ -122,17 +125,17 @@ def server_of(array: Array) -> ConnectionServer:
 
 
 @asynccontextmanager
-async def side(*, with_lane: bool = True, config: Config = CONFIG) -> AsyncIterator[Side]:
-    async with running(config) as array, logged_in(array) as peer:
+async def side(*, with_lane: bool = True, config: Config = CONFIG, keys: Mapping[str, str] = KEYS) -> AsyncIterator[Side]:
+    async with running(config) as array, logged_in(array, keys=keys) as peer:
         await peer.settle(1)
         await wait_all_tasks_blocked()
         yield Side(array, peer, with_lane=with_lane)
 
 
 @asynccontextmanager
-async def sides() -> AsyncIterator[tuple[Side, Side]]:
+async def sides(keys: Mapping[str, str] = KEYS) -> AsyncIterator[tuple[Side, Side]]:
     async with AsyncExitStack() as stack:
         yield (
-            await stack.enter_async_context(side(with_lane=True)),
-            await stack.enter_async_context(side(with_lane=False)),
+            await stack.enter_async_context(side(with_lane=True, keys=keys)),
+            await stack.enter_async_context(side(with_lane=False, keys=keys)),
         )

@@ -45,12 +45,13 @@ class RawPeer:
         self._iqn = iqn
         self._tag = 0
         self._unread = b""
-        self._reader = framing.FrameReader((1 << 24) - 1)
+        self.reader = framing.FrameReader((1 << 24) - 1)
 
     def encode(self, pdu: Pdu, data: bytes = b"") -> bytes:
         pdu.data_segment_length = len(data)
         output: list[Buffer] = []
-        framing.append_pdu(output, pdu.encode_header(), [data] if data else [])
+        digests = {"header_digest": self.reader.header_digest, "data_digest": self.reader.data_digest}
+        framing.append_pdu(output, pdu.encode_header(), [data] if data else [], **digests)
         return b"".join(output)
 
     async def send(self, pdu: Pdu, data: bytes = b"") -> None:
@@ -58,7 +59,7 @@ class RawPeer:
 
     async def next(self) -> tuple[Pdu, bytes] | None:
         """Return the next PDU with its data; None at the end of the connection."""
-        while (frame := self._reader.cut(memoryview(self._unread))) is None:
+        while (frame := self.reader.cut(memoryview(self._unread))) is None:
             more = await self.stream.receive_some(1 << 20)
             if not more:
                 return None
@@ -92,6 +93,8 @@ class RawPeer:
         response = await self.take(LoginResponse)
         assert response.status == 0
         assert response.transit
+        self.reader.header_digest = keys.get("HeaderDigest") == "CRC32C"
+        self.reader.data_digest = keys.get("DataDigest") == "CRC32C"
         return self
 
     def tag(self) -> int:

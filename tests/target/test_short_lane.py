@@ -19,8 +19,8 @@ from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import DamagedBlock, PoolFull
 from odx_target.target.server import send_queue, short_lane
 from tests.settings import searching
-from tests.target.lane_sides import CAPACITY_BYTES, CONFIG, Side, pdus, server_of, side, sides
-from tests.target.raw_peer import KEYS, connected, logged_in
+from tests.target.lane_sides import CAPACITY_BYTES, CONFIG, Side, pdus, side, sides
+from tests.target.raw_peer import logged_in
 from tests.target.running import running
 
 
@@ -173,11 +173,14 @@ batches_of_commands = st.lists(
 )
 
 
+DIGESTS = tuple({"HeaderDigest": header, "DataDigest": data} for header in ("None", "CRC32C") for data in ("None", "CRC32C"))
+
+
 @searching(60)
-@given(batches_of_commands, st.randoms(use_true_random=False))
-def test_both_ways_give_the_same_replies(batches: list[list[Planned | str]], random: Random) -> None:
+@given(batches_of_commands, st.sampled_from(DIGESTS), st.randoms(use_true_random=False))
+def test_both_ways_give_the_same_replies(batches: list[list[Planned | str]], digests: dict[str, str], random: Random) -> None:
     async def compare() -> None:
-        async with sides() as (short, general):
+        async with sides(digests) as (short, general):
             for batch in batches:
                 short_bytes, general_bytes = (
                     b"".join(each.encode(on) if isinstance(each, Planned) else other(on, each) for each in batch)
@@ -232,7 +235,7 @@ async def test_the_lane_executes_usual_commands(operation_code: int, lun: int, c
     async with side() as on:
         command = Planned(operation_code, lun, 3, 5, change).encode(on)
         assert run_lane(on, command) == len(command)
-        assert len(pdus(b"".join(on.lane._state.writer.output))) == 1
+        assert len(pdus(b"".join(on.lane._state.writer.output), on.peer)) == 1
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -353,11 +356,27 @@ async def test_a_write_to_a_lun_that_the_nexus_can_only_read_is_left() -> None:
         await is_left(on, Planned(WRITE_16, 0, 3, 5).encode(on))
 
 
-@pytest.mark.parametrize("key", ["HeaderDigest", "DataDigest"])
-async def test_a_session_with_digests_has_no_lane(key: str) -> None:
-    async with running(CONFIG) as array, connected(array) as peer:
-        await peer.log_in({**KEYS, key: "CRC32C"})
-        assert server_of(array)._executor.lane is None
+@pytest.mark.parametrize("digests", DIGESTS[1:], ids=str)
+@pytest.mark.parametrize("lun", BLOCK_BYTES)
+@pytest.mark.parametrize("operation_code", TRANSFERS)
+async def test_the_lane_checks_and_sends_digests(operation_code: int, lun: int, digests: dict[str, str]) -> None:
+    async with side(keys=digests) as on:
+        commands = b"".join(Planned(operation_code, lun, lba, 5).encode(on) for lba in (3, 9))
+        assert run_lane(on, commands) == len(commands)
+        assert len(pdus(b"".join(on.lane._state.writer.output), on.peer)) == 2
+
+
+@pytest.mark.parametrize("digests", DIGESTS[1:], ids=str)
+@pytest.mark.parametrize("operation_code", [READ_16, WRITE_16])
+async def test_both_ways_refuse_a_pdu_with_a_wrong_digest(operation_code: int, digests: dict[str, str]) -> None:
+    for at in (0, 9, 20, 47, -5, -4, -1):
+        async with sides(digests) as (short, general):
+            outcomes = []
+            for on in (short, general):
+                damaged = bytearray(Planned(operation_code, 0, 3, 5).encode(on))
+                damaged[at] ^= 0x10
+                outcomes.append((await on.feed(bytes(damaged)), on.is_closed, on.content))
+            assert outcomes[0] == outcomes[1]
 
 
 async def test_no_write_is_executed_without_immediate_data() -> None:

@@ -1,4 +1,4 @@
-/* CRC32C of blocks, with the instruction of the processor.
+/* CRC32C of blocks and of other bytes, with the instruction of the processor.
  *
  * The instruction takes three cycles, but a processor can begin one in every cycle. So a block is divided into three parts of
  * PART_BYTES and a rest, and the checksums of the three parts are computed at the same time. To join them, the checksum of a
@@ -49,10 +49,11 @@ static uint32_t advance(uint32_t checksum)
            ^ advanced[3][checksum >> 24];
 }
 
-__attribute__((target("sse4.2"))) uint32_t crc32c_of_block(const unsigned char *block)
+/* Advance the state of a checksum over a block. */
+__attribute__((target("sse4.2"))) static uint32_t over_block(uint32_t before, const unsigned char *block)
 {
     const unsigned char *second_part = block + PART_BYTES, *third_part = second_part + PART_BYTES;
-    uint64_t first = 0xFFFFFFFF, second = 0, third = 0;
+    uint64_t first = before, second = 0, third = 0;
     for (int at = 0; at < PART_BYTES; at += WORD_BYTES) {
         first = _mm_crc32_u64(first, word_at(block + at));
         second = _mm_crc32_u64(second, word_at(second_part + at));
@@ -61,5 +62,23 @@ __attribute__((target("sse4.2"))) uint32_t crc32c_of_block(const unsigned char *
     uint64_t state = advance(advance((uint32_t)first) ^ (uint32_t)second) ^ (uint32_t)third;
     for (int at = 3 * PART_BYTES; at < BLOCK_BYTES; at += WORD_BYTES)
         state = _mm_crc32_u64(state, word_at(block + at));
+    return (uint32_t)state;
+}
+
+uint32_t crc32c_of_block(const unsigned char *block)
+{
+    return over_block(0xFFFFFFFF, block) ^ 0xFFFFFFFF;
+}
+
+__attribute__((target("sse4.2"))) uint32_t crc32c_with(uint32_t checksum, const unsigned char *bytes, size_t size)
+{
+    uint32_t before = checksum ^ 0xFFFFFFFF;
+    for (; size >= BLOCK_BYTES; size -= BLOCK_BYTES, bytes += BLOCK_BYTES)
+        before = over_block(before, bytes);
+    uint64_t state = before;
+    for (; size >= WORD_BYTES; size -= WORD_BYTES, bytes += WORD_BYTES)
+        state = _mm_crc32_u64(state, word_at(bytes));
+    for (; size != 0; size--, bytes++)
+        state = _mm_crc32_u8((uint32_t)state, *bytes);
     return (uint32_t)state ^ 0xFFFFFFFF;
 }

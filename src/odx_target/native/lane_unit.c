@@ -53,14 +53,15 @@ void leave_unit(Unit *of)
     Py_CLEAR(of->native_reads);
 }
 
-PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes)
+PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views)
 {
     PyObject *reads = of->native_reads;
     if (!PyTuple_Check(reads) || PyTuple_GET_SIZE(reads) != 2 || !is_block_reader(PyTuple_GET_ITEM(reads, 0)))
         return Py_NewRef(Py_None);
     PyObject *reader = PyTuple_GET_ITEM(reads, 0), *block_map = PyTuple_GET_ITEM(reads, 1);
-    PyObject *data = view_bytes(reader, block_map, lba * of->block_bytes, size_bytes);
+    uint64_t offset = lba * of->block_bytes;
+    PyObject *data = takes_views ? view_bytes(reader, block_map, offset, size_bytes) : Py_NewRef(Py_None);
     if (data == Py_None)
-        Py_SETREF(data, read_bytes(reader, block_map, lba * of->block_bytes, size_bytes));
+        Py_SETREF(data, read_bytes(reader, block_map, offset, size_bytes));
     return data;
 }

@@ -20,8 +20,8 @@ int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of);
 /* Release a unit. */
 void leave_unit(Unit *of);
 
-/* Read with the native reader. Return a new buffer, or a list of views of a segment, which only the kernel may read (see
- * `block_views.c`). Return None if there is no reader or some blocks are not usual, or NULL with an exception. */
-PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes);
+/* Read with the native reader. Return a new buffer. If the caller takes views, return a list of views of segments if possible, which
+ * only the kernel may read (see `block_views.c`). Return None if there is no reader or some blocks are not usual, or NULL with an exception. */
+PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views);
 
 #endif

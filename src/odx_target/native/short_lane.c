@@ -1,5 +1,6 @@
 /* The loop of the short lane: `execute_usual` in `target/server/short_lane.py`, with the same conditions in the same order. */
 
+#include "lane_digests.h"
 #include "lane_unit.h"
 #include "native.h"
 #include "transfer_command.h"
@@ -12,6 +13,7 @@ typedef struct {
     Py_ssize_t size, at;
     uint32_t exp_cmd_sn, open_places, stat_sn;
     uint64_t counts[KINDS], sizes[KINDS];
+    DigestSizes digests;
     Unit of;
 } Loop;
 
@@ -39,6 +41,13 @@ static int is_active(Loop *loop, uint32_t tag)
     return active;
 }
 
+/* Return the position after the PDU of the next command. */
+static uint64_t end_of(const Loop *loop, uint64_t data_bytes)
+{
+    uint64_t start = (uint64_t)(loop->at + HEADER_BYTES + loop->digests.header);
+    return data_bytes == 0 ? start : start + data_bytes + (uint64_t)loop->digests.data;
+}
+
 /* Return 1 if a command for the present logical unit is usual, 0 if not, or -1 with an exception on failure. */
 static int is_usual(Loop *loop, const TransferCommand *command, uint64_t size_bytes)
 {
@@ -49,13 +58,14 @@ static int is_usual(Loop *loop, const TransferCommand *command, uint64_t size_by
     if (command->lba > of->capacity_blocks || command->blocks > of->capacity_blocks - command->lba
         || size_bytes != command->expected || size_bytes == 0)
         return 0;
-    if (data_bytes != command->lengths || data_bytes > (uint64_t)(loop->size - loop->at - HEADER_BYTES)
+    if (data_bytes != command->lengths || end_of(loop, data_bytes) > (uint64_t)loop->size
         || (command->kind & ~(uint32_t)SIMPLE) != (is_write(command) ? WRITES : READS))
         return 0;
     if (size_bytes > (is_write(command) ? of->max_write_bytes : of->max_read_bytes))
         return 0;
     int active = is_active(loop, command->tag);
-    return active < 0 ? -1 : !active;
+    return active ? (active < 0 ? -1 : 0)
+                  : digests_match(&loop->digests, loop->bytes + loop->at, HEADER_BYTES, (Py_ssize_t)data_bytes);
 }
 
 /* Add a buffer or a list of buffers to the output. Returns -1 with an exception on failure. */
@@ -70,21 +80,25 @@ static int add_data(PyObject *output, PyObject *data)
 /* Add the header of the reply to the output, and then the data of a read. Returns -1 with an exception on failure. */
 static int add_reply(Loop *loop, const TransferCommand *command, uint32_t data_bytes, PyObject *data)
 {
-    PyObject *header = PyBytes_FromStringAndSize(NULL, HEADER_BYTES);
+    Py_ssize_t first = PyList_GET_SIZE(loop->output);
+    PyObject *header = PyBytes_FromStringAndSize(NULL, HEADER_BYTES + loop->digests.header);
     if (header == NULL)
         return -1;
-    put_reply_header((unsigned char *)PyBytes_AS_STRING(header), command, data_bytes, loop->stat_sn, loop->open_places);
+    unsigned char *bytes = (unsigned char *)PyBytes_AS_STRING(header);
+    put_reply_header(bytes, command, data_bytes, loop->stat_sn, loop->open_places);
+    if (loop->digests.header)
+        put_digest(bytes + HEADER_BYTES, crc32c_with(0, bytes, HEADER_BYTES));
     int failed = PyList_Append(loop->output, header);
-    if (!failed && data != NULL && add_data(loop->output, data)) {
+    Py_DECREF(header);
+    if (!failed && data != NULL)
+        failed = add_data(loop->output, data) || (loop->digests.data && add_data_digest(loop->output, first + 1));
+    if (failed) {
         PyObject *type, *error, *traceback;
         PyErr_Fetch(&type, &error, &traceback);
-        Py_ssize_t size = PyList_GET_SIZE(loop->output);
-        (void)PyList_SetSlice(loop->output, size - 1, size, NULL); /* removal cannot fail */
+        (void)PyList_SetSlice(loop->output, first, PyList_GET_SIZE(loop->output), NULL); /* removal cannot fail */
         PyErr_Restore(type, error, traceback);
-        failed = -1;
     }
-    Py_DECREF(header);
-    return failed;
+    return failed ? -1 : 0;
 }
 
 static PyObject *read_in_python(const Unit *of, const TransferCommand *command)
@@ -99,7 +113,7 @@ static PyObject *read_in_python(const Unit *of, const TransferCommand *command)
 
 static enum Outcome execute_read(Loop *loop, const TransferCommand *command, uint32_t size_bytes)
 {
-    PyObject *data = read_natively(&loop->of, command->lba, size_bytes);
+    PyObject *data = read_natively(&loop->of, command->lba, size_bytes, !loop->digests.data);
     if (data == Py_None)
         Py_SETREF(data, read_in_python(&loop->of, command));
     enum Outcome outcome = EXECUTED;
@@ -113,7 +127,8 @@ static enum Outcome execute_read(Loop *loop, const TransferCommand *command, uin
 
 static enum Outcome execute_write(Loop *loop, const TransferCommand *command, Py_ssize_t end)
 {
-    PyObject *part = part_of_view(loop->view, loop->at + HEADER_BYTES, end), *written = NULL;
+    Py_ssize_t start = loop->at + HEADER_BYTES + loop->digests.header;
+    PyObject *part = part_of_view(loop->view, start, end - loop->digests.data), *written = NULL;
     if (part == NULL)
         return ENDED_BY_EXCEPTION;
     PyObject *data = PyTuple_Pack(1, part), *lba = PyLong_FromUnsignedLongLong(command->lba);
@@ -150,7 +165,7 @@ static enum Outcome execute_next(Loop *loop, Py_ssize_t *end)
     int usual = is_usual(loop, &command, size_bytes);
     if (usual <= 0)
         return usual < 0 ? FAILED : LEFT;
-    *end = loop->at + HEADER_BYTES + (is_write(&command) ? (Py_ssize_t)size_bytes : 0);
+    *end = (Py_ssize_t)end_of(loop, is_write(&command) ? size_bytes : 0);
     enum Outcome outcome =
         is_write(&command) ? execute_write(loop, &command, *end) : execute_read(loop, &command, (uint32_t)size_bytes);
     if (outcome != EXECUTED)
@@ -208,7 +223,7 @@ static int execute_all(Loop *loop, uint64_t max_read_bytes)
 {
     enum Outcome outcome = EXECUTED;
     Py_ssize_t end = 0;
-    while (outcome == EXECUTED && loop->size - loop->at >= HEADER_BYTES && loop->sizes[KIND_READ] < max_read_bytes)
+    while (outcome == EXECUTED && loop->size - loop->at >= HEADER_BYTES + loop->digests.header && loop->sizes[KIND_READ] < max_read_bytes)
         outcome = execute_next(loop, &end);
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);
@@ -239,7 +254,7 @@ static int begin(Loop *loop)
     loop->exp_cmd_sn = (uint32_t)unsigned_of(loop->window, name_exp_cmd_sn);
     loop->open_places = (uint32_t)unsigned_of(loop->window, name_max_cmd_sn) - loop->exp_cmd_sn;
     loop->stat_sn = (uint32_t)unsigned_of(loop->writer, name_stat_sn);
-    if (PyErr_Occurred())
+    if (PyErr_Occurred() || find_digests(loop->writer, &loop->digests))
         return -1;
     if (!PyDict_Check(loop->active) || !PyList_Check(loop->output)) {
         PyErr_SetString(PyExc_TypeError, "a lane needs a dict of tasks and a list of output");
@@ -288,5 +303,5 @@ static PyMethodDef functions[] = {
 
 int add_short_lane(PyObject *module)
 {
-    return prepare_names(names) || prepare_lane_unit() || PyModule_AddFunctions(module, functions) ? -1 : 0;
+    return prepare_names(names) || prepare_lane_unit() || prepare_lane_digests() || PyModule_AddFunctions(module, functions) ? -1 : 0;
 }

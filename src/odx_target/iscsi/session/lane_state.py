@@ -39,7 +39,7 @@ class LaneState(NamedTuple):
 def lane_state_of(
     session: Session, writer: PduWriter, active: dict[int, CommandReady], events: list[Event]
 ) -> LaneState | None:
-    """Return the state of a session for the short lane. Returns None for a discovery session, or if it uses digests."""
-    if session.is_discovery or writer.header_digest or writer.data_digest:
+    """Return the state of a session for the short lane. Returns None for a discovery session."""
+    if session.is_discovery:
         return None
     return LaneState(writer.window, writer, active, events, session.parameters)

@@ -1,11 +1,12 @@
 """The short lane: it executes usual reads and writes in one loop, from the header of the command to the header of its reply.
 
 Other commands go the general way: through the protocol, the executor and the device server (see `docs/a-command.md`). Each of
-these parts checks everything that may be unusual. The lane is used only if the session has no digests, no earlier PDU waits,
-and no trace or injected fault needs the commands. It then executes commands as long as each of them is a READ or WRITE with a
+these parts checks everything that may be unusual. The lane is used only if no earlier PDU of the session waits, and no trace
+or injected fault needs the commands. It then executes commands as long as each of them is a READ or WRITE with a
 CDB of 10 or 16 bytes and these properties:
 
     The command is next in the order of CmdSN, its task tag is not in use, and all reserved and optional bits are 0.
+    The digests of its PDU are right, if the session uses digests.
     The logical unit has no unit attention, no reservation and no other task, and it is not stopped.
     The target port is in an active state for the logical unit.
     The range lies within the capacity, and the expected data transfer length is the size of the range.
@@ -23,8 +24,11 @@ the command a second time.
 this module is called once for many commands.
 """
 
+from collections.abc import Sequence
 from struct import Struct
 
+from odx_target.environment import Buffer
+from odx_target.iscsi.pdu.framing import DIGEST_BYTES, FrameReader, FramingError
 from odx_target.iscsi.pdu.header import FINAL, HAS_STATUS, READ, WRITE, decode_lun
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
 from odx_target.iscsi.pdu.opcodes import NO_TAG, Opcode
@@ -167,10 +171,11 @@ class ShortLane:
         window, writer, active = self._state.window, self._state.writer, self._state.active
         open_places = window.max_cmd_sn - window.exp_cmd_sn & SERIAL_MASK
         output, counts, sizes = writer.output, self._tally.counts, self._tally.sizes
+        before_bytes, after_bytes, has_digests = self._sizes_around_data()
         lun_field = None
         unit: LogicalUnit | None = None
         read_bytes = 0
-        while len(view) - at >= HEADER_BYTES and read_bytes < enough_bytes:
+        while len(view) - at >= before_bytes and read_bytes < enough_bytes:
             code = view[at + _OPERATION_CODE]
             if code in _CODES_16:
                 kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, count, group, control = unpack_16(view, at)
@@ -185,28 +190,37 @@ class ShortLane:
                 max_read_bytes, max_write_bytes = self._limits_of(unit)
             size_bytes = count * block_bytes
             is_write = code & _WRITE_BIT
-            end = at + HEADER_BYTES + size_bytes if is_write else at + HEADER_BYTES
+            start = at + before_bytes
+            end = start + size_bytes + after_bytes if is_write else start
             if (
                 (cmd_sn != window.exp_cmd_sn or tag in active or tag == NO_TAG or byte_1 | group | control)
                 or (lba + count > capacity_blocks or size_bytes != expected or not size_bytes)
-                or (end - at - HEADER_BYTES != lengths or end > len(view) or kind not in (_WRITES if is_write else _READS))
+                or (lengths != (size_bytes if is_write else 0) or end > len(view))
+                or kind not in (_WRITES if is_write else _READS)
                 or size_bytes > (max_write_bytes if is_write else max_read_bytes)
+                or (has_digests and not self._has_right_digests(view[at:end]))
             ):
                 break
             next_cmd_sn = cmd_sn + 1 & SERIAL_MASK
             max_cmd_sn = next_cmd_sn + open_places & SERIAL_MASK
             try:
+                data: Sequence[Buffer] = ()
                 if is_write:
-                    if not blocks.write_now(lba, (view[at + HEADER_BYTES : end],)):
+                    if not blocks.write_now(lba, (view[start : start + size_bytes],)):
                         break
-                    output.append(pack_response(_RESPONSE, tag, writer.stat_sn, next_cmd_sn, max_cmd_sn))
+                    header = pack_response(_RESPONSE, tag, writer.stat_sn, next_cmd_sn, max_cmd_sn)
                 else:
-                    data = blocks.read_now(lba, count)
-                    if data is None:
+                    present = blocks.read_now(lba, count)
+                    if present is None:
                         break
-                    output.append(pack_data_in(_DATA_IN, size_bytes, lun, tag, NO_TAG, writer.stat_sn, next_cmd_sn, max_cmd_sn))
-                    output += data
+                    data = present
+                    header = pack_data_in(_DATA_IN, size_bytes, lun, tag, NO_TAG, writer.stat_sn, next_cmd_sn, max_cmd_sn)
                     read_bytes += size_bytes
+                if has_digests:
+                    writer.append(header, data)
+                else:
+                    output.append(header)
+                    output += data
             except Exception as error:
                 assert unit is not None
                 self._end_failed(view[at:end], unit, error)
@@ -219,6 +233,22 @@ class ShortLane:
             at = end
         return at, read_bytes
 
+    def _sizes_around_data(self) -> tuple[int, int, bool]:
+        """Return the number of bytes before and after the data of a PDU, and True if the session has digests."""
+        writer = self._state.writer
+        before_bytes = HEADER_BYTES + (DIGEST_BYTES if writer.header_digest else 0)
+        after_bytes = DIGEST_BYTES if writer.data_digest else 0
+        return before_bytes, after_bytes, writer.header_digest or writer.data_digest
+
+    def _has_right_digests(self, pdu: memoryview) -> bool:
+        reader = FrameReader(len(pdu))
+        reader.header_digest, reader.data_digest = self._state.writer.header_digest, self._state.writer.data_digest
+        try:
+            frame = reader.cut(pdu)
+        except FramingError:
+            return False
+        return frame is not None and frame[3]
+
     def _end_failed(self, pdu: memoryview, unit: LogicalUnit, error: Exception) -> None:
         """Reply to a usual command that an exception has ended. `pdu` is its PDU."""
         _, flags, _, lun_field, tag, size_bytes, cmd_sn, _, cdb = SCSI_COMMAND.unpack_from(pdu)
@@ -226,7 +256,8 @@ class ShortLane:
         command = CommandReady(lun, lun_field, cdb, flags & 7, tag, size_bytes, not writes, writes, False, cmd_sn)
         self._state.active[tag] = command
         self._state.window.advance()
-        data_out = (pdu[HEADER_BYTES:],) if writes else ()
+        start, _, _ = self._sizes_around_data()
+        data_out = (pdu[start : start + size_bytes],) if writes else ()
         reply = self._device_server.reply_to_failed(error, self._nexus, unit, cdb, data_out, lun)
         command_kind = KIND_OF_OPERATION_CODE[cdb[0]]
         self._tally.counts[command_kind] += 1
