@@ -220,8 +220,9 @@ def test_a_logical_unit_that_shrinks_under_a_copy_ends_it(way: str, flags: int, 
     assert (answer[5], answer[34] & 0xF, answer[44:46]) == (2, 5, b"\x21\0")
     assert code_of(started.reply) == ("good" if flags else "5/21/00")
     assert b"".join(array.volume(1).read_now(0, 256) or []) == expected(way, count)
-    rules = [refusal["rule"] for refusal in array.manager.copies.refusals.latest]
-    assert rules == ([] if flags else ["the logical unit was made smaller"])
+    (refusal,) = array.manager.copies.refusals.latest
+    assert (refusal["rule"], refusal["in_background"]) == ("the logical unit was made smaller", bool(flags))
+    assert refusal["done_bytes"] == count * 512
 
 
 def test_a_logical_unit_that_shrinks_while_a_step_reads_its_source(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,9 @@ import pytest
 
 import odx_target.copymgr
 from odx_target.copymgr.advice import CLAUSES, REMEDIES_OF_CODES, REMEDIES_OF_LIMITS, remedy_for, sentence
-from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, ListFlag
 from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.operations.copy_rate import MIN_COPY_RATE_BYTES_PER_S
 from odx_target.copymgr.tokens.judgement import TOKEN_ERRORS
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from tests.copymgr.array import CopyArray, code_of
@@ -50,6 +51,33 @@ def test_a_copy_that_falls_short_names_both_sizes() -> None:
     (line,) = explanations(array)
     assert line.startswith("WRITE USING TOKEN of iqn.host to LUN lun1 copied only 4096 of 8192 bytes: ")
     assert line.endswith("Begin and end the copy inside the data that the token represents.")
+
+
+def test_a_copy_in_the_background_that_fails_later_is_listed() -> None:
+    array = CopyArray()
+    token = array.token(0, 1, [(0, 8)])
+    assert code_of(array.write_using(1, 2, token, [(0, 16)], flags=ListFlag.IMMED)) == "good"
+    array.environment.advance(1)
+    (line,) = explanations(array)
+    assert line.startswith("WRITE USING TOKEN of iqn.host to LUN lun1 copied only 4096 of 8192 bytes in the background: ")
+    assert array.manager.copies.totals.as_data()["iqn.host"]["refused_bytes"] == 4096
+
+
+def test_a_copy_that_is_aborted_in_the_background_is_listed() -> None:
+    array = CopyArray()
+    array.manager.copies.copy_rate.set(MIN_COPY_RATE_BYTES_PER_S)
+    token = array.token(0, 1, [(0, 2048)])
+    array.write_using(1, 2, token, [(0, 2048)], flags=ListFlag.IMMED)
+    assert code_of(array.abort(1, 2)) == "good"
+    array.environment.advance(1)
+    (entry,) = array.manager.copies.refusals.latest
+    assert (entry["in_background"], entry["code"]) == (True, "A/2F/02")
+
+
+def test_a_copy_in_the_background_that_copies_nothing_has_failed() -> None:
+    entry = {"command": "WRITE_USING_TOKEN", "initiator": "iqn.a", "lun": "b", "requested_bytes": 512, "done_bytes": 0}
+    line = sentence({**entry, "in_background": True, "condition": "hardware error", "code": "4/44/00"})
+    assert line == "WRITE USING TOKEN of iqn.a to LUN b failed in the background: hardware error [4/44/00, SBC-4 5.55]."
 
 
 def test_each_limit_in_the_code_has_a_remedy() -> None:

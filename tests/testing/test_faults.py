@@ -22,6 +22,17 @@ def test_a_rule_fails_the_first_two_commands_and_counts_them() -> None:
         assert len(array.commands.where(sense="TOKEN EXPIRED")) == 2
 
 
+def test_an_injected_fault_is_a_line_of_the_log_and_prints_nothing(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_array() as array:
+        array.faults.add("command=read lun=a first=1 status=busy", name="one")
+        with pytest.raises(CommandFailed, match="BUSY"):
+            array.host().read("a", 0, 1)
+    assert [line.message.partition(" point=")[0] for line in caplog.records] == ["fault injected rule='one'"]
+    assert capsys.readouterr() == ("", "")
+
+
 def test_rules_are_found_switched_and_removed_by_name() -> None:
     with running_array() as array:
         host = array.host()

@@ -11,7 +11,7 @@ from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.faults.names import COMMANDS, LOGIN_STATUSES, PDUS, SENSE, STATUSES
 from odx_target.target.faults.reading import words_of
-from odx_target.target.faults.words import WORDS
+from odx_target.target.faults.words.table import WORDS
 
 
 class FaultWord(TypedDict):

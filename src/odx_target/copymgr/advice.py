@@ -97,9 +97,10 @@ def sentence(entry: Mapping[str, object]) -> str:
 def _event(entry: Mapping[str, object]) -> str:
     command = NAMES[str(entry["command"])]
     who = f"{command} of {entry['initiator']} to LUN {entry['lun']}"
+    where = " in the background" if entry.get("in_background") else ""
     if entry["done_bytes"]:
-        return f"{who} copied only {entry['done_bytes']} of {entry['requested_bytes']} bytes"
-    return f"{who} was refused"
+        return f"{who} copied only {entry['done_bytes']} of {entry['requested_bytes']} bytes{where}"
+    return f"{who} failed{where}" if where else f"{who} was refused"
 
 
 def _reason(entry: Mapping[str, object]) -> str:

@@ -15,10 +15,14 @@ from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The number of bytes that a command was asked to copy, and the number of bytes that it has copied."""
+    """The number of bytes that a command was asked to copy, and the number of bytes that it has copied.
+
+    `in_background` is True if the command was answered with GOOD before its copy ended.
+    """
 
     requested_bytes: int = 0
     done_bytes: int = 0
+    in_background: bool = False
 
 
 class RefusedCopy(Reason):
@@ -31,6 +35,7 @@ class RefusedCopy(Reason):
     lun: Annotated[str, "name of the LUN"]
     requested_bytes: Annotated[int, "0 if the command was refused before its parameter list was accepted"]
     done_bytes: int
+    in_background: Annotated[bool, "true if the command had ended with GOOD before its copy failed"]
 
 
 NOT_BEGUN = Progress()
@@ -76,6 +81,7 @@ class RefusalLog:
             "lun": unit.volume.name,
             "requested_bytes": progress.requested_bytes,
             "done_bytes": progress.done_bytes,
+            "in_background": progress.in_background,
             **reason,
         }
         self._latest.append(entry)

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import structlog
-
 from odx_target.environment import Environment
 from odx_target.scsi.reservations.durable import recall
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -13,9 +11,8 @@ from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, TIER_ATTRIB
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.event_log import log
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volume_blocks
-
-log = structlog.get_logger()
 
 # Attributes of a volume that describe its LUN.
 LUN_ATTRIBUTE = "lun"

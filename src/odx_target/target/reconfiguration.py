@@ -4,8 +4,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import fields, replace
 from typing import NamedTuple, TypeAlias
 
-import structlog
-
 from odx_target.scsi.unit.thresholds import thresholds_at
 from odx_target.store.api import StoreError
 from odx_target.target.access.targets import all_ports, target_ports_of
@@ -15,10 +13,9 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.control.storage import volumes
 from odx_target.target.control.storage.storage import Storage
+from odx_target.target.event_log import log
 from odx_target.target.logical_units import LUN_ATTRIBUTE, apply_choices, logical_units_named
 from odx_target.target.schedules.templates import add_schedules
-
-log = structlog.get_logger()
 
 Apply: TypeAlias = Callable[[Array, Config], Awaitable[None]]
 

@@ -5,9 +5,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
-import structlog
-
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 INTERVAL_S = 60.0
 """Length of the interval in which the number of lines of one cause is limited."""
@@ -63,7 +61,7 @@ class Reporter:
             interval.left_out += 1
             interval.level, interval.fields = level, fields
             return
-        getattr(log, level)(event, **fields)
+        log.write(level, event, **fields)
 
     def tick(self) -> None:
         """Log the last omitted event of each cause whose interval is over. Forget causes that have no omitted events."""
@@ -81,7 +79,7 @@ class Reporter:
         if interval.left_out > 1:
             fields = {**fields, "left_out": interval.left_out - 1}
         self._intervals[key] = _Interval(self._now(), interval.level)
-        getattr(log, interval.level)(event, **fields)
+        log.write(interval.level, event, **fields)
 
     def _key(self, event: str, cause: Hashable) -> tuple[str, Hashable]:
         key = (event, cause)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from odx_target.target.faults import names
 from odx_target.target.faults.evil import EVIL
-from odx_target.target.faults.words import FAULTS, WHEN, WHERE, Word
+from odx_target.target.faults.words.what import FAULTS
+from odx_target.target.faults.words.when import WHEN
+from odx_target.target.faults.words.where import WHERE
+from odx_target.target.faults.words.word import Word
 from tests.interop.faults.seen import EXPECTED, SEEN_BY_LIBISCSI
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "faults.md"

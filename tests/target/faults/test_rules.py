@@ -13,7 +13,9 @@ from odx_target.target.faults.names import COMMANDS, SENSE
 from odx_target.target.faults.occurrence import Occurrence, Point
 from odx_target.target.faults.reading import words_of
 from odx_target.target.faults.rules import MAX_RULES, FaultRules, rule_data
-from odx_target.target.faults.words import FAULTS, WORDS, Kind
+from odx_target.target.faults.words.table import WORDS
+from odx_target.target.faults.words.what import FAULTS
+from odx_target.target.faults.words.word import Kind
 
 WRITE_USING_TOKEN = (0x83, 0x11)
 READ = (0x88, None)
@@ -92,6 +94,9 @@ def test_the_example_of_each_word_is_valid(word: object) -> None:
         ("command=read sense", "sense needs a value"),
         ("command=read sense=", "sense has no value"),
         ("command=read command=write status=busy", "given twice"),
+        ("command=read Command=write status=busy", "command is given twice, as 'command' and 'Command'"),
+        ("command=read next-state=a next_state=b status=busy", "next-state is given twice, as 'next-state' and 'next_state'"),
+        ("evil=residual-lie EVIL=long-name", "evil is given twice, as 'evil' and 'EVIL'"),
         ("pdu=r2t sense=token-expired", "another"),
         ("store=write login=any delay=1s", "another"),
         ("command=read delay=forever", "want a time"),

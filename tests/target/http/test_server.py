@@ -2,7 +2,7 @@
 
 import http.client
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, MutableMapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -16,9 +16,10 @@ from odx_target.target.clock.array_clock import ArrayClock
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.settings import Config, Portal
 from odx_target.target.control.arguments import ManagementError
-from odx_target.target.control.http.application import MAX_BODY_BYTES
+from odx_target.target.control.http.application import MAX_BODY_BYTES, application
 from odx_target.target.control.http.server import serve_http
 from odx_target.target.control.operations import perform
+from odx_target.target.control.storage.table import STORAGE_OPERATIONS
 from tests.target.running import LUNS
 
 TOKEN = "the-token-of-this-test"
@@ -110,6 +111,53 @@ async def test_the_longest_body_is_accepted_and_a_longer_one_is_refused() -> Non
         assert (await served.post("resize", name="x" * (MAX_BODY_BYTES - frame)))[0] == 200
         status, answer = await served.post("resize", name="x" * (MAX_BODY_BYTES - frame + 1))
         assert (status, answer["error"]) == (413, f"the arguments have at most {MAX_BODY_BYTES} bytes")
+
+
+async def test_a_client_that_leaves_within_its_request_is_no_failure_of_the_array() -> None:
+    performed: list[str] = []
+
+    async def perform(operation: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        performed.append(operation)
+        return arguments
+
+    messages = iter([{"type": "http.request", "body": b'{"name": ', "more_body": True}, {"type": "http.disconnect"}])
+    sent: list[MutableMapping[str, object]] = []
+
+    async def receive() -> MutableMapping[str, object]:
+        return next(messages)
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        sent.append(message)
+
+    headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
+    scope = {"type": "http", "method": "POST", "path": "/v1/resize", "headers": headers, "query_string": b""}
+    with capture_logs() as logs:
+        await application([*STORAGE_OPERATIONS.values()], perform, TOKEN)(scope, receive, send)
+    assert (performed, logs) == ([], [])
+    assert sent[0]["status"] == 400
+
+
+async def test_an_operation_goes_on_if_its_client_leaves() -> None:
+    begun, may_end, ended = trio.Event(), trio.Event(), trio.Event()
+
+    async def perform(operation: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        if operation == "snapshot-create":
+            begun.set()
+            await may_end.wait()
+            ended.set()
+        return arguments
+
+    async with serve_http(Portal(port=0), perform, TOKEN) as portal:
+        with capture_logs() as logs:
+            stream = await trio.open_tcp_stream(portal.host, portal.port)
+            request = f"POST /v1/snapshot-create HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+            await stream.send_all(request.encode())
+            await begun.wait()
+            await stream.aclose()
+            may_end.set()
+            await ended.wait()
+            assert await Client(portal).post("luns") == (200, {})
+        assert logs == []
 
 
 async def test_every_operation_of_an_array_is_there() -> None:

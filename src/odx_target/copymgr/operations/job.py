@@ -64,7 +64,8 @@ class ForegroundJob(Pending):
 def start_in_background(copies: Copies, job: Job) -> None:
     """Start the work of a background operation.
 
-    The reply to the command does not wait for this work, so only the record of the operation shows a failure.
+    The reply to the command does not wait for this work, so only the record of the operation and the refusal
+    log show a failure.
     """
     try:
         copies.environment.start_soon(_run_in_background, copies, job)
@@ -81,6 +82,8 @@ async def _run_in_background(copies: Copies, job: Job) -> None:
         ending = ending_for(copies, job, error)
     finally:
         conclude(copies, job, ending)
+    if ending.check is not None:
+        _note_failure(copies, job, ending.check, in_background=True)
 
 
 def conclude(copies: Copies, job: Job, ending: Ending) -> None:
@@ -100,11 +103,15 @@ def conclude(copies: Copies, job: Job, ending: Ending) -> None:
 def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
     """Return the reply to the command. Raises CheckCondition if the operation ended with sense data."""
     if ending.check is not None:
-        operation = job.operation
-        progress = Progress(operation.requested_bytes, operation.done_bytes)
-        copies.note_refusal(operation.nexus, operation.logical_unit, operation.service_action, ending.check, progress)
+        _note_failure(copies, job, ending.check, in_background=False)
         raise ending.check
     return Reply(transfer_bytes=job.operation.list_bytes)
+
+
+def _note_failure(copies: Copies, job: Job, check: CheckCondition, *, in_background: bool) -> None:
+    operation = job.operation
+    progress = Progress(operation.requested_bytes, operation.done_bytes, in_background=in_background)
+    copies.note_refusal(operation.nexus, operation.logical_unit, operation.service_action, check, progress)
 
 
 def ending_for(copies: Copies, job: Job, error: Exception) -> Ending:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-import structlog
-
 from odx_target.iscsi.login.chap import Entropy
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.error_kinds import reason
@@ -21,9 +19,8 @@ from odx_target.target.access.targets import (
 from odx_target.target.config.access_settings import AccessRule
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal
+from odx_target.target.event_log import log
 from odx_target.target.listening_sockets import Listening, bind_portals, in_order, missing_portals
-
-log = structlog.get_logger()
 
 NOBODY = (AccessRule(()),)
 """Access rules with which no initiator may log in."""

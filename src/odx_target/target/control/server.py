@@ -16,14 +16,12 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-import structlog
 import trio
 
 from odx_target.target.accepting_clients import accept_all
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.socket_file import listen_at, remove_socket
-
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 CANNOT_ACCEPT = "cannot accept a connection to the control socket"
 

@@ -31,7 +31,7 @@ from odx_target.target.faults.pauses import Pauses, is_pausing
 from odx_target.target.faults.rule import Rule
 from odx_target.target.faults.rules import FaultRules
 from odx_target.target.faults.values import Part
-from odx_target.target.faults.words import WORDS
+from odx_target.target.faults.words.table import WORDS
 
 REASON = "a fault was injected"
 _OF_A_NEXUS = ("lun", "initiator", "target", "session")

@@ -10,7 +10,8 @@ from odx_target.target.faults import values
 from odx_target.target.faults.names import nearest
 from odx_target.target.faults.occurrence import Point
 from odx_target.target.faults.wire_pdu import fitting_fault, header_fields
-from odx_target.target.faults.words import WORDS, Kind, Word
+from odx_target.target.faults.words.table import WORDS
+from odx_target.target.faults.words.word import Kind, Word
 
 PREFERRED = (Point.COMMAND, Point.PDU, Point.LOGIN, Point.STORE, Point.COPY)
 """The points in the order in which a rule chooses one, if its words have a meaning at several points."""
@@ -42,6 +43,20 @@ def words_of(text: str | Iterable[str]) -> dict[str, object]:
     return found
 
 
+def with_one_spelling(given: Mapping[str, object]) -> dict[str, object]:
+    """Return the words of a rule with their keys spelled as in the table. Raises ConfigError if a word is given twice.
+
+    Capital letters, spaces and underscores make no difference, so `next_state` and `NEXT-STATE` are the same word.
+    """
+    spellings: dict[str, str] = {}
+    for key in given:
+        plain_key = re.sub("[ _]", "-", key.lower())
+        first = spellings.setdefault(plain_key, key)
+        if first != key:
+            raise ConfigError(f"fault: {plain_key[:40]} is given twice, as {first[:40]!r} and {key[:40]!r}")
+    return {plain_key: given[key] for plain_key, key in spellings.items()}
+
+
 def check_numbers(given: Mapping[str, object]) -> None:
     """Check that a rule has no larger numbers than any word can have: Python can neither convert nor print some of them.
 
@@ -57,7 +72,10 @@ def check_numbers(given: Mapping[str, object]) -> None:
 
 
 def read_rule(given: Mapping[str, object]) -> tuple[Point, dict[str, object], dict[str, Any]]:
-    """Check the words of a rule. Returns its point, the words as given, and their converted values. Raises ConfigError."""
+    """Check the words of a rule, whose keys are spelled as in the table.
+
+    Returns its point, the words as given, and their converted values. Raises ConfigError.
+    """
     words = [_word(key) for key in given]
     point = _point_of(words)
     converted: dict[str, Any] = {word.key: _value(word, given[key]) for word, key in zip(words, given, strict=True)}
@@ -85,9 +103,9 @@ def _check_fields(converted: Mapping[str, Any]) -> None:
 
 
 def _word(key: str) -> Word:
-    word = WORDS.get(key) or WORDS.get(re.sub("[ _]", "-", key.lower()))
+    word = WORDS.get(key)
     if word is None:
-        raise ConfigError(f"fault: there is no word {key[:40]!r}; {nearest(key.lower(), WORDS)}")
+        raise ConfigError(f"fault: there is no word {key[:40]!r}; {nearest(key, WORDS)}")
     return word
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from odx_target.target.faults.occurrence import Occurrence, Point
-from odx_target.target.faults.words import WHERE, WORDS, Kind
+from odx_target.target.faults.words.table import WORDS
+from odx_target.target.faults.words.where import WHERE
+from odx_target.target.faults.words.word import Kind
 
 FIRST_STATE = "started"
 """The state in which each scenario begins."""

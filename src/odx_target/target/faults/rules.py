@@ -10,7 +10,7 @@ from odx_target.target.faults import values
 from odx_target.target.faults.evil import expanded
 from odx_target.target.faults.names import nearest
 from odx_target.target.faults.occurrence import Occurrence, Point
-from odx_target.target.faults.reading import check_numbers, read_rule, words_of
+from odx_target.target.faults.reading import check_numbers, read_rule, with_one_spelling, words_of
 from odx_target.target.faults.rule import FIRST_STATE, Rule
 
 MAX_RULES = 1024
@@ -192,7 +192,7 @@ def check_rule(given: Mapping[str, object]) -> str | None:
 def _apart(given: Mapping[str, object]) -> tuple[str | None, bool, dict[str, object]]:
     """Return the name of a rule, whether it is enabled, and its words. Raises ConfigError."""
     check_numbers(given)
-    words = expanded(given)
+    words = expanded(with_one_spelling(given))
     enabled, chosen = words.pop("enabled", True), words.pop("name", None)
     if enabled not in (True, False, "true", "false"):
         raise ConfigError(f"fault: enabled: want true or false, not {enabled!r}")

@@ -9,15 +9,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
-import structlog
 import trio
 
 from odx_target.target.accepting_clients import accept_all
 from odx_target.target.config.settings import Portal
+from odx_target.target.event_log import log
 from odx_target.target.listening_sockets import bind_portals, close_sockets
 from odx_target.target.metrics.exposition import CONTENT_TYPE
-
-log = structlog.get_logger()
 
 PATH = "/metrics"
 

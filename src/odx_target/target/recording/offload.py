@@ -108,9 +108,12 @@ def _transfers_after_refusals(commands: Sequence[SeenCommand]) -> tuple[dict[str
 
 
 def _reasons(refusals: Sequence[Mapping[str, object]]) -> dict[tuple[str, str, str], list[str]]:
-    """Return the reasons in words by command, initiator and condition, the oldest first."""
+    """Return the reasons in words by command, initiator and condition, the oldest first.
+
+    A copy that failed in the background is left out, because its command ended with GOOD.
+    """
     found: dict[tuple[str, str, str], list[str]] = {}
-    for refusal in refusals:
+    for refusal in (each for each in refusals if not each["in_background"]):
         service_action, initiator, condition = (str(refusal[name]) for name in ("command", "initiator", "condition"))
         found.setdefault((service_action, initiator, condition.upper()), []).append(words_of(refusal))
     return found

@@ -5,18 +5,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import structlog
-
 from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.headers import LoginRequest, Pdu, ScsiCommand, ScsiDataIn, ScsiResponse
+from odx_target.target.event_log import log
 from odx_target.target.recording.decoding import decode_cdb, decode_parameter_list
 from odx_target.target.recording.seen_command import SeenCommand, read_sense, status_name
 from odx_target.target.trace.conversation import Conversation, Seen
 from odx_target.target.trace.frames import Frames, Piece
 from odx_target.target.trace.parameter_list_text import parameter_list_bytes, wants_answer
 from odx_target.target.trace.tap import Address, ConnectionTap
-
-log = structlog.get_logger()
 
 MAX_COMMANDS = 50_000
 """Number of commands that are kept, the latest ones. They take about 50 MB. A test that needs more reads them in between."""

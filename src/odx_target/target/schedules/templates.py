@@ -2,21 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-import structlog
-
 from odx_target.environment import Environment
 from odx_target.store.api import Pool, StoreError
 from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import ScheduleTemplate
+from odx_target.target.event_log import log
 from odx_target.target.schedules.book import ScheduleBook, open_book
 from odx_target.target.schedules.calendar import minute_of
 from odx_target.target.schedules.commands import ProcessCommands
 from odx_target.target.schedules.fields import parse_schedule
 from odx_target.target.schedules.runner import Report, ScheduleRunner
 from odx_target.target.schedules.schedule import IDENTIFIER_BYTES, Schedule
-
-log = structlog.get_logger()
 
 
 async def open_schedules(

@@ -9,11 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import structlog
-
 from odx_target.store.error_kinds import reason
-
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 PRIVATE_MODE, READABLE_MODE = 0o600, 0o644

@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import structlog
-
 from odx_target.target.config.error import ConfigError
+from odx_target.target.event_log import log
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.record_writer import RecordWriter
 from odx_target.target.trace.tracing import Tracing, WallClock, format_time
-
-log = structlog.get_logger()
 
 EVERY_PEER = "*"
 REASON = "for the file took them more slowly than they came"

@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
-
 from odx_target.environment import Buffer
+from odx_target.target.event_log import log
 from odx_target.target.trace import pcapng
 from odx_target.target.trace.conversation import LOGIN_TEXTS, Conversation
 from odx_target.target.trace.frames import Frames, Piece
@@ -19,8 +18,6 @@ from odx_target.target.trace.pdu_line import describe_fault, describe_pdu
 from odx_target.target.trace.record_writer import RecordWriter
 from odx_target.target.trace.tap import Address, ConnectionTap
 from odx_target.target.trace.tcp_segments import SEQUENCE_MASK, Packet, TcpSegments
-
-log = structlog.get_logger()
 
 NANOSECONDS_PER_S = 1_000_000_000
 

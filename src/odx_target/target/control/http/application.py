@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-import structlog
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -21,8 +20,7 @@ from odx_target.target.control.http.openapi import document
 from odx_target.target.control.http.paths import PREFIX
 from odx_target.target.control.operation import Operation
 from odx_target.target.control.server import MAX_LINE_BYTES, Perform
-
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 MAX_BODY_BYTES = MAX_LINE_BYTES
 """Maximum length of the arguments of an operation, as on the control socket."""
@@ -76,6 +74,8 @@ class _Control:
             return _failure(_Refused(400 if error.is_usage else 409, str(error), is_usage=error.is_usage))
         except _Refused as refused:
             return _failure(refused)
+        except ClientDisconnect:
+            return Response(status_code=400)  # Nobody receives it: the client left before its request was complete.
         except Exception as error:
             log.error("an operation failed inside the array", error=repr(error), exc_info=error)
             message = "the operation failed inside the array; its log says more"
