@@ -13,15 +13,21 @@ from typing import Self
 
 LIBRARY = "libiscsi.so.7"
 MAXIMUM_CDB_BYTES = 16
+SESSION_DISCOVERY = 1
 SESSION_NORMAL = 2
 COMMAND_TIMEOUT_S = 30
 CHECK_CONDITION = 0x02
 COMMAND_STATES_OF_LIBRARY = 0x0F000000
 """Lowest of libiscsi's own status codes, such as cancelled, error and timeout."""
+TIMEOUT = 0x0F000002
 
 
 class LibiscsiError(Exception):
     """An error that libiscsi reported."""
+
+
+class CommandTimedOut(LibiscsiError):
+    """A command got no answer in time."""
 
 
 class HeaderDigest(IntEnum):
@@ -76,6 +82,14 @@ class _Task(ctypes.Structure):
 
 _TaskPointer = ctypes.POINTER(_Task)
 
+
+class _Address(ctypes.Structure):
+    """A discovered target: the C structure `struct iscsi_discovery_address`."""
+
+
+_AddressPointer = ctypes.POINTER(_Address)
+_Address._fields_ = (("next", _AddressPointer), ("target_name", ctypes.c_char_p), ("portals", ctypes.c_void_p))
+
 _SIGNATURES: dict[str, tuple[object, ...]] = {
     # name: (result, argument, ...)
     "iscsi_create_context": (ctypes.c_void_p, ctypes.c_char_p),
@@ -90,6 +104,8 @@ _SIGNATURES: dict[str, tuple[object, ...]] = {
     "iscsi_set_noautoreconnect": (None, ctypes.c_void_p, ctypes.c_int),
     "iscsi_connect_sync": (ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p),
     "iscsi_login_sync": (ctypes.c_int, ctypes.c_void_p),
+    "iscsi_discovery_sync": (_AddressPointer, ctypes.c_void_p),
+    "iscsi_free_discovery_data": (None, ctypes.c_void_p, _AddressPointer),
     "iscsi_logout_sync": (ctypes.c_int, ctypes.c_void_p),
     "iscsi_disconnect": (ctypes.c_int, ctypes.c_void_p),
     "iscsi_scsi_command_sync": (_TaskPointer, ctypes.c_void_p, ctypes.c_int, _TaskPointer, ctypes.POINTER(_DataOut)),
@@ -155,6 +171,29 @@ def load() -> ctypes.CDLL:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def discover(portal: str, *, name: str = "iqn.2026-11.example:libiscsi", timeout_s: int = COMMAND_TIMEOUT_S) -> list[bytes]:
+    """Return the names of the targets at a portal, from a discovery session. Raises LibiscsiError."""
+    library = load()
+    context = library.iscsi_create_context(name.encode())
+    try:
+        library.iscsi_set_session_type(context, SESSION_DISCOVERY)
+        library.iscsi_set_timeout(context, timeout_s)
+        library.iscsi_set_noautoreconnect(context, 1)
+        if library.iscsi_connect_sync(context, portal.encode()) or library.iscsi_login_sync(context):
+            raise LibiscsiError(library.iscsi_get_error(context).decode(errors="replace"))
+        first = library.iscsi_discovery_sync(context)
+        if not first:
+            raise LibiscsiError(library.iscsi_get_error(context).decode(errors="replace"))
+        found, each = [], first
+        while each:
+            found.append(bytes(each.contents.target_name or b""))
+            each = each.contents.next
+        library.iscsi_free_discovery_data(context, first)
+        return found
+    finally:
+        library.iscsi_destroy_context(context)
 
 
 class Initiator:
@@ -227,6 +266,8 @@ class Initiator:
         try:
             out = ctypes.byref(_DataOut(len(data_out), data_out)) if data_out else None
             done = self._library.iscsi_scsi_command_sync(self._context, lun, task, out)
+            if task.contents.status == TIMEOUT:
+                raise CommandTimedOut(self.error)
             if not done or task.contents.status >= COMMAND_STATES_OF_LIBRARY:
                 raise LibiscsiError(self.error)
             return _result(task.contents)

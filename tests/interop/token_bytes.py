@@ -32,47 +32,50 @@ def _out_cdb(service_action: int, list_identifier: int, parameter_bytes: int) ->
     return cdb + bytes(2)
 
 
-def populate(
-    session: Initiator,
-    lun: int,
-    list_identifier: int,
-    ranges: list[Range],
-    *,
-    flags: int = 0,
-    timeout_s: int = 0,
-    rod_type: int = 0,
-) -> Result:
-    """Send POPULATE TOKEN."""
+def populate_request(
+    list_identifier: int, ranges: list[Range], *, flags: int = 0, timeout_s: int = 0, rod_type: int = 0
+) -> tuple[bytes, bytes]:
+    """Return the CDB and the parameter list of POPULATE TOKEN."""
     descriptors = _descriptors(ranges)
     head = (14 + len(descriptors)).to_bytes(2, "big") + bytes([flags, 0]) + timeout_s.to_bytes(4, "big")
     head += rod_type.to_bytes(4, "big") + bytes(2) + len(descriptors).to_bytes(2, "big")
     assert len(head) == 16
-    return session.execute(lun, _out_cdb(0x10, list_identifier, 16 + len(descriptors)), data_out=head + descriptors)
+    return _out_cdb(0x10, list_identifier, 16 + len(descriptors)), head + descriptors
 
 
-def write_using(
-    session: Initiator,
-    lun: int,
-    list_identifier: int,
-    token: bytes,
-    ranges: list[Range],
-    *,
-    flags: int = 0,
-    offset_into_rod: int = 0,
-) -> Result:
-    """Send WRITE USING TOKEN."""
+def populate(session: Initiator, lun: int, list_identifier: int, ranges: list[Range], **options: int) -> Result:
+    """Send POPULATE TOKEN."""
+    return session.execute(lun, *populate_request(list_identifier, ranges, **options))
+
+
+def write_using_request(
+    list_identifier: int, token: bytes, ranges: list[Range], *, flags: int = 0, offset_into_rod: int = 0
+) -> tuple[bytes, bytes]:
+    """Return the CDB and the parameter list of WRITE USING TOKEN."""
     descriptors = _descriptors(ranges)
     head = (534 + len(descriptors)).to_bytes(2, "big") + bytes([flags, 0]) + bytes(4) + offset_into_rod.to_bytes(8, "big")
     data = head + token + bytes(6) + len(descriptors).to_bytes(2, "big") + descriptors
     assert len(data) == 536 + len(descriptors)
-    return session.execute(lun, _out_cdb(0x11, list_identifier, len(data)), data_out=data)
+    return _out_cdb(0x11, list_identifier, len(data)), data
+
+
+def write_using(
+    session: Initiator, lun: int, list_identifier: int, token: bytes, ranges: list[Range], **options: int
+) -> Result:
+    """Send WRITE USING TOKEN."""
+    return session.execute(lun, *write_using_request(list_identifier, token, ranges, **options))
+
+
+def token_information_cdb(list_identifier: int, allocation_bytes: int = WINDOWS_ALLOCATION_BYTES) -> bytes:
+    """Return the CDB of RECEIVE ROD TOKEN INFORMATION."""
+    return _in_cdb(0x07, list_identifier, allocation_bytes)
 
 
 def receive_token_information(
     session: Initiator, lun: int, list_identifier: int, allocation_bytes: int = WINDOWS_ALLOCATION_BYTES
 ) -> Result:
     """Send RECEIVE ROD TOKEN INFORMATION."""
-    return session.execute(lun, _in_cdb(0x07, list_identifier, allocation_bytes), data_in_bytes=allocation_bytes)
+    return session.execute(lun, token_information_cdb(list_identifier, allocation_bytes), data_in_bytes=allocation_bytes)
 
 
 def receive_copy_status(session: Initiator, lun: int, list_identifier: int) -> Result:

@@ -1,69 +1,48 @@
 """Programs of other projects meet each answer of the evil target: none may crash or hang."""
 
-import subprocess
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from odx_target.target.control.client import request
 from odx_target.target.faults.evil import EVIL
+from tests.interop.faults.evil_seen import WAITING
+from tests.interop.faults.meeting import PROGRAMS, End, Meeting, meet, programs_that_meet
 from tests.interop.programs import need
-from tests.interop.serving import Served, serve
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-evil")]
 
-MAX_RUN_S = 30
-"""Time limit of a program. After three hostile answers the target is good again, so a program has nothing to wait for."""
-MAX_WAIT_S = 5
-"""Time after which a program that waits for a missing answer is ended."""
-WITHOUT_ANSWER = {
-    "length-of-16-MiB",
-    "additional-headers",
-    "data-in-of-another-task",
-    "response-of-another-task",
-    "window-shut",
-    "endless-login-text",
-    "unknown-reject",
-    "more-data-than-asked",
-    "less-data-than-said",
-}
-"""Answers that leave a command without its end. The programs have no timeouts, so they wait for it as long as they are let."""
+MEETINGS = [(evil, program) for evil in EVIL for program in programs_that_meet(evil)]
+SIDE_BY_SIDE = 24
+"""Number of programs that run at the same time. Most of them wait most of the time, to connect again."""
 
-PROGRAMS = {
-    # name: arguments, with {portal} and {lun}
-    "iscsi-ls": ("iscsi-ls", "-s", "iscsi://{portal}"),
-    "iscsi-inq": ("iscsi-inq", "{lun}"),
-    "qemu-img": ("qemu-img", "info", "{lun}"),
-}
-CRASHES = {-4, -6, -7, -8, -11, 132, 134, 135, 136, 139}
-"""Exit codes of a program that a fault has ended."""
+Results = dict[tuple[str, str], Future[Meeting]]
 
 
 @pytest.fixture(scope="module")
-def pool(module_path: Path) -> Iterator[tuple[Served, Path]]:
-    served = serve(module_path / "pool", ("first=64M",), log_path=module_path / "serve.log")
-    try:
-        yield served, module_path / "pool"
-    finally:
-        served.kill()
-
-
-@pytest.mark.parametrize("name", EVIL)
-def test_no_program_crashes_or_hangs(pool: tuple[Served, Path], name: str) -> None:
-    served, path = pool
-    limit_s = MAX_WAIT_S if name in WITHOUT_ANSWER else MAX_RUN_S
-    for program, words in PROGRAMS.items():
+def results(module_path: Path) -> Iterator[Results]:
+    for program in ("iscsi-ls", "iscsi-inq", "qemu-img", "libiscsi"):
         need(program)
-        request(path, "fault-clear", {})
-        request(path, "fault-add", {"rule": {"evil": name, "times": 3}})
-        arguments = [word.format(portal=served.portal, lun=served.url(0)) for word in words]
-        try:
-            done = subprocess.run(arguments, capture_output=True, timeout=limit_s, check=False, cwd=path.parent)
-        except subprocess.TimeoutExpired:
-            assert name in WITHOUT_ANSWER, f"{program} hangs"
-            continue
-        assert done.returncode not in CRASHES, (program, done.stderr[-500:])
-    request(path, "fault-clear", {})
-    assert subprocess.run(["iscsi-inq", served.url(0)], capture_output=True, timeout=MAX_RUN_S, check=False).returncode == 0
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        slowest_first = sorted(MEETINGS, key=lambda meeting: meeting in WAITING, reverse=True)
+        yield {
+            (evil, program): pool.submit(meet, evil, program, module_path, may_wait=(evil, program) in WAITING)
+            for evil, program in slowest_first
+        }
+
+
+@pytest.mark.parametrize(("evil", "program"), MEETINGS)
+def test_a_program_neither_crashes_nor_hangs(results: Results, evil: str, program: str) -> None:
+    meeting = results[evil, program].result()
+    assert meeting.end is (End.WAITS if (evil, program) in WAITING else End.ENDS), meeting.output
+    assert meeting.hits, "the program has got the answer"
     assert not Path("/tmp/odx-evil").exists()
+
+
+def test_a_program_that_waits_ends_with_a_timeout() -> None:
+    assert {program for _, program in WAITING} <= set(PROGRAMS)
+    assert not {evil for evil, program in WAITING if program.endswith(" s")}
+    assert {evil for evil, program in WAITING if program != "libiscsi"} <= {
+        evil for evil, program in WAITING if program == "libiscsi"
+    }

@@ -10,7 +10,6 @@ from odx_target.target.faults.words.what import FAULTS
 from odx_target.target.faults.words.when import WHEN
 from odx_target.target.faults.words.where import WHERE
 from odx_target.target.faults.words.word import Word
-from tests.interop.faults.seen import EXPECTED, SEEN_BY_LIBISCSI
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "faults.md"
 
@@ -42,11 +41,6 @@ def _evil() -> str:
     return "\n".join(("| name | answer | vulnerability |", "|---|---|---|", *rows))
 
 
-def _seen() -> str:
-    rows = [f"| `{fault}` | {outcome} | {SEEN_BY_LIBISCSI[fault]} |" for fault, outcome in EXPECTED.items()]
-    return "\n".join(("| fault of a READ(10) | initiator of this project | libiscsi |", "|---|---|---|", *rows))
-
-
 PARTS: dict[str, Callable[[], str]] = {
     "where": lambda: _words(WHERE),
     "when": lambda: _words(WHEN),
@@ -57,7 +51,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "login-statuses": lambda: _names(names.LOGIN_STATUSES),
     "sense": _sense,
     "evil": _evil,
-    "seen": _seen,
 }
 """The generated parts by their names. In the page, each part stands between two comments."""
 

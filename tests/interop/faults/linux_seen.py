@@ -1,0 +1,91 @@
+"""The faults that Linux with open-iscsi meets in the guest, and what it sees of them."""
+
+from typing import NamedTuple
+
+
+class LinuxKind(NamedTuple):
+    """A rule, an act of the host, which is a key of SCRIPTS, and what the script prints.
+
+    SG_IO is past the retries of the kernel.
+    """
+
+    rule: str
+    act: str
+    seen: str
+
+
+SCRIPTS = {
+    # act: lines of the script
+    "read": "read_block $disk",
+    "write": "write_block $disk",
+    "read by SG_IO": "passthrough",
+    "log out, log in, read": "logout; login; read_block $(disk 0)",
+}
+READ, WRITE, PASSTHROUGH, LOGIN = SCRIPTS
+RECOVERED = "good, after a new login"
+
+KINDS = (
+    LinuxKind(
+        "command=read-10 sense=unrecovered-read-error", PASSTHROUGH, "Check Condition, Medium Error, Unrecovered read error"
+    ),
+    LinuxKind("command=read-10 sense=unrecovered-read-error", READ, "Input/output error"),
+    LinuxKind(
+        "command=read-10 sense=token-expired",
+        PASSTHROUGH,
+        "Check Condition, Illegal Request, Invalid token operation, token expired",
+    ),
+    LinuxKind("command=read-10 status=busy", READ, "good"),
+    LinuxKind("command=read-10 status=task-set-full", READ, "good"),
+    LinuxKind("command=read-10 status=reservation-conflict", READ, "Invalid exchange"),
+    LinuxKind("command=read-10 delay=500ms", READ, "good"),
+    LinuxKind("command=read-10 transfer=50%", READ, "good"),
+    LinuxKind("command=read-10 drop", READ, "good"),
+    LinuxKind("command=read-10 close", READ, RECOVERED),
+    LinuxKind("command=write-10 restart", WRITE, RECOVERED),
+    LinuxKind("pdu=data-in cut=20", READ, RECOVERED),
+    LinuxKind("pdu=data-in digest=header", READ, RECOVERED),
+    LinuxKind("pdu=data-in digest=data", READ, RECOVERED),
+    LinuxKind("pdu=data-in corrupt=100", READ, RECOVERED),
+    LinuxKind("pdu=data-in duplicate=1", READ, RECOVERED),
+    LinuxKind("login=normal refuse=service-unavailable", LOGIN, "good"),
+    LinuxKind("login=normal redirect={portal}", LOGIN, "good"),
+)
+
+DISCOVERIES: dict[str, int] = {
+    # hostile answer: exit status of `iscsiadm -m discovery`
+    "name-leaves-its-folder": 0,
+    "name-with-lines": 0,
+    "name-with-control-characters": 0,
+    "long-name": 0,
+    "many-targets": 0,
+    "address-without-end": 0,
+    "text-without-key": 0,
+    "text-without-zero": 0,
+    "endless-text": 0,
+    "endless-login-text": 0,
+    "endless-redirection": 0,
+}
+"""The hostile answers to logins and discoveries."""
+
+SESSIONS = (
+    "length-of-16-MiB",
+    "additional-headers",
+    "r2t-of-nothing",
+    "r2t-of-too-much",
+    "r2t-beyond-the-end",
+    "r2t-of-another-task",
+    "data-in-beyond-the-end",
+    "data-in-of-another-task",
+    "response-of-another-task",
+    "two-responses",
+    "more-data-than-asked",
+    "less-data-than-said",
+    "residual-lie",
+    "both-residuals",
+    "sense-of-one-byte",
+    "sense-flood",
+    "window-shut",
+    "wrong-statsn",
+    "unknown-reject",
+)
+"""The hostile answers to commands. After each of them, commands end, and the session works again."""
