@@ -215,6 +215,7 @@ class Initiator:
         timeout_s: int = COMMAND_TIMEOUT_S,
     ) -> None:
         self._library = load()
+        self._has_lost_command = False
         self._context: int | None = self._library.iscsi_create_context(name.encode())
         assert self._context is not None
         for function, value in (
@@ -268,6 +269,8 @@ class Initiator:
             done = self._library.iscsi_scsi_command_sync(self._context, lun, task, out)
             if task.contents.status == TIMEOUT:
                 raise CommandTimedOut(self.error)
+            if not done:
+                self._has_lost_command = True
             if not done or task.contents.status >= COMMAND_STATES_OF_LIBRARY:
                 raise LibiscsiError(self.error)
             return _result(task.contents)
@@ -301,7 +304,12 @@ class Initiator:
     def abandon(self) -> None:
         """Close the connection without a logout."""
         context, self._context = self._context, None
-        if context is not None:
+        if context is None:
+            return
+        if self._has_lost_command:
+            # The library still has the command, and would write to the stack of the call that waited for it. So it is leaked.
+            self._library.iscsi_disconnect(context)
+        else:
             self._library.iscsi_destroy_context(context)
 
 

@@ -27,8 +27,7 @@ def test_an_injected_fault_is_a_line_of_the_log_and_prints_nothing(
 ) -> None:
     with running_array() as array:
         array.faults.add("command=read lun=a first=1 status=busy", name="one")
-        with pytest.raises(CommandFailed, match="BUSY"):
-            array.host().read("a", 0, 1)
+        array.host().read("a", 0, 1)  # the host repeats a command that ends with BUSY
     assert [line.message.partition(" point=")[0] for line in caplog.records] == ["fault injected rule='one'"]
     assert capsys.readouterr() == ("", "")
 

@@ -34,7 +34,7 @@ class EventLog:
         self.write("info", event, **fields)
 
     def warning(self, event: str, /, **fields: object) -> None:
-        """Write a line about an event that somebody should know."""
+        """Write a line about an event that an operator should know."""
         self.write("warning", event, **fields)
 
     def error(self, event: str, /, **fields: object) -> None:

@@ -1,4 +1,4 @@
-"""What a host does when it meets a fault, and the words for what it sees."""
+"""The acts of a host that meets a fault, and the words for what it sees."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import StrEnum

@@ -4,11 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from odx_target.target.faults.evil import EVIL
-from tests.interop.faults.evil_seen import WAITING
+from tests.interop.faults.evil_seen import is_waiting
 from tests.interop.faults.kinds import KINDS
-from tests.interop.faults.linux_seen import DISCOVERIES
-from tests.interop.faults.linux_seen import KINDS as LINUX_KINDS
-from tests.interop.faults.meeting import PROGRAMS, programs_that_meet
+from tests.interop.faults.meeting import PROGRAMS, WITH_TIMEOUT, programs_that_meet
 from tests.interop.faults.seen import EXPECTED, SEEN_BY_LIBISCSI
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "faults-seen.md"
@@ -26,14 +24,6 @@ a timeout of one second.
 
 {kinds}
 
-## Linux with open-iscsi
-
-`tests/interop/guest/test_faults.py` does the same in a Linux guest. Commands time out after two seconds, and the sessions
-have digests. "After a new login" means that the kernel has ended the connection, has logged in again, and has repeated the
-command.
-
-{linux}
-
 ## Each sense data and each status
 
 Each fault is injected into a READ(10), and the next READ(10) must succeed.
@@ -43,13 +33,14 @@ Each fault is injected into a READ(10), and the next READ(10) must succeed.
 ## Hostile answers
 
 Each program gets each answer of the evil target three times, if its use of the target can get it. Then the target is good
-again. No program may crash or go on without end. "Waits" means that the program stood still for two seconds with an open
-connection, and was ended from outside: it has no timeout, and the command that it waits for has no answer. `libiscsi, 1 s` is
-the program `libiscsi` ({host}) with a timeout of one second, which must end every time. "-" means that the program cannot get
-this answer. `tests/interop/faults/test_evil_programs.py` does this. `tests/target/faults/test_evil.py` does it with the
-initiator of this project, which always ends, because all its requests have timeouts. `tests/interop/guest/test_faults.py`
-does it in a Linux guest. There the table has the exit status of `iscsiadm -m discovery`, or "commands end" if reads and
-writes have ended after the answer, and the session could be used again.
+again. No program may crash or go on without end. "Waits" means that the program stood still for five seconds with an open
+connection, and was ended from outside: the command that it waits for has no answer. The same program with a timeout of one
+second was seen to end each time; iscsi-ls and iscsi-inq cannot have one. `libiscsi` is a program that discovers, reads and
+writes (`tests/interop/faults/libiscsi_host.py`). "-" means that the program cannot get this answer.
+`tests/interop/faults/test_evil_programs.py` does this.
+
+`tests/target/faults/test_evil.py` does it with the initiator of this project, which always ends, because all its requests have
+timeouts.
 
 {evil}
 """
@@ -66,10 +57,6 @@ def _kinds() -> str:
     return _table(("rule", "act of the host", "initiator of this project", "libiscsi"), rows)
 
 
-def _linux() -> str:
-    return _table(("rule", "act of the host", "Linux"), ((f"`{row.rule}`", row.act, row.seen) for row in LINUX_KINDS))
-
-
 def _reads() -> str:
     rows = ((f"`{fault}`", outcome, SEEN_BY_LIBISCSI[fault]) for fault, outcome in EXPECTED.items())
     return _table(("fault", "initiator of this project", "libiscsi"), rows)
@@ -79,16 +66,20 @@ def _evil() -> str:
     rows = []
     for evil in EVIL:
         meeting = programs_that_meet(evil)
-        ends = ["-" if name not in meeting else "waits" if (evil, name) in WAITING else "ends" for name in PROGRAMS]
-        linux = f"exit status {DISCOVERIES[evil]}" if evil in DISCOVERIES else "commands end"
-        rows.append((f"`{evil}`", "ends", *ends, linux))
-    return _table(("answer", "initiator of this project", *PROGRAMS, "Linux"), rows)
+        ends = [_end(evil, name) if name in meeting else "-" for name in PROGRAMS]
+        rows.append((f"`{evil}`", "ends", *ends))
+    return _table(("answer", "initiator of this project", *PROGRAMS), rows)
+
+
+def _end(evil: str, program: str) -> str:
+    if not is_waiting(evil, program):
+        return "ends"
+    return "waits; ends with a timeout" if program in WITH_TIMEOUT else "waits"
 
 
 def generated() -> str:
     """Return the page."""
-    host = "`tests/interop/faults/libiscsi_host.py`, which discovers, reads and writes"
-    return TEXT.format(kinds=_kinds(), linux=_linux(), reads=_reads(), evil=_evil(), host=host)
+    return TEXT.format(kinds=_kinds(), reads=_reads(), evil=_evil())
 
 
 if __name__ == "__main__":

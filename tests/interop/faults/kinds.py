@@ -12,7 +12,7 @@ from tests.interop.faults.clients import LOST, NO_ANSWER, REFUSED
 class Kind(NamedTuple):
     """A rule, the act of a host that meets it, and what libiscsi and the initiator of this project see.
 
-    A rule with the word `hold` is released after its fault was injected. `{portal}` is the address of the array.
+    A rule with the word `hold` is released after its fault was injected. `{port}` is the port of the array.
     """
 
     rule: str
@@ -22,7 +22,7 @@ class Kind(NamedTuple):
 
     def rule_at(self, portal: str) -> str:
         """Return the rule for an array at this address."""
-        return self.rule.replace("{portal}", portal)
+        return self.rule.replace("{port}", portal.rpartition(":")[2])
 
     def kinds(self) -> set[tuple[str, Point]]:
         """Return the faults of the rule with their point."""
@@ -67,24 +67,24 @@ _PDU = (
     _same("pdu=data-in delay=1ms", Act.READ, "good"),
     _same("pdu=data-in jitter=1ms", Act.READ, "good"),
     _same("pdu=data-in hold", Act.READ, "good"),
-    _same("pdu=data-in drop", Act.READ, NO_ANSWER),
+    Kind("pdu=data-in drop", Act.READ, NO_ANSWER, f"violation: stat sn, then {LOST}"),
     _same("pdu=data-in close", Act.READ, LOST),
-    _same("pdu=data-in restart", Act.READ, LOST),
+    _same("pdu=data-in restart drop", Act.READ, LOST),
     _same("pdu=data-in cut=20", Act.READ, LOST),
-    _same("pdu=data-in stall=60", Act.READ, NO_ANSWER),
-    _same("pdu=data-in truncate=40", Act.READ, NO_ANSWER),
+    Kind("pdu=data-in stall=60", Act.READ, NO_ANSWER, LOST),
+    Kind("pdu=data-in truncate=40", Act.READ, NO_ANSWER, LOST),
     _same("pdu=data-in corrupt=100", Act.READ, "other data"),
-    _same("pdu=data-in duplicate=1", Act.READ, "good"),
-    _same("pdu=data-in reorder", Act.READ_MANY, "good"),
-    _same("pdu=data-in digest=header", Act.READ_WITH_DIGESTS, LOST),
-    _same("pdu=data-in digest=data", Act.READ_WITH_DIGESTS, "good"),
+    Kind("pdu=data-in duplicate=1", Act.READ, "good", f"good, then {LOST}"),
+    Kind("pdu=data-in reorder", Act.READ_MANY, "good", "violation: data in order"),
+    Kind("pdu=data-in digest=header", Act.READ_WITH_DIGESTS, LOST, f"violation: header digest, then {LOST}"),
+    Kind("pdu=data-in digest=data", Act.READ_WITH_DIGESTS, "good", f"violation: data digest, then {LOST}"),
     _same("pdu=data-in set=status:8", Act.READ, "status 08h"),
     _same("pdu=text-response text=TargetName=iqn.2026-11.example:other\\\\0", Act.DISCOVER, "other names"),
 )
 
 _LOGIN = (
     _same("login=normal refuse=target-error", Act.LOGIN, REFUSED),
-    _same("login=normal redirect={portal}", Act.LOGIN, "good"),
+    Kind("login=normal redirect=localhost:{port}", Act.LOGIN, REFUSED, "good"),
 )
 
 _STORE = (

@@ -1,5 +1,6 @@
 """A program of another project meets a hostile answer, on an array of its own."""
 
+import os
 import subprocess
 import sys
 import time
@@ -12,10 +13,14 @@ from odx_target.target.faults.evil import EVIL
 from odx_target.target.faults.rule import Rule
 from odx_target.testing import RunningArray, running_array
 
+ROOT = Path(__file__).parents[3]
+
 MAX_RUN_S = 60
 """Time limit of a program. After the hostile answers the target is good again, so a program has nothing to wait for."""
-STANDSTILL_S = 2
-"""A program waits for a missing answer if its connection is open and no PDU comes or goes for this time."""
+STANDSTILL_S = 5
+"""A program waits for a missing answer if its connection is open and no PDU comes or goes for this time. It is longer than the
+three seconds for which libiscsi keeps a useless connection before it connects again.
+"""
 LOOK_S = 0.05
 HOSTILE_ANSWERS = 3
 """Number of hostile answers that each program gets."""
@@ -27,12 +32,20 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "iscsi-inq": ("iscsi-inq", "{lun}"),
     "qemu-img": ("qemu-img", "info", "{lun}"),
     "libiscsi": (*_HOST, "0"),
-    "libiscsi, 1 s": (*_HOST, "1"),
 }
-"""The programs. The last two are the same program without and with a timeout."""
+"""The programs, without timeouts. iscsi-ls and iscsi-inq cannot have one."""
 
-DISCOVERING = ("iscsi-ls", "libiscsi", "libiscsi, 1 s")
-WRITING = ("libiscsi", "libiscsi, 1 s")
+WITH_TIMEOUT: Mapping[str, tuple[str, ...]] = {
+    "qemu-img": (
+        *("qemu-img", "info", "--image-opts"),
+        "driver=iscsi,transport=tcp,portal={portal},target={target},lun=0,timeout=1",
+    ),
+    "libiscsi": (*_HOST, "1"),
+}
+"""The same programs with a timeout of one second."""
+
+DISCOVERING = ("iscsi-ls", "libiscsi")
+WRITING = ("libiscsi",)
 
 
 CRASHES = {-4, -6, -7, -8, -11, 132, 134, 135, 136, 139}
@@ -65,19 +78,21 @@ def programs_that_meet(evil: str) -> tuple[str, ...]:
     return DISCOVERING if kinds == "text-response" else WRITING if kinds == "r2t" else tuple(PROGRAMS)
 
 
-def meet(evil: str, program: str, folder: Path, *, may_wait: bool) -> Meeting:
+def meet(evil: str, arguments: Sequence[str], folder: Path, *, may_wait: bool) -> Meeting:
     """Run a program against an array that gives hostile answers, until the program ends.
 
-    If it `may_wait`, it is ended when it stands still.
+    If it `may_wait`, it is ended when it stands still. Its output is kept in a file of the folder.
     """
     with running_array({"first": "64M"}, record=False) as array:
         rule = array.faults.add({"evil": evil, "times": HOSTILE_ANSWERS})
         traffic = [array.faults.add(f"pdu=any direction={way} probability=0% drop") for way in ("in", "out")]
         words = {"portal": array.portal, "target": array.target, "lun": array.url("first")}
-        log = folder / f"{evil} {program}"
+        log = folder / array.portal
         with log.open("w") as output:
             process = subprocess.Popen(
-                [word.format(**words) for word in PROGRAMS[program]],
+                [word.format(**words) for word in arguments],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -130,7 +130,7 @@ async def test_a_client_that_leaves_within_its_request_is_no_failure_of_the_arra
         sent.append(message)
 
     headers = [(b"authorization", f"Bearer {TOKEN}".encode())]
-    scope = {"type": "http", "method": "POST", "path": "/v1/resize", "headers": headers, "query_string": b""}
+    scope = {"type": "http", "method": "POST", "path": "/v1/snapshot-create", "headers": headers, "query_string": b""}
     with capture_logs() as logs:
         await application([*STORAGE_OPERATIONS.values()], perform, TOKEN)(scope, receive, send)
     assert (performed, logs) == ([], [])

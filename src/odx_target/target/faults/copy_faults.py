@@ -22,6 +22,7 @@ class CopyFaults:
     def __init__(self, rules: FaultRules, copies: Copies, environment: Environment, effects: Effects) -> None:
         self._rules = rules
         self._copies = copies
+        self._environment = environment
         self._pauses = Pauses(rules, environment)
         self._effects = effects
         self._met: dict[CopyOperation, set[Rule]] = {}
@@ -65,6 +66,8 @@ class CopyFaults:
             self._effects.restart()
         if "close" in values:
             self._effects.cut(operation.nexus)
+        if "restart" in values or "close" in values:
+            await self._environment.sleep(0)  # A copy in the foreground ends here with its connection, without an answer.
         if "sense" in values:
             raise CheckCondition(values["sense"])
         if "error" in values:
