@@ -3,14 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
+from odx_target.target.event_log import log
 from odx_target.target.session_file.frames import HEAD_BYTES, Frame, FrameKind, document, encode_frame, encode_head
 from odx_target.target.session_file.recording_limits import DEFAULT_RECORDING_BYTES
 from odx_target.target.trace.record_file import RecordFile
 from odx_target.target.trace.record_writer import RecordWriter
-
-log = structlog.get_logger()
 
 MAX_WAITING_BYTES = 512 << 20
 """Maximum number of recorded bytes that wait for the file. The array takes no inputs while 8 MiB wait, so only the output of a
