@@ -1,11 +1,13 @@
 """The log of an array without the command line: Python's `logging`, or structlog if the program has configured it."""
 
 import logging
+from pathlib import Path
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+import odx_target.target
 from odx_target.target.event_log import LEVELS, LOGGER, log
 
 
@@ -55,3 +57,8 @@ def test_a_program_that_configures_structlog_gets_the_lines(caplog: pytest.LogCa
         log.warning("fault injected", rule="one")
     assert lines == [{"event": "fault injected", "rule": "one", "log_level": "warning"}]
     assert not caplog.records
+
+
+def test_no_other_part_of_an_array_writes_to_structlog_itself() -> None:
+    folder = Path(odx_target.target.__file__).parent
+    assert [path.name for path in folder.rglob("*.py") if "import structlog" in path.read_text()] == ["event_log.py"]
