@@ -20,8 +20,8 @@ from tests.fuzz.values import bytes_of, changed_text
 
 MAX_SLOTS = MAX_CONTROL_CONNECTIONS + 4
 MAX_SENT_BYTES = 4 * MAX_LINE_BYTES
-MAX_LINES = 3000
-"""Number of lines that one step sends at most. Each gets an answer."""
+MAX_LINES = 300
+"""Number of lines that one step sends at most. Each gets an answer, so more of them would only take more time."""
 MAX_PIECES = 8
 MAX_SEND_ATTEMPTS = 40
 MAX_DELAY_S = 100
@@ -163,7 +163,7 @@ async def _nest(attack: FramingAttack, slot: Any, opening: Any, depth: Any, is_c
 
 
 async def _repeat(attack: FramingAttack, slot: Any, text: Any, count: Any) -> None:
-    await attack.send(slot, ((_utf8(text) + b"\n") * _number(count, 200))[:MAX_SENT_BYTES])
+    await attack.send(slot, ((_utf8(text) + b"\n") * _number(count, MAX_LINES))[:MAX_SENT_BYTES])
 
 
 async def _end(attack: FramingAttack, slot: Any, how: Any) -> None:
