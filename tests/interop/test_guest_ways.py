@@ -13,7 +13,7 @@ import pytest
 
 from tests.interop.guest import conftest as guests
 from tests.interop.guest import ways
-from tests.interop.guest.conftest import ways_of
+from tests.interop.guest.conftest import ways_of, ways_with_debian_kernel
 from tests.interop.guest.image import Image
 from tests.interop.guest.machine import Machine
 from tests.interop.guest.ways import INTERFACE_IN_USE, NO_INTERFACE, WAYS, CannotBoot, unusable
@@ -218,3 +218,10 @@ def test_machines_know_how_their_process_ended(tmp_path: Path) -> None:
     with Machine(["/bin/sh", "-c", "exit 7"], share) as machine:
         machine._process.wait()
         assert machine.exit_status == 7
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"), [(["uml"], ["tcg"]), (["uml", "kvm", "tcg"], ["kvm", "tcg"]), (["kvm"], ["kvm"]), ([], ["tcg"])]
+)
+def test_scenarios_that_need_debians_kernel_never_use_another(wanted: list[str], found: list[str]) -> None:
+    assert ways_with_debian_kernel(wanted) == found

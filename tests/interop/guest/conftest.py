@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,9 @@ CLEAN_TIMEOUT_S = 30
 
 LUNS = ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=4096")
 START_LIO = ". /lib/lio.sh; lio 512 512 4096 4096\n"
+
+DEBIAN_KERNEL = "qemu"
+"""The kind of kernel of the ways that boot Debian's own kernel. User-mode Linux has no device handlers (CONFIG_SCSI_DH)."""
 
 WAYS_WANTED = "GUEST"
 """Environment variable with ways of booting, separated by commas. `auto` is the first way that works, `all` every such way."""
@@ -53,6 +56,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(repeating)
     config.addinivalue_line("markers", "luns(*names): the LUNs of the server that a scenario's guest sees, as --lun has them")
     config.addinivalue_line(
+        "markers",
+        "debian_kernel: never runs in User-mode Linux, whose kernel lacks what the scenario needs",
+    )
+    config.addinivalue_line(
         "markers", "witnessed: runs against the kernel's own target too, so that what only our array passes shows"
     )
 
@@ -69,6 +76,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ways = ways_of(os.environ[WAYS_WANTED])
+    if metafunc.definition.get_closest_marker("debian_kernel") is not None:
+        ways = ways_with_debian_kernel(ways)
     if "array" in metafunc.fixturenames:
         arrays = [(way, "ours") for way in ways]
         if metafunc.definition.get_closest_marker("witnessed") is not None:
@@ -78,6 +87,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(("way", "array"), arrays, ids=names, scope="session")
     elif "way" in metafunc.fixturenames:
         metafunc.parametrize("way", ways, scope="session")
+
+
+def ways_with_debian_kernel(ways: Sequence[str]) -> list[str]:
+    """Return those of the ways that boot Debian's own kernel. If there are none, return the way that works for every user."""
+    return [way for way in ways if WAYS[way].kernel_kind == DEBIAN_KERNEL] or [list(WAYS)[-1]]
 
 
 def ways_of(wanted: str) -> list[str]:

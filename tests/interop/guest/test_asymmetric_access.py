@@ -135,3 +135,49 @@ def check(guest: Guest, loading: Job) -> None:
     ended = loading.wait(120)
     assert ended.status == 0, f"{ended.output}\n{guest.machine.console}"
     assert "err= 0" in ended.output
+
+
+FAIL_OVER = """
+head -c 4096 /dev/urandom >/tmp/block
+# Write one block after the other, until there is a file /tmp/stop. Each error ends the load.
+load() {
+    _count=0
+    while [ ! -e /tmp/stop ]; do
+        dd if=/tmp/block of=$disk bs=4k count=1 seek=$((_count % 4096)) oflag=direct conv=notrunc 2>/tmp/error || return 1
+        _count=$((_count + 1))
+    done
+    echo $_count >/tmp/count
+}
+# has_state DISK STATE: true if the handler of the kernel knows this state of the path
+has_state() { [ "$(cat /sys/block/${1#/dev/}/device/access_state)" = "$2" ]; }
+activated() { within 10 has_state $1 active/optimized && sg_rtpg -d $1 >/dev/null; }
+
+has_state $one active/optimized
+has_state $two standby
+load &
+echo "the administrator chooses the standby group"
+dmsetup message paths 0 switch_group 2
+activated $two
+echo "the active group becomes a standby group"
+sg_stpg --tp=1,2 --state=s,s $two
+activated $one
+dmsetup message paths 0 reinstate_path $two
+echo "and again"
+sg_stpg --tp=2,1 --state=s,s $one
+activated $two
+: >/tmp/stop
+wait $! || { cat /tmp/error; exit 1; }
+echo "$(cat /tmp/count) blocks"
+dd if=$disk bs=4k count=$(cat /tmp/count) iflag=direct 2>/dev/null | head -c 4096 | alike /tmp/block
+dmsetup remove paths
+"""
+
+
+@pytest.mark.debian_kernel
+def test_the_handler_of_the_kernel_fails_over(boot_guest: Boot, start: Start, tmp_path: Path) -> None:
+    """The kernel itself activates the group of the next path by SET TARGET PORT GROUPS, as the script makes no group active."""
+    guest = boot_guest(serve_groups(start, tmp_path, "explicit"))
+    guest.run(PATHS + MULTIPATH + FAIL_OVER, timeout_s=60)
+    groups = request(tmp_path / "pool", "port-groups", {})["port_groups"]
+    states = {group["number"]: [(lun["name"], lun["state"], lun["status"]) for lun in group["luns"]] for group in groups}
+    assert states == {1: [("first", "standby", "explicit")], 2: [("first", "active-optimized", "explicit")]}
