@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from odx_target.scsi.limits import FORMAT_STEP_BYTES, PATTERN_BYTES
+from odx_target.scsi.limits import PATTERN_BYTES
 from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 from tests.scsi.sanitizing import (
@@ -85,24 +85,28 @@ def test_an_overwrite_ends_at_the_last_block_of_the_unit(missing: int) -> None:
     assert content(unit) == b"\x77" * size_bytes + bytes(missing * 512)
 
 
-def test_a_large_unit_shares_the_blocks_of_its_pattern(monkeypatch: pytest.MonkeyPatch) -> None:
-    gibibytes = 3
-    unit = UnitUnderTest(4096, gibibytes << 18)
-    shared: list[tuple[int, int]] = []
+@pytest.mark.parametrize("end", [3 << 18, (3 << 18) + 777])
+def test_a_large_unit_shares_the_blocks_of_its_pattern(monkeypatch: pytest.MonkeyPatch, end: int) -> None:
+    """Source and destination begin at the same place in their nodes of the map, so that whole nodes are shared."""
+    unit = UnitUnderTest(4096, end)
+    shared: list[tuple[int, int, int]] = []
 
-    def copy_from(source: object, source_block: int, block: int, count_blocks: int) -> int:
-        assert source_block == 0
-        shared.append((block, count_blocks))
+    def copy_from(_source: object, source_block: int, block: int, count_blocks: int) -> int:
+        shared.append((source_block, block, count_blocks))
         return count_blocks
 
     monkeypatch.setattr(unit.volume, "copy_from", copy_from)
     assert unit.command(*overwrite(b"\x77")).status == 0
     assert len(unit.volume.blocks) == PATTERN_BYTES // 4096
-    assert shared[0] == (1024, 1024)
-    assert max(count for _, count in shared) == FORMAT_STEP_BYTES // 4096
-    ends = [block + count for block, count in shared]
-    assert [block for block, _ in shared] == [1024, *ends[:-1]]
-    assert ends[-1] == gibibytes << 18
+    assert shared[:2] == [(0, 1024, 1024), (0, 2048, 2048)]
+    ends = [block + count for _, block, count in shared]
+    assert [block for _, block, _ in shared] == [1024, *ends[:-1]]
+    assert ends[-1] == end
+    for source_block, block, count_blocks in shared:
+        assert source_block >= 0
+        assert source_block + count_blocks <= block
+        assert (block - source_block).bit_count() == 1
+    assert len(shared) <= end.bit_length()
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,11 @@ from pathlib import Path
 
 from odx_target.initiator import cdb
 from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX, SanitizeOperation, keep
+from odx_target.store.map.inner import Inner
+from odx_target.store.map.leaf import Epoch
+from odx_target.store.map.walk import unvisited
 from odx_target.target.array import Array
+from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.metrics.collection import metrics_text
 from tests.target.raw_peer import logged_in
 from tests.target.running import LUNS, is_good, running, session_with, settled
@@ -13,6 +17,7 @@ from tests.target.test_expected_lengths import BEFORE, COUNT_BLOCKS, KEEP, conte
 from tests.target.test_storage_operations import do, read, refused, write
 
 BLOCK_ERASE, IN_BACKGROUND = bytes.fromhex("48 02 00 00 00 00 00 00 00 00"), bytes.fromhex("48 82 00 00 00 00 00 00 00 00")
+OVERWRITE, PATTERN = bytes.fromhex("48 01 00 00 00 00 00 02 04 00"), bytes.fromhex("01 00 02 00") + b"\x77" * 512
 MAX_POLLS = 10_000
 
 
@@ -50,6 +55,21 @@ async def test_an_array_that_stops_during_a_sanitize_goes_on_with_it(tmp_path: P
                 break
         assert await array.pool.volumes["first"].read(0, 1) == [bytes(4096)]
         assert not array.pool.remembered_keys(KEY_PREFIX)
+
+
+async def test_an_overwrite_of_64_tib_makes_few_records_and_few_nodes() -> None:
+    """The start and the end of an array visit each node that a map has, so a pattern must not make millions of them."""
+    async with running(Config(luns=(LunConfig("large", 64 << 40),))) as array, session_with(array) as session:
+        await settled(session)
+        unit, (contents,) = array.logical_units[0], array.pool.contents.volumes.values()  # type: ignore[attr-defined]
+        before = array.pool.durable_osn
+        assert is_good(await session.execute(0, OVERWRITE, PATTERN))
+        for lba in (0, unit.capacity_blocks // 3, unit.capacity_blocks - 1):
+            assert await read(session, 0, lba, blocks=1) == b"\x77" * 512
+        nodes = list(unvisited([contents.map.freeze()], Epoch()))
+        assert len(nodes) < 50
+        assert sum(len(node.nodes()) for node in nodes if isinstance(node, Inner)) < 50 * 1024
+        assert array.pool.durable_osn - before < 500
 
 
 async def test_a_snapshot_is_not_restored_to_a_lun_that_is_sanitized() -> None:

@@ -61,7 +61,7 @@ aborted, it then ends."""
 STEPS_OF_A_MEBIBYTE = 500
 """Number of steps (units of work, see `turns`) that reading or writing 1 MiB takes."""
 
-FORMAT_STEP_BYTES = 1 << 30
+FORMAT_STEP_BYTES = 1 << 40
 """Number of bytes that a format operation deallocates at once, which takes about a millisecond. Then other tasks run."""
 
 FORMAT_RETRY_S = 1.0

@@ -3,7 +3,8 @@
 1. A record of the operation is made durable. From then on, the operation cannot be stopped.
 2. Tokens for data of the logical unit end, and its copies stop.
 3. All blocks are deallocated.
-4. OVERWRITE writes its pattern to the first blocks. All other blocks share these blocks, so the pattern needs little room.
+4. OVERWRITE writes its pattern to the first blocks. All other blocks share these blocks, so the pattern needs little room. Each
+   step doubles the part that has the pattern. So a unit of any size needs few steps, and its map has few nodes.
 5. The record is removed. Only then does the logical unit accept other commands.
 
 Data of the store is never overwritten in place. So one pass has the same result as the passes that OVERWRITE COUNT requests.
@@ -14,7 +15,7 @@ from contextlib import suppress
 
 from odx_target.scsi.commands.blocks.deallocate_all import MadeSmaller, deallocate_all, medium_blocks
 from odx_target.scsi.failures import BUSY_FAILURES
-from odx_target.scsi.limits import FORMAT_RETRY_S, FORMAT_STEP_BYTES, PATTERN_BYTES, STEPS_OF_A_MEBIBYTE
+from odx_target.scsi.limits import FORMAT_RETRY_S, PATTERN_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.tasks.task import TaskAborted
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.scsi.unit.sanitize_operation import SanitizeOperation, drop, keep
@@ -155,15 +156,19 @@ def _missing_store_blocks(logical_unit: LogicalUnit, operation: SanitizeOperatio
 
 
 def _share_pattern(logical_unit: LogicalUnit, operation: SanitizeOperation, before_change: Callable[[], None]) -> bool:
-    """Copy the references to blocks that contain the pattern to the next blocks. Return False if the copy has to wait."""
+    """Copy the references to blocks that contain the pattern to the next blocks. Return False if the copy has to wait.
+
+    The distance between the source and the next blocks is a power of two, so both begin at the same place in the nodes of the
+    map. The map then shares whole subtrees, and the copy of any number of blocks is fast.
+    """
     before_change()
     per_store_block = BLOCK_BYTES // logical_unit.block_bytes
     filled = operation.filled_blocks // per_store_block
-    missing = _missing_store_blocks(logical_unit, operation)
+    distance = 1 << filled.bit_length() - 1
     frozen = logical_unit.volume.freeze()
     try:
-        count = min(filled, missing, FORMAT_STEP_BYTES // BLOCK_BYTES)
-        copied = logical_unit.blocks.copy_from_now(frozen, 0, filled, count)
+        count = min(distance, _missing_store_blocks(logical_unit, operation))
+        copied = logical_unit.blocks.copy_from_now(frozen, filled - distance, filled, count)
     finally:
         frozen.release()
     logical_unit.environment.turns.take()
