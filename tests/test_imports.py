@@ -188,6 +188,10 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"fcntl", "os", "pathlib"}),
         "the pool's directory: its lock, its format and its two parts above",
     ),
+    "odx_target.store.opening.closed_pool": (
+        frozenset({"pathlib"}),
+        "the same directory, for a check or a repair",
+    ),
     "odx_target.store.opening.capacity_directory": (
         frozenset({"os", "pathlib"}),
         "the directory of the capacity tier, and the document in it",

@@ -12,6 +12,7 @@ import pytest
 
 from odx_target.cli import main as cli
 from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from tests.interop.serving import serve
 from tests.store.pools import Directory, block, flip_bit, write
 from tests.store.test_capacity_directory import Pools
@@ -66,11 +67,13 @@ def test_damage_is_named(pool: Path, scrub: Run) -> None:
     flip_bit(pool, block(8))
     code, output, errors = scrub(pool)
     assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
-    assert output.splitlines()[1:] == ["damaged blocks: 1", "lost: block 7 of volume a"]
+    assert output.splitlines()[1:] == ["damaged blocks: 1", "lost: LBA 7 of volume a"]
     code, output, _ = scrub(pool, "--json")
     assert code == 1
     report = json.loads(output)
-    assert report["damaged"] == [{"volume": "a", "frozen_map": None, "block": 7}]
+    place = {"block": 7, "offset_bytes": 7 * BLOCK_BYTES, "lba": 7, "count_blocks": 1}
+    assert report["damaged"] == [{"volume": "a", "snapshot": None, "frozen_map": None, **place}]
+    assert report["damaged_not_shown"] == 0
     assert (report["is_complete"], report["damaged_blocks"], report["unused_damaged_blocks"]) == (True, 1, 0)
 
 
@@ -82,7 +85,7 @@ def test_a_pool_that_is_served(pool: Path, scrub: Run) -> None:
         assert (code, errors) == (1, "odx-target: the pool has not been scrubbed since the array started\n")
         code, output, errors = scrub(pool)
         assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
-        assert "damaged blocks: 1" in output
+        assert output.splitlines()[1:] == ["damaged blocks: 1", "lost: LBA 7 of volume a"]
         assert scrub(pool, "--progress")[1] == output
     finally:
         served.kill()
@@ -128,11 +131,58 @@ def test_a_check_names_what_is_lost(pool: Path, run_pool: Run) -> None:
     flip_bit(pool, block(8))
     code, output, errors = run_pool("check", pool)
     assert (code, errors) == (1, f"odx-target: {pool} has damage\n")
-    assert output.splitlines()[-1].startswith("lost: block 7 of volume a: block ")
+    assert output.splitlines()[-1].startswith("lost: LBA 7 of volume a: block ")
     code, output, _ = run_pool("check", pool, "--json")
     report = json.loads(output)
     assert (code, report["is_sound"], report["lost_ranges"]) == (1, False, 1)
     assert (report["lost"][0]["volume"], report["lost"][0]["block"]) == ("a", 7)
+
+
+def test_lost_blocks_are_named_by_their_lbas_and_snapshots(tmp_path: Path, run_pool: Run) -> None:
+    directory = Directory(tmp_path / "pool")
+    volume = directory.pool.create_volume("b", BLOCKS, {"block_bytes": "512"})
+    write(directory, volume, 7, [block(8)])
+    directory.pool.commit()
+    volume.snapshot("monday", {"block_bytes": "512"})
+    directory.close()
+    flip_bit(directory.path, block(8))
+    owners = ["volume b", "snapshot b@monday"]
+    code, output, _ = run_pool("scrub", directory.path)
+    assert (code, output.splitlines()[2:]) == (1, [f"lost: LBAs 56 to 63 of {owner}" for owner in owners])
+    code, output, _ = run_pool("check", directory.path)
+    lines = [line.split(": block ")[0] for line in output.splitlines()[3:]]
+    assert (code, lines) == (1, [f"lost: LBAs 56 to 63 of {owner}" for owner in owners])
+    _, output, _ = run_pool("check", directory.path, "--json")
+    (first, second) = json.loads(output)["lost"]
+    assert (first["volume"], first["snapshot"], second["volume"], second["snapshot"]) == ("b", None, None, "b@monday")
+    assert (first["offset_bytes"], first["length_bytes"]) == (7 * BLOCK_BYTES, BLOCK_BYTES)
+
+
+@pytest.mark.parametrize("command", [("check",), ("repair", "--yes")])
+def test_maps_that_need_too_much_memory_use_temporary_files(
+    tmp_path: Path, run_pool: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    directory = Directory(tmp_path / "pool")
+    volume = directory.pool.create_volume("a", 100 * 1024, {})
+    for leaf in range(100):
+        write(directory, volume, leaf * 1024, [block(leaf + 1)])
+        directory.pool.commit()
+    directory.close()
+    (directory.path / "catalogue.sqlite").unlink()
+    monkeypatch.setattr("odx_target.target.config.parsing.MIN_MAP_MEMORY_BYTES", 1)
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    made: list[str] = []
+    real = SqliteCatalogue.__init__
+    monkeypatch.setattr(SqliteCatalogue, "__init__", lambda self, path: made.append(path.parent.name) or real(self, path))
+    code, output, errors = run_pool(*command, directory.path, "--map-memory", "64K")
+    assert (code, errors) == (0, "")
+    assert any(name.startswith("odx-target-") for name in made)
+    assert not list((tmp_path / "temporary").iterdir()), "the temporary files are deleted"
+    assert (directory.path / "catalogue.sqlite").exists() == (command[0] == "repair"), "a check writes nothing"
+    assert run_pool("check", directory.path)[0] == 0
+    code, output, errors = run_pool(*command, directory.path, "--map-memory", "none")
+    assert (code, output, errors.count("\n")) == (2, "", 1)
 
 
 def test_a_pool_that_is_served_is_not_checked(pool: Path, run_pool: Run) -> None:
@@ -173,7 +223,7 @@ def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run, monkeypa
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
     code, output, _ = run_pool("repair", pool)
     assert code == 0
-    assert output.startswith("lost: block 7 of volume a: block ")
+    assert output.startswith("lost: LBA 7 of volume a: block ")
     assert output.endswith(f"repaired; the lost blocks are listed in {pool / 'repair.json'}\n")
     code, output, _ = run_pool("check", pool, "--json")
     assert code == 1

@@ -1,5 +1,6 @@
 """The check of a closed pool finds all damage, says which blocks are lost, and changes nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -7,7 +8,10 @@ import pytest
 from tests.store.pools import Directory, block, flip_bit, write
 
 from odx_target.store.api import BLOCK_BYTES, PoolDamaged, PoolInUse, StoreError
+from odx_target.store.catalogue.interface import Found
+from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import LostRange, PoolReport
+from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import check_directory_pool
 from odx_target.store.segments.places import COMPRESSED, located
 
@@ -145,3 +149,34 @@ def test_all_blocks_of_a_damaged_extent_are_lost(tmp_path: Path) -> None:
     reason = f"the compressed extent at block {first} of segment {segment} does not match its checksums"
     assert report.damaged_blocks == 1
     assert report.lost == [LostRange("a", None, 16, 4, reason), LostRange("a", None, 21, 11, reason)]
+
+
+def test_a_leaf_that_maps_share_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check takes as many steps as there are different nodes, not as many as there are blocks in all maps."""
+    directory = Directory(tmp_path / "pool")
+    leaves, snapshots = 40, 20
+    volume = directory.pool.create_volume("a", leaves * LEAF_BLOCKS, {})
+    for leaf in range(leaves):
+        write(directory, volume, leaf * LEAF_BLOCKS, [block(leaf + 1)])
+    for number in range(snapshots):
+        volume.snapshot(f"s{number}")
+        write(directory, volume, number * LEAF_BLOCKS, [block(1000 + number)])
+        directory.pool.commit()
+    directory.close()
+    reads: list[int] = []
+    real = SqliteCatalogue.leaf_entries
+
+    def leaf_entries(self: SqliteCatalogue, numbers: Sequence[int]) -> list[Found]:
+        reads.extend(numbers)
+        return real(self, numbers)
+
+    monkeypatch.setattr(SqliteCatalogue, "leaf_entries", leaf_entries)
+    report = check(directory)
+    assert report.is_sound
+    assert report.mapped_blocks == leaves * (snapshots + 1)
+    assert len(reads) == leaves + snapshots
+    flip_bit(directory.path, block(leaves))
+    reads.clear()
+    report = check(directory)
+    assert report.lost_ranges == snapshots + 1, "the last leaf of each map"
+    assert len(reads) == leaves + snapshots - 1 + (snapshots + 1)

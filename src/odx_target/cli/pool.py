@@ -7,17 +7,18 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, Any, TypedDict
 
 import trio
 import typer
 
 from odx_target.cli.array_requests import Answer, ask_array, request_array
 from odx_target.cli.failure import CommandFailure
+from odx_target.cli.map_memory import DEFAULT_MAP_MEMORY, MapMemory, bounded_maps
 from odx_target.cli.opened_pool import opened_pool, require_pool, run_on_pool
 from odx_target.cli.repair import repair
 from odx_target.cli.text.json_output import Json, print_json
-from odx_target.cli.text.lost_ranges import LostData, lost_data, lost_lines
+from odx_target.cli.text.lost_ranges import LostData, lba_text, lost_data, lost_lines
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate as rate_text
 from odx_target.cli.text.sizes import size
@@ -29,26 +30,11 @@ from odx_target.store.opening.directory_pool import log_bytes
 from odx_target.store.opening.renewal import renew_identity
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control import arguments
-from odx_target.target.control.answers import Scrub
 from odx_target.target.control.client import NoServer
 from odx_target.target.control.scrubbing import describe_scrub
 
 POLL_S = 0.5
 """Time between two queries of the progress of a scrub."""
-
-
-class Damaged(TypedDict):
-    """A damaged block that a scrub has found in a pool that no array serves."""
-
-    volume: Annotated[str | None, "name of the volume, or null"]
-    frozen_map: Annotated[int | None, "number of the frozen map of a snapshot, token or copy, or null"]
-    block: Annotated[int, "in blocks of 4 KiB"]
-
-
-class ScrubAnswer(Scrub):
-    """The progress or the result of a scrub."""
-
-    damaged: NotRequired[Annotated[list[Damaged], "only if no array serves the pool; `manage POOL health` has the others"]]
 
 
 class CheckAnswer(TypedDict):
@@ -108,8 +94,8 @@ def scrub(
 ) -> None:
     """Read all data of a pool and compare it with its checksums.
 
-    An array may serve the pool at the same time. If an array serves the pool, `manage POOL health` and the log of the array
-    report each damaged block with its LUN and LBA. The exit code is 1 if there is any damage.
+    An array may serve the pool at the same time. Then `manage POOL health` and the log of the array also report each damaged
+    block with its LUN and LBA. The exit code is 1 if there is any damage.
     """
     bytes_per_s = _parsed(rate)
     if progress or stop:
@@ -128,6 +114,7 @@ def scrub(
 @app.command("check")
 def check(
     pool: Annotated[Path, typer.Argument(readable=False, metavar="POOL", help="Directory of the pool.")],
+    map_memory: MapMemory = DEFAULT_MAP_MEMORY,
     as_json: Json = False,
 ) -> None:
     """Check the structure and all data of a pool.
@@ -135,8 +122,8 @@ def check(
     The check compares the maps, the catalogue and the log of the pool, and reads all data. The check repairs nothing.
     No array may serve the pool during the check. The exit code is 1 if there is any damage.
     """
-    with bar("check", log_bytes(pool)) as advance:
-        report = check_directory_pool(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES))
+    with bounded_maps(map_memory) as overflow, bar("check", log_bytes(pool)) as advance:
+        report = check_directory_pool(pool, lambda count_blocks: advance(count_blocks * BLOCK_BYTES), overflow)
     if as_json:
         print_json("pool-check", _check_answer(report))
     else:
@@ -239,9 +226,7 @@ async def _scrub_opened(path: Path, rate_bytes: int) -> Answer:
                 await trio.sleep(POLL_S)
                 advance((found.checked_blocks - done_blocks) * BLOCK_BYTES)
                 done_blocks = found.checked_blocks
-        damaged = opened.pool.status().damaged
-    places = [{"volume": each.volume, "frozen_map": each.frozen_map, "block": each.block} for each in damaged]
-    return {**describe_scrub(found), "damaged": places}
+        return dict(describe_scrub(found, opened.pool))
 
 
 def _lines(report: Mapping[str, Any]) -> list[str]:
@@ -255,7 +240,14 @@ def _lines(report: Mapping[str, Any]) -> list[str]:
         lines = [f"{state}: {size(checked)} in {report['elapsed_s']:.1f} s ({rate_text(checked, report['elapsed_s'])})"]
     unused = report["unused_damaged_blocks"]
     lines.append(f"damaged blocks: {report['damaged_blocks']}" + (f", {unused} of them not in use" if unused else ""))
-    for place in report.get("damaged", ()):
-        owner = f"volume {place['volume']}" if place["volume"] is not None else f"frozen map {place['frozen_map']}"
-        lines.append(f"lost: block {place['block']} of {owner}")
+    lines += [_damaged_line(place) for place in report["damaged"]]
+    if report["damaged_not_shown"]:
+        lines.append(f"lost: {report['damaged_not_shown']} more")
     return lines + list(report["complaints"])
+
+
+def _damaged_line(place: Mapping[str, Any]) -> str:
+    if place["lba"] is None:
+        return f"lost: block {place['block']} of frozen map {place['frozen_map']}"
+    owner = f"volume {place['volume']}" if place["snapshot"] is None else f"snapshot {place['snapshot']}"
+    return f"lost: {lba_text(place['lba'], place['count_blocks'])} of {owner}"

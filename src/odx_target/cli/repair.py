@@ -5,6 +5,7 @@ from typing import Annotated, TypedDict
 
 import typer
 
+from odx_target.cli.map_memory import DEFAULT_MAP_MEMORY, MapMemory, bounded_maps
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.lost_ranges import LostData, lost_data, lost_lines
 from odx_target.cli.text.progress_bar import bar
@@ -43,6 +44,7 @@ def repair(
             help="Give up the capacity tier, because its disk is lost. All blocks in this tier are lost.",
         ),
     ] = False,
+    map_memory: MapMemory = DEFAULT_MAP_MEMORY,
     as_json: Json = False,
 ) -> None:
     """Repair a damaged pool, so that it can be opened.
@@ -52,12 +54,14 @@ def repair(
     pool is not changed. No array may serve the pool.
     """
     with (
+        bounded_maps(map_memory) as overflow,
         bar("check", log_bytes(pool)) as advance,
         repairing(
             pool,
             lambda count_blocks: advance(count_blocks * BLOCK_BYTES),
             older_data=older_data,
             without_capacity=without_capacity,
+            overflow=overflow,
         ) as found,
     ):
         plan = found.plan

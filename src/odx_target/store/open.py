@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,13 +11,14 @@ from odx_target.environment import Environment, Work
 from odx_target.store.catalogue.interface import Catalogue
 from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
+from odx_target.store.catalogue.transactional import TransactionalCatalogue
 from odx_target.store.checking.pool_check import Advance, PoolReport, check_pool
 from odx_target.store.error_kinds import ErrorKind, kind_of
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.opening.capacity_directory import with_capacity
+from odx_target.store.opening.closed_pool import closed_pool
 from odx_target.store.opening.directory_pool import (
     CATALOGUE_NAME,
-    HEAD_NAME,
     DirectoryHead,
     DirectoryLock,
     prepare,
@@ -33,12 +34,13 @@ from odx_target.store.opening.format_head import (
     encode_head,
     new_head,
 )
+from odx_target.store.opening.leaf_overflow import ALL_IN_MEMORY, LeafOverflow, OverflowOptions
 from odx_target.store.opening.recovery import Recovered, empty_checkpoint, recover
 from odx_target.store.pool import LogPool
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.memory import MemorySegments
-from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
+from odx_target.store.segments.segment import SegmentStore
 
 __all__ = ["LogPool", "PoolOptions", "PoolParts", "memory_parts", "open_directory_pool", "open_memory_pool", "open_pool"]
 
@@ -80,24 +82,28 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
         raise CatalogueDamaged(f"{error}; {_remedy(path)}") from error
 
 
-def check_directory_pool(path: Path, advance: Advance) -> PoolReport:
+def check_directory_pool(path: Path, advance: Advance, overflow: OverflowOptions = ALL_IN_MEMORY) -> PoolReport:
     """Check the pool in a directory, and repair nothing. The pool must not be open. This function waits for the disk.
 
-    `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises PoolDamaged if
+    `advance` is called with the number of blocks that were checked since its last call. `overflow` describes the storage for
+    changed leaves that do not fit into memory. By default, all of them stay in memory. Raises PoolInUse. Raises PoolDamaged if
     the pool cannot be opened at all. Raises StoreError if the directory contains no pool or cannot be read.
     """
     try:
-        if not (path / HEAD_NAME).exists():
-            raise StoreError(f"there is no pool in {path}")
-        with ExitStack() as stack:
-            parts = _directory_parts(path, SEGMENT_DESCRIPTORS, None)
-            _close_later(stack, parts)
-            head = decode_head(parts.head.read() or b"", parts.head.describe())
-            segments, _ = parts.add_capacity(parts.segments, head)
-            stack.callback(segments.close)
-            return check_pool(segments, parts.catalogue, head, advance)
+        with (
+            closed_pool(path) as (head, segments),
+            closing(_present_catalogue(path)) as catalogue,
+            closing(LeafOverflow(catalogue, overflow)) as leaves,
+        ):
+            return check_pool(segments, catalogue, head.fields, advance, leaves)
     except OSError as error:
         raise _explained(error) from error
+
+
+def _present_catalogue(path: Path) -> TransactionalCatalogue:
+    """Open the catalogue of a pool. If it is missing, return an empty one, and do not make its file."""
+    file = path / CATALOGUE_NAME
+    return SqliteCatalogue(file) if file.exists() else MemoryCatalogue()
 
 
 def memory_parts() -> PoolParts:

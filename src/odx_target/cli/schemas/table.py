@@ -85,7 +85,7 @@ RESULTS: dict[str, Result] = {
     "schedules": Result(1, f"{STORAGE}:Schedules", ("schedule list",)),
     "schedule-details": Result(1, f"{STORAGE}:ShownSchedule", ("schedule show",)),
     "assignment": Result(1, f"{STORAGE}:Assignment", ("schedule assign",)),
-    "scrub": Result(1, "cli.pool:ScrubAnswer", ("pool scrub",)),
+    "scrub": Result(1, f"{ARRAY}:Scrub", ("pool scrub",)),
     "pool-check": Result(1, "cli.pool:CheckAnswer", ("pool check",)),
     "pool-repair": Result(1, "cli.repair:RepairAnswer", ("pool repair",)),
     "replay": Result(1, "cli.replay.replay:ReplayAnswer", ("replay",)),

@@ -58,7 +58,7 @@ def _count_damaged(health: Mapping[str, Any]) -> int:
 
 def _place(damaged: Mapping[str, Any]) -> str:
     """Return the LUN and LBA of damaged blocks. If the LUN and LBA are unknown, return the block number in the store."""
-    snapshot = "" if damaged["snapshot"] is None else f" in snapshot {damaged['snapshot']}"
+    snapshot = "" if damaged["snapshot"] is None else f" in snapshot {damaged.get('snapshot_name') or damaged['snapshot']}"
     if damaged["lun"] is not None:
         return f"LUN {damaged['lun']} {damaged['name']}, LBA {damaged['lba']}+{damaged['count_blocks']}{snapshot}"
     return f"block {damaged['store_block']} of {damaged['name'] or 'a volume that is not known'}{snapshot}"

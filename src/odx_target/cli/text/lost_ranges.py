@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from typing import Annotated, TypedDict
 
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.checking.pool_check import LostRange, PoolReport
+from odx_target.target.logical_units import block_bytes_of
 
 
 class LostData(TypedDict):
@@ -13,6 +15,8 @@ class LostData(TypedDict):
     frozen_map: Annotated[int | None, "number of the frozen map of a snapshot, token or copy, or null"]
     block: Annotated[int, "first block, in blocks of 4 KiB"]
     count_blocks: int
+    offset_bytes: int
+    length_bytes: int
     reason: str
     snapshot: Annotated[str | None, "VOLUME@NAME if the frozen map belongs to a snapshot"]
 
@@ -25,6 +29,8 @@ def lost_data(ranges: Iterable[LostRange]) -> list[LostData]:
             "frozen_map": each.frozen_map,
             "block": each.block,
             "count_blocks": each.count_blocks,
+            "offset_bytes": each.block * BLOCK_BYTES,
+            "length_bytes": each.count_blocks * BLOCK_BYTES,
             "reason": each.reason,
             "snapshot": each.snapshot,
         }
@@ -39,10 +45,14 @@ def lost_lines(report: PoolReport) -> list[str]:
     return lines + ([f"lost: {hidden} more ranges"] if hidden else [])
 
 
+def lba_text(first: int, count_blocks: int) -> str:
+    """Return the words for a range of logical blocks."""
+    return f"LBA {first}" if count_blocks == 1 else f"LBAs {first} to {first + count_blocks - 1}"
+
+
 def _line(lost: LostRange) -> str:
-    last = lost.block + lost.count_blocks - 1
-    blocks = f"block {lost.block}" if last == lost.block else f"blocks {lost.block} to {last}"
-    return f"lost: {blocks} of {_owner(lost)}: {lost.reason}"
+    per_block = BLOCK_BYTES // block_bytes_of(lost.attributes)
+    return f"lost: {lba_text(lost.block * per_block, lost.count_blocks * per_block)} of {_owner(lost)}: {lost.reason}"
 
 
 def _owner(lost: LostRange) -> str:

@@ -112,6 +112,14 @@ def roots_of(volumes: Iterable[VolumeState], frozen_maps: Iterable[FrozenMapStat
     yield from (frozen.root for frozen in frozen_maps)
 
 
+class LeafSource(Protocol):
+    """A storage of leaves, such as a catalogue."""
+
+    def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
+        """Read the entries of stored leaves; see `Catalogue.leaf_entries`."""
+        ...
+
+
 class Catalogue(Protocol):
     """Storage for one checkpoint: the last checkpoint that was saved.
 

@@ -5,14 +5,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from odx_target.store.catalogue.document import PartCounts, ReadRoot, checkpoint_of, counts_of_parts, encode_document
 from odx_target.store.catalogue.interface import Checkpoint, Found
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies, stored_leaves
-from odx_target.store.catalogue.node_codec import decode_leaf, node_name, sealed, unsealed, unsealed_row
+from odx_target.store.catalogue.node_codec import decode_leaf, encode_leaf, node_name, sealed, unsealed, unsealed_row
 from odx_target.store.catalogue.parts import LoadedParts, SavedParts
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
+from odx_target.store.map.leaf import Leaf
 
 SWEEP_AFTER_NODES = 4096
 """Least number of new nodes between two sweeps. A *sweep* deletes the dead nodes, which are in no tree any more. A sweep visits
@@ -39,6 +40,16 @@ class NodeCounts:
         nodes.
         """
         return self.written > self.swept + SWEEP_AFTER_NODES
+
+
+class NodeSource(Protocol):
+    """A storage of nodes, such as a catalogue."""
+
+    def stored_node(self, number: int) -> bytes | None:
+        """Read the sealed body of a node. Returns None if there is no such node. Raises CatalogueDamaged if the body cannot be
+        read.
+        """
+        ...
 
 
 class TransactionalCatalogue(ABC):
@@ -130,7 +141,19 @@ class TransactionalCatalogue(ABC):
         """
         return self._get_node(number)
 
-    def copy_leaves(self, source: "TransactionalCatalogue", checkpoint: Checkpoint) -> None:
+    def put_leaves(self, first_number: int, leaves: Iterable[Leaf]) -> None:
+        """Store leaves that belong to no checkpoint, under consecutive numbers. Raises the exceptions of `save`."""
+        with self._transaction():
+            self._put_nodes(
+                (number, sealed(node_name(number), encode_leaf(leaf))) for number, leaf in enumerate(leaves, first_number)
+            )
+
+    def delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Delete all nodes whose numbers are in the ranges (first, last). Raises the exceptions of `save`."""
+        with self._transaction():
+            self._delete_nodes(ranges)
+
+    def copy_leaves(self, source: "NodeSource", checkpoint: Checkpoint) -> None:
         """Copy the stored leaves of a checkpoint from another catalogue. They keep their numbers. Call this method once, before
         the first `save`.
 
@@ -140,7 +163,7 @@ class TransactionalCatalogue(ABC):
         with self._transaction():
             self._put_nodes(self._copied(source, checkpoint))
 
-    def _copied(self, source: "TransactionalCatalogue", checkpoint: Checkpoint) -> Iterator[tuple[int, bytes]]:
+    def _copied(self, source: "NodeSource", checkpoint: Checkpoint) -> Iterator[tuple[int, bytes]]:
         for number in stored_leaves(checkpoint.roots()):
             name = node_name(number)
             self._counts.next_number = max(self._counts.next_number, number + 1)

@@ -5,16 +5,19 @@ The check itself writes nothing, so it is safe for a damaged pool. Only SQLite m
 crash has interrupted.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from odx_target.store.catalogue.interface import Catalogue, Found
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.catalogue.interface import Catalogue, LeafSource
 from odx_target.store.checking.segment_check import SegmentCheck
 from odx_target.store.errors import StoreError
 from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
-from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.map.inner import Node
+from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS, Leaf
 from odx_target.store.opening.format_head import Head
+from odx_target.store.opening.leaf_overflow import LeafOverflow
 from odx_target.store.opening.recovery import read_state
 from odx_target.store.opening.sealing import full_blocks
 from odx_target.store.record_effects import Contents
@@ -31,7 +34,7 @@ class LostRange:
     """A range of lost blocks in the volume `volume` or in the frozen map `frozen_map`.
 
     If the frozen map belongs to a snapshot, `snapshot` is the name of the volume and the name of the snapshot, such as
-    `disk@monday`.
+    `disk@monday`. `attributes` are those of the volume or of the snapshot.
     """
 
     volume: str | None
@@ -40,6 +43,20 @@ class LostRange:
     count_blocks: int
     reason: str
     snapshot: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def describe(self) -> dict[str, object]:
+        """Return the range as values for JSON."""
+        return {
+            "volume": self.volume,
+            "snapshot": self.snapshot,
+            "frozen_map": self.frozen_map,
+            "block": self.block,
+            "count_blocks": self.count_blocks,
+            "offset_bytes": self.block * BLOCK_BYTES,
+            "length_bytes": self.count_blocks * BLOCK_BYTES,
+            "reason": self.reason,
+        }
 
 
 @dataclass(slots=True)
@@ -71,16 +88,20 @@ Advance = Callable[[int], None]
 """Function that is called with the number of blocks that were checked since its last call."""
 
 
-def check_pool(store: SegmentStore, catalogue: Catalogue, head: Head, advance: Advance) -> PoolReport:
+def check_pool(
+    store: SegmentStore, catalogue: Catalogue, head: Head, advance: Advance, overflow: LeafOverflow | None = None
+) -> PoolReport:
     """Check a closed pool. This function waits for the disk, so call it in a thread.
 
-    Raises PoolDamaged if the pool cannot be opened at all. Raises OSError and the exceptions of `Catalogue.load`.
+    `overflow` stores the leaves that the replay of the log has changed, if they need too much memory. Raises PoolDamaged if the
+    pool cannot be opened at all. Raises OSError and the exceptions of `Catalogue.load`.
     """
-    found = read_state(store, catalogue, head)
+    found = read_state(store, catalogue, head, overflow=overflow)
     report = PoolReport(segments=len(found.kept))
     replay = found.replay
+    leaves = catalogue if overflow is None else overflow
     survey = Survey(
-        store, found.sizes, replay.used, replay.checksums, replay.end.segment, found.unsealed, head.identity, catalogue
+        store, found.sizes, replay.used, replay.checksums, replay.end.segment, found.unsealed, head.identity, leaves
     )
     for number in sorted(found.kept):
         survey.check(number, report, advance)
@@ -92,11 +113,11 @@ def report_lost(contents: Contents, survey: "Survey", report: PoolReport) -> Non
     """Add the lost ranges of all volumes and frozen maps to a report."""
     for volume in contents.volumes.values():
         report.volumes += 1
-        _check_map(volume.map.freeze(), LostRange(volume.name, None, 0, 0, ""), survey, report)
-    names = {each.frozen: f"{each.volume_name}@{each.name}" for each in contents.snapshots.values()}
+        _check_map(volume.map.freeze(), LostRange(volume.name, None, 0, 0, "", None, volume.attributes), survey, report)
+    snapshots = {each.frozen: (f"{each.volume_name}@{each.name}", each.attributes) for each in contents.snapshots.values()}
     for frozen in contents.frozen_maps.values():
         report.frozen_maps += 1
-        whose = LostRange(None, frozen.identifier, 0, 0, "", names.get(frozen.identifier))
+        whose = LostRange(None, frozen.identifier, 0, 0, "", *snapshots.get(frozen.identifier, (None, {})))
         _check_map(frozen.root, whose, survey, report)
 
 
@@ -105,7 +126,7 @@ class Survey:
 
     `used` has the number of used blocks of each replayed segment. `checksums` has the checksums of the replayed data, by
     segment and first block. `last` is the segment in which the log ends. `unsealed` has the segments that may have no footer,
-    with their sizes in the checkpoint. Leaves that are not in memory are read from `catalogue`, and are not kept in memory.
+    with their sizes in the checkpoint. Leaves that are not in memory are read from `leaves`, and are not kept in memory.
     """
 
     def __init__(
@@ -117,9 +138,9 @@ class Survey:
         last: int,
         unsealed: Mapping[int, int],
         pool_identity: bytes,
-        catalogue: Catalogue | None = None,
+        leaves: LeafSource,
     ) -> None:
-        self._catalogue = catalogue
+        self._leaves = leaves
         self._store = store
         self._sizes = sizes
         self._used = used
@@ -129,6 +150,9 @@ class Survey:
         self._pool_identity = pool_identity
         self._damaged: dict[int, set[int]] = {}
         self._readable: dict[int, int] = {}
+        self.mapped_blocks = 0
+        self._sound: dict[Node, int] = {}
+        """Each node below which no block is lost, and the number of its blocks that are not holes."""
 
     def check(self, number: int, report: PoolReport, advance: Advance) -> None:
         """Check one segment, and add its damage to a report."""
@@ -156,7 +180,8 @@ class Survey:
 
     def faults(self, root: FrozenRoot) -> Iterator[tuple[int, int, str]]:
         """Yield (block, count_blocks, reason) for each range of a map whose data is lost. Adjacent ranges with the same reason
-        are one range.
+        are one range. Afterwards `mapped_blocks` is the number of blocks of the map that are not holes. Blocks in leaves that
+        cannot be read are not counted.
         """
         merged: tuple[int, int, str] | None = None
         for block, count, reason in self._parts(root):
@@ -170,28 +195,43 @@ class Survey:
             yield merged
 
     def _parts(self, root: FrozenRoot) -> Iterator[tuple[int, int, str]]:
-        for first, leaf in root.leaves():
-            entries = self._entries(leaf)
-            if isinstance(entries, StoreError):
-                count = min(LEAF_BLOCKS, root.size_blocks - first)
-                yield first, count, f"the places of the blocks in the log are lost: {entries}"
-                continue
-            block = first
-            for place, count in Leaf(entries, leaf.epoch).runs(0, LEAF_BLOCKS):
-                if place:
-                    for offset, length, reason in _faults(place, count, self._damaged, self._readable):
-                        yield block + offset, length, reason
-                block += count
+        self.mapped_blocks = 0
+        if root.root is not None:
+            self.mapped_blocks = yield from self._below(root.root, 0, LEAF_BITS * root.levels, root.size_blocks)
 
-    def mapped_blocks(self, root: FrozenRoot) -> int:
-        """Count the blocks of a map that are not holes. Blocks in leaves that cannot be read are not counted."""
-        found = ((leaf, self._entries(leaf)) for _, leaf in root.leaves())
-        return sum(Leaf(each, leaf.epoch).mapped_count() for leaf, each in found if not isinstance(each, StoreError))
+    def _below(self, node: Node, first: int, shift: int, size_blocks: int) -> Generator[tuple[int, int, str], None, int]:
+        """Yield the lost parts of a subtree, and return the number of its blocks that are not holes. A subtree without lost
+        blocks is examined only once, although maps share it.
+        """
+        mapped = self._sound.get(node)
+        if mapped is not None:
+            return mapped
+        if isinstance(node, Leaf):
+            mapped, faults = self._faults_of(node, min(LEAF_BLOCKS, size_blocks - first))
+            yield from ((first + index, count, reason) for index, count, reason in faults)
+            is_sound = not faults
+        else:
+            mapped, is_sound = 0, True
+            for slot, child in node.present():
+                mapped += yield from self._below(child, first + (slot << shift), shift - LEAF_BITS, size_blocks)
+                is_sound &= child in self._sound
+        if is_sound:
+            self._sound[node] = mapped
+        return mapped
 
-    def _entries(self, leaf: Leaf) -> Found:
-        if leaf.entries or self._catalogue is None:
-            return leaf.present_entries()
-        return self._catalogue.leaf_entries([leaf.stored])[0]
+    def _faults_of(self, leaf: Leaf, size_blocks: int) -> tuple[int, list[tuple[int, int, str]]]:
+        """Return the number of blocks of a leaf that are not holes, and its lost parts (index, count, reason)."""
+        entries = leaf.entries or self._leaves.leaf_entries([leaf.stored])[0]
+        if isinstance(entries, StoreError):
+            return 0, [(0, size_blocks, f"the places of the blocks in the log are lost: {entries}")]
+        faults = []
+        present, index = Leaf(entries, leaf.epoch), 0
+        for place, count in present.runs(0, LEAF_BLOCKS):
+            if place:
+                found = _faults(place, count, self._damaged, self._readable)
+                faults += [(index + offset, length, reason) for offset, length, reason in found]
+            index += count
+        return present.mapped_count(), faults
 
     def _readable_blocks(self, segment: Segment, size_blocks: int) -> int:
         """Return the number of blocks of a segment whose checksums are known. Other blocks cannot be read."""
@@ -204,11 +244,11 @@ def _check_map(root: FrozenRoot, whose: LostRange, survey: Survey, report: PoolR
     """Add the lost ranges of a map to the report. `whose` has the volume or the frozen map of the map; its other fields are
     replaced.
     """
-    report.mapped_blocks += survey.mapped_blocks(root)
     for block, count_blocks, reason in survey.faults(root):
         report.lost_ranges += 1
         if len(report.lost) < MAX_LOST_RANGES:
             report.lost.append(replace(whose, block=block, count_blocks=count_blocks, reason=reason))
+    report.mapped_blocks += survey.mapped_blocks
 
 
 def _faults(place: int, count: int, damaged: dict[int, set[int]], used: dict[int, int]) -> Iterator[tuple[int, int, str]]:

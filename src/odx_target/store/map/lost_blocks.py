@@ -12,6 +12,7 @@ from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot, levels_for
 from odx_target.store.map.inner import FAN_OUT, Inner, Node
 from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS, Epoch, Leaf, one_run
+from odx_target.store.map.tally import Tally
 from odx_target.store.segments.lost_place import LOST_PLACE
 
 
@@ -40,13 +41,17 @@ def _call(change: Callable[[], None]) -> None:
 
 
 def with_lost(
-    root: FrozenRoot, ranges: Iterable[tuple[int, int]], call: Callable[[Callable[[], None]], None] = _call
+    root: FrozenRoot,
+    ranges: Iterable[tuple[int, int]],
+    call: Callable[[Callable[[], None]], None] = _call,
+    tally: Tally | None = None,
 ) -> FrozenRoot:
     """Return a copy of a map in which the blocks of the ranges (block, count_blocks) are lost.
 
     Each change of the copy is made by `call`, which may load leaves and repeat the change (see `ReplayLeaves.with_leaves`).
+    `tally` counts the leaves that are made.
     """
-    live = BlockMap.thawed(root)
+    live = BlockMap.thawed(root, tally=tally)
     lost = lost_root(root.size_blocks)
     for block, count_blocks in ranges:
         call(partial(live.copy_range, lost, block, block, count_blocks))

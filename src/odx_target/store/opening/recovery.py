@@ -31,6 +31,7 @@ from odx_target.store.log.end_of_log import Replay
 from odx_target.store.log.records import CompressedWrite, Moved, Record, Write, data_blocks_of
 from odx_target.store.opening.format_head import Head
 from odx_target.store.opening.json_position import position_of_json, position_to_json
+from odx_target.store.opening.leaf_overflow import LeafOverflow
 from odx_target.store.opening.rebuild_checkpoints import REBUILDING, RebuildCheckpoints
 from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.opening.sealing import full_blocks, seal
@@ -115,18 +116,20 @@ def read_state(
     *,
     all_leaves: bool = False,
     checkpoints: RebuildCheckpoints | None = None,
+    overflow: LeafOverflow | None = None,
 ) -> Replayed:
     """Load the checkpoint and replay the log after it. This function waits for the disk.
 
     If `all_leaves` is True, all leaves of the checkpoint are read, so that damage to them is found. Otherwise only the leaves
-    that the replay needs are read. In both cases, only leaves that the replay changes stay in memory. If the catalogue was lost
-    and `checkpoints` is not None, they are stored in the catalogue when they need too much memory. Otherwise nothing on the
-    disk is changed. Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
+    that the replay needs are read. In both cases, only leaves that the replay changes stay in memory. If they need too much
+    memory, they are stored in `overflow`. If `overflow` is None, the catalogue was lost and `checkpoints` is not None, they are
+    stored in the catalogue. Otherwise nothing on the disk of the pool is changed. Raises PoolDamaged, OSError and the
+    exceptions of `Catalogue.load`.
     """
     contents, start, listed, is_rebuilt = _of_catalogue(catalogue, head.identity)
     if all_leaves:
         _check_leaves(catalogue, contents)
-    leaves = ReplayLeaves(catalogue)
+    leaves = ReplayLeaves(catalogue if overflow is None else overflow)
     if listed is None and head.cleaned:
         raise PoolDamaged("there is no catalogue, and the log cannot replace it: parts of the log have been freed or lost")
     sizes = store.names()
@@ -136,6 +139,8 @@ def read_state(
         if is_rebuilt and checkpoints is not None and checkpoints.is_due(contents):
             leaves.drop()
             checkpoints.save(contents, replay, listed or {}, sizes)
+        if overflow is not None:
+            overflow.relieve(contents, leaves)
         for batch in group:
             for record, place in changes_of(batch):
                 leaves.with_leaves(partial(apply_change, contents, record, place))

@@ -4,7 +4,7 @@ soon after.
 
 from collections.abc import Callable
 
-from odx_target.store.catalogue.interface import Catalogue
+from odx_target.store.catalogue.interface import LeafSource
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
 from odx_target.store.map.leaf import ABSENT, Leaf, LeafMissing
 
@@ -14,13 +14,10 @@ leaves are copies, which stay in memory."""
 
 
 class ReplayLeaves:
-    """Loads leaves from `catalogue` for a replay or a repair. The methods wait for the disk.
+    """Loads leaves from `source` for a replay or a repair. The methods wait for the disk."""
 
-    `catalogue` is None if all leaves are in memory.
-    """
-
-    def __init__(self, catalogue: Catalogue | None) -> None:
-        self._catalogue = catalogue
+    def __init__(self, source: LeafSource) -> None:
+        self._source = source
         self._loaded: list[Leaf] = []
 
     def with_leaves(self, change: Callable[[], None]) -> None:
@@ -38,14 +35,13 @@ class ReplayLeaves:
                 self._load(missing.leaf)
 
     def drop(self) -> None:
-        """Drop the entries of all loaded leaves. The catalogue still has them."""
+        """Drop the entries of all loaded leaves. They are still stored."""
         for leaf in self._loaded:
             leaf.entries = ABSENT
         self._loaded.clear()
 
     def _load(self, leaf: Leaf) -> None:
-        assert self._catalogue is not None
-        (found,) = self._catalogue.leaf_entries([leaf.stored])
+        (found,) = self._source.leaf_entries([leaf.stored])
         if isinstance(found, PoolDamaged):
             raise CatalogueDamaged(str(found)) from found
         if isinstance(found, StoreError):

@@ -7,29 +7,20 @@ segments are never changed. After a crash at any moment, the pool has either its
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from odx_target.store.catalogue.interface import Checkpoint
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import Advance
 from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
-from odx_target.store.opening.capacity_directory import require_lost, with_capacity
-from odx_target.store.opening.directory_pool import (
-    CATALOGUE_NAME,
-    HEAD_NAME,
-    SEGMENTS_NAME,
-    DirectoryHead,
-    DirectoryLock,
-    sync_directory,
-    sync_file,
-)
+from odx_target.store.opening.closed_pool import closed_pool
+from odx_target.store.opening.directory_pool import CATALOGUE_NAME, sync_directory, sync_file
 from odx_target.store.opening.format_head import OpenHead
+from odx_target.store.opening.leaf_overflow import ALL_IN_MEMORY, OverflowOptions
 from odx_target.store.opening.recovery import read_state
 from odx_target.store.repairing.repair import RepairPlan, plan_repair, save_repaired
-from odx_target.store.segments.directory import DirectorySegments
-from odx_target.store.segments.segment import SEGMENT_DESCRIPTORS, SegmentStore
+from odx_target.store.segments.segment import SegmentStore
 
 NEW_NAME = f"{CATALOGUE_NAME}.new"
 REPORT_NAME = "repair.json"
@@ -71,7 +62,7 @@ class DirectoryRepair:
         _delete(new)
         catalogue = SqliteCatalogue(new)
         try:
-            save_repaired(checkpoint, self._former, catalogue)
+            save_repaired(checkpoint, self.plan.leaves, catalogue)
         finally:
             catalogue.close()
         if self._former is not None:
@@ -126,44 +117,29 @@ class DirectoryRepair:
 
 @contextmanager
 def repairing(
-    path: Path, advance: Advance, *, older_data: bool = False, without_capacity: bool = False
+    path: Path,
+    advance: Advance,
+    *,
+    older_data: bool = False,
+    without_capacity: bool = False,
+    overflow: OverflowOptions = ALL_IN_MEMORY,
 ) -> Iterator[DirectoryRepair]:
     """Make a plan to repair the pool in a directory. The pool must not be open, and is locked inside this context.
 
     If `without_capacity` is True, the capacity tier of the pool is given up, and all blocks in it are lost. Raises StoreError
-    if the pool has no capacity tier, or if this tier can still be found.
+    if the pool has no capacity tier, or if this tier can still be found. `overflow` is explained at `plan_repair`.
 
     `advance` is called with the number of blocks that were checked since its last call. Raises PoolInUse. Raises StoreError if
     the directory contains no pool, or if a capacity tier that is not given up is missing. Raises PoolDamaged if nothing can be
     saved, or if a file has the format of another version.
     """
-    if not (path / HEAD_NAME).exists():
-        raise StoreError(f"there is no pool in {path}")
-    lock = DirectoryLock(path)
-    try:
-        store = DirectoryHead(path)
-        head = OpenHead(store, store.read() or b"")
-        segments_path = path / SEGMENTS_NAME
-        if not segments_path.is_dir():
-            raise PoolDamaged(f"{segments_path} is missing")
-        fast = DirectorySegments(segments_path, SEGMENT_DESCRIPTORS)
-        segments: SegmentStore = fast
-        try:
-            if without_capacity:
-                require_lost(head.fields, path)
-            else:
-                segments, _ = with_capacity(fast, path, head.fields, None, SEGMENT_DESCRIPTORS, may_write=False)
-            with _opened(path / CATALOGUE_NAME) as former:
-                plan = plan_repair(segments, former, head.fields, advance, older_data=older_data)
-                if without_capacity:
-                    plan.gives_tier_up = True
-                    plan.complaints.insert(0, f"the capacity tier in {head.fields.capacity_directory} is lost")
-                yield DirectoryRepair(path, head, segments, plan, former)
-        finally:
-            segments.close()
-            fast.close()
-    finally:
-        lock.release()
+    with closed_pool(path, without_capacity=without_capacity) as (head, segments), _opened(path / CATALOGUE_NAME) as former:
+        plan = plan_repair(segments, former, head.fields, advance, older_data=older_data, overflow=overflow)
+        if without_capacity:
+            plan.gives_tier_up = True
+            plan.complaints.insert(0, f"the capacity tier in {head.fields.capacity_directory} is lost")
+        with closing(plan.leaves):
+            yield DirectoryRepair(path, head, segments, plan, former)
 
 
 def describe(plan: RepairPlan) -> dict[str, object]:
@@ -173,7 +149,7 @@ def describe(plan: RepairPlan) -> dict[str, object]:
         "complaints": plan.complaints,
         "lost_records": plan.lost_records,
         "lost_ranges": plan.report.lost_ranges,
-        "lost": [asdict(each) for each in plan.report.lost],
+        "lost": [each.describe() for each in plan.report.lost],
     }
 
 

@@ -24,6 +24,7 @@ from odx_target.store.log.records import (
 )
 from odx_target.store.log.snapshot_records import SnapshotCreated, VolumeChanged, VolumeCloned, VolumeRestored
 from odx_target.store.map.lost_blocks import lost_root
+from odx_target.store.opening.leaf_overflow import LeafOverflow
 from odx_target.store.opening.recovery import apply_change, changes_of
 from odx_target.store.opening.replay_leaves import ReplayLeaves
 from odx_target.store.record_effects import Contents
@@ -36,11 +37,13 @@ from odx_target.store.volumes.volume import LINEAGE_BYTES
 class Rebuilt:
     """Contents that were rebuilt from the log. `end` is the position after the last batch that was applied.
 
-    `used` maps each segment from which a batch was applied to the number of its used blocks. `odd_records` is the number of
-    records that do not fit the contents, for example because they refer to an unknown volume.
+    `overflow` has the leaves of the contents that are not in memory. `used` maps each segment from which a batch was applied to
+    the number of its used blocks. `odd_records` is the number of records that do not fit the contents, for example because they
+    refer to an unknown volume.
     """
 
     contents: Contents
+    overflow: LeafOverflow
     end: Position
     used: dict[int, int] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
@@ -53,7 +56,7 @@ def rebuild(
     salvage: Salvage,
     start: Position,
     known_osn: int,
-    leaves: ReplayLeaves,
+    overflow: LeafOverflow,
     *,
     older_data: bool,
     pool_identity: bytes,
@@ -63,17 +66,20 @@ def rebuild(
     Every record with an operation sequence number (OSN) below `known_osn` was once written to the log. If such a record cannot
     be read, it is lost. A lost record may have changed any block of any volume. So after a lost record, all blocks of all
     volumes are lost until a later record changes them. If `older_data` is True, they keep their older data instead.
-    `leaves` loads the leaves that records change.
+    `overflow` stores the changed leaves if they need too much memory.
     """
-    rebuilt = Rebuilt(contents, start)
+    rebuilt = Rebuilt(contents, overflow, start)
+    leaves = ReplayLeaves(overflow)
     builder = _Builder(contents, leaves, pool_identity, rebuilt.unknown_sizes)
     for step in salvage.steps(start, known_osn):
         if isinstance(step, Gap):
             rebuilt.gaps.append(step)
             builder.skip(step, older_data=older_data)
         else:
+            overflow.relieve(contents, leaves)
             for record, place in changes_of(step):
                 rebuilt.odd_records += not builder.apply(record, place)
+    leaves.drop()
     contents.release_temporary()
     rebuilt.end, rebuilt.used = salvage.end, salvage.used
     return rebuilt

@@ -4,14 +4,17 @@ A replay ends before the first batch that fails its checks. The salvage continue
 because the log did not end before them.
 """
 
+from array import array
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 from crc32c import crc32c
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import MAGIC, Batch, Position
-from odx_target.store.log.checksum_index import SegmentView, read_header
+from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header
 from odx_target.store.log.footer import decode_tail
 from odx_target.store.segments.segment import SegmentStore
 
@@ -27,32 +30,33 @@ class Gap:
 class Salvage:
     """All readable batches of a log.
 
+    `durable_osn` is the highest `durable_osn` in a header: every record with a lower OSN was once written to the log.
+    `last_start_osn` is the highest OSN with which a segment begins, or 0.
+
     `steps` yields the batches after a position, and the gaps between these batches. Afterwards `end` is the position after the
     last batch. `used` then maps the first segment, and each segment from which a batch was yielded, to the number of its used
-    blocks.
+    blocks. `checksums` has the checksums of the data blocks of these batches, by segment and first block. Those of segments
+    that have a valid footer are left out.
+
+    Only the places of the headers stay in memory. The headers are read again when they are needed.
     """
 
     def __init__(self, store: SegmentStore, sizes: dict[int, int], pool_identity: bytes) -> None:
         self._store = store
         self._sizes = sizes
         self._pool_identity = pool_identity
-        self._batches = sorted(self._readable(), key=lambda batch: (batch.first_osn, batch.segment, batch.block))
+        self._places: dict[int, array[int]] = {}
+        self._least_osns: dict[int, int] = {}
+        self.durable_osn = self.last_start_osn = 0
+        for batch in self._readable():
+            self._places.setdefault(batch.segment, array("H")).append(batch.block)
+            self._least_osns[batch.segment] = min(batch.first_osn, self._least_osns.get(batch.segment, batch.first_osn))
+            self.durable_osn = max(self.durable_osn, batch.durable_osn)
+            if batch.block == 0:
+                self.last_start_osn = max(self.last_start_osn, batch.first_osn)
         self.end = Position(0, 0, 1, 0, 0)
         self.used: dict[int, int] = {}
         self.checksums: dict[int, dict[int, Sequence[int]]] = {}
-
-    @property
-    def durable_osn(self) -> int:
-        """The highest `durable_osn` in a header. Every record with a lower operation sequence number (OSN) was once written to
-        the log.
-        """
-        return max((batch.durable_osn for batch in self._batches), default=0)
-
-    def starts_of_segments(self) -> Iterator[int]:
-        """Yield the number (OSN) of the first record of each segment that begins with a readable batch."""
-        for batch in self._batches:
-            if batch.block == 0:
-                yield batch.first_osn
 
     def steps(self, start: Position, known_osn: int) -> Iterator[Batch | Gap]:
         """Yield the readable batches of the log after `start`, and a Gap wherever records are lost.
@@ -65,17 +69,16 @@ class Salvage:
         self.used = {start.segment: start.block} if start.segment in self._sizes else {}
         group: list[Batch] = []
         position = start
-        index = 0
+        ahead = _Ahead(self._in_order())
         while True:
-            while index < len(self._batches) and self._batches[index].first_osn < position.osn:
-                index += 1
-            batch = self._following(index, position, known_osn)
+            ahead.drop_below(position.osn)
+            batch = self._following(ahead, position, known_osn)
             if batch is None and position.osn >= known_osn:
                 return
             if batch is None:
                 yield from self._taken(group)  # The commit was durable, although its other batches are lost.
                 group = []
-                batch = self._next_after(index, position, known_osn)
+                batch = _next_after(ahead, position, known_osn)
                 end_osn = known_osn if batch is None else batch.first_osn
                 if end_osn > position.osn:
                     yield Gap(position.osn, end_osn)
@@ -90,34 +93,29 @@ class Salvage:
 
     def _taken(self, group: list[Batch]) -> Iterator[Batch]:
         for batch in group:
-            end = self.end = batch.end
+            end = batch.end
+            if end.segment not in self.used:
+                self._drop_checksums(self.end.segment)
+            self.end = end
             self.used[end.segment] = max(end.block, self.used.get(end.segment, 0))
             self.checksums.setdefault(end.segment, {})[batch.block + batch.header_blocks] = batch.data_checksums
             yield batch
 
-    def _following(self, index: int, position: Position, known_osn: int) -> Batch | None:
+    def _drop_checksums(self, number: int) -> None:
+        """Drop the checksums of a segment after its last batch, if its footer contains them."""
+        if number in self.checksums:
+            table = footer_table(self._store.open(number), self._sizes[number], self._pool_identity)
+            if table is not None and len(table) == self.used[number]:
+                del self.checksums[number]
+
+    def _following(self, ahead: "_Ahead", position: Position, known_osn: int) -> Batch | None:
         """Return the batch that directly follows a position. Returns None if this batch is lost or the log ends."""
-        for batch in self._from(index):
+        for batch in ahead:
             if batch.first_osn != position.osn:
                 return None
             if batch.follows(position) and (batch.end.osn <= known_osn or self._data_is_sound(batch)):
                 return batch
         return None
-
-    def _next_after(self, index: int, position: Position, known_osn: int) -> Batch | None:
-        """Return the first readable batch after lost batches. The batch must be known to be in the log, and be stored after the
-        position.
-        """
-        for batch in self._from(index):
-            if batch.first_osn > known_osn:
-                return None
-            if (batch.segment, batch.block) >= (position.segment, position.block) and batch.epoch >= position.epoch:
-                return batch
-        return None
-
-    def _from(self, index: int) -> Iterator[Batch]:
-        for at in range(index, len(self._batches)):
-            yield self._batches[at]
 
     def _data_is_sound(self, batch: Batch) -> bool:
         count = len(batch.data_checksums)
@@ -134,12 +132,65 @@ class Salvage:
         """Yield all batches whose headers are valid, in the order in which they are found."""
         for number, size_blocks in self._sizes.items():
             if size_blocks:
-                segment = self._store.open(number)
-                footer = decode_tail(segment.read(size_blocks - 1, 1), self._pool_identity, number, size_blocks)
-                view = SegmentView(segment, footer.used_blocks if footer else size_blocks)
+                view = self._view(number)
                 end = 0
                 for block in view.beginning_with(MAGIC[0], 0):
                     batch = read_header(view, block, self._pool_identity) if block >= end else None
                     if batch is not None:
                         end = batch.end.block  # Data blocks are skipped, because their content may look like a header.
                         yield batch
+
+    def _in_order(self) -> Iterator[Batch]:
+        """Yield all readable batches, by their OSN, segment and block. Only the batches of a few segments are in memory."""
+        segments = deque(sorted((osn, number) for number, osn in self._least_osns.items()))
+        waiting: list[tuple[int, int, int, Batch]] = []
+        while segments or waiting:
+            while segments and (not waiting or segments[0][0] <= waiting[0][0]):
+                for batch in self._batches_of(segments.popleft()[1]):
+                    heappush(waiting, (batch.first_osn, batch.segment, batch.block, batch))
+            yield heappop(waiting)[-1]
+
+    def _batches_of(self, number: int) -> Iterator[Batch]:
+        """Read the headers of a segment again. A header that can no longer be read is left out."""
+        view = self._view(number)
+        for block in self._places[number]:
+            batch = read_header(view, block, self._pool_identity)
+            if batch is not None:
+                yield batch
+
+    def _view(self, number: int) -> SegmentView:
+        """Return a view of the blocks before the footer of a segment."""
+        segment, size_blocks = self._store.open(number), self._sizes[number]
+        footer = decode_tail(segment.read(size_blocks - 1, 1), self._pool_identity, number, size_blocks)
+        return SegmentView(segment, footer.used_blocks if footer else size_blocks)
+
+
+class _Ahead:
+    """The batches of a salvage that have not been passed yet. An iteration begins with the first of them each time."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self._seen: deque[Batch] = deque()
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self._seen
+        for batch in self._batches:
+            self._seen.append(batch)
+            yield batch
+
+    def drop_below(self, osn: int) -> None:
+        """Pass all batches whose first OSN is below `osn`."""
+        while (batch := next(iter(self), None)) is not None and batch.first_osn < osn:
+            self._seen.popleft()
+
+
+def _next_after(ahead: _Ahead, position: Position, known_osn: int) -> Batch | None:
+    """Return the first readable batch after lost batches. The batch must be known to be in the log, and be stored after the
+    position.
+    """
+    for batch in ahead:
+        if batch.first_osn > known_osn:
+            return None
+        if (batch.segment, batch.block) >= (position.segment, position.block) and batch.epoch >= position.epoch:
+            return batch
+    return None

@@ -98,6 +98,18 @@ class Sessions(TypedDict):
     sessions: list[Session]
 
 
+class DamagedBlock(TypedDict):
+    """A damaged block of a pool."""
+
+    volume: Annotated[str | None, "name of the volume, or null"]
+    snapshot: Annotated[str | None, "VOLUME@NAME if a snapshot has the block"]
+    frozen_map: Annotated[int | None, "number of the frozen map of a snapshot, token or copy, or null"]
+    block: Annotated[int, "in blocks of 4 KiB"]
+    offset_bytes: int
+    lba: Annotated[int | None, "null if neither a volume nor a snapshot has the block"]
+    count_blocks: Annotated[int | None, "number of logical blocks that the damaged block has"]
+
+
 class DamagedPlace(TypedDict):
     """A damaged block that a read has met."""
 
@@ -106,6 +118,7 @@ class DamagedPlace(TypedDict):
     lba: int | None
     count_blocks: Annotated[int | None, "number of blocks of the LUN that the damaged block has"]
     snapshot: Annotated[int | None, "number of the frozen map if a snapshot, token or copy has the block"]
+    snapshot_name: Annotated[str | None, "VOLUME@NAME if a snapshot has the block"]
     store_block: NotRequired[Annotated[int, "number of the block in the volume; only if no LUN has it"]]
     times: Annotated[int, "number of reads that have met the damage"]
 
@@ -154,6 +167,8 @@ class Scrub(TypedDict):
     damaged_blocks: int
     unused_damaged_blocks: Annotated[int, "damaged blocks that no volume, snapshot or token uses"]
     complaints: Annotated[list[str], "damage to headers and footers"]
+    damaged: Annotated[list[DamagedBlock], "the damaged blocks of the pool that are known, at most 100"]
+    damaged_not_shown: int
 
 
 class Explained(RefusedCopy):

@@ -1,10 +1,10 @@
 """The health of an array as plain data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import DamagedPlace
+from odx_target.store.api import DamagedPlace, Pool, Snapshot
 from odx_target.target.control import answers
 from odx_target.target.control.storage.status import capacity_data, cleaning_data
 from odx_target.target.pool_trouble_log import REFUSED_LOGIN, REFUSED_SOCKETS, describe_place
@@ -22,6 +22,7 @@ def describe_health(array: "Array") -> answers.Health:
     """
     status = array.pool.status()
     usage = array.pool.usage()
+    snapshots = snapshots_of(status.damaged, array.pool)
     counts = array.reporter.counts
     trace_errors = [] if array.tap is None else array.tap.errors()
     return {
@@ -35,7 +36,7 @@ def describe_health(array: "Array") -> answers.Health:
         "checkpoint_error": status.checkpoint_error,
         "checkpoint_age_s": status.checkpoint_age_s,
         "trace_errors": trace_errors,
-        "damaged": [_damaged_data(place, array.logical_units) for place in status.damaged[:MAX_DAMAGED_SHOWN]],
+        "damaged": [_damaged_data(place, array.logical_units, snapshots) for place in status.damaged[:MAX_DAMAGED_SHOWN]],
         "damaged_not_shown": max(0, len(status.damaged) - MAX_DAMAGED_SHOWN) + status.damaged_beyond,
         "met": [
             {"kind": met.kind.name.lower(), "times": met.count, "reason": met.reason, "age_s": met.age_s} for met in status.met
@@ -50,7 +51,18 @@ def describe_health(array: "Array") -> answers.Health:
     }
 
 
-def _damaged_data(place: DamagedPlace, logical_units: Mapping[int, LogicalUnit]) -> answers.DamagedPlace:
+def snapshots_of(damaged: Sequence[DamagedPlace], pool: Pool) -> dict[int, Snapshot]:
+    """Return the snapshots that have damaged blocks, by the numbers of their frozen maps."""
+    numbers = {place.frozen_map for place in damaged} - {None}
+    if not numbers:
+        return {}  # There may be very many snapshots.
+    return {each.identifier: each for each in pool.snapshots.values() if each.identifier in numbers}
+
+
+def _damaged_data(
+    place: DamagedPlace, logical_units: Mapping[int, LogicalUnit], snapshots: Mapping[int, Snapshot]
+) -> answers.DamagedPlace:
+    snapshot = snapshots.get(place.frozen_map or 0)
     found = describe_place(place.volume, place.frozen_map, place.block, logical_units)
     answer: answers.DamagedPlace = {
         "lun": found.get("lun"),
@@ -58,6 +70,7 @@ def _damaged_data(place: DamagedPlace, logical_units: Mapping[int, LogicalUnit])
         "lba": found.get("lba"),
         "count_blocks": found.get("count_blocks"),
         "snapshot": found.get("snapshot"),
+        "snapshot_name": None if snapshot is None else f"{snapshot.volume_name}@{snapshot.name}",
         "times": place.count,
     }
     if "store_block" in found:
