@@ -50,12 +50,18 @@ OPTIONS: tuple[tuple[str, str, Any, Any], ...] = (
         "string",
         "",
     ),
+    (
+        "odx_personality",
+        "name or file of the personality of the fixtures: identity, limits and habits of another array",
+        "string",
+        "",
+    ),
     ("odx_config", "configuration file of the array of the fixtures, relative to the root directory", "string", ""),
 )
 
 MARKER = (
-    "odx_array(luns, clock, record, record_to, host, settings): arguments of running_array for the fixture odx_array; "
-    "they replace the options"
+    "odx_array(luns, clock, record, record_to, host, personality, settings): arguments of running_array for the fixture "
+    "odx_array; they replace the options"
 )
 
 _ARRAY = pytest.StashKey["RunningArray"]()
@@ -159,6 +165,8 @@ def _arguments(request: pytest.FixtureRequest) -> dict[str, Any]:
         found["luns"] = dict(line.partition("=")[::2] for line in luns)
     if file := config.getini("odx_config"):
         found["settings"] = read_table(config.rootpath / file)
+    if personality := config.getini("odx_personality"):
+        found["personality"] = personality
     pool = config.getini("odx_pool")
     if pool == "directory":
         factory: pytest.TempPathFactory = request.getfixturevalue("tmp_path_factory")

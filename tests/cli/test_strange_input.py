@@ -92,6 +92,8 @@ WORKING: dict[str, list[str]] = {
     "schedule": ["no-such-pool", "a"],
     "schedule list": ["no-such-pool"],
     "schedule assign": ["no-such-pool", "a", "b"],
+    "personality list": [],
+    "personality show": ["lio"],
     "fault": ["no-such-pool", "a"],
     "fault add": ["no-such-pool", "status=busy"],
     "fault list": ["no-such-pool"],

@@ -21,9 +21,10 @@ from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from odx_target.target.array import Array
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.control.operations import perform
+from odx_target.target.personality.reading import find_personality
 from odx_target.target.session_file.frame_reader import read_recording
 from odx_target.target.session_file.frames import FrameKind
-from tests.replay.recorded import assert_equal, recorded_array, replayed
+from tests.replay.recorded import CONFIG, assert_equal, recorded_array, replayed
 from tests.target.running import OPTIONS, is_good, session_with, settled
 
 RRTI_BYTES = 1024
@@ -59,6 +60,17 @@ async def test_a_token_that_expires_by_an_advance_of_the_clock(tmp_path: Path, m
     assert_equal(result)
     assert result.warnings == []
     assert any(step.frame.kind is FrameKind.TIME for step in result.steps)
+
+
+async def test_an_array_with_a_personality(tmp_path: Path) -> None:
+    path = tmp_path / "recording"
+    config = replace(CONFIG, personality=find_personality("ctl"))
+    async with recorded_array(path, config) as array, session_with(array) as session:
+        await settled(session)
+        token = await populate(session, 1)
+        assert await spend(session, token, 2) == 0
+        assert await spend(session, bytes(512), 3) == 2
+    assert_equal(await replayed(path))
 
 
 async def test_a_fault_with_a_probability_and_an_aborted_write(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from odx_target.initiator.errors import ConnectionLost, LoginFailed
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
 from odx_target.target.config.settings_file import _KEYS, _SERVE_KEYS
-from odx_target.target.reconfiguration import CHANGES, changed_fields, key_of
+from odx_target.target.personality.reading import find_personality
+from odx_target.target.reconfiguration import CHANGES, changed_fields, key_of, reconfigure
 from tests.target.access.sessions import LUNS_CHANGED, MODE_CHANGED, NEW_NEXUS, A, B, code, discovered, luns, session_of, write
 from tests.target.running import LUNS, running
 
@@ -34,6 +35,7 @@ NEED_A_RESTART = {
     "transition-time",
     "fault",
     "fault-seed",
+    "personality",
     "capacity-tier",
     "capacity-limit",
     "capacity-compression",
@@ -48,6 +50,9 @@ NEED_A_RESTART = {
     "metrics",
     "clock",
     "record-commands",
+    "record",
+    "record-limit",
+    "log-format",
     "ready-file",
     "http",
     "http-token-file",
@@ -105,6 +110,16 @@ def test_the_keys_that_need_a_restart_are_named() -> None:
         "metrics",
     ]
     assert changed_fields(before, before) == []
+
+
+async def test_a_changed_personality_has_no_effect_on_a_running_array() -> None:
+    async with running(Config(luns=LUNS, personality=find_personality("small-tokens"))) as array:
+        after = replace(array.config, personality=find_personality("ctl"), accept_zero_token=False)
+        await reconfigure(array, array.config, after)
+        copies = array.copy_manager.copies
+        assert not copies.options.zero_token_accepted
+        assert copies.limits == find_personality("small-tokens").copy_limits
+        assert array.config.personality.name == "small-tokens"
 
 
 async def test_a_target_is_added_and_removed(tmp_path: Path) -> None:

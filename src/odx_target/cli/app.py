@@ -48,6 +48,7 @@ COMMANDS = {
     "offload": Subcommand("offload.offload", "Show which copies an array has made for hosts."),
     "manage": Subcommand("manage", "Show and change a running array."),
     "fault": Subcommand("fault", "Make a running array fail on purpose."),
+    "personality": Subcommand("personality", "Show identities and limits that an array can take over."),
     "volume": Subcommand("storage.volume", "List and change the volumes of a pool."),
     "lun": Subcommand("storage.lun", "Give LUN numbers to volumes, or take them away."),
     "port-group": Subcommand("port_group", "Show and change the states of target port groups."),

@@ -81,6 +81,7 @@ KEYS: tuple[Sample, ...] = (
     Sample("chap-discovery", _flag(_DEFAULTS.chap_discovery), "Discovery sessions need CHAP too, if there are CHAP users."),
     Sample("trace", '"trace.txt"', "File for a line of text for each PDU.", False),
     Sample("pcap", '"trace.pcapng"', "File for all sessions as packets.", False),
+    Sample("personality", '"ctl"', "Take over the identity, limits and habits of another array: a name, or a file.", False),
     Sample("fault-seed", "0", "Number from which the probabilities and pauses of [[fault]] follow."),
     Sample("pcap-snap-length", str(MAX_SNAP_BYTES), "Number of bytes that are kept of each packet."),
     Sample("control", '"control"', "Control socket, relative to this file. By default, it is in the pool.", False),

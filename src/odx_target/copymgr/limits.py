@@ -6,6 +6,7 @@ The limits are in bytes, so that they are valid for logical units of any block l
 from dataclasses import dataclass
 from enum import StrEnum
 
+from odx_target.copymgr.tokens.rod_types import POINT_IN_TIME_TYPES, RodTypes
 from odx_target.store.api import BLOCK_BYTES
 
 MAX_RANGE_DESCRIPTORS = 64
@@ -281,6 +282,11 @@ class CopyOptions:
     from which on the array is under stress (see `stepping_aside`). None means that there is no threshold.
 
     `token_access`: the initiators that can use a token. The zero token can be used by every initiator.
+
+    `rod_types`: the types of tokens that are made and accepted.
+
+    `missing_commands`: operation codes and service actions of copy commands that the command table does not have. VPD page 8Fh
+    does not list them.
     """
 
     lenient_lookup: bool = True
@@ -289,6 +295,8 @@ class CopyOptions:
     step_aside_copies: int | None = None
     step_aside_latency_s: float | None = None
     token_access: TokenAccess = TokenAccess.ANYONE
+    rod_types: RodTypes = POINT_IN_TIME_TYPES
+    missing_commands: frozenset[tuple[int, int | None]] = frozenset()
 
 
 def _require(condition: bool, what: str) -> None:

@@ -4,10 +4,11 @@ The device server uses the rows to find the handler of a command, to check its C
 CODES. Other packages, such as the copy manager, add rows. The scsi package never imports these packages.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Flag, auto
-from typing import NamedTuple
+from itertools import zip_longest
+from typing import NamedTuple, TypeAlias
 
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.availability import Availability
@@ -27,6 +28,13 @@ RECOMMENDED_TIMEOUT_S = 30
 
 No command takes longer than a few seconds, unless the disk of the pool is slow.
 """
+
+
+CommandCode: TypeAlias = "tuple[int, int | None]"
+"""Operation code and service action of a command. The service action is None for a command without one."""
+
+USUAL_TRANSFERS = frozenset({0x28, 0x2A, 0x88, 0x8A})
+"""READ and WRITE with a CDB of 10 or 16 bytes, which a transport may execute without the device server."""
 
 
 class CommandFlag(Flag):
@@ -211,6 +219,8 @@ class CommandTable:
     def __init__(self, rows: Iterable[CommandRow]) -> None:
         self.without_service_action: dict[int, Entry] = {}
         self.with_service_action: dict[int, dict[int, Entry]] = {}
+        self.has_usual_transfers = True
+        """False if one of `USUAL_TRANSFERS` was removed, so that a transport must not execute reads and writes by itself."""
         for row in rows:
             self.add(row)
 
@@ -224,6 +234,32 @@ class CommandTable:
         if taken:
             raise ValueError(f"two rows for the command of {row.name}")
         group[key] = Entry(row)
+
+    def restrict(self, missing: Iterable[CommandCode], forbidden: Mapping[CommandCode, bytes]) -> None:
+        """Remove commands, and forbid bits in the CDBs of other commands. Commands that are not in the table are ignored."""
+        for code in missing:
+            self._remove(*code)
+        for code, bits in forbidden.items():
+            self._forbid(*code, bits)
+        self.has_usual_transfers = self.without_service_action.keys() >= USUAL_TRANSFERS
+
+    def _remove(self, operation_code: int, service_action: int | None) -> None:
+        if service_action is None:
+            self.without_service_action.pop(operation_code, None)
+            return
+        group = self.with_service_action.get(operation_code, {})
+        group.pop(service_action, None)
+        if not group:
+            self.with_service_action.pop(operation_code, None)
+
+    def _forbid(self, operation_code: int, service_action: int | None, bits: bytes) -> None:
+        group = self.without_service_action if service_action is None else self.with_service_action.get(operation_code, {})
+        key = operation_code if service_action is None else service_action
+        entry = group.get(key)
+        if entry is not None:
+            masks = zip_longest(entry.row.usage, bits[: entry.row.cdb_bytes], fillvalue=0)
+            usage = bytes(used & ~wrong for used, wrong in masks)
+            group[key] = Entry(replace(entry.row, usage=usage))
 
     def find(self, cdb: bytes) -> Entry:
         """Return the entry of the command in a CDB.

@@ -1,6 +1,6 @@
 """The device server: checks commands, orders them, and runs their handlers (SAM-5 4.6.16)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from typing import cast
@@ -19,7 +19,7 @@ from odx_target.scsi.limits import MAX_TASKS, STEPS_OF_A_WAITING_TASK
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.reservations.persistent_reserve_out import rows as persistent_reserve_out_rows
-from odx_target.scsi.sense import CheckCondition
+from odx_target.scsi.sense import CheckCondition, Condition
 from odx_target.scsi.tasks.member import Arrival, Member
 from odx_target.scsi.tasks.member_task import MemberTask
 from odx_target.scsi.tasks.outcome import Outcome, Pending, Waiting, run_unless_aborted
@@ -67,9 +67,11 @@ class DeviceServer(TaskManager):
         self.after_command: Callable[[Task, Reply], Reply] | None = None
         self.is_transfer_watched: Callable[[Nexus, int], bool] | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
+        self.replaced_conditions: Mapping[Condition, Condition] = {}
+        """The conditions that sense data reports instead of others."""
         # Substitute for a missing logical unit. Only commands with the flag WITHOUT_LOGICAL_UNIT get the substitute. These
         # commands check `is_present`.
-        self._missing = cast(LogicalUnit, MissingLogicalUnit())
+        self.missing_unit = cast(LogicalUnit, MissingLogicalUnit())
 
     def execute(
         self, nexus: Nexus, lun: int, cdb: bytes, data_out: Sequence[Buffer], attribute: int, tag: int
@@ -179,7 +181,7 @@ class DeviceServer(TaskManager):
         """Execute a command for which the fast path of `execute` is not sufficient. Make all checks in their order, and call
         `before_command` and `after_command`.
         """
-        task = Task(nexus, nexus.logical_units.get(lun, self._missing), cdb, data_out, attribute, tag, False, lun)
+        task = Task(nexus, nexus.logical_units.get(lun, self.missing_unit), cdb, data_out, attribute, tag, False, lun)
         entry: Entry | None = None
         try:
             entry = admit(task, self.commands)
@@ -306,7 +308,7 @@ class DeviceServer(TaskManager):
             return Reply(Status.RESERVATION_CONFLICT)
         if not isinstance(error, _EXPECTED_ERRORS) and self.on_internal_error is not None:
             self.on_internal_error(error)
-        return reply_for(error, task, entry)
+        return reply_for(error, task, entry, self.replaced_conditions)
 
 
 def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:

@@ -4,6 +4,9 @@ After a temporary failure, the reply must make the initiator retry the command. 
 begun (SAM-5 5.3.1), and the sense key ABORTED COMMAND if a disk failed (SPC-4 4.5.6).
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from odx_target.scsi.command_table import Entry
@@ -58,11 +61,19 @@ BUSY_FAILURES = (OutOfResources, PoolBusy, MemoryError)
 """Exceptions that are answered with the status BUSY."""
 
 
-def reply_for(error: Exception, task: Task, entry: Entry | None) -> Reply:
-    """Return the reply for an exception that ended a task."""
+NO_CONDITIONS: Mapping[Condition, Condition] = MappingProxyType({})
+
+
+def reply_for(
+    error: Exception, task: Task, entry: Entry | None, replaced: Mapping[Condition, Condition] = NO_CONDITIONS
+) -> Reply:
+    """Return the reply for an exception that ended a task. `replaced` has conditions to report instead of others."""
     if isinstance(error, BUSY_FAILURES):
         return Reply(Status.BUSY)
-    return check_condition_for(error, task, entry).reply_for(task.logical_unit)
+    check = check_condition_for(error, task, entry)
+    if replaced and check.condition in replaced:
+        check = replace(check, condition=replaced[check.condition], key=None)
+    return check.reply_for(task.logical_unit)
 
 
 def check_condition_for(error: Exception, task: Task, entry: Entry | None) -> CheckCondition:

@@ -51,6 +51,7 @@ from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listening_sockets import Listening, bind_portals, close_sockets
 from odx_target.target.logical_units import attach_logical_units, logical_units_named
 from odx_target.target.lun_changes import LunChanges
+from odx_target.target.personality.application import apply_to_server
 from odx_target.target.pool_trouble_log import report_trouble
 from odx_target.target.recording.recorder import CommandRecorder
 from odx_target.target.reporter import Reporter
@@ -325,6 +326,7 @@ class Array:
         copies.copies.on_internal_error = self._report_internal_error
         copies.copies.refusals.on_note = partial(report_refusal, self.reporter)
         server = self.device_server = DeviceServer([*standard_commands(), *copies.commands()])
+        apply_to_server(self.config.personality, server)
         server.on_internal_error = self._report_internal_error
         server.on_nexus_loss.append(copies.nexus_lost)
         server.on_preempt_and_abort.append(copies.nexus_preempted)
@@ -345,7 +347,7 @@ class Array:
             edge = self.edge
             self.faults.on_hit.append(lambda rule, _seen: edge.note(f"fault injected by the rule {rule.name}: {rule.text}"))
         self.faults.clock = environment.monotonic
-        for rule in self.config.faults if self._are_rules_new else ():
+        for rule in (*self.config.personality.faults, *self.config.faults) if self._are_rules_new else ():
             self.faults.add(rule)
 
     def _want_restart(self) -> None:

@@ -7,12 +7,14 @@ from odx_target.scsi.reservations.durable import recall
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.scsi.unit.sanitize_operation import recall as recall_sanitize_operation
 from odx_target.scsi.unit.thresholds import thresholds_at
+from odx_target.scsi.unit.unit_personality import USUAL, UnitPersonality
 from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, TIER_ATTRIBUTE, Pool, Volume, compression_of, tier_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.event_log import log
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volume_blocks
+from odx_target.target.personality.application import check_block_lengths, with_block_length
 
 # Attributes of a volume that describe its LUN.
 LUN_ATTRIBUTE = "lun"
@@ -28,18 +30,22 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
     LUN is enlarged to its configured size. An existing LUN never becomes smaller. Raises ConfigError if a LUN in the pool does
     not have its configured block length, or if there is no LUN. Raises StoreError if a LUN cannot be created.
     """
-    for lun in config.luns:
+    personality = config.personality
+    for lun in (with_block_length(each, personality) for each in config.luns):
         if lun.name in pool.volumes:
             _find_again(lun, pool.volumes[lun.name], pool)
         else:
             _create(lun, pool)
     units = {
-        int(volume.attributes[LUN_ATTRIBUTE]): logical_unit_of(volume, pool, environment, config.soft_thresholds)
+        int(volume.attributes[LUN_ATTRIBUTE]): logical_unit_of(
+            volume, pool, environment, config.soft_thresholds, personality.unit
+        )
         for volume in pool.volumes.values()
         if LUN_ATTRIBUTE in volume.attributes
     }
     if not units:
         raise ConfigError("the pool has no LUN: give at least one --lun NAME=SIZE")
+    check_block_lengths(units, personality)
     return units
 
 
@@ -129,7 +135,13 @@ def volume_of_number(volumes: Mapping[str, Volume], number: int) -> Volume | Non
     return next((each for each in volumes.values() if each.attributes.get(LUN_ATTRIBUTE) == str(number)), None)
 
 
-def logical_unit_of(volume: Volume, pool: Pool, environment: Environment, soft_thresholds: tuple[int, ...] = ()) -> LogicalUnit:
+def logical_unit_of(
+    volume: Volume,
+    pool: Pool,
+    environment: Environment,
+    soft_thresholds: tuple[int, ...] = (),
+    personality: UnitPersonality = USUAL,
+) -> LogicalUnit:
     """Return a logical unit that presents a volume. If the volume has no LUN number, the logical unit has LUN 0.
 
     `soft_thresholds` are percentages of the pool's room (see `Config`).
@@ -145,6 +157,7 @@ def logical_unit_of(volume: Volume, pool: Pool, environment: Environment, soft_t
         write_protected=volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES,
         thresholds=thresholds_at(soft_thresholds, pool.usage()),
     )
+    logical_unit.set_personality(personality)
     logical_unit.reservations = recall(pool, volume.identity)
     logical_unit.sanitize_operation = recall_sanitize_operation(pool, volume.identity, environment.event)
     return logical_unit

@@ -112,13 +112,18 @@ class LunChanges:
 
         The caller must have committed the pool before this call.
         """
-        turns, thresholds = self._environment.turns, self.config.soft_thresholds
+        turns = self._environment.turns
         units = []
         for volume in volumes:
             await turns.next_if_spent()
             turns.take(STEPS_OF_A_UNIT)
-            units.append(logical_unit_of(volume, self._pool, self._environment, thresholds))
+            units.append(self._unit_of(volume))
         await self._present(units)
+
+    def _unit_of(self, volume: Volume) -> LogicalUnit:
+        """Return a new logical unit that presents a volume, with the settings of the array."""
+        config = self.config
+        return logical_unit_of(volume, self._pool, self._environment, config.soft_thresholds, config.personality.unit)
 
     def of_volume(self, volume: Volume) -> LogicalUnit | None:
         """Return the logical unit that presents a volume. Return None if there is none."""
@@ -158,8 +163,7 @@ class LunChanges:
         The persistent reservations stay. The caller has committed the pool.
         """
         await self._settle(logical_unit)
-        volume, thresholds = logical_unit.volume, self.config.soft_thresholds
-        renumbered = logical_unit_of(volume, self._pool, self._environment, thresholds)
+        renumbered = self._unit_of(logical_unit.volume)
         self._withdraw(logical_unit)
         renumbered.reservations = logical_unit.reservations
         await self._present([renumbered], logical_unit.settled_port_groups)

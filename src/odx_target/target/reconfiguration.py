@@ -15,6 +15,7 @@ from odx_target.target.control.storage import volumes
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.event_log import log
 from odx_target.target.logical_units import LUN_ATTRIBUTE, apply_choices, logical_units_named
+from odx_target.target.personality.application import with_block_length
 from odx_target.target.schedules.templates import add_schedules
 
 Apply: TypeAlias = Callable[[Array, Config], Awaitable[None]]
@@ -97,7 +98,7 @@ async def _targets(_array: Array, _config: Config) -> None:
 async def _luns(array: Array, config: Config) -> None:
     for lun in config.luns:
         try:
-            await _lun(array, lun)
+            await _lun(array, with_block_length(lun, array.config.personality))
         except (ConfigError, StoreError) as error:
             log.error("LUN is not changed", lun=lun.name, reason=str(error))
 
@@ -116,6 +117,7 @@ async def _lun(array: Array, lun: LunConfig) -> None:
 
 
 async def _copy_options(array: Array, config: Config) -> None:
+    config = replace(config, personality=array.config.personality)  # only a restart changes the personality
     array.copy_manager.copies.options = copy_options_of(config)
     array.copy_manager.copies.limits = copy_limits_of(config)
 

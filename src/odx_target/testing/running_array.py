@@ -21,6 +21,7 @@ from odx_target.target.config.parsing import check_luns, parse_lun
 from odx_target.target.config.settings import Config
 from odx_target.target.config.settings_file import config_of
 from odx_target.target.control.arguments import ManagementError
+from odx_target.target.personality.reading import find_personality
 from odx_target.target.recording.offload import Offload
 from odx_target.target.recording.operations import offload_of
 from odx_target.testing.clock import TestClock, clock_mode
@@ -48,6 +49,7 @@ def running_array(
     record_to: str | Path | None = None,
     host: str = "127.0.0.1",
     portals: int = 1,
+    personality: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> RunningArray:
     """Return an array that runs from the beginning to the end of a `with` or `async with` block.
@@ -56,6 +58,7 @@ def running_array(
     `directory` names a directory. `clock` is `"shifted"` if the time passes as usual and can be advanced, and `"virtual"` if
     it passes only when it is advanced. If `record` is False, the array does not record commands, and small reads and writes are
     faster. If `record_to` names a file, the array writes its sessions there, and `odx-target replay` repeats them.
+    `personality` is the name or the file of a personality: the identity, limits and habits of another array.
     `settings` has the keys of a configuration file. The array listens at `host`, at ports that the system chooses, one for each
     of `portals`.
 
@@ -67,6 +70,8 @@ def running_array(
         sizes = DEFAULT_LUNS if luns is None else luns
         wanted = (parse_lun(f"{name}={size}") for name, size in sizes.items())
         config = replace(config, luns=check_luns(replace(lun, grows=False) for lun in wanted))
+    if personality is not None:
+        config = replace(config, personality=find_personality(str(personality)))
     if directory is not None:
         config = replace(config, pool_dir=Path(directory))
     if portals < 1:

@@ -73,6 +73,8 @@ fault remove POOL one
 fault clear POOL
 fault words
 fault words sense
+personality list
+personality show lio
 volume list POOL
 volume create POOL d=8K
 volume rename POOL d e

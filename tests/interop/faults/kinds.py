@@ -42,6 +42,7 @@ _COMMAND = (
     _same("command=read-10 jitter=1ms", Act.READ, "good"),
     _same("command=read-10 hold", Act.READ, "good"),
     _same("command=read-10 drop", Act.READ, NO_ANSWER),
+    _same("command=write-using-token immediate", Act.COPY, "good"),
     _same("command=read-10 transfer=50%", Act.READ, "256 of 512 bytes"),
     _same("command=read-10 tokens=expire", Act.READ_AND_USE_TOKEN, "good, then 5/23/07"),
     _same("command=read-10 tokens=lose", Act.READ_AND_USE_TOKEN, "good, then 5/23/04"),

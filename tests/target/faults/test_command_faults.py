@@ -257,3 +257,18 @@ async def test_aborts_end_a_held_command(mock_clock: MockClock) -> None:
         array.faults.release(rule)
         array.faults.clear()
         assert (await peer.status_of(peer.command(TEST_UNIT_READY)))[0] == 0
+
+
+async def test_a_copy_command_is_answered_before_its_work_is_done() -> None:
+    async with running() as array, session_with(array) as session:
+        await settled(session)
+        token = await token_of(session)
+        array.faults.add("command=write-using-token,test-unit-ready immediate")
+        held = array.faults.add("copy=0% command=write-using-token hold")
+        assert await write_token(session, token) == "good"
+        assert await sense(session) == "good"
+        while not held.hits:
+            await trio.lowlevel.checkpoint()
+        answer = await session.execute(0, cdb.receive_rod_token_information(2, 1024), data_in_bytes=1024)
+        assert read_rod_token_information(answer.data_in).status == 0x12
+        array.faults.release(held)

@@ -55,6 +55,8 @@ RESULTS: dict[str, Result] = {
     ),
     "faults": Result(1, f"{ARRAY}:Faults", ("fault list", "fault clear")),
     "fault-words": Result(1, "cli.fault:FaultWords", ("fault words",)),
+    "personalities": Result(1, "cli.personality:Personalities", ("personality list",)),
+    "personality": Result(1, "cli.personality:ShownPersonality", ("personality show",)),
     "volume": Result(
         1,
         f"{STORAGE}:Volume",

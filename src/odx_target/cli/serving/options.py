@@ -30,6 +30,7 @@ from odx_target.target.config.parsing import (
 )
 from odx_target.target.config.settings import Config, LogFormat, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
+from odx_target.target.personality.reading import find_personality
 from odx_target.target.trace import pcapng
 
 Part = TypeVar("Part", Config, ServeConfig)
@@ -189,6 +190,14 @@ RemoteLun = Annotated[
         help="A LUN whose blocks count as those of another array: POPULATE TOKEN is refused (23h/03h); may be repeated.",
     ),
 ]
+PersonalityOption = Annotated[
+    str | None,
+    typer.Option(
+        "--personality",
+        metavar="NAME|FILE",
+        help="Take over the identity, limits and habits of another array; `odx-target personality list` lists them.",
+    ),
+]
 ShowLimits = Annotated[
     bool, typer.Option("--show-limits", help="Print all limits of the array and the memory that these limits allow; then exit.")
 ]
@@ -215,6 +224,7 @@ _ARRAY_OPTIONS: dict[str, tuple[str, Parse]] = {
     "report_token_causes": ("report_token_causes", bool),
     "accept_zero_token": ("accept_zero_token", bool),
     "remote_lun": ("remote_luns", tuple),
+    "personality": ("personality", find_personality),
 }
 
 _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {

@@ -106,6 +106,7 @@ def serve(
     ready_file: options.ReadyFile = None,
     as_json: options.Json = False,
     remote_lun: options.RemoteLun = None,
+    personality: options.PersonalityOption = None,
     show_limits: options.ShowLimits = False,
 ) -> None:
     """Serve LUNs over iSCSI.

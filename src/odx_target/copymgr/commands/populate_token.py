@@ -10,6 +10,7 @@ from odx_target.copymgr.commands.parameter_lists import (
 )
 from odx_target.copymgr.commands.request import Request, read_request
 from odx_target.copymgr.commands.token_command_checks import POPULATE_TOKEN_CHECKS, run_checks
+from odx_target.copymgr.commands.token_data import freeze
 from odx_target.copymgr.limits import STEPS_ON_THE_WAY
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, start_in_background
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
@@ -17,22 +18,22 @@ from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_head
 from odx_target.copymgr.tokens.inactivity_timeout import granted_inactivity_timeout_s
+from odx_target.copymgr.tokens.referenced_rod import ReferencedRod
 from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_token import RodToken
-from odx_target.copymgr.tokens.rod_types import RodType, type_to_make
+from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     INSUFFICIENT_RESOURCES,
-    INSUFFICIENT_RESOURCES_TO_CREATE_ROD,
     INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN,
     SenseKey,
 )
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import FrozenMap, PoolFull
+from odx_target.store.api import PoolFull
 from odx_target.turns import Steps
 
 
@@ -59,7 +60,7 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
     run_checks(POPULATE_TOKEN_CHECKS, request)
     copies.require_calm()
     copies.require_room(task.nexus)
-    rod_type = type_to_make(bool(request.parameters.flags & ListFlag.RTV), request.parameters.rod_type)
+    rod_type = request.rod_types.to_make(bool(request.parameters.flags & ListFlag.RTV), request.parameters.rod_type)
     assert rod_type is not None, "checked before"
     token = _make_token(copies, task.nexus, request, rod_type) if request.total_blocks else None
     in_background = bool(request.parameters.flags & ListFlag.IMMED)
@@ -135,13 +136,13 @@ def _make_token(copies: Copies, nexus: Nexus, request: Request[PopulateTokenList
         identifier, data = copies.issuer.make(rod_type, logical_unit, size_bytes, nexus.target_port.device_name)
     except PoolFull as error:
         raise Refusal(INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN, rule=str(error)) from error
-    frozen = _freeze(logical_unit, durable=is_persistent)
+    rod = _rod_of(request, rod_type, durable=is_persistent)
     try:
         token = RodToken(
             identifier=identifier,
             data=data,
             rod_type=rod_type,
-            rod=FrozenRod.of_ranges(frozen, request.parameters.ranges, logical_unit.block_bytes),
+            rod=rod,
             creator=decode_head(data).creator,
             inactivity_timeout_s=granted_inactivity_timeout_s(request.parameters.inactivity_timeout_s, copies.limits),
             lifetime_s=copies.limits.max_token_lifetime_s,
@@ -151,7 +152,7 @@ def _make_token(copies: Copies, nexus: Nexus, request: Request[PopulateTokenList
         if is_persistent:
             _remember(copies, token)
     except BaseException:
-        frozen.release()
+        rod.release()
         raise
     copies.tokens.add(token)
     if rod_type is RodType.POINT_IN_TIME_CHANGE_VULNERABLE:
@@ -159,11 +160,17 @@ def _make_token(copies: Copies, nexus: Nexus, request: Request[PopulateTokenList
     return token
 
 
-def _freeze(logical_unit: LogicalUnit, *, durable: bool) -> FrozenMap:
+def _rod_of(request: Request[PopulateTokenList], rod_type: RodType, *, durable: bool) -> FrozenRod | ReferencedRod:
+    """Freeze the data of the ranges of a command. A token that refers to its source needs no frozen data."""
+    ranges, block_bytes = request.parameters.ranges, request.logical_unit.block_bytes
+    if rod_type is RodType.ACCESS_UPON_REFERENCE:
+        return ReferencedRod.of_ranges(ranges, block_bytes)
+    frozen = freeze(request.logical_unit, durable=durable)
     try:
-        return logical_unit.volume.freeze(durable=durable)
-    except PoolFull as error:
-        raise Refusal(INSUFFICIENT_RESOURCES_TO_CREATE_ROD, rule=str(error)) from error
+        return FrozenRod.of_ranges(frozen, ranges, block_bytes)
+    except BaseException:
+        frozen.release()
+        raise
 
 
 def _remember(copies: Copies, token: RodToken) -> None:

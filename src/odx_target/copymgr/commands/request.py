@@ -9,6 +9,7 @@ from odx_target.copymgr.commands.parameter_lists import RANGE_DESCRIPTOR_BYTES, 
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
+from odx_target.copymgr.tokens.rod_types import RodTypes
 from odx_target.scsi.sense import PARAMETER_LIST_LENGTH_ERROR
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -37,7 +38,8 @@ Parameters = TypeVar("Parameters", bound=ParameterList, covariant=True)
 class Request(Generic[Parameters]):
     """A command that has to be checked.
 
-    `is_own_pool` is True if the logical unit's blocks are in the pool of this copy manager.
+    `is_own_pool` is True if the logical unit's blocks are in the pool of this copy manager. `rod_types` are the types of its
+    tokens.
     """
 
     parameters: Parameters
@@ -45,6 +47,7 @@ class Request(Generic[Parameters]):
     limits: CopyLimits
     logical_unit: LogicalUnit
     is_own_pool: bool
+    rod_types: RodTypes
 
     @property
     def total_blocks(self) -> int:
@@ -70,7 +73,8 @@ def read_request(
     data = received_list(task, list_bytes)
     check_list_length(shape.header_bytes, len(data))
     require_free(copies, task, list_identifier)
-    return Request(decode(data), shape, copies.limits, task.logical_unit, copies.holds_blocks_of(task.logical_unit))
+    unit = task.logical_unit
+    return Request(decode(data), shape, copies.limits, unit, copies.holds_blocks_of(unit), copies.options.rod_types)
 
 
 def received_list(task: Task, length_bytes: int) -> bytes:

@@ -8,9 +8,9 @@ from itertools import groupby
 
 from odx_target.copymgr.commands.extended_copy_list import THIS_LOGICAL_UNIT
 from odx_target.copymgr.commands.lid1_results import descriptor_type_codes
-from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, THIRD_PARTY_COPY_OUT, ServiceAction
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
-from odx_target.copymgr.tokens.rod_types import ROD_TYPES, RodType, RodTypeRow
+from odx_target.copymgr.tokens.rod_types import RodType, RodTypeRow
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
 from odx_target.scsi.pages import vital_product_data as vpd
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -109,6 +109,10 @@ class GeneralCopyOperations(Layout):
     inline_data_granularity: int = number(13, 1)
 
 
+ABOUT_TOKENS = frozenset({TOKEN_LIMITS, ROD_TOKEN_FEATURES, SUPPORTED_ROD_TYPES})
+"""Descriptors of a copy manager that makes tokens."""
+MAKES_TOKENS = (THIRD_PARTY_COPY_OUT, int(ServiceAction.POPULATE_TOKEN))
+
 _LOCAL_TOKENS_ONLY = 0
 """REMOTE TOKENS 0h: only tokens that were made within this target device are accepted."""
 _DESCRIPTOR_ALIGNMENT_BYTES = 4
@@ -117,16 +121,18 @@ _DESCRIPTOR_ALIGNMENT_BYTES = 4
 def third_party_copy_page(logical_unit: LogicalUnit, limits: CopyLimits, options: CopyOptions) -> bytes:
     """Build the whole page for a logical unit."""
     block_bytes = logical_unit.block_bytes
-    descriptors = (
+    descriptors = [
         (TOKEN_LIMITS, _token_limits(limits, block_bytes)),
-        (SUPPORTED_COMMANDS, _supported_commands()),
+        (SUPPORTED_COMMANDS, _supported_commands(options)),
         (PARAMETER_DATA, _parameter_data(limits)),
         (SUPPORTED_DESCRIPTORS, _with_length(descriptor_type_codes(), 1)),
         (SUPPORTED_CSCD_DESCRIPTOR_IDS, _with_length(THIS_LOGICAL_UNIT.to_bytes(2, "big"), 2)),
         (ROD_TOKEN_FEATURES, _rod_token_features(limits, block_bytes)),
         (SUPPORTED_ROD_TYPES, _supported_rod_types(options)),
         (GENERAL_COPY_OPERATIONS, _general_copy_operations(limits)),
-    )
+    ]
+    if MAKES_TOKENS in options.missing_commands:
+        descriptors = [each for each in descriptors if each[0] not in ABOUT_TOKENS]
     return vpd.page(THIRD_PARTY_COPY, b"".join(_descriptor(*each) for each in descriptors))
 
 
@@ -148,9 +154,9 @@ def _token_limits(limits: CopyLimits, block_bytes: int) -> bytes:
     ).build()
 
 
-def _supported_commands() -> bytes:
+def _supported_commands(options: CopyOptions) -> bytes:
     """Build the list of supported operation codes with their service actions, in ascending order (SPC-4 7.8.17.4)."""
-    commands = sorted((operation_code, int(action)) for action, operation_code, _, _ in COPY_CDBS)
+    commands = sorted({(operation_code, int(action)) for action, operation_code, _, _ in COPY_CDBS} - options.missing_commands)
     entries = b""
     for operation_code, group in groupby(commands, key=lambda command: command[0]):
         actions = bytes(action for _, action in group)
@@ -193,10 +199,10 @@ def _rod_token_features(limits: CopyLimits, block_bytes: int) -> bytes:
 
 
 def _supported_rod_types(options: CopyOptions) -> bytes:
-    rows = [row for row in ROD_TYPES.values() if row.token_in or row.token_out]
+    rows = options.rod_types.rows()
     if not options.zero_token_accepted:
         rows = [row for row in rows if row.rod_type is not RodType.BLOCK_DEVICE_ZERO]
-    entries = b"".join(_rod_type(row) for row in sorted(rows, key=lambda row: row.rod_type))
+    entries = b"".join(_rod_type(row) for row in rows)
     return SupportedRodTypesHeader(rod_type_descriptors_length=len(entries)).build() + entries
 
 

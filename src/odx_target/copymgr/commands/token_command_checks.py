@@ -17,7 +17,6 @@ from odx_target.copymgr.commands.parameter_lists import (
 from odx_target.copymgr.commands.request import ParameterList, Request
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.inactivity_timeout import is_too_long
-from odx_target.copymgr.tokens.rod_types import type_to_make
 from odx_target.scsi.sense import (
     INVALID_FIELD_IN_PARAMETER_LIST,
     LBA_OUT_OF_RANGE,
@@ -83,7 +82,7 @@ def timeout_too_long(request: Request[PopulateTokenList]) -> None:
 
 
 def type_cannot_be_made(request: Request[PopulateTokenList]) -> None:
-    if type_to_make(bool(request.parameters.flags & ListFlag.RTV), request.parameters.rod_type) is None:
+    if request.rod_types.to_make(bool(request.parameters.flags & ListFlag.RTV), request.parameters.rod_type) is None:
         raise _bad_list("tokens of this type are not made", "ROD TYPE", request.parameters.rod_type, at=_ROD_TYPE_FIELD)
 
 
@@ -120,7 +119,7 @@ def too_much_in_one(request: Request[ParameterList]) -> None:
     limit, max_blocks = "maximum bytes of one range, in blocks", limits.max_range_bytes // block_bytes
     if not limits.max_rod_bytes:
         limit = "MAXIMUM TRANSFER LENGTH"
-        max_blocks = request.logical_unit.block_limits.max_transfer_blocks
+        max_blocks = request.logical_unit.reported_limits.max_transfer_blocks
     for index, (_, count_blocks) in enumerate(request.parameters.ranges):
         if max_blocks and count_blocks > max_blocks:
             raise _bad_list(

@@ -10,11 +10,12 @@ from odx_target.copymgr.commands.parameter_lists import (
 from odx_target.copymgr.commands.request import read_request
 from odx_target.copymgr.commands.token_access import check_token_access
 from odx_target.copymgr.commands.token_command_checks import WRITE_USING_TOKEN_CHECKS, run_checks
+from odx_target.copymgr.commands.token_data import present_data
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, ending_for, reply_to, start_in_background
 from odx_target.copymgr.operations.write_job import WriteJob
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
-from odx_target.copymgr.tokens.rod_source import RodSource, ZeroRod
+from odx_target.copymgr.tokens.rod_source import RodSource
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.reply import Reply
@@ -50,17 +51,17 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
     token = copies.judge.judge(parameters.token, copies.environment.monotonic())
     if token is not None:
         check_token_access(copies, task.nexus, token)
-    rod: RodSource = ZeroRod() if token is None else token.rod
     block_bytes = task.logical_unit.block_bytes
     # the zero token represents endless zeros, so the offset has no meaning and is ignored (Windows sends an offset)
     offset_bytes = 0 if token is None else parameters.offset_into_rod * block_bytes
-    _check_offset(rod, offset_bytes, parameters.offset_into_rod)
+    _check_offset(token, offset_bytes, parameters.offset_into_rod)
     copies.require_room(task.nexus)
     in_background = bool(parameters.flags & ListFlag.IMMED)
+    rod = present_data(copies, token)
     operation = copies.begin(
         ServiceAction.WRITE_USING_TOKEN, list_identifier, request.total_blocks, task, in_background=in_background
     )
-    use = TokenUse(copies, token, delete=bool(parameters.flags & ListFlag.DEL_TKN))
+    use = TokenUse(copies, token, rod, delete=bool(parameters.flags & ListFlag.DEL_TKN))
     job = WriteJob(copies, operation, rod, offset_bytes, parameters.ranges, use.end)
     if in_background:
         start_in_background(copies, job)
@@ -72,16 +73,17 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
 
 class TokenUse:
     """The use of a token by one command. The command holds a *lease*, which keeps the token from expiring. `token` is None for
-    the zero token, which needs no lease and cannot be deleted.
+    the zero token, which needs no lease and cannot be deleted. `rod` is the data of the token.
 
     If DEL_TKN is set, the token is deleted when all requested blocks, or all blocks of the token, have been written. If the
     command ends early because its time budget is used up, the token is not deleted, because the initiator continues with the
     same token.
     """
 
-    def __init__(self, copies: Copies, token: RodToken | None, *, delete: bool) -> None:
+    def __init__(self, copies: Copies, token: RodToken | None, rod: RodSource, *, delete: bool) -> None:
         self._copies = copies
         self._token = token
+        self._rod = rod
         self._delete = delete
         if token is not None:
             copies.tokens.lease(token)
@@ -90,6 +92,8 @@ class TokenUse:
         token = self._token
         if token is None:
             return
+        if self._rod is not token.rod:
+            self._rod.release()
         tokens = self._copies.tokens
         if self._delete and is_over:
             tokens.finish(token, TokenEnd.DELETED, now_s)
@@ -111,8 +115,8 @@ def _run_now(copies: Copies, job: WriteJob) -> Outcome:
     return reply_to(copies, job, ending)
 
 
-def _check_offset(rod: RodSource, offset_bytes: int, offset_into_rod: int) -> None:
-    if rod.size_bytes is not None and offset_bytes >= rod.size_bytes:
+def _check_offset(token: RodToken | None, offset_bytes: int, offset_into_rod: int) -> None:
+    if token is not None and token.rod.size_bytes is not None and offset_bytes >= token.rod.size_bytes:
         raise Refusal(
             INVALID_FIELD_IN_PARAMETER_LIST,
             data_field=_OFFSET_INTO_ROD_FIELD,
@@ -120,5 +124,5 @@ def _check_offset(rod: RodSource, offset_bytes: int, offset_into_rod: int) -> No
             field="OFFSET INTO ROD",
             value=offset_into_rod,
             limit="bytes represented",
-            allowed=rod.size_bytes,
+            allowed=token.rod.size_bytes,
         )

@@ -74,6 +74,7 @@ class DurableTokens:
 
     def _encode(self, token: RodToken) -> bytes:
         wall_s = self._environment.time() - self._environment.monotonic()
+        assert isinstance(token.rod, FrozenRod), "a persistent token has its own data"
         name = token.initiator_name.encode("utf-8")
         fixed = _FIXED.pack(
             FORMAT_VERSION,

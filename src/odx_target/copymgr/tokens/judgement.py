@@ -13,7 +13,6 @@ from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity,
 from odx_target.copymgr.tokens.inactivity_timeout import EXPIRED
 from odx_target.copymgr.tokens.issuer import TokenIssuer
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
-from odx_target.copymgr.tokens.rod_types import is_accepted
 from odx_target.copymgr.tokens.signature import is_same
 from odx_target.copymgr.tokens.table import TokenTable
 from odx_target.copymgr.tokens.zero_token import is_zero_token
@@ -99,6 +98,6 @@ class TokenJudge:
         creator = creator_identity(head.creator)
         if self._issuer.claims_to_be_ours(token) or creator in self._identities:
             return self.refusal(TOKEN_CORRUPT)
-        if not is_accepted(head.rod_type):
+        if not self.options.rod_types.is_accepted(head.rod_type):
             return self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)
         return self.refusal(TOKEN_UNKNOWN if creator is None else REMOTE_TOKEN_USAGE_NOT_SUPPORTED)

@@ -1,8 +1,12 @@
-"""A token of this copy manager. A token keeps a frozen map of its data until the token ends, for example by a timeout."""
+"""A token of this copy manager. A token keeps a frozen map of its data until the token ends, for example by a timeout.
+
+A token of the type "access upon reference" keeps no data.
+"""
 
 from enum import Enum
 
 from odx_target.copymgr.tokens import inactivity_timeout
+from odx_target.copymgr.tokens.referenced_rod import ReferencedRod
 from odx_target.copymgr.tokens.rod_source import FrozenRod
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.store.api import Volume
@@ -55,7 +59,7 @@ class RodToken:
         identifier: int,
         data: bytes,
         rod_type: RodType,
-        rod: FrozenRod,
+        rod: FrozenRod | ReferencedRod,
         creator: bytes,
         inactivity_timeout_s: float,
         lifetime_s: float,

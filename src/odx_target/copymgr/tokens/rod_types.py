@@ -1,6 +1,6 @@
-"""Table of the ROD types. The table decides which types of tokens are made and accepted (SPC-4 7.8.17.8)."""
+"""Table of the ROD types, and the sets of types that a copy manager can make and accept (SPC-4 7.8.17.8)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 
@@ -41,10 +41,58 @@ ROD_TYPES: dict[int, RodTypeRow] = {
 }
 """Rows by ROD type. The type "any" is missing: an initiator can request it, but no token has this type."""
 
+
+@dataclass(frozen=True, slots=True)
+class RodTypes:
+    """The ROD types of a copy manager.
+
+    `default` is the type of the token that POPULATE TOKEN makes if the host names no type. `made` are the types that POPULATE
+    TOKEN makes, and `accepted` are those that WRITE USING TOKEN accepts.
+    """
+
+    default: RodType
+    made: frozenset[RodType]
+    accepted: frozenset[RodType]
+
+    def is_accepted(self, rod_type: int) -> bool:
+        """True if tokens of this type are accepted."""
+        return rod_type in self.accepted
+
+    def to_make(self, rod_type_valid: bool, rod_type: int) -> RodType | None:
+        """Return the type of the token that a POPULATE TOKEN makes. Return None if the requested type is not supported."""
+        if not rod_type_valid:
+            return self.default
+        wanted = TYPE_FOR_ANY if rod_type == RodType.POINT_IN_TIME_ANY else rod_type
+        return RodType(wanted) if wanted in self.made else None
+
+    def rows(self) -> list[RodTypeRow]:
+        """Return the rows of all these types, by ascending type, with the uses that these types have."""
+        return [
+            replace(row, token_in=row.rod_type in self.accepted, token_out=row.rod_type in self.made)
+            for _, row in sorted(ROD_TYPES.items())
+            if row.rod_type in self.accepted | self.made
+        ]
+
+
 TYPE_FOR_ANY = RodType.POINT_IN_TIME_PERSISTENT
 """Type of the token that is made for a request of the type "any". A host that requests this type wants the most durable type
 (SBC-4 5.24.2).
 """
+
+
+POINT_IN_TIME_TYPES = RodTypes(
+    default=RodType.POINT_IN_TIME_DEFAULT,
+    made=frozenset(row.rod_type for row in ROD_TYPES.values() if row.token_out),
+    accepted=frozenset(row.rod_type for row in ROD_TYPES.values() if row.token_in),
+)
+"""The usual types: a token represents the data at the time at which it was made."""
+
+ACCESS_UPON_REFERENCE_TYPES = RodTypes(
+    default=RodType.ACCESS_UPON_REFERENCE,
+    made=frozenset({RodType.ACCESS_UPON_REFERENCE}),
+    accepted=frozenset({RodType.ACCESS_UPON_REFERENCE, RodType.BLOCK_DEVICE_ZERO}),
+)
+"""The types of an array without snapshots: a token represents the data at the time at which it is used."""
 
 
 def describe_rod_type(rod_type: int) -> str:
@@ -53,19 +101,3 @@ def describe_rod_type(rod_type: int) -> str:
         return "point in time copy, any"
     row = ROD_TYPES.get(rod_type)
     return "unknown" if row is None else row.text
-
-
-def is_accepted(rod_type: int) -> bool:
-    """True if tokens of this type are accepted."""
-    row = ROD_TYPES.get(rod_type)
-    return row is not None and row.token_in
-
-
-def type_to_make(rod_type_valid: bool, rod_type: int) -> RodType | None:
-    """Return the type of the token that a POPULATE TOKEN makes. Return None if the requested type is not supported."""
-    if not rod_type_valid:
-        return RodType.POINT_IN_TIME_DEFAULT
-    if rod_type == RodType.POINT_IN_TIME_ANY:
-        return TYPE_FOR_ANY
-    row = ROD_TYPES.get(rod_type)
-    return row.rod_type if row is not None and row.token_out else None

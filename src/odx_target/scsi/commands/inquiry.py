@@ -112,6 +112,7 @@ def _page(logical_unit: LogicalUnit, port: TargetPort, page_code: int) -> bytes:
 def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
     """Build the 96 bytes of standard INQUIRY data."""
     first, second, third, fourth = CLAIMED
+    personality = logical_unit.personality
     return StandardInquiryData(
         peripheral_qualifier=logical_unit.peripheral_qualifier,
         peripheral_device_type=logical_unit.peripheral_device_type,
@@ -120,12 +121,12 @@ def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
         response_data_format=RESPONSE_DATA_FORMAT,
         additional_length=StandardInquiryData.size_bytes - 5,
         tpgs=logical_unit.tpgs,
-        third_party_copy=logical_unit.third_party_copy,
+        third_party_copy=logical_unit.third_party_copy and personality.third_party_copy,
         multip=logical_unit.multip,
         cmdque=True,
-        t10_vendor_identification=vpd.T10_VENDOR_IDENTIFICATION,
-        product_identification=vpd.PRODUCT_IDENTIFICATION,
-        product_revision_level=vpd.PRODUCT_REVISION_LEVEL,
+        t10_vendor_identification=personality.vendor,
+        product_identification=personality.product,
+        product_revision_level=personality.revision,
         version_descriptor_1=first,
         version_descriptor_2=second,
         version_descriptor_3=third,

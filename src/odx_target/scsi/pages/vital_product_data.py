@@ -17,11 +17,6 @@ BLOCK_LIMITS = 0xB0
 BLOCK_DEVICE_CHARACTERISTICS = 0xB1
 LOGICAL_BLOCK_PROVISIONING = 0xB2
 
-# T10 VENDOR IDENTIFICATION: T10 assigns these eight characters to vendors (SPC-4 6.4.2), but this value is not registered.
-T10_VENDOR_IDENTIFICATION = b"ODX     "
-PRODUCT_IDENTIFICATION = b"odx-target".ljust(16)
-PRODUCT_REVISION_LEVEL = b"0001"
-
 
 class VpdPageHeader(Layout):
     """The header of a VPD page."""
@@ -146,7 +141,9 @@ def page(page_code: int, body: bytes) -> bytes:
 
 def all_pages(logical_unit: LogicalUnit) -> dict[int, VpdPageBuilder]:
     """Return the builders of all VPD pages of a logical unit, by page code, including those of other packages."""
-    return STANDARD_PAGES | logical_unit.added_vpd_pages
+    pages = STANDARD_PAGES | logical_unit.added_vpd_pages
+    missing = logical_unit.personality.missing_pages
+    return {code: builder for code, builder in pages.items() if code not in missing} if missing else pages
 
 
 def supported_pages(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all ports
@@ -163,7 +160,7 @@ def device_identification(logical_unit: LogicalUnit, port: TargetPort) -> bytes:
     vendor_specific = logical_unit.serial_number.encode("ascii")
     designators = (
         _designator(logical_unit.identity, CODE_SET_BINARY, TYPE_NAA),
-        _designator(T10_VENDOR_IDENTIFICATION + vendor_specific, CODE_SET_ASCII, TYPE_T10_VENDOR),
+        _designator(logical_unit.personality.vendor + vendor_specific, CODE_SET_ASCII, TYPE_T10_VENDOR),
         _designator(
             bytes((0, 0, *_u16(port.relative_target_port))),
             CODE_SET_BINARY,
@@ -215,7 +212,7 @@ def extended_inquiry_data(logical_unit: LogicalUnit, port: TargetPort) -> bytes:
 
 
 def block_limits(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all ports
-    limits = logical_unit.block_limits
+    limits = logical_unit.reported_limits
     body = BlockLimits(
         wsnz=True,
         maximum_compare_and_write_length=limits.max_compare_and_write_blocks,
@@ -243,18 +240,19 @@ def block_device_characteristics(logical_unit: LogicalUnit, port: TargetPort) ->
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all ports
-    """Report thin provisioning: UNMAP and WRITE SAME deallocate blocks, and deallocated blocks read as zeros.
+    """Report thin provisioning: usually, UNMAP and WRITE SAME deallocate blocks, and deallocated blocks read as zeros.
 
     The threshold exponent defines the size of a threshold set. The numbers in the Logical Block Provisioning log page, and the
     thresholds in the mode page, are numbers of threshold sets.
     """
+    provisioning = logical_unit.personality.provisioning
     body = LogicalBlockProvisioning(
         threshold_exponent=(THRESHOLD_SET_BYTES // logical_unit.block_bytes).bit_length() - 1,
-        lbpu=True,
-        lbpws=True,
-        lbpws10=True,
-        lbprz=READS_AS_ZEROS,
-        provisioning_type=THIN_PROVISIONED,
+        lbpu=provisioning.unmap,
+        lbpws=provisioning.write_same,
+        lbpws10=provisioning.write_same,
+        lbprz=READS_AS_ZEROS if provisioning.reads_as_zeros else 0,
+        provisioning_type=THIN_PROVISIONED if provisioning.thin else 0,
     ).build()
     return page(LOGICAL_BLOCK_PROVISIONING, body)
 

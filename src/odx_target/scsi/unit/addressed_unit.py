@@ -5,6 +5,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.traffic import Traffic
 from odx_target.scsi.unit.format_operation import FormatOperation
 from odx_target.scsi.unit.sanitize_operation import SanitizeOperation
+from odx_target.scsi.unit.unit_personality import USUAL, UnitPersonality
 
 
 class AddressedUnit:
@@ -28,6 +29,7 @@ class AddressedUnit:
         self.write_protected = False
         self.descriptor_format_sense = False
         self.third_party_copy = False
+        self.personality: UnitPersonality = USUAL
         self.tpgs = 0
         """The value of TPGS in standard INQUIRY data (SPC-4 6.4.2)."""
         self.multip = False

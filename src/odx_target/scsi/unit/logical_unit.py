@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from odx_target.environment import Environment
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.port_groups import NO_ASYMMETRIC_ACCESS, AccessModes, PendingState, PortGroups
-from odx_target.scsi.limits import BlockLimits, block_limits_for
+from odx_target.scsi.limits import BlockLimits
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, Reservations
 from odx_target.scsi.target_port import TargetPort
@@ -17,6 +17,7 @@ from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.unit.addressed_unit import AddressedUnit
 from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.scsi.unit.thresholds import NO_THRESHOLDS, ArmedThresholds, Threshold, descriptor_offset
+from odx_target.scsi.unit.unit_personality import USUAL, UnitPersonality
 from odx_target.store.api import BLOCK_BYTES, Pool, Volume
 
 VpdPageBuilder: TypeAlias = "Callable[[LogicalUnit, TargetPort], bytes]"
@@ -82,8 +83,7 @@ class LogicalUnit(AddressedUnit):
         public_identity = pool.public_identity(volume)
         self.identity = naa_designator(public_identity)
         self.serial_number = public_identity.hex()
-        self.block_limits: BlockLimits = block_limits_for(block_bytes)
-        self.max_transfer_blocks = self.block_limits.max_transfer_blocks
+        self.set_personality(USUAL)
         self.blocks = LogicalBlocks(volume, block_bytes)
         self.added_vpd_pages: dict[int, VpdPageBuilder] = {}
         """Functions that build additional VPD pages, by page code.
@@ -105,6 +105,14 @@ class LogicalUnit(AddressedUnit):
         """The states at the end of transitions, by the numbers of the target port groups that are transitioning."""
         self._reserved_by: TaskNexus | None = None
         self.reservations = NO_RESERVATIONS
+
+    def set_personality(self, personality: UnitPersonality) -> None:
+        """Give the logical unit the properties that a tester has chosen. No host may use it yet."""
+        self.personality = personality
+        self.reported_limits: BlockLimits = personality.reported_limits(self.block_bytes)
+        """The limits in VPD page B0h. The value 0 means "not reported"."""
+        self.block_limits: BlockLimits = personality.enforced_limits(self.block_bytes)
+        self.max_transfer_blocks = self.block_limits.max_transfer_blocks
 
     @property
     def port_groups(self) -> PortGroups:

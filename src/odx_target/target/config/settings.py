@@ -12,6 +12,7 @@ from odx_target.scsi.asymmetric_access.port_groups import AccessModes
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.access_settings import AccessRule, compiled, is_glob
 from odx_target.target.config.chap import ChapUser, TargetChap
+from odx_target.target.personality.personality import NO_PERSONALITY, Personality
 from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES
 from odx_target.target.session_file.recording_limits import DEFAULT_RECORDING_BYTES
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES
@@ -201,6 +202,8 @@ class Config:
     Hosts can copy to these LUNs by token, but not from these LUNs.
     """
     schedules: tuple[ScheduleTemplate, ...] = ()
+    personality: Personality = NO_PERSONALITY
+    """The identity, limits and habits of another array, which this array takes over for a test, see docs/personalities.md."""
     faults: tuple[Mapping[str, object], ...] = ()
     """The rules by which the array injects faults, see docs/faults.md. They have been checked."""
     fault_seed: int = 0

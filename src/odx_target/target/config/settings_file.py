@@ -41,6 +41,7 @@ from odx_target.target.config.schedule_settings import schedule_templates_of
 from odx_target.target.config.settings import Config, LogFormat, LunConfig, ServeConfig
 from odx_target.target.config.target_settings import max_sessions_of, port_group_number_of, portals_of, target_configs_of
 from odx_target.target.config.toml_file import read_table
+from odx_target.target.personality.reading import find_personality
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
 
 Part = TypeVar("Part", "Config", "ServeConfig")
@@ -155,6 +156,7 @@ The function makes settings from the value of the key and the folder of the file
 _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pool": lambda value, base: {"pool_dir": base / _path("pool", value)},
     "lun": lambda value, _base: {"luns": _luns(value)},
+    "personality": lambda value, base: {"personality": find_personality(_text("personality", value), base)},
     "fault": lambda value, _base: {"faults": fault_rules_of(value)},
     "fault-seed": lambda value, _base: {"fault_seed": fault_seed_of(value)},
     "schedule": lambda value, _base: {"schedules": schedule_templates_of(value)},

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
+from odx_target.copymgr.commands.parameter_lists import THIRD_PARTY_COPY_OUT, ListFlag, ServiceAction
 from odx_target.environment import Environment
 from odx_target.scsi.buffers import buffers_bytes
 from odx_target.scsi.device_server import DeviceServer
@@ -36,6 +37,12 @@ from odx_target.target.faults.words.table import WORDS
 REASON = "a fault was injected"
 _OF_A_NEXUS = ("lun", "initiator", "target", "session")
 """Words whose conditions depend only on the nexus and the LUN."""
+
+IMMEDIATE_COMMANDS = frozenset(
+    (THIRD_PARTY_COPY_OUT, int(action)) for action in (ServiceAction.POPULATE_TOKEN, ServiceAction.WRITE_USING_TOKEN)
+)
+FLAGS_BYTE = 2
+"""Byte of their parameter lists that has IMMED (SBC-4 5.24, 5.55)."""
 
 STORE_ERRORS: dict[str, Callable[[int], StoreError]] = {
     # name: function that makes the exception for a block of the store
@@ -104,7 +111,7 @@ class CommandFaults:
         plan.pauses = [self._pauses.of(rule) for rule in hits if is_pausing(rule)]
         if plan.waits:
             return Waiting(self._run, task, plan)
-        self._act(plan)
+        self._act(task, plan)
         return None if plan.end is None else self._ending(task, plan.end)
 
     def _occurrence(self, task: Task) -> Occurrence:
@@ -132,7 +139,7 @@ class CommandFaults:
         for pause in plan.pauses:
             await pause()
         task.raise_if_aborted()
-        self._act(plan)
+        self._act(task, plan)
         if plan.is_cut:
             self._effects.cut(task.nexus)
             return UNANSWERED
@@ -142,8 +149,10 @@ class CommandFaults:
             reply = _shortened(reply, plan.transfer)
         return reply if plan.is_answered else UNANSWERED
 
-    def _act(self, plan: _Plan) -> None:
+    def _act(self, task: Task, plan: _Plan) -> None:
         for rule in plan.effects:
+            if "immediate" in rule.values:
+                make_immediate(task)
             if "tokens" in rule.values:
                 self._effects.end_tokens(rule.values["tokens"])
             if "restart" in rule.values:
@@ -161,11 +170,19 @@ class CommandFaults:
         return Reply(values["status"])
 
 
+def make_immediate(task: Task) -> None:
+    """Set IMMED in the parameter list of a POPULATE TOKEN or WRITE USING TOKEN. Other commands stay as they are."""
+    data = bytearray(b"".join(task.data_out))
+    if command_code(task.cdb) in IMMEDIATE_COMMANDS and len(data) > FLAGS_BYTE:
+        data[FLAGS_BYTE] |= ListFlag.IMMED
+        task.data_out = (bytes(data),)
+
+
 def _plan_of(hits: Sequence[Rule]) -> _Plan:
     plan = _Plan()
     for rule in hits:
         values = rule.values
-        if "tokens" in values or "restart" in values:
+        if not {"tokens", "restart", "immediate"}.isdisjoint(values):
             plan.effects.append(rule)
         if plan.end is None and not {"sense", "status", "error"}.isdisjoint(values):
             plan.end = rule

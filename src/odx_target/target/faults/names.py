@@ -8,11 +8,9 @@ from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Opcode
 from odx_target.scsi import sense
 from odx_target.scsi.cdb.table import CDB_LAYOUTS
+from odx_target.scsi.command_table import CommandCode
 from odx_target.scsi.reply import Status
 from odx_target.scsi.sense import Condition
-
-CommandCode = tuple[int, int | None]
-"""Operation code and service action."""
 
 
 def plain(text: str) -> str:

@@ -8,12 +8,13 @@ from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeVar
 
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Opcode
+from odx_target.scsi.command_table import CommandCode
 from odx_target.scsi.reply import Status
 from odx_target.scsi.sense import Condition, SenseKey, sense_words
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_portal
 from odx_target.target.faults import names
-from odx_target.target.faults.names import CommandCode, nearest, plain
+from odx_target.target.faults.names import nearest, plain
 
 MAX_NUMBER = 1 << 64
 """Numbers in rules are smaller. The largest fields, such as an LBA, have 64 bits."""

@@ -148,6 +148,8 @@ class ShortLane:
         if unit.restricted is not None and nexus.target_port.target_port_group in unit.restricted:
             return None
         server = self._device_server
+        if not server.commands.has_usual_transfers:
+            return None
         if (server.before_command is not None or server.after_command is not None) and server.watches_transfers(
             self._nexus, lun
         ):
@@ -161,7 +163,9 @@ class ShortLane:
         usual if it is refused, or must be durable before it ends.
         """
         takes_writes = unit.write_cache_enabled and not unit.write_protected and self._lun not in self._nexus.read_only_luns
-        return min(self._state.max_read_bytes, SMALL_READ_BYTES), self._state.max_write_bytes if takes_writes else 0
+        state, most_bytes = self._state, unit.max_transfer_blocks * unit.block_bytes
+        max_write_bytes = min(state.max_write_bytes, most_bytes) if takes_writes else 0
+        return min(state.max_read_bytes, SMALL_READ_BYTES, most_bytes), max_write_bytes
 
     def execute_usual(self, view: memoryview, at: int, enough_bytes: int) -> tuple[int, int]:
         """Execute usual commands of one logical unit, from the position `at` on, until there are `enough_bytes` of read data.

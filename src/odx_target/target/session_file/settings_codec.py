@@ -7,7 +7,10 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
+from odx_target.target.personality.personality import NO_PERSONALITY, Personality
+from odx_target.target.personality.reading import personality_of
 from odx_target.target.session_file.frames import RecordingDamaged
 
 LEFT_OUT = frozenset({"pool_dir", "capacity_tier", "log_level", "chap_users", "target_chap"})
@@ -40,6 +43,8 @@ def without_commands(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _encoded(value: Any) -> Any:
+    if isinstance(value, Personality):
+        return {"name": value.name, "table": _encoded(value.table)}
     if is_dataclass(value):
         return {
             each.name: _encoded(getattr(value, each.name)) for each in fields(value) if each.init and each.name not in LEFT_OUT
@@ -65,6 +70,8 @@ def _decoded(kind: Any, data: Any, where: str) -> Any:
         return _decoded_tuple(arguments, data, where)
     if origin is not None or kind is object:
         return dict(_of_kind(dict, data, where)) if origin is not None else data
+    if kind is Personality:
+        return _decoded_personality(_of_kind(dict, data, where), where)
     if is_dataclass(kind):
         return _decoded_dataclass(kind, _of_kind(dict, data, where), where)
     if isinstance(kind, type) and issubclass(kind, Enum):
@@ -79,6 +86,15 @@ def _decoded_tuple(arguments: tuple[Any, ...], data: Any, where: str) -> tuple[A
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_decoded(arguments[0], each, where) for each in items)
     return tuple(_decoded(kind, each, where) for kind, each in zip(arguments, items, strict=True))
+
+
+def _decoded_personality(data: Mapping[str, Any], where: str) -> Personality:
+    """Return the personality that the content of its file describes, because the file may have changed since."""
+    name, table = _of_kind(str, data["name"], where), _of_kind(dict, data["table"], where)
+    try:
+        return personality_of(name, table) if name else NO_PERSONALITY
+    except ConfigError as error:
+        raise RecordingDamaged(f"{where}: {error}") from error
 
 
 def _decoded_dataclass(kind: Any, data: Mapping[str, Any], where: str) -> Any:

@@ -65,12 +65,13 @@ def read_capacity_16_data(logical_unit: LogicalUnit) -> bytes:
     """Build the parameter data of READ CAPACITY(16). The physical block length is the size of a store block (4096 bytes).
     Logical block 0 is at the start of a physical block.
     """
+    provisioning = logical_unit.personality.provisioning
     return ReadCapacity16Data(
         returned_logical_block_address=logical_unit.capacity_blocks - 1,
         logical_block_length=logical_unit.block_bytes,
         logical_blocks_per_physical_block_exponent=(BLOCK_BYTES // logical_unit.block_bytes).bit_length() - 1,
-        lbpme=True,
-        lbprz=True,
+        lbpme=provisioning.thin,
+        lbprz=provisioning.thin and provisioning.reads_as_zeros,
     ).build()
 
 

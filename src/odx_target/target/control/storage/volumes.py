@@ -45,6 +45,7 @@ from odx_target.target.lun_size import (
     size_bytes_of,
     volume_blocks,
 )
+from odx_target.target.personality.application import with_block_length
 from odx_target.target.schedules.taking import OWN_ATTRIBUTES
 
 MAX_CLONES = MAX_LUNS
@@ -65,6 +66,8 @@ async def volumes(storage: Storage) -> answers.Volumes:
 async def create(storage: Storage, volume: LunConfig, *, lun: bool) -> answers.Volume:
     """Create a volume that reads as zeros."""
     made: list[Volume] = []
+    if storage.array is not None:
+        volume = with_block_length(volume, storage.array.config.personality)
 
     def make() -> None:
         number = {LUN_ATTRIBUTE: str(next(unused_numbers(storage)))} if lun else {}

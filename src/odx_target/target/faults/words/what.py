@@ -61,6 +61,14 @@ FAULTS: tuple[Word, ...] = (
         "",
     ),
     _fault(
+        "immediate",
+        frozenset({Point.COMMAND}),
+        values.flag,
+        "",
+        "POPULATE TOKEN and WRITE USING TOKEN are executed as if IMMED were 1: they are answered before their work is done",
+        "",
+    ),
+    _fault(
         "transfer",
         frozenset({Point.COMMAND}),
         values.part,

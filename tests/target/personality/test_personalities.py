@@ -1,0 +1,72 @@
+"""Each personality shows its limit on the wire, and a host of this project notices it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from odx_target.cli.esxi import copy as esxi
+from odx_target.cli.ready import ready
+from odx_target.cli.windows import copy as windows
+from odx_target.target.personality.reading import known_personalities
+from odx_target.testing import RunningArray, running_array
+from tests.target.personality.noticed import NOTICED
+from tests.target.personality.wire import Wire
+
+LUNS = {"a": "64M", "b": "64M"}
+
+app = typer.Typer(pretty_exceptions_enable=False)
+for module in (esxi, ready, windows):
+    module.register(app)
+
+Start = Callable[[str | None], RunningArray]
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    """Return a function that returns the array with a personality. Each array is started once."""
+    arrays: dict[str | None, RunningArray] = {}
+
+    def started(personality: str | None) -> RunningArray:
+        if personality not in arrays:
+            arrays[personality] = running_array(LUNS, personality=personality).start()
+        return arrays[personality]
+
+    yield started
+    for array in arrays.values():
+        array.stop()
+
+
+def test_every_personality_is_in_the_table() -> None:
+    assert list(NOTICED) == known_personalities()
+
+
+@pytest.mark.parametrize("name", NOTICED)
+def test_a_personality_shows_its_limit_on_the_wire(name: str, start: Start) -> None:
+    array = start(name)
+    with array.host() as host:
+        host.execute("a", bytes(6))  # the unit attention of a new session
+        NOTICED[name].on_the_wire(Wire(array, host))
+
+
+@pytest.mark.parametrize("name", NOTICED)
+def test_a_host_notices_a_personality(name: str, start: Start) -> None:
+    array, row = start(name), NOTICED[name]
+    places = {"A": array.url("a"), "B": array.url("b")}
+    if "USUAL" in row.command:
+        places["USUAL"] = start(None).url("a")
+    words = [places.get(word, word) for word in row.command.split()]
+    output = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, words).output
+    assert row.line in output, output
+
+
+@pytest.mark.parametrize("command", sorted({row.command for row in NOTICED.values()}))
+def test_no_host_notices_the_usual_array(command: str, start: Start) -> None:
+    array = start(None)
+    places = {"A": array.url("a"), "B": array.url("b"), "USUAL": array.url("b")}
+    words = [places.get(word, word) for word in command.split()]
+    output = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, words).output
+    assert "equal" in output or "ready for" in output
+    for row in NOTICED.values():
+        assert row.command != command or row.line not in output, row.line
