@@ -9,12 +9,21 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from odx_target.cli import main as cli
+from odx_target.configured_pool import open_pool
+from odx_target.initiator import cdb
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.url import Portal
+from odx_target.replay.array_replay import replay_recording
+from odx_target.target.session_file.frame_reader import read_recording
+from tests.target.running import OPTIONS, settled
 
 TIMEOUT_S = 120
 WRONG_TOKENS = ["", "too-short", "x" * 513, "with a blank in it", "two\nlines-of-a-token", "tökentökentöken€"]
@@ -164,3 +173,50 @@ def test_a_ready_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> 
     assert done.returncode == 1
     assert "ready.json" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_a_recorded_server_that_is_killed_can_be_replayed(tmp_path: Path) -> None:
+    path = tmp_path / "session.odxrec"
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(
+            [*SERVE, "--json", "--record", path], cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    assert process.stdout is not None
+    try:
+        ready = json.loads(process.stdout.readline())
+        trio.run(write_until_recorded, ready, path)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    recording = read_recording(path)
+    assert recording.problem is not None
+    result = trio.run(partial(replay_recording, recording, open_pool, pool_dir=tmp_path / "pool"))
+    assert result.difference is None, result.difference.lines()
+    assert len(result.steps) > 5
+
+
+async def write_until_recorded(ready: dict[str, Any], path: Path) -> None:
+    """Write blocks until their answers are in the file."""
+    host, _, port = ready["portals"][0].rpartition(":")
+    async with open_session(Portal(host, int(port)), ready["targets"][0]["name"], OPTIONS) as session:
+        await settled(session)
+        while path.stat().st_size < 20_000:
+            assert (await session.execute(0, cdb.write_16(0, 1), bytes(512))).status == 0
+
+
+def test_a_new_pool_that_stays_is_not_recorded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said = refused(monkeypatch, capsys, str(tmp_path / "pool"), "--record", str(tmp_path / "file"))
+    assert "its secret would follow from the recording" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", ["1K", "65535", "2T", "x"])
+def test_a_wrong_limit_of_a_recording_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, size: str
+) -> None:
+    assert "size" in (said := refused(monkeypatch, capsys, "--record", str(tmp_path / "f"), "--record-limit", size)) or (
+        "want 64K to 1T" in said
+    )

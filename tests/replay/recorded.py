@@ -2,9 +2,10 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from odx_target.configured_pool import open_pool
+from odx_target.configured_pool import memory_parts, open_pool
 from odx_target.replay.array_replay import ReplayResult, replay_recording
 from odx_target.target.array import Array
 from odx_target.target.clock.mode import ClockMode
@@ -37,7 +38,7 @@ async def recorded_array(
 
 async def replayed(path: Path) -> ReplayResult:
     """Replay a recording against a new array in memory."""
-    return await replay_recording(read_recording(path), open_pool)
+    return await replay_recording(read_recording(path), partial(open_pool, memory=memory_parts()))
 
 
 def assert_equal(result: ReplayResult) -> None:

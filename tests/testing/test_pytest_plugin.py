@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import trio
 
+from tests.replay.recorded import assert_equal, replayed
 from tests.testing.other_project import run_pytest, run_python
 
 
@@ -168,3 +170,28 @@ def test_the_entry_point_names_the_plugin() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
     assert project["project"]["entry-points"]["pytest11"] == {"odx-target": "odx_target.pytest_plugin"}
     assert sys.modules.get("odx_target.pytest_plugin") or __import__("odx_target.pytest_plugin")
+
+
+def test_the_recordings_of_failed_tests_are_kept(tmp_path: Path) -> None:
+    done = run_pytest(
+        tmp_path,
+        files={
+            "pyproject.toml": '[tool.pytest.ini_options]\nodx_recordings = "recordings"\n',
+            "test_it.py": """
+import pytest
+
+@pytest.mark.parametrize("name", ["pass", "fail/../it"])
+def test_it(odx_array, name):
+    odx_array.host().write("a", 0, bytes(512))
+    assert name == "pass"
+
+def test_session(odx_array_session):
+    assert False
+""",
+        },
+    )
+    assert "2 failed, 1 passed" in done.stdout, done.stdout + done.stderr
+    (kept,) = (tmp_path / "recordings").iterdir()
+    assert kept.name == "test_it.py-test_it-fail-..-it.odxrec"
+    assert f"`odx-target replay {kept}` repeats it" in done.stdout
+    assert_equal(trio.run(replayed, kept))

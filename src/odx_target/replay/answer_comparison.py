@@ -36,13 +36,13 @@ def compare_answers(cdb: bytes | None, recorded: Answer, present: Answer, tokens
         return _header_difference(recorded, present) or _text_difference(recorded, present)
     if recorded.status != present.status:
         return PduDifference("status", _status_text(recorded), _status_text(present))
+    if ignores_data(cdb) and not recorded.status:
+        return None
     if (difference := _residual_difference(recorded, present)) is not None:
         return difference
     if isinstance(recorded.pdu, ScsiResponse) and isinstance(present.pdu, ScsiResponse) and recorded.status:
         before, after = _sense(recorded), _sense(present)
         return None if before == after else PduDifference("sense", before, after)
-    if ignores_data(cdb):
-        return None
     return _data_difference(cdb, recorded.data_in, present.data_in, tokens)
 
 

@@ -65,10 +65,10 @@ async def replay_recording(
     *,
     pool_dir: Path | None = None,
 ) -> ReplayResult:
-    """Replay a recording against an array in this process. `open_pool` opens the pool of the array.
+    """Replay a recording against an array in this process.
 
-    The pool is in memory, unless `pool_dir` names the directory of a pool. Raises ReplayFailed and RecordingDamaged, and the
-    exceptions of `Array`.
+    `open_pool` opens the same pool again if the recorded array has restarted. The pool is in memory, unless `pool_dir` names
+    the directory of a pool. Raises ReplayFailed and RecordingDamaged, and the exceptions of `Array`.
     """
     first = read_settings(recording.settings)
     if first.has_chap:
@@ -174,9 +174,16 @@ class _Replay:
         elif frame.kind is FrameKind.PEER_CLOSED and connected is not None:
             connected.end()
         elif frame.kind is FrameKind.OPERATION:
-            nursery.start_soon(_perform, array, frame.document())
+            nursery.start_soon(self._perform, array, frame.document())
         elif frame.kind is FrameKind.CONTENT:
             nursery.start_soon(_change, array, frame.document(), frame.data())
+
+    async def _perform(self, array: Array, values: dict[str, Any]) -> None:
+        name, arguments = str(values.get("operation")), values.get("arguments")
+        try:
+            await perform(array, name, arguments if isinstance(arguments, dict) else {})
+        except ManagementError as error:  # It may have failed when it was recorded, too.
+            self._warnings.append(f"the operation {name[:40]!r} fails: {error}")
 
     def _sent(self, connection: int, data: bytes) -> None:
         if self._is_compared:
@@ -199,12 +206,6 @@ def _parts(frames: Sequence[Frame]) -> Iterator[list[tuple[int, Frame]]]:
             part = []
         part.append((number, frame))
     yield part
-
-
-async def _perform(array: Array, values: dict[str, Any]) -> None:
-    arguments = values.get("arguments")
-    with suppress(ManagementError):  # It may have failed when it was recorded, too.
-        await perform(array, str(values.get("operation")), arguments if isinstance(arguments, dict) else {})
 
 
 async def _change(array: Array, values: dict[str, Any], data: bytes) -> None:

@@ -30,7 +30,8 @@ class Faults:
         array.faults.add(command="WRITE USING TOKEN", first=2, sense="TOKEN EXPIRED")
         """
         given = {**(words_of(rule) if isinstance(rule, str) else rule), **words}
-        return self._change("fault-add", {"rule": given, "name": name}, lambda array: array.faults.add(given, name=name))
+        named = {"rule": given} if name is None else {"rule": given, "name": name}
+        return self._change("fault-add", named, lambda array: array.faults.add(given, name=name))
 
     def remove(self, name: str) -> Rule:
         """Remove a rule, and end its pauses."""

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, TypedDict
 
@@ -11,7 +12,7 @@ import typer
 from odx_target.cli.failure import CommandFailure, first_error
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.text.json_output import Json, print_json
-from odx_target.configured_pool import open_pool
+from odx_target.configured_pool import memory_parts, open_pool
 from odx_target.initiator.errors import BadUrl, ConnectFailed
 from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl, parse_url
@@ -96,7 +97,7 @@ def _replay_here(
 
 
 async def _replay(recording: Recording, directory: Path | None) -> ReplayResult:
-    return await replay_recording(recording, open_pool, pool_dir=directory)
+    return await replay_recording(recording, partial(open_pool, memory=memory_parts()), pool_dir=directory)
 
 
 def _problems(recording: Recording, warnings: Sequence[str]) -> list[str]:
