@@ -1,6 +1,7 @@
 """A simple model of persistent reservations: the keys of hosts, the reservation, and pending unit attentions.
 
-The model shares nothing with the code under test. Hosts are numbers. A reply is GOOD, CONFLICT or a sense code.
+The model shares nothing with the code under test. Hosts are numbers. A reply is GOOD, CONFLICT or a sense code. A host is one
+initiator port at one target port; `twins` are the hosts with the same initiator port at other target ports.
 """
 
 GOOD, CONFLICT = "good", "conflict"
@@ -74,35 +75,41 @@ class Model:
 
     # Service actions.
 
-    def register(self, host: int, key: int, new_key: int, persists: bool, others: list[int] | None) -> Answer:
+    def register(
+        self, host: int, key: int, new_key: int, persists: bool, others: list[int] | None, twins: tuple[int, ...] = ()
+    ) -> Answer:
         if key != self.keys.get(host, 0):
             return CONFLICT
-        return self.register_and_ignore(host, new_key, persists, others)
+        for twin in twins:
+            if twin in self.keys and self.keys[twin] != key:
+                return CONFLICT
+        return self.register_and_ignore(host, new_key, persists, others, twins)
 
-    def register_and_ignore(self, host: int, new_key: int, persists: bool, others: list[int] | None = None) -> Answer:
-        if host in self.keys:
-            if others is not None:
-                return BAD_LIST
-            if new_key:
-                self.keys[host] = new_key
-            else:
-                self.leave(host)
-        else:
-            if not new_key:
+    def register_and_ignore(
+        self, host: int, new_key: int, persists: bool, others: list[int] | None = None, twins: tuple[int, ...] = ()
+    ) -> Answer:
+        if others is not None and host in self.keys:
+            return BAD_LIST
+        if not new_key:
+            leaving = [one for one in (host, *twins) if one in self.keys]
+            if not leaving:
                 return GOOD
+            self.leave(leaving)
+        else:
             if any(other in self.keys for other in others or []):
                 return BAD_LIST
-            for one in [host, *(others or [])]:
+            for one in [host, *twins, *(others or [])]:
                 self.keys[one] = new_key
         self.persists = persists
         return self.counted()
 
-    def leave(self, host: int) -> None:
-        held = host in self.holders()
-        del self.keys[host]
+    def leave(self, hosts: list[int]) -> None:
+        held = any(host in self.holders() for host in hosts)
+        for host in hosts:
+            del self.keys[host]
         if held and (self.kind not in ALL_REGISTRANTS or not self.keys):
             if self.kind in REGISTRANTS_ONLY:
-                self.tell(list(self.keys), RELEASED, host)
+                self.tell(list(self.keys), RELEASED, hosts[0])
             self.kind, self.holder = 0, None
 
     def reserve(self, host: int, key: int, scope: int, kind: int) -> Answer:
@@ -168,14 +175,16 @@ class Model:
         self.take(host, kind)
         return self.counted()
 
-    def move(self, host: int, key: int, new_key: int, to: int, unregister: bool, persists: bool) -> Answer:
+    def move(
+        self, host: int, key: int, new_key: int, to: int, unregister: bool, persists: bool, twins: tuple[int, ...] = ()
+    ) -> Answer:
         if self.keys.get(host) != key:
             return CONFLICT
         if not self.kind:
             return BAD_CDB
         if self.holder != host:
             return CONFLICT
-        if not new_key or to == host:
+        if not new_key or to == host or to in twins:
             return BAD_LIST
         self.keys[to] = new_key
         self.holder = to

@@ -78,17 +78,52 @@ def in_cdb(service_action: int, allocation_bytes: int = 0xFFFF) -> bytes:
     return bytes((0x5E, service_action, 0, 0, 0, 0, 0)) + allocation_bytes.to_bytes(2, "big") + b"\0"
 
 
-class Cluster(UnitUnderTest):
-    """A logical unit with a memory volume, and hosts 0, 1... without pending unit attentions."""
+class EveryPort:
+    """Target ports 1, 2... through which every initiator may use every logical unit, except those in `closed`."""
 
-    def __init__(self, count_hosts: int = 3) -> None:
+    def __init__(self, count_ports: int) -> None:
+        self._ports = range(1, count_ports + 1)
+        self.closed: set[tuple[str, int]] = set()
+
+    def relative_target_ports(self) -> range:
+        return self._ports
+
+    def ports_of(self, initiator_port_name: str, logical_unit: LogicalUnit) -> list[int]:
+        return [port for port in self._ports if self.may_use(initiator_port_name, port, logical_unit)]
+
+    def may_use(self, initiator_port_name: str, relative_target_port: int, _logical_unit: LogicalUnit) -> bool:
+        return (initiator_port_name, relative_target_port) not in self.closed
+
+
+class Cluster(UnitUnderTest):
+    """A logical unit with a memory volume, and hosts 0, 1... without pending unit attentions.
+
+    If there are several target ports, the hosts are spread over them: of six hosts with two ports, hosts 0 and 3 are the same
+    initiator port at the target ports 1 and 2.
+    """
+
+    def __init__(self, count_hosts: int = 3, count_ports: int = 1) -> None:
         super().__init__()
+        self.set_ports(count_hosts, count_ports)
         self.hosts = [self.attach(host) for host in range(count_hosts)]
+
+    def set_ports(self, count_hosts: int, count_ports: int) -> None:
+        self.count_ports, self.count_initiators = count_ports, count_hosts // count_ports
+        self.ports = EveryPort(count_ports)
+
+    def initiator_of(self, host: int) -> str:
+        """Return the name of the initiator port of a host."""
+        return port_name(host % self.count_initiators)
+
+    def port_of(self, host: int) -> int:
+        """Return the relative target port of a host."""
+        return 1 + host // self.count_initiators
 
     def attach(self, host: int) -> Nexus:
         """Log a host in, for the first time or again, and return its nexus."""
-        name = port_name(host)
-        nexus = Nexus(name.partition(",")[0], name, iscsi_port(TARGET_NAME), {0: self.logical_unit})
+        self.server.port_access = self.ports
+        name, port = self.initiator_of(host), self.port_of(host)
+        nexus = Nexus(name.partition(",")[0], name, iscsi_port(TARGET_NAME, port, port), {0: self.logical_unit})
         self.server.attach(nexus)
         nexus.unit_attentions.clear()
         return nexus
@@ -143,8 +178,9 @@ class Cluster(UnitUnderTest):
 class ClusterOnDisk(Cluster):
     """A cluster on the real store and a simulated disk. After `kill` or `lose_power`, everything starts again."""
 
-    def __init__(self, count_hosts: int = 3, seed: int = 0) -> None:
+    def __init__(self, count_hosts: int = 3, seed: int = 0, count_ports: int = 1) -> None:
         self.disk = SimulatedDisk(Random(seed))
+        self.set_ports(count_hosts, count_ports)
         self._count_hosts = count_hosts
         self._starts = 0
         self._tags = iter(range(1, 1 << 30))

@@ -7,6 +7,7 @@ from odx_target.scsi.reply import Reply
 from tests.scsi.array import code_of
 from tests.scsi.reservation_model import CONFLICT, GOOD, POWER_ON, TARGET_RESET, UNIT_RESET, Answer, Model
 from tests.scsi.reserving import (
+    ALL_TG_PT,
     APTPL,
     BLOCK,
     CLEAR,
@@ -33,7 +34,8 @@ from tests.scsi.reserving import (
 )
 from tests.settings import searching
 
-HOSTS = 4
+INITIATORS, PORTS = 3, 2
+HOSTS = INITIATORS * PORTS
 
 hosts = st.integers(0, HOSTS - 1)
 new_keys = st.sampled_from([0, 1, 1, 2, 3])
@@ -51,7 +53,7 @@ class ReservationMachine(RuleBasedStateMachine):
     )
     def start(self, seed: int, keys: list[int], kind: int, persists: bool) -> None:
         """Begin with a cluster of registered hosts, because random steps would need too long to build one."""
-        self.cluster = ClusterOnDisk(HOSTS, seed)
+        self.cluster = ClusterOnDisk(HOSTS, seed, PORTS)
         self.model = Model(HOSTS)
         for host, key in enumerate(keys):
             self.register_and_ignore(host, 0, key, persists)
@@ -80,26 +82,39 @@ class ReservationMachine(RuleBasedStateMachine):
         reply = self.cluster.send(host, service_action, data, kind=kind, scope=scope)
         return None if self.is_told(host, reply) else reply
 
-    @rule(host=hosts, is_right=mostly, new_key=new_keys, persists=st.booleans())
-    def register(self, host: int, is_right: bool, new_key: int, persists: bool) -> None:
+    @rule(host=hosts, is_right=mostly, new_key=new_keys, persists=st.booleans(), everywhere=st.booleans())
+    def register(self, host: int, is_right: bool, new_key: int, persists: bool, everywhere: bool) -> None:
         key = self.key_of(host, is_right)
-        reply = self.send(host, REGISTER, basic_list(key, new_key, APTPL * persists))
+        reply = self.send(host, REGISTER, basic_list(key, new_key, APTPL * persists | ALL_TG_PT * everywhere))
         if reply is not None:
-            assert answer_of(reply) == self.model.register(host, key, new_key, persists, None)
+            twins = twins_of(host) if everywhere else ()
+            assert answer_of(reply) == self.model.register(host, key, new_key, persists, None, twins)
 
-    @rule(host=hosts, new_key=new_keys, persists=st.booleans(), others=st.lists(hosts, max_size=2, unique=True))
-    def register_others(self, host: int, new_key: int, persists: bool, others: list[int]) -> None:
+    @rule(
+        host=hosts,
+        new_key=new_keys,
+        persists=st.booleans(),
+        everywhere=st.booleans(),
+        others=st.lists(st.integers(0, INITIATORS - 1), max_size=2, unique=True),
+    )
+    def register_others(self, host: int, new_key: int, persists: bool, everywhere: bool, others: list[int]) -> None:
         key = self.key_of(host, True)
         more = specified(*(transport_id(port_name(other)) for other in others))
-        reply = self.send(host, REGISTER, basic_list(key, new_key, SPEC_I_PT | APTPL * persists, more))
+        flags = SPEC_I_PT | APTPL * persists | ALL_TG_PT * everywhere
+        reply = self.send(host, REGISTER, basic_list(key, new_key, flags, more))
         if reply is not None:
-            assert answer_of(reply) == self.model.register(host, key, new_key, persists, others)
+            ports = range(PORTS) if everywhere else [host // INITIATORS]
+            named = [other + port * INITIATORS for other in others for port in ports]
+            twins = twins_of(host) if everywhere else ()
+            assert answer_of(reply) == self.model.register(host, key, new_key, persists, named, twins)
 
-    @rule(host=hosts, key=new_keys, new_key=new_keys, persists=st.booleans())
-    def register_and_ignore(self, host: int, key: int, new_key: int, persists: bool) -> None:
-        reply = self.send(host, REGISTER_AND_IGNORE, basic_list(key, new_key, APTPL * persists))
+    @rule(host=hosts, key=new_keys, new_key=new_keys, persists=st.booleans(), everywhere=st.booleans())
+    def register_and_ignore(self, host: int, key: int, new_key: int, persists: bool, everywhere: bool = False) -> None:
+        flags = APTPL * persists | ALL_TG_PT * everywhere
+        reply = self.send(host, REGISTER_AND_IGNORE, basic_list(key, new_key, flags))
         if reply is not None:
-            assert answer_of(reply) == self.model.register_and_ignore(host, new_key, persists)
+            twins = twins_of(host) if everywhere else ()
+            assert answer_of(reply) == self.model.register_and_ignore(host, new_key, persists, None, twins)
 
     @rule(host=hosts, is_right=mostly, kind=kinds, scope=scopes)
     def reserve(self, host: int, is_right: bool, kind: int, scope: int) -> None:
@@ -155,9 +170,10 @@ class ReservationMachine(RuleBasedStateMachine):
         host = self.actor(host, holds)
         key = self.key_of(host, is_right)
         flags = UNREG * unregister | MOVE_APTPL * persists
-        reply = self.send(host, REGISTER_AND_MOVE, move_list(key, new_key, transport_id(port_name(to)), flags))
+        initiator, port = transport_id(port_name(to % INITIATORS)), 1 + to // INITIATORS
+        reply = self.send(host, REGISTER_AND_MOVE, move_list(key, new_key, initiator, flags, port))
         if reply is not None:
-            assert answer_of(reply) == self.model.move(host, key, new_key, to, unregister, persists)
+            assert answer_of(reply) == self.model.move(host, key, new_key, to, unregister, persists, twins_of(host))
 
     @rule(host=hosts, command=st.sampled_from([(READ, b"", "read"), (WRITE, BLOCK, "write"), (TEST_UNIT_READY, b"", "")]))
     def use(self, host: int, command: tuple[str, bytes, str]) -> None:
@@ -197,7 +213,11 @@ class ReservationMachine(RuleBasedStateMachine):
         assert self.cluster.generation() == self.model.generation
         status = full_status(self.cluster.read(READ_FULL_STATUS))
         assert status == {
-            port_name(host): (key, host in holders, self.model.kind if host in holders else 0)
+            (port_name(host % INITIATORS), 1 + host // INITIATORS): (
+                key,
+                host in holders,
+                self.model.kind if host in holders else 0,
+            )
             for host, key in self.model.keys.items()
         }
         assert not self.cluster.internal_errors
@@ -209,12 +229,19 @@ def answer_of(reply: Reply) -> Answer:
     return CONFLICT if reply.status == 0x18 else code_of(reply)
 
 
-def full_status(data: bytes) -> dict[str, tuple[int, bool, int]]:
+def twins_of(host: int) -> tuple[int, ...]:
+    """Return the hosts with the same initiator port at other target ports."""
+    return tuple(other for other in range(HOSTS) if other != host and other % INITIATORS == host % INITIATORS)
+
+
+def full_status(data: bytes) -> dict[tuple[str, int], tuple[int, bool, int]]:
+    """Return key, holder and type of each nexus, by the name of its initiator port and its relative target port."""
     found = {}
     rest = data[8:]
     while rest:
         size = 24 + int.from_bytes(rest[20:24], "big")
-        name = rest[28:size].rstrip(b"\0").decode()
+        name = rest[28:size].rstrip(b"\0").decode(), int.from_bytes(rest[18:20], "big")
+        assert not rest[12] & 2, "ALL_TG_PT: each descriptor is for one target port"
         found[name] = (int.from_bytes(rest[:8], "big"), bool(rest[12] & 1), rest[13])
         rest = rest[size:]
     return found

@@ -28,9 +28,9 @@ from odx_target.target.access.port_group_states import PortGroupStates
 from odx_target.target.access.target_changes import TargetChanges
 from odx_target.target.access.targets import (
     Target,
+    TargetPortAccess,
     all_ports,
     authentications_of,
-    may_use,
     portals_of,
     session_limits_of,
     target_ports_of,
@@ -275,7 +275,7 @@ class Array:
         self.targets += targets_of(self.config, self.logical_units, self._authentications, actual)
         addresses = Addresses()
         addresses.set(self.config, {each.portal: each.address for each in bound})
-        self.device_server.may_use = partial(may_use, self.targets)
+        self.device_server.port_access = TargetPortAccess(self.targets)
         port_groups = target_ports_of(self.config).port_groups(all_ports(self.targets))
         states = self.port_group_states = PortGroupStates(
             port_groups, self.logical_units, self.device_server, jobs, self.config.port_groups

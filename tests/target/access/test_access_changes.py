@@ -206,8 +206,9 @@ async def test_a_volume_that_was_renamed_follows_the_rules_after_a_reload(tmp_pa
 async def test_a_transport_id_of_an_initiator_without_access_is_refused() -> None:
     async with running(CONFIG) as array, session_of(array, A):
         server, unit = array.device_server, array.logical_units[1]
-        assert server.may_use is not None
-        assert [server.may_use(f"{name},i,0x1", unit) for name in (A, B, STRANGER)] == [False, True, False]
+        access = server.port_access
+        assert access is not None
+        assert [access.may_use(f"{name},i,0x1", 1, unit) for name in (A, B, STRANGER)] == [False, True, False]
         assert server.nexuses[0].name == NexusName(server.nexuses[0].initiator_port_name, 1)
 
 

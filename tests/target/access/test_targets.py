@@ -71,9 +71,10 @@ async def test_each_target_has_its_own_rules() -> None:
         async with session_of(array, B, SECOND) as session:
             assert await luns(session) == [2]
         unit = array.logical_units[0]
-        may_use = array.device_server.may_use
-        assert may_use is not None
-        assert [may_use(f"{name},i,0x1", unit) for name in (A, B)] == [True, False]
+        access = array.device_server.port_access
+        assert access is not None
+        assert [list(access.ports_of(f"{name},i,0x1", unit)) for name in (A, B)] == [[1], []]
+        assert [access.may_use(f"{A},i,0x1", port, unit) for port in (1, 2, 3)] == [True, False, False]
 
 
 async def test_one_initiator_port_with_two_targets_is_two_nexuses() -> None:

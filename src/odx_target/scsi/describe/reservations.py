@@ -9,7 +9,8 @@ from odx_target.scsi.describe.rows import Row, layout_rows, raw_row, value_row
 from odx_target.scsi.layout import Layout
 from odx_target.scsi.reservations import persistent_reserve_in as reserve_in
 from odx_target.scsi.reservations.conflicts import ReservationType
-from odx_target.scsi.reservations.persistent_reserve_out import TRANSPORT_ID_LENGTH_BYTES, BasicList, MoveList, ServiceAction
+from odx_target.scsi.reservations.parameter_lists import TRANSPORT_ID_LENGTH_BYTES, BasicList, MoveList
+from odx_target.scsi.reservations.persistent_reserve_out import ServiceAction
 from odx_target.scsi.reservations.transport_id import PROTOCOL_ISCSI, TransportIdHeader
 
 _KEY_NAMES = ("reservation_key", "service_action_reservation_key")

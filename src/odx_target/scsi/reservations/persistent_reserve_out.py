@@ -15,15 +15,15 @@ from odx_target.scsi.cdb.primary_commands import PersistentReserveOut
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
-from odx_target.scsi.layout import Layout, flag, number
 from odx_target.scsi.limits import MAX_RESERVE_OUT_BYTES
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.durable import keep
 from odx_target.scsi.reservations.holders import NexusName, Reservations
+from odx_target.scsi.reservations.named_nexuses import destination_nexus, nexuses_at_other_ports, specified_nexuses
+from odx_target.scsi.reservations.parameter_lists import BasicList, MoveList
 from odx_target.scsi.reservations.persistent_reserve_out_effects import (
     FLAGS_BYTE,
     SPEC_I_PT_BIT,
-    TRANSPORT_ID_BYTE,
     Change,
     clear,
     preempt,
@@ -34,7 +34,6 @@ from odx_target.scsi.reservations.persistent_reserve_out_effects import (
     reserve,
 )
 from odx_target.scsi.reservations.reserve_release import require_not_reserved
-from odx_target.scsi.reservations.transport_id import TransportId, decode_transport_ids
 from odx_target.scsi.sense import (
     INSUFFICIENT_REGISTRATION_RESOURCES,
     INVALID_FIELD_IN_PARAMETER_LIST,
@@ -64,35 +63,6 @@ class ServiceAction(IntEnum):
     REGISTER_AND_IGNORE_EXISTING_KEY = 0x06
     REGISTER_AND_MOVE = 0x07
 
-
-class BasicList(Layout):
-    """The parameter list of all service actions except REGISTER AND MOVE."""
-
-    size_bytes = 24
-    reservation_key: int = number(0, 8)
-    service_action_reservation_key: int = number(8, 8)
-    spec_i_pt: bool = flag(20, 3)
-    all_tg_pt: bool = flag(20, 2)
-    aptpl: bool = flag(20, 0)
-
-
-class MoveList(Layout):
-    """The parameter list of REGISTER AND MOVE."""
-
-    reservation_key: int = number(0, 8)
-    service_action_reservation_key: int = number(8, 8)
-    unreg: bool = flag(17, 1)
-    aptpl: bool = flag(17, 0)
-    relative_target_port_identifier: int = number(18, 2)
-    transportid_length: int = number(20, 4)
-
-
-TRANSPORT_ID_LENGTH_BYTES = 4
-MIN_TRANSPORT_ID_BYTES = 24
-TRANSPORT_ID_ALIGNMENT_BYTES = 4
-_TRANSPORT_IDS_BYTE = BasicList.size_bytes + TRANSPORT_ID_LENGTH_BYTES
-_RELATIVE_TARGET_PORT_BYTE = 18
-_MOVE_LENGTH_BYTE = 20
 
 Act = Callable[[TaskManager, Task, PersistentReserveOut, bytes], Change]
 """Function that takes a task, the fields of its CDB and its parameter list, and returns the requested change."""
@@ -162,22 +132,24 @@ def _basic_fields(data: bytes) -> BasicList:
 
 
 def _register(task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes) -> Change:
-    """Handle REGISTER. ALL_TG_PT has no effect: even if the target device has several target ports, only the nexus of the
-    command and the specified nexuses are registered.
-    """
     fields, specified = BasicList.parse(data), None
     if fields.spec_i_pt:
-        specified = _specified_nexuses(task_manager, task, data)
+        specified = specified_nexuses(task_manager, task, data, all_ports=fields.all_tg_pt)
     else:
         fields = _basic_fields(data)
-    return register(*_sender(task), *_keys(fields), persists=fields.aptpl, specified=specified)
+    others = _at_other_ports(task_manager, task, fields)
+    return register(*_sender(task), *_keys(fields), persists=fields.aptpl, others=others, specified=specified)
 
 
-def _register_and_ignore_existing_key(
-    _task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes
-) -> Change:
+def _register_and_ignore_existing_key(task_manager: TaskManager, task: Task, _cdb: PersistentReserveOut, data: bytes) -> Change:
     fields = _basic_fields(data)
-    return register_and_ignore_existing_key(*_sender(task), fields.service_action_reservation_key, persists=fields.aptpl)
+    others = _at_other_ports(task_manager, task, fields)
+    key = fields.service_action_reservation_key
+    return register_and_ignore_existing_key(*_sender(task), key, persists=fields.aptpl, others=others)
+
+
+def _at_other_ports(task_manager: TaskManager, task: Task, fields: BasicList) -> Sequence[NexusName]:
+    return nexuses_at_other_ports(task_manager, task) if fields.all_tg_pt else ()
 
 
 def _reserve(_task_manager: TaskManager, task: Task, cdb: PersistentReserveOut, data: bytes) -> Change:
@@ -201,7 +173,7 @@ def _register_and_move(task_manager: TaskManager, task: Task, _cdb: PersistentRe
     return register_and_move(
         *_sender(task),
         *_keys(fields),
-        _destination(task_manager, task, fields, data),
+        destination_nexus(task_manager, task, data),
         unregisters=fields.unreg,
         persists=fields.aptpl,
     )
@@ -213,61 +185,6 @@ def _sender(task: Task) -> tuple[Reservations, NexusName]:
 
 def _keys(fields: BasicList | MoveList) -> tuple[int, int]:
     return fields.reservation_key, fields.service_action_reservation_key
-
-
-def _specified_nexuses(task_manager: TaskManager, task: Task, data: bytes) -> list[NexusName]:
-    """Return the nexuses that a REGISTER specifies by TransportIDs of initiator ports. Their target port is the one that
-    received the command.
-    """
-    if len(data) < _TRANSPORT_IDS_BYTE:
-        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    length = int.from_bytes(data[BasicList.size_bytes : _TRANSPORT_IDS_BYTE], "big")
-    listed = data[_TRANSPORT_IDS_BYTE:][:length]
-    if len(listed) < length:
-        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    names: list[NexusName] = []
-    for transport_id in decode_transport_ids(listed, _TRANSPORT_IDS_BYTE):
-        names += _ports_of(task_manager, task, transport_id)
-    return names
-
-
-def _ports_of(task_manager: TaskManager, task: Task, transport_id: TransportId) -> Sequence[NexusName]:
-    """Return the nexuses that a TransportID names. If it names a whole initiator device, return the nexuses of this device that
-    are logged in through the target port of the command.
-    """
-    logical_unit, relative_target_port = task.logical_unit, task.nexus.target_port.relative_target_port
-    if transport_id.is_port:
-        _require_access(task_manager, task, transport_id, _TRANSPORT_IDS_BYTE)
-        return [NexusName(transport_id.name, relative_target_port)]
-    names = [nexus.name for nexus in task_manager.nexuses if nexus.lun_of(logical_unit) is not None]
-    here = [name for name in names if name.relative_target_port == relative_target_port]
-    found = [name for name in here if name.initiator_port_name.startswith(f"{transport_id.name},")]
-    if not found:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_TRANSPORT_IDS_BYTE)
-    return found
-
-
-def _destination(task_manager: TaskManager, task: Task, fields: MoveList, data: bytes) -> NexusName:
-    """Return the nexus that a REGISTER AND MOVE specifies by its initiator port and the target port of the command."""
-    length = fields.transportid_length
-    if len(data) < MoveList.size_bytes + length:
-        raise CheckCondition(PARAMETER_LIST_LENGTH_ERROR)
-    if length < MIN_TRANSPORT_ID_BYTES or length % TRANSPORT_ID_ALIGNMENT_BYTES:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_MOVE_LENGTH_BYTE)
-    found = decode_transport_ids(data[MoveList.size_bytes :][:length], TRANSPORT_ID_BYTE)
-    if len(found) != 1 or not found[0].is_port:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
-    relative_target_port = fields.relative_target_port_identifier
-    if relative_target_port != task.nexus.target_port.relative_target_port:
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_RELATIVE_TARGET_PORT_BYTE)
-    _require_access(task_manager, task, found[0], TRANSPORT_ID_BYTE)
-    return NexusName(found[0].name, relative_target_port)
-
-
-def _require_access(task_manager: TaskManager, task: Task, transport_id: TransportId, data_field: int) -> None:
-    """Raise CheckCondition if the initiator that a TransportID names may not use the logical unit of the task."""
-    if task_manager.may_use is not None and not task_manager.may_use(transport_id.name, task.logical_unit):
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=data_field)
 
 
 _ACTS: dict[ServiceAction, Act] = {

@@ -53,24 +53,33 @@ def register(
     new_key: int,
     *,
     persists: bool,
+    others: Sequence[NexusName] = (),
     specified: Sequence[NexusName] | None = None,
 ) -> Change:
     """REGISTER: register, change the key, or unregister if `new_key` is zero (SPC-4 5.13.7 table 67).
 
-    `specified` lists further nexuses to register with the key `new_key`. It is None if SPEC_I_PT is zero.
+    `others` lists the nexuses of the sender's initiator port at other target ports, which ALL_TG_PT adds. The request is for
+    all of them or for none: it conflicts if one of them is registered with a key that is not `key`. `specified` lists further
+    nexuses to register with the key `new_key`. It is None if SPEC_I_PT is zero.
     """
-    if before.registrations.get(sender, 0) != key:
+    if before.registrations.get(sender, 0) != key or any(before.registrations.get(name, key) != key for name in others):
         raise ReservationConflict
-    if sender not in before.registrations:
-        return _register_new(before, [sender, *(specified or ())], new_key, persists=persists)
-    if specified is not None:
+    if specified is None:
+        return _set_key(before, sender, others, new_key, persists=persists)
+    if sender in before.registrations:
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=FLAGS_BYTE, bit=SPEC_I_PT_BIT)
-    return _register_known(before, sender, new_key, persists=persists)
+    if not new_key:
+        return Change(before)
+    if any(name in before.registrations for name in specified):
+        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
+    return _set_key(before, sender, [*others, *specified], new_key, persists=persists)
 
 
-def register_and_ignore_existing_key(before: Reservations, sender: NexusName, new_key: int, *, persists: bool) -> Change:
-    """REGISTER AND IGNORE EXISTING KEY: like REGISTER, but the old key is not checked (SPC-4 5.13.7 table 68)."""
-    return register(before, sender, before.registrations.get(sender, 0), new_key, persists=persists)
+def register_and_ignore_existing_key(
+    before: Reservations, sender: NexusName, new_key: int, *, persists: bool, others: Sequence[NexusName] = ()
+) -> Change:
+    """REGISTER AND IGNORE EXISTING KEY: like REGISTER, but the old keys are not checked (SPC-4 5.13.7 table 68)."""
+    return _set_key(before, sender, others, new_key, persists=persists)
 
 
 def reserve(before: Reservations, sender: NexusName, key: int, scope: int, type_code: int) -> Change:
@@ -159,33 +168,32 @@ def register_and_move(
     return Change(replace(after, persists_through_power_loss=persists))
 
 
-def _register_new(before: Reservations, names: Sequence[NexusName], key: int, *, persists: bool) -> Change:
-    if not key:
-        return Change(before)
-    if any(name in before.registrations for name in names):
-        raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=TRANSPORT_ID_BYTE)
-    kept = {**before.registrations, **dict.fromkeys(names, key)}
-    _check_room(kept)
-    return Change(replace(_registered(before, kept, before.reservation), persists_through_power_loss=persists))
+def _set_key(before: Reservations, sender: NexusName, others: Sequence[NexusName], new_key: int, *, persists: bool) -> Change:
+    """Register the sender and other nexuses with a key, or unregister them if the key is zero."""
+    names = [sender, *others]
+    told: list[Telling] = []
+    if new_key:
+        after = _registered(before, {**before.registrations, **dict.fromkeys(names, new_key)}, before.reservation)
+        _check_room(after.registrations)
+    else:
+        gone = [name for name in names if name in before.registrations]
+        if not gone:
+            return Change(before)
+        after, told = _unregistered(before, gone)
+    return Change(replace(after, persists_through_power_loss=persists), told)
 
 
-def _register_known(before: Reservations, sender: NexusName, new_key: int, *, persists: bool) -> Change:
-    if not new_key:
-        after, told = _unregistered(before, sender)
-        return Change(replace(after, persists_through_power_loss=persists), told)
-    after = _registered(before, {**before.registrations, sender: new_key}, before.reservation)
-    return Change(replace(after, persists_through_power_loss=persists))
-
-
-def _unregistered(before: Reservations, sender: NexusName) -> tuple[Reservations, list[Telling]]:
-    """Return the reservations without the registration of the sender, and the unit attentions for other nexuses (SPC-4
+def _unregistered(before: Reservations, gone: Sequence[NexusName]) -> tuple[Reservations, list[Telling]]:
+    """Return the reservations without the registrations in `gone`, and the unit attentions for other nexuses (SPC-4
     5.13.11.2.3).
     """
-    kept = _without(before, [sender])
+    kept = _without(before, gone)
     reservation = before.reservation
-    if reservation is None or not before.is_holder(sender) or (reservation.type.is_all_registrants and kept):
+    if reservation is None or not any(before.is_holder(name) for name in gone):
         return _registered(before, kept, reservation), []
-    told = _tellings(kept, RESERVATIONS_RELEASED, but=sender) if reservation.type.lets_registrants_in else []
+    if reservation.type.is_all_registrants and kept:
+        return _registered(before, kept, reservation), []
+    told = [(name, RESERVATIONS_RELEASED) for name in kept] if reservation.type.lets_registrants_in else []
     return _registered(before, kept, None), told
 
 

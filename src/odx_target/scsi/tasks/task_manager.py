@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 
 from odx_target.scsi.nexus import Nexus, UnitAttention
+from odx_target.scsi.port_access import PortAccess
 from odx_target.scsi.sense import (
     BUS_DEVICE_RESET_FUNCTION_OCCURRED,
     COMMANDS_CLEARED_BY_ANOTHER_INITIATOR,
@@ -43,9 +44,9 @@ class TaskManager(AttachedNexuses):
         super().__init__()
         self.on_nexus_loss: list[Callable[[Nexus], None]] = []
         self.on_preempt_and_abort: list[Callable[[Nexus, LogicalUnit], None]] = []
-        self.may_use: Callable[[str, LogicalUnit], bool] | None = None
-        """Function that takes the name of an initiator port, and returns True if the initiator may use a logical unit when it
-        logs in. None means that every initiator may use every logical unit.
+        self.port_access: PortAccess | None = None
+        """The target ports of the logical units. None means that every initiator may use every logical unit, and that nexuses
+        have no target ports except those through which they send commands.
         """
 
     def abort_task(self, nexus: Nexus, lun: int, tag: int) -> bool:

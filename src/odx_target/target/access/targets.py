@@ -1,6 +1,6 @@
 """The targets of an array. Each has its own portals, CHAP users and LUN maps. All present logical units of the same pool."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -151,8 +151,33 @@ def map_of(targets: Sequence[Target], target_name: str, initiator_name: str) -> 
     return None if found is None else found.lun_maps.map_of(initiator_name)
 
 
-def may_use(targets: Sequence[Target], initiator_port_name: str, logical_unit: LogicalUnit) -> bool:
-    """True if the initiator with this port can use a logical unit through any target."""
-    initiator_name = initiator_port_name.partition(",")[0]
-    maps = (target.lun_maps.map_of(initiator_name) for target in targets)
-    return any(each is not None and each.lun_of(logical_unit) is not None for each in maps)
+class TargetPortAccess:
+    """The ports of the targets of an array, and the initiators that may use logical units through them (see `PortAccess`).
+
+    `targets` is the list that all parts of the array share.
+    """
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self._targets = targets
+
+    def relative_target_ports(self) -> Collection[int]:
+        """Return the relative target ports of all targets."""
+        return {port.relative_target_port for port in all_ports(self._targets)}
+
+    def ports_of(self, initiator_port_name: str, logical_unit: LogicalUnit) -> Iterator[int]:
+        """Yield the relative target ports through which an initiator may use a logical unit when it logs in."""
+        for target in self._targets:
+            if _may_use(target, initiator_port_name, logical_unit):
+                yield from (port.relative_target_port for port in target.ports.values())
+
+    def may_use(self, initiator_port_name: str, relative_target_port: int, logical_unit: LogicalUnit) -> bool:
+        """True if an initiator may use a logical unit when it logs in through a port."""
+        for target in self._targets:
+            if any(port.relative_target_port == relative_target_port for port in target.ports.values()):
+                return _may_use(target, initiator_port_name, logical_unit)
+        return False
+
+
+def _may_use(target: Target, initiator_port_name: str, logical_unit: LogicalUnit) -> bool:
+    lun_map = target.lun_maps.map_of(initiator_port_name.partition(",")[0])
+    return lun_map is not None and lun_map.lun_of(logical_unit) is not None
