@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from odx_target.cli.serving.access_warnings import warn_of_open_portals
 from odx_target.cli.serving.metrics import served_metrics
-from odx_target.target.access.targets import authentications_of, targets_of
+from odx_target.target.access.targets import authentications_of, target_configs, targets_of
 from odx_target.target.array import Array
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.config.settings import Config, Portal
@@ -64,5 +64,6 @@ async def test_metrics_beyond_the_loopback_cause_a_warning(host: str, is_warned:
 def warnings(config: Config, *hosts: str) -> list[dict[str, object]]:
     with capture_logs() as lines:
         settings = replace(config, portals=tuple(Portal(host) for host in hosts))
-        warn_of_open_portals(targets_of(settings, {}, authentications_of(settings, bytes), settings.portals))
+        numbers = {target.iqn: number for number, target in enumerate(target_configs(settings), 1)}
+        warn_of_open_portals(targets_of(settings, {}, authentications_of(settings, bytes), settings.portals, numbers))
     return [dict(line) for line in lines]

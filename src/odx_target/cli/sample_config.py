@@ -46,6 +46,12 @@ KEYS: tuple[Sample, ...] = (
     ),
     Sample("port-group", "1", "Number of the target port group of all ports of the target.", False),
     Sample(
+        "relative-target-port",
+        "1",
+        "Relative target port of the target's portal group 1. By default, the number that the pool keeps.",
+        False,
+    ),
+    Sample(
         "asymmetric-access",
         '"implicit"',
         "Who can change the states of target port groups: none, implicit, explicit, both.",
@@ -122,6 +128,7 @@ TABLES = """\
 #target-chap = { user = "second-array", secret = "another-12-bytes" }
 #max-sessions = 4
 #port-group = 2
+#relative-target-port = 2
 
 # A portal group of the targets that have these portals. All other portals are in the portal group with tag 1.
 #[[portal-group]]

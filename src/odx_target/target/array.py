@@ -25,6 +25,7 @@ from odx_target.store.api import Pool, PoolFailed, Scarcity, Trouble, TroubleKin
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.changes import AccessChanges
 from odx_target.target.access.port_group_states import PortGroupStates
+from odx_target.target.access.port_numbers import PortNumbers
 from odx_target.target.access.target_changes import TargetChanges
 from odx_target.target.access.targets import (
     Target,
@@ -33,6 +34,7 @@ from odx_target.target.access.targets import (
     authentications_of,
     portals_of,
     session_limits_of,
+    target_configs,
     target_ports_of,
     targets_of,
 )
@@ -272,7 +274,9 @@ class Array:
         self._make_servers(jobs)
         self.logical_units = attach_logical_units(self.config, self.pool, jobs)
         actual = [each.address for each in bound]
-        self.targets += targets_of(self.config, self.logical_units, self._authentications, actual)
+        port_numbers = PortNumbers(self.pool, self.logical_units)
+        numbers = port_numbers.numbers_at_start(target_configs(self.config))
+        self.targets += targets_of(self.config, self.logical_units, self._authentications, actual, numbers)
         addresses = Addresses()
         addresses.set(self.config, {each.portal: each.address for each in bound})
         self.device_server.port_access = TargetPortAccess(self.targets)
@@ -310,7 +314,14 @@ class Array:
             self.targets, self.device_server, self.copy_manager, environment, self._listener.cut_sessions
         )
         self.target_changes = TargetChanges(
-            self.targets, self.logical_units, self.access_changes, self._listener, addresses, self._entropy
+            self.targets,
+            self.logical_units,
+            self.access_changes,
+            self._listener,
+            addresses,
+            self._entropy,
+            port_numbers,
+            self.commit,
         )
         self._inject_faults(environment)
         if self.edge is not None:

@@ -67,7 +67,11 @@ def changed_fields(before: Config, after: Config) -> list[str]:
 def fields_that_wait(before: Config, after: Config) -> list[str]:
     """Return the fields that have changed, and that only a restart applies."""
     applied = {name for change in CHANGES for name in change.fields}
-    return [name for name in changed_fields(before, after) if name not in applied]
+    waiting = [name for name in changed_fields(before, after) if name not in applied]
+    numbers = {target.iqn: target.relative_target_port for target in before.targets}
+    if any(target.relative_target_port != numbers.get(target.iqn, target.relative_target_port) for target in after.targets):
+        waiting = list(dict.fromkeys([*waiting, "relative_target_port"]))
+    return waiting
 
 
 async def reconfigure(array: Array, before: Config, after: Config) -> None:

@@ -12,6 +12,7 @@ PRGENERATION is not stored, because it starts at zero after every power-on.
 
 import struct
 import zlib
+from collections.abc import Iterator
 from types import MappingProxyType
 
 from odx_target.scsi.limits import MAX_REGISTRATIONS
@@ -50,13 +51,13 @@ def recall(pool: Pool, volume_identity: bytes) -> Reservations:
     Raises PoolDamaged if the stored value is invalid. An invalid value must not be ignored, because without reservations all
     nexuses could write and destroy the data of a cluster.
     """
-    value = pool.remembered(_key(volume_identity))
-    if value is None:
-        return NO_RESERVATIONS
-    try:
-        return decode(value)
-    except (ValueError, struct.error) as error:
-        raise PoolDamaged(f"the persistent reservations of volume {volume_identity.hex()} cannot be read: {error}") from error
+    return _recall(pool, _key(volume_identity))
+
+
+def remembered_reservations(pool: Pool) -> Iterator[Reservations]:
+    """Yield all reservations that the pool stores, also those of volumes that are no logical units. Raises PoolDamaged."""
+    for key in pool.remembered_keys(KEY_PREFIX):
+        yield _recall(pool, key)
 
 
 def drop(pool: Pool, volume_identity: bytes) -> None:
@@ -94,6 +95,17 @@ def decode(value: bytes) -> Reservations:
         raise ValueError(f"they announce {count} registrations and contain {len(registrations)}")
     reservation = None if type_code == _NO_TYPE else _reservation(ReservationType(type_code), list(registrations), holder)
     return Reservations(MappingProxyType(registrations), reservation, persists_through_power_loss=True)
+
+
+def _recall(pool: Pool, key: str) -> Reservations:
+    value = pool.remembered(key)
+    if value is None:
+        return NO_RESERVATIONS
+    try:
+        return decode(value)
+    except (ValueError, struct.error) as error:
+        volume = key.removeprefix(KEY_PREFIX)
+        raise PoolDamaged(f"the persistent reservations of volume {volume} cannot be read: {error}") from error
 
 
 def _registrations(body: bytes) -> dict[NexusName, int]:

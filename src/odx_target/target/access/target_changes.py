@@ -1,13 +1,16 @@
 """Changes of the targets of a running array: targets, portals, CHAP users, access rules and limits of sessions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from odx_target.iscsi.login.chap import Entropy
 from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.store.api import StoreError
 from odx_target.store.error_kinds import reason
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.changes import AccessChanges
+from odx_target.target.access.port_numbers import PortNumbers
 from odx_target.target.access.targets import (
     Target,
     authentications_of,
@@ -18,7 +21,7 @@ from odx_target.target.access.targets import (
 )
 from odx_target.target.config.access_settings import AccessRule
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import Config, Portal
+from odx_target.target.config.settings import Config, Portal, TargetConfig
 from odx_target.target.event_log import log
 from odx_target.target.listening_sockets import Listening, bind_portals, in_order, missing_portals
 
@@ -43,7 +46,7 @@ class ArrayPortals(Protocol):
 class TargetChanges:
     """Changes the targets of an array to those of a configuration. `targets` is the list that all parts of the array share.
 
-    `entropy` returns random bytes for the challenges of CHAP.
+    `entropy` returns random bytes for the challenges of CHAP. `commit` commits changes to the pool.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class TargetChanges:
         portals: ArrayPortals,
         addresses: Addresses,
         entropy: Entropy,
+        port_numbers: PortNumbers,
+        commit: Callable[[], None],
     ) -> None:
         self._targets = targets
         self._logical_units = logical_units
@@ -61,9 +66,8 @@ class TargetChanges:
         self._portals = portals
         self._addresses = addresses
         self._entropy = entropy
-        self._port_numbers = {target.name: target.relative_target_port for target in targets}
-        """Numbers of the ports of all targets since the start of the array. No other target gets them, because the persistent
-        registrations of a number belong to its hosts."""
+        self._port_numbers = port_numbers
+        self._commit = commit
 
     async def apply(self, config: Config) -> None:
         """Add, change and remove targets, so that the array has the targets of a configuration at its portals.
@@ -73,10 +77,11 @@ class TargetChanges:
         the array cannot listen. Then nothing has changed.
         """
         authentications = authentications_of(config, self._entropy)
+        numbers = self._port_numbers.numbers_for(self._with_present_numbers(target_configs(config)))
+        self._keep(numbers)
         listening = await self._bind(portals_of(config))
         addresses = [each.address for each in listening]
-        targets = targets_of(config, self._logical_units, authentications, addresses, self._targets, self._port_numbers)
-        self._port_numbers.update((target.name, target.relative_target_port) for target in targets)
+        targets = targets_of(config, self._logical_units, authentications, addresses, numbers, self._targets)
         leaving = [target for target in self._targets if target not in targets]
         self._log_changes(targets, leaving, listening)
         self._targets[:] = [*targets, *leaving]
@@ -86,6 +91,18 @@ class TargetChanges:
         rules = {settings.iqn: settings.access for settings in target_configs(config)}
         await self._access_changes.change({**rules, **{target.name: NOBODY for target in leaving}})
         self._targets[:] = targets
+
+    def _with_present_numbers(self, configs: Sequence[TargetConfig]) -> list[TargetConfig]:
+        """Return the settings of targets without other numbers for targets that are served, because those need a restart."""
+        present = {target.name: target.relative_target_port for target in self._targets}
+        return [replace(each, relative_target_port=present.get(each.iqn, each.relative_target_port)) for each in configs]
+
+    def _keep(self, numbers: Mapping[str, int]) -> None:
+        try:
+            self._port_numbers.keep(numbers)
+            self._commit()
+        except StoreError as error:
+            raise ConfigError(f"target: the pool cannot keep the relative target ports: {error}") from error
 
     def _log_changes(self, targets: Sequence[Target], leaving: Sequence[Target], listening: Sequence[Listening]) -> None:
         before = self._portals.listening

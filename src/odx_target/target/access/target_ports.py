@@ -8,15 +8,12 @@ from odx_target.scsi.asymmetric_access.port_groups import MAX_PORTS_OF_GROUP, Ac
 from odx_target.scsi.target_port import TargetPort, iscsi_port
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, PortGroupConfig, TargetConfig
+from odx_target.target.config.target_settings import PORTS_OF_A_TAG
 
 FIRST_TAG = 1
 """Portal group tag of the portals that are in no `[[portal-group]]`."""
 DEFAULT_PORT_GROUP = 1
 """Target port group of the ports for which the settings name no group."""
-PORTS_OF_A_TAG = 1024
-"""Number of relative target ports for each portal group tag, which is more than the largest number of targets. So the numbers
-stay the same if portal groups are added.
-"""
 
 
 def tags_of(config: Config) -> dict[Portal, int]:
@@ -41,7 +38,7 @@ class TargetPortSettings:
         return {tag: self._port(target, number, tag) for tag in found}
 
     def all_ports(self) -> list[TargetPort]:
-        """Return the ports of all targets when the array starts."""
+        """Return the ports of all targets when an array with a new pool starts."""
         return [port for index in range(len(self.targets)) for port in self.ports_of(index, index + 1).values()]
 
     def _port(self, target: TargetConfig, number: int, tag: int) -> TargetPort:
@@ -52,6 +49,8 @@ class TargetPortSettings:
     def check(self) -> None:
         """Raise ConfigError for settings that contradict each other."""
         self._check_portals()
+        numbers = (target.relative_target_port for target in self.targets)
+        _check_unique("relative-target-port:", (number for number in numbers if number is not None))
         _check_unique("target-port-group: number", (group.number for group in self.config.port_groups))
         groups = self.port_groups(self.all_ports())
         described = {group.number for group in self.config.port_groups}

@@ -2,9 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
-from types import MappingProxyType
 
 from odx_target.iscsi.login.chap import Accounts, Entropy
 from odx_target.scsi.lun_map import LunMap
@@ -57,6 +55,7 @@ def target_configs(config: Config) -> list[TargetConfig]:
         config.target_chap,
         config.max_sessions,
         config.port_group,
+        config.relative_target_port,
     )
     return [first, *config.targets]
 
@@ -104,28 +103,23 @@ def targets_of(
     logical_units: dict[int, LogicalUnit],
     authentications: Sequence[Authentication | None],
     listening: Sequence[Portal],
+    numbers: Mapping[str, int],
     running: Sequence[Target] = (),
-    former: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Target]:
     """Return the targets of a configuration, in its order, with their authentication and portals.
 
-    `listening` has the actual address of each portal of `portals_of`. The targets in `running` that the configuration names
-    keep their ports and their access rules. `former` has the numbers of the ports of former targets, by the name of the target.
-    A target gets its former number again. New targets get the smallest unused numbers, because another number may have
-    persistent registrations.
+    `listening` has the actual address of each portal of `portals_of`. `numbers` has the relative target port of each target
+    (see `PortNumbers`). The targets in `running` that the configuration names keep their ports and their access rules.
     """
     actual = dict(zip(portals_of(config), listening, strict=True))
     shared = listening[: len(config.portals)]
     target_ports = target_ports_of(config)
     by_name = {target.name: target for target in running}
-    used = {target.relative_target_port for target in running}.union(former.values())
-    numbers = (number for number in count(1) if number not in used)
     targets = []
     for index, (settings, authentication) in enumerate(zip(target_configs(config), authentications, strict=True)):
         target = by_name.get(settings.iqn)
         if target is None:
-            number = former.get(settings.iqn) or next(numbers)
-            target = Target(settings.iqn, number, LunMaps(logical_units, settings.access))
+            target = Target(settings.iqn, numbers[settings.iqn], LunMaps(logical_units, settings.access))
         ports = target_ports.ports_of(index, target.relative_target_port)
         target.ports = {tag: target.ports.get(tag, port) for tag, port in ports.items()}
         own = None if index == 0 else settings.portals

@@ -87,6 +87,8 @@ class TargetConfig:
     """The maximum number of sessions of the target. None means that only the limit of the array applies."""
     port_group: int | None = None
     """The target port group of all ports of the target. None means the groups of its portal groups."""
+    relative_target_port: int | None = None
+    """The relative target port of the portal group with tag 1. None means the number that the pool keeps for the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,8 @@ class Config:
     """The maximum number of sessions of the first target. None means that only the limit of the array applies."""
     port_group: int | None = None
     """The target port group of all ports of the first target. None means the groups of its portal groups."""
+    relative_target_port: int | None = None
+    """The relative target port of the first target's portal group with tag 1. None means the number that the pool keeps."""
     portal_groups: tuple[PortalGroupConfig, ...] = ()
     """The portal groups. All other portals are in the portal group with tag 1."""
     port_groups: tuple[PortGroupConfig, ...] = ()

@@ -39,7 +39,13 @@ from odx_target.target.config.port_group_settings import (
 )
 from odx_target.target.config.schedule_settings import schedule_templates_of
 from odx_target.target.config.settings import Config, LogFormat, LunConfig, ServeConfig
-from odx_target.target.config.target_settings import max_sessions_of, port_group_number_of, portals_of, target_configs_of
+from odx_target.target.config.target_settings import (
+    max_sessions_of,
+    port_group_number_of,
+    portals_of,
+    relative_target_port_of,
+    target_configs_of,
+)
 from odx_target.target.config.toml_file import read_table
 from odx_target.target.personality.reading import find_personality
 from odx_target.target.trace.pcapng import MAX_SNAP_BYTES, MIN_SNAP_BYTES
@@ -165,6 +171,7 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "target": lambda value, base: {"targets": target_configs_of(value, base)},
     "max-sessions": lambda value, _base: {"max_sessions": max_sessions_of(value)},
     "port-group": lambda value, _base: {"port_group": port_group_number_of(value)},
+    "relative-target-port": lambda value, _base: {"relative_target_port": relative_target_port_of(value)},
     "portal-group": lambda value, _base: {"portal_groups": portal_groups_of(value)},
     "target-port-group": lambda value, _base: {"port_groups": port_groups_of(value)},
     "asymmetric-access": lambda value, _base: {"asymmetric_access": access_modes_of(value)},

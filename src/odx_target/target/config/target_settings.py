@@ -14,6 +14,10 @@ from odx_target.target.config.settings import Portal, TargetConfig
 
 MAX_TARGETS = 256
 """Maximum number of `[[target]]` tables. An array with its default memory serves 64 sessions."""
+PORTS_OF_A_TAG = 1024
+"""Number of relative target ports for each portal group tag, which is more than the largest number of targets. So the numbers
+stay the same if portal groups are added.
+"""
 
 
 def portals_of(value: Any) -> tuple[Portal, ...]:
@@ -35,6 +39,13 @@ def port_group_number_of(value: Any) -> int:
     """Return the number of a target port group. Raises ConfigError."""
     if type(value) is not int or not 0 < value <= MAX_GROUP_NUMBER:
         raise ConfigError(f"port-group: want a number from 1 to {MAX_GROUP_NUMBER}, not {str(value)[:40]}")
+    return value
+
+
+def relative_target_port_of(value: Any) -> int:
+    """Return the relative target port of a target. Raises ConfigError."""
+    if type(value) is not int or not 0 < value <= PORTS_OF_A_TAG:
+        raise ConfigError(f"relative-target-port: want a number from 1 to {PORTS_OF_A_TAG}, not {str(value)[:40]}")
     return value
 
 
@@ -73,5 +84,6 @@ _KEYS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "target-chap": ("target_chap", target_chap_of),
     "max-sessions": ("max_sessions", lambda value, _base: max_sessions_of(value)),
     "port-group": ("port_group", lambda value, _base: port_group_number_of(value)),
+    "relative-target-port": ("relative_target_port", lambda value, _base: relative_target_port_of(value)),
 }
 """Table that maps each key of a `[[target]]` table to a field of TargetConfig and a function that reads the value."""
