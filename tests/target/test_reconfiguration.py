@@ -29,10 +29,7 @@ SECOND, THIRD = "iqn.2026-11.example:second", "iqn.2026-11.example:third"
 NEED_A_RESTART = {
     "pool",
     "pool-limit",
-    "port-group",
-    "portal-group",
-    "asymmetric-access",
-    "transition-time",
+    "relative-target-port",
     "fault",
     "fault-seed",
     "personality",

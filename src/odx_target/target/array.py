@@ -87,8 +87,8 @@ class Array:
     `open_pool` opens the pool that `config` describes. Tests may replace `entropy` and `wall_clock`. The monotonic clock comes
     from trio. `tap` receives the bytes of every connection. At most `max_sockets` sockets of hosts are open at the same time.
     `recorder` records the commands. If `clock` is given, the array takes its time from this clock, and not from `wall_clock`.
-    After a restart, `faults` has the rules of the array that has stopped. If `edge` is given, all inputs come through it, and
-    `clock` is its clock.
+    After a restart, `faults` has the rules of the array that has stopped, and `former_portals` are its `portals`, so that hosts
+    find the array at the same ports. If `edge` is given, all inputs come through it, and `clock` is its clock.
 
     Raises ConfigError for settings that contradict each other, StoreError if the pool cannot be opened, and OSError if a portal
     cannot be bound.
@@ -107,11 +107,13 @@ class Array:
         recorder: CommandRecorder | None = None,
         faults: FaultRules | None = None,
         edge: Edge | None = None,
+        former_portals: Sequence[Portal] = (),
     ) -> None:
         self.config = config
         self.edge = edge
         self.clock = clock
         self.recorder = recorder
+        self._former_portals = former_portals
         self._open_pool = open_pool
         self._entropy = entropy
         self._wall_clock = wall_clock
@@ -252,7 +254,8 @@ class Array:
 
     async def _start(self) -> None:
         # Bind the portals first: if this fails, nothing has been created on disk.
-        bound = await (bind_portals if self.edge is None else self.edge.bind)(portals_of(self.config))
+        bind = bind_portals if self.edge is None else self.edge.bind
+        bound = await bind(portals_of(self.config), self._former_portals)
         try:
             environment, of_store = environments_of(self._nursery, self._entropy, self._wall_clock, self.clock)
             self.environment = environment

@@ -2,6 +2,8 @@
 
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import trio
@@ -20,15 +22,16 @@ class Listening(NamedTuple):
     address: Portal
 
 
-async def bind_portals(portals: Sequence[Portal]) -> list[Listening]:
+async def bind_portals(portals: Sequence[Portal], former: Sequence[Portal] = ()) -> list[Listening]:
     """Return listening sockets for all portals. The caller must close the sockets.
 
+    `former` has the actual addresses of the first portals when they were last bound. A portal with port 0 gets its former port.
     Raises OSError if a portal cannot be bound. The message names the portal.
     """
     bound: list[Listening] = []
     try:
-        for portal in portals:
-            listening = await _bind(portal)
+        for portal, address in zip_longest(portals, former[: len(portals)]):
+            listening = await _bind(portal if portal.port or address is None else replace(portal, port=address.port))
             bound.append(Listening(portal, listening, Portal(*listening.getsockname()[:2])))
     except BaseException:
         close_sockets(bound)

@@ -81,7 +81,8 @@ async def reconfigure(array: Array, before: Config, after: Config) -> None:
     settings that cannot be applied are logged and keep their values.
     """
     await array.target_changes.apply(after)
-    await array.port_group_states.set_ports(target_ports_of(after).port_groups(all_ports(array.targets)))
+    ports = all_ports(array.targets)
+    await array.port_group_states.set_ports(target_ports_of(after).port_groups(ports), ports)
     changed = set(changed_fields(before, after))
     array.config = array.lun_changes.config = replace(
         array.config, **{name: getattr(after, name) for change in CHANGES for name in change.fields if name in changed}
@@ -91,12 +92,12 @@ async def reconfigure(array: Array, before: Config, after: Config) -> None:
             try:
                 await change.apply(array, after)
             except (ConfigError, StoreError) as error:
-                keys = [key_of(name) for name in change.fields if name in changed]
+                keys = [key_of(name) for name in change.fields if name in changed or change.always]
                 log.error("settings are not applied", keys=keys, reason=str(error))
 
 
 async def _targets(_array: Array, _config: Config) -> None:
-    """Do nothing, because `reconfigure` changes the targets before everything else."""
+    """Do nothing, because `reconfigure` changes the targets and their ports before everything else."""
 
 
 async def _luns(array: Array, config: Config) -> None:
@@ -173,6 +174,10 @@ CHANGES: tuple[Change, ...] = (
             "chap_discovery",
             "announced",
             "redirects",
+            "port_group",
+            "portal_groups",
+            "asymmetric_access",
+            "transition_time_s",
         ),
         _targets,
     ),
@@ -192,7 +197,7 @@ CHANGES: tuple[Change, ...] = (
     Change(("remote_luns",), _remote_luns),
     Change(("soft_thresholds",), _soft_thresholds),
     Change(("schedules",), _schedules),
-    Change(("port_groups",), _port_groups),
+    Change(("port_groups",), _port_groups, always=True),
     Change(("polling",), _polling),
 )
 """The settings that are applied to a running array. All other settings wait for a restart."""

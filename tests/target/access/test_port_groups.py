@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from odx_target.cli.serving.serve import open_pool
-from odx_target.initiator.errors import InitiatorError, LoginFailed
+from odx_target.initiator.errors import ConnectionLost, InitiatorError, LoginFailed
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes, PortGroups
@@ -40,6 +41,7 @@ GROUPS = Config(
     port_groups=(PortGroupConfig(1, preferred=True), PortGroupConfig(2, AccessState.STANDBY)),
     asymmetric_access=AccessModes.BOTH,
 )
+INQUIRY_CHANGED = "6/3F/03"
 GOOD, STATE_CHANGED, IN_STANDBY, IN_UNAVAILABLE, IN_TRANSITION = "good", "6/2A/06", "2/04/0B", "2/04/0C", "2/04/0A"
 READ = b"\x28" + bytes(7) + b"\x01\0"
 
@@ -295,18 +297,114 @@ async def test_a_reload_adds_and_removes_ports() -> None:
         assert (await reported(second))[2][3] == [1025]
 
 
-@pytest.mark.parametrize(
-    ("fields", "waiting"),
-    [
-        ({"port_groups": (PortGroupConfig(1), PortGroupConfig(2))}, []),
-        ({"portal_groups": ()}, ["portal_groups"]),
-        ({"asymmetric_access": AccessModes.IMPLICIT}, ["asymmetric_access"]),
-        ({"transition_time_s": 3}, ["transition_time_s"]),
-        ({"port_group": 3}, ["port_group"]),
-    ],
-)
-def test_settings_that_wait_for_a_restart(fields: dict[str, object], waiting: list[str]) -> None:
-    assert fields_that_wait(GROUPS, replace(GROUPS, **fields)) == waiting  # type: ignore[arg-type]
+def port_groups_of(array: Array) -> dict[int, tuple[str, tuple[int, ...]]]:
+    """Return the state and the ports of each group of the first LUN."""
+    groups = array.logical_units[0].port_groups.groups
+    return {group.number: (group.state.words, group.relative_target_ports) for group in groups}
+
+
+async def test_a_reload_moves_a_port_to_another_group() -> None:
+    async with running() as array, session_of(array, A) as first, session_on_second(array) as second:
+        after = replace(GROUPS, portal_groups=(PortalGroupConfig(2, (TWO,), 3),), port_groups=(PortGroupConfig(1),))
+        await reconfigure(array, GROUPS, after)
+        assert port_groups_of(array) == {1: ("active-optimized", (1,)), 3: ("active-optimized", (1025,))}
+        assert fields_that_wait(GROUPS, after) == []
+        assert [await code(second, 0) for _ in range(3)] == [INQUIRY_CHANGED, STATE_CHANGED, GOOD]
+        assert await code(first, 0) == STATE_CHANGED
+        page = bytes((await second.execute(0, bytes.fromhex("120183040000"), data_in_bytes=1024)).data_in)
+        assert bytes((0x01, 0x15, 0, 4, 0, 0, 0, 3)) in page.replace(b"\x51\x95", b"\x01\x15")
+        async with session_on_second(array, B) as later:
+            assert await code(later, 0, READ) == GOOD
+        await reconfigure(array, after, GROUPS)
+        assert [await code(second, 0) for _ in range(3)] == [INQUIRY_CHANGED, STATE_CHANGED, IN_STANDBY]
+
+
+async def test_a_reload_adds_a_portal_in_a_group_of_its_own() -> None:
+    third = Portal("127.0.0.2", 0)
+    async with running() as array, session_of(array, A) as first, session_on_second(array) as second:
+        after = replace(
+            GROUPS,
+            portals=(ONE, TWO, third),
+            portal_groups=(*GROUPS.portal_groups, PortalGroupConfig(7, (third,), 4)),
+            port_groups=(*GROUPS.port_groups, PortGroupConfig(4, AccessState.UNAVAILABLE)),
+        )
+        await reconfigure(array, GROUPS, after)
+        tagged = [f"{portal},{tag}" for portal, tag in zip(array.portals, (1, 2, 7), strict=True)]
+        assert await discovered(array, A) == {array.config.iqn: tagged}
+        assert port_groups_of(array)[4] == ("unavailable", (6145,))
+        assert [await code(each, 0) for each in (first, second)] == [STATE_CHANGED, STATE_CHANGED]
+        assert [await code(each, 0) for each in (first, second)] == [GOOD, IN_STANDBY]
+        async with session_of(array, B, portal=array.portals[2]) as session:
+            assert await code(session, 0) == IN_UNAVAILABLE
+
+
+async def test_a_reload_moves_a_portal_to_another_portal_group() -> None:
+    """A session has one portal group for its whole life, so the sessions through this portal end, and no others."""
+    async with running() as array, session_of(array, A) as first, session_of(array, B, portal=array.portals[1]) as second:
+        after = replace(GROUPS, portal_groups=(PortalGroupConfig(3, (TWO,), 2),))
+        await reconfigure(array, GROUPS, after)
+        with pytest.raises(ConnectionLost):
+            await code(second, 0)
+        assert [await code(first, 0) for _ in range(2)] == [STATE_CHANGED, GOOD]
+        one, two = array.portals
+        assert await discovered(array, A) == {array.config.iqn: [f"{one},1", f"{two},3"]}
+        async with session_on_second(array) as again:
+            assert await code(again, 0) == IN_STANDBY
+        assert port_groups_of(array) == {1: ("active-optimized", (1,)), 2: ("standby", (2049,))}
+
+
+async def test_a_reload_without_portal_groups() -> None:
+    async with running() as array, session_of(array, A) as first, session_of(array, B, portal=array.portals[1]) as second:
+        after = replace(GROUPS, portal_groups=(), port_groups=(), asymmetric_access=None)
+        await reconfigure(array, GROUPS, after)
+        with pytest.raises(ConnectionLost):
+            await code(second, 0)
+        assert [await code(first, 0) for _ in range(2)] == [INQUIRY_CHANGED, GOOD]
+        assert (await first.execute(0, bytes.fromhex("a30a 00000000 00001000 0000"), data_in_bytes=4096)).status == 2
+        assert array.targets[0].ports.keys() == {1}
+
+
+async def test_a_reload_changes_who_can_change_states() -> None:
+    async with running(replace(GROUPS, port_groups=(), asymmetric_access=None)) as array, session_on_second(array) as second:
+        before = array.config
+        after = replace(GROUPS, asymmetric_access=AccessModes.IMPLICIT, transition_time_s=9)
+        assert (await second.execute(0, bytes(6))).status == 0
+        await reconfigure(array, before, replace(after, transition_time_s=0))
+        assert [await code(second, 0) for _ in range(3)] == [INQUIRY_CHANGED, STATE_CHANGED, IN_STANDBY]
+        data = (await second.execute(0, bytes.fromhex("120000006000"), data_in_bytes=96)).data_in
+        assert data[5] >> 4 & 3 == 1, "TPGS"
+        cdb, states = set_states((0, 2))
+        assert (await second.execute(0, cdb, states)).status == 2
+        await reconfigure(array, after, replace(after, asymmetric_access=AccessModes.BOTH))
+        assert await code(second, 0) == INQUIRY_CHANGED
+        assert (await second.execute(0, cdb, states)).status == 0
+        assert array.logical_units[0].port_groups.transition_time_s == 9
+        assert await code(second, 0) == IN_TRANSITION
+
+
+async def test_a_group_that_the_file_describes_later_or_no_longer() -> None:
+    bare = replace(GROUPS, port_groups=())
+    async with running(bare) as array:
+        await reconfigure(array, bare, GROUPS)
+        assert array.logical_units[0].port_groups.state_of(2) is AccessState.STANDBY
+        assert array.logical_units[0].port_groups.groups[0].is_preferred
+        await reconfigure(array, GROUPS, bare)
+        assert array.logical_units[0].port_groups.state_of(2) is AccessState.ACTIVE_OPTIMIZED
+        assert not array.logical_units[0].port_groups.groups[0].is_preferred
+
+
+async def test_states_that_only_hosts_change_are_not_applied_in_part() -> None:
+    explicit = replace(GROUPS, asymmetric_access=AccessModes.EXPLICIT)
+    changed = replace(explicit, port_groups=(PortGroupConfig(1), PortGroupConfig(2)))
+    async with running(explicit) as array:
+        with capture_logs() as logs:
+            await reconfigure(array, explicit, changed)
+        assert [(line["event"], line["keys"]) for line in logs] == [("settings are not applied", ["target-port-group"])]
+        assert array.logical_units[0].port_groups.state_of(2) is AccessState.STANDBY
+        assert array.logical_units[0].port_groups.groups[0].is_preferred
+        await reconfigure(array, changed, replace(changed, asymmetric_access=AccessModes.BOTH))
+        assert array.logical_units[0].port_groups.state_of(2) is AccessState.ACTIVE_OPTIMIZED
+        assert not array.logical_units[0].port_groups.groups[0].is_preferred
 
 
 def groups_of(config: Config) -> PortGroups:

@@ -27,7 +27,7 @@ from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.recorded_sessions import check_recording, clock_of, recorded_sessions
 from odx_target.cli.serving.reload import Reloader, Settings
-from odx_target.cli.serving.restart import ends_at, with_actual_ports
+from odx_target.cli.serving.restart import ends_at
 from odx_target.configured_pool import open_pool as open_pool
 from odx_target.store.api import StoreError
 from odx_target.target.access.targets import portals_of, warnings_of
@@ -39,7 +39,6 @@ from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced
-from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
 from odx_target.target.inputs.recorder import SessionRecorder
 from odx_target.target.recording.recorder import CommandRecorder
@@ -187,21 +186,23 @@ async def _serve(
     """Serve the array until a signal stops it. If a fault restarts the array, serve it again at the same ports."""
     clock = clock_of(files)
     recorder = CommandRecorder(time.time if clock is None else clock.time) if files.record_commands else None
-    faults: FaultRules | None = None
+    former: Array | None = None
     with (
         recorded_sessions(settings, files, clock) as edge,
         trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals,
     ):
         equipment = Equipment(descriptors, tracing, again, files, as_json, clock, recorder, edge)
-        while (stopped := await _serve_once(settings, equipment, signals, faults)) is not None:
+        while (former := await _serve_once(settings, equipment, signals, former)) is not None:
             log.info("restarting, because a fault was injected")
-            faults, settings = stopped.faults, with_actual_ports(stopped)
+            settings = former.config
 
 
 async def _serve_once(
-    settings: Config, equipment: Equipment, signals: AsyncIterator[int], faults: FaultRules | None
+    settings: Config, equipment: Equipment, signals: AsyncIterator[int], former: Array | None
 ) -> Array | None:
-    """Serve the array until it must stop. Returns the array if it must start again, and None otherwise."""
+    """Serve the array until it must stop. Returns the array if it must start again, and None otherwise. `former` is the array
+    before the restart.
+    """
     assert settings.pool_dir is not None
     files = equipment.files
     async with (
@@ -213,7 +214,8 @@ async def _serve_once(
             max_sockets=equipment.descriptors.sockets,
             clock=equipment.clock,
             recorder=equipment.recorder,
-            faults=faults,
+            faults=None if former is None else former.faults,
+            former_portals=() if former is None else former.portals,
             edge=equipment.edge,
         ) as array,
         serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,

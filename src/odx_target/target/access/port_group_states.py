@@ -1,14 +1,15 @@
 """The states of the target port groups of a running array, which its operator changes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from odx_target.environment import Environment
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.changes import PortGroupChanges, StateChange
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes, PortGroup, PortGroups, StatusCode
-from odx_target.scsi.sense import ASYMMETRIC_ACCESS_STATE_CHANGED
-from odx_target.scsi.tasks.change_notifications import AttachedNexuses
+from odx_target.scsi.sense import ASYMMETRIC_ACCESS_STATE_CHANGED, INQUIRY_DATA_HAS_CHANGED, Condition
+from odx_target.scsi.target_port import TargetPort
+from odx_target.scsi.tasks.change_notifications import AttachedNexuses, tell_lun
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import PortGroupConfig
@@ -86,30 +87,60 @@ class PortGroupStates:
         self._require(preferred)
         await self._replace(lambda before: before.with_preferred(preferred))
 
-    async def set_ports(self, port_groups: PortGroups) -> None:
-        """Change the ports of the groups, and notify hosts. Groups that are new have the states in `port_groups`. All other
-        groups keep their states.
+    async def set_ports(self, port_groups: PortGroups, ports: Iterable[TargetPort]) -> None:
+        """Change the ports of the groups, the modes and the transition time to those of `port_groups`, and notify hosts. Groups
+        that are new have the states in `port_groups`. All other groups keep their states. `ports` are all target ports.
         """
-        if [_ports(group) for group in port_groups.groups] == [_ports(group) for group in self.port_groups.groups]:
+        before = self.port_groups
+        await self._change_nexuses({port.relative_target_port: port for port in ports})
+        if before.modes is not port_groups.modes:
+            condition: Condition | None = INQUIRY_DATA_HAS_CHANGED
+        elif list(map(_ports, before.groups)) != list(map(_ports, port_groups.groups)):
+            condition = None if before.modes is AccessModes.NONE else ASYMMETRIC_ACCESS_STATE_CHANGED
+        elif before.transition_time_s != port_groups.transition_time_s:
+            condition = None
+        else:
             return
-        await self._replace(lambda before: _with_ports(before, port_groups))
+        await self._replace(lambda groups: _with_ports(groups, port_groups), condition)
+
+    async def _change_nexuses(self, ports: Mapping[int, TargetPort]) -> None:
+        """Give the nexuses the ports that have replaced theirs. The hosts read the new number of their group from VPD page
+        83h.
+        """
+        turns = self._environment.turns
+        for nexus in list(self._nexuses.nexuses):
+            port = ports.get(nexus.target_port.relative_target_port, nexus.target_port)
+            if port != nexus.target_port:
+                nexus.target_port = port
+                for lun in list(nexus.logical_units):
+                    tell_lun(nexus, lun, INQUIRY_DATA_HAS_CHANGED)
+                    turns.take()
+                await turns.next_if_spent()
 
     async def apply(self, described: Sequence[PortGroupConfig]) -> None:
         """Change the states and preferences that differ from those that the settings had before. `described` are the groups in
-        the new settings. Groups that were not in the settings before do not change. Raises ConfigError if the settings allow
-        only hosts to change states.
+        the new settings. A group that is not described is active/optimized and not preferred. Raises ConfigError if the
+        settings allow only hosts to change states. Then nothing has changed.
         """
-        both = [(self._described[group.number], group) for group in described if group.number in self._described]
-        self._described = {group.number: group for group in described}
-        states = {group.number: group.state for former, group in both if former.state is not group.state}
-        preferred = {group.number: group.preferred for former, group in both if former.preferred is not group.preferred}
-        if preferred:
-            await self.prefer(preferred)
+        after = {group.number: group for group in described}
+        states, preferred = {}, {}
+        for group in self.port_groups.groups:
+            former, new = (each.get(group.number, PortGroupConfig(group.number)) for each in (self._described, after))
+            is_new = group.status_code is StatusCode.NONE and (group.state, group.is_preferred) == (new.state, new.preferred)
+            if former.state is not new.state and not is_new:
+                states[group.number] = new.state
+            if former.preferred is not new.preferred and not is_new:
+                preferred[group.number] = new.preferred
         if states:
             await self.change(states)
+        if preferred:
+            await self.prefer(preferred)
+        self._described = after
 
-    async def _replace(self, changed: Callable[[PortGroups], PortGroups]) -> None:
-        """Replace the groups of all logical units, and notify hosts."""
+    async def _replace(
+        self, changed: Callable[[PortGroups], PortGroups], condition: Condition | None = ASYMMETRIC_ACCESS_STATE_CHANGED
+    ) -> None:
+        """Replace the groups of all logical units, and notify hosts by a condition."""
         self.port_groups = changed(self.port_groups)
         made: dict[PortGroups, PortGroups] = {}
         turns = self._environment.turns
@@ -117,8 +148,10 @@ class PortGroupStates:
             if unit.port_groups not in made:
                 made[unit.port_groups] = changed(unit.port_groups)
             unit.port_groups = made[unit.port_groups]
-            if self.port_groups.modes is not AccessModes.NONE:
-                self._nexuses.tell_all(unit, ASYMMETRIC_ACCESS_STATE_CHANGED)
+            if condition is not None and (
+                condition is INQUIRY_DATA_HAS_CHANGED or self.port_groups.modes is not AccessModes.NONE
+            ):
+                self._nexuses.tell_all(unit, condition)
             turns.take(1 + len(self._nexuses.nexuses))
             await turns.next_if_spent()
 
@@ -142,10 +175,14 @@ def _ports(group: PortGroup) -> tuple[int, tuple[int, ...]]:
 
 
 def _with_ports(before: PortGroups, after: PortGroups) -> PortGroups:
-    """Return the groups `after`, with the states of the groups in `before`."""
+    """Return the groups `after`, with the states of the groups in `before`. If hosts cannot see the groups any more, no state
+    restricts them.
+    """
+    if after.modes is AccessModes.NONE:
+        return after
     kept = {group.number: group for group in before.groups}
     groups = (
         replace(kept[group.number], relative_target_ports=group.relative_target_ports) if group.number in kept else group
         for group in after.groups
     )
-    return PortGroups(before.modes, tuple(groups), before.transition_time_s)
+    return PortGroups(after.modes, tuple(groups), after.transition_time_s)

@@ -1,6 +1,6 @@
 """Changes of the targets of a running array: targets, portals, CHAP users, access rules and limits of sessions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -42,6 +42,8 @@ class ArrayPortals(Protocol):
 
     def limit_sessions(self, limits: Mapping[str, int]) -> None: ...
 
+    def cut_at(self, portals: Container[Portal]) -> None: ...
+
 
 class TargetChanges:
     """Changes the targets of an array to those of a configuration. `targets` is the list that all parts of the array share.
@@ -73,8 +75,8 @@ class TargetChanges:
         """Add, change and remove targets, so that the array has the targets of a configuration at its portals.
 
         The sessions of targets that stay continue, also if their portal is removed. Only later logins need new CHAP users. The
-        sessions of removed targets end. Raises ConfigError for settings that contradict each other, and for portals at which
-        the array cannot listen. Then nothing has changed.
+        sessions of removed targets end, and those through portals that are now in another portal group. Raises ConfigError for
+        settings that contradict each other, and for portals at which the array cannot listen. Then nothing has changed.
         """
         authentications = authentications_of(config, self._entropy)
         numbers = self._port_numbers.numbers_for(self._with_present_numbers(target_configs(config)))
@@ -85,7 +87,9 @@ class TargetChanges:
         leaving = [target for target in self._targets if target not in targets]
         self._log_changes(targets, leaving, listening)
         self._targets[:] = [*targets, *leaving]
+        tags = {address: self._addresses.tag_of(address) for address in addresses}
         self._addresses.set(config, {each.portal: each.address for each in listening})
+        self._portals.cut_at({address for address, tag in tags.items() if self._addresses.tag_of(address) != tag})
         self._portals.limit_sessions(session_limits_of(config))
         self._portals.listen_at(listening)
         rules = {settings.iqn: settings.access for settings in target_configs(config)}

@@ -109,7 +109,8 @@ def targets_of(
     """Return the targets of a configuration, in its order, with their authentication and portals.
 
     `listening` has the actual address of each portal of `portals_of`. `numbers` has the relative target port of each target
-    (see `PortNumbers`). The targets in `running` that the configuration names keep their ports and their access rules.
+    (see `PortNumbers`). The targets in `running` that the configuration names keep their relative target ports and their access
+    rules.
     """
     actual = dict(zip(portals_of(config), listening, strict=True))
     shared = listening[: len(config.portals)]
@@ -120,8 +121,7 @@ def targets_of(
         target = by_name.get(settings.iqn)
         if target is None:
             target = Target(settings.iqn, numbers[settings.iqn], LunMaps(logical_units, settings.access))
-        ports = target_ports.ports_of(index, target.relative_target_port)
-        target.ports = {tag: target.ports.get(tag, port) for tag, port in ports.items()}
+        target.ports = target_ports.ports_of(index, target.relative_target_port)
         own = None if index == 0 else settings.portals
         target.portals = shared if own is None else [actual[portal] for portal in own]
         target.authentication = authentication

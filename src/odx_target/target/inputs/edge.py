@@ -28,8 +28,8 @@ class ServedArray(Protocol):
 class Edge(Protocol):
     """The source of the inputs of an array. The array calls these methods."""
 
-    async def bind(self, portals: Sequence[Portal]) -> list[Listening]:
-        """Return listening sockets for all portals. Raises OSError."""
+    async def bind(self, portals: Sequence[Portal], former: Sequence[Portal] = ()) -> list[Listening]:
+        """Return listening sockets for all portals, see `bind_portals`. Raises OSError."""
 
     def started(self, array: ServedArray, nursery: trio.Nursery) -> None:
         """Begin to take inputs. `nursery` is that of the array."""

@@ -92,9 +92,9 @@ class SessionRecorder:
         clock.on_time = self._time_passed
         writer.on_end = self._end
 
-    async def bind(self, portals: Sequence[Portal]) -> list[Listening]:
-        """Return listening sockets for all portals. Raises OSError."""
-        return await bind_portals(portals)
+    async def bind(self, portals: Sequence[Portal], former: Sequence[Portal] = ()) -> list[Listening]:
+        """Return listening sockets for all portals, see `bind_portals`. Raises OSError."""
+        return await bind_portals(portals, former)
 
     def started(self, array: ServedArray, nursery: trio.Nursery) -> None:
         """Record the settings of the array, and begin to take inputs."""

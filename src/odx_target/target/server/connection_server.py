@@ -49,7 +49,8 @@ DISCARD_BYTES = 1 << 16
 class ConnectionServer:
     """Serves one connected socket until it is closed.
 
-    `ended` is set when all resources of the connection have been released. `clock` is the clock of the timers; None means that
+    `accepted_at` is the portal through which the connection came in. `ended` is set when all resources of the connection have
+    been released. `clock` is the clock of the timers; None means that
     of the event loop.
     """
 
@@ -71,6 +72,7 @@ class ConnectionServer:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         avoid_pacing(connected)
         seen_directory = directory.seen_from(connected, accepted_at)  # first, because it may raise OSError
+        self.accepted_at = accepted_at
         self._socket = connected
         self._hub = hub
         self._turns = pool.turns

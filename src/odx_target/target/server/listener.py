@@ -1,7 +1,7 @@
 """The portals of an array: listening sockets, and a server for each accepted connection."""
 
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import trio
@@ -218,6 +218,12 @@ class Listener:
             if session is not None and self._directory.port_group_of(session.target_name, session.port) == number:
                 connection.cut()
 
+    def cut_at(self, portals: Container[Portal]) -> None:
+        """End all connections that came in through these portals, which are given by their actual addresses."""
+        for connection in list(self._connections):
+            if connection.accepted_at in portals:
+                connection.cut()
+
     def connections(self) -> Iterable[ConnectionServer]:
         """Return all connections, the oldest first."""
         return tuple(self._connections)
@@ -226,9 +232,9 @@ class Listener:
         """Return the connection of a nexus. Return None if it has ended."""
         for connection in self._connections:
             session = connection.session
-            if session is not None and (session.initiator_port_name, session.target_name) == (
+            if session is not None and (session.initiator_port_name, session.target_port_name) == (
                 nexus.initiator_port_name,
-                nexus.target_name,
+                nexus.target_port.name,
             ):
                 return connection
         return None
