@@ -11,6 +11,7 @@ from odx_target.store.api import (
     BLOCK_BYTES,
     Absent,
     Change,
+    ChangeableOptions,
     Clone,
     Digests,
     Forget,
@@ -400,6 +401,9 @@ class MemoryPool:
 
     def usage(self) -> Usage:
         return self.room
+
+    def change_options(self, options: ChangeableOptions) -> None:
+        """Do nothing, because this pool has no limits and no cleaner."""
 
     def commit(self) -> int:
         self.commits += 1

@@ -39,6 +39,14 @@ class AllotmentMachine(RuleBasedStateMachine):
         super().__init__()
         self.allotment = Allotment(SIZE, SESSIONS, GUARANTEED)
         self.hosts: list[Host] = []
+        self.guaranteed, self.common, self.overdrawn = GUARANTEED, COMMON, 0
+
+    @rule(guaranteed=st.integers(GUARANTEED // 2, 2 * GUARANTEED), common=st.integers(COMMON, 2 * COMMON))
+    def resize(self, guaranteed: int, common: int) -> None:
+        """Change the allotment. What divides small from large claims stays, and the largest claim still fits."""
+        self.guaranteed, self.common = guaranteed, common
+        self.allotment.resize(SESSIONS * guaranteed + common, guaranteed)
+        self.overdrawn = max(0, -self.allotment.free_common_bytes)
 
     def pick(self, data: st.DataObject, hosts: list[Host]) -> Host:
         return data.draw(st.sampled_from(hosts))
@@ -58,7 +66,8 @@ class AllotmentMachine(RuleBasedStateMachine):
             host.held.append(size)
             return
         # A claim is refused only if the session has no right to it, or if another session would then lack memory.
-        assert small_bytes + size > GUARANTEED or any(waited <= GUARANTEED for _, waited in host.waiting)
+        is_large = size > GUARANTEED
+        assert is_large or small_bytes + size > self.guaranteed or any(waited <= GUARANTEED for _, waited in host.waiting)
         assert others_wait or host.held or any(other.held for other in self.hosts)
         if may_wait:
             host.wait(size)
@@ -91,8 +100,10 @@ class AllotmentMachine(RuleBasedStateMachine):
     @invariant()
     def counts_agree_and_the_limit_holds(self) -> None:
         held = sum(sum(host.held) for host in self.hosts)
-        assert self.allotment.used_bytes == held <= SIZE
-        assert 0 <= self.allotment.free_common_bytes <= COMMON
+        assert self.allotment.used_bytes == held
+        assert -self.overdrawn <= self.allotment.free_common_bytes <= self.common
+        self.overdrawn = min(self.overdrawn, max(0, -self.allotment.free_common_bytes))
+        assert held <= SESSIONS * self.guaranteed + self.common + self.overdrawn
         for host in self.hosts:
             assert host.share.used_bytes == sum(host.held)
             assert list(host.share.waiting) == [claim for claim, _ in host.waiting]
@@ -102,7 +113,7 @@ class AllotmentMachine(RuleBasedStateMachine):
         for host in self.hosts:
             smalls = [size for _, size in host.waiting if size <= GUARANTEED]
             small_bytes = sum(size for size in host.held if size <= GUARANTEED)
-            assert not smalls or smalls[0] + small_bytes > GUARANTEED
+            assert not smalls or smalls[0] + small_bytes > self.guaranteed
         if any(host.waiting for host in self.hosts):
             assert any(host.held for host in self.hosts)
 
@@ -114,7 +125,7 @@ class AllotmentMachine(RuleBasedStateMachine):
             self.counts_agree_and_the_limit_holds()
         assert not any(host.waiting for host in self.hosts)
         assert self.allotment.used_bytes == 0
-        assert self.allotment.free_common_bytes == COMMON
+        assert self.allotment.free_common_bytes == self.common
 
 
 AllotmentMachine.TestCase.settings = searching(100, steps=60)
@@ -239,6 +250,39 @@ def test_the_parts_of_a_budget_are_no_more_than_the_whole(limit_bytes: int) -> N
         assert memory.used_bytes == sum(part.guaranteed_bytes for part in parts)
         memory.close()
     assert budget.used_bytes == 0
+
+
+@pytest.mark.parametrize("limit_bytes", [MIN_MEMORY_BYTES, DEFAULT_MEMORY_BYTES, 1 << 40])
+def test_a_changed_budget_has_the_parts_of_a_new_one(limit_bytes: int) -> None:
+    budget, new = MemoryBudget(MIN_MEMORY_BYTES + (64 << 20)), MemoryBudget(limit_bytes)
+    memory = budget.open_session()
+    assert memory is not None
+    held_bytes = budget.read.guaranteed_bytes
+    assert memory.read.take(held_bytes)
+    budget.set_limit(limit_bytes)
+    for part, like in zip(
+        (budget.unsolicited, budget.written, budget.read), (new.unsolicited, new.written, new.read), strict=True
+    ):
+        assert (part.size_bytes, part.guaranteed_bytes, part.common_bytes) == (
+            like.size_bytes,
+            like.guaranteed_bytes,
+            like.common_bytes,
+        )
+    assert budget.used_bytes == held_bytes
+    memory.read.give_back(held_bytes)
+    assert budget.used_bytes == 0
+    with pytest.raises(ValueError, match="too few"):
+        budget.set_limit(MIN_MEMORY_BYTES - 1)
+
+
+def test_a_larger_budget_serves_those_that_wait() -> None:
+    allotment = Allotment(SIZE, SESSIONS, GUARANTEED)
+    first, second = hosts_of(allotment, 2)
+    assert first.share.take(COMMON)
+    assert not second.share.take(COMMON)
+    second.wait(COMMON)
+    allotment.resize(SIZE + COMMON, GUARANTEED)
+    assert (second.held, second.waiting) == ([COMMON], [])
 
 
 def test_a_budget_that_is_too_small() -> None:

@@ -28,18 +28,11 @@ HERE = 'portal = "127.0.0.1:0"'
 SECOND, THIRD = "iqn.2026-11.example:second", "iqn.2026-11.example:third"
 NEED_A_RESTART = {
     "pool",
-    "pool-limit",
     "relative-target-port",
     "fault",
     "fault-seed",
     "personality",
     "capacity-tier",
-    "capacity-limit",
-    "capacity-compression",
-    "cleaning",
-    "cleaning-share",
-    "memory-limit",
-    "map-memory",
     "trace",
     "pcap",
     "pcap-snap-length",
@@ -98,11 +91,12 @@ def test_every_key_is_applied_or_needs_a_restart() -> None:
 
 def test_the_keys_that_need_a_restart_are_named() -> None:
     before = Config(luns=LUNS)
-    array = replace(before, luns=(LunConfig("x", 1 << 20),), memory_limit_bytes=1 << 30, pool_dir=Path("x"), log_level="debug")
+    lun = LunConfig("x", 1 << 20)
+    array = replace(before, luns=(lun,), capacity_tier=Path("tier"), pool_dir=Path("x"), log_level="debug")
     serve = ServeConfig(metrics=Portal(port=9999), pcap_snap_bytes=96)
     assert keys_that_wait(Settings(before, ServeConfig()), Settings(array, serve)) == [
         "pool",
-        "memory-limit",
+        "capacity-tier",
         "pcap-snap-length",
         "metrics",
     ]
@@ -322,3 +316,40 @@ async def test_the_log_level_changes(tmp_path: Path, capsys: pytest.CaptureFixtu
         path.write_text(f'{HERE}\nmemory-limit = "2G"\n')
         await Reloader(array, path).reload()
         assert "memory-limit" in capsys.readouterr().err
+
+
+async def test_options_of_the_pool_change(tmp_path: Path) -> None:
+    async with reloading(tmp_path) as array, session_of(array.array, A) as session:
+        pool, budget = array.array.pool, array.array.memory_budget
+        before = budget.read.size_bytes
+        lines = ('pool-limit = "1G"', "cleaning = false", "cleaning-share = 50", 'map-memory = "64M"', 'memory-limit = "1G"')
+        assert await array.read(*lines, 'capacity-limit = "1G"', 'capacity-compression = "lz4"') == []
+        assert pool.status().limit_bytes == 1 << 30
+        assert budget.read.size_bytes > before
+        assert array.array.config.cleaning_share == 0.5
+        assert await write(session, 0) == "good"
+        (error,) = await array.read('pool-limit = "64M"')
+        assert error["keys"] == [
+            "pool-limit",
+            "capacity-limit",
+            "capacity-compression",
+            "cleaning",
+            "cleaning-share",
+            "map-memory",
+        ]
+        assert "at least 134217728 bytes until it is opened again" in str(error["reason"])
+        assert pool.status().limit_bytes == 1 << 30, "all of them or none"
+        assert await array.read() == []
+        assert pool.status().limit_bytes is None
+        assert budget.read.size_bytes == before
+
+
+async def test_thresholds_follow_the_limit_of_the_pool(tmp_path: Path) -> None:
+    async with reloading(tmp_path) as array, session_of(array.array, A) as session:
+        unit = array.array.logical_units[0]
+        assert await array.read('pool-limit = "1G"') == []
+        assert await code(session, 0) == MODE_CHANGED
+        lower = unit.thresholds
+        assert await array.read('pool-limit = "2G"') == []
+        assert await code(session, 0) == MODE_CHANGED
+        assert unit.thresholds != lower

@@ -10,6 +10,7 @@ then survive the end of the process. The array must not acknowledge a change to 
 `Pool.flush` has returned, the changes that were committed before the flush survive a loss of power too.
 """
 
+from odx_target.store.changeable_options import ChangeableOptions
 from odx_target.store.digests.interface import Digests, DigestTree
 from odx_target.store.errors import (
     Absent,
@@ -92,6 +93,7 @@ __all__ = [
     "CapacityStatus",
     "CatalogueDamaged",
     "Change",
+    "ChangeableOptions",
     "CleaningStatus",
     "Clone",
     "CompressedWrite",

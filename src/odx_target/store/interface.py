@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from odx_target.store.changeable_options import ChangeableOptions
 from odx_target.store.log.followed import Following
 from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, ScrubProgress, Space, Trouble, Usage
@@ -216,6 +217,14 @@ class Pool(Protocol):
     @property
     def failure(self) -> str | None:
         """The reason why the pool accepts no more writes until it is opened again. None while the pool accepts writes."""
+        ...
+
+    def change_options(self, options: ChangeableOptions) -> None:
+        """Change the limits, the cleaning and the memory of the open pool.
+
+        If the pool uses more room than a new limit, writes that need a new segment are refused until enough room is free.
+        Raises StoreError if a limit is too small for the segments of this pool. Then nothing has changed.
+        """
         ...
 
     def usage(self) -> Usage:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from odx_target.environment import Environment, Work
-from odx_target.store.api import BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.api import BlockSource, Change, ChangeableOptions, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.catalogue.leaf_loader import LeafLoader
@@ -26,6 +26,7 @@ from odx_target.store.map.leaf_memory import LeafMemory
 from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.opening.json_position import position_to_json
 from odx_target.store.opening.recovery import Recovered
+from odx_target.store.option_changes import change_options
 from odx_target.store.pool_options import PoolOptions
 from odx_target.store.reports import log_status, usage_of
 from odx_target.store.segments.segment import SegmentStore
@@ -184,6 +185,10 @@ class LogPool:
         cleaning, capacity = self.cleaner.status(), self.cleaner.placement.status()
         status = self.troubles.status(self.failure)
         return replace(status, cleaning=cleaning, log=log, capacity=capacity, limit_bytes=self._limit_bytes)
+
+    def change_options(self, options: ChangeableOptions) -> None:
+        change_options(options, self.supply, self.cleaner, self.leaves)
+        self._limit_bytes = options.limit_bytes
 
     def usage(self) -> Usage:
         return usage_of(self.log, self.supply)

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from typing import NamedTuple, TypeAlias
 
 from odx_target.scsi.unit.thresholds import thresholds_at
-from odx_target.store.api import StoreError
+from odx_target.store.api import ChangeableOptions, StoreError
 from odx_target.target.access.targets import all_ports, target_ports_of
 from odx_target.target.array import Array
 from odx_target.target.config.copy_settings import copy_limits_of, copy_options_of
@@ -121,6 +121,25 @@ async def _lun(array: Array, lun: LunConfig) -> None:
         log.info("LUN has grown", lun=lun.name, size_bytes=lun.size_bytes)
 
 
+async def _pool_options(array: Array, config: Config) -> None:
+    """Change the options of the pool, and then the thresholds, which are shares of its room."""
+    array.pool.change_options(
+        ChangeableOptions(
+            limit_bytes=config.pool_limit_bytes,
+            capacity_limit_bytes=config.capacity_limit_bytes,
+            capacity_compression=config.capacity_compression,
+            cleaning=config.cleaning,
+            cleaning_share=config.cleaning_share,
+            map_memory_bytes=config.map_memory_bytes,
+        )
+    )
+    await _soft_thresholds(array, config)
+
+
+async def _memory_limit(array: Array, config: Config) -> None:
+    array.memory_budget.set_limit(config.memory_limit_bytes)
+
+
 async def _copy_options(array: Array, config: Config) -> None:
     config = replace(config, personality=array.config.personality)  # only a restart changes the personality
     array.copy_manager.copies.options = copy_options_of(config)
@@ -193,6 +212,18 @@ CHANGES: tuple[Change, ...] = (
         ),
         _copy_options,
     ),
+    Change(
+        (
+            "pool_limit_bytes",
+            "capacity_limit_bytes",
+            "capacity_compression",
+            "cleaning",
+            "cleaning_share",
+            "map_memory_bytes",
+        ),
+        _pool_options,
+    ),
+    Change(("memory_limit_bytes",), _memory_limit),
     Change(("copy_rate_bytes_per_s",), _copy_rate),
     Change(("remote_luns",), _remote_luns),
     Change(("soft_thresholds",), _soft_thresholds),

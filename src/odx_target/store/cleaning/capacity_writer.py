@@ -110,7 +110,7 @@ class CapacityWriter:
         self._index = index
         self._environment = environment
         self._turns = environment.turns
-        self._codec = codec
+        self.codec = codec
         self._filled: _Filled | None = None
 
     async def move(
@@ -191,7 +191,7 @@ class CapacityWriter:
         items: deque[Item] = deque()
         for (block, count_blocks, pairs), part in zip(piece.runs, data, strict=True):
             if pairs:
-                extent = repacked(part, pairs, block, self._codec)
+                extent = repacked(part, pairs, block, self.codec)
                 items.append(Item(block, count_blocks, extent, block_checksums([extent]), is_extent=True, was_extent=True))
             else:
                 items.extend(self._plain_items(block, part))
@@ -204,8 +204,8 @@ class CapacityWriter:
             part = data[start : start + extent_bytes]
             count_blocks = len(part) // BLOCK_BYTES
             extent = None
-            if self._codec is not None and count_blocks >= MIN_EXTENT_BLOCKS:
-                extent = encode_extent(self._codec, part, condense=False)
+            if self.codec is not None and count_blocks >= MIN_EXTENT_BLOCKS:
+                extent = encode_extent(self.codec, part, condense=False)
             stored = part if extent is None else extent
             first = block + start // BLOCK_BYTES
             yield Item(first, count_blocks, stored, block_checksums([stored]), is_extent=extent is not None, was_extent=False)

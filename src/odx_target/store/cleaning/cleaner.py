@@ -86,7 +86,7 @@ class Cleaner:
         self._environment = environment
         self._turns = environment.turns
         self._troubles = troubles
-        self._pause_share = 1.0 / work_share - 1.0
+        self._pause_share = _pause_share(work_share)
         self._is_at_work = False
         self._is_stopping = False
         placement.on_due = self.consider
@@ -111,6 +111,15 @@ class Cleaner:
             freed_segments=self._supply.freed,
             recycled_segments=self._supply.recycled,
         )
+
+    def change_options(self, *, is_enabled: bool, work_share: float) -> None:
+        """Change whether the pool is cleaned, and the share of the time for which the cleaner works. Present work of a cleaner
+        that is not enabled any more ends after its cycle.
+        """
+        self._need.is_enabled = is_enabled
+        self._pause_share = _pause_share(work_share)
+        self._announce()  # Writers that wait for room look at the limit again.
+        self.consider()
 
     def consider(self) -> None:
         """Start to clean in the background if cleaning is due. A call costs little, so this method may be called often."""
@@ -178,7 +187,7 @@ class Cleaner:
         try:
             await self._rest(rest_s, can_end=self._need.is_short)
             await self._repeat_failed_steps()
-            while await self._cycle():
+            while self._need.is_enabled and await self._cycle():
                 pass
         except (Stopped, PoolFailed):
             pass
@@ -323,3 +332,8 @@ class Cleaner:
         self._need.writer_waits = False
         progress, self._progress = self._progress, self._environment.event()
         progress.set()
+
+
+def _pause_share(work_share: float) -> float:
+    """Return the length of a pause after each second of work."""
+    return 1.0 / work_share - 1.0

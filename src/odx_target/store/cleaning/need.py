@@ -15,7 +15,7 @@ HOPE_SHARE = 4
 
 class Need:
     """Decides if a pool needs cleaning. The cleaner sets `writer_waits` to True while a writer waits because the pool is full.
-    `placement_due` is True if blocks may have to move to another tier.
+    If `is_enabled` is False, the pool is never cleaned. `placement_due` is True if blocks may have to move to another tier.
     """
 
     def __init__(self, log: Log, supply: SegmentSupply, segment_blocks: int, *, is_enabled: bool) -> None:
@@ -23,7 +23,7 @@ class Need:
         self._log = log
         self._supply = supply
         self._segment_blocks = segment_blocks
-        self._is_enabled = is_enabled
+        self.is_enabled = is_enabled
         self._is_short = False
         self._freed_blocks = 0
         self._freeing_changes = 0
@@ -47,7 +47,7 @@ class Need:
         self._gained_nothing_at = self._log.logged_blocks, self._marked_at[1]
 
     def is_cleaning_due(self) -> bool:
-        if not self._is_enabled:
+        if not self.is_enabled:
             return False
         if self.placement_due or (self.is_short() and self.is_hopeful()):
             return True
@@ -60,7 +60,7 @@ class Need:
         """True if another cycle may gain room. Either enough has changed since the last cycle that gained no room, or the
         sealing or deletion of a segment has failed and can be tried again.
         """
-        if not self._is_enabled:
+        if not self.is_enabled:
             return False
         if self._gained_nothing_at is None or self._log.awaits_sealing or self._supply.has_undeleted:
             return True

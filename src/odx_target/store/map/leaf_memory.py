@@ -82,6 +82,12 @@ class LeafMemory:
         self._hot_units = self._cold_units = 0
         self.move_due()
 
+    def set_bound(self, bound_bytes: int) -> None:
+        """Change the bound of a memory that has a bound. The caller then drops entries (`LeafLoader.relieve_soon`)."""
+        assert self._bound_units is not None, "leaves are counted only if there is a bound"
+        self._bound_units = bound_bytes // UNIT_BYTES
+        self.move_due()
+
     @property
     def is_bounded(self) -> bool:
         return self._bound_units is not None

@@ -46,6 +46,10 @@ class CapacityTier:
     def limit_blocks(self) -> int | None:
         return self._limit_blocks
 
+    def set_limit(self, limit_bytes: int | None) -> None:
+        """Change the limit of the tier."""
+        self._limit_blocks = None if limit_bytes is None else limit_bytes // BLOCK_BYTES
+
     def adopt(self, sizes: Mapping[int, int]) -> set[int]:
         """Add the existing segments of the tier when the pool is opened. Returns their numbers."""
         if self._store is not None:

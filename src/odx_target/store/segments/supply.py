@@ -46,10 +46,10 @@ class SegmentSupply:
 
     `segments` maps the number of each segment of both tiers to the segment, and `size_blocks` maps it to the size. Empty
     segments are included. All other fields are about the fast tier, except `capacity`, which has the capacity tier.
-    `ready_blocks` is the number of free blocks in empty segments. Records with data must leave `spare_blocks` of these blocks
-    free. `retired` contains the numbers of the segments that the next checkpoint does not list. The functions in `on_change`
-    are called when a segment was taken, made or freed, or could not be made. They are also called when the free room of the
-    disk has changed.
+    `segment_blocks` is the size of new segments. `ready_blocks` is the number of free blocks in empty segments. Records with
+    data must leave `spare_blocks` of these blocks free. `retired` contains the numbers of the segments that the next checkpoint
+    does not list. The functions in `on_change` are called when a segment was taken, made or freed, or could not be made. They
+    are also called when the free room of the disk has changed.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SegmentSupply:
         self.on_change: list[Callable[[], None]] = []
         self._environment = environment
         self._health = health
-        self._segment_blocks = segment_blocks
+        self.segment_blocks = segment_blocks
         self._limit_blocks = None if limit_bytes is None else limit_bytes // BLOCK_BYTES
         self._used_blocks = 0
         self._ready: deque[Segment] = deque()
@@ -95,7 +95,7 @@ class SegmentSupply:
     @property
     def free_blocks(self) -> int:
         """Number of blocks in the freed files that are kept for new segments."""
-        return len(self._free) * self._segment_blocks
+        return len(self._free) * self.segment_blocks
 
     def adopt(self, segments: Mapping[int, Segment], sizes: Mapping[int, int], last_number: int) -> None:
         """Add the segments that exist when the pool is opened.
@@ -165,6 +165,13 @@ class SegmentSupply:
     def has_limit(self) -> bool:
         return self._limit_blocks is not None
 
+    def set_limit(self, limit_bytes: int | None) -> None:
+        """Change the limit of the fast tier. Files of freed segments that no longer fit are deleted by the next `free`."""
+        self._limit_blocks = None if limit_bytes is None else limit_bytes // BLOCK_BYTES
+        while self._free and self._limit_blocks is not None and self._used_blocks > self._limit_blocks:
+            self._unused[self._free.pop()] = self.segment_blocks
+        self._room_again()
+
     @property
     def used_blocks(self) -> int:
         """Number of blocks of all segments. Files of freed segments that are kept for new segments are not counted."""
@@ -189,10 +196,10 @@ class SegmentSupply:
         room_blocks = self._disk_room.blocks
         bounds = [] if room_blocks is None else [room_blocks + self.free_blocks]
         if self._limit_blocks is not None:
-            bounds.append(self._limit_blocks - self.used_blocks - (0 if spare else self._segment_blocks))
+            bounds.append(self._limit_blocks - self.used_blocks - (0 if spare else self.segment_blocks))
         if not bounds:
             return None
-        return max(min(bounds), 0) // self._segment_blocks * self.capacity_blocks
+        return max(min(bounds), 0) // self.segment_blocks * self.capacity_blocks
 
     def resize(self, number: int, size_blocks: int) -> None:
         """Store the new size of a segment that was cut to `size_blocks`."""
@@ -212,7 +219,7 @@ class SegmentSupply:
             if number in self.capacity.numbers:
                 self.capacity.remove(number, size_blocks)
             elif self._can_keep(size_blocks):
-                self._used_blocks += self._segment_blocks - size_blocks
+                self._used_blocks += self.segment_blocks - size_blocks
                 self._free.append(number)
             else:
                 self._unused[number] = size_blocks
@@ -239,7 +246,7 @@ class SegmentSupply:
         for segment in self._ready:
             del self.segments[segment.number]
             self._unused[segment.number] = self.size_blocks.pop(segment.number)
-        self._unused.update(dict.fromkeys(self._free, self._segment_blocks))
+        self._unused.update(dict.fromkeys(self._free, self.segment_blocks))
         self._ready.clear()
         self._free.clear()
         self.ready_blocks = 0
@@ -253,9 +260,9 @@ class SegmentSupply:
         A kept file counts as a whole new segment in the used room, even if the freed segment was smaller. The used room must
         stay within the limit of the pool.
         """
-        if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self._segment_blocks:
+        if self._is_closed or len(self._free) >= MAX_FREE_SEGMENTS or size_blocks > self.segment_blocks:
             return False
-        return self._limit_blocks is None or self._used_blocks + self._segment_blocks - size_blocks <= self._limit_blocks
+        return self._limit_blocks is None or self._used_blocks + self.segment_blocks - size_blocks <= self._limit_blocks
 
     def _room_again(self) -> None:
         self._refusal = None
@@ -298,7 +305,7 @@ class SegmentSupply:
             segment = await self._environment.in_thread(self._create, number, former, work=Work.UPKEEP)
         except BaseException as error:
             if former is not None:
-                self._unused[former] = self._segment_blocks
+                self._unused[former] = self.segment_blocks
             if not isinstance(error, StoreError | OSError):
                 raise
             self._refused_until = self._environment.monotonic() + REFUSED_S
@@ -308,10 +315,10 @@ class SegmentSupply:
         self._refusal = None
         self._health.troubles.has_room()
         if former is not None:
-            self._used_blocks -= self._segment_blocks
+            self._used_blocks -= self.segment_blocks
             self.recycled += 1
-        self._list(segment, self._segment_blocks)
-        self._used_blocks += self._segment_blocks
+        self._list(segment, self.segment_blocks)
+        self._used_blocks += self.segment_blocks
         self._ready.append(segment)
         self.ready_blocks += self.capacity_blocks
         # Records with data must not use a segment that was made from the reserve.
@@ -325,18 +332,16 @@ class SegmentSupply:
     def _create(self, number: int, former: int | None) -> Segment:
         store = self.store
         segment = (
-            store.create(number, self._segment_blocks)
-            if former is None
-            else store.recycle(former, number, self._segment_blocks)
+            store.create(number, self.segment_blocks) if former is None else store.recycle(former, number, self.segment_blocks)
         )
         self._disk_room.blocks = store.room_blocks()
         return segment
 
     def _is_within_limit(self) -> bool:
-        return self._limit_blocks is None or self.used_blocks + 2 * self._segment_blocks <= self._limit_blocks
+        return self._limit_blocks is None or self.used_blocks + 2 * self.segment_blocks <= self._limit_blocks
 
     def _check_limit(self, *, spare: bool) -> None:
-        wanted_blocks = self._segment_blocks if spare else 2 * self._segment_blocks
+        wanted_blocks = self.segment_blocks if spare else 2 * self.segment_blocks
         if self._limit_blocks is not None and self.used_blocks + wanted_blocks > self._limit_blocks:
             raise PoolFull(f"the pool has reached its limit of {self._limit_blocks * BLOCK_BYTES} bytes")
 

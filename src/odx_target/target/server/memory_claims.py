@@ -5,9 +5,11 @@
 
 A *small* claim is not larger than the guaranteed part of a session. A small claim uses free guaranteed memory first, and common
 memory only for the bytes that do not fit. A *large* claim is larger than the guaranteed part, and uses only common memory. The
-common part has room for the largest claim. There are three rules:
+common part has room for the largest claim. If the size of the allotment changes, the parts change, but the size that divides
+small from large claims stays, because claims are released as they were granted. There are three rules:
 
-1. The sum of the granted claims never exceeds the allotment.
+1. The sum of the granted claims never exceeds the allotment. After the allotment has become smaller, no common memory is
+   granted until the sum fits again.
 2. A session that already holds common memory may take more only up to its fair part. The fair part is three quarters of the
    common memory, divided by the number of sessions that hold common memory or wait for it. A session without common memory may
    take one claim of any size.
@@ -110,7 +112,7 @@ class Share:
             self._allotment.remove(self)
 
     def is_small(self, size_bytes: int) -> bool:
-        return size_bytes <= self._allotment.guaranteed_bytes
+        return size_bytes <= self._allotment.largest_small_bytes
 
     def needed_of_common(self, size_bytes: int) -> int:
         """Return the number of bytes that a claim would take from the common part."""
@@ -138,13 +140,25 @@ class Allotment:
     """
 
     def __init__(self, size_bytes: int, max_sessions: int, guaranteed_bytes: int) -> None:
-        self.size_bytes = size_bytes
-        self.guaranteed_bytes = guaranteed_bytes
-        self.common_bytes = size_bytes - max_sessions * guaranteed_bytes
         self._max_shares = max_sessions
+        self.largest_small_bytes = guaranteed_bytes
+        self._set_size(size_bytes, guaranteed_bytes)
         self._shares: dict[Share, None] = {}  # in the order of their turns
         self._is_serving = False
         self._must_serve = False
+
+    def _set_size(self, size_bytes: int, guaranteed_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self.guaranteed_bytes = guaranteed_bytes
+        self.common_bytes = size_bytes - self._max_shares * guaranteed_bytes
+
+    def resize(self, size_bytes: int, guaranteed_bytes: int) -> None:
+        """Change the size of the allotment and of the guaranteed parts. Granted claims stay, and waiting claims get memory that
+        is now free.
+        """
+        self._set_size(size_bytes, guaranteed_bytes)
+        for share in list(self._shares):
+            self.serve(share)
 
     @property
     def count_shares(self) -> int:

@@ -14,6 +14,7 @@ that holds unsolicited memory may wait for written memory. Work that holds read 
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from odx_target.iscsi.limits import MAX_FIRST_BURST_BYTES, MAX_TRANSFER_BYTES
 from odx_target.target.server.memory_claims import Allotment, Share
@@ -52,14 +53,18 @@ class MemoryBudget:
     """
 
     def __init__(self, limit_bytes: int = DEFAULT_MEMORY_BYTES) -> None:
-        if limit_bytes < MIN_MEMORY_BYTES:
-            raise ValueError(f"{limit_bytes} bytes are too few for the sessions of an array")
-        rest_bytes = limit_bytes - FIXED_BYTES
-        unsolicited_bytes = max(MIN_UNSOLICITED_BYTES, rest_bytes // 8)
-        data_bytes = (rest_bytes - unsolicited_bytes) // 2
-        self.unsolicited = _allotment(unsolicited_bytes, MAX_FIRST_BURST_BYTES)
-        self.written = _allotment(data_bytes, MAX_TRANSFER_BYTES)
-        self.read = _allotment(data_bytes, MAX_TRANSFER_BYTES)
+        unsolicited, written, read = _division(limit_bytes)
+        self.unsolicited = Allotment(unsolicited.size_bytes, MAX_SHARES, unsolicited.guaranteed_bytes)
+        self.written = Allotment(written.size_bytes, MAX_SHARES, written.guaranteed_bytes)
+        self.read = Allotment(read.size_bytes, MAX_SHARES, read.guaranteed_bytes)
+
+    def set_limit(self, limit_bytes: int) -> None:
+        """Change the limit while sessions hold memory. If they hold more than a smaller limit allows, no common memory is
+        granted until they have released it.
+        """
+        allotments = (self.unsolicited, self.written, self.read)
+        for allotment, part in zip(allotments, _division(limit_bytes), strict=True):
+            allotment.resize(part.size_bytes, part.guaranteed_bytes)
 
     @property
     def used_bytes(self) -> int:
@@ -82,10 +87,27 @@ class MemoryBudget:
         return memory
 
 
-def _allotment(size_bytes: int, largest_claim_bytes: int) -> Allotment:
-    """Make an allotment. The guaranteed parts are together at most three quarters of the allotment.
+class _Part(NamedTuple):
+    """The size of an allotment, and the guaranteed part of each session."""
+
+    size_bytes: int
+    guaranteed_bytes: int
+
+
+def _division(limit_bytes: int) -> tuple[_Part, _Part, _Part]:
+    """Return the allotments for unsolicited, written and read data. Raises ValueError if the limit is too small."""
+    if limit_bytes < MIN_MEMORY_BYTES:
+        raise ValueError(f"{limit_bytes} bytes are too few for the sessions of an array")
+    rest_bytes = limit_bytes - FIXED_BYTES
+    unsolicited_bytes = max(MIN_UNSOLICITED_BYTES, rest_bytes // 8)
+    data = _part((rest_bytes - unsolicited_bytes) // 2, MAX_TRANSFER_BYTES)
+    return _part(unsolicited_bytes, MAX_FIRST_BURST_BYTES), data, data
+
+
+def _part(size_bytes: int, largest_claim_bytes: int) -> _Part:
+    """Divide an allotment. The guaranteed parts are together at most three quarters of it.
 
     The common part has room for the largest claim.
     """
     guaranteed_bytes = min(size_bytes * 3 // 4, size_bytes - largest_claim_bytes) // MAX_SHARES
-    return Allotment(size_bytes, MAX_SHARES, max(MIN_GUARANTEED_BYTES, guaranteed_bytes))
+    return _Part(size_bytes, max(MIN_GUARANTEED_BYTES, guaranteed_bytes))
