@@ -67,12 +67,16 @@ def test_a_pattern_of_the_whole_block_and_one_with_bytes_behind_it() -> None:
     assert content(unit) == b"\x11\x22" * 2048 * unit.volume.size_blocks
 
 
-@pytest.mark.parametrize("byte_0", [0x01, 0x1F, 0x81, 0x82])
-def test_passes_and_inversion_end_with_the_pattern_as_it_is(byte_0: int) -> None:
-    unit = written()
-    data = overwrite_list(b"\x0f", byte_0)
-    assert unit.command(cdb(0x01, 0, len(data)), data).status == 0
-    assert content(unit) == b"\x0f" * 4096 * unit.volume.size_blocks
+@pytest.mark.parametrize("count", [1, 2, 3, 30, 31])
+@pytest.mark.parametrize("pattern", [b"\x0f\x33", b"\xff"])
+def test_passes_leave_what_the_last_one_writes(pattern: bytes, count: int) -> None:
+    """The pattern is inverted between consecutive passes if INVERT is set."""
+    inverted = bytes(255 - byte for byte in pattern)
+    for invert, last in ((0x00, pattern), (0x80, pattern if count % 2 else inverted)):
+        unit = written()
+        data = overwrite_list(pattern, invert | count)
+        assert unit.command(cdb(0x01, 0, len(data)), data).status == 0
+        assert content(unit) == (last * 4096)[:4096] * unit.volume.size_blocks
 
 
 @pytest.mark.parametrize("missing", [0, 1, 7])

@@ -42,9 +42,8 @@ class OverwriteHeader(Layout):
 
 
 def overwrite(task: Task) -> Outcome:
-    """Fill all blocks with the initialization pattern.
-
-    INVERT has no effect, because the last pass always writes the pattern as it is.
+    """Fill all blocks with what the last pass writes: the initialization pattern. If INVERT is set, each pass inverts what the
+    pass before it has written, so that the last one of an even number of passes writes the inverted pattern (SBC-4 5.30.2.2).
     """
     length = Sanitize.parse(task.cdb).parameter_list_length
     _check_mode(task)
@@ -60,6 +59,8 @@ def overwrite(task: Task) -> Outcome:
     if not 0 < header.initialization_pattern_length <= len(pattern):
         raise CheckCondition(INVALID_FIELD_IN_PARAMETER_LIST, data_field=_PATTERN_LENGTH_BYTE)
     pattern = pattern[: header.initialization_pattern_length]
+    if header.invert and header.overwrite_count % 2 == 0:
+        pattern = bytes(byte ^ 0xFF for byte in pattern)
     return _begin(task, pattern if any(pattern) else b"", length)
 
 

@@ -7,7 +7,8 @@
    step doubles the part that has the pattern. So a unit of any size needs few steps, and its map has few nodes.
 5. The record is removed. Only then does the logical unit accept other commands.
 
-Data of the store is never overwritten in place. So one pass has the same result as the passes that OVERWRITE COUNT requests.
+Data of the store is never overwritten in place. So one pass, which writes what the last pass of OVERWRITE must leave, has the
+same result as the passes that OVERWRITE COUNT requests.
 """
 
 from collections.abc import Callable
