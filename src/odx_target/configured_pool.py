@@ -1,5 +1,7 @@
 """The pool that the settings of an array describe. The array itself knows no kind of pool, so its caller opens the pool."""
 
+import trio
+
 from odx_target.store.api import Pool
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.store.open import PoolOptions, PoolParts, memory_parts, open_directory_pool, open_memory_pool
@@ -18,7 +20,7 @@ async def open_pool(
     memory: PoolParts | None = None,
 ) -> Pool:
     """Open the pool of a configuration, in a directory or in memory. `memory` has the storage of a pool in memory; by default,
-    the pool is new.
+    the pool is new. If the caller is cancelled, the opening is given up.
     """
     pool_options = PoolOptions(
         limit_bytes=config.pool_limit_bytes,
@@ -28,6 +30,7 @@ async def open_pool(
         descriptors=descriptors,
         cleaning=config.cleaning,
         cleaning_share=config.cleaning_share,
+        before_step=trio.from_thread.check_cancelled,
         map_memory_bytes=config.map_memory_bytes or DEFAULT_MAP_MEMORY_BYTES,
     )
     if config.pool_dir is None:

@@ -127,7 +127,7 @@ async def _open(find: Callable[[], PoolParts], environment: Environment, options
     options = options or PoolOptions()
     options.sizing()
     identity = environment.entropy(IDENTITY_BYTES)
-    work = partial(_recover, find, identity, options.map_memory_bytes)
+    work = partial(_recover, find, identity, options)
     parts, head, recovered = await environment.in_thread(work, work=Work.UPKEEP)
     with ExitStack() as stack:
         _close_later(stack, parts)
@@ -153,9 +153,7 @@ def _remedy(path: Path) -> str:
     return f"after `{command}` the next start rebuilds it from the log"
 
 
-def _recover(
-    find: Callable[[], PoolParts], new_identity: bytes, map_memory_bytes: int | None
-) -> tuple[PoolParts, OpenHead, Recovered]:
+def _recover(find: Callable[[], PoolParts], new_identity: bytes, options: PoolOptions) -> tuple[PoolParts, OpenHead, Recovered]:
     try:
         with ExitStack() as stack:
             parts = find()
@@ -166,7 +164,8 @@ def _recover(
             if directory != head.fields.capacity_directory:
                 head.replace(head.fields._replace(capacity_directory=directory))
             parts = parts._replace(segments=segments)
-            recovered = recover(segments, parts.catalogue, head.fields, map_memory_bytes)
+            before_step = options.before_step or _nothing
+            recovered = recover(segments, parts.catalogue, head.fields, options.map_memory_bytes, before_step)
             _raise_epoch(head, recovered.position.epoch)
             stack.pop_all()
             return parts, head, recovered

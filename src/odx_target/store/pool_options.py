@@ -1,5 +1,6 @@
 """The options of a pool, and the size of new segments that results from the options."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,9 @@ class PoolOptions:
 
     map_memory_bytes: int | None = DEFAULT_MAP_MEMORY_BYTES
     """Size of the memory for the places of blocks. None means no limit: all places may stay in memory."""
+
+    before_step: Callable[[], None] | None = None
+    """Function that is called often in the thread that opens the pool. If it raises an exception, the opening is given up."""
 
     capacity_directory: Path | None = None
     """Directory of the capacity tier. None means the directory that the head of the pool names, if it names one."""

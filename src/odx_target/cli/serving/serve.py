@@ -4,7 +4,7 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +28,7 @@ from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.recorded_sessions import check_recording, clock_of, recorded_sessions
 from odx_target.cli.serving.reload import Reloader, Settings
 from odx_target.cli.serving.restart import ends_at
+from odx_target.cli.serving.signals import STOP_SIGNALS, Signals
 from odx_target.configured_pool import open_pool as open_pool
 from odx_target.store.api import StoreError
 from odx_target.target.access.targets import portals_of, warnings_of
@@ -189,20 +190,28 @@ async def _serve(
     former: Array | None = None
     with (
         recorded_sessions(settings, files, clock) as edge,
-        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP) as signals,
+        trio.open_signal_receiver(*STOP_SIGNALS, signal.SIGUSR1, signal.SIGHUP) as receiver,
     ):
         equipment = Equipment(descriptors, tracing, again, files, as_json, clock, recorder, edge)
-        while (former := await _serve_once(settings, equipment, signals, former)) is not None:
-            log.info("restarting, because a fault was injected")
-            settings = former.config
+        async with trio.open_nursery() as nursery:
+            signals = Signals()
+            nursery.start_soon(signals.read, receiver)
+            while (former := await _serve_once(settings, equipment, signals, former)) is not None:
+                log.info("restarting, because a fault was injected")
+                settings = former.config
+            nursery.cancel_scope.cancel()
 
 
-async def _serve_once(
-    settings: Config, equipment: Equipment, signals: AsyncIterator[int], former: Array | None
-) -> Array | None:
+async def _serve_once(settings: Config, equipment: Equipment, signals: Signals, former: Array | None) -> Array | None:
     """Serve the array until it must stop. Returns the array if it must start again, and None otherwise. `former` is the array
     before the restart.
     """
+    with trio.CancelScope() as signals.starting:
+        return await _serve_array(settings, equipment, signals, former)
+    return None  # a signal has stopped the start
+
+
+async def _serve_array(settings: Config, equipment: Equipment, signals: Signals, former: Array | None) -> Array | None:
     assert settings.pool_dir is not None
     files = equipment.files
     async with (
@@ -222,6 +231,7 @@ async def _serve_once(
         served_metrics(files.metrics, array),
         served_http(files, array) as http,
     ):
+        signals.starting = None
         warn_of_open_portals(array.targets)
         warn_of_missing_volumes(array.targets)
         managed_at = (files.control or settings.pool_dir) if is_managed else None
@@ -236,10 +246,10 @@ async def _serve_once(
                     return array if await ends_at(array.restart_wanted, _obey, *obey) else None
 
 
-async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, again: Again) -> None:
+async def _obey(signals: Signals, array: Array, tracing: Tracing | None, again: Again) -> None:
     """Handle the signals that this process receives. Return after a signal that stops the array."""
     reloader = Reloader(array, again.path, again.settings, again.read)
-    async for number in signals:
+    async for number in signals.received:
         if number == signal.SIGUSR1:
             _toggle(tracing)
         elif number == signal.SIGHUP:

@@ -16,7 +16,7 @@ power is lost before this flush, some replayed batches may be lost. The log then
 recovery deletes all segments after this end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -58,6 +58,10 @@ class _Start(NamedTuple):
     position: Position
     listed: dict[int, int] | None
     is_rebuilt: bool
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(slots=True)
@@ -117,14 +121,15 @@ def read_state(
     all_leaves: bool = False,
     checkpoints: RebuildCheckpoints | None = None,
     overflow: LeafOverflow | None = None,
+    before_step: Callable[[], None] = _nothing,
 ) -> Replayed:
     """Load the checkpoint and replay the log after it. This function waits for the disk.
 
     If `all_leaves` is True, all leaves of the checkpoint are read, so that damage to them is found. Otherwise only the leaves
     that the replay needs are read. In both cases, only leaves that the replay changes stay in memory. If they need too much
     memory, they are stored in `overflow`. If `overflow` is None, the catalogue was lost and `checkpoints` is not None, they are
-    stored in the catalogue. Otherwise nothing on the disk of the pool is changed. Raises PoolDamaged, OSError and the
-    exceptions of `Catalogue.load`.
+    stored in the catalogue. Otherwise nothing on the disk of the pool is changed. `before_step` is called often, and gives up
+    the replay if it raises an exception. Raises PoolDamaged, OSError and the exceptions of `Catalogue.load`.
     """
     contents, start, listed, is_rebuilt = _of_catalogue(catalogue, head.identity)
     if all_leaves:
@@ -136,6 +141,7 @@ def read_state(
     _check_listed(store, sizes, listed or {})
     replay = Replay(store, log_sizes(store, sizes), head.identity, start)
     for group in replay.groups():
+        before_step()
         if is_rebuilt and checkpoints is not None and checkpoints.is_due(contents):
             leaves.drop()
             checkpoints.save(contents, replay, listed or {}, sizes)
@@ -151,14 +157,21 @@ def read_state(
     return Replayed(contents, start, replay, sizes, listed or {}, is_rebuilt)
 
 
-def recover(store: SegmentStore, catalogue: Catalogue, head: Head, map_memory_bytes: int | None = None) -> Recovered:
+def recover(
+    store: SegmentStore,
+    catalogue: Catalogue,
+    head: Head,
+    map_memory_bytes: int | None = None,
+    before_step: Callable[[], None] = _nothing,
+) -> Recovered:
     """Recover a pool. This function waits for the disk, so call it in a thread. Raises the exceptions of `read_state`, and
     OSError.
 
-    `map_memory_bytes` is the memory for the maps while a lost catalogue is rebuilt. None means no limit.
+    `map_memory_bytes` is the memory for the maps while a lost catalogue is rebuilt. None means no limit. `before_step` is
+    called often, and gives up the recovery if it raises an exception. Nothing is lost, and the pool can be opened again.
     """
     checkpoints = RebuildCheckpoints(store, catalogue, head.identity, map_memory_bytes)
-    found = read_state(store, catalogue, head, checkpoints=checkpoints)
+    found = read_state(store, catalogue, head, checkpoints=checkpoints, before_step=before_step)
     contents, replay, sizes, kept = found.contents, found.replay, found.sizes, found.kept
     for number, used_blocks in replay.used.items():
         checksums = replay.checksums.get(number, {})
