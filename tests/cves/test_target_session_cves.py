@@ -6,7 +6,7 @@ from secrets import token_bytes
 import pytest
 
 from odx_target.iscsi.limits import MAX_CDB_BYTES
-from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB
+from odx_target.iscsi.pdu.framing import AHS_BIDIRECTIONAL_READ_LENGTH, AHS_EXTENDED_CDB
 from odx_target.iscsi.pdu.headers import (
     PDU_CLASSES,
     LoginRequest,
@@ -109,8 +109,9 @@ def test_additional_headers_of_every_size(kind: int, length: int) -> None:
             segment = length.to_bytes(2, "big") + bytes((kind, 0)) + content
             await connection.send(ScsiCommand(cdb=b"\x7f".ljust(16, b"\0")), b"", segment)
             fits = length > 0 and length + 3 + -(length + 3) % 4 == len(segment)
-            is_cdb_too_long = kind & 0x3F == AHS_EXTENDED_CDB and 16 + length - 1 > MAX_CDB_BYTES
-            is_taken = fits and not is_cdb_too_long
+            is_cdb = kind & 0x3F == AHS_EXTENDED_CDB and 17 <= 16 + length - 1 <= MAX_CDB_BYTES
+            is_read_length = kind == AHS_BIDIRECTIONAL_READ_LENGTH and length == 5
+            is_taken = fits and (is_cdb or is_read_length)
             assert attack.outcomes == ({"ScsiResponse"} if is_taken else {"Reject", "reject 9 of 01"})
 
     attack(body)

@@ -251,25 +251,52 @@ def test_a_lun_of_another_form_is_handed_on_as_it_is(field: int) -> None:
 @pytest.mark.parametrize("length", [17, 32, 260])
 def test_a_long_cdb_arrives_whole(length: int) -> None:
     talk = Conversation().logged_in()
-    cdb = bytes(i & 0xFF for i in range(length))
+    cdb = b"\x7f" + bytes(i & 0xFF for i in range(1, length))
     talk.send(ScsiCommand(initiator_task_tag=1, cmd_sn=7, cdb=cdb[:16]), additional=encode_extended_cdb(cdb))
     assert talk.take_event(CommandReady).cdb == cdb
 
 
+VARIABLE_LENGTH = b"\x7f".ljust(16, b"\0")
 BAD_ADDITIONAL: list[tuple[str, Any]] = [
     ("cdb past the limit", encode_extended_cdb(bytes(261))),
     ("length past the end", bytes.fromhex("00ff0100aabbccdd")),
     ("length zero", bytes.fromhex("00000100")),
+    ("no bytes of the cdb", bytes.fromhex("00010100")),
+    ("two extended cdbs", encode_extended_cdb(bytes(20)) + encode_extended_cdb(bytes(20))),
+    ("two read lengths", bytes.fromhex("0005020000000200") * 2),
+    ("a read length of three bytes", bytes.fromhex("0004020000000000")),
+    ("a read length of five bytes", bytes.fromhex("000602000000000000000000")),
+    ("a read length without bytes", bytes.fromhex("00010200")),
+    ("reserved type 0", bytes.fromhex("00010000")),
+    ("reserved type 3", bytes.fromhex("0005030000000000")),
+    ("reserved type 63 after a cdb", encode_extended_cdb(bytes(20)) + bytes.fromhex("00013f00")),
 ]
 
 
 @pytest.mark.parametrize("additional", [row[1] for row in BAD_ADDITIONAL], ids=[row[0] for row in BAD_ADDITIONAL])
 def test_bad_additional_headers_are_rejected(additional: bytes) -> None:
     talk = Conversation().logged_in()
-    talk.send(ScsiCommand(initiator_task_tag=1, cmd_sn=7), additional=additional)
+    talk.send(ScsiCommand(initiator_task_tag=1, cmd_sn=7, cdb=VARIABLE_LENGTH), additional=additional)
     assert talk.take(Reject).reason == RejectReason.INVALID_PDU_FIELD
     talk.command(cmd_sn=7)
     assert len(ready_tags(talk)) == 1
+
+
+@pytest.mark.parametrize("operation_code", [0x00, 0x28, 0x5F, 0x88, 0xA3])
+def test_a_cdb_that_fits_the_header_has_no_extension(operation_code: int) -> None:
+    talk = Conversation().logged_in()
+    cdb = bytes((operation_code,)).ljust(16, b"\0")
+    talk.send(ScsiCommand(initiator_task_tag=1, cmd_sn=7, cdb=cdb), additional=encode_extended_cdb(bytes(32)))
+    assert talk.take(Reject).reason == RejectReason.INVALID_PDU_FIELD
+
+
+@pytest.mark.parametrize("operation_code", [0x7E, 0x7F, 0xC0, 0xFF])
+def test_other_cdbs_may_be_long_and_have_a_read_length(operation_code: int) -> None:
+    talk = Conversation().logged_in()
+    cdb = bytes((operation_code,)).ljust(16, b"\0")
+    additional = bytes.fromhex("0005020000000200") + encode_extended_cdb(cdb + b"rest")
+    talk.send(ScsiCommand(initiator_task_tag=1, cmd_sn=7, cdb=cdb), additional=additional)
+    assert talk.take_event(CommandReady).cdb == cdb + b"rest"
 
 
 def test_additional_headers_belong_to_commands_alone() -> None:

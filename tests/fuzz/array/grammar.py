@@ -83,7 +83,7 @@ NUMBERS = (
     "final",
 )
 WRONG = ("header digest", "data digest", "padding")
-ADDITIONAL = ("", "000500010000aabbccdd", "000102000000000000", "ffff0100", "0005020000000200")
+ADDITIONAL = ("", "000500010000aabbccdd", "000102000000000000", "ffff0100", "0005020000000200", "00010100", "0005010000000000")
 
 
 def new_script(random: Random) -> Script:

@@ -140,7 +140,7 @@ class FullFeature:
         if tag in tasks.active or tag == NO_TAG:
             raise PduRefused(RejectReason.TASK_IN_PROGRESS, f"initiator task tag {tag:#010x} is in use")
         if len(additional):
-            cdb += extended_cdb(additional)
+            cdb += extended_cdb(cdb[0], additional)
         if immediate:
             tasks.count_immediate += 1
         else:
