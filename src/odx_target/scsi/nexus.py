@@ -69,6 +69,10 @@ class Nexus:
 
     It returns False if there was no such task.
     """
+    end_unexecuted: Callable[[int], None] | None = None
+    """Function of the transport that takes a LUN and aborts all commands of the nexus on this LUN that it has received and that
+    are not executed yet.
+    """
     echo_buffers: dict[int, bytes] = field(default_factory=dict)
     """Content of the echo buffers of this nexus, by LUN. A LUN without an entry has an empty echo buffer."""
     read_memory: ReadMemory | None = None

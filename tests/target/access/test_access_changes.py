@@ -11,8 +11,10 @@ from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_write_u
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import ConnectionLost, LoginFailed
+from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.sense import WRITE_PROTECTED
+from odx_target.scsi.tasks.task import Task
 from odx_target.target.array import Array
 from odx_target.target.config.access_settings import AccessRule, MappedLun
 from odx_target.target.config.settings import Config, LunConfig, ServeConfig
@@ -35,6 +37,7 @@ from tests.target.access.sessions import (
     session_of,
     write,
 )
+from tests.target.raw_peer import logged_in
 from tests.target.running import LUNS, running
 
 CONFIG = Config(luns=LUNS, access=RULES)
@@ -84,6 +87,37 @@ async def test_a_lun_with_another_volume_is_a_new_logical_unit() -> None:
         assert await change(array, AccessRule((A,), (MappedLun(0, "second"),)))
         assert [await code(a, 0), await code(a, 0)] == [NEW_NEXUS, "good"]
         assert await write(a, 0, 4096) == "good"
+
+
+async def test_queued_commands_never_reach_another_volume() -> None:
+    """The LUN gets another volume while the first of several commands that were received together is executed."""
+    two = (LunConfig("first", 1 << 20), LunConfig("second", 1 << 20))
+    async with running(Config(luns=two)) as array, logged_in(array) as peer:
+        first, second = array.logical_units[0], array.logical_units[1]
+        server = array.device_server
+        (nexus,) = server.nexuses
+
+        def change_once(task: Task) -> None:
+            server.before_command = None
+            other = LunMap()
+            other.add(0, second, read_only=False)
+            list(server.change_lun_map(nexus, other))
+
+        server.before_command = change_once
+        writes = [peer.write(write_10(lba), 512) for lba in range(4)]
+        missing, early = peer.command(bytes(6)), peer.write(write_10(9), 512)
+        await peer.stream.send_all(b"".join(peer.encode(pdu, b"w" * 512) for pdu in (*writes, early)))
+        assert await peer.answer_to(writes[0]) == (0, b""), "it was executed by the unit to which it was addressed"
+        status, sense = await peer.status_of(missing)
+        assert (status, sense[2], sense[12:14]) == (2, 6, b"\x29\x00")
+        assert (await peer.status_of(peer.command(bytes(6))))[0] == 0
+        for unit, written in ((first, [0]), (second, [])):
+            content = b"".join(bytes(part) for part in await unit.volume.read(0, 2))
+            assert [lba for lba in range(16) if any(content[lba * 512 :][:512])] == written
+
+
+def write_10(lba: int) -> bytes:
+    return b"\x2a\0" + lba.to_bytes(4, "big") + b"\0\0\x01\0"
 
 
 @pytest.mark.parametrize("read_only", [True, False])
@@ -219,7 +253,7 @@ def file_of(path: Path, text: str) -> Path:
 
 async def test_a_reload_applies_the_rules_and_names_the_rest(tmp_path: Path) -> None:
     rule = f'[[access]]\ninitiator = "{A}"\nluns = [{{ lun = 3, volume = "second" }}, {{ lun = 4, volume = "nowhere" }}]\n'
-    keys = 'memory-limit = "1G"\ncopy-rate = "1M"\niqn = "iqn.2026-11.example:x"\n'
+    keys = 'capacity-tier = "tier"\ncopy-rate = "1M"\niqn = "iqn.2026-11.example:x"\n'
     path = file_of(tmp_path / "array.toml", HERE + keys + rule)
     async with running(Config(luns=LUNS, iqn="iqn.2026-11.example:x")) as array, session_of(array, A) as a:
         reloader = Reloader(array, path)
@@ -227,7 +261,7 @@ async def test_a_reload_applies_the_rules_and_names_the_rest(tmp_path: Path) -> 
             await reloader.reload()
         assert await luns(a) == [3]
         assert array.copy_manager.copies.copy_rate.bytes_per_s == 1 << 20
-        assert [line["keys"] for line in logs if "keys" in line] == [["memory-limit"]]
+        assert [line["keys"] for line in logs if "keys" in line] == [["capacity-tier"]]
         assert [line["volume"] for line in logs if "volume" in line] == ["nowhere"]
         with capture_logs() as logs:
             await reloader.reload()

@@ -127,6 +127,12 @@ class CommandWindow:
         """Raise MaxCmdSN by one, because a command has been answered or aborted. Immediate commands do not count."""
         self.max_cmd_sn = (self.max_cmd_sn + 1) & SERIAL_MASK
 
+    def drop(self, cmd_sn: int) -> None:
+        """Count a held command as received, because it was aborted."""
+        self._take(cmd_sn)
+        self.held[cmd_sn] = None
+        self.complete()
+
     def plug(self, cmd_sn: int, before: int) -> bool:
         """Count a missing or held command as received, because it was aborted (RFC 7143 11.5.1).
 
@@ -137,7 +143,5 @@ class CommandWindow:
             return False
         if cmd_sn in self.held and self.held[cmd_sn] is None:
             return True
-        self._take(cmd_sn)
-        self.held[cmd_sn] = None
-        self.complete()
+        self.drop(cmd_sn)
         return True

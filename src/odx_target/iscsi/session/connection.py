@@ -203,6 +203,11 @@ class TargetConnection:
         """
         return self._full_feature is not None and not self.closed and self._full_feature.abort_collecting(lun)
 
+    def abort_held(self, lun: int) -> None:
+        """End all commands of a LUN that wait for a missing CmdSN. The commands get no answer."""
+        if self._full_feature is not None and not self.closed:
+            self._full_feature.abort_held(lun)
+
     def send_task_management_response(self, request: TaskManagement, response: int) -> None:
         """Answer a task management function with a TaskManagementResponse. After a successful TARGET COLD RESET, all
         connections of the array end.

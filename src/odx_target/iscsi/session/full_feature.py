@@ -228,6 +228,15 @@ class FullFeature:
             self._show_window()
         return ended
 
+    def abort_held(self, lun: int) -> None:
+        """End all commands of a LUN that wait for a missing CmdSN. The commands get no answer."""
+        was_closed = self._window.is_closed
+        of_lun = [cmd_sn for cmd_sn, held in self._window.held.items() if held is not None and _is_command_for(held, lun)]
+        for cmd_sn in of_lun:
+            self._window.drop(cmd_sn)
+        if of_lun and was_closed:
+            self._show_window()
+
     def _show_window(self) -> None:
         """Send a NOP-In with the new MaxCmdSN, because no other PDU reports that the window is open again."""
         self._writer.send(NopIn(), status=False)
@@ -297,3 +306,9 @@ class FullFeature:
         function is ignored.
         """
         self._control.answer(event, response)
+
+
+def _is_command_for(held: HeldPdu, lun: int) -> bool:
+    """True if a held PDU is a SCSI command for a LUN."""
+    is_command = held.header[0] & 0x3F == Opcode.SCSI_COMMAND
+    return is_command and decode_lun(int.from_bytes(held.header[8:16], "big")) == lun

@@ -84,8 +84,8 @@ class AttachedNexuses:
         """Give a nexus another LUN map, and notify the nexus of the difference.
 
         The first step makes the whole change: it aborts the tasks of the nexus on each LUN that has another logical unit or
-        none in the new map, and ends what the nexus has reserved there with RESERVE. Persistent reservations stay. The other
-        steps are those of `luns_changed`, and the caller must iterate to the end.
+        none in the new map, also commands that are not executed yet, and ends what the nexus has reserved there with RESERVE.
+        Persistent reservations stay. The other steps are those of `luns_changed`, and the caller must iterate to the end.
         """
         before, was_read_only = nexus.logical_units, nexus.read_only_luns
         after = lun_map.logical_units
@@ -109,6 +109,8 @@ class AttachedNexuses:
         logical_unit.tasks.abort([task for task in logical_unit.tasks.tasks() if task.nexus is nexus and task.lun == lun])
         if nexus.end_undelivered is not None:
             nexus.end_undelivered(lun)
+        if nexus.end_unexecuted is not None:
+            nexus.end_unexecuted(lun)
         if logical_unit.reserved_by is nexus:
             logical_unit.reserved_by = None
         _forget_lun(nexus, lun)

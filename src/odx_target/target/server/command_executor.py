@@ -260,6 +260,7 @@ class CommandExecutor:
         assert self.memory is not None
         self._nexus = self._nexus_of(session)
         self._nexus.end_undelivered = self._end_undelivered
+        self._nexus.end_unexecuted = self._end_unexecuted
         self._nexus.read_memory = SessionReadMemory(self.memory.read)
         self._device_server.attach(self._nexus)
         state = self._protocol.lane_state()
@@ -274,6 +275,14 @@ class CommandExecutor:
             self._start_soon(self._send)
         return ended
 
+    def _end_unexecuted(self, lun: int) -> None:
+        """Abort the received commands of a LUN that are not executed yet, because the LUN gets another logical unit or none."""
+        for event in self._unhandled:
+            if type(event) is CommandReady and event.lun == lun and not event.aborted:
+                self._protocol.abandon(event)
+        self._protocol.abort_held(lun)
+        self._start_soon(self._send)
+
     def close(self) -> None:
         """Discard all events that have not been handled. No command is executed after this call."""
         self.lose_nexus()
@@ -283,6 +292,7 @@ class CommandExecutor:
         """End the nexus and all its tasks, because the session has ended. A second call does nothing."""
         if self._nexus is not None:
             self._device_server.detach(self._nexus)
+            self._nexus.end_unexecuted = None
             self._nexus = self.lane = None
         for command in list(self._places):
             self._give_place_back(command)
