@@ -107,6 +107,74 @@ def test_addresses_that_lead_nowhere_are_refused(config: Config, words: str) -> 
         authentications_of(config, bytes)
 
 
+ONE, TWO, THREE = (Portal(port=port) for port in (3260, 3261, 3262))
+THIRD = TargetConfig("iqn.2026-11.example:third", (ONE, TWO))
+
+
+def redirecting(*rules: RedirectRule, **fields: object) -> Config:
+    return Config(portals=(ONE, TWO, THREE), redirects=rules, **fields)  # type: ignore[arg-type]
+
+
+CIRCLES = {
+    "two portals": redirecting(RedirectRule(TWO, portal=ONE), RedirectRule(ONE, portal=TWO)),
+    "three portals": redirecting(
+        RedirectRule(TWO, portal=ONE), RedirectRule(THREE, portal=TWO), RedirectRule(ONE, portal=THREE)
+    ),
+    "for one target": redirecting(
+        RedirectRule(TWO, portal=ONE, target=THIRD.iqn), RedirectRule(ONE, portal=TWO), targets=(THIRD,)
+    ),
+    "a target and an initiator": redirecting(
+        RedirectRule(TWO, portal=ONE, target=THIRD.iqn), RedirectRule(ONE, portal=TWO, initiator=A), targets=(THIRD,)
+    ),
+    "patterns": redirecting(
+        RedirectRule(TWO, portal=ONE, initiator="iqn.2026-1[!a-c]?.example:*"),
+        RedirectRule(ONE, portal=TWO, initiator="iqn.*"),
+    ),
+    "an announced address": redirecting(
+        RedirectRule(TWO, portal=ONE), RedirectRule(OUTSIDE, portal=TWO), announced=((ONE, OUTSIDE),)
+    ),
+    "its own announced address": redirecting(RedirectRule(OUTSIDE, portal=ONE), announced=((ONE, OUTSIDE),)),
+}
+
+
+@pytest.mark.parametrize("name", CIRCLES)
+def test_a_circle_of_redirections_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"redirect: logins to .* for ever"):
+        authentications_of(CIRCLES[name], bytes)
+
+
+STRAIGHT = {
+    "a chain": redirecting(RedirectRule(TWO, portal=ONE), RedirectRule(THREE, portal=TWO)),
+    "a chain out": redirecting(RedirectRule(TWO, portal=ONE), RedirectRule(OUTSIDE, portal=TWO)),
+    "different initiators": redirecting(
+        RedirectRule(TWO, portal=ONE, initiator=A), RedirectRule(ONE, portal=TWO, initiator="iqn.2026-11.example:b")
+    ),
+    "different targets": redirecting(
+        RedirectRule(TWO, portal=ONE, target=THIRD.iqn),
+        RedirectRule(ONE, portal=TWO, target=Config().iqn),
+        targets=(THIRD,),
+    ),
+    "an earlier rule leads out": redirecting(
+        RedirectRule(OUTSIDE, portal=TWO), RedirectRule(TWO, portal=ONE), RedirectRule(ONE, portal=TWO)
+    ),
+    "the target is not at the portal": redirecting(
+        RedirectRule(THREE, portal=ONE, target=THIRD.iqn), RedirectRule(ONE, portal=THREE, target=THIRD.iqn), targets=(THIRD,)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STRAIGHT)
+def test_other_chains_of_redirections_are_accepted(name: str) -> None:
+    authentications_of(STRAIGHT[name], bytes)
+
+
+def test_many_rules_are_checked_soon() -> None:
+    rules = [RedirectRule(TWO, portal=ONE, initiator=f"iqn.2026-11.example:{number}*") for number in range(1023)]
+    authentications_of(redirecting(*rules, RedirectRule(THREE, portal=TWO)), bytes)
+    with pytest.raises(ConfigError, match="for ever"):
+        authentications_of(redirecting(*rules, RedirectRule(ONE, portal=TWO)), bytes)
+
+
 def test_a_redirection_may_lead_to_another_portal_of_the_array() -> None:
     two = (Portal(), OTHER)
     authentications_of(Config(portals=two, redirects=(RedirectRule(OTHER, portal=Portal()),)), bytes)

@@ -22,7 +22,15 @@ from odx_target.store.map import leaf_memory
 from odx_target.store.segments import places, segment
 from odx_target.store.volumes import compression
 from odx_target.target import file_descriptors
-from odx_target.target.config import access_settings, address_settings, chap, parsing, target_settings, toml_file
+from odx_target.target.config import (
+    access_settings,
+    address_settings,
+    chap,
+    parsing,
+    redirection_loops,
+    target_settings,
+    toml_file,
+)
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
@@ -219,6 +227,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         (access_settings, ("MAX_ACCESS_RULES", "MAX_RULE_INITIATORS")),
         (target_settings, ("MAX_TARGETS",)),
         (address_settings, ("MAX_REDIRECTIONS",)),
+        (redirection_loops, ("MAX_CHECKED_MATCHES",)),
         (
             control_server,
             (

@@ -13,6 +13,7 @@ from odx_target.target.access.target_ports import TargetPortSettings
 from odx_target.target.config.address_settings import check_addresses
 from odx_target.target.config.chap import accounts_of, chap_warnings
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.redirection_loops import check_redirections
 from odx_target.target.config.settings import Config, Portal, TargetConfig
 
 
@@ -75,6 +76,7 @@ def authentications_of(config: Config, entropy: Entropy) -> list[Authentication 
     """Return the authentication of each target. Raises ConfigError for settings of any kind that contradict each other."""
     check_addresses(portals_of(config), config.announced, config.redirects)
     targets = target_configs(config)
+    check_redirections(targets, config.portals, config.announced, config.redirects)
     target_ports_of(config).check()
     for index, target in enumerate(targets):
         if any(other.iqn == target.iqn for other in targets[:index]):
