@@ -21,7 +21,7 @@ from odx_target.iscsi.session.connection import TargetConnection
 from odx_target.iscsi.session.directory_interface import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.events import CommandAccepted, CommandEnded, CommandReady, Event, TaskManagement
 from odx_target.iscsi.session.session_memory import SessionMemory, UnlimitedMemory
-from odx_target.iscsi.session.session_registry import SessionRegistry
+from odx_target.iscsi.session.session_registry import Session, SessionRegistry
 
 TARGET = "iqn.2026-11.io.odx-target:array"
 INITIATOR = "iqn.2026-11.io.odx-target:test"
@@ -95,7 +95,7 @@ class Conversation:
     next_tag: int = 1
     header_digest: bool = False
     data_digest: bool = False
-    open_memory: Callable[[], SessionMemory] = UnlimitedMemory
+    open_memory: Callable[[Session], SessionMemory] = lambda _: UnlimitedMemory()
 
     def __post_init__(self) -> None:
         self.connection = TargetConnection(self.directory, self.now, open_memory=self.open_memory)

@@ -93,6 +93,17 @@ def test_keys_without_end_are_refused() -> None:
     assert talk.connection.closed
 
 
+def test_the_window_of_the_target_is_announced_and_never_shrinks() -> None:
+    """Before the target is known, one command is announced, because MaxCmdSN may not go down (RFC 7143 11.4.9)."""
+    talk = Conversation()
+    talk.directory.sessions.command_windows = {TARGET: 3}
+    text = encode_pairs([*talk.names().items()])
+    talk.send(talk.login_pdu(SECURITY, None, continued=True), text[:40])
+    assert talk.take(LoginResponse).max_cmd_sn == talk.cmd_sn
+    talk.send(talk.login_pdu(SECURITY, None), text[40:])
+    assert talk.take(LoginResponse).max_cmd_sn == talk.cmd_sn + 2
+
+
 def test_a_stage_may_take_several_requests() -> None:
     talk = Conversation()
     response, answers = talk.login_request(talk.names(), SECURITY, None)

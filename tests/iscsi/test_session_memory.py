@@ -21,6 +21,7 @@ from odx_target.iscsi.pdu.headers import (
 )
 from odx_target.iscsi.pdu.opcodes import NO_TAG, RejectReason
 from odx_target.iscsi.session.events import CommandReady, PduRejected, TaskManagement
+from odx_target.iscsi.session.session_registry import Session
 from odx_target.target.server.memory_claims import Allotment
 from odx_target.target.server.memory_division import SessionShares
 from tests.iscsi.conversation import Conversation, Directory, joined
@@ -64,7 +65,7 @@ class Host:
     def __init__(self, budget: Budget, number: int = 0) -> None:
         memories: list[SessionShares] = []
 
-        def open_memory() -> SessionShares:
+        def open_memory(_session: Session) -> SessionShares:
             memories.append(budget.open())
             return memories[-1]
 

@@ -40,6 +40,7 @@ class AllotmentMachine(RuleBasedStateMachine):
         self.allotment = Allotment(SIZE, SESSIONS, GUARANTEED)
         self.hosts: list[Host] = []
         self.guaranteed, self.common, self.overdrawn = GUARANTEED, COMMON, 0
+        self.percentages: dict[str, int] = {}
 
     @rule(guaranteed=st.integers(GUARANTEED // 2, 2 * GUARANTEED), common=st.integers(COMMON, 2 * COMMON))
     def resize(self, guaranteed: int, common: int) -> None:
@@ -52,9 +53,23 @@ class AllotmentMachine(RuleBasedStateMachine):
         return data.draw(st.sampled_from(hosts))
 
     @precondition(lambda self: len(self.hosts) < SESSIONS)
-    @rule()
-    def begin(self) -> None:
-        self.hosts.append(Host(self.allotment.open_share()))
+    @rule(group=st.sampled_from(["limited", "other"]))
+    def begin(self, group: str) -> None:
+        self.hosts.append(Host(self.allotment.open_share(group)))
+
+    @rule(percentages=st.sampled_from([{}, {"limited": 50}, {"limited": 1}]))
+    def limit_groups(self, percentages: dict[str, int]) -> None:
+        self.percentages = percentages
+        self.allotment.limit_groups(percentages)
+
+    def common_of(self, group: str) -> int:
+        """Return the common memory that the sessions of a group hold."""
+        found = 0
+        for host in self.hosts:
+            if host.share.group == group:
+                small = sum(size for size in host.held if size <= GUARANTEED)
+                found += sum(size for size in host.held if size > GUARANTEED) + max(0, small - self.guaranteed)
+        return found
 
     @precondition(lambda self: self.hosts)
     @rule(data=st.data(), size=SIZES, may_wait=st.booleans())
@@ -62,8 +77,12 @@ class AllotmentMachine(RuleBasedStateMachine):
         host = self.pick(data, self.hosts)
         others_wait = any(other.waiting for other in self.hosts)
         small_bytes = sum(held for held in host.held if held <= GUARANTEED)
+        common = self.common_of(host.share.group)
         if host.share.take(size):
             host.held.append(size)
+            percentage = self.percentages.get(host.share.group)
+            if percentage is not None and common and self.common_of(host.share.group) > common:
+                assert self.common_of(host.share.group) <= self.common * percentage // 100
             return
         # A claim is refused only if the session has no right to it, or if another session would then lack memory.
         is_large = size > GUARANTEED
@@ -283,6 +302,42 @@ def test_a_larger_budget_serves_those_that_wait() -> None:
     second.wait(COMMON)
     allotment.resize(SIZE + COMMON, GUARANTEED)
     assert (second.held, second.waiting) == ([COMMON], [])
+
+
+def test_a_group_leaves_memory_for_others() -> None:
+    allotment = Allotment(SIZE, SESSIONS, GUARANTEED)
+    allotment.limit_groups({"a": 50})
+    first, second = (Host(allotment.open_share("a")) for _ in range(2))
+    other = Host(allotment.open_share("b"))
+    assert first.share.take(COMMON // 2)
+    assert not second.share.take(GUARANTEED + 1), "the group has its part"
+    second.wait(GUARANTEED + 1)
+    assert second.share.take(GUARANTEED), "a session has its own part in any case"
+    assert other.share.take(COMMON // 8), "the waiting claim takes nothing from the others"
+    allotment.limit_groups({"a": 80})
+    assert second.held == [GUARANTEED + 1]
+
+
+def test_a_group_without_memory_may_take_one_large_claim() -> None:
+    allotment = Allotment(SIZE, SESSIONS, GUARANTEED)
+    allotment.limit_groups({"a": 1})
+    first, second = (Host(allotment.open_share("a")) for _ in range(2))
+    assert first.share.take(COMMON)
+    first.share.give_back(COMMON)
+    assert first.share.take(GUARANTEED + 1)
+    assert not second.share.take(COMMON - GUARANTEED - 1)
+
+
+def test_small_claims_of_a_group_do_not_overtake_a_large_one_for_ever() -> None:
+    allotment = Allotment(SIZE, SESSIONS, GUARANTEED)
+    allotment.limit_groups({"a": 60})
+    first, second, third = (Host(allotment.open_share("a")) for _ in range(3))
+    assert first.share.take(GUARANTEED + 1)
+    assert not second.share.take(COMMON // 2)
+    second.wait(COMMON // 2)
+    assert not third.share.take(GUARANTEED + 1), "it fits, but another claim of the group waits for its turn"
+    first.share.give_back(GUARANTEED + 1)
+    assert second.held == [COMMON // 2]
 
 
 def test_a_budget_that_is_too_small() -> None:

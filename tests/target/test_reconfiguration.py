@@ -308,14 +308,14 @@ async def test_the_log_level_changes(tmp_path: Path, capsys: pytest.CaptureFixtu
     async with running() as array:
         configure_logging("info")
         path = tmp_path / "array.toml"
-        path.write_text(f'{HERE}\nlog-level = "error"\nmemory-limit = "1G"\n')
+        path.write_text(f'{HERE}\nlog-level = "error"\ncapacity-tier = "one"\n')
         await Reloader(array, path).reload()
-        assert "memory-limit" not in capsys.readouterr().err
+        assert "capacity-tier" not in capsys.readouterr().err
         path.write_text(HERE)
         await Reloader(array, path, Settings(replace(array.config, log_level="error"), ServeConfig())).reload()
-        path.write_text(f'{HERE}\nmemory-limit = "2G"\n')
+        path.write_text(f'{HERE}\ncapacity-tier = "two"\n')
         await Reloader(array, path).reload()
-        assert "memory-limit" in capsys.readouterr().err
+        assert "capacity-tier" in capsys.readouterr().err
 
 
 async def test_options_of_the_pool_change(tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ async def test_options_of_the_pool_change(tmp_path: Path) -> None:
         assert pool.status().limit_bytes == 1 << 30
         assert budget.read.size_bytes > before
         assert array.array.config.cleaning_share == 0.5
-        assert await write(session, 0) == "good"
+        assert [await write(session, 0) for _ in range(2)] == [MODE_CHANGED, "good"], "the thresholds are shares of the room"
         (error,) = await array.read('pool-limit = "64M"')
         assert error["keys"] == [
             "pool-limit",
@@ -349,7 +349,7 @@ async def test_thresholds_follow_the_limit_of_the_pool(tmp_path: Path) -> None:
         unit = array.array.logical_units[0]
         assert await array.read('pool-limit = "1G"') == []
         assert await code(session, 0) == MODE_CHANGED
-        lower = unit.thresholds
+        lower = unit.thresholds.thresholds
         assert await array.read('pool-limit = "2G"') == []
         assert await code(session, 0) == MODE_CHANGED
-        assert unit.thresholds != lower
+        assert unit.thresholds.thresholds != lower

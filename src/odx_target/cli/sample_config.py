@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from odx_target.copymgr.limits import COMMAND_BUDGET_S
+from odx_target.iscsi.limits import COMMAND_WINDOW
 from odx_target.store.map.leaf_memory import DEFAULT_MAP_MEMORY_BYTES
 from odx_target.target.config.settings import DEFAULT_IQN, Config, Portal
 from odx_target.target.server.memory_limits import DEFAULT_MEMORY_BYTES
@@ -44,6 +45,10 @@ KEYS: tuple[Sample, ...] = (
         "Largest number of sessions of the target. By default, only the limit of the array applies.",
         False,
     ),
+    Sample(
+        "max-commands", str(COMMAND_WINDOW), "Largest number of commands that each session of the target has under way.", False
+    ),
+    Sample("memory-share", "100", "Percentage of the common memory for data that the sessions of the target use.", False),
     Sample("port-group", "1", "Number of the target port group of all ports of the target.", False),
     Sample(
         "relative-target-port",
@@ -127,6 +132,8 @@ TABLES = """\
 #chap = [{ user = "second-host", secret = "at-least-12-bytes" }]
 #target-chap = { user = "second-array", secret = "another-12-bytes" }
 #max-sessions = 4
+#max-commands = 32
+#memory-share = 25
 #port-group = 2
 #relative-target-port = 2
 

@@ -32,8 +32,8 @@ from odx_target.target.access.targets import (
     TargetPortAccess,
     all_ports,
     authentications_of,
+    limits_of,
     portals_of,
-    session_limits_of,
     target_configs,
     target_ports_of,
     targets_of,
@@ -311,7 +311,7 @@ class Array:
         self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)
         jobs.start_soon(self.schedules.run)
         self._listener = self._listener_at(bound, addresses)
-        self._listener.limit_sessions(session_limits_of(self.config))
+        self._listener.set_limits(limits_of(self.config))
         states.on_offline = self._listener.cut_port_group
         self.access_changes = AccessChanges(
             self.targets, self.device_server, self.copy_manager, environment, self._listener.cut_sessions

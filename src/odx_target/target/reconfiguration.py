@@ -122,7 +122,8 @@ async def _lun(array: Array, lun: LunConfig) -> None:
 
 
 async def _pool_options(array: Array, config: Config) -> None:
-    """Change the options of the pool, and then the thresholds, which are shares of its room."""
+    """Change the options of the pool. The thresholds are shares of its room, so they change with its limit."""
+    limit_bytes = array.pool.status().limit_bytes
     array.pool.change_options(
         ChangeableOptions(
             limit_bytes=config.pool_limit_bytes,
@@ -133,7 +134,8 @@ async def _pool_options(array: Array, config: Config) -> None:
             map_memory_bytes=config.map_memory_bytes,
         )
     )
-    await _soft_thresholds(array, config)
+    if config.pool_limit_bytes != limit_bytes:
+        await _soft_thresholds(array, config)
 
 
 async def _memory_limit(array: Array, config: Config) -> None:
@@ -188,6 +190,8 @@ CHANGES: tuple[Change, ...] = (
             "access",
             "targets",
             "max_sessions",
+            "max_commands",
+            "memory_share",
             "chap_users",
             "target_chap",
             "chap_discovery",

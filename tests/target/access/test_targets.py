@@ -1,8 +1,10 @@
 """Several targets of one array: their portals, initiators, CHAP users and ports."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import trio
 
 from odx_target.cli.serving.access_warnings import warn_of_missing_volumes
 from odx_target.initiator import cdb
@@ -15,7 +17,9 @@ from odx_target.target.config.access_settings import AccessRule, MappedLun
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, TargetConfig
+from odx_target.target.config.settings_file import load_config
 from odx_target.target.control.operations import perform
+from odx_target.target.reconfiguration import reconfigure
 from tests.target.access.sessions import A, B, code, discovered, luns, session_of, write
 from tests.target.running import LUNS, running
 
@@ -103,6 +107,49 @@ async def test_each_target_has_its_own_limit_of_sessions() -> None:
             assert await luns(other) == [0, 1]
         assert await discovered(array, B), "discovery sessions do not count"
         assert await luns(session) == [0, 1]
+
+
+async def test_each_target_has_its_own_command_window() -> None:
+    async with running(replace(with_second(max_commands=2), max_commands=5)) as array:
+        for name, size in ((array.config.iqn, 5), (SECOND, 2)):
+            async with session_of(array, A, name) as session:
+                window = array.sessions()[0].session.connection._writer.window  # type: ignore[attr-defined]
+                assert (window.max_cmd_sn - window.exp_cmd_sn + 1) & 0xFFFFFFFF == size
+                assert await luns(session) == [0, 1]
+                async with trio.open_nursery() as nursery:
+                    for _ in range(9):
+                        nursery.start_soon(code, session, 0)
+                assert (window.max_cmd_sn - window.exp_cmd_sn + 1) & 0xFFFFFFFF == size
+
+
+async def test_each_target_has_its_own_share_of_the_memory() -> None:
+    config = replace(with_second(memory_share=50), memory_share=10)
+    async with running(config) as array, session_of(array, A), session_of(array, B), session_of(array, A, SECOND):
+        shares = list(array.memory_budget.written._shares)
+        assert [share.group for share in shares] == [array.config.iqn, array.config.iqn, SECOND]
+        common = array.memory_budget.written.common_bytes
+        assert shares[0].take(size := common * 9 // 100)
+        assert not shares[1].take(size), "both sessions of the target together have a tenth"
+        assert shares[2].take(size)
+        await reconfigure(array, config, replace(config, memory_share=None))
+        assert shares[1].take(size)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("max-commands = 0", "max-commands: want a number from 1 to 128"),
+        ("max-commands = 129", "max-commands: want a number from 1 to 128"),
+        ("memory-share = 0", "memory-share: want a percentage from 1 to 100"),
+        ("memory-share = 101", "memory-share: want a percentage from 1 to 100"),
+        ("memory-share = true", "memory-share: want a percentage from 1 to 100"),
+    ],
+)
+@pytest.mark.parametrize("table", ["", '[[target]]\niqn = "iqn.2026-11.example:second"\n'])
+def test_wrong_limits_are_refused(tmp_path: Path, table: str, line: str, words: str) -> None:
+    (tmp_path / "a.toml").write_text(table + line)
+    with pytest.raises(ConfigError, match=words):
+        load_config(tmp_path / "a.toml")
 
 
 def test_a_target_without_chap_has_that_of_the_array() -> None:

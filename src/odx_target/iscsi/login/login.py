@@ -81,6 +81,11 @@ class Login:
         return self._first is not None
 
     @property
+    def target_name(self) -> str | None:
+        """Name of the target, or an empty name for a discovery. None until the initiator has named them."""
+        return None if self._session is None else self._session.target_name
+
+    @property
     def parameters(self) -> Parameters:
         return self._answerer.parameters
 

@@ -7,7 +7,6 @@ not a Login Request, the connection ends without an answer.
 from collections.abc import Callable
 
 from odx_target.environment import Buffer
-from odx_target.iscsi import limits
 from odx_target.iscsi.login.login import VERSION, Login
 from odx_target.iscsi.login.login_answer import LoginAnswer, LoginRefused
 from odx_target.iscsi.pdu.framing import FramingError
@@ -16,10 +15,13 @@ from odx_target.iscsi.pdu.opcodes import LoginStatus, Opcode
 from odx_target.iscsi.pdu.requests import LoginRequest
 from odx_target.iscsi.pdu.responses import LoginResponse
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
-from odx_target.iscsi.session.command_window import CommandWindow
+from odx_target.iscsi.session.command_window import SERIAL_MASK, CommandWindow
 from odx_target.iscsi.session.directory_interface import TargetDirectory
 from odx_target.iscsi.session.session_registry import Connection, Session
 from odx_target.iscsi.session.writer import PduWriter
+
+_SIZE_BEFORE_TARGET = 1
+"""Size of the command window until the target is known."""
 
 
 class LoginConnection:
@@ -53,6 +55,7 @@ class LoginConnection:
         except LoginRefused as refused:
             self._send_refusal(request, refused)
             return
+        self._open_window()
         self._send_response(request, answer)
         if answer.session is not None:
             self._begin(answer.session)
@@ -70,8 +73,15 @@ class LoginConnection:
         """Copy CmdSN and StatSN from the first request. A Login Request does not use up its CmdSN (RFC 7143 4.2.2.1)."""
         if not self._login.started:
             self._directory.sessions.enter(self._connection)
-            self._writer.window = CommandWindow(request.cmd_sn, limits.COMMAND_WINDOW)
+            self._writer.window = CommandWindow(request.cmd_sn, _SIZE_BEFORE_TARGET)
             self._writer.stat_sn = request.exp_stat_sn
+
+    def _open_window(self) -> None:
+        """Open the command window as soon as the target is known. MaxCmdSN must never go down, so it is low before."""
+        target_name, window = self._login.target_name, self._writer.window
+        if target_name is not None:
+            size = self._directory.sessions.command_window(target_name)
+            window.max_cmd_sn = (window.exp_cmd_sn + size - 1) & SERIAL_MASK
 
     def _refuse_other_opcode(self, header: Buffer) -> None:
         """Refuse a PDU that is not a Login Request (RFC 7143 6.1). If no Login Request has arrived yet, close the connection

@@ -84,7 +84,7 @@ class TargetConnection:
         now: float,
         *,
         portal_group_tag: int = 1,
-        open_memory: Callable[[], SessionMemory] = UnlimitedMemory,
+        open_memory: Callable[[Session], SessionMemory] = lambda _: UnlimitedMemory(),
     ) -> None:
         self._directory = directory
         self._open_memory = open_memory
@@ -275,7 +275,7 @@ class TargetConnection:
         self.session = session
         self._timers.logged_in(discovery=session.is_discovery)
         parameters = session.parameters
-        memory = UnlimitedMemory() if session.is_discovery else self._open_memory()
+        memory = UnlimitedMemory() if session.is_discovery else self._open_memory(session)
         self._reader.max_data_segment_bytes = limits.MAX_RECV_DATA_SEGMENT_BYTES
         self._reader.header_digest = self._writer.header_digest = parameters.header_digest == "CRC32C"
         self._reader.data_digest = self._writer.data_digest = parameters.data_digest == "CRC32C"

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, TypeAlias
 
-from odx_target.iscsi.limits import MAX_CONNECTIONS, MAX_DISCOVERY_SESSIONS
+from odx_target.iscsi.limits import COMMAND_WINDOW, MAX_CONNECTIONS, MAX_DISCOVERY_SESSIONS
 from odx_target.iscsi.negotiation.keys import Parameters
 from odx_target.iscsi.negotiation.rules import DISCOVERY
 from odx_target.iscsi.session.close_reason import CloseCode, CloseReason
@@ -87,6 +87,7 @@ class Admission(Enum):
 class SessionRegistry:
     """All connections and sessions of one array. Each session has one connection, so a limit of sessions also limits the
     connections. `target_limits` has the maximum number of sessions of some targets by name. Discovery sessions do not count.
+    `command_windows` has the sizes of the command windows of later sessions of some targets by name.
     """
 
     def __init__(self, max_sessions: int = MAX_CONNECTIONS, max_discovery_sessions: int = MAX_DISCOVERY_SESSIONS) -> None:
@@ -96,6 +97,7 @@ class SessionRegistry:
         self._sessions: dict[SessionKey, Session] = {}
         self._last_tsih = 0
         self.target_limits: Mapping[str, int] = {}
+        self.command_windows: Mapping[str, int] = {}
 
     @property
     def sessions(self) -> list[Session]:
@@ -129,6 +131,10 @@ class SessionRegistry:
         target_limit = None if is_discovery else self.target_limits.get(target_name)
         of_target = sum(session.target_name == target_name for session in alike)
         return len(alike) < limit and (target_limit is None or of_target < target_limit)
+
+    def command_window(self, target_name: str) -> int:
+        """Return the size of the command window of a new session with a target."""
+        return self.command_windows.get(target_name, COMMAND_WINDOW)
 
     def find(self, key: SessionKey) -> Session | None:
         """Return the session with this key, or None."""

@@ -1,4 +1,4 @@
-"""Changes of the targets of a running array: targets, portals, CHAP users, access rules and limits of sessions."""
+"""Changes of the targets of a running array: targets, portals, CHAP users, access rules and limits."""
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
@@ -13,9 +13,10 @@ from odx_target.target.access.changes import AccessChanges
 from odx_target.target.access.port_numbers import PortNumbers
 from odx_target.target.access.targets import (
     Target,
+    TargetLimits,
     authentications_of,
+    limits_of,
     portals_of,
-    session_limits_of,
     target_configs,
     targets_of,
 )
@@ -40,7 +41,7 @@ class ArrayPortals(Protocol):
 
     def listen_at(self, listening: Sequence[Listening]) -> None: ...
 
-    def limit_sessions(self, limits: Mapping[str, int]) -> None: ...
+    def set_limits(self, limits: TargetLimits) -> None: ...
 
     def cut_at(self, portals: Container[Portal]) -> None: ...
 
@@ -90,7 +91,7 @@ class TargetChanges:
         tags = {address: self._addresses.tag_of(address) for address in addresses}
         self._addresses.set(config, {each.portal: each.address for each in listening})
         self._portals.cut_at({address for address, tag in tags.items() if self._addresses.tag_of(address) != tag})
-        self._portals.limit_sessions(session_limits_of(config))
+        self._portals.set_limits(limits_of(config))
         self._portals.listen_at(listening)
         rules = {settings.iqn: settings.access for settings in target_configs(config)}
         await self._access_changes.change({**rules, **{target.name: NOBODY for target in leaving}})

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from odx_target.iscsi.login.chap import Accounts, Entropy
 from odx_target.scsi.lun_map import LunMap
@@ -57,6 +58,8 @@ def target_configs(config: Config) -> list[TargetConfig]:
         config.max_sessions,
         config.port_group,
         config.relative_target_port,
+        config.max_commands,
+        config.memory_share,
     )
     return [first, *config.targets]
 
@@ -136,9 +139,24 @@ def all_ports(targets: Sequence[Target]) -> list[TargetPort]:
     return [port for target in targets for port in target.ports.values()]
 
 
-def session_limits_of(config: Config) -> dict[str, int]:
-    """Return the maximum number of sessions of the targets that have their own limit, by the name of the target."""
-    return {each.iqn: each.max_sessions for each in target_configs(config) if each.max_sessions is not None}
+class TargetLimits(NamedTuple):
+    """The limits of the targets that have their own, by the name of the target: the maximum number of sessions, the maximum
+    number of commands of a session, and the percentage of the common memory for data.
+    """
+
+    sessions: Mapping[str, int]
+    commands: Mapping[str, int]
+    memory_percent: Mapping[str, int]
+
+
+def limits_of(config: Config) -> TargetLimits:
+    """Return the limits of the targets in a configuration."""
+    targets = target_configs(config)
+    return TargetLimits(
+        {each.iqn: each.max_sessions for each in targets if each.max_sessions is not None},
+        {each.iqn: each.max_commands for each in targets if each.max_commands is not None},
+        {each.iqn: each.memory_share for each in targets if each.memory_share is not None},
+    )
 
 
 def map_of(targets: Sequence[Target], target_name: str, initiator_name: str) -> LunMap | None:

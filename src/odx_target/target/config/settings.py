@@ -89,6 +89,10 @@ class TargetConfig:
     """The target port group of all ports of the target. None means the groups of its portal groups."""
     relative_target_port: int | None = None
     """The relative target port of the portal group with tag 1. None means the number that the pool keeps for the target."""
+    max_commands: int | None = None
+    """The maximum number of commands that each session may have under way. None means the limit of the array."""
+    memory_share: int | None = None
+    """The percentage of the common memory for data that all sessions of the target together may use. None means all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,10 @@ class Config:
     """The target port group of all ports of the first target. None means the groups of its portal groups."""
     relative_target_port: int | None = None
     """The relative target port of the first target's portal group with tag 1. None means the number that the pool keeps."""
+    max_commands: int | None = None
+    """The maximum number of commands of each session of the first target. None means the limit of the array."""
+    memory_share: int | None = None
+    """The percentage of the common memory for data that all sessions of the first target may use. None means all of it."""
     portal_groups: tuple[PortalGroupConfig, ...] = ()
     """The portal groups. All other portals are in the portal group with tag 1."""
     port_groups: tuple[PortGroupConfig, ...] = ()

@@ -40,7 +40,9 @@ from odx_target.target.config.port_group_settings import (
 from odx_target.target.config.schedule_settings import schedule_templates_of
 from odx_target.target.config.settings import Config, LogFormat, LunConfig, ServeConfig
 from odx_target.target.config.target_settings import (
+    max_commands_of,
     max_sessions_of,
+    memory_share_of,
     port_group_number_of,
     portals_of,
     relative_target_port_of,
@@ -170,6 +172,8 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "access": lambda value, _base: {"access": access_rules_of(value)},
     "target": lambda value, base: {"targets": target_configs_of(value, base)},
     "max-sessions": lambda value, _base: {"max_sessions": max_sessions_of(value)},
+    "max-commands": lambda value, _base: {"max_commands": max_commands_of(value)},
+    "memory-share": lambda value, _base: {"memory_share": memory_share_of(value)},
     "port-group": lambda value, _base: {"port_group": port_group_number_of(value)},
     "relative-target-port": lambda value, _base: {"relative_target_port": relative_target_port_of(value)},
     "portal-group": lambda value, _base: {"portal_groups": portal_groups_of(value)},

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from odx_target.iscsi.limits import MAX_CONNECTIONS
+from odx_target.iscsi.limits import COMMAND_WINDOW, MAX_CONNECTIONS
 from odx_target.scsi.asymmetric_access.port_groups import MAX_GROUP_NUMBER
 from odx_target.target.config.access_settings import access_rules_of
 from odx_target.target.config.chap import chap_users_of, target_chap_of
@@ -39,6 +39,20 @@ def port_group_number_of(value: Any) -> int:
     """Return the number of a target port group. Raises ConfigError."""
     if type(value) is not int or not 0 < value <= MAX_GROUP_NUMBER:
         raise ConfigError(f"port-group: want a number from 1 to {MAX_GROUP_NUMBER}, not {str(value)[:40]}")
+    return value
+
+
+def max_commands_of(value: Any) -> int:
+    """Return the maximum number of commands of a session. Raises ConfigError."""
+    if type(value) is not int or not 0 < value <= COMMAND_WINDOW:
+        raise ConfigError(f"max-commands: want a number from 1 to {COMMAND_WINDOW}, not {str(value)[:40]}")
+    return value
+
+
+def memory_share_of(value: Any) -> int:
+    """Return a percentage of the common memory for data. Raises ConfigError."""
+    if type(value) is not int or not 0 < value <= 100:
+        raise ConfigError(f"memory-share: want a percentage from 1 to 100, not {str(value)[:40]}")
     return value
 
 
@@ -83,6 +97,8 @@ _KEYS: dict[str, tuple[str, Callable[[Any, Path], object]]] = {
     "chap": ("chap_users", chap_users_of),
     "target-chap": ("target_chap", target_chap_of),
     "max-sessions": ("max_sessions", lambda value, _base: max_sessions_of(value)),
+    "max-commands": ("max_commands", lambda value, _base: max_commands_of(value)),
+    "memory-share": ("memory_share", lambda value, _base: memory_share_of(value)),
     "port-group": ("port_group", lambda value, _base: port_group_number_of(value)),
     "relative-target-port": ("relative_target_port", lambda value, _base: relative_target_port_of(value)),
 }

@@ -233,12 +233,12 @@ class ConnectionServer:
             self._protocol.take_output()
             self._on_pool_failure(error)
 
-    def _open_memory(self) -> SessionShares:
+    def _open_memory(self, session: Session) -> SessionShares:
         """Open the memory of a new session.
 
         If too many old sessions are still ending, this connection is cut, and the returned memory grants no claims.
         """
-        memory = self._budget.open_session()
+        memory = self._budget.open_session(session.target_name)
         if memory is None:
             self._log.report("warning", "too many sessions are ending, a new one is cut")
             self.cut()

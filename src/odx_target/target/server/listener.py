@@ -1,7 +1,7 @@
 """The portals of an array: listening sockets, and a server for each accepted connection."""
 
 import socket
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
 import trio
@@ -13,7 +13,7 @@ from odx_target.store.api import Pool, PoolFailed
 from odx_target.store.error_kinds import passes, reason
 from odx_target.target.accepting_clients import ACCEPT_PAUSE_S
 from odx_target.target.access.addresses import Addresses
-from odx_target.target.access.targets import Target
+from odx_target.target.access.targets import Target, TargetLimits
 from odx_target.target.config.settings import Portal
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS, MIN_SOCKETS
 from odx_target.target.inputs.edge import Edge
@@ -200,9 +200,11 @@ class Listener:
         found = [(connection.peer, connection.session, connection.tally) for connection in self._connections]
         return [ConnectedSession(peer, session, tally) for peer, session, tally in found if session is not None]
 
-    def limit_sessions(self, limits: Mapping[str, int]) -> None:
-        """Set the maximum number of sessions of targets, by the name of the target. Open sessions continue."""
-        self._directory.sessions.target_limits = limits
+    def set_limits(self, limits: TargetLimits) -> None:
+        """Set the limits of targets. Open sessions continue, and keep their command windows."""
+        self._directory.sessions.target_limits = limits.sessions
+        self._directory.sessions.command_windows = limits.commands
+        self._budget.limit_groups(limits.memory_percent)
 
     def cut_sessions(self, initiator_name: str, target_name: str) -> None:
         """End the sessions of an initiator with a target."""
@@ -232,10 +234,9 @@ class Listener:
         """Return the connection of a nexus. Return None if it has ended."""
         for connection in self._connections:
             session = connection.session
-            if session is not None and (session.initiator_port_name, session.target_port_name) == (
-                nexus.initiator_port_name,
-                nexus.target_port.name,
-            ):
+            if session is None or session.is_discovery:
+                continue
+            if (session.initiator_port_name, session.target_port_name) == (nexus.initiator_port_name, nexus.target_port.name):
                 return connection
         return None
 

@@ -17,12 +17,16 @@ small from large claims stays, because claims are released as they were granted.
    session loses its turn. Otherwise, the claim waits until enough memory is free. Meanwhile, later sessions get no common
    memory.
 
+4. Shares may belong to a group, and a group may have a limit: a percentage of the common memory. Its shares together take more
+   common memory only up to this limit, apart from one claim of any size if they hold none. While a claim waits because of the
+   limit of its group, later shares of the group get no common memory, and other groups go on.
+
 By these rules, every waiting claim is granted when sessions have released enough memory. Work with a granted claim completes
 without further memory of the same allotment. Therefore sessions cannot wait for each other in a circle.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -46,10 +50,11 @@ class Claim:
 class Share:
     """The part of an allotment that one session holds."""
 
-    __slots__ = ("_allotment", "_is_closed", "large_bytes", "small_bytes", "waiting")
+    __slots__ = ("_allotment", "_is_closed", "group", "large_bytes", "small_bytes", "waiting")
 
-    def __init__(self, allotment: "Allotment") -> None:
+    def __init__(self, allotment: "Allotment", group: str = "") -> None:
         self._allotment = allotment
+        self.group = group
         self._is_closed = False
         self.small_bytes = 0
         self.large_bytes = 0
@@ -142,6 +147,7 @@ class Allotment:
     def __init__(self, size_bytes: int, max_sessions: int, guaranteed_bytes: int) -> None:
         self._max_shares = max_sessions
         self.largest_small_bytes = guaranteed_bytes
+        self._percentages: Mapping[str, int] = {}
         self._set_size(size_bytes, guaranteed_bytes)
         self._shares: dict[Share, None] = {}  # in the order of their turns
         self._is_serving = False
@@ -173,10 +179,15 @@ class Allotment:
     def free_common_bytes(self) -> int:
         return self.common_bytes - sum(share.common_bytes for share in self._shares)
 
-    def open_share(self) -> Share:
-        """Open the share of a new session."""
+    def limit_groups(self, percentages: Mapping[str, int]) -> None:
+        """Set the limits of groups, by their names. All other groups have no limit. Granted claims stay."""
+        self._percentages = percentages
+        self._serve_all()
+
+    def open_share(self, group: str = "") -> Share:
+        """Open the share of a new session in a group."""
         assert len(self._shares) < self._max_shares
-        share = Share(self)
+        share = Share(self, group)
         self._shares[share] = None
         return share
 
@@ -193,7 +204,8 @@ class Allotment:
         """
         return (
             needed_bytes <= self.free_common_bytes
-            and self._is_fair(share, needed_bytes)
+            and self._may_hold(share, needed_bytes)
+            and not self._group_waits(share)
             and not any(self._waits_for_free(other) for other in self._shares)
         )
 
@@ -218,12 +230,16 @@ class Allotment:
             self._is_serving = False
 
     def _serve_common(self) -> None:
+        full_groups: set[str] = set()
         for share in list(self._shares):
             if share not in self._shares or not share.waiting:
                 continue
             claim = share.waiting[0]
             needed_bytes = share.needed_of_common(claim.size_bytes)
-            if not self._is_fair(share, needed_bytes):
+            if not self._is_fair(share, needed_bytes) or (needed_bytes and share.group in full_groups):
+                continue
+            if not self._fits_group(share, needed_bytes):
+                full_groups.add(share.group)
                 continue
             if needed_bytes > self.free_common_bytes:
                 return
@@ -237,7 +253,25 @@ class Allotment:
         claim.granted()
 
     def _waits_for_free(self, share: Share) -> bool:
-        return bool(share.waiting) and self._is_fair(share, share.needed_of_common(share.waiting[0].size_bytes))
+        return bool(share.waiting) and self._may_hold(share, share.needed_of_common(share.waiting[0].size_bytes))
+
+    def _may_hold(self, share: Share, needed_bytes: int) -> bool:
+        """True if a session may take more common memory as soon as it is free."""
+        return self._is_fair(share, needed_bytes) and self._fits_group(share, needed_bytes)
+
+    def _group_waits(self, share: Share) -> bool:
+        """True if the group of a share has a limit, and another share of the group waits for memory to which it has a right."""
+        if share.group not in self._percentages:
+            return False
+        waiting = (other for other in self._shares if other.group == share.group and other is not share and other.waiting)
+        return any(self._is_fair(other, other.needed_of_common(other.waiting[0].size_bytes)) for other in waiting)
+
+    def _fits_group(self, share: Share, needed_bytes: int) -> bool:
+        percentage = self._percentages.get(share.group)
+        if percentage is None or not needed_bytes:
+            return True
+        held_bytes = sum(other.common_bytes for other in self._shares if other.group == share.group)
+        return not held_bytes or held_bytes + needed_bytes <= self.common_bytes * percentage // 100
 
     def _is_fair(self, share: Share, needed_bytes: int) -> bool:
         held_bytes = share.common_bytes

@@ -13,6 +13,7 @@ once claims no memory. The other parts are allotments, which sessions share. Wor
 that holds unsolicited memory may wait for written memory. Work that holds read memory waits for no other memory.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,14 +72,21 @@ class MemoryBudget:
         """Number of bytes that sessions now hold in all allotments together."""
         return self.unsolicited.used_bytes + self.written.used_bytes + self.read.used_bytes
 
-    def open_session(self) -> SessionShares | None:
-        """Open the memory of a new session. The caller must close the returned memory.
+    def limit_groups(self, percentages: Mapping[str, int]) -> None:
+        """Set the percentages of the common memory that the sessions of some groups may use together, by the name of the
+        group.
+        """
+        for allotment in (self.unsolicited, self.written, self.read):
+            allotment.limit_groups(percentages)
+
+    def open_session(self, group: str = "") -> SessionShares | None:
+        """Open the memory of a new session of a group. The caller must close the returned memory.
 
         Returns None while too many old sessions are still ending.
         """
         if self.unsolicited.count_shares >= MAX_SHARES:
             return None
-        return SessionShares(self.unsolicited.open_share(), self.written.open_share(), self.read.open_share())
+        return SessionShares(self.unsolicited.open_share(group), self.written.open_share(group), self.read.open_share(group))
 
     def no_memory(self) -> SessionShares:
         """Return memory that grants no claims, for a session that is about to be cut."""
