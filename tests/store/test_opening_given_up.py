@@ -18,6 +18,7 @@ def test_a_pool_whose_opening_was_given_up_opens_again(tmp_path: Path, steps: in
     volume = directory.pool.create_volume("a", 100, {})
     for at in range(4):
         write(directory, volume, at, [block(at + 1)])
+        directory.pool.commit()
     directory.kill()
     left = iter(range(steps))
 

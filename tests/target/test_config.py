@@ -399,9 +399,9 @@ async def test_the_cleaner_follows_the_settings() -> None:
     async with running(Config(luns=LUNS, cleaning=False, cleaning_share=0.1)) as array:
         cleaner = array.pool.cleaner  # type: ignore[attr-defined]
         assert cleaner._pause_share == pytest.approx(9.0)
-        assert not cleaner._need._is_enabled
+        assert not cleaner._need.is_enabled
     async with running() as array:
-        assert array.pool.cleaner._need._is_enabled  # type: ignore[attr-defined]
+        assert array.pool.cleaner._need.is_enabled  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(("percent", "share"), [(1, 0.01), (25, 0.25), (100, 1.0)])

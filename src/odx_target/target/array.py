@@ -129,6 +129,7 @@ class Array:
         self.access_changes: AccessChanges
         self.target_changes: TargetChanges
         self.port_group_states: PortGroupStates
+        self._port_numbers: PortNumbers
         self.schedules: ScheduleRunner
         self.device_server: DeviceServer
         self._listener: Listener
@@ -277,7 +278,7 @@ class Array:
         self._make_servers(jobs)
         self.logical_units = attach_logical_units(self.config, self.pool, jobs)
         actual = [each.address for each in bound]
-        port_numbers = PortNumbers(self.pool, self.logical_units)
+        port_numbers = self._port_numbers = PortNumbers(self.pool, self.logical_units)
         numbers = port_numbers.numbers_at_start(target_configs(self.config))
         self.targets += targets_of(self.config, self.logical_units, self._authentications, actual, numbers)
         addresses = Addresses()
@@ -396,6 +397,7 @@ class Array:
                 await self._note_latency()
             # The release of blocks of tokens writes to the log.
             with suppress(PoolFailed):
+                self._port_numbers.store_again()
                 await self.copy_manager.expire_in_turns(self.commit)
 
     async def _note_latency(self) -> None:

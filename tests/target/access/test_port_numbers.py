@@ -110,10 +110,13 @@ def test_a_full_pool_starts_and_keeps_the_numbers_later(numbered: Numbered, monk
 
     with monkeypatch.context() as patched:
         patched.setattr(numbered.pool, "remember", refuse)
-        assert numbered.start(FIRST, SECOND) == {FIRST: 1, SECOND: 2}
-    assert not numbered.pool.remembered_keys(KEY_PREFIX)
-    numbered.start(FIRST, SECOND)
-    assert len(numbered.pool.remembered_keys(KEY_PREFIX)) == 2
+        numbers = PortNumbers(numbered.pool, {})
+        assert numbers.numbers_at_start(targets(FIRST, SECOND)) == {FIRST: 1, SECOND: 2}
+        numbers.store_again()
+        assert not numbered.pool.remembered_keys(KEY_PREFIX)
+        assert numbers.numbers_for(targets(THIRD, SECOND)) == {FIRST: 1, SECOND: 2, THIRD: 3}, "a reload does not forget them"
+    numbers.store_again()
+    assert numbered.start(THIRD, SECOND) == {THIRD: 3, SECOND: 2}
 
 
 names = st.lists(st.sampled_from([FIRST, SECOND, THIRD, FOURTH]), unique=True, min_size=1)

@@ -4,7 +4,7 @@ import secrets
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -242,14 +242,14 @@ async def _serve_array(settings: Config, equipment: Equipment, signals: Signals,
             with ready_file(files.ready_file, announcement):
                 await trio.to_thread.run_sync(partial(announcement.show, as_json=equipment.as_json))
                 async with spared_collector():
-                    obey = (signals, array, equipment.tracing, equipment.again)
+                    obey = (signals.received, array, equipment.tracing, equipment.again)
                     return array if await ends_at(array.restart_wanted, _obey, *obey) else None
 
 
-async def _obey(signals: Signals, array: Array, tracing: Tracing | None, again: Again) -> None:
+async def _obey(signals: AsyncIterator[int], array: Array, tracing: Tracing | None, again: Again) -> None:
     """Handle the signals that this process receives. Return after a signal that stops the array."""
     reloader = Reloader(array, again.path, again.settings, again.read)
-    async for number in signals.received:
+    async for number in signals:
         if number == signal.SIGUSR1:
             _toggle(tracing)
         elif number == signal.SIGHUP:

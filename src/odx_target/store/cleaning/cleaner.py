@@ -88,7 +88,7 @@ class Cleaner:
         self._troubles = troubles
         self._pause_share = _pause_share(work_share)
         self._is_at_work = False
-        self._is_stopping = False
+        self._is_stopping = self._is_switched_off = False
         placement.on_due = self.consider
         self._progress: Event = environment.event()
         self._blocked_until = self._rest_until = float("-inf")
@@ -117,6 +117,7 @@ class Cleaner:
         that is not enabled any more ends after its cycle.
         """
         self._need.is_enabled = is_enabled
+        self._is_switched_off = not is_enabled
         self._pause_share = _pause_share(work_share)
         self._announce()  # Writers that wait for room look at the limit again.
         self.consider()
@@ -187,7 +188,7 @@ class Cleaner:
         try:
             await self._rest(rest_s, can_end=self._need.is_short)
             await self._repeat_failed_steps()
-            while self._need.is_enabled and await self._cycle():
+            while await self._cycle() and not self._is_switched_off:
                 pass
         except (Stopped, PoolFailed):
             pass

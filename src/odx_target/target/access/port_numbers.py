@@ -5,9 +5,8 @@ position in the settings, and no other target gets its number.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from itertools import count
-
-import structlog
 
 from odx_target.scsi.reservations.durable import remembered_reservations
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -15,8 +14,7 @@ from odx_target.store.api import Pool, Scarcity
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import TargetConfig
 from odx_target.target.config.target_settings import PORTS_OF_A_TAG
-
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 KEY_PREFIX = "target/port/"
 """Prefix of a key in the pool. The name of a target follows. The value of the key is the number of the target."""
@@ -33,22 +31,31 @@ class PortNumbers:
     def __init__(self, pool: Pool, logical_units: Mapping[int, LogicalUnit]) -> None:
         self._pool = pool
         self._logical_units = logical_units
-        self.kept: Mapping[str, int] = {
+        self._stored = {
             key.removeprefix(KEY_PREFIX): int.from_bytes(pool.remembered(key) or b"", "big")
             for key in pool.remembered_keys(KEY_PREFIX)
         }
+        self.kept: Mapping[str, int] = dict(self._stored)
 
     def numbers_at_start(self, targets: Sequence[TargetConfig]) -> dict[str, int]:
         """Return the number of each target, and store the numbers in the pool. The caller commits the change.
 
-        If the pool has no room for them, the array starts all the same. Raises ConfigError.
+        If the pool has no room for them now, the array starts all the same, and `store_again` stores them later. Raises
+        ConfigError.
         """
         numbers = self.numbers_for(targets)
         try:
             self.keep(numbers)
         except Scarcity as error:
-            log.error("the pool cannot keep the relative target ports of new targets", reason=str(error))
+            log.warning("the relative target ports of new targets are not stored yet", reason=str(error))
+            self.kept = numbers
         return numbers
+
+    def store_again(self) -> None:
+        """Store the numbers that the pool could not store before. The caller commits the change."""
+        if self._stored != self.kept:
+            with suppress(Scarcity):
+                self.keep(self.kept)
 
     def numbers_for(self, targets: Sequence[TargetConfig]) -> dict[str, int]:
         """Return the number of each target, and the numbers of former targets. Nothing is changed.
@@ -73,11 +80,13 @@ class PortNumbers:
 
     def keep(self, numbers: Mapping[str, int]) -> None:
         """Store the numbers in the pool. The caller commits the change. May raise the exceptions of `Pool.remember`."""
-        for name in self.kept.keys() - numbers.keys():
-            self._pool.forget(KEY_PREFIX + name)
         for name, number in numbers.items():
-            if self.kept.get(name) != number:
+            if self._stored.get(name) != number:
                 self._pool.remember(KEY_PREFIX + name, number.to_bytes(_NUMBER_BYTES, "big"), spare=True)
+                self._stored[name] = number
+        for name in self._stored.keys() - numbers.keys():
+            self._pool.forget(KEY_PREFIX + name)
+            del self._stored[name]
         self.kept = dict(numbers)
 
     def _set(self, numbers: dict[str, int], name: str, number: int) -> None:
