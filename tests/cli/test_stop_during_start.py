@@ -38,7 +38,7 @@ async def test_a_long_opening_is_given_up(tmp_path: Path, number: int, monkeypat
     monkeypatch.setattr(serve, "open_pool", open_pool)
     settings = Settings(CONFIG, ServeConfig())
     again = Again(None, settings, lambda _: settings)
-    equipment = Equipment(Descriptors(64, 64), None, again, ServeConfig(control=tmp_path / "control"), False, None, None)
+    equipment = Equipment(Descriptors(64, 64), None, again, ServeConfig(control=tmp_path / "control"), False, *[None] * 3)
     signals = Signals()
     config = Config(luns=CONFIG.luns, portals=CONFIG.portals, pool_dir=tmp_path / "pool")
     with trio.fail_after(30):

@@ -8,7 +8,7 @@ from tests.store.pools import Directory, block, read, write
 from odx_target.store.open import PoolOptions
 
 
-class GivenUp(BaseException):
+class GivenUp(Exception):
     pass
 
 

@@ -27,7 +27,7 @@ class ReplayEdge:
         self._on_closed = on_closed
         self._silent: list[socket.socket] = []
 
-    async def bind(self, portals: Sequence[Portal], former: Sequence[Portal] = ()) -> list[Listening]:
+    async def bind(self, portals: Sequence[Portal], former: Sequence[Portal] = ()) -> list[Listening]:  # noqa: ARG002 - an interface
         """Return sockets at which nobody connects, for all portals."""
         found = []
         for portal, address in zip(portals, self.addresses, strict=True):
