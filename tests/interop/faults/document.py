@@ -6,6 +6,8 @@ from pathlib import Path
 from odx_target.target.faults.evil import EVIL
 from tests.interop.faults.evil_seen import is_waiting
 from tests.interop.faults.kinds import KINDS
+from tests.interop.faults.linux_seen import DISCOVERIES
+from tests.interop.faults.linux_seen import KINDS as LINUX_KINDS
 from tests.interop.faults.meeting import PROGRAMS, WITH_TIMEOUT, programs_that_meet
 from tests.interop.faults.seen import EXPECTED, SEEN_BY_LIBISCSI
 
@@ -24,6 +26,13 @@ a timeout of one second.
 
 {kinds}
 
+## Linux with open-iscsi
+
+`tests/interop/guest/test_faults.py` injects faults into the commands and logins of a Linux guest. The sessions have digests.
+"After a new login" means that the kernel has ended the connection, has logged in again, and has repeated the command.
+
+{linux}
+
 ## Each sense data and each status
 
 Each fault is injected into a READ(10), and the next READ(10) must succeed.
@@ -40,7 +49,9 @@ writes (`tests/interop/faults/libiscsi_host.py`). "-" means that the program can
 `tests/interop/faults/test_evil_programs.py` does this.
 
 `tests/target/faults/test_evil.py` does it with the initiator of this project, which always ends, because all its requests have
-timeouts.
+timeouts. `tests/interop/guest/test_faults.py` does it in a Linux guest, once each. There the table has the exit status of
+`iscsiadm -m discovery`, or "commands end" if reads and writes have ended after the answer, and the session could be used
+again. The kernel and iscsid survive all of them.
 
 {evil}
 """
@@ -57,6 +68,10 @@ def _kinds() -> str:
     return _table(("rule", "act of the host", "initiator of this project", "libiscsi"), rows)
 
 
+def _linux() -> str:
+    return _table(("rule", "act of the host", "Linux"), ((f"`{row.rule}`", row.act, row.seen) for row in LINUX_KINDS))
+
+
 def _reads() -> str:
     rows = ((f"`{fault}`", outcome, SEEN_BY_LIBISCSI[fault]) for fault, outcome in EXPECTED.items())
     return _table(("fault", "initiator of this project", "libiscsi"), rows)
@@ -67,8 +82,9 @@ def _evil() -> str:
     for evil in EVIL:
         meeting = programs_that_meet(evil)
         ends = [_end(evil, name) if name in meeting else "-" for name in PROGRAMS]
-        rows.append((f"`{evil}`", "ends", *ends))
-    return _table(("answer", "initiator of this project", *PROGRAMS), rows)
+        linux = f"exit status {DISCOVERIES[evil]}" if evil in DISCOVERIES else "commands end"
+        rows.append((f"`{evil}`", "ends", *ends, linux))
+    return _table(("answer", "initiator of this project", *PROGRAMS, "Linux"), rows)
 
 
 def _end(evil: str, program: str) -> str:
@@ -79,7 +95,7 @@ def _end(evil: str, program: str) -> str:
 
 def generated() -> str:
     """Return the page."""
-    return TEXT.format(kinds=_kinds(), reads=_reads(), evil=_evil())
+    return TEXT.format(kinds=_kinds(), linux=_linux(), reads=_reads(), evil=_evil())
 
 
 if __name__ == "__main__":
