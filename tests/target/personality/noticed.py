@@ -166,7 +166,7 @@ class Noticed(NamedTuple):
     line: str
 
 
-COPY_OF_WINDOWS = "windows-copy A B --file-size 1M"
+COPY_OF_WINDOWS = "windows-copy A B --file-size 512K"
 
 NOTICED: dict[str, Noticed] = {
     "4kn": Noticed(
@@ -194,8 +194,8 @@ NOTICED: dict[str, Noticed] = {
     ),
     "small-tokens": Noticed(
         small_tokens,
-        "windows-copy A B --file-size 4M",
-        "4 POPULATE TOKEN, 4 RECEIVE ROD TOKEN INFORMATION, 4 WRITE USING TOKEN",
+        "windows-copy A B --file-size 2M",
+        "2 POPULATE TOKEN, 2 RECEIVE ROD TOKEN INFORMATION, 2 WRITE USING TOKEN",
     ),
     "small-transfers": Noticed(small_transfers, f"{COPY_OF_WINDOWS} --fill", "an ordinary read or write failed"),
     "tgt": Noticed(tgt, "ready A", "3PC is 0 in the INQUIRY data: no EXTENDED COPY"),

@@ -1,6 +1,7 @@
 """Each personality shows its limit on the wire, and a host of this project notices it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import typer
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 from odx_target.cli.esxi import copy as esxi
 from odx_target.cli.ready import ready
 from odx_target.cli.windows import copy as windows
+from odx_target.initiator import cdb
 from odx_target.target.personality.reading import known_personalities
 from odx_target.testing import RunningArray, running_array
 from tests.target.personality.noticed import NOTICED
@@ -20,7 +22,23 @@ app = typer.Typer(pretty_exceptions_enable=False)
 for module in (esxi, ready, windows):
     module.register(app)
 
+OURS = """
+[commands]
+missing = ["READ(16)", "WRITE(16)"]
+
+[zero-fields]
+WRITE = ["FUA"]
+
+[sense]
+"INVALID COMMAND OPERATION CODE" = "4/44/00"
+"""
+
 Start = Callable[[str | None], RunningArray]
+
+
+def typed(words: Sequence[str]) -> str:
+    """Run a command of `odx-target` in this process, and return its output."""
+    return CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, words).output
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +75,7 @@ def test_a_host_notices_a_personality(name: str, start: Start) -> None:
     if "USUAL" in row.command:
         places["USUAL"] = start(None).url("a")
     words = [places.get(word, word) for word in row.command.split()]
-    output = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, words).output
+    output = typed(words)
     assert row.line in output, output
 
 
@@ -66,7 +84,24 @@ def test_no_host_notices_the_usual_array(command: str, start: Start) -> None:
     array = start(None)
     places = {"A": array.url("a"), "B": array.url("b"), "USUAL": array.url("b")}
     words = [places.get(word, word) for word in command.split()]
-    output = CliRunner(env={"COLUMNS": "200", "TERM": "dumb"}).invoke(app, words).output
+    output = typed(words)
     assert "equal" in output or "ready for" in output
     for row in NOTICED.values():
         assert row.command != command or row.line not in output, row.line
+
+
+def test_a_file_of_a_tester_takes_away_commands_and_bits_of_reads_and_writes(tmp_path: Path) -> None:
+    """The short lane executes usual reads and writes without the command table, so it must not be used."""
+    (tmp_path / "ours.toml").write_text(OURS)
+    with running_array(LUNS, personality=tmp_path / "ours.toml") as array:
+        with array.host() as host:
+            host.execute("a", bytes(6))
+            wire, block = Wire(array, host), bytes(512)
+            assert wire.ends(cdb.read_16(0, 1), data_in_bytes=512) == "4/44/00"
+            assert wire.reads(cdb.shortest_read(0, 1), 512) == block
+            assert wire.ends(cdb.write_16(0, 1), block) == "4/44/00"
+            assert wire.ends(cdb.shortest_write(0, 1), block) == "GOOD"
+            assert wire.ends(cdb.shortest_write(0, 1, force_unit_access=True), block) == "5/24/00"
+        output = typed(["windows-copy", array.url("a"), array.url("b"), "--file-size", "512K"])
+        assert "a write with FUA is refused: it is repeated without FUA" in output
+        assert "524288 bytes by token" in output

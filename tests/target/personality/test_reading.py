@@ -65,9 +65,11 @@ WRONG = [
     ("zero-fields.'WRITE(10)' = 'FUA'", "zero-fields: WRITE(10): want a list of fields of its CDB"),
     (
         "zero-fields.'WRITE(10)' = ['FUAA']",
-        "zero-fields: WRITE(10) has no field 'FUAA'; known are operation_code, wrprotect, dpo, fua",
+        "zero-fields: WRITE(10) has no field 'FUAA'; did you mean fua?",
     ),
     ("zero-fields.'WRITE(10)' = ['operation code']", "zero-fields: WRITE(10) has no field 'operation code'"),
+    ("zero-fields.'FFh' = ['FUA']", "zero-fields: there is no command 'FFh'"),
+    ("zero-fields.'UNMAP' = ['operation code']", "zero-fields: UNMAP has no field 'operation code'"),
     ("sense.'TOKEN EXPIRE' = '5/23/00'", "sense: there is no sense data 'TOKEN EXPIRE'; did you mean token-expired?"),
     ("sense.'TOKEN EXPIRED' = 'x'", "sense: there is no sense data 'x'"),
     ("fault = [{command = 'read', stattus = 'busy'}]", "fault: there is no word 'stattus'; did you mean status?"),
@@ -130,6 +132,8 @@ def test_the_zero_fields_become_reserved_bits_that_are_reported() -> None:
     usage = {row.name: row.usage for row in table.rows()}
     assert usage["WRITE(10)"].hex() == "2a00ffffffff3fffff00"
     assert not usage["FORMAT UNIT"][1] & 0x10
+    together = read("zero-fields = {WRITE = ['FUA'], 'WRITE(10)' = ['DPO']}").forbidden_bits
+    assert {code: bits[1] for code, bits in together.items()} == {(0x2A, None): 0x18, (0x8A, None): 8, (0xAA, None): 8}
     assert table.has_usual_transfers
 
 

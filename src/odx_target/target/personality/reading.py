@@ -4,21 +4,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
-from odx_target.scsi.cdb.table import CDB_LAYOUTS
-from odx_target.scsi.command_table import CommandCode
-from odx_target.scsi.layout import Layout
 from odx_target.scsi.sense import Condition
 from odx_target.scsi.unit.unit_personality import Provisioning, UnitPersonality
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.fault_settings import fault_rules_of
 from odx_target.target.config.toml_file import read_table
 from odx_target.target.faults.names import nearest, plain
-from odx_target.target.faults.values import commands
 from odx_target.target.personality.personality import Personality, Setting
 from odx_target.target.personality.values import condition
 from odx_target.target.personality.words import FREE_SECTIONS, SECTIONS, WORDS, Place, Word
+from odx_target.target.personality.zero_fields import forbidden_bits
 
 FOLDER = Path(__file__).parents[2] / "personalities"
 """The folder with the personalities of the package. The name of each file is the name of its personality."""
@@ -77,7 +73,7 @@ def personality_of(name: str, table: Table) -> Personality:
         ),
         copy_limits=_copy_limits(fields[Place.COPY_LIMIT]),
         copy_options=CopyOptions(**fields[Place.COPY_OPTION]),
-        forbidden_bits=_forbidden_bits(table.get("zero-fields", {})),
+        forbidden_bits=forbidden_bits(table.get("zero-fields", {})),
         conditions=_conditions(table.get("sense", {})),
         faults=tuple({**rule, "name": _rule_name(name, rule, at)} for at, rule in enumerate(faults, 1)),
         settings=tuple(_settings(words, table)),
@@ -119,34 +115,6 @@ def _head_of(table: Table) -> dict[str, Any]:
     if not isinstance(sources, list) or not all(isinstance(each, str) and each.isprintable() for each in sources):
         raise ConfigError("sources: want a list of texts")
     return {**{key: table.get(key, "") for key in TEXTS}, "sources": tuple(sources)}
-
-
-def _forbidden_bits(table: Table) -> dict[CommandCode, bytes]:
-    """Return the bits that must be zero in the CDBs of commands. Raises ConfigError."""
-    layouts: dict[CommandCode, type[Layout]] = {code: row.layout for code, row in CDB_LAYOUTS.items()}
-    layouts |= {(code, int(action)): layout for action, code, _, layout in COPY_CDBS}
-    found: dict[CommandCode, bytes] = {}
-    for name, fields in table.items():
-        try:
-            codes = commands(name)
-        except ConfigError as error:
-            raise ConfigError(f"zero-fields: {error}") from error
-        for code in codes:
-            found[code] = _bits_of(name, fields, layouts[code])
-    return found
-
-
-def _bits_of(command: str, fields: object, layout: type[Layout]) -> bytes:
-    """Return a CDB in which all bits of some fields are set, and no others."""
-    if not isinstance(fields, list) or not all(isinstance(each, str) for each in fields):
-        raise ConfigError(f"zero-fields: {command[:60]}: want a list of fields of its CDB")
-    number = 0
-    for each in fields:
-        place = layout.places.get(each.lower().replace("-", "_").replace(" ", "_"))
-        if place is None or not place.start:
-            raise ConfigError(f"zero-fields: {command[:60]} has no field {each[:60]!r}; {nearest(each, layout.places)}")
-        number |= (1 << place.size) - 1 << layout.size_bytes * 8 - place.start - place.size
-    return number.to_bytes(layout.size_bytes, "big")
 
 
 def _conditions(table: Table) -> dict[Condition, Condition]:
