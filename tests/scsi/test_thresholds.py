@@ -55,6 +55,16 @@ class Watched(UnitUnderTest):
         assert reply.status == 0, reply.sense.hex(" ")
 
 
+def test_room_that_cleaning_makes_available_reaches_no_threshold():
+    unit = Watched(AVAILABLE_200)
+    unit.pool.room = Usage(960 * MIB, 40 * MIB, dead_bytes=400 * MIB)
+    unit.check()
+    assert unit.notified() == []
+    unit.pool.room = Usage(960 * MIB, 40 * MIB, dead_bytes=100 * MIB)
+    unit.check()
+    assert len(unit.notified()) == 1
+
+
 @pytest.mark.parametrize(
     ("threshold", "used_mib", "times"),
     [

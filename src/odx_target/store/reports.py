@@ -8,16 +8,18 @@ from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.status import LogStatus, Usage
 
 
-def usage_of(log: Log, supply: SegmentSupply) -> Usage:
+def usage_of(log: Log, supply: SegmentSupply, dead_blocks: int) -> Usage:
     """Return the used and the available bytes of a pool. The reserve is counted in neither number, because records with data
-    must leave the reserve free.
+    must leave the reserve free. `dead_blocks` is the number of dead blocks of the log that the cleaner has found.
     """
     used_blocks = supply.used_bytes // BLOCK_BYTES - log.unused_blocks - supply.free_blocks
+    dead_bytes = min(dead_blocks, used_blocks) * BLOCK_BYTES
     makeable_blocks = supply.available_blocks()
     if makeable_blocks is None:
-        return Usage(used_blocks * BLOCK_BYTES, None)
+        return Usage(used_blocks * BLOCK_BYTES, None, dead_bytes)
     reserved_blocks = log.room.reserve_blocks + supply.spare_blocks
-    return Usage(used_blocks * BLOCK_BYTES, max(0, log.unused_blocks + makeable_blocks - reserved_blocks) * BLOCK_BYTES)
+    available_blocks = max(0, log.unused_blocks + makeable_blocks - reserved_blocks)
+    return Usage(used_blocks * BLOCK_BYTES, available_blocks * BLOCK_BYTES, dead_bytes)
 
 
 def log_status(log: Log, supply: SegmentSupply, flusher: Flusher, reader: Reader) -> LogStatus:

@@ -31,8 +31,8 @@ def watch_thresholds(
             THRESHOLD_REACHED,
             cause=threshold,
             name=logical_unit.volume.name,
-            used_bytes=usage.used_bytes,
-            available_bytes=usage.available_bytes,
+            used_bytes=usage.needed_bytes,
+            available_bytes=usage.obtainable_bytes,
         )
 
     watch = ThresholdWatch(pool, logical_units, task_manager, environment)

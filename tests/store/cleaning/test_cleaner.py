@@ -28,3 +28,22 @@ def test_a_pool_stays_within_its_limit_however_much_is_written(live_share: float
     assert log.data_blocks / (log.data_blocks - moved_blocks) <= max_amplification
     machine.kill()
     model.check()
+
+
+@pytest.mark.parametrize(("live_share", "used_share"), [(0.3, 0.65), (0.5, 0.9)])
+def test_overwritten_data_does_not_count_as_needed_room(live_share: float, used_share: float) -> None:
+    machine = machine_with(LIMIT_SEGMENTS)
+    limit_blocks = LIMIT_SEGMENTS * SEGMENT_BLOCKS
+    model = Modelled(machine, int(live_share * limit_blocks))
+    model.fill()
+    random = Random(1)
+    needed, used = [], []
+    for _ in range(200):
+        model.write_at_random(random, limit_blocks // 50)
+        usage = machine.pool.usage()
+        assert usage.needed_bytes + (usage.obtainable_bytes or 0) == usage.used_bytes + (usage.available_bytes or 0)
+        needed.append(usage.needed_bytes / (limit_blocks * BLOCK_BYTES))
+        used.append(usage.used_bytes / (limit_blocks * BLOCK_BYTES))
+    assert max(used) > used_share
+    assert max(needed) < live_share + 0.15
+    assert machine.pool.usage().dead_bytes > 0

@@ -85,18 +85,20 @@ NO_TEMPERATURE = 0xFF
 
 
 def logical_block_provisioning(logical_unit: LogicalUnit) -> LogParameters:
-    """Report the used space of the pool and, if it is known, the available space, in threshold sets (SBC-4 6.4.5).
+    """Report the used space of the pool and, if it is known, the available space, in threshold sets (SBC-4 6.4.5). Space that
+    cleaning will make available counts as available.
 
     The counts of deduplicated and of compressed blocks are always zero: the store does not deduplicate, and the array does not
     report the effect of compression here. Windows reads only the first two parameters.
     """
     usage = logical_unit.pool.usage()
-    used = (USED_LBA_MAPPING_RESOURCE_COUNT, _resource_count(-(-usage.used_bytes // THRESHOLD_SET_BYTES)))
+    used = (USED_LBA_MAPPING_RESOURCE_COUNT, _resource_count(-(-usage.needed_bytes // THRESHOLD_SET_BYTES)))
     never = [(code, _resource_count(0)) for code in (DEDUPLICATED_LBA_RESOURCE_COUNT, COMPRESSED_LBA_RESOURCE_COUNT)]
-    if usage.available_bytes is None:
+    obtainable_bytes = usage.obtainable_bytes
+    if obtainable_bytes is None:
         return [used, *never]
-    available = _resource_count(usage.available_bytes // THRESHOLD_SET_BYTES)
-    percent = usage.available_bytes * 100 // max(usage.used_bytes + usage.available_bytes, 1)
+    available = _resource_count(obtainable_bytes // THRESHOLD_SET_BYTES)
+    percent = obtainable_bytes * 100 // max(usage.needed_bytes + obtainable_bytes, 1)
     percentage = ResourcePercentage(resource_count=percent, scope=SCOPE_NOT_DEDICATED).build()
     return [
         (AVAILABLE_LBA_MAPPING_RESOURCE_COUNT, available),

@@ -63,8 +63,8 @@ class Threshold:
         """
         count_bytes = self.count * THRESHOLD_SET_BYTES
         if self.resource == ThresholdResource.USED:
-            return usage.used_bytes - count_bytes
-        return None if usage.available_bytes is None else count_bytes - usage.available_bytes
+            return usage.needed_bytes - count_bytes
+        return None if usage.obtainable_bytes is None else count_bytes - usage.obtainable_bytes
 
 
 NO_THRESHOLDS = (Threshold(),) * COUNT_OF_THRESHOLDS

@@ -54,7 +54,11 @@ class Stopped(Exception):
 
 
 class Cleaner:
-    """The cleaner of one pool. For each segment, `live` has the number of live blocks that the last marking found."""
+    """The cleaner of one pool. For each segment, `live` has the number of live blocks that the last marking found.
+
+    `dead_blocks_of_log` is the number of dead blocks that the last markings found in the segments of the log. The segments that
+    were freed since then are left out.
+    """
 
     def __init__(
         self,
@@ -73,6 +77,7 @@ class Cleaner:
         work_share: float,
     ) -> None:
         self.live: dict[int, int] = {}
+        self.dead_blocks_of_log = 0
         self.mover = mover
         self.placement = placement
         self._contents = contents
@@ -224,6 +229,7 @@ class Cleaner:
         dead = self._links.without_linked(number for number, blocks in live.items() if not blocks)
         if await self._freeing.free(dead, self._pause, is_short=self._need.is_short()):
             self.live = {number: blocks for number, blocks in self.live.items() if number in self._supply.size_blocks}
+            self._count_dead()
             self._announce()
         moved = await self._move(marks, {number: blocks for number, blocks in live.items() if blocks})
         if dead or moved:
@@ -259,7 +265,13 @@ class Cleaner:
             self.live[number] = marks.live_blocks(number)
             if self._turns.take(marks.steps_of_count(number)) <= 0:
                 await self._pause()
+        self._count_dead()
         return marks
+
+    def _count_dead(self) -> None:
+        sizes, capacity = self._supply.size_blocks, self._supply.capacity.numbers
+        in_log = ((number, blocks) for number, blocks in self.live.items() if number in sizes and number not in capacity)
+        self.dead_blocks_of_log = sum(sizes[number] - blocks for number, blocks in in_log)
 
     async def _move(self, marks: Marks, live: dict[int, int]) -> bool:
         """Move blocks to their tiers, then move the segments of the log with the fewest live blocks if this frees room. Returns
