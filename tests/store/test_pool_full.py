@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
-from odx_target.store.api import BLOCK_BYTES, PoolDamaged, PoolFailed, PoolFull, StoreError
+from odx_target.store.api import BLOCK_BYTES, PoolDamaged, PoolFailed, PoolFull, Scarcity, StoreError, Unwritable
 from odx_target.store.catalogue.memory import CatalogueContent
 from odx_target.store.log.room import RESERVE_BLOCKS
 from odx_target.store.open import PoolOptions
@@ -193,6 +193,35 @@ def test_without_any_room_releases_wait_for_a_checkpoint(machine: Machine) -> No
     assert set(machine.pool.frozen_maps) == {kept.identifier, late.identifier}
     assert machine.pool.remembered("key") is None
     assert read(machine, machine.pool.frozen_maps[late.identifier], 0, written) == blocks(*range(1, written + 1))
+
+
+@pytest.mark.parametrize(("number", "error"), [(None, None), (errno.ENOSPC, Scarcity), (errno.EIO, Unwritable)])
+def test_a_close_that_loses_changes_reports_it(machine: Machine, number: int | None, error: type[StoreError] | None) -> None:
+    machine.pool.remember("key", b"value")
+    fill(machine)
+    use_up_the_reserve(machine)
+    machine.pool.forget("key")
+    if number is None or error is None:
+        machine.environment.run(machine.pool.close())
+    else:
+        machine.disk.failing.add("save")
+        machine.disk.error_number = number
+        with pytest.raises(error, match="catalogue"):
+            machine.environment.run(machine.pool.close())
+    machine.disk.failing.clear()
+    machine.lose_power()
+    assert machine.pool.remembered("key") == (None if number is None else b"value")
+
+
+def test_a_close_without_a_checkpoint_loses_nothing_that_the_log_has(machine: Machine) -> None:
+    machine.pool.remember("key", b"value")
+    machine.pool.forget("key")
+    machine.disk.failing.add("save")
+    machine.disk.error_number = errno.ENOSPC
+    machine.environment.run(machine.pool.close())
+    machine.disk.failing.clear()
+    machine.lose_power()
+    assert machine.pool.remembered("key") is None
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -240,5 +240,9 @@ class Pool(Protocol):
         ...
 
     async def close(self) -> None:
-        """Commit, flush, save a checkpoint, close the files and release the lock."""
+        """Commit, flush, save a checkpoint, close the files and release the lock.
+
+        Raises PoolFailed if data could not be written. Raises Unwritable if no checkpoint could be saved. Raises Scarcity if
+        this is so and changes are lost, because they have waited for room. The pool is closed also after an exception.
+        """
         ...

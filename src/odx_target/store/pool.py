@@ -13,7 +13,7 @@ from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.checking.scrub import Scrubber
 from odx_target.store.cleaning.making import make_cleaner
 from odx_target.store.digests.digester import Digester
-from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError
+from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError, Unwritable
 from odx_target.store.health import Health
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex
@@ -303,7 +303,8 @@ class LogPool:
     async def close(self) -> None:
         """Write all data and a checkpoint, then close the files and release the lock. A second call does nothing.
 
-        Raises PoolFailed if data could not be written.
+        Raises PoolFailed if data could not be written. Raises Unwritable if no checkpoint could be saved. Raises Scarcity if
+        this is so and changes are lost, because they have waited for room in the log.
         """
         if self._ledger.is_closed:
             return
@@ -313,9 +314,15 @@ class LogPool:
             await self.cleaner.stop()
             self.commit()
             await self.log.finish()
-            with suppress(Scarcity):  # The checkpoint could not be saved. No data is lost, but recovery takes longer.
+            unsaved: StoreError | None = None
+            try:
                 await self.checkpointer.save()
+            except (Scarcity, Unwritable) as error:
+                unsaved = error
             await self._flusher.flush()
+            # If the log has all changes, and only resources were scarce, nothing is lost, but recovery takes longer.
+            if unsaved is not None and (self.log.deferred or isinstance(unsaved, Unwritable)):
+                raise unsaved
         finally:
             await self._followers.stop()
             await self._end()
