@@ -353,6 +353,19 @@ async def test_a_reload_moves_a_portal_to_another_portal_group() -> None:
         assert port_groups_of(array) == {1: ("active-optimized", (1,)), 2: ("standby", (2049,))}
 
 
+async def test_a_reload_moves_a_port_to_an_offline_group() -> None:
+    async with running() as array, session_of(array, A) as first, session_of(array, B, portal=array.portals[1]) as second:
+        groups = (PortGroupConfig(1), PortGroupConfig(3, AccessState.OFFLINE))
+        after = replace(GROUPS, portal_groups=(PortalGroupConfig(2, (TWO,), 3),), port_groups=groups)
+        await reconfigure(array, GROUPS, after)
+        with pytest.raises(ConnectionLost):
+            await code(second, 0)
+        assert [await code(first, 0) for _ in range(2)] == [STATE_CHANGED, GOOD]
+        with pytest.raises(LoginFailed):
+            async with session_on_second(array):
+                pass
+
+
 async def test_a_reload_without_portal_groups() -> None:
     async with running() as array, session_of(array, A) as first, session_of(array, B, portal=array.portals[1]) as second:
         after = replace(GROUPS, portal_groups=(), port_groups=(), asymmetric_access=None)

@@ -89,7 +89,8 @@ class PortGroupStates:
 
     async def set_ports(self, port_groups: PortGroups, ports: Iterable[TargetPort]) -> None:
         """Change the ports of the groups, the modes and the transition time to those of `port_groups`, and notify hosts. Groups
-        that are new have the states in `port_groups`. All other groups keep their states. `ports` are all target ports.
+        that are new have the states in `port_groups`. All other groups keep their states. The sessions through ports that are
+        now in an offline group end. `ports` are all target ports.
         """
         before = self.port_groups
         await self._change_nexuses({port.relative_target_port: port for port in ports})
@@ -102,6 +103,9 @@ class PortGroupStates:
         else:
             return
         await self._replace(lambda groups: _with_ports(groups, port_groups), condition)
+        for group in self.port_groups.groups:
+            if self.is_offline(group.number):
+                self.on_offline(group.number)
 
     async def _change_nexuses(self, ports: Mapping[int, TargetPort]) -> None:
         """Give the nexuses the ports that have replaced theirs. The hosts read the new number of their group from VPD page
