@@ -3,6 +3,7 @@
 from odx_target.conformance.asymmetric_access.commands import (
     EXPLICIT,
     NON_OPTIMIZED,
+    OPTIMIZED,
     RESERVED,
     SETTABLE,
     STANDBY,
@@ -28,6 +29,8 @@ NOT_CONNECTED = 0x20
 """PERIPHERAL QUALIFIER 001b, as it stands in byte 0."""
 STATE_CHANGED = "6/2A/06"
 CHANGED_EXPLICITLY = 1
+SHORT_LIST = ("5/1A/00", "5/26/00", "5/24/00")
+"""Sense of a parameter list that ends within a descriptor. The last one is for a length that the target does not accept."""
 REQUEST_SENSE = bytes.fromhex("03000000fc00")
 ALLOCATION_BYTES = 252
 
@@ -68,9 +71,8 @@ async def attention(bench: Bench) -> None:
 
 async def unknown_group(bench: Bench) -> None:
     async with restored(bench) as groups:
-        group = await own_group(bench.first)
         unused = next(each for each in range(0xFFFF, 0, -1) if each not in {every.number for every in groups})
-        await _require_refusal(bench, [(group.number, other_state(group)), (unused, group.state)])
+        await _require_refusal(bench, [(unused, OPTIMIZED)])
 
 
 def invalid_state(state: int) -> Function:
@@ -101,7 +103,8 @@ async def short_list(bench: Bench) -> None:
         group = await own_group(bench.first)
         command, data = set_command([(group.number, other_state(group))])
         command = command[:9] + bytes((len(data) - 1,)) + command[10:]
-        await bench.first.refused(command, "5/1A/00", "5/26/00", data_out=data[:-1])
+        result = await bench.first.command(command, data[:-1])
+        require(sense_code(result) in SHORT_LIST, f"a list of 7 bytes ended with {sense_code(result) or result.status}")
         await _require_unchanged(bench, groups)
 
 
@@ -164,7 +167,7 @@ CHECKS = (
     Check("alua.set.present", _SET, "The present states change nothing", present_states, CHANGES),
     Check("alua.set.state", _SET, "A new state is reported with status code 1", another_state, CHANGES),
     Check("alua.set.attention", "SPC-4 5.15.2.7", "A change is reported to other initiators only", attention, CHANGES),
-    Check("alua.set.group", _SET, "An unknown group is refused, and nothing changes", unknown_group, CHANGES),
+    Check("alua.set.group", _SET, "An unknown group is refused", unknown_group, CHANGES),
     Check("alua.set.reserved", _SET, "A reserved state is refused", invalid_state(RESERVED), CHANGES),
     Check("alua.set.transitioning", _SET, "The state transitioning is refused", invalid_state(TRANSITIONING), CHANGES),
     Check("alua.set.short-list", _SET, "An incomplete descriptor is refused, and nothing changes", short_list, CHANGES),
