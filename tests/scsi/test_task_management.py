@@ -192,6 +192,22 @@ def test_an_added_logical_unit_is_told_through_all_others_and_is_new_itself():
     assert sees.unit_attentions == {7: [(0x29, 0)]}, "REPORT LUNS tells it"
 
 
+def test_changed_luns_are_reported_once_to_each_nexus():
+    """SAM-5 5.14. Other conditions, and those of other nexuses, stay. LUICLR of VPD page 86h says so (SPC-4 7.8.7)."""
+    unit, other = UnitUnderTest(), UnitUnderTest()
+    one, two = unit.new_nexus(), unit.new_nexus()
+    for nexus in (one, two):
+        nexus.logical_units = {0: unit.logical_unit, 3: other.logical_unit}
+        list(unit.server.luns_changed([nexus]))
+        nexus.establish_unit_attention(3, 0x2A, 0x09)
+    assert code_of(unit.command("00 00 00 00 00 00", nexus=one)) == (6, 0x3F, 0x0E)
+    assert one.unit_attentions == {3: [(0x2A, 0x09)]}
+    assert two.unit_attentions == {0: [(0x3F, 0x0E)], 3: [(0x3F, 0x0E), (0x2A, 0x09)]}
+    assert data_of(unit.command("12 01 86 00 ff 00", nexus=two))[7] & 1 == 1
+    assert data_of(unit.command("03 00 00 00 12 00", nexus=two))[12:14] == b"\x3f\x0e", "REQUEST SENSE reports it too"
+    assert two.unit_attentions == {3: [(0x2A, 0x09)]}
+
+
 def test_a_removed_logical_unit_is_told_through_all_others():
     unit, other, third = UnitUnderTest(), UnitUnderTest(), UnitUnderTest()
     nexus, stranger = unit.new_nexus(), unit.new_nexus()

@@ -80,6 +80,19 @@ async def test_luns() -> None:
         assert rows == (await do(array, "volumes"))["volumes"]
 
 
+@pytest.mark.parametrize("name", ["\n", "\u2028\n", "a\x1b[31m", "\udc80"])
+async def test_a_refusal_is_one_printable_line(name: str) -> None:
+    async with running() as array:
+        for operation in ("resize", "set-port-group", "volume-rename", "lun-renumber", "snapshots"):
+            given = {"resize": {"name": name, "size": "2M"}, "set-port-group": {"number": 1, "state": "standby", "lun": name}}
+            usual = {"name": name, "new_name": name, "number": 3, "volume": name}
+            operations = {**OPERATIONS, **STORAGE_OPERATIONS}
+            wanted = {each.name for each in operations[operation].arguments} if operation in operations else set()
+            with pytest.raises(ManagementError) as refused:
+                await perform(array, operation, given.get(operation, {key: usual[key] for key in wanted & usual.keys()}))
+            assert str(refused.value).isprintable(), operation
+
+
 async def test_a_lun_is_added_and_every_host_is_told_and_finds_it() -> None:
     async with running() as array, session_with(array) as one, session_with(array, OTHER) as two:
         for session in (one, two):
@@ -88,7 +101,7 @@ async def test_a_lun_is_added_and_every_host_is_told_and_finds_it() -> None:
         added = await do(array, "add-lun", lun="third=2M,block=4096")
         assert added.items() >= {"lun": 2, "name": "third", "size_bytes": 2 * MIB, "block_bytes": 4096}.items()
         assert (await do(array, "luns"))["luns"][2] == added  # type: ignore[index]
-        assert [await attention(one, lun) for lun in (0, 1)] == ["3F/0E", "3F/0E"]
+        assert [await attention(one, lun) for lun in (0, 1)] == ["3F/0E", ""], "it is reported once to each nexus"
         assert await attention(one, 2) == "29/00"
         assert [await attention(one, lun) for lun in (0, 1, 2)] == ["", "", ""]
         report = await two.execute(0, REPORT_LUNS, data_in_bytes=4096)

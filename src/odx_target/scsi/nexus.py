@@ -9,11 +9,17 @@ from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.reservations.transport_id import port_name
-from odx_target.scsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, WRITE_PROTECTED, CheckCondition
+from odx_target.scsi.sense import (
+    LOGICAL_UNIT_NOT_SUPPORTED,
+    REPORTED_LUNS_DATA_HAS_CHANGED,
+    WRITE_PROTECTED,
+    CheckCondition,
+)
 from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 RESET_ASC = 0x29
+LUNS_CHANGED = REPORTED_LUNS_DATA_HAS_CHANGED.asc, REPORTED_LUNS_DATA_HAS_CHANGED.ascq
 """Additional sense code of all reset conditions, such as POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
 
 If a reset condition is pending, other conditions need not be reported.
@@ -163,12 +169,16 @@ class Nexus:
     def take_unit_attention(self, lun: int, *, only_of_resets: bool = False) -> UnitAttention | None:
         """Remove and return the oldest unit attention condition of a LUN, or return None if no condition is pending.
 
+        REPORTED LUNS DATA HAS CHANGED is removed from all LUNs, because one report is enough for the nexus (SAM-5 5.14).
         If `only_of_resets` is True, only reset conditions are removed, and other conditions stay pending.
         """
         pending = self.unit_attentions.get(lun)
         if not pending or (only_of_resets and pending[0][0] != RESET_ASC):
             return None
         self._replace(lun, pending[1:])
+        if pending[0] == LUNS_CHANGED:
+            for other in [each for each, conditions in self.unit_attentions.items() if LUNS_CHANGED in conditions]:
+                self.clear_unit_attention(other, *LUNS_CHANGED)
         return pending[0]
 
     def clear_unit_attention(self, lun: int, asc: int, ascq: int) -> None:

@@ -205,9 +205,10 @@ def _name_string(name: str) -> bytes:
 def extended_inquiry_data(logical_unit: LogicalUnit, port: TargetPort) -> bytes:  # noqa: ARG001 - the same for all
     """Report support of SIMPLE, ORDERED and HEAD OF QUEUE tasks, and of a volatile write cache.
 
-    The write cache is reported even while it is disabled.
+    The write cache is reported even while it is disabled. LUICLR is one, because REPORTED LUNS DATA HAS CHANGED is reported
+    only once to each nexus.
     """
-    body = ExtendedInquiryData(headsup=True, ordsup=True, simpsup=True, v_sup=True).build()
+    body = ExtendedInquiryData(headsup=True, ordsup=True, simpsup=True, v_sup=True, luiclr=True).build()
     return page(EXTENDED_INQUIRY_DATA, body)
 
 

@@ -9,6 +9,7 @@ from odx_target.copymgr.stepping_aside import MAX_STEP_ASIDE_S
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_lun, parse_size
 from odx_target.target.config.settings import LunConfig
+from odx_target.target.printable import printable
 from odx_target.target.schedules.fields import parse_duration
 
 _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
@@ -19,10 +20,12 @@ _REQUIRED = object()
 
 
 class ManagementError(Exception):
-    """An operation was refused. The message is one line. `is_usage` is True if the request itself was invalid."""
+    """An operation was refused. The message is one line, in which unprintable characters are escaped. `is_usage` is True if the
+    request itself was invalid.
+    """
 
     def __init__(self, message: str, *, is_usage: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.is_usage = is_usage
 
 
