@@ -81,6 +81,26 @@ def test_a_fault_of_the_other_target_is_named(recording: Recording, other: Runni
     assert any(line.startswith(field) for line in difference.lines()), difference.lines()
 
 
+@pytest.mark.parametrize(
+    "key", ["ImmediateData=Yes", "InitialR2T=No", "FirstBurstLength=262144", "MaxRecvDataSegmentLength=262144"]
+)
+def test_data_is_sent_as_a_target_with_other_bursts_requests_it(recording: Recording, other: RunningArray, key: str) -> None:
+    """The recorded login answer had another value, so the present target has negotiated other bursts."""
+    name = key.partition("=")[0].encode()
+    frames = []
+    for frame in recording.frames:
+        if frame.kind is FrameKind.SENT and key.encode() in frame.content:
+            content = frame.content.replace(key.encode(), name + b"=" + b"1" * (len(key) - len(name) - 1))
+            assert content != frame.content
+            frames.append(replace(frame, content=content))
+        else:
+            frames.append(frame)
+    assert frames != list(recording.frames)
+    result = replayed(Recording(tuple(frames)), other)
+    assert result.difference is None, result.difference.lines()
+    assert other.read("b", 0, 512) == bytes(range(256)) * 2
+
+
 def test_what_cannot_be_repeated_is_said(recording: Recording, other: RunningArray) -> None:
     frames = [*recording.frames]
     frames.insert(1, replace(frames[0], kind=FrameKind.OPERATION, content=b"{}"))

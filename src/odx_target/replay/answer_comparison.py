@@ -11,6 +11,8 @@ from odx_target.target.recording.seen_command import read_sense
 
 RECEIVE_ROD_TOKEN_INFORMATION = (0x84, 0x07)
 SHOWN_BYTES = 16
+BURST_KEYS = ("InitialR2T", "ImmediateData", "FirstBurstLength", "MaxBurstLength", "MaxRecvDataSegmentLength")
+"""Keys that decide which data a host may send with a command."""
 
 
 @dataclass(slots=True)
@@ -44,6 +46,12 @@ def compare_answers(cdb: bytes | None, recorded: Answer, present: Answer, tokens
         before, after = _sense(recorded), _sense(present)
         return None if before == after else PduDifference("sense", before, after)
     return _data_difference(cdb, recorded.data_in, present.data_in, tokens)
+
+
+def have_other_bursts(recorded: Answer, present: Answer) -> bool:
+    """True if two Login Responses have different values of the keys for bursts or for the length of data segments."""
+    before, after = _pairs(recorded.data), _pairs(present.data)
+    return any(before.get(key) != after.get(key) for key in BURST_KEYS)
 
 
 def _header_difference(recorded: Answer, present: Answer) -> PduDifference | None:

@@ -61,11 +61,18 @@ FIELDS = (
 )
 """The rows of all fields that are not strict. `*` stands for the whole PDU."""
 
+_BURSTS = "a target chooses its bursts; if they differ, data is sent when the target requests it"
+
 TEXT_KEYS: Mapping[str, str] = {
     "TargetAlias": "a name of the target",
     "TargetPortalGroupTag": "a target numbers its portal groups",
     "TargetAddress": "an address of the target",
     "MaxRecvDataSegmentLength": "what the target declares about itself",
+    "InitialR2T": _BURSTS,
+    "ImmediateData": _BURSTS,
+    "FirstBurstLength": _BURSTS,
+    "MaxBurstLength": _BURSTS,
+    "MaxOutstandingR2T": _BURSTS,
 }
 """Keys of login texts that are ignored, with the reasons. All others are strict."""
 

@@ -58,11 +58,16 @@ class RemoteConnection:
         self._exp_stat_sn = 0
         self._max_data_bytes = DEFAULT_DATA_SEGMENT_BYTES
         self._digests = (False, False)
+        self._negotiated: dict[bytes, bytes] = {}
         self.tasks: dict[int, RemoteTask] = {}
         self._answers: dict[int, deque[Answer]] = {}
         self._changed = trio.Event()
         self._sending = trio.Lock()
         self.has_ended = False
+        self.only_requested_data = False
+        """True if the target has negotiated other bursts than the recorded array, so that writes send only immediate data that
+        is allowed, and all other data when the target requests it."""
+        self._max_immediate_bytes = 0
 
     async def run(self) -> None:
         """Receive until the target closes the connection. Raises nothing for a broken connection."""
@@ -95,11 +100,14 @@ class RemoteConnection:
             return  # These answer PDUs of the recorded array.
         if isinstance(pdu, ScsiDataOut):
             await self._keep(pdu, data)
-            if pdu.target_transfer_tag != NO_TAG:
+            if pdu.target_transfer_tag != NO_TAG or self.only_requested_data:
                 return
         elif isinstance(pdu, ScsiCommand):
             extended = [content for kind, content in additional_headers(piece.additional_header) if kind == AHS_EXTENDED_CDB]
             self.tasks[pdu.initiator_task_tag] = RemoteTask(pdu.lun, pdu.cdb + b"".join(extended), bytearray(data))
+            if self.only_requested_data:
+                data = data[: self._max_immediate_bytes]
+                pdu = replace(pdu, final=True, data_segment_length=len(data))
         elif isinstance(pdu, LoginRequest):
             pdu, data = self._login(pdu, data)
         await self._put(pdu, data, bytes(piece.additional_header))
@@ -204,8 +212,12 @@ class RemoteConnection:
         declared = pairs.get(b"MaxRecvDataSegmentLength", b"")
         if declared.isdigit():
             self._max_data_bytes = int(declared)
+        self._negotiated |= pairs
         if self._frames.in_full_feature_phase:
             self._digests = self._frames.digests
+            first_burst = self._negotiated.get(b"FirstBurstLength", b"")
+            is_allowed = self._negotiated.get(b"ImmediateData") == b"Yes" and first_burst.isdigit()
+            self._max_immediate_bytes = min(self._max_data_bytes, int(first_burst)) if is_allowed else 0
 
     def _with_tokens(self, data: bytes) -> bytes:
         for recorded, present in self._tokens.items():

@@ -18,7 +18,7 @@ from odx_target.iscsi.pdu.headers import (
     TextResponse,
 )
 from odx_target.iscsi.pdu.opcodes import NO_TAG
-from odx_target.replay.answer_comparison import Answer, compare_answers
+from odx_target.replay.answer_comparison import Answer, compare_answers, have_other_bursts
 from odx_target.replay.answer_streams import AnswerDifference
 from odx_target.replay.decoded_connection import DecodedConnection, DecodedPdu
 from odx_target.replay.pdu_difference import PduDifference
@@ -137,6 +137,7 @@ class _RemoteReplay:
         before = Answer(recorded, bytes(pdu.piece.data), data_in)
         if isinstance(recorded, LoginResponse) and isinstance(answer.pdu, LoginResponse):
             self._tsihs[recorded.tsih] = answer.pdu.tsih
+            connection.only_requested_data |= have_other_bursts(before, answer)
         difference = compare_answers(None if task is None else task.cdb, before, answer, self._tokens)
         if difference is not None:
             return self._difference(number, difference._replace(recorded_text=pdu.text))
