@@ -34,7 +34,9 @@ from odx_target.target.config import (
 from odx_target.target.config.copy_settings import copy_limits_of
 from odx_target.target.config.settings import Config
 from odx_target.target.control import server as control_server
+from odx_target.target.inputs import input_gate, live_connection
 from odx_target.target.server import memory_division, memory_limits
+from odx_target.target.session_file import frames as session_frames
 from odx_target.target.session_file import recording_limits
 from odx_target.target.trace import pcapng, record_writer
 
@@ -245,6 +247,9 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         ),
         (record_writer, ("MAX_QUEUED_BYTES",)),
         (recording_limits, ("DEFAULT_RECORDING_BYTES", "MAX_RECORDING_BYTES", "MIN_RECORDING_BYTES")),
+        (session_frames, ("MAX_FRAME_BYTES",)),
+        (live_connection, ("MAX_INPUT_BYTES", "MAX_WAITING_OUTPUT_BYTES", "MAX_UNSENT_OUTPUT_BYTES")),
+        (input_gate, ("MAX_SETTLE_S",)),
     ),
 }
 """The constants to show. Each table has a title, and lists constants of one or more modules. The string below a constant has
