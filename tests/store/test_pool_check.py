@@ -11,9 +11,12 @@ from odx_target.store.api import BLOCK_BYTES, PoolDamaged, PoolInUse, StoreError
 from odx_target.store.catalogue.interface import Found
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.checking.pool_check import LostRange, PoolReport
-from odx_target.store.map.leaf import LEAF_BLOCKS
-from odx_target.store.open import check_directory_pool
-from odx_target.store.segments.places import COMPRESSED, located
+from odx_target.store.checking.sound_places import SoundPlaces
+from odx_target.store.map.leaf import HOLES, LEAF_BLOCKS
+from odx_target.store.open import PoolOptions, check_directory_pool
+from odx_target.store.segments.lost_place import LOST_PLACE
+from odx_target.store.segments.places import COMPRESSED, extent_place, located
+from odx_target.store.segments.segment import PLACE_BITS
 
 SIZE = 200
 WRITTEN = 100
@@ -180,3 +183,43 @@ def test_a_leaf_that_maps_share_is_read_once(tmp_path: Path, monkeypatch: pytest
     report = check(directory)
     assert report.lost_ranges == snapshots + 1, "the last leaf of each map"
     assert len(reads) == leaves + snapshots - 1 + (snapshots + 1)
+
+
+@pytest.mark.parametrize("damages", [(), (5,), (5, 700), range(0, 1000, 40)])
+@pytest.mark.parametrize("compression", ["off", "lz4"])
+def test_leaves_with_many_places_have_the_same_faults_as_place_by_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damages: Sequence[int], compression: str
+) -> None:
+    directory = Directory(tmp_path / "pool", PoolOptions(segment_blocks=512, cleaning=False))
+    volume, random = directory.pool.create_volume("a", LEAF_BLOCKS, {"compression": compression}), Random(1)
+    for at in random.sample(range(0, LEAF_BLOCKS, 4), LEAF_BLOCKS // 4):
+        write(directory, volume, at, [block(at + 1) + block(at + 2)])
+        directory.pool.commit()
+    write(directory, volume, 64, [b"".join(map(block, range(2000, 2032)))])
+    directory.close()
+    for at in damages:
+        flip_bit(directory.path, block(at // 4 * 4 + 1))
+    fast = check(directory)
+    monkeypatch.setattr(SoundPlaces, "have_all", lambda _self, _entries: False)
+    slow = check(directory)
+    assert fast == slow
+    assert fast.is_sound == (not damages)
+    assert fast.lost_ranges == len({at // 4 for at in damages if not 64 <= at < 96})
+
+
+def test_a_leaf_whose_segment_is_unknown_or_too_short_is_not_sound() -> None:
+    sound = SoundPlaces()
+    assert sound.have_all(HOLES)
+    leaf = HOLES[:]
+    leaf[7] = 3 << PLACE_BITS | 9
+    assert not sound.have_all(leaf)
+    sound.add(3, 9)
+    assert not sound.have_all(leaf)
+    sound.add(3, 10)
+    assert sound.have_all(leaf)
+    leaf[8] = extent_place(3 << PLACE_BITS | 8, 3)
+    assert not sound.have_all(leaf)
+    leaf[8] = LOST_PLACE
+    assert not sound.have_all(leaf)
+    leaf[8] = 4 << PLACE_BITS
+    assert not sound.have_all(leaf)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.catalogue.interface import Catalogue, LeafSource
 from odx_target.store.checking.segment_check import SegmentCheck
+from odx_target.store.checking.sound_places import SoundPlaces
 from odx_target.store.errors import StoreError
 from odx_target.store.log.checksum_index import load_table
 from odx_target.store.map.frozen_root import FrozenRoot
@@ -150,6 +151,7 @@ class Survey:
         self._pool_identity = pool_identity
         self._damaged: dict[int, set[int]] = {}
         self._readable: dict[int, int] = {}
+        self._sound_places = SoundPlaces()
         self.mapped_blocks = 0
         self._sound: dict[Node, int] = {}
         """Each node below which no block is lost, and the number of its blocks that are not holes."""
@@ -177,6 +179,8 @@ class Survey:
         report.complaints += [f"segment {number}: {complaint}" for complaint in check.complaints]
         self._damaged[number] = set(check.damaged)
         self._readable[number] = self._readable_blocks(segment, size_blocks)
+        if not check.damaged:
+            self._sound_places.add(number, self._readable[number])
 
     def faults(self, root: FrozenRoot) -> Iterator[tuple[int, int, str]]:
         """Yield (block, count_blocks, reason) for each range of a map whose data is lost. Adjacent ranges with the same reason
@@ -224,8 +228,9 @@ class Survey:
         entries = leaf.entries or self._leaves.leaf_entries([leaf.stored])[0]
         if isinstance(entries, StoreError):
             return 0, [(0, size_blocks, f"the places of the blocks in the log are lost: {entries}")]
-        faults = []
-        present, index = Leaf(entries, leaf.epoch), 0
+        present, faults, index = Leaf(entries, leaf.epoch), [], 0
+        if len(entries) == LEAF_BLOCKS and self._sound_places.have_all(entries):
+            return present.mapped_count(), []
         for place, count in present.runs(0, LEAF_BLOCKS):
             if place:
                 found = _faults(place, count, self._damaged, self._readable)
