@@ -230,7 +230,7 @@ async def test_a_target_of_zeros_passes_no_check_of_a_refusal() -> None:
 @pytest.mark.parametrize(
     ("only", "areas"),
     [
-        ([], {"iscsi", "primary", "block", "token", "xcopy", "reserve"}),
+        ([], {"iscsi", "primary", "block", "token", "xcopy", "reserve", "alua"}),
         (["token"], {"token"}),
         (["token.", "block.read"], {"token", "block"}),
         (["tok"], set()),

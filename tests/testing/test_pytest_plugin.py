@@ -96,44 +96,63 @@ def test_it(odx_array):
     assert shown.count("READ(16) to LUN 0 by iqn.2026-11.io.odx-target:test-host: GOOD") == 50
 
 
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ('odx_luns = ["a=huge"]', "size 'huge'"),
-        ('odx_luns = ["a"]', "LUN 'a='"),
-        ('odx_clock = "real"', "clock 'real': want shifted or virtual"),
-        ('odx_pool = "disk"', "odx_pool 'disk': want memory or directory"),
-        ('odx_config = "missing.toml"', "missing.toml"),
-    ],
-)
-def test_a_wrong_option_is_reported_in_one_line(tmp_path: Path, option: str, message: str) -> None:
-    files = {
-        "pyproject.toml": f"[tool.pytest.ini_options]\n{option}\n",
-        "test_it.py": "def test_it(odx_array):\n    pass\n",
-    }
-    done = run_pytest(tmp_path, files=files)
-    assert done.returncode == 1
-    assert "odx_array: " in done.stdout
-    assert message in done.stdout
-    assert "Traceback" not in done.stdout
+WRONG_OPTIONS = {
+    # option: part of the message
+    'odx_luns = ["a=huge"]': "size 'huge'",
+    'odx_luns = ["a"]': "LUN 'a='",
+    'odx_clock = "real"': "clock 'real': want shifted or virtual",
+    'odx_pool = "disk"': "odx_pool 'disk': want memory or directory",
+    'odx_config = "missing.toml"': "missing.toml",
+}
+
+RUN_EACH = """
+import pytest
+for number in range({count}):
+    print("begin", number, flush=True)
+    options = ["-p", "odx_target.pytest_plugin", "-p", "no:cacheprovider", "-c", f"{{number}}/pyproject.toml"]
+    print("end", int(pytest.main([*options, str(number)])), flush=True)
+"""
+"""Runs pytest in each folder. One process runs all of them, because it needs more time to start than for the tests."""
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ('{"a": "1M"}', "give the arguments of the marker by their names, such as luns="),
-        ('lun={"a": "1M"}', "unexpected keyword argument 'lun'"),
-        ('host="192.0.2.1"', "cannot listen there"),
-        ('directory="/proc/pool"', "/proc/pool"),
-    ],
-)
-def test_a_wrong_marker_is_reported_in_one_line(tmp_path: Path, arguments: str, message: str) -> None:
-    test = f"import pytest\n\n@pytest.mark.odx_array({arguments})\ndef test_it(odx_array):\n    pass\n"
-    done = run_pytest(tmp_path, files={"test_it.py": test})
+def test_each_wrong_option_is_reported_in_one_line(tmp_path: Path) -> None:
+    for number, option in enumerate(WRONG_OPTIONS):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "pyproject.toml").write_text(f"[tool.pytest.ini_options]\n{option}\n")
+        (folder / f"test_{number}.py").write_text("def test_it(odx_array):\n    pass\n")
+    done = run_python(tmp_path, RUN_EACH.format(count=len(WRONG_OPTIONS)))
+    outputs = done.stdout.split("begin ")[1:]
+    assert len(outputs) == len(WRONG_OPTIONS), done.stdout + done.stderr
+    for output, message in zip(outputs, WRONG_OPTIONS.values(), strict=True):
+        assert "end 1\n" in output
+        assert "odx_array: " in output
+        assert message in output
+        assert "Traceback" not in output
+
+
+WRONG_MARKERS = {
+    # arguments: part of the message
+    '{"a": "1M"}': "give the arguments of the marker by their names, such as luns=",
+    'lun={"a": "1M"}': "unexpected keyword argument 'lun'",
+    'host="192.0.2.1"': "cannot listen there",
+    'directory="/proc/pool"': "/proc/pool",
+}
+
+
+def test_each_wrong_marker_is_reported_in_one_line(tmp_path: Path) -> None:
+    tests = [
+        f"@pytest.mark.odx_array({arguments})\ndef test_{number}(odx_array):\n    pass\n"
+        for number, arguments in enumerate(WRONG_MARKERS)
+    ]
+    done = run_pytest(tmp_path, files={"test_it.py": "import pytest\n\n" + "\n".join(tests)})
     assert done.returncode == 1
-    assert re.search(f"^E +odx_array: .*{re.escape(message)}|^odx_array: .*{re.escape(message)}", done.stdout, re.MULTILINE), (
-        done.stdout
-    )
+    assert f"{len(tests)} errors" in done.stdout, done.stdout
+    for number, message in enumerate(WRONG_MARKERS.values()):
+        shown = done.stdout.partition(f"ERROR at setup of test_{number} ")[2].partition("ERROR at setup of")[0]
+        assert re.search(f"^E +odx_array: .*{re.escape(message)}|^odx_array: .*{re.escape(message)}", shown, re.MULTILINE), (
+            done.stdout
+        )
     assert "src/odx_target" not in done.stdout
 
 

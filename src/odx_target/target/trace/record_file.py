@@ -12,7 +12,6 @@ from pathlib import Path
 from odx_target.store.error_kinds import reason
 from odx_target.target.event_log import log
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
 PRIVATE_MODE, READABLE_MODE = 0o600, 0o644
 PIPE_POLL_MS = 100
 """Interval at which `write` checks for a call of `stop_waiting` while it waits for the reader of a pipe."""
@@ -125,10 +124,11 @@ class RecordFile:
 
 def _open(path: Path, flags: int, private: bool) -> int:
     """Open a file. A private file must not be a symbolic link, because another user may have chosen the target of the link."""
+    always = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # not all systems have them, so not at the import
     if not private:
-        return os.open(path, _FLAGS | flags, READABLE_MODE)
+        return os.open(path, always | flags, READABLE_MODE)
     try:
-        return os.open(path, _FLAGS | flags | os.O_NOFOLLOW, PRIVATE_MODE)
+        return os.open(path, always | flags | os.O_NOFOLLOW, PRIVATE_MODE)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
