@@ -128,6 +128,10 @@ def tgt(wire: Wire) -> None:
     assert 0x8F not in wire.page(0)
     assert wire.ends(cdb.inquiry(64, 0x8F), data_in_bytes=64) == INVALID_FIELD_IN_CDB
     assert wire.populate((0, 1)) == wire.ends(cdb.extended_copy(0)) == INVALID_OPERATION_CODE
+    assert wire.ends(cdb.compare_and_write(0, 1), bytes(2 * BLOCK)) == INVALID_OPERATION_CODE
+    assert wire.ends(UNMAP, UNMAP_LIST) == INVALID_OPERATION_CODE
+    assert wire.ends(WRITE_SAME_UNMAP, bytes(BLOCK)) == INVALID_FIELD_IN_CDB
+    assert wire.page(0xB0)[1] == 128, "it announces COMPARE AND WRITE all the same"
 
 
 def lio(wire: Wire) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
@@ -147,6 +147,7 @@ def test_limits_are_those_of_the_array_where_the_personality_reports_none() -> N
     assert unit.reported_limits(4096).max_unmap_blocks == 256
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(st.sampled_from([word.field for word in WORDS if word.place is Place.LIMIT]), st.integers(0, 1 << 62)))
 def test_enforced_limits_never_exceed_those_of_the_array(limits: dict[str, int]) -> None:
     unit = UnitPersonality(limits=limits)
@@ -208,6 +209,7 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.sampled_from(["title", "sources", "fault", "sense", "zero-fields", *{word.section for word in WORDS}]),
