@@ -82,8 +82,10 @@ def post(ready: dict[str, Any], operation: str, **arguments: object) -> dict[str
 
 def test_one_line_describes_the_array_and_the_ready_file_has_the_same_line(tmp_path: Path) -> None:
     file = tmp_path / "ready.json"
-    with served(tmp_path, "--ready-file", "ready.json") as ready:
+    (tmp_path / "ours.toml").write_text("token-copy.maximum-ranges = 8")
+    with served(tmp_path, "--ready-file", "ready.json", "--personality", "./ours.toml") as ready:
         assert json.loads(file.read_text()) == ready
+        assert ready["personality"] == "ours"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         (portal,) = ready["portals"]
         iqn = "iqn.2026-11.io.odx-target:array"

@@ -57,6 +57,7 @@ class ServedArray(TypedDict):
     luns: list[ServedLun]
     control: Annotated[str | None, "path of the control socket"]
     http: Annotated[ServedHttp | None, "null without --http"]
+    personality: Annotated[str | None, "name of the personality; null if there is none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class Announcement:
             "luns": luns,
             "control": None if self.control is None else str(self.control.absolute()),
             "http": None if self.http is None else {"url": self.http.url, "token": self.http.token},
+            "personality": array.config.personality.name or None,
         }
         return json_text("serve", answer, None)
 
@@ -123,6 +125,8 @@ class Announcement:
         for target in self.array.targets:
             for portal in target.portals:
                 _print_how_to_log_in(target, portal)
+        if self.array.config.personality.name:
+            typer.echo(f"personality {self.array.config.personality.name}: {self.array.config.personality.title}")
         if self.control is not None:
             typer.echo(f"odx-target manage {self.control} --help lists commands that show and change the array while it runs")
         for portal in self.array.portals:
