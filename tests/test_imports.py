@@ -114,6 +114,7 @@ IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
 EDGE = (
     "odx_target.target",
     "odx_target.replay",
+    "odx_target.replica.edge",
     "odx_target.testing",
     "odx_target.configured_pool",
     "odx_target.pytest_plugin",

@@ -38,6 +38,7 @@ NEED_A_RESTART = {
     "pcap-snap-length",
     "control",
     "metrics",
+    "link-port",
     "clock",
     "record-commands",
     "record",

@@ -52,6 +52,7 @@ COMMANDS = {
     "volume": Subcommand("storage.volume", "List and change the volumes of a pool."),
     "lun": Subcommand("storage.lun", "Give LUN numbers to volumes, or take them away."),
     "port-group": Subcommand("port_group", "Show and change the states of target port groups."),
+    "path": Subcommand("paths.path", "Connect a running array with other arrays."),
     "snapshot": Subcommand("storage.snapshot", "Create, show and use snapshots of volumes."),
     "schedule": Subcommand("storage.schedule", "List and change the schedules of snapshots."),
     "pool": Subcommand("pool", "Verify or repair a pool, and renew its identity."),

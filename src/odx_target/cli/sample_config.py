@@ -104,6 +104,7 @@ KEYS: tuple[Sample, ...] = (
     Sample("http", '"127.0.0.1:8080"', "Address of the HTTP control port. By default, there is none.", False),
     Sample("http-token-file", '"http.token"', "File with the token of HTTP clients. By default, it is a new token.", False),
     Sample("log-format", '"text"', "Form of the lines of the log: text or json."),
+    Sample("link-port", '"0.0.0.0:3261"', "Address at which other arrays can connect. By default, there is none.", False),
     Sample("metrics", '"127.0.0.1:9100"', "Address at which Prometheus fetches metrics. By default, there is none.", False),
 )
 """The keys with plain values. In TOML, they come before all tables."""

@@ -1,4 +1,9 @@
 """Other arrays: the link between two arrays, and what they exchange over it.
 
 link           frames, classes, credit, keep-alive and reconnection of a connection between two arrays, without I/O
+paths          the paths of an array to others; begin with `paths.path`
+pairing        the proof that two arrays know one path key
+edge           sockets and TLS
+blocks         the exchange that moves blocks which the receiver does not have
+request_table  the requests that an array serves for its peers
 """

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -65,6 +65,9 @@ from odx_target.target.threshold_reports import watch_thresholds
 from odx_target.target.trace.joined_taps import joined
 from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
+
+if TYPE_CHECKING:
+    from odx_target.target.peers.peering import Peering
 
 STOP_TIMEOUT_S = 1.0
 """Time in which initiators can receive their replies and log out when the array stops.
@@ -131,6 +134,8 @@ class Array:
         self.port_group_states: PortGroupStates
         self._port_numbers: PortNumbers
         self.schedules: ScheduleRunner
+        self.peering: Peering | None = None
+        """The paths to other arrays. None if the array has no link port."""
         self.device_server: DeviceServer
         self._listener: Listener
         self.threshold_watch: ThresholdWatch

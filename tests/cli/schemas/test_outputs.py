@@ -21,7 +21,7 @@ from tests.cli.schemas.validation import faults_of
 from tests.cli.test_strange_input import LEAVES
 from tests.interop.serving import Served, serve
 
-OPTIONS = ("--record-commands", "--clock", "shifted", "--config", "array.toml")
+OPTIONS = ("--record-commands", "--clock", "shifted", "--config", "array.toml", "--link-port", "127.0.0.1:0")
 SENSE = "70 00 05 00 00 00 00 0a 00 00 00 00 23 07 00 00 00 00"
 PAGE = "00 80 00 04 41 42 43 44"
 NOP = "40 80" + " 00" * 46
@@ -90,6 +90,10 @@ port-group list POOL
 port-group prefer POOL 1
 port-group set POOL 1 active-non-optimized
 port-group set POOL 1 active-optimized
+path key
+path add POOL berlin 127.0.0.1:1 --key-file path.key
+path list POOL
+path remove POOL berlin
 snapshot create POOL a@one b@one
 snapshot list POOL
 snapshot show POOL a@one
@@ -171,6 +175,7 @@ def results(module_path: Path) -> Iterator[list[tuple[str, list[dict[str, Any]]]
             array.host().write("a", 0, bytes(512))
         served = serve(Path("POOL"), ("a=8M", "b=8M"), log_path=module_path / "log", options=OPTIONS)
         Path("steps").write_text("populate --range 0,8\nwrite --range 8,8\n")
+        Path("path.key").write_text("K" * 26)
         Path("background").write_text(
             "write --zero --range 0,8 --list-identifier 6\nwrite --zero --immed --range 0,16384 --list-identifier 7\n"
         )

@@ -1,9 +1,12 @@
 """docs/link.md: every byte of the link between two arrays. `python -m tests.replica.link.page` makes its tables again."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from odx_target.replica.blocks import formats
+from odx_target.replica.blocks import limits as blocks_limits
+from odx_target.replica.blocks.fill import BLOCKS_FIELDS, DIGEST_ANSWER_FIELDS, DIGEST_FIELDS
 from odx_target.replica.link import limits
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.frame import HEADER_BYTES, HEADER_FIELDS, Frame, encode
@@ -12,6 +15,7 @@ from odx_target.replica.link.kinds import ROWS, Kind, Scope
 from odx_target.replica.link.messages import Field
 from odx_target.replica.link.refusals import REFUSAL_FIELDS
 from odx_target.replica.link.schedule import WEIGHTS
+from odx_target.replica.pairing.messages import FORMATS
 
 PATH = Path(__file__).parents[3] / "docs" / "link.md"
 
@@ -23,6 +27,13 @@ CLASSES = {
     TrafficClass.TOKEN: "data of tokens, for which a host waits",
     TrafficClass.RESYNC: "data that a synchronous replica must still get",
     TrafficClass.SNAPSHOT: "data of snapshots",
+}
+
+STATES = {
+    formats.BlockState.HOLE: "the block has no data",
+    formats.BlockState.FINGERPRINT: "the OFFER has the fingerprint; the block is sent if the receiver wants it",
+    formats.BlockState.UNASKED: "the block is sent in any case",
+    formats.BlockState.LOST: "the sender cannot read the block",
 }
 
 FAREWELLS = {
@@ -91,7 +102,12 @@ def class_table() -> str:
 def limit_table() -> str:
     return table(
         ("limit", "value"),
-        ((f"`{name}`", f"{value:,}") for name, value in vars(limits).items() if name.isupper()),
+        (
+            (f"`{name}`", f"{value:,}")
+            for module in (limits, blocks_limits)
+            for name, value in vars(module).items()
+            if name.isupper() and not (module is blocks_limits and name in vars(limits)) and name != "BLOCK_BYTES"
+        ),
     )
 
 
@@ -101,10 +117,29 @@ def example(frame: Frame) -> str:
     return "\n".join("    " + line.hex(" ") for line in lines)
 
 
+def pairing_table() -> str:
+    return body_table(FORMATS)
+
+
+def body_table(bodies: Mapping[str, Iterable[Sequence[str]]]) -> str:
+    rows = ((frame, *part) for frame, parts in bodies.items() for part in parts)
+    return table(("frame", "type", "part", "meaning"), rows)
+
+
+def state_table() -> str:
+    return table(("state", "number", "meaning"), ((state.name, state.value, STATES[state]) for state in formats.BlockState))
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "header": header_table,
     "kinds": kind_table,
     "example": lambda: example(Frame(Kind.PING, argument=5)),
+    "pairing": pairing_table,
+    "blocks": lambda: body_table(formats.FORMATS),
+    "states": state_table,
+    "request": lambda: field_table(BLOCKS_FIELDS),
+    "digest": lambda: field_table(DIGEST_FIELDS),
+    "digestanswer": lambda: field_table(DIGEST_ANSWER_FIELDS),
     "hello": lambda: field_table(HELLO_FIELDS),
     "goodbye": lambda: field_table(GOODBYE_FIELDS),
     "farewells": lambda: table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in FAREWELLS.items())),

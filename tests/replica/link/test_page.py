@@ -2,10 +2,12 @@
 
 import re
 
+from odx_target.replica.blocks import limits as blocks_limits
+from odx_target.replica.blocks.formats import BlockState
 from odx_target.replica.link import limits
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.hello import Farewell
-from tests.replica.link.page import CLASSES, FAREWELLS, PATH, TABLES, page
+from tests.replica.link.page import CLASSES, FAREWELLS, PATH, STATES, TABLES, page
 
 TEXT = PATH.read_text()
 
@@ -17,8 +19,8 @@ def test_the_page_has_the_present_tables() -> None:
 
 def test_the_page_names_only_limits_that_exist() -> None:
     named = set(re.findall(r"`((?:MAX|MIN)_\w+|\w+_S|\w+_BYTES)`", TEXT))
-    assert named <= set(vars(limits)) | {"QUANTUM_BYTES"}
+    assert named <= {*vars(limits), *vars(blocks_limits)}
 
 
 def test_every_code_and_class_is_on_the_page() -> None:
-    assert (set(FAREWELLS), set(CLASSES)) == (set(Farewell), set(TrafficClass))
+    assert (set(FAREWELLS), set(CLASSES), set(STATES)) == (set(Farewell), set(TrafficClass), set(BlockState))

@@ -15,6 +15,7 @@ from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path, PathState
+from odx_target.replica.paths.path_record import decode_path, encode_path
 from odx_target.replica.paths.path_table import PathRefused
 from odx_target.replica.paths.settings import MAX_PATHS, PathSettings
 from tests.sim.network import End, Network, SimulatedLink
@@ -274,6 +275,13 @@ def test_paths_and_their_rates_survive_a_restart_and_damaged_records_are_reporte
     assert arrays.one.paths.unreadable == ["bad"]
     assert str(settings.secret) not in repr(settings)
     arrays.connect()
+
+
+def test_a_copy_of_the_pool_with_another_identity_has_no_paths() -> None:
+    settings = PathSettings("berlin", None, bytes(16), bytes(16), b"c", bytes(32))
+    record = encode_path(settings, b"a" * 16)
+    assert decode_path("berlin", record, b"a" * 16) == settings
+    assert decode_path("berlin", record, b"b" * 16) is None
 
 
 def _values(settings: PathSettings) -> dict[str, Any]:

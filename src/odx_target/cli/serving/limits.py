@@ -12,7 +12,10 @@ from odx_target.cli.serving.constant_reasons import reasons_of
 from odx_target.copymgr import limits as copy_limits
 from odx_target.copymgr.operations import copy_rate
 from odx_target.iscsi import limits as iscsi_limits
+from odx_target.replica.blocks import limits as blocks_limits
 from odx_target.replica.link import limits as link_limits
+from odx_target.replica.pairing import desk, path_key
+from odx_target.replica.paths import settings as path_settings
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
 from odx_target.store.api import BLOCK_BYTES
@@ -200,6 +203,19 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_THROTTLE_BYTES_PER_S",
             ),
         ),
+        (
+            blocks_limits,
+            (
+                "MAX_OFFER_BLOCKS",
+                "MAX_RANGE_BLOCKS",
+                "MAX_OFFERS",
+                "MAX_DATA_BLOCKS",
+                "MIN_HIT_PERCENT",
+            ),
+        ),
+        (path_settings, ("MAX_PATHS",)),
+        (path_key, ("MIN_KEY_CHARACTERS", "MAX_KEY_CHARACTERS")),
+        (desk, ("PAIRING_TIME_S", "MAX_ATTEMPTS")),
     ),
     "memory and settings": (
         (

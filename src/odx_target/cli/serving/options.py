@@ -19,6 +19,7 @@ from odx_target.target.config.parsing import (
     parse_copy_rate,
     parse_http_address,
     parse_iqn,
+    parse_link_address,
     parse_log_level,
     parse_lun,
     parse_map_memory,
@@ -147,6 +148,13 @@ Metrics = Annotated[
         help="Address at which Prometheus can fetch /metrics, or a port of 127.0.0.1; default: no metrics are served.",
     ),
 ]
+LinkPort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Address at which other arrays can connect, or a port of 127.0.0.1; default: no links to other arrays.",
+    ),
+]
 Clock = Annotated[
     str | None,
     typer.Option(
@@ -234,6 +242,7 @@ _SERVE_OPTIONS: dict[str, tuple[str, Parse]] = {
     "pcap_snap_length": ("pcap_snap_bytes", int),
     "control": ("control", Path),
     "metrics": ("metrics", parse_metrics_address),
+    "link_port": ("link_port", parse_link_address),
     "clock": ("clock", lambda name: parse_choice(ClockMode, name, "clock: ")),
     "record_commands": ("record_commands", bool),
     "record": ("record", Path),

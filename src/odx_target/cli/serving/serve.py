@@ -23,6 +23,7 @@ from odx_target.cli.serving.freed_memory import keep_freed_memory
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.http import check_http, http_descriptors, served_http
 from odx_target.cli.serving.limit_tables import print_limits
+from odx_target.cli.serving.links import link_descriptors, served_links
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.recorded_sessions import check_recording, clock_of, recorded_sessions
@@ -97,6 +98,7 @@ def serve(
     accept_zero_token: options.AcceptZeroToken = None,
     control: options.Control = None,
     metrics: options.Metrics = None,
+    link_port: options.LinkPort = None,
     http: options.Http = None,
     http_token_file: options.HttpTokenFile = None,
     clock: options.Clock = None,
@@ -129,7 +131,7 @@ def _serve_until_stopped(settings: Config, files: ServeConfig, again: Again, as_
     _check_there_will_be_luns(settings)
     standard_error = configure_logging(settings.log_level, files.log_format)
     check_http(files, shows_token=as_json or files.ready_file is not None)
-    others = metrics_descriptors(files.metrics) + http_descriptors(files.http)
+    others = metrics_descriptors(files.metrics) + http_descriptors(files.http) + link_descriptors(files.link_port)
     descriptors = divide(raise_limit(), count_open() + others, len(portals_of(settings)))
     for warning in warnings_of(settings, again.path):
         log.warning(warning)
@@ -228,6 +230,7 @@ async def _serve_array(settings: Config, equipment: Equipment, signals: Signals,
             edge=equipment.edge,
         ) as array,
         serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
+        served_links(files.link_port, array),
         served_metrics(files.metrics, array),
         served_http(files, array) as http,
     ):

@@ -38,6 +38,11 @@ class TokenIssuer:
         self._secret = b""
         self._next_identifier = 0
 
+    @property
+    def maker(self) -> bytes:
+        """The maker field of the tokens of this copy manager."""
+        return self._maker
+
     def open(self) -> None:
         """Load the secret from the pool, or make a secret. A second call does nothing.
 

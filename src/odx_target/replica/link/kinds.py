@@ -24,6 +24,10 @@ class Kind(IntEnum):
     OFFER = 0x20
     WANT = 0x21
     DATA = 0x22
+    PAIR_OPEN = 0x40
+    PAIR_CHALLENGE = 0x41
+    PAIR_PROOF = 0x42
+    PAIR_CONFIRM = 0x43
 
 
 class Flag(IntFlag):
@@ -60,6 +64,9 @@ class KindRow(NamedTuple):
 
 NO_FLAGS = Flag(0)
 
+MAX_CHALLENGE_BYTES = 64
+"""Size of the longest frame of a pairing without a certificate."""
+
 ROWS: tuple[KindRow, ...] = (
     KindRow(Kind.HELLO, Scope.CONNECTION, MAX_HELLO_BYTES, NO_FLAGS, False, "0", "HELLO message"),
     KindRow(Kind.GOODBYE, Scope.CONNECTION, MAX_HELLO_BYTES, NO_FLAGS, False, "0", "GOODBYE message"),
@@ -73,6 +80,10 @@ ROWS: tuple[KindRow, ...] = (
     KindRow(Kind.OFFER, Scope.CHANNEL, MAX_BODY_BYTES, Flag.END, True, "number of the first block", "offer"),
     KindRow(Kind.WANT, Scope.CHANNEL, MAX_BODY_BYTES, NO_FLAGS, True, "that of the OFFER", "want"),
     KindRow(Kind.DATA, Scope.CHANNEL, MAX_BODY_BYTES, Flag.LZ4 | Flag.ZSTANDARD, True, "that of the OFFER", "data"),
+    KindRow(Kind.PAIR_OPEN, Scope.CONNECTION, MAX_HELLO_BYTES, NO_FLAGS, False, "0", "PAIR_OPEN"),
+    KindRow(Kind.PAIR_CHALLENGE, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_CHALLENGE"),
+    KindRow(Kind.PAIR_PROOF, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_PROOF"),
+    KindRow(Kind.PAIR_CONFIRM, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_CONFIRM"),
 )
 
 BY_NUMBER: dict[int, KindRow] = {row.kind.value: row for row in ROWS}

@@ -220,6 +220,11 @@ def parse_http_address(text: str) -> Portal:
     return _parse_address("http", text)
 
 
+def parse_link_address(text: str) -> Portal:
+    """Return the address at which the array listens to other arrays, as `parse_metrics_address` does. Raises ConfigError."""
+    return _parse_address("link-port", text)
+
+
 def _parse_address(setting: str, text: str) -> Portal:
     if text.isascii() and text.isdecimal():
         return parse_portal(f"{LOOPBACK}:{text}")

@@ -245,6 +245,8 @@ class ServeConfig:
     """The path of the control socket. None means a socket in the directory of the pool."""
     metrics: Portal | None = None
     """The address at which Prometheus can fetch metrics. None means that no metrics are served."""
+    link_port: Portal | None = None
+    """The address at which the array listens to other arrays. None means that it has no paths to other arrays."""
     clock: ClockMode = ClockMode.REAL
     """The way in which the time of the array passes."""
     record_commands: bool = False

@@ -18,6 +18,7 @@ from odx_target.target.control.describe import Data, describe_copy, describe_ste
 from odx_target.target.control.faults import FAULT_OPERATIONS
 from odx_target.target.control.health import describe_health
 from odx_target.target.control.operation import Operation, performed
+from odx_target.target.control.paths import PATH_OPERATIONS
 from odx_target.target.control.port_groups import PORT_GROUP_OPERATIONS
 from odx_target.target.control.refusals import REFUSAL_OPERATIONS
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
@@ -235,5 +236,6 @@ OPERATIONS: dict[str, Operation] = {
         *RECORDING_OPERATIONS,
         *FAULT_OPERATIONS,
         *PORT_GROUP_OPERATIONS,
+        *PATH_OPERATIONS,
     )
 }

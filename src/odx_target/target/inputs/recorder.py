@@ -40,11 +40,15 @@ NOT_RECORDED = frozenset(
     {
         *("initiators", "schedule-show"),
         *("luns", "tokens", "copies", "sessions", "health", "clock", "advance-clock", "scrub-progress", "refusals"),
+        *("paths", "add-path", "remove-path"),
         *("commands", "clear-commands", "offload", "faults", "port-groups"),
         *("status", "volumes", "snapshots", "snapshot-show", "snapshot-diff", "allocated", "schedules"),
     }
 )
-"""Operations that change nothing, and the advance of the clock, which is recorded as the passing of time."""
+"""Operations that change nothing, and the advance of the clock, which is recorded as the passing of time.
+
+Operations on paths change nothing that hosts see, and have secrets.
+"""
 
 
 def is_new_pool(pool_dir: Path | None) -> bool:

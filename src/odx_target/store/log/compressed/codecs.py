@@ -1,4 +1,4 @@
-"""The compression codecs. No other module imports a library that compresses data."""
+"""The compression codecs of the log. No other module of the store imports a library that compresses data."""
 
 from collections.abc import Callable, Mapping
 from enum import IntEnum

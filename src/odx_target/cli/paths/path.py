@@ -1,0 +1,173 @@
+"""`odx-target path`: make path keys, and add, list and remove the paths of a running array to other arrays."""
+
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import typer
+
+from odx_target.cli.array_requests import ask_array
+from odx_target.cli.storage.requests import PoolArgument
+from odx_target.cli.text.json_output import Json, print_json
+from odx_target.cli.text.tables import print_columns
+from odx_target.replica.link.errors import LinkError
+from odx_target.replica.pairing.path_key import MAX_KEY_CHARACTERS, SAFE_KEY_CHARACTERS, check_path_key, is_weak, new_path_key
+from odx_target.target.config.error import ConfigError
+
+app = typer.Typer(help="Connect a running array with other arrays.", no_args_is_help=True)
+
+HEADINGS = ("path", "state", "address", "since", "rights", "throttle", "sent", "received")
+WAITING_HEADINGS = ("path", "address", "waits s", "attempts", "last failure")
+
+
+class PathKey(TypedDict):
+    """A new path key."""
+
+    key: Annotated[str, "secret of the two arrays of a path"]
+
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the path. Each array has its own name for it.")]
+
+
+def register(root: typer.Typer) -> None:
+    """Add the subcommand."""
+    root.add_typer(app, name="path")
+
+
+@app.callback()
+def path() -> None:
+    """Connect a running array with other arrays. The array needs a link port: `serve --link-port HOST:PORT`.
+
+    Make a key with `path key`, and use it in `path add` at both arrays, within ten minutes. The arrays then connect by
+    themselves, also after a restart.
+    """
+
+
+@app.command("key")
+def make_key(as_json: Json = False) -> None:
+    """Print a new path key, which is a secret of the two arrays of a path."""
+    key = new_path_key(secrets.token_bytes)
+    if as_json:
+        print_json("path-key", PathKey(key=key))
+    else:
+        typer.echo(key)
+
+
+@app.command("add")
+def add_path(
+    pool: PoolArgument,
+    name: NameArgument,
+    address: Annotated[
+        str | None,
+        typer.Argument(metavar="HOST:PORT", help="Link port of the other array. Without it, only the other array dials."),
+    ] = None,
+    key_file: Annotated[
+        Path | None,
+        typer.Option("--key-file", readable=False, metavar="FILE", help="File with the path key, or - for standard input."),
+    ] = None,
+    rights: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--right", metavar="RIGHT", help="serve-tokens, redeem-tokens or replicate; may be repeated; default: all of them."
+        ),
+    ] = None,
+    throttle: Annotated[
+        str | None, typer.Option("--throttle", metavar="RATE", help="Bytes per second to send, such as 20M; default: no limit.")
+    ] = None,
+    peak: Annotated[
+        str | None, typer.Option("--peak", metavar="RATE", help="Bytes per second to send in the peak hours.")
+    ] = None,
+    peak_hours: Annotated[
+        str | None, typer.Option("--peak-hours", metavar="HH:MM-HH:MM", help="The peak hours of each day, in UTC.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a path. The array waits ten minutes for the other array to prove the key.
+
+    After three attempts with a wrong key, it waits no longer.
+    """
+    given: dict[str, object] = {
+        "name": name,
+        "key": _key_in(key_file),
+        "address": address,
+        "rights": rights,
+        "off_peak": throttle,
+        "peak": peak,
+        "peak_hours": peak_hours,
+    }
+    answer = ask_array(pool, "add-path", {name: value for name, value in given.items() if value is not None})
+    if as_json:
+        print_json("waiting-path", answer)
+    else:
+        typer.echo(f"the path {name} waits {answer['remaining_s']} s for the other array")
+
+
+@app.command("list")
+def list_paths(pool: PoolArgument, as_json: Json = False) -> None:
+    """List the paths, and those that wait for the other array."""
+    answer = ask_array(pool, "paths", {})
+    if as_json:
+        print_json("paths", answer)
+        return
+    typer.echo(f"link port: {answer['link_port']}")
+    print_columns(HEADINGS, [_cells(each) for each in answer["paths"]])
+    for each in answer["paths"]:
+        if each["reason"]:
+            typer.echo(f"path {each['name']}: {each['reason']}")
+    if answer["waiting"]:
+        print_columns(WAITING_HEADINGS, [_waiting_cells(each) for each in answer["waiting"]])
+
+
+@app.command("remove")
+def remove_path(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
+    """Remove a path, or do not wait any more for the other array. Remove it there too."""
+    answer = ask_array(pool, "remove-path", {"name": name})
+    if as_json:
+        print_json("removed-path", answer)
+    else:
+        typer.echo(f"the path {name} was removed")
+
+
+def _key_in(file: Path | None) -> str:
+    """Read a path key from a file or from standard input. Raises ConfigError."""
+    if file is None:
+        raise typer.BadParameter("give the file with the path key; `odx-target path key` makes one", param_hint="--key-file")
+    try:
+        if str(file) == "-":
+            content = typer.get_text_stream("stdin").read(MAX_KEY_CHARACTERS + 2)
+        else:
+            with file.open() as stream:
+                content = stream.read(MAX_KEY_CHARACTERS + 2)
+    except OSError as error:
+        raise ConfigError(f"key file {file}: {error.strerror}") from error
+    except ValueError:
+        raise ConfigError(f"key file {file}: it is not text") from None
+    key = content.strip()
+    try:
+        check_path_key(key)
+    except LinkError as error:
+        raise ConfigError(f"key file {file}: {error}") from None
+    if is_weak(key):
+        typer.echo(f"warning: a path key of less than {SAFE_KEY_CHARACTERS} characters might be guessed", err=True)
+    return key
+
+
+def _cells(path: Mapping[str, Any]) -> tuple[str, ...]:
+    since = datetime.fromtimestamp(path["since"], UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rights = ",".join(path["rights"])
+    sizes = str(path["sent_bytes"]), str(path["received_bytes"])
+    return path["name"], path["state"], path["address"] or "-", since, rights, _throttle(path), *sizes
+
+
+def _waiting_cells(path: Mapping[str, Any]) -> tuple[str, ...]:
+    return path["name"], path["address"] or "-", str(path["remaining_s"]), str(path["attempts"]), path["reason"]
+
+
+def _throttle(path: Mapping[str, Any]) -> str:
+    usual = "none" if path["throttle_bytes_per_s"] is None else f"{path['throttle_bytes_per_s']}/s"
+    if path["peak_hours"] is None:
+        return usual
+    peak = "none" if path["peak_bytes_per_s"] is None else f"{path['peak_bytes_per_s']}/s"
+    return f"{usual}, {path['peak_hours']} {peak}"

@@ -1,0 +1,35 @@
+"""The link port of an array. `odx-target serve` opens it if the settings contain an address for it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+
+from odx_target.target.array import Array
+from odx_target.target.config.settings import Portal
+
+log = structlog.get_logger()
+
+
+def link_descriptors(address: Portal | None) -> int:
+    """Return the number of file descriptors that links need: a listening socket, unknown peers, and two for each path."""
+    if address is None:
+        return 0
+    from odx_target.replica.edge.listener import MAX_GREETINGS
+    from odx_target.replica.paths.settings import MAX_PATHS
+
+    return 1 + MAX_GREETINGS + 2 * MAX_PATHS
+
+
+@asynccontextmanager
+async def served_links(address: Portal | None, array: Array) -> AsyncIterator[None]:
+    """Open the link port and the paths of an array while the body runs. Do nothing if the address is None. Raises OSError."""
+    if address is None:
+        yield
+        return
+    # An array without links does not load the modules.
+    from odx_target.target.peers.serving import serve_peers
+
+    async with serve_peers(address, array) as portal:
+        log.info("other arrays can connect", address=str(portal))
+        yield

@@ -1,0 +1,9 @@
+"""The exchange that moves blocks from one array to another and does not send what the receiver has already.
+
+formats        the bodies of OFFER, WANT and DATA
+fingerprints   keyed hashes of blocks
+hints          where the receiver may have the data of a fingerprint; a hint may be wrong
+compression    compression of DATA, and its bounded decompression
+sender         the side that has the data          receiver  the side that gets it
+fill           a request for blocks of a snapshot, which is continued after a cut; begin here
+"""

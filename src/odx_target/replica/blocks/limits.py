@@ -1,0 +1,36 @@
+"""The limits of the exchange of blocks, with their reasons."""
+
+from odx_target.replica.link.limits import MAX_BODY_BYTES
+from odx_target.store.api import BLOCK_BYTES
+
+MAX_OFFER_BLOCKS = 1024
+"""Maximum number of blocks of an OFFER: 4 MiB, one leaf of a map. After a cut, at most this part is sent again."""
+
+MAX_RANGE_BLOCKS = 1 << 40
+"""Maximum number of blocks of a snapshot, and of a range: 4 PiB, more than any volume has."""
+
+MAX_OFFERS = 8
+"""Maximum number of OFFERs whose blocks have not been sent yet. The sender keeps their data: 32 MiB."""
+
+MAX_DATA_BLOCKS = 256
+"""Maximum number of blocks of a DATA frame. Longer frames compress no better."""
+
+RAW_DATA_BLOCKS = 64
+"""Number of blocks of a DATA frame that is not compressed with zstandard. LZ4 gains nothing from longer frames."""
+
+WINDOW_BYTES = 8 << 20
+"""Credit that a receiver of blocks requests for its channel: two OFFERs in full."""
+
+PAUSE_AFTER_BYTES = 64 << 20
+"""Number of offered bytes after which a sender that gets fewer than `MIN_HIT_PERCENT` stops to offer fingerprints."""
+
+RETRY_AFTER_BYTES = 256 << 20
+"""Number of sent bytes after which a sender that has stopped offers fingerprints again."""
+
+MIN_HIT_PERCENT = 2
+"""Least percentage of the offered blocks that the receiver must have. Below it, the fingerprints cost more than they save."""
+
+DEFAULT_HINTS = 5_592_405
+"""Default number of hints: 64 MiB of memory, for 21 GiB of data."""
+
+assert RAW_DATA_BLOCKS * (BLOCK_BYTES + 6) + 2 <= MAX_BODY_BYTES

@@ -1,0 +1,21 @@
+"""Ranges of blocks and their division into parts. Each part is offered by one OFFER."""
+
+from collections.abc import Iterator, Sequence
+
+from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS
+
+
+def part_end(block: int, end: int) -> int:
+    """Return the end of the part that begins at a block of a range with this end. Parts do not cross a multiple of
+    `MAX_OFFER_BLOCKS`.
+    """
+    return min(end, (block // MAX_OFFER_BLOCKS + 1) * MAX_OFFER_BLOCKS)
+
+
+def runs_of(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Join ascending indexes to runs (first index, number of indexes)."""
+    start = 0
+    for at in range(1, len(indexes) + 1):
+        if at == len(indexes) or indexes[at] != indexes[at - 1] + 1:
+            yield indexes[start], at - start
+            start = at

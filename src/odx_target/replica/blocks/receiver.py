@@ -1,0 +1,207 @@
+"""The side of an exchange of blocks that gets the data. It finds out what it has already, and writes the rest to a volume.
+
+For each offered fingerprint with a hint, the receiver links the block to the data that the hint names. The link checks the
+CRC32C. Then the receiver reads the linked block and compares its fingerprint. So a wrong hint costs a read, and never leaves
+wrong data: a block whose fingerprint differs is wanted, and its data replaces the link. The volume must be hidden from hosts
+until the exchange has ended.
+
+A part is complete when all its wanted blocks have arrived. `on_part` is called after its blocks are in the open batch of the
+pool, and may add a mark to the same batch. Parts are completed in order.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from crc32c import crc32c
+
+from odx_target.environment import Buffer, Environment
+from odx_target.replica.blocks.compression import decompress
+from odx_target.replica.blocks.fingerprints import fingerprints_of
+from odx_target.replica.blocks.formats import FINGERPRINT_BYTES, BlockState, Offer, decode_data, decode_offer, encode_want
+from odx_target.replica.blocks.hints import Hints
+from odx_target.replica.blocks.limits import MAX_OFFERS, WINDOW_BYTES
+from odx_target.replica.blocks.ranges import part_end, runs_of
+from odx_target.replica.link.errors import ChannelEnded, PeerFault
+from odx_target.replica.link.frame import Frame
+from odx_target.replica.link.kinds import Flag, Kind
+from odx_target.replica.paths.exchange import Exchange
+from odx_target.store.api import BLOCK_BYTES, PlaceGone, Pool, PoolBusy, Volume
+
+OnPart = Callable[[int, int], None]
+
+
+@dataclass
+class ReceiveTotals:
+    """Counts of an exchange."""
+
+    offered_blocks: int = 0
+    linked_blocks: int = 0
+    """Offered blocks that this array has already."""
+    wrong_hints: int = 0
+    received_blocks: int = 0
+    lost_blocks: list[int] = field(default_factory=list)
+    """Numbers of the blocks that the sender could not read. They were not changed."""
+
+
+@dataclass
+class _Part:
+    first: int
+    offer: Offer
+    missing: set[int]
+    """Indexes of the blocks whose data has not arrived."""
+    data: dict[int, Buffer] = field(default_factory=dict)
+
+
+class BlockReceiver:
+    """Receives parts into `volume`. `key` is the key of the fingerprints, and `hints` belong to the path. Call `run` once."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        pool: Pool,
+        volume: Volume,
+        key: bytes,
+        hints: Hints,
+        environment: Environment,
+        on_part: OnPart,
+    ) -> None:
+        self.totals = ReceiveTotals()
+        self._exchange = exchange
+        self._pool = pool
+        self._volume = volume
+        self._key = key
+        self._hints = hints
+        self._environment = environment
+        self._on_part = on_part
+        self._under_way: deque[_Part] = deque()
+        self._next = self._end = 0
+
+    async def run(self, first: int, count: int) -> None:
+        """Receive a range of blocks until all its parts are complete.
+
+        Raises ChannelEnded if the peer ends the exchange early, and PeerFault if it violates the rules. May raise the
+        exceptions of `Volume.write`.
+        """
+        self._next, self._end = first, first + count
+        self._exchange.widen(WINDOW_BYTES)
+        while self._next < self._end or self._under_way:
+            frame = await self._exchange.receive()
+            if frame is None:
+                raise ChannelEnded("the peer has ended the exchange early")
+            try:
+                if frame.kind is Kind.OFFER:
+                    await self._offered(frame)
+                else:
+                    self._arrived(frame)
+            except PeerFault as fault:
+                raise self._exchange.violated(fault) from None
+            while self._under_way and not self._under_way[0].missing:
+                await self._complete(self._under_way.popleft())
+            self._exchange.consumed(frame)
+
+    async def _offered(self, frame: Frame) -> None:
+        offer, first = decode_offer(frame.body), frame.argument
+        following = part_end(first, self._end)
+        if len(self._under_way) >= MAX_OFFERS or first != self._next or first + offer.count != following:
+            raise PeerFault("an OFFER is not the next one of the range")
+        self._next = following
+        if bool(frame.flags & Flag.END) is not (following == self._end):
+            raise PeerFault("the last OFFER is marked in a wrong way")
+        unasked = {index for index, state in enumerate(offer.states) if state == BlockState.UNASKED}
+        self.totals.lost_blocks += [first + index for index, state in enumerate(offer.states) if state == BlockState.LOST]
+        if offer.fingerprints:
+            wanted = await self._unknown(first, offer)
+            await self._exchange.room()
+            self._exchange.send(Kind.WANT, first, encode_want(offer.count, wanted))
+            unasked.update(wanted)
+        self._under_way.append(_Part(first, offer, unasked))
+
+    async def _unknown(self, first: int, offer: Offer) -> list[int]:
+        """Link the blocks that this array has, and return the indexes of the others."""
+        indexes = offer.fingerprinted()
+        self.totals.offered_blocks += len(indexes)
+        linked = []
+        for number, place in enumerate(self._hints.find(offer.fingerprints)):
+            if place and await self._link(first + indexes[number], place, offer.checksums[number]):
+                linked.append(number)
+        right = await self._verified(first, offer, indexes, linked)
+        self.totals.linked_blocks += len(right)
+        self.totals.wrong_hints += len(linked) - len(right)
+        return [index for number, index in enumerate(indexes) if number not in right]
+
+    async def _link(self, block: int, place: int, checksum: int) -> bool:
+        """Link a block. Returns False if the data at the place is gone, or has another checksum."""
+        with suppress(PlaceGone):
+            await self._change(lambda: self._volume.link(block, place, checksum))
+            return True
+        return False
+
+    async def _verified(self, first: int, offer: Offer, indexes: list[int], linked: list[int]) -> set[int]:
+        """Return those of the linked blocks whose data has the offered fingerprint."""
+        right: set[int] = set()
+        for start, count in runs_of([indexes[number] for number in linked]):
+            content = memoryview(b"".join(await self._volume.read(first + start, count)))
+            blocks = [content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES)]
+            found = await self._environment.in_thread(fingerprints_of, self._key, blocks)
+            for at, fingerprint in enumerate(found):
+                number = indexes.index(start + at)
+                if fingerprint == offer.fingerprints[number * FINGERPRINT_BYTES : (number + 1) * FINGERPRINT_BYTES]:
+                    right.add(number)
+        return right
+
+    def _arrived(self, frame: Frame) -> None:
+        if frame.kind is not Kind.DATA or not self._under_way or self._under_way[0].first != frame.argument:
+            raise PeerFault(f"a {frame.kind.name} does not belong to the first incomplete OFFER")
+        part = self._under_way[0]
+        found = decode_data(frame.body)
+        if not part.missing.issuperset(found.indexes):
+            raise PeerFault("a DATA has a block that is not wanted")
+        content = memoryview(decompress(frame.flags, found.content, len(found.indexes) * BLOCK_BYTES))
+        for number, (index, checksum) in enumerate(zip(found.indexes, found.checksums, strict=True)):
+            block = content[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
+            if crc32c(block) != checksum:
+                raise PeerFault("a block does not match its checksum")
+            part.data[index] = block
+        part.missing.difference_update(found.indexes)
+        self.totals.received_blocks += len(found.indexes)
+
+    async def _complete(self, part: _Part) -> None:
+        """Write the data of a part, and note hints for it."""
+        holes = [index for index, state in enumerate(part.offer.states) if state == BlockState.HOLE]
+        for index, count in runs_of(holes):
+            await self._change(lambda at=part.first + index, count=count: self._volume.unmap(at, count))  # type: ignore[misc]
+        for index, count in runs_of(sorted(part.data)):
+            await self._write(part.first + index, [part.data[at] for at in range(index, index + count)])
+        await self._change(lambda: self._on_part(part.first, part.offer.count))
+        await self._pool.committed()
+        if part.data:
+            await self._note_hints(part)
+
+    async def _write(self, block: int, buffers: list[Buffer]) -> None:
+        data = await self._volume.prepare(block, buffers) if self._volume.must_prepare(buffers) else buffers
+        await self._change(lambda: self._volume.write(block, data))
+
+    async def _note_hints(self, part: _Part) -> None:
+        """Remember the places of the received blocks, so that the next equal block need not be sent."""
+        indexes = sorted(part.data)
+        frozen = self._volume.freeze()
+        try:
+            stored = await frozen.stored_blocks(part.first, part.offer.count)
+        finally:
+            frozen.release()
+        blocks = [part.data[index] for index in indexes]
+        fingerprints = await self._environment.in_thread(fingerprints_of, self._key, blocks)
+        self._hints.note(b"".join(fingerprints), [stored.places[index] for index in indexes])
+
+    async def _change(self, change: Callable[[], object]) -> None:
+        """Change the pool, and wait while it makes room. May raise the exceptions of `Volume.write` except PoolBusy."""
+        while True:
+            try:
+                change()
+            except PoolBusy:
+                await self._volume.room_made()
+            else:
+                await self._environment.turns.next_if_spent()
+                return

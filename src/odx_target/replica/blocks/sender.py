@@ -1,0 +1,206 @@
+"""The side of an exchange of blocks that has the data. It offers parts of a source in order, and sends the wanted blocks.
+
+The sender keeps the data of a part until its blocks are sent, so each block is read once. Up to `MAX_OFFERS` parts are under
+way.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+from crc32c import crc32c
+
+from odx_target.environment import Buffer, Environment
+from odx_target.replica.blocks.compression import LinkCompression, compress
+from odx_target.replica.blocks.fingerprints import fingerprints_of
+from odx_target.replica.blocks.formats import BlockState, Offer, decode_want, encode_data_head, encode_offer
+from odx_target.replica.blocks.limits import (
+    MAX_DATA_BLOCKS,
+    MAX_OFFERS,
+    MIN_HIT_PERCENT,
+    PAUSE_AFTER_BYTES,
+    RAW_DATA_BLOCKS,
+    RETRY_AFTER_BYTES,
+)
+from odx_target.replica.blocks.ranges import part_end
+from odx_target.replica.link.errors import PeerFault
+from odx_target.replica.link.frame import Frame
+from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
+from odx_target.replica.link.limits import MAX_BODY_BYTES
+from odx_target.replica.paths.exchange import Exchange
+from odx_target.store.api import BLOCK_BYTES, BlockSource, DamagedBlock, PoolBusy
+
+
+@dataclass
+class SendTotals:
+    """Counts of an exchange."""
+
+    offered_blocks: int = 0
+    known_blocks: int = 0
+    """Offered blocks that the receiver has already."""
+    sent_blocks: int = 0
+    data_bytes: int = 0
+    """Size of the bodies of DATA on the link."""
+
+
+@dataclass
+class _Part:
+    first: int
+    offer: Offer
+    blocks: dict[int, Buffer]
+    checksums: dict[int, int]
+    to_send: list[int] | None
+    """Indexes of the blocks to send. None until the receiver has answered."""
+
+
+@dataclass
+class OfferPolicy:
+    """Decides if fingerprints are offered. If the receiver has few of the offered blocks, they are not worth their cost."""
+
+    is_on: bool = True
+    _offered: int = 0
+    _known: int = 0
+    _sent: int = 0
+
+    def note_answer(self, offered: int, known: int) -> None:
+        """Note how many of the offered blocks the receiver has."""
+        self._offered += offered
+        self._known += known
+        if self._offered * BLOCK_BYTES >= PAUSE_AFTER_BYTES:
+            self.is_on = self._known * 100 >= self._offered * MIN_HIT_PERCENT
+            self._offered = self._known = self._sent = 0
+
+    def note_unasked(self, sent: int) -> None:
+        """Note how many blocks were sent without an offer."""
+        self._sent += sent
+        if not self.is_on and self._sent * BLOCK_BYTES >= RETRY_AFTER_BYTES:
+            self.is_on = True
+            self._sent = 0
+
+
+class BlockSender:
+    """Sends parts of `source`. `key` is the key of the fingerprints. Call `run` once."""
+
+    def __init__(
+        self, exchange: Exchange, source: BlockSource, key: bytes, compression: LinkCompression, environment: Environment
+    ) -> None:
+        self.totals = SendTotals()
+        self.policy = OfferPolicy()
+        self._exchange = exchange
+        self._source = source
+        self._key = key
+        self._compression = compression
+        self._environment = environment
+        self._under_way: deque[_Part] = deque()
+
+    async def run(self, first: int, count: int) -> None:
+        """Offer a range of blocks part by part, and send what the receiver wants. Returns when all is sent.
+
+        Raises ChannelEnded and PeerFault, and the exceptions of `BlockSource.read` except DamagedBlock.
+        """
+        end = first + count
+        while first < end or self._under_way:
+            if first < end and len(self._under_way) < MAX_OFFERS:
+                following = part_end(first, end)
+                await self._offer(first, following - first, is_last=following == end)
+                first = following
+            while (frame := self._exchange.received_now()) is not None:
+                self._answered(frame)
+            if self._under_way and self._under_way[0].to_send is not None:
+                await self._send(self._under_way.popleft())
+            elif first == end or len(self._under_way) == MAX_OFFERS:
+                arrived = await self._exchange.receive()
+                if arrived is None:
+                    return
+                self._answered(arrived)
+
+    async def _offer(self, first: int, count: int, *, is_last: bool) -> None:
+        states = np.full(count, BlockState.LOST, dtype=np.uint8)
+        blocks: dict[int, Buffer] = {}
+        for at, run_blocks, is_mapped in await self._extents(first, count):
+            if is_mapped:
+                blocks.update(await self._read(first, at, run_blocks))
+            else:
+                states[at - first : at - first + run_blocks] = BlockState.HOLE
+        offers = self.policy.is_on
+        states[list(blocks)] = BlockState.FINGERPRINT if offers else BlockState.UNASKED
+        values = list(blocks.values())
+        fingerprints, checksums = await self._environment.in_thread(_digests, self._key, values, offers)
+        offer = Offer(states.tobytes(), fingerprints, tuple(checksums) if offers else ())
+        to_send = None if offers and blocks else list(blocks)
+        part = _Part(first, offer, blocks, dict(zip(blocks, checksums, strict=True)), to_send)
+        await self._exchange.room()
+        self._exchange.send(Kind.OFFER, first, encode_offer(offer), Flag.END if is_last else NO_FLAGS)
+        self._under_way.append(part)
+        if offers:
+            self.totals.offered_blocks += len(blocks)
+        else:
+            self.policy.note_unasked(len(blocks))
+
+    async def _extents(self, first: int, count: int) -> list[tuple[int, int, bool]]:
+        """Return the runs (block, number of blocks, mapped) of a part."""
+        found: list[tuple[int, int, bool]] = []
+        at, end = first, first + count
+        while at < end:
+            try:
+                for block, run_blocks, is_mapped in self._source.extents(at, self._environment.turns):
+                    run_blocks = min(run_blocks, end - block)
+                    found.append((block, run_blocks, is_mapped))
+                    at = block + run_blocks
+                    if at >= end:
+                        break
+            except PoolBusy:
+                await self._source.map_loaded()
+            await self._environment.turns.next_if_spent()
+        return found
+
+    async def _read(self, first: int, block: int, count: int) -> dict[int, Buffer]:
+        """Read blocks by their index in the part that begins at `first`. Damaged blocks are left out."""
+        try:
+            content = memoryview(b"".join(await self._source.read(block, count)))
+        except DamagedBlock:
+            if count == 1:
+                return {}
+            half = count // 2
+            return {**await self._read(first, block, half), **await self._read(first, block + half, count - half)}
+        return {block - first + at: content[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES] for at in range(count)}
+
+    def _answered(self, frame: Frame) -> None:
+        """Note what the receiver wants of the first part without an answer."""
+        part = next((each for each in self._under_way if each.to_send is None), None)
+        if frame.kind is not Kind.WANT or part is None or part.first != frame.argument:
+            raise self._exchange.violated(PeerFault("a WANT answers no OFFER"))
+        try:
+            part.to_send = decode_want(frame.body, part.offer)
+        except PeerFault as fault:
+            raise self._exchange.violated(fault) from None
+        known = len(part.blocks) - len(part.to_send)
+        self.totals.known_blocks += known
+        self.policy.note_answer(len(part.blocks), known)
+        self._exchange.consumed(frame)
+
+    async def _send(self, part: _Part) -> None:
+        assert part.to_send is not None
+        most = MAX_DATA_BLOCKS if self._compression is LinkCompression.WAN else RAW_DATA_BLOCKS
+        for start in range(0, len(part.to_send), most):
+            await self._send_blocks(part, part.to_send[start : start + most])
+
+    async def _send_blocks(self, part: _Part, indexes: list[int]) -> None:
+        content = b"".join(part.blocks[index] for index in indexes)
+        compressed, flag = await self._environment.in_thread(compress, self._compression, content)
+        body = encode_data_head(indexes, [part.checksums[index] for index in indexes]) + compressed
+        if len(body) > MAX_BODY_BYTES:
+            half = len(indexes) // 2
+            await self._send_blocks(part, indexes[:half])
+            await self._send_blocks(part, indexes[half:])
+            return
+        await self._exchange.room()
+        self._exchange.send(Kind.DATA, part.first, body, flag)
+        self.totals.sent_blocks += len(indexes)
+        self.totals.data_bytes += len(body)
+
+
+def _digests(key: bytes, blocks: list[Buffer], with_fingerprints: bool) -> tuple[bytes, list[int]]:
+    """Compute the joined fingerprints and the CRC32Cs of blocks, in a thread."""
+    fingerprints = b"".join(fingerprints_of(key, blocks)) if with_fingerprints else b""
+    return fingerprints, [crc32c(block) for block in blocks]

@@ -1,0 +1,100 @@
+"""Connects to peers over TCP and TLS: for the links of paths, and for pairings."""
+
+import socket
+
+import trio
+
+from odx_target.replica.edge.tls import (
+    OwnCertificate,
+    TlsConnection,
+    client_context,
+    pairing_context,
+    reason_of,
+    tls_connection,
+)
+from odx_target.replica.link.errors import PeerFault
+from odx_target.replica.pairing.handshake import DiallerHandshake, Paired, PairingFailed
+from odx_target.replica.pairing.messages import NONCE_BYTES, Identity
+from odx_target.replica.paths.connection import Connection, ConnectionLost, DialFailed
+from odx_target.replica.paths.settings import Address, PathSettings
+
+CONNECT_TIMEOUT_S = 5.0
+PAIRING_TIMEOUT_S = 10.0
+"""Time for the four frames of a pairing."""
+
+
+class TlsDialler:
+    """Dials with the certificate of this array; `Dialler` describes `dial`."""
+
+    def __init__(self, own: OwnCertificate) -> None:
+        self._own = own
+
+    async def dial(self, settings: PathSettings) -> Connection:
+        assert settings.address is not None
+        plain = await _connected(settings.address)
+        connection = tls_connection(plain, client_context(self._own, settings.peer_certificate), is_server=False)
+        try:
+            await connection.handshake()
+        except ConnectionLost as error:
+            raise DialFailed(str(error)) from error
+        except BaseException:
+            connection.close()
+            raise
+        if connection.peer_certificate != settings.peer_certificate:
+            connection.close()
+            raise DialFailed("the peer shows another certificate than at the pairing", needs_operator=True)
+        return connection
+
+
+async def pair_with(address: Address, key: bytes, own: Identity, nonce: bytes) -> Paired:
+    """Pair with the array at an address. `nonce` are random bytes, and `key` is the stretched path key.
+
+    Raises DialFailed if the peer cannot be reached, PairingFailed and PeerFault.
+    """
+    assert len(nonce) == NONCE_BYTES
+    connection = tls_connection(await _connected(address), pairing_context(), is_server=False)
+    try:
+        with trio.move_on_after(PAIRING_TIMEOUT_S):
+            await connection.handshake()
+            certificate = connection.peer_certificate
+            if certificate is None:
+                raise PeerFault("the peer shows no certificate")
+            return await _converse(connection, DiallerHandshake(key, own, certificate, nonce))
+    except ConnectionLost as error:
+        raise DialFailed(str(error)) from error
+    finally:
+        connection.close()
+    raise DialFailed("the pairing takes too long")
+
+
+async def _converse(connection: TlsConnection, handshake: DiallerHandshake) -> Paired:
+    output = handshake.output
+    while True:
+        if output:
+            await connection.send([output])
+        data = await connection.receive()
+        if not data:
+            raise PairingFailed("the peer has ended the pairing", is_attempt=handshake.has_proved)
+        output, paired = handshake.receive(data)
+        if paired is not None:
+            return paired
+
+
+async def _connected(address: Address) -> socket.socket:
+    """Connect to an address. Raises DialFailed."""
+    try:
+        with trio.fail_after(CONNECT_TIMEOUT_S):
+            stream = await trio.open_tcp_stream(address.host, address.port)
+    except trio.TooSlowError:
+        raise DialFailed(f"{address} does not answer") from None
+    except OSError as error:
+        raise DialFailed(f"{address}: {_first_reason(error)}") from error
+    file_number = stream.socket.detach()
+    return socket.socket(fileno=file_number)
+
+
+def _first_reason(error: BaseException) -> str:
+    """Return the reason of a failed connection. If a name has several addresses, trio has put their errors into a group."""
+    while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__  # type: ignore[assignment]
+    return reason_of(error) if isinstance(error, OSError) else "cannot connect"

@@ -1,0 +1,203 @@
+"""TLS 1.3 with pinned certificates, and connections that use it.
+
+A pinned certificate is its own authority, so TLS accepts exactly the pinned certificates. Sessions are never resumed, because a
+resumed session would not show the certificate again.
+"""
+
+import os
+import socket
+import ssl
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import trio
+
+from odx_target.environment import Buffer
+from odx_target.replica.paths.connection import ConnectionLost
+
+RECEIVE_BYTES = 256 << 10
+"""Size of the buffer into which a connection receives. Several TLS records are received at each wake-up."""
+
+UNSENT_BYTES = 256 << 10
+"""Number of bytes that the kernel keeps for a slow line before the array waits. Urgent frames wait for no more than these."""
+
+HANDSHAKE_TIMEOUT_S = 5.0
+
+WRITE_RETRY_S = 0.005
+"""Delay before a write is tried again that waits for received bytes of TLS itself, which another task receives."""
+
+
+class OwnCertificate(NamedTuple):
+    """The certificate (DER) and the private key (PEM) of this array."""
+
+    certificate: bytes
+    private_key: bytes
+
+    def __repr__(self) -> str:
+        return f"OwnCertificate({len(self.certificate)} bytes)"
+
+
+def server_context(own: OwnCertificate, pinned: Sequence[bytes]) -> ssl.SSLContext:
+    """Make the context of the acceptor. A peer without a certificate is accepted, but it may only pair."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, own)
+    context.num_tickets = 0
+    context.verify_mode = ssl.CERT_OPTIONAL
+    if pinned:
+        context.load_verify_locations(cadata=b"".join(pinned))
+    return context
+
+
+def client_context(own: OwnCertificate, pinned: bytes) -> ssl.SSLContext:
+    """Make the context of the dialler of a path."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, own)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=pinned)
+    return context
+
+
+def pairing_context() -> ssl.SSLContext:
+    """Make the context of the dialler of a pairing, which shows no certificate and verifies none. The pairing verifies it."""
+    return _context(ssl.PROTOCOL_TLS_CLIENT, None)
+
+
+def _context(protocol: int, own: OwnCertificate | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    if own is not None:
+        _load(context, own)
+    return context
+
+
+def _load(context: ssl.SSLContext, own: OwnCertificate) -> None:
+    """Load the certificate and its key. The module `ssl` reads them only from files, so they are put into a file in memory.
+
+    A system without such files gets a temporary file that only its owner can read.
+    """
+    content = own.private_key + ssl.DER_cert_to_PEM_cert(own.certificate).encode()
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("odx-target"), "wb") as file:
+            file.write(content)
+            file.flush()
+            context.load_cert_chain(f"/proc/self/fd/{file.fileno()}")
+    else:
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            context.load_cert_chain(file.name)
+
+
+class TlsConnection:
+    """A connection on a non-blocking TLS socket, as `Connection` describes it."""
+
+    def __init__(self, tls: ssl.SSLSocket) -> None:
+        self._socket = tls
+        self._buffer = bytearray(RECEIVE_BYTES)
+        self._is_closed = False
+
+    @property
+    def peer_certificate(self) -> bytes | None:
+        """The certificate of the peer (DER). None if the peer has shown none."""
+        return self._socket.getpeercert(binary_form=True)
+
+    async def handshake(self) -> None:
+        """Agree on keys, and verify the certificates. Raises ConnectionLost."""
+        with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
+            while True:
+                try:
+                    self._socket.do_handshake()
+                    return
+                except ssl.SSLWantReadError:
+                    await self._readable()
+                except ssl.SSLWantWriteError:
+                    await self._writable()
+                except OSError as error:
+                    self.close()
+                    raise ConnectionLost(reason_of(error)) from error
+        self.close()
+        raise ConnectionLost("the TLS handshake takes too long")
+
+    async def receive(self) -> Buffer:
+        size = self._receive_now()
+        while size is None:
+            await self._readable()
+            size = self._receive_now()
+        return bytes(memoryview(self._buffer)[:size])
+
+    def _receive_now(self) -> int | None:
+        """Receive what has arrived into the buffer, and return its size. Returns None if nothing has arrived."""
+        view, size = memoryview(self._buffer), 0
+        try:
+            while size < len(view):
+                received = self._socket.recv_into(view[size:])
+                if not received:
+                    return size
+                size += received
+        except ssl.SSLWantReadError:
+            return size or None
+        except ssl.SSLEOFError:
+            return size
+        except (OSError, ValueError) as error:
+            raise ConnectionLost(reason_of(error)) from error
+        return size
+
+    async def send(self, buffers: Sequence[Buffer]) -> None:
+        data = memoryview(b"".join(buffers))
+        while data:
+            try:
+                data = data[self._socket.send(data) :]
+            except ssl.SSLWantWriteError:
+                await self._writable()
+            except ssl.SSLWantReadError:
+                await trio.sleep(WRITE_RETRY_S)
+            except (OSError, ValueError) as error:
+                raise ConnectionLost(reason_of(error)) from error
+
+    def close(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            trio.lowlevel.notify_closing(self._socket)
+            self._socket.close()
+
+    async def _readable(self) -> None:
+        await self._wait(trio.lowlevel.wait_readable)
+
+    async def _writable(self) -> None:
+        await self._wait(trio.lowlevel.wait_writable)
+
+    async def _wait(self, wait: object) -> None:
+        assert callable(wait)
+        if self._is_closed:
+            raise ConnectionLost("the connection was closed")
+        try:
+            await wait(self._socket)
+        except trio.ClosedResourceError:
+            raise ConnectionLost("the connection was closed") from None
+
+
+def tls_connection(plain: socket.socket, context: ssl.SSLContext, *, is_server: bool) -> TlsConnection:
+    """Put TLS on a connected socket. Its handshake has not begun. Takes the socket over."""
+    try:
+        plain.setblocking(False)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with suppress(OSError):
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        return TlsConnection(context.wrap_socket(plain, server_side=is_server, do_handshake_on_connect=False))
+    except BaseException:
+        plain.close()
+        raise
+
+
+def reason_of(error: OSError | ValueError) -> str:
+    """Return one line for a person about an error of a socket or of TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "the peer shows another certificate than at the pairing"
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or "").lower().replace("_", " ")
+        if "alert unknown ca" in reason or "certificate required" in reason:
+            return "the peer does not know the certificate of this array"
+        return f"TLS: {reason or 'the connection has failed'}"
+    return (error.strerror if isinstance(error, OSError) and error.strerror else "the connection is closed").lower()

@@ -1,0 +1,48 @@
+"""The answers to operations on paths to other arrays, as types. The types are also the JSON schemas of these answers."""
+
+from typing import Annotated, TypedDict
+
+
+class PathValues(TypedDict):
+    """The settings of a path that an operator has chosen."""
+
+    name: str
+    address: Annotated[str | None, "HOST:PORT of the peer; null if only the peer dials"]
+    rights: Annotated[list[str], "what the peer may do: `serve-tokens`, `redeem-tokens`, `replicate`"]
+    throttle_bytes_per_s: Annotated[int | None, "limit of the sent bytes; null if there is no limit"]
+    peak_bytes_per_s: Annotated[int | None, "limit in the peak hours; null if there is no limit"]
+    peak_hours: Annotated[str | None, "HH:MM-HH:MM in UTC; null if there are no peak hours"]
+
+
+class ListedPath(PathValues):
+    """A path to another array."""
+
+    peer_pool: Annotated[str, "identity of the peer's pool in hexadecimal"]
+    state: Annotated[str, "`connected` or `waiting`"]
+    reason: Annotated[str, "why the path is not connected, or an empty text"]
+    since: Annotated[float, "time of the last change of the state, in seconds since 1970"]
+    sent_bytes: Annotated[int, "since the start of the array"]
+    received_bytes: Annotated[int, "since the start of the array"]
+
+
+class WaitingPath(PathValues):
+    """A path that waits for its pairing."""
+
+    remaining_s: Annotated[int, "time that the array still waits"]
+    attempts: Annotated[int, "number of attempts with a wrong key"]
+    reason: Annotated[str, "reason of the last failure, or an empty text"]
+
+
+class Paths(TypedDict):
+    """The paths of an array."""
+
+    link_port: Annotated[str, "HOST:PORT at which other arrays can connect"]
+    pool: Annotated[str, "identity of the pool in hexadecimal"]
+    paths: list[ListedPath]
+    waiting: list[WaitingPath]
+
+
+class RemovedPath(TypedDict):
+    """The path that was removed."""
+
+    name: str

@@ -1,0 +1,165 @@
+"""The paths of an array to its peers: the link port, and the pairings that operators begin."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from odx_target.replica.edge.dialler import TlsDialler, pair_with
+from odx_target.replica.edge.listener import ListenerCallbacks, PeerListener
+from odx_target.replica.edge.tls import OwnCertificate
+from odx_target.replica.link.errors import PeerFault
+from odx_target.replica.link.throttle import Rates
+from odx_target.replica.pairing.desk import PairingDesk, WaitingPath
+from odx_target.replica.pairing.handshake import Paired, PairingFailed
+from odx_target.replica.pairing.messages import NONCE_BYTES, Identity
+from odx_target.replica.pairing.path_key import stretched
+from odx_target.replica.paths.connection import DialFailed
+from odx_target.replica.paths.path import Path, PathCallbacks
+from odx_target.replica.paths.path_table import PathRefused, PathTable
+from odx_target.replica.paths.settings import Address, PathSettings, Right
+from odx_target.replica.request_table import RequestTable
+from odx_target.store.api import Pool
+from odx_target.target.accepting_clients import accept_all
+from odx_target.target.listening_sockets import Listening
+from odx_target.target.peers.own_certificate import own_certificate
+from odx_target.target.reporter import Reporter
+from odx_target.target.trio_environment import TrioEnvironment
+
+STOP_TIME_S = 0.05
+"""Time for the last frames of all links when the array stops, so that the peers learn why. They notice it anyway."""
+
+PAIRING_RETRY_S = 1.0
+"""Delay before an array that waits for its pairing dials again. The operator may still be on the way to the other array."""
+
+
+class Peering:
+    """The paths of a running array. `make_durable` makes changes of the pool durable.
+
+    `maker` is the identity in the tokens of this array.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        environment: TrioEnvironment,
+        certificate: OwnCertificate,
+        maker: bytes,
+        reporter: Reporter,
+        make_durable: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.identity = Identity(pool.identity, maker, certificate.certificate)
+        self.desk = PairingDesk(environment.monotonic, self._ended_waiting)
+        callbacks = PathCallbacks(RequestTable(pool, environment).serve, self._path_changed, self._report_internal_error)
+        self.paths = PathTable(pool, environment, TlsDialler(certificate), callbacks)
+        self.listening: Listening | None = None
+        """The link port. None if the array listens to no peers."""
+        self._environment = environment
+        self._certificate = certificate
+        self._reporter = reporter
+        self._make_durable = make_durable
+
+    def start(self, listening: Listening | None, nursery: trio.Nursery) -> None:
+        """Begin to dial the peers of all paths, and to listen at the link port. Takes its socket over."""
+        self.paths.start()
+        for name in self.paths.unreadable:
+            self._reporter.report("error", "a path cannot be read and is not used", path=name)
+        for name in self.paths.foreign:
+            self._reporter.report("warning", "a path belongs to the pool that was copied and is not used", path=name)
+        self.listening = listening
+        if listening is not None:
+            nursery.start_soon(self._listen, listening)
+
+    async def _listen(self, listening: Listening) -> None:
+        callbacks = ListenerCallbacks(self._paired, self._refused)
+        peers = PeerListener(self._certificate, self.identity, self.paths, self.desk, self._environment.entropy, callbacks)
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening.socket))
+        async with listener, trio.open_nursery() as nursery:
+            await accept_all(listener, peers.serve, nursery, "a peer cannot be accepted")
+
+    def stop(self) -> None:
+        """End all links. The peers learn why."""
+        self.paths.stop()
+
+    async def add(self, name: str, key: str, address: Address | None, rights: frozenset[Right], rates: Rates) -> WaitingPath:
+        """Wait for the pairing of a new path, and dial the peer if its address is known. `key` is the path key.
+
+        Raises InvalidPathKey and PathRefused.
+        """
+        self.paths.check_new(name)
+        secret = await self._environment.in_thread(stretched, key)
+        waiting = self.desk.add(name, secret, address, rights, rates)
+        if address is not None:
+            self._environment.start_soon(self._pair, waiting, address)
+        return waiting
+
+    async def remove(self, name: str) -> None:
+        """Remove a path, or wait no longer for its pairing. Raises PathRefused."""
+        if self.desk.remove(name) and name not in self.paths:
+            return
+        self.paths.remove(name)
+        await self._make_durable()
+
+    async def _pair(self, waiting: WaitingPath, address: Address) -> None:
+        """Dial the peer of a path until it is paired or waits no longer."""
+        while waiting in self.desk.waiting() and waiting.name not in self.paths:
+            nonce = self._environment.entropy(NONCE_BYTES)
+            try:
+                await self._paired(await pair_with(address, waiting.key, self.identity, nonce))
+            except DialFailed as error:
+                waiting.reason = str(error)
+            except (PairingFailed, PeerFault) as error:
+                if isinstance(error, PeerFault) or error.is_attempt:
+                    self.desk.failed(str(error), [waiting])
+                waiting.reason = str(error)
+            await self._environment.sleep(PAIRING_RETRY_S)
+
+    async def _paired(self, paired: Paired) -> None:
+        """Add the path of a pairing that has succeeded. Raises PairingFailed.
+
+        The path waits on until it is connected, because the peer may not have received the last frame, and then pairs again.
+        """
+        waiting = next((each for each in self.desk.waiting() if each.key == paired.key), None)
+        if waiting is None:
+            raise PairingFailed("the path waits no longer", is_attempt=False)
+        path = self.paths.get(waiting.name)
+        if path is not None and path.settings.peer_certificate == paired.peer.certificate:
+            return
+        peer, name, address = paired.peer, waiting.name, waiting.address
+        settings = PathSettings(
+            name, address, peer.pool, peer.maker, peer.certificate, paired.secret, waiting.rights, waiting.rates
+        )
+        try:
+            self.paths.add(settings)
+        except PathRefused as error:
+            raise PairingFailed(str(error), is_attempt=False) from error
+        await self._make_durable()
+        self._reporter.report("info", "a path is paired", path=name)
+
+    def _path_changed(self, path: Path, line: str) -> None:
+        name = path.settings.name
+        if path.link is not None:
+            self.desk.remove(name)
+            self._reporter.report("info", "a path is connected", cause=name, path=name)
+        else:
+            self._reporter.report("warning", "a path is not connected", cause=name, path=name, error=line)
+
+    def _refused(self, reason: str) -> None:
+        self._reporter.report("warning", "a peer is refused", cause=reason, error=reason)
+
+    def _ended_waiting(self, waiting: WaitingPath) -> None:
+        if waiting.name not in self.paths:
+            self._reporter.report(
+                "warning", "a path is not paired", cause=waiting.name, path=waiting.name, error=waiting.reason
+            )
+
+    def _report_internal_error(self, error: Exception) -> None:
+        self._reporter.report("error", "a request of a peer failed inside the array", error=repr(error), exc_info=error)
+
+
+async def open_peering(
+    pool: Pool, environment: TrioEnvironment, maker: bytes, reporter: Reporter, make_durable: Callable[[], Awaitable[Any]]
+) -> Peering:
+    """Make the Peering of an array, with the certificate that the pool remembers or with a new one."""
+    certificate = await own_certificate(pool, environment)
+    return Peering(pool, environment, certificate, maker, reporter, make_durable)

@@ -1,0 +1,94 @@
+"""`odx-target path` with two server processes: a key, a path, its end, and what is wrong."""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from odx_target.cli import main as cli
+from odx_target.cli.serving.recorded_sessions import check_recording
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config, Portal, ServeConfig
+from tests.interop.serving import serve
+
+Run = Callable[..., tuple[int, str, str]]
+LINK = ("--link-port", "127.0.0.1:0")
+
+
+@pytest.fixture(scope="module")
+def pools(module_path: Path) -> Iterator[tuple[Path, Path]]:
+    """Two pools that are served with link ports."""
+    servers = [serve(module_path / name, ["x=1M"], log_path=module_path / f"{name}.log", options=LINK) for name in "ab"]
+    yield module_path / "a", module_path / "b"
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs `odx-target path` in this process and returns exit code, output and errors."""
+
+    def typed(*words: str | Path, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["odx-target", "path", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return typed
+
+
+def test_a_path_from_its_key_to_its_end(pools: tuple[Path, Path], run: Run, tmp_path: Path) -> None:
+    code, key, _ = run("key")
+    assert (code, len(key.strip())) == (0, 26)
+    (tmp_path / "berlin.key").write_text(key)
+    address = json.loads(run("list", pools[1], "--json")[1])["link_port"]
+    throttle = ("--throttle", "20M", "--peak", "5M", "--peak-hours", "08:00-18:00")
+    code, output, _ = run("add", pools[0], "berlin", address, "--key-file", tmp_path / "berlin.key", *throttle)
+    assert (code, output) == (0, "the path berlin waits 600 s for the other array\n")
+    assert "berlin" in run("list", pools[0])[1]
+    assert run("add", pools[1], "paris", "--key-file", "-", "--right", "replicate", "--json", stdin=key)[0] == 0
+    deadline_s = time.monotonic() + 60
+    while "connected" not in run("list", pools[0])[1]:
+        assert time.monotonic() < deadline_s
+    for pool, name in zip(pools, ("berlin", "paris"), strict=True):
+        code, output, _ = run("list", pool)
+        assert code == 0
+        assert name in output
+        assert key.strip() not in output
+    assert "20971520/s, 08:00-18:00 5242880/s" in run("list", pools[0])[1]
+    assert run("remove", pools[0], "berlin")[:2] == (0, "the path berlin was removed\n")
+    assert json.loads(run("remove", pools[1], "paris", "--json")[1]) == {"schema": "removed-path/1", "name": "paris"}
+    code, _, error = run("remove", pools[0], "berlin")
+    assert (code, error.splitlines()[-1]) == (1, "odx-target: there is no path berlin")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "No such file"), (b"short", "want a path key of 12"), (b"\xff\xfe" * 20, "it is not text")]
+)
+def test_key_files_that_are_refused(run: Run, tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    code, _, error = run("add", tmp_path, "berlin", "--key-file", tmp_path / "key")
+    assert code == 2
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_session_with_peers_cannot_be_recorded(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="without --link-port"):
+        check_recording(Config(), ServeConfig(record=tmp_path / "file", link_port=Portal()))
+
+
+def test_a_key_is_needed_and_a_short_one_is_warned_of(run: Run, tmp_path: Path) -> None:
+    code, _, error = run("add", tmp_path, "berlin")
+    assert code == 2
+    assert "path key" in error
+    code, _, error = run("add", tmp_path, "berlin", "--key-file", "-", stdin="fourteen-chars")
+    assert "might be guessed" in error
+    assert "fourteen" not in error

@@ -1,0 +1,227 @@
+"""Tests of fills between two arrays of the simulated world: equal content, known data that is not sent, and cuts anywhere."""
+
+from collections.abc import Mapping
+from random import Random
+
+import pytest
+
+from odx_target.replica.blocks.fill import Fill
+from odx_target.replica.blocks.hints import Hints
+from odx_target.replica.blocks.receiver import ReceiveTotals
+from odx_target.replica.blocks.sender import OfferPolicy
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.paths.exchange import Exchange, RequestDenied
+from odx_target.replica.paths.path import Path
+from odx_target.replica.request_table import RequestTable
+from odx_target.store.api import BLOCK_BYTES, PoolBusy, Snapshot, Volume
+from tests.replica.paths.test_paths import Arrays
+from tests.sim.network import SimulatedLink
+from tests.sim.simulated_array import SimulatedArray
+
+SIZE = 2500
+"""Size of the volumes in blocks: three parts, the last of which is short."""
+
+BLOCKS = 300
+"""Number of blocks that are no holes."""
+
+
+async def serve(array: SimulatedArray, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+    await RequestTable(array.pool, array.environment).serve(path, exchange, document)
+
+
+def content_of(random: Random) -> dict[int, bytes]:
+    """Blocks with holes, repeated blocks, and blocks that can and cannot be compressed."""
+    repeated = [random.randbytes(BLOCK_BYTES) for _ in range(5)]
+    kinds = [lambda: random.randbytes(BLOCK_BYTES), lambda: random.randbytes(16) * 256, lambda: random.choice(repeated)]
+    return {block: random.choice(kinds)() for block in random.sample(range(SIZE), BLOCKS)}
+
+
+class Filling:
+    """Two arrays: `one` fills its volume with a snapshot of `other`."""
+
+    def __init__(self, seed: int) -> None:
+        self.arrays = Arrays(seed, (True, False))
+        self.one, self.other = self.arrays.one, self.arrays.other
+        self.world = self.arrays.world
+        self.one.serve = self.other.serve = serve
+        self.hints = Hints(10_000)
+        self.content = content_of(self.world.random)
+        self.snapshot = self.snapshot_of("source", self.content)
+
+    def snapshot_of(self, name: str, content: Mapping[int, bytes]) -> Snapshot:
+        """Write a volume of the other array, and take a snapshot of it."""
+        volume = self.other.pool.create_volume(name, SIZE, {})
+        self.write(self.other, volume, content)
+        snapshot = volume.snapshot("s")
+        self.world.run(self.other.environment, self.other.pool.committed())
+        self.world.run(self.other.environment, self.other.pool.flush())
+        return snapshot
+
+    def write(self, array: SimulatedArray, volume: Volume, content: Mapping[int, bytes]) -> None:
+        """Write blocks, and wait for room."""
+        for block, data in content.items():
+            while True:
+                try:
+                    volume.write(block, [data])
+                    break
+                except PoolBusy:
+                    self.world.run(array.environment, volume.room_made())
+
+    def volume(self, name: str = "copy") -> Volume:
+        volumes = self.one.pool.volumes
+        return volumes[name] if name in volumes else self.one.pool.create_volume(name, SIZE, {})
+
+    def fill(self, snapshot: Snapshot | None = None, name: str = "copy") -> Fill:
+        snapshot, volume = snapshot or self.snapshot, self.volume(name)
+        return Fill(self.one.pool, self.arrays.ours, volume, snapshot.guid, self.hints, self.one.environment)
+
+    def run(self, fill: Fill) -> list[ReceiveTotals]:
+        return self.world.run(self.one.environment, fill.run(0, SIZE))
+
+    def assert_equal(self, fill: Fill) -> None:
+        """Compare the digests of the snapshot and of the volume, as the peer sees its own."""
+        frozen = fill.volume.freeze()
+        ours = self.world.run(self.one.environment, frozen.digest())
+        assert ours == self.world.run(self.one.environment, fill.peer_digest())
+        frozen.release()
+        assert self.one.errors == self.other.errors == []
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_filled_volume_is_equal_and_equal_data_is_not_sent_again(seed: int) -> None:
+    filling = Filling(seed)
+    fill = filling.fill()
+    (totals,) = filling.run(fill)
+    filling.assert_equal(fill)
+    assert totals.received_blocks + totals.linked_blocks == totals.offered_blocks == BLOCKS
+    assert totals.lost_blocks == []
+    assert fill.next_block == SIZE
+    fill.forget()
+    assert fill.next_block is None
+    moved = {(block + 7) % SIZE: data for block, data in filling.content.items()}
+    moved[3] = b"new data" * 512
+    again = filling.fill(filling.snapshot_of("moved", moved), "second")
+    before = filling.arrays.ours.status.received_bytes
+    (totals,) = filling.run(again)
+    filling.assert_equal(again)
+    assert totals.received_blocks == 1
+    assert totals.wrong_hints == 0
+    assert filling.arrays.ours.status.received_bytes - before < BLOCKS * BLOCK_BYTES // 50
+
+
+def test_former_content_is_replaced() -> None:
+    filling = Filling(4)
+    volume = filling.volume()
+    filling.write(filling.one, volume, dict.fromkeys(range(0, SIZE, 9), b"former  " * 512))
+    fill = filling.fill()
+    filling.run(fill)
+    filling.assert_equal(fill)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_fill_that_is_cut_anywhere_continues(seed: int) -> None:
+    filling = Filling(seed + 100)
+    random, world = filling.world.random, filling.world
+    cuts = random.randint(1, 4)
+
+    def plan(link: SimulatedLink) -> None:
+        nonlocal cuts
+        if cuts:
+            cuts -= 1
+            direction = link.ends[random.choice([0, 1, 1, 1])].outgoing
+            if random.randrange(4):
+                direction.cut_after_bytes = random.choice([random.randrange(2000), random.randrange(2_000_000)])
+            else:
+                direction.lost_after_bytes = random.randrange(1_000_000)
+
+    filling.arrays.network.on_connection = plan
+    if filling.arrays.ours.link is not None:
+        filling.arrays.used.cut()
+    fill = filling.fill()
+    totals = filling.run(fill)
+    filling.assert_equal(fill)
+    new = sum(each.received_blocks for each in totals)
+    assert new <= BLOCKS + 1024 * (len(totals) - 1)
+    assert all(each.lost_blocks == [] for each in totals)
+    world.advance(10.0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_fill_continues_after_either_array_has_died(seed: int) -> None:
+    filling = Filling(seed + 200)
+    random, world = filling.world.random, filling.world
+    world.run(filling.one.environment, filling.one.pool.flush())
+    for _ in range(3):
+        fill = filling.fill()
+        filling.one.pool.commit()
+        task = filling.one.environment.spawn(fill.run(0, SIZE))
+        world.advance(random.uniform(0.0, 0.3))
+        victim = random.choice([filling.one, filling.other])
+        (victim.kill if random.randrange(2) else victim.lose_power)()
+        world.advance(random.uniform(0.0, 2.0))
+        victim.start()
+        if victim is filling.other:
+            world.run_until(lambda task=task: task.done)  # type: ignore[misc]
+            task.value()
+    fill = filling.fill()
+    world.run(filling.one.environment, fill.run(0, SIZE))
+    filling.assert_equal(fill)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_poisoned_hints_are_harmless(seed: int) -> None:
+    filling = Filling(seed + 300)
+    random = filling.world.random
+    filling.run(filling.fill())
+    places = filling.hints._places
+    places[...] = random.choice([0, 1, 1 << 20]) + (places * random.choice([1, 3])) % (1 << 20)
+    random_rows = random.sample(range(len(places)), len(places) // 2)
+    places[random_rows] = places[random_rows[::-1]]
+    moved = {(block + 1) % SIZE: data for block, data in filling.content.items()}
+    again = filling.fill(filling.snapshot_of("moved", moved), "second")
+    filling.run(again)
+    filling.assert_equal(again)
+
+
+def test_hints_that_find_other_data_with_the_same_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    filling = Filling(9)
+    filling.run(filling.fill())
+    monkeypatch.setattr("odx_target.replica.blocks.sender.crc32c", lambda _: 0x1234)
+    monkeypatch.setattr("odx_target.replica.blocks.receiver.crc32c", lambda _: 0x1234)
+    moved = {(block + 1) % SIZE: data for block, data in filling.content.items()}
+    again = filling.fill(filling.snapshot_of("moved", moved), "second")
+    (totals,) = filling.run(again)
+    assert totals.linked_blocks == 0
+    filling.assert_equal(again)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"guid": bytes(16)}, "absent"), ({"rights": frozenset()}, "right"), ({"count": SIZE + 1}, "range")]
+)
+def test_requests_that_are_refused(changes: dict[str, object], code: str) -> None:
+    filling = Filling(5)
+    fill = filling.fill()
+    fill.guid = changes.get("guid", fill.guid)  # type: ignore[assignment]
+    if "rights" in changes:
+        settings = filling.arrays.theirs.settings
+        object.__setattr__(settings, "rights", changes["rights"])
+    with pytest.raises(RequestDenied) as caught:
+        filling.world.run(filling.one.environment, fill.run(0, int(str(changes.get("count", SIZE)))))
+    assert caught.value.code == code
+
+
+def test_fingerprints_are_not_offered_while_they_find_nothing() -> None:
+    policy = OfferPolicy()
+    for _ in range(15):
+        policy.note_answer(1024, 10)
+        assert policy.is_on
+    policy.note_answer(1024, 10)
+    assert not policy.is_on
+    for _ in range(63):
+        policy.note_unasked(1024)
+        assert not policy.is_on
+    policy.note_unasked(1024)
+    assert policy.is_on
+    for _ in range(40):
+        policy.note_answer(1024, 30)
+        assert policy.is_on

@@ -1,0 +1,201 @@
+"""Tests of pairing and of paths over real TLS connections on this machine."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+from trio.testing import MockClock
+
+from odx_target.replica.edge import tls
+from odx_target.replica.edge.certificates import make_certificate
+from odx_target.replica.edge.tls import OwnCertificate, pairing_context
+from odx_target.replica.link.errors import LinkError
+from odx_target.replica.link.throttle import Rates
+from odx_target.replica.pairing import path_key
+from odx_target.replica.pairing.desk import MAX_ATTEMPTS
+from odx_target.replica.pairing.path_key import InvalidPathKey
+from odx_target.replica.paths.path_table import PathRefused
+from odx_target.replica.paths.settings import Address, Right
+from odx_target.store.open import open_memory_pool
+from odx_target.target.config.settings import Portal
+from odx_target.target.job_nursery import JobNursery
+from odx_target.target.listening_sockets import bind_portals
+from odx_target.target.peers import peering as peering_module
+from odx_target.target.peers.peering import Peering, open_peering
+from odx_target.target.reporter import Reporter
+from odx_target.target.trio_environment import TrioEnvironment
+
+KEY, OTHER_KEY = "A" * 26, "B" * 26
+RATES, RIGHTS = Rates(), frozenset(Right)
+
+
+@pytest.fixture(scope="module")
+def certificates() -> list[OwnCertificate]:
+    return [make_certificate() for _ in range(2)]
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretch keys only a little, and dial again soon."""
+    monkeypatch.setattr(path_key, "SCRYPT_COST", 2)
+    monkeypatch.setattr(peering_module, "PAIRING_RETRY_S", 0.01)
+
+
+@asynccontextmanager
+async def peering() -> AsyncIterator[tuple[Peering, Address]]:
+    """An array with a link port, as far as its peers see it."""
+    (listening,) = await bind_portals([Portal("127.0.0.1", 0)])
+    async with trio.open_nursery() as nursery:
+        jobs = JobNursery()
+        await nursery.start(jobs.run)
+        environment = TrioEnvironment(jobs.nursery)
+        pool = await open_memory_pool(environment)
+        found = await open_peering(pool, environment, b"m" * 16, Reporter(trio.current_time), pool.committed)
+        found.start(listening, jobs.nursery)
+        yield found, Address("127.0.0.1", listening.address.port)
+        found.stop()
+        await jobs.stop()
+        await pool.close()
+
+
+async def until(condition: Any) -> None:
+    with trio.fail_after(20):
+        while not condition():
+            await trio.sleep(0.01)
+
+
+def are_connected(*peerings: Peering) -> bool:
+    return all(path.link is not None for each in peerings for path in each.paths.values()) and all(
+        each.paths for each in peerings
+    )
+
+
+async def test_two_arrays_pair_and_connect_and_the_logs_have_no_secret() -> None:
+    with capture_logs() as logs:
+        async with peering() as (one, _), peering() as (other, address):
+            await one.add("other", KEY, address, RIGHTS, RATES)
+            await other.add("one", KEY, None, RIGHTS, RATES)
+            await until(lambda: are_connected(one, other))
+            ours, theirs = one.paths["other"].settings, other.paths["one"].settings
+            assert ours.secret == theirs.secret
+            assert (ours.peer_pool, theirs.peer_pool) == (other.identity.pool, one.identity.pool)
+            assert ours.peer_maker == b"m" * 16
+            assert one.desk.waiting() == other.desk.waiting() == []
+            with pytest.raises(PathRefused):
+                await one.add("other", KEY, address, RIGHTS, RATES)
+            await one.remove("other")
+            await until(lambda: other.paths["one"].link is None)
+            with pytest.raises(PathRefused):
+                await one.remove("other")
+    text = repr(logs)
+    assert KEY not in text
+    assert ours.secret.hex() not in text
+    assert repr(ours.secret) not in text
+
+
+async def test_both_arrays_may_dial() -> None:
+    async with peering() as (one, ours), peering() as (other, theirs):
+        await one.add("other", KEY, theirs, RIGHTS, RATES)
+        await other.add("one", KEY, ours, RIGHTS, RATES)
+        await until(lambda: are_connected(one, other))
+        assert one.paths["other"].settings.secret == other.paths["one"].settings.secret
+
+
+async def test_a_wrong_key_is_refused_and_the_fourth_attempt_too() -> None:
+    async with peering() as (one, _), peering() as (other, address):
+        waiting = await other.add("one", KEY, None, RIGHTS, RATES)
+        guess = await one.add("other", OTHER_KEY, address, RIGHTS, RATES)
+        await until(lambda: waiting.is_over and guess.is_over)
+        assert waiting.attempts == guess.attempts == MAX_ATTEMPTS
+        assert f"{MAX_ATTEMPTS} attempts have failed" in waiting.reason
+        right = await one.add("other", KEY, address, RIGHTS, RATES)
+        await until(lambda: "no path waits" in right.reason)
+        assert not right.is_over
+        assert dict(one.paths) == dict(other.paths) == {}
+
+
+async def test_short_keys_are_refused() -> None:
+    async with peering() as (one, _):
+        with pytest.raises(InvalidPathKey):
+            await one.add("other", "short", None, RIGHTS, RATES)
+
+
+async def plain_tls(address: Address, own: OwnCertificate | None = None) -> trio.SSLStream[trio.SocketStream]:
+    context = pairing_context()
+    if own is not None:
+        tls._load(context, own)
+    stream = trio.SSLStream(await trio.open_tcp_stream(address.host, address.port), context)
+    await stream.do_handshake()
+    return stream
+
+
+async def ends(stream: Any) -> bool:
+    """True if the peer ends the connection."""
+    with trio.fail_after(10):
+        try:
+            while await stream.receive_some(65536):
+                pass
+        except (trio.BrokenResourceError, ssl.SSLError):
+            pass
+        return True
+
+
+@pytest.mark.parametrize("kind", ["certificate", "no TLS", "garbage in TLS"])
+async def test_a_stranger_is_refused_and_others_are_served(kind: str, certificates: list[OwnCertificate]) -> None:
+    async with peering() as (one, _), peering() as (other, address):
+        await one.add("other", KEY, address, RIGHTS, RATES)
+        await other.add("one", KEY, None, RIGHTS, RATES)
+        await until(lambda: are_connected(one, other))
+        with capture_logs() as logs:
+            if kind == "no TLS":
+                stream: Any = await trio.open_tcp_stream(address.host, address.port)
+                await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
+            elif kind == "certificate":
+                stream = await plain_tls(address, certificates[0])
+            else:
+                stream = await plain_tls(address)
+                await stream.send_all(bytes(100))
+            assert await ends(stream)
+            await trio.aclose_forcefully(stream)
+            await until(lambda: logs)
+        assert [entry["event"] for entry in logs] == ["a peer is refused"]
+        assert "\n" not in logs[0]["error"]
+        assert are_connected(one, other)
+
+
+async def test_a_peer_that_shows_another_certificate_is_not_dialled(certificates: list[OwnCertificate]) -> None:
+    async with peering() as (one, _), peering() as (other, address):
+        await one.add("other", KEY, address, RIGHTS, RATES)
+        await other.add("one", KEY, None, RIGHTS, RATES)
+        await until(lambda: are_connected(one, other))
+        settings = one.paths["other"].settings
+        await one.remove("other")
+        path = one.paths.add(replace(settings, peer_certificate=certificates[1].certificate))
+        await until(lambda: "another certificate" in path.status.reason)
+        assert path.link is None
+
+
+async def test_a_peer_that_does_not_listen() -> None:
+    async with peering() as (one, _):
+        waiting = await one.add("other", KEY, Address("127.0.0.1", 1), RIGHTS, RATES)
+        await until(lambda: "refused" in waiting.reason)
+        assert waiting.attempts == 0
+        assert not waiting.is_over
+        await one.remove("other")
+        assert waiting.is_over
+        with pytest.raises(LinkError):
+            await one.remove("other")
+
+
+async def test_a_path_that_is_not_paired_in_time(mock_clock: MockClock) -> None:
+    async with peering() as (one, _):
+        mock_clock.rate = 1.0
+        waiting = await one.add("other", KEY, None, RIGHTS, RATES)
+        mock_clock.jump(601)
+        assert one.desk.waiting() == []
+        assert waiting.is_over
