@@ -12,7 +12,7 @@ from odx_target.store.map.discards import LEAVES_AT_ONCE, Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import Epoch, Leaf
-from odx_target.turns import Steps
+from odx_target.turns import STEPS_BESIDE_HOSTS, Steps
 
 GIB_BLOCKS = 1 << 18
 
@@ -32,6 +32,22 @@ def test_turns_are_given_in_the_order_in_which_they_are_asked_for_and_one_at_a_t
     environment.settle()
     assert log == [(name, turns.of_a_turn) for name in "abcabc"]
     assert turns.taken == 6
+
+
+def test_a_turn_after_commands_of_hosts_is_short() -> None:
+    environment = VirtualEnvironment()
+    turns, left = environment.turns, []
+
+    async def work() -> None:
+        for served in (False, True, False):
+            if served:
+                turns.hosts_were_served()
+            await turns.next()
+            left.append(turns.left)
+
+    environment.spawn(work())
+    environment.settle()
+    assert left == [turns.of_a_turn, STEPS_BESIDE_HOSTS, turns.of_a_turn]
 
 
 def test_one_that_is_cancelled_while_it_waits_does_not_hold_up_the_others() -> None:

@@ -13,6 +13,7 @@ import trio.testing
 from odx_target.store.api import OutOfResources, Pool, PoolFailed
 from odx_target.target.file_descriptors import count_open
 from odx_target.target.server.hub import MAX_PASSES, MAX_POLLING_S, MAX_POLLS, MAX_VAIN_POLLS, WAITS_WITHOUT_POLLING, Hub
+from odx_target.turns import Turns
 
 FAILED = ["fail a: the disk is gone", "fail b: the disk is gone"]
 
@@ -21,6 +22,7 @@ class FakePool:
     def __init__(self, log: list[str]) -> None:
         self._log = log
         self.error: Exception | None = None
+        self.turns = Turns(trio.Event, trio.lowlevel.checkpoint)
 
     def commit(self) -> None:
         self._log.append("commit")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from odx_target.store.api import Pool
 from odx_target.target.server.hub import Hub
+from odx_target.turns import Turns
 
 STAYS, IS_REPLACED = 0, -1
 
@@ -25,6 +26,9 @@ SENDS = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 20), st.integers(0,
 
 
 class PoolWithoutChanges:
+    def __init__(self) -> None:
+        self.turns = Turns(trio.Event, trio.lowlevel.checkpoint)
+
     def commit(self) -> None:
         pass
 

@@ -169,6 +169,7 @@ class Hub:
     def _make_pass(self) -> None:
         """Make the ready connections receive, commit their changes together, and make the connections send."""
         received: list[Member] = []
+        self._pool.turns.hosts_were_served()
         try:
             self._receive(received)
             with suppress(Scarcity):  # Each connection then waits until the batch can be committed.
