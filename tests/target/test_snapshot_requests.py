@@ -4,7 +4,7 @@ import pytest
 
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.operations import perform
-from odx_target.target.control.storage import describe
+from odx_target.target.control.storage import answers, describe
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS
 from odx_target.turns import Turns
 from tests.target.running import LUNS, running
@@ -73,7 +73,7 @@ async def test_the_rows_of_many_new_snapshots_are_made_in_turns(
     count, described, collected = 64, 0, 0
     describe_snapshot, volume_names = describe.describe_snapshot, describe.volume_names
 
-    def counted_row(*arguments: object) -> describe.Data:
+    def counted_row(*arguments: object) -> answers.Snapshot:
         nonlocal described
         described += 1
         return describe_snapshot(*arguments)  # type: ignore[arg-type]
