@@ -1,6 +1,8 @@
 """Tests of pairing and of paths over real TLS connections on this machine."""
 
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,16 +13,19 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from odx_target.replica.edge import tls
+from odx_target.replica.edge import dialler, tls
 from odx_target.replica.edge.certificates import make_certificate
 from odx_target.replica.edge.tls import OwnCertificate, pairing_context
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing import path_key
 from odx_target.replica.pairing.desk import MAX_ATTEMPTS
+from odx_target.replica.pairing.handshake import DiallerHandshake, Paired, PairingFailed
+from odx_target.replica.pairing.messages import Identity
 from odx_target.replica.pairing.path_key import InvalidPathKey
 from odx_target.replica.paths.path_table import PathRefused
-from odx_target.replica.paths.settings import Address, Right
+from odx_target.replica.paths.settings import Address, PathSettings, Right
+from odx_target.store.api import PoolFull
 from odx_target.store.open import open_memory_pool
 from odx_target.target.config.settings import Portal
 from odx_target.target.job_nursery import JobNursery
@@ -199,3 +204,79 @@ async def test_a_path_that_is_not_paired_in_time(mock_clock: MockClock) -> None:
         mock_clock.jump(601)
         assert one.desk.waiting() == []
         assert waiting.is_over
+
+
+async def paired_by_hand(address: Address, certificate: bytes) -> Paired:
+    """Pair with an array as a peer that sends any certificate."""
+    connection = await dialler._connected_with_tls(address, pairing_context())
+    try:
+        await connection.handshake()
+        shown = connection.peer_certificate
+        assert shown is not None
+        own = Identity(b"p" * 16, b"n" * 16, certificate)
+        return await dialler._converse(connection, DiallerHandshake(path_key.stretched(KEY), own, shown, bytes(32)))
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("kind", ["no certificate", "two certificates", "more bytes"])
+async def test_a_peer_that_sends_no_valid_certificate_is_not_paired(kind: str, certificates: list[OwnCertificate]) -> None:
+    first, second = (each.certificate for each in certificates)
+    sent = {"no certificate": b"x", "two certificates": first + second, "more bytes": first + b"x"}[kind]
+    async with peering() as (one, ours), peering() as (other, theirs):
+        await one.add("stranger", KEY, Address("127.0.0.1", 1), RIGHTS, RATES)
+        with pytest.raises(PairingFailed, match="certificate"):
+            await paired_by_hand(ours, sent)
+        assert not one.paths
+        await one.remove("stranger")
+        await one.add("other", KEY, theirs, RIGHTS, RATES)
+        await other.add("one", KEY, None, RIGHTS, RATES)
+        await until(lambda: are_connected(one, other))
+
+
+async def test_a_remembered_certificate_that_cannot_be_read(certificates: list[OwnCertificate]) -> None:
+    async with peering() as (one, _), peering() as (_other, address):
+        path = one.paths.add(PathSettings("other", address, b"p" * 16, b"n" * 16, b"x", bytes(32)))
+        await until(lambda: "cannot be read" in path.status.reason)
+
+
+async def test_a_peer_that_resets_the_connection_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reset arrives before TLS begins, with a pairing and with a path."""
+    connected = dialler._connected
+
+    async def reset(address: Address) -> socket.socket:
+        found = await connected(address)
+        accepted, _ = server.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        accepted.close()
+        await trio.lowlevel.wait_readable(found)
+        return found
+
+    monkeypatch.setattr(dialler, "_connected", reset)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = Address("127.0.0.1", server.getsockname()[1])
+        async with peering() as (one, _):
+            waiting = await one.add("waiting", KEY, address, RIGHTS, RATES)
+            await until(lambda: "reset" in waiting.reason)
+            await one.remove("waiting")
+            path = one.paths.add(PathSettings("other", address, b"p" * 16, b"n" * 16, one.identity.certificate, bytes(32)))
+            await until(lambda: "reset" in path.status.reason)
+
+
+async def test_a_pool_that_cannot_remember_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else ends, and the pairing succeeds later."""
+    async with peering() as (one, address), peering() as (other, _):
+        pool, remember = one.paths._pool, type(one.paths._pool).remember
+        is_full = True
+
+        def remember_unless_full(self: Any, key: str, value: bytes, *, spare: bool = False) -> None:
+            if self is pool and is_full:
+                raise PoolFull("the pool is full")
+            remember(self, key, value, spare=spare)
+
+        monkeypatch.setattr(type(pool), "remember", remember_unless_full)
+        await one.add("other", KEY, None, RIGHTS, RATES)
+        waiting = await other.add("one", KEY, address, RIGHTS, RATES)
+        await until(lambda: "the pool is full" in waiting.reason)
+        is_full = False
+        await until(lambda: are_connected(one, other))

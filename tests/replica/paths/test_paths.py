@@ -256,9 +256,20 @@ def test_limits_and_names_of_paths() -> None:
     with pytest.raises(PathRefused, match="no path absent"):
         paths.remove("absent")
     for number in range(MAX_PATHS - 1):
-        paths.add(PathSettings(f"p{number}", None, bytes([number]) * 16, b"", b"", bytes(32)))
+        identity = bytes([number]) * 16
+        paths.add(PathSettings(f"p{number}", None, identity, identity, identity, bytes(32)))
     with pytest.raises(PathRefused, match="the limit"):
         paths.add(PathSettings("one more", None, bytes([99]) * 16, b"", b"", bytes(32)))
+
+
+@pytest.mark.parametrize(("change", "reason"), [("peer_certificate", "certificate"), ("peer_maker", "maker")])
+def test_a_peer_cannot_take_the_certificate_or_the_tokens_of_another_peer(change: str, reason: str) -> None:
+    arrays = Arrays(7)
+    new = PathSettings("new", None, bytes(16), b"n" * 16, b"new", bytes(32))
+    taken = {**_values(new), change: getattr(arrays.ours.settings, change)}
+    with pytest.raises(PathRefused, match=f"another path has the same {reason}"):
+        arrays.one.paths.add(PathSettings(**taken))
+    arrays.one.paths.add(new)
 
 
 def test_paths_and_their_rates_survive_a_restart_and_damaged_records_are_reported() -> None:

@@ -1,6 +1,7 @@
 """Connects to peers over TCP and TLS: for the links of paths, and for pairings."""
 
 import socket
+import ssl
 
 import trio
 
@@ -31,8 +32,11 @@ class TlsDialler:
 
     async def dial(self, settings: PathSettings) -> Connection:
         assert settings.address is not None
-        plain = await _connected(settings.address)
-        connection = tls_connection(plain, client_context(self._own, settings.peer_certificate), is_server=False)
+        try:
+            context = client_context(self._own, settings.peer_certificate)
+        except (OSError, ValueError) as error:
+            raise DialFailed("the certificate of the pairing cannot be read", needs_operator=True) from error
+        connection = await _connected_with_tls(settings.address, context)
         try:
             await connection.handshake()
         except ConnectionLost as error:
@@ -52,7 +56,7 @@ async def pair_with(address: Address, key: bytes, own: Identity, nonce: bytes) -
     Raises DialFailed if the peer cannot be reached, PairingFailed and PeerFault.
     """
     assert len(nonce) == NONCE_BYTES
-    connection = tls_connection(await _connected(address), pairing_context(), is_server=False)
+    connection = await _connected_with_tls(address, pairing_context())
     try:
         with trio.move_on_after(PAIRING_TIMEOUT_S):
             await connection.handshake()
@@ -78,6 +82,15 @@ async def _converse(connection: TlsConnection, handshake: DiallerHandshake) -> P
         output, paired = handshake.receive(data)
         if paired is not None:
             return paired
+
+
+async def _connected_with_tls(address: Address, context: ssl.SSLContext) -> TlsConnection:
+    """Connect to an address, and put TLS on the connection. Raises DialFailed."""
+    plain = await _connected(address)
+    try:
+        return tls_connection(plain, context, is_server=False)
+    except OSError as error:  # The peer has closed the connection already.
+        raise DialFailed(f"{address}: {reason_of(error)}") from error
 
 
 async def _connected(address: Address) -> socket.socket:

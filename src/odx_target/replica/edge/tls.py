@@ -57,6 +57,16 @@ def client_context(own: OwnCertificate, pinned: bytes) -> ssl.SSLContext:
     return context
 
 
+def is_certificate(content: bytes) -> bool:
+    """True if `content` is exactly one certificate (DER) that can be pinned, so that it does not spoil a context."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, None)
+    try:
+        context.load_verify_locations(cadata=content)
+    except (ssl.SSLError, ValueError):
+        return False
+    return context.get_ca_certs(binary_form=True) == [content]
+
+
 def pairing_context() -> ssl.SSLContext:
     """Make the context of the dialler of a pairing, which shows no certificate and verifies none. The pairing verifies it."""
     return _context(ssl.PROTOCOL_TLS_CLIENT, None)
@@ -179,8 +189,11 @@ class TlsConnection:
 
 
 def tls_connection(plain: socket.socket, context: ssl.SSLContext, *, is_server: bool) -> TlsConnection:
-    """Put TLS on a connected socket. Its handshake has not begun. Takes the socket over."""
+    """Put TLS on a connected socket. Its handshake has not begun. Takes the socket over. Raises OSError if it is closed."""
     try:
+        # If the peer has reset the connection, the module `ssl` raises an exception too, but leaves the socket open.
+        if number := plain.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(number, os.strerror(number))
         plain.setblocking(False)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with suppress(OSError):

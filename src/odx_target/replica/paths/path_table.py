@@ -65,8 +65,14 @@ class PathTable(Mapping[str, Path]):
     def add(self, settings: PathSettings) -> Path:
         """Add a path, remember it, and dial at once. Raises PathRefused. May raise the exceptions of `Volume.write`."""
         self.check_new(settings.name)
-        if any(path.settings.peer_pool == settings.peer_pool for path in self._paths.values()):
+        others = [path.settings for path in self._paths.values()]
+        if any(other.peer_pool == settings.peer_pool for other in others):
             raise PathRefused("there is a path to this array already")
+        # A peer says itself which certificate and maker it has, and must not take those of another peer.
+        if any(other.peer_certificate == settings.peer_certificate for other in others):
+            raise PathRefused("another path has the same certificate")
+        if any(other.peer_maker == settings.peer_maker for other in others):
+            raise PathRefused("another path has the same maker of tokens")
         if settings.peer_pool == self._pool.identity:
             raise PathRefused("an array cannot have a path to itself")
         self._remember(settings)

@@ -7,7 +7,7 @@ import trio
 
 from odx_target.replica.edge.dialler import TlsDialler, pair_with
 from odx_target.replica.edge.listener import ListenerCallbacks, PeerListener
-from odx_target.replica.edge.tls import OwnCertificate
+from odx_target.replica.edge.tls import OwnCertificate, is_certificate
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing.desk import PairingDesk, WaitingPath
@@ -19,7 +19,7 @@ from odx_target.replica.paths.path import Path, PathCallbacks
 from odx_target.replica.paths.path_table import PathRefused, PathTable
 from odx_target.replica.paths.settings import Address, PathSettings, Right
 from odx_target.replica.request_table import RequestTable
-from odx_target.store.api import Pool
+from odx_target.store.api import Pool, StoreError
 from odx_target.target.accepting_clients import accept_all
 from odx_target.target.listening_sockets import Listening
 from odx_target.target.peers.own_certificate import own_certificate
@@ -122,19 +122,20 @@ class Peering:
         waiting = next((each for each in self.desk.waiting() if each.key == paired.key), None)
         if waiting is None:
             raise PairingFailed("the path waits no longer", is_attempt=False)
-        path = self.paths.get(waiting.name)
-        if path is not None and path.settings.peer_certificate == paired.peer.certificate:
-            return
-        peer, name, address = paired.peer, waiting.name, waiting.address
-        settings = PathSettings(
-            name, address, peer.pool, peer.maker, peer.certificate, paired.secret, waiting.rights, waiting.rates
-        )
+        peer, name, path = paired.peer, waiting.name, self.paths.get(waiting.name)
+        is_repeated = path is not None and path.settings.peer_certificate == peer.certificate
+        if not is_certificate(peer.certificate):
+            raise PairingFailed("the peer has sent no valid certificate", is_attempt=False)
         try:
-            self.paths.add(settings)
-        except PathRefused as error:
+            if not is_repeated:
+                self.paths.add(
+                    PathSettings(name, waiting.address, *peer, secret=paired.secret, rights=waiting.rights, rates=waiting.rates)
+                )
+            await self._make_durable()
+        except (PathRefused, StoreError) as error:
             raise PairingFailed(str(error), is_attempt=False) from error
-        await self._make_durable()
-        self._reporter.report("info", "a path is paired", path=name)
+        if not is_repeated:
+            self._reporter.report("info", "a path is paired", path=name)
 
     def _path_changed(self, path: Path, line: str) -> None:
         name = path.settings.name
