@@ -66,6 +66,7 @@ REFUSED = [
     ("8e 00 ff ff ff ff ff ff ff ff 00 00 00 01 00 00", OUT_OF_RANGE, None, None),
     ("ae 00 00 00 20 00 00 00 00 01 00 00", OUT_OF_RANGE, None, None),
     ("af 00 00 00 20 00 00 00 00 01 00 00", OUT_OF_RANGE, None, None),
+    ("8f 00 00 00 00 00 00 00 20 00 00 00 00 01 00 00", OUT_OF_RANGE, None, None),
     ("41 08 00 00 1f ff 00 00 02 00", OUT_OF_RANGE, None, None),
     ("35 00 00 00 1f ff 00 00 02 00", OUT_OF_RANGE, None, None),
     ("91 00 00 00 00 00 00 00 20 00 00 00 00 01 00 00", OUT_OF_RANGE, None, None),
