@@ -50,7 +50,7 @@ def test_the_pages(page_code, subpage_code, expected, page_control):
 
 def test_room_that_cleaning_makes_available_is_reported_as_available():
     unit = UnitUnderTest()
-    unit.pool.room = Usage(60 * THRESHOLD_SET_BYTES, 40 * THRESHOLD_SET_BYTES, dead_bytes=50 * THRESHOLD_SET_BYTES)
+    unit.pool.room = Usage(60 * THRESHOLD_SET_BYTES, 40 * THRESHOLD_SET_BYTES, gain_bytes=50 * THRESHOLD_SET_BYTES)
     page = data_of(unit.command(cdb(0x0C, 0x00)))
     assert page[:28].hex(" ") == bytes.fromhex("8c00003c 0001 0308 0000005a 02000000 0002 0308 0000000a 02000000").hex(" ")
 

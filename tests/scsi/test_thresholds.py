@@ -57,10 +57,10 @@ class Watched(UnitUnderTest):
 
 def test_room_that_cleaning_makes_available_reaches_no_threshold():
     unit = Watched(AVAILABLE_200)
-    unit.pool.room = Usage(960 * MIB, 40 * MIB, dead_bytes=400 * MIB)
+    unit.pool.room = Usage(960 * MIB, 40 * MIB, gain_bytes=400 * MIB)
     unit.check()
     assert unit.notified() == []
-    unit.pool.room = Usage(960 * MIB, 40 * MIB, dead_bytes=100 * MIB)
+    unit.pool.room = Usage(960 * MIB, 40 * MIB, gain_bytes=100 * MIB)
     unit.check()
     assert len(unit.notified()) == 1
 

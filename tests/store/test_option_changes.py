@@ -147,3 +147,15 @@ def test_a_pool_without_a_bound_refuses_one() -> None:
     machine = opened(map_memory_bytes=None)
     with pytest.raises(StoreError, match="no limit until the pool is opened again"):
         machine.pool.change_options(OPTIONS)
+
+
+def test_without_cleaning_the_room_of_overwritten_data_is_not_available() -> None:
+    machine = opened(replace(OPTIONS, cleaning=True, limit_bytes=32 * SEGMENT_BYTES))
+    for _ in range(5):
+        fill(machine, end=4 * SEGMENT_BLOCKS)
+    usage = machine.pool.usage()
+    assert usage.gain_bytes > 0
+    machine.pool.change_options(replace(OPTIONS, cleaning=False, limit_bytes=32 * SEGMENT_BYTES))
+    machine.environment.settle()
+    usage = machine.pool.usage()
+    assert usage.obtainable_bytes == usage.available_bytes

@@ -191,7 +191,7 @@ class LogPool:
         self._limit_bytes = options.limit_bytes
 
     def usage(self) -> Usage:
-        return usage_of(self.log, self.supply, self.cleaner.dead_blocks_of_log)
+        return usage_of(self.log, self.supply, self.cleaner.gain_blocks)
 
     async def start(self) -> None:
         """Make an empty segment for the first write. If the catalogue was lost, save a checkpoint.

@@ -8,18 +8,18 @@ from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.status import LogStatus, Usage
 
 
-def usage_of(log: Log, supply: SegmentSupply, dead_blocks: int) -> Usage:
+def usage_of(log: Log, supply: SegmentSupply, gain_blocks: int) -> Usage:
     """Return the used and the available bytes of a pool. The reserve is counted in neither number, because records with data
-    must leave the reserve free. `dead_blocks` is the number of dead blocks of the log that the cleaner has found.
+    must leave the reserve free. `gain_blocks` is the number of used blocks that cleaning can free.
     """
     used_blocks = supply.used_bytes // BLOCK_BYTES - log.unused_blocks - supply.free_blocks
-    dead_bytes = min(dead_blocks, used_blocks) * BLOCK_BYTES
+    gain_bytes = min(gain_blocks, used_blocks) * BLOCK_BYTES
     makeable_blocks = supply.available_blocks()
     if makeable_blocks is None:
-        return Usage(used_blocks * BLOCK_BYTES, None, dead_bytes)
+        return Usage(used_blocks * BLOCK_BYTES, None, gain_bytes)
     reserved_blocks = log.room.reserve_blocks + supply.spare_blocks
     available_blocks = max(0, log.unused_blocks + makeable_blocks - reserved_blocks)
-    return Usage(used_blocks * BLOCK_BYTES, available_blocks * BLOCK_BYTES, dead_bytes)
+    return Usage(used_blocks * BLOCK_BYTES, available_blocks * BLOCK_BYTES, gain_bytes)
 
 
 def log_status(log: Log, supply: SegmentSupply, flusher: Flusher, reader: Reader) -> LogStatus:

@@ -14,20 +14,22 @@ class Usage:
     used_bytes: int
     available_bytes: int | None
     """Number of bytes that are available for data. None if the pool has no limit and the free room of the disk is unknown."""
-    dead_bytes: int = 0
-    """Number of used bytes to which no map referred when the cleaner last looked. Cleaning makes them available."""
+    gain_bytes: int = 0
+    """Number of used bytes that cleaning makes available for hosts, by what the cleaner found when it last looked. The headers
+    of the log are left out, and segments that have too few dead blocks to be moved.
+    """
 
     @property
     def needed_bytes(self) -> int:
         """Number of used bytes that cleaning will not make available. Hosts see this number as the used room, because the room
         of overwritten data comes back by itself.
         """
-        return self.used_bytes - self.dead_bytes
+        return self.used_bytes - self.gain_bytes
 
     @property
     def obtainable_bytes(self) -> int | None:
         """Number of bytes that are available, or that cleaning will make available. None if the former number is unknown."""
-        return None if self.available_bytes is None else self.available_bytes + self.dead_bytes
+        return None if self.available_bytes is None else self.available_bytes + self.gain_bytes
 
 
 @dataclass(frozen=True, slots=True)

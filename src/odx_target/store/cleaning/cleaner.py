@@ -19,7 +19,14 @@ from odx_target.store.cleaning.links import Links
 from odx_target.store.cleaning.live_marking import Marks, next_to_mark
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
-from odx_target.store.cleaning.policy import MAX_LIVE, MAX_LIVE_BELOW_LIMIT, MAX_LIVE_WHEN_FULL, MAX_LIVE_WHEN_SHORT, victims
+from odx_target.store.cleaning.policy import (
+    MAX_LIVE,
+    MAX_LIVE_BELOW_LIMIT,
+    MAX_LIVE_WHEN_FULL,
+    MAX_LIVE_WHEN_SHORT,
+    gained_blocks,
+    victims,
+)
 from odx_target.store.cleaning.progress import Progress
 from odx_target.store.cleaning.relocating import Moves, relocate
 from odx_target.store.cleaning.segment_freeing import Freeing
@@ -56,8 +63,7 @@ class Stopped(Exception):
 class Cleaner:
     """The cleaner of one pool. For each segment, `live` has the number of live blocks that the last marking found.
 
-    `dead_blocks_of_log` is the number of dead blocks that the last markings found in the segments of the log. The segments that
-    were freed since then are left out.
+    `live` also has segments that were freed since then.
     """
 
     def __init__(
@@ -77,7 +83,7 @@ class Cleaner:
         work_share: float,
     ) -> None:
         self.live: dict[int, int] = {}
-        self.dead_blocks_of_log = 0
+        self._gain_blocks = 0
         self.mover = mover
         self.placement = placement
         self._contents = contents
@@ -116,6 +122,13 @@ class Cleaner:
             freed_segments=self._supply.freed,
             recycled_segments=self._supply.recycled,
         )
+
+    @property
+    def gain_blocks(self) -> int:
+        """Number of blocks of the log that cleaning can free for hosts, by the last markings. It is 0 if the pool is not
+        cleaned.
+        """
+        return self._gain_blocks if self._need.is_enabled else 0
 
     def change_options(self, *, is_enabled: bool, work_share: float) -> None:
         """Change whether the pool is cleaned, and the share of the time for which the cleaner works. Present work of a cleaner
@@ -229,7 +242,7 @@ class Cleaner:
         dead = self._links.without_linked(number for number, blocks in live.items() if not blocks)
         if await self._freeing.free(dead, self._pause, is_short=self._need.is_short()):
             self.live = {number: blocks for number, blocks in self.live.items() if number in self._supply.size_blocks}
-            self._count_dead()
+            self._count_gain()
             self._announce()
         moved = await self._move(marks, {number: blocks for number, blocks in live.items() if blocks})
         if dead or moved:
@@ -265,13 +278,13 @@ class Cleaner:
             self.live[number] = marks.live_blocks(number)
             if self._turns.take(marks.steps_of_count(number)) <= 0:
                 await self._pause()
-        self._count_dead()
+        self._count_gain()
         return marks
 
-    def _count_dead(self) -> None:
+    def _count_gain(self) -> None:
         sizes, capacity = self._supply.size_blocks, self._supply.capacity.numbers
         in_log = ((number, blocks) for number, blocks in self.live.items() if number in sizes and number not in capacity)
-        self.dead_blocks_of_log = sum(sizes[number] - blocks for number, blocks in in_log)
+        self._gain_blocks = sum(gained_blocks(blocks, sizes[number]) for number, blocks in in_log)
 
     async def _move(self, marks: Marks, live: dict[int, int]) -> bool:
         """Move blocks to their tiers, then move the segments of the log with the fewest live blocks if this frees room. Returns

@@ -68,6 +68,17 @@ def cost_blocks(live_blocks: int) -> int:
     return live_blocks + live_blocks // BLOCKS_OF_A_HEADER + COST_BLOCKS
 
 
+def gained_blocks(live_blocks: int, size_blocks: int) -> int:
+    """Return the number of blocks that the cleaner gains for a writer that finds the pool full, if it frees a segment without
+    live blocks or moves one with live blocks. Return 0 if it would not move the segment.
+    """
+    if not live_blocks:
+        return size_blocks
+    if live_blocks > MAX_LIVE_WHEN_FULL * size_blocks:
+        return 0
+    return max(0, size_blocks - cost_blocks(live_blocks))
+
+
 def victims(
     live: Mapping[int, int], sizes: Mapping[int, int], max_live: float, room_blocks: int, wanted_blocks: int
 ) -> list[int]:
