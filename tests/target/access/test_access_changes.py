@@ -11,6 +11,8 @@ from odx_target.copymgr.commands.parameter_lists import ListFlag, encode_write_u
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import ConnectionLost, LoginFailed
+from odx_target.iscsi.pdu.headers import TaskManagementFunctionResponse
+from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from odx_target.scsi.lun_map import LunMap
 from odx_target.scsi.reservations.holders import NexusName
 from odx_target.scsi.sense import WRITE_PROTECTED
@@ -114,6 +116,24 @@ async def test_queued_commands_never_reach_another_volume() -> None:
         for unit, written in ((first, [0]), (second, [])):
             content = b"".join(bytes(part) for part in await unit.volume.read(0, 2))
             assert [lba for lba in range(16) if any(content[lba * 512 :][:512])] == written
+
+
+@pytest.mark.parametrize("operation", ["lun-renumber", "lun-remove"])
+async def test_held_commands_of_a_removed_lun_never_reach_its_successor(operation: str) -> None:
+    """Writes wait for a missing CmdSN while their LUN is removed or renumbered, and another volume gets the number."""
+    two = (LunConfig("first", 1 << 20), LunConfig("second", 1 << 20))
+    async with running(Config(luns=two)) as array, logged_in(array) as peer:
+        missing = peer.command(bytes(6), lun=1)
+        for lba in range(2):
+            await peer.send(peer.write(write_10(lba), 512), b"w" * 512)
+        await peer.send(peer.manage(TaskManagementFunction.LOGICAL_UNIT_RESET, lun=1))
+        assert (await peer.take(TaskManagementFunctionResponse)).response == 0, "the writes have arrived before it"
+        await perform(array, operation, {"name": "first", **({"number": 9} if operation == "lun-renumber" else {})})
+        await perform(array, "lun-renumber", {"name": "second", "number": 0})
+        assert (await peer.status_of(missing))[1][12:14] == b"\x25\x00", "there is no LUN 1 any more"
+        assert (await peer.status_of(peer.command(bytes(6))))[0] == 2, "the unit attention of the new LUN"
+        assert (await peer.status_of(peer.command(bytes(6))))[0] == 0
+        assert not any(b"".join(bytes(part) for part in await array.logical_units[0].volume.read(0, 2)))
 
 
 def write_10(lba: int) -> bytes:

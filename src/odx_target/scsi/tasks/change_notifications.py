@@ -49,8 +49,8 @@ class AttachedNexuses:
         self.tell_all(logical_unit, POWER_ON_OR_RESET_OCCURRED)
 
     def logical_unit_removed(self, logical_unit: LogicalUnit) -> list[Nexus]:
-        """Drop the unit attentions and echo buffers of a logical unit before the nexuses lose access to it. Return these
-        nexuses.
+        """Drop the unit attentions and echo buffers of a logical unit before the nexuses lose access to it, and abort their
+        commands that are not executed yet. Return these nexuses.
 
         Call this method in the same turn of the event loop in which the nexuses lose access. Then iterate over `luns_changed`
         to its end, so that the nexuses are notified.
@@ -59,6 +59,8 @@ class AttachedNexuses:
         for nexus in self.nexuses:
             lun = nexus.lun_of(logical_unit)
             if lun is not None:
+                if nexus.end_unexecuted is not None:
+                    nexus.end_unexecuted(lun)
                 _forget_lun(nexus, lun)
                 losers.append(nexus)
         return losers
