@@ -7,8 +7,8 @@ import pytest
 
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
-from odx_target.replica.link.errors import ChannelEnded, ConnectionEnded, LinkError
-from odx_target.replica.link.hello import Side
+from odx_target.replica.link.errors import ChannelEnded, ConnectionEnded, LinkError, PeerFault
+from odx_target.replica.link.hello import Farewell, Side
 from odx_target.replica.link.kinds import Kind
 from odx_target.replica.link.limits import DEAD_AFTER_S, MAX_RETRY_S
 from odx_target.replica.link.throttle import Rates
@@ -17,7 +17,7 @@ from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path, PathState
 from odx_target.replica.paths.path_record import decode_path, encode_path
 from odx_target.replica.paths.path_table import PathRefused
-from odx_target.replica.paths.settings import MAX_PATHS, PathSettings
+from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, MAX_PATHS, PathSettings
 from tests.sim.network import End, Network, SimulatedLink
 from tests.sim.simulated_array import SimulatedArray, pair
 from tests.sim.world import World
@@ -260,6 +260,53 @@ def test_limits_and_names_of_paths() -> None:
         paths.add(PathSettings(f"p{number}", None, identity, identity, identity, bytes(32)))
     with pytest.raises(PathRefused, match="the limit"):
         paths.add(PathSettings("one more", None, bytes([99]) * 16, b"", b"", bytes(32)))
+
+
+def test_a_path_that_is_removed_before_its_new_connection_is_carried() -> None:
+    arrays = Arrays(3, (True, False))
+    path, start_soon = arrays.ours, arrays.one.environment.start_soon
+
+    def remove_first(function: Any, *arguments: Any) -> None:
+        if function == path._carry:
+            arrays.one.paths.remove("other")
+        start_soon(function, *arguments)
+
+    arrays.one.environment.start_soon = remove_first  # type: ignore[method-assign]
+    arrays.world.advance(30.0)
+    assert "other" not in arrays.one.paths
+    assert path.link is None
+    assert arrays.theirs.link is None
+
+
+def test_a_peer_cannot_have_more_connections_than_the_limit() -> None:
+    """Nothing is sent on them, so their greetings do not end at once."""
+    arrays = Arrays(5).connect()
+    for _ in range(MAX_PATH_CONNECTIONS + 3):
+        _, theirs = arrays.network.connect(arrays.one.environment, arrays.other.environment)
+        arrays.other.accept(theirs, arrays.one.pool.identity)
+    arrays.world.advance(0.1)
+    assert len(arrays.theirs._links) == MAX_PATH_CONNECTIONS
+    assert arrays.are_connected
+    arrays.world.advance(30.0)
+    assert len(arrays.theirs._links) == 1
+    arrays.connect()
+
+
+def test_a_request_that_violates_the_protocol_ends_the_link() -> None:
+    arrays = Arrays(6).connect()
+    link = arrays.ours.link
+    assert link is not None
+
+    async def serve(_array: SimulatedArray, _path: Path, _exchange: Exchange, _document: Mapping[str, Json]) -> None:
+        raise PeerFault("a message has no field first")
+
+    arrays.other.serve = serve
+    with pytest.raises(ChannelEnded):
+        arrays.echoed()
+    arrays.world.advance(1.0)
+    assert link.ended is not None
+    assert link.ended.code is Farewell.FAULT
+    arrays.connect()
 
 
 @pytest.mark.parametrize(("change", "reason"), [("peer_certificate", "certificate"), ("peer_maker", "maker")])

@@ -213,7 +213,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MIN_HIT_PERCENT",
             ),
         ),
-        (path_settings, ("MAX_PATHS",)),
+        (path_settings, ("MAX_PATHS", "MAX_PATH_CONNECTIONS")),
         (path_key, ("MIN_KEY_CHARACTERS", "MAX_KEY_CHARACTERS")),
         (desk, ("PAIRING_TIME_S", "MAX_ATTEMPTS")),
     ),

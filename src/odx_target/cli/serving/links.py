@@ -12,13 +12,13 @@ log = structlog.get_logger()
 
 
 def link_descriptors(address: Portal | None) -> int:
-    """Return the number of file descriptors that links need: a listening socket, unknown peers, and two for each path."""
+    """Return the number of file descriptors that links need: a listening socket, unknown peers, and those of each path."""
     if address is None:
         return 0
     from odx_target.replica.edge.listener import MAX_GREETINGS
-    from odx_target.replica.paths.settings import MAX_PATHS
+    from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, MAX_PATHS
 
-    return 1 + MAX_GREETINGS + 2 * MAX_PATHS
+    return 1 + MAX_GREETINGS + MAX_PATH_CONNECTIONS * MAX_PATHS
 
 
 @asynccontextmanager

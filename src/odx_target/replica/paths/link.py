@@ -132,7 +132,9 @@ class Link:
             await self._serve(exchange, document)
         except RequestDenied as denied:
             self._refuse(exchange, denied.code, str(denied))
-        except (ChannelEnded, PeerFault):
+        except PeerFault as fault:
+            self._violated(fault)
+        except ChannelEnded:
             pass
         except Exception as error:
             self._on_internal_error(error)

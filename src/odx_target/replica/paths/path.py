@@ -17,7 +17,7 @@ from odx_target.replica.link.throttle import Rates, Throttle
 from odx_target.replica.paths.connection import Connection, DialFailed, Dialler
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.link import Link
-from odx_target.replica.paths.settings import PathSettings
+from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, PathSettings
 from odx_target.replica.paths.waker import Waker
 
 
@@ -87,8 +87,8 @@ class Path:
                 await self._dial()
 
     async def accept(self, connection: Connection) -> None:
-        """Carry a connection that the peer has dialled, until it ends."""
-        if self._is_removed:
+        """Carry a connection that the peer has dialled, until it ends. If the peer has too many, close it."""
+        if len(self._links) >= MAX_PATH_CONNECTIONS:
             connection.close()
         else:
             await self._carry(connection, Side.ACCEPTOR)
@@ -134,12 +134,12 @@ class Path:
         except DialFailed as error:
             self._failed(str(error), needs_operator=error.needs_operator)
             return
-        if self._is_removed:
-            connection.close()
-            return
         self._environment.start_soon(self._carry, connection, Side.DIALLER)
 
     async def _carry(self, connection: Connection, side: Side) -> None:
+        if self._is_removed:
+            connection.close()
+            return
         environment, callbacks = self._environment, self._callbacks
         session = Session(side, self._hello, self.settings.peer_pool, self.throttle, environment.monotonic())
         serve = partial(callbacks.serve, self)

@@ -8,6 +8,10 @@ from odx_target.replica.link.throttle import Rates
 MAX_PATHS = 16
 """Maximum number of paths of an array. Each path takes up to 64 MiB for received data."""
 
+MAX_PATH_CONNECTIONS = 4
+"""Maximum number of open connections of a path. Arrays that dial each other have two for a moment, and a dead connection is
+noticed late."""
+
 
 class Right(StrEnum):
     """Rights of the peer of a path."""
