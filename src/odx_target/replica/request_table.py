@@ -1,9 +1,11 @@
 """The requests that an array serves for its peers. A request names itself in its field `request`."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 from odx_target.environment import Environment
-from odx_target.replica.blocks.fill import BLOCKS_REQUEST, DIGEST_REQUEST, SnapshotServer
+from odx_target.replica.blocks.fill import BLOCKS_REQUEST, BUSY, DIGEST_REQUEST, SnapshotServer
+from odx_target.replica.blocks.limits import MAX_SERVED_REQUESTS
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
@@ -17,6 +19,7 @@ class RequestTable:
     """Dispatches the requests of peers. The row of a request names the function that serves it."""
 
     def __init__(self, pool: Pool, environment: Environment) -> None:
+        self._served: Counter[Path] = Counter()
         snapshots = SnapshotServer(pool, environment)
         self._rows: dict[str, Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[object]]] = {
             BLOCKS_REQUEST: snapshots.serve_blocks,
@@ -29,4 +32,11 @@ class RequestTable:
         function = self._rows.get(name) if isinstance(name, str) else None
         if function is None:
             raise RequestDenied("unknown", f"this array does not know the request {str(name)[:MAX_SHOWN_CHARACTERS]!r}")
-        await function(path, exchange, document)
+        if self._served[path] >= MAX_SERVED_REQUESTS:
+            raise RequestDenied(BUSY, "the array serves too many requests of this peer")
+        self._served[path] += 1
+        try:
+            await function(path, exchange, document)
+        finally:
+            self._served[path] -= 1
+            self._served += Counter()  # Forget paths without requests.

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 from random import Random
+from typing import Any, cast
 
 import pytest
 
+from odx_target.replica.blocks.compression import LinkCompression
 from odx_target.replica.blocks.fill import Fill
 from odx_target.replica.blocks.hints import Hints
+from odx_target.replica.blocks.limits import MAX_SERVED_REQUESTS
 from odx_target.replica.blocks.receiver import ReceiveTotals
-from odx_target.replica.blocks.sender import OfferPolicy
+from odx_target.replica.blocks.sender import BlockSender, OfferPolicy
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
 from odx_target.replica.request_table import RequestTable
-from odx_target.store.api import BLOCK_BYTES, PoolBusy, Snapshot, Volume
+from odx_target.store.api import BLOCK_BYTES, Absent, DamagedBlock, PoolBusy, Snapshot, Volume
 from tests.replica.paths.test_paths import Arrays
 from tests.sim.network import SimulatedLink
 from tests.sim.simulated_array import SimulatedArray
@@ -225,3 +228,97 @@ def test_fingerprints_are_not_offered_while_they_find_nothing() -> None:
     for _ in range(40):
         policy.note_answer(1024, 30)
         assert policy.is_on
+
+
+def test_a_snapshot_that_is_deleted_while_it_is_sent() -> None:
+    """It has no blocks any more, and the sender must not wait for them."""
+    filling = Filling(12)
+    filling.snapshot.delete()
+    environment, exchange = filling.other.environment, cast(Exchange, None)
+    sender = BlockSender(exchange, filling.snapshot, bytes(32), LinkCompression.OFF, environment)
+    with pytest.raises(Absent):
+        filling.world.run(environment, sender.run(0, SIZE))
+
+
+@pytest.mark.parametrize("kind", ["another volume", "a later range", "two ranges"])
+def test_a_mark_says_nothing_about_other_blocks(kind: str) -> None:
+    filling = Filling(13)
+    world, environment = filling.world, filling.one.environment
+    if kind == "another volume":
+        filling.run(filling.fill(name="former"))
+    elif kind == "a later range":
+        world.run(environment, filling.fill().run(1500, SIZE - 1500))
+    else:
+        world.run(environment, filling.fill().run(0, 100))
+        world.run(environment, filling.fill().run(2000, SIZE - 2000))
+    fill = filling.fill()
+    filling.run(fill)
+    filling.assert_equal(fill)
+
+
+def test_linked_data_that_is_damaged_is_received_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    filling = Filling(14)
+    filling.run(filling.fill())
+    moved = {(block + 7) % SIZE: data for block, data in filling.content.items()}
+    again = filling.fill(filling.snapshot_of("moved", moved), "second")
+    volume, read = again.volume, type(again.volume).read
+
+    def damaged(self: Volume, block: int, count_blocks: int) -> Any:
+        if self is volume:
+            raise DamagedBlock(block)
+        return read(self, block, count_blocks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(volume), "read", damaged)
+        (totals,) = filling.run(again)
+    filling.assert_equal(again)
+    assert totals.received_blocks == BLOCKS
+
+
+def test_a_peer_cannot_start_more_requests_than_the_limit() -> None:
+    """It closes each channel at once, but the array still works on the requests."""
+    filling = Filling(15)
+    environment = filling.other.environment
+    release, begun, table = environment.event(), [], RequestTable(filling.other.pool, environment)
+
+    async def serve_late(*_arguments: object) -> None:
+        begun.append(None)
+        await release.wait()
+
+    table._rows["late"] = serve_late
+    filling.arrays.connect()
+    path = filling.arrays.theirs
+
+    async def request() -> None:
+        await table.serve(path, cast(Exchange, None), {"request": "late"})
+
+    tasks = [environment.spawn(request()) for _ in range(MAX_SERVED_REQUESTS + 2)]
+    filling.world.advance(0.1)
+    assert len(begun) == MAX_SERVED_REQUESTS
+    refused = [task.error for task in tasks if task.done]
+    assert [error.code for error in refused if isinstance(error, RequestDenied)] == ["busy", "busy"]
+    release.set()
+    filling.world.advance(0.1)
+    assert all(task.done for task in tasks)
+    late = environment.spawn(request())
+    filling.world.advance(0.1)
+    assert late.done
+    assert late.error is None
+
+
+def test_a_fill_waits_for_a_busy_peer() -> None:
+    filling = Filling(16)
+    refusals = 3
+
+    async def busy(array: SimulatedArray, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        nonlocal refusals
+        if refusals:
+            refusals -= 1
+            raise RequestDenied("busy", "later")
+        await serve(array, path, exchange, document)
+
+    filling.other.serve = busy
+    fill = filling.fill()
+    filling.run(fill)
+    assert refusals == 0
+    filling.assert_equal(fill)

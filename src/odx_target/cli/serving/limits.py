@@ -210,6 +210,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_RANGE_BLOCKS",
                 "MAX_OFFERS",
                 "MAX_DATA_BLOCKS",
+                "MAX_SERVED_REQUESTS",
                 "MIN_HIT_PERCENT",
             ),
         ),

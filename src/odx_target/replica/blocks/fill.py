@@ -4,6 +4,7 @@ The pool remembers the next block of an unfinished fill, in the same batch as th
 part is sent again.
 """
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -44,6 +45,12 @@ DIGEST_ANSWER_FIELDS = (
 
 MARK_PREFIX = "replica/fill/"
 """Beginning of the keys under which the pool remembers unfinished fills. The guid of the snapshot follows."""
+
+_MARK = struct.Struct("<16sQQ")
+"""Value of such a key: identity of the volume, first block of the filled blocks, and next block."""
+
+BUSY = "busy"
+"""Code of the refusal of a request that the peer may serve later."""
 
 
 def fingerprint_key(path: Path) -> bytes:
@@ -113,8 +120,22 @@ class Fill:
     @property
     def next_block(self) -> int | None:
         """The block at which an unfinished fill continues. None if none is unfinished."""
+        filled = self._filled
+        return None if filled is None else filled[1]
+
+    @property
+    def _filled(self) -> tuple[int, int] | None:
+        """The blocks (first, end) that the mark says are filled. A mark of another volume says nothing."""
         value = self.pool.remembered(self.mark)
-        return None if value is None else int.from_bytes(value, "little")
+        if value is None or len(value) != _MARK.size:
+            return None
+        volume, first, end = _MARK.unpack(value)
+        return (first, end) if volume == self.volume.identity else None
+
+    def _start(self, first: int) -> tuple[int, int]:
+        """Return the first of the filled blocks that a range which begins at `first` continues, and the block to begin at."""
+        filled = self._filled
+        return filled if filled is not None and filled[0] <= first <= filled[1] else (first, first)
 
     async def run(self, first: int, count: int) -> list[ReceiveTotals]:
         """Fill the range over as many links as necessary. Returns the totals of each attempt.
@@ -123,7 +144,7 @@ class Fill:
         """
         totals = []
         end = first + count
-        while (start := max(first, self.next_block or first)) < end:
+        while (start := self._start(first)[1]) < end:
             receiver: BlockReceiver | None = None
             try:
                 link = await self.path.opened()
@@ -134,12 +155,14 @@ class Fill:
                     "count": end - start,
                 }
                 exchange = await link.request(document, TrafficClass.SNAPSHOT)
-                receiver = self._receiver(exchange)
+                receiver = self._receiver(exchange, self._start(first)[0])
                 try:
                     await receiver.run(start, end - start)
                 finally:
                     exchange.close()
-            except (ChannelEnded, ConnectionEnded):
+            except (ChannelEnded, ConnectionEnded, RequestDenied) as error:
+                if isinstance(error, RequestDenied) and error.code != BUSY:
+                    raise
                 await self.environment.sleep(RETRY_S)
                 await self.path.opened()
             finally:
@@ -161,9 +184,9 @@ class Fill:
         finally:
             exchange.close()
 
-    def _receiver(self, exchange: Exchange) -> BlockReceiver:
-        key, hints = fingerprint_key(self.path), self.hints
-        return BlockReceiver(exchange, self.pool, self.volume, key, hints, self.environment, self._complete)
+    def _receiver(self, exchange: Exchange, filled_from: int) -> BlockReceiver:
+        def complete(first: int, count: int) -> None:
+            self.pool.remember(self.mark, _MARK.pack(self.volume.identity, filled_from, first + count))
 
-    def _complete(self, first: int, count: int) -> None:
-        self.pool.remember(self.mark, (first + count).to_bytes(8, "little"))
+        key, hints = fingerprint_key(self.path), self.hints
+        return BlockReceiver(exchange, self.pool, self.volume, key, hints, self.environment, complete)

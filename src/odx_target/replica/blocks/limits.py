@@ -18,6 +18,10 @@ MAX_DATA_BLOCKS = 256
 RAW_DATA_BLOCKS = 64
 """Number of blocks of a DATA frame that is not compressed with zstandard. LZ4 gains nothing from longer frames."""
 
+MAX_SERVED_REQUESTS = 8
+"""Maximum number of requests of one peer that an array serves at once. A peer that closes its channels early cannot start more.
+Each takes up to 33 MiB."""
+
 WINDOW_BYTES = 8 << 20
 """Credit that a receiver of blocks requests for its channel: two OFFERs in full."""
 

@@ -27,7 +27,7 @@ from odx_target.replica.link.errors import ChannelEnded, PeerFault
 from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.store.api import BLOCK_BYTES, PlaceGone, Pool, PoolBusy, Volume
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, Pool, PoolBusy, Unreadable, Volume
 
 OnPart = Callable[[int, int], None]
 
@@ -142,7 +142,10 @@ class BlockReceiver:
         """Return those of the linked blocks whose data has the offered fingerprint."""
         right: set[int] = set()
         for start, count in runs_of([indexes[number] for number in linked]):
-            content = memoryview(b"".join(await self._volume.read(first + start, count)))
+            try:
+                content = memoryview(b"".join(await self._volume.read(first + start, count)))
+            except (DamagedBlock, Unreadable):
+                continue  # The sender sends these blocks.
             blocks = [content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES)]
             found = await self._environment.in_thread(fingerprints_of, self._key, blocks)
             for at, fingerprint in enumerate(found):

@@ -28,7 +28,7 @@ from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.link.limits import MAX_BODY_BYTES
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.store.api import BLOCK_BYTES, BlockSource, DamagedBlock, PoolBusy
+from odx_target.store.api import BLOCK_BYTES, Absent, BlockSource, DamagedBlock, PoolBusy
 
 
 @dataclass
@@ -142,6 +142,8 @@ class BlockSender:
         found: list[tuple[int, int, bool]] = []
         at, end = first, first + count
         while at < end:
+            if end > self._source.size_blocks:
+                raise Absent("the snapshot was deleted while it was sent")
             try:
                 for block, run_blocks, is_mapped in self._source.extents(at, self._environment.turns):
                     run_blocks = min(run_blocks, end - block)
