@@ -322,3 +322,16 @@ def test_a_fill_waits_for_a_busy_peer() -> None:
     filling.run(fill)
     assert refusals == 0
     filling.assert_equal(fill)
+
+
+def test_the_digest_of_a_snapshot_that_cannot_be_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    filling = Filling(17)
+    fill = filling.fill()
+
+    async def digest(_snapshot: Snapshot) -> bytes:
+        raise Absent("the frozen map or snapshot was released or deleted")
+
+    monkeypatch.setattr(type(filling.snapshot), "digest", digest)
+    with pytest.raises(RequestDenied, match="deleted"):
+        filling.world.run(filling.one.environment, fill.peer_digest())
+    assert filling.other.errors == []

@@ -13,7 +13,7 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from odx_target.replica.edge import dialler, tls
+from odx_target.replica.edge import dialler, listener, tls
 from odx_target.replica.edge.certificates import make_certificate
 from odx_target.replica.edge.tls import OwnCertificate, pairing_context
 from odx_target.replica.link.errors import LinkError
@@ -122,6 +122,49 @@ async def test_a_wrong_key_is_refused_and_the_fourth_attempt_too() -> None:
         await until(lambda: "no path waits" in right.reason)
         assert not right.is_over
         assert dict(one.paths) == dict(other.paths) == {}
+
+
+async def test_a_peer_that_sends_nothing_delays_no_pairing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "PAIRING_TIMEOUT_S", 600.0)
+    async with peering() as (one, _), peering() as (other, address):
+        await other.add("one", KEY, None, RIGHTS, RATES)
+        silent = await plain_tls(address)
+        await one.add("other", KEY, address, RIGHTS, RATES)
+        await until(lambda: are_connected(one, other))
+        await trio.aclose_forcefully(silent)
+
+
+async def test_many_connections_have_no_more_attempts_than_one() -> None:
+    """All get their challenge before the first of them guesses."""
+    async with peering() as (one, address):
+        waiting = await one.add("other", KEY, None, RIGHTS, RATES)
+        connections = [await dialler._connected_with_tls(address, pairing_context()) for _ in range(MAX_ATTEMPTS + 1)]
+        keys = [OTHER_KEY] * MAX_ATTEMPTS + [KEY]
+        proofs = []
+        for connection, key in zip(connections, keys, strict=True):
+            await connection.handshake()
+            certificate = connection.peer_certificate
+            assert certificate is not None
+            own = Identity(b"p" * 16, b"n" * 16, one.identity.certificate)
+            handshake = DiallerHandshake(path_key.stretched(key), own, certificate, bytes(32))
+            await connection.send([handshake.output])
+            proof, _paired = handshake.receive(await connection.receive())
+            proofs.append((connection, handshake, proof))
+        for connection, handshake, proof in proofs:
+            await connection.send([proof])
+            with pytest.raises(PairingFailed):
+                handshake.receive(await connection.receive())
+            connection.close()
+        assert waiting.is_over
+        assert not one.paths
+
+
+async def test_each_waiting_path_has_a_key_of_its_own() -> None:
+    async with peering() as (one, _):
+        await one.add("berlin", KEY, None, RIGHTS, RATES)
+        with pytest.raises(PathRefused, match="same path key"):
+            await one.add("paris", KEY, None, RIGHTS, RATES)
+        await one.add("berlin", KEY, None, RIGHTS, RATES)
 
 
 async def test_short_keys_are_refused() -> None:

@@ -35,7 +35,7 @@ def dialler(key: bytes = KEY, certificate: bytes = THEIRS.certificate, nonce: by
 
 
 def acceptor(*keys: bytes, nonce: bytes = b"m" * 32) -> AcceptorHandshake:
-    return AcceptorHandshake(keys or (KEY,), THEIRS, nonce)
+    return AcceptorHandshake(lambda: keys or (KEY,), THEIRS, nonce)
 
 
 def talk(ours: DiallerHandshake, theirs: AcceptorHandshake) -> tuple[Paired | None, Paired | None]:
@@ -69,7 +69,9 @@ def test_the_secret_does_not_depend_on_who_dials() -> None:
     (ours, _), (again, _) = talk(dialler(), acceptor()), talk(dialler(nonce=b"x" * 32), acceptor())
     assert ours is not None
     assert again is not None
-    other = talk(DiallerHandshake(KEY, THEIRS, OURS.certificate, b"n" * 32), AcceptorHandshake([KEY], OURS, b"m" * 32))[0]
+    other = talk(DiallerHandshake(KEY, THEIRS, OURS.certificate, b"n" * 32), AcceptorHandshake(lambda: [KEY], OURS, b"m" * 32))[
+        0
+    ]
     assert other is not None
     assert ours.secret == again.secret == other.secret
 

@@ -86,7 +86,12 @@ class SnapshotServer:
     async def serve_digest(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve a request for the digest of a snapshot. Raises RequestDenied and ChannelEnded."""
         snapshot = self._snapshot(path, read_message(DIGEST_FIELDS, document).content("snapshot"))
-        exchange.answer({"digest": (await snapshot.digest()).hex(), "size_blocks": snapshot.size_blocks})
+        size_blocks = snapshot.size_blocks
+        try:
+            digest = await snapshot.digest()
+        except StoreError as error:
+            raise RequestDenied("storage", str(error)) from error
+        exchange.answer({"digest": digest.hex(), "size_blocks": size_blocks})
 
     def _snapshot(self, path: Path, guid: bytes) -> Snapshot:
         """Return a snapshot. A peer without the right does not learn if the snapshot exists."""

@@ -141,6 +141,7 @@ class BlockReceiver:
     async def _verified(self, first: int, offer: Offer, indexes: list[int], linked: list[int]) -> set[int]:
         """Return those of the linked blocks whose data has the offered fingerprint."""
         right: set[int] = set()
+        numbers = {index: number for number, index in enumerate(indexes)}
         for start, count in runs_of([indexes[number] for number in linked]):
             try:
                 content = memoryview(b"".join(await self._volume.read(first + start, count)))
@@ -149,7 +150,7 @@ class BlockReceiver:
             blocks = [content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES)]
             found = await self._environment.in_thread(fingerprints_of, self._key, blocks)
             for at, fingerprint in enumerate(found):
-                number = indexes.index(start + at)
+                number = numbers[start + at]
                 if fingerprint == offer.fingerprints[number * FINGERPRINT_BYTES : (number + 1) * FINGERPRINT_BYTES]:
                     right.add(number)
         return right

@@ -56,8 +56,6 @@ class PeerListener:
         self._entropy = entropy
         self._callbacks = callbacks
         self._greetings = 0
-        self._pairing = trio.Lock()
-        """Only one pairing runs at a time, so that several peers together have no more attempts than one."""
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve an accepted connection until it is closed."""
@@ -105,11 +103,9 @@ class PeerListener:
 
     async def _pair(self, connection: TlsConnection) -> None:
         try:
+            self._desk.keys()  # Raises NotWaiting at once.
             with trio.fail_after(PAIRING_TIMEOUT_S):
-                async with self._pairing:
-                    await self._converse(
-                        connection, AcceptorHandshake(self._desk.keys(), self._own, self._entropy(NONCE_BYTES))
-                    )
+                await self._converse(connection, AcceptorHandshake(self._desk.keys, self._own, self._entropy(NONCE_BYTES)))
         except (NotWaiting, PairingFailed, PeerFault) as error:
             if isinstance(error, PairingFailed) and error.is_attempt:
                 self._desk.failed(str(error))

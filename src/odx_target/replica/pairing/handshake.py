@@ -12,7 +12,7 @@ so recorded frames are worth nothing.
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from odx_target.environment import Buffer
@@ -90,10 +90,13 @@ class DiallerHandshake:
 
 
 class AcceptorHandshake:
-    """The acceptor's side. `keys` are the stretched keys of all paths that wait for their pairing."""
+    """The acceptor's side. `keys` returns the stretched keys of all paths that wait for their pairing.
 
-    def __init__(self, keys: Sequence[bytes], own: Identity, nonce: bytes) -> None:
-        self._keys = tuple(keys)
+    It is called when the proof arrives, so several peers together have no more attempts than one. It may raise NotWaiting.
+    """
+
+    def __init__(self, keys: Callable[[], Sequence[bytes]], own: Identity, nonce: bytes) -> None:
+        self._keys = keys
         self._own = own
         self._nonce = nonce
         self._reader = FrameReader(MAX_HELLO_BYTES)
@@ -103,7 +106,7 @@ class AcceptorHandshake:
     def receive(self, data: Buffer) -> tuple[bytes, Paired | None]:
         """Take received bytes. Returns bytes to send, and the result when the pairing has succeeded.
 
-        Raises PairingFailed and PeerFault. The caller then sends `refusal`.
+        Raises PairingFailed and PeerFault, and the exceptions of `keys`. The caller then sends `refusal`.
         """
         output, paired = b"", None
         for frame in self._reader.feed(data):
@@ -124,7 +127,7 @@ class AcceptorHandshake:
         return encode(Frame(Kind.PAIR_CHALLENGE, body=challenge))
 
     def _proved(self, proof: bytes, peer: Identity) -> Paired:
-        matching = [key for key in self._keys if hmac.compare_digest(proof, _proof(key, b"dialler", self._transcript))]
+        matching = [key for key in self._keys() if hmac.compare_digest(proof, _proof(key, b"dialler", self._transcript))]
         if not matching:
             raise PairingFailed("the peer does not know the path key", is_attempt=True)
         return Paired(peer, path_secret(matching[0], self._own.pool, peer.pool), matching[0])

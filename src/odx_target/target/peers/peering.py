@@ -88,6 +88,8 @@ class Peering:
         """
         self.paths.check_new(name)
         secret = await self._environment.in_thread(stretched, key)
+        if any(each.key == secret and each.name != name for each in self.desk.waiting()):
+            raise PathRefused("another path waits with the same path key; make a key for each path")
         waiting = self.desk.add(name, secret, address, rights, rates)
         if address is not None:
             self._environment.start_soon(self._pair, waiting, address)
