@@ -20,7 +20,7 @@ from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing import path_key
 from odx_target.replica.pairing.desk import MAX_ATTEMPTS
-from odx_target.replica.pairing.handshake import DiallerHandshake, Paired, PairingFailed
+from odx_target.replica.pairing.handshake import DiallerHandshake, Paired, PairingFailed, refusal
 from odx_target.replica.pairing.messages import Identity
 from odx_target.replica.pairing.path_key import InvalidPathKey
 from odx_target.replica.paths.path_table import PathRefused
@@ -31,7 +31,7 @@ from odx_target.target.config.settings import Portal
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listening_sockets import bind_portals
 from odx_target.target.peers import peering as peering_module
-from odx_target.target.peers.peering import Peering, open_peering
+from odx_target.target.peers.peering import REFUSAL_LINES, Peering, open_peering
 from odx_target.target.reporter import Reporter
 from odx_target.target.trio_environment import TrioEnvironment
 
@@ -122,6 +122,18 @@ async def test_a_wrong_key_is_refused_and_the_fourth_attempt_too() -> None:
         await until(lambda: "no path waits" in right.reason)
         assert not right.is_over
         assert dict(one.paths) == dict(other.paths) == {}
+
+
+async def test_a_stranger_cannot_fill_the_log_with_texts_of_its_own() -> None:
+    async with peering() as (one, address):
+        await one.add("other", KEY, None, RIGHTS, RATES)
+        with capture_logs() as logs:
+            for number in range(REFUSAL_LINES + 3):
+                stream = await plain_tls(address)
+                await stream.send_all(refusal(f"reason {number}"))
+                assert await ends(stream)
+                await trio.aclose_forcefully(stream)
+        assert [entry["event"] for entry in logs] == ["a peer is refused"] * REFUSAL_LINES
 
 
 async def test_a_peer_that_sends_nothing_delays_no_pairing(monkeypatch: pytest.MonkeyPatch) -> None:

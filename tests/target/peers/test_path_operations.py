@@ -111,6 +111,8 @@ async def test_an_array_cannot_have_a_path_to_itself() -> None:
         ({"rights": "replicate"}, "rights: want"),
         ({"off_peak": "1K"}, "a throttle is"),
         ({"peak": 1 << 50}, "a throttle is"),
+        ({"peak": "1M"}, "need each other"),
+        ({"peak_hours": "08:00-18:00", "off_peak": "1M"}, "need each other"),
         ({"peak_hours": "8-18"}, "peak_hours: want"),
         ({"peak_hours": "08:00-24:00"}, "peak_hours: want two"),
         ({"peak_hours": "08:00-08:00"}, "peak_hours: want two"),

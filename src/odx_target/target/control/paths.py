@@ -51,6 +51,8 @@ async def _add_path(
         rates = Rates(off_peak, peak, peak_hours)
     except ValueError as error:
         raise ManagementError(str(error), is_usage=True) from error
+    if (peak is None) != (peak_hours is None):
+        raise ManagementError("peak hours and their rate need each other", is_usage=True)
     try:
         waiting = await _peering(array).add(name, key, address, rights, rates)
     except LinkError as error:

@@ -32,6 +32,9 @@ STOP_TIME_S = 0.05
 PAIRING_RETRY_S = 1.0
 """Delay before an array that waits for its pairing dials again. The operator may still be on the way to the other array."""
 
+REFUSAL_LINES = 10
+"""Maximum number of lines in the log per minute about peers that are refused."""
+
 
 class Peering:
     """The paths of a running array. `make_durable` makes changes of the pool durable.
@@ -148,7 +151,8 @@ class Peering:
             self._reporter.report("warning", "a path is not connected", cause=name, path=name, error=line)
 
     def _refused(self, reason: str) -> None:
-        self._reporter.report("warning", "a peer is refused", cause=reason, error=reason)
+        # A stranger can invent any number of reasons, so they are one cause.
+        self._reporter.report("warning", "a peer is refused", lines=REFUSAL_LINES, error=reason)
 
     def _ended_waiting(self, waiting: WaitingPath) -> None:
         if waiting.name not in self.paths:
