@@ -179,6 +179,16 @@ def test_the_limit_of_registrations_counts_every_port() -> None:
     assert cluster.keys() == []
 
 
+def test_zero_unregisters_the_last_of_more_ports_than_can_be_registered() -> None:
+    ports = MAX_REGISTRATIONS + 4
+    cluster = Cluster(ports, ports)
+    last = ports - 1
+    cluster.register(0, last)
+    assert cluster.out(0, REGISTER, 1, 0, ALL_TG_PT).status == CONFLICT, "the last port has another key"
+    assert cluster.out(0, REGISTER_AND_IGNORE, 0, 0, ALL_TG_PT).status == 0
+    assert registered(cluster) == {}
+
+
 def test_a_registration_at_all_ports_outlives_a_loss_of_power() -> None:
     cluster = ClusterOnDisk(6, count_ports=2)
     assert cluster.out(0, REGISTER, 0, 5, ALL_TG_PT | APTPL).status == 0

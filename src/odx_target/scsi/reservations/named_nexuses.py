@@ -34,12 +34,12 @@ _MOVE_LENGTH_BYTE = 20
 
 
 def nexuses_at_other_ports(task_manager: TaskManager, task: Task) -> list[NexusName]:
-    """Return the nexuses of the sender's initiator port at all target ports of the logical unit except the port of the
-    command.
+    """Return the nexuses of the sender's initiator port at all target ports of the logical unit except the port of the command.
+    If there are more of them than can be registered, the registered ones are among those that are returned.
     """
-    sender = task.nexus.name
-    found = _at_all_ports(task_manager, task, sender.initiator_port_name)
-    return list(islice((name for name in found if name != sender), MAX_REGISTRATIONS + 1))
+    sender, registered = task.nexus.name, task.logical_unit.reservations.registrations
+    found = [name for name in _at_all_ports(task_manager, task, sender.initiator_port_name) if name != sender]
+    return sorted(found, key=lambda name: name not in registered)[: MAX_REGISTRATIONS + 1]
 
 
 def specified_nexuses(task_manager: TaskManager, task: Task, data: bytes, *, all_ports: bool) -> list[NexusName]:
