@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from odx_target.cli import main as cli
 from odx_target.iscsi.pdu.opcodes import Opcode
+from odx_target.target.schedules.commands import ProcessCommands
 from odx_target.target.session_file.frame_reader import read_recording
-from odx_target.target.session_file.frames import Frame, FrameKind, encode_frame, encode_head
+from odx_target.target.session_file.frames import Frame, FrameKind, document, encode_frame, encode_head
 from odx_target.testing import running_array
 
 Replay = Callable[..., tuple[int, str, str]]
@@ -52,11 +54,18 @@ def replay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
-def changed(recording: Path, path: Path, change: Callable[[Frame], Frame]) -> Path:
-    """Write a recording whose frames are changed, with right checksums."""
-    frames = map(change, read_recording(recording).frames)
+def written(path: Path, *frames: Frame) -> Path:
     path.write_bytes(encode_head() + b"".join(encode_frame(number, frame) for number, frame in enumerate(frames)))
     return path
+
+
+def operation(name: str, arguments: dict[str, object]) -> Frame:
+    return Frame(FrameKind.OPERATION, content=document({"operation": name, "arguments": arguments}))
+
+
+def changed(recording: Path, path: Path, change: Callable[[Frame], Frame]) -> Path:
+    """Write a recording whose frames are changed, with right checksums."""
+    return written(path, *map(change, read_recording(recording).frames))
 
 
 def test_equal_answers_have_the_exit_code_0(recording: Path, replay: Replay) -> None:
@@ -102,9 +111,7 @@ def test_a_missing_frame_is_noticed(recording: Path, replay: Replay, tmp_path: P
     numbers = [number for number, frame in enumerate(frames) if frame.kind is dropped]
     number = numbers[len(numbers) // 2]
     kept = [*frames[:number], *frames[number + 1 :]]
-    path = tmp_path / "changed"
-    path.write_bytes(encode_head() + b"".join(encode_frame(number, frame) for number, frame in enumerate(kept)))
-    assert replay(path)[0] == 1
+    assert replay(written(tmp_path / "changed", *kept))[0] == 1
 
 
 class Elements(HTMLParser):
@@ -164,11 +171,64 @@ def test_a_cut_recording_is_replayed_up_to_its_last_whole_frame(recording: Path,
     assert "all answers are equal" in out
 
 
+def test_a_replay_runs_no_program_that_a_file_names(
+    recording: Path, replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Recordings are passed on with reports of faults, so a file may come from anybody."""
+    program, started = "/bin/false", []
+
+    async def run(_: ProcessCommands, command: str, *_rest: object) -> str:
+        started.append(command)
+        return ""
+
+    monkeypatch.setattr(ProcessCommands, "run", run)
+    settings = read_recording(recording).settings.document()
+    fields = {"every": "hourly", "keep": 3, "before": program, "on_failure": "skip"}
+    settings["settings"]["schedules"] = [{"name": "s", "fields": fields, "volumes": ["a"]}]
+    path = written(
+        tmp_path / "changed",
+        Frame(FrameKind.SETTINGS, content=document(settings)),
+        operation("schedule-run", {"name": "s"}),
+        operation("snapshot-create", {"snapshots": ["b@new"], "before": program}),
+        Frame(FrameKind.ENDED, content=document({})),
+    )
+    assert replay(path) == (0, "2 steps: all answers are equal\n", "")
+    assert not started
+
+
+@pytest.mark.parametrize("values", [{"seed": [0]}, {"offset": 1e999}])
+def test_a_damaged_change_of_a_lun_is_one_line(
+    recording: Path, replay: Replay, tmp_path: Path, values: dict[str, object]
+) -> None:
+    def change(frame: Frame) -> Frame:
+        if frame.kind is not FrameKind.CONTENT or frame.document()["change"] != "fill":
+            return frame
+        return replace(frame, content=document({**frame.document(), **values}, frame.data()))
+
+    code, _, errors = replay(changed(recording, tmp_path / "changed", change))
+    assert (code, errors.count("\n")) == (1, 1)
+    assert "a change of a LUN cannot be used" in errors
+
+
+def test_endless_numbers_in_settings_are_one_line(recording: Path, replay: Replay, tmp_path: Path) -> None:
+    def change(frame: Frame) -> Frame:
+        if frame.kind is not FrameKind.SETTINGS:
+            return frame
+        values = frame.document()
+        values["luns"][0]["blocks"] = float("inf")
+        return replace(frame, content=document(values))
+
+    code, out, errors = replay(changed(recording, tmp_path / "changed", change))
+    assert (code, out, errors.count("\n")) == (1, "", 1)
+    assert "the settings of the recording cannot be used" in errors
+
+
 @pytest.mark.parametrize("content", [b"", b"not a recording at all", encode_head()])
-def test_other_files_are_refused_in_one_line(replay: Replay, tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("url", [[], ["iscsi://127.0.0.1:1/iqn.2026-11.io.a"]])
+def test_other_files_are_refused_in_one_line(replay: Replay, tmp_path: Path, content: bytes, url: list[str]) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
-    code, out, errors = replay(path)
+    code, out, errors = replay(path, *url)
     assert (code, out, errors.count("\n")) == (1, "", 1)
     assert "recording" in errors
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from odx_target.environment import Buffer
 from odx_target.store.api import Volume
+from odx_target.target import lun_contents
 from odx_target.testing import RunningArray, running_array
 
 SIZE_BYTES = 5 << 20
@@ -75,6 +76,14 @@ def test_ranges_outside_the_lun_are_refused_and_change_nothing(array: RunningArr
 def test_an_empty_pattern_is_refused(array: RunningArray) -> None:
     with pytest.raises(ValueError, match="a pattern has at least one byte"):
         array.fill("a", b"")
+
+
+def test_a_pattern_at_and_past_the_limit(array: RunningArray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lun_contents, "MAX_CHANGE_BYTES", 8)
+    array.fill("a", b"12345678", size=16)
+    assert array.read("a", 0, 16) == b"12345678" * 2
+    with pytest.raises(ValueError, match="a pattern has at most 8 bytes, not 9"):
+        array.fill("a", b"123456789", size=16)
 
 
 def test_a_write_of_a_part_of_a_block_keeps_what_a_host_writes_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:

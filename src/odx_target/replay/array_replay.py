@@ -1,6 +1,6 @@
 """Replays a recording against an array in this process, and compares its answers byte for byte."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -209,17 +209,20 @@ def _parts(frames: Sequence[Frame]) -> Iterator[list[tuple[int, Frame]]]:
 
 
 async def _change(array: Array, values: dict[str, Any], data: bytes) -> None:
-    try:
-        lun, offset = str(values["lun"]), int(values["offset"])
-        if values["change"] == "write":
-            change = partial(lun_contents.write, array, lun, offset, data)
-        else:
-            pattern = None if values["is_random"] else data
-            change = partial(lun_contents.fill, array, lun, pattern, values["seed"], offset, values["size"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RecordingDamaged(f"a change of a LUN cannot be used: {error!r}") from error
-    with suppress(ValueError):
+    change = _change_of(array, values, data)
+    with suppress(ValueError):  # It may have failed when it was recorded, too.
         await change()
+
+
+def _change_of(array: Array, values: dict[str, Any], data: bytes) -> Callable[[], Awaitable[None]]:
+    """Return the function that makes a recorded change of the content of a LUN. Raises RecordingDamaged."""
+    lun, offset, seed, size = (values.get(name) for name in ("lun", "offset", "seed", "size"))
+    if isinstance(lun, str) and type(offset) is int:
+        if values.get("change") == "write":
+            return partial(lun_contents.write, array, lun, offset, data)
+        if type(seed) is int and (size is None or type(size) is int):
+            return partial(lun_contents.fill, array, lun, None if values.get("is_random") else data, seed, offset, size)
+    raise RecordingDamaged("a change of a LUN cannot be used")
 
 
 def _address(values: dict[str, Any], name: str) -> tuple[str, int]:

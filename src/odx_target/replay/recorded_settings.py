@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from odx_target.target.access.targets import portals_of
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.settings import Config, LunConfig, Portal
-from odx_target.target.session_file.frames import Frame, RecordingDamaged
+from odx_target.target.session_file.frames import MAX_TIME_S, Frame, RecordingDamaged
 from odx_target.target.session_file.settings_codec import decode_settings
 
 
@@ -35,18 +35,25 @@ def read_settings(frame: Frame) -> RecordedSettings:
             _with_luns(config, values["luns"]),
             [Portal(str(host), int(port)) for host, port in values["portals"]],
             ClockMode(clock["mode"]),
-            float(clock["origin_s"]),
-            float(clock["wall_origin_s"]),
+            _seconds(clock["origin_s"]),
+            _seconds(clock["wall_origin_s"]),
             bytes.fromhex(values["seed"]),
             bool(values["has_chap"]),
             bool(values["is_new_pool"]),
             bool(values["is_pool_in_memory"]),
             dict(values["versions"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise RecordingDamaged(f"the settings of the recording cannot be used: {error}") from error
     if found.clock_mode is ClockMode.REAL or len(found.portals) != len(portals_of(config)):
         raise RecordingDamaged("the settings of the recording cannot be used: the clock or the portals do not fit")
+    return found
+
+
+def _seconds(value: Any) -> float:
+    found = float(value)
+    if not 0 <= found <= MAX_TIME_S:
+        raise ValueError(f"{found} is no time")
     return found
 
 

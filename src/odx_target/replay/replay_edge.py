@@ -13,6 +13,18 @@ from odx_target.target.listening_sockets import Listening
 from odx_target.target.trace.tap import Address
 
 
+class NoCommands:
+    """Runs no command, and reports success. A replay must not run programs that a recording or a pool names."""
+
+    async def run(self, command: str, variables: Mapping[str, str], timeout_s: float) -> str:  # noqa: ARG002 - an interface
+        """Do nothing."""
+        return ""
+
+    async def run_to_its_end(self, command: str, variables: Mapping[str, str], timeout_s: float) -> str:  # noqa: ARG002 - an interface
+        """Do nothing."""
+        return ""
+
+
 class ReplayEdge:
     """Stands for the portals and hosts of a recording. Nothing is bound, so the addresses need not exist here.
 
@@ -21,6 +33,7 @@ class ReplayEdge:
     """
 
     def __init__(self, on_sent: Callable[[int, bytes], None], on_closed: Callable[[int], None]) -> None:
+        self.commands = NoCommands()
         self.addresses: Sequence[Portal] = ()
         self.sockets: dict[int, EdgeSocket] = {}
         self._on_sent = on_sent

@@ -314,7 +314,9 @@ class Array:
             self.targets,
             lambda: states.port_groups,
         )
-        self.schedules = await open_schedules(self.pool, jobs, self.reporter.report, self.make_durable, self.config.schedules)
+        commands = None if self.edge is None else self.edge.commands
+        report, templates = self.reporter.report, self.config.schedules
+        self.schedules = await open_schedules(self.pool, jobs, report, self.make_durable, templates, commands)
         jobs.start_soon(self.schedules.run)
         self._listener = self._listener_at(bound, addresses)
         self._listener.set_limits(limits_of(self.config))

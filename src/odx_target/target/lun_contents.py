@@ -10,6 +10,9 @@ from odx_target.target.array import Array
 PIECE_BYTES = 1 << 20
 """Number of bytes that are read or written at once, so that the array serves its hosts in between."""
 
+MAX_CHANGE_BYTES = 16 << 20
+"""Maximum number of bytes that are one input of a recorded array. More bytes are several inputs."""
+
 
 async def read(array: Array, lun: str, offset: int, size_bytes: int | None) -> bytes:
     """Return the bytes of a LUN from `offset` on, up to the end of the LUN if `size_bytes` is None. Raises ValueError."""
@@ -23,10 +26,13 @@ async def read(array: Array, lun: str, offset: int, size_bytes: int | None) -> b
 async def write(array: Array, lun: str, offset: int, data: Buffer) -> None:
     """Replace bytes of a LUN, and commit the change. Raises ValueError for a range that is not inside the LUN."""
     view = memoryview(data).cast("B")
-    if array.edge is not None:
-        await array.edge.content({"change": "write", "lun": lun, "offset": offset}, view)
-    for start, count_bytes in _pieces(*_range(array, lun, offset, len(view))):
-        await _write_piece(array, lun, start, bytes(view[start - offset :][:count_bytes]))
+    _range(array, lun, offset, len(view))
+    for begin in range(0, len(view), MAX_CHANGE_BYTES):
+        part, at = view[begin : begin + MAX_CHANGE_BYTES], offset + begin
+        if array.edge is not None:
+            await array.edge.content({"change": "write", "lun": lun, "offset": at}, part)
+        for start, count_bytes in _pieces(*_range(array, lun, at, len(part))):
+            await _write_piece(array, lun, start, bytes(part[start - at :][:count_bytes]))
 
 
 async def fill(array: Array, lun: str, pattern: bytes | None, seed: int, offset: int, size_bytes: int | None) -> None:
@@ -35,6 +41,8 @@ async def fill(array: Array, lun: str, pattern: bytes | None, seed: int, offset:
     """
     if pattern is not None and not pattern:
         raise ValueError("a pattern has at least one byte")
+    if pattern is not None and len(pattern) > MAX_CHANGE_BYTES:
+        raise ValueError(f"a pattern has at most {MAX_CHANGE_BYTES} bytes, not {len(pattern)}")
     if array.edge is not None:
         values = {
             "change": "fill",

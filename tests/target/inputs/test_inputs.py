@@ -11,13 +11,14 @@ from structlog.testing import capture_logs
 
 from odx_target.initiator import cdb
 from odx_target.replay.array_replay import ReplayFailed
+from odx_target.target import lun_contents
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.inputs.edge_socket import EdgeSocket
 from odx_target.target.inputs.input_clock import InputClock
 from odx_target.target.inputs.task_order import ordered_tasks
 from odx_target.target.session_file.frame_reader import read_recording
-from odx_target.target.session_file.frames import FrameKind
+from odx_target.target.session_file.frames import MAX_FRAME_BYTES, FrameKind
 from odx_target.target.session_file.recording_limits import MIN_RECORDING_BYTES
 from tests.replay.recorded import CONFIG, assert_equal, recorded_array, replayed
 from tests.target.running import OPTIONS, is_good, session_with, settled
@@ -139,6 +140,20 @@ async def test_after_the_limit_the_array_continues(tmp_path: Path) -> None:
     assert [entry["event"] for entry in logs].count("the session is no longer recorded; the array continues") == 1
     assert path.stat().st_size <= MIN_RECORDING_BYTES
     assert read_recording(path).problem is None
+    assert_equal(await replayed(path))
+
+
+async def test_a_long_change_of_a_lun_is_several_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame has a maximum size, and a reader takes a longer one as damage."""
+    assert lun_contents.MAX_CHANGE_BYTES < MAX_FRAME_BYTES
+    monkeypatch.setattr(lun_contents, "MAX_CHANGE_BYTES", 1000)
+    path, data = tmp_path / "recording", bytes(range(250)) * 10
+    async with recorded_array(path) as array:
+        await lun_contents.write(array, "a", 100, data)
+        assert await lun_contents.read(array, "a", 100, len(data)) == data
+    changes = [frame for frame in read_recording(path).frames if frame.kind is FrameKind.CONTENT]
+    assert [len(frame.data()) for frame in changes] == [1000, 1000, 500]
+    assert b"".join(frame.data() for frame in changes) == data
     assert_equal(await replayed(path))
 
 

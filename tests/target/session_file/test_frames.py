@@ -1,6 +1,8 @@
 """The format of recordings: every cut and every changed bit is noticed."""
 
+import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from odx_target.target.session_file.frame_reader import decode_recording, read_r
 from odx_target.target.session_file.frames import (
     HEAD_BYTES,
     MAX_FRAME_BYTES,
+    MAX_TIME_S,
     Frame,
     FrameFlag,
     FrameKind,
@@ -21,7 +24,7 @@ from odx_target.target.session_file.frames import (
     encode_head,
 )
 
-times = st.floats(0, 1e12)
+times = st.floats(0, MAX_TIME_S)
 frames = st.builds(
     Frame,
     st.sampled_from(FrameKind),
@@ -107,6 +110,14 @@ def test_a_length_at_and_past_the_limit() -> None:
         found = read(encode_head() + frame)[1]
         assert found is not None
         assert problem in found
+
+
+@pytest.mark.parametrize("seconds", [math.inf, math.nan, -1.0, math.nextafter(MAX_TIME_S, math.inf)])
+@pytest.mark.parametrize("name", ["array_s", "connections_s"])
+def test_impossible_times_are_damage(seconds: float, name: str) -> None:
+    """A clock at the time "infinity" would wake sleeping tasks for ever."""
+    found, problem = read(file_of(END, replace(Frame(FrameKind.TIME), **{name: seconds})))
+    assert (found, problem) == ([END], "frame 1 is damaged: its times cannot be used")
 
 
 def test_an_unknown_kind_is_damage() -> None:

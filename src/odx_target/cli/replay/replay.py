@@ -19,7 +19,7 @@ from odx_target.initiator.url import IscsiUrl, parse_url
 from odx_target.replay.answer_streams import AnswerDifference
 from odx_target.replay.array_replay import ReplayFailed, ReplayResult, replay_recording
 from odx_target.replay.page import page
-from odx_target.replay.recorded_settings import read_settings
+from odx_target.replay.recorded_settings import RecordedSettings, read_settings
 from odx_target.replay.remote_replay import replay_remotely
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
@@ -68,8 +68,9 @@ def replay(
     place = None if url is None else _target(url)
     try:
         recording = read_recording(file)
+        settings = read_settings(recording.settings)
         if place is None:
-            _report(*_replay_here(file, recording, pool, html), as_json)
+            _report(*_replay_here(file, recording, settings, pool, html), as_json)
         else:
             result = trio.run(replay_remotely, recording, place.portal, place.target_name, connect_tcp)
             _report(f"{result.equal} answers", result.difference, _problems(recording, result.warnings), as_json)
@@ -80,10 +81,9 @@ def replay(
 
 
 def _replay_here(
-    file: Path, recording: Recording, pool: Path | None, html: Path | None
+    file: Path, recording: Recording, settings: RecordedSettings, pool: Path | None, html: Path | None
 ) -> tuple[str, AnswerDifference | None, list[str]]:
     configure_logging("error")
-    settings = read_settings(recording.settings)
     with tempfile.TemporaryDirectory(prefix="odx-target-replay-") as temporary:
         in_memory = pool is None and settings.is_pool_in_memory
         directory = None if in_memory else pool or Path(temporary) / "pool"

@@ -24,7 +24,7 @@ from odx_target.store.log.compressed import extent_cache
 from odx_target.store.map import leaf_memory
 from odx_target.store.segments import places, segment
 from odx_target.store.volumes import compression
-from odx_target.target import file_descriptors
+from odx_target.target import file_descriptors, lun_contents
 from odx_target.target.config import (
     access_settings,
     address_settings,
@@ -264,7 +264,8 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         ),
         (record_writer, ("MAX_QUEUED_BYTES",)),
         (recording_limits, ("DEFAULT_RECORDING_BYTES", "MAX_RECORDING_BYTES", "MIN_RECORDING_BYTES")),
-        (session_frames, ("MAX_FRAME_BYTES",)),
+        (session_frames, ("MAX_FRAME_BYTES", "MAX_TIME_S")),
+        (lun_contents, ("MAX_CHANGE_BYTES",)),
         (live_connection, ("MAX_INPUT_BYTES", "MAX_WAITING_OUTPUT_BYTES", "MAX_UNSENT_OUTPUT_BYTES")),
         (input_gate, ("MAX_SETTLE_S",)),
     ),

@@ -10,6 +10,7 @@ from odx_target.environment import Buffer
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.config.settings import Config, Portal
 from odx_target.target.listening_sockets import Listening
+from odx_target.target.schedules.commands import Commands
 
 Admit: TypeAlias = Callable[[socket.socket, Portal], None]
 """Function of an array that begins to serve a connected socket, which a portal has accepted."""
@@ -27,6 +28,10 @@ class ServedArray(Protocol):
 
 class Edge(Protocol):
     """The source of the inputs of an array. The array calls these methods."""
+
+    @property
+    def commands(self) -> Commands:
+        """Runner of the commands before and after snapshots."""
 
     async def bind(self, portals: Sequence[Portal], former: Sequence[Portal] = ()) -> list[Listening]:
         """Return listening sockets for all portals, see `bind_portals`. Raises OSError."""

@@ -23,6 +23,7 @@ from odx_target.target.inputs.live_connection import LiveConnection
 from odx_target.target.inputs.seeded_entropy import SEED_BYTES, SeededEntropy
 from odx_target.target.inputs.task_order import ordered_tasks
 from odx_target.target.listening_sockets import Listening, bind_portals
+from odx_target.target.schedules.commands import ProcessCommands
 from odx_target.target.session_file.frame_writer import FrameWriter
 from odx_target.target.session_file.frames import NO_CONNECTION, Frame, FrameFlag, FrameKind, document
 from odx_target.target.session_file.settings_codec import encode_settings, without_commands
@@ -87,6 +88,7 @@ class SessionRecorder:
     def __init__(self, clock: InputClock, writer: FrameWriter, entropy: SeededEntropy, *, is_new_pool: bool) -> None:
         self.clock = clock
         self.entropy = entropy
+        self.commands = ProcessCommands()
         self._writer = writer
         self._is_new_pool = is_new_pool
         self._has_started = False

@@ -79,7 +79,7 @@ class _Attempts:
 
 
 class ScheduleRunner:
-    """Runs the schedules of `book`. `make_durable` commits and flushes the pool."""
+    """Runs the schedules of `book`. `make_durable` commits and flushes the pool. `commands` runs the commands of schedules."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class ScheduleRunner:
         self._environment = environment
         self._report = report
         self._make_durable = make_durable
-        self._commands = commands
+        self.commands = commands
         self._attempts: dict[str, _Attempts] = {}
         self._offset_s = environment.time() - environment.monotonic()
         self._no_aging_until_s = environment.monotonic()
@@ -231,7 +231,7 @@ class ScheduleRunner:
             return Taken([])
         name = f"{schedule.name}-{moment}"
         attributes = attributes_of(schedule, moment)
-        return await take(self._pool, self._environment, volumes, name, attributes, schedule.application, self._commands)
+        return await take(self._pool, self._environment, volumes, name, attributes, schedule.application, self.commands)
 
     async def _finish(self, schedule: Schedule, attempts: _Attempts, missed: int, last_run: LastRun, *, ran: bool) -> None:
         """Store the result of a run, and delete the old snapshots of the schedule."""

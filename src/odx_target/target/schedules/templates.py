@@ -10,7 +10,7 @@ from odx_target.target.config.settings import ScheduleTemplate
 from odx_target.target.event_log import log
 from odx_target.target.schedules.book import ScheduleBook, open_book
 from odx_target.target.schedules.calendar import minute_of
-from odx_target.target.schedules.commands import ProcessCommands
+from odx_target.target.schedules.commands import Commands, ProcessCommands
 from odx_target.target.schedules.fields import parse_schedule
 from odx_target.target.schedules.runner import Report, ScheduleRunner
 from odx_target.target.schedules.schedule import IDENTIFIER_BYTES, Schedule
@@ -22,8 +22,10 @@ async def open_schedules(
     report: Report,
     make_durable: Callable[[], Awaitable[None]],
     templates: Sequence[ScheduleTemplate] = (),
+    commands: Commands | None = None,
 ) -> ScheduleRunner:
     """Return the runner of the schedules of a pool. Schedules in `templates` that the pool does not have are added.
+    Their commands run as processes, unless `commands` runs them.
 
     Raises ConfigError if a template names a volume that does not exist.
     """
@@ -31,7 +33,7 @@ async def open_schedules(
     for name in book.unreadable:
         log.error("a schedule cannot be read and does not run; a newer program may have stored it", schedule=name)
     await add_schedules(book, templates, environment)
-    return ScheduleRunner(book, environment, report, make_durable, ProcessCommands())
+    return ScheduleRunner(book, environment, report, make_durable, commands or ProcessCommands())
 
 
 async def add_schedules(book: ScheduleBook, templates: Sequence[ScheduleTemplate], environment: Environment) -> None:

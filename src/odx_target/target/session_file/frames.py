@@ -24,6 +24,8 @@ MAX_FRAME_BYTES = 64 << 20
 
 The content of an input has at most 256 KiB, and that of an output what the array sends at once.
 """
+MAX_TIME_S = 1e11
+"""Maximum of the times of a recording, over 3000 years. Larger ones are read as damage, because a clock cannot show them."""
 NO_CONNECTION = 0
 """The connection number of frames that do not belong to a connection. The first connection has the number 1."""
 
@@ -158,4 +160,6 @@ def decode_frame(view: memoryview, at: int, number: int) -> tuple[Frame, int]:
     except ValueError:
         raise RecordingDamaged(f"frame {number} has the kind {kind}, which is not known") from None
     connection, array_s, connections_s = _TIMES.unpack_from(view, start)
+    if not (0 <= array_s <= MAX_TIME_S and 0 <= connections_s <= MAX_TIME_S):
+        raise RecordingDamaged(f"frame {number} is damaged: its times cannot be used")
     return Frame(known, connection, array_s, connections_s, bytes(view[start + _TIMES.size : end]), known_flags), end

@@ -31,7 +31,7 @@ def decode_settings(data: Mapping[str, Any]) -> Config:
     """Return the settings that `encode_settings` has encoded. Raises RecordingDamaged."""
     try:
         found = _decoded(Config, data, "settings")
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise RecordingDamaged(f"the settings of the recording cannot be used: {error}") from error
     assert isinstance(found, Config)
     return found

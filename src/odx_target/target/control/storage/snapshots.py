@@ -89,8 +89,9 @@ async def _create_consistent(
     for volume in volumes:
         if name in volume.snapshots:
             raise NameTaken(f"volume {volume.name!r} has a snapshot {name!r} already")
+    commands = ProcessCommands() if storage.array is None else storage.array.schedules.commands
     try:
-        taken = await take(storage.pool, storage.environment, volumes, name, attributes, application, ProcessCommands())
+        taken = await take(storage.pool, storage.environment, volumes, name, attributes, application, commands)
     except Skipped as error:
         await storage.make_durable()
         raise ManagementError(f"no snapshot was taken: {error}") from error
