@@ -1,13 +1,16 @@
 """The inputs of a recorded array: its sockets, the order of its tasks, the gate, and the end of a recording."""
 
+import random
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trio
 from structlog.testing import capture_logs
+from trio.testing import wait_all_tasks_blocked
 
 from odx_target.initiator import cdb
 from odx_target.replay.array_replay import ReplayFailed
@@ -16,9 +19,10 @@ from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.inputs.edge_socket import EdgeSocket
 from odx_target.target.inputs.input_clock import InputClock
+from odx_target.target.inputs.live_connection import MAX_INPUT_BYTES, MAX_UNREAD_BYTES, LiveConnection
 from odx_target.target.inputs.task_order import ordered_tasks
 from odx_target.target.session_file.frame_reader import read_recording
-from odx_target.target.session_file.frames import MAX_FRAME_BYTES, FrameKind
+from odx_target.target.session_file.frames import MAX_FRAME_BYTES, FrameFlag, FrameKind
 from odx_target.target.session_file.recording_limits import MIN_RECORDING_BYTES
 from tests.replay.recorded import CONFIG, assert_equal, recorded_array, replayed
 from tests.target.running import OPTIONS, is_good, session_with, settled
@@ -45,6 +49,48 @@ def test_a_delivery_is_received_as_it_was_delivered() -> None:
         assert (edge.getpeername(), edge.getsockname()) == (("host", 1), ("array", 2))
     edge.close()
     assert (sent, closed) == ([(b"123", False), (b"", True)], [1])
+
+
+class NoFile:
+    """A recorder that keeps nothing."""
+
+    def __init__(self) -> None:
+        self.clock = InputClock(ClockMode.SHIFTED)
+
+    def input(self, kind: FrameKind, connection: int, content: bytes, *, is_settled: bool) -> None: ...
+
+    def record(self, kind: FrameKind, connection: int, content: bytes = b"", flags: FrameFlag = FrameFlag.NONE) -> None: ...
+
+    async def keep_up(self) -> None: ...
+
+
+async def test_a_host_waits_while_the_array_receives_nothing() -> None:
+    """Without a limit, a host that sends for ever would fill the memory."""
+    host, accepted = socket.socketpair()
+    data = random.Random(1).randbytes(2 * (MAX_UNREAD_BYTES + MAX_INPUT_BYTES))
+    rest, received, room = memoryview(data), bytearray(), bytearray(MAX_INPUT_BYTES)
+    host.setblocking(False)
+    accepted.setblocking(False)
+    with host, accepted:
+        async with trio.open_nursery() as nursery:
+            connection = LiveConnection(1, accepted, NoFile())
+            with connection.open(("host", 1), ("array", 2)) as edge:
+                nursery.start_soon(connection.run)
+                for _ in range(100):
+                    with suppress(BlockingIOError):
+                        rest = rest[host.send(rest) :]
+                    await wait_all_tasks_blocked()
+                assert rest
+                assert MAX_UNREAD_BYTES < edge.unread_bytes <= MAX_UNREAD_BYTES + MAX_INPUT_BYTES
+                while len(received) < len(data):
+                    with suppress(BlockingIOError):
+                        rest = rest[host.send(rest) :]
+                    with suppress(BlockingIOError):
+                        received += room[: edge.recv_into(room)]
+                    await wait_all_tasks_blocked()
+                assert received == data
+                assert edge.unread_bytes == 0
+                nursery.cancel_scope.cancel()
 
 
 async def test_a_socket_is_readable_while_something_was_delivered() -> None:

@@ -266,7 +266,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         (recording_limits, ("DEFAULT_RECORDING_BYTES", "MAX_RECORDING_BYTES", "MIN_RECORDING_BYTES")),
         (session_frames, ("MAX_FRAME_BYTES", "MAX_TIME_S")),
         (lun_contents, ("MAX_CHANGE_BYTES",)),
-        (live_connection, ("MAX_INPUT_BYTES", "MAX_WAITING_OUTPUT_BYTES", "MAX_UNSENT_OUTPUT_BYTES")),
+        (live_connection, ("MAX_INPUT_BYTES", "MAX_UNREAD_BYTES", "MAX_WAITING_OUTPUT_BYTES", "MAX_UNSENT_OUTPUT_BYTES")),
         (input_gate, ("MAX_SETTLE_S",)),
     ),
 }

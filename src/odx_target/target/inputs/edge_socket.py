@@ -14,7 +14,8 @@ class EdgeSocket(socket.socket):
     """The socket of one connection, as the array uses it. Each delivery is received as it was delivered.
 
     `on_sent(data, is_last)` is called with everything that the array sends; `is_last` is True if it sends no more. `on_closed`
-    is called once, when the array closes the socket. Raises OSError if there are no descriptors left.
+    is called once, when the array closes the socket. `unread_bytes` is the number of delivered bytes that the array has not
+    received yet, and `on_read` is called when this number gets smaller. Raises OSError if there are no descriptors left.
     """
 
     def __init__(
@@ -32,6 +33,8 @@ class EdgeSocket(socket.socket):
         self._local = local
         self._on_sent = on_sent
         self._on_closed: Callable[[], None] | None = on_closed
+        self.unread_bytes = 0
+        self.on_read: Callable[[], None] | None = None
         self._received: deque[memoryview] = deque()
         self._has_ended = False
         self._is_readable = False
@@ -39,6 +42,7 @@ class EdgeSocket(socket.socket):
     def deliver(self, data: bytes) -> None:
         """Deliver bytes of the host."""
         self._received.append(memoryview(data))
+        self.unread_bytes += len(data)
         self._make_readable()
 
     def end(self) -> None:
@@ -63,6 +67,9 @@ class EdgeSocket(socket.socket):
         if not self._received and not self._has_ended:
             super().recv(1)
             self._is_readable = False
+        self.unread_bytes -= size_bytes
+        if self.on_read is not None:
+            self.on_read()
         return size_bytes
 
     def sendmsg(self, buffers: Iterable[Any], *_: Any) -> int:

@@ -15,6 +15,10 @@ from odx_target.target.trace.tap import Address
 MAX_INPUT_BYTES = 256 << 10
 """Maximum number of bytes of one input of a host. More bytes are several inputs."""
 
+MAX_UNREAD_BYTES = 1 << 20
+"""Number of delivered bytes that the array has not received yet, at which it takes no further input of this host. So a host
+that sends more than the array receives has to wait, as it does without a recording."""
+
 MAX_WAITING_OUTPUT_BYTES = 1 << 20
 """Number of unsent bytes of a connection at which the array takes no further input of this host."""
 
@@ -55,11 +59,13 @@ class LiveConnection:
         self._is_last = self._is_shut_down = self._is_closed = False
         self._changed = trio.Event()
         self._has_room = trio.Event()
+        self._was_read = trio.Event()
         self._sending = trio.CancelScope()
 
     def open(self, peer: Address, local: Address) -> EdgeSocket:
         """Return the socket that the array uses. Raises OSError."""
         self._edge = EdgeSocket(peer, local, self._sent, self._closed)
+        self._edge.on_read = self._read
         return self._edge
 
     async def run(self) -> None:
@@ -77,6 +83,9 @@ class LiveConnection:
             while self._unsent_bytes > MAX_WAITING_OUTPUT_BYTES:
                 self._has_room = trio.Event()
                 await self._has_room.wait()
+            while self._edge.unread_bytes > MAX_UNREAD_BYTES:
+                self._was_read = trio.Event()
+                await self._was_read.wait()
             await self._recorder.keep_up()
             async with gate.turn() as is_settled:
                 if self._is_closed:
@@ -128,6 +137,9 @@ class LiveConnection:
             with suppress(OSError):
                 self._real.shutdown(socket.SHUT_RDWR)
         self._changed.set()
+
+    def _read(self) -> None:
+        self._was_read.set()
 
     def _closed(self) -> None:
         self._recorder.record(FrameKind.CLOSED, self.number)
