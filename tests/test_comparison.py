@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from odx_target.conformance.catalogue import CHECKS
+from odx_target.target.faults.evil import EVIL
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "comparison.md"
 TEXT = PAGE.read_text()
@@ -41,6 +44,11 @@ def test_our_cell_links_to_a_test(row: list[str]) -> None:
         assert tests, path
         wanted = name or r"test_\w+"
         assert any(re.search(rf"^(?:async )?def {wanted}\(", each.read_text(), re.MULTILINE) for each in tests), (path, name)
+
+
+def test_the_numbers_are_the_present_ones() -> None:
+    assert f"[{len(CHECKS)} checks]" in TEXT
+    assert f"[a catalogue of {len(EVIL)}]" in TEXT
 
 
 def test_every_program_has_a_version() -> None:
