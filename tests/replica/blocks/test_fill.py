@@ -335,3 +335,27 @@ def test_the_digest_of_a_snapshot_that_cannot_be_computed(monkeypatch: pytest.Mo
     with pytest.raises(RequestDenied, match="deleted"):
         filling.world.run(filling.one.environment, fill.peer_digest())
     assert filling.other.errors == []
+
+
+def test_lost_blocks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fill that continues after a restart must not call the copy complete."""
+    filling = Filling(18)
+    lost, read = sorted(filling.content)[:2], type(filling.snapshot).read
+
+    def damaged(self: Snapshot, block: int, count_blocks: int) -> Any:
+        if self is filling.snapshot and any(block <= each < block + count_blocks for each in lost):
+            raise DamagedBlock(block)
+        return read(self, block, count_blocks)
+
+    monkeypatch.setattr(type(filling.snapshot), "read", damaged)
+    world = filling.world
+    (totals,) = world.run(filling.one.environment, filling.fill().run(0, 1500))
+    assert totals.lost_blocks == lost
+    world.run(filling.one.environment, filling.one.pool.flush())
+    filling.one.kill()
+    filling.one.start()
+    fill = filling.fill()
+    filling.run(fill)
+    assert fill.lost_blocks == len(lost)
+    fill.forget()
+    assert fill.lost_blocks == 0

@@ -7,6 +7,7 @@ part is sent again.
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from odx_target.environment import Environment
 from odx_target.replica.blocks.compression import LinkCompression
@@ -46,8 +47,8 @@ DIGEST_ANSWER_FIELDS = (
 MARK_PREFIX = "replica/fill/"
 """Beginning of the keys under which the pool remembers unfinished fills. The guid of the snapshot follows."""
 
-_MARK = struct.Struct("<16sQQ")
-"""Value of such a key: identity of the volume, first block of the filled blocks, and next block."""
+_MARK = struct.Struct("<16sQQQ")
+"""Value of such a key: identity of the volume, first block of the filled blocks, next block, and number of lost blocks."""
 
 BUSY = "busy"
 """Code of the refusal of a request that the peer may serve later."""
@@ -103,6 +104,14 @@ class SnapshotServer:
         return snapshot
 
 
+class _Filled(NamedTuple):
+    """The blocks from `first` to `end` are filled, except for `lost` blocks."""
+
+    first: int
+    end: int
+    lost: int
+
+
 @dataclass
 class Fill:
     """Fills a range of `volume` with the same blocks of the snapshot `guid` of the peer.
@@ -126,21 +135,27 @@ class Fill:
     def next_block(self) -> int | None:
         """The block at which an unfinished fill continues. None if none is unfinished."""
         filled = self._filled
-        return None if filled is None else filled[1]
+        return None if filled is None else filled.end
 
     @property
-    def _filled(self) -> tuple[int, int] | None:
-        """The blocks (first, end) that the mark says are filled. A mark of another volume says nothing."""
+    def lost_blocks(self) -> int:
+        """Number of blocks that the peer could not read, also before a restart. If it is not 0, the volume is no copy."""
+        filled = self._filled
+        return 0 if filled is None else filled.lost
+
+    @property
+    def _filled(self) -> "_Filled | None":
+        """The blocks that the mark says are filled. A mark of another volume says nothing."""
         value = self.pool.remembered(self.mark)
         if value is None or len(value) != _MARK.size:
             return None
-        volume, first, end = _MARK.unpack(value)
-        return (first, end) if volume == self.volume.identity else None
+        volume, *filled = _MARK.unpack(value)
+        return _Filled(*filled) if volume == self.volume.identity else None
 
-    def _start(self, first: int) -> tuple[int, int]:
-        """Return the first of the filled blocks that a range which begins at `first` continues, and the block to begin at."""
+    def _before(self, first: int) -> "_Filled":
+        """Return the filled blocks that a range which begins at `first` continues. They may be none."""
         filled = self._filled
-        return filled if filled is not None and filled[0] <= first <= filled[1] else (first, first)
+        return filled if filled is not None and filled.first <= first <= filled.end else _Filled(first, first, 0)
 
     async def run(self, first: int, count: int) -> list[ReceiveTotals]:
         """Fill the range over as many links as necessary. Returns the totals of each attempt.
@@ -149,7 +164,7 @@ class Fill:
         """
         totals = []
         end = first + count
-        while (start := self._start(first)[1]) < end:
+        while (start := self._before(first).end) < end:
             receiver: BlockReceiver | None = None
             try:
                 link = await self.path.opened()
@@ -160,7 +175,7 @@ class Fill:
                     "count": end - start,
                 }
                 exchange = await link.request(document, TrafficClass.SNAPSHOT)
-                receiver = self._receiver(exchange, self._start(first)[0])
+                receiver = self._receiver(exchange, self._before(first))
                 try:
                     await receiver.run(start, end - start)
                 finally:
@@ -189,9 +204,11 @@ class Fill:
         finally:
             exchange.close()
 
-    def _receiver(self, exchange: Exchange, filled_from: int) -> BlockReceiver:
+    def _receiver(self, exchange: Exchange, before: "_Filled") -> BlockReceiver:
         def complete(first: int, count: int) -> None:
-            self.pool.remember(self.mark, _MARK.pack(self.volume.identity, filled_from, first + count))
+            lost = before.lost + sum(block < first + count for block in receiver.totals.lost_blocks)
+            self.pool.remember(self.mark, _MARK.pack(self.volume.identity, before.first, first + count, lost))
 
         key, hints = fingerprint_key(self.path), self.hints
-        return BlockReceiver(exchange, self.pool, self.volume, key, hints, self.environment, complete)
+        receiver = BlockReceiver(exchange, self.pool, self.volume, key, hints, self.environment, complete)
+        return receiver
