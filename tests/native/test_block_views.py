@@ -145,6 +145,32 @@ def test_a_segment_with_views_is_not_written_again(
     segments.close()
 
 
+def test_views_count_although_two_threads_have_mapped_the_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second thread maps the segment, and a read makes a view, while the first thread asks for the size of the file."""
+    monkeypatch.setattr(directory, "is_in_memory", lambda _: True)
+    segments = DirectorySegments(tmp_path, max_held=1)
+    for number in (1, 2):
+        segments.create(number, BLOCKS)
+        segments.open(number).seal(BLOCKS)
+        segments.open(number).sync()
+    segment = segments.open(1)
+    assert segment.mapping is None
+    views = []
+
+    def slow_fstat(descriptor: int) -> os.stat_result:
+        monkeypatch.undo()
+        segments.keep(segment, os.open(segment.path, os.O_RDWR))
+        views.append(memoryview(segment.mapping))  # type: ignore[arg-type]
+        return os.fstat(descriptor)
+
+    monkeypatch.setattr(directory.os, "fstat", slow_fstat)
+    segments.keep(segment, os.open(segment.path, os.O_RDWR))
+    assert segment.has_views
+    views.clear()
+    assert not segment.has_views
+    segments.close()
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_the_send_queue_keeps_no_views(mapped: Mapped, *, is_first: bool) -> None:
     sender, receiver = socket.socketpair()

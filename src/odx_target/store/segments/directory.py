@@ -69,6 +69,13 @@ class DirectorySegment:
     def is_pinned(self) -> bool:
         return self._is_filling or self._count_writes != self._count_synced
 
+    def map(self, mapping: SegmentMapping) -> None:
+        """Read the segment through a mapping. A mapping that another thread has made at the same time is closed, and its views
+        still count.
+        """
+        self.unmap()
+        self.mapping = mapping
+
     def unmap(self) -> None:
         mapping, self.mapping = self.mapping, None
         if mapping is not None:
@@ -278,7 +285,7 @@ class DirectorySegments:
         """Put a descriptor into the cache, and map the file."""
         if NATIVE is not None and self._in_memory and self.watched.before is None and segment.mapping is None:
             with suppress(OSError):  # Without a mapping, the segment is read through its descriptor.
-                segment.mapping = NATIVE.segment_mapping(descriptor, os.fstat(descriptor).st_size)
+                segment.map(NATIVE.segment_mapping(descriptor, os.fstat(descriptor).st_size))
         self.descriptors.take_in(segment, descriptor)
 
     def _not_made(self, number: int, size_blocks: int, error: OSError) -> Exception:
