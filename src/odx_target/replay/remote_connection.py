@@ -9,6 +9,8 @@ from typing import Any
 import trio
 
 from odx_target.environment import Buffer
+from odx_target.iscsi.negotiation.keys import KEY_BY_NAME
+from odx_target.iscsi.negotiation.rules import number_in_range
 from odx_target.iscsi.pdu.framing import AHS_EXTENDED_CDB, additional_headers, append_pdu
 from odx_target.iscsi.pdu.headers import (
     LoginRequest,
@@ -27,6 +29,8 @@ from odx_target.replay.answer_comparison import Answer
 from odx_target.target.trace.frames import CUT_PDU, Frames, Piece
 
 RECEIVE_BYTES = 1 << 18
+MAX_DATA_BYTES = 16 << 20
+"""Maximum size of the data of a command: the longest transfer of a recorded array, so its commands have no more."""
 DEFAULT_DATA_SEGMENT_BYTES = 8192
 """Length of the longest data segment for a target that has declared none (RFC 7143 13.12)."""
 _SEQUENCE_MASK = 0xFFFFFFFF
@@ -126,9 +130,7 @@ class RemoteConnection:
         task = self.tasks.get(pdu.initiator_task_tag)
         if task is None:
             return
-        end = pdu.buffer_offset + len(data)
-        task.data.extend(bytes(max(0, end - len(task.data))))
-        task.data[pdu.buffer_offset : end] = data
+        _put_at(task.data, pdu.buffer_offset, data)
         waiting, task.waiting = task.waiting, []
         for request in waiting:
             await self._answer_request(task, request)
@@ -203,23 +205,34 @@ class RemoteConnection:
     def _keep_data_in(self, pdu: ScsiDataIn, piece: Piece) -> None:
         task = self.tasks.get(pdu.initiator_task_tag)
         if task is not None:
-            end = pdu.buffer_offset + len(piece.data)
-            task.data_in.extend(bytes(max(0, end - len(task.data_in))))
-            task.data_in[pdu.buffer_offset : end] = piece.data
+            _put_at(task.data_in, pdu.buffer_offset, piece.data)
 
     def _follow_login(self, piece: Piece) -> None:
         pairs = dict(part.partition(b"=")[::2] for part in bytes(piece.data).split(b"\0"))
-        declared = pairs.get(b"MaxRecvDataSegmentLength", b"")
-        if declared.isdigit():
-            self._max_data_bytes = int(declared)
+        self._max_data_bytes = _number("MaxRecvDataSegmentLength", pairs, self._max_data_bytes)
         self._negotiated |= pairs
         if self._frames.in_full_feature_phase:
             self._digests = self._frames.digests
-            first_burst = self._negotiated.get(b"FirstBurstLength", b"")
-            is_allowed = self._negotiated.get(b"ImmediateData") == b"Yes" and first_burst.isdigit()
-            self._max_immediate_bytes = min(self._max_data_bytes, int(first_burst)) if is_allowed else 0
+            is_allowed = self._negotiated.get(b"ImmediateData") == b"Yes"
+            self._max_immediate_bytes = min(self._max_data_bytes, _number("FirstBurstLength", self._negotiated, 0)) * is_allowed
 
     def _with_tokens(self, data: bytes) -> bytes:
         for recorded, present in self._tokens.items():
             data = data.replace(recorded, present)
         return data
+
+
+def _put_at(data: bytearray, offset: int, part: Buffer) -> None:
+    """Put a part of the data of a command to its place. Parts beyond the longest transfer are dropped."""
+    end = offset + len(part)
+    if end <= MAX_DATA_BYTES:
+        data.extend(bytes(max(0, end - len(data))))
+        data[offset:end] = part
+
+
+def _number(key: str, pairs: Mapping[bytes, bytes], default: int) -> int:
+    """Return the value of a key that a target has sent, or the default if it is missing or wrong."""
+    try:
+        return number_in_range(KEY_BY_NAME[key], pairs.get(key.encode(), b"").decode("ascii"))
+    except ValueError:
+        return default
