@@ -134,7 +134,9 @@ class Elements(HTMLParser):
 
 def test_the_page_opens_at_the_failed_step_and_needs_nothing_else(recording: Path, replay: Replay, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
+    page.touch(0o644)
     assert replay(recording, "--html", page)[0] == 0
+    assert page.stat().st_mode & 0o777 == 0o600, "the page has data of hosts"
     text = page.read_text()
     found = Elements()
     found.feed(text)
@@ -231,6 +233,12 @@ def test_other_files_are_refused_in_one_line(replay: Replay, tmp_path: Path, con
     code, out, errors = replay(path, *url)
     assert (code, out, errors.count("\n")) == (1, "", 1)
     assert "recording" in errors
+
+
+def test_a_page_that_cannot_be_written_is_one_line(recording: Path, replay: Replay) -> None:
+    code, out, errors = replay(recording, "--html", "/dev/full")
+    assert (code, out) == (1, "")
+    assert errors == "odx-target: /dev/full: No space left on device\n"
 
 
 def test_a_replay_against_another_target_has_no_page(recording: Path, replay: Replay, tmp_path: Path) -> None:

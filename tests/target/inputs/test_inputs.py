@@ -17,6 +17,7 @@ from odx_target.replay.array_replay import ReplayFailed
 from odx_target.target import lun_contents
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.chap import ChapUser
+from odx_target.target.control.operations import ManagementError, perform
 from odx_target.target.inputs.edge_socket import EdgeSocket
 from odx_target.target.inputs.input_clock import InputClock
 from odx_target.target.inputs.live_connection import MAX_INPUT_BYTES, MAX_UNREAD_BYTES, LiveConnection
@@ -214,6 +215,15 @@ async def test_a_recording_has_no_secret(tmp_path: Path) -> None:
     assert FrameKind.RECEIVED in {frame.kind for frame in read_recording(path).frames}
     with pytest.raises(ReplayFailed, match="has CHAP users"):
         await replayed(path)
+
+
+async def test_an_unknown_operation_is_not_recorded(tmp_path: Path) -> None:
+    """Its arguments may be secrets, such as the key of a path under a misspelt name."""
+    path, key = tmp_path / "recording", "key-of-a-path"
+    async with recorded_array(path) as array:
+        with pytest.raises(ManagementError, match="there is no operation 'add_path'"):
+            await perform(array, "add_path", {"key": key})
+    assert key.encode() not in path.read_bytes()
 
 
 async def test_a_host_that_is_cut_off_is_an_input(tmp_path: Path) -> None:

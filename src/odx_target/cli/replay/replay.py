@@ -26,6 +26,7 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.printable import printable
 from odx_target.target.session_file.frame_reader import Recording, read_recording
 from odx_target.target.session_file.frames import FrameKind, RecordingDamaged
+from odx_target.target.trace.record_file import RecordFile
 
 
 class ReplayAnswer(TypedDict):
@@ -92,8 +93,18 @@ def _replay_here(
     if not settings.is_new_pool and pool is None:
         warnings.append("the pool had data when the recording began: give a copy of it with --pool")
     if html is not None:
-        html.write_text(page(f"Replay of {file.name}", result._replace(warnings=warnings)), encoding="utf-8")
+        _write_page(html, page(f"Replay of {file.name}", result._replace(warnings=warnings)))
     return f"{len(result.steps)} steps", result.difference, warnings
+
+
+def _write_page(path: Path, text: str) -> None:
+    """Write a page that only its owner can read, because it has data and tokens as the recording has them."""
+    file = RecordFile(path, append=False, private=True)
+    try:
+        if not file.write(text.encode(errors="backslashreplace")):
+            raise CommandFailure(f"{path}: {file.error}")
+    finally:
+        file.close()
 
 
 async def _replay(recording: Recording, directory: Path | None) -> ReplayResult:

@@ -44,14 +44,14 @@ response.
 
 async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
     """Perform the operation `name` with the arguments `given`. Raises ManagementError."""
-    if array.edge is not None:
-        await array.edge.operation(name, given)
-    if name in STORAGE_OPERATIONS:
-        return await perform_on_storage(_storage(array), name, given)
     operation = OPERATIONS.get(name)
-    if operation is None:
+    if operation is None and name not in STORAGE_OPERATIONS:
         known = ", ".join([*OPERATIONS, *STORAGE_OPERATIONS])
         raise ManagementError(f"there is no operation {name!r}; there are {known}", is_usage=True)
+    if array.edge is not None:
+        await array.edge.operation(name, given)
+    if operation is None:
+        return await perform_on_storage(_storage(array), name, given)
     return await performed(operation, array, given)
 
 
