@@ -50,6 +50,9 @@ class Directory:
     def portals(self, target_name: str) -> Sequence[Portal]:
         return [Portal("192.0.2.1:3260")]
 
+    def is_offline(self, target_name: str, portal_group_tag: int) -> bool:
+        return False
+
     def redirection(self, initiator_name: str, target_name: str) -> None:
         return None
 

@@ -50,6 +50,7 @@ PROOFS: dict[str, dict[str, str]] = {
         "ordsup": f"{TASK_SET}::test_an_ordered_task_waits_for_all_and_all_wait_for_it",
         "headsup": f"{TASK_SET}::test_head_of_queue_passes_those_who_wait_but_not_those_who_run",
         "v_sup": f"{TRANSFER}::test_without_a_write_cache_every_write_is_durable",
+        "luiclr": "test_task_management.py::test_changed_luns_are_reported_once_to_each_nexus",
     },
     "VPD page B0h": {
         "wsnz": "test_command_checks.py::test_a_cdb_is_refused_where_it_is_wrong",

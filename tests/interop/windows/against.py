@@ -2,9 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-import pytest
 import trio
 
 from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
@@ -20,6 +19,7 @@ from odx_target.initiator.windows.journal import Entry, Exchange, Journal, Manag
 from odx_target.initiator.windows.settings import WindowsSettings
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.personality.personality import Personality
 from tests.initiator.windows.bench import DESTINATION_BYTES, PROFILES, PT, RRTI, SOURCE_BYTES, WUT
 from tests.initiator.windows.contiguous import contiguous
 from tests.initiator.windows.scripted import GIB, MIB
@@ -136,16 +136,12 @@ def config(block_bytes: int = 512, **changes: bool) -> Config:
 
 
 @asynccontextmanager
-async def array_of(profile: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Array]:
+async def array_of(profile: str, block_bytes: int) -> AsyncIterator[Array]:
     """An array that reports the sizes of a profile. If the profile has no maximum, the array reports one that no copy reaches.
 
     Without any maximum the array would limit ranges to the transfer length of VPD page B0h, which Windows ignores.
     """
     optimal_bytes, maximum_bytes = PROFILES[profile]
-
-    def limits() -> CopyLimits:
-        return CopyLimits(optimal_transfer_bytes=optimal_bytes, max_rod_bytes=maximum_bytes or MAX_ROD_BYTES)
-
-    monkeypatch.setattr("odx_target.target.config.copy_settings.CopyLimits", limits)
-    async with running(config(block_bytes)) as array:
+    limits = CopyLimits(optimal_transfer_bytes=optimal_bytes, max_rod_bytes=maximum_bytes or MAX_ROD_BYTES)
+    async with running(replace(config(block_bytes), personality=Personality(copy_limits=limits))) as array:
         yield array

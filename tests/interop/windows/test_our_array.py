@@ -31,12 +31,10 @@ BLOCK_BYTES = pytest.mark.parametrize("block_bytes", [512, 4096])
 
 @BLOCK_BYTES
 @pytest.mark.parametrize("profile", ["A", "B", "C"])
-async def test_a_copy_is_command_for_command_that_of_the_script(
-    profile: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_copy_is_command_for_command_that_of_the_script(profile: str, block_bytes: int) -> None:
     scripted = Bench(profile, block_bytes).start()
     scripted.copy(GIB)
-    async with array_of(profile, block_bytes, monkeypatch) as array, against(array) as host:
+    async with array_of(profile, block_bytes) as array, against(array) as host:
         report = await host.copy(GIB)
         assert (report.offloaded_bytes, report.ordinary_bytes) == (GIB, 0)
         assert host.commands() == scripted.commands()
@@ -49,9 +47,9 @@ async def test_a_copy_is_command_for_command_that_of_the_script(
 
 
 @BLOCK_BYTES
-async def test_the_answer_that_brings_the_token_byte_for_byte(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_answer_that_brings_the_token_byte_for_byte(block_bytes: int) -> None:
     count = 256 * MIB // block_bytes
-    async with array_of("A", block_bytes, monkeypatch) as array, against(array) as host:
+    async with array_of("A", block_bytes) as array, against(array) as host:
         await host.copy(GIB)
         seen = set()
         for entry in host.exchanges():
@@ -70,11 +68,11 @@ async def test_the_answer_that_brings_the_token_byte_for_byte(block_bytes: int, 
         assert len(seen) == 4
 
 
-async def test_fragments(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_fragments() -> None:
     source = extents(512, (0x100000, 16 * MIB), (0x400000, 64 * MIB), (0x600000, 176 * MIB))
     destination = extents(512, (0x900000, 128 * MIB), (0xB00000, 128 * MIB))
     many = [extents(512, *((at + 64 * number, 8192) for number in range(100))) for at in (0x1000000, 0x2000000)]
-    async with array_of("A", 512, monkeypatch) as array, against(array) as host:
+    async with array_of("A", 512) as array, against(array) as host:
         for layouts, tokens in (([source, destination], 1), (many, 2)):
             report = await host.copy(layouts=layouts)
             assert (report.tokens, report.stop) == (tokens, None)
