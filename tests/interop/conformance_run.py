@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.interop import conformance_table, newest_conformance_table
-from tests.interop.conformance_table import MIN_PASSED, READ_ONLY_LUN, Verdict
+from tests.interop.conformance_table import MIN_PASSED, READ_ONLY_LUN, SLOW_FLUSHES, Verdict
 from tests.interop.programs import attempt
 from tests.interop.serving import IQN, Served, serve
 
 SERVED_LUNS = ("first=64M", "second=64M", "third=64M,block=4096", "fourth=64M,block=4096", "huge=1024T")
 CHAP_SECRET = "secret-of-a-user"
+SLOW = "slow"
+"""Name of the fault that makes flushes slow."""
 TEST_TIMEOUT_S = 150
 """Time limit of a test, so long that only a hanging test reaches it. One test sleeps for 64 seconds."""
 SUMMARY = re.compile(r"^\s*tests\s+(?P<total>\d+)\s+(?P<ran>\d+)\s+(?P<passed>\d+)\s+(?P<failed>\d+)", re.MULTILINE)
@@ -81,10 +83,29 @@ def serving_with_chap(folder: Path, suite: Suite) -> Iterator[Served]:
         served.kill()
 
 
+@contextmanager
+def slow_flushes(served: Served) -> Iterator[None]:
+    """Delay each flush of the pool while the body runs."""
+    fault = [sys.executable, "-m", "odx_target.cli.main", "fault"]
+    pool = str(served.log_path.parent / "pool")
+    subprocess.run([*fault, "add", pool, "--name", SLOW, "store=flush", "delay=3s"], check=True, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        subprocess.run([*fault, "remove", pool, SLOW], check=True, stdout=subprocess.DEVNULL)
+
+
 def judge(served: Served, name: str, suite: Suite = INSTALLED) -> tuple[Verdict, str]:
     """Run one test, and return its verdict and its output. A test counts as skipped if it reports that any of its parts was
     skipped.
     """
+    if name in SLOW_FLUSHES:
+        with slow_flushes(served):
+            return _judge(served, name, suite)
+    return _judge(served, name, suite)
+
+
+def _judge(served: Served, name: str, suite: Suite) -> tuple[Verdict, str]:
     lun, _ = suite.luns.get(name, (0, ""))
     user = suite.chap_users.get(name)
     url = served.url(lun) if user is None else f"iscsi://{user}%{CHAP_SECRET}@{served.portal}/{IQN}/{lun}"
@@ -104,6 +125,7 @@ def judge(served: Served, name: str, suite: Suite = INSTALLED) -> tuple[Verdict,
 def notes_of(name: str, suite: Suite = INSTALLED) -> str:
     """Return the reasons in the tables for the way in which a test runs, and for its verdict."""
     notes = [f"LUN {suite.luns[name][0]}: {suite.luns[name][1]}"] if name in suite.luns else []
+    notes += [f"slow flushes: {SLOW_FLUSHES[name]}"] if name in SLOW_FLUSHES else []
     notes += [f"run with {suite.together[name][0]}"] if name in suite.together else []
     notes += [f"CHAP user {suite.chap_users[name]}"] if name in suite.chap_users else []
     notes += [suite.accepted[name][1]] if name in suite.accepted else []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.conformance_run import judge, newest, notes_of, serving
-from tests.interop.conformance_table import ACCEPTED, LUNS, MIN_PASSED, TESTS, TOGETHER, Verdict
+from tests.interop.conformance_table import ACCEPTED, LUNS, MIN_PASSED, SLOW_FLUSHES, TESTS, TOGETHER, Verdict
 from tests.interop.programs import need, run
 from tests.interop.serving import Served
 
@@ -29,7 +29,7 @@ def test_conformance(array: Served, name: str, expected: Verdict) -> None:
 def test_the_table_names_all_tests_and_no_others() -> None:
     listed = {name for name in run("iscsi-test-cu", "--list").split() if name.count(".") == 2}
     assert set(TESTS) == {name for name in listed if not name.startswith("ALL.") and not name.startswith("LINUX.")}
-    for table in (ACCEPTED, LUNS, TOGETHER):
+    for table in (ACCEPTED, LUNS, SLOW_FLUSHES, TOGETHER):
         assert set(table) <= set(TESTS)
 
 
