@@ -29,13 +29,21 @@ Calls = dict[str, set[str]]
 """Names of called functions, by file."""
 
 
+def is_in_hub() -> bool:
+    """True in the task of the hub. The event loop itself may also call functions of the project, outside of all tasks."""
+    try:
+        return current_task().name.endswith(HUB_TASK)
+    except RuntimeError:
+        return False
+
+
 @contextmanager
 def recording(calls: Calls) -> Iterator[None]:
     """Record every function of this project that the task of the hub calls. Other work of an array runs in other tasks."""
 
     def note(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(f"{SOURCES}/") and current_task().name.endswith(HUB_TASK):
+        if event == "call" and code.co_filename.startswith(f"{SOURCES}/") and is_in_hub():
             file = str(Path(code.co_filename).relative_to(SOURCES))
             calls.setdefault(file, set()).add(code.co_qualname.replace("<locals>.", ""))
 
