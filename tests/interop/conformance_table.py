@@ -111,7 +111,7 @@ LUNS: dict[str, tuple[int, str]] = {
 }
 
 SLOW_FLUSHES = {
-    # test: reason why each flush of the pool takes seven seconds meanwhile
+    # test: reason why each flush of the pool takes three seconds meanwhile
     "SCSI.Sanitize.Reset": "it needs a sanitize operation that takes longer than five seconds",
 }
 
