@@ -14,9 +14,8 @@ STEPS_OF_A_TURN = 600
 """Number of steps in one turn. A turn takes one to two milliseconds if Python needs two or three microseconds for a step."""
 
 STEPS_BESIDE_HOSTS = 60
-"""Number of steps in a turn after a round in which commands of hosts were executed. The next commands then wait only 0.1 to 0.2
-milliseconds. A turn takes about 0.03 milliseconds in addition to its steps, so more such turns make long work a quarter slower.
-"""
+"""Number of steps in a turn after a round in which commands of hosts were executed. The next commands then wait for a tenth of
+the steps of a usual turn. Each turn also costs a round of the event loop, so long work takes longer meanwhile."""
 
 
 class Steps:

@@ -335,6 +335,10 @@ class Array:
             self.commit,
         )
         self._inject_faults(environment)
+        self._serve()
+
+    def _serve(self) -> None:
+        """Accept connections, and begin or continue the work in the background. All parts of the array are present."""
         if self.edge is not None:
             self.edge.started(self, self._nursery)
         self._listener.start(self._nursery)
