@@ -215,6 +215,15 @@ def test_a_new_pool_that_stays_is_not_recorded(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_recording_replaces_no_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"an earlier recording")
+    assert "exists" in refused(monkeypatch, capsys, "--record", str(path))
+    assert path.read_bytes() == b"an earlier recording"
+
+
 @pytest.mark.parametrize("size", ["1K", "65535", "2T", "x"])
 def test_a_wrong_limit_of_a_recording_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, size: str

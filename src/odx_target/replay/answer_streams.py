@@ -1,13 +1,33 @@
 """The recorded and the replayed answers of all connections, compared as they come."""
 
 from dataclasses import dataclass, field
+from enum import IntEnum
 from itertools import zip_longest
 from typing import NamedTuple
 
 from odx_target.replay.decoded_connection import DecodedConnection, DecodedPdu, decoded_pieces
 from odx_target.replay.pdu_difference import PduDifference, difference_of
+from odx_target.target.session_file.frames import FrameFlag
 
 _NONE = "no PDU"
+
+
+class StreamEnd(IntEnum):
+    """How far a connection has ended, from the side of the array."""
+
+    OPEN = 0
+    LAST_OUTPUT = 1
+    CLOSED = 2
+
+    @classmethod
+    def of(cls, flags: FrameFlag) -> "StreamEnd":
+        """Return the end that the flags of an output announce."""
+        return cls.LAST_OUTPUT if flags & FrameFlag.END_OF_OUTPUT else cls.OPEN
+
+    @property
+    def words(self) -> str:
+        """The state in words."""
+        return ("open", "open, without further output", "closed")[self]
 
 
 class AnswerDifference(NamedTuple):
@@ -33,8 +53,8 @@ class _Stream:
     recorded: bytearray = field(default_factory=bytearray)
     replayed: bytearray = field(default_factory=bytearray)
     compared_bytes: int = 0
-    recorded_end: bool = False
-    replayed_end: bool = False
+    recorded_end: StreamEnd = StreamEnd.OPEN
+    replayed_end: StreamEnd = StreamEnd.OPEN
 
 
 class AnswerStreams:
@@ -48,17 +68,17 @@ class AnswerStreams:
         stream = self._of(connection)
         stream.received.append((len(stream.recorded), data))
 
-    def recorded(self, connection: int, data: bytes, *, is_end: bool = False) -> None:
-        """Note recorded bytes of the array, or the recorded end of a connection."""
+    def recorded(self, connection: int, data: bytes, end: StreamEnd = StreamEnd.OPEN) -> None:
+        """Note recorded bytes of the array, or the recorded end of its output or of a connection."""
         stream = self._of(connection)
         stream.recorded += data
-        stream.recorded_end |= is_end
+        stream.recorded_end = max(stream.recorded_end, end)
 
-    def replayed(self, connection: int, data: bytes, *, is_end: bool = False) -> None:
-        """Note bytes that the array sends now, or the end of a connection now."""
+    def replayed(self, connection: int, data: bytes, end: StreamEnd = StreamEnd.OPEN) -> None:
+        """Note bytes that the array sends now, or the end of its output or of a connection now."""
         stream = self._of(connection)
         stream.replayed += data
-        stream.replayed_end |= is_end
+        stream.replayed_end = max(stream.replayed_end, end)
 
     def compare(self, *, recorded_may_lag: bool = False, replayed_may_lag: bool = False) -> AnswerDifference | None:
         """Return the first difference of all answers so far, or None.
@@ -73,10 +93,9 @@ class AnswerStreams:
             if not is_equal or (recorded_lags and not recorded_may_lag) or (replayed_lags and not replayed_may_lag):
                 return _explained(connection, stream)
             stream.compared_bytes = common
-            lags = replayed_may_lag if stream.recorded_end else recorded_may_lag
+            lags = replayed_may_lag if stream.recorded_end > stream.replayed_end else recorded_may_lag
             if stream.recorded_end is not stream.replayed_end and not lags:
-                ends = ["open", "closed"]
-                difference = PduDifference("connection", ends[stream.recorded_end], ends[stream.replayed_end])
+                difference = PduDifference("connection", stream.recorded_end.words, stream.replayed_end.words)
                 return AnswerDifference(connection, 0, difference)
         return None
 

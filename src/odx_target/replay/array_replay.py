@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import trio
 
-from odx_target.replay.answer_streams import AnswerDifference, AnswerStreams
-from odx_target.replay.recorded_settings import RecordedSettings, read_settings
+from odx_target.replay.answer_streams import AnswerDifference, AnswerStreams, StreamEnd
+from odx_target.replay.recorded_settings import RecordedSettings, read_settings, with_secrets
 from odx_target.replay.replay_edge import ReplayEdge
 from odx_target.replay.store_changes import StoreCounters, changes, counters_of
 from odx_target.target import lun_contents
 from odx_target.target.array import Array, OpenPool
-from odx_target.target.config.settings import Portal
+from odx_target.target.config.settings import Config, Portal
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.operations import perform
 from odx_target.target.faults.rules import FaultRules
@@ -64,16 +64,21 @@ async def replay_recording(
     open_pool: OpenPool,
     *,
     pool_dir: Path | None = None,
+    secrets: Config | None = None,
 ) -> ReplayResult:
     """Replay a recording against an array in this process.
 
     `open_pool` opens the same pool again if the recorded array has restarted. The pool is in memory, unless `pool_dir` names
-    the directory of a pool. Raises ReplayFailed and RecordingDamaged, and the exceptions of `Array`.
+    the directory of a pool. `secrets` are settings with the CHAP users and secrets of the recorded array, which a recording
+    does not have. Raises ReplayFailed and RecordingDamaged, and the exceptions of `Array`.
     """
     first = read_settings(recording.settings)
-    if first.has_chap:
-        raise ReplayFailed("the recorded array has CHAP users, and a recording has no secrets: it cannot be replayed")
-    replayed = _Replay(first, open_pool, pool_dir)
+    if first.has_chap and secrets is None:
+        raise ReplayFailed(
+            "the recorded array has CHAP users, and a recording has no secrets: give its configuration file with --config, or "
+            "its CHAP user with --chap-user and --chap-secret-file"
+        )
+    replayed = _Replay(first, open_pool, pool_dir, secrets)
     with ordered_tasks():
         return await replayed.run(recording)
 
@@ -81,8 +86,9 @@ async def replay_recording(
 class _Replay:
     """One replay."""
 
-    def __init__(self, first: RecordedSettings, open_pool: OpenPool, pool_dir: Path | None) -> None:
+    def __init__(self, first: RecordedSettings, open_pool: OpenPool, pool_dir: Path | None, secrets: Config | None) -> None:
         self._open_pool = open_pool
+        self._secrets = secrets
         self._pool_dir = pool_dir
         self._stored: StoreCounters
         self._clock = InputClock(first.clock_mode, lambda: first.wall_origin_s, origin_s=first.origin_s)
@@ -115,6 +121,8 @@ class _Replay:
 
     def _array(self, settings: RecordedSettings) -> Array:
         config = replace(settings.config, pool_dir=self._pool_dir)
+        if settings.has_chap and self._secrets is not None:
+            config = with_secrets(config, self._secrets)
         return Array(
             config,
             open_pool=self._open_pool,
@@ -128,7 +136,8 @@ class _Replay:
         """Replay frames up to the next stop of the array. Return the first difference."""
         for number, frame in frames:
             if frame.kind in OUTPUTS:
-                self._answers.recorded(frame.connection, frame.content, is_end=frame.kind is FrameKind.CLOSED)
+                end = StreamEnd.CLOSED if frame.kind is FrameKind.CLOSED else StreamEnd.of(frame.flags)
+                self._answers.recorded(frame.connection, frame.content, end)
                 if self._steps:
                     self._steps[-1].recorded.append(frame)
             elif frame.kind is FrameKind.NOTE:
@@ -185,16 +194,16 @@ class _Replay:
         except ManagementError as error:  # It may have failed when it was recorded, too.
             self._warnings.append(f"the operation {name[:40]!r} fails: {error}")
 
-    def _sent(self, connection: int, data: bytes) -> None:
+    def _sent(self, connection: int, data: bytes, is_last: bool) -> None:
         if self._is_compared:
-            self._answers.replayed(connection, data)
+            self._answers.replayed(connection, data, StreamEnd.LAST_OUTPUT if is_last else StreamEnd.OPEN)
             if self._steps and data:
                 self._steps[-1].replayed.append((connection, data))
 
     def _closed(self, connection: int) -> None:
         self._edge.sockets.pop(connection, None)
         if self._is_compared:
-            self._answers.replayed(connection, b"", is_end=True)
+            self._answers.replayed(connection, b"", StreamEnd.CLOSED)
 
 
 def _parts(frames: Sequence[Frame]) -> Iterator[list[tuple[int, Frame]]]:

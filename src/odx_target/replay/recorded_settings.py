@@ -50,6 +50,18 @@ def read_settings(frame: Frame) -> RecordedSettings:
     return found
 
 
+def with_secrets(config: Config, secrets: Config) -> Config:
+    """Return recorded settings with the CHAP users and secrets of other settings. Targets are found by their names."""
+    given = {target.iqn: target for target in secrets.targets}
+    targets = tuple(
+        replace(target, chap_users=given[target.iqn].chap_users, target_chap=given[target.iqn].target_chap)
+        if target.iqn in given
+        else target
+        for target in config.targets
+    )
+    return replace(config, chap_users=secrets.chap_users, target_chap=secrets.target_chap, targets=targets)
+
+
 def _seconds(value: Any) -> float:
     found = float(value)
     if not 0 <= found <= MAX_TIME_S:

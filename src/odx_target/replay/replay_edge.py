@@ -28,11 +28,11 @@ class NoCommands:
 class ReplayEdge:
     """Stands for the portals and hosts of a recording. Nothing is bound, so the addresses need not exist here.
 
-    `addresses` are the actual addresses of the portals. `on_sent(connection, data)` is called with the output of the array, and
-    `on_closed(connection)` when it closes a connection.
+    `addresses` are the actual addresses of the portals. `on_sent(connection, data, is_last)` is called with the output of the
+    array, see `EdgeSocket`, and `on_closed(connection)` when it closes a connection.
     """
 
-    def __init__(self, on_sent: Callable[[int, bytes], None], on_closed: Callable[[int], None]) -> None:
+    def __init__(self, on_sent: Callable[[int, bytes, bool], None], on_closed: Callable[[int], None]) -> None:
         self.commands = NoCommands()
         self.addresses: Sequence[Portal] = ()
         self.sockets: dict[int, EdgeSocket] = {}
@@ -62,7 +62,7 @@ class ReplayEdge:
         opened = self.sockets[connection] = EdgeSocket(
             peer,
             local,
-            lambda data, _is_last: self._on_sent(connection, data),
+            lambda data, is_last: self._on_sent(connection, data, is_last),
             lambda: self._on_closed(connection),
         )
         return opened

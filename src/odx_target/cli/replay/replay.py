@@ -10,6 +10,7 @@ import trio
 import typer
 
 from odx_target.cli.failure import CommandFailure, first_error
+from odx_target.cli.serving import options
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.configured_pool import memory_parts, open_pool
@@ -23,10 +24,13 @@ from odx_target.replay.recorded_settings import RecordedSettings, read_settings
 from odx_target.replay.remote_replay import replay_remotely
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import Config
 from odx_target.target.printable import printable
 from odx_target.target.session_file.frame_reader import Recording, read_recording
 from odx_target.target.session_file.frames import FrameKind, RecordingDamaged
 from odx_target.target.trace.record_file import RecordFile
+
+_CHAP_OPTIONS = ("config", "chap_user", "chap_secret_file", "target_chap_user", "target_chap_secret_file")
 
 
 class ReplayAnswer(TypedDict):
@@ -56,6 +60,14 @@ def replay(
         Path | None,
         typer.Option(metavar="DIR", help="Copy of the pool as it was when the recording began; the replay changes it."),
     ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="Configuration file of the recorded array, for its CHAP users and secrets."),
+    ] = None,
+    chap_user: options.ChapUser = None,
+    chap_secret_file: options.ChapSecretFile = None,
+    target_chap_user: options.TargetChapUser = None,
+    target_chap_secret_file: options.TargetChapSecretFile = None,
     as_json: Json = False,
 ) -> None:
     """Replay a recorded session, and compare the answers.
@@ -63,7 +75,13 @@ def replay(
     A new array in this process gets the recorded inputs at the recorded times, with the recorded random numbers, and its
     answers are compared byte for byte. Another target gets the PDUs of the hosts, and its answers are compared field by field;
     values that a target chooses itself are mapped. The exit code is 1 if an answer differs.
+
+    A recording has no CHAP secrets: give those of the recorded array.
     """
+    given = dict(locals())
+    secrets = options.chap_settings_of(config, given) if any(given[name] is not None for name in _CHAP_OPTIONS) else None
+    if url is not None and secrets is not None:
+        raise typer.BadParameter("a replay against another target has no CHAP secrets: its logins are those of the recording")
     if url is not None and (html is not None or pool is not None):
         raise typer.BadParameter("a replay against another target has no --html and no --pool")
     place = None if url is None else _target(url)
@@ -71,7 +89,7 @@ def replay(
         recording = read_recording(file)
         settings = read_settings(recording.settings)
         if place is None:
-            _report(*_replay_here(file, recording, settings, pool, html), as_json)
+            _report(*_replay_here(file, recording, settings, pool, html, secrets), as_json)
         else:
             result = trio.run(replay_remotely, recording, place.portal, place.target_name, connect_tcp)
             _report(f"{result.equal} answers", result.difference, _problems(recording, result.warnings), as_json)
@@ -82,13 +100,18 @@ def replay(
 
 
 def _replay_here(
-    file: Path, recording: Recording, settings: RecordedSettings, pool: Path | None, html: Path | None
+    file: Path,
+    recording: Recording,
+    settings: RecordedSettings,
+    pool: Path | None,
+    html: Path | None,
+    secrets: Config | None,
 ) -> tuple[str, AnswerDifference | None, list[str]]:
     configure_logging("error")
     with tempfile.TemporaryDirectory(prefix="odx-target-replay-") as temporary:
         in_memory = pool is None and settings.is_pool_in_memory
         directory = None if in_memory else pool or Path(temporary) / "pool"
-        result: ReplayResult = trio.run(_replay, recording, directory)
+        result: ReplayResult = trio.run(_replay, recording, directory, secrets)
     warnings = _problems(recording, result.warnings)
     if not settings.is_new_pool and pool is None:
         warnings.append("the pool had data when the recording began: give a copy of it with --pool")
@@ -107,8 +130,8 @@ def _write_page(path: Path, text: str) -> None:
         file.close()
 
 
-async def _replay(recording: Recording, directory: Path | None) -> ReplayResult:
-    return await replay_recording(recording, partial(open_pool, memory=memory_parts()), pool_dir=directory)
+async def _replay(recording: Recording, directory: Path | None, secrets: Config | None) -> ReplayResult:
+    return await replay_recording(recording, partial(open_pool, memory=memory_parts()), pool_dir=directory, secrets=secrets)
 
 
 def _problems(recording: Recording, warnings: Sequence[str]) -> list[str]:

@@ -264,6 +264,14 @@ def settings_of(file: Path | None, given: Mapping[str, object]) -> tuple[Config,
     return _with_chap(_with(array, _ARRAY_OPTIONS, given), given), _with(files, _SERVE_OPTIONS, given)
 
 
+def chap_settings_of(file: Path | None, given: Mapping[str, object]) -> Config:
+    """Return settings with the CHAP users and secrets from a file and from the four options for CHAP in `given`.
+
+    Raises ConfigError for an invalid file or option.
+    """
+    return _with_chap(load_config(file) if file else Config(), given)
+
+
 def _with(part: Part, options: Mapping[str, tuple[str, Parse]], given: Mapping[str, object]) -> Part:
     values = ((field, parse, given[name]) for name, (field, parse) in options.items())
     return replace(part, **{field: parse(value) for field, parse, value in values if value not in (None, [])})

@@ -12,10 +12,12 @@ from odx_target.target.inputs.recorder import SessionRecorder, is_new_pool, open
 
 
 def check_recording(settings: Config, files: ServeConfig) -> None:
-    """Check that a recording will be complete, and will contain no secret of a pool that stays. Raises ConfigError.
+    """Check that a recording will be complete, replaces no file, and has no secret of a pool that stays. Raises ConfigError.
 
     The random numbers of a recorded array follow from a seed in the recording, and so would the secret of a new pool.
     """
+    if files.record is not None and files.record.is_file() and files.record.stat().st_size:
+        raise ConfigError(f"{files.record} exists: --record writes a new file, and replaces no recording")
     if files.record is not None and files.link_port is not None:
         raise ConfigError("a recording does not contain what other arrays send: record without --link-port")
     if files.record is not None and settings.pool_dir is not None and is_new_pool(settings.pool_dir):

@@ -14,12 +14,15 @@ from odx_target.target.control.describe import Data
 class Operation:
     """An operation: its name, the function that performs it, and its arguments.
 
-    The first argument of the function is the array or the storage. `arguments` lists the other arguments.
+    The first argument of the function is the array or the storage. `arguments` lists the other arguments. `is_recorded` is True
+    if hosts can see the effect of the operation, so that a recorded session contains it. An operation with secret arguments is
+    never recorded.
     """
 
     name: str
     perform: Callable[..., Awaitable[Data]]
     arguments: tuple[Argument, ...] = ()
+    is_recorded: bool = False
 
     @property
     def result(self) -> object:

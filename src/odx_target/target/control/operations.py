@@ -27,7 +27,7 @@ from odx_target.target.control.storage.answers import Volume
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.status_answers import SteppingAside
 from odx_target.target.control.storage.storage import Storage
-from odx_target.target.control.storage.table import STORAGE_OPERATIONS, perform_on_storage
+from odx_target.target.control.storage.table import STORAGE_OPERATIONS
 from odx_target.target.recording.operations import RECORDING_OPERATIONS
 
 if TYPE_CHECKING:
@@ -44,15 +44,13 @@ response.
 
 async def perform(array: "Array", name: str, given: Mapping[str, object]) -> Data:
     """Perform the operation `name` with the arguments `given`. Raises ManagementError."""
-    operation = OPERATIONS.get(name)
-    if operation is None and name not in STORAGE_OPERATIONS:
+    operation = OPERATIONS.get(name) or STORAGE_OPERATIONS.get(name)
+    if operation is None:
         known = ", ".join([*OPERATIONS, *STORAGE_OPERATIONS])
         raise ManagementError(f"there is no operation {name!r}; there are {known}", is_usage=True)
-    if array.edge is not None:
+    if array.edge is not None and operation.is_recorded:
         await array.edge.operation(name, given)
-    if operation is None:
-        return await perform_on_storage(_storage(array), name, given)
-    return await performed(operation, array, given)
+    return await performed(operation, array if name in OPERATIONS else _storage(array), given)
 
 
 async def _health(array: "Array") -> answers.Health:
@@ -188,11 +186,7 @@ OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for operation in (
         Operation("luns", _luns),
-        Operation(
-            "add-lun",
-            _add_lun,
-            (Argument("lun", LUN_FORM, arguments.lun),),
-        ),
+        Operation("add-lun", _add_lun, (Argument("lun", LUN_FORM, arguments.lun),), is_recorded=True),
         Operation(
             "resize",
             _resize,
@@ -201,22 +195,32 @@ OPERATIONS: dict[str, Operation] = {
                 Argument("size", "bytes, or a text such as 10G", arguments.size),
                 Argument("shrink", "true if the end of the LUN may be lost", arguments.flag, False),
             ),
+            is_recorded=True,
         ),
         Operation(
             "tokens",
             _tokens,
             (Argument("after", "identifier of the last token of the previous page", arguments.token_identifier, 0),),
         ),
-        Operation("revoke", _revoke, (Argument("identifier", "of the token, hexadecimal", arguments.token_identifier),)),
+        Operation(
+            "revoke",
+            _revoke,
+            (Argument("identifier", "of the token, hexadecimal", arguments.token_identifier),),
+            is_recorded=True,
+        ),
         Operation("copies", _copies),
         Operation("sessions", _sessions),
         Operation(
-            "copy-rate", _copy_rate, (Argument("rate", "bytes per second, a text such as 64M, or none", parse_copy_rate),)
+            "copy-rate",
+            _copy_rate,
+            (Argument("rate", "bytes per second, a text such as 64M, or none", parse_copy_rate),),
+            is_recorded=True,
         ),
         Operation(
             "step-aside",
             _step_aside,
             (Argument("duration", "seconds, a text such as 10m, or off", arguments.step_aside_s),),
+            is_recorded=True,
         ),
         Operation(
             "cancel",
@@ -226,11 +230,12 @@ OPERATIONS: dict[str, Operation] = {
                 Argument("initiator", "the initiator that asked for it", arguments.text, None),
                 Argument("lun", "the LUN that it was asked of", arguments.text, None),
             ),
+            is_recorded=True,
         ),
         Operation("health", _health),
-        Operation("scrub", start_scrub, START_ARGUMENTS),
+        Operation("scrub", start_scrub, START_ARGUMENTS, is_recorded=True),
         Operation("scrub-progress", scrub_progress),
-        Operation("stop-scrub", stop_scrub),
+        Operation("stop-scrub", stop_scrub, is_recorded=True),
         *REFUSAL_OPERATIONS,
         *CLOCK_OPERATIONS,
         *RECORDING_OPERATIONS,

@@ -122,11 +122,13 @@ PORT_GROUP_OPERATIONS = (
             Argument("time_s", "seconds of the transition, or null for the configured time", _time_s, None),
             Argument("fails", "true if the group gets its former state back", arguments.flag, False),
         ),
+        is_recorded=True,
     ),
     Operation(
         "prefer-port-group",
         _prefer_port_group,
         (NUMBER, Argument("preferred", "false if the group is not preferred any more", arguments.flag, True)),
+        is_recorded=True,
     ),
 )
 """The operations on target port groups."""

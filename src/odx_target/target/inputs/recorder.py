@@ -37,20 +37,6 @@ MAX_QUEUED_BYTES = 8 << 20
 FINISH_TIMEOUT_S = 1.0
 """Maximum time in which hosts can receive the last output of an array that stops."""
 
-NOT_RECORDED = frozenset(
-    {
-        *("initiators", "schedule-show"),
-        *("luns", "tokens", "copies", "sessions", "health", "clock", "advance-clock", "scrub-progress", "refusals"),
-        *("paths", "add-path", "remove-path"),
-        *("commands", "clear-commands", "offload", "faults", "port-groups"),
-        *("status", "volumes", "snapshots", "snapshot-show", "snapshot-diff", "allocated", "schedules"),
-    }
-)
-"""Operations that change nothing, and the advance of the clock, which is recorded as the passing of time.
-
-Operations on paths change nothing that hosts see, and have secrets.
-"""
-
 
 def is_new_pool(pool_dir: Path | None) -> bool:
     """True if a pool will be made: in memory, or in a directory that is empty or does not exist."""
@@ -116,7 +102,7 @@ class SessionRecorder:
 
     async def operation(self, name: str, given: Mapping[str, object]) -> None:
         """Record an operation. Programs that it names are not recorded."""
-        if name not in NOT_RECORDED and self._writer.is_on:
+        if self._writer.is_on:
             fields = given.get("fields")
             kept = {**given, "fields": without_commands(fields)} if isinstance(fields, Mapping) else given
             await self._input(FrameKind.OPERATION, {"operation": name, "arguments": without_commands(kept)})

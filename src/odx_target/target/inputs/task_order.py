@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import trio
+
+from odx_target.target.config.error import ConfigError
+
 _RANDOM_NAME = "_r"
 """Name of trio's source of random numbers for the order of tasks. trio's own tests replace it too."""
 
@@ -26,12 +30,14 @@ class _OrderedThreads:
         self.source = random.Random()  # noqa: S311 - the order of tasks is no secret
 
     def random(self) -> float:
-        """Return a number. trio reverses the order of a round if it is below one half."""
-        return 0.75 if self.threads[threading.get_ident()] else self.source.random()
+        """Return a number. trio takes tasks from the end of a round, reversed if it is below 0.5."""
+        return 0.25 if self.threads[threading.get_ident()] else self.source.random()
 
     def shuffle(self, tasks: list[Any]) -> None:
-        """Shuffle the tasks of a round, or keep their order. trio does this in tests with hypothesis."""
-        if not self.threads[threading.get_ident()]:
+        """Shuffle the tasks of a round, or reverse them. trio takes them from the end; it shuffles with hypothesis."""
+        if self.threads[threading.get_ident()]:
+            tasks.reverse()
+        else:
             self.source.shuffle(tasks)
 
     def __getattr__(self, name: str) -> Any:
@@ -42,12 +48,28 @@ class _OrderedThreads:
 _ordered = _OrderedThreads()
 
 
+def _event_loop() -> Any:
+    """Return the module of trio that runs tasks. Raises TaskOrderUnknown if it has no source of random numbers."""
+    try:
+        from trio._core import _run
+    except ImportError:
+        _run = None  # type: ignore[assignment]
+    if not hasattr(_run, _RANDOM_NAME):
+        raise TaskOrderUnknown(f"trio {trio.__version__} runs tasks in an order that cannot be repeated: use trio 0.26 to 0.35")
+    return _run
+
+
+class TaskOrderUnknown(ConfigError):
+    """The installed trio does not let its user choose the order of tasks. The message is one line."""
+
+
 @contextmanager
 def ordered_tasks() -> Iterator[None]:
-    """While the body runs, the tasks of this thread's event loop run in the order in which they became ready."""
-    from trio._core import _run
+    """While the body runs, the tasks of this thread's event loop run in the order in which they became ready.
 
-    loop: Any = _run
+    Raises TaskOrderUnknown.
+    """
+    loop = _event_loop()
     if getattr(loop, _RANDOM_NAME) is not _ordered:
         _ordered.source = getattr(loop, _RANDOM_NAME)
         setattr(loop, _RANDOM_NAME, _ordered)

@@ -171,9 +171,10 @@ SCHEDULE_OPERATIONS = (
             Argument("fields", "the fields of the schedule", _fields),
             Argument("volumes", "names of volumes that get the schedule", _names, ()),
         ),
+        is_recorded=True,
     ),
-    Operation("schedule-change", change, (_NAME, Argument("fields", "the fields to change", _fields))),
-    Operation("schedule-remove", remove, (_NAME,)),
+    Operation("schedule-change", change, (_NAME, Argument("fields", "the fields to change", _fields)), is_recorded=True),
+    Operation("schedule-remove", remove, (_NAME,), is_recorded=True),
     Operation(
         "schedule-assign",
         assign,
@@ -181,6 +182,7 @@ SCHEDULE_OPERATIONS = (
             Argument("volume", "the name of the volume", arguments.text),
             Argument("schedules", "names of schedules; without it the volume gets the default schedules", _names, None),
         ),
+        is_recorded=True,
     ),
-    Operation("schedule-run", run, (_NAME,)),
+    Operation("schedule-run", run, (_NAME,), is_recorded=True),
 )

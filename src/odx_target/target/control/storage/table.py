@@ -93,8 +93,9 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
                 Argument("volume", LUN_FORM, arguments.lun),
                 Argument("lun", "true if hosts can use it", arguments.flag, False),
             ),
+            is_recorded=True,
         ),
-        Operation("volume-rename", volumes.rename, (_NAME, _NEW_NAME)),
+        Operation("volume-rename", volumes.rename, (_NAME, _NEW_NAME), is_recorded=True),
         Operation(
             "volume-resize",
             volumes.resize,
@@ -103,6 +104,7 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
                 Argument("size", "bytes, or a text such as 10G", arguments.size),
                 Argument("shrink", "true if the end of the volume may be lost", arguments.flag, False),
             ),
+            is_recorded=True,
         ),
         Operation(
             "volume-set",
@@ -112,18 +114,25 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
                 Argument("compression", " or ".join(COMPRESSIONS), _compression, None),
                 Argument("tier", " or ".join(Tier), _tier, None),
             ),
+            is_recorded=True,
         ),
         Operation(
             "volume-delete",
             volumes.delete,
             (_NAME, Argument("force", "true if hosts may lose the volume", arguments.flag, False)),
+            is_recorded=True,
         ),
         Operation(
-            "volume-read-only", luns.set_read_only, (_NAME, Argument("read_only", "true if hosts cannot write", arguments.flag))
+            "volume-read-only",
+            luns.set_read_only,
+            (_NAME, Argument("read_only", "true if hosts cannot write", arguments.flag)),
+            is_recorded=True,
         ),
-        Operation("lun-add", luns.add, (_NAME, Argument("number", "the LUN number", luns.lun_number, None))),
-        Operation("lun-remove", luns.remove, (_NAME,)),
-        Operation("lun-renumber", luns.renumber, (_NAME, Argument("number", "the new LUN number", luns.lun_number))),
+        Operation("lun-add", luns.add, (_NAME, Argument("number", "the LUN number", luns.lun_number, None)), is_recorded=True),
+        Operation("lun-remove", luns.remove, (_NAME,), is_recorded=True),
+        Operation(
+            "lun-renumber", luns.renumber, (_NAME, Argument("number", "the new LUN number", luns.lun_number)), is_recorded=True
+        ),
         Operation(
             "clone",
             volumes.clone,
@@ -135,6 +144,7 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
                 Argument("lun", "true if hosts can use the clones", arguments.flag, False),
                 Argument("read_only", "true if hosts cannot write to the clones", arguments.flag, False),
             ),
+            is_recorded=True,
         ),
         Operation("snapshots", snapshots.snapshots, (Argument("volume", "the name of a volume", arguments.text, None),)),
         Operation(
@@ -148,16 +158,18 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
                 Argument("timeout_s", "the longest time for each command", parse_timeout, DEFAULT_TIMEOUT_S),
                 Argument("on_failure", "crash-consistent or skip", parse_on_failure, OnFailure.SKIP),
             ),
+            is_recorded=True,
         ),
         Operation("snapshot-show", snapshots.show, (_SNAPSHOT,)),
-        Operation("snapshot-rename", snapshots.rename, (_SNAPSHOT, _NEW_NAME)),
-        Operation("snapshot-delete", snapshots.delete, (_SNAPSHOT,)),
-        Operation("snapshot-hold", snapshots.hold, (_SNAPSHOT, _OWNER)),
-        Operation("snapshot-unhold", snapshots.unhold, (_SNAPSHOT, _OWNER)),
+        Operation("snapshot-rename", snapshots.rename, (_SNAPSHOT, _NEW_NAME), is_recorded=True),
+        Operation("snapshot-delete", snapshots.delete, (_SNAPSHOT,), is_recorded=True),
+        Operation("snapshot-hold", snapshots.hold, (_SNAPSHOT, _OWNER), is_recorded=True),
+        Operation("snapshot-unhold", snapshots.unhold, (_SNAPSHOT, _OWNER), is_recorded=True),
         Operation(
             "snapshot-restore",
             snapshots.restore,
             (_SNAPSHOT, Argument("to", "another volume than that of the snapshot", arguments.text, None)),
+            is_recorded=True,
         ),
         Operation(
             "snapshot-diff",
