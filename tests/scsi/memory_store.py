@@ -10,6 +10,7 @@ from odx_target.environment import Buffer
 from odx_target.store.api import (
     BLOCK_BYTES,
     Absent,
+    AdoptedSnapshot,
     Change,
     ChangeableOptions,
     Clone,
@@ -250,6 +251,17 @@ class MemoryVolume(MemoryBlocks):
         self.lineage = self.environment.entropy(16)
         self._log(VolumeRestored(self.number, snapshot.identifier, self.lineage))
 
+    def change_lineage(self, lineage: bytes) -> None:
+        if lineage == self.lineage:
+            return
+        if len(lineage) != len(self.lineage):
+            raise StoreError("no lineage")
+        self.lineage = lineage
+        frozen = self.pool.next_identifier()
+        for record in (Freeze(frozen, self.number, durable=False), VolumeRestored(self.number, frozen, lineage)):
+            self._log(record)
+        self._log(Release(frozen))
+
     def rename(self, name: str) -> None:
         self.pool.check_volume_name(name)
         self.pool.volumes[name] = self.pool.volumes.pop(self.name)
@@ -297,6 +309,7 @@ class MemoryPool:
         self._created(self.volume)
         self.volumes = {self.volume.name: self.volume}
         self.snapshots: dict[bytes, MemorySnapshot] = {}
+        self.on_snapshot: list[Callable[[], None]] = []
         self._identifiers = count(1)
         self.frozen_maps: dict[int, MemoryFrozenMap] = {}
         self.commits = 0
@@ -355,15 +368,50 @@ class MemoryPool:
         group = self.environment.entropy(16)
         return self.take_snapshots([(self.volumes[each], volumes[each]) for each in volumes], name, group)
 
+    def adopt_snapshots(self, snapshots: Sequence[AdoptedSnapshot]) -> list[MemorySnapshot]:
+        for each in snapshots:
+            if each.volume not in self.volumes:
+                raise Absent(f"no volume {each.volume}")
+            self.check_snapshot_name(self.volumes[each.volume].identity, each.name)
+            if len(each.guid) != 16 or len(each.group) != 16:
+                raise StoreError("no guid")
+        identities = [each.guid for each in snapshots], [(each.volume, each.name) for each in snapshots]
+        if any(len(set(each)) < len(snapshots) for each in identities) or any(each in self.snapshots for each in identities[0]):
+            raise NameTaken("adopted twice")
+        made = []
+        for each in snapshots:
+            volume = self.volumes[each.volume]
+            snapshot = MemorySnapshot(volume, self, each.name, each.attributes, each.group)
+            snapshot.guid, snapshot.created_s = each.guid, each.created_s
+            made.append(self._added(volume, snapshot))
+        self._announce()
+        return made
+
+    def _announce(self) -> None:
+        for listener in self.on_snapshot:
+            listener()
+
+    def _added(self, volume: MemoryVolume, snapshot: MemorySnapshot) -> MemorySnapshot:
+        created_us = int(snapshot.created_s * 1_000_000)
+        self.log.add(
+            SnapshotCreated(
+                snapshot.guid,
+                snapshot.identifier,
+                volume.number,
+                created_us,
+                snapshot.group,
+                snapshot.name,
+                snapshot.attributes,
+            )
+        )
+        self.snapshots[snapshot.guid] = snapshot
+        return snapshot
+
     def take_snapshots(
         self, volumes: Sequence[tuple[MemoryVolume, Mapping[str, str]]], name: str, group: bytes
     ) -> list[MemorySnapshot]:
-        made = [MemorySnapshot(volume, self, name, attributes, group) for volume, attributes in volumes]
-        for (volume, attributes), each in zip(volumes, made, strict=True):
-            created_us = int(each.created_s * 1_000_000)
-            record = SnapshotCreated(each.guid, each.identifier, volume.number, created_us, group, name, attributes)
-            self.log.add(record)
-            self.snapshots[each.guid] = each
+        made = [self._added(volume, MemorySnapshot(volume, self, name, attributes, group)) for volume, attributes in volumes]
+        self._announce()
         return made
 
     def differences(

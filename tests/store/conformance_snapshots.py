@@ -9,6 +9,7 @@ from tests.store.pools import block, blocks
 from odx_target.store.api import (
     BLOCK_BYTES,
     Absent,
+    AdoptedSnapshot,
     BlockSource,
     Change,
     Held,
@@ -234,3 +235,46 @@ def test_unique_and_shared_room(kept: Kept, pool: Pool, volume: Volume) -> None:
     snapshot.delete()
     with pytest.raises(Absent):
         room(snapshot)
+
+
+def test_snapshots_of_another_pool_are_adopted(kept: Kept, pool: Pool, volume: Volume) -> None:
+    other = pool.create_volume("b", SIZE, {})
+    volume.write(0, [block(1)])
+    other.change_lineage(b"l" * 16)
+    calls: list[int] = []
+    pool.on_snapshot.append(lambda: calls.append(len(pool.snapshots)))
+    one, two = (AdoptedSnapshot(name, "s", guid * 16, 5.5, b"g" * 16, {"k": name}) for name, guid in (("a", b"1"), ("b", b"2")))
+    made = pool.adopt_snapshots([one, two])
+    assert [(each.guid, each.created_s, each.group, each.volume_name) for each in made] == [
+        (b"1" * 16, 5.5, b"g" * 16, "a"),
+        (b"2" * 16, 5.5, b"g" * 16, "b"),
+    ]
+    assert read(kept, made[0], 0, 1) == block(1)
+    assert (made[1].lineage, dict(made[1].attributes)) == (b"l" * 16, {"k": "b"})
+    assert calls == [2]
+    wrong = [
+        ([one], NameTaken),
+        ([AdoptedSnapshot("a", "t", b"1" * 16, 0.0, bytes(16), {})], NameTaken),
+        ([AdoptedSnapshot("a", "t", b"3" * 16, 0.0, bytes(16), {})] * 2, NameTaken),
+        ([AdoptedSnapshot("c", "t", b"3" * 16, 0.0, bytes(16), {})], Absent),
+        ([AdoptedSnapshot("a", "t", b"3", 0.0, bytes(16), {})], StoreError),
+    ]
+    for adopted, error in wrong:
+        with pytest.raises(error):
+            pool.adopt_snapshots(adopted)
+    assert len(pool.snapshots) == 2
+
+
+def test_a_volume_gets_another_lineage_and_keeps_its_content(kept: Kept, pool: Pool, volume: Volume) -> None:
+    volume.write(3, [block(1)])
+    for _ in range(2):
+        volume.change_lineage(b"l" * 16)
+    volume.write(4, [block(2)])
+    with pytest.raises(StoreError):
+        volume.change_lineage(b"short")
+    kept.reopen()
+    volume = kept.pool.volumes["a"]
+    assert volume.lineage == b"l" * 16
+    snapshot = volume.snapshot("s")
+    assert snapshot.lineage == b"l" * 16
+    assert read(kept, snapshot, 3, 2) == blocks(1, 2)

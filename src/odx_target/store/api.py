@@ -78,7 +78,7 @@ from odx_target.store.status import (
     VolumeSpace,
 )
 from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
-from odx_target.store.volumes.interface import BLOCK_BYTES, BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.volumes.interface import BLOCK_BYTES, AdoptedSnapshot, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.store.volumes.link_interface import StoredBlocks
 from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier, tier_of
 
@@ -88,6 +88,7 @@ __all__ = [
     "COMPRESSION_ATTRIBUTE",
     "TIER_ATTRIBUTE",
     "Absent",
+    "AdoptedSnapshot",
     "BeforeCall",
     "BlockSource",
     "CapacityStatus",

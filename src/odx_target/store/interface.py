@@ -7,7 +7,7 @@ from odx_target.store.changeable_options import ChangeableOptions
 from odx_target.store.log.followed import Following
 from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, ScrubProgress, Space, Trouble, Usage
-from odx_target.store.volumes.interface import BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.volumes.interface import AdoptedSnapshot, BlockSource, Change, FrozenMap, Snapshot, Volume
 from odx_target.turns import Steps, Turns
 
 
@@ -113,6 +113,20 @@ class Pool(Protocol):
         exist or none. Raises NameTaken, OverLimit, Absent. May raise the exceptions of `Volume.write`. After an exception,
         nothing has changed.
         """
+        ...
+
+    def adopt_snapshots(self, snapshots: Sequence[AdoptedSnapshot]) -> Sequence[Snapshot]:
+        """Take a snapshot of each of these volumes, with the identity of an equal snapshot of another pool.
+
+        The caller must be sure that the contents are equal. After a crash, either all of these snapshots exist or none. Raises
+        NameTaken if a volume has a snapshot of this name, or if the pool has a snapshot with this GUID. Raises OverLimit,
+        Absent. May raise the exceptions of `Volume.write`. After an exception, nothing has changed.
+        """
+        ...
+
+    @property
+    def on_snapshot(self) -> list[Callable[[], None]]:
+        """Functions that are called after snapshots were taken. The functions must not use the pool."""
         ...
 
     def differences(

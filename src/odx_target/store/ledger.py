@@ -53,6 +53,7 @@ class Ledger:
         self.volumes: dict[str, Volume] = {}
         self.frozen_maps: dict[int, FrozenMap] = {}
         self.snapshots: dict[bytes, Snapshot] = {}
+        self.on_snapshot: list[Callable[[], None]] = []
         self.prepared_memory = PreparedMemory()
         self.is_closed = False
         self.note_freed: Callable[[int], None] = _ignore

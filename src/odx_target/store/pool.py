@@ -1,12 +1,12 @@
 """The implementation of `Pool` in `store.api`: it connects the log, the segments, the maps and the catalogue."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from odx_target.environment import Environment, Work
-from odx_target.store.api import BlockSource, Change, ChangeableOptions, FrozenMap, Snapshot, Volume
+from odx_target.store.api import AdoptedSnapshot, BlockSource, Change, ChangeableOptions, FrozenMap, Snapshot, Volume
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.catalogue.leaf_loader import LeafLoader
@@ -40,7 +40,7 @@ from odx_target.store.volumes.comparison import loaded_changes
 from odx_target.store.volumes.creation import create_volume, make_recovered
 from odx_target.store.volumes.linking import Linker
 from odx_target.store.volumes.pool_space import counted_at_rest, space_of_pool
-from odx_target.store.volumes.snapshot import GUID_BYTES, LogSnapshot, take_snapshots
+from odx_target.store.volumes.snapshot import GUID_BYTES, LogSnapshot, adopt_snapshots, take_snapshots
 from odx_target.store.volumes.sources import map_of
 from odx_target.store.volumes.volume import LogVolume
 from odx_target.turns import Steps
@@ -225,6 +225,13 @@ class LogPool:
     def snapshot_volumes(self, volumes: Mapping[str, Mapping[str, str]], name: str) -> list[LogSnapshot]:
         found = [(self._volume(each).contents, attributes) for each, attributes in volumes.items()]
         return take_snapshots(self._ledger, found, name, self._environment.entropy(GUID_BYTES))
+
+    def adopt_snapshots(self, snapshots: Sequence[AdoptedSnapshot]) -> list[LogSnapshot]:
+        return adopt_snapshots(self._ledger, [(self._volume(each.volume).contents, each) for each in snapshots])
+
+    @property
+    def on_snapshot(self) -> list[Callable[[], None]]:
+        return self._ledger.on_snapshot
 
     def _volume(self, name: str) -> LogVolume:
         volume = self._ledger.volumes.get(name)

@@ -83,7 +83,8 @@ def test_the_longest_bodies_fit_into_a_frame() -> None:
     ("body", "message"),
     [
         (b"\x01\x00\x01", "number of fingerprints"),
-        (b"\x01\x00\x04", "additional bits"),
+        (b"\x01\x00\x40", "additional bits"),
+        (b"\x01\x00\x05", "unknown state"),
         (b"\x05\x00\x00", "not complete"),
         (b"\x01\x00\x00" + bytes(20), "number of fingerprints"),
         (b"\x01\x00\x01" + bytes(16), "number of fingerprints"),

@@ -34,6 +34,7 @@ STATES = {
     formats.BlockState.FINGERPRINT: "the OFFER has the fingerprint; the block is sent if the receiver wants it",
     formats.BlockState.UNASKED: "the block is sent in any case",
     formats.BlockState.LOST: "the sender cannot read the block",
+    formats.BlockState.SAME: "the receiver has the block, because it is the same in the base; only in an exchange with a base",
 }
 
 FAREWELLS = {

@@ -5,15 +5,16 @@ part is sent again.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from odx_target.environment import Environment
 from odx_target.replica.blocks.compression import LinkCompression
 from odx_target.replica.blocks.hints import Hints
-from odx_target.replica.blocks.limits import MAX_RANGE_BLOCKS
-from odx_target.replica.blocks.receiver import BlockReceiver, ReceiveTotals
+from odx_target.replica.blocks.limits import MAX_RANGE_BLOCKS, MAX_VAIN_ATTEMPTS
+from odx_target.replica.blocks.part_finder import Base, Holes, Older, Unknown
+from odx_target.replica.blocks.receiver import BlockReceiver, EndedEarly, ReceiveTotals
 from odx_target.replica.blocks.sender import BlockSender, SendTotals
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
@@ -21,6 +22,7 @@ from odx_target.replica.link.errors import ChannelEnded, ConnectionEnded
 from odx_target.replica.link.messages import Field, Type, read_message
 from odx_target.replica.pairing.path_key import derived
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
+from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.store.api import Pool, Snapshot, StoreError, Volume
@@ -37,6 +39,14 @@ BLOCKS_FIELDS = (
     Field("snapshot", Type.BYTES, GUID_BYTES, GUID_BYTES, "guid of a snapshot of the receiver"),
     Field("first", Type.NUMBER, 0, MAX_RANGE_BLOCKS, "first block of the range"),
     Field("count", Type.NUMBER, 1, MAX_RANGE_BLOCKS, "number of blocks"),
+    Field(
+        "base",
+        Type.BYTES,
+        0,
+        GUID_BYTES,
+        "guid of the snapshot that the requester has already; zeros if it has only holes; empty if this is not known",
+        b"",
+    ),
 )
 DIGEST_FIELDS = (Field("snapshot", Type.BYTES, GUID_BYTES, GUID_BYTES, "guid of a snapshot of the receiver"),)
 DIGEST_ANSWER_FIELDS = (
@@ -44,11 +54,15 @@ DIGEST_ANSWER_FIELDS = (
     Field("size_blocks", Type.NUMBER, 0, MAX_RANGE_BLOCKS, "size of the snapshot in blocks"),
 )
 
-MARK_PREFIX = "replica/fill/"
+MARK_PREFIX = "replica/receive/"
 """Beginning of the keys under which the pool remembers unfinished fills. The guid of the snapshot follows."""
 
-_MARK = struct.Struct("<16sQQQ")
-"""Value of such a key: identity of the volume, first block of the filled blocks, next block, and number of lost blocks."""
+HOLES = bytes(GUID_BYTES)
+"""Base of a volume that has only holes."""
+
+_MARK = struct.Struct("<16s17sQQQ")
+"""Value of such a key: identity of the volume, length and guid of the base, first block of the filled blocks, next block, and
+number of lost blocks."""
 
 BUSY = "busy"
 """Code of the refusal of a request that the peer may serve later."""
@@ -66,6 +80,8 @@ class SnapshotServer:
         self._pool = pool
         self._environment = environment
         self._compression = compression
+        self.on_sender: Callable[[Path, Snapshot, BlockSender], None] | None = None
+        """Called when blocks of a snapshot begin to be sent, so that the progress can be shown."""
 
     async def serve_blocks(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> SendTotals:
         """Serve a request for blocks of a snapshot. Raises RequestDenied, ChannelEnded and PeerFault."""
@@ -74,8 +90,11 @@ class SnapshotServer:
         first, count = found.number("first"), found.number("count")
         if first + count > snapshot.size_blocks:
             raise RequestDenied("range", "the range is not inside the snapshot")
+        base = self._base(path, found.content("base"))
         exchange.answer({})
-        sender = BlockSender(exchange, snapshot, fingerprint_key(path), self._compression, self._environment)
+        sender = BlockSender(exchange, snapshot, fingerprint_key(path), self._compression, self._environment, base)
+        if self.on_sender is not None:
+            self.on_sender(path, snapshot, sender)
         try:
             await sender.run(first, count)
         except StoreError as error:
@@ -93,6 +112,12 @@ class SnapshotServer:
         except StoreError as error:
             raise RequestDenied("storage", str(error)) from error
         exchange.answer({"digest": digest.hex(), "size_blocks": size_blocks})
+
+    def _base(self, path: Path, guid: bytes) -> Base:
+        """Return what the receiver has, from the field `base` of its request."""
+        if not guid:
+            return Unknown()
+        return Holes() if guid == HOLES else Older(self._pool, self._snapshot(path, guid))
 
     def _snapshot(self, path: Path, guid: bytes) -> Snapshot:
         """Return a snapshot. A peer without the right does not learn if the snapshot exists."""
@@ -116,7 +141,8 @@ class _Filled(NamedTuple):
 class Fill:
     """Fills a range of `volume` with the same blocks of the snapshot `guid` of the peer.
 
-    The volume must be hidden from hosts.
+    The volume must be hidden from hosts. If `base` is the guid of a snapshot, the volume must have its content before the fill.
+    If `base` is HOLES, the volume must have only holes.
     """
 
     pool: Pool
@@ -125,6 +151,9 @@ class Fill:
     guid: bytes
     hints: Hints
     environment: Environment
+    base: bytes = b""
+    receiver: BlockReceiver | None = None
+    """The receiver of the last attempt."""
 
     @property
     def mark(self) -> str:
@@ -145,50 +174,73 @@ class Fill:
 
     @property
     def _filled(self) -> "_Filled | None":
-        """The blocks that the mark says are filled. A mark of another volume says nothing."""
+        """The blocks that the mark says are filled. A mark of another volume or of another base says nothing."""
         value = self.pool.remembered(self.mark)
         if value is None or len(value) != _MARK.size:
             return None
-        volume, *filled = _MARK.unpack(value)
-        return _Filled(*filled) if volume == self.volume.identity else None
+        volume, base, *filled = _MARK.unpack(value)
+        return _Filled(*filled) if (volume, base) == (self.volume.identity, self._encoded_base) else None
+
+    @property
+    def _encoded_base(self) -> bytes:
+        return bytes([len(self.base)]) + self.base.ljust(GUID_BYTES, b"\0")
 
     def _before(self, first: int) -> "_Filled":
         """Return the filled blocks that a range which begins at `first` continues. They may be none."""
         filled = self._filled
         return filled if filled is not None and filled.first <= first <= filled.end else _Filled(first, first, 0)
 
+    def begin(self) -> None:
+        """Remember that the volume has the content of the base. May raise the exceptions of `Volume.write`."""
+        self._remember(_Filled(0, 0, 0))
+
     async def run(self, first: int, count: int) -> list[ReceiveTotals]:
         """Fill the range over as many links as necessary. Returns the totals of each attempt.
 
         Raises RequestDenied and PeerFault, ConnectionEnded if the path is removed, and the exceptions of `Volume.write`.
         """
-        totals = []
+        totals: list[ReceiveTotals] = []
         end = first + count
+        vain_attempts = 0
         while (start := self._before(first).end) < end:
-            receiver: BlockReceiver | None = None
+            self.receiver = None
             try:
-                link = await self.path.opened()
-                document: dict[str, Json] = {
-                    "request": BLOCKS_REQUEST,
-                    "snapshot": self.guid.hex(),
-                    "first": start,
-                    "count": end - start,
-                }
-                exchange = await link.request(document, TrafficClass.SNAPSHOT)
-                receiver = self._receiver(exchange, self._before(first))
-                try:
-                    await receiver.run(start, end - start)
-                finally:
-                    exchange.close()
+                await self.attempt(await self.path.opened(), first, count)
             except (ChannelEnded, ConnectionEnded, RequestDenied) as error:
                 if isinstance(error, RequestDenied) and error.code != BUSY:
                     raise
+                if isinstance(error, EndedEarly):
+                    vain_attempts = 0 if self._before(first).end > start else vain_attempts + 1
+                    if vain_attempts >= MAX_VAIN_ATTEMPTS:
+                        raise RequestDenied("storage", f"{error}, {vain_attempts} times at block {start}") from error
                 await self.environment.sleep(RETRY_S)
                 await self.path.opened()
             finally:
-                if receiver is not None:
-                    totals.append(receiver.totals)
+                if self.receiver is not None:
+                    totals.append(self.receiver.totals)
         return totals
+
+    async def attempt(self, link: Link, first: int, count: int) -> None:
+        """Fill the rest of the range over one link.
+
+        Raises RequestDenied, PeerFault, ChannelEnded and ConnectionEnded, and the exceptions of `Volume.write`.
+        """
+        before, end = self._before(first), first + count
+        if before.end >= end:
+            return
+        document: dict[str, Json] = {
+            "request": BLOCKS_REQUEST,
+            "snapshot": self.guid.hex(),
+            "first": before.end,
+            "count": end - before.end,
+            "base": self.base.hex(),
+        }
+        exchange = await link.request(document, TrafficClass.SNAPSHOT)
+        self.receiver = receiver = self._receiver(exchange, before)
+        try:
+            await receiver.run(before.end, end - before.end)
+        finally:
+            exchange.close()
 
     def forget(self) -> None:
         """Forget the mark after the fill has ended. May raise the exceptions of `Volume.write`."""
@@ -207,8 +259,13 @@ class Fill:
     def _receiver(self, exchange: Exchange, before: "_Filled") -> BlockReceiver:
         def complete(first: int, count: int) -> None:
             lost = before.lost + sum(block < first + count for block in receiver.totals.lost_blocks)
-            self.pool.remember(self.mark, _MARK.pack(self.volume.identity, before.first, first + count, lost))
+            self._remember(_Filled(before.first, first + count, lost))
 
         key, hints = fingerprint_key(self.path), self.hints
-        receiver = BlockReceiver(exchange, self.pool, self.volume, key, hints, self.environment, complete)
+        receiver = BlockReceiver(
+            exchange, self.pool, self.volume, key, hints, self.environment, complete, has_base=bool(self.base)
+        )
         return receiver
+
+    def _remember(self, filled: "_Filled") -> None:
+        self.pool.remember(self.mark, _MARK.pack(self.volume.identity, self._encoded_base, *filled))

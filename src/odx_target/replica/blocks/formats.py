@@ -24,7 +24,7 @@ _DATA_ROW = np.dtype([("index", "<u2"), ("checksum", "<u4")])
 FORMATS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "OFFER": (
         ("u16", "count", f"number of blocks, 1 to {MAX_OFFER_BLOCKS}"),
-        ("2 bits for each block", "states", "state of each block, from the low bits of each byte upwards"),
+        ("4 bits for each block", "states", "state of each block, from the low bits of each byte upwards"),
         (f"{FINGERPRINT_BYTES} bytes for each block of state FINGERPRINT", "fingerprints", "in the order of the blocks"),
         ("u32 for each block of state FINGERPRINT", "checksums", "CRC32Cs of the same blocks"),
     ),
@@ -52,6 +52,8 @@ class BlockState(IntEnum):
     """The sender sends the block in any case."""
     LOST = 3
     """The sender cannot read the block, because its data is damaged."""
+    SAME = 4
+    """The receiver has the block already, because the block is equal in the base of the exchange."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,10 @@ class Data:
 
 def encode_offer(offer: Offer) -> bytes:
     bits = np.frombuffer(offer.states, dtype=np.uint8)
-    padded = np.zeros(-(-len(bits) // 4) * 4, dtype=np.uint8)
+    padded = np.zeros(-(-len(bits) // 2) * 2, dtype=np.uint8)
     padded[: len(bits)] = bits
-    rows = padded.reshape(-1, 4)
-    packed = rows[:, 0] | rows[:, 1] << 2 | rows[:, 2] << 4 | rows[:, 3] << 6
+    rows = padded.reshape(-1, 2)
+    packed = rows[:, 0] | rows[:, 1] << 4
     return (
         _COUNT.pack(offer.count)
         + packed.tobytes()
@@ -97,12 +99,14 @@ def encode_offer(offer: Offer) -> bytes:
 def decode_offer(body: Buffer) -> Offer:
     """Decode the body of an OFFER. Raises PeerFault."""
     count, rest = _counted(body, MAX_OFFER_BLOCKS, "an OFFER")
-    packed = np.frombuffer(rest[: -(-count // 4)], dtype=np.uint8)
-    states = np.stack([packed >> shift & 3 for shift in (0, 2, 4, 6)], axis=1).reshape(-1) if len(packed) else packed
+    packed = np.frombuffer(rest[: -(-count // 2)], dtype=np.uint8)
+    states = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1) if len(packed) else packed
     if len(states) < count or states[count:].any():
         raise PeerFault("the states of an OFFER are not complete, or have additional bits")
     states = states[:count]
-    table = bytes(rest[-(-count // 4) :])
+    if states.max() > max(BlockState):
+        raise PeerFault("an OFFER has an unknown state of a block")
+    table = bytes(rest[-(-count // 2) :])
     fingerprinted = int((states == BlockState.FINGERPRINT).sum())
     end = fingerprinted * FINGERPRINT_BYTES
     if len(table) != end + fingerprinted * CHECKSUM_BYTES:

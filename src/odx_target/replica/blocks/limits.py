@@ -22,6 +22,10 @@ MAX_SERVED_REQUESTS = 8
 """Maximum number of requests of one peer that an array serves at once. A peer that closes its channels early cannot start more.
 Each takes up to 33 MiB."""
 
+MAX_VAIN_ATTEMPTS = 5
+"""Maximum number of consecutive attempts that the peer ends without a further part. The peer cannot read its data, or has an
+internal error, and further attempts end in the same way."""
+
 WINDOW_BYTES = 8 << 20
 """Credit that a receiver of blocks requests for its channel: two OFFERs in full."""
 

@@ -32,6 +32,10 @@ from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, Pool, Poo
 OnPart = Callable[[int, int], None]
 
 
+class EndedEarly(ChannelEnded):
+    """The peer has closed the channel before all parts were complete, although the link is open."""
+
+
 @dataclass
 class ReceiveTotals:
     """Counts of an exchange."""
@@ -55,7 +59,10 @@ class _Part:
 
 
 class BlockReceiver:
-    """Receives parts into `volume`. `key` is the key of the fingerprints, and `hints` belong to the path. Call `run` once."""
+    """Receives parts into `volume`. `key` is the key of the fingerprints, and `hints` belong to the path. Call `run` once.
+
+    `has_base` is True if the sender knows what the volume has, and leaves out blocks that are the same.
+    """
 
     def __init__(
         self,
@@ -66,6 +73,8 @@ class BlockReceiver:
         hints: Hints,
         environment: Environment,
         on_part: OnPart,
+        *,
+        has_base: bool = False,
     ) -> None:
         self.totals = ReceiveTotals()
         self._exchange = exchange
@@ -75,6 +84,7 @@ class BlockReceiver:
         self._hints = hints
         self._environment = environment
         self._on_part = on_part
+        self._has_base = has_base
         self._under_way: deque[_Part] = deque()
         self._next = self._end = 0
 
@@ -89,7 +99,7 @@ class BlockReceiver:
         while self._next < self._end or self._under_way:
             frame = await self._exchange.receive()
             if frame is None:
-                raise ChannelEnded("the peer has ended the exchange early")
+                raise EndedEarly("the peer has ended the exchange early")
             try:
                 if frame.kind is Kind.OFFER:
                     await self._offered(frame)
@@ -104,8 +114,11 @@ class BlockReceiver:
     async def _offered(self, frame: Frame) -> None:
         offer, first = decode_offer(frame.body), frame.argument
         following = part_end(first, self._end)
-        if len(self._under_way) >= MAX_OFFERS or first != self._next or first + offer.count != following:
+        is_next = self._next <= first < self._end if self._has_base else first == self._next
+        if len(self._under_way) >= MAX_OFFERS or not is_next or first + offer.count != following:
             raise PeerFault("an OFFER is not the next one of the range")
+        if not self._has_base and BlockState.SAME in offer.states:
+            raise PeerFault("an OFFER has a block that is the same as in the base, but there is no base")
         self._next = following
         if bool(frame.flags & Flag.END) is not (following == self._end):
             raise PeerFault("the last OFFER is marked in a wrong way")

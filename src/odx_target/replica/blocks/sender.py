@@ -22,13 +22,13 @@ from odx_target.replica.blocks.limits import (
     RAW_DATA_BLOCKS,
     RETRY_AFTER_BYTES,
 )
-from odx_target.replica.blocks.ranges import part_end
+from odx_target.replica.blocks.part_finder import Base, PartFinder, Run, Unknown
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.link.limits import MAX_BODY_BYTES
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.store.api import BLOCK_BYTES, Absent, BlockSource, DamagedBlock, PoolBusy
+from odx_target.store.api import BLOCK_BYTES, BlockSource, Change, DamagedBlock
 
 
 @dataclass
@@ -41,6 +41,8 @@ class SendTotals:
     sent_blocks: int = 0
     data_bytes: int = 0
     """Size of the bodies of DATA on the link."""
+    next_block: int = 0
+    """The block after the last part that was sent."""
 
 
 @dataclass
@@ -79,10 +81,16 @@ class OfferPolicy:
 
 
 class BlockSender:
-    """Sends parts of `source`. `key` is the key of the fingerprints. Call `run` once."""
+    """Sends the parts of `source` that differ from `base`. `key` is the key of the fingerprints. Call `run` once."""
 
     def __init__(
-        self, exchange: Exchange, source: BlockSource, key: bytes, compression: LinkCompression, environment: Environment
+        self,
+        exchange: Exchange,
+        source: BlockSource,
+        key: bytes,
+        compression: LinkCompression,
+        environment: Environment,
+        base: Base | None = None,
     ) -> None:
         self.totals = SendTotals()
         self.policy = OfferPolicy()
@@ -91,6 +99,7 @@ class BlockSender:
         self._key = key
         self._compression = compression
         self._environment = environment
+        self._base = Unknown() if base is None else base
         self._under_way: deque[_Part] = deque()
 
     async def run(self, first: int, count: int) -> None:
@@ -98,30 +107,31 @@ class BlockSender:
 
         Raises ChannelEnded and PeerFault, and the exceptions of `BlockSource.read` except DamagedBlock.
         """
-        end = first + count
-        while first < end or self._under_way:
-            if first < end and len(self._under_way) < MAX_OFFERS:
-                following = part_end(first, end)
-                await self._offer(first, following - first, is_last=following == end)
-                first = following
+        parts = PartFinder(self._source, self._base, first, first + count, self._environment)
+        while not parts.has_ended or self._under_way:
+            if not parts.has_ended and len(self._under_way) < MAX_OFFERS:
+                runs = await parts.next()
+                await self._offer(runs, is_last=parts.has_ended)
             while (frame := self._exchange.received_now()) is not None:
                 self._answered(frame)
             if self._under_way and self._under_way[0].to_send is not None:
                 await self._send(self._under_way.popleft())
-            elif first == end or len(self._under_way) == MAX_OFFERS:
+            elif parts.has_ended or len(self._under_way) == MAX_OFFERS:
                 arrived = await self._exchange.receive()
                 if arrived is None:
                     return
                 self._answered(arrived)
 
-    async def _offer(self, first: int, count: int, *, is_last: bool) -> None:
-        states = np.full(count, BlockState.LOST, dtype=np.uint8)
+    async def _offer(self, runs: list[Run], *, is_last: bool) -> None:
+        first = runs[0].block
+        states = np.full(sum(run.count_blocks for run in runs), BlockState.LOST, dtype=np.uint8)
         blocks: dict[int, Buffer] = {}
-        for at, run_blocks, is_mapped in await self._extents(first, count):
-            if is_mapped:
+        for at, run_blocks, change in runs:
+            if change is Change.DATA:
                 blocks.update(await self._read(first, at, run_blocks))
             else:
-                states[at - first : at - first + run_blocks] = BlockState.HOLE
+                state = BlockState.HOLE if change is Change.HOLE else BlockState.SAME
+                states[at - first : at - first + run_blocks] = state
         offers = self.policy.is_on
         states[list(blocks)] = BlockState.FINGERPRINT if offers else BlockState.UNASKED
         values = list(blocks.values())
@@ -136,25 +146,6 @@ class BlockSender:
             self.totals.offered_blocks += len(blocks)
         else:
             self.policy.note_unasked(len(blocks))
-
-    async def _extents(self, first: int, count: int) -> list[tuple[int, int, bool]]:
-        """Return the runs (block, number of blocks, mapped) of a part."""
-        found: list[tuple[int, int, bool]] = []
-        at, end = first, first + count
-        while at < end:
-            if end > self._source.size_blocks:
-                raise Absent("the snapshot was deleted while it was sent")
-            try:
-                for block, run_blocks, is_mapped in self._source.extents(at, self._environment.turns):
-                    run_blocks = min(run_blocks, end - block)
-                    found.append((block, run_blocks, is_mapped))
-                    at = block + run_blocks
-                    if at >= end:
-                        break
-            except PoolBusy:
-                await self._source.map_loaded()
-            await self._environment.turns.next_if_spent()
-        return found
 
     async def _read(self, first: int, block: int, count: int) -> dict[int, Buffer]:
         """Read blocks by their index in the part that begins at `first`. Damaged blocks are left out."""
@@ -186,6 +177,7 @@ class BlockSender:
         most = MAX_DATA_BLOCKS if self._compression is LinkCompression.WAN else RAW_DATA_BLOCKS
         for start in range(0, len(part.to_send), most):
             await self._send_blocks(part, part.to_send[start : start + most])
+        self.totals.next_block = part.first + part.offer.count
 
     async def _send_blocks(self, part: _Part, indexes: list[int]) -> None:
         content = b"".join(part.blocks[index] for index in indexes)

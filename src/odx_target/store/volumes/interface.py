@@ -1,6 +1,7 @@
 """The interfaces of volumes, frozen maps and snapshots, re-exported by `store.api`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -168,6 +169,18 @@ class Snapshot(BlockSource, DigestTree, StoredSource, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class AdoptedSnapshot:
+    """A snapshot of another pool, and the volume `volume` of this pool that has the content of the snapshot."""
+
+    volume: str
+    name: str
+    guid: bytes
+    created_s: float
+    group: bytes
+    attributes: Mapping[str, str]
+
+
 class Volume(BlockSource, LinkTarget, Protocol):
     """A sequence of blocks that can be read and changed."""
 
@@ -271,6 +284,13 @@ class Volume(BlockSource, LinkTarget, Protocol):
 
         The former content is lost, unless a snapshot or clone has it. The functions in `on_change` are called for the whole
         volume. Raises Absent if the snapshot was deleted. May raise the exceptions of `write`.
+        """
+        ...
+
+    def change_lineage(self, lineage: bytes) -> None:
+        """Give the volume the lineage of a volume of another pool whose content it receives. The content stays.
+
+        May raise the exceptions of `write`.
         """
         ...
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from odx_target.store.api import Snapshot
+from odx_target.store.api import AdoptedSnapshot, Snapshot
 from odx_target.store.catalogue.interface import SnapshotState
-from odx_target.store.errors import Absent, Held, NameTaken, OverLimit
+from odx_target.store.errors import Absent, Held, NameTaken, OverLimit, StoreError
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.snapshot_records import SnapshotChanged, SnapshotCreated, SnapshotDeleted
 from odx_target.store.record_effects import VolumeContents
@@ -138,9 +138,49 @@ def take_snapshots(
         SnapshotCreated(entropy(GUID_BYTES), frozen, volume.number, created_us, group, name, dict(attributes))
         for frozen, (volume, attributes) in enumerate(volumes, first)
     ]
+    return _recorded(ledger, records)
+
+
+def adopt_snapshots(ledger: Ledger, snapshots: Sequence[tuple[VolumeContents, AdoptedSnapshot]]) -> list[LogSnapshot]:
+    """Take snapshots with the identities that they have in another pool; see `Pool.adopt_snapshots` in `store.api`."""
+    guids: set[bytes] = set()
+    names = set()
+    for volume, adopted in snapshots:
+        check_attributes("the attributes of a snapshot", adopted.attributes)
+        check_new_name(ledger, volume.identity, volume.name, adopted.name)
+        is_known = adopted.guid in ledger.contents.snapshots or adopted.guid in guids
+        if is_known or (volume.identity, adopted.name) in names:
+            raise NameTaken(f"there is a snapshot {adopted.name!r} already")
+        if len(adopted.guid) != GUID_BYTES or len(adopted.group) != GUID_BYTES:
+            raise StoreError(f"a guid has {GUID_BYTES} bytes")
+        guids.add(adopted.guid)
+        names.add((volume.identity, adopted.name))
+    first = ledger.contents.next_frozen
+    ledger.turns.take(STEPS_OF_A_CHANGE * len(snapshots))
+    return _recorded(
+        ledger,
+        [
+            SnapshotCreated(
+                adopted.guid,
+                frozen,
+                volume.number,
+                int(adopted.created_s * _MICROSECONDS),
+                adopted.group,
+                adopted.name,
+                dict(adopted.attributes),
+            )
+            for frozen, (volume, adopted) in enumerate(snapshots, first)
+        ],
+    )
+
+
+def _recorded(ledger: Ledger, records: Sequence[SnapshotCreated]) -> list[LogSnapshot]:
+    """Record new snapshots in one batch, and return them."""
     ledger.record_all(records)
     made = [LogSnapshot(ledger, ledger.contents.snapshots[record.guid]) for record in records]
     ledger.snapshots.update((snapshot.guid, snapshot) for snapshot in made)
+    for listener in ledger.on_snapshot:
+        listener()
     return made
 
 

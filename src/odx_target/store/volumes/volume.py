@@ -10,7 +10,7 @@ from odx_target.store.api import BLOCK_BYTES, Snapshot
 from odx_target.store.errors import Absent, NameTaken, OutOfResources, StoreError
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.compressed.compressed_extents import MIN_EXTENT_BLOCKS
-from odx_target.store.log.records import Clone, Freeze, Link, Unmap, VolumeResized
+from odx_target.store.log.records import Clone, Freeze, Link, Release, Unmap, VolumeResized
 from odx_target.store.log.snapshot_records import VolumeChanged, VolumeRestored
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import BlockMap
@@ -279,6 +279,19 @@ class LogVolume(Readable):
         record = VolumeRestored(self._number, snapshot.identifier, ledger.environment.entropy(LINEAGE_BYTES))
         ledger.record(record, spare=True, announce=partial(self.announce, 0, self.size_blocks))
         ledger.note_sharing()
+
+    def change_lineage(self, lineage: bytes) -> None:
+        self._check_present()
+        if lineage == self.lineage:
+            return
+        if len(lineage) != LINEAGE_BYTES:
+            raise StoreError(f"a lineage has {LINEAGE_BYTES} bytes")
+        ledger, number = self._ledger, self._number
+        frozen = ledger.contents.next_frozen
+        self._turns.take(STEPS_OF_A_CHANGE)
+        # Only a restore changes the lineage. This one restores the present content.
+        records = Freeze(frozen, number, durable=False), VolumeRestored(number, frozen, lineage), Release(frozen)
+        ledger.record_all(records)
 
     def rename(self, name: str) -> None:
         self._check_present()
