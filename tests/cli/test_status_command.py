@@ -24,6 +24,11 @@ NEVER = {"commands": 0, "bytes": 0, "mean_s": None, "p50_s": None, "p99_s": None
 WAIT_S = 60.0
 
 
+def target(name: str = "iqn.2026-11.io.odx-target:array", **limits: int) -> dict[str, Any]:
+    usual = {"sessions": 6, "max_sessions": None, "max_commands": 128, "memory_share_percent": 100}
+    return {"name": name, **usual, **limits}
+
+
 def answer(**changes: Any) -> dict[str, Any]:
     pool = {
         "logical_bytes": 1 << 40,
@@ -61,6 +66,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "commands": {"read": KIND, "write": NEVER, "other": NEVER},
         "sessions": [{"initiator": "iqn.x", "peer": "127.0.0.1:1", "tsih": 1, "commands": 10, "bytes": 4096}],
         "sessions_not_listed": 5,
+        "targets": [target()],
     }
     return {"time_s": 100.0, "pool": pool, "array": array, "volumes": [volume], "volumes_not_listed": 1} | changes
 
@@ -90,6 +96,24 @@ def test_lines_of_an_answer() -> None:
     assert "1 more volumes" in text
     assert "5 more sessions" in text
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("targets", "lines"),
+    [
+        ([target()], []),
+        ([target(max_sessions=4)], ["iqn.2026-11.io.odx-target:array 6 4 128 100 %"]),
+        ([target(max_commands=8)], ["iqn.2026-11.io.odx-target:array 6 - 8 100 %"]),
+        ([target(memory_share_percent=25)], ["iqn.2026-11.io.odx-target:array 6 - 128 25 %"]),
+        ([target("iqn.x:a\x1b"), target("iqn.x:b")], ["iqn.x:a\\x1b 6 - 128 100 %", "iqn.x:b 6 - 128 100 %"]),
+    ],
+)
+def test_the_limits_of_targets_are_shown(targets: list[dict[str, Any]], lines: list[str]) -> None:
+    found = answer()
+    found["array"]["targets"] = targets
+    shown = [re.sub(r" {2,}", " ", each).strip() for each in status_lines(found)]
+    assert [each for each in shown if " %" in each] == lines
+    assert ("target sessions max-sessions max-commands memory-share" in shown) is bool(lines)
 
 
 def test_rates_are_those_between_two_answers() -> None:

@@ -207,6 +207,7 @@ ROWS: list[tuple[str, Make]] = [
     ("reserve.end.unregister", lambda: data((IN, 1), lambda old: (old[:4] + b"\0\0\0\x10").ljust(24, b"\x11"))),
     ("reserve.report.full", lambda: data((IN, 3), lambda old: old.replace(b"iqn", b"eui"))),
     ("reserve.report.capabilities", lambda: data((IN, 2), put(1, 9))),
+    ("reserve.report.all-ports", lambda: data((IN, 2), put(2, 0x19))),
     ("reserve.refuse.short-list reserve.refuse.type", lambda: accepting(OUT)),
     ("reserve.refuse.in-action", lambda: accepting(IN)),
     # primary commands

@@ -1,5 +1,7 @@
 """Every check that sends commands, against the array of this project in memory."""
 
+from collections.abc import Callable
+
 import pytest
 
 from odx_target.conformance.catalogue import CHECKS
@@ -8,6 +10,7 @@ from odx_target.conformance.exchange import Records
 from odx_target.conformance.reservations.commands import OTHER_KEY, Action, keys, send
 from odx_target.conformance.runner import Result, run_checks
 from odx_target.initiator.errors import BadRequest
+from tests.conformance.mutations import put, sent
 from tests.conformance.simulated import SimulatedEquipment
 from tests.copymgr.array import CopyArray
 
@@ -59,6 +62,23 @@ async def test_registrations_of_other_hosts_stay(check: Check) -> None:
         (result,) = await run_checks([check], equipment, given=~Need.PORTAL, report=lambda _: None)
         assert result.verdict is Verdict.SKIP, explained(result)
         assert await keys(bench.first) == [OTHER_KEY]
+
+
+@pytest.mark.parametrize(
+    ("mutation", "verdict", "reason"),
+    [
+        (put(20, 0), Verdict.FAIL, "MULTIP is 1, and only port 1 is registered"),
+        (put(20, 4), Verdict.PASS, ""),
+        (put(20, 5), Verdict.PASS, ""),
+    ],
+)
+async def test_a_target_that_ignores_all_tg_pt_is_found(
+    mutation: Callable[[bytes], bytes], verdict: Verdict, reason: str
+) -> None:
+    check = next(check for check in COMMANDS if check.identifier == "reserve.report.all-ports")
+    equipment = SimulatedEquipment(sent((0x5F, 0), mutation))
+    (result,) = await run_checks([check], equipment, given=~Need.PORTAL, report=lambda _: None)
+    assert (result.verdict, result.reason) == (verdict, reason)
 
 
 def explained(result: Result) -> str:

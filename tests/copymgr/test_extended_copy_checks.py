@@ -100,12 +100,24 @@ def test_one_wrong_byte_of_lid4(at: int, value: int, code: str, pointer: str) ->
     assert result(array, parameters, is_lid4=True) == (code, pointer)
 
 
-@pytest.mark.parametrize("code", sorted({*range(256)} - {0x02, 0x0A}))
-def test_every_other_segment_type_is_refused(code: int) -> None:
+def test_every_other_segment_type_is_refused() -> None:
     array = CopyArray()
     array.write(0, 0, b"\x11" * 4096)
-    assert result(array, changed(lid1_list(names(array), [ONE]), 48, code)) == ("5/26/09", "800030")
+    parameters = lid1_list(names(array), [ONE])
+    types = sorted({*range(256)} - {0x02, 0x0A})
+    found = {code: result(array, changed(parameters, 48, code)) for code in types}
+    assert found == dict.fromkeys(types, ("5/26/09", "800030"))
     assert array.read(1, 0, 8) == bytes(4096)
+
+
+@pytest.mark.parametrize("is_lid4", [False, True])
+def test_every_other_cscd_type_is_refused(is_lid4: bool) -> None:
+    array = CopyArray()
+    at, build = (48, lid4_list) if is_lid4 else (16, lid1_list)
+    parameters = build(names(array), [ONE])
+    types = sorted({*range(256)} - {0xE4})
+    found = {code: result(array, changed(parameters, at, code), is_lid4=is_lid4) for code in types}
+    assert found == dict.fromkeys(types, ("5/26/07", f"8000{at:02x}"))
 
 
 @pytest.mark.parametrize("inline_bytes", [1, 4, 100])

@@ -6,7 +6,8 @@ from tests.scsi.array import UnitUnderTest
 
 
 def test_what_our_array_claims():
-    assert claimed_standards(standard_inquiry_data(UnitUnderTest().logical_unit)) == ["SAM-5", "SPC-4", "SBC-3", "iSCSI"]
+    data = standard_inquiry_data(UnitUnderTest().logical_unit, multip=False)
+    assert claimed_standards(data) == ["SAM-5", "SPC-4", "SBC-3", "iSCSI"]
 
 
 @pytest.mark.parametrize(

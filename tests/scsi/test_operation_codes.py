@@ -1,7 +1,7 @@
 import pytest
 
 from odx_target.scsi.command_table import CommandRow, CommandTable
-from odx_target.scsi.commands import identification, mode_select, timestamp
+from odx_target.scsi.commands import identification, inquiry, mode_select, timestamp
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations import persistent_reserve_out
@@ -21,7 +21,7 @@ def test_all_commands_are_listed_in_order():
     listed = [data[index : index + 8] for index in range(4, len(data), 8)]
     keys = [(entry[0], entry[2] << 8 | entry[3], entry[5], entry[6] << 8 | entry[7]) for entry in listed]
     rows = [*standard_commands(), *persistent_reserve_out.rows(TaskManager()), *mode_select.rows(TaskManager())]
-    rows += [*identification.rows(TaskManager()), *timestamp.rows(TaskManager())]
+    rows += [*identification.rows(TaskManager()), *inquiry.rows(TaskManager()), *timestamp.rows(TaskManager())]
     expected = {
         (row.operation_code, row.service_action or 0, int(row.service_action is not None), row.cdb_bytes)
         for row in rows

@@ -10,6 +10,7 @@ from odx_target.scsi.admission import admit, check_port, check_reservation, chec
 from odx_target.scsi.asymmetric_access.set_target_port_groups import rows as set_target_port_groups_rows
 from odx_target.scsi.command_table import PADDED_CDB_BYTES, CommandRow, CommandTable, Entry
 from odx_target.scsi.commands.identification import rows as identification_rows
+from odx_target.scsi.commands.inquiry import rows as inquiry_rows
 from odx_target.scsi.commands.mode_select import rows as mode_select_rows
 from odx_target.scsi.commands.operation_codes import operation_codes_row
 from odx_target.scsi.commands.timestamp import rows as timestamp_rows
@@ -39,9 +40,10 @@ _EXPECTED_ERRORS = (CheckCondition, StoreError, MemoryError)
 class DeviceServer(TaskManager):
     """Executes the commands of all nexuses on all logical units.
 
-    `rows` are rows of the command table. The device server adds the rows of six commands that use the device server itself.
-    REPORT SUPPORTED OPERATION CODES lists all commands. PERSISTENT RESERVE OUT, MODE SELECT, SET IDENTIFYING INFORMATION, SET
-    TIMESTAMP and SET TARGET PORT GROUPS notify other nexuses, and PERSISTENT RESERVE OUT also aborts tasks of other nexuses.
+    `rows` are rows of the command table. The device server adds the rows of seven commands that use the device server itself.
+    REPORT SUPPORTED OPERATION CODES lists all commands. INQUIRY counts target ports. PERSISTENT RESERVE OUT, MODE SELECT, SET
+    IDENTIFYING INFORMATION, SET TIMESTAMP and SET TARGET PORT GROUPS notify other nexuses, and PERSISTENT RESERVE OUT also
+    aborts tasks of other nexuses.
 
     `before_command(task)` returns None, or an outcome. If it returns an outcome, the handler is not called.
     `after_command(task, reply)` returns the reply to send. Both see every command. But if `is_transfer_watched(nexus, lun)` is
@@ -57,6 +59,7 @@ class DeviceServer(TaskManager):
             *persistent_reserve_out_rows(self),
             *mode_select_rows(self),
             *identification_rows(self),
+            *inquiry_rows(self),
             *timestamp_rows(self),
             *set_target_port_groups_rows(self),
         ):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from odx_target.cli.serving.reload import Reloader
+from odx_target.target import own_addresses
 from odx_target.target.access.addresses import Addresses
 from odx_target.target.access.targets import authentications_of
 from odx_target.target.config.error import ConfigError
@@ -166,6 +167,85 @@ STRAIGHT = {
 @pytest.mark.parametrize("name", STRAIGHT)
 def test_other_chains_of_redirections_are_accepted(name: str) -> None:
     authentications_of(STRAIGHT[name], bytes)
+
+
+EVERYWHERE, ALSO_EVERYWHERE, DUAL = Portal("0.0.0.0"), Portal("0.0.0.0", 3261), Portal("::", 3262)
+OWN, OWN_TOO, SIX = "192.0.2.5", "192.0.2.6", "2001:db8::5"
+
+
+def wide(*rules: RedirectRule, **fields: object) -> Config:
+    return Config(portals=(EVERYWHERE, ALSO_EVERYWHERE, DUAL), redirects=rules, **fields)  # type: ignore[arg-type]
+
+
+def at(host: str, portal: Portal) -> Portal:
+    return replace(portal, host=host)
+
+
+WIDE_CIRCLES = {
+    "two addresses": wide(
+        RedirectRule(at(OWN, ALSO_EVERYWHERE), portal=EVERYWHERE), RedirectRule(at(OWN, EVERYWHERE), portal=ALSO_EVERYWHERE)
+    ),
+    "the address of another interface": wide(
+        RedirectRule(at(OWN, ALSO_EVERYWHERE), portal=EVERYWHERE),
+        RedirectRule(at(OWN_TOO, EVERYWHERE), portal=ALSO_EVERYWHERE),
+    ),
+    "an address and a portal": wide(
+        RedirectRule(ALSO_EVERYWHERE, portal=EVERYWHERE), RedirectRule(at(OWN, EVERYWHERE), portal=ALSO_EVERYWHERE)
+    ),
+    "two addresses of one portal": wide(
+        RedirectRule(at(OWN, EVERYWHERE), portal=EVERYWHERE), RedirectRule(at(OWN_TOO, EVERYWHERE), portal=EVERYWHERE)
+    ),
+    "IPv4 to a portal for both": wide(
+        RedirectRule(at(OWN, DUAL), portal=EVERYWHERE), RedirectRule(at(OWN, EVERYWHERE), portal=DUAL)
+    ),
+    "only portals": wide(RedirectRule(ALSO_EVERYWHERE, portal=EVERYWHERE), RedirectRule(EVERYWHERE, portal=ALSO_EVERYWHERE)),
+}
+
+
+def is_own_host(host: str) -> bool:
+    return host in (OWN, OWN_TOO, SIX)
+
+
+@pytest.mark.parametrize("name", WIDE_CIRCLES)
+def test_a_circle_over_portals_at_all_addresses_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"redirect: logins to .* for ever"):
+        authentications_of(WIDE_CIRCLES[name], bytes, is_own_host)
+
+
+WIDE_STRAIGHT = {
+    "to one address": wide(RedirectRule(at(OWN, EVERYWHERE))),
+    "to one address of several portals": wide(
+        RedirectRule(at(OWN, EVERYWHERE)), RedirectRule(at(OWN, EVERYWHERE), portal=ALSO_EVERYWHERE)
+    ),
+    "another machine": wide(
+        RedirectRule(at("192.0.2.7", ALSO_EVERYWHERE), portal=EVERYWHERE),
+        RedirectRule(at("192.0.2.7", EVERYWHERE), portal=ALSO_EVERYWHERE),
+    ),
+    "another port": wide(
+        RedirectRule(Portal(OWN, 3270), portal=EVERYWHERE), RedirectRule(at(OWN, EVERYWHERE), portal=ALSO_EVERYWHERE)
+    ),
+    "IPv6 to a portal for IPv4": wide(
+        RedirectRule(at(SIX, ALSO_EVERYWHERE), portal=EVERYWHERE), RedirectRule(at(OWN, EVERYWHERE), portal=ALSO_EVERYWHERE)
+    ),
+    "an earlier rule leads out": wide(
+        RedirectRule(OUTSIDE, portal=ALSO_EVERYWHERE),
+        RedirectRule(at(OWN, ALSO_EVERYWHERE), portal=EVERYWHERE),
+        RedirectRule(at(OWN, EVERYWHERE), portal=ALSO_EVERYWHERE),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WIDE_STRAIGHT)
+def test_other_chains_over_portals_at_all_addresses_are_accepted(name: str) -> None:
+    authentications_of(WIDE_STRAIGHT[name], bytes, is_own_host)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_own"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("192.0.2.1", False), ("2001:db8::1", False), ("localhost", False), ("", False)],
+)
+def test_the_addresses_of_this_machine(host: str, is_own: bool) -> None:
+    assert own_addresses.is_own_host(host) is is_own
 
 
 def test_many_rules_are_checked_soon() -> None:

@@ -1,5 +1,6 @@
 """The relative target ports of targets stay the same when the settings change, and registrations stay at their ports."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +13,19 @@ from odx_target.scsi.limits import MAX_REGISTRATIONS
 from odx_target.scsi.reservations.durable import keep
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservations
 from odx_target.store.api import PoolFull
+from odx_target.target.access import target_changes
 from odx_target.target.access.port_numbers import KEY_PREFIX, PortNumbers
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, PortalGroupConfig, TargetConfig
 from odx_target.target.config.settings_file import load_config
 from odx_target.target.config.target_settings import PORTS_OF_A_TAG
+from odx_target.target.listening_sockets import Listening, bind_portals
 from odx_target.target.reconfiguration import fields_that_wait, reconfigure
 from tests.scsi.memory_store import MemoryPool
 from tests.settings import searching
 from tests.sim.virtual_environment import VirtualEnvironment
-from tests.target.access.sessions import A, session_of
+from tests.target.access.sessions import A, luns, session_of
 from tests.target.running import LUNS
 
 FIRST, SECOND, THIRD, FOURTH = (f"iqn.2026-11.example:{name}" for name in ("first", "second", "third", "fourth"))
@@ -176,6 +179,41 @@ async def test_a_target_that_a_reload_adds_has_its_number_after_the_restart(tmp_
     after = replace(config, targets=(TargetConfig(THIRD), TargetConfig(SECOND)))
     async with Array(after, open_pool=open_pool) as array:
         assert [target.relative_target_port for target in array.targets] == [1, 3, 2]
+
+
+async def test_a_reload_that_cannot_listen_keeps_no_numbers() -> None:
+    config = Config(luns=LUNS, iqn=FIRST, portals=(ONE,))
+    async with Array(config, open_pool=open_pool) as array:
+        used = replace(ONE, port=array.portals[0].port)
+        with pytest.raises(ConfigError, match="cannot listen there"):
+            await reconfigure(array, config, replace(config, targets=(TargetConfig(SECOND, (used,)),)))
+        assert array.pool.remembered_keys(KEY_PREFIX) == [KEY_PREFIX + FIRST]
+        await reconfigure(array, config, replace(config, targets=(TargetConfig(THIRD),)))
+        assert [target.relative_target_port for target in array.targets] == [1, 2]
+
+
+async def test_a_reload_that_cannot_keep_the_numbers_listens_nowhere_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PoolFull("no room")
+
+    bound: list[Listening] = []
+
+    async def bind(portals: Sequence[Portal]) -> list[Listening]:
+        bound.extend(await bind_portals(portals))
+        return bound
+
+    config = Config(luns=LUNS, iqn=FIRST, portals=(ONE,))
+    async with Array(config, open_pool=open_pool) as array:
+        before = array.portals
+        with monkeypatch.context() as patched:
+            patched.setattr(target_changes, "bind_portals", bind)
+            patched.setattr(array.pool, "remember", refuse)
+            with pytest.raises(ConfigError, match="cannot keep the relative target ports: no room"):
+                await reconfigure(array, config, replace(config, targets=(TargetConfig(SECOND, (TWO,)),)))
+        assert [each.socket.fileno() for each in bound] == [-1]
+        assert array.portals == before
+        async with session_of(array, A) as session:
+            assert await luns(session) == [0, 1]
 
 
 def test_another_number_of_a_target_waits_for_a_restart() -> None:

@@ -20,7 +20,7 @@ from odx_target.target.config.settings import Config, Portal, TargetConfig
 from odx_target.target.config.settings_file import load_config
 from odx_target.target.control.operations import perform
 from odx_target.target.reconfiguration import reconfigure
-from tests.target.access.sessions import A, B, code, discovered, luns, session_of, write
+from tests.target.access.sessions import FIRST_ONLY, RULES, A, B, code, discovered, luns, session_of, write
 from tests.target.running import LUNS, running
 
 SECOND = "iqn.2026-11.example:second"
@@ -159,6 +159,22 @@ def test_a_target_without_chap_has_that_of_the_array() -> None:
     assert second is not None
     own = replace(with_second(chap_users=()), chap_users=(USER,))
     assert authentications_of(own, bytes)[1] is None
+
+
+async def test_inquiry_counts_the_ports_through_which_an_initiator_may_use_a_lun() -> None:
+    """MULTIP (SPC-4 6.4.2)."""
+    multip = 0x10
+    config = Config(luns=LUNS, access=RULES, targets=(TargetConfig(SECOND, access=(AccessRule((B,), FIRST_ONLY),)),))
+    async with running(config) as array:
+        for initiator, target, lun, expected in (
+            (A, None, 0, 0),
+            (B, None, 0, 0),
+            (B, None, 7, multip),
+            (B, SECOND, 0, multip),
+        ):
+            async with session_of(array, initiator, target) as session:
+                result = await session.execute(lun, cdb.inquiry(96), data_in_bytes=96)
+                assert result.data_in[6] & multip == expected, (initiator, target, lun)
 
 
 def test_a_name_is_used_once() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import column_lines
+from odx_target.iscsi.limits import COMMAND_WINDOW
 from odx_target.target.printable import printable
 
 Answer = Mapping[str, Any]
@@ -16,6 +17,7 @@ VOLUME_HEADINGS = (
 )  # fmt: skip
 TIER_HEADINGS = ("tier", "to move")
 SESSION_HEADINGS = ("initiator", "address", "commands", "bytes")
+TARGET_HEADINGS = ("target", "sessions", "max-sessions", "max-commands", "memory-share")
 SANITIZE_STATES = {
     "running": "being sanitized, {} % done",
     "failed": "its sanitize operation has failed; hosts must sanitize it again",
@@ -42,7 +44,26 @@ def status_lines(answer: Answer, former: Answer | None = None, width: int | None
             for each in array["sessions"]
         ]
         lines += ["", *column_lines(SESSION_HEADINGS, rows, width), *_not_listed(array["sessions_not_listed"], "sessions")]
-    return lines
+    return lines + _target_lines(array, width)
+
+
+def _target_lines(array: Answer | None, width: int | None) -> list[str]:
+    """Return the table of targets if there are several, or if one has limits of its own. An array of an earlier version does
+    not report its targets.
+    """
+    targets = [] if array is None else array.get("targets", [])
+    rows = [
+        (
+            printable(each["name"]),
+            str(each["sessions"]),
+            UNKNOWN if each["max_sessions"] is None else str(each["max_sessions"]),
+            str(each["max_commands"]),
+            f"{each['memory_share_percent']} %",
+        )
+        for each in targets
+    ]
+    has_limits = any(row[2:] != (UNKNOWN, str(COMMAND_WINDOW), "100 %") for row in rows)
+    return ["", *column_lines(TARGET_HEADINGS, rows, width)] if has_limits or len(rows) > 1 else []
 
 
 def latency(seconds: float | None) -> str:

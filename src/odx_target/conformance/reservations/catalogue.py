@@ -3,6 +3,7 @@
 from odx_target.conformance.check import Check, Need
 from odx_target.conformance.reservations import checks as rules
 from odx_target.conformance.reservations.commands import Type
+from odx_target.conformance.reservations.ports import all_ports
 
 _OUT, _IN, _ACCESS = "SPC-4 6.16", "SPC-4 6.15", "SPC-4 5.13.1"
 RESERVES = Need.RESERVATIONS | Need.DESTRUCTIVE
@@ -98,6 +99,13 @@ CHECKS = (
     ),
     Check("reserve.report.full", _IN, "READ FULL STATUS reports key and initiator", rules.full_status, RESERVES),
     Check("reserve.report.capabilities", _IN, "REPORT CAPABILITIES has the types", rules.capabilities, Need.RESERVATIONS),
+    Check(
+        "reserve.report.all-ports",
+        _OUT,
+        "REGISTER with ALL_TG_PT is for all target ports, or is refused as ATP_C announces",
+        all_ports,
+        RESERVES,
+    ),
     Check("reserve.refuse.short-list", _OUT, "A parameter list of 23 bytes is refused", rules.short_list, RESERVES),
     Check("reserve.refuse.in-action", _IN, "A reserved service action is refused", rules.reserved_in, Need.RESERVATIONS),
     Check("reserve.refuse.type", _OUT, "A reserved type is refused", rules.reserved_type, RESERVES),

@@ -1,5 +1,7 @@
 """INQUIRY (SPC-4 6.4)."""
 
+from itertools import islice
+
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.availability import Availability
@@ -8,11 +10,13 @@ from odx_target.scsi.command_table import ANSWERS_ALWAYS, CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number, octets
 from odx_target.scsi.pages import vital_product_data as vpd
 from odx_target.scsi.pages.version_descriptors import CLAIMED
+from odx_target.scsi.port_access import PortAccess
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.tasks.task_manager import TaskManager
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 INQUIRY = 0x12
@@ -76,9 +80,10 @@ UNREACHABLE_STATES = frozenset({AccessState.UNAVAILABLE, AccessState.OFFLINE})
 """The states of a target port in which INQUIRY reports NOT_CONNECTED (SPC-4 5.15.2.4.5)."""
 
 
-def inquiry(task: Task) -> Outcome:
+def inquiry(task: Task, port_access: PortAccess | None) -> Outcome:
     """Report standard INQUIRY data or a VPD page. For a LUN without a logical unit, only standard data and page 00h can be
-    requested.
+    requested. MULTIP counts the ports in `port_access` through which the initiator may use the logical unit. Without
+    `port_access`, it counts those in the target port groups of the logical unit.
     """
     cdb = Inquiry.parse(task.cdb)
     logical_unit, port = task.logical_unit, task.nexus.target_port
@@ -87,7 +92,8 @@ def inquiry(task: Task) -> Outcome:
     elif cdb.page_code:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     else:
-        data = standard_inquiry_data(logical_unit)
+        multip = logical_unit.multip if port_access is None else _has_several_ports(task, port_access)
+        data = standard_inquiry_data(logical_unit, multip=multip)
     if logical_unit.restricted and logical_unit.port_groups.state_of(port.target_port_group) in UNREACHABLE_STATES:
         data = bytes((NOT_CONNECTED << 5 | data[0] & 0x1F,)) + data[1:]
     return Reply.of_parameter_data(data, cdb.allocation_length)
@@ -109,7 +115,14 @@ def _page(logical_unit: LogicalUnit, port: TargetPort, page_code: int) -> bytes:
     return builder(logical_unit, port)
 
 
-def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
+def _has_several_ports(task: Task, port_access: PortAccess) -> bool:
+    """True if the initiator may use the logical unit through more than one target port."""
+    if not task.logical_unit.is_present:
+        return False
+    return len(list(islice(port_access.ports_of(task.nexus.name.initiator_port_name, task.logical_unit), 2))) > 1
+
+
+def standard_inquiry_data(logical_unit: LogicalUnit, *, multip: bool) -> bytes:
     """Build the 96 bytes of standard INQUIRY data."""
     first, second, third, fourth = CLAIMED
     personality = logical_unit.personality
@@ -122,7 +135,7 @@ def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
         additional_length=StandardInquiryData.size_bytes - 5,
         tpgs=logical_unit.tpgs,
         third_party_copy=logical_unit.third_party_copy and personality.third_party_copy,
-        multip=logical_unit.multip,
+        multip=multip,
         cmdque=True,
         t10_vendor_identification=personality.vendor,
         product_identification=personality.product,
@@ -134,14 +147,16 @@ def standard_inquiry_data(logical_unit: LogicalUnit) -> bytes:
     ).build()
 
 
-ROWS = (
-    CommandRow(
-        "INQUIRY",
-        INQUIRY,
-        bytes.fromhex("1201ffffff00"),
-        inquiry,
-        flags=ANSWERS_ALWAYS,
-        access=Access.ALWAYS_ALLOWED,
-        availability=Availability.ALWAYS,
-    ),
-)
+def rows(task_manager: TaskManager) -> list[CommandRow]:
+    """Return the row of INQUIRY. The handler finds the target ports of a logical unit through `task_manager`."""
+    return [
+        CommandRow(
+            "INQUIRY",
+            INQUIRY,
+            bytes.fromhex("1201ffffff00"),
+            lambda task: inquiry(task, task_manager.port_access),
+            flags=ANSWERS_ALWAYS,
+            access=Access.ALWAYS_ALLOWED,
+            availability=Availability.ALWAYS,
+        )
+    ]

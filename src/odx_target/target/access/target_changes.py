@@ -1,6 +1,6 @@
 """Changes of the targets of a running array: targets, portals, CHAP users, access rules and limits."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from odx_target.target.config.access_settings import AccessRule
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, TargetConfig
 from odx_target.target.event_log import log
-from odx_target.target.listening_sockets import Listening, bind_portals, in_order, missing_portals
+from odx_target.target.listening_sockets import Listening, bind_portals, close_sockets, in_order, missing_portals
 
 NOBODY = (AccessRule(()),)
 """Access rules with which no initiator may log in."""
@@ -80,9 +80,12 @@ class TargetChanges:
         settings that contradict each other, and for portals at which the array cannot listen. Then nothing has changed.
         """
         authentications = authentications_of(config, self._entropy)
-        numbers = self._port_numbers.numbers_for(self._with_present_numbers(target_configs(config)))
-        self._keep(numbers)
         listening = await self._bind(portals_of(config))
+        try:
+            numbers = self._keep_numbers(config)
+        except BaseException:
+            close_sockets([each for each in listening if each not in self._portals.listening])
+            raise
         addresses = [each.address for each in listening]
         targets = targets_of(config, self._logical_units, authentications, addresses, numbers, self._targets)
         leaving = [target for target in self._targets if target not in targets]
@@ -102,12 +105,15 @@ class TargetChanges:
         present = {target.name: target.relative_target_port for target in self._targets}
         return [replace(each, relative_target_port=present.get(each.iqn, each.relative_target_port)) for each in configs]
 
-    def _keep(self, numbers: Mapping[str, int]) -> None:
+    def _keep_numbers(self, config: Config) -> dict[str, int]:
+        """Return the relative target port of each target, after the pool keeps them. Raises ConfigError."""
+        numbers = self._port_numbers.numbers_for(self._with_present_numbers(target_configs(config)))
         try:
             self._port_numbers.keep(numbers)
             self._commit()
         except StoreError as error:
             raise ConfigError(f"target: the pool cannot keep the relative target ports: {error}") from error
+        return numbers
 
     def _log_changes(self, targets: Sequence[Target], leaving: Sequence[Target], listening: Sequence[Listening]) -> None:
         before = self._portals.listening

@@ -1,6 +1,6 @@
 """The targets of an array. Each has its own portals, CHAP users and LUN maps. All present logical units of the same pool."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from odx_target.target.config.chap import accounts_of, chap_warnings
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.redirection_loops import check_redirections
 from odx_target.target.config.settings import Config, Portal, TargetConfig
+from odx_target.target.own_addresses import is_own_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,16 @@ def target_ports_of(config: Config) -> TargetPortSettings:
     return TargetPortSettings(config, target_configs(config))
 
 
-def authentications_of(config: Config, entropy: Entropy) -> list[Authentication | None]:
-    """Return the authentication of each target. Raises ConfigError for settings of any kind that contradict each other."""
+def authentications_of(
+    config: Config, entropy: Entropy, is_own_host: Callable[[str], bool] = is_own_host
+) -> list[Authentication | None]:
+    """Return the authentication of each target. Raises ConfigError for settings of any kind that contradict each other.
+
+    `is_own_host` says if a numeric address belongs to this machine.
+    """
     check_addresses(portals_of(config), config.announced, config.redirects)
     targets = target_configs(config)
-    check_redirections(targets, config.portals, config.announced, config.redirects)
+    check_redirections(targets, config.portals, config.announced, config.redirects, is_own_host)
     target_ports_of(config).check()
     for index, target in enumerate(targets):
         if any(other.iqn == target.iqn for other in targets[:index]):

@@ -1,12 +1,16 @@
 """The operation `status`: the sizes and counters of a pool, and of the array that serves the pool."""
 
+from collections import Counter
+from collections.abc import Mapping
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
+from odx_target.iscsi.limits import COMMAND_WINDOW
 from odx_target.scsi.traffic import KindTraffic, Traffic
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.scsi.unit.sanitize_operation import has_record
 from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, Pool, PoolSpace, Volume, tier_of
+from odx_target.target.access.targets import limits_of
 from odx_target.target.control.describe import describe_stepping_aside, rows_in_turns
 from odx_target.target.control.storage import status_answers as answers
 from odx_target.target.control.storage.storage import Storage
@@ -146,7 +150,23 @@ async def array_numbers(array: "Array") -> answers.ArrayNumbers:
         "commands": traffic_data(await total_traffic(array)),
         "sessions": listed,
         "sessions_not_listed": len(sessions) - len(listed),
+        "targets": target_numbers(array, Counter(each.session.target_name for each in sessions)),
     }
+
+
+def target_numbers(array: "Array", sessions: Mapping[str | None, int]) -> list[answers.TargetNumbers]:
+    """Return the targets of an array with their limits. `sessions` has the number of sessions of each target."""
+    limits = limits_of(array.config)
+    return [
+        {
+            "name": target.name,
+            "sessions": sessions.get(target.name, 0),
+            "max_sessions": limits.sessions.get(target.name),
+            "max_commands": limits.commands.get(target.name, COMMAND_WINDOW),
+            "memory_share_percent": limits.memory_percent.get(target.name, 100),
+        }
+        for target in array.targets
+    ]
 
 
 async def total_traffic(array: "Array") -> Traffic:

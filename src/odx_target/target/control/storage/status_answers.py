@@ -119,6 +119,16 @@ class BusySession(TypedDict):
     bytes: int
 
 
+class TargetNumbers(TypedDict):
+    """A target, its sessions, and its own limits."""
+
+    name: str
+    sessions: Annotated[int, "number of sessions; discovery sessions do not count"]
+    max_sessions: Annotated[int | None, "null if only the limit of the array applies"]
+    max_commands: Annotated[int, "number of commands that each new session may have under way"]
+    memory_share_percent: Annotated[int, "part of the common memory that the sessions of the target together may use"]
+
+
 class ArrayNumbers(TypedDict):
     """Counters of an array since its start."""
 
@@ -131,6 +141,7 @@ class ArrayNumbers(TypedDict):
     commands: Annotated[Commands, "commands of all LUNs together"]
     sessions: Annotated[list[BusySession], "at most 100"]
     sessions_not_listed: int
+    targets: list[TargetNumbers]
 
 
 class Sanitize(TypedDict):
