@@ -11,6 +11,7 @@ from odx_target.store.api import (
     BLOCK_BYTES,
     Absent,
     AdoptedSnapshot,
+    Bases,
     Change,
     ChangeableOptions,
     Clone,
@@ -296,6 +297,10 @@ class MemoryPool:
     """A pool that begins with one volume, and counts the calls of its methods."""
 
     identity = names_identity = bytes(16)
+
+    @property
+    def bases(self) -> Bases:
+        raise AssertionError("the blocks of this pool come from nowhere else")
 
     def public_identity(self, volume: MemoryVolume) -> bytes:
         return volume.identity

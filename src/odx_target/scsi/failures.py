@@ -13,6 +13,7 @@ from odx_target.scsi.command_table import Entry
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import (
+    BECOMING_READY,
     INTERNAL_TARGET_FAILURE,
     PERIPHERAL_DEVICE_WRITE_FAULT,
     SPACE_ALLOCATION_FAILED_WRITE_PROTECT,
@@ -32,6 +33,7 @@ from odx_target.store.api import (
     PoolFailed,
     PoolFull,
     Refused,
+    SourceAway,
     StoreError,
     Unreadable,
     Unwritable,
@@ -50,6 +52,7 @@ _FAILURES: dict[type[StoreError], Failure] = {
     Unreadable: Failure(UNRECOVERED_READ_ERROR, SenseKey.ABORTED_COMMAND),
     PoolFull: Failure(SPACE_ALLOCATION_FAILED_WRITE_PROTECT),
     Refused: Failure(WRITE_PROTECTED),
+    SourceAway: Failure(BECOMING_READY),
     Unwritable: Failure(WRITE_ERROR, SenseKey.ABORTED_COMMAND),
     PoolFailed: Failure(PERIPHERAL_DEVICE_WRITE_FAULT),
 }

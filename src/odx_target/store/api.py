@@ -10,6 +10,7 @@ then survive the end of the process. The array must not acknowledge a change to 
 `Pool.flush` has returned, the changes that were committed before the flush survive a loss of power too.
 """
 
+from odx_target.store.bases.interface import Bases, Fetch
 from odx_target.store.changeable_options import ChangeableOptions
 from odx_target.store.digests.interface import Digests, DigestTree
 from odx_target.store.errors import (
@@ -30,8 +31,10 @@ from odx_target.store.errors import (
     PoolInUse,
     Refused,
     Scarcity,
+    SourceAway,
     StoreError,
     Unreadable,
+    Unsettled,
     Unwritable,
     WrongSize,
 )
@@ -45,6 +48,7 @@ from odx_target.store.log.records import (
     Link,
     Moved,
     Record,
+    Refer,
     Release,
     Remember,
     Unmap,
@@ -89,6 +93,7 @@ __all__ = [
     "TIER_ATTRIBUTE",
     "Absent",
     "AdoptedSnapshot",
+    "Bases",
     "BeforeCall",
     "BlockSource",
     "CapacityStatus",
@@ -102,6 +107,7 @@ __all__ = [
     "DamagedPlace",
     "DigestTree",
     "Digests",
+    "Fetch",
     "Followed",
     "Following",
     "Forget",
@@ -126,6 +132,7 @@ __all__ = [
     "PoolSpace",
     "PoolStatus",
     "Record",
+    "Refer",
     "Refused",
     "Release",
     "Remember",
@@ -137,6 +144,7 @@ __all__ = [
     "SnapshotChanged",
     "SnapshotCreated",
     "SnapshotDeleted",
+    "SourceAway",
     "Space",
     "StoreError",
     "StoredBlocks",
@@ -146,6 +154,7 @@ __all__ = [
     "TroubleKind",
     "Unmap",
     "Unreadable",
+    "Unsettled",
     "Unwritable",
     "Usage",
     "Volume",

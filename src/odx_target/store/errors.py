@@ -117,3 +117,11 @@ class Unreadable(StoreError):
     def __init__(self, block: int, reason: str) -> None:
         super().__init__(f"block {block} cannot be read: {reason}")
         self.block = block
+
+
+class SourceAway(StoreError):
+    """The data of a block is still outside of the pool, and its source cannot be reached. The same read may succeed later."""
+
+
+class Unsettled(StoreError):
+    """A digest cannot be computed yet, because blocks of the map refer to a base. See `Bases.settle`."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from odx_target.store.bases.interface import Bases
 from odx_target.store.changeable_options import ChangeableOptions
 from odx_target.store.log.followed import Following
 from odx_target.store.segments.watch import BeforeCall
@@ -47,6 +48,9 @@ class Pool(Protocol):
         has changed. The functions must not use the pool.
         """
         ...
+
+    @property
+    def bases(self) -> Bases: ...
 
     def status(self) -> PoolStatus: ...
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from odx_target.environment import Environment, Work
 from odx_target.store.api import AdoptedSnapshot, BlockSource, Change, ChangeableOptions, FrozenMap, Snapshot, Volume
+from odx_target.store.bases.pool_bases import PoolBases
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
 from odx_target.store.catalogue.leaf_loader import LeafLoader
@@ -111,6 +112,7 @@ class LogPool:
         ledger = self._ledger = self._make_ledger(index)
         make_recovered(ledger)
         self.cleaner = make_cleaner(head.fields, ledger, self.checkpointer, self._flusher, index, environment, options)
+        self.bases = PoolBases(ledger, self.checkpointer, self.cleaner)
 
     def _connect_checkpoints(self, replayed_blocks: int, checkpoint_blocks: int | None) -> None:
         """Make the log and the leaf loader start checkpoints when these are due.

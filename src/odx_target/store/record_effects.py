@@ -21,6 +21,7 @@ from odx_target.store.log.records import (
     Freeze,
     Link,
     Record,
+    Refer,
     Release,
     Remember,
     Unmap,
@@ -42,6 +43,7 @@ from odx_target.store.map.discards import Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import PLACE_LIMIT, Leaf
 from odx_target.store.map.tally import Tally
+from odx_target.store.segments.base_place import is_base_place
 from odx_target.store.segments.places import Places
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
 
@@ -244,6 +246,13 @@ class Contents:
             raise PoolDamaged(f"the log links to place {record.place}, which cannot exist")
         destination.assign(record.block, record.place)
 
+    def refer(self, record: Refer) -> None:
+        destination = self._range(record.volume, record.block, record.count_blocks)
+        last = record.place + record.count_blocks - 1
+        if not (is_base_place(record.place) and is_base_place(last) and record.count_blocks):
+            raise PoolDamaged(f"the log refers to place {record.place}, which is in no base")
+        destination.assign(record.block, record.place, record.count_blocks)
+
     def remember(self, record: Remember) -> None:
         self.remembered[record.key] = record.value
 
@@ -306,6 +315,7 @@ _APPLY: dict[type, Callable[[Contents, Any], None]] = {
     Release: Contents.release,
     Clone: Contents.clone,
     Link: Contents.link,
+    Refer: Contents.refer,
     Remember: Contents.remember,
     Forget: Contents.forget,
     SnapshotCreated: Contents.create_snapshot,

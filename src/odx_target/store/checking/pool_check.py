@@ -22,6 +22,7 @@ from odx_target.store.opening.leaf_overflow import LeafOverflow
 from odx_target.store.opening.recovery import read_state
 from odx_target.store.opening.sealing import full_blocks
 from odx_target.store.record_effects import Contents
+from odx_target.store.segments.base_place import is_base_place
 from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import COMPRESSED, located
 from odx_target.store.segments.segment import Segment, SegmentStore
@@ -262,6 +263,8 @@ def _faults(place: int, count: int, damaged: dict[int, set[int]], used: dict[int
     """
     number, at, stored_blocks, _ = located(place)
     used_blocks = used.get(number)
+    if is_base_place(place):
+        return
     if number == LOST_SEGMENT:
         yield 0, count, LOST_REASON
         return

@@ -10,7 +10,8 @@ If there is enough room, the cleaner works only for a share of the time, and mov
 If there is little room, the cleaner works without pauses. If a writer finds the pool full, it waits for the cleaner.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
 
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.checkpointer import Checkpointer
@@ -60,6 +61,10 @@ class Stopped(Exception):
     """The pool is being closed, so the cleaner must end its work."""
 
 
+Job: TypeAlias = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Work that must not run while the cleaner moves blocks. It gets a function to await between turns, which raises Stopped."""
+
+
 class Cleaner:
     """The cleaner of one pool. For each segment, `live` has the number of live blocks that the last marking found.
 
@@ -107,6 +112,8 @@ class Cleaner:
         self._fruitless_segments = 0
         self._resumed_at = 0.0
         self._places_more = False
+        self._jobs: list[Job] = []
+        self._are_cycles_wanted = False
         self._progress_of_work = Progress(need, mover)
 
     def status(self) -> CleaningStatus:
@@ -191,10 +198,22 @@ class Cleaner:
         while self._is_at_work:
             await self._progress.wait()
 
+    def add_job(self, job: Job) -> None:
+        """Run a job in the background, between two cycles. If the cleaner stops, the job is not run. The job must not raise an
+        exception other than Stopped.
+        """
+        self._jobs.append(job)
+        if not self._is_at_work and not self._is_stopping:
+            self._begin(0.0)
+
     def _may_work(self) -> bool:
         return not self._is_stopping and self._environment.monotonic() >= self._blocked_until
 
     def _start(self, rest_s: float = 0.0) -> None:
+        self._are_cycles_wanted = True
+        self._begin(rest_s)
+
+    def _begin(self, rest_s: float) -> None:
         self._environment.start_soon(self._work, rest_s)
         self._is_at_work = True
 
@@ -205,9 +224,11 @@ class Cleaner:
         self._progress_of_work.begin()
         try:
             await self._rest(rest_s, can_end=self._need.is_short)
-            await self._repeat_failed_steps()
-            while await self._cycle() and not self._is_switched_off:
-                pass
+            await self._run_jobs()
+            if self._are_cycles_wanted:
+                await self._repeat_failed_steps()
+                while await self._cycle() and not self._is_switched_off:
+                    await self._run_jobs()
         except (Stopped, PoolFailed):
             pass
         except (StoreError, OSError) as error:
@@ -217,8 +238,15 @@ class Cleaner:
             now = self._environment.monotonic()
             self._rest_until = now + REST_TIMES * (now - began_at)
             self._contents.present = None
-            self._is_at_work = False
+            self._is_at_work = self._are_cycles_wanted = False
             self._announce()
+            if self._jobs and not self._is_stopping:
+                self._begin(0.0)
+
+    async def _run_jobs(self) -> None:
+        while self._jobs:
+            self._contents.present = None
+            await self._jobs.pop(0)(self._hurried_pause)
 
     async def _repeat_failed_steps(self) -> None:
         """Seal the segments and delete the files for which earlier attempts have failed. Raises OSError or OutOfResources if an

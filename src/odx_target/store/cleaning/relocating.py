@@ -19,7 +19,7 @@ import numpy as np
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.place_table import PlaceTable, as_places
-from odx_target.store.cleaning.walking import walk
+from odx_target.store.cleaning.walking import Before, walk
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries, Epoch, Leaf, expand, packed
 from odx_target.store.record_effects import Contents
 from odx_target.store.segments.places import Places, are_compressed, indexes_in_extents
@@ -89,13 +89,32 @@ async def relocate(
 ) -> None:
     """Replace the old places of moved blocks by the new places in all maps. `pause` is awaited between turns.
 
-    No checkpoint is saved while leaves are visited. If the changed leaves need too much memory, the relocation stops for a
-    checkpoint and then continues. If the relocation ends early, all maps are correct, but some maps still have old places.
+    If the relocation ends early, all maps are correct, but some maps still have old places. Raises StoreError if a leaf cannot
+    be read, or if no checkpoint can be saved.
+    """
+    contents.present = moves.present
+    await replace_places(moves.relocated, contents, leaves, checkpointer, turns, pause)
+
+
+async def replace_places(
+    replaced: Callable[[Entries], "Entries | None"],
+    contents: Contents,
+    leaves: LeafLoader,
+    checkpointer: Checkpointer,
+    turns: Turns,
+    pause: Callable[[], Awaitable[None]],
+    before: Before | None = None,
+) -> bool:
+    """Replace places in all maps by other places of the same data.
+
+    `replaced` returns the new entries of a leaf, or None if the leaf stays as it is. `before` is awaited before each leaf, with
+    its entries. `pause` is awaited between turns. No checkpoint is saved while leaves are visited. If the changed leaves need
+    too much memory, the walk stops for a checkpoint and then continues. Returns False if some maps may still have old places.
     Raises StoreError if a leaf cannot be read, or if no checkpoint can be saved.
     """
 
     def visit(leaf: Leaf, entries: Entries) -> int:
-        new = moves.relocated(entries)
+        new = replaced(entries)
         if new is None:
             return STEPS_OF_A_LEAF
         if leaf.stored:
@@ -106,7 +125,6 @@ async def relocate(
         return STEPS_OF_A_LEAF + STEPS_OF_A_CHANGE
 
     stamp = Epoch()
-    contents.present = moves.present
     contents.relocations += 1
     contents.is_being_relocated = True
     try:
@@ -122,8 +140,9 @@ async def relocate(
 
                 await holding.enter_async_context(checkpointer.held_off())
                 await pause()
-                if await walk(contents, leaves, turns, stamp, visit, pause_of_pass):
-                    return
+                if await walk(contents, leaves, turns, stamp, visit, pause_of_pass, before=before):
+                    return True
+        return False
     finally:
         contents.is_being_relocated = False
 

@@ -24,6 +24,9 @@ MAPS_OF_A_STEP = 100
 Visit: TypeAlias = Callable[[Leaf, Entries], int]
 """Function that gets a leaf and its entries, and returns the number of steps that it took."""
 
+Before: TypeAlias = Callable[[Entries], Awaitable[bool]]
+"""Function that is awaited before a leaf with these entries is visited. Returns True if it has waited."""
+
 Pause: TypeAlias = Callable[[], Awaitable[None]]
 
 
@@ -46,6 +49,7 @@ async def walk(
     visit: Visit,
     pause: Pause,
     passes: Passes | None = None,
+    before: Before | None = None,
 ) -> bool:
     """Visit all leaves of the volumes and frozen maps that exist now. Several calls with the same `stamp` together visit each
     leaf once.
@@ -53,7 +57,7 @@ async def walk(
     `visit` is called with a leaf and its entries, and must return the number of steps that it took. Leaves that are not in
     memory are read in a thread, and are not kept in memory. When no steps of the turn remain, `pause` is awaited. An exception
     from `pause` ends the walk. Returns True if the whole call ran in one turn of the event loop. If `passes` is given, the walk
-    consists of these passes, and `visit` is not used.
+    consists of these passes, and `visit` is not used. `before` is awaited just before each visit.
 
     Raises PoolDamaged or another StoreError if a leaf cannot be read.
     """
@@ -61,7 +65,7 @@ async def walk(
     contents.discards.pause()
     volumes, frozen_maps = contents.frozen_state()
     turns.take(len(frozen_maps) // MAPS_OF_A_STEP)
-    walking = _Walk(leaves, turns, visit, pause)
+    walking = _Walk(leaves, turns, visit, pause, before)
     try:
         if passes is None:
             roots = chain((volume.root for volume in volumes), (frozen.root for frozen in frozen_maps))
@@ -83,13 +87,14 @@ async def walk(
 class _Walk:
     """One walk. `unread` collects leaves that are not in memory. They are read together and then visited."""
 
-    def __init__(self, leaves: LeafLoader, turns: Turns, visit: Visit, pause: Pause) -> None:
+    def __init__(self, leaves: LeafLoader, turns: Turns, visit: Visit, pause: Pause, before: Before | None) -> None:
         self.is_in_one_turn = True
         self.unread: list[Leaf] = []
         self._leaves = leaves
         self._turns = turns
         self.visit = visit
         self._pause = pause
+        self._before = before
 
     async def visit_below(self, roots: Iterator[FrozenRoot], stamp: Epoch) -> None:
         """Visit all leaves below the roots that no walk with this stamp has visited."""
@@ -104,7 +109,7 @@ class _Walk:
         if not isinstance(node, Leaf):
             self._turns.take(1 + len(node.children) // CHILDREN_OF_A_STEP)
         elif entries := self._leaves.memory.entries_of(node):
-            self._turns.take(self.visit(node, entries))
+            await self.visit_leaf(node, entries)
         else:
             self.unread.append(node)
             if len(self.unread) == LEAVES_OF_A_CALL:
@@ -122,8 +127,13 @@ class _Walk:
             entries = self._leaves.memory.entries_of(leaf) or found[leaf]
             if isinstance(entries, StoreError):
                 raise entries
-            self._turns.take(self.visit(leaf, entries))
+            await self.visit_leaf(leaf, entries)
             await self.pause_if_spent()
+
+    async def visit_leaf(self, leaf: Leaf, entries: Entries) -> None:
+        if self._before is not None and await self._before(entries):
+            self.is_in_one_turn = False
+        self._turns.take(self.visit(leaf, entries))
 
     async def pause_if_spent(self) -> None:
         if self._turns.left <= 0:

@@ -89,6 +89,8 @@ class Digester:
         self._discards = discards
         self._environment = environment
         self._turns = environment.turns
+        self.check_entries: Callable[[Sequence[Entries]], None] = _accept
+        """Called with the entries of leaves before their digests are computed. It may raise a StoreError."""
         self._gatherer: Gatherer | None = None
         self._users = 0
         self._gathering: Event | None = None
@@ -190,7 +192,9 @@ class Digester:
         present = [memory.entries_of(leaf) for leaf in leaves]
         self._turns.take(len(present) // LEAVES_OF_A_STEP)
         if all(present):
-            return [entries for entries in present if entries]
+            ready = [entries for entries in present if entries]
+            self.check_entries(ready)
+            return ready
         found = await self._leaves.read(list(leaves))
         result: list[Entries] = []
         for leaf, block in leaves.items():
@@ -198,6 +202,7 @@ class Digester:
             if isinstance(entries, StoreError):
                 raise self._leaves.explained(entries, block, place)
             result.append(entries)
+        self.check_entries(result)
         return result
 
     def _view(self) -> LogView:
@@ -218,6 +223,10 @@ class Digester:
             self._gatherer = None
         if frozen.root is not None:
             self._discards.add([frozen.root])  # The map may have been released, and this may be the last reference to it.
+
+
+def _accept(_leaves: Sequence[Entries]) -> None:
+    pass
 
 
 def _undigested(top: Inner, level: int, block: int) -> Iterator[tuple[Node, int, int]]:

@@ -20,11 +20,13 @@ from odx_target.native.choice import NATIVE, BlockReader
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_read, passes
 from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity, StoreError
+from odx_target.store.log.base_reads import BaseReads
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.compressed.extent_cache import Decompressed, ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import LEAF_BITS
+from odx_target.store.segments.base_place import BASE_PLACES, is_base_place
 from odx_target.store.segments.directory import DirectorySegment
 from odx_target.store.segments.lost_place import LOST_PLACE
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place, segment_of
@@ -80,6 +82,8 @@ class Reader:
         """Reads usual blocks faster than this class. None if the native module is not in use."""
         if NATIVE is not None:
             self.native = NATIVE.block_reader(index.tables, supply.segments, log.filling, DirectorySegment, LEAF_BITS)
+        self.bases: BaseReads | None = None
+        """Reads blocks whose data is in a base."""
         self.pins = Pins()
         self.cold_blocks = 0
         """Number of blocks that were read in threads."""
@@ -124,17 +128,27 @@ class Reader:
         return buffers
 
     async def read(self, runs: Runs, block: int) -> list[Buffer]:
-        """Read all runs, and wait for the disk if necessary. Raises DamagedBlock, Unreadable, OutOfResources."""
+        """Read all runs, and wait for the disk or for fetched data if necessary.
+
+        Raises DamagedBlock, Unreadable, OutOfResources, SourceAway.
+        """
         buffers: list[list[Buffer]] = []
         missing: dict[int, _Missing] = {}
+        in_bases: list[tuple[int, int, int, int]] = []
         for place, count in runs:
             buffer = self._read_run_now(place, count, block) if place else None
             if place and buffer is None:
-                missing[len(buffers)] = self._missing(place, count, block)
+                if is_base_place(place):
+                    in_bases.append((len(buffers), place, count, block))
+                else:
+                    missing[len(buffers)] = self._missing(place, count, block)
             buffers.append(_zeros(count) if not place else [buffer or b""])
             block += count
         if missing:
             await self._read_missing(missing, buffers)
+        for index, place, count, first in in_bases:
+            assert self.bases is not None
+            buffers[index] = [await self.bases.read(place, count, first)]
         return [buffer for run in buffers for buffer in run]
 
     def forget(self, numbers: Iterable[int]) -> None:
@@ -157,8 +171,10 @@ class Reader:
                 return  # Data that could not be written can still be read from memory.
 
     def _is_in_log(self, place: int) -> bool:
-        """True if a place is in the fast tier. A segment of the capacity tier may have a higher number than the open batch."""
-        return segment_of(place) not in self._supply.capacity.numbers
+        """True if a place is in the fast tier. A segment of the capacity tier may have a higher number than the open batch, and
+        base places are in no segment.
+        """
+        return not is_base_place(place) and segment_of(place) not in self._supply.capacity.numbers
 
     def _read_run_now(self, place: int, count: int, block: int) -> Buffer | None:
         return self._read_log_now(place, count, block) if place < COMPRESSED else self._read_extent_now(place, count, block)
@@ -184,6 +200,8 @@ class Reader:
 
     def _read_log_now(self, place: int, count: int, block: int) -> Buffer | None:
         if place >= LOST_PLACE:
+            if place >= BASE_PLACES and self.bases is not None:
+                return self.bases.read_now(place, count, block)
             raise DamagedBlock(block)
         if place + count > self._filling.pending_place:
             self.settle([(place, count)])

@@ -123,6 +123,15 @@ class Link(NamedTuple):
     checksum: int
 
 
+class Refer(NamedTuple):
+    """Blocks of a volume now have consecutive base places (`segments.base_place`). `place` is the first of them."""
+
+    volume: int
+    block: int
+    count_blocks: int
+    place: int
+
+
 class Remember(NamedTuple):
     key: str
     value: bytes
@@ -144,6 +153,7 @@ Record: TypeAlias = (
     | Release
     | Clone
     | Link
+    | Refer
     | Remember
     | Forget
     | SnapshotRecord
@@ -168,6 +178,7 @@ _FIXED: dict[int, tuple[type, struct.Struct]] = {
     17: (Moved, struct.Struct("<IQI")),
     18: (CompressedWrite, struct.Struct("<IQBB")),
     19: (Link, struct.Struct("<IQQI")),
+    20: (Refer, struct.Struct("<IQQQ")),
     **{kind: (cls, struct.Struct(f"<{fields}")) for kind, (cls, fields) in FIXED.items()},
 }
 """The records that have only fields of fixed length: kind -> class and layout of the fields."""

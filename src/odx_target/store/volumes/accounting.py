@@ -178,7 +178,7 @@ class Accounting:
 
     def _marks_of(self, segment: int, *, makes_segments: bool) -> "_Marks | None":
         marks = self._marks.get(segment)
-        if marks is None and makes_segments and segment != LOST_SEGMENT:
+        if marks is None and makes_segments and segment < LOST_SEGMENT:
             marks = self._marks[segment] = np.zeros(MAX_SEGMENT_BLOCKS, dtype=np.uint8)
         return marks
 

@@ -199,7 +199,7 @@ class _Walk:
     async def _segments(self) -> list[int]:
         """Count the blocks below each leaf. Return the numbers of all segments to which leaves refer, in ascending order.
 
-        The result does not contain the segment number of lost blocks, because no segment has this number.
+        The result does not contain the segment numbers of lost blocks and of base places, because no segment has these numbers.
         """
         found: set[int] = set()
         async for leaf, entries in self._with_entries():
@@ -207,7 +207,7 @@ class _Walk:
             self._below[id(leaf)] = BlocksBelow(Leaf(entries, leaf.epoch).mapped_count(), stored.count_blocks)
             found.update(np.unique(stored.plain >> PLACE_BITS).tolist())
             found.update(place >> PLACE_BITS for place, _ in stored.runs)
-        return sorted(found - {LOST_SEGMENT})
+        return sorted(number for number in found if number < LOST_SEGMENT)
 
     async def _with_entries(self) -> AsyncIterator[tuple[Leaf, Entries]]:
         """Yield all leaves with their entries."""

@@ -1,0 +1,1 @@
+"""Bases: volumes whose blocks are fetched from outside of the pool."""

@@ -1,0 +1,319 @@
+"""The bases of a pool that is stored in a log."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from odx_target.environment import Buffer, Event
+from odx_target.store.bases.interface import Fetch
+from odx_target.store.bases.missing import missing_in, parts_of, refers_to_bases
+from odx_target.store.bases.needs import first_need
+from odx_target.store.bases.settling import Settling
+from odx_target.store.catalogue.checkpointer import Checkpointer
+from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL
+from odx_target.store.cleaning.cleaner import Cleaner
+from odx_target.store.errors import Absent, DamagedBlock, OverLimit, PoolBusy, SourceAway, StoreError, Unsettled
+from odx_target.store.ledger import Ledger
+from odx_target.store.log.records import Forget, Refer, Remember, VolumeDeleted
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Entries, LeafMissing
+from odx_target.store.segments.base_place import MAX_BASE_BLOCKS, MAX_BASE_NUMBER, base_place, block_of_base, is_base_place
+from odx_target.store.volumes.creation import create_volume
+from odx_target.store.volumes.interface import BLOCK_BYTES, Volume
+from odx_target.store.volumes.volume import LogVolume
+
+KEY_OF_BASE = "base/"
+"""Prefix of the keys under which the pool remembers the identity of each base. The number of the base follows."""
+
+KEY_OF_NEXT = "next-base"
+"""Key under which the pool remembers the lowest number that no base has had."""
+
+LEAVES_OF_A_RECORD = 256
+"""Number of leaves (1 GiB) whose blocks one record makes missing. To make these leaves takes about 0.2 ms."""
+
+STEPS_OF_A_RECORD = 300
+
+STEPS_OF_A_SEARCH = 4
+"""Number of steps (see `turns`) that it takes to search a leaf for missing blocks."""
+
+LEAVES_OF_A_STEP = 4
+"""Number of leaves that are searched for base places in one step."""
+
+READ_PAUSE_S = 0.05
+"""Pause before it is checked again whether reads still use a base that will be deleted."""
+
+T = TypeVar("T")
+
+
+class _Base:
+    """A base of an open pool. `reads` is the number of reads that use it now."""
+
+    def __init__(self, number: int, volume: LogVolume) -> None:
+        self.number = number
+        self.volume = volume
+        self.fetch: Fetch | None = None
+        self.reads = 0
+
+
+class PoolBases:
+    """The bases of one pool. `Bases` in `store.api` describes the public methods; `BaseReads` in `store.log` the reads."""
+
+    def __init__(self, ledger: Ledger, checkpointer: Checkpointer, cleaner: Cleaner) -> None:
+        self._ledger = ledger
+        self._checkpointer = checkpointer
+        self._cleaner = cleaner
+        self._bases: dict[int, _Base] = {}
+        by_identity = {volume.identity: volume for volume in ledger.volumes.values()}
+        for key, identity in ledger.contents.remembered.items():
+            volume = by_identity.get(identity) if key.startswith(KEY_OF_BASE) else None
+            if isinstance(volume, LogVolume):
+                number = int(key.removeprefix(KEY_OF_BASE))
+                self._bases[number] = _Base(number, volume)
+        ledger.reader.bases = self
+        ledger.digester.check_entries = self._check_entries
+
+    async def create(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> LogVolume:
+        if size_blocks > MAX_BASE_BLOCKS:
+            raise OverLimit(f"{size_blocks} blocks are over the limit of {MAX_BASE_BLOCKS} blocks of a base")
+        base = await self._when_ready(lambda: self._create(name, size_blocks, attributes))
+        step_blocks = LEAVES_OF_A_RECORD * LEAF_BLOCKS
+        try:
+            for block in range(0, size_blocks, step_blocks):
+                count_blocks = min(step_blocks, size_blocks - block)
+                await self._refer(base, block, count_blocks)
+        except BaseException:
+            with suppress(StoreError):
+                self.delete(base.volume)
+            raise
+        return base.volume
+
+    def is_base(self, volume: Volume) -> bool:
+        return any(base.volume is volume for base in self._bases.values())
+
+    def volumes(self) -> list[Volume]:
+        return [base.volume for base in self._bases.values()]
+
+    def attach(self, volume: Volume, fetch: Fetch | None) -> None:
+        self._of(volume).fetch = fetch
+
+    async def next_missing(self, volume: Volume, block: int, most_blocks: int) -> tuple[int, int] | None:
+        base = self._of(volume).volume
+        async for at, count_blocks in self._missing(base, block):
+            return at, min(count_blocks, most_blocks)
+        return None
+
+    async def count_missing(self, volume: Volume) -> int:
+        total = 0
+        async for _, count_blocks in self._missing(self._of(volume).volume, 0):
+            total += count_blocks
+        return total
+
+    def keep(self, volume: Volume, block: int, data: Buffer | int) -> int:
+        base = self._of(volume).volume
+        count_blocks = data if isinstance(data, int) else len(data) // BLOCK_BYTES
+        base.check_range(block, count_blocks)
+        kept = 0
+        for at, count in missing_in(self._runs(base, block, count_blocks), block):
+            if isinstance(data, int):
+                base.unmap(at, count)
+                kept += count
+                continue
+            part = memoryview(data)[(at - block) * BLOCK_BYTES :][: count * BLOCK_BYTES]
+            for first, length, is_zeros in parts_of(part):
+                if is_zeros:
+                    base.unmap(at + first, length)
+                else:
+                    base.write(at + first, [part[first * BLOCK_BYTES :][: length * BLOCK_BYTES]])
+                kept += length
+        return kept
+
+    async def needs(self, volume: Volume, besides: Collection[Volume]) -> str | None:
+        base = self._of(volume)
+        numbers = {each.number for each in (base.volume, *besides) if isinstance(each, LogVolume)}
+        found: list[str | None] = []
+        await self._between_cycles(lambda pause: self._find_need(base, numbers, pause, found))
+        if not found:
+            raise StoreError("the maps of the pool could not be searched")
+        return found[0]
+
+    async def settle(self, volume: Volume) -> bool:
+        base = self._of(volume)
+        if await self.next_missing(volume, 0, 1) is not None:
+            raise StoreError(f"blocks of the base {volume.name} are missing")
+        settled: list[bool] = []
+        await self._between_cycles(lambda pause: self._settle(base, pause, settled))
+        if not any(settled):
+            return False
+        while base.reads:
+            await self._ledger.environment.sleep(READ_PAUSE_S)
+        await self._when_ready(lambda: self.delete(base.volume))
+        return True
+
+    def delete(self, volume: Volume) -> None:
+        base = self._of(volume)
+        ledger = self._ledger
+        base.volume.announce(0, base.volume.size_blocks)
+        ledger.record_all([VolumeDeleted(base.volume.number), Forget(f"{KEY_OF_BASE}{base.number}")])
+        del self._bases[base.number]
+        del ledger.volumes[base.volume.name]
+        base.volume.detach()
+
+    # Reads
+
+    def read_now(self, place: int, count_blocks: int, block: int) -> Buffer | None:
+        number, first = block_of_base(place)
+        base = self._present_base(number, block)
+        try:
+            runs = base.volume.block_map.runs(first, count_blocks)
+        except LeafMissing:
+            return None
+        if any(is_base_place(each) for each, _ in runs):
+            return None
+        try:
+            buffers = self._ledger.reader.read_now(runs, first)
+        except DamagedBlock as error:
+            raise DamagedBlock(block + error.block - first) from error
+        return None if buffers is None else _joined(buffers)
+
+    async def read(self, place: int, count_blocks: int, block: int) -> Buffer:
+        number, first = block_of_base(place)
+        base = self._present_base(number, block)
+        base.reads += 1
+        try:
+            return await self._read(base, first, count_blocks)
+        except DamagedBlock as error:
+            raise DamagedBlock(block + error.block - first) from error
+        finally:
+            base.reads -= 1
+
+    async def _read(self, base: _Base, block: int, count_blocks: int) -> Buffer:
+        end = block + count_blocks
+        parts: list[Buffer] = []
+        while block < end:
+            await base.volume.load(block, min(end - block, LEAF_BLOCKS - (block & INDEX_MASK)))
+            place, count = base.volume.block_map.runs(block, min(end - block, LEAF_BLOCKS - (block & INDEX_MASK)))[0]
+            if not is_base_place(place):
+                parts += await base.volume.read(block, count)
+            elif base.fetch is None:
+                raise SourceAway(f"block {block} of {base.volume.name} has not been fetched, and nothing fetches it now")
+            else:
+                parts.append(await base.fetch(block, count))
+            block += count
+        return _joined(parts)
+
+    def _present_base(self, number: int, block: int) -> _Base:
+        base = self._bases.get(number)
+        if base is None:
+            raise DamagedBlock(block, "was never fetched, and the volume for its data was deleted")
+        return base
+
+    def _check_entries(self, leaves: Sequence[Entries]) -> None:
+        """Raise Unsettled if any leaf refers to a base, because its digest would change."""
+        if self._bases:
+            self._ledger.turns.take(len(leaves) // LEAVES_OF_A_STEP)
+            if any(map(refers_to_bases, leaves)):
+                raise Unsettled("some blocks are still being fetched from another array")
+
+    # Changes
+
+    def _create(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> _Base:
+        """Create a volume, and remember it as a base. After a crash, the log has both changes or neither."""
+        ledger = self._ledger
+        number = int(ledger.contents.remembered.get(KEY_OF_NEXT, b"1"))
+        if number > MAX_BASE_NUMBER:
+            raise OverLimit(f"the pool has had {MAX_BASE_NUMBER} bases, which is the limit")
+        volume = create_volume(ledger, name, size_blocks, attributes, None)
+        key = f"{KEY_OF_BASE}{number}"
+        try:
+            ledger.record_all([Remember(KEY_OF_NEXT, b"%d" % (number + 1)), Remember(key, volume.identity)])
+        except StoreError:
+            ledger.record_or_defer(VolumeDeleted(volume.number))
+            del ledger.volumes[name]
+            volume.detach()
+            raise
+        base = self._bases[number] = _Base(number, volume)
+        return base
+
+    async def _refer(self, base: _Base, block: int, count_blocks: int) -> None:
+        """Make blocks of a new base missing."""
+        ledger = self._ledger
+        record = Refer(base.volume.number, block, count_blocks, base_place(base.number, block))
+
+        def change() -> None:
+            ledger.leaves.check_changes()
+            ledger.record(record)
+
+        await self._when_ready(change)
+        ledger.turns.take(STEPS_OF_A_RECORD)
+        await ledger.turns.next_if_spent()
+
+    def _runs(self, volume: LogVolume, block: int, count_blocks: int) -> list[tuple[int, int]]:
+        """Return the runs of a base. If a leaf is not in memory, start to load it and raise PoolBusy."""
+        while True:
+            try:
+                return volume.block_map.runs(block, count_blocks)
+            except LeafMissing as missing:
+                self._ledger.leaves.require([(block, missing.leaf)], (volume.name, None))
+
+    async def _missing(self, base: LogVolume, block: int) -> AsyncIterator[tuple[int, int]]:
+        """Yield the runs (block, count_blocks) of missing blocks from `block` on. Each run is in one leaf."""
+        turns = self._ledger.turns
+        while block < base.size_blocks:
+            leaf, rest = base.block_map.find(block)
+            count_blocks = min(rest, base.size_blocks - block)
+            if leaf is not None:
+                ahead = min(LEAVES_OF_A_CALL * LEAF_BLOCKS, base.size_blocks - block)
+                if not self._ledger.leaves.memory.recall(leaf):
+                    await base.load(block, ahead)
+                    continue
+                for found in missing_in(leaf.runs(block & INDEX_MASK, count_blocks), block):
+                    yield found
+            block += count_blocks
+            turns.take(STEPS_OF_A_SEARCH)
+            await turns.next_if_spent()
+
+    async def _find_need(
+        self, base: _Base, besides: Collection[int], pause: Callable[[], Awaitable[None]], found: list[str | None]
+    ) -> None:
+        with suppress(StoreError):
+            found.append(await first_need(self._ledger, base.number, besides, pause))
+
+    async def _settle(self, base: _Base, pause: Callable[[], Awaitable[None]], settled: list[bool]) -> None:
+        try:
+            settled.append(await Settling(base.number, base.volume, self._ledger, self._checkpointer).run(pause))
+        except (StoreError, OSError) as error:
+            self._ledger.health.troubles.not_cleaned(error)
+
+    async def _between_cycles(self, work: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]) -> None:
+        """Run work between two cycles of the cleaner, and wait for its end. If the pool is closed, the work may be dropped."""
+        ended: Event = self._ledger.environment.event()
+
+        async def job(pause: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await work(pause)
+            finally:
+                ended.set()
+
+        self._cleaner.add_job(job)
+        await ended.wait()
+
+    async def _when_ready(self, change: Callable[[], T]) -> T:
+        """Make a change. If the pool must make room for it, or must load a part of a map, wait and try again."""
+        ledger = self._ledger
+        while True:
+            try:
+                return change()
+            except PoolBusy:
+                await ledger.supply.made()
+                await ledger.room_freed()
+                await ledger.leaves.changes_saved()
+                await ledger.leaves.loaded()
+
+    def _of(self, volume: Volume) -> _Base:
+        for base in self._bases.values():
+            if base.volume is volume:
+                return base
+        raise Absent(f"the volume {volume.name} is not a base, or was deleted")
+
+
+def _joined(buffers: Sequence[Buffer]) -> Buffer:
+    return buffers[0] if len(buffers) == 1 else b"".join(buffers)
