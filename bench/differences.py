@@ -17,9 +17,8 @@ from random import Random
 import trio
 from bench.full_volume import make_full_volume, make_small_volume, when_ready
 
-from odx_target.store.api import PoolBusy, Volume
+from odx_target.store.api import Volume
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool
-from odx_target.store.volumes.interface import Change
 from odx_target.target.trio_environment import TrioEnvironment
 
 MEMORY = "/dev/shm"
@@ -44,15 +43,10 @@ async def change_scattered(pool: LogPool, volume: Volume, small: Volume, extents
 async def compare(pool: LogPool, volume: Volume) -> tuple[int, float]:
     """Return the number of ranges that differ, and the seconds of the comparison."""
     began = time.perf_counter()
-    block = found = 0
-    older, newer = volume.snapshots["older"], volume.snapshots["newer"]
-    while block < SIZE_BLOCKS:
-        try:
-            for start, count_blocks, change in pool.differences(older, newer, block):
-                found += change is not Change.NONE
-                block = start + count_blocks
-        except PoolBusy:
-            await newer.map_loaded()
+    found = 0
+    async for part in pool.changed_ranges(volume.snapshots["older"], volume.snapshots["newer"]):
+        for _block, _count_blocks, _change in part.ranges():
+            found += 1
     return found, time.perf_counter() - began
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 
+import numpy as np
 from crc32c import crc32c
 
 from odx_target.environment import Buffer
@@ -14,6 +15,7 @@ from odx_target.store.api import (
     Bases,
     Change,
     ChangeableOptions,
+    ChangedRanges,
     Clone,
     Digests,
     Forget,
@@ -26,6 +28,7 @@ from odx_target.store.api import (
     PoolBusy,
     PoolFull,
     PoolSpace,
+    RangeStream,
     Record,
     Release,
     Remember,
@@ -425,6 +428,16 @@ class MemoryPool:
         self.check_present(older)
         self.check_present(newer)
         return differences_of(older, newer, block, steps)
+
+    async def changed_ranges(self, older: MemoryBlocks | None, newer: MemoryBlocks, block: int = 0) -> RangeStream:
+        """Yield a part for each block."""
+        before = MemoryBlocks(self.environment, 0, {}) if older is None else older
+        self.check_present(newer)
+        while block < max(before.size_blocks, newer.size_blocks):
+            ((first, count, change),) = differences_of(before, newer, block, Steps(1))
+            block = first + count
+            rows = [] if change is Change.NONE else [(first, count, change.value)]
+            yield ChangedRanges(*np.array(rows, dtype=np.int64).reshape(-1, 3).T, end=block)
 
     async def space_of(self, source: MemoryBlocks) -> Space:
         self.check_present(source)

@@ -203,6 +203,39 @@ def test_differences_between_any_two(pool: Pool, volume: Volume) -> None:
         list(pool.differences(older, volume))
 
 
+def streamed(kept: Kept, older: BlockSource | None, newer: BlockSource, block: int = 0) -> list[tuple[int, int, Change]]:
+    async def collected() -> list[tuple[int, int, Change]]:
+        end = block
+        found: list[tuple[int, int, Change]] = []
+        async for part in kept.pool.changed_ranges(older, newer, block):
+            runs = [*part.ranges()]
+            assert [end] * len(runs) <= [at for at, _, _ in runs]
+            end = part.end
+            found += runs
+        assert end == max(newer.size_blocks, 0 if older is None else older.size_blocks)
+        return merged(iter(found))
+
+    return kept.environment.run(collected())
+
+
+def test_changed_ranges_between_any_two(kept: Kept, pool: Pool, volume: Volume) -> None:
+    volume.write(0, [blocks(1, 2, 3)])
+    older = volume.snapshot("older")
+    volume.write(1, [block(9)])
+    volume.unmap(2, 1)
+    volume.write(20, [block(4)])
+    assert streamed(kept, older, volume) == [(1, 1, Change.DATA), (2, 1, Change.HOLE), (20, 1, Change.DATA)]
+    assert streamed(kept, older, volume, 2) == [(2, 1, Change.HOLE), (20, 1, Change.DATA)]
+    assert streamed(kept, volume, older) == [(1, 2, Change.DATA), (20, 1, Change.HOLE)]
+    assert streamed(kept, None, volume) == [(0, 2, Change.DATA), (20, 1, Change.DATA)]
+    assert streamed(kept, None, older, 1) == [(1, 2, Change.DATA)]
+    volume.resize(2 * SIZE)
+    assert streamed(kept, older, volume, 21) == []
+    older.delete()
+    with pytest.raises(Absent):
+        streamed(kept, None, older)
+
+
 def test_differences_of_different_sizes(pool: Pool, volume: Volume) -> None:
     older = volume.snapshot("s")
     volume.resize(2 * SIZE)

@@ -1,7 +1,9 @@
 """Tests of reads of leaves that share the connection of the SQLite catalogue with a save, and that fail."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.store.map_model import places_of
@@ -61,16 +63,16 @@ def test_an_unreadable_leaf_is_the_only_one_that_fails(tmp_path: Path, monkeypat
     live = mapped()
     catalogue.save(checkpoint_of(live))
     numbers = [leaf.stored for _, leaf in live.leaves()]
-    real = catalogue._get_node
+    real = catalogue._execute
 
-    def get(number: int) -> bytes | None:
-        if number == numbers[3]:
+    def execute(statement: str, values: Sequence[int] = ()) -> list[Any]:
+        if values[0] <= numbers[3] <= values[-1]:
             error = sqlite3.DatabaseError("database disk image is malformed")
             error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
             raise error
-        return real(number)
+        return real(statement, values)
 
-    monkeypatch.setattr(catalogue, "_get_node", get)
+    monkeypatch.setattr(catalogue, "_execute", execute)
     found = catalogue.leaf_entries(numbers)
     assert [isinstance(each, CatalogueDamaged) for each in found] == [index == 3 for index in range(LEAVES)]
     catalogue.close()

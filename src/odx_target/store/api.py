@@ -82,7 +82,17 @@ from odx_target.store.status import (
     VolumeSpace,
 )
 from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
-from odx_target.store.volumes.interface import BLOCK_BYTES, AdoptedSnapshot, BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.volumes.interface import (
+    BLOCK_BYTES,
+    AdoptedSnapshot,
+    BlockSource,
+    Change,
+    ChangedRanges,
+    FrozenMap,
+    RangeStream,
+    Snapshot,
+    Volume,
+)
 from odx_target.store.volumes.link_interface import StoredBlocks
 from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier, tier_of
 
@@ -100,6 +110,7 @@ __all__ = [
     "CatalogueDamaged",
     "Change",
     "ChangeableOptions",
+    "ChangedRanges",
     "CleaningStatus",
     "Clone",
     "CompressedWrite",
@@ -131,6 +142,7 @@ __all__ = [
     "PoolInUse",
     "PoolSpace",
     "PoolStatus",
+    "RangeStream",
     "Record",
     "Refer",
     "Refused",

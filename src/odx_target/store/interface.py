@@ -8,7 +8,7 @@ from odx_target.store.changeable_options import ChangeableOptions
 from odx_target.store.log.followed import Following
 from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, ScrubProgress, Space, Trouble, Usage
-from odx_target.store.volumes.interface import AdoptedSnapshot, BlockSource, Change, FrozenMap, Snapshot, Volume
+from odx_target.store.volumes.interface import AdoptedSnapshot, BlockSource, Change, FrozenMap, RangeStream, Snapshot, Volume
 from odx_target.turns import Steps, Turns
 
 
@@ -146,6 +146,18 @@ class Pool(Protocol):
         The runs also end before a part of a map that is not in memory. If the part at `block` is not in memory, raises
         PoolBusy. The caller then awaits `BlockSource.map_loaded` and repeats the call. Raises DamagedBlock, Unreadable or
         OutOfResources if a part cannot be loaded.
+        """
+        ...
+
+    def changed_ranges(self, older: BlockSource | None, newer: BlockSource, block: int = 0) -> RangeStream:
+        """Stream the ranges in which two volumes, frozen maps or snapshots differ, from `block` on. If `older` is None, stream
+        the ranges of `newer` that have data.
+
+        The parts of maps that are not in memory are read in a thread and are not kept. So the stream is faster than
+        `differences` for large maps, and takes little memory. A changed range may be divided between two parts of the stream.
+        The last part ends at the last block of the larger source. A volume is compared part by part in its present state. Equal
+        data that was written twice counts as different. Raises Absent. Raises DamagedBlock or Unreadable if a part of a map
+        cannot be read; the stream may then be continued after this block. Raises OutOfResources.
         """
         ...
 

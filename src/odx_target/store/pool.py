@@ -6,7 +6,16 @@ from dataclasses import replace
 from functools import partial
 
 from odx_target.environment import Environment, Work
-from odx_target.store.api import AdoptedSnapshot, BlockSource, Change, ChangeableOptions, FrozenMap, Snapshot, Volume
+from odx_target.store.api import (
+    AdoptedSnapshot,
+    BlockSource,
+    Change,
+    ChangeableOptions,
+    FrozenMap,
+    RangeStream,
+    Snapshot,
+    Volume,
+)
 from odx_target.store.bases.pool_bases import PoolBases
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.interface import Catalogue, Checkpoint
@@ -23,6 +32,7 @@ from odx_target.store.log.follower import Follower, Followers
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
 from odx_target.store.log.writer import Log
+from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.leaf_memory import LeafMemory
 from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.opening.json_position import position_to_json
@@ -36,6 +46,7 @@ from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, Space, Trouble, Usage
 from odx_target.store.troubles import Troubles
 from odx_target.store.volumes.accounting import space_of
+from odx_target.store.volumes.changed_ranges import NOTHING, Comparer, changed_ranges
 from odx_target.store.volumes.checks import check_text
 from odx_target.store.volumes.comparison import loaded_changes
 from odx_target.store.volumes.creation import create_volume, make_recovered
@@ -246,6 +257,14 @@ class LogPool:
     ) -> Iterator[tuple[int, int, Change]]:
         before, after = map_of(self._ledger, older), map_of(self._ledger, newer)
         return loaded_changes(self.leaves, before, after, block, steps, self.contents.present)
+
+    def changed_ranges(self, older: BlockSource | None, newer: BlockSource, block: int = 0) -> RangeStream:
+        comparer = Comparer(self.contents, self.leaves, self.reader.pins, self._catalogue, self._environment)
+
+        def maps() -> tuple[MapReader, MapReader]:
+            return NOTHING if older is None else map_of(self._ledger, older), map_of(self._ledger, newer)
+
+        return changed_ranges(comparer, maps, block)
 
     async def space_of(self, source: BlockSource) -> Space:
         return await counted_at_rest(self.contents, self._environment, partial(space_of, self._ledger, source))

@@ -1,7 +1,7 @@
 """Results as JSON on standard output."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import typer
@@ -25,3 +25,10 @@ def print_json(name: str, answer: Mapping[str, object]) -> None:
 def print_json_line(name: str, answer: Mapping[str, object]) -> None:
     """Print a result as one line of JSON."""
     typer.echo(json_text(name, answer, None))
+
+
+def print_json_lines(name: str, answers: Iterable[Mapping[str, object]]) -> None:
+    """Print results as one line of JSON each, all at once."""
+    start = {"schema": schema_name(name)}
+    encode = json.JSONEncoder().encode
+    typer.echo("".join([f"{encode({**start, **answer})}\n" for answer in answers]), nl=False)

@@ -158,6 +158,14 @@ class Catalogue(Protocol):
         """
         ...
 
+    def leaf_bodies(self, numbers: Sequence[int]) -> list[bytes | StoreError]:
+        """Read stored leaves in their encoded form (see `node_codec`). Waits for the disk, so call it in a thread.
+
+        The read is fast if the numbers are in ascending order. The result contains the body of each leaf, or an exception as in
+        `leaf_entries`. The body is verified by its checksum, but it may still be no valid leaf.
+        """
+        ...
+
     def save(self, checkpoint: Checkpoint) -> None:
         """Replace the checkpoint atomically. The new checkpoint is durable when the call returns.
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
-from odx_target.store.catalogue.interface import Found
 from odx_target.store.catalogue.transactional import TransactionalCatalogue
 from odx_target.store.errors import StoreError
 
@@ -48,13 +47,13 @@ class MemoryCatalogue(TransactionalCatalogue):
         self.before_read = before_read
         self._open = self.content
 
-    def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
+    def leaf_bodies(self, numbers: Sequence[int]) -> list[bytes | StoreError]:
         try:
             if self.before_read is not None:
                 self.before_read()
         except StoreError as error:
             return [error for _ in numbers]
-        return super().leaf_entries(numbers)
+        return super().leaf_bodies(numbers)
 
     def close(self) -> None:
         pass

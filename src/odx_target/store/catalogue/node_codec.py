@@ -14,6 +14,7 @@ bit, and a body that is stored under a wrong name.
 
 from array import array
 
+import numpy as np
 from crc32c import crc32c
 
 from odx_target.store.byte_order import disk_bytes, from_disk
@@ -143,7 +144,7 @@ def _dense_bytes(entries: Entries) -> bytes:
 
 
 def _dense_entries(body: bytes) -> Entries:
-    raw = bytearray(LEAF_BLOCKS * _WORD_BYTES)
-    for plane, start in enumerate(range(1, len(body), LEAF_BLOCKS)):
-        raw[plane::_WORD_BYTES] = body[start : start + LEAF_BLOCKS]
-    return from_disk("Q", raw)
+    planes = np.frombuffer(body, dtype=np.uint8, offset=1).reshape(-1, LEAF_BLOCKS)
+    raw = np.zeros((LEAF_BLOCKS, _WORD_BYTES), dtype=np.uint8)
+    raw[:, : len(planes)] = planes.T
+    return from_disk("Q", raw.data)

@@ -10,8 +10,8 @@ from threading import Lock
 from typing import Any
 
 from odx_target.store.catalogue.document import ReadRoot
-from odx_target.store.catalogue.interface import Checkpoint, Found
-from odx_target.store.catalogue.transactional import TransactionalCatalogue
+from odx_target.store.catalogue.interface import Checkpoint
+from odx_target.store.catalogue.transactional import TransactionalCatalogue, checked_body
 from odx_target.store.error_kinds import of_write, reason
 from odx_target.store.errors import (
     CatalogueDamaged,
@@ -78,6 +78,12 @@ _PRIMARY_CODE = 0xFF
 ROWS_AT_ONCE = 16
 """Number of rows that a save changes at once. Between two such changes, other threads may use the connection to read leaves."""
 
+NODES_AT_ONCE = 64
+"""Largest number of nodes that are read at once. Between two such reads, other threads may use the connection."""
+
+MAX_GAP = 8
+"""Nodes are read at once if less than this number of other nodes, which are read in vain, lie between two of them."""
+
 CATALOGUE_MODE = 0o600
 OTHERS = 0o077
 
@@ -118,10 +124,17 @@ class SqliteCatalogue(TransactionalCatalogue):
         with self._errors_explained():
             return super().load(with_entries=with_entries)
 
-    def _leaf_entries(self, number: int) -> Found:
+    def leaf_bodies(self, numbers: Sequence[int]) -> list[bytes | StoreError]:
+        rows: dict[int, object] = {}
+        for first, last in ranges_of(numbers):
+            with suppress(sqlite3.Error, MemoryError):  # Below, the leaves are read one by one, so that only some of them fail.
+                rows.update(self._execute("SELECT number, body FROM node WHERE number BETWEEN ? AND ?", (first, last)))
+        return [checked_body(number, rows[number]) if number in rows else self._leaf_body(number) for number in numbers]
+
+    def _leaf_body(self, number: int) -> bytes | StoreError:
         try:
             with self._errors_explained():
-                return super()._leaf_entries(number)
+                return super()._leaf_body(number)
         except StoreError as error:
             # A read may still wait for leaves when the pool is closed.
             return OutOfResources("the pool is closed") if self._is_closed else error
@@ -253,6 +266,20 @@ class SqliteCatalogue(TransactionalCatalogue):
         """
         if not self._connection.in_transaction:
             raise OutOfResources(f"{_NOT_NOW[1]}: {self._path}: a failed read has ended the save")
+
+
+def ranges_of(numbers: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Divide the numbers of nodes into ranges (first, last) whose nodes are read at once."""
+    first = last = None
+    for number in sorted(numbers):
+        if first is None or last is None:
+            first = number
+        elif number - last > MAX_GAP or number - first >= NODES_AT_ONCE:
+            yield first, last
+            first = number
+        last = number
+    if first is not None and last is not None:
+        yield first, last
 
 
 def _decoded(text: bytes) -> str:

@@ -233,11 +233,14 @@ class TransactionalCatalogue(ABC):
         return found
 
     def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
-        return [self._leaf_entries(number) for number in numbers]
+        return [_entries(body) for body in self.leaf_bodies(numbers)]
 
-    def _leaf_entries(self, number: int) -> Found:
+    def leaf_bodies(self, numbers: Sequence[int]) -> list[bytes | StoreError]:
+        return [self._leaf_body(number) for number in numbers]
+
+    def _leaf_body(self, number: int) -> bytes | StoreError:
         try:
-            return decode_leaf(unsealed(node_name(number), self._get_node(number)))
+            return checked_body(number, self._get_node(number))
         except StoreError as error:
             return error
 
@@ -299,6 +302,23 @@ class TransactionalCatalogue(ABC):
             parts.add(key, body, reader.root)
         parts.sort()
         return _checkpoint_of(document, parts, self._get_remembered())
+
+
+def checked_body(number: int, data: object) -> bytes | PoolDamaged:
+    """Check the seal of a stored node. Returns its body, or an exception if the seal does not match."""
+    try:
+        return unsealed(node_name(number), data)
+    except PoolDamaged as error:
+        return error
+
+
+def _entries(body: bytes | StoreError) -> Found:
+    if isinstance(body, StoreError):
+        return body
+    try:
+        return decode_leaf(body)
+    except PoolDamaged as error:
+        return error
 
 
 def _checkpoint_of(document: dict[str, Any], parts: LoadedParts, remembered: Mapping[str, bytes]) -> Checkpoint:

@@ -77,6 +77,13 @@ class BlockMap(MapReader):
         live._shift = LEAF_BITS * frozen.levels
         return live
 
+    @property
+    def is_frozen(self) -> bool:
+        return False
+
+    def may_change(self, _leaf: Leaf) -> bool:
+        return _leaf.epoch is self._epoch
+
     def become(self, frozen: FrozenRoot) -> Inner | None:
         """Give this map the tree and size of a frozen map, in O(1). Returns the former root, which the caller must discard."""
         former = self.root

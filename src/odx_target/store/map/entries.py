@@ -14,6 +14,8 @@ from bisect import bisect_left
 from itertools import groupby, pairwise
 from typing import TypeAlias
 
+import numpy as np
+
 LEAF_BLOCKS = 1024
 """Number of blocks in a leaf. These blocks have 4 MiB of data. The first write to a leaf after a freeze copies the leaf, so a
 leaf must be small: its places need at most 8 KiB."""
@@ -71,7 +73,7 @@ def joined(left: Entries, right: Entries, index: int) -> Entries:
 def is_sound(entries: Entries) -> bool:
     """True if entries that were read from a disk are valid packed or dense entries."""
     if len(entries) == LEAF_BLOCKS:
-        return not max(entries) >> START_SHIFT
+        return not int(np.frombuffer(entries, dtype=np.uint64).max()) >> START_SHIFT
     if not 0 < len(entries) <= MAX_RUNS or entries[0] >> START_SHIFT:
         return False
     starts = [packed >> START_SHIFT for packed in entries]

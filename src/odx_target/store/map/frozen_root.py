@@ -34,6 +34,15 @@ class MapReader:
     def levels(self) -> int:
         return self._shift // LEAF_BITS
 
+    def may_change(self, _leaf: Leaf) -> bool:
+        """True if a change of this map may change the entries of a leaf in place. If False, any thread may read the entries."""
+        return False
+
+    @property
+    def is_frozen(self) -> bool:
+        """True if the map never changes."""
+        return True
+
     def place(self, block: int) -> int:
         """Return the place of a block in the log. The place of a hole is 0."""
         node: Any = self.root

@@ -1,93 +1,118 @@
-"""The comparison of many pairs of leaves at once, with numpy."""
+"""The comparison of many pairs of leaves at once, with numpy. All functions may run in any thread."""
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, PLACE_MASK, START_SHIFT, Entries, Leaf, expand
+from odx_target.store.map.leaf import HOLES, INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, PLACE_MASK, START_SHIFT, Entries, expand
 from odx_target.store.segments.places import Places
 from odx_target.store.volumes.interface import Change
 
-ENTRIES_OF_A_STEP = 16
-"""Number of entries of leaves that are compared in one step. In addition, each pair of leaves takes one step."""
+HOLE: Entries = array("Q", [0])
+"""Entries of a leaf of holes."""
 
-_HOLE: Entries = array("Q", [0])
+PAIRS_AT_ONCE = 32
+"""Number of pairs of dense leaves that are compared at once. The entries of these pairs need 512 KiB, so they fit into the
+caches of a processor."""
+
+BLOCKS_AT_ONCE = 1 << 16
+"""Number of blocks whose present places are looked up at once. The limit bounds the memory of the lookup."""
+
+Table: TypeAlias = "Entries | memoryview"
+"""The entries of a leaf, as an array or as a view with the same items."""
+
+Present: TypeAlias = Callable[[Places], Places]
+"""A function that returns the present places of blocks that the cleaner may have moved."""
+
+_NOTHING = np.empty(0, dtype=np.int64)
 
 
-class LeafPairs:
-    """Adjacent ranges of two maps: pairs of leaves, and ranges in which the maps are equal.
+class Parts(NamedTuple):
+    """Ranges of blocks at which two maps differ, in ascending order.
 
-    `end` is the block after the last range.
+    `blocks` has the first block of each part, and `counts` the number of its blocks. `old` and `new` have the places of the
+    first block in both maps. Within one part, each map has consecutive places, or holes.
     """
 
-    def __init__(self) -> None:
-        self.end = 0
-        self._starts: list[int] = []
-        self._old: list[Entries] = []
-        self._new: list[Entries] = []
-        self._entries = 0
-
-    @property
-    def cost(self) -> int:
-        """Cost of the comparison, in steps (see `turns`)."""
-        return len(self._starts) + self._entries // ENTRIES_OF_A_STEP
-
-    def add_leaves(self, block: int, old: Leaf | None, new: Leaf | None) -> None:
-        """Add two leaves whose first block is `block`. None is a leaf of holes. Raises LeafMissing."""
-        old_entries = _HOLE if old is None else old.present_entries()
-        new_entries = _HOLE if new is None else new.present_entries()
-        self._starts.append(block)
-        self._old.append(old_entries)
-        self._new.append(new_entries)
-        self._entries += len(old_entries) + len(new_entries)
-        self.end = block + LEAF_BLOCKS
-
-    def add_equal(self, block: int, end: int) -> None:
-        """Add the range from `block` to `end` - 1, in which the maps are equal."""
-        self.add_leaves(block, None, None)
-        self.end = end
-
-    def runs(self, block: int, end: int, present: Callable[[Places], Places] | None) -> tuple[list[int], list[int]]:
-        """Compare the two maps between `block` and `end`. Return the first block and the change of each run, in ascending
-        order.
-
-        A change is an integer: the value of a member of `Change`. Adjacent runs differ in their change. `changes` in
-        `difference` describes `present`.
-        """
-        starts, old, new = self._places(present is not None)
-        if present is not None:
-            old, new = present(old), present(new)
-        changes = np.where(old == new, Change.NONE.value, np.where(new == 0, Change.HOLE.value, Change.DATA.value))
-        first = int(np.searchsorted(starts, block, "right")) - 1
-        last = int(np.searchsorted(starts, end, "left"))
-        starts, changes = starts[first:last], changes[first:last]
-        starts[0] = block
-        chosen = _changes_of(changes)
-        return starts[chosen].tolist(), changes[chosen].tolist()
-
-    def _places(self, by_block: bool) -> tuple[Places, Places, Places]:
-        """Divide the ranges at all blocks at which a run of either map begins. If `by_block` is True, divide leaves into single
-        blocks.
-
-        Returns the first block of each part, and its places in the old and in the new map. Within one part, both maps have
-        consecutive places or holes.
-        """
-        first_blocks = np.array(self._starts, dtype=np.int64)
-        old_starts, old_places = runs_of_leaves(first_blocks, _divided(self._old) if by_block else self._old)
-        new_starts, new_places = runs_of_leaves(first_blocks, _divided(self._new) if by_block else self._new)
-        starts = np.concatenate((old_starts, new_starts))
-        starts.sort(kind="stable")  # This algorithm merges two sorted arrays faster than the others.
-        starts = starts[_changes_of(starts)]
-        return starts, _places_at(starts, old_starts, old_places), _places_at(starts, new_starts, new_places)
+    blocks: Places
+    counts: Places
+    old: Places
+    new: Places
 
 
-def _divided(leaves: list[Entries]) -> list[Entries]:
-    return [entries if entries is _HOLE or len(entries) == LEAF_BLOCKS else expand(entries) for entries in leaves]
+class Ranges(NamedTuple):
+    """Ranges of changed blocks, in ascending order. `kinds` has the value of a member of `Change` for each range. Adjacent
+    ranges differ in their kind.
+    """
+
+    blocks: Places
+    counts: Places
+    kinds: Places
 
 
-def runs_of_leaves(first_blocks: Places, leaves: Sequence[Entries]) -> tuple[Places, Places]:
+NO_PARTS = Parts(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
+
+
+def different_parts(blocks: Sequence[int], old: Sequence[Table], new: Sequence[Table]) -> Parts:
+    """Compare pairs of leaves. `blocks` has the first block of each pair, and `old` and `new` the entries of its leaves."""
+    if not blocks:
+        return NO_PARTS
+    old_sizes, new_sizes = (np.fromiter(map(len, side), np.int64, len(blocks)) for side in (old, new))
+    are_dense = (old_sizes == LEAF_BLOCKS) | (new_sizes == LEAF_BLOCKS)
+    if not are_dense.any():
+        return _parts_of_runs(blocks, old, new)
+    if are_dense.all():
+        return _parts_of_dense(blocks, old, new)
+    found = []
+    for chosen, compare in ((are_dense, _parts_of_dense), (~are_dense, _parts_of_runs)):
+        some = np.flatnonzero(chosen).tolist()
+        found.append(compare([blocks[at] for at in some], [old[at] for at in some], [new[at] for at in some]))
+    return in_order(found)
+
+
+def in_order(found: Sequence[Parts]) -> Parts:
+    """Join parts, and sort them by their blocks."""
+    if len(found) <= 1:
+        return found[0] if found else NO_PARTS
+    blocks, counts, old, new = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    order = np.argsort(blocks, kind="stable")
+    return Parts(blocks[order], counts[order], old[order], new[order])
+
+
+def ranges_of(parts: Parts, block: int, present: Present | None) -> Ranges:
+    """Return the changed ranges from `block` on. `changes` in `difference` describes `present`."""
+    parts = _from(parts, block)
+    if present is not None:
+        parts = _not_moved(parts, present)
+    blocks, counts, _, new = parts
+    if not len(blocks):
+        return Ranges(_NOTHING, _NOTHING, _NOTHING)
+    kinds = np.where(new == 0, Change.HOLE.value, Change.DATA.value)
+    ends = blocks + counts
+    is_first = np.ones(len(blocks), dtype=np.bool_)
+    np.logical_or(blocks[1:] != ends[:-1], kinds[1:] != kinds[:-1], out=is_first[1:])
+    first = np.flatnonzero(is_first)
+    last = np.append(first[1:], len(blocks)) - 1
+    return Ranges(blocks[first], ends[last] - blocks[first], kinds[first])
+
+
+def runs_of(ranges: Ranges, block: int, end: int) -> tuple[list[int], list[int]]:
+    """Return the first block and the kind of each run between `block` and `end`, including the runs of unchanged blocks.
+
+    Adjacent runs differ in their kind.
+    """
+    starts = np.empty(2 * len(ranges.blocks) + 1, dtype=np.int64)
+    kinds = np.full(len(starts), Change.NONE.value)
+    starts[0] = block
+    starts[1::2], starts[2::2] = ranges.blocks, ranges.blocks + ranges.counts
+    kinds[1::2] = ranges.kinds
+    exists = np.append(starts[1:], end) > starts
+    return starts[exists].tolist(), kinds[exists].tolist()
+
+
+def runs_of_leaves(first_blocks: Places, leaves: Sequence[Table]) -> tuple[Places, Places]:
     """Return the first block and the place of each run in the entries of all leaves. An entry of a dense leaf is one run."""
     sizes = np.fromiter(map(len, leaves), np.int64, len(leaves))
     entries = np.frombuffer(b"".join(leaves), np.int64)
@@ -99,6 +124,42 @@ def runs_of_leaves(first_blocks: Places, leaves: Sequence[Entries]) -> tuple[Pla
     return starts + np.repeat(first_blocks, sizes), entries & PLACE_MASK
 
 
+def _parts_of_dense(blocks: Sequence[int], old: Sequence[Table], new: Sequence[Table]) -> Parts:
+    """Compare pairs of leaves of which at least one leaf is dense. Each part has one block."""
+    found = []
+    for start in range(0, len(blocks), PAIRS_AT_ONCE):
+        some = slice(start, start + PAIRS_AT_ONCE)
+        ours, theirs = (np.frombuffer(b"".join(map(_dense, each[some])), np.int64) for each in (old, new))
+        at = np.flatnonzero(ours != theirs)
+        firsts = np.array(blocks[some], dtype=np.int64)
+        found.append((firsts[at >> LEAF_BITS] + (at & INDEX_MASK), ours[at], theirs[at]))
+    all_blocks, all_old, all_new = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    return Parts(all_blocks, np.ones(len(all_blocks), dtype=np.int64), all_old, all_new)
+
+
+def _dense(entries: Table) -> Table:
+    if len(entries) == LEAF_BLOCKS:
+        return entries
+    return HOLES if len(entries) == 1 and not entries[0] else expand(array("Q", entries))
+
+
+def _parts_of_runs(blocks: Sequence[int], old: Sequence[Table], new: Sequence[Table]) -> Parts:
+    """Compare pairs of packed leaves. The leaves are divided at all blocks at which a run of either leaf begins."""
+    firsts = np.array(blocks, dtype=np.int64)
+    old_starts, old_places = runs_of_leaves(firsts, old)
+    new_starts, new_places = runs_of_leaves(firsts, new)
+    starts = np.concatenate((old_starts, new_starts))
+    starts.sort(kind="stable")  # This algorithm merges two sorted arrays faster than the others.
+    is_new = np.ones(len(starts), dtype=np.bool_)
+    np.not_equal(starts[1:], starts[:-1], out=is_new[1:])
+    starts = starts[is_new]
+    ours, theirs = _places_at(starts, old_starts, old_places), _places_at(starts, new_starts, new_places)
+    differ = np.flatnonzero(ours != theirs)
+    leaf_ends = (starts | INDEX_MASK) + 1
+    ends = np.minimum(np.append(starts[1:], leaf_ends[-1]), leaf_ends)
+    return Parts(starts[differ], (ends - starts)[differ], ours[differ], theirs[differ])
+
+
 def _places_at(blocks: Places, starts: Places, places: Places) -> Places:
     """Return the places of blocks in a map whose runs begin at `starts`."""
     run = np.searchsorted(starts, blocks, "right") - 1
@@ -106,8 +167,31 @@ def _places_at(blocks: Places, starts: Places, places: Places) -> Places:
     return np.where(place == 0, 0, place + blocks - starts[run])
 
 
-def _changes_of(values: Places) -> "np.ndarray[Any, np.dtype[np.bool_]]":
-    """Return an array that is True at the first value, and at each value that differs from the value before."""
-    found = np.ones(len(values), dtype=np.bool_)
-    np.not_equal(values[1:], values[:-1], out=found[1:])
-    return found
+def _from(parts: Parts, block: int) -> Parts:
+    """Return the parts without the blocks before `block`."""
+    if not len(parts.blocks) or parts.blocks[0] >= block:
+        return parts
+    exists = parts.blocks + parts.counts > block
+    blocks, counts, old, new = (column[exists] for column in parts)
+    skipped = np.maximum(block - blocks, 0)
+    return Parts(blocks + skipped, counts - skipped, _advanced(old, skipped), _advanced(new, skipped))
+
+
+def _advanced(places: Places, count_blocks: Places) -> Places:
+    return np.where(places == 0, 0, places + count_blocks)
+
+
+def _not_moved(parts: Parts, present: Present) -> Parts:
+    """Return single blocks of the parts: those whose present places in the two maps differ."""
+    found = []
+    groups = (np.cumsum(parts.counts) - 1) // BLOCKS_AT_ONCE
+    for group in np.unique(groups).tolist():
+        blocks, counts, old, new = (column[groups == group] for column in parts)
+        offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+        ours, theirs = (present(_advanced(np.repeat(each, counts), offsets)) for each in (old, new))
+        at = np.flatnonzero(ours != theirs)
+        found.append(((np.repeat(blocks, counts) + offsets)[at], ours[at], theirs[at]))
+    if not found:
+        return NO_PARTS
+    all_blocks, all_old, all_new = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    return Parts(all_blocks, np.ones(len(all_blocks), dtype=np.int64), all_old, all_new)

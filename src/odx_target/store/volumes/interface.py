@@ -1,9 +1,11 @@
 """The interfaces of volumes, frozen maps and snapshots, re-exported by `store.api`."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
 
 from odx_target.environment import Buffer
 from odx_target.native.choice import BlockReader
@@ -23,6 +25,33 @@ class Change(Enum):
     """The newer source has data at these blocks, and the older source has other data or a hole."""
     HOLE = 2
     """The older source has data, and the newer source has a hole."""
+
+
+_CHANGES = tuple(Change)
+
+
+Numbers: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+
+
+class ChangedRanges(NamedTuple):
+    """A part of a stream of changed ranges, in ascending order.
+
+    `blocks` has the first block of each range, `counts` its number of blocks, and `kinds` the value of its `Change`. Within a
+    part, adjacent ranges differ in their kind. All changes before the block `end` are in this part or in the parts before it.
+    """
+
+    blocks: Numbers
+    counts: Numbers
+    kinds: Numbers
+    end: int
+
+    def ranges(self) -> Iterator[tuple[int, int, Change]]:
+        """Yield (first block, number of blocks, kind) of each range."""
+        return zip(self.blocks.tolist(), self.counts.tolist(), map(_CHANGES.__getitem__, self.kinds.tolist()), strict=True)
+
+
+RangeStream: TypeAlias = AsyncGenerator[ChangedRanges, None]
+"""A stream of changed ranges. A caller that stops before its end closes it (`aclose`)."""
 
 
 class BlockSource(Protocol):

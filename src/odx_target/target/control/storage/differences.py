@@ -1,20 +1,21 @@
 """Functions that return the changed ranges or the allocated ranges of snapshots and volumes, page by page."""
 
-from odx_target.store.api import BLOCK_BYTES, Change, PoolBusy
-from odx_target.target.control.storage.answers import Ranges
+from contextlib import aclosing
+
+from odx_target.store.api import BLOCK_BYTES, BlockSource, Change, ChangedRanges
+from odx_target.target.control.storage.answers import Range, Ranges
 from odx_target.target.control.storage.names import find_snapshot, find_source
 from odx_target.target.control.storage.storage import Storage
 
 ROWS_OF_A_PAGE = 4096
-"""Maximum number of ranges in one response. This number of ranges needs a few hundred KiB of JSON."""
+"""A response with this number of ranges or more ends. A range needs about 70 bytes of JSON, and a part of the stream has at
+most 4,096 ranges, so a response has at most 600 KiB."""
 
-TURNS_OF_A_PAGE = 100
-"""Maximum number of turns of the event loop for one response.
+PARTS_OF_A_PAGE = 64
+"""Largest number of parts of the stream in one response. A longer comparison is divided into several responses, so that its
+progress is visible."""
 
-This number of turns takes about 0.2 s. A longer comparison is divided into several responses, so that its progress is visible.
-"""
-
-_KINDS = {Change.DATA: "data", Change.HOLE: "hole"}
+_KINDS = {Change.DATA.value: "data", Change.HOLE.value: "hole"}
 
 
 async def differences(storage: Storage, older: str, newer: str | None, block: int) -> Ranges:
@@ -23,24 +24,9 @@ async def differences(storage: Storage, older: str, newer: str | None, block: in
     `next` in the result is the first block of the next page. On the last page, `next` is None. `newer` is a snapshot, or a
     volume in its present state. If `newer` is None, the volume of the snapshot `older` is used.
     """
-    pool, turns = storage.pool, storage.environment.turns
-    before = find_snapshot(pool, older)
+    before = find_snapshot(storage.pool, older)
     name = older.partition("@")[0] if newer is None else newer
-    page = _Page(block)
-    for _ in range(TURNS_OF_A_PAGE):
-        after = find_source(pool, name)
-        end = max(before.size_blocks, after.size_blocks)
-        try:
-            for at, count, change in pool.differences(before, after, page.next_block, turns):
-                page.add(at, count, _KINDS.get(change))
-        except PoolBusy:
-            await before.map_loaded()
-        if page.next_block >= end:
-            return page.answer(is_last=True)
-        if len(page.ranges) >= ROWS_OF_A_PAGE:
-            break
-        await turns.next()
-    return page.answer(is_last=False)
+    return await _page(storage, before, find_source(storage.pool, name), block)
 
 
 async def allocated(storage: Storage, source: str, block: int) -> Ranges:
@@ -48,47 +34,31 @@ async def allocated(storage: Storage, source: str, block: int) -> Ranges:
 
     `next` in the result is the first block of the next page. On the last page, `next` is None.
     """
-    turns = storage.environment.turns
-    page = _Page(block)
-    for _ in range(TURNS_OF_A_PAGE):
-        found = find_source(storage.pool, source)
-        try:
-            for at, count, mapped in found.extents(page.next_block, turns):
-                page.add(at, count, "data" if mapped else None)
-        except PoolBusy:
-            await found.map_loaded()
-        if page.next_block >= found.size_blocks:
-            return page.answer(is_last=True)
-        if len(page.ranges) >= ROWS_OF_A_PAGE:
-            break
-        await turns.next()
-    return page.answer(is_last=False)
+    return await _page(storage, None, find_source(storage.pool, source), block)
 
 
-class _Page:
-    """The ranges of one response. `next_block` is the block after the last range that was examined."""
+async def _page(storage: Storage, older: BlockSource | None, newer: BlockSource, block: int) -> Ranges:
+    ranges: list[Range] = []
+    parts = 0
+    async with aclosing(storage.pool.changed_ranges(older, newer, block)) as stream:
+        async for part in stream:
+            _add(ranges, part)
+            block = part.end
+            parts += 1
+            if len(ranges) >= ROWS_OF_A_PAGE or parts >= PARTS_OF_A_PAGE:
+                break
+    is_last = block >= max(newer.size_blocks, 0 if older is None else older.size_blocks)
+    return {"ranges": ranges, "next": None if is_last else block}
 
-    def __init__(self, block: int) -> None:
-        self.next_block = block
-        self.ranges: list[tuple[int, int, str]] = []
 
-    def add(self, block: int, count_blocks: int, kind: str | None) -> None:
-        """Add a range. If `kind` is None, only advance `next_block` to the end of the range."""
-        self.next_block = block + count_blocks
-        if kind is None:
-            return
-        if self.ranges:
-            start, count, last_kind = self.ranges[-1]
-            if (start + count, last_kind) == (block, kind):
-                self.ranges[-1] = start, count + count_blocks, kind
-                return
-        self.ranges.append((block, count_blocks, kind))
-
-    def answer(self, *, is_last: bool) -> Ranges:
-        return {
-            "ranges": [
-                {"offset_bytes": block * BLOCK_BYTES, "length_bytes": count * BLOCK_BYTES, "kind": kind}
-                for block, count, kind in self.ranges
-            ],
-            "next": None if is_last else self.next_block,
-        }
+def _add(ranges: list[Range], part: ChangedRanges) -> None:
+    """Add the ranges of a part. The first one may continue the last range."""
+    offsets, lengths = (part.blocks * BLOCK_BYTES).tolist(), (part.counts * BLOCK_BYTES).tolist()
+    kinds = [_KINDS[kind] for kind in part.kinds.tolist()]
+    if ranges and kinds:
+        last = ranges[-1]
+        if (last["offset_bytes"] + last["length_bytes"], last["kind"]) == (offsets[0], kinds[0]):
+            offsets[0], lengths[0] = last["offset_bytes"], last["length_bytes"] + lengths[0]
+            ranges.pop()
+    for offset_bytes, length_bytes, kind in zip(offsets, lengths, kinds, strict=True):
+        ranges.append({"offset_bytes": offset_bytes, "length_bytes": length_bytes, "kind": kind})

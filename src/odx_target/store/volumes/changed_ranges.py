@@ -1,0 +1,158 @@
+"""A stream of the changed ranges between two sources of blocks, for maps of any size.
+
+The maps are compared batch by batch. A thread reads the leaves of a batch that are not in memory, and compares all pairs of
+the batch. Meanwhile, the event loop passes on the ranges of the batch before. The leaves that were read are not kept in memory,
+so a comparison does not displace the leaves that hosts use.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from odx_target.environment import Environment, Work
+from odx_target.store.catalogue.leaf_loader import LeafLoader
+from odx_target.store.catalogue.stored_pairs import BodySource, Compared, StoredLeaf, compare_stored
+from odx_target.store.errors import OutOfResources, StoreError
+from odx_target.store.log.pins import Pin, Pins
+from odx_target.store.map.frozen_root import FrozenRoot, MapReader
+from odx_target.store.map.leaf import Leaf
+from odx_target.store.map.leaf_pairs import HOLE, Ranges, ranges_of
+from odx_target.store.map.node_pairs import next_leaf_pairs
+from odx_target.store.record_effects import Contents
+from odx_target.store.volumes.interface import ChangedRanges, RangeStream
+
+FIRST_PAIRS = 64
+"""Largest number of pairs of leaves in the first batch. Each further batch may have twice as many, up to MAX_PAIRS. So a caller
+that needs only the first ranges does not wait for a large batch."""
+
+MAX_PAIRS = 1024
+"""Largest number of pairs of leaves in a batch. Their entries need at most 16 MiB of memory. The next batch may need the same
+memory at the same time."""
+
+MAX_NODES = 64
+"""Number of inner nodes after which the search for the pairs of a batch ends. The search takes up to 30 us for a node."""
+
+RANGES_AT_ONCE = 4096
+"""Largest number of ranges in one part of the stream. The ranges of a part are made in about a millisecond."""
+
+PAIRS_OF_A_STEP = 4
+STEPS_OF_A_NODE = 8
+RANGES_OF_A_STEP = 8
+
+MAX_REPEATS = 8
+"""Number of times that a batch is compared again because the cleaner has begun to move blocks since the comparison began. After
+the last time, equal blocks that were moved may count as different."""
+
+NOTHING = FrozenRoot(None, 1, 0)
+"""A map without blocks. The changed ranges from this map to another map are the allocated ranges of the other map."""
+
+Maps = Callable[[], tuple[MapReader, MapReader]]
+"""A function that returns the two maps as they are at the moment of the call. Raises Absent."""
+
+
+class Comparer(NamedTuple):
+    """The parts of a pool that a comparison needs. `source` is the catalogue."""
+
+    contents: Contents
+    leaves: LeafLoader
+    pins: Pins
+    source: BodySource
+    environment: Environment
+
+
+async def changed_ranges(comparer: Comparer, maps: Maps, block: int) -> RangeStream:
+    """Yield the changed ranges between two maps from `block` on; see `Pool.changed_ranges` in `store.api`."""
+    turns = comparer.environment.turns
+    most, repeats = FIRST_PAIRS, 0
+    batch: _Batch | None = _Batch(comparer, maps, block, most)
+    while batch is not None:
+        most = min(2 * most, MAX_PAIRS)
+        ahead = _Batch(comparer, maps, batch.end, most) if batch.end < batch.size_blocks else None
+        await turns.next_if_spent()
+        compared = await batch.compared()
+        if batch.relocations != comparer.contents.relocations and repeats < MAX_REPEATS:
+            batch, repeats = _Batch(comparer, maps, batch.block, batch.max_pairs), repeats + 1
+            continue
+        repeats, end = 0, batch.end
+        if compared.error is not None:
+            end = batch.blocks[compared.pairs_read]
+            if end <= batch.block:
+                raise comparer.leaves.explained(compared.error, batch.block, (None, None))
+            ahead = _Batch(comparer, maps, end, FIRST_PAIRS)  # This batch raises the error, unless the read succeeds now.
+        for part in _parts(ranges_of(compared.parts, batch.block, batch.present), end):
+            yield part
+            turns.take(len(part.blocks) // RANGES_OF_A_STEP)
+            await turns.next_if_spent()
+        batch = ahead
+
+
+def _parts(ranges: Ranges, end: int) -> Iterator[ChangedRanges]:
+    """Divide ranges into parts. The last part ends at the block `end`, and all other parts at the end of their last range."""
+    for first in range(0, max(len(ranges.blocks), 1), RANGES_AT_ONCE):
+        blocks, counts, kinds = (column[first : first + RANGES_AT_ONCE] for column in ranges)
+        is_last = first + RANGES_AT_ONCE >= len(ranges.blocks)
+        yield ChangedRanges(blocks, counts, kinds, end if is_last else int(blocks[-1] + counts[-1]))
+
+
+class _Batch:
+    """The comparison of some pairs of leaves, which begins at once. The pairs are those between the blocks `block` and `end`.
+
+    `blocks` has the first block of each pair. `present` and `relocations` belong to the moment at which the entries of the
+    leaves in memory were looked up.
+    """
+
+    def __init__(self, comparer: Comparer, maps: Maps, block: int, max_pairs: int) -> None:
+        before, after = maps()
+        self.block = block
+        self.max_pairs = max_pairs
+        self.size_blocks = max(before.size_blocks, after.size_blocks)
+        self.present, self.relocations = comparer.contents.present, comparer.contents.relocations
+        pairs = next_leaf_pairs(before, after, block, max_pairs, MAX_NODES)
+        self.blocks, self.end = pairs.blocks, max(pairs.end, block)
+        self._comparer = comparer
+        self._unread: list[Leaf] = []
+        self._old = self._stored(before, pairs.old)
+        self._new = self._stored(after, pairs.new)
+        self._pin: Pin | None = comparer.pins.pin((), self._unread)
+        self._compared: Compared | None = None
+        self._error: StoreError = OutOfResources("the array stops")
+        self._ended = comparer.environment.event()
+        comparer.environment.turns.take(len(pairs.blocks) // PAIRS_OF_A_STEP + pairs.nodes * STEPS_OF_A_NODE)
+        comparer.environment.start_soon(self._compare)
+
+    async def compared(self) -> Compared:
+        """Wait for the result. Raises Scarcity if no thread or no memory was available, or if the array stops."""
+        await self._ended.wait()
+        if self._compared is None:
+            raise self._error
+        return self._compared
+
+    def _stored(self, reader: MapReader, leaves: Sequence[Leaf | None]) -> list[StoredLeaf]:
+        """Return the entries of leaves, or their numbers if the entries are not in memory."""
+        found: list[StoredLeaf] = [HOLE if leaf is None else leaf.entries for leaf in leaves]
+        if not (all(found) and reader.is_frozen):
+            for at, leaf in enumerate(leaves):
+                if leaf is not None:
+                    found[at] = self._stored_leaf(reader, leaf)
+        return found
+
+    def _stored_leaf(self, reader: MapReader, leaf: Leaf) -> StoredLeaf:
+        entries = self._comparer.leaves.memory.entries_of(leaf)
+        if not entries:
+            self._unread.append(leaf)
+            return leaf.stored
+        return entries[:] if reader.may_change(leaf) else entries
+
+    async def _compare(self) -> None:
+        comparer = self._comparer
+        try:
+            self._compared = await comparer.environment.in_thread(
+                compare_stored, comparer.source, self.blocks, self._old, self._new, work=Work.UPKEEP
+            )
+        except StoreError as error:
+            self._error = error
+        except MemoryError:
+            self._error = OutOfResources("no memory for the comparison of two maps")
+        finally:
+            self._pin = None  # While leaves are pinned, no segment is freed. So the pin must not wait for the caller.
+            self._old, self._new = [], []
+            self._ended.set()
