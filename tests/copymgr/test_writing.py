@@ -148,6 +148,8 @@ def test_data_that_must_be_waited_for(position: str, monkeypatch: pytest.MonkeyP
 class FarRod:
     """A source that must be read and waited for, as a ROD of another array would be."""
 
+    is_remote = False
+
     def __init__(self, array: CopyArray, data: bytes) -> None:
         self.array = array
         self.data = data

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from random import Random
 
+from odx_target.copymgr.tokens.issuer import maker_identity
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.paths.connection import Connection, DialFailed
 from odx_target.replica.paths.exchange import Exchange
@@ -119,7 +120,7 @@ def pair(one: SimulatedArray, other: SimulatedArray, dials: tuple[bool, bool] = 
     for ours, theirs, does_dial in ((one, other, dials[0]), (other, one, dials[1])):
         address = Address(theirs.name, PORT) if does_dial else None
         identity = theirs.pool.identity
-        ours.paths.add(PathSettings(theirs.name, address, identity, identity, identity, secret))
+        ours.paths.add(PathSettings(theirs.name, address, identity, maker_identity(identity), identity, secret))
         ours.pool.commit()
 
 

@@ -88,6 +88,11 @@ KEYS: tuple[Sample, ...] = (
     Sample("report-token-causes", _flag(_DEFAULTS.report_token_causes), "Report why a token is invalid."),
     Sample("accept-zero-token", _flag(_DEFAULTS.accept_zero_token), "Accept the block device zero token."),
     Sample("token-access", f'"{_DEFAULTS.token_access}"', "Initiators that can use a token: anyone, source or creator."),
+    Sample(
+        "unreachable-sense",
+        f'"{_DEFAULTS.unreachable_sense}"',
+        "Sense data if the array of a token cannot be reached: standard, or windows (no retries).",
+    ),
     Sample("remote-luns", "[]", "Names of LUNs whose blocks seem to belong to another copy manager."),
     Sample("chap-discovery", _flag(_DEFAULTS.chap_discovery), "Discovery sessions need CHAP too, if there are CHAP users."),
     Sample("trace", '"trace.txt"', "File for a line of text for each PDU.", False),

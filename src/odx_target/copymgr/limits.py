@@ -266,6 +266,15 @@ class TokenAccess(StrEnum):
     """The initiator that made the token."""
 
 
+class UnreachableSense(StrEnum):
+    """The sense data of a command whose token is from an array that cannot be reached."""
+
+    STANDARD = "standard"
+    """COPY ABORTED, COPY TARGET DEVICE NOT REACHABLE, as the standard says. Windows repeats the command."""
+    WINDOWS = "windows"
+    """ILLEGAL REQUEST, UNREACHABLE COPY TARGET. Windows does not repeat the command, and copies by reads and writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
     """Options that the owner of an array can set.
@@ -283,6 +292,8 @@ class CopyOptions:
 
     `token_access`: the initiators that can use a token. The zero token can be used by every initiator.
 
+    `unreachable_sense`: the sense data if the array that made a token cannot be reached.
+
     `rod_types`: the types of tokens that are made and accepted.
 
     `missing_commands`: operation codes and service actions of copy commands that the command table does not have. VPD page 8Fh
@@ -295,6 +306,7 @@ class CopyOptions:
     step_aside_copies: int | None = None
     step_aside_latency_s: float | None = None
     token_access: TokenAccess = TokenAccess.ANYONE
+    unreachable_sense: UnreachableSense = UnreachableSense.STANDARD
     rod_types: RodTypes = POINT_IN_TIME_TYPES
     missing_commands: frozenset[tuple[int, int | None]] = frozenset()
 

@@ -65,7 +65,7 @@ class CopyManager:
         self.copies.units_by_identity[logical_unit.identity] = logical_unit
         logical_unit.third_party_copy = True
         logical_unit.added_vpd_pages[THIRD_PARTY_COPY] = lambda unit, _port: third_party_copy_page(
-            unit, self.copies.limits, self.copies.options
+            unit, self.copies.limits, self.copies.options, accepts_remote=self.copies.accepts_remote
         )
         logical_unit.on_reset.append(self.logical_unit_reset)
         logical_unit.on_sanitize.append(self.logical_unit_sanitized)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from odx_target.copymgr.commands.parameter_lists import Lid1Receive, ServiceAction
 from odx_target.copymgr.counters import Counters
 from odx_target.copymgr.initiator_totals import InitiatorTotals
-from odx_target.copymgr.limits import STEPS_ON_THE_WAY, CopyLimits, CopyOptions
+from odx_target.copymgr.limits import STEPS_ON_THE_WAY, CopyLimits, CopyOptions, UnreachableSense
 from odx_target.copymgr.operations.copy_rate import CopyRate
 from odx_target.copymgr.operations.operation import BeforeStep, CopyOperation, CopyStatus
 from odx_target.copymgr.operations.operation_records import RecordTable
@@ -17,15 +17,29 @@ from odx_target.copymgr.tokens.change_watch import ChangeWatch
 from odx_target.copymgr.tokens.durable import DurableTokens
 from odx_target.copymgr.tokens.issuer import TokenIssuer
 from odx_target.copymgr.tokens.judgement import TokenJudge
+from odx_target.copymgr.tokens.remote import RemoteTokens
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.tokens.table import TokenTable
 from odx_target.environment import Environment
 from odx_target.scsi.nexus import Nexus
-from odx_target.scsi.sense import INSUFFICIENT_RESOURCES, CheckCondition, SenseKey
+from odx_target.scsi.sense import (
+    COPY_TARGET_DEVICE_NOT_REACHABLE,
+    INSUFFICIENT_RESOURCES,
+    UNREACHABLE_COPY_TARGET,
+    CheckCondition,
+    Condition,
+    SenseKey,
+)
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool
 from odx_target.turns import Steps
+
+UNREACHABLE_CONDITIONS: dict[UnreachableSense, Condition] = {
+    UnreachableSense.STANDARD: COPY_TARGET_DEVICE_NOT_REACHABLE,
+    UnreachableSense.WINDOWS: UNREACHABLE_COPY_TARGET,
+}
+"""The condition that reports that the array of a token cannot be reached."""
 
 
 class Copies:
@@ -77,6 +91,24 @@ class Copies:
     def options(self, options: CopyOptions) -> None:
         self._options = self.judge.options = options
         self.stepping_aside.set_thresholds(options)
+
+    @property
+    def remote(self) -> RemoteTokens | None:
+        """The tokens of other arrays. None if the array has no paths to other arrays."""
+        return self.judge.remote
+
+    @remote.setter
+    def remote(self, remote: RemoteTokens | None) -> None:
+        self.judge.remote = remote
+
+    @property
+    def accepts_remote(self) -> bool:
+        """True if hosts may use the tokens of any other array."""
+        return self.remote is not None and self.remote.are_accepted
+
+    def unreachable(self, rule: str) -> Refusal:
+        """Return the refusal of a command whose data is at an array that cannot be reached."""
+        return Refusal(UNREACHABLE_CONDITIONS[self.options.unreachable_sense], rule=rule)
 
     def holds_blocks_of(self, logical_unit: LogicalUnit) -> bool:
         """True if this copy manager may make tokens for the blocks of a logical unit."""

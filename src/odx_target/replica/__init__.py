@@ -5,5 +5,6 @@ paths          the paths of an array to others; begin with `paths.path`
 pairing        the proof that two arrays know one path key
 edge           sockets and TLS
 blocks         the exchange that moves blocks which the receiver does not have
+remote_tokens  tokens that one array makes and another array redeems
 request_table  the requests that an array serves for its peers
 """

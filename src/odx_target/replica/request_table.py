@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 from odx_target.environment import Environment
 from odx_target.replica.blocks.fill import BLOCKS_REQUEST, BUSY, DIGEST_REQUEST, SnapshotServer
@@ -9,34 +10,67 @@ from odx_target.replica.blocks.limits import MAX_SERVED_REQUESTS
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
+from odx_target.replica.remote_tokens.limits import MAX_SERVED_PULLS, MAX_SERVED_TOKEN_REQUESTS
+from odx_target.replica.remote_tokens.messages import BLOCKS_REQUEST as TOKEN_BLOCKS_REQUEST
+from odx_target.replica.remote_tokens.messages import CLOSE_REQUEST, OPEN_REQUEST
+from odx_target.replica.remote_tokens.token_server import TokenServer
 from odx_target.store.api import Pool
 
 MAX_SHOWN_CHARACTERS = 40
 """Maximum length of an unknown request in a message."""
 
 
-class RequestTable:
-    """Dispatches the requests of peers. The row of a request names the function that serves it."""
+class Group(NamedTuple):
+    """Requests that are counted together. An array serves at most `max_served` of a peer at once."""
 
-    def __init__(self, pool: Pool, environment: Environment) -> None:
-        self._served: Counter[Path] = Counter()
+    name: str
+    max_served: int
+
+
+SNAPSHOTS = Group("snapshots", MAX_SERVED_REQUESTS)
+TOKEN_DATA = Group("token data", MAX_SERVED_PULLS)
+TOKENS = Group("tokens", MAX_SERVED_TOKEN_REQUESTS)
+
+
+class Row(NamedTuple):
+    """A request: the function that serves it, and its group."""
+
+    function: Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[object]]
+    group: Group = SNAPSHOTS
+
+
+class RequestTable:
+    """Dispatches the requests of peers. The row of a request names the function that serves it.
+
+    Without `tokens`, the array serves no requests about tokens.
+    """
+
+    def __init__(self, pool: Pool, environment: Environment, tokens: TokenServer | None = None) -> None:
+        self._served: Counter[tuple[Path, Group]] = Counter()
         snapshots = SnapshotServer(pool, environment)
-        self._rows: dict[str, Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[object]]] = {
-            BLOCKS_REQUEST: snapshots.serve_blocks,
-            DIGEST_REQUEST: snapshots.serve_digest,
+        self._rows: dict[str, Row] = {
+            BLOCKS_REQUEST: Row(snapshots.serve_blocks),
+            DIGEST_REQUEST: Row(snapshots.serve_digest),
         }
+        if tokens is not None:
+            self._rows |= {
+                OPEN_REQUEST: Row(tokens.serve_open, TOKENS),
+                CLOSE_REQUEST: Row(tokens.serve_close, TOKENS),
+                TOKEN_BLOCKS_REQUEST: Row(tokens.serve_blocks, TOKEN_DATA),
+            }
 
     async def serve(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve a request of the peer of a path. Raises RequestDenied, ChannelEnded and PeerFault."""
         name = document.get("request")
-        function = self._rows.get(name) if isinstance(name, str) else None
-        if function is None:
+        row = self._rows.get(name) if isinstance(name, str) else None
+        if row is None:
             raise RequestDenied("unknown", f"this array does not know the request {str(name)[:MAX_SHOWN_CHARACTERS]!r}")
-        if self._served[path] >= MAX_SERVED_REQUESTS:
+        counted = path, row.group
+        if self._served[counted] >= row.group.max_served:
             raise RequestDenied(BUSY, "the array serves too many requests of this peer")
-        self._served[path] += 1
+        self._served[counted] += 1
         try:
-            await function(path, exchange, document)
+            await row.function(path, exchange, document)
         finally:
-            self._served[path] -= 1
+            self._served[counted] -= 1
             self._served += Counter()  # Forget paths without requests.

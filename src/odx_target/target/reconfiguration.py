@@ -213,6 +213,7 @@ CHANGES: tuple[Change, ...] = (
             "report_token_causes",
             "accept_zero_token",
             "token_access",
+            "unreachable_sense",
         ),
         _copy_options,
     ),

@@ -15,7 +15,7 @@ from odx_target.replica.blocks.sender import BlockSender, OfferPolicy
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
-from odx_target.replica.request_table import RequestTable
+from odx_target.replica.request_table import RequestTable, Row
 from odx_target.store.api import BLOCK_BYTES, Absent, DamagedBlock, PoolBusy, Snapshot, Unreadable, Volume
 from tests.replica.paths.test_paths import Arrays
 from tests.sim.network import SimulatedLink
@@ -285,7 +285,7 @@ def test_a_peer_cannot_start_more_requests_than_the_limit() -> None:
         begun.append(None)
         await release.wait()
 
-    table._rows["late"] = serve_late
+    table._rows["late"] = Row(serve_late)
     filling.arrays.connect()
     path = filling.arrays.theirs
 

@@ -16,6 +16,9 @@ from odx_target.replica.link.messages import Field
 from odx_target.replica.link.refusals import REFUSAL_FIELDS
 from odx_target.replica.link.schedule import WEIGHTS
 from odx_target.replica.pairing.messages import FORMATS
+from odx_target.replica.remote_tokens import limits as token_limits
+from odx_target.replica.remote_tokens.messages import BLOCKS_FIELDS as TOKEN_BLOCKS_FIELDS
+from odx_target.replica.remote_tokens.messages import CLOSE_FIELDS, CONDITIONS, OPEN_FIELDS, OPENED_FIELDS
 
 PATH = Path(__file__).parents[3] / "docs" / "link.md"
 
@@ -105,7 +108,7 @@ def limit_table() -> str:
         ("limit", "value"),
         (
             (f"`{name}`", f"{value:,}")
-            for module in (limits, blocks_limits)
+            for module in (limits, blocks_limits, token_limits)
             for name, value in vars(module).items()
             if name.isupper() and not (module is blocks_limits and name in vars(limits)) and name != "BLOCK_BYTES"
         ),
@@ -116,6 +119,11 @@ def example(frame: Frame) -> str:
     content = encode(frame)
     lines = [content[:HEADER_BYTES], *([content[HEADER_BYTES:]] if frame.body else [])]
     return "\n".join("    " + line.hex(" ") for line in lines)
+
+
+def token_code_table() -> str:
+    rows = ((f"`{code}`", f"{each.asc:02X}h/{each.ascq:02X}h", each.words) for code, each in CONDITIONS.items())
+    return table(("code", "additional sense code", "meaning"), rows)
 
 
 def pairing_table() -> str:
@@ -145,6 +153,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "goodbye": lambda: field_table(GOODBYE_FIELDS),
     "farewells": lambda: table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in FAREWELLS.items())),
     "refusal": lambda: field_table(REFUSAL_FIELDS),
+    "opentoken": lambda: field_table(OPEN_FIELDS),
+    "openedtoken": lambda: field_table(OPENED_FIELDS),
+    "closetoken": lambda: field_table(CLOSE_FIELDS),
+    "tokenblocks": lambda: field_table(TOKEN_BLOCKS_FIELDS),
+    "tokencodes": token_code_table,
     "classes": class_table,
     "limits": limit_table,
 }

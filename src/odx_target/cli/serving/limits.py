@@ -16,6 +16,7 @@ from odx_target.replica.blocks import limits as blocks_limits
 from odx_target.replica.link import limits as link_limits
 from odx_target.replica.pairing import desk, path_key
 from odx_target.replica.paths import settings as path_settings
+from odx_target.replica.remote_tokens import limits as token_limits
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
 from odx_target.store.api import BLOCK_BYTES
@@ -211,7 +212,26 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_OFFERS",
                 "MAX_DATA_BLOCKS",
                 "MAX_SERVED_REQUESTS",
+                "MAX_VAIN_ATTEMPTS",
                 "MIN_HIT_PERCENT",
+            ),
+        ),
+        (
+            token_limits,
+            (
+                "MAX_LEASES",
+                "LEASE_TIMEOUT_S",
+                "UNUSED_TOKEN_S",
+                "MAX_UNUSED_TOKENS",
+                "PATH_WAIT_S",
+                "MAX_PULL_BLOCKS",
+                "MAX_PULLS",
+                "MAX_PATH_PULLS",
+                "MAX_SERVED_PULLS",
+                "MAX_SERVED_TOKEN_REQUESTS",
+                "MIN_READ_AHEAD_BYTES",
+                "MAX_READ_AHEAD_BYTES",
+                "MAX_ALL_READ_AHEAD_BYTES",
             ),
         ),
         (path_settings, ("MAX_PATHS", "MAX_PATH_CONNECTIONS")),

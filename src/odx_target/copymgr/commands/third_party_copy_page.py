@@ -113,13 +113,17 @@ ABOUT_TOKENS = frozenset({TOKEN_LIMITS, ROD_TOKEN_FEATURES, SUPPORTED_ROD_TYPES}
 """Descriptors of a copy manager that makes tokens."""
 MAKES_TOKENS = (THIRD_PARTY_COPY_OUT, int(ServiceAction.POPULATE_TOKEN))
 
-_LOCAL_TOKENS_ONLY = 0
+LOCAL_TOKENS_ONLY = 0
 """REMOTE TOKENS 0h: only tokens that were made within this target device are accepted."""
+REMOTE_TOKENS_USED = 4
+"""REMOTE TOKENS 4h: tokens of other target devices are accepted too, but no tokens are made there."""
 _DESCRIPTOR_ALIGNMENT_BYTES = 4
 
 
-def third_party_copy_page(logical_unit: LogicalUnit, limits: CopyLimits, options: CopyOptions) -> bytes:
-    """Build the whole page for a logical unit."""
+def third_party_copy_page(
+    logical_unit: LogicalUnit, limits: CopyLimits, options: CopyOptions, *, accepts_remote: bool = False
+) -> bytes:
+    """Build the whole page for a logical unit. `accepts_remote` is True if tokens of any other array are accepted."""
     block_bytes = logical_unit.block_bytes
     descriptors = [
         (TOKEN_LIMITS, _token_limits(limits, block_bytes)),
@@ -127,7 +131,7 @@ def third_party_copy_page(logical_unit: LogicalUnit, limits: CopyLimits, options
         (PARAMETER_DATA, _parameter_data(limits)),
         (SUPPORTED_DESCRIPTORS, _with_length(descriptor_type_codes(), 1)),
         (SUPPORTED_CSCD_DESCRIPTOR_IDS, _with_length(THIS_LOGICAL_UNIT.to_bytes(2, "big"), 2)),
-        (ROD_TOKEN_FEATURES, _rod_token_features(limits, block_bytes)),
+        (ROD_TOKEN_FEATURES, _rod_token_features(limits, block_bytes, accepts_remote=accepts_remote)),
         (SUPPORTED_ROD_TYPES, _supported_rod_types(options)),
         (GENERAL_COPY_OPERATIONS, _general_copy_operations(limits)),
     ]
@@ -177,7 +181,7 @@ def _with_length(entries: bytes, field_bytes: int) -> bytes:
     return len(entries).to_bytes(field_bytes, "big") + entries
 
 
-def _rod_token_features(limits: CopyLimits, block_bytes: int) -> bytes:
+def _rod_token_features(limits: CopyLimits, block_bytes: int, *, accepts_remote: bool) -> bytes:
     """Build the descriptor of ROD token features.
 
     The fields whose names contain "per segment" stay zero, because EXTENDED COPY does not support RODs.
@@ -189,7 +193,7 @@ def _rod_token_features(limits: CopyLimits, block_bytes: int) -> bytes:
         optimal_bytes_in_block_rod_transfer=limits.optimal_transfer_bytes,
     ).build()
     features = RodTokenFeatures(
-        remote_tokens=_LOCAL_TOKENS_ONLY,
+        remote_tokens=REMOTE_TOKENS_USED if accepts_remote else LOCAL_TOKENS_ONLY,
         minimum_token_lifetime=limits.min_inactivity_timeout_s,
         maximum_token_lifetime=limits.max_token_lifetime_s,
         maximum_token_inactivity_timeout=limits.max_inactivity_timeout_s,

@@ -6,9 +6,29 @@ from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.referenced_rod import ReferencedRod
 from odx_target.copymgr.tokens.rod_source import RodSource, ZeroRod
 from odx_target.copymgr.tokens.rod_token import RodToken
-from odx_target.scsi.sense import INSUFFICIENT_RESOURCES_TO_CREATE_ROD, TOKEN_CANCELLED
+from odx_target.scsi.sense import (
+    INSUFFICIENT_RESOURCES_TO_CREATE_ROD,
+    INVALID_FIELD_IN_PARAMETER_LIST,
+    TOKEN_CANCELLED,
+)
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import FrozenMap, PoolFull
+
+_OFFSET_INTO_ROD_FIELD = 8
+
+
+def check_offset(size_bytes: int | None, offset_bytes: int, offset_into_rod: int) -> None:
+    """Raise Refusal if an offset is beyond the end of a ROD of `size_bytes`. An endless ROD (None) has no end."""
+    if size_bytes is not None and offset_bytes >= size_bytes:
+        raise Refusal(
+            INVALID_FIELD_IN_PARAMETER_LIST,
+            data_field=_OFFSET_INTO_ROD_FIELD,
+            rule="the offset is beyond the end of the ROD",
+            field="OFFSET INTO ROD",
+            value=offset_into_rod,
+            limit="bytes represented",
+            allowed=size_bytes,
+        )
 
 
 def freeze(logical_unit: LogicalUnit, *, durable: bool) -> FrozenMap:

@@ -10,20 +10,17 @@ from odx_target.copymgr.commands.parameter_lists import (
 from odx_target.copymgr.commands.request import read_request
 from odx_target.copymgr.commands.token_access import check_token_access
 from odx_target.copymgr.commands.token_command_checks import WRITE_USING_TOKEN_CHECKS, run_checks
-from odx_target.copymgr.commands.token_data import present_data
+from odx_target.copymgr.commands.token_data import check_offset, present_data
+from odx_target.copymgr.commands.write_remote_token import write_remote_token
 from odx_target.copymgr.operations.job import Ending, ForegroundJob, conclude, ending_for, reply_to, start_in_background
 from odx_target.copymgr.operations.write_job import WriteJob
-from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.rod_source import RodSource
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.sense import INVALID_FIELD_IN_PARAMETER_LIST
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
-
-_OFFSET_INTO_ROD_FIELD = 8
 
 
 def destination_extents(task: Task) -> list[Extent]:
@@ -48,13 +45,17 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
     request = read_request(copies, task, list_identifier, list_bytes, WRITE_USING_TOKEN_SHAPE, decode_write_using_token)
     run_checks(WRITE_USING_TOKEN_CHECKS, request)
     parameters = request.parameters
+    maker = copies.judge.remote_maker(parameters.token)
+    if maker is not None:
+        copies.require_room(task.nexus)
+        return write_remote_token(copies, task, list_identifier, list_bytes, request, maker)
     token = copies.judge.judge(parameters.token, copies.environment.monotonic())
     if token is not None:
         check_token_access(copies, task.nexus, token)
     block_bytes = task.logical_unit.block_bytes
     # the zero token represents endless zeros, so the offset has no meaning and is ignored (Windows sends an offset)
     offset_bytes = 0 if token is None else parameters.offset_into_rod * block_bytes
-    _check_offset(token, offset_bytes, parameters.offset_into_rod)
+    check_offset(None if token is None else token.rod.size_bytes, offset_bytes, parameters.offset_into_rod)
     copies.require_room(task.nexus)
     in_background = bool(parameters.flags & ListFlag.IMMED)
     rod = present_data(copies, token)
@@ -113,16 +114,3 @@ def _run_now(copies: Copies, job: WriteJob) -> Outcome:
         return ForegroundJob(copies, job)
     conclude(copies, job, ending)
     return reply_to(copies, job, ending)
-
-
-def _check_offset(token: RodToken | None, offset_bytes: int, offset_into_rod: int) -> None:
-    if token is not None and token.rod.size_bytes is not None and offset_bytes >= token.rod.size_bytes:
-        raise Refusal(
-            INVALID_FIELD_IN_PARAMETER_LIST,
-            data_field=_OFFSET_INTO_ROD_FIELD,
-            rule="the offset is beyond the end of the ROD",
-            field="OFFSET INTO ROD",
-            value=offset_into_rod,
-            limit="bytes represented",
-            allowed=token.rod.size_bytes,
-        )

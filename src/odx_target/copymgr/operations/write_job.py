@@ -10,7 +10,7 @@ from odx_target.copymgr.operations.step_choice import Destination, Step, StepKin
 from odx_target.copymgr.operations.step_execution import StepWriter
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
-from odx_target.copymgr.tokens.rod_source import RodSource, SourceUnreadable
+from odx_target.copymgr.tokens.rod_source import RodSource, SourceCut, SourceUnreadable
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_DATA_UNDERRUN,
     LBA_OUT_OF_RANGE,
@@ -30,6 +30,7 @@ class WriteJob:
     4. In the foreground, the job stops early enough to leave time for the response. The job always runs its first step, but
        this step waits no longer than the time budget allows.
     5. If the ROD is shorter than the request, the job writes the whole ROD, and pads the last block with zeros (SBC-4 5.55.2).
+    6. If a ROD of another array gives no more bytes now, the job ends as if its time were up.
 
     `on_close` is called with two arguments: True if the work is complete, and the monotonic time of the end.
     """
@@ -58,6 +59,7 @@ class WriteJob:
         self._done_in_range = 0
         self._end_blocks = self._blocks_within_rod()
         self._failure: CheckCondition | None = None
+        self._cut: SourceCut | None = None
         self._longest_step_s = 0.0
         self._is_out_of_time = False
         self._on_close = on_close
@@ -105,9 +107,13 @@ class WriteJob:
                 except CutShort:
                     self._is_out_of_time = True
                     break
-            if self._copies.copy_rate.bytes_per_s is not None:
-                await self._wait_for_turn()
-            await self._one_step()
+            try:
+                if self._copies.copy_rate.bytes_per_s is not None:
+                    await self._wait_for_turn()
+                began_s = await self._one_step(began_s)
+            except SourceCut as cut:
+                self._cut = cut
+                break
             await self._pool.committed()
             if self.done_blocks < self._end_blocks:
                 await self._turns.next()
@@ -121,13 +127,19 @@ class WriteJob:
         """Return the ending of the operation, which depends on the number of written blocks."""
         if self.done_blocks == self.operation.requested_blocks:
             return Ending(CopyStatus.COMPLETED)
+        if self._cut is not None and not self.done_blocks:
+            return Ending(CopyStatus.COMPLETED_WITH_ERROR, self._cut.refusal)
         if self._failure is not None and not self._is_out_of_time:
             return Ending(CopyStatus.COMPLETED_WITH_ERROR, self._failure)
         return Ending(CopyStatus.PARTIAL, self._underrun())
 
     def close(self, ending: Ending, now_s: float) -> None:
-        is_over = ending.status in (CopyStatus.COMPLETED, CopyStatus.PARTIAL) and not self._is_out_of_time
-        self._on_close(is_over, now_s)
+        self._on_close(self.is_over(ending), now_s)
+
+    def is_over(self, ending: Ending) -> bool:
+        """True if all requested blocks, or all blocks of the token, are written, so that DEL_TKN deletes the token."""
+        is_late = self._is_out_of_time or self._cut is not None
+        return ending.status in (CopyStatus.COMPLETED, CopyStatus.PARTIAL) and not is_late
 
     def _blocks_within_rod(self) -> int:
         requested_blocks = self.operation.requested_blocks
@@ -139,6 +151,14 @@ class WriteJob:
     def _underrun(self) -> CheckCondition:
         """Return COPY ABORTED with the number of written blocks, or ILLEGAL REQUEST if no block was written (SBC-4 5.55.2)."""
         nothing_done = not self.done_blocks
+        if self._cut is not None:
+            return Refusal(
+                COPY_TARGET_DEVICE_DATA_UNDERRUN,
+                information=self.done_blocks,
+                rule=self._cut.reason,
+                field="NUMBER OF LOGICAL BLOCKS",
+                value=self.operation.requested_blocks,
+            )
         late = self._is_out_of_time
         return Refusal(
             COPY_TARGET_DEVICE_DATA_UNDERRUN,
@@ -196,6 +216,7 @@ class WriteJob:
                 return self._next_step()
             except PoolBusy:
                 await self._rod.map_loaded()
+                self.operation.raise_if_ended()
 
     def _step_done(self, step: Step) -> None:
         self._done_in_range += step.count_blocks
@@ -203,8 +224,11 @@ class WriteJob:
         self.operation.counter += 1
         self._copies.note_step(self.operation, step.kind, step.count_blocks * self._block_bytes)
 
-    async def _one_step(self) -> None:
+    async def _one_step(self, began_s: float) -> float:
+        """Run the next step. Returns the time of its beginning, which is after the wait for bytes of another array."""
         step = await self._planned_step()
+        if self._rod.is_remote:
+            began_s = self._environment.monotonic()
         self._check_before(step)
         try:
             done = self._writer.do_now(step)
@@ -214,6 +238,7 @@ class WriteJob:
             self._stop_before(error)
         else:
             self._step_done(done)
+        return began_s
 
     def _check_before(self, step: Step) -> None:
         """Raise an exception if a step must not change the medium any more.

@@ -18,6 +18,18 @@ class BlockSet:
         at = bisect_left(self._firsts, end)
         return at > 0 and self._ends[at - 1] > first
 
+    def end_of_run(self, block: int) -> int:
+        """Return the first block from `block` on that is not in the set."""
+        at = bisect_right(self._firsts, block)
+        return self._ends[at - 1] if at and self._ends[at - 1] > block else block
+
+    def next_after(self, block: int, limit: int) -> int:
+        """Return the first block from `block` on that is in the set, or `limit` if there is none before it."""
+        if self.end_of_run(block) > block:
+            return block
+        at = bisect_right(self._firsts, block)
+        return min(self._firsts[at], limit) if at < len(self._firsts) else limit
+
     def add(self, first: int, end: int) -> None:
         low, high = bisect_left(self._ends, first), bisect_right(self._firsts, end)
         if low < high:

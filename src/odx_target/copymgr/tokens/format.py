@@ -88,6 +88,12 @@ def decode_head(token: bytes) -> TokenHead:
     return TokenHead._make(_HEAD.unpack_from(token))
 
 
+def decode_block_bytes(token: bytes) -> int:
+    """Return the logical block length in a token of 512 bytes."""
+    block_bytes: int = _TOKEN.unpack_from(token)[5]
+    return block_bytes
+
+
 def maker_of(token: bytes) -> bytes:
     """Return the maker field of a token. The bytes have no meaning if another copy manager made the token."""
     return token[256 : 256 + MAKER_BYTES]

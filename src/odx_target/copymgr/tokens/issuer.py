@@ -24,6 +24,11 @@ _EPOCH_BYTES = 4
 _SEQUENCE_BITS = 32
 
 
+def maker_identity(pool_identity: bytes) -> bytes:
+    """Return the maker field of the tokens of the pool with this identity."""
+    return hashlib.sha256(b"copy manager:" + pool_identity).digest()[:MAKER_BYTES]
+
+
 class TokenIssuer:
     """Makes the tokens of one copy manager.
 
@@ -34,7 +39,7 @@ class TokenIssuer:
     def __init__(self, pool: Pool, environment: Environment) -> None:
         self._pool = pool
         self._environment = environment
-        self._maker = hashlib.sha256(b"copy manager:" + pool.identity).digest()[:MAKER_BYTES]
+        self._maker = maker_identity(pool.identity)
         self._secret = b""
         self._next_identifier = 0
 

@@ -9,9 +9,10 @@ from collections.abc import Container
 
 from odx_target.copymgr.limits import CopyOptions
 from odx_target.copymgr.refusal import Refusal
-from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity, decode_head
+from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity, decode_head, maker_of
 from odx_target.copymgr.tokens.inactivity_timeout import EXPIRED
 from odx_target.copymgr.tokens.issuer import TokenIssuer
+from odx_target.copymgr.tokens.remote import RemoteTokens
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.tokens.signature import is_same
 from odx_target.copymgr.tokens.table import TokenTable
@@ -35,7 +36,10 @@ TOKEN_ERRORS: dict[int, tuple[Condition, str]] = {
     # (condition, cause of the condition), by ASCQ of ASC 23h
     0x00: (INVALID_TOKEN_CAUSE_NOT_REPORTABLE, "one of the other causes, if the owner chose not to report causes"),
     0x01: (UNSUPPORTED_TOKEN_TYPE, "this ROD TYPE is not accepted, or the owner chose not to accept the zero token"),
-    0x02: (REMOTE_TOKEN_USAGE_NOT_SUPPORTED, "a well formed token that names another copy manager as its creator"),
+    0x02: (
+        REMOTE_TOKEN_USAGE_NOT_SUPPORTED,
+        "a well formed token that names another copy manager as its creator, and no path with the right to redeem its tokens",
+    ),
     0x03: (
         REMOTE_ROD_TOKEN_CREATION_NOT_SUPPORTED,
         "POPULATE TOKEN on a logical unit whose blocks another copy manager holds",
@@ -67,6 +71,8 @@ class TokenJudge:
         self._issuer = issuer
         self._tokens = tokens
         self.options = options
+        self.remote: RemoteTokens | None = None
+        """The tokens of other arrays. None if the array has no paths to other arrays."""
         self._identities = identities
 
     def judge(self, token: bytes, now_s: float) -> RodToken | None:
@@ -86,6 +92,16 @@ class TokenJudge:
         if not is_same(found.data, token):
             raise self.refusal(TOKEN_CORRUPT)
         return found
+
+    def remote_maker(self, token: bytes) -> bytes | None:
+        """Return the maker of a token of 512 bytes if it is another array that must judge the token. Otherwise return None."""
+        remote = self.remote
+        if remote is None or self._issuer.claims_to_be_ours(token) or is_zero_token(token):
+            return None
+        head, maker = decode_head(token), maker_of(token)
+        if head.rod_token_length != ROD_TOKEN_LENGTH or creator_identity(head.creator) in self._identities:
+            return None
+        return maker if self.options.rod_types.is_accepted(head.rod_type) and remote.accepts(maker) else None
 
     def refusal(self, condition: Condition, value: int | None = None) -> Refusal:
         """Return the refusal of an invalid token. The sense data reports the cause only if `token_causes_reported` is set."""

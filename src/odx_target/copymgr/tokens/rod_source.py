@@ -1,4 +1,4 @@
-"""Sources of the bytes of a ROD. A source is a frozen map of this pool, or endless zeros.
+"""Sources of the bytes of a ROD. A source is a frozen map of this pool, endless zeros, or the ROD of another array.
 
 A source returns the *piece* at an offset: the longest run of bytes that begins at the offset and is all of one kind. A read of
 a source may cross the boundaries of pieces, because a logical block may belong to two pieces.
@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 from odx_target.copymgr.commands.parameter_lists import Range
 from odx_target.environment import Buffer
 from odx_target.scsi.buffers import read_bytes, read_bytes_now
+from odx_target.scsi.sense import CheckCondition
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, Unreadable
 
 
@@ -45,8 +46,25 @@ class SourceUnreadable(Exception):
         self.cause = cause
 
 
+class SourceCut(Exception):
+    """The source gives no more bytes now, but may give them later: the array that has them is not reachable or is slow.
+
+    `refusal` is the sense data for a command that has written nothing. `reason` is one line.
+    """
+
+    def __init__(self, reason: str, refusal: CheckCondition) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.refusal = refusal
+
+
 class RodSource(Protocol):
-    """The bytes that a token represents."""
+    """The bytes that a token represents.
+
+    If `is_remote` is True, the bytes come from another array. Each call that waits may then raise SourceCut.
+    """
+
+    is_remote: bool
 
     @property
     def size_bytes(self) -> int | None:
@@ -79,6 +97,7 @@ class RodSource(Protocol):
 class ZeroRod:
     """The ROD of the block device zero token, which contains endless zeros."""
 
+    is_remote = False
     size_bytes: int | None = None
     _MAX_PIECE_BYTES = 1 << 62
 
@@ -103,6 +122,8 @@ class FrozenRod:
 
     The extents are packed to save memory.
     """
+
+    is_remote = False
 
     def __init__(self, frozen: FrozenMap, extents: Sequence[tuple[int, int]]) -> None:
         self.frozen = frozen

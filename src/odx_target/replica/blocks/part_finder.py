@@ -67,18 +67,21 @@ class Older:
 
 
 class PartFinder:
-    """Finds the parts of the blocks from `first` to `end`, one after the other.
+    """Finds the parts of the blocks from `first` to `end`, one after the other. A part has up to `part_blocks`.
 
     If the last blocks of the range are left out, the last part is the last block of the range, so that the receiver knows the
     end.
     """
 
-    def __init__(self, source: BlockSource, base: Base, first: int, end: int, environment: Environment) -> None:
+    def __init__(
+        self, source: BlockSource, base: Base, first: int, end: int, environment: Environment, part_blocks: int
+    ) -> None:
         self._source = source
         self._base = base
         self._at = first
         self._end = end
         self._environment = environment
+        self._part_blocks = part_blocks
         self._runs: deque[Run] = deque()
         self.has_ended = False
         """True if the last part was returned."""
@@ -90,7 +93,7 @@ class PartFinder:
         if self._at >= self._end:
             self.has_ended = True
             return [Run(self._end - 1, 1, Change.NONE)]
-        following, runs = part_end(self._at, self._end), []
+        following, runs = part_end(self._at, self._end, self._part_blocks), []
         while self._at < following:
             await self._run()
             runs.append(self._take(following))

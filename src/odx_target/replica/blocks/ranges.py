@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS
 
 
-def part_end(block: int, end: int) -> int:
+def part_end(block: int, end: int, part_blocks: int = MAX_OFFER_BLOCKS) -> int:
     """Return the end of the part that begins at a block of a range with this end. Parts do not cross a multiple of
-    `MAX_OFFER_BLOCKS`.
+    `part_blocks`.
     """
-    return min(end, (block // MAX_OFFER_BLOCKS + 1) * MAX_OFFER_BLOCKS)
+    return min(end, (block // part_blocks + 1) * part_blocks)
 
 
 def runs_of(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:

@@ -21,10 +21,10 @@ from odx_target.replica.blocks.compression import decompress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import FINGERPRINT_BYTES, BlockState, Offer, decode_data, decode_offer, encode_want
 from odx_target.replica.blocks.hints import Hints
-from odx_target.replica.blocks.limits import MAX_OFFERS, WINDOW_BYTES
+from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS, WINDOW_BYTES
 from odx_target.replica.blocks.ranges import part_end, runs_of
 from odx_target.replica.link.errors import ChannelEnded, PeerFault
-from odx_target.replica.link.frame import Frame
+from odx_target.replica.link.frame import HEADER_BYTES, Frame
 from odx_target.replica.link.kinds import Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, Pool, PoolBusy, Unreadable, Volume
@@ -47,6 +47,8 @@ class ReceiveTotals:
     received_blocks: int = 0
     lost_blocks: list[int] = field(default_factory=list)
     """Numbers of the blocks that the sender could not read. They were not changed."""
+    link_bytes: int = 0
+    """Size of the frames of the exchange, in both directions."""
 
 
 @dataclass
@@ -61,7 +63,8 @@ class _Part:
 class BlockReceiver:
     """Receives parts into `volume`. `key` is the key of the fingerprints, and `hints` belong to the path. Call `run` once.
 
-    `has_base` is True if the sender knows what the volume has, and leaves out blocks that are the same.
+    `has_base` is True if the sender knows what the volume has, and leaves out blocks that are the same. A part has up to
+    `part_blocks`.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class BlockReceiver:
         on_part: OnPart,
         *,
         has_base: bool = False,
+        part_blocks: int = MAX_OFFER_BLOCKS,
     ) -> None:
         self.totals = ReceiveTotals()
         self._exchange = exchange
@@ -85,6 +89,7 @@ class BlockReceiver:
         self._environment = environment
         self._on_part = on_part
         self._has_base = has_base
+        self._part_blocks = part_blocks
         self._under_way: deque[_Part] = deque()
         self._next = self._end = 0
 
@@ -100,6 +105,7 @@ class BlockReceiver:
             frame = await self._exchange.receive()
             if frame is None:
                 raise EndedEarly("the peer has ended the exchange early")
+            self.totals.link_bytes += frame.size_bytes
             try:
                 if frame.kind is Kind.OFFER:
                     await self._offered(frame)
@@ -113,7 +119,7 @@ class BlockReceiver:
 
     async def _offered(self, frame: Frame) -> None:
         offer, first = decode_offer(frame.body), frame.argument
-        following = part_end(first, self._end)
+        following = part_end(first, self._end, self._part_blocks)
         is_next = self._next <= first < self._end if self._has_base else first == self._next
         if len(self._under_way) >= MAX_OFFERS or not is_next or first + offer.count != following:
             raise PeerFault("an OFFER is not the next one of the range")
@@ -127,7 +133,9 @@ class BlockReceiver:
         if offer.fingerprints:
             wanted = await self._unknown(first, offer)
             await self._exchange.room()
-            self._exchange.send(Kind.WANT, first, encode_want(offer.count, wanted))
+            want = encode_want(offer.count, wanted)
+            self.totals.link_bytes += HEADER_BYTES + len(want)
+            self._exchange.send(Kind.WANT, first, want)
             unasked.update(wanted)
         self._under_way.append(_Part(first, offer, unasked))
 

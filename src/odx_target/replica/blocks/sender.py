@@ -16,6 +16,7 @@ from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import BlockState, Offer, decode_want, encode_data_head, encode_offer
 from odx_target.replica.blocks.limits import (
     MAX_DATA_BLOCKS,
+    MAX_OFFER_BLOCKS,
     MAX_OFFERS,
     MIN_HIT_PERCENT,
     PAUSE_AFTER_BYTES,
@@ -81,7 +82,9 @@ class OfferPolicy:
 
 
 class BlockSender:
-    """Sends the parts of `source` that differ from `base`. `key` is the key of the fingerprints. Call `run` once."""
+    """Sends the parts of `source` that differ from `base`. `key` is the key of the fingerprints. A part has up to
+    `part_blocks`. Call `run` once.
+    """
 
     def __init__(
         self,
@@ -91,6 +94,7 @@ class BlockSender:
         compression: LinkCompression,
         environment: Environment,
         base: Base | None = None,
+        part_blocks: int = MAX_OFFER_BLOCKS,
     ) -> None:
         self.totals = SendTotals()
         self.policy = OfferPolicy()
@@ -100,6 +104,7 @@ class BlockSender:
         self._compression = compression
         self._environment = environment
         self._base = Unknown() if base is None else base
+        self._part_blocks = part_blocks
         self._under_way: deque[_Part] = deque()
 
     async def run(self, first: int, count: int) -> None:
@@ -107,7 +112,7 @@ class BlockSender:
 
         Raises ChannelEnded and PeerFault, and the exceptions of `BlockSource.read` except DamagedBlock.
         """
-        parts = PartFinder(self._source, self._base, first, first + count, self._environment)
+        parts = PartFinder(self._source, self._base, first, first + count, self._environment, self._part_blocks)
         while not parts.has_ended or self._under_way:
             if not parts.has_ended and len(self._under_way) < MAX_OFFERS:
                 runs = await parts.next()

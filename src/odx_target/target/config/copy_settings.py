@@ -29,5 +29,6 @@ def copy_options_of(config: Config) -> CopyOptions:
         step_aside_copies=config.step_aside_copies,
         step_aside_latency_s=config.step_aside_latency_s,
         token_access=config.token_access,
+        unreachable_sense=config.unreachable_sense,
         missing_commands=config.personality.missing_commands,
     )

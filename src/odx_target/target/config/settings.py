@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from odx_target.copymgr.limits import TokenAccess
+from odx_target.copymgr.limits import TokenAccess, UnreachableSense
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes
 from odx_target.target.clock.mode import ClockMode
@@ -208,6 +208,8 @@ class Config:
     accept_zero_token: bool = True
     token_access: TokenAccess = TokenAccess.ANYONE
     """The initiators that can use a token."""
+    unreachable_sense: UnreachableSense = UnreachableSense.STANDARD
+    """The sense data if the array that made a token cannot be reached."""
     remote_luns: tuple[str, ...] = ()
     """Names of LUNs that are treated as LUNs of another copy manager.
 

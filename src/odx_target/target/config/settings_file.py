@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from odx_target.copymgr.limits import MAX_CONCURRENT_COPIES, TokenAccess
+from odx_target.copymgr.limits import MAX_CONCURRENT_COPIES, TokenAccess, UnreachableSense
 from odx_target.target.clock.mode import ClockMode
 from odx_target.target.config.access_settings import access_rules_of
 from odx_target.target.config.address_settings import announced_of, redirect_rules_of
@@ -184,6 +184,9 @@ _KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "announce": lambda value, _base: {"announced": announced_of(value)},
     "redirect": lambda value, _base: {"redirects": redirect_rules_of(value)},
     "token-access": lambda value, _base: {"token_access": parse_choice(TokenAccess, value, "token-access: ")},
+    "unreachable-sense": lambda value, _base: {
+        "unreachable_sense": parse_choice(UnreachableSense, value, "unreachable-sense: ")
+    },
     "iqn": lambda value, _base: {"iqn": parse_iqn(_text("iqn", value))},
     "pool-limit": lambda value, _base: {"pool_limit_bytes": parse_pool_limit(value)},
     "polling": lambda value, _base: {"polling": _flag("polling", value)},

@@ -1,10 +1,12 @@
 """The paths of an array to its peers: the link port, and the pairings that operators begin."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import trio
 
+from odx_target.copymgr.shared_state import Copies
+from odx_target.replica.blocks.hint_tables import HintTables
 from odx_target.replica.edge.dialler import TlsDialler, pair_with
 from odx_target.replica.edge.listener import ListenerCallbacks, PeerListener
 from odx_target.replica.edge.tls import OwnCertificate, is_certificate
@@ -18,6 +20,9 @@ from odx_target.replica.paths.connection import DialFailed
 from odx_target.replica.paths.path import Path, PathCallbacks
 from odx_target.replica.paths.path_table import PathRefused, PathTable
 from odx_target.replica.paths.settings import Address, PathSettings, Right
+from odx_target.replica.remote_tokens.redeemer import Redeemer
+from odx_target.replica.remote_tokens.staging import delete_volumes, left_over_volumes
+from odx_target.replica.remote_tokens.token_server import IsMapped, TokenServer
 from odx_target.replica.request_table import RequestTable
 from odx_target.store.api import Pool, StoreError
 from odx_target.target.accepting_clients import accept_all
@@ -36,10 +41,21 @@ REFUSAL_LINES = 10
 """Maximum number of lines in the log per minute about peers that are refused."""
 
 
+class TokenSharing(NamedTuple):
+    """The parts of an array that the tokens of the array and of its peers need. `is_mapped` is that of `TokenServer`.
+
+    `on_change` is called when hosts can use tokens of other arrays from now on, or can no longer use them.
+    """
+
+    copies: Copies
+    is_mapped: IsMapped
+    on_change: Callable[[], None]
+
+
 class Peering:
     """The paths of a running array. `make_durable` makes changes of the pool durable.
 
-    `maker` is the identity in the tokens of this array.
+    `maker` is the identity in the tokens of this array. Without `tokens`, peers and hosts cannot use tokens of other arrays.
     """
 
     def __init__(
@@ -50,11 +66,23 @@ class Peering:
         maker: bytes,
         reporter: Reporter,
         make_durable: Callable[[], Awaitable[None]],
+        tokens: TokenSharing | None = None,
     ) -> None:
         self.identity = Identity(pool.identity, maker, certificate.certificate)
         self.desk = PairingDesk(environment.monotonic, self._ended_waiting)
-        callbacks = PathCallbacks(RequestTable(pool, environment).serve, self._path_changed, self._report_internal_error)
+        served = None if tokens is None else TokenServer(tokens.copies, environment, tokens.is_mapped)
+        requests = RequestTable(pool, environment, served)
+        callbacks = PathCallbacks(requests.serve, self._path_changed, self._report_internal_error)
         self.paths = PathTable(pool, environment, TlsDialler(certificate), callbacks)
+        self.hints = HintTables()
+        self.redeemer: Redeemer | None = None
+        """The tokens of other arrays that hosts use."""
+        if tokens is not None:
+            report = self._report_internal_error
+            self.redeemer = Redeemer(tokens.copies, self.paths, self.hints, environment, report)
+        self._tokens = tokens
+        self._served_tokens = served
+        self._accepted_tokens = False
         self.listening: Listening | None = None
         """The link port. None if the array listens to no peers."""
         self._environment = environment
@@ -65,6 +93,12 @@ class Peering:
     def start(self, listening: Listening | None, nursery: trio.Nursery) -> None:
         """Begin to dial the peers of all paths, and to listen at the link port. Takes its socket over."""
         self.paths.start()
+        if self.redeemer is not None and self._tokens is not None:
+            self._tokens.copies.remote = self.redeemer
+            self._environment.start_soon(self.redeemer.watch)
+            pool = self._tokens.copies.pool
+            self._environment.start_soon(delete_volumes, pool, self._environment, left_over_volumes(pool))
+            self._note_accepted_tokens()
         for name in self.paths.unreadable:
             self._reporter.report("error", "a path cannot be read and is not used", path=name)
         for name in self.paths.foreign:
@@ -83,6 +117,17 @@ class Peering:
     def stop(self) -> None:
         """End all links. The peers learn why."""
         self.paths.stop()
+        if self._tokens is not None:
+            self._tokens.copies.remote = None
+        if self._served_tokens is not None:
+            self._served_tokens.leases.end_all()
+
+    def _note_accepted_tokens(self) -> None:
+        """Notify hosts if VPD page 8Fh has changed, because tokens of other arrays are now accepted or not accepted."""
+        if self._tokens is None or self.redeemer is None or self.redeemer.are_accepted is self._accepted_tokens:
+            return
+        self._accepted_tokens = self.redeemer.are_accepted
+        self._tokens.on_change()
 
     async def add(self, name: str, key: str, address: Address | None, rights: frozenset[Right], rates: Rates) -> WaitingPath:
         """Wait for the pairing of a new path, and dial the peer if its address is known. `key` is the path key.
@@ -103,6 +148,7 @@ class Peering:
         if self.desk.remove(name) and name not in self.paths:
             return
         self.paths.remove(name)
+        self._note_accepted_tokens()
         await self._make_durable()
 
     async def _pair(self, waiting: WaitingPath, address: Address) -> None:
@@ -136,6 +182,7 @@ class Peering:
                 self.paths.add(
                     PathSettings(name, waiting.address, *peer, secret=paired.secret, rights=waiting.rights, rates=waiting.rates)
                 )
+                self._note_accepted_tokens()
             await self._make_durable()
         except (PathRefused, StoreError) as error:
             raise PairingFailed(str(error), is_attempt=False) from error
@@ -165,8 +212,13 @@ class Peering:
 
 
 async def open_peering(
-    pool: Pool, environment: TrioEnvironment, maker: bytes, reporter: Reporter, make_durable: Callable[[], Awaitable[Any]]
+    pool: Pool,
+    environment: TrioEnvironment,
+    maker: bytes,
+    reporter: Reporter,
+    make_durable: Callable[[], Awaitable[Any]],
+    tokens: TokenSharing | None = None,
 ) -> Peering:
     """Make the Peering of an array, with the certificate that the pool remembers or with a new one."""
     certificate = await own_certificate(pool, environment)
-    return Peering(pool, environment, certificate, maker, reporter, make_durable)
+    return Peering(pool, environment, certificate, maker, reporter, make_durable, tokens)

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
+from odx_target.scsi.sense import INQUIRY_DATA_HAS_CHANGED
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.config.settings import Portal
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listening_sockets import bind_portals, close_sockets
-from odx_target.target.peers.peering import STOP_TIME_S, open_peering
+from odx_target.target.peers.peering import STOP_TIME_S, TokenSharing, open_peering
 from odx_target.target.trio_environment import TrioEnvironment
 
 if TYPE_CHECKING:
@@ -29,8 +32,10 @@ async def serve_peers(address: Portal, array: "Array") -> AsyncIterator[Portal]:
             await nursery.start(jobs.run)
             # Peers answer in real time, so links do not use a clock that testers advance.
             environment = TrioEnvironment(jobs.nursery)
-            maker = array.copy_manager.copies.issuer.maker
-            peering = await open_peering(array.pool, environment, maker, array.reporter, array.make_durable)
+            copies = array.copy_manager.copies
+            tokens = TokenSharing(copies, partial(_is_mapped, array), partial(_tokens_changed, array))
+            maker = copies.issuer.maker
+            peering = await open_peering(array.pool, environment, maker, array.reporter, array.make_durable, tokens)
             await array.make_durable()
             peering.start(bound[0], jobs.nursery)
             array.peering = peering
@@ -44,3 +49,15 @@ async def serve_peers(address: Portal, array: "Array") -> AsyncIterator[Portal]:
                     await jobs.stop()
     finally:
         close_sockets(bound)
+
+
+def _is_mapped(array: "Array", initiator_name: str, logical_unit: LogicalUnit) -> bool:
+    """True if an initiator has a LUN for a logical unit at any target of the array."""
+    maps = (target.lun_maps.map_of(initiator_name) for target in array.targets)
+    return any(lun_map is not None and lun_map.lun_of(logical_unit) is not None for lun_map in maps)
+
+
+def _tokens_changed(array: "Array") -> None:
+    """Notify all hosts that VPD page 8Fh has changed."""
+    for logical_unit in array.logical_units.values():
+        array.device_server.tell_all(logical_unit, INQUIRY_DATA_HAS_CHANGED)

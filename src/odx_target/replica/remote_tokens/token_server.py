@@ -1,0 +1,161 @@
+"""Serves the requests of peers about tokens of this array. Each request needs the right `serve-tokens` of the path.
+
+A peer without the right is refused before its request is read, so it learns neither if a token is valid nor anything else.
+"""
+
+from collections.abc import Callable, Mapping
+
+from odx_target.copymgr.commands.token_access import is_allowed
+from odx_target.copymgr.commands.token_data import present_data
+from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.shared_state import Copies
+from odx_target.copymgr.tokens.format import decode_block_bytes
+from odx_target.copymgr.tokens.rod_token import RodToken
+from odx_target.environment import Environment
+from odx_target.replica.blocks.compression import LinkCompression
+from odx_target.replica.blocks.fill import BUSY, fingerprint_key
+from odx_target.replica.blocks.part_finder import Holes
+from odx_target.replica.blocks.sender import BlockSender
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.link.messages import read_message
+from odx_target.replica.paths.exchange import Exchange, RequestDenied
+from odx_target.replica.paths.path import Path
+from odx_target.replica.paths.settings import Right
+from odx_target.replica.remote_tokens.leases import Lease, LeaseTable
+from odx_target.replica.remote_tokens.limits import MAX_LEASES, TOKEN_PART_BLOCKS
+from odx_target.replica.remote_tokens.messages import (
+    BLOCKS_FIELDS,
+    CLOSE_FIELDS,
+    LEASE_ENDED,
+    NO_RIGHT,
+    OPEN_FIELDS,
+    TOKEN_CODES,
+    token_in,
+)
+from odx_target.replica.remote_tokens.rod_blocks import RodBlocks
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.store.api import StoreError
+
+STORAGE = "storage"
+TOKEN_ASC = 0x23
+TOKEN_UNKNOWN_ASCQ = 0x04
+TOKEN_INVALID_ASCQ = 0x00
+
+IsMapped = Callable[[str, LogicalUnit], bool]
+"""True if an initiator with this name has a LUN for a logical unit of this array."""
+
+
+class TokenServer:
+    """Serves open-token, close-token and token-blocks. `is_mapped` is used if only hosts of the source may use tokens."""
+
+    def __init__(
+        self,
+        copies: Copies,
+        environment: Environment,
+        is_mapped: IsMapped = lambda _name, _unit: False,
+        compression: LinkCompression = LinkCompression.LAN,
+    ) -> None:
+        self.leases = LeaseTable(copies, environment)
+        self._copies = copies
+        self._environment = environment
+        self._is_mapped = is_mapped
+        self._compression = compression
+
+    async def serve_open(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        """Serve TOKEN_OPEN: judge a token, and lease it. Raises RequestDenied, ChannelEnded and PeerFault."""
+        _check_right(path)
+        found = read_message(OPEN_FIELDS, document)
+        token = self._judged(token_in(list(found.texts("token"))), found.text("initiator"))
+        name = path.settings.name
+        lease = self.leases.present(name, token) or self._new_lease(name, token)
+        self.leases.find(name, lease.identifier)
+        exchange.answer(
+            {
+                "lease": lease.identifier.hex(),
+                "size_bytes": lease.rod.size_bytes or 0,
+                "block_bytes": decode_block_bytes(token.data),
+                "rod_type": int(token.rod_type),
+            }
+        )
+
+    async def serve_close(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        """Serve TOKEN_CLOSE: end a lease, and delete its token if the peer says so. Raises RequestDenied and ChannelEnded."""
+        _check_right(path)
+        found = read_message(CLOSE_FIELDS, document)
+        lease = self._lease(path, found.content("lease"))
+        self.leases.end(lease, delete=bool(found.number("delete")))
+        try:
+            await self._copies.pool.committed()
+        except StoreError as error:
+            raise RequestDenied(STORAGE, str(error)) from error
+        exchange.answer({})
+
+    async def serve_blocks(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        """Serve a request for blocks of a leased token. Raises RequestDenied, ChannelEnded and PeerFault."""
+        _check_right(path)
+        found = read_message(BLOCKS_FIELDS, document)
+        lease = self._lease(path, found.content("lease"))
+        blocks = RodBlocks(lease.rod)
+        first, count = found.number("first"), found.number("count")
+        if first + count > blocks.size_blocks:
+            raise RequestDenied("range", "the range is not inside the token")
+        self.leases.begin_request(lease)
+        try:
+            exchange.answer({})
+            key = fingerprint_key(path)
+            sender = BlockSender(exchange, blocks, key, self._compression, self._environment, Holes(), TOKEN_PART_BLOCKS)
+            await sender.run(first, count)
+            while await exchange.receive() is not None:
+                pass
+        except StoreError as error:
+            raise RequestDenied(STORAGE, str(error)) from error
+        finally:
+            self.leases.end_request(lease)
+
+    def _judged(self, data: bytes, initiator_name: str) -> RodToken:
+        """Judge a token as if an own host had sent it. Raises RequestDenied."""
+        copies = self._copies
+        try:
+            token = copies.judge.judge(data, copies.environment.monotonic())
+        except Refusal as refusal:
+            raise _denied(refusal) from None
+        if token is None:  # A zero token belongs to no array, so the peer would never ask about it.
+            raise RequestDenied(TOKEN_CODES[TOKEN_UNKNOWN_ASCQ], "the token is not from this array")
+        if not is_allowed(
+            copies.options.token_access,
+            copies.units_by_identity,
+            token,
+            initiator_name,
+            lambda unit: self._is_mapped(initiator_name, unit),
+        ):
+            raise RequestDenied(TOKEN_CODES[TOKEN_INVALID_ASCQ], "the initiator may not use the token")
+        return token
+
+    def _new_lease(self, path_name: str, token: RodToken) -> Lease:
+        if self.leases.count_of(path_name) >= MAX_LEASES:
+            raise RequestDenied(BUSY, "the peer uses too many tokens")
+        try:
+            rod = present_data(self._copies, token)
+        except Refusal as refusal:
+            raise _denied(refusal) from None
+        except StoreError as error:
+            raise RequestDenied(BUSY, str(error)) from error
+        return self.leases.add(path_name, token, rod)
+
+    def _lease(self, path: Path, identifier: bytes) -> Lease:
+        lease = self.leases.find(path.settings.name, identifier)
+        if lease is None:
+            raise RequestDenied(LEASE_ENDED, "the lease has ended")
+        return lease
+
+
+def _check_right(path: Path) -> None:
+    if Right.SERVE_TOKENS not in path.settings.rights:
+        raise RequestDenied(NO_RIGHT, "the path has no right to read the data of tokens")
+
+
+def _denied(refusal: Refusal) -> RequestDenied:
+    """Return the refusal of a token for the peer, which has the same cause as for an own host."""
+    condition = refusal.condition
+    code = TOKEN_CODES.get(condition.ascq) if condition.asc == TOKEN_ASC else None
+    return RequestDenied(code or BUSY, condition.words)
