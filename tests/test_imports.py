@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-SOURCES = Path(__file__).parent.parent / "src"
+from tests.source_files import MODULES as FILES
+from tests.source_files import SOURCES, tree_of
 
 OURS: dict[str, tuple[tuple[str, ...], str]] = {
     # modules: (modules of this project that they may import, reason)
@@ -252,12 +253,11 @@ def imports(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[i
             yield from ((node.lineno, f"{base}.{alias.name}") for alias in node.names)
 
 
-def faults_of(source: str, module: str, *, is_package: bool = False, known: frozenset[str] = frozenset()) -> list[str]:
-    """List the violations of the rules in the source of a module, one line each.
+def faults_of(tree: ast.Module, module: str, *, is_package: bool = False, known: frozenset[str] = frozenset()) -> list[str]:
+    """List the violations of the rules in a module, one line each.
 
     `known` are all modules of this project. `from package import name` imports `package`, unless `package.name` is a module.
     """
-    tree = ast.parse(source)
     found = []
     for line, name in imports(tree, module, is_package=is_package):
         if within(name, "odx_target"):
@@ -293,7 +293,7 @@ def is_core(module: str) -> bool:
 def sources() -> dict[str, Path]:
     """Find the file of every module of this project."""
     found = {}
-    for path in sorted(SOURCES.rglob("*.py")):
+    for path in FILES:
         parts = path.relative_to(SOURCES).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
@@ -302,18 +302,19 @@ def sources() -> dict[str, Path]:
 MODULES = sources()
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_module_keeps_the_rules(module: str) -> None:
-    path = MODULES[module]
+def test_the_modules_keep_the_rules() -> None:
     known = frozenset(MODULES)
-    assert faults_of(path.read_text(), module, is_package=path.name == "__init__.py", known=known) == []
+    found = (
+        faults_of(tree_of(path), module, is_package=path.name == "__init__.py", known=known) for module, path in MODULES.items()
+    )
+    assert [fault for faults in found for fault in faults] == []
 
 
 def imports_within(known: frozenset[str]) -> dict[str, frozenset[str]]:
     """Find the modules of this project that each module imports, including imports for type checkers."""
     found = {}
     for module, path in MODULES.items():
-        names = imports(ast.parse(path.read_text()), module, is_package=path.name == "__init__.py")
+        names = imports(tree_of(path), module, is_package=path.name == "__init__.py")
         imported = {name if name in known else name.rpartition(".")[0] for _, name in names}
         found[module] = frozenset(imported & known - {module})
     return found
@@ -351,7 +352,7 @@ def test_a_circle_is_found() -> None:
 def test_every_exception_is_needed() -> None:
     for module, (excused, _) in EXCEPTIONS.items():
         assert module in MODULES, f"{module} is gone"
-        tree = ast.parse(MODULES[module].read_text())
+        tree = tree_of(MODULES[module])
         used = {name.partition(".")[0] for _, name in imports(tree, module, is_package=False)}
         assert excused <= used, f"{module} no longer imports {excused - used}"
 
@@ -418,4 +419,4 @@ CASES = [
 
 @pytest.mark.parametrize(("module", "source", "faults"), CASES)
 def test_the_rules_are_read_as_they_are_meant(module: str, source: str, faults: int) -> None:
-    assert len(faults_of(source, module, known=KNOWN)) == faults
+    assert len(faults_of(ast.parse(source), module, known=KNOWN)) == faults

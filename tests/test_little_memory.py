@@ -16,7 +16,10 @@ TESTS = (
     "tests/target/test_array_waiting.py",
     "tests/target/test_array.py",
     "tests/target/test_storage_operations.py",
-    "tests/target/schedules",
+    "tests/target/schedules/test_adding.py",
+    "tests/target/schedules/test_crashes.py",
+    "tests/target/schedules/test_runner.py",
+    "tests/target/schedules/test_schedule_machine.py",
     "tests/sim/test_array_simulation.py",
 )
 ROOT = Path(__file__).parents[1]

@@ -3,14 +3,9 @@
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
+from tests.source_files import MODULES, ROOT, TESTS, tree_of
 
-ROOT = Path(__file__).parent.parent
-SOURCES = ROOT / "src"
-MODULES = sorted(SOURCES.rglob("*.py"))
-TESTS = sorted(path for folder in ("tests", "bench") for path in (ROOT / folder).rglob("*.py"))
 FIRST_WORDS = frozenset({"Let", "Tell", "Tells", "Hold", "Say", "Says", "What", "Whether", "Who", "Whoever", "Whom", "Whose"})
 """First words that a docstring must not have, because the reader must read such a docstring twice."""
 NOBODY_IN_PARTICULAR = re.compile(r"\b(whoever|somebody|someone)\b", re.IGNORECASE)
@@ -40,15 +35,21 @@ def wrong_first_words(tree: ast.Module) -> list[str]:
     return [f"{line}: {text.split()[0]}" for line, text in texts(tree) if text.split()[0].strip(".,:") in FIRST_WORDS]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCES)))
-def test_words_of_a_module(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+def wrong_words(tree: ast.Module) -> list[str]:
     found = wrong_first_words(tree)
     found += [f"{line}: {match[0]}" for line, text in texts(tree) if (match := NOBODY_IN_PARTICULAR.search(text))]
-    found += [f"{line}: {name}" for line, name in constants(tree) if LIMIT_BY_ANOTHER_NAME.fullmatch(name)]
-    assert found == []
+    return found + [f"{line}: {name}" for line, name in constants(tree) if LIMIT_BY_ANOTHER_NAME.fullmatch(name)]
 
 
-@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_first_words_of_a_test(path: Path) -> None:
-    assert wrong_first_words(ast.parse(path.read_text())) == []
+def test_words_of_the_modules() -> None:
+    assert [f"{path.relative_to(ROOT)}:{fault}" for path in MODULES for fault in wrong_words(tree_of(path))] == []
+
+
+def test_first_words_of_the_tests() -> None:
+    assert [f"{path.relative_to(ROOT)}:{fault}" for path in TESTS for fault in wrong_first_words(tree_of(path))] == []
+
+
+def test_wrong_words_are_found() -> None:
+    tree = ast.parse('"""Let it be."""\n\nLARGEST_SIZE = 1\n\ndef f():\n    """Return what somebody wants."""\n')
+    assert wrong_words(tree) == ["1: Let", "6: somebody", "3: LARGEST_SIZE"]
+    assert wrong_first_words(tree) == ["1: Let"]

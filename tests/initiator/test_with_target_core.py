@@ -4,7 +4,7 @@ The core uses naive disks, so that only iSCSI is tested.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import trio.testing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from odx_target.environment import Buffer
 from odx_target.initiator.copying.copy_job import CopyJob, Method
 from odx_target.initiator.copying.copy_plan import plan_copy
 from odx_target.initiator.disk import Disk
@@ -95,24 +96,34 @@ def disks() -> list[NaiveDisk]:
     return [NaiveDisk(array, content), NaiveDisk(array, bytearray(SIZE_BYTES))]
 
 
+@dataclass
+class Wire:
+    """One direction of a connection. `data` was sent and not taken yet. Its first `arrived` bytes have arrived."""
+
+    pieces: random.Random
+    data: bytes = b""
+    arrived: int = 0
+
+    def carry(self, sent: Sequence[Buffer], receive: Callable[[bytes], int]) -> None:
+        """Give the receiver all bytes that have arrived, after a random number of further bytes has arrived, at least one."""
+        self.data += b"".join(sent)
+        self.arrived = self.pieces.randint(min(self.arrived + 1, len(self.data)), len(self.data))
+        taken = receive(self.data[: self.arrived])
+        self.data = self.data[taken:]
+        self.arrived -= taken
+
+
 def exchange(connection: InitiatorConnection, target: Target, pieces: random.Random) -> dict[int, Any]:
     """Carry bytes both ways, in random pieces, until neither end has more to send. Returns the outcomes."""
     outcomes: dict[int, Any] = {}
-    to_target, to_initiator = b"", b""
+    to_target, to_initiator = Wire(pieces), Wire(pieces)
     while True:
-        sent = b"".join(connection.take_output())
-        to_target += sent
-        cut = pieces.randint(0, len(to_target)) if len(to_target) > 1 else len(to_target)
-        rest, to_target = to_target[cut:], to_target[:cut]
-        to_target = to_target[target.feed(to_target) :] + rest
-        to_initiator += b"".join(target.core.take_output())
-        cut = pieces.randint(0, len(to_initiator)) if len(to_initiator) > 1 else len(to_initiator)
-        taken = connection.receive(memoryview(to_initiator[:cut]))
-        to_initiator = to_initiator[taken:]
+        to_target.carry(connection.take_output(), target.feed)
+        to_initiator.carry(target.core.take_output(), lambda data: connection.receive(memoryview(data)))
         events = [event for event in connection.events if isinstance(event, Finished)]
         outcomes |= {event.initiator_task_tag: event.outcome for event in events}
         connection.events.clear()
-        if not (to_target or to_initiator or connection.has_output):
+        if not (to_target.data or to_initiator.data or connection.has_output):
             return outcomes
 
 
@@ -130,7 +141,7 @@ wishes = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     wishes,
     st.integers(0, 2**32),
