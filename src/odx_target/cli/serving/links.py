@@ -3,12 +3,9 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
-
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Portal
-
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 
 def link_descriptors(address: Portal | None) -> int:
