@@ -7,7 +7,7 @@ help: ## this list
 
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --editable
 
-.venv/made: pyproject.toml hatch_build.py $(wildcard src/odx_target/native/*.[ch])
+.venv/made: pyproject.toml hatch_build.py $(wildcard src/odx_target/native/*.[ch] src/odx_target/native/*/*.[ch])
 	$(PYTHON) -m venv .venv && $(PIP) . && touch $@
 
 .venv/dev: .venv/made

@@ -41,7 +41,8 @@ def build(options: tuple[str, ...] = ()) -> str | None:
         return f"there is no {include / 'Python.h'} (Debian: python3-dev)"
     compiler = shlex.split(sysconfig.get_config_var("CC") or "cc")
     made = library().with_suffix(".new")
-    command = [*compiler, *OPTIONS, *options, f"-I{include}", *map(str, sorted(SOURCES.glob("*.c"))), "-o", str(made)]
+    folders, sources = (f"-I{include}", f"-I{SOURCES}"), map(str, sorted(SOURCES.rglob("*.c")))
+    command = [*compiler, *OPTIONS, *options, *folders, *sources, "-o", str(made)]
     try:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIMEOUT_S)  # noqa: S603 - a fixed command
         made.replace(library())

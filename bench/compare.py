@@ -4,7 +4,7 @@
 
 Both revisions and tgt run the same cells in turn. The change of a cell is the ratio of NEW to tgt divided by the ratio of OLD
 to tgt. Cells whose change is below MIN_CHANGE are measured in a second run. If a cell is below MIN_CHANGE in both runs, it is
-red and the exit status is 1.
+red and the exit status is 1. The native module of a revision is built first; that of the work tree must have been built.
 """
 
 import argparse
@@ -31,7 +31,11 @@ from rich.console import Console
 from rich.progress import Progress
 from tests.interop.serving import DidNotServe
 
+from odx_target.native.choice import NATIVE
+
 ROOT = Path(__file__).parent.parent
+BUILD = "hatch_build.py"
+TIMEOUT_S = 300
 WORK_TREE = "."
 OLD, NEW = "old", "new"
 MIN_CHANGE = 0.85
@@ -120,14 +124,20 @@ def table(found: Sequence[Verdict], old: str, new: str) -> Table:
 
 
 def source_of(revision: str, folder: Path) -> Path:
-    """Return the folder of the packages of a revision, which is unpacked in `folder`. Raises NoRevision."""
+    """Return the folder of the packages of a revision. Unless it is the work tree, it is unpacked in `folder`, and its native
+    module is built. Raises NoRevision.
+    """
     if revision == WORK_TREE:
         return ROOT / "src"
-    packed = subprocess.run(["git", "archive", revision, "src"], cwd=ROOT, capture_output=True, check=False)
+    words = ["git", "archive", revision, "src", BUILD]
+    packed = subprocess.run(words, cwd=ROOT, capture_output=True, check=False, timeout=TIMEOUT_S)
     if packed.returncode != 0:
         raise NoRevision(f"no sources of {revision}: {packed.stderr.decode().strip()}")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
         archive.extractall(folder, filter="data")
+    built = subprocess.run([sys.executable, folder / BUILD], capture_output=True, check=False, timeout=TIMEOUT_S)
+    if built.returncode != 0:
+        raise NoRevision(f"no native module of {revision}: {(built.stdout + built.stderr).decode().strip()}")
     return folder / "src"
 
 
@@ -158,6 +168,9 @@ def main(words: list[str]) -> int:
     cells = chosen(options.words, quick=True)
     if (missing := missing_programs([TGT, "clients"])) or not cells:
         console.print(f"needed and not installed: {', '.join(missing)}" if missing else "no cell has these words in its name")
+        return 1
+    if WORK_TREE in (options.old, options.new) and NATIVE is None:
+        console.print(f"the work tree has no native module of its present sources: run `python {BUILD}`", markup=False)
         return 1
     plan = Plan(options.rounds, options.seconds, options.working_set * MIB, is_sustained=False)
     try:

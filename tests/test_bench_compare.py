@@ -9,6 +9,7 @@ from bench.rounds import (
     Measured,
 )
 
+from odx_target.native.choice import NATIVE
 from tests.bench_samples import NaiveLoad, sample
 
 
@@ -60,6 +61,12 @@ def test_a_cell_that_fails_is_red() -> None:
     slow_then_failed = compare.verdicts([CELL], compared(100, 50), failed)
     assert slow_then_failed[0].is_red
     assert compare.table([verdict], "v1", "v2").rows[0][1:] == ["-", "-", "-", "failed"]
+
+
+@pytest.mark.skipif(NATIVE is None, reason="there is no compiler, or the native module is switched off")
+def test_a_revision_is_compared_with_its_native_module(tmp_path: Path) -> None:
+    source = compare.source_of("HEAD", tmp_path)
+    assert list((source / "odx_target" / "native").glob("compiled.*.so"))
 
 
 def test_sources_of_a_revision_that_is_not_there(tmp_path: Path) -> None:

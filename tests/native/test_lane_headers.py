@@ -39,6 +39,7 @@ class Blocks:
 
     block_bytes = BLOCK_BYTES
     volume = SimpleNamespace(native_reads=None)
+    native_writes = None
 
     def __init__(self, calls: list[Call]) -> None:
         self._calls = calls

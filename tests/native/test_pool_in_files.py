@@ -124,6 +124,29 @@ async def test_reads_by_the_native_loop(tmp_path: Path, offset: int) -> None:
             assert data == content[lba * 512 : (lba + count) * 512]
 
 
+async def test_writes_by_the_native_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes of whole store blocks are written natively, once Python has made their leaf. The others are written in Python."""
+    random, expected = Random(7), bytearray(64 * BLOCK_BYTES)
+    async with running(config_of(tmp_path)) as array, logged_in(array) as peer:
+        await peer.settle(1)
+        on = Side(array, peer, with_lane=True)
+        volume, in_python = volume_of(array), list[int]()
+        write = volume.write
+        monkeypatch.setattr(volume, "write", lambda block, data: (in_python.append(block), write(block, data)))
+        for number in range(120):
+            lba, count = random.choice(((random.randrange(0, 400, 8), 8), (random.randrange(400), random.randrange(1, 100))))
+            data = random.randbytes(count * 512)
+            expected[lba * 512 : (lba + count) * 512] = data
+            if number == 60:
+                volume.freeze()
+            before = len(in_python)
+            ((header, _),) = await on.feed(peer.encode(peer.write(cdb.write_16(lba, count), count * 512), data))
+            assert header[0] == Opcode.SCSI_RESPONSE
+            is_whole = not (lba | count) % 8
+            assert len(in_python) - before == (not is_whole or number in (0, 60)), (number, lba, count)
+        assert b"".join(await volume.read(0, 64)) == expected
+
+
 async def test_a_damaged_block_is_reported(tmp_path: Path) -> None:
     async with running(config_of(tmp_path)) as array, logged_in(array) as peer:
         await peer.settle(1)

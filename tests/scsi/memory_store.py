@@ -202,7 +202,7 @@ class MemoryVolume(MemoryBlocks):
         self.blocks[block] = data
         self._log(Link(self.number, block, place, checksum))
 
-    native_reads = None
+    native_reads = native_writes = None
 
     def must_prepare(self, data: Sequence[Buffer]) -> bool:
         return False
@@ -485,6 +485,9 @@ class MemoryPool:
             raise self.flush_failure
         self.flushes += 1
         self.log.make_durable(self.log.written_osn)
+
+    def flush_at_commit(self) -> bool:
+        return False
 
     @property
     def durable_osn(self) -> int:

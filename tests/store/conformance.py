@@ -183,6 +183,13 @@ def test_values_are_remembered(kept: Kept, pool: Pool) -> None:
     assert (pool.remembered("a/1"), pool.remembered("b")) == (None, b"")
 
 
+def test_a_commit_that_flushes(kept: Kept, pool: Pool, volume: Volume) -> None:
+    volume.write(0, [block(1)])
+    may_flush = pool.flush_at_commit()
+    osn = pool.commit()
+    assert not may_flush or pool.durable_osn == osn
+
+
 def test_everything_is_there_after_a_restart(kept: Kept, volume: Volume) -> None:
     volume.write(0, [blocks(1, 2)])
     snapshot = volume.snapshot("first", {"k": "v"})

@@ -6,10 +6,11 @@
 #define PLACE_MASK (((uint64_t)1 << START_SHIFT) - 1)
 /* These are the values of `store/map/entries.py`. A leaf has 2^leaf_bits blocks, which tests change. */
 
-static PyObject *name_root, *name_shift, *name_children, *name_entries;
+static PyObject *name_root, *name_shift, *name_children, *name_entries, *name_epoch;
 
 static const Name names[] = {
-    {&name_root, "root"}, {&name_shift, "_shift"}, {&name_children, "children"}, {&name_entries, "entries"}, {NULL, NULL},
+    {&name_root, "root"},       {&name_shift, "_shift"}, {&name_children, "children"},
+    {&name_entries, "entries"}, {&name_epoch, "epoch"},  {NULL, NULL},
 };
 
 int prepare_block_map(void)
@@ -28,14 +29,27 @@ static PyObject *child_of(PyObject *node, long long slot)
     return child;
 }
 
-/* Find the leaf of a block, as a new reference. Returns NULL if there is no leaf, or with an exception on failure. */
-static PyObject *leaf_of(PyObject *block_map, long long block, int leaf_bits)
+/* Return 1 if a node has an epoch, 0 if not, or -1 with an exception on failure. */
+static int is_of_epoch(PyObject *node, PyObject *epoch)
+{
+    PyObject *found = PyObject_GetAttr(node, name_epoch);
+    Py_XDECREF(found); /* the node keeps it */
+    return found == NULL ? -1 : found == epoch;
+}
+
+PyObject *leaf_of(PyObject *block_map, long long block, int leaf_bits, PyObject *epoch)
 {
     long long shift = number_of(block_map, name_shift);
     if (shift == -1 && PyErr_Occurred())
         return NULL;
     PyObject *node = PyObject_GetAttr(block_map, name_root);
-    while (node != NULL && node != Py_None && shift > 0) {
+    while (node != NULL && node != Py_None) {
+        if (epoch != NULL && is_of_epoch(node, epoch) <= 0) {
+            Py_CLEAR(node);
+            break;
+        }
+        if (shift <= 0)
+            break;
         PyObject *child = child_of(node, block >> shift & ((1LL << leaf_bits) - 1));
         Py_SETREF(node, child);
         shift -= leaf_bits;
@@ -80,7 +94,7 @@ static Py_ssize_t packed_run(const uint64_t *entries, Py_ssize_t length, Py_ssiz
 /* Find the run of consecutive places that begins at a block. Returns its length, 0 if it is not usual, or -1 on failure. */
 Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, uint64_t *place)
 {
-    PyObject *leaf = leaf_of(block_map, block, leaf_bits);
+    PyObject *leaf = leaf_of(block_map, block, leaf_bits, NULL);
     if (leaf == NULL)
         return PyErr_Occurred() ? -1 : 0;
     PyObject *entries = PyObject_GetAttr(leaf, name_entries);

@@ -25,6 +25,13 @@ class BlockReader(Protocol):
         """
 
 
+class BlockWriter(Protocol):
+    """Writes blocks into the open batch of a log, if the write is usual. See `writes/block_writer.c`."""
+
+    def write_now(self, block_map: object, volume: int, block: int, data: Buffer, /) -> bool:
+        """Write whole blocks of the volume with a map. Return False if the write is not usual; nothing has changed then."""
+
+
 class SegmentMapping(Protocol):
     """The mapped file of a segment. See `segment_mapping.c`."""
 
@@ -40,13 +47,15 @@ class SegmentMapping(Protocol):
 class Native:
     """The functions of the native module.
 
-    `block_reader` makes a reader of the segments with the given type. Its last argument is the number of bits of a block
-    number in a leaf. `block_checksums` returns the CRC32C of each block of a buffer. `copy_if_view` returns a copy of a view
-    of a mapped segment, and any other buffer itself; it raises OSError if the file has been cut. `execute_usual` is
-    `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a descriptor, and raises OSError.
+    `block_reader` makes a reader of the segments with the given type, and `block_writer` a writer into the open batch. Their
+    last argument is the number of bits of a block number in a leaf. `block_checksums` returns the CRC32C of each block of a
+    buffer. `copy_if_view` returns a copy of a view of a mapped segment, and any other buffer itself; it raises OSError if the
+    file has been cut. `execute_usual` is `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a
+    descriptor, and raises OSError.
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
+    block_writer: Callable[[object, Callable[[int], None], object, int], BlockWriter]
     block_checksums: Callable[[Buffer], list[int]]
     copy_if_view: Callable[[Buffer], Buffer]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
@@ -58,18 +67,25 @@ def _load() -> Native | None:
         return None
     try:
         from odx_target.native import compiled
-        from odx_target.native.compiled import BlockReader, SegmentMapping, block_checksums, copy_if_view, execute_usual
+        from odx_target.native.compiled import (
+            BlockReader,
+            BlockWriter,
+            SegmentMapping,
+            block_checksums,
+            copy_if_view,
+            execute_usual,
+        )
     except ImportError:  # There is no module, or it was built from older sources and has fewer parts.
         return None
     if _is_outdated(Path(compiled.__file__)):
         return None
-    return Native(BlockReader, block_checksums, copy_if_view, execute_usual, SegmentMapping)
+    return Native(BlockReader, BlockWriter, block_checksums, copy_if_view, execute_usual, SegmentMapping)
 
 
 def _is_outdated(module: Path) -> bool:
     """True if a source beside the module has changed since the module was built. A wheel contains no sources."""
     built_s = module.stat().st_mtime
-    return any(source.stat().st_mtime > built_s for source in module.parent.glob("*.[ch]"))
+    return any(source.stat().st_mtime > built_s for source in module.parent.rglob("*.[ch]"))
 
 
 NATIVE = _load()

@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from odx_target.environment import Buffer
 
@@ -14,6 +14,10 @@ class BlockReader:
     ) -> None: ...
     def read_now(self, block_map: object, block: int, count_blocks: int, /) -> bytearray | None: ...
     def view_now(self, block_map: object, offset_bytes: int, size_bytes: int, /) -> list[memoryview] | None: ...
+
+class BlockWriter:
+    def __init__(self, filling: object, require_data: Callable[[int], None], tally: object, leaf_bits: int, /) -> None: ...
+    def write_now(self, block_map: object, volume: int, block: int, data: Buffer, /) -> bool: ...
 
 class SegmentMapping:
     has_views: bool

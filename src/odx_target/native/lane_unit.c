@@ -1,13 +1,15 @@
 #include "lane_unit.h"
 
+#include "writes/block_writer.h"
+
 static PyObject *name_usual_unit, *name_limits_of, *name_capacity_blocks, *name_block_bytes, *name_blocks, *name_read_now,
-    *name_write_now, *name_volume, *name_native_reads;
+    *name_write_now, *name_volume, *name_native_reads, *name_native_writes;
 
 static const Name names[] = {
     {&name_usual_unit, "_usual_unit"},  {&name_limits_of, "_limits_of"}, {&name_capacity_blocks, "capacity_blocks"},
     {&name_block_bytes, "block_bytes"}, {&name_blocks, "blocks"},        {&name_read_now, "read_now"},
     {&name_write_now, "write_now"},     {&name_volume, "volume"},        {&name_native_reads, "native_reads"},
-    {NULL, NULL},
+    {&name_native_writes, "native_writes"}, {NULL, NULL},
 };
 
 int prepare_lane_unit(void)
@@ -41,16 +43,18 @@ int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of)
     PyObject *volume = PyObject_GetAttr(blocks, name_volume);
     of->native_reads = volume == NULL ? NULL : PyObject_GetAttr(volume, name_native_reads);
     Py_XDECREF(volume);
-    Py_DECREF(blocks);
+    of->blocks = blocks;
     return of->read_now == NULL || of->write_now == NULL || of->native_reads == NULL ? -1 : 1;
 }
 
 void leave_unit(Unit *of)
 {
     Py_CLEAR(of->unit);
+    Py_CLEAR(of->blocks);
     Py_CLEAR(of->read_now);
     Py_CLEAR(of->write_now);
     Py_CLEAR(of->native_reads);
+    Py_CLEAR(of->native_writes);
 }
 
 PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views)
@@ -64,4 +68,18 @@ PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int t
     if (data == Py_None)
         Py_SETREF(data, read_bytes(reader, block_map, offset, size_bytes));
     return data;
+}
+
+int write_natively(Unit *of, uint64_t lba, PyObject *view, const unsigned char *bytes, uint64_t size_bytes)
+{
+    if (of->native_writes == NULL && (of->native_writes = PyObject_GetAttr(of->blocks, name_native_writes)) == NULL)
+        return -1;
+    PyObject *writes = of->native_writes;
+    uint64_t offset = lba * of->block_bytes;
+    if (!PyTuple_Check(writes) || PyTuple_GET_SIZE(writes) != 3 || !is_block_writer(PyTuple_GET_ITEM(writes, 0)))
+        return 0;
+    if (offset % BLOCK_BYTES || size_bytes % BLOCK_BYTES)
+        return 0;
+    return write_blocks(PyTuple_GET_ITEM(writes, 0), PyTuple_GET_ITEM(writes, 1), PyTuple_GET_ITEM(writes, 2), offset / BLOCK_BYTES, view,
+                        bytes, (Py_ssize_t)(size_bytes / BLOCK_BYTES));
 }

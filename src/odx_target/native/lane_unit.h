@@ -6,8 +6,9 @@
 #include "native.h"
 
 typedef struct {
-    PyObject *unit, *read_now, *write_now; /* NULL before the first command */
-    PyObject *native_reads;                /* tuple of a BlockReader and its map, or None */
+    PyObject *unit, *blocks, *read_now, *write_now; /* NULL before the first command */
+    PyObject *native_reads;  /* tuple of a BlockReader and its map, or None */
+    PyObject *native_writes; /* tuple of a BlockWriter, its map and the number of the volume, or None; NULL before the first write */
     uint64_t lun, capacity_blocks, block_bytes, max_read_bytes, max_write_bytes;
 } Unit;
 
@@ -23,5 +24,9 @@ void leave_unit(Unit *of);
 /* Read with the native reader. Return a new buffer. If the caller takes views, return a list of views of segments if possible, which
  * only the kernel may read (see `block_views.c`). Return None if there is no reader or some blocks are not usual, or NULL with an exception. */
 PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views);
+
+/* Write with the native writer. `view` is a view of the bytes at `bytes`. Return 1, or 0 if there is no writer or the write is not usual,
+ * or -1 with an exception. */
+int write_natively(Unit *of, uint64_t lba, PyObject *view, const unsigned char *bytes, uint64_t size_bytes);
 
 #endif

@@ -48,6 +48,10 @@ PyObject *item_of(PyObject *dict, long long number);
 /* Prepare `run_at`. Return -1 with an exception on failure. */
 int prepare_block_map(void);
 
+/* Find the leaf of a block of a map, as a new reference. If `epoch` is not NULL, all nodes above the leaf and the leaf must have this
+ * epoch. Return NULL if there is no such leaf, or with an exception on failure. */
+PyObject *leaf_of(PyObject *block_map, long long block, int leaf_bits, PyObject *epoch);
+
 /* Find the run of consecutive places that begins at a block of a map, and has at most `most` blocks. Return its length and its
  * first place, or 0 if its places are not in memory, or -1 with an exception on failure. */
 Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, uint64_t *place);
@@ -76,6 +80,7 @@ PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uin
 
 /* Add the functions or types of a part to the module. Return -1 with an exception on failure. */
 int add_block_reader(PyObject *module);
+int add_block_writer(PyObject *module);
 int add_segment_mapping(PyObject *module);
 int add_short_lane(PyObject *module);
 

@@ -125,24 +125,29 @@ static enum Outcome execute_read(Loop *loop, const TransferCommand *command, uin
     return outcome;
 }
 
+/* Write with the function of the logical blocks. Returns as `write_natively` does; 0 means that the write would have to wait. */
+static int write_in_python(const Unit *of, uint64_t lba, PyObject *view)
+{
+    PyObject *arguments[] = {PyLong_FromUnsignedLongLong(lba), PyTuple_Pack(1, view)}, *written = NULL;
+    if (arguments[0] != NULL && arguments[1] != NULL)
+        written = PyObject_Vectorcall(of->write_now, arguments, 2, NULL);
+    Py_XDECREF(arguments[0]);
+    Py_XDECREF(arguments[1]);
+    int is_done = written == NULL ? -1 : PyObject_IsTrue(written);
+    Py_XDECREF(written);
+    return is_done;
+}
+
 static enum Outcome execute_write(Loop *loop, const TransferCommand *command, Py_ssize_t end)
 {
-    Py_ssize_t start = loop->at + HEADER_BYTES + loop->digests.header;
-    PyObject *part = part_of_view(loop->view, start, end - loop->digests.data), *written = NULL;
-    if (part == NULL)
+    Py_ssize_t start = loop->at + HEADER_BYTES + loop->digests.header, data_end = end - loop->digests.data;
+    PyObject *view = part_of_view(loop->view, start, data_end);
+    if (view == NULL)
         return ENDED_BY_EXCEPTION;
-    PyObject *data = PyTuple_Pack(1, part), *lba = PyLong_FromUnsignedLongLong(command->lba);
-    Py_DECREF(part);
-    if (data != NULL && lba != NULL) {
-        PyObject *arguments[] = {lba, data};
-        written = PyObject_Vectorcall(loop->of.write_now, arguments, 2, NULL);
-    }
-    Py_XDECREF(lba);
-    Py_XDECREF(data);
-    if (written == NULL)
-        return ENDED_BY_EXCEPTION;
-    int is_done = PyObject_IsTrue(written);
-    Py_DECREF(written);
+    int is_done = write_natively(&loop->of, command->lba, view, loop->bytes + start, (uint64_t)(data_end - start));
+    if (is_done == 0)
+        is_done = write_in_python(&loop->of, command->lba, view);
+    Py_DECREF(view);
     if (is_done <= 0)
         return is_done < 0 ? ENDED_BY_EXCEPTION : LEFT;
     return add_reply(loop, command, 0, NULL) ? ENDED_BY_EXCEPTION : EXECUTED;

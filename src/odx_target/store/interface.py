@@ -208,6 +208,14 @@ class Pool(Protocol):
         """
         ...
 
+    def flush_at_commit(self) -> bool:
+        """Make the next commit flush the pool too, if a flush need not wait for a disk. All changes before that commit are then
+        durable when it has returned.
+
+        Returns False if a flush has to wait. The caller must then await `flush`.
+        """
+        ...
+
     @property
     def durable_osn(self) -> int:
         """All records with a lower OSN survive a loss of power."""

@@ -292,6 +292,9 @@ class LogPool:
         else:
             await self._flusher.flush()
 
+    def flush_at_commit(self) -> bool:
+        return not self.log.deferred and self.log.flush_at_commit()
+
     @property
     def durable_osn(self) -> int:
         return self._flusher.durable_osn
@@ -386,7 +389,7 @@ class LogPool:
 
 def _flusher_after(recovered: Recovered, supply: SegmentSupply, environment: Environment, health: Health) -> Flusher:
     """Make the flusher of a pool after its recovery. The segments that recovery has not synced wait for the first flush."""
-    flusher = Flusher(environment, health, recovered.position.osn)
+    flusher = Flusher(supply.store, environment, health, recovered.position.osn)
     flusher.durable_osn = recovered.durable_osn
     flusher.dirty = {supply.segments[number] for number in recovered.unsynced}
     return flusher

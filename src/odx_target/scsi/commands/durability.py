@@ -10,11 +10,13 @@ from odx_target.scsi.tasks.task import Task
 
 
 def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Outcome:
-    """Reply GOOD to a write. If FUA is set or the write cache is disabled, first wait until the data is durable.
+    """Reply GOOD to a write. If FUA is set or the write cache is disabled, the data is durable before the reply is sent.
 
     `force_unit_access` is byte 1 of the CDB. It is 0 for a command without an FUA bit.
     """
-    if force_unit_access & FUA_BIT or not task.logical_unit.write_cache_enabled:
+    must_be_durable = force_unit_access & FUA_BIT or not task.logical_unit.write_cache_enabled
+    # Replies are sent after the next commit.
+    if must_be_durable and not task.logical_unit.pool.flush_at_commit():
         return Waiting(flushed, task, transfer_bytes)
     return Reply(transfer_bytes=transfer_bytes)
 

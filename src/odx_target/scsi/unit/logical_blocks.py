@@ -14,6 +14,7 @@ the same store block could write the old content back.
 from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.environment import Buffer
+from odx_target.native.choice import BlockWriter
 from odx_target.scsi.buffers import ZERO_BLOCK, buffers_bytes, read_bytes, read_bytes_now
 from odx_target.scsi.limits import STEP_BYTES
 from odx_target.store.api import BLOCK_BYTES, FrozenMap, PoolBusy, Snapshot, Volume
@@ -56,6 +57,11 @@ class LogicalBlocks:
         view = LogicalBlocks(self.volume, 1)
         view._awaited = self._awaited  # so that each of the two notices changes by the other
         return view
+
+    @property
+    def native_writes(self) -> tuple[BlockWriter, object, int] | None:
+        """`Volume.native_writes`. None if a write must notify tasks that will change a part of a store block."""
+        return None if self._awaited else self.volume.native_writes
 
     def read_now(self, lba: int, count_blocks: int) -> list[Buffer] | None:
         """Read `count_blocks` logical blocks. Returns None if the disk must be read. Raises DamagedBlock."""

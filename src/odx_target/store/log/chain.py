@@ -27,7 +27,7 @@ class Chain:
         part = self._last
         if part is None:
             return self._start
-        end = part.block + part.header_blocks + len(part.checksums)
+        end = part.block + part.header_blocks + part.count_blocks
         return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum, self._epoch)
 
     def write(self, parts: Sequence[Part]) -> None:

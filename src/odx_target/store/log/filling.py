@@ -81,7 +81,7 @@ class Filling:
         self._next = at + count_blocks
         part.room_bytes -= size_bytes
         part.records.append(encode_write(first_word, volume, block, count_blocks))
-        part.checksums.extend(checksums)
+        part.count_blocks += count_blocks
         part.data.extend(data)
         if count_blocks == 1:
             self._table[at] = checksums[0]
@@ -137,14 +137,13 @@ class Filling:
         size_bytes = len(record) + stored_blocks * CHECKSUM_BYTES
         if part is None or part.room_bytes < size_bytes or stored_blocks > self.unused_blocks:
             part = self._open_part(1, stored_blocks)
-        checksums = array("I", block_checksums([stored]))
         at = self._next
         self._next = at + stored_blocks
         part.room_bytes -= size_bytes
         part.records.append(record)
-        part.checksums.extend(checksums)
+        part.count_blocks += stored_blocks
         part.data.append(stored)
-        self._table[at : self._next] = checksums
+        self._table[at : self._next] = array("I", block_checksums([stored]))
         self.next_osn += 1
         return extent_place(part.segment.number << PLACE_BITS | at, stored_blocks)
 
@@ -152,7 +151,7 @@ class Filling:
         if self._next + blocks + data_blocks > self._capacity:
             self._advance()
         assert self.segment is not None
-        part = self._part = Part(self.segment, self._next, blocks, self.next_osn)
+        part = self._part = Part(self.segment, self._next, blocks, self.next_osn, self._table)
         if not self.parts:
             self.pending_place = part.segment.number << PLACE_BITS | part.block
         self.parts.append(part)

@@ -2,15 +2,18 @@
 
 If a caller requests a flush during a sync, the caller waits for the next sync, because its data may have been written after the
 present sync began.
+
+Syncs wait for the disk in threads. In a file system in memory there is no disk, so syncs run in the event loop, and a commit
+can sync what it has written (`sync_written`).
 """
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
 from odx_target.environment import Environment, Event, Work
-from odx_target.store.errors import StoreError
+from odx_target.store.errors import OutOfResources, StoreError
 from odx_target.store.health import Health
-from odx_target.store.segments.segment import Segment
+from odx_target.store.segments.segment import Segment, SegmentStore
 
 MAX_DIRTY_SEGMENTS = 4
 """Largest number of segments that wait for a flush. If there are more, the log is flushed in the background. The limit exists
@@ -24,13 +27,15 @@ class Flusher:
     durable. `on_durable` is called after each sync that succeeds.
     """
 
-    def __init__(self, environment: Environment, health: Health, durable_osn: int) -> None:
+    def __init__(self, store: SegmentStore, environment: Environment, health: Health, durable_osn: int) -> None:
         self.dirty: set[Segment] = set()
         self.written_osn = durable_osn
         self.durable_osn = durable_osn
+        self._store = store
         self._environment = environment
         self._health = health
         self._running: Event | None = None
+        self._syncing: set[Segment] = set()
         self._is_starting = False
         self.on_durable: Callable[[], None] = _nothing
 
@@ -55,6 +60,29 @@ class Flusher:
             else:
                 await self._sync()
         self._health.check()
+
+    def may_sync_written(self, filling: Segment | None) -> bool:
+        """True if `sync_written` can make the next batch durable. `filling` is the segment that is being filled.
+
+        Other segments may have to be opened for their sync, which can fail. Then a sync in the usual way reports the reason.
+        """
+        is_usual = self._running is None and self._health.failure is None and self.dirty <= {filling}
+        return is_usual and self._store.syncs_at_once
+
+    def sync_written(self) -> None:
+        """Make all records durable that are written now, in the event loop. Raises PoolFailed, OutOfResources.
+
+        Call `may_sync_written` before the batch is written.
+        """
+        osn = self.written_osn
+        try:
+            _sync_all(self.dirty | self._syncing)  # A sync that has begun meanwhile may end later.
+        except OSError as error:
+            raise self._health.fail("flushing", error) from error
+        except StoreError as error:
+            raise OutOfResources(str(error)) from error
+        self.dirty.clear()
+        self._now_durable(osn)
 
     def start_soon(self) -> None:
         """Flush in the background, unless a flush is running or about to start."""
@@ -85,10 +113,14 @@ class Flusher:
     async def _sync(self) -> None:
         running = self._running = self._environment.event()
         dirty, self.dirty = self.dirty, set()
+        self._syncing = dirty
         osn = self.written_osn
         done = False
         try:
-            await self._environment.in_thread(_sync_all, dirty, work=Work.FLUSHES)
+            if self._store.syncs_at_once:
+                _sync_all(dirty)
+            else:
+                await self._environment.in_thread(_sync_all, dirty, work=Work.FLUSHES)
             done = True
         except OSError as error:
             raise self._health.fail("flushing", error) from error
@@ -97,12 +129,16 @@ class Flusher:
             raise
         finally:
             if done:
-                self.durable_osn = osn
-                self.on_durable()
+                self._now_durable(osn)
             else:
                 self.dirty |= dirty
+            self._syncing = set()
             self._running = None
             running.set()
+
+    def _now_durable(self, osn: int) -> None:
+        self.durable_osn = max(self.durable_osn, osn)
+        self.on_durable()
 
 
 def _nothing() -> None:

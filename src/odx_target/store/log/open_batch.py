@@ -16,11 +16,25 @@ from odx_target.store.segments.segment import Segment
 class Part:
     """A batch that has not been written yet. Its segment and its first block are known when it is made. The commit makes the
     header.
+
+    `count_blocks` is the number of its data blocks. `table` has the checksums of all blocks of the segment. The native module
+    also adds writes to parts (`native/writes/block_writer.c`).
     """
 
-    __slots__ = ("block", "checksums", "data", "first_osn", "header", "header_blocks", "records", "room_bytes", "segment")
+    __slots__ = (
+        "block",
+        "count_blocks",
+        "data",
+        "first_osn",
+        "header",
+        "header_blocks",
+        "records",
+        "room_bytes",
+        "segment",
+        "table",
+    )
 
-    def __init__(self, segment: Segment, block: int, header_blocks: int, first_osn: int) -> None:
+    def __init__(self, segment: Segment, block: int, header_blocks: int, first_osn: int, table: "array[int]") -> None:
         self.segment = segment
         self.block = block
         self.header_blocks = header_blocks
@@ -28,13 +42,20 @@ class Part:
         self.first_osn = first_osn
         self.room_bytes = header_blocks * BLOCK_BYTES - HEAD_BYTES
         self.records: list[bytes] = []
-        self.checksums = array("I")
+        self.count_blocks = 0
+        self.table = table
         self.data: list[Buffer] = []
+
+    @property
+    def checksums(self) -> "array[int]":
+        """The checksums of the data blocks."""
+        start = self.block + self.header_blocks
+        return self.table[start : start + self.count_blocks]
 
     def data_blocks(self) -> Iterator[bytes]:
         """Yield copies of the data blocks."""
         joined = b"".join(self.data)
-        for index in range(len(self.checksums)):
+        for index in range(self.count_blocks):
             yield joined[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]
 
 

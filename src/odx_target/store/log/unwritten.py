@@ -46,4 +46,4 @@ class Unwritten:
 def _places(part: Part) -> range:
     """Return the places of the data blocks of a batch."""
     first = part.segment.number << PLACE_BITS | part.block + part.header_blocks
-    return range(first, first + len(part.checksums))
+    return range(first, first + part.count_blocks)

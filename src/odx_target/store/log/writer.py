@@ -63,6 +63,7 @@ class Log:
         self._flusher = flusher
         self._health = health
         self._environment = environment
+        self._must_sync = False
         self._sealer = Sealer(pool_identity, supply, checksums, flusher, environment, health.troubles)
         self.filling = Filling(supply, checksums, flusher, self._sealer, position.osn)
         self.room = Room(self.filling, supply, self.unwritten, health, self.commit_for_another)
@@ -92,8 +93,8 @@ class Log:
         return self.header_blocks + self.data_blocks
 
     def commit(self) -> int:
-        """Write the open batch to the operating system. Returns the OSN (operation sequence number) after the last committed
-        record.
+        """Write the open batch to the operating system, and sync it if `flush_at_commit` was called. Returns the OSN (operation
+        sequence number) after the last committed record.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The next commit then tries again.
         Raises PoolFailed if this batch is lost, or if an earlier batch was lost and no commit has reported this yet.
@@ -104,6 +105,8 @@ class Log:
             if self.room.is_unreported:
                 self.room.is_unreported = False
                 self._health.check()
+            if self._must_sync:
+                self._sync_written()
             return self._flusher.written_osn
         filling.close_part()
         if self._health.failure is not None:
@@ -126,15 +129,30 @@ class Log:
         self._flusher.written_osn = filling.next_osn
         for part in parts:
             self.header_blocks += part.header_blocks
-            self.data_blocks += len(part.checksums)
-            self.written_blocks += part.header_blocks + len(part.checksums)
+            self.data_blocks += part.count_blocks
+            self.written_blocks += part.header_blocks + part.count_blocks
             part.data = []  # The callers may change their buffers after the commit.
         if self._sealer.full:
             self._sealer.start_soon()
             self.on_segment_full()
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
+        if self._must_sync:
+            self._sync_written()
         return self._flusher.written_osn
+
+    def flush_at_commit(self) -> bool:
+        """Make the next commit sync the log too. Returns False if the sync would have to wait. See `Pool.flush_at_commit`."""
+        self._must_sync |= (may_sync := self._flusher.may_sync_written(self.filling.segment))
+        return may_sync
+
+    def _sync_written(self) -> None:
+        self._must_sync = False
+        try:
+            self._flusher.sync_written()
+        except OutOfResources:
+            self._must_sync = True
+            raise
 
     def commit_for_another(self) -> None:
         """Call `commit` for a caller that has made no change in the open batch. If the batch is lost, the next call of `commit`

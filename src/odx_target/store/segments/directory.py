@@ -192,6 +192,11 @@ class DirectorySegments:
         self.read_flags = 0 if self._in_memory else getattr(os, "RWF_NOWAIT", 0)
         self._directory_descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
+    @property
+    def syncs_at_once(self) -> bool:
+        """True for a file system in memory, where fdatasync has nothing to do. A watch may wait before a sync."""
+        return self._in_memory and self.watched.before is None
+
     def path(self, number: int) -> Path:
         return self._directory / f"{number:010d}.segment"
 

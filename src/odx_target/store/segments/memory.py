@@ -66,6 +66,9 @@ class MemorySegments:
         self._segments: dict[int, MemorySegment] = {}
         self._watch = SegmentWatch()
 
+    syncs_at_once = False
+    """A sync has nothing to do. But pools in memory are for tests, and their flushes take a turn as those of a disk do."""
+
     def names(self) -> dict[int, int]:
         return {number: segment.size_blocks for number, segment in self._segments.items()}
 

@@ -13,7 +13,8 @@ Written data survives the end of the process. Data survives a loss of power only
 returned, a loss of power may undo any part of any write, in any order. A loss of power may also undo the creation, the cut or
 the removal of a segment.
 
-All calls except `read_now`, `write` and `describe` may take long, so callers make them in a thread. Two threads must not seal,
+All calls except `read_now`, `write` and `describe` may take long, so callers make them in a thread. `sync` need not run in a
+thread if `SegmentStore.syncs_at_once` is True. Two threads must not seal,
 sync or write the same segment at the same time. Reads are allowed at any time. If a segment is deleted during a read, the read
 either succeeds or raises OSError.
 """
@@ -76,6 +77,11 @@ class Segment(Protocol):
 
 
 class SegmentStore(Protocol):
+    @property
+    def syncs_at_once(self) -> bool:
+        """True if `Segment.sync` never waits for a disk, because there is no disk. The event loop may then call it."""
+        ...
+
     def names(self) -> dict[int, int]:
         """List the segments that exist: number -> size in blocks."""
         ...

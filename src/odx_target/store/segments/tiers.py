@@ -23,6 +23,10 @@ class TieredSegments:
         self.capacity = capacity
         self.capacity_numbers: set[int] = set()
 
+    @property
+    def syncs_at_once(self) -> bool:
+        return self.fast.syncs_at_once and self.capacity.syncs_at_once
+
     def names(self) -> dict[int, int]:
         """List the segments of both tiers: number -> size in blocks. Raises PoolDamaged if a number occurs twice."""
         fast, capacity = self.fast.names(), self.capacity.names()

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from odx_target.environment import Buffer
-from odx_target.native.choice import BlockReader
+from odx_target.native.choice import BlockReader, BlockWriter
 from odx_target.store.digests.interface import DigestTree
 from odx_target.store.numpy_on_demand import np
 from odx_target.store.volumes.link_interface import LinkTarget, StoredSource
@@ -257,6 +257,16 @@ class Volume(BlockSource, LinkTarget, Protocol):
     @property
     def native_reads(self) -> tuple[BlockReader, object] | None:
         """A reader for usual blocks of the volume, and the map for its calls. None if the native module is not in use."""
+        ...
+
+    @property
+    def native_writes(self) -> tuple[BlockWriter, object, int] | None:
+        """A writer of usual blocks of the volume, with the first two arguments of its calls: the map, and the number of the
+        volume.
+
+        None if the native module is not in use, or if each write needs more, such as a compression. This may change whenever
+        another task runs.
+        """
         ...
 
     def must_prepare(self, data: Sequence[Buffer]) -> bool:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 from odx_target.environment import Buffer
-from odx_target.native.choice import BlockReader
+from odx_target.native.choice import NATIVE, BlockReader, BlockWriter
 from odx_target.store.api import BLOCK_BYTES, Snapshot
 from odx_target.store.errors import Absent, NameTaken, OutOfResources, StoreError
 from odx_target.store.ledger import Ledger
@@ -14,7 +14,7 @@ from odx_target.store.log.records import Clone, Freeze, Link, Release, Unmap, Vo
 from odx_target.store.log.snapshot_records import VolumeChanged, VolumeRestored
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Leaf, LeafMissing
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, Leaf, LeafMissing
 from odx_target.store.record_effects import VolumeContents
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
 from odx_target.store.volumes.compression import (
@@ -60,6 +60,9 @@ class LogVolume(Readable):
         self.native_reads: tuple[BlockReader, object] | None = None
         if self._native is not None:
             self.native_reads = self._native, self._map
+        self._writer: BlockWriter | None = None
+        if NATIVE is not None:
+            self._writer = NATIVE.block_writer(self._log.filling, self._log.require_data, self._tally, LEAF_BITS)
 
     @property
     def name(self) -> str:
@@ -89,7 +92,16 @@ class LogVolume(Readable):
     def snapshots(self) -> Mapping[str, Snapshot]:
         return SnapshotsOfVolume(self._ledger, self.identity)
 
+    @property
+    def native_writes(self) -> tuple[BlockWriter, object, int] | None:
+        if self._writer is None or self.on_change or self._compressor is not None:
+            return None
+        return self._writer, self._live_map, self._number
+
     def write(self, block: int, data: Sequence[Buffer]) -> None:
+        native = self.native_writes
+        if native is not None and len(data) == 1 and native[0].write_now(native[1], native[2], block, data[0]):
+            return
         size_bytes = len(data[0]) if len(data) == 1 else sum(map(len, data))
         count_blocks = size_bytes // BLOCK_BYTES
         if size_bytes & _BLOCK_MASK or not size_bytes:

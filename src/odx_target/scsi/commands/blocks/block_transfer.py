@@ -48,7 +48,7 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
         byte_1, lba, count_blocks = decode(task.cdb)
         if lba + count_blocks > logical_unit.capacity_blocks or count_blocks > logical_unit.max_transfer_blocks:
             _refuse(logical_unit, lba, count_blocks, length_field)
-        if byte_1 & FUA_BIT:
+        if byte_1 & FUA_BIT and not logical_unit.pool.flush_at_commit():
             return Waiting(_read_durable, task, lba, count_blocks)
         if not count_blocks:
             return Reply()
@@ -78,7 +78,9 @@ def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcom
         durable = byte_1 & FUA_BIT or not logical_unit.write_cache_enabled
         if data and not logical_unit.blocks.write_now(lba, data):
             return Waiting(_write_cold, task, lba, size_bytes, byte_1)
-        return Waiting(flushed, task, size_bytes) if durable else Reply(0, (), size_bytes)
+        if durable and not logical_unit.pool.flush_at_commit():
+            return Waiting(flushed, task, size_bytes)
+        return Reply(0, (), size_bytes)
 
     return write
 

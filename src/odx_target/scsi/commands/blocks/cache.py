@@ -36,7 +36,7 @@ def synchronize_cache(task: Task) -> Outcome:
         task.logical_unit.pool.commit()
         task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit.pool)
         return Reply()
-    return Waiting(flushed, task)
+    return Reply() if task.logical_unit.pool.flush_at_commit() else Waiting(flushed, task)
 
 
 async def _flush_in_background(pool: Pool) -> None:
