@@ -1,5 +1,6 @@
 """Every option and argument of every subcommand with wrong or odd input gives one clear line and exit code 1 or 2."""
 
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
+from odx_target.cli import app
 from odx_target.cli import main as cli
 from odx_target.cli.app import application
 
@@ -129,11 +131,18 @@ def words_of(name: str) -> list[str]:
     return [*name.split(), *(WORKING[name] if name in WORKING else WORKING[first])]
 
 
+@functools.cache
+def made(names: tuple[str, ...]) -> Any:
+    """Make the command of some subcommands once, because this takes most of the time of a run."""
+    return get_command(application(names))
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., tuple[int, str]]:
     """Return a function that runs a command line in an empty folder and returns exit code and errors, without log lines."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(app, "application", lambda names: made(tuple(names)))
 
     def typed(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["odx-target", *words])

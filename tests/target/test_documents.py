@@ -51,8 +51,9 @@ def test_commands_of_the_readme_are_commands_with_these_options() -> None:
     lines = re.findall(r"odx-target ((?:[^\n`]|\\\n)+)", README.replace("\\\n", " "))
     typed = [words for words in map(str.split, lines) if words[0] in COMMANDS]
     assert {words[0] for words in typed} >= {"serve", "copy", "token", "decode"}
+    program = get_command(application())
     for words in typed:
-        command = get_command(application())
+        command = program
         while words and words[0] in getattr(command, "commands", {}):
             command = command.commands[words.pop(0)]  # type: ignore[attr-defined]
         options = {option for parameter in command.params for option in parameter.opts}

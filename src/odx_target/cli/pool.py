@@ -65,7 +65,6 @@ app = typer.Typer(help="Verify or repair a pool, and renew its identity.", no_ar
 
 def register(root: typer.Typer) -> None:
     """Add the subcommand."""
-    app.command("repair")(repair)
     root.add_typer(app, name="pool")
 
 
@@ -251,3 +250,6 @@ def _damaged_line(place: Mapping[str, Any]) -> str:
         return f"lost: block {place['block']} of frozen map {place['frozen_map']}"
     owner = f"volume {place['volume']}" if place["snapshot"] is None else f"snapshot {place['snapshot']}"
     return f"lost: {lba_text(place['lba'], place['count_blocks'])} of {owner}"
+
+
+app.command("repair")(repair)
