@@ -44,6 +44,10 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
         ("odx_target.initiator", "odx_target.iscsi"),
         "a second, independent reading of the SCSI standards; only the PDU formats are shared",
     ),
+    "odx_target.migration": (
+        ("odx_target.migration", "odx_target.initiator", "odx_target.store.api"),
+        "it moves data from other arrays into a store; the only room of the array that acts as an initiator",
+    ),
     "odx_target.target": (
         (
             "odx_target",
@@ -52,6 +56,7 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
             "odx_target.scsi",
             "odx_target.copymgr",
             "odx_target.replica",
+            "odx_target.migration",
             "odx_target.store.api",
             "odx_target.store.error_kinds",
         ),
@@ -207,6 +212,7 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
     "odx_target.store.open": (frozenset({"pathlib"}), "the door to a pool in a directory"),
     "odx_target.conformance.runner": (frozenset({"trio"}), "the time limit of each check"),
     "odx_target.conformance.wire": (frozenset({"trio"}), "the sessions of checks over the network"),
+    "odx_target.migration.iscsi_source": (frozenset({"trio"}), "the session with another array"),
     "odx_target.initiator.session.connecting": (frozenset({"trio"}), "the initiator's way to a portal"),
     "odx_target.initiator.session.session": (frozenset({"trio"}), "the initiator's connection and its waiting commands"),
     "odx_target.initiator.session.opening": (frozenset({"trio"}), "the start and the end of the initiator's sessions"),

@@ -18,6 +18,7 @@ from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import Portal
 from odx_target.target.control.faults import FAULT_OPERATIONS
+from odx_target.target.control.imports import IMPORT_OPERATIONS
 from odx_target.target.control.operations import OPERATIONS
 from odx_target.target.control.paths import PATH_OPERATIONS
 from odx_target.target.control.port_groups import PORT_GROUP_OPERATIONS
@@ -30,9 +31,12 @@ USAGE = 2
 ZERO_TOKEN = bytes.fromhex("ffff0001 0000 01f8") + bytes(504)
 OF_OTHERS = {
     *("scrub", "scrub-progress", "stop-scrub"),
-    *(each.name for each in (*FAULT_OPERATIONS, *PATH_OPERATIONS, *PORT_GROUP_OPERATIONS, *REFUSAL_OPERATIONS)),
+    *(
+        each.name
+        for each in (*FAULT_OPERATIONS, *IMPORT_OPERATIONS, *PATH_OPERATIONS, *PORT_GROUP_OPERATIONS, *REFUSAL_OPERATIONS)
+    ),
 }
-"""Operations of `odx-target pool`, `fault`, `path`, `port-group`, `explain` and `offload`."""
+"""Operations of `odx-target pool`, `fault`, `import`, `path`, `port-group`, `explain` and `offload`."""
 
 LUNS = ("first=1M", "second=8K,block=4096")
 

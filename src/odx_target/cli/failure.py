@@ -5,7 +5,8 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from odx_target.store.errors import StoreError
+import typer
+
 from odx_target.target.config.error import ConfigError
 
 EXIT_FAILURE = 1
@@ -39,13 +40,9 @@ def exit_code_of(error: Exception) -> int:
     """Return the exit code of a command that an exception has ended."""
     if isinstance(error, Interrupted):
         return EXIT_SIGNAL + error.number
-    if isinstance(error, ConfigError):
-        return EXIT_USAGE
-    if isinstance(error, CommandFailure | StoreError | OSError):
-        return EXIT_FAILURE
-    import typer  # `serve` starts without typer.
-
-    return error.exit_code if isinstance(error, typer.TyperException) else EXIT_FAILURE
+    if isinstance(error, typer.TyperException):
+        return error.exit_code
+    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

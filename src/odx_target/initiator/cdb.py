@@ -53,6 +53,11 @@ def read_capacity_16(allocation_bytes: int = 32) -> bytes:
     return struct.pack(">BB8xLBB", 0x9E, 0x10, allocation_bytes, 0, 0)
 
 
+def get_lba_status(lba: int, allocation_bytes: int) -> bytes:
+    """CDB of GET LBA STATUS, service action 12h of operation code 9Eh (SBC-3 5.6)."""
+    return struct.pack(">BBQLBB", 0x9E, 0x12, lba, allocation_bytes, 0, 0)
+
+
 def read_16(lba: int, count_blocks: int) -> bytes:
     return _READ_WRITE_16.pack(0x88, 0, lba, count_blocks, 0, 0)
 

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Self
 import trio
 
 from odx_target.copymgr.manager import CopyManager
+from odx_target.migration.import_table import ImportTable
+from odx_target.migration.iscsi_source import source_of
 from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
@@ -134,6 +136,8 @@ class Array:
         self.port_group_states: PortGroupStates
         self._port_numbers: PortNumbers
         self.schedules: ScheduleRunner
+        self.imports: ImportTable | None = None
+        """The imports of LUNs of other arrays. None if the session of the array is recorded or replayed."""
         self.peering: Peering | None = None
         """The paths to other arrays. None if the array has no link port."""
         self.device_server: DeviceServer
@@ -212,12 +216,16 @@ class Array:
 
         If the pool has failed, all connections are closed, and PoolFailed is raised.
         """
+        await self._committed()
+        await self.pool.flush()
+
+    async def _committed(self) -> None:
+        """Commit all changes. If the pool has failed, all connections are closed, and PoolFailed is raised."""
         try:
             await self.pool.committed()
         except PoolFailed as error:
             self._listener.pool_failed(error)
             raise
-        await self.pool.flush()
 
     async def __aenter__(self) -> Self:
         self._nursery = await self._nursery_manager.__aenter__()
@@ -335,12 +343,17 @@ class Array:
             self.commit,
         )
         self._inject_faults(environment)
-        self._serve()
+        self._serve(jobs)
 
-    def _serve(self) -> None:
+    def _serve(self, jobs: TrioEnvironment) -> None:
         """Accept connections, and begin or continue the work in the background. All parts of the array are present."""
         if self.edge is not None:
             self.edge.started(self, self._nursery)
+        else:
+            self.imports = ImportTable(
+                self.pool, jobs, partial(source_of, environment=jobs), self.reporter.report, self._committed
+            )
+            self.imports.start()
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)
         for logical_unit in self.logical_units.values():

@@ -94,6 +94,11 @@ path key
 path add POOL berlin 127.0.0.1:1 --key-file path.key
 path list POOL
 path remove POOL berlin
+import start POOL A moved --rate 64K
+import list POOL
+import rate POOL moved 128K
+import verify POOL moved
+import cancel POOL moved
 snapshot create POOL a@one b@one
 snapshot list POOL
 snapshot show POOL a@one
@@ -206,7 +211,7 @@ def test_every_result_matches_its_schema(results: list[tuple[str, list[dict[str,
 def test_every_command_with_a_schema_was_run(results: list[tuple[str, list[dict[str, Any]]]]) -> None:
     shown = {command for command, documents in results if documents}
     decoded = {"decode cdb", "decode sense", "decode vpd", "decode token", "decode pdu"}
-    by_other_tests = {"serve", "explain"}
+    by_other_tests = {"serve", "explain", "import accept"}
     assert {each for result in RESULTS.values() for each in result.commands} == shown | decoded | by_other_tests
     assert all(RESULTS[result_of(command) or ""].is_line or len(documents) == 1 for command, documents in results)
 

@@ -245,7 +245,7 @@ class BaseMachine(RuleBasedStateMachine):
 
 
 TestBaseMachine = BaseMachine.TestCase
-TestBaseMachine.settings = searching(12, 30)
+TestBaseMachine.settings = searching(5, 25)
 
 
 class CompressedBaseMachine(BaseMachine):
@@ -256,4 +256,4 @@ class CompressedBaseMachine(BaseMachine):
 
 
 TestCompressedBaseMachine = CompressedBaseMachine.TestCase
-TestCompressedBaseMachine.settings = searching(8, 30)
+TestCompressedBaseMachine.settings = searching(3, 25)

@@ -82,6 +82,12 @@ RESULTS: dict[str, Result] = {
     "waiting-path": Result(1, "target.control.path_answers:WaitingPath", ("path add",)),
     "paths": Result(1, "target.control.path_answers:Paths", ("path list",)),
     "removed-path": Result(1, "target.control.path_answers:RemovedPath", ("path remove",)),
+    "import": Result(
+        1,
+        "target.control.import_answers:Import",
+        ("import start", "import rate", "import verify", "import accept", "import cancel"),
+    ),
+    "imports": Result(1, "target.control.import_answers:Imports", ("import list",)),
     "snapshot": Result(1, f"{STORAGE}:Snapshot", ("snapshot rename", "snapshot delete", "snapshot hold", "snapshot unhold")),
     "snapshots": Result(1, f"{STORAGE}:Snapshots", ("snapshot list",)),
     "snapshot-details": Result(1, f"{STORAGE}:ShownSnapshot", ("snapshot show",)),

@@ -12,6 +12,7 @@ from odx_target.cli.serving.constant_reasons import reasons_of
 from odx_target.copymgr import limits as copy_limits
 from odx_target.copymgr.operations import copy_rate
 from odx_target.iscsi import limits as iscsi_limits
+from odx_target.migration import limits as migration_limits
 from odx_target.replica.blocks import limits as blocks_limits
 from odx_target.replica.link import limits as link_limits
 from odx_target.replica.pairing import desk, path_key
@@ -23,7 +24,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log import checksum_index, records
 from odx_target.store.log.compressed import extent_cache
 from odx_target.store.map import leaf_memory
-from odx_target.store.segments import places, segment
+from odx_target.store.segments import base_place, places, segment
 from odx_target.store.volumes import compression
 from odx_target.target import file_descriptors, lun_contents
 from odx_target.target.config import (
@@ -237,6 +238,24 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         (path_settings, ("MAX_PATHS", "MAX_PATH_CONNECTIONS")),
         (path_key, ("MIN_KEY_CHARACTERS", "MAX_KEY_CHARACTERS")),
         (desk, ("PAIRING_TIME_S", "MAX_ATTEMPTS")),
+    ),
+    "imports": (
+        (base_place, ("MAX_BASE_BLOCKS", "MAX_BASE_NUMBER")),
+        (
+            migration_limits,
+            (
+                "MAX_IMPORTS",
+                "MAX_FINISHED",
+                "MAX_PIECES",
+                "PIECE_BLOCKS",
+                "SOURCE_WAIT_S",
+                "COMMAND_TIMEOUT_S",
+                "DEFAULT_RATE_BYTES_PER_S",
+                "MIN_RATE_BYTES_PER_S",
+                "MAX_RATE_BYTES_PER_S",
+                "MAX_BAD_RANGES",
+            ),
+        ),
     ),
     "memory and settings": (
         (

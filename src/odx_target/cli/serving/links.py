@@ -3,9 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import structlog
+
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Portal
-from odx_target.target.event_log import log
+
+log = structlog.get_logger()
 
 
 def link_descriptors(address: Portal | None) -> int:

@@ -5,9 +5,10 @@ pool.
 import signal
 from collections.abc import AsyncIterator
 
+import structlog
 import trio
 
-from odx_target.target.event_log import log
+log = structlog.get_logger()
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -2,6 +2,8 @@
 
 import re
 
+import typer
+
 from odx_target.target.printable import printable
 
 SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
@@ -13,12 +15,12 @@ MAX_MESSAGE_CHARACTERS = 600
 
 def error_text(error: Exception) -> str:
     """Return the message of an error."""
+    if isinstance(error, typer.TyperException):
+        return error.format_message()
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename else reason
-    import typer  # `serve` starts without typer.
-
-    return error.format_message() if isinstance(error, typer.TyperException) else str(error)
+    return str(error)
 
 
 def shown(message: str) -> str:

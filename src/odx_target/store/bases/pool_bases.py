@@ -1,6 +1,6 @@
 """The bases of a pool that is stored in a log."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -97,14 +97,18 @@ class PoolBases:
 
     async def next_missing(self, volume: Volume, block: int, most_blocks: int) -> tuple[int, int] | None:
         base = self._of(volume).volume
-        async for at, count_blocks in self._missing(base, block):
-            return at, min(count_blocks, most_blocks)
+        while block < base.size_blocks:
+            found, block = await self._missing_in_leaf(base, block)
+            if found:
+                return found[0][0], min(found[0][1], most_blocks)
         return None
 
     async def count_missing(self, volume: Volume) -> int:
-        total = 0
-        async for _, count_blocks in self._missing(self._of(volume).volume, 0):
-            total += count_blocks
+        base = self._of(volume).volume
+        block = total = 0
+        while block < base.size_blocks:
+            found, block = await self._missing_in_leaf(base, block)
+            total += sum(count_blocks for _, count_blocks in found)
         return total
 
     def keep(self, volume: Volume, block: int, data: Buffer | int) -> int:
@@ -254,22 +258,20 @@ class PoolBases:
             except LeafMissing as missing:
                 self._ledger.leaves.require([(block, missing.leaf)], (volume.name, None))
 
-    async def _missing(self, base: LogVolume, block: int) -> AsyncIterator[tuple[int, int]]:
-        """Yield the runs (block, count_blocks) of missing blocks from `block` on. Each run is in one leaf."""
+    async def _missing_in_leaf(self, base: LogVolume, block: int) -> tuple[list[tuple[int, int]], int]:
+        """Return the runs (block, count_blocks) of missing blocks from `block` to the end of its leaf, and the block after the
+        leaf.
+        """
         turns = self._ledger.turns
-        while block < base.size_blocks:
+        turns.take(STEPS_OF_A_SEARCH)
+        await turns.next_if_spent()
+        leaf, rest = base.block_map.find(block)
+        while leaf is not None and not self._ledger.leaves.memory.recall(leaf):
+            await base.load(block, min(LEAVES_OF_A_CALL * LEAF_BLOCKS, base.size_blocks - block))
             leaf, rest = base.block_map.find(block)
-            count_blocks = min(rest, base.size_blocks - block)
-            if leaf is not None:
-                ahead = min(LEAVES_OF_A_CALL * LEAF_BLOCKS, base.size_blocks - block)
-                if not self._ledger.leaves.memory.recall(leaf):
-                    await base.load(block, ahead)
-                    continue
-                for found in missing_in(leaf.runs(block & INDEX_MASK, count_blocks), block):
-                    yield found
-            block += count_blocks
-            turns.take(STEPS_OF_A_SEARCH)
-            await turns.next_if_spent()
+        end = block + min(rest, base.size_blocks - block)
+        found = [] if leaf is None else list(missing_in(leaf.runs(block & INDEX_MASK, end - block), block))
+        return found, end
 
     async def _find_need(
         self, base: _Base, besides: Collection[int], pause: Callable[[], Awaitable[None]], found: list[str | None]

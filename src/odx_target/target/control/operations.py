@@ -17,6 +17,7 @@ from odx_target.target.control.arguments import ManagementError as ManagementErr
 from odx_target.target.control.describe import Data, describe_copy, describe_stepping_aside, describe_token, rows_in_turns
 from odx_target.target.control.faults import FAULT_OPERATIONS
 from odx_target.target.control.health import describe_health
+from odx_target.target.control.imports import IMPORT_OPERATIONS
 from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.paths import PATH_OPERATIONS
 from odx_target.target.control.port_groups import PORT_GROUP_OPERATIONS
@@ -242,5 +243,6 @@ OPERATIONS: dict[str, Operation] = {
         *FAULT_OPERATIONS,
         *PORT_GROUP_OPERATIONS,
         *PATH_OPERATIONS,
+        *IMPORT_OPERATIONS,
     )
 }

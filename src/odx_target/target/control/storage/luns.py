@@ -102,8 +102,10 @@ def check_not_the_only_lun(storage: Storage, volume: Volume) -> None:
 @contextmanager
 def changing(storage: Storage, volume: Volume) -> Iterator[None]:
     """Reserve the LUN of a volume for one change while the body runs. Raises ConfigError if another request is changing this
-    LUN.
+    LUN. Raises ManagementError if the volume is a base, which only its import may change.
     """
+    if storage.pool.bases.is_base(volume):
+        raise ManagementError(f"volume {volume.name} has the fetched blocks of an import, and is deleted at its end")
     if storage.array is None:
         yield
         return

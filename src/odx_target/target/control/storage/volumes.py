@@ -225,12 +225,17 @@ async def _delete(storage: Storage, volume: Volume) -> answers.Volume:
     row = describe_volume(volume, storage.pool)
     name = volume.name
     await storage.when_ready(lambda: storage.pool.delete_volume(name))
+    await forget_volume(storage, volume)
+    return row
+
+
+async def forget_volume(storage: Storage, volume: Volume) -> None:
+    """Forget what the pool remembers about a volume that was deleted."""
     forget_size(volume, storage.pool)
     (await storage.schedules()).book.forget_volume(volume)
     drop(storage.pool, volume.identity)
     drop_sanitize_operation(storage.pool, volume.identity)
     await storage.make_durable()
-    return row
 
 
 async def _serve(storage: Storage, made: list[Volume]) -> None:

@@ -1,0 +1,1 @@
+"""`odx-target import`: LUNs of other arrays."""

@@ -1,0 +1,169 @@
+"""The imports of an array: those that run, and those that the pool remembers."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeAlias
+
+from odx_target.environment import Environment
+from odx_target.migration.importer import Committed, Importer, Report
+from odx_target.migration.limits import MAX_FINISHED, MAX_IMPORTS
+from odx_target.migration.record import PREFIX, ImportRecord, InvalidRecord, Phase, decode, encode
+from odx_target.migration.source import NoSource, Source, SourceError, SourceLun
+from odx_target.store.api import BLOCK_BYTES, Pool, PoolBusy, StoreError, Volume
+
+
+class ImportRefused(StoreError):
+    """An import cannot be begun, changed or cancelled. The message is one line."""
+
+
+MakeSource: TypeAlias = Callable[[ImportRecord, SourceLun | None], Source]
+"""Function that makes the source of an import, and begins to connect. The second argument is the LUN that must answer, or None
+if the record does not have its properties yet.
+"""
+
+MakeVolume: TypeAlias = Callable[[Volume, SourceLun], Volume]
+"""Function that makes the volume for hosts, a clone of the base. It may raise PoolBusy, and is then called again."""
+
+
+class ImportTable:
+    """All imports of one array."""
+
+    def __init__(
+        self, pool: Pool, environment: Environment, make_source: MakeSource, report: Report, committed: Committed
+    ) -> None:
+        self.running: dict[str, Importer] = {}
+        """The imports that are not finished, by the identity of the volume in hexadecimal."""
+        self._pool = pool
+        self._environment = environment
+        self._make_source = make_source
+        self._report = report
+        self._committed = committed
+        self._beginning = 0
+
+    def start(self) -> None:
+        """Continue the imports that the pool remembers. Delete bases of imports that had not begun when the array ended."""
+        bases = {volume.identity.hex(): volume for volume in self._pool.bases.volumes()}
+        for key in self._pool.remembered_keys(PREFIX):
+            try:
+                record = decode(self._pool.remembered(key) or b"")
+            except InvalidRecord as error:
+                self._report("error", str(error), key=key)
+                return  # Without the record, nobody knows which base is needed.
+            base = bases.pop(record.base, None)
+            if record.phase is not Phase.FINISHED and base is not None:
+                self._run(record, base)
+            elif record.phase is not Phase.FINISHED:
+                # The array ended between the end of the settling and the change of the record.
+                with suppress(StoreError):
+                    self._pool.remember(key, encode(replace(record, phase=Phase.FINISHED, finished=self._environment.time())))
+        for base in bases.values():
+            with suppress(StoreError):
+                self._pool.bases.delete(base)
+
+    def records(self) -> list[ImportRecord]:
+        """Return the records of all imports, in the order in which they were begun."""
+        found = []
+        for key in self._pool.remembered_keys(PREFIX):
+            with suppress(InvalidRecord):
+                found.append(decode(self._pool.remembered(key) or b""))
+        return sorted(found, key=lambda record: record.started)
+
+    def importer_of(self, volume: Volume) -> Importer | None:
+        """Return the running import of a volume. Returns None if it is finished or was never imported."""
+        return self.running.get(volume.identity.hex())
+
+    async def begin(self, record: ImportRecord, name: str, attributes: Mapping[str, str], make_volume: MakeVolume) -> Volume:
+        """Connect with the source, make the base `name` and the volume for hosts, and start the import.
+
+        `record` has what the operator has chosen; its other fields are filled in. `attributes` are those of the base. Raises
+        ImportRefused if the source cannot be reached or imported. Raises StoreError if the volumes cannot be made. Then nothing
+        has changed.
+        """
+        if len(self.running) + self._beginning >= MAX_IMPORTS:
+            raise ImportRefused(f"{MAX_IMPORTS} imports are running already, which is the limit")
+        self._beginning += 1
+        source = self._make_source(record, None)
+        try:
+            lun = await source.probe()
+            base = await self._pool.bases.create(name, -(-lun.size_bytes // BLOCK_BYTES), attributes)
+            try:
+                volume, full = await self._make(record, lun, base, make_volume)
+            except BaseException:
+                with suppress(StoreError):
+                    self._pool.bases.delete(base)
+                raise
+        except BaseException as error:
+            source.close()
+            if isinstance(error, SourceError):
+                raise ImportRefused(str(error)) from error
+            raise
+        finally:
+            self._beginning -= 1
+        self._start_importer(full, base, source)
+        self._forget_old()
+        return volume
+
+    async def _make(
+        self, record: ImportRecord, lun: SourceLun, base: Volume, make_volume: MakeVolume
+    ) -> tuple[Volume, ImportRecord]:
+        """Make the volume for hosts and the record of the import. After a crash, the log has both or neither."""
+        pool = self._pool
+        while True:
+            volume: Volume | None = None
+            try:
+                volume = make_volume(base, lun)
+                full = replace(
+                    record,
+                    volume=volume.identity.hex(),
+                    base=base.identity.hex(),
+                    block_bytes=lun.block_bytes,
+                    capacity_blocks=lun.capacity_blocks,
+                    identity=lun.identity,
+                    started=self._environment.time(),
+                )
+                pool.remember(full.key, encode(full), spare=True)
+            except StoreError as error:
+                if volume is not None:
+                    pool.delete_volume(volume.name)
+                if not isinstance(error, PoolBusy):
+                    raise
+                await base.room_made()
+            else:
+                return volume, full
+
+    def drop(self, importer: Importer, volume: Volume | None) -> None:
+        """Delete the volume and the base of an import that was stopped, and forget the import. May raise PoolBusy, and is then
+        called again.
+        """
+        pool = self._pool
+        if volume is not None and pool.volumes.get(volume.name) is volume:
+            pool.delete_volume(volume.name)
+        if pool.bases.is_base(importer.base):
+            pool.bases.delete(importer.base)
+        pool.forget(importer.record.key)
+        self.running.pop(importer.record.volume, None)
+
+    def forget(self, record: ImportRecord) -> None:
+        """Forget an import that is finished."""
+        self._pool.forget(record.key)
+
+    def resume(self, importer: Importer) -> None:
+        """Continue an import that was stopped."""
+        self._run(importer.record, importer.base)
+
+    def _run(self, record: ImportRecord, base: Volume) -> None:
+        lun = SourceLun(record.block_bytes, record.capacity_blocks, record.identity)
+        is_needed = record.phase is Phase.COPYING
+        self._start_importer(record, base, self._make_source(record, lun) if is_needed else NoSource())
+
+    def _start_importer(self, record: ImportRecord, base: Volume, source: Source) -> None:
+        importer = Importer(record, base, source, self._pool, self._environment, self._report, self._committed)
+        importer.on_finish = lambda: self.running.pop(record.volume, None)
+        self.running[record.volume] = importer
+        importer.start()
+
+    def _forget_old(self) -> None:
+        finished = [record for record in self.records() if record.phase is Phase.FINISHED]
+        for record in finished[: max(0, len(finished) - MAX_FINISHED)]:
+            self._pool.forget(record.key)

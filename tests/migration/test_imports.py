@@ -1,0 +1,384 @@
+"""Imports on the virtual clock: reads through, the background copy, cuts, bad blocks, comparison and the end."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.migration.simulated_source import SimulatedSource
+from tests.store.pools import Machine, block
+
+from odx_target.migration.import_table import ImportRefused, ImportTable
+from odx_target.migration.importer import Importer
+from odx_target.migration.limits import (
+    CHECK_PAUSE_S,
+    MAX_BAD_RANGES,
+    MAX_FINISHED,
+    MAX_IMPORTS,
+    MAX_PIECES,
+    PIECE_BLOCKS,
+    POOL_PAUSE_S,
+    SOURCE_WAIT_S,
+)
+from odx_target.migration.progress import State
+from odx_target.migration.record import ImportRecord, InvalidRecord, Phase, decode, encode
+from odx_target.migration.source import SourceLun
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, SourceAway, StoreError, Volume
+from odx_target.store.open import PoolOptions
+
+RATE = 1 << 40
+WANTED = ImportRecord(
+    "", "", "iscsi://old/iqn.a:b/0", "iqn.a:c", 0, 0, "", Phase.COPYING, RATE, False, 0.0, user="u", secret="s3cret"
+)
+
+
+def content_of(size_bytes: int) -> bytes:
+    """Bytes that differ in each sector; every fifth store block is zeros."""
+    count = -(-size_bytes // 512)
+    sectors = [bytes(512) if at // 8 % 5 == 4 else (at + 1).to_bytes(8, "little") * 64 for at in range(count)]
+    return b"".join(sectors)[:size_bytes]
+
+
+SIZES = [(512, 600 * BLOCK_BYTES + 1536), (4096, 300 * BLOCK_BYTES), (512, 512)]
+
+
+class World:
+    """A pool, an old array, and the imports between them."""
+
+    def __init__(self, size_bytes: int = 600 * BLOCK_BYTES + 1536, block_bytes: int = 512, **options: Any) -> None:
+        self.machine = Machine(PoolOptions(segment_blocks=256, **options))
+        self.content = content_of(size_bytes)
+        self.block_bytes = block_bytes
+        self.lines: list[tuple[str, str]] = []
+        self.begin_table()
+
+    @property
+    def environment(self):  # type: ignore[no-untyped-def]
+        return self.machine.environment
+
+    def begin_table(self) -> None:
+        self.source = SimulatedSource(self.environment, self.content, self.block_bytes)
+
+        def make_source(record: ImportRecord, lun: SourceLun | None) -> SimulatedSource:
+            assert record.secret == "s3cret"
+            assert lun is None or lun == self.source.lun
+            if self.source.is_closed:
+                self.source.failure, self.source.is_closed = "", False
+            return self.source
+
+        def report(level: str, event: str, /, **fields: Any) -> None:
+            self.lines.append((level, f"{event} {fields}"))
+
+        pool = self.machine.pool
+        self.table = ImportTable(pool, self.environment, make_source, report, pool.committed)
+
+    def begin(self, name: str = "a", **fields: Any) -> Volume:
+        def make(base: Volume, lun: SourceLun) -> Volume:
+            assert lun == self.source.lun
+            return self.machine.pool.create_volume(name, base.size_blocks, {}, base)
+
+        record = replace(WANTED, **fields)
+        return self.environment.run(self.table.begin(record, f"{name}.import", {}, make))
+
+    def restart(self) -> None:
+        self.machine.pool.commit()
+        self.machine.kill()
+        self.begin_table()
+        self.table.start()
+
+    @property
+    def volume(self) -> Volume:
+        return self.machine.pool.volumes["a"]
+
+    @property
+    def importer(self) -> Importer:
+        (importer,) = self.table.running.values()
+        return importer
+
+    def read(self, at: int, count: int) -> bytes:
+        return b"".join(self.environment.run(self.volume.read(at, count)))
+
+    def old(self, at: int, count: int) -> bytes:
+        return self.content[at * BLOCK_BYTES : (at + count) * BLOCK_BYTES].ljust(count * BLOCK_BYTES, b"\0")
+
+    def until_finished(self, limit_s: float = 1000.0) -> None:
+        until_s = self.environment.monotonic() + limit_s
+        while self.table.running:
+            assert self.environment.monotonic() < until_s, self.importer.progress()
+            self.environment.advance(0.5)
+            self.environment.settle()
+
+
+@pytest.mark.parametrize(("block_bytes", "size_bytes"), SIZES)
+def test_a_lun_is_imported_whole(block_bytes: int, size_bytes: int) -> None:
+    world = World(size_bytes, block_bytes)
+    world.begin()
+    count = world.volume.size_blocks
+    assert world.read(count - 1, 1) == world.old(count - 1, 1)
+    world.until_finished()
+    assert world.source.is_closed
+    assert set(world.machine.pool.volumes) == {"a"}
+    assert world.read(0, count) == world.old(0, count)
+    (record,) = world.table.records()
+    assert record.phase is Phase.FINISHED
+    assert record.finished is not None
+    assert (record.user, record.secret) == (None, None)
+    assert world.source.most_running <= MAX_PIECES + 1
+    world.restart()
+    assert world.read(0, count) == world.old(0, count)
+
+
+def test_hosts_read_through_and_their_writes_stay() -> None:
+    world = World()
+    world.source.delay_s = 0.01
+    world.begin(rate=64 << 10)
+    world.volume.write(100, [block(7)])
+    world.volume.unmap(101, 2)
+    snapshot = world.volume.snapshot("s")
+    world.volume.write(99, [block(8)])
+    assert world.read(98, 6) == world.old(98, 1) + block(8) + block(7) + bytes(2 * BLOCK_BYTES) + world.old(103, 1)
+    reads = len(world.source.reads)
+    assert world.read(103, 1) == world.old(103, 1)
+    assert len(world.source.reads) == reads, "a fetched block is kept"
+    world.environment.run(world.importer.set_rate(RATE))
+    world.until_finished()
+    assert world.read(98, 6) == world.old(98, 1) + block(8) + block(7) + bytes(2 * BLOCK_BYTES) + world.old(103, 1)
+    assert b"".join(world.environment.run(snapshot.read(98, 4))) == world.old(98, 2) + block(7) + bytes(BLOCK_BYTES)
+
+
+def test_an_import_continues_after_a_restart() -> None:
+    world = World()
+    world.begin(rate=4 << 20)
+    world.environment.advance(0.4)
+    before = world.environment.run(world.machine.pool.bases.count_missing(world.machine.pool.volumes["a.import"]))
+    assert 0 < before < world.volume.size_blocks
+    world.volume.write(599, [block(9)])
+    world.restart()
+    world.until_finished()
+    assert sum(count for _, count in world.source.reads) <= before * 8
+    assert world.read(0, 601) == world.old(0, 599) + block(9) + world.old(600, 1)
+
+
+def test_a_restart_in_every_half_second() -> None:
+    world = World()
+    world.begin(rate=256 << 10)
+    for _ in range(24):
+        if not world.table.running:
+            break
+        world.environment.advance(0.5)
+        world.restart()
+    world.until_finished()
+    assert world.read(0, 601) == world.old(0, 601)
+
+
+def test_a_read_waits_for_an_old_array_that_is_away() -> None:
+    world = World()
+    world.begin(rate=64 << 10)
+    world.source.failure = "gone"
+    began_s = world.environment.monotonic()
+    with pytest.raises(SourceAway, match="gone"):
+        world.read(500, 1)
+    assert SOURCE_WAIT_S - 1 <= world.environment.monotonic() - began_s <= SOURCE_WAIT_S
+    assert world.importer.progress().state is State.WAITING
+    assert world.importer.progress().reason == "gone"
+    waiting = world.environment.spawn(world.volume.read(500, 1))
+    world.environment.advance(5)
+    assert not waiting.done
+    world.source.failure = ""
+    world.environment.advance(1)
+    assert b"".join(waiting.value()) == world.old(500, 1)
+    world.environment.run(world.importer.set_rate(RATE))
+    world.until_finished()
+    assert world.read(0, 601) == world.old(0, 601)
+
+
+def test_failed_reads_are_repeated() -> None:
+    world = World()
+    world.source.failures = 0
+    world.begin()
+    world.source.failures = 7
+    world.until_finished()
+    assert world.read(0, 601) == world.old(0, 601)
+
+
+def test_the_rate_is_bounded_and_shown() -> None:
+    world = World(16 << 20)
+    world.begin(rate=1 << 20)
+    world.environment.advance(8)
+    progress = world.importer.progress()
+    copied = (progress.size_blocks - (progress.missing_blocks or 0)) * BLOCK_BYTES
+    assert 7 << 20 <= copied <= 9 << 20
+    assert 0.85 * (1 << 20) <= progress.rate <= 1.2 * (1 << 20)
+    assert progress.remaining_s is not None
+    assert 5 <= progress.remaining_s <= 11
+
+
+def test_holes_of_the_old_lun_are_not_read() -> None:
+    world = World()
+    content = bytearray(world.content)
+    content[8 * 512 : 4000 * 512] = bytes(3992 * 512)
+    world.source.content = world.content = bytes(content)
+    world.source.holes = [(8, 3992), (4804, 2)]
+    world.begin()
+    world.until_finished()
+    assert world.read(0, 601) == world.old(0, 601)
+    assert not [lba for lba, count in world.source.reads if lba < 4000 and lba + count > 16]
+
+
+def test_bad_blocks_of_the_old_lun_are_read_again_later() -> None:
+    world = World()
+    world.source.bad = {805, 2001}
+    world.begin()
+    world.environment.advance(5)
+    progress = world.importer.progress()
+    assert progress.unreadable.count_blocks == 2
+    assert sorted(progress.unreadable.ranges) == [(100, 1), (250, 1)]
+    assert progress.missing_blocks == 2
+    with pytest.raises(DamagedBlock) as error:
+        world.read(249, 2)
+    assert error.value.block == 250
+    assert world.read(101, 149) == world.old(101, 149)
+    world.source.bad.clear()
+    world.environment.advance(CHECK_PAUSE_S)
+    world.until_finished()
+    assert world.read(0, 601) == world.old(0, 601)
+
+
+def test_many_bad_blocks_are_counted_but_not_all_listed() -> None:
+    world = World(8 * MAX_BAD_RANGES * BLOCK_BYTES)
+    world.source.bad = set(range(0, 64 * MAX_BAD_RANGES, 32))
+    world.begin()
+    world.environment.advance(30)
+    unreadable = world.importer.progress().unreadable
+    assert unreadable.count_blocks == 2 * MAX_BAD_RANGES
+    assert len(unreadable.ranges) == MAX_BAD_RANGES
+
+
+@pytest.mark.parametrize("is_accepted", [False, True])
+def test_a_changed_old_lun_is_found_by_the_comparison(is_accepted: bool) -> None:
+    world = World()
+    world.begin(verify=True, rate=1 << 20)
+    world.environment.advance(1.5)
+    changed = bytearray(world.content)
+    changed[5 * BLOCK_BYTES + 3] ^= 1
+    before, world.source.content = world.content, bytes(changed)
+    world.environment.advance(20)
+    progress = world.importer.progress()
+    assert progress.state is State.DIFFERENT
+    assert progress.different.ranges == [(5, 1)]
+    if is_accepted:
+        world.importer.accept()
+    else:
+        world.source.content = before
+        world.environment.run(world.importer.verify())
+        world.environment.advance(1)
+        assert world.importer.progress().state is State.VERIFYING
+    world.until_finished()
+    assert world.read(0, 601) == world.old(0, 601)
+
+
+def test_the_copy_waits_for_room_in_the_pool() -> None:
+    world = World(600 * BLOCK_BYTES, limit_bytes=512 * BLOCK_BYTES)
+    world.begin()
+    world.environment.advance(3)
+    progress = world.importer.progress()
+    assert progress.state is State.WAITING
+    assert "room" in progress.reason or "full" in progress.reason or "limit" in progress.reason
+    assert world.read(599, 1) == world.old(599, 1), "reads go through although the pool is full"
+    world.machine.pool.change_options(replace(world.machine.options, limit_bytes=None))  # type: ignore[arg-type]
+    world.environment.advance(POOL_PAUSE_S + 1)
+    world.until_finished()
+    assert world.read(0, 600) == world.old(0, 600)
+
+
+def test_a_source_that_does_not_answer_leaves_nothing() -> None:
+    world = World()
+    world.source.failure = "no route to host"
+    with pytest.raises(ImportRefused, match="no route"):
+        world.begin()
+    assert not world.machine.pool.volumes
+    assert not world.table.running
+    assert world.source.is_closed
+
+
+def test_a_name_that_is_taken_leaves_nothing() -> None:
+    world = World()
+    world.machine.pool.create_volume("a", 5, {})
+    with pytest.raises(StoreError, match="already"):
+        world.begin()
+    assert set(world.machine.pool.volumes) == {"a"}
+    assert not world.machine.pool.bases.volumes()
+
+
+def test_a_base_without_its_import_is_deleted_at_the_start() -> None:
+    world = World()
+    world.environment.run(world.machine.pool.bases.create("a.import", 50, {}))
+    world.restart()
+    assert not world.machine.pool.volumes
+
+
+def test_imports_are_limited() -> None:
+    world = World()
+    for number in range(MAX_IMPORTS):
+        world.begin(f"v{number}", rate=64 << 10)
+    with pytest.raises(ImportRefused, match=str(MAX_IMPORTS)):
+        world.begin("more")
+
+
+def test_old_imports_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odx_target.migration.import_table.MAX_FINISHED", 2)
+    assert MAX_FINISHED > 2
+    world = World(BLOCK_BYTES)
+    for number in range(4):
+        world.begin(f"v{number}")
+        world.until_finished()
+    assert len(world.table.records()) == 3
+
+
+def test_a_cancelled_import_leaves_nothing() -> None:
+    world = World()
+    world.begin(rate=64 << 10)
+    importer = world.importer
+    world.environment.run(importer.stop())
+    with pytest.raises(SourceAway):
+        world.read(300, 1)
+    world.table.drop(importer, world.volume)
+    world.restart()
+    assert not world.machine.pool.volumes
+    assert not world.table.records()
+
+
+def test_no_secret_is_shown() -> None:
+    record = replace(WANTED, volume="ab", base="cd", block_bytes=512, capacity_blocks=9)
+    assert decode(encode(record)) == record
+    assert "s3cret" not in repr(record)
+    assert decode(encode(record.without_secrets())).secret is None
+
+
+@pytest.mark.parametrize("change", [{"rate": 0}, {"block_bytes": "512"}, {"phase": "x"}, {"base": "z"}, {"more": 1}])
+def test_damaged_records_are_refused(change: dict[str, object]) -> None:
+    fields = json.loads(encode(replace(WANTED, volume="ab", base="cd", block_bytes=512, capacity_blocks=9)))
+    with pytest.raises(InvalidRecord):
+        decode(json.dumps({**fields, **change}).encode())
+    with pytest.raises(InvalidRecord):
+        decode(b"[]")
+
+
+def test_a_record_that_cannot_be_read_keeps_its_base() -> None:
+    world = World()
+    world.begin(rate=64 << 10)
+    (record,) = world.table.records()
+    world.machine.pool.remember(record.key, b"{}")
+    world.restart()
+    assert set(world.machine.pool.volumes) == {"a", "a.import"}
+    assert world.lines[0][0] == "error"
+
+
+def test_pieces_are_as_small_as_the_old_array_wants() -> None:
+    world = World()
+    world.source.max_read_blocks = 20
+    world.begin()
+    world.until_finished()
+    assert max(count for _, count in world.source.reads) <= 20
+    assert PIECE_BLOCKS * 8 > 20
+    assert world.read(0, 601) == world.old(0, 601)
