@@ -10,11 +10,15 @@ from tests.store.map_model import places_of
 
 from odx_target.store.api import CatalogueDamaged, OutOfResources
 from odx_target.store.catalogue.interface import Checkpoint, VolumeState
+from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.leaf import LEAF_BLOCKS
+from odx_target.store.map.frozen_root import FrozenRoot
+from odx_target.store.map.inner import FAN_OUT, Inner
+from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch
 
 LEAVES = 8
+SUBTREE = FAN_OUT * LEAF_BLOCKS
 
 
 def checkpoint_of(live: BlockMap, **remembered: bytes) -> Checkpoint:
@@ -77,3 +81,37 @@ def test_an_unreadable_leaf_is_the_only_one_that_fails(tmp_path: Path, monkeypat
     assert [isinstance(each, CatalogueDamaged) for each in found] == [index == 3 for index in range(LEAVES)]
     catalogue.close()
     assert all(isinstance(each, OutOfResources) for each in catalogue.leaf_entries(numbers))
+
+
+def test_inner_nodes_with_equal_content_share_their_children_but_not_later_changes() -> None:
+    """A large volume of copies of the same data has many such nodes."""
+    live = BlockMap(4 * SUBTREE)
+    live.assign(0, 77, 100 * LEAF_BLOCKS)
+    for copy in (1, 2, 3):
+        live.copy_range(live.freeze(), 0, copy * SUBTREE, SUBTREE)
+    catalogue = MemoryCatalogue()
+    catalogue.save(checkpoint_of(separated(live)))
+    loaded = MemoryCatalogue(catalogue.content).load()
+    assert loaded is not None
+    thawed = BlockMap.thawed(loaded.volumes[0].root)
+    assert thawed.root is not None
+    nodes = [child for _, child in thawed.root.present()]
+    assert len({id(node) for node in nodes}) == 4
+    assert len({id(node.children) for node in nodes if isinstance(node, Inner)}) == 1
+    before = places_of(thawed)
+    frozen = thawed.freeze()
+    thawed.assign(SUBTREE + 5, 3)
+    thawed.clear(2 * SUBTREE, 90 * LEAF_BLOCKS)
+    assert places_of(frozen) == before
+    changed = {**before, SUBTREE + 5: 3}
+    cleared = range(2 * SUBTREE, 2 * SUBTREE + 90 * LEAF_BLOCKS)
+    assert places_of(thawed) == {at: place for at, place in changed.items() if at not in cleared}
+
+
+def separated(live: BlockMap) -> BlockMap:
+    """Give each inner node below the root a copy of its own, as writes do."""
+    root = live.freeze().root
+    assert root is not None
+    epoch = Epoch()
+    copies = [(slot, child.copy(epoch)) for slot, child in root.present() if isinstance(child, Inner)]
+    return BlockMap.thawed(FrozenRoot(Inner.over(copies, epoch), live.levels, live.size_blocks))

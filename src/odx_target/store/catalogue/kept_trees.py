@@ -5,7 +5,10 @@ Nodes are numbered in the order in which they are written. Children are written 
 is always lower than the number of its parent, and a stored tree cannot contain a cycle.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from odx_target.store.catalogue.node_codec import (
     decode_inner,
@@ -18,13 +21,18 @@ from odx_target.store.catalogue.node_codec import (
 )
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
-from odx_target.store.map.inner import Inner, Node
+from odx_target.store.map.inner import Dense, Few, Inner, Node, children_in
 from odx_target.store.map.leaf import ABSENT, LEAF_BITS, Epoch, Leaf
+from odx_target.store.segments.places import Places
 
 MAX_LEVELS = 5
 """Largest accepted number of levels in a stored tree. No map has more levels, so a larger number means that the catalogue is
 damaged."""
 
+
+MAX_RECENT = 64
+"""Number of recently read inner nodes with which a further node may share its children. If a large volume consists of copies of
+the same data, many of its inner nodes have equal bodies."""
 
 _NODES_AT_ONCE = 64
 """Number of nodes that are freed at once. Other threads may run after each such group of nodes."""
@@ -76,6 +84,13 @@ def rewritten_bodies(leaves: Iterable[Leaf]) -> Iterator[tuple[int, bytes]]:
         yield leaf.stored, sealed(node_name(leaf.stored), encode_leaf(leaf))
 
 
+class _Decoded(NamedTuple):
+    """An inner node that was read: the numbers of its children by slot (0: no child), and its children."""
+
+    numbers: Places
+    children: "Dense | Few"
+
+
 class TreeReader:
     """Builds trees from stored bodies. A node that several trees share is built once.
 
@@ -86,6 +101,7 @@ class TreeReader:
         self._fetch = fetch
         self._with_entries = with_entries
         self._nodes: dict[int, Node] = {}
+        self._recent: dict[tuple[bytes, int], _Decoded] = {}
         self._epoch = Epoch()
 
     def root(self, number: int, levels: int, size_blocks: int) -> FrozenRoot:
@@ -97,26 +113,43 @@ class TreeReader:
     def _inner(self, number: int, level: int) -> Inner:
         node = self._nodes.get(number)
         if node is None:
-            numbers = decode_inner(self._body(number))
-            if max(numbers.values(), default=0) >= number:
-                raise PoolDamaged("the catalogue contains a node that is its own descendant")
-            children = [(slot, self._child(child, level - 1)) for slot, child in numbers.items()]
-            node = self._nodes[number] = Inner.over(children, self._epoch)
+            node = self._nodes[number] = Inner(self._children(number, level), self._epoch)
             node.stored = number
         if not isinstance(node, Inner):
             raise PoolDamaged("the catalogue contains a leaf at the place of an inner node")
         return node
 
-    def _child(self, number: int, level: int) -> Node:
-        if level:
-            return self._inner(number, level)
-        node = self._nodes.get(number)
-        if node is None:
-            entries = decode_leaf(self._body(number)) if self._with_entries else ABSENT
-            node = self._nodes[number] = Leaf(entries, self._epoch, number)
-        if not isinstance(node, Leaf):
+    def _children(self, number: int, level: int) -> "Dense | Few":
+        """Return the children of a stored inner node.
+
+        Nodes with equal bodies share one object. This is safe because a map never changes a node that it has not made.
+        """
+        body = self._body(number)
+        recent = self._recent.get((body, level))
+        numbers = decode_inner(body) if recent is None else recent.numbers
+        if numbers.max() >= number:
+            raise PoolDamaged("the catalogue contains a node that is its own descendant")
+        if recent is not None:
+            return recent.children
+        slots = np.flatnonzero(numbers)
+        found = numbers[slots].tolist()
+        nodes = self._leaves(found) if level == 1 else [self._inner(each, level - 1) for each in found]
+        children = children_in(slots.tolist(), nodes)
+        self._recent[body, level] = _Decoded(numbers, children)
+        if len(self._recent) > MAX_RECENT:
+            del self._recent[next(iter(self._recent))]
+        return children
+
+    def _leaves(self, numbers: Sequence[int]) -> list[Node]:
+        nodes = self._nodes
+        for number in numbers:
+            if number not in nodes:
+                entries = decode_leaf(self._body(number)) if self._with_entries else ABSENT
+                nodes[number] = Leaf(entries, self._epoch, number)
+        found = [nodes[number] for number in numbers]
+        if not all(type(node) is Leaf for node in found):
             raise PoolDamaged("the catalogue contains an inner node at the place of a leaf")
-        return node
+        return found
 
     def _body(self, number: int) -> bytes:
         return unsealed(node_name(number), self._fetch(number))

@@ -20,7 +20,8 @@ from crc32c import crc32c
 from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.inner import FAN_OUT, Inner
-from odx_target.store.map.leaf import HOLES, LEAF_BLOCKS, RUNS_TO_PACK, START_SHIFT, Entries, Epoch, Leaf, is_sound
+from odx_target.store.map.leaf import HOLES, LEAF_BLOCKS, PLACE_MASK, RUNS_TO_PACK, START_SHIFT, Entries, Leaf, is_sound
+from odx_target.store.segments.places import Places
 
 PACKED_LEAF, DENSE_LEAF, PACKED_INNER, DENSE_INNER = 1, 2, 3, 4
 
@@ -31,7 +32,7 @@ MAX_NAMED_CHARACTERS = 80
 
 _WORD_BYTES = 8
 _ZERO_PLANE = bytes(LEAF_BLOCKS)
-_NO_EPOCH = Epoch()
+_SLOTS = np.arange(FAN_OUT, dtype=np.uint64)
 
 
 def sealed(name: bytes, body: bytes) -> bytes:
@@ -93,16 +94,15 @@ def decode_leaf(body: bytes) -> Entries:
     return _decoded(body, PACKED_LEAF, DENSE_LEAF)
 
 
-def decode_inner(body: bytes) -> dict[int, int]:
-    """Decode an inner node: slot -> number of the child. Raises PoolDamaged."""
-    runs = Leaf(_decoded(body, PACKED_INNER, DENSE_INNER), _NO_EPOCH).runs(0, FAN_OUT)
-    numbers: dict[int, int] = {}
-    slot = 0
-    for first, count in runs:
-        if first:
-            numbers.update(zip(range(slot, slot + count), range(first, first + count), strict=True))
-        slot += count
-    return numbers
+def decode_inner(body: bytes) -> Places:
+    """Decode an inner node. Returns the number of the child in each slot, or 0 if there is none. Raises PoolDamaged."""
+    entries = np.frombuffer(_decoded(body, PACKED_INNER, DENSE_INNER), dtype=np.int64)
+    if len(entries) == FAN_OUT:
+        return entries
+    starts, numbers = entries.view(np.uint64) >> START_SHIFT, entries & PLACE_MASK
+    run = np.searchsorted(starts, _SLOTS, "right") - 1
+    first = numbers[run]
+    return np.where(first == 0, 0, first + _SLOTS.view(np.int64) - starts[run].view(np.int64))
 
 
 def _runs_of(numbers: list[tuple[int, int]]) -> list[int]:

@@ -10,7 +10,7 @@ copied after a freeze. If their children were in lists, the visits to all elemen
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeAlias, Union, final
 
 import numpy as np
@@ -43,6 +43,15 @@ class Few(dict[int, Node]):
 
     def __missing__(self, _slot: int) -> None:
         return None
+
+
+def children_in(slots: Sequence[int], nodes: Sequence[Node]) -> "Dense | Few":
+    """Return children in the form that fits their number. `slots` has the slot of each node."""
+    if len(slots) <= MAX_FEW:
+        return Few(zip(slots, nodes, strict=True))
+    children: Dense = np.full(FAN_OUT, None, dtype=np.object_)
+    children[slots] = np.fromiter(nodes, dtype=np.object_, count=len(nodes))
+    return children
 
 
 class Inner:

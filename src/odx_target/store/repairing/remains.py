@@ -104,8 +104,9 @@ class _TreesLeft:
             decode_leaf(body)  # Raises PoolDamaged if the leaf is damaged.
             return Leaf(ABSENT, self._epoch, number)
         children = []
-        for slot, child in decode_inner(body).items():
-            children.append((slot, self._node(child, level - 1, number) or _lost_subtree(level - 1)))
+        for slot, child in enumerate(decode_inner(body).tolist()):
+            if child:
+                children.append((slot, self._node(child, level - 1, number) or _lost_subtree(level - 1)))
         return Inner.over(children, self._epoch)
 
 
