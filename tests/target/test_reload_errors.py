@@ -15,6 +15,7 @@ from odx_target.target.array import Array
 from odx_target.target.config.settings import ServeConfig
 from tests.target.access.sessions import A, luns, session_of
 from tests.target.running import LUNS, running
+from tests.target.test_storage_operations import do
 
 
 async def test_an_internal_error_ends_neither_the_array_nor_later_reloads(
@@ -51,3 +52,21 @@ async def test_an_array_that_a_fault_has_restarted_takes_a_setting_back(tmp_path
         path.write_text('portal = "127.0.0.1:0"\n')
         await serve._obey(sighup(), array, None, again)
         assert array.copy_manager.copies.copy_rate.bytes_per_s is None
+
+
+async def test_a_setting_that_was_refused_is_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "array.toml"
+    path.write_text('portal = "127.0.0.1:0"\nremote-luns = ["third"]\ncopy-rate = "1M"\n')
+    async with running() as array:
+        before = array.config.remote_luns
+        reloader = Reloader(array, path)
+        with capture_logs() as logs:
+            await reloader.reload()
+        assert [line["keys"] for line in logs if line["event"] == "settings are not applied"] == [["remote-luns"]]
+        assert array.config.remote_luns == reloader.current.array.remote_luns == before
+        assert array.config.copy_rate_bytes_per_s == 1 << 20
+        array.pool.create_volume("third", 10, {})
+        await do(array, "lun-add", name="third")
+        await reloader.reload()
+        assert [unit.volume.name for unit in array.copy_manager.copies.remote_logical_units] == ["third"]
+        assert array.config.remote_luns == ("third",)

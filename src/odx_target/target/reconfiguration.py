@@ -1,6 +1,6 @@
 """Changes of the settings of an array while it runs. `CHANGES` is the table of all settings that need no restart."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import fields, replace
 from typing import NamedTuple, TypeAlias
 
@@ -74,8 +74,9 @@ def fields_that_wait(before: Config, after: Config) -> list[str]:
     return waiting
 
 
-async def reconfigure(array: Array, before: Config, after: Config) -> None:
-    """Apply changed settings to an array. `before` has the settings that were applied last.
+async def reconfigure(array: Array, before: Config, after: Config) -> Config:
+    """Apply changed settings to an array. `before` has the settings that were applied last. Returns the settings that are
+    applied now: `after`, but with the values of `before` for settings that could not be applied.
 
     Raises ConfigError if the targets, their portals or their access rules cannot be changed. Then nothing has changed. Other
     settings that cannot be applied are logged and keep their values.
@@ -83,7 +84,7 @@ async def reconfigure(array: Array, before: Config, after: Config) -> None:
     await array.target_changes.apply(after)
     ports = all_ports(array.targets)
     await array.port_group_states.set_ports(target_ports_of(after).port_groups(ports), ports)
-    changed = set(changed_fields(before, after))
+    changed, former = set(changed_fields(before, after)), array.config
     array.config = array.lun_changes.config = replace(
         array.config, **{name: getattr(after, name) for change in CHANGES for name in change.fields if name in changed}
     )
@@ -94,6 +95,15 @@ async def reconfigure(array: Array, before: Config, after: Config) -> None:
             except (ConfigError, StoreError) as error:
                 keys = [key_of(name) for name in change.fields if name in changed or change.always]
                 log.error("settings are not applied", keys=keys, reason=str(error))
+                refused = changed.intersection(change.fields)
+                array.config = array.lun_changes.config = _with_values(array.config, former, refused)
+                after = _with_values(after, before, refused)
+    return after
+
+
+def _with_values(config: Config, source: Config, names: Iterable[str]) -> Config:
+    """Return `config` with some values of `source`."""
+    return replace(config, **{name: getattr(source, name) for name in names})
 
 
 async def _targets(_array: Array, _config: Config) -> None:

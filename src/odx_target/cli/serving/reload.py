@@ -69,7 +69,7 @@ class Reloader:
             log.exception("settings are not read again, or only in part, because of an internal error", error=repr(error))
 
     async def _apply(self, settings: Settings) -> None:
-        await reconfigure(self._array, self.current.array, settings.array)
+        applied = await reconfigure(self._array, self.current.array, settings.array)
         if settings.array.log_level != self.current.array.log_level:
             set_log_level(settings.array.log_level)
         if _access_differs(settings.array, self.current.array):
@@ -77,7 +77,7 @@ class Reloader:
         warn_of_missing_volumes(self._array.targets)
         if waiting := keys_that_wait(self.current, settings):
             log.warning("changed settings that only a restart applies", keys=waiting)
-        self.current = settings
+        self.current = Settings(applied, settings.serve)  # The next call tries again to apply what was refused.
 
 
 def keys_that_wait(before: Settings, after: Settings) -> list[str]:
