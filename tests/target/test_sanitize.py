@@ -10,6 +10,7 @@ from odx_target.store.map.walk import unvisited
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.metrics.collection import metrics_text
+from odx_target.target.schedules.taking import LEFT_OUT
 from tests.target.raw_peer import logged_in
 from tests.target.running import LUNS, is_good, running, session_with, settled
 from tests.target.test_array import directory_config
@@ -122,3 +123,40 @@ async def test_status_shows_the_operations_of_luns_and_of_volumes_without_a_lun(
 async def shown(array: Array) -> dict[str, object]:
     volumes = (await do(array, "status"))["volumes"]
     return {each["name"]: each["sanitize"] for each in volumes}  # type: ignore[attr-defined]
+
+
+async def test_no_snapshot_or_clone_keeps_the_old_data_of_a_lun_that_is_sanitized() -> None:
+    async with running() as array, session_with(array) as session:
+        await settled(session)
+        await write(session, 0, b"1")
+        await do(array, "snapshot-create", snapshots=["first@before"])
+        record_failure(array, "first")
+        for operation, arguments in (
+            ("snapshot-create", {"snapshots": ["first@s"]}),
+            ("snapshot-create", {"snapshots": ["first@s", "second@s"]}),
+            ("snapshot-create", {"snapshots": ["first@s"], "before": "/bin/true"}),
+            ("clone", {"origin": "first", "name": "copy", "lun": True}),
+        ):
+            message = await refused(array, operation, **arguments)
+            assert message == (
+                "volume first is being sanitized or has failed to be sanitized: no snapshot or clone of it can be made now"
+            )
+        assert "copy" not in array.pool.volumes
+        assert [each.name for each in array.pool.snapshots.values()] == ["before"]
+        await do(array, "clone", origin="first@before", name="copy")
+        await do(array, "lun-remove", name="first")
+        assert "being sanitized" in await refused(array, "clone", origin="first", name="other")
+        await do(array, "snapshot-create", snapshots=["second@s"])
+
+
+async def test_a_schedule_leaves_out_a_lun_that_is_sanitized() -> None:
+    async with running() as array:
+        fields = {"every": "hourly", "default": True}
+        await do(array, "schedule-add", name="hourly", fields=fields)
+        record_failure(array, "first")
+        taken = await do(array, "schedule-run", name="hourly")
+        assert ([each["volume"] for each in taken["snapshots"]], taken["left_out"]) == (["second"], ["first"])
+        (row,) = (await do(array, "schedules"))["schedules"]
+        assert (row["last_run"]["snapshots"], row["last_run"]["problem"]) == (1, f"{LEFT_OUT}: first")
+        record_failure(array, "second")
+        assert "no snapshot was taken: volumes that are being sanitized" in await refused(array, "schedule-run", name="hourly")

@@ -21,9 +21,9 @@ from odx_target.target.config.settings import Config
 from odx_target.target.logical_units import LUN_ATTRIBUTE, logical_unit_of
 from odx_target.target.lun_size import (
     LunResizing,
-    check_not_sanitized,
     restore_logical_unit,
 )
+from odx_target.target.sanitized_luns import check_not_sanitized
 
 RESTORE_WAIT_S = 2.0
 """Time for running commands to end before a LUN is restored or removed.

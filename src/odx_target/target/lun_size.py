@@ -14,6 +14,7 @@ from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config
 from odx_target.target.config.settings import LunConfig
+from odx_target.target.sanitized_luns import check_not_sanitized
 
 SIZE_ATTRIBUTE = "size_bytes"
 """Name of a volume attribute. The value of the attribute is the size with which the LUN was created."""
@@ -64,15 +65,6 @@ def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
     is_resized = logical_unit.capacity_blocks != size_bytes // block_bytes
     logical_unit.capacity_blocks = size_bytes // block_bytes
     return is_resized
-
-
-def check_not_sanitized(logical_unit: LogicalUnit) -> None:
-    """Raise ConfigError if a sanitize operation of the logical unit is running or has failed, because a restore would bring old
-    data back.
-    """
-    if logical_unit.sanitize_operation is not None:
-        state = "has failed to be sanitized" if logical_unit.sanitize_operation.has_failed else "is being sanitized"
-        raise ConfigError(f"volume {logical_unit.volume.name} {state}, and cannot be restored now")
 
 
 def checked_growth(volume: Volume, pool: Pool, wanted: LunConfig) -> bool:

@@ -20,7 +20,7 @@ from odx_target.target.schedules.runner import (
     TIDY_INTERVAL_S,
     WENT_BACK,
 )
-from odx_target.target.schedules.taking import MAX_GROUP_VOLUMES
+from odx_target.target.schedules.taking import MAX_GROUP_VOLUMES, Skipped
 from tests.store.pools import when_ready
 from tests.target.schedules.shop import Shop
 
@@ -381,3 +381,36 @@ def test_a_stored_schedule_that_cannot_be_read_is_left_alone() -> None:
     shop.restart(0)
     assert (shop.book.unreadable, shop.book.schedules) == (["later", "torn"], {})
     assert shop.pool.remembered("schedule: later")
+
+
+def test_a_run_that_an_operator_starts_is_the_last_run_and_changes_no_planned_moment() -> None:
+    shop = Shop()
+    shop.volume("a")
+    schedule = shop.add("hourly", every="hourly", default=True)
+    shop.advance(600)
+    taken = shop.environment.run(shop.runner.run_now(schedule))
+    last = shop.book.states[schedule.identifier].last_run
+    assert last is not None
+    assert [f"hourly-{last.moment}"] == [each.name for each in taken.snapshots] == shop.snapshots("a")
+    assert (last.snapshots, last.problem, last.ended_s) == (1, "", pytest.approx(shop.time_s, abs=1))
+    shop.restart(0)
+    assert shop.book.states[schedule.identifier].last_run == last
+    shop.advance(HOUR - 600 + 5)
+    assert shop.snapshots("a")[1:] == ["hourly-2026-11-29T13:00Z"]
+    last = shop.book.states[schedule.identifier].last_run
+    assert last is not None
+    assert last.moment == "2026-11-29T13:00Z"
+
+
+def test_a_run_that_an_operator_starts_and_that_takes_no_snapshot_is_the_last_run() -> None:
+    shop = Shop()
+    shop.volume("a")
+    schedule = shop.add("app", every="hourly", default=True, before="fail", on_failure="skip")
+    with pytest.raises(Skipped):
+        shop.environment.run(shop.runner.run_now(schedule))
+    last = shop.book.states[schedule.identifier].last_run
+    assert last is not None
+    assert (last.snapshots, last.problem) == (0, "fail: failed")
+    shop.book.remove("app")
+    shop.environment.run(shop.runner.run_now(schedule))
+    assert schedule.identifier not in shop.book.states

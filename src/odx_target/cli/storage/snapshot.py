@@ -228,6 +228,8 @@ def print_taken(answer: Answer) -> None:
     print_snapshots("created", answer["snapshots"])
     if answer["problem"]:
         typer.echo(f"only crash-consistent: {answer['problem']}")
+    if answer["left_out"]:
+        typer.echo(f"without a snapshot, because a sanitize operation is running or has failed: {' '.join(answer['left_out'])}")
 
 
 def _cells(snapshot: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from odx_target.target.schedules.commands import Commands
 from odx_target.target.schedules.deleting import tidy
 from odx_target.target.schedules.due_moments import Decision, Progress, decide
 from odx_target.target.schedules.schedule import Schedule
-from odx_target.target.schedules.taking import Skipped, Taken, attributes_of, take
+from odx_target.target.schedules.taking import LEFT_OUT, Skipped, Taken, attributes_of, take
 
 
 class ScheduleProblem(TypedDict):
@@ -121,11 +121,24 @@ class ScheduleRunner:
             self._environment.start_soon(self._tidy_all)
 
     async def run_now(self, schedule: Schedule) -> Taken:
-        """Take snapshots for a schedule at once. Raises Skipped, StoreError."""
+        """Take snapshots for a schedule at once. Raises Skipped, StoreError. Skipped counts as a run without snapshots."""
         moment = second_text(self._environment.time())
-        taken = await self._take(schedule, moment)
+        try:
+            taken = await self._take(schedule, moment)
+        except Skipped as error:
+            await self._note_run(schedule, self._last_run(moment, 0, str(error)))
+            raise
+        await self._note_run(schedule, self._last_run(moment, len(taken.snapshots), problem_in(taken)))
         await self._make_durable()
         return taken
+
+    async def _note_run(self, schedule: Schedule, last_run: LastRun) -> None:
+        """Store a run that an operator has started. The planned moments of the schedule do not change."""
+        if not self._is_present(schedule):
+            return  # it was removed during the run
+        state = self.book.states.get(schedule.identifier) or self.begin(schedule)
+        self.book.states[schedule.identifier] = replace(state, last_run=last_run)
+        await self._store(schedule)
 
     def begin(self, schedule: Schedule) -> State:
         """Return the state for a schedule that has just been added or changed. In this state, no moment before now is due."""
@@ -216,10 +229,12 @@ class ScheduleRunner:
             return
         if taken.problem:
             self._report("warning", COMMAND_FAILED, cause=name, schedule=name, moment=text, reason=taken.problem)
+        if taken.left_out:
+            self._report("warning", LEFT_OUT, cause=name, schedule=name, moment=text, volumes=list(taken.left_out))
         if missed or late:
             self._report("warning", MISSED, cause=name, schedule=name, moment=text, missed=missed + late)
         await self._finish(
-            schedule, attempts, missed + late, self._last_run(text, len(taken.snapshots), taken.problem), ran=True
+            schedule, attempts, missed + late, self._last_run(text, len(taken.snapshots), problem_in(taken)), ran=True
         )
 
     def _last_run(self, moment: str, snapshots: int, problem: str) -> LastRun:
@@ -291,3 +306,9 @@ class ScheduleRunner:
                     reason=first.reason,
                 )
             self._reported_kept[name] = guids
+
+
+def problem_in(taken: Taken) -> str:
+    """Return what prevented a part of a run, as one line. Returns "" if nothing did."""
+    left_out = f"{LEFT_OUT}: {' '.join(taken.left_out)}" if taken.left_out else ""
+    return "; ".join(each for each in (taken.problem, left_out) if each)

@@ -8,6 +8,7 @@ from odx_target.environment import Environment
 from odx_target.store.api import Held, Pool, PoolBusy, Snapshot, Volume
 from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.logical_units import lun_attributes_of
+from odx_target.target.sanitized_luns import has_old_data
 from odx_target.target.schedules.commands import Commands
 from odx_target.target.schedules.schedule import Application, OnFailure, Schedule
 
@@ -30,6 +31,8 @@ MAX_WAITS_FOR_ROOM = 10
 waits.
 """
 
+LEFT_OUT = "volumes that are being sanitized, or have failed to be, get no snapshot"
+
 NAME_VARIABLE, VOLUMES_VARIABLE = "ODX_SNAPSHOT", "ODX_VOLUMES"
 """Environment variables of the commands: the name of the snapshots, and the names of the volumes with spaces between them."""
 
@@ -43,10 +46,13 @@ class Skipped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The snapshots of one moment. `problem` is "", or the failure of a command that did not prevent the snapshots."""
+    """The snapshots of one moment. `problem` is "", or the failure of a command that did not prevent the snapshots. `left_out`
+    has the names of volumes that got no snapshot because a sanitize operation of them is running or has failed.
+    """
 
     snapshots: Sequence[Snapshot]
     problem: str = ""
+    left_out: Sequence[str] = ()
 
 
 async def take(
@@ -58,15 +64,18 @@ async def take(
     application: Application | None,
     commands: Commands,
 ) -> Taken:
-    """Take a snapshot with this name of each volume. Volumes that already have a snapshot with this name are left out.
+    """Take a snapshot with this name of each volume. Volumes that already have a snapshot with this name are left out, and also
+    volumes that are being sanitized, because a snapshot would keep their old data.
 
     The snapshots of up to MAX_GROUP_VOLUMES volumes are consistent with each other. If there are more volumes, several such
     groups of snapshots are taken. The command after the snapshots is always run, even if the command before the snapshots fails
     or the caller is cancelled. Raises Skipped. Raises StoreError if the snapshots cannot be taken. The caller must commit the
     pool after this call.
     """
+    left_out: list[str] = []
     if application is None:
-        return Taken(await _take_groups(pool, volumes, name, {**attributes, CONSISTENCY_ATTRIBUTE: CRASH_CONSISTENT}))
+        attributes = {**attributes, CONSISTENCY_ATTRIBUTE: CRASH_CONSISTENT}
+        return Taken(await _take_groups(pool, volumes, name, attributes, left_out), left_out=left_out)
     variables = {NAME_VARIABLE: name, VOLUMES_VARIABLE: " ".join(volume.name for volume in volumes)}
     problem = ""
     snapshots: Sequence[Snapshot] = ()
@@ -75,7 +84,8 @@ async def take(
             problem = await commands.run(application.before, variables, application.timeout_s)
         if not problem or application.on_failure is OnFailure.CRASH_CONSISTENT:
             consistency = CRASH_CONSISTENT if problem else APPLICATION_CONSISTENT
-            snapshots = await _take_groups(pool, volumes, name, {**attributes, CONSISTENCY_ATTRIBUTE: consistency})
+            attributes = {**attributes, CONSISTENCY_ATTRIBUTE: consistency}
+            snapshots = await _take_groups(pool, volumes, name, attributes, left_out)
     finally:
         if application.after:
             problem_after = await commands.run_to_its_end(application.after, variables, application.timeout_s)
@@ -86,7 +96,7 @@ async def take(
         raise Skipped(f"{problem}; {len(held)} held snapshots are kept as crash-consistent" if held else problem)
     if problem:
         await _demote(pool, environment, snapshots)
-    return Taken(snapshots, problem)
+    return Taken(snapshots, problem, left_out)
 
 
 def attributes_of(schedule: Schedule, moment: str) -> dict[str, str]:
@@ -100,18 +110,27 @@ def delete_if_present(pool: Pool, snapshot: Snapshot) -> None:
         snapshot.delete()
 
 
-async def _take_groups(pool: Pool, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str]) -> Sequence[Snapshot]:
+async def _take_groups(
+    pool: Pool, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str], left_out: list[str]
+) -> Sequence[Snapshot]:
+    """Take the snapshots in groups. The names of volumes that are being sanitized are added to `left_out`."""
     present = [each for each in volumes if pool.volumes.get(each.name) is each and name not in each.snapshots]
     snapshots: list[Snapshot] = []
     for first in range(0, len(present), MAX_GROUP_VOLUMES):
         if first:
             await pool.turns.next()
-        snapshots += await _take_group(pool, present[first : first + MAX_GROUP_VOLUMES], name, attributes)
+        snapshots += await _take_group(pool, present[first : first + MAX_GROUP_VOLUMES], name, attributes, left_out)
     return snapshots
 
 
-async def _take_group(pool: Pool, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str]) -> Sequence[Snapshot]:
+async def _take_group(
+    pool: Pool, volumes: Sequence[Volume], name: str, attributes: Mapping[str, str], left_out: list[str]
+) -> Sequence[Snapshot]:
     for _ in range(MAX_WAITS_FOR_ROOM):
+        left_out += [each.name for each in volumes if has_old_data(pool, each)]
+        volumes = [each for each in volumes if each.name not in left_out]
+        if not volumes:
+            return []
         wanted = {each.name: {**lun_attributes_of(each, pool), **attributes} for each in volumes}
         try:
             if len(volumes) == 1:

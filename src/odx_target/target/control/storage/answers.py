@@ -59,6 +59,7 @@ class TakenSnapshots(Snapshots):
     """New snapshots of one moment."""
 
     problem: Annotated[str, "why the snapshots are only crash-consistent: the failure of a command; or empty"]
+    left_out: Annotated[list[str], "volumes without a snapshot, because they are being sanitized or have failed to be"]
 
 
 class ShownSnapshot(Snapshot):
@@ -86,7 +87,7 @@ class Ranges(TypedDict):
 class LastRun(TypedDict):
     """The last run of a schedule."""
 
-    moment: Annotated[str, "the time for which the run was due"]
+    moment: Annotated[str, "the time for which the run was due, or at which an operator started it"]
     ended_s: Annotated[float, "seconds since 1970"]
     snapshots: Annotated[int, "number of snapshots"]
     problem: Annotated[str, "empty if the run was complete"]

@@ -9,8 +9,9 @@ from odx_target.target.control.arguments import Argument, ManagementError
 from odx_target.target.control.describe import rows_in_turns
 from odx_target.target.control.operation import Operation
 from odx_target.target.control.storage import answers
-from odx_target.target.control.storage.describe import describe_snapshot, describe_snapshots, volume_names
+from odx_target.target.control.storage.describe import describe_snapshot, volume_names
 from odx_target.target.control.storage.names import find_volume
+from odx_target.target.control.storage.snapshots import taken_answer
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.schedules.book import LastRun
 from odx_target.target.schedules.calendar import minute_of
@@ -119,8 +120,7 @@ async def run(storage: Storage, name: str) -> answers.TakenSnapshots:
         taken = await runner.run_now(schedule)
     except Skipped as error:
         raise ManagementError(f"no snapshot was taken: {error}") from error
-    rows = await describe_snapshots(taken.snapshots, storage.pool, storage.environment.turns)
-    return {"snapshots": rows, "problem": taken.problem}
+    return await taken_answer(storage, taken)
 
 
 async def _counted_row(storage: Storage, runner: ScheduleRunner, schedule: Schedule) -> answers.Schedule:

@@ -17,9 +17,10 @@ from odx_target.target.control.storage.names import SnapshotName, find_snapshot,
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import block_bytes_of, logical_unit_of, lun_attributes_of
 from odx_target.target.lun_size import restore_logical_unit
+from odx_target.target.sanitized_luns import check_no_old_data
 from odx_target.target.schedules.commands import ProcessCommands
 from odx_target.target.schedules.schedule import Application, OnFailure
-from odx_target.target.schedules.taking import MAX_GROUP_VOLUMES, Skipped, take
+from odx_target.target.schedules.taking import LEFT_OUT, MAX_GROUP_VOLUMES, Skipped, Taken, take
 
 
 async def snapshots(storage: Storage, volume: str | None) -> answers.Snapshots:
@@ -64,11 +65,15 @@ async def create(
     volumes = [find_volume(pool, each.volume) for each in snapshots]
     if len({volume.name for volume in volumes}) != len(volumes):
         raise ConfigError("a volume is named twice")
+    for volume in volumes:
+        check_no_old_data(pool, volume)
     if before or after:
         return await _create_consistent(storage, volumes, name, attributes, Application(before, after, timeout_s, on_failure))
     made: list[Snapshot] = []
 
     def take_now() -> None:
+        for volume in volumes:
+            check_no_old_data(pool, volume)
         wanted = {volume.name: {**lun_attributes_of(volume, pool), **attributes} for volume in volumes}
         if len(volumes) == 1:
             made.append(volumes[0].snapshot(name, wanted[volumes[0].name]))
@@ -77,7 +82,7 @@ async def create(
 
     await storage.when_ready(take_now)
     await storage.make_durable()
-    return {"snapshots": await describe_snapshots(made, pool, storage.environment.turns), "problem": ""}
+    return {"snapshots": await describe_snapshots(made, pool, storage.environment.turns), "problem": "", "left_out": []}
 
 
 async def _create_consistent(
@@ -96,8 +101,17 @@ async def _create_consistent(
         await storage.make_durable()
         raise ManagementError(f"no snapshot was taken: {error}") from error
     await storage.make_durable()
+    return await taken_answer(storage, taken)
+
+
+async def taken_answer(storage: Storage, taken: Taken) -> answers.TakenSnapshots:
+    """Describe snapshots that were taken between two commands or by a schedule. Raises ManagementError if there is none because
+    all volumes were left out.
+    """
+    if taken.left_out and not taken.snapshots:
+        raise ManagementError(f"no snapshot was taken: {LEFT_OUT}: {' '.join(taken.left_out)}")
     rows = await describe_snapshots(taken.snapshots, storage.pool, storage.environment.turns)
-    return {"snapshots": rows, "problem": taken.problem}
+    return {"snapshots": rows, "problem": taken.problem, "left_out": list(taken.left_out)}
 
 
 async def rename(storage: Storage, snapshot: str, new_name: str) -> answers.Snapshot:

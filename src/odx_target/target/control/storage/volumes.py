@@ -46,6 +46,7 @@ from odx_target.target.lun_size import (
     volume_blocks,
 )
 from odx_target.target.personality.application import with_block_length
+from odx_target.target.sanitized_luns import check_no_old_data
 from odx_target.target.schedules.taking import OWN_ATTRIBUTES
 
 MAX_CLONES = MAX_LUNS
@@ -120,6 +121,8 @@ async def _make_clones(
         number = {LUN_ATTRIBUTE: str(numbers[len(made)])} if numbers else {}
         # Hosts cannot have changed the first clone yet, so the other clones get the same content from the first clone.
         begin_as = made[0] if made else source
+        if begin_as is source and pool.volumes.get(source.name) is source:
+            check_no_old_data(pool, source)
         made.append(pool.create_volume(names[len(made)], source.size_blocks, {**attributes, **number}, begin_as))
         changes.enter_context(changing(storage, made[-1]))
 
