@@ -62,6 +62,17 @@ def test_a_path_from_its_key_to_its_end(pools: tuple[Path, Path], run: Run, tmp_
         assert name in output
         assert key.strip() not in output
     assert "20971520/s, 08:00-18:00 5242880/s" in run("list", pools[0])[1]
+    code, output, _ = run("throttle", pools[0], "berlin", "30M", "--peak", "2M", "--peak-hours", "20:00-06:00")
+    assert (code, output) == (0, "the throttle of the path berlin is 31457280/s, 20:00-06:00 2097152/s\n")
+    assert run("throttle", pools[0], "berlin", "none")[1] == "the throttle of the path berlin is none\n"
+    assert json.loads(run("throttle", pools[0], "berlin", "5M", "--json")[1])["throttle_bytes_per_s"] == 5 << 20
+    assert run("rights", pools[0], "berlin", "--none")[1] == "the path berlin has the rights none\n"
+    code, output, _ = run("rights", pools[0], "berlin", "--right", "replicate", "--right", "serve-tokens")
+    assert (code, output) == (0, "the path berlin has the rights replicate, serve-tokens\n")
+    assert run("rights", pools[0], "berlin")[0] == run("rights", pools[0], "berlin", "--none", "--right", "replicate")[0] == 2
+    assert run("rekey", pools[0], "berlin", "--key-file", "-", stdin="N" * 26)[1] == (
+        "the path berlin waits 600 s for the other array\n"
+    )
     assert run("remove", pools[0], "berlin")[:2] == (0, "the path berlin was removed\n")
     assert json.loads(run("remove", pools[1], "paris", "--json")[1]) == {"schema": "removed-path/1", "name": "paris"}
     code, _, error = run("remove", pools[0], "berlin")
@@ -78,6 +89,16 @@ def test_key_files_that_are_refused(run: Run, tmp_path: Path, content: bytes | N
     assert code == 2
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("mode", "is_warned"), [(0o600, False), (0o640, True), (0o604, True), (0o620, True)])
+def test_a_key_file_of_other_users_is_warned_of(run: Run, tmp_path: Path, mode: int, is_warned: bool) -> None:
+    file = tmp_path / "key"
+    file.write_text("K" * 26)
+    file.chmod(mode)
+    _, _, error = run("add", tmp_path, "berlin", "--key-file", file)
+    assert (f"other users can use the key file {file}" in error) is is_warned
+    assert "KKKK" not in error
 
 
 def test_a_session_with_peers_cannot_be_recorded(tmp_path: Path) -> None:

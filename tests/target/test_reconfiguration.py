@@ -39,6 +39,7 @@ NEED_A_RESTART = {
     "control",
     "metrics",
     "link-port",
+    "path",
     "clock",
     "record-commands",
     "record",

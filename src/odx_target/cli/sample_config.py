@@ -186,6 +186,15 @@ TABLES = """\
 #first = 2
 #sense = "TOKEN EXPIRED"
 
+# A path to another array, which needs a link-port. The array waits for the pairing with the path key, which
+# `odx-target path key` makes.
+#[[path]]
+#name = "berlin"
+#peer = "192.0.2.9:3261"
+#key-file = "berlin.key"
+#rights = ["replicate"]
+#throttle = { off-peak = "200M", peak = "20M", peak-hours = "08:00-18:00" }
+
 # A schedule of snapshots that is added if the pool has no schedule of this name.
 #[[schedule]]
 #name = "hourly"

@@ -10,6 +10,7 @@ from odx_target.replica.blocks.limits import MAX_SERVED_REQUESTS
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
+from odx_target.replica.paths.settings import Right
 from odx_target.replica.remote_tokens.limits import MAX_SERVED_PULLS, MAX_SERVED_TOKEN_REQUESTS
 from odx_target.replica.remote_tokens.messages import BLOCKS_REQUEST as TOKEN_BLOCKS_REQUEST
 from odx_target.replica.remote_tokens.messages import CLOSE_REQUEST, OPEN_REQUEST
@@ -33,14 +34,15 @@ TOKENS = Group("tokens", MAX_SERVED_TOKEN_REQUESTS)
 
 
 class Row(NamedTuple):
-    """A request: the function that serves it, and its group."""
+    """A request: the right that the path must give the peer, the function that serves the request, and its group."""
 
-    function: Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[object]]
+    right: Right
+    serve: Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[object]]
     group: Group = SNAPSHOTS
 
 
 class RequestTable:
-    """Dispatches the requests of peers. The row of a request names the function that serves it.
+    """Dispatches the requests of peers. A peer without the right of a request learns nothing else.
 
     Without `tokens`, the array serves no requests about tokens.
     """
@@ -49,14 +51,14 @@ class RequestTable:
         self._served: Counter[tuple[Path, Group]] = Counter()
         snapshots = SnapshotServer(pool, environment)
         self._rows: dict[str, Row] = {
-            BLOCKS_REQUEST: Row(snapshots.serve_blocks),
-            DIGEST_REQUEST: Row(snapshots.serve_digest),
+            BLOCKS_REQUEST: Row(Right.REPLICATE, snapshots.serve_blocks),
+            DIGEST_REQUEST: Row(Right.REPLICATE, snapshots.serve_digest),
         }
         if tokens is not None:
             self._rows |= {
-                OPEN_REQUEST: Row(tokens.serve_open, TOKENS),
-                CLOSE_REQUEST: Row(tokens.serve_close, TOKENS),
-                TOKEN_BLOCKS_REQUEST: Row(tokens.serve_blocks, TOKEN_DATA),
+                OPEN_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_open, TOKENS),
+                CLOSE_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_close, TOKENS),
+                TOKEN_BLOCKS_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_blocks, TOKEN_DATA),
             }
 
     async def serve(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
@@ -65,12 +67,14 @@ class RequestTable:
         row = self._rows.get(name) if isinstance(name, str) else None
         if row is None:
             raise RequestDenied("unknown", f"this array does not know the request {str(name)[:MAX_SHOWN_CHARACTERS]!r}")
+        if row.right not in path.settings.rights:
+            raise RequestDenied("right", f"the path gives no right {row.right}")
         counted = path, row.group
         if self._served[counted] >= row.group.max_served:
             raise RequestDenied(BUSY, "the array serves too many requests of this peer")
         self._served[counted] += 1
         try:
-            await row.function(path, exchange, document)
+            await row.serve(path, exchange, document)
         finally:
             self._served[counted] -= 1
             self._served += Counter()  # Forget paths without requests.

@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from typer.main import get_command
 
 from odx_target.cli import main as cli
 from odx_target.cli.app import application
 from odx_target.cli.schemas.making import schema_of_result
 from odx_target.cli.schemas.table import RESULTS, result_of, schema_name
+from odx_target.replica.edge.certificates import make_certificate
+from odx_target.replica.paths.path_record import PREFIX, encode_path
+from odx_target.replica.paths.settings import PathSettings
+from odx_target.store.open import open_directory_pool
+from odx_target.target.trio_environment import TrioEnvironment
 from odx_target.testing import running_array
 from tests.cli.schemas.document import DOCUMENT, document
 from tests.cli.schemas.validation import faults_of
@@ -93,12 +99,15 @@ port-group set POOL 1 active-optimized
 path key
 path add POOL berlin 127.0.0.1:1 --key-file path.key
 path list POOL
+path throttle POOL rome 20M
+path rights POOL rome --none
 path remove POOL berlin
 import start POOL A moved --rate 64K
 import list POOL
 import rate POOL moved 128K
 import verify POOL moved
 import cancel POOL moved
+path rekey POOL rome --key-file path.key
 snapshot create POOL a@one b@one
 snapshot list POOL
 snapshot show POOL a@one
@@ -178,6 +187,7 @@ def results(module_path: Path) -> Iterator[list[tuple[str, list[dict[str, Any]]]
         Path("array.toml").write_text('pool = "POOL"\nasymmetric-access = "implicit"\n')
         with running_array(luns={"a": "1M"}, record_to="session.odxrec") as array:
             array.host().write("a", 0, bytes(512))
+        trio.run(remember_path, Path("POOL"))
         served = serve(Path("POOL"), ("a=8M", "b=8M"), log_path=module_path / "log", options=OPTIONS)
         Path("steps").write_text("populate --range 0,8\nwrite --range 8,8\n")
         Path("path.key").write_text("K" * 26)
@@ -189,6 +199,16 @@ def results(module_path: Path) -> Iterator[list[tuple[str, list[dict[str, Any]]]
         finally:
             served.kill()
         yield found + [run(line) for line in WITHOUT_ARRAY.strip().splitlines()]
+
+
+async def remember_path(folder: Path) -> None:
+    """Make a pool that has a path, as a pairing would leave it."""
+    async with trio.open_nursery() as nursery:
+        pool = await open_directory_pool(folder, TrioEnvironment(nursery))
+        certificate = make_certificate().certificate
+        settings = PathSettings("rome", None, b"p" * 16, b"m" * 16, certificate, b"s" * 32)
+        pool.remember(PREFIX + "rome", encode_path(settings, pool.identity))
+        await pool.close()
 
 
 def with_urls(line: str, served: Served) -> str:

@@ -15,6 +15,7 @@ from odx_target.replica.blocks.sender import BlockSender, OfferPolicy
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
+from odx_target.replica.paths.settings import Right
 from odx_target.replica.request_table import RequestTable, Row
 from odx_target.store.api import BLOCK_BYTES, Absent, DamagedBlock, PoolBusy, Snapshot, Unreadable, Volume
 from tests.replica.paths.test_paths import Arrays
@@ -285,7 +286,7 @@ def test_a_peer_cannot_start_more_requests_than_the_limit() -> None:
         begun.append(None)
         await release.wait()
 
-    table._rows["late"] = Row(serve_late)
+    table._rows["late"] = Row(Right.REPLICATE, serve_late)
     filling.arrays.connect()
     path = filling.arrays.theirs
 
@@ -335,6 +336,29 @@ def test_the_digest_of_a_snapshot_that_cannot_be_computed(monkeypatch: pytest.Mo
     with pytest.raises(RequestDenied, match="deleted"):
         filling.world.run(filling.one.environment, fill.peer_digest())
     assert filling.other.errors == []
+
+
+@pytest.mark.parametrize(("error", "code"), [(Unreadable(1024, "the disk fails"), "storage"), (Absent("deleted"), "absent")])
+def test_a_sender_that_cannot_read_ends_the_fill_with_a_named_error(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: str
+) -> None:
+    """The receiver keeps what it has, and does not ask again and again."""
+    filling = Filling(19)
+    read = type(filling.snapshot).read
+
+    def fail(self: Snapshot, block: int, count_blocks: int) -> Any:
+        if self is filling.snapshot and block >= 1024:
+            raise error
+        return read(self, block, count_blocks)
+
+    fill = filling.fill()
+    with monkeypatch.context() as patch:
+        patch.setattr(type(filling.snapshot), "read", fail)
+        with pytest.raises(RequestDenied, match=str(error)) as caught:
+            filling.run(fill)
+    assert caught.value.code == code
+    filling.run(fill)
+    filling.assert_equal(fill)
 
 
 def test_lost_blocks_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -453,18 +477,14 @@ def test_differences_that_are_cut_anywhere(seed: int) -> None:
     filling.assert_equal(fill)
 
 
-def test_a_sender_that_cannot_read_is_not_asked_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peer_that_ends_each_exchange_early_is_not_asked_without_end() -> None:
     filling = Filling(19)
-    read = type(filling.snapshot).read
 
-    def unreadable(self: Snapshot, block: int, count_blocks: int) -> Any:
-        if self is filling.snapshot and block >= 1024:
-            raise Unreadable("the disk of the segment does not answer")
-        return read(self, block, count_blocks)
+    async def end_early(_array: SimulatedArray, _path: Path, exchange: Exchange, _document: Mapping[str, Json]) -> None:
+        exchange.answer({})
 
-    monkeypatch.setattr(type(filling.snapshot), "read", unreadable)
-    fill = filling.fill()
+    filling.other.serve = end_early
     with pytest.raises(RequestDenied) as caught:
-        filling.run(fill)
+        filling.run(filling.fill())
     assert caught.value.code == "storage"
     assert f"{MAX_VAIN_ATTEMPTS} times" in str(caught.value)

@@ -1,5 +1,6 @@
 """Tests of pairing and of paths over real TLS connections on this machine."""
 
+import json
 import socket
 import ssl
 import struct
@@ -15,14 +16,16 @@ from trio.testing import MockClock
 
 from odx_target.replica.edge import dialler, listener, tls
 from odx_target.replica.edge.certificates import make_certificate
+from odx_target.replica.edge.greetings import MAX_GREETINGS
 from odx_target.replica.edge.tls import OwnCertificate, pairing_context
-from odx_target.replica.link.errors import LinkError
+from odx_target.replica.link.errors import LinkError, PeerFault
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing import path_key
 from odx_target.replica.pairing.desk import MAX_ATTEMPTS
 from odx_target.replica.pairing.handshake import DiallerHandshake, Paired, PairingFailed, refusal
 from odx_target.replica.pairing.messages import Identity
 from odx_target.replica.pairing.path_key import InvalidPathKey
+from odx_target.replica.paths.connection import ConnectionLost
 from odx_target.replica.paths.path_table import PathRefused
 from odx_target.replica.paths.settings import Address, PathSettings, Right
 from odx_target.store.api import PoolFull
@@ -31,6 +34,8 @@ from odx_target.target.config.settings import Portal
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listening_sockets import bind_portals
 from odx_target.target.peers import peering as peering_module
+from odx_target.target.peers.own_certificate import KEY as CERTIFICATE_KEY
+from odx_target.target.peers.own_certificate import UNREADABLE_KEY, own_certificate
 from odx_target.target.peers.peering import REFUSAL_LINES, Peering, open_peering
 from odx_target.target.reporter import Reporter
 from odx_target.target.trio_environment import TrioEnvironment
@@ -144,6 +149,75 @@ async def test_a_peer_that_sends_nothing_delays_no_pairing(monkeypatch: pytest.M
         await one.add("other", KEY, address, RIGHTS, RATES)
         await until(lambda: are_connected(one, other))
         await trio.aclose_forcefully(silent)
+
+
+async def test_silent_strangers_delay_no_peer_and_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "HANDSHAKE_TIMEOUT_S", 600.0)
+    async with peering() as (one, _), peering() as (other, address):
+        await one.add("other", KEY, address, RIGHTS, RATES)
+        await other.add("one", KEY, None, RIGHTS, RATES)
+        with capture_logs() as logs:
+            silent = [await trio.open_tcp_stream(address.host, address.port) for _ in range(MAX_GREETINGS + 8)]
+            await until(lambda: are_connected(one, other))
+            for stream in silent:
+                await trio.aclose_forcefully(stream)
+        refused = [entry["error"] for entry in logs if entry["event"] == "a peer is refused"]
+        assert len(refused) == REFUSAL_LINES
+        assert refused.count("newer connections take the place of a peer that has not shown who it is") > REFUSAL_LINES // 2
+
+
+@pytest.mark.parametrize("kind", ["closes", "resets", "says nothing"])
+async def test_every_end_after_the_proof_is_an_attempt(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An acceptor that does not know the key could guess for ten minutes otherwise."""
+    monkeypatch.setattr(dialler, "PAIRING_TIMEOUT_S", 0.05)
+
+    async def converse(connection: tls.TlsConnection, handshake: DiallerHandshake) -> Paired:
+        handshake._peer = Identity(b"p" * 16, b"n" * 16, b"c")
+        if kind == "closes":
+            raise PairingFailed("the peer has ended the pairing", is_attempt=handshake.has_proved)
+        if kind == "resets":
+            raise ConnectionLost("reset")
+        await trio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(dialler, "_converse", converse)
+    async with peering() as (one, _), peering() as (_other, address):
+        waiting = await one.add("other", KEY, address, RIGHTS, RATES)
+        await until(lambda: waiting.is_over)
+        assert waiting.attempts == MAX_ATTEMPTS
+
+
+async def test_a_peer_that_speaks_another_protocol_is_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def converse(_connection: tls.TlsConnection, _handshake: DiallerHandshake) -> Paired:
+        raise PeerFault("the header of a frame does not match its checksum")
+
+    monkeypatch.setattr(dialler, "_converse", converse)
+    async with peering() as (one, _), peering() as (_other, address):
+        waiting = await one.add("other", KEY, address, RIGHTS, RATES)
+        await until(lambda: "checksum" in waiting.reason)
+        assert (waiting.attempts, waiting.is_over) == (0, False)
+
+
+@pytest.mark.parametrize("record", [b"", b"{}", b"[]", b"\xff", None])
+async def test_a_certificate_record_that_cannot_be_read_is_replaced_and_kept(record: bytes | None) -> None:
+    async with trio.open_nursery() as nursery:
+        pool = await open_memory_pool(TrioEnvironment(nursery))
+        environment, reporter = TrioEnvironment(nursery), Reporter(trio.current_time)
+        first = await own_certificate(pool, environment, reporter)
+        assert await own_certificate(pool, environment, reporter) == first
+        damaged = record
+        if damaged is None:  # A certificate that does not belong to its key.
+            values = json.loads(pool.remembered(CERTIFICATE_KEY) or b"")
+            damaged = json.dumps({**values, "certificate": make_certificate().certificate.hex()}).encode()
+        pool.remember(CERTIFICATE_KEY, damaged)
+        with capture_logs() as logs:
+            second = await own_certificate(pool, environment, reporter)
+        assert second != first
+        assert await own_certificate(pool, environment, reporter) == second
+        assert pool.remembered(UNREADABLE_KEY) == damaged
+        assert len(logs) == 1
+        assert "pair the paths of the array again" in logs[0]["event"]
+        await pool.close()
 
 
 async def test_many_connections_have_no_more_attempts_than_one() -> None:

@@ -18,6 +18,7 @@ from odx_target.replica.link.limits import (
     MAX_OPENED_CHANNELS,
     MAX_UNSENT_BYTES,
 )
+from odx_target.replica.link.refusals import encode_refusal
 from odx_target.replica.link.session import State
 from odx_target.replica.link.throttle import Rates
 from tests.replica.link.pairs import POOLS, Pair, hello_of, session_of
@@ -120,12 +121,43 @@ def test_a_refused_request() -> None:
     assert [len(session._channels) for session in pair.sessions.values()] == [0, 0]
 
 
-@pytest.mark.parametrize("act", ["answer", "refuse"])
-def test_a_request_is_answered_once(act: str) -> None:
+def test_a_request_is_answered_once() -> None:
     pair, number = pair_with_channel()
     for session in pair.sessions.values():
         with pytest.raises(LinkError):
-            session.answer(number, {}) if act == "answer" else session.refuse(number, "a", "b")
+            session.answer(number, {})
+    with pytest.raises(LinkError, match="no request of the peer"):
+        pair.sessions[DIALLER].refuse(number, "a", "b")
+
+
+def test_an_exchange_that_cannot_go_on_is_refused_after_its_answer() -> None:
+    pair, number = pair_with_channel()
+    acceptor = pair.sessions[ACCEPTOR]
+    acceptor.send(number, Kind.DATA, 0, b"sent")
+    pair.send(ACCEPTOR)
+    acceptor.send(number, Kind.DATA, 1, b"dropped")
+    acceptor.refuse(number, "storage", "the block is damaged")
+    with pytest.raises(ChannelEnded):
+        acceptor.refuse(number, "storage", "again")
+    pair.settle()
+    assert list(pair.events[DIALLER]) == [
+        Received(Frame(Kind.DATA, number, 0, b"sent")),
+        RequestRefused(number, "storage", "the block is damaged"),
+        Closed(number),
+    ]
+    assert [len(session._channels) for session in pair.sessions.values()] == [0, 0]
+
+
+@pytest.mark.parametrize("kind", [Kind.REFUSAL, Kind.ANSWER, Kind.DATA])
+def test_nothing_but_close_follows_a_refusal(kind: Kind) -> None:
+    pair, number = pair_with_channel()
+    dialler = pair.sessions[DIALLER]
+    refusal = encode(Frame(Kind.REFUSAL, number, body=encode_refusal("storage", "")))
+    body = {Kind.REFUSAL: encode_refusal("storage", ""), Kind.ANSWER: b"{}", Kind.DATA: b"data"}[kind]
+    assert isinstance(dialler.receive(refusal, 0.0)[0], RequestRefused)
+    (ended,) = dialler.receive(encode(Frame(kind, number, body=body)), 0.0)
+    assert isinstance(ended, Ended)
+    assert ended.code is Farewell.FAULT
 
 
 def test_a_request_that_is_withdrawn_before_its_answer() -> None:

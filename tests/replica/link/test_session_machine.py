@@ -103,6 +103,17 @@ class SessionMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.has_ended)
     @rule(side=st.sampled_from(Side), data=st.data())
+    def refuse_after_the_answer(self, side: Side, data: st.DataObject) -> None:
+        parity = 1 if side is Side.DIALLER else 0
+        numbers = [number for number in self.channels(side, is_open=True) if number % 2 == parity]
+        if numbers:
+            number = data.draw(st.sampled_from(numbers))
+            self.pair.sessions[side].refuse(number, "storage", "a reason")
+            self.ends[side, number].is_open = False
+            self.ends[OTHER[side], number].to_arrive.append(MARK)
+
+    @precondition(lambda self: not self.has_ended)
+    @rule(side=st.sampled_from(Side), data=st.data())
     def consume(self, side: Side, data: st.DataObject) -> None:
         numbers = [number for number in self.channels(side, is_open=True) if self.ends[side, number].unconsumed_bytes]
         if numbers:

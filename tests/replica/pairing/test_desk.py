@@ -51,18 +51,5 @@ def test_a_path_that_is_added_again_has_new_attempts() -> None:
     assert [path.attempts for path in desk.desk.waiting()] == [0]
 
 
-def test_a_pairing_ends_the_waiting_of_its_own_path_only() -> None:
-    desk = Desk()
-    one, other = desk.add("one", b"1"), desk.add("other", b"2")
-    assert desk.desk.succeeded(b"1") is one
-    assert desk.desk.succeeded(b"1") is None
-    assert desk.desk.waiting() == [other]
-    desk.desk.failed("wrong", [one])
-    assert (one.attempts, other.attempts) == (0, 0)
-    assert desk.desk.remove("other")
-    assert not desk.desk.remove("other")
-    assert desk.ended == []
-
-
 def test_the_key_is_not_shown() -> None:
     assert "secret" not in repr(Desk().add("berlin", b"secret"))

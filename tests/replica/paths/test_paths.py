@@ -1,6 +1,7 @@
 """Tests of paths in the simulated world: they connect, and connect again after every fault."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -350,7 +351,7 @@ def _values(settings: PathSettings) -> dict[str, Any]:
 def test_the_throttle_keeps_its_rate_over_ten_seconds(seed: int) -> None:
     arrays = Arrays(seed, (True, False)).connect()
     rate = arrays.world.random.choice([1_000_000, 2_500_000, 5_000_000])
-    arrays.ours.change_rates(Rates(rate))
+    arrays.one.paths.change(replace(arrays.ours.settings, rates=Rates(rate)))
     body = arrays.world.random.randbytes(200_000)
 
     async def send_all() -> None:
@@ -372,3 +373,106 @@ def test_the_throttle_keeps_its_rate_over_ten_seconds(seed: int) -> None:
     before = arrays.ours.status.sent_bytes
     arrays.world.advance(10.0)
     assert abs((arrays.ours.status.sent_bytes - before) / (10 * rate) - 1) < 0.05
+
+
+def test_a_throttle_that_is_raised_applies_at_once() -> None:
+    """A link that waits for the former rate does not wait to the end."""
+    arrays = Arrays(2, (True, False)).connect()
+    arrays.one.paths.change(replace(arrays.ours.settings, rates=Rates(1_000_000)))
+    bodies = [bytes(200_000)] * 40
+    task = arrays.one.environment.spawn(_sent(arrays, bodies))
+    arrays.world.advance(1.0)
+    assert not task.done
+    arrays.one.paths.change(replace(arrays.ours.settings, rates=Rates()))
+    arrays.world.advance(1.0)
+    assert task.done
+    task.value()
+
+
+async def _sent(arrays: Arrays, bodies: list[bytes]) -> None:
+    assert arrays.ours.link is not None
+    exchange = await arrays.ours.link.request({"request": "echo"}, TrafficClass.TOKEN)
+    received = 0
+    for number, body in enumerate(bodies):
+        await exchange.room()
+        exchange.send(Kind.DATA, number, body)
+        while (frame := exchange.received_now()) is not None:
+            exchange.consumed(frame)
+            received += 1
+    while received < len(bodies):
+        arrived = await exchange.receive()
+        assert arrived is not None
+        exchange.consumed(arrived)
+        received += 1
+    exchange.close()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_throttle_with_peak_hours_keeps_both_rates_over_ten_seconds(seed: int) -> None:
+    """The peak hours begin at the next full minute of the wall clock."""
+    arrays = Arrays(seed, (True, False)).connect()
+    environment = arrays.one.environment
+    begin = int(environment.time() // 60) + 1
+    rates = Rates(off_peak=4_000_000, peak=1_000_000, peak_hours=(begin % 1440, (begin + 5) % 1440))
+    arrays.one.paths.change(replace(arrays.ours.settings, rates=rates))
+    arrays.world.advance(max(0.0, begin * 60 - environment.time() - 12.0))
+
+    async def send_all() -> None:
+        assert arrays.ours.link is not None
+        exchange = await arrays.ours.link.request({"request": "sink"}, TrafficClass.SNAPSHOT)
+        while True:
+            await exchange.room()
+            exchange.send(Kind.DATA, 0, bytes(200_000))
+
+    async def sink(_array: SimulatedArray, _path: Path, exchange: Exchange, _document: Mapping[str, Json]) -> None:
+        exchange.answer({})
+        exchange.widen(8 << 20)
+        while (frame := await exchange.receive()) is not None:
+            exchange.consumed(frame)
+
+    arrays.other.serve = sink
+    environment.spawn(send_all())
+    arrays.world.advance(begin * 60 - environment.time() - 10.0)
+    for rate in (4_000_000, 1_000_000):
+        before = arrays.ours.status.sent_bytes
+        arrays.world.advance(10.0)
+        assert abs((arrays.ours.status.sent_bytes - before) / (10 * rate) - 1) < 0.05
+
+
+def test_a_path_with_a_new_key_connects_again_and_keeps_the_rest() -> None:
+    arrays = Arrays(6).connect()
+    former, link = arrays.ours.settings, arrays.ours.link
+    arrays.one.paths.change(replace(former, secret=b"s" * 32))
+    arrays.other.paths.change(replace(arrays.theirs.settings, secret=b"s" * 32))
+    arrays.connect()
+    assert arrays.ours.link is not link
+    assert arrays.ours.settings == replace(former, secret=b"s" * 32)
+    with pytest.raises(PathRefused, match="another array"):
+        arrays.one.paths.change(replace(former, peer_pool=bytes(16)))
+    with pytest.raises(PathRefused, match="no path nobody"):
+        arrays.one.paths.change(replace(former, name="nobody"))
+
+
+def test_an_array_has_sixteen_paths_that_all_move_data_and_no_seventeenth() -> None:
+    world = World(16)
+    network = Network(world)
+    hub = SimulatedArray(world, network, "hub", echo)
+    spokes = [SimulatedArray(world, network, f"spoke{number}", echo) for number in range(MAX_PATHS + 1)]
+    for spoke in spokes[:-1]:
+        pair(hub, spoke, (True, False))
+    with pytest.raises(PathRefused, match=f"{MAX_PATHS} paths"):
+        pair(hub, spokes[-1], (True, False))
+    world.run_until(lambda: all(path.link is not None for path in hub.paths.values()), 60.0)
+
+    async def echoed(path: Path) -> bytes:
+        link = await path.opened()
+        exchange = await link.request({"request": "echo"}, TrafficClass.SNAPSHOT)
+        exchange.send(Kind.DATA, 0, path.settings.peer_pool)
+        frame = await exchange.receive()
+        assert frame is not None
+        exchange.close()
+        return bytes(frame.body)
+
+    tasks = [(path, hub.environment.spawn(echoed(path))) for path in hub.paths.values()]
+    world.run_until(lambda: all(task.done for _, task in tasks), 60.0)
+    assert [task.value() for _, task in tasks] == [path.settings.peer_pool for path, _ in tasks]

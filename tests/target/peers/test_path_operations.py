@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,71 @@ async def test_paths_connect_again_after_a_restart(tmp_path: Path) -> None:
             await connected(one, other)
 
 
+async def test_a_throttle_and_the_rights_change_at_once_and_survive_a_restart(tmp_path: Path) -> None:
+    async with linked(tmp_path / "one") as (one, _), linked() as (other, address):
+        for array, name, peer in ((one, "b", address), (other, "a", None)):
+            await perform(array, "add-path", {"name": name, "key": KEY, **({"address": peer} if peer else {})})
+        await connected(one, other)
+        assert one.peering is not None
+        link = one.peering.paths["b"].link
+        values = {"off_peak": "200M", "peak": "20M", "peak_hours": "08:00-18:00"}
+        changed = await perform(one, "throttle-path", {"name": "b", **values})
+        assert (changed["throttle_bytes_per_s"], changed["peak_bytes_per_s"]) == (200 << 20, 20 << 20)
+        changed = await perform(one, "set-path-rights", {"name": "b", "rights": ["replicate"]})
+        assert changed["rights"] == ["replicate"]
+        assert one.peering.paths["b"].link is link
+        for name in ("throttle-path", "set-path-rights", "rekey-path"):
+            given = {"rights": []} if name == "set-path-rights" else {"key": KEY} if name == "rekey-path" else {}
+            with pytest.raises(ManagementError, match="no path c"):
+                await perform(one, name, {"name": "c", **given})
+        with pytest.raises(ManagementError, match="a throttle is"):
+            await perform(one, "throttle-path", {"name": "b", "off_peak": "1K"})
+    async with linked(tmp_path / "one") as (one, _):
+        (row,) = (await paths(one))["paths"]
+        assert (row["peak_bytes_per_s"], row["peak_hours"], row["rights"]) == (20 << 20, "08:00-18:00", ["replicate"])
+        assert (await perform(one, "throttle-path", {"name": "b"}))["throttle_bytes_per_s"] is None
+        assert (await perform(one, "set-path-rights", {"name": "b", "rights": []}))["rights"] == []
+
+
+@pytest.mark.parametrize("both_dial", [False, True])
+async def test_a_path_gets_a_new_key_while_it_is_used(both_dial: bool) -> None:
+    async with linked() as (one, ours), linked() as (other, theirs):
+        for array, name, peer in ((one, "b", theirs), (other, "a", ours if both_dial else None)):
+            await perform(array, "add-path", {"name": name, "key": KEY, **({"address": peer} if peer else {})})
+        await connected(one, other)
+        assert one.peering is not None
+        assert other.peering is not None
+        sides = one.peering.paths["b"], other.peering.paths["a"]
+        before = [side.settings for side in sides]
+        await perform(one, "rekey-path", {"name": "b", "key": "N" * 26})
+        assert [row["name"] for row in (await paths(one))["waiting"]] == ["b"]
+        await perform(other, "rekey-path", {"name": "a", "key": "N" * 26})
+        with trio.fail_after(20):
+            while any(side.settings.secret == former.secret for side, former in zip(sides, before, strict=True)):
+                await trio.sleep(0.01)
+        await connected(one, other)
+        assert sides[0].settings.secret == sides[1].settings.secret
+        assert [replace(side.settings, secret=former.secret) for side, former in zip(sides, before, strict=True)] == before
+        with trio.fail_after(20):
+            while (await paths(one))["waiting"] or (await paths(other))["waiting"]:
+                await trio.sleep(0.01)
+
+
+async def test_the_new_key_of_a_path_cannot_lead_it_to_another_array() -> None:
+    async with linked() as (one, ours), linked() as (other, theirs), linked() as (third, _):
+        await perform(one, "add-path", {"name": "b", "key": KEY, "address": theirs})
+        await perform(other, "add-path", {"name": "a", "key": KEY})
+        await connected(one, other)
+        await perform(one, "rekey-path", {"name": "b", "key": "N" * 26})
+        await perform(third, "add-path", {"name": "a", "key": "N" * 26, "address": ours})
+        with trio.fail_after(20):
+            while "another array" not in (await paths(third))["waiting"][0]["reason"]:
+                await trio.sleep(0.01)
+        assert one.peering is not None
+        assert one.peering.paths["b"].settings.peer_pool == other.pool.identity
+        assert (await paths(third))["paths"] == []
+
+
 async def test_an_array_cannot_have_a_path_to_itself() -> None:
     async with linked() as (array, address):
         await perform(array, "add-path", {"name": "self", "key": KEY, "address": address})
@@ -127,7 +193,9 @@ async def test_arguments_that_are_refused(changes: dict[str, Any], message: str)
 
 async def test_an_array_without_a_link_port_has_no_paths() -> None:
     async with running() as array:
-        for name, given in (("paths", {}), ("add-path", {"name": "b", "key": KEY}), ("remove-path", {"name": "b"})):
+        named = {"name": "b"}
+        others = (("throttle-path", named), ("set-path-rights", {**named, "rights": []}), ("remove-path", named))
+        for name, given in (("paths", {}), ("add-path", {**named, "key": KEY}), *others):
             with pytest.raises(ManagementError, match="--link-port"):
                 await perform(array, name, given)
 

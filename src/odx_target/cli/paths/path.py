@@ -1,4 +1,4 @@
-"""`odx-target path`: make path keys, and add, list and remove the paths of a running array to other arrays."""
+"""`odx-target path`: make path keys, and add, list, change and remove the paths of a running array to other arrays."""
 
 import secrets
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from odx_target.cli.array_requests import ask_array
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
-from odx_target.replica.link.errors import LinkError
-from odx_target.replica.pairing.path_key import MAX_KEY_CHARACTERS, SAFE_KEY_CHARACTERS, check_path_key, is_weak, new_path_key
+from odx_target.replica.pairing.path_key import MAX_KEY_CHARACTERS, new_path_key
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.path_key_file import checked_path_key, read_path_key
 
 app = typer.Typer(help="Connect a running array with other arrays.", no_args_is_help=True)
 
@@ -29,6 +29,14 @@ class PathKey(TypedDict):
 
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the path. Each array has its own name for it.")]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option("--key-file", readable=False, metavar="FILE", help="File with the path key, or - for standard input."),
+]
+PeakOption = Annotated[str | None, typer.Option("--peak", metavar="RATE", help="Bytes per second to send in the peak hours.")]
+PeakHoursOption = Annotated[
+    str | None, typer.Option("--peak-hours", metavar="HH:MM-HH:MM", help="The peak hours of each day, in UTC.")
+]
 
 
 def register(root: typer.Typer) -> None:
@@ -63,10 +71,7 @@ def add_path(
         str | None,
         typer.Argument(metavar="HOST:PORT", help="Link port of the other array. Without it, only the other array dials."),
     ] = None,
-    key_file: Annotated[
-        Path | None,
-        typer.Option("--key-file", readable=False, metavar="FILE", help="File with the path key, or - for standard input."),
-    ] = None,
+    key_file: KeyFileOption = None,
     rights: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,12 +81,8 @@ def add_path(
     throttle: Annotated[
         str | None, typer.Option("--throttle", metavar="RATE", help="Bytes per second to send, such as 20M; default: no limit.")
     ] = None,
-    peak: Annotated[
-        str | None, typer.Option("--peak", metavar="RATE", help="Bytes per second to send in the peak hours.")
-    ] = None,
-    peak_hours: Annotated[
-        str | None, typer.Option("--peak-hours", metavar="HH:MM-HH:MM", help="The peak hours of each day, in UTC.")
-    ] = None,
+    peak: PeakOption = None,
+    peak_hours: PeakHoursOption = None,
     as_json: Json = False,
 ) -> None:
     """Add a path. The array waits ten minutes for the other array to prove the key.
@@ -120,6 +121,58 @@ def list_paths(pool: PoolArgument, as_json: Json = False) -> None:
         print_columns(WAITING_HEADINGS, [_waiting_cells(each) for each in answer["waiting"]])
 
 
+@app.command("rekey")
+def rekey_path(pool: PoolArgument, name: NameArgument, key_file: KeyFileOption = None, as_json: Json = False) -> None:
+    """Give a path a new key, and pin the present certificate of the other array.
+
+    Make a key with `path key`, and use it in `path rekey` at both arrays, within ten minutes. The path is used meanwhile.
+    """
+    answer = ask_array(pool, "rekey-path", {"name": name, "key": _key_in(key_file)})
+    if as_json:
+        print_json("waiting-path", answer)
+    else:
+        typer.echo(f"the path {name} waits {answer['remaining_s']} s for the other array")
+
+
+@app.command("throttle")
+def throttle_path(
+    pool: PoolArgument,
+    name: NameArgument,
+    rate: Annotated[str, typer.Argument(metavar="RATE", help="Bytes per second to send, such as 20M, or none.")],
+    peak: PeakOption = None,
+    peak_hours: PeakHoursOption = None,
+    as_json: Json = False,
+) -> None:
+    """Limit the bytes per second that a path sends. The limit applies at once."""
+    given = {"name": name, "off_peak": None if rate == "none" else rate, "peak": peak, "peak_hours": peak_hours}
+    answer = ask_array(pool, "throttle-path", {name: value for name, value in given.items() if value is not None})
+    if as_json:
+        print_json("path", answer)
+    else:
+        typer.echo(f"the throttle of the path {name} is {_throttle(answer)}")
+
+
+@app.command("rights")
+def set_rights(
+    pool: PoolArgument,
+    name: NameArgument,
+    rights: Annotated[
+        list[str] | None,
+        typer.Option("--right", metavar="RIGHT", help="serve-tokens, redeem-tokens or replicate; may be repeated."),
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="Take all rights away.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Replace the rights of the other array of a path. The rights apply to new requests at once."""
+    if bool(rights) == none:
+        raise typer.BadParameter("give each right with --right, or --none", param_hint="--right")
+    answer = ask_array(pool, "set-path-rights", {"name": name, "rights": rights or []})
+    if as_json:
+        print_json("path", answer)
+    else:
+        typer.echo(f"the path {name} has the rights {', '.join(answer['rights']) or 'none'}")
+
+
 @app.command("remove")
 def remove_path(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     """Remove a path, or do not wait any more for the other array. Remove it there too."""
@@ -134,23 +187,16 @@ def _key_in(file: Path | None) -> str:
     """Read a path key from a file or from standard input. Raises ConfigError."""
     if file is None:
         raise typer.BadParameter("give the file with the path key; `odx-target path key` makes one", param_hint="--key-file")
-    try:
-        if str(file) == "-":
+    if str(file) == "-":
+        try:
             content = typer.get_text_stream("stdin").read(MAX_KEY_CHARACTERS + 2)
-        else:
-            with file.open() as stream:
-                content = stream.read(MAX_KEY_CHARACTERS + 2)
-    except OSError as error:
-        raise ConfigError(f"key file {file}: {error.strerror}") from error
-    except ValueError:
-        raise ConfigError(f"key file {file}: it is not text") from None
-    key = content.strip()
-    try:
-        check_path_key(key)
-    except LinkError as error:
-        raise ConfigError(f"key file {file}: {error}") from None
-    if is_weak(key):
-        typer.echo(f"warning: a path key of less than {SAFE_KEY_CHARACTERS} characters might be guessed", err=True)
+        except ValueError:
+            raise ConfigError("key file -: it is not text") from None
+        key, warnings = checked_path_key(content, "key file -")
+    else:
+        key, warnings = read_path_key(file)
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
     return key
 
 

@@ -79,7 +79,8 @@ RESULTS: dict[str, Result] = {
     "port-group": Result(1, f"{ARRAY}:PortGroup", ("port-group set", "port-group prefer")),
     "port-groups": Result(1, f"{ARRAY}:PortGroups", ("port-group list",)),
     "path-key": Result(1, "cli.paths.path:PathKey", ("path key",)),
-    "waiting-path": Result(1, "target.control.path_answers:WaitingPath", ("path add",)),
+    "waiting-path": Result(1, "target.control.path_answers:WaitingPath", ("path add", "path rekey")),
+    "path": Result(1, "target.control.path_answers:ListedPath", ("path throttle", "path rights")),
     "paths": Result(1, "target.control.path_answers:Paths", ("path list",)),
     "removed-path": Result(1, "target.control.path_answers:RemovedPath", ("path remove",)),
     "import": Result(

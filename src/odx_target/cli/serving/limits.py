@@ -14,6 +14,7 @@ from odx_target.copymgr.operations import copy_rate
 from odx_target.iscsi import limits as iscsi_limits
 from odx_target.migration import limits as migration_limits
 from odx_target.replica.blocks import limits as blocks_limits
+from odx_target.replica.edge import greetings
 from odx_target.replica.link import limits as link_limits
 from odx_target.replica.pairing import desk, path_key
 from odx_target.replica.paths import settings as path_settings
@@ -236,6 +237,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
             ),
         ),
         (path_settings, ("MAX_PATHS", "MAX_PATH_CONNECTIONS")),
+        (greetings, ("MAX_GREETINGS", "MAX_NETWORK_GREETINGS")),
         (path_key, ("MIN_KEY_CHARACTERS", "MAX_KEY_CHARACTERS")),
         (desk, ("PAIRING_TIME_S", "MAX_ATTEMPTS")),
     ),

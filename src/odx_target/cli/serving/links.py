@@ -1,12 +1,13 @@
 """The link port of an array. `odx-target serve` opens it if the settings contain an address for it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
 
 from odx_target.target.array import Array
-from odx_target.target.config.settings import Portal
+from odx_target.target.config.error import ConfigError
+from odx_target.target.config.settings import PathTemplate, Portal
 
 log = structlog.get_logger()
 
@@ -15,21 +16,29 @@ def link_descriptors(address: Portal | None) -> int:
     """Return the number of file descriptors that links need: a listening socket, unknown peers, and those of each path."""
     if address is None:
         return 0
-    from odx_target.replica.edge.listener import MAX_GREETINGS
+    from odx_target.replica.edge.greetings import MAX_GREETINGS
     from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, MAX_PATHS
 
     return 1 + MAX_GREETINGS + MAX_PATH_CONNECTIONS * MAX_PATHS
 
 
 @asynccontextmanager
-async def served_links(address: Portal | None, array: Array) -> AsyncIterator[None]:
-    """Open the link port and the paths of an array while the body runs. Do nothing if the address is None. Raises OSError."""
+async def served_links(address: Portal | None, paths: Sequence[PathTemplate], array: Array) -> AsyncIterator[None]:
+    """Open the link port and the paths of an array while the body runs. Do nothing if the address is None.
+
+    Raises ConfigError if there are paths without a link port, and OSError.
+    """
     if address is None:
+        if paths:
+            raise ConfigError("path: an array with paths needs a link port; give link-port or --link-port HOST:PORT")
         yield
         return
     # An array without links does not load the modules.
+    from odx_target.target.peers.configured_paths import open_configured_paths
     from odx_target.target.peers.serving import serve_peers
 
     async with serve_peers(address, array) as portal:
         log.info("other arrays can connect", address=str(portal))
+        assert array.peering is not None
+        await open_configured_paths(array.peering, paths, array.reporter)
         yield

@@ -18,7 +18,7 @@ from odx_target.target.reconfiguration import fields_that_wait, key_of, reconfig
 
 log = structlog.get_logger()
 
-SERVE_KEYS = {"pcap_snap_bytes": "pcap-snap-length", "record_limit_bytes": "record-limit"}
+SERVE_KEYS = {"pcap_snap_bytes": "pcap-snap-length", "record_limit_bytes": "record-limit", "paths": "path"}
 """The keys of the file whose words differ from the fields of `ServeConfig`. Only a restart applies the fields."""
 
 

@@ -24,8 +24,7 @@ from odx_target.replica.pairing.path_key import derived
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
-from odx_target.replica.paths.settings import Right
-from odx_target.store.api import Pool, Snapshot, StoreError, Volume
+from odx_target.store.api import Absent, Pool, Snapshot, StoreError, Volume
 
 BLOCKS_REQUEST = "blocks"
 DIGEST_REQUEST = "digest"
@@ -86,11 +85,11 @@ class SnapshotServer:
     async def serve_blocks(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> SendTotals:
         """Serve a request for blocks of a snapshot. Raises RequestDenied, ChannelEnded and PeerFault."""
         found = read_message(BLOCKS_FIELDS, document)
-        snapshot = self._snapshot(path, found.content("snapshot"))
+        snapshot = self._snapshot(found.content("snapshot"))
         first, count = found.number("first"), found.number("count")
         if first + count > snapshot.size_blocks:
             raise RequestDenied("range", "the range is not inside the snapshot")
-        base = self._base(path, found.content("base"))
+        base = self._base(found.content("base"))
         exchange.answer({})
         sender = BlockSender(exchange, snapshot, fingerprint_key(path), self._compression, self._environment, base)
         if self.on_sender is not None:
@@ -98,35 +97,37 @@ class SnapshotServer:
         try:
             await sender.run(first, count)
         except StoreError as error:
-            raise RequestDenied("storage", str(error)) from error
+            raise _unreadable(error) from error
         while await exchange.receive() is not None:
             pass
         return sender.totals
 
-    async def serve_digest(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+    async def serve_digest(self, _path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve a request for the digest of a snapshot. Raises RequestDenied and ChannelEnded."""
-        snapshot = self._snapshot(path, read_message(DIGEST_FIELDS, document).content("snapshot"))
+        snapshot = self._snapshot(read_message(DIGEST_FIELDS, document).content("snapshot"))
         size_blocks = snapshot.size_blocks
         try:
             digest = await snapshot.digest()
         except StoreError as error:
-            raise RequestDenied("storage", str(error)) from error
+            raise _unreadable(error) from error
         exchange.answer({"digest": digest.hex(), "size_blocks": size_blocks})
 
-    def _base(self, path: Path, guid: bytes) -> Base:
+    def _base(self, guid: bytes) -> Base:
         """Return what the receiver has, from the field `base` of its request."""
         if not guid:
             return Unknown()
-        return Holes() if guid == HOLES else Older(self._pool, self._snapshot(path, guid))
+        return Holes() if guid == HOLES else Older(self._pool, self._snapshot(guid))
 
-    def _snapshot(self, path: Path, guid: bytes) -> Snapshot:
-        """Return a snapshot. A peer without the right does not learn if the snapshot exists."""
-        if Right.REPLICATE not in path.settings.rights:
-            raise RequestDenied("right", "the path has no right to replicate")
+    def _snapshot(self, guid: bytes) -> Snapshot:
         snapshot = self._pool.snapshots.get(guid)
         if snapshot is None:
             raise RequestDenied("absent", "there is no such snapshot")
         return snapshot
+
+
+def _unreadable(error: StoreError) -> RequestDenied:
+    """Return the refusal of a request whose data cannot be read. The peer does not ask again."""
+    return RequestDenied("absent" if isinstance(error, Absent) else "storage", str(error))
 
 
 class _Filled(NamedTuple):

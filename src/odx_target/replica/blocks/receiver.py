@@ -96,11 +96,12 @@ class BlockReceiver:
     async def run(self, first: int, count: int) -> None:
         """Receive a range of blocks until all its parts are complete.
 
-        Raises ChannelEnded if the peer ends the exchange early, and PeerFault if it violates the rules. May raise the
-        exceptions of `Volume.write`.
+        Raises ChannelEnded if the peer ends the exchange early, RequestDenied if it cannot read the data, and PeerFault if it
+        violates the rules. May raise the exceptions of `Volume.write`.
         """
         self._next, self._end = first, first + count
-        self._exchange.widen(WINDOW_BYTES)
+        with suppress(ChannelEnded):  # `receive` then says why the channel has ended.
+            self._exchange.widen(WINDOW_BYTES)
         while self._next < self._end or self._under_way:
             frame = await self._exchange.receive()
             if frame is None:

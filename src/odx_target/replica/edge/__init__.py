@@ -3,5 +3,6 @@
 certificates   the certificate and the private key of an array
 tls            TLS 1.3 with pinned certificates, and connections
 dialler        connects to peers, also for pairings
+greetings      limits the connections of unknown peers
 listener       accepts peers, also for pairings
 """

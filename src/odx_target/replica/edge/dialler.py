@@ -53,22 +53,32 @@ class TlsDialler:
 async def pair_with(address: Address, key: bytes, own: Identity, nonce: bytes) -> Paired:
     """Pair with the array at an address. `nonce` are random bytes, and `key` is the stretched path key.
 
-    Raises DialFailed if the peer cannot be reached, PairingFailed and PeerFault.
+    Raises DialFailed if the peer cannot be reached, and PairingFailed. Every end after this side has sent its proof counts as
+    an attempt, whatever the peer does, because the peer may have guessed.
     """
     assert len(nonce) == NONCE_BYTES
     connection = await _connected_with_tls(address, pairing_context())
+    handshake: DiallerHandshake | None = None
     try:
         with trio.move_on_after(PAIRING_TIMEOUT_S):
             await connection.handshake()
             certificate = connection.peer_certificate
             if certificate is None:
-                raise PeerFault("the peer shows no certificate")
-            return await _converse(connection, DiallerHandshake(key, own, certificate, nonce))
-    except ConnectionLost as error:
+                raise PairingFailed("the peer shows no certificate", is_attempt=False)
+            handshake = DiallerHandshake(key, own, certificate, nonce)
+            return await _converse(connection, handshake)
+        failure = "the pairing takes too long"
+    except (ConnectionLost, PeerFault) as error:
+        if isinstance(error, PeerFault) or _has_proved(handshake):
+            raise PairingFailed(str(error), is_attempt=_has_proved(handshake)) from error
         raise DialFailed(str(error)) from error
     finally:
         connection.close()
-    raise DialFailed("the pairing takes too long")
+    raise PairingFailed(failure, is_attempt=_has_proved(handshake))
+
+
+def _has_proved(handshake: DiallerHandshake | None) -> bool:
+    return handshake is not None and handshake.has_proved
 
 
 async def _converse(connection: TlsConnection, handshake: DiallerHandshake) -> Paired:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import trio
 
-from odx_target.replica.edge.tls import OwnCertificate, TlsConnection, server_context, tls_connection
+from odx_target.replica.edge.greetings import Greetings, network_of
+from odx_target.replica.edge.tls import OwnCertificate, TlsConnection, reason_of, server_context, tls_connection
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.pairing.desk import NotWaiting, PairingDesk
 from odx_target.replica.pairing.handshake import AcceptorHandshake, Paired, PairingFailed, refusal
@@ -19,9 +20,6 @@ from odx_target.replica.pairing.messages import NONCE_BYTES, Identity
 from odx_target.replica.paths.connection import ConnectionLost
 from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.path_table import PathTable
-
-MAX_GREETINGS = 32
-"""Maximum number of connections whose peer is not known yet. A TLS handshake takes a millisecond and 50 KiB."""
 
 PAIRING_TIMEOUT_S = 10.0
 """Time for the four frames of a pairing."""
@@ -55,21 +53,19 @@ class PeerListener:
         self._desk = desk
         self._entropy = entropy
         self._callbacks = callbacks
-        self._greetings = 0
+        self._greetings = Greetings()
+        self._context: tuple[list[bytes], ssl.SSLContext] | None = None
 
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve an accepted connection until it is closed."""
         plain = socket.socket(fileno=stream.socket.detach())
-        if self._greetings >= MAX_GREETINGS:
-            plain.close()
-            self._callbacks.on_refused("too many connections from peers that are not known yet")
-            return
-        self._greetings += 1
-        try:
+        path: Path | None = None
+        connection: TlsConnection | None = None
+        with self._greetings.greeting(_network(plain)) as scope:
             path, connection = await self._greet(plain)
-        finally:
-            self._greetings -= 1
-        if path is not None and connection is not None:
+        if scope.cancelled_caught:
+            self._callbacks.on_refused("newer connections take the place of a peer that has not shown who it is")
+        elif path is not None and connection is not None:
             await path.accept(connection)
 
     async def _greet(self, plain: socket.socket) -> tuple[Path | None, TlsConnection | None]:
@@ -78,9 +74,11 @@ class PeerListener:
         The connection of any other peer is closed.
         """
         try:
-            connection = tls_connection(plain, self._context(), is_server=True)
-        except OSError:
-            return None, None  # The peer has closed the socket already.
+            connection = tls_connection(plain, self._present_context(), is_server=True)
+        except OSError as error:  # The peer has closed the socket already.
+            plain.close()
+            self._callbacks.on_refused(reason_of(error))
+            return None, None
         path: Path | None = None
         try:
             await connection.handshake()
@@ -98,8 +96,12 @@ class PeerListener:
                 connection.close()
         return path, connection
 
-    def _context(self) -> ssl.SSLContext:
-        return server_context(self._certificate, [path.settings.peer_certificate for path in self._paths.values()])
+    def _present_context(self) -> ssl.SSLContext:
+        """Return the TLS context that knows the certificates of the present paths. Make it only when they have changed."""
+        pinned = [path.settings.peer_certificate for path in self._paths.values()]
+        if self._context is None or self._context[0] != pinned:
+            self._context = pinned, server_context(self._certificate, pinned)
+        return self._context[1]
 
     async def _pair(self, connection: TlsConnection) -> None:
         try:
@@ -125,3 +127,11 @@ class PeerListener:
             await connection.send([output])
             if paired is not None:
                 return
+
+
+def _network(plain: socket.socket) -> str:
+    """Return the network of the peer of a connected socket. All peers that are gone already are one network."""
+    try:
+        return network_of(str(plain.getpeername()[0]))
+    except (OSError, IndexError):
+        return ""

@@ -1,8 +1,9 @@
 """A channel of a connection: its life, its waiting frames, and the credit of both sides.
 
-One side opens a channel with REQUEST, and the other side sends one ANSWER or REFUSAL. Then both sides may send the frames of
-the exchange, which use up credit. A receiver grants new credit when it has dealt with the frames. The channel ends when both
-sides have sent CLOSE. A side that receives CLOSE sends CLOSE too.
+One side opens a channel with REQUEST, and the other side sends one ANSWER or REFUSAL. After ANSWER, both sides may send the
+frames of the exchange, which use up credit, and the other side may still send REFUSAL if it cannot go on. A receiver grants new
+credit when it has dealt with the frames. The channel ends when both sides have sent CLOSE. A side that receives CLOSE sends
+CLOSE too.
 """
 
 from collections import deque
@@ -37,6 +38,8 @@ class Channel:
         self.traffic_class = traffic_class
         self.is_ours = is_ours
         self.is_answered = False
+        self.is_refused = False
+        """True if the peer has refused the request of this side, at once or after an answer. CLOSE follows."""
         self.has_sent_close = False
         """True if this side sends nothing more after the waiting frames."""
         self.has_received_close = False

@@ -32,7 +32,7 @@ class Answered(NamedTuple):
 
 
 class RequestRefused(NamedTuple):
-    """The peer has refused the request that opened the channel. `Closed` follows."""
+    """The peer has refused the request that opened the channel, perhaps after an answer. `Closed` follows."""
 
     channel: int
     code: str

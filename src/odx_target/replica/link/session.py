@@ -123,8 +123,8 @@ class Session:
                 return self._closed(channel)
             case Kind.ANSWER | Kind.REFUSAL:
                 return self._answered(channel, frame)
-        if not channel.is_answered:
-            raise PeerFault(f"{frame.kind.name} is on channel {frame.channel}, whose request has no answer yet")
+        if not channel.is_answered or channel.is_refused:
+            raise PeerFault(f"{frame.kind.name} is on channel {frame.channel}, whose request has no answer yet, or was refused")
         channel.charge(frame)
         return [] if channel.has_sent_close else [Received(frame)]
 
@@ -150,12 +150,14 @@ class Session:
         return Ended(goodbye.code, goodbye.text or goodbye.code.value, is_ours=False)
 
     def _answered(self, channel: Channel, frame: Frame) -> list[Event]:
-        if not channel.is_ours or channel.is_answered:
+        is_open = not channel.is_answered if frame.kind is Kind.ANSWER else not channel.is_refused
+        if not channel.is_ours or not is_open:
             raise PeerFault(f"{frame.kind.name} is on channel {channel.number}, which has no open request")
         if frame.kind is Kind.ANSWER:
             event: Event = Answered(channel.number, decode_object(frame.body))
         else:
             event = RequestRefused(channel.number, *decode_refusal(frame.body))
+            channel.is_refused = True
         channel.is_answered = True
         return [] if channel.has_sent_close else [event]
 
@@ -185,16 +187,25 @@ class Session:
         self._put_answer(Frame(Kind.ANSWER, number, body=encode_object(document)))
 
     def refuse(self, number: int, code: str, text: str) -> None:
-        """Refuse a request of the peer, and close the channel. Raises ChannelEnded if the channel has ended."""
-        self._put_close(self._put_answer(Frame(Kind.REFUSAL, number, body=encode_refusal(code, text))))
+        """Refuse a request of the peer, and close the channel. A request that was answered can be refused too: its exchange
+        cannot go on, and its waiting frames are dropped.
 
-    def _put_answer(self, frame: Frame) -> Channel:
+        Raises ChannelEnded if the channel has ended.
+        """
+        channel = self._channels.usable(number)
+        if channel.is_ours:
+            raise LinkError(f"channel {number} has no request of the peer")
+        channel.is_answered = True
+        channel.drop_waiting()
+        self._outbox.put(channel, Frame(Kind.REFUSAL, number, body=encode_refusal(code, text)))
+        self._put_close(channel)
+
+    def _put_answer(self, frame: Frame) -> None:
         channel = self._channels.usable(frame.channel)
         if channel.is_ours or channel.is_answered:
             raise LinkError(f"channel {channel.number} has no open request of the peer")
         channel.is_answered = True
         self._outbox.put(channel, frame)
-        return channel
 
     def send(self, number: int, kind: Kind, argument: int = 0, body: Buffer = b"", flags: Flag = NO_FLAGS) -> None:
         """Send a frame of the exchange on a channel. The caller must not change `body`.

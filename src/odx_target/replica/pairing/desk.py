@@ -28,6 +28,10 @@ class WaitingPath:
     rights: frozenset[Right]
     rates: Rates
     ends_at_s: float
+    is_rekeyed: bool = False
+    """True if the path exists, and the pairing gives it a new secret and the present certificate of the peer."""
+    is_paired: bool = False
+    """True if the pairing has succeeded here. The peer may still have to repeat it, if it has not received the last frame."""
     attempts: int = 0
     """Number of attempts with a wrong key."""
     is_over: bool = False
@@ -51,12 +55,21 @@ class PairingDesk:
                 self._end(path, f"no pairing in {PAIRING_TIME_S:.0f} s")
         return list(self._waiting.values())
 
-    def add(self, name: str, key: bytes, address: Address | None, rights: frozenset[Right], rates: Rates) -> WaitingPath:
+    def add(
+        self,
+        name: str,
+        key: bytes,
+        address: Address | None,
+        rights: frozenset[Right],
+        rates: Rates,
+        *,
+        is_rekeyed: bool = False,
+    ) -> WaitingPath:
         """Begin to wait. A path of the same name that waits already gets the new values and new attempts."""
         former = self._waiting.pop(name, None)
         if former is not None:
             former.is_over = True
-        path = WaitingPath(name, key, address, rights, rates, self._monotonic() + PAIRING_TIME_S)
+        path = WaitingPath(name, key, address, rights, rates, self._monotonic() + PAIRING_TIME_S, is_rekeyed)
         self._waiting[name] = path
         return path
 
@@ -73,14 +86,6 @@ class PairingDesk:
         if not keys:
             raise NotWaiting("no path waits for its pairing")
         return keys
-
-    def succeeded(self, key: bytes) -> WaitingPath | None:
-        """End the waiting of the path with this key, and return the path. Returns None if it waits no longer."""
-        path = next((each for each in self.waiting() if each.key == key), None)
-        if path is not None:
-            del self._waiting[path.name]
-            path.is_over = True
-        return path
 
     def failed(self, reason: str, paths: "list[WaitingPath] | None" = None) -> None:
         """Count an attempt with a wrong key, for some paths or for all that wait."""

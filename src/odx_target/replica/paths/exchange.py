@@ -56,7 +56,9 @@ class Exchange:
         return self._answer
 
     async def receive(self) -> Frame | None:
-        """Wait for the next frame. Returns None if the peer has closed the channel. Raises ChannelEnded if the link is lost.
+        """Wait for the next frame. Returns None if the peer has closed the channel.
+
+        Raises ChannelEnded if the link is lost, and RequestDenied if the peer cannot go on with the exchange.
 
         When the memory of the frame is free again, call `consumed`.
         """
@@ -94,7 +96,7 @@ class Exchange:
         self._on_output()
 
     def refuse(self, code: str, text: str) -> None:
-        """Refuse the request of the peer. Raises ChannelEnded."""
+        """Refuse the request of the peer, also after an answer. Raises ChannelEnded."""
         self._session.refuse(self.number, code, text)
         self._on_output()
 

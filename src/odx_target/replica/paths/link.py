@@ -1,6 +1,7 @@
 """One connection of a path, with tasks that receive, send and watch the time."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TypeAlias
 
 from odx_target.environment import Environment
@@ -87,6 +88,10 @@ class Link:
         """End the link from this side. Its last bytes are still sent in the background."""
         self._note_ended(self.session.end(code, text))
 
+    def wake(self) -> None:
+        """Send what may be sent now, because the throttle has changed."""
+        self._output.wake()
+
     def _exchange(self, number: int) -> Exchange:
         exchange = Exchange(number, self.session, self._environment, self._output.wake, self._violated, self._exchanges)
         self._exchanges[number] = exchange
@@ -143,11 +148,9 @@ class Link:
             exchange.close()
 
     def _refuse(self, exchange: Exchange, code: str, text: str) -> None:
-        """Refuse a request. If it was answered already, close its channel at once."""
-        try:
+        """Refuse a request, also after its answer. The peer may have closed the channel already."""
+        with suppress(LinkError):
             exchange.refuse(code, text)
-        except LinkError:
-            exchange.close(drop_waiting=True)
 
     async def _send(self) -> None:
         """Send the output of the session, until the session has ended and its last bytes are sent."""

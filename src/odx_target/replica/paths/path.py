@@ -1,7 +1,6 @@
 """A path to a peer: it dials the peer, accepts the peer's connections, and keeps one link."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from enum import Enum
 from functools import partial
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from odx_target.replica.link.events import Ended
 from odx_target.replica.link.hello import NEEDS_OPERATOR, Farewell, Hello, Side
 from odx_target.replica.link.reconnection import Dialling, Reconnection
 from odx_target.replica.link.session import Session
-from odx_target.replica.link.throttle import Rates, Throttle
+from odx_target.replica.link.throttle import Throttle
 from odx_target.replica.paths.connection import Connection, DialFailed, Dialler
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.link import Link
@@ -103,10 +102,16 @@ class Path:
             await event.wait()
         return self.link
 
-    def change_rates(self, rates: Rates) -> None:
-        """Change the throttle. It takes effect at once."""
-        self.settings = replace(self.settings, rates=rates)
-        self.throttle.rates = rates
+    def change(self, settings: PathSettings) -> None:
+        """Use new settings at once. If the certificates or secrets differ, the links end, and the path connects again."""
+        former, self.settings = self.settings, settings
+        self.throttle.rates = settings.rates
+        if (former.peer_certificate, former.secret) != (settings.peer_certificate, settings.secret):
+            self._end_links("the path has a new key")
+        for link in self._links:
+            link.wake()  # The links may wait for the former rate.
+        if former.address != settings.address:
+            self.dial_now()
 
     def dial_now(self) -> None:
         """Dial without a further delay."""
@@ -116,9 +121,12 @@ class Path:
     def remove(self) -> None:
         """End the links of the path, and dial no more."""
         self._is_removed = True
-        for link in list(self._links):
-            link.end(Farewell.STOPPING, "the path was removed, or the array stops")
+        self._end_links("the path was removed, or the array stops")
         self._wake_all()
+
+    def _end_links(self, reason: str) -> None:
+        for link in list(self._links):
+            link.end(Farewell.STOPPING, reason)
 
     @property
     def status(self) -> PathStatus:

@@ -65,14 +65,7 @@ class PathTable(Mapping[str, Path]):
     def add(self, settings: PathSettings) -> Path:
         """Add a path, remember it, and dial at once. Raises PathRefused. May raise the exceptions of `Volume.write`."""
         self.check_new(settings.name)
-        others = [path.settings for path in self._paths.values()]
-        if any(other.peer_pool == settings.peer_pool for other in others):
-            raise PathRefused("there is a path to this array already")
-        # A peer says itself which certificate and maker it has, and must not take those of another peer.
-        if any(other.peer_certificate == settings.peer_certificate for other in others):
-            raise PathRefused("another path has the same certificate")
-        if any(other.peer_maker == settings.peer_maker for other in others):
-            raise PathRefused("another path has the same maker of tokens")
+        self._check_identity(settings)
         if settings.peer_pool == self._pool.identity:
             raise PathRefused("an array cannot have a path to itself")
         self._remember(settings)
@@ -87,17 +80,42 @@ class PathTable(Mapping[str, Path]):
 
     def remove(self, name: str) -> None:
         """Remove a path, and end its links. Raises PathRefused. May raise the exceptions of `Volume.write`."""
-        path = self._paths.get(name)
-        if path is None:
-            raise PathRefused(f"there is no path {name}")
+        path = self.existing(name)
         self._pool.forget(PREFIX + name)
         del self._paths[name]
         path.remove()
 
     def change(self, settings: PathSettings) -> None:
-        """Remember new rates of a path, and use them at once. May raise the exceptions of `Volume.write`."""
+        """Remember new settings of a path, and use them at once. The path keeps its name and its peer's pool.
+
+        Raises PathRefused. May raise the exceptions of `Volume.write`.
+        """
+        path = self.existing(settings.name)
+        if path.settings.peer_pool != settings.peer_pool:
+            raise PathRefused(f"the path {settings.name} leads to another array")
+        self._check_identity(settings)
         self._remember(settings)
-        self._paths[settings.name].change_rates(settings.rates)
+        path.change(settings)
+
+    def existing(self, name: str) -> Path:
+        """Return the path with a name. Raises PathRefused if there is none."""
+        path = self._paths.get(name)
+        if path is None:
+            raise PathRefused(f"there is no path {name}")
+        return path
+
+    def _check_identity(self, settings: PathSettings) -> None:
+        """Check that no other path has the peer of these settings. Raises PathRefused.
+
+        A peer says itself which certificate and maker it has, and must not take those of another peer.
+        """
+        others = [path.settings for path in self._paths.values() if path.settings.name != settings.name]
+        if any(other.peer_pool == settings.peer_pool for other in others):
+            raise PathRefused("there is a path to this array already")
+        if any(other.peer_certificate == settings.peer_certificate for other in others):
+            raise PathRefused("another path has the same certificate")
+        if any(other.peer_maker == settings.peer_maker for other in others):
+            raise PathRefused("another path has the same maker of tokens")
 
     def to_maker(self, maker: bytes) -> Path | None:
         """Return the path to the array that makes tokens with this maker identity."""

@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from odx_target.copymgr.limits import TokenAccess, UnreachableSense
+from odx_target.replica.link.throttle import Rates
+from odx_target.replica.paths.settings import Address, Right
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes
 from odx_target.target.clock.mode import ClockMode
@@ -126,6 +128,21 @@ class ScheduleTemplate:
     name: str
     fields: Mapping[str, object]
     volumes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PathTemplate:
+    """A path to another array that a configuration file names.
+
+    The array waits for its pairing with the path key in `key_file` if it has no path of this name. If `peer` is None, only the
+    peer dials. If `rights` or `rates` are None, a path keeps its own, and a new path has all rights and no throttle.
+    """
+
+    name: str
+    peer: Address | None = None
+    key_file: Path | None = None
+    rights: frozenset[Right] | None = None
+    rates: Rates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +266,8 @@ class ServeConfig:
     """The address at which Prometheus can fetch metrics. None means that no metrics are served."""
     link_port: Portal | None = None
     """The address at which the array listens to other arrays. None means that it has no paths to other arrays."""
+    paths: tuple[PathTemplate, ...] = ()
+    """Paths that the array waits for, or whose settings it changes, when it starts."""
     clock: ClockMode = ClockMode.REAL
     """The way in which the time of the array passes."""
     record_commands: bool = False

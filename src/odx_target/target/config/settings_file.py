@@ -32,6 +32,7 @@ from odx_target.target.config.parsing import (
     parse_soft_thresholds,
     size_of,
 )
+from odx_target.target.config.path_settings import path_templates_of
 from odx_target.target.config.port_group_settings import (
     access_modes_of,
     port_groups_of,
@@ -219,6 +220,7 @@ _SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "control": lambda value, base: {"control": base / _path("control", value)},
     "metrics": lambda value, _base: {"metrics": parse_metrics_address(_text("metrics", value))},
     "link-port": lambda value, _base: {"link_port": parse_link_address(_text("link-port", value))},
+    "path": lambda value, base: {"paths": path_templates_of(value, base)},
     "clock": lambda value, _base: {"clock": parse_choice(ClockMode, value, "clock: ")},
     "record-commands": lambda value, _base: {"record_commands": _flag("record-commands", value)},
     "record": lambda value, base: {"record": base / _path("record", value)},

@@ -1,6 +1,7 @@
 """The paths of an array to its peers: the link port, and the pairings that operators begin."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import trio
@@ -10,7 +11,6 @@ from odx_target.replica.blocks.hint_tables import HintTables
 from odx_target.replica.edge.dialler import TlsDialler, pair_with
 from odx_target.replica.edge.listener import ListenerCallbacks, PeerListener
 from odx_target.replica.edge.tls import OwnCertificate, is_certificate
-from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing.desk import PairingDesk, WaitingPath
 from odx_target.replica.pairing.handshake import Paired, PairingFailed
@@ -135,13 +135,41 @@ class Peering:
         Raises InvalidPathKey and PathRefused.
         """
         self.paths.check_new(name)
+        secret = await self._stretched(name, key)
+        return self._wait(self.desk.add(name, secret, address, rights, rates))
+
+    async def rekey(self, name: str, key: str) -> WaitingPath:
+        """Wait for a new pairing of a path, which gives it a new secret and the present certificate of its peer.
+
+        The path is used meanwhile. Raises InvalidPathKey and PathRefused.
+        """
+        self.paths.existing(name)
+        secret = await self._stretched(name, key)
+        found = self.paths.existing(name).settings
+        return self._wait(self.desk.add(name, secret, found.address, found.rights, found.rates, is_rekeyed=True))
+
+    async def _stretched(self, name: str, key: str) -> bytes:
+        """Return the secret of a path key. Raises InvalidPathKey, and PathRefused if another path waits with this key."""
         secret = await self._environment.in_thread(stretched, key)
         if any(each.key == secret and each.name != name for each in self.desk.waiting()):
             raise PathRefused("another path waits with the same path key; make a key for each path")
-        waiting = self.desk.add(name, secret, address, rights, rates)
-        if address is not None:
-            self._environment.start_soon(self._pair, waiting, address)
+        return secret
+
+    def _wait(self, waiting: WaitingPath) -> WaitingPath:
+        if waiting.address is not None:
+            self._environment.start_soon(self._pair, waiting, waiting.address)
         return waiting
+
+    async def change(self, name: str, **changes: Any) -> Path:
+        """Change fields of the settings of a path, such as `rates` and `rights`. They apply at once. Raises PathRefused.
+
+        May raise the exceptions of `Volume.write`.
+        """
+        path = self.paths.existing(name)
+        self.paths.change(replace(path.settings, **changes))
+        self._note_accepted_tokens()
+        await self._make_durable()
+        return path
 
     async def remove(self, name: str) -> None:
         """Remove a path, or wait no longer for its pairing. Raises PathRefused."""
@@ -153,56 +181,80 @@ class Peering:
 
     async def _pair(self, waiting: WaitingPath, address: Address) -> None:
         """Dial the peer of a path until it is paired or waits no longer."""
-        while waiting in self.desk.waiting() and waiting.name not in self.paths:
+        while waiting in self.desk.waiting() and not waiting.is_paired:
             nonce = self._environment.entropy(NONCE_BYTES)
             try:
                 await self._paired(await pair_with(address, waiting.key, self.identity, nonce))
+                if waiting.is_rekeyed:
+                    self.desk.remove(waiting.name)  # The peer has the new key already.
             except DialFailed as error:
                 waiting.reason = str(error)
-            except (PairingFailed, PeerFault) as error:
-                if isinstance(error, PeerFault) or error.is_attempt:
+            except PairingFailed as error:
+                if error.is_attempt:
                     self.desk.failed(str(error), [waiting])
                 waiting.reason = str(error)
             await self._environment.sleep(PAIRING_RETRY_S)
 
     async def _paired(self, paired: Paired) -> None:
-        """Add the path of a pairing that has succeeded. Raises PairingFailed.
+        """Add or change the path of a pairing that has succeeded. Raises PairingFailed.
 
-        The path waits on until it is connected, because the peer may not have received the last frame, and then pairs again.
+        The path waits on, because the peer may not have received the last frame, and then pairs again.
         """
         waiting = next((each for each in self.desk.waiting() if each.key == paired.key), None)
         if waiting is None:
             raise PairingFailed("the path waits no longer", is_attempt=False)
-        peer, name, path = paired.peer, waiting.name, self.paths.get(waiting.name)
-        is_repeated = path is not None and path.settings.peer_certificate == peer.certificate
-        if not is_certificate(peer.certificate):
+        if not is_certificate(paired.peer.certificate):
             raise PairingFailed("the peer has sent no valid certificate", is_attempt=False)
+        settings = PathSettings(
+            waiting.name, waiting.address, *paired.peer, secret=paired.secret, rights=waiting.rights, rates=waiting.rates
+        )
         try:
-            if not is_repeated:
-                self.paths.add(
-                    PathSettings(name, waiting.address, *peer, secret=paired.secret, rights=waiting.rights, rates=waiting.rates)
-                )
-                self._note_accepted_tokens()
+            has_changed = self._use(settings, waiting)
             await self._make_durable()
         except (PathRefused, StoreError) as error:
             raise PairingFailed(str(error), is_attempt=False) from error
-        if not is_repeated:
-            self._reporter.report("info", "a path is paired", path=name)
+        waiting.is_paired = True
+        if has_changed:
+            event = "a path has a new key" if waiting.is_rekeyed else "a path is paired"
+            self._reporter.report("info", event, path=waiting.name)
+
+    def _use(self, settings: PathSettings, waiting: WaitingPath) -> bool:
+        """Add a path that was paired, or change the path. Returns False if the pairing has repeated another one.
+
+        Raises PathRefused. May raise the exceptions of `Volume.write`.
+        """
+        path = self.paths.get(settings.name)
+        if path is None:
+            self.paths.add(settings)
+            self._note_accepted_tokens()
+            return True
+        found = path.settings
+        if found.peer_certificate == settings.peer_certificate and found.secret == settings.secret:
+            return False
+        if not waiting.is_rekeyed:
+            raise PathRefused(f"there is a path {settings.name} already")
+        self.paths.change(replace(settings, address=found.address, rights=found.rights, rates=found.rates))
+        return True
 
     def _path_changed(self, path: Path, line: str) -> None:
         name = path.settings.name
         if path.link is not None:
-            self.desk.remove(name)
+            self._connected(name)
             self._reporter.report("info", "a path is connected", cause=name, path=name)
         else:
             self._reporter.report("warning", "a path is not connected", cause=name, path=name, error=line)
+
+    def _connected(self, name: str) -> None:
+        """Wait no longer for a path that is connected. A path that gets a new key connects with the former key too."""
+        if any(each.name == name and not each.is_rekeyed for each in self.desk.waiting()):
+            self.desk.remove(name)
 
     def _refused(self, reason: str) -> None:
         # A stranger can invent any number of reasons, so they are one cause.
         self._reporter.report("warning", "a peer is refused", lines=REFUSAL_LINES, error=reason)
 
     def _ended_waiting(self, waiting: WaitingPath) -> None:
-        if waiting.name not in self.paths:
+        if not waiting.is_paired:
             self._reporter.report(
                 "warning", "a path is not paired", cause=waiting.name, path=waiting.name, error=waiting.reason
             )
@@ -220,5 +272,5 @@ async def open_peering(
     tokens: TokenSharing | None = None,
 ) -> Peering:
     """Make the Peering of an array, with the certificate that the pool remembers or with a new one."""
-    certificate = await own_certificate(pool, environment)
+    certificate = await own_certificate(pool, environment, reporter)
     return Peering(pool, environment, certificate, maker, reporter, make_durable, tokens)
