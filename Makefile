@@ -53,7 +53,10 @@ bench-compare: .venv/dev ## two revisions beside tgt: OLD=REV NEW=REV; fails if 
 torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
 	$(BIN)/python -m tests.torture run --minutes $${TORTURE_MINUTES:-120}
 
+sim: .venv/dev ## several arrays in one process with faults, for SIM_MINUTES (60) or until SIM_SEEDS; the numbers add up in var/sim.json
+	$(BIN)/python -m tests.sim run --minutes $${SIM_MINUTES:-60} $${SIM_SEEDS:+--seeds $$SIM_SEEDS}
+
 fuzz: .venv/dev ## hostile input for FUZZ_MINUTES (30), guided by coverage; findings are written to var/fuzz/
 	$(BIN)/python -m tests.fuzz run --minutes $${FUZZ_MINUTES:-30}
 
-.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare torture fuzz
+.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare torture sim fuzz

@@ -32,6 +32,11 @@ class ChannelTable:
     def __len__(self) -> int:
         return len(self._channels)
 
+    @property
+    def granted_bytes(self) -> int:
+        """Memory that received frames of all channels may take."""
+        return sum(INITIAL_CREDIT_BYTES + channel.extension_bytes for channel in self._channels.values())
+
     def get(self, number: int) -> Channel | None:
         return self._channels.get(number)
 

@@ -300,6 +300,16 @@ class Session:
         return []
 
     @property
+    def has_channels(self) -> bool:
+        """True if a channel is open."""
+        return len(self._channels) > 0
+
+    @property
+    def granted_bytes(self) -> int:
+        """Memory that received frames of all channels may take."""
+        return self._channels.granted_bytes
+
+    @property
     def is_throttled(self) -> bool:
         """True if frames wait that only the throttle delays."""
         return self._outbox.is_throttled

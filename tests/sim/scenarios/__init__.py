@@ -1,0 +1,10 @@
+"""Scenarios of the simulation: what arrays of one world do while faults happen to them, and what must hold.
+
+stage      the arrays of a scenario, their faults, and the checks that hold at all times; begin here
+faults     the table of the faults
+table      the table of the scenarios
+links      messages between two arrays, whose path is changed meanwhile
+pairings   two arrays that pair by a path key, with a man in the middle
+fills      copies of snapshots in both directions, while the sources are written
+hub        sixteen paths of one array
+"""

@@ -1,0 +1,14 @@
+"""The table of the scenarios. Each plays one seed in a world of its own, and raises AssertionError if something is wrong."""
+
+from collections.abc import Callable
+
+from tests.sim.scenarios import fills, hub, links, pairings
+from tests.sim.world import World
+
+SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
+    "links": (links.play, 4),
+    "pairings": (pairings.play, 2),
+    "fills": (fills.play, 4),
+    "hub": (hub.play, 1),
+}
+"""The scenarios by name, each with the number of its seeds in a round."""

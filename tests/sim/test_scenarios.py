@@ -1,0 +1,95 @@
+"""A short form of `make sim`: some seeds of each scenario, their replay, and the sums of runs."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.sim.counting import Played, Sums
+from tests.sim.playing import Run, play, rounds
+from tests.sim.scenarios.faults import DISK_FAULTS, FAULTS, Fault
+from tests.sim.scenarios.stage import Stage
+from tests.sim.scenarios.table import SCENARIOS
+from tests.sim.world import World
+
+SEEDS = {"links": 25, "pairings": 12, "fills": 25, "hub": 3}
+"""Number of seeds of each scenario that the tests play."""
+
+
+def test_each_scenario_has_seeds_here() -> None:
+    assert set(SEEDS) == set(SCENARIOS)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_nothing_is_wrong_in_some_seeds(scenario: str) -> None:
+    faults: Counter[str] = Counter()
+    for seed in range(1, SEEDS[scenario] + 1):
+        played = play(scenario, seed)
+        assert played.error == "", f"python -m tests.sim replay {scenario} {seed}"
+        faults += played.faults
+    assert len(faults) >= 2, "too few kinds of faults have happened"
+
+
+def test_seeds_have_the_same_traces_in_another_process() -> None:
+    """The other process has other hashes of texts, so the order of sets differs there."""
+    names = list(SCENARIOS)
+    program = f"from tests.sim.playing import play, quiet; quiet(); print([play(name, 7).digest for name in {names!r}])"
+    environment = {**os.environ, "PYTHONHASHSEED": "1234"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120, env=environment
+    )
+    assert ended.stdout.strip() == repr([play(name, 7).digest for name in names])
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *DISK_FAULTS], ids=lambda fault: fault.name)
+def test_arrays_are_connected_again_after_each_kind_of_fault(fault: Fault) -> None:
+    stage = Stage(World(5), ["one", "other"])
+    stage.pair(*stage.arrays)
+    stage.flush()
+    stage.world.advance(1.0)
+    assert fault.cause(stage)
+    stage.pass_time(1.0)
+    stage.end()
+
+
+def test_a_violation_is_reported_with_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(world: World) -> None:
+        world.note(f"begins {world.random.random()}")
+        raise AssertionError("data is lost")
+
+    monkeypatch.setitem(SCENARIOS, "wrong", (wrong, 1))
+    played = play("wrong", 3)
+    assert played.error.startswith("AssertionError: data is lost (test_scenarios.py:")
+    assert played.digest == play("wrong", 3).digest != play("wrong", 4).digest
+
+
+def test_the_sums_of_runs_add_up(tmp_path: Path) -> None:
+    path = tmp_path / "sim.json"
+    for seed in (1, 2):
+        run = Run(path)
+        run.note(Played("links", seed, "digest", Counter({"cut": 3}), 5.0, "" if seed == 1 else "a violation"))
+        run.sums.save(path)
+    sums = Sums.load(path)
+    assert (sums.all_seeds, sums.next_seeds, sums.faults, sums.virtual_s) == (2, {"links": 3}, {"cut": 6}, 10.0)
+    assert [(found.seed, found.error) for found in sums.found] == [(2, "a violation")]
+    assert "2 seeds (2 links), 6 faults" in sums.line()
+    assert "1 violations" in sums.line()
+
+
+def test_two_processes_that_differ_are_a_violation(tmp_path: Path) -> None:
+    run = Run(tmp_path / "sim.json")
+    for seed, digests in ((1, "aa"), (2, "ab")):
+        for digest in digests:
+            run.note(Played("links", seed, digest, Counter(), 1.0, "", is_repeated=True))
+    assert (run.sums.all_seeds, run.sums.replays) == (2, 2)
+    assert [(found.seed, found.error) for found in run.sums.found] == [(2, "two processes had different traces")]
+
+
+def test_rounds_go_on_with_the_seeds_that_were_not_played() -> None:
+    first = next(rounds({"links": 40}))
+    assert ("links", 40) in first
+    assert ("fills", 1) in first
+    assert len(first) == sum(count for _, count in SCENARIOS.values())
