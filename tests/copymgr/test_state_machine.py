@@ -396,4 +396,4 @@ class CopyMachine(MachineUnderTest):
 
 
 TestCopyMachine = CopyMachine.TestCase
-TestCopyMachine.settings = searching(max_examples=400, steps=60)
+TestCopyMachine.settings = searching(max_examples=250, steps=60)

@@ -377,4 +377,4 @@ class CrashMachine(Recoveries):
 
 
 TestCrashMachine = CrashMachine.TestCase
-TestCrashMachine.settings = searching(max_examples=300, steps=40)
+TestCrashMachine.settings = searching(max_examples=200, steps=40)

@@ -12,15 +12,24 @@ from trio.testing import MockClock
 
 from odx_target.cli.serving.serve import open_pool
 from odx_target.store.api import PoolBusy
+from odx_target.target import array as array_module
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, ScheduleTemplate
 from odx_target.target.config.settings_file import load_config
 from odx_target.target.control.operations import ManagementError, perform
+from odx_target.target.schedules import runner
 from tests.target.running import LUNS, running
 from tests.target.schedules.shop import BEGIN_S
 
 HOUR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def rare_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the array work every five seconds instead of every second in the hours that these tests let pass."""
+    monkeypatch.setattr(array_module, "UPKEEP_INTERVAL_S", 5.0)
+    monkeypatch.setattr(runner, "POLL_S", 5.0)
 
 
 async def do(array: Array, operation: str, **arguments: object) -> Any:
