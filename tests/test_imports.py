@@ -209,6 +209,10 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"pathlib"}),
         "a repair replaces files in the directory of a pool",
     ),
+    "odx_target.store.repairing.lost_head": (
+        frozenset({"pathlib"}),
+        "the head of a pool's directory, which a repair makes again",
+    ),
     "odx_target.store.open": (frozenset({"pathlib"}), "the door to a pool in a directory"),
     "odx_target.conformance.runner": (frozenset({"trio"}), "the time limit of each check"),
     "odx_target.conformance.wire": (frozenset({"trio"}), "the sessions of checks over the network"),

@@ -75,6 +75,10 @@ class PoolDamaged(StoreError):
     """The pool cannot be opened, because its files are damaged or contradict each other, or because it has another format."""
 
 
+class HeadDamaged(PoolDamaged):
+    """The head of the pool is missing or damaged. A repair makes it again from the catalogue or the log."""
+
+
 class CatalogueDamaged(PoolDamaged):
     """The catalogue is damaged or belongs to another pool. If no part of the log has been freed, the catalogue can be rebuilt
     from the log.

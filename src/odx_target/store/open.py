@@ -14,7 +14,7 @@ from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.catalogue.transactional import TransactionalCatalogue
 from odx_target.store.checking.pool_check import Advance, PoolReport, check_pool
 from odx_target.store.error_kinds import ErrorKind, kind_of
-from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
+from odx_target.store.errors import CatalogueDamaged, HeadDamaged, PoolDamaged, StoreError
 from odx_target.store.opening.capacity_directory import with_capacity
 from odx_target.store.opening.closed_pool import closed_pool
 from odx_target.store.opening.directory_pool import (
@@ -80,6 +80,9 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
         return await _open(lambda: _directory_parts(path, descriptors, capacity), environment, options)
     except CatalogueDamaged as error:
         raise CatalogueDamaged(f"{error}; {_remedy(path)}") from error
+    except HeadDamaged as error:
+        command = shlex.join(["odx-target", "pool", "repair", str(path)])
+        raise HeadDamaged(f"{error}; `{command}` makes it again") from error
 
 
 def check_directory_pool(path: Path, advance: Advance, overflow: OverflowOptions = ALL_IN_MEMORY) -> PoolReport:

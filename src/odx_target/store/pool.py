@@ -34,7 +34,7 @@ from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget,
 from odx_target.store.log.writer import Log
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.leaf_memory import LeafMemory
-from odx_target.store.opening.format_head import OpenHead
+from odx_target.store.opening.format_head import OpenHead, checkpoint_fields
 from odx_target.store.opening.json_position import position_to_json
 from odx_target.store.opening.recovery import Recovered
 from odx_target.store.option_changes import change_options
@@ -388,7 +388,7 @@ class LogPool:
         capacity = self.supply.capacity.numbers
         for ahead in [number for number in segments if number > position.segment and number not in capacity]:
             del segments[ahead]
-        return self.contents.checkpoint(position_to_json(position), {"identity": self._log_identity.hex()}, segments)
+        return self.contents.checkpoint(position_to_json(position), checkpoint_fields(self._head), segments)
 
 
 def _flusher_after(recovered: Recovered, supply: SegmentSupply, environment: Environment, health: Health) -> Flusher:

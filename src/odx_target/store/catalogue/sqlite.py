@@ -2,7 +2,7 @@
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -142,6 +142,10 @@ class SqliteCatalogue(TransactionalCatalogue):
     def stored_node(self, number: int) -> bytes | None:
         with self._errors_explained():
             return super().stored_node(number)
+
+    def stored_pool(self) -> Mapping[str, Any] | None:
+        with self._errors_explained():
+            return super().stored_pool()
 
     def stored_values(self) -> list[tuple[str, bytes]]:
         with self._errors_explained():

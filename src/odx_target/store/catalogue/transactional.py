@@ -169,6 +169,17 @@ class TransactionalCatalogue(ABC):
             self._counts.next_number = max(self._counts.next_number, number + 1)
             yield number, sealed(name, unsealed(name, source.stored_node(number)))
 
+    def stored_pool(self) -> Mapping[str, Any] | None:
+        """Read the fields of the pool in the last checkpoint. Returns None if no checkpoint was saved. Raises PoolDamaged."""
+        data = self._get_head()
+        if data is None:
+            return None
+        try:
+            pool: Mapping[str, Any] = dict(json.loads(unsealed(_HEAD, data))["pool"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise PoolDamaged("the head of the catalogue is not valid") from error
+        return pool
+
     def stored_values(self) -> list[tuple[str, bytes]]:
         """Read the sealed bodies of all remembered values. Raises CatalogueDamaged if they cannot be read."""
         return list(self._get_values())

@@ -172,6 +172,16 @@ def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
     return int(blocks)
 
 
+def announced_identity(block: memoryview) -> bytes | None:
+    """Return the identity of a pool in the first block of a header. Returns None if the block is not the first block of a
+    header. The header is not verified.
+    """
+    if len(block) < BLOCK_BYTES:
+        return None
+    magic, _, _, _, _, identity, *_ = _HEAD.unpack_from(block)
+    return bytes(identity) if magic == MAGIC else None
+
+
 def decode_header(header: memoryview, pool_identity: bytes, segment: int, block: int) -> Batch:
     """Decode the whole header of a batch. The header was read from `block` of `segment`.
 

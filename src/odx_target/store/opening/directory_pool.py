@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from odx_target.store.errors import PoolDamaged, PoolInUse, StoreError
+from odx_target.store.errors import HeadDamaged, PoolDamaged, PoolInUse, StoreError
 from odx_target.store.opening.format_head import check_unchanged, decode_head
 from odx_target.store.segments.file_system import PROBE_NAME
 
@@ -103,11 +103,20 @@ def prepare_segments(directory: Path, *, is_new: bool) -> Path:
     if is_new:
         segments.mkdir(exist_ok=True)
         if not is_unused(segments):
-            raise PoolDamaged(f"{directory / HEAD_NAME} is missing")
+            raise HeadDamaged(f"{directory / HEAD_NAME} is missing")
         sync_directory(directory)
     elif not segments.is_dir():
         raise PoolDamaged(f"{segments} is missing")
     return segments
+
+
+def free_name(path: Path) -> Path:
+    """Return a path that does not exist: the given path, or the same path with a number."""
+    found, number = path, 1
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
 
 
 def is_unused(segments: Path) -> bool:

@@ -11,13 +11,16 @@ of the log is lost.
 
 import hashlib
 import json
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
 
-from odx_target.store.errors import PoolDamaged, PoolInUse
+from odx_target.store.errors import HeadDamaged, PoolDamaged, PoolInUse
 
 FORMAT_VERSION = 2
 IDENTITY_BYTES = 16
 FIRST_EPOCH = 1
+
+_IDENTITY_FIELDS = ("identity", "array_identity", "names_identity")
 
 
 class Head(NamedTuple):
@@ -121,6 +124,31 @@ def check_unchanged(present: bytes | None, expected: bytes | None, name: str) ->
         raise PoolInUse(f"{name} was changed by another process that opened the pool")
 
 
+def checkpoint_fields(head: Head) -> dict[str, str]:
+    """Return the fields of a head that each checkpoint repeats, so that a lost head can be made again."""
+    return {
+        "identity": head.identity.hex(),
+        "array_identity": head.array_identity.hex(),
+        "names_identity": head.names_identity.hex(),
+        "capacity_directory": head.capacity_directory,
+    }
+
+
+def head_of_checkpoint(fields: Mapping[str, Any]) -> tuple[Head, bool]:
+    """Make a head from the fields of a pool in a checkpoint. Also return True if the checkpoint has all fields of
+    `checkpoint_fields`; those of older programs have only the identity. Raises PoolDamaged if a field is not valid.
+    """
+    try:
+        identity = fields["identity"]
+        own, array, names = (bytes.fromhex(fields.get(name, identity)) for name in _IDENTITY_FIELDS)
+        capacity = fields.get("capacity_directory", "")
+    except (ValueError, KeyError, TypeError):
+        raise PoolDamaged("the identity of the pool in the catalogue is not valid") from None
+    head = Head(FORMAT_VERSION, own, FIRST_EPOCH, False, array, names, capacity)
+    # The same checks as for a head on the disk.
+    return decode_head(encode_head(head), "the head in the catalogue"), set(_IDENTITY_FIELDS) <= fields.keys()
+
+
 def encode_head(head: Head) -> bytes:
     fields = {
         "what": "odx-target pool",
@@ -153,7 +181,7 @@ def decode_head(document: bytes, name: str) -> Head:
             and len(array) == len(names) == IDENTITY_BYTES
         )
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise PoolDamaged(f"{name} is damaged or not the head of a pool") from None
+        raise HeadDamaged(f"{name} is damaged or not the head of a pool") from None
     if is_ours and head.format_version > FORMAT_VERSION:
         raise PoolDamaged(
             f"{name} was made by a newer version: format {head.format_version}, this program knows {FORMAT_VERSION}"
@@ -161,5 +189,5 @@ def decode_head(document: bytes, name: str) -> Head:
     if is_ours and head.format_version == 1:
         raise PoolDamaged(f"{name} was made by an older version: format 1, this program knows {FORMAT_VERSION}")
     if not is_ours or head.format_version < 1 or head.epoch < 1 or len(head.identity) != IDENTITY_BYTES:
-        raise PoolDamaged(f"{name} is damaged or not the head of a pool")
+        raise HeadDamaged(f"{name} is damaged or not the head of a pool")
     return head

@@ -19,6 +19,7 @@ from odx_target.store.opening.directory_pool import CATALOGUE_NAME, sync_directo
 from odx_target.store.opening.format_head import OpenHead
 from odx_target.store.opening.leaf_overflow import ALL_IN_MEMORY, OverflowOptions
 from odx_target.store.opening.recovery import read_state
+from odx_target.store.repairing.lost_head import find_head
 from odx_target.store.repairing.repair import RepairPlan, plan_repair, save_repaired
 from odx_target.store.segments.segment import SegmentStore
 
@@ -82,6 +83,8 @@ class DirectoryRepair:
         if self.plan.gives_tier_up:
             # If the process ends after this, the next repair needs no tier, and finds that the same segments are missing.
             self._head.replace(self._head.fields._replace(cleaned=True, capacity_directory=""))
+        elif self.plan.head_is_lost:
+            self._head.replace(self._head.fields)
         elif not self.plan.log_is_complete:
             self._head.mark_cleaned()
 
@@ -133,8 +136,20 @@ def repairing(
     the directory contains no pool, or if a capacity tier that is not given up is missing. Raises PoolDamaged if nothing can be
     saved, or if a file has the format of another version.
     """
-    with closed_pool(path, without_capacity=without_capacity) as (head, segments), _opened(path / CATALOGUE_NAME) as former:
+    lost_head: list[str] = []
+
+    def head_of(path: Path) -> OpenHead:
+        head, complaints = find_head(path)
+        lost_head.extend(complaints)
+        return head
+
+    with (
+        closed_pool(path, without_capacity=without_capacity, find_head=head_of) as (head, segments),
+        _opened(path / CATALOGUE_NAME) as former,
+    ):
         plan = plan_repair(segments, former, head.fields, advance, older_data=older_data, overflow=overflow)
+        plan.head_is_lost = bool(lost_head)
+        plan.complaints[:0] = lost_head
         if without_capacity:
             plan.gives_tier_up = True
             plan.complaints.insert(0, f"the capacity tier in {head.fields.capacity_directory} is lost")

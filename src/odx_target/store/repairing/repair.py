@@ -18,7 +18,7 @@ from odx_target.store.checking.pool_check import LOST_REASON, Advance, PoolRepor
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.lost_blocks import with_lost
-from odx_target.store.opening.format_head import Head
+from odx_target.store.opening.format_head import Head, checkpoint_fields
 from odx_target.store.opening.json_position import position_to_json
 from odx_target.store.opening.leaf_overflow import ALL_IN_MEMORY, LeafOverflow, OverflowOptions
 from odx_target.store.opening.recovery import read_state
@@ -43,8 +43,8 @@ class RepairPlan:
     `report` lists the ranges that are lost after the repair. `lost_records` is the number of lost records. Each of them may
     have changed any volume. `log_is_complete` is False if a part of the log is lost. A lost catalogue can then no longer be
     rebuilt from the log. `complaints` describes the damage. `gives_tier_up` is True if the repair removes a lost capacity tier
-    from the head of the pool. `unknown_sizes` has the names of the volumes and snapshots whose size is
-    lost, with the sizes that they get, in blocks.
+    from the head of the pool. `head_is_lost` is True if the repair makes the head again. `unknown_sizes` has the names of the
+    volumes and snapshots whose size is lost, with the sizes that they get, in blocks.
     """
 
     report: PoolReport
@@ -54,12 +54,13 @@ class RepairPlan:
     log_is_complete: bool = True
     complaints: list[str] = field(default_factory=list)
     gives_tier_up: bool = False
+    head_is_lost: bool = False
     unknown_sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_needed(self) -> bool:
         """True if the repair would change the catalogue or the head of the pool."""
-        return self.checkpoint is not None or self.gives_tier_up
+        return self.checkpoint is not None or self.gives_tier_up or self.head_is_lost
 
 
 def plan_repair(
@@ -122,7 +123,7 @@ def _checkpoint(rebuilt: Rebuilt, sizes: Mapping[int, int], least_sizes: Mapping
     end = rebuilt.end
     if end.segment in sizes:
         end = end._replace(block=min(end.block, sizes[end.segment]))  # A part of the segment may be missing.
-    return rebuilt.contents.checkpoint(position_to_json(end), {"identity": head.identity.hex()}, least_sizes)
+    return rebuilt.contents.checkpoint(position_to_json(end), checkpoint_fields(head), least_sizes)
 
 
 def _reason_not_to_open(
