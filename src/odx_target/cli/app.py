@@ -18,6 +18,7 @@ import typer
 
 from odx_target import __version__
 from odx_target.cli.failure import CommandFailure, Interrupted, drop_output, exit_code_of
+from odx_target.cli.managing.aliases import without_manage
 from odx_target.cli.text.messages import error_text, shown
 from odx_target.native.choice import NATIVE
 from odx_target.store.api import StoreError
@@ -135,9 +136,10 @@ def run() -> int:
         with suppress(AttributeError):  # the stream is closed, or replaced by a test
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
+        arguments = without_manage(sys.argv[1:])
         with _collector_off():
-            app = application(wanted_commands(sys.argv[1:], os.environ))
-        result = app(standalone_mode=False)
+            app = application(wanted_commands(arguments, os.environ))
+        result = app(arguments, standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
     except typer.Abort as error:
