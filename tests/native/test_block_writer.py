@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from odx_target.native.choice import NATIVE
 from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFull, StoreError
-from odx_target.store.map.leaf import LEAF_BLOCKS
+from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.open import PoolOptions
 from odx_target.store.volumes.volume import LogVolume
 from tests.native.built import compiled
@@ -207,6 +207,23 @@ def test_a_write_that_does_not_fit_into_the_part_is_divided_in_python() -> None:
     volume.write(0, [blocks(*range(900))])
     assert len(machine.pool.log.filling.parts) > 1
     assert read(machine, volume, 0, 900) == blocks(*range(900))
+
+
+@pytest.mark.parametrize("is_hole", [False, True])
+def test_most_sequential_writes_move_only_the_bound_between_two_runs(monkeypatch: pytest.MonkeyPatch, *, is_hole: bool) -> None:
+    machine = Machine(OPTIONS)
+    volume, write_now = usual(machine)
+    if not is_hole:
+        assert write_now(0, blocks(*range(1, 801)))
+    machine.pool.commit()
+    assign, calls = Leaf.assign, list[int]()
+    monkeypatch.setattr(Leaf, "assign", lambda leaf, index, *others: (calls.append(index), assign(leaf, index, *others)))
+    for at in range(100, 140, 2):
+        assert write_now(at, blocks(5000 + at, 5001 + at))
+    assert calls == [100]
+    machine.pool.commit()
+    rest = blocks(*[0] * 60) if is_hole else blocks(*range(141, 201))
+    assert read(machine, volume, 100, 100) == blocks(*range(5100, 5140)) + rest
 
 
 def test_volumes_with_listeners_or_compression_have_no_native_writer() -> None:

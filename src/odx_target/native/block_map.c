@@ -2,10 +2,6 @@
 
 #include "native.h"
 
-#define START_SHIFT 54
-#define PLACE_MASK (((uint64_t)1 << START_SHIFT) - 1)
-/* These are the values of `store/map/entries.py`. A leaf has 2^leaf_bits blocks, which tests change. */
-
 static PyObject *name_root, *name_shift, *name_children, *name_entries, *name_epoch;
 
 static const Name names[] = {

@@ -48,6 +48,10 @@ void put_little(unsigned char *to, uint64_t number, int size);
 /* Get the item of a dict of numbers, as a new reference. Return NULL if there is none, or with an exception on failure. */
 PyObject *item_of(PyObject *dict, long long number);
 
+#define START_SHIFT 54
+#define PLACE_MASK (((uint64_t)1 << START_SHIFT) - 1)
+/* The parts of a packed run of a leaf, as in `store/map/entries.py`. A leaf has 2^leaf_bits blocks, which tests change. */
+
 /* Prepare `run_at`. Return -1 with an exception on failure. */
 int prepare_block_map(void);
 

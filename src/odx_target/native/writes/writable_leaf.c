@@ -26,8 +26,41 @@ PyObject *writable_leaf(PyObject *block_map, long long block, int leaf_bits)
     return leaf;
 }
 
-/* Assign in Python, because the entries are packed. */
-static int assign_packed(PyObject *leaf, Py_ssize_t index, uint64_t place, Py_ssize_t count)
+/* Return the index of the first packed run that starts at a block or after it, or `length`. */
+static Py_ssize_t run_from(const uint64_t *runs, Py_ssize_t length, Py_ssize_t index)
+{
+    Py_ssize_t low = 0;
+    while (low < length) {
+        Py_ssize_t middle = low + (length - low) / 2;
+        if ((Py_ssize_t)(runs[middle] >> START_SHIFT) < index)
+            low = middle + 1;
+        else
+            length = middle;
+    }
+    return low;
+}
+
+/* Assign if the blocks continue the run before them and are the first blocks of a longer run. This is so for most sequential writes. Only
+ * the bound between these two runs then moves. Returns 0 if this is not so, and nothing has changed. */
+static int move_bound(uint64_t *runs, Py_ssize_t length, Py_ssize_t leaf_blocks, Py_ssize_t index, uint64_t place, Py_ssize_t count)
+{
+    Py_ssize_t low = run_from(runs, length, index), end = index + count;
+    if (low == 0 || low == length || (Py_ssize_t)(runs[low] >> START_SHIFT) != index)
+        return 0;
+    Py_ssize_t end_of_run = low + 1 < length ? (Py_ssize_t)(runs[low + 1] >> START_SHIFT) : leaf_blocks;
+    uint64_t before = runs[low - 1] & PLACE_MASK, after = runs[low] & PLACE_MASK;
+    if (end >= end_of_run || before == 0 || before + (uint64_t)index - (runs[low - 1] >> START_SHIFT) != place)
+        return 0;
+    if (after != 0)
+        after += (uint64_t)count;
+    if (after == place + (uint64_t)count) /* the two runs become one */
+        return 0;
+    runs[low] = (uint64_t)end << START_SHIFT | after;
+    return 1;
+}
+
+/* Assign in Python, because packed runs are added or removed. */
+static int assign_in_python(PyObject *leaf, Py_ssize_t index, uint64_t place, Py_ssize_t count)
 {
     PyObject *arguments[] = {leaf, PyLong_FromSsize_t(index), PyLong_FromUnsignedLongLong(place), PyLong_FromSsize_t(count)};
     PyObject *done = NULL;
@@ -50,10 +83,11 @@ int assign_entries(PyObject *leaf, int leaf_bits, Py_ssize_t index, uint64_t pla
     Py_DECREF(entries); /* the buffer keeps it */
     if (failed)
         return -1;
-    uint64_t *places = buffer.buf;
-    int is_dense = buffer.len == (Py_ssize_t)sizeof(uint64_t) << leaf_bits;
-    for (Py_ssize_t at = 0; is_dense && at < count; at++)
-        places[index + at] = place + (uint64_t)at;
+    Py_ssize_t leaf_blocks = (Py_ssize_t)1 << leaf_bits, length = buffer.len / (Py_ssize_t)sizeof(uint64_t);
+    uint64_t *numbers = buffer.buf;
+    int is_done = length == leaf_blocks || move_bound(numbers, length, leaf_blocks, index, place, count);
+    for (Py_ssize_t at = 0; length == leaf_blocks && at < count; at++)
+        numbers[index + at] = place + (uint64_t)at;
     PyBuffer_Release(&buffer);
-    return is_dense ? 0 : assign_packed(leaf, index, place, count);
+    return is_done ? 0 : assign_in_python(leaf, index, place, count);
 }
