@@ -66,6 +66,8 @@ def test_a_path_from_its_key_to_its_end(pools: tuple[Path, Path], run: Run, tmp_
     assert (code, output) == (0, "the throttle of the path berlin is 31457280/s, 20:00-06:00 2097152/s\n")
     assert run("throttle", pools[0], "berlin", "none")[1] == "the throttle of the path berlin is none\n"
     assert json.loads(run("throttle", pools[0], "berlin", "5M", "--json")[1])["throttle_bytes_per_s"] == 5 << 20
+    assert run("compress", pools[0], "berlin", "wan")[1] == "the path berlin compresses data by the choice wan\n"
+    assert run("compress", pools[0], "berlin", "zip")[0] == 2
     assert run("rights", pools[0], "berlin", "--none")[1] == "the path berlin has the rights none\n"
     code, output, _ = run("rights", pools[0], "berlin", "--right", "replicate", "--right", "serve-tokens")
     assert (code, output) == (0, "the path berlin has the rights replicate, serve-tokens\n")

@@ -96,6 +96,7 @@ WORKING: dict[str, list[str]] = {
     "path list": ["no-such-pool"],
     "path rekey": ["no-such-pool", "a", "--key-file", "no-such-file"],
     "path throttle": ["no-such-pool", "a", "20M"],
+    "path compress": ["no-such-pool", "a", "wan"],
     "path rights": ["no-such-pool", "a", "--none"],
     "path remove": ["no-such-pool", "a"],
     "import start": ["no-such-pool", "iscsi://127.0.0.1/iqn.a:b/0", "a"],

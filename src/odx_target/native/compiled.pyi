@@ -1,4 +1,3 @@
-from array import array
 from collections.abc import Callable, Mapping
 
 from odx_target.environment import Buffer
@@ -26,20 +25,6 @@ class SegmentMapping:
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def close(self) -> None: ...
 
-def encode_header(
-    pool_identity: bytes,
-    epoch: int,
-    segment: int,
-    block: int,
-    first_osn: int,
-    durable_osn: int,
-    previous_checksum: int,
-    continued: bool,
-    records: list[bytes],
-    data_checksums: array[int],
-    blocks: int,
-    /,
-) -> tuple[bytearray, int]: ...
 def block_checksums(data: Buffer, /) -> list[int]: ...
 def copy_if_view(buffer: Buffer, /) -> Buffer: ...
 def execute_usual(lane: object, view: memoryview, at: int, enough_bytes: int, /) -> tuple[int, int]: ...

@@ -100,6 +100,7 @@ path key
 path add POOL berlin 127.0.0.1:1 --key-file path.key
 path list POOL
 path throttle POOL rome 20M
+path compress POOL rome wan
 path rights POOL rome --none
 path remove POOL berlin
 import start POOL A moved --rate 64K

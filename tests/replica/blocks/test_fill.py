@@ -1,6 +1,7 @@
 """Tests of fills between two arrays of the simulated world: equal content, known data that is not sent, and cuts anywhere."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from random import Random
 from typing import Any, cast
 
@@ -13,9 +14,11 @@ from odx_target.replica.blocks.limits import MAX_SERVED_REQUESTS, MAX_VAIN_ATTEM
 from odx_target.replica.blocks.receiver import ReceiveTotals
 from odx_target.replica.blocks.sender import BlockSender, OfferPolicy
 from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
+from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
-from odx_target.replica.paths.settings import Right
+from odx_target.replica.paths.settings import CompressionChoice, Right
 from odx_target.replica.request_table import RequestTable, Row
 from odx_target.store.api import BLOCK_BYTES, Absent, DamagedBlock, PoolBusy, Snapshot, Unreadable, Volume
 from tests.replica.paths.test_paths import Arrays
@@ -236,7 +239,7 @@ def test_a_snapshot_that_is_deleted_while_it_is_sent() -> None:
     filling = Filling(12)
     filling.snapshot.delete()
     environment, exchange = filling.other.environment, cast(Exchange, None)
-    sender = BlockSender(exchange, filling.snapshot, bytes(32), LinkCompression.OFF, environment)
+    sender = BlockSender(exchange, filling.snapshot, bytes(32), lambda: LinkCompression.OFF, environment)
     with pytest.raises(Absent):
         filling.world.run(environment, sender.run(0, SIZE))
 
@@ -488,3 +491,44 @@ def test_a_peer_that_ends_each_exchange_early_is_not_asked_without_end() -> None
         filling.run(filling.fill())
     assert caught.value.code == "storage"
     assert f"{MAX_VAIN_ATTEMPTS} times" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("choice", "line_bytes_per_s", "throttle", "flags"),
+    [
+        ("auto", None, None, {Flag.LZ4}),
+        ("auto", 20_000_000.0, None, {Flag.LZ4, Flag.ZSTANDARD}),
+        ("auto", None, 50_000_000, {Flag.ZSTANDARD}),
+        ("auto", None, 200_000_000, {Flag.LZ4}),
+        ("lan", 20_000_000.0, None, {Flag.LZ4}),
+        ("wan", None, None, {Flag.ZSTANDARD}),
+        ("off", None, None, {NO_FLAGS}),
+    ],
+)
+def test_the_compression_fits_the_rate_of_the_path(
+    monkeypatch: pytest.MonkeyPatch, choice: str, line_bytes_per_s: float | None, throttle: int | None, flags: set[Flag]
+) -> None:
+    """With `auto`, a slow line is noticed after the first bytes."""
+    monkeypatch.setattr("odx_target.replica.link.rate_meter.METER_BYTES", 300_000)
+    filling = Filling(30)
+    content = {block: filling.world.random.randbytes(2048) * 2 for block in range(SIZE)}
+    snapshot = filling.snapshot_of("compressible", content)
+    theirs = filling.arrays.theirs.settings
+    changed = replace(theirs, compression=CompressionChoice(choice), rates=Rates(throttle))
+    filling.other.paths.change(changed)
+    filling.other.pool.commit()
+    line = filling.arrays.network.line("one", "other")
+    line.min_delay_s, line.max_delay_s, line.bytes_per_s = 1e-6, 1e-5, line_bytes_per_s
+    seen: set[Flag] = set()
+    send = Exchange.send
+
+    def noted(self: Exchange, kind: Kind, argument: int = 0, body: Any = b"", flags: Flag = NO_FLAGS) -> None:
+        if kind is Kind.DATA:
+            seen.add(flags)
+        send(self, kind, argument, body, flags)
+
+    monkeypatch.setattr(Exchange, "send", noted)
+    fill = filling.fill(snapshot)
+    filling.run(fill)
+    filling.assert_equal(fill)
+    assert seen == flags

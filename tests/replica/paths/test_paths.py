@@ -46,8 +46,8 @@ def _simulated(link: Link | None) -> SimulatedLink:
 class Arrays:
     """Two paired arrays, and the network between them."""
 
-    def __init__(self, seed: int, dials: tuple[bool, bool] = (True, True)) -> None:
-        self.world = World(seed)
+    def __init__(self, seed: int, dials: tuple[bool, bool] = (True, True), world: World | None = None) -> None:
+        self.world = world or World(seed)
         self.network = Network(self.world)
         self.one = SimulatedArray(self.world, self.network, "one", echo)
         self.other = SimulatedArray(self.world, self.network, "other", echo)

@@ -27,6 +27,7 @@ from tests.copymgr.array import data_of, in_cdb, out_cdb
 from tests.replica.paths.test_paths import Arrays
 from tests.sim.simulated_array import SimulatedArray
 from tests.sim.virtual_environment import VirtualTask
+from tests.sim.world import World
 
 Range = tuple[int, int]
 BLOCK_LENGTHS = (512, 4096)
@@ -153,8 +154,9 @@ class TokenArrays:
         limits: CopyLimits | None = None,
         options: CopyOptions | None = None,
         maker_options: CopyOptions | None = None,
+        world: World | None = None,
     ) -> None:
-        self.arrays = Arrays(seed, (True, False))
+        self.arrays = Arrays(seed, (True, False), world)
         self.world, self.network = self.arrays.world, self.arrays.network
         limits = limits or CopyLimits()
         self.redeemer = Copier(self.arrays.one, size_blocks, limits, options or CopyOptions())

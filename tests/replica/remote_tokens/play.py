@@ -15,6 +15,7 @@ from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import code_of
 from tests.replica.remote_tokens.arrays import BLOCK_LENGTHS, Copier, Range, TokenArrays
 from tests.sim.network import SimulatedLink
+from tests.sim.world import World
 
 MAX_COMMANDS = 60
 """Number of commands after which the network is repaired."""
@@ -31,8 +32,8 @@ def content(random: Random, size_bytes: int) -> bytes:
 class Play:
     """One copy with random ranges and faults. `run` raises an exception if a promise is broken."""
 
-    def __init__(self, seed: int) -> None:
-        self.arrays = TokenArrays(seed, size_blocks=1024)
+    def __init__(self, seed: int, world: World | None = None) -> None:
+        self.arrays = TokenArrays(seed, size_blocks=1024, world=world)
         self.random = random = self.arrays.world.random
         self.outcomes: Counter[str] = Counter()
         self.uncertain_end = 0

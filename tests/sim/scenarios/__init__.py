@@ -7,4 +7,5 @@ links      messages between two arrays, whose path is changed meanwhile
 pairings   two arrays that pair by a path key, with a man in the middle
 fills      copies of snapshots in both directions, while the sources are written
 hub        sixteen paths of one array
+remote_copies  copies of a host by tokens of another array
 """

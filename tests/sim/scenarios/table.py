@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.sim.scenarios import fills, hub, links, pairings
+from tests.sim.scenarios import fills, hub, links, pairings, remote_copies
 from tests.sim.world import World
 
 SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
@@ -10,5 +10,6 @@ SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
     "pairings": (pairings.play, 2),
     "fills": (fills.play, 4),
     "hub": (hub.play, 1),
+    "remote copies": (remote_copies.play, 1),
 }
 """The scenarios by name, each with the number of its seeds in a round."""

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from odx_target.cli.serving.links import served_links
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing import path_key
-from odx_target.replica.paths.settings import MAX_PATHS, Address, Right
+from odx_target.replica.paths.settings import MAX_PATHS, Address, CompressionChoice, Right
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.path_settings import path_templates_of
 from odx_target.target.config.settings import Config, PathTemplate, Portal
@@ -30,10 +30,17 @@ def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_keys_of_a_path(tmp_path: Path) -> None:
     throttle = {"off-peak": "200M", "peak": "20M", "peak-hours": "08:00-18:00"}
-    row = {"name": "b", "peer": "[::1]:3261", "key-file": "b.key", "rights": ["replicate"], "throttle": throttle}
+    row = {
+        "name": "b",
+        "peer": "[::1]:3261",
+        "key-file": "b.key",
+        "rights": ["replicate"],
+        "throttle": throttle,
+        "compress": "wan",
+    }
     rates = Rates(200 << 20, 20 << 20, (480, 1080))
     assert path_templates_of([row, {"name": "c", "throttle": "1M"}], tmp_path) == (
-        PathTemplate("b", Address("::1", 3261), tmp_path / "b.key", frozenset([Right.REPLICATE]), rates),
+        PathTemplate("b", Address("::1", 3261), tmp_path / "b.key", frozenset([Right.REPLICATE]), rates, CompressionChoice.WAN),
         PathTemplate("c", rates=Rates(1 << 20)),
     )
     assert len(path_templates_of([{"name": f"p{number}"} for number in range(MAX_PATHS)], tmp_path)) == MAX_PATHS
@@ -53,6 +60,7 @@ def test_the_keys_of_a_path(tmp_path: Path) -> None:
         ([{"name": "a", "throttle": 5.5}], "path a: throttle: want a rate"),
         ([{"name": "a", "throttle": {"speed": 1}}], "path a: throttle: want a rate"),
         ([{"name": "a", "throttle": {"peak": "1M"}}], "path a: peak hours and their rate need each other"),
+        ([{"name": "a", "compress": "zip"}], "path a: compress: want auto, off, lan, wan"),
         ([{"name": "a", "throttle": "1K"}], "path a: a throttle is"),
         ([{"name": "a", "throttle": {"peak": "1M", "peak-hours": "8-9"}}], "path a: peak_hours: want"),
     ],
@@ -71,7 +79,7 @@ async def test_two_arrays_with_the_same_key_file_are_paired_and_later_keep_what_
         assert other.peering is not None
         host, _, port = address.rpartition(":")
         peer = Address(host, int(port))
-        first = PathTemplate("b", peer, key, frozenset([Right.REPLICATE]), Rates(20 << 20))
+        first = PathTemplate("b", peer, key, frozenset([Right.REPLICATE]), Rates(20 << 20), CompressionChoice.WAN)
         with capture_logs() as logs:
             await open_configured_paths(other.peering, [PathTemplate("a", None, key)], other.reporter)
             await open_configured_paths(one.peering, [first], one.reporter)
@@ -79,6 +87,7 @@ async def test_two_arrays_with_the_same_key_file_are_paired_and_later_keep_what_
         assert not [entry for entry in logs if entry["log_level"] in ("warning", "error")]
         (row,) = (await paths(one))["paths"]
         assert (row["rights"], row["throttle_bytes_per_s"]) == (["replicate"], 20 << 20)
+        assert row["compression"] == "wan"
         await open_configured_paths(one.peering, [PathTemplate("b", rates=Rates(30 << 20))], one.reporter)
         (row,) = (await paths(one))["paths"]
         assert (row["address"], row["rights"], row["throttle_bytes_per_s"]) == (address, ["replicate"], 30 << 20)

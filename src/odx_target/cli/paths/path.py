@@ -152,6 +152,21 @@ def throttle_path(
         typer.echo(f"the throttle of the path {name} is {_throttle(answer)}")
 
 
+@app.command("compress")
+def compress_path(
+    pool: PoolArgument,
+    name: NameArgument,
+    compression: Annotated[str, typer.Argument(metavar="CHOICE", help="auto, off, lan (LZ4) or wan (zstandard).")],
+    as_json: Json = False,
+) -> None:
+    """Choose how a path compresses data. With auto, the measured rate decides."""
+    answer = ask_array(pool, "compress-path", {"name": name, "compression": compression})
+    if as_json:
+        print_json("path", answer)
+    else:
+        typer.echo(f"the path {name} compresses data by the choice {answer['compression']}")
+
+
 @app.command("rights")
 def set_rights(
     pool: PoolArgument,

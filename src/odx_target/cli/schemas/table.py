@@ -80,7 +80,7 @@ RESULTS: dict[str, Result] = {
     "port-groups": Result(1, f"{ARRAY}:PortGroups", ("port-group list",)),
     "path-key": Result(1, "cli.paths.path:PathKey", ("path key",)),
     "waiting-path": Result(1, "target.control.path_answers:WaitingPath", ("path add", "path rekey")),
-    "path": Result(1, "target.control.path_answers:ListedPath", ("path throttle", "path rights")),
+    "path": Result(1, "target.control.path_answers:ListedPath", ("path throttle", "path compress", "path rights")),
     "paths": Result(1, "target.control.path_answers:Paths", ("path list",)),
     "removed-path": Result(1, "target.control.path_answers:RemovedPath", ("path remove",)),
     "import": Result(

@@ -7,8 +7,11 @@ import lz4.block
 import zstandard
 
 from odx_target.environment import Buffer
+from odx_target.replica.blocks.limits import SLOW_LINK_BYTES_PER_S
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.kinds import NO_FLAGS, Flag
+from odx_target.replica.paths.path import Path
+from odx_target.replica.paths.settings import CompressionChoice
 from odx_target.store.api import BLOCK_BYTES
 
 ZSTANDARD_LEVEL = 1
@@ -26,6 +29,14 @@ class LinkCompression(StrEnum):
     """LZ4, for links that are faster than zstandard."""
     WAN = "wan"
     """zstandard, for slow links."""
+
+
+def compression_of(path: Path) -> LinkCompression:
+    """Return how data is compressed now on a path."""
+    choice = path.settings.compression
+    if choice is not CompressionChoice.AUTO:
+        return LinkCompression(choice.value)
+    return LinkCompression.WAN if path.rate_bytes_per_s < SLOW_LINK_BYTES_PER_S else LinkCompression.LAN
 
 
 def compress(compression: LinkCompression, content: Buffer) -> tuple[Buffer, Flag]:

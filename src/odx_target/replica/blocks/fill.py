@@ -7,10 +7,11 @@ part is sent again.
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from odx_target.environment import Environment
-from odx_target.replica.blocks.compression import LinkCompression
+from odx_target.replica.blocks.compression import compression_of
 from odx_target.replica.blocks.hints import Hints
 from odx_target.replica.blocks.limits import MAX_RANGE_BLOCKS, MAX_VAIN_ATTEMPTS
 from odx_target.replica.blocks.part_finder import Base, Holes, Older, Unknown
@@ -75,10 +76,9 @@ def fingerprint_key(path: Path) -> bytes:
 class SnapshotServer:
     """Serves requests for blocks and digests of the snapshots of a pool."""
 
-    def __init__(self, pool: Pool, environment: Environment, compression: LinkCompression = LinkCompression.LAN) -> None:
+    def __init__(self, pool: Pool, environment: Environment) -> None:
         self._pool = pool
         self._environment = environment
-        self._compression = compression
         self.on_sender: Callable[[Path, Snapshot, BlockSender], None] | None = None
         """Called when blocks of a snapshot begin to be sent, so that the progress can be shown."""
 
@@ -91,7 +91,8 @@ class SnapshotServer:
             raise RequestDenied("range", "the range is not inside the snapshot")
         base = self._base(found.content("base"))
         exchange.answer({})
-        sender = BlockSender(exchange, snapshot, fingerprint_key(path), self._compression, self._environment, base)
+        compression = partial(compression_of, path)
+        sender = BlockSender(exchange, snapshot, fingerprint_key(path), compression, self._environment, base)
         if self.on_sender is not None:
             self.on_sender(path, snapshot, sender)
         try:

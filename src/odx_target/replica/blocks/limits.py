@@ -29,6 +29,10 @@ internal error, and further attempts end in the same way."""
 WINDOW_BYTES = 8 << 20
 """Credit that a receiver of blocks requests for its channel: two OFFERs in full."""
 
+SLOW_LINK_BYTES_PER_S = 100_000_000
+"""Rate of a path below which data is compressed with zstandard instead of LZ4. zstandard saves more, but a faster line would
+wait for it on a machine with few processors."""
+
 PAUSE_AFTER_BYTES = 64 << 20
 """Number of offered bytes after which a sender that gets fewer than `MIN_HIT_PERCENT` stops to offer fingerprints."""
 

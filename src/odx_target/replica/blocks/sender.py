@@ -5,6 +5,7 @@ way.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,7 +84,7 @@ class OfferPolicy:
 
 class BlockSender:
     """Sends the parts of `source` that differ from `base`. `key` is the key of the fingerprints. A part has up to
-    `part_blocks`. Call `run` once.
+    `part_blocks`. `compression` is called for each part. Call `run` once.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class BlockSender:
         exchange: Exchange,
         source: BlockSource,
         key: bytes,
-        compression: LinkCompression,
+        compression: Callable[[], LinkCompression],
         environment: Environment,
         base: Base | None = None,
         part_blocks: int = MAX_OFFER_BLOCKS,
@@ -179,19 +180,20 @@ class BlockSender:
 
     async def _send(self, part: _Part) -> None:
         assert part.to_send is not None
-        most = MAX_DATA_BLOCKS if self._compression is LinkCompression.WAN else RAW_DATA_BLOCKS
+        compression = self._compression()
+        most = MAX_DATA_BLOCKS if compression is LinkCompression.WAN else RAW_DATA_BLOCKS
         for start in range(0, len(part.to_send), most):
-            await self._send_blocks(part, part.to_send[start : start + most])
+            await self._send_blocks(part, part.to_send[start : start + most], compression)
         self.totals.next_block = part.first + part.offer.count
 
-    async def _send_blocks(self, part: _Part, indexes: list[int]) -> None:
+    async def _send_blocks(self, part: _Part, indexes: list[int], compression: LinkCompression) -> None:
         content = b"".join(part.blocks[index] for index in indexes)
-        compressed, flag = await self._environment.in_thread(compress, self._compression, content)
+        compressed, flag = await self._environment.in_thread(compress, compression, content)
         body = encode_data_head(indexes, [part.checksums[index] for index in indexes]) + compressed
         if len(body) > MAX_BODY_BYTES:
             half = len(indexes) // 2
-            await self._send_blocks(part, indexes[:half])
-            await self._send_blocks(part, indexes[half:])
+            await self._send_blocks(part, indexes[:half], compression)
+            await self._send_blocks(part, indexes[half:], compression)
             return
         await self._exchange.room()
         self._exchange.send(Kind.DATA, part.first, body, flag)

@@ -8,6 +8,7 @@ channels       the credit and the life of one channel
 schedule       the order in which waiting frames are sent
 keep_alive     the detection of a dead connection
 throttle       the limit of the sent bytes per second
+rate_meter     the measured rate of a connection
 outbox         the frames that a connection has to send; `channel_table` its open channels
 session        one connection of a path, which joins all of these; begin here
 refusals       the answer to a request that is not accepted

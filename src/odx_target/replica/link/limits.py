@@ -68,5 +68,9 @@ MAX_THROTTLE_BYTES_PER_S = 1 << 40
 THROTTLE_BURST_S = 0.1
 """Time for which a throttle saves up unused rate. A longer time would allow bursts that other traffic of the line notices."""
 
+METER_BYTES = 4 << 20
+"""Number of sent bytes after which the rate of a connection is measured again. The buffers of the system take some hundred KiB
+at once, which must not be mistaken for a fast line."""
+
 GRANT_STEP_BYTES = 128 << 10
 """Number of consumed bytes after which a receiver grants new credit. Smaller steps would take a frame for each few blocks."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
-from odx_target.replica.paths.settings import Address, Right
+from odx_target.replica.paths.settings import Address, CompressionChoice, Right
 
 PAIRING_TIME_S = 600.0
 """Time that a path waits for its pairing. An operator needs this time to go from one array to the other."""
@@ -28,6 +28,7 @@ class WaitingPath:
     rights: frozenset[Right]
     rates: Rates
     ends_at_s: float
+    compression: CompressionChoice = CompressionChoice.AUTO
     is_rekeyed: bool = False
     """True if the path exists, and the pairing gives it a new secret and the present certificate of the peer."""
     is_paired: bool = False
@@ -69,7 +70,7 @@ class PairingDesk:
         former = self._waiting.pop(name, None)
         if former is not None:
             former.is_over = True
-        path = WaitingPath(name, key, address, rights, rates, self._monotonic() + PAIRING_TIME_S, is_rekeyed)
+        path = WaitingPath(name, key, address, rights, rates, self._monotonic() + PAIRING_TIME_S, is_rekeyed=is_rekeyed)
         self._waiting[name] = path
         return path
 

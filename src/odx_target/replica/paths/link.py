@@ -10,6 +10,7 @@ from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.events import Answered, Closed, Ended, Event, Opened, Received, Requested, RequestRefused
 from odx_target.replica.link.hello import Farewell
+from odx_target.replica.link.rate_meter import RateMeter
 from odx_target.replica.link.session import Session
 from odx_target.replica.paths.connection import Connection, ConnectionLost
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
@@ -23,7 +24,7 @@ Serve: TypeAlias = Callable[[Exchange, Mapping[str, Json]], Awaitable[None]]
 
 
 class Link:
-    """A session on a connection. `on_opened` is called when both sides have agreed.
+    """A session on a connection. `on_opened` is called when both sides have agreed. `meter` measures its rate.
 
     `serve` runs in a background job for each request of the peer. If it raises an exception that it should not raise,
     `on_internal_error` is called, and the request is refused.
@@ -37,6 +38,7 @@ class Link:
         serve: Serve,
         on_opened: "Callable[[Link], None]",
         on_internal_error: Callable[[Exception], None],
+        meter: RateMeter | None = None,
     ) -> None:
         self.session = session
         self.ended: Ended | None = None
@@ -46,6 +48,7 @@ class Link:
         self._serve = serve
         self._on_opened = on_opened
         self._on_internal_error = on_internal_error
+        self._meter = meter or RateMeter()
         self._exchanges: dict[int, Exchange] = {}
         self._output = Waker(environment)
 
@@ -160,7 +163,9 @@ class Link:
                 session.throttle.advance(environment.monotonic(), environment.time())
                 output = session.take_output()
                 if output:
+                    began_s = environment.monotonic()
                     await self._connection.send(output)
+                    self._meter.sent(sum(map(len, output)), environment.monotonic() - began_s)
                     for exchange in list(self._exchanges.values()):
                         exchange.note_sent()
                 elif self.ended is not None:

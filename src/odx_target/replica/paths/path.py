@@ -10,6 +10,7 @@ from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.errors import ConnectionEnded
 from odx_target.replica.link.events import Ended
 from odx_target.replica.link.hello import NEEDS_OPERATOR, Farewell, Hello, Side
+from odx_target.replica.link.rate_meter import RateMeter
 from odx_target.replica.link.reconnection import Dialling, Reconnection
 from odx_target.replica.link.session import Session
 from odx_target.replica.link.throttle import Throttle
@@ -61,6 +62,7 @@ class Path:
         self.link: Link | None = None
         """The open link. None if there is none."""
         self.throttle = Throttle(settings.rates, environment.monotonic())
+        self._meter = RateMeter()
         self._hello = hello
         self._environment = environment
         self._dialler = dialler
@@ -129,6 +131,13 @@ class Path:
             link.end(Farewell.STOPPING, reason)
 
     @property
+    def rate_bytes_per_s(self) -> float:
+        """Rate that the line and the throttle allow, as far as it is known. A line that was not measured yet counts as fast."""
+        measured = self._meter.bytes_per_s
+        limits = (measured, self.settings.rates.at(self._environment.time()))
+        return min((limit for limit in limits if limit is not None), default=float("inf"))
+
+    @property
     def status(self) -> PathStatus:
         state = PathState.WAITING if self.link is None else PathState.CONNECTED
         sent_bytes = self._sent_bytes + sum(link.session.sent_bytes for link in self._links)
@@ -151,7 +160,7 @@ class Path:
         environment, callbacks = self._environment, self._callbacks
         session = Session(side, self._hello, self.settings.peer_pool, self.throttle, environment.monotonic())
         serve = partial(callbacks.serve, self)
-        link = Link(session, connection, environment, serve, self._opened, callbacks.on_internal_error)
+        link = Link(session, connection, environment, serve, self._opened, callbacks.on_internal_error, self._meter)
         self._links[link] = None
         try:
             ended = await link.run()

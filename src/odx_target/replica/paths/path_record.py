@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from odx_target.replica.link.throttle import Rates
-from odx_target.replica.paths.settings import Address, PathSettings, Right
+from odx_target.replica.paths.settings import Address, CompressionChoice, PathSettings, Right
 
 PREFIX = "replica/path/"
 """Beginning of the keys under which the pool remembers paths. The name of the path follows."""
@@ -29,6 +29,7 @@ def encode_path(settings: PathSettings, own_pool: bytes) -> bytes:
             "off_peak": rates.off_peak,
             "peak": rates.peak,
             "peak_hours": rates.peak_hours,
+            "compression": settings.compression.value,
         }
     ).encode()
 
@@ -52,6 +53,7 @@ def decode_path(name: str, value: bytes, own_pool: bytes) -> PathSettings | None
             bytes.fromhex(found["secret"]),
             frozenset(map(Right, found["rights"])),
             Rates(found["off_peak"], found["peak"], None if hours is None else (hours[0], hours[1])),
+            CompressionChoice(found.get("compression", CompressionChoice.AUTO)),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InvalidPathRecord(f"the record of the path {name} cannot be read") from error

@@ -24,6 +24,18 @@ class Right(StrEnum):
     """The peer may send and read snapshots."""
 
 
+class CompressionChoice(StrEnum):
+    """How data is compressed before it is sent on a path."""
+
+    AUTO = "auto"
+    """zstandard if the measured rate of the path is low, and LZ4 otherwise."""
+    OFF = "off"
+    LAN = "lan"
+    """LZ4."""
+    WAN = "wan"
+    """zstandard."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Host and port of a peer."""
@@ -51,3 +63,4 @@ class PathSettings:
     secret: bytes = field(repr=False)
     rights: frozenset[Right] = frozenset(Right)
     rates: Rates = Rates()
+    compression: CompressionChoice = CompressionChoice.AUTO

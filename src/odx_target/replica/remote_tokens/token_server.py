@@ -4,6 +4,7 @@ A peer without the right is refused before its request is read, so it learns nei
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from odx_target.copymgr.commands.token_access import is_allowed
 from odx_target.copymgr.commands.token_data import present_data
@@ -12,7 +13,7 @@ from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_block_bytes
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.environment import Environment
-from odx_target.replica.blocks.compression import LinkCompression
+from odx_target.replica.blocks.compression import compression_of
 from odx_target.replica.blocks.fill import BUSY, fingerprint_key
 from odx_target.replica.blocks.part_finder import Holes
 from odx_target.replica.blocks.sender import BlockSender
@@ -53,13 +54,11 @@ class TokenServer:
         copies: Copies,
         environment: Environment,
         is_mapped: IsMapped = lambda _name, _unit: False,
-        compression: LinkCompression = LinkCompression.LAN,
     ) -> None:
         self.leases = LeaseTable(copies, environment)
         self._copies = copies
         self._environment = environment
         self._is_mapped = is_mapped
-        self._compression = compression
 
     async def serve_open(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve TOKEN_OPEN: judge a token, and lease it. Raises RequestDenied, ChannelEnded and PeerFault."""
@@ -103,7 +102,8 @@ class TokenServer:
         try:
             exchange.answer({})
             key = fingerprint_key(path)
-            sender = BlockSender(exchange, blocks, key, self._compression, self._environment, Holes(), TOKEN_PART_BLOCKS)
+            compression = partial(compression_of, path)
+            sender = BlockSender(exchange, blocks, key, compression, self._environment, Holes(), TOKEN_PART_BLOCKS)
             await sender.run(first, count)
             while await exchange.receive() is not None:
                 pass

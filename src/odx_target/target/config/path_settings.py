@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from odx_target.replica.link.throttle import DAY_MINUTES, Rates
-from odx_target.replica.paths.settings import MAX_PATHS, Address, Right
+from odx_target.replica.paths.settings import MAX_PATHS, Address, CompressionChoice, Right
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_portal, size_of
 from odx_target.target.config.settings import PathTemplate
@@ -16,7 +16,7 @@ MAX_PATH_NAME_CHARACTERS = 64
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_PATH_NAME_CHARACTERS - 1}}}")
 _HOURS = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])")
-_KEYS = ("name", "peer", "key-file", "rights", "throttle")
+_KEYS = ("name", "peer", "key-file", "rights", "throttle", "compress")
 _THROTTLE_KEYS = ("off-peak", "peak", "peak-hours")
 
 
@@ -58,6 +58,13 @@ def parse_peak_hours(value: object) -> tuple[int, int]:
     return first, end
 
 
+def parse_compression(value: object) -> CompressionChoice:
+    """Check the choice of a compression. Raises ConfigError."""
+    if not isinstance(value, str) or value not in set(CompressionChoice):
+        raise ConfigError(f"compress: want {', '.join(CompressionChoice)}, not {str(value)[:80]!r}")
+    return CompressionChoice(value)
+
+
 def rates_of(off_peak: int | None, peak: int | None, peak_hours: tuple[int, int] | None) -> Rates:
     """Return the rates of a throttle, in bytes per second. Raises ConfigError."""
     try:
@@ -95,9 +102,10 @@ def _template(row: Mapping[str, Any], base: Path) -> PathTemplate:
         rights = parse_rights(row["rights"]) if "rights" in row else None
         rates = _rates(row["throttle"]) if "throttle" in row else None
         peer = parse_peer(row.get("peer"))
+        compression = parse_compression(row["compress"]) if "compress" in row else None
     except ConfigError as error:
         raise ConfigError(f"path {name}: {error}") from error
-    return PathTemplate(name, peer, None if key_file is None else base / key_file, rights, rates)
+    return PathTemplate(name, peer, None if key_file is None else base / key_file, rights, rates, compression)
 
 
 def _rates(value: Any) -> Rates:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from odx_target.copymgr.limits import TokenAccess, UnreachableSense
 from odx_target.replica.link.throttle import Rates
-from odx_target.replica.paths.settings import Address, Right
+from odx_target.replica.paths.settings import Address, CompressionChoice, Right
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes
 from odx_target.target.clock.mode import ClockMode
@@ -143,6 +143,7 @@ class PathTemplate:
     key_file: Path | None = None
     rights: frozenset[Right] | None = None
     rates: Rates | None = None
+    compression: CompressionChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)

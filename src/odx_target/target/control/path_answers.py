@@ -17,6 +17,7 @@ class PathValues(TypedDict):
 class ListedPath(PathValues):
     """A path to another array."""
 
+    compression: Annotated[str, "how data is compressed before it is sent: `auto`, `off`, `lan` (LZ4) or `wan` (zstandard)"]
     peer_pool: Annotated[str, "identity of the peer's pool in hexadecimal"]
     state: Annotated[str, "`connected` or `waiting`"]
     reason: Annotated[str, "why the path is not connected, or an empty text"]

@@ -4,9 +4,16 @@ from typing import TYPE_CHECKING
 
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
-from odx_target.replica.paths.settings import Address, Right
+from odx_target.replica.paths.settings import Address, CompressionChoice, Right
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.path_settings import parse_path_name, parse_peak_hours, parse_peer, parse_rights, rates_of
+from odx_target.target.config.path_settings import (
+    parse_compression,
+    parse_path_name,
+    parse_peak_hours,
+    parse_peer,
+    parse_rights,
+    rates_of,
+)
 from odx_target.target.control import arguments, path_answers
 from odx_target.target.control.arguments import Argument, ManagementError
 from odx_target.target.control.operation import Operation
@@ -62,6 +69,10 @@ async def _throttle_path(
     return await _change_path(array, name, rates=_rates(off_peak, peak, peak_hours))
 
 
+async def _compress_path(array: "Array", name: str, compression: CompressionChoice) -> path_answers.ListedPath:
+    return await _change_path(array, name, compression=compression)
+
+
 async def _set_rights(array: "Array", name: str, rights: frozenset[Right]) -> path_answers.ListedPath:
     return await _change_path(array, name, rights=rights)
 
@@ -99,6 +110,7 @@ def _describe(path: "Path") -> path_answers.ListedPath:
     settings, status = path.settings, path.status
     return {
         **_values(settings.name, settings.address, settings.rights, settings.rates),
+        "compression": settings.compression.value,
         "peer_pool": settings.peer_pool.hex(),
         "state": status.state.value,
         "reason": status.reason,
@@ -144,6 +156,7 @@ _RATES = (
     Argument("peak", "bytes per second in peak hours, or null for no limit", _rate, None),
     Argument("peak_hours", "HH:MM-HH:MM in UTC, or null", _peak_hours, None),
 )
+_COMPRESSIONS = "one of " + ", ".join(CompressionChoice)
 _RIGHTS = "a list of " + ", ".join(Right)
 _KEY = Argument("key", "the path key, the same at both arrays", arguments.text)
 _PATH_NAME = Argument("name", "the name of the path", parse_path_name)
@@ -163,6 +176,7 @@ PATH_OPERATIONS = (
     ),
     Operation("rekey-path", _rekey_path, (_PATH_NAME, _KEY)),
     Operation("throttle-path", _throttle_path, (_PATH_NAME, *_RATES)),
+    Operation("compress-path", _compress_path, (_PATH_NAME, Argument("compression", _COMPRESSIONS, parse_compression))),
     Operation("set-path-rights", _set_rights, (_PATH_NAME, Argument("rights", _RIGHTS, parse_rights))),
     Operation("remove-path", _remove_path, (_PATH_NAME,)),
 )

@@ -7,7 +7,7 @@ import trio
 
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
-from odx_target.replica.paths.settings import PathSettings, Right
+from odx_target.replica.paths.settings import CompressionChoice, PathSettings, Right
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.path_key_file import read_path_key
@@ -43,10 +43,16 @@ async def _open(peering: Peering, template: PathTemplate, reporter: Reporter) ->
     for warning in warnings:
         reporter.report("warning", warning, cause=template.name, path=template.name)
     rights = frozenset(Right) if template.rights is None else template.rights
-    await peering.add(template.name, key, template.peer, rights, template.rates or Rates())
+    waiting = await peering.add(template.name, key, template.peer, rights, template.rates or Rates())
+    waiting.compression = template.compression or CompressionChoice.AUTO
 
 
 def _changes(template: PathTemplate, present: PathSettings) -> dict[str, Any]:
     """Return the settings of a path that differ from those in the file. What the file does not name stays."""
-    named = {"address": template.peer, "rights": template.rights, "rates": template.rates}
+    named: dict[str, Any] = {
+        "address": template.peer,
+        "rights": template.rights,
+        "rates": template.rates,
+        "compression": template.compression,
+    }
     return {name: value for name, value in named.items() if value is not None and value != getattr(present, name)}

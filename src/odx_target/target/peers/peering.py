@@ -206,7 +206,13 @@ class Peering:
         if not is_certificate(paired.peer.certificate):
             raise PairingFailed("the peer has sent no valid certificate", is_attempt=False)
         settings = PathSettings(
-            waiting.name, waiting.address, *paired.peer, secret=paired.secret, rights=waiting.rights, rates=waiting.rates
+            waiting.name,
+            waiting.address,
+            *paired.peer,
+            secret=paired.secret,
+            rights=waiting.rights,
+            rates=waiting.rates,
+            compression=waiting.compression,
         )
         try:
             has_changed = self._use(settings, waiting)
@@ -233,7 +239,15 @@ class Peering:
             return False
         if not waiting.is_rekeyed:
             raise PathRefused(f"there is a path {settings.name} already")
-        self.paths.change(replace(settings, address=found.address, rights=found.rights, rates=found.rates))
+        self.paths.change(
+            replace(
+                found,
+                peer_pool=settings.peer_pool,
+                peer_maker=settings.peer_maker,
+                peer_certificate=settings.peer_certificate,
+                secret=settings.secret,
+            )
+        )
         return True
 
     def _path_changed(self, path: Path, line: str) -> None:
