@@ -29,12 +29,15 @@ def tgt(file: Path, size_bytes: int) -> Iterator[str]:
 
 
 @contextmanager
-def tgt_process(file: Path, size_bytes: int, *, digests: bool = False) -> Iterator[tuple[str, int]]:
-    """Serve a new sparse file; yields the URL of its LUN and the id of the process. With `digests`, hosts may use digests."""
+def tgt_process(file: Path, size_bytes: int, *, digests: bool = False, port: int | None = None) -> Iterator[tuple[str, int]]:
+    """Serve a file, which is made if it does not exist; yields the URL of its LUN and the id of the process.
+
+    With `digests`, hosts may use digests. If `port` is None, the daemon listens at a free port.
+    """
     file.touch()
     os.truncate(file, size_bytes)
     control = str(1000 + os.getpid() % CONTROL_PORTS)
-    port = free_port()
+    port = free_port() if port is None else port
     daemon = subprocess.Popen(
         ["tgtd", "--foreground", "--control-port", control, "--iscsi", f"portal=127.0.0.1:{port}"],
         stdin=subprocess.DEVNULL,

@@ -227,6 +227,13 @@ async def test_a_cancelled_import_takes_its_lun_away() -> None:
         await do(new, "snapshot-delete", snapshot="moved@s")
         for operation, more in [("volume-delete", {"force": True}), ("lun-add", {}), ("volume-resize", {"size": 8 << 20})]:
             assert "import" in await refused(new, operation, name="moved.import", **more)
+        assert "cancel the import" in await refused(new, "volume-delete", name="moved", force=True)
+        schedule = {"name": "hourly", "fields": {"every": "hourly", "keep": 3, "default": True}}
+        await do(new, "schedule-add", **schedule)
+        book = new.schedules.book
+        applied = await book.volumes_of(book.find("hourly"))
+        assert [volume.name for volume in applied] == ["first", "second", "moved"]
+        await do(new, "schedule-remove", name="hourly")
         assert "no comparison" in await refused(new, "import-accept", name="moved")
         assert "no running import" in await refused(new, "import-verify", name="first")
         assert "was not imported" in await refused(new, "import-cancel", name="first")
@@ -246,3 +253,36 @@ async def test_a_lun_of_4096_bytes_is_compared_and_forgotten() -> None:
         assert (await do(new, "import-cancel", name="moved"))["state"] == "finished"
         assert (await do(new, "imports"))["imports"] == []
         assert "moved" in new.pool.volumes
+        await do(new, "import-start", source=source_of(old, 1), name="again")
+        await finished(new)
+        await do(new, "volume-delete", name="again", force=True)
+        assert (await do(new, "imports"))["imports"] == []
+
+
+async def test_a_changed_old_lun_waits_for_the_operator() -> None:
+    async with old_array() as old, running() as new:
+        await do(new, "import-start", source=source_of(old), name="moved", rate=SLOW, verify=True)
+        await new.pool.volumes["moved"].read(0, 1)
+        await old.logical_units[0].blocks.write(1, [b"changed!" * 64])
+        await do(new, "import-rate", name="moved", rate="1G")
+
+        async def is_different() -> bool:
+            return bool((await row(new))["state"] == "different")
+
+        await until(is_different)
+        assert (await row(new))["different"] == {"bytes": 4096, "ranges": [[0, 4096]]}
+        assert (await do(new, "import-accept", name="moved"))["volume"] == "moved"
+        await finished(new)
+
+
+async def test_a_running_import_is_not_deleted_with_its_snapshots() -> None:
+    async with old_array() as old, running() as new, session_with(new) as session:
+        await do(new, "import-start", source=source_of(old), name="moved", rate=SLOW)
+        disk = await disk_of(session, 2)
+        await do(new, "clone", origin="moved", name="clone", lun=True)
+        assert "volume clone" in await refused(new, "import-cancel", name="moved")
+        assert bytes(await disk.read_blocks(900, 9)) == old_data(900, 9)
+        await do(new, "snapshot-create", snapshots=["moved@s"])
+        await disk.write_blocks(900, b"r" * 512)
+        await do(new, "snapshot-restore", snapshot="moved@s")
+        assert bytes(await (await disk_of(session, 2)).read_blocks(900, 9)) == old_data(900, 9)

@@ -53,8 +53,10 @@ class BackgroundCopy:
         self.unreadable.clear()
         try:
             await self._copy_all()
-        finally:
+        except Exception:
             await self._until_at_most(0)
+            raise
+        await self._until_at_most(0)
         if self._error is not None:
             raise self._error
         self.missing_blocks = await self._pool.bases.count_missing(self._base)

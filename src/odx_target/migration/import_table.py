@@ -26,6 +26,18 @@ MakeVolume: TypeAlias = Callable[[Volume, SourceLun], Volume]
 """Function that makes the volume for hosts, a clone of the base. It may raise PoolBusy, and is then called again."""
 
 
+def forget_finished(pool: Pool, volume: Volume) -> None:
+    """Forget the finished import of a volume that was deleted.
+
+    An import that is not finished stays, because snapshots and copies of the volume may need its base.
+    """
+    key = f"{PREFIX}{volume.identity.hex()}"
+    value = pool.remembered(key)
+    with suppress(InvalidRecord):
+        if value is not None and decode(value).phase is Phase.FINISHED:
+            pool.forget(key)
+
+
 class ImportTable:
     """All imports of one array."""
 

@@ -68,8 +68,10 @@ class IscsiSource:
                 try:
                     await self._serve()
                     attempts = 0
-                except (InitiatorError, SourceError) as error:
-                    self._failure = f"{self._url.portal}: {error}"
+                except Exception as group:
+                    # The session runs in a nursery, which may wrap the error. No error may end the array.
+                    error = _first_error(group)
+                    self._failure = f"{self._url.portal}: {error or type(error).__name__}"
                     self._refusal = error if isinstance(error, SourceRefused) else None
                 self._first_attempt.set()
                 await trio.sleep(RECONNECT_PAUSES_S[min(attempts, len(RECONNECT_PAUSES_S) - 1)])
@@ -172,6 +174,12 @@ def session_options(initiator_name: str, entropy: Callable[[int], bytes]) -> Ses
         logout_timeout_s=CLOSING_TIMEOUT_S,
         entropy=entropy,
     )
+
+
+def _first_error(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 async def _is_thin(disk: Disk) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.sim.simulated_disk import Crash
+from tests.store.cleaning.cleaned_pools import start_cleaner
 from tests.store.pools import Machine, block, blocks, check_simulated_pool, read
 
 from odx_target.store.api import (
@@ -15,6 +16,7 @@ from odx_target.store.api import (
     PoolBusy,
     SourceAway,
     StoreError,
+    Unreadable,
     Unsettled,
     Volume,
 )
@@ -119,6 +121,25 @@ def test_a_digest_waits_for_the_settling(machine: Machine) -> None:
         run(taken.digest())
     assert run(machine.pool.bases.settle(base))
     assert run(taken.digest()) == run(fresh.snapshots["s"].digest())
+
+
+def test_a_read_that_missed_the_settling_fails_for_the_moment(machine: Machine) -> None:
+    _, base = volumes(machine)
+    keep_all(machine)
+    assert machine.environment.run(machine.pool.bases.settle(base))
+    with pytest.raises(Unreadable) as error:
+        machine.pool.bases.read_now(base_place(1, 4), 1, 9)
+    assert error.value.block == 9
+
+
+def test_the_settling_does_not_wait_for_the_rests_of_the_cleaner(machine: Machine) -> None:
+    _, base = volumes(machine)
+    keep_all(machine)
+    start_cleaner(machine.pool.cleaner)
+    machine.pool.cleaner._environment.start_soon(machine.pool.cleaner._rest, 1000.0)
+    began_s = machine.environment.monotonic()
+    assert machine.environment.run(machine.pool.bases.settle(base))
+    assert machine.environment.monotonic() - began_s < 60
 
 
 def test_a_base_with_missing_blocks_is_not_settled(machine: Machine) -> None:

@@ -87,9 +87,7 @@ def start(
     if as_json:
         print_json("import", answer)
     else:
-        typer.echo(
-            f"LUN {answer['lun']}: {name}, {answer['size_bytes']} bytes, is served; its data is being copied from {bare}"
-        )
+        typer.echo(f"LUN {answer['lun']}: {name}, {answer['size_bytes']} bytes; the copy of {bare} has begun")
 
 
 @app.command("list")

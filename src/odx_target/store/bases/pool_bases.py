@@ -12,7 +12,7 @@ from odx_target.store.bases.settling import Settling
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL
 from odx_target.store.cleaning.cleaner import Cleaner
-from odx_target.store.errors import Absent, DamagedBlock, OverLimit, PoolBusy, SourceAway, StoreError, Unsettled
+from odx_target.store.errors import Absent, DamagedBlock, OverLimit, PoolBusy, SourceAway, StoreError, Unreadable, Unsettled
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.records import Forget, Refer, Remember, VolumeDeleted
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Entries, LeafMissing
@@ -38,6 +38,10 @@ STEPS_OF_A_SEARCH = 4
 LEAVES_OF_A_STEP = 4
 """Number of leaves that are searched for base places in one step."""
 
+MAX_PIN_PAUSES = 200
+"""Largest number of pauses for reads that began before the end of the settling. A read that takes longer fails, and its host
+repeats it."""
+
 READ_PAUSE_S = 0.05
 """Pause before it is checked again whether reads still use a base that will be deleted."""
 
@@ -62,6 +66,7 @@ class PoolBases:
         self._checkpointer = checkpointer
         self._cleaner = cleaner
         self._bases: dict[int, _Base] = {}
+        self._settled: set[int] = set()
         by_identity = {volume.identity: volume for volume in ledger.volumes.values()}
         for key, identity in ledger.contents.remembered.items():
             volume = by_identity.get(identity) if key.startswith(KEY_OF_BASE) else None
@@ -147,8 +152,14 @@ class PoolBases:
         await self._between_cycles(lambda pause: self._settle(base, pause, settled))
         if not any(settled):
             return False
-        while base.reads:
+        # A read may have found base places before the settling, also in leaves that it is still loading. An exception may keep
+        # the pin of a read that has ended, so the wait for pins has a limit.
+        pins = self._ledger.reader.pins.present()
+        pauses = 0
+        while base.reads or (pins and pauses < MAX_PIN_PAUSES):
             await self._ledger.environment.sleep(READ_PAUSE_S)
+            pauses += 1
+        self._settled.add(base.number)
         await self._when_ready(lambda: self.delete(base.volume))
         return True
 
@@ -206,6 +217,8 @@ class PoolBases:
 
     def _present_base(self, number: int, block: int) -> _Base:
         base = self._bases.get(number)
+        if base is None and number in self._settled:
+            raise Unreadable(block, "its base was settled during the read")  # The map has its place now.
         if base is None:
             raise DamagedBlock(block, "was never fetched, and the volume for its data was deleted")
         return base

@@ -364,14 +364,14 @@ class Cleaner:
         """
         worked_s = self._environment.monotonic() - self._resumed_at
         await self._hurried_pause()
-        if not self._need.is_short():
+        if not self._need.is_short() and not self._jobs:
             await self._rest(min(worked_s * self._pause_share, MAX_PAUSE_S))
         self._resumed_at = self._environment.monotonic()
 
     async def _rest(self, pause_s: float, can_end: Callable[[], bool] = lambda: False) -> None:
         """Sleep in short pieces, so that the pool can be closed soon. `can_end` may end the rest early. Raises Stopped."""
         until_s = self._environment.monotonic() + pause_s
-        while (rest_s := until_s - self._environment.monotonic()) > 0 and not can_end():
+        while (rest_s := until_s - self._environment.monotonic()) > 0 and not can_end() and not self._jobs:
             await self._environment.sleep(min(rest_s, MAX_SLEEP_S))
             if self._is_stopping:
                 raise Stopped

@@ -95,6 +95,10 @@ class Pins:
         self._pins.add(pin)
         return pin
 
+    def present(self) -> WeakSet[Pin]:
+        """Return the pins of the reads that have not ended. The set becomes empty when these reads have ended."""
+        return self._pins.copy()
+
     def segments(self) -> set[int]:
         """Return the numbers of the pinned segments. The segments of pinned leaves are not known and not in this set; see
         `leaves`.

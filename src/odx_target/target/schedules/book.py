@@ -138,8 +138,12 @@ class ScheduleBook:
         return [each for each in self.schedules.values() if each.is_default]
 
     async def volumes_of(self, schedule: Schedule) -> list[Volume]:
-        """Return the volumes to which a schedule applies, in the order of their creation. Other tasks may run meanwhile."""
-        return [volume async for volume, applying in self._each_volume() if schedule.identifier in applying]
+        """Return the volumes to which a schedule applies, in the order of their creation. Other tasks may run meanwhile.
+
+        No schedule applies to a base, which is deleted when it is settled.
+        """
+        found = [volume async for volume, applying in self._each_volume() if schedule.identifier in applying]
+        return [volume for volume in found if not self.pool.bases.is_base(volume)]
 
     async def count_volumes(self) -> Counter[str]:
         """Return the number of volumes to which each schedule applies, by the identifier of the schedule. Other tasks may run

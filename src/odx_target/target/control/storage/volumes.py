@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
+from odx_target.migration.import_table import forget_finished
 from odx_target.scsi.commands.identification import IDENTIFYING_ATTRIBUTES
 from odx_target.scsi.reservations.durable import drop
 from odx_target.scsi.unit.sanitize_operation import drop as drop_sanitize_operation
@@ -217,6 +218,9 @@ async def delete(storage: Storage, name: str, *, force: bool) -> answers.Volume:
     unit = storage.unit_of(volume)
     if unit is not None and not force:
         raise ManagementError(f"volume {name} is LUN {unit.number} of hosts: give --force to delete it nevertheless")
+    imports = None if storage.array is None else storage.array.imports
+    if imports is not None and imports.importer_of(volume) is not None:
+        raise ManagementError(f"volume {name} is being imported: cancel the import instead")
     with changing(storage, volume):
         if unit is not None and storage.array is not None:
             check_not_the_only_lun(storage, volume)
@@ -235,6 +239,7 @@ async def _delete(storage: Storage, volume: Volume) -> answers.Volume:
 async def forget_volume(storage: Storage, volume: Volume) -> None:
     """Forget what the pool remembers about a volume that was deleted."""
     forget_size(volume, storage.pool)
+    forget_finished(storage.pool, volume)
     (await storage.schedules()).book.forget_volume(volume)
     drop(storage.pool, volume.identity)
     drop_sanitize_operation(storage.pool, volume.identity)
