@@ -131,13 +131,19 @@ class Scenario:
 
 def contents_of(machine: Machine, source: BlockSource) -> list[int | None]:
     """Return the value of each block. The value of a lost block is None."""
-    values: list[int | None] = []
-    for at in range(source.size_blocks):
-        try:
-            values.append(int.from_bytes(read(machine, source, at, 1)[:8], "little"))
-        except DamagedBlock:
-            values.append(None)
-    return values
+    return _values(machine, source, 0, source.size_blocks)
+
+
+def _values(machine: Machine, source: BlockSource, at: int, count: int) -> list[int | None]:
+    """Read blocks together. If one of them is lost, read both halves."""
+    try:
+        data = read(machine, source, at, count)
+    except DamagedBlock:
+        if count == 1:
+            return [None]
+        half = count // 2
+        return _values(machine, source, at, half) + _values(machine, source, at + half, count - half)
+    return [int.from_bytes(data[start : start + 8], "little") for start in range(0, len(data), BLOCK_BYTES)]
 
 
 def lost_blocks(report: PoolReport) -> set[tuple[str, int]]:
