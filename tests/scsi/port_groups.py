@@ -70,6 +70,9 @@ class Ports:
     def ports_of(self, initiator_port_name: str, logical_unit: LogicalUnit) -> Iterable[int]:
         return self.ports
 
+    def has_several_ports(self, device_name: str) -> bool:
+        return len(self.ports) > 1
+
     def may_use(self, initiator_port_name: str, relative_target_port: int, logical_unit: LogicalUnit) -> bool:
         return relative_target_port in self.ports
 

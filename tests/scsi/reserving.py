@@ -91,6 +91,9 @@ class EveryPort:
     def ports_of(self, initiator_port_name: str, logical_unit: LogicalUnit) -> list[int]:
         return [port for port in self._ports if self.may_use(initiator_port_name, port, logical_unit)]
 
+    def has_several_ports(self, device_name: str) -> bool:
+        return len(self._ports) > 1
+
     def may_use(self, initiator_port_name: str, relative_target_port: int, _logical_unit: LogicalUnit) -> bool:
         return (initiator_port_name, relative_target_port) not in self.closed
 

@@ -8,10 +8,11 @@ import pytest
 from odx_target.initiator import cdb
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.target.array import Array
+from odx_target.target.config.settings import Config, TargetConfig
 from odx_target.target.control.operations import ManagementError, perform
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.control.storage.table import perform_on_storage
-from tests.target.running import is_good, running, session_with, settled
+from tests.target.running import LUNS, is_good, running, session_with, settled
 
 MIB = 1 << 20
 
@@ -61,6 +62,17 @@ async def test_data_is_counted_on_demand_and_its_age_is_shown() -> None:
         array.pool.create_volume("third", 8, {})
         (third,) = [each for each in (await status(array))["volumes"] if each["name"] == "third"]
         assert (third["lun"], third["commands"], third["unique_bytes"]) == (None, None, None)
+
+
+async def test_the_sessions_and_limits_of_targets() -> None:
+    second = "iqn.2026-11.example:second"
+    limited = TargetConfig(second, max_commands=8, memory_share=25)
+    async with running(Config(luns=LUNS, max_sessions=3, targets=(limited,))) as array, session_with(array):
+        usual = {"max_sessions": None, "max_commands": 128, "memory_share_percent": 100}
+        assert (await status(array))["array"]["targets"] == [
+            {"name": array.config.iqn, "sessions": 1, **usual, "max_sessions": 3},
+            {"name": second, "sessions": 0, **usual, "max_commands": 8, "memory_share_percent": 25},
+        ]
 
 
 async def test_only_the_busiest_volumes_are_listed() -> None:

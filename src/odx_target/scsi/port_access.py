@@ -1,4 +1,6 @@
-"""The interface to the target ports of an array, as PERSISTENT RESERVE OUT uses it to name nexuses."""
+"""The interface to the target ports of an array, as PERSISTENT RESERVE OUT uses it to name nexuses, and INQUIRY to count
+ports.
+"""
 
 from collections.abc import Container, Iterable
 from typing import Protocol
@@ -16,6 +18,9 @@ class PortAccess(Protocol):
 
     def ports_of(self, initiator_port_name: str, logical_unit: LogicalUnit) -> Iterable[int]:
         """Return the relative target ports through which an initiator may use a logical unit when it logs in."""
+
+    def has_several_ports(self, device_name: str) -> bool:
+        """True if the target device with this name has more than one target port."""
 
     def may_use(self, initiator_port_name: str, relative_target_port: int, logical_unit: LogicalUnit) -> bool:
         """True if an initiator may use a logical unit when it logs in through a port."""

@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from odx_target.cli.serving.access_warnings import warn_of_missing_volumes
+from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import LoginFailed
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -16,15 +17,15 @@ from odx_target.target.array import Array
 from odx_target.target.config.access_settings import AccessRule, MappedLun
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import Config, Portal, TargetConfig
+from odx_target.target.config.settings import Config, Portal, PortalGroupConfig, TargetConfig
 from odx_target.target.config.settings_file import load_config
 from odx_target.target.control.operations import perform
 from odx_target.target.reconfiguration import reconfigure
-from tests.target.access.sessions import FIRST_ONLY, RULES, A, B, code, discovered, luns, session_of, write
+from tests.target.access.sessions import A, B, code, discovered, luns, session_of, write
 from tests.target.running import LUNS, running
 
 SECOND = "iqn.2026-11.example:second"
-OWN_PORTAL = Portal("localhost", 0)
+ANY_PORT, OWN_PORTAL = Portal(port=0), Portal("localhost", 0)
 USER = ChapUser("user", b"secret-of-a-user")
 
 
@@ -161,20 +162,20 @@ def test_a_target_without_chap_has_that_of_the_array() -> None:
     assert authentications_of(own, bytes)[1] is None
 
 
-async def test_inquiry_counts_the_ports_through_which_an_initiator_may_use_a_lun() -> None:
+async def test_inquiry_counts_the_ports_of_the_target_of_the_session() -> None:
     """MULTIP (SPC-4 6.4.2)."""
     multip = 0x10
-    config = Config(luns=LUNS, access=RULES, targets=(TargetConfig(SECOND, access=(AccessRule((B,), FIRST_ONLY),)),))
-    async with running(config) as array:
-        for initiator, target, lun, expected in (
-            (A, None, 0, 0),
-            (B, None, 0, 0),
-            (B, None, 7, multip),
-            (B, SECOND, 0, multip),
-        ):
-            async with session_of(array, initiator, target) as session:
-                result = await session.execute(lun, cdb.inquiry(96), data_in_bytes=96)
-                assert result.data_in[6] & multip == expected, (initiator, target, lun)
+    config = Config(
+        luns=LUNS,
+        portals=(ANY_PORT,),
+        portal_groups=(PortalGroupConfig(2, (OWN_PORTAL,)),),
+        targets=(TargetConfig(SECOND, (ANY_PORT, OWN_PORTAL)),),
+    )
+    async with Array(config, open_pool=open_pool) as array:
+        for target, expected in ((array.config.iqn, 0), (SECOND, multip)):
+            async with session_of(array, A, target) as session:
+                result = await session.execute(0, cdb.inquiry(96), data_in_bytes=96)
+                assert result.data_in[6] & multip == expected, target
 
 
 def test_a_name_is_used_once() -> None:

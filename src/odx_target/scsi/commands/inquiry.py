@@ -1,7 +1,5 @@
 """INQUIRY (SPC-4 6.4)."""
 
-from itertools import islice
-
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.availability import Availability
@@ -82,8 +80,8 @@ UNREACHABLE_STATES = frozenset({AccessState.UNAVAILABLE, AccessState.OFFLINE})
 
 def inquiry(task: Task, port_access: PortAccess | None) -> Outcome:
     """Report standard INQUIRY data or a VPD page. For a LUN without a logical unit, only standard data and page 00h can be
-    requested. MULTIP counts the ports in `port_access` through which the initiator may use the logical unit. Without
-    `port_access`, it counts those in the target port groups of the logical unit.
+    requested. MULTIP tells if the target of the nexus has several ports. Without `port_access`, it counts those in the target
+    port groups of the logical unit.
     """
     cdb = Inquiry.parse(task.cdb)
     logical_unit, port = task.logical_unit, task.nexus.target_port
@@ -92,7 +90,7 @@ def inquiry(task: Task, port_access: PortAccess | None) -> Outcome:
     elif cdb.page_code:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     else:
-        multip = logical_unit.multip if port_access is None else _has_several_ports(task, port_access)
+        multip = logical_unit.multip if port_access is None else port_access.has_several_ports(port.device_name)
         data = standard_inquiry_data(logical_unit, multip=multip)
     if logical_unit.restricted and logical_unit.port_groups.state_of(port.target_port_group) in UNREACHABLE_STATES:
         data = bytes((NOT_CONNECTED << 5 | data[0] & 0x1F,)) + data[1:]
@@ -113,13 +111,6 @@ def _page(logical_unit: LogicalUnit, port: TargetPort, page_code: int) -> bytes:
     if builder is None:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     return builder(logical_unit, port)
-
-
-def _has_several_ports(task: Task, port_access: PortAccess) -> bool:
-    """True if the initiator may use the logical unit through more than one target port."""
-    if not task.logical_unit.is_present:
-        return False
-    return len(list(islice(port_access.ports_of(task.nexus.name.initiator_port_name, task.logical_unit), 2))) > 1
 
 
 def standard_inquiry_data(logical_unit: LogicalUnit, *, multip: bool) -> bytes:

@@ -190,6 +190,10 @@ class TargetPortAccess:
             if _may_use(target, initiator_port_name, logical_unit):
                 yield from (port.relative_target_port for port in target.ports.values())
 
+    def has_several_ports(self, device_name: str) -> bool:
+        """True if the target with this name has more than one portal group."""
+        return any(target.name == device_name and len(target.ports) > 1 for target in self._targets)
+
     def may_use(self, initiator_port_name: str, relative_target_port: int, logical_unit: LogicalUnit) -> bool:
         """True if an initiator may use a logical unit when it logs in through a port."""
         for target in self._targets:

@@ -1,7 +1,7 @@
 """The operation `status`: the sizes and counters of a pool, and of the array that serves the pool."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Sequence
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
@@ -150,17 +150,18 @@ async def array_numbers(array: "Array") -> answers.ArrayNumbers:
         "commands": traffic_data(await total_traffic(array)),
         "sessions": listed,
         "sessions_not_listed": len(sessions) - len(listed),
-        "targets": target_numbers(array, Counter(each.session.target_name for each in sessions)),
+        "targets": target_numbers(array, sessions),
     }
 
 
-def target_numbers(array: "Array", sessions: Mapping[str | None, int]) -> list[answers.TargetNumbers]:
-    """Return the targets of an array with their limits. `sessions` has the number of sessions of each target."""
+def target_numbers(array: "Array", sessions: Sequence["ConnectedSession"]) -> list[answers.TargetNumbers]:
+    """Return the targets of an array, with the numbers of their sessions and their limits."""
+    count = Counter(each.session.target_name for each in sessions if not each.session.is_discovery)
     limits = limits_of(array.config)
     return [
         {
             "name": target.name,
-            "sessions": sessions.get(target.name, 0),
+            "sessions": count[target.name],
             "max_sessions": limits.sessions.get(target.name),
             "max_commands": limits.commands.get(target.name, COMMAND_WINDOW),
             "memory_share_percent": limits.memory_percent.get(target.name, 100),
