@@ -50,6 +50,15 @@ bench-quick: .venv/dev ## nine cells beside other targets, in less than three mi
 bench-compare: .venv/dev ## two revisions beside tgt: OLD=REV NEW=REV; fails if NEW is slower
 	$(BENCH) bench.compare $${OLD:?a revision} $${NEW:-.}
 
+bench-link: .venv/dev ## rates of the link between two arrays: TCP, TLS, frames, requests, copies of snapshots
+	$(BENCH) bench.links link
+
+bench-remote: .venv/dev ## copies by token from one array to another beside qemu-img through the host, and their link bytes
+	$(BENCH) bench.links remote
+
+bench-replica: .venv/dev ## replication: unchanged data, the error of a throttle, data sent twice after a cut
+	$(BENCH) bench.links replica
+
 torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
 	$(BIN)/python -m tests.torture run --minutes $${TORTURE_MINUTES:-120}
 
@@ -59,4 +68,4 @@ sim: .venv/dev ## several arrays in one process with faults, for SIM_MINUTES (60
 fuzz: .venv/dev ## hostile input for FUZZ_MINUTES (30), guided by coverage; findings are written to var/fuzz/
 	$(BIN)/python -m tests.fuzz run --minutes $${FUZZ_MINUTES:-30}
 
-.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare torture sim fuzz
+.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare bench-link bench-remote bench-replica torture sim fuzz

@@ -236,8 +236,8 @@ def test_the_throttle_delays_channels_and_nothing_else() -> None:
     session = pair.sessions[DIALLER]
     session.throttle.rates = Rates(1_000_000)
     session.throttle.advance(0.0, 0.0)
-    for _ in range(3):
-        session.send(number, Kind.DATA, 0, bytes(150_000))
+    for _ in range(2):
+        session.send(number, Kind.DATA, 0, bytes(250_000))
     assert not session.is_throttled
     pair.settle()
     assert session.is_throttled

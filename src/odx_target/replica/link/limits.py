@@ -65,8 +65,9 @@ MIN_THROTTLE_BYTES_PER_S = 1_000_000
 MAX_THROTTLE_BYTES_PER_S = 1 << 40
 """Maximum rate of a throttle. No machine reaches this rate."""
 
-THROTTLE_BURST_S = 0.1
-"""Time for which a throttle saves up unused rate. A longer time would allow bursts that other traffic of the line notices."""
+THROTTLE_BURST_S = 0.2
+"""Time for which a throttle saves up unused rate. A longer time would allow bursts that other traffic of the line notices. In a
+shorter time, an array whose processors are busy would lose rate whenever it runs late."""
 
 METER_BYTES = 4 << 20
 """Number of sent bytes after which the rate of a connection is measured again. The buffers of the system take some hundred KiB
