@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.replica.blocks.hint_tables import HintTables
 from odx_target.replica.blocks.hints import BUCKET_HINTS, HINT_BYTES, Hints
 from tests.settings import searching
 
@@ -50,3 +51,11 @@ def test_a_full_table_keeps_as_many_hints_as_it_has_room_for() -> None:
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 1000])
 def test_memory(count: int) -> None:
     assert Hints(count).size_bytes == -(-count // BUCKET_HINTS) * BUCKET_HINTS * HINT_BYTES
+
+
+def test_tables_of_former_paths_are_forgotten() -> None:
+    tables = HintTables(8)
+    first, second = tables.of(b"one"), tables.of(b"other")
+    tables.keep([b"other", b"new"])
+    assert tables.of(b"other") is second
+    assert tables.of(b"one") is not first

@@ -476,3 +476,17 @@ def test_an_array_has_sixteen_paths_that_all_move_data_and_no_seventeenth() -> N
     tasks = [(path, hub.environment.spawn(echoed(path))) for path in hub.paths.values()]
     world.run_until(lambda: all(task.done for _, task in tasks), 60.0)
     assert [task.value() for _, task in tasks] == [path.settings.peer_pool for path, _ in tasks]
+
+
+def test_a_connection_that_was_dialled_with_a_former_key_is_not_used() -> None:
+    arrays = Arrays(8, (True, False))
+    line = arrays.network.line("one", "other")
+    line.min_delay_s = line.max_delay_s = 0.5
+    arrays.world.advance(0.6)  # The first connection is being made.
+    arrays.one.paths.change(replace(arrays.ours.settings, secret=b"s" * 32))
+    arrays.world.run_until(lambda: len(arrays.network.links) == 1, 10.0)
+    assert arrays.ours.link is None
+    arrays.world.advance(0.001)
+    assert "new key" in arrays.ours.status.reason
+    arrays.connect()
+    assert len(arrays.network.links) == 2

@@ -103,6 +103,7 @@ async def test_paths_that_cannot_be_used_are_reported_and_others_wait(tmp_path: 
         PathTemplate("unpaired"),
         PathTemplate("absent", None, tmp_path / "absent"),
         PathTemplate("short", None, tmp_path / "short"),
+        PathTemplate("folder", None, tmp_path),
         PathTemplate("good", None, tmp_path / "key"),
         PathTemplate("same", None, tmp_path / "key"),
     ]
@@ -112,7 +113,7 @@ async def test_paths_that_cannot_be_used_are_reported_and_others_wait(tmp_path: 
             await open_configured_paths(array.peering, templates, array.reporter)
         assert [row["name"] for row in (await paths(array))["waiting"]] == ["good"]
     errors = {entry["path"]: entry["error"] for entry in logs if entry["log_level"] == "error"}
-    assert list(errors) == ["unpaired", "absent", "short", "same"]
+    assert list(errors) == ["unpaired", "absent", "short", "folder", "same"]
     assert "no key-file" in errors["unpaired"]
     assert "want a path key of 12" in errors["short"]
     assert "same path key" in errors["same"]

@@ -1,5 +1,7 @@
 """The hints of all paths. A path has one table for snapshots and tokens, because both use the same fingerprints."""
 
+from collections.abc import Iterable
+
 from odx_target.replica.blocks.hints import Hints
 from odx_target.replica.blocks.limits import DEFAULT_HINTS
 
@@ -10,6 +12,10 @@ class HintTables:
     def __init__(self, count: int = DEFAULT_HINTS) -> None:
         self._count = count
         self._tables: dict[bytes, Hints] = {}
+
+    def keep(self, secrets: Iterable[bytes]) -> None:
+        """Forget the hints of all other paths, because they were removed or have new secrets."""
+        self._tables = {secret: self._tables[secret] for secret in secrets if secret in self._tables}
 
     def of(self, secret: bytes) -> Hints:
         """Return the hints of the path with this secret, from which its fingerprints are made."""

@@ -108,7 +108,7 @@ class Path:
         """Use new settings at once. If the certificates or secrets differ, the links end, and the path connects again."""
         former, self.settings = self.settings, settings
         self.throttle.rates = settings.rates
-        if (former.peer_certificate, former.secret) != (settings.peer_certificate, settings.secret):
+        if _identity(former) != _identity(settings):
             self._end_links("the path has a new key")
         for link in self._links:
             link.wake()  # The links may wait for the former rate.
@@ -146,10 +146,16 @@ class Path:
 
     async def _dial(self) -> None:
         self._reconnection.dial()
+        dialled = self.settings
         try:
-            connection = await self._dialler.dial(self.settings)
+            connection = await self._dialler.dial(dialled)
         except DialFailed as error:
             self._failed(str(error), needs_operator=error.needs_operator)
+            return
+        if _identity(dialled) != _identity(self.settings):
+            # The peer was authenticated by its former certificate.
+            connection.close()
+            self._failed("the path has a new key", needs_operator=False)
             return
         self._environment.start_soon(self._carry, connection, Side.DIALLER)
 
@@ -221,3 +227,8 @@ class Path:
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             event.set()
+
+
+def _identity(settings: PathSettings) -> tuple[bytes, bytes]:
+    """Return what a pairing has made. Links of a former pairing must not be used."""
+    return settings.peer_certificate, settings.secret

@@ -39,6 +39,8 @@ async def _open(peering: Peering, template: PathTemplate, reporter: Reporter) ->
         return
     if template.key_file is None:
         raise ConfigError("it is not paired yet, and has no key-file")
+    if template.key_file.exists() and not template.key_file.is_file():
+        raise ConfigError(f"key file {template.key_file}: want a regular file, which can be read again")
     key, warnings = await trio.to_thread.run_sync(read_path_key, template.key_file)
     for warning in warnings:
         reporter.report("warning", warning, cause=template.name, path=template.name)

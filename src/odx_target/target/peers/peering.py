@@ -176,6 +176,7 @@ class Peering:
         if self.desk.remove(name) and name not in self.paths:
             return
         self.paths.remove(name)
+        self._forget_hints()
         self._note_accepted_tokens()
         await self._make_durable()
 
@@ -248,7 +249,12 @@ class Peering:
                 secret=settings.secret,
             )
         )
+        self._forget_hints()
         return True
+
+    def _forget_hints(self) -> None:
+        """Free the memory of the hints of paths that were removed, and of former secrets."""
+        self.hints.keep(path.settings.secret for path in self.paths.values())
 
     def _path_changed(self, path: Path, line: str) -> None:
         name = path.settings.name
