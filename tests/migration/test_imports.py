@@ -280,14 +280,40 @@ def test_damaged_records_are_refused(change: dict[str, object]) -> None:
         decode(b"[]")
 
 
-def test_a_record_that_cannot_be_read_keeps_its_base() -> None:
+def test_a_record_that_cannot_be_read_keeps_its_base_and_stops_no_other_import() -> None:
+    world = World()
+    world.begin("b", rate=64 << 10)
+    world.begin(rate=64 << 10)
+    first, _ = world.table.records()
+    world.machine.pool.remember(first.key, b"{}")
+    world.restart()
+    assert set(world.machine.pool.volumes) == {"a", "a.import", "b", "b.import"}
+    assert world.lines[0][0] == "error"
+    assert world.read(300, 1) == world.old(300, 1)
+    assert len(world.table.running) == 1
+
+
+def test_a_read_that_the_old_array_refuses_is_shown() -> None:
     world = World()
     world.begin(rate=64 << 10)
-    (record,) = world.table.records()
-    world.machine.pool.remember(record.key, b"{}")
-    world.restart()
-    assert set(world.machine.pool.volumes) == {"a", "a.import"}
-    assert world.lines[0][0] == "error"
+    world.source.failures = 1_000_000
+    world.environment.advance(3)
+    progress = world.importer.progress()
+    assert (progress.state, progress.reason) == (State.WAITING, "the connection broke")
+    world.source.failures = 0
+    world.environment.advance(3)
+    assert world.importer.progress().state is State.COPYING
+
+
+def test_a_piece_that_became_too_large_is_divided() -> None:
+    world = World()
+    world.source.failures = 0
+    world.begin()
+    world.source.failures = 20
+    world.environment.advance(0.3)
+    world.source.max_read_blocks = 16
+    world.until_finished()
+    assert world.read(0, 601) == world.old(0, 601)
 
 
 def test_pieces_are_as_small_as_the_old_array_wants() -> None:

@@ -18,6 +18,7 @@ from odx_target.initiator.copying.token_commands import (
     write_using_token_list,
 )
 from odx_target.initiator.disk import Disk
+from odx_target.initiator.sense import SenseKey, read_sense
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.target.array import Array
 from odx_target.target.config.chap import ChapUser
@@ -286,3 +287,42 @@ async def test_a_running_import_is_not_deleted_with_its_snapshots() -> None:
         await disk.write_blocks(900, b"r" * 512)
         await do(new, "snapshot-restore", snapshot="moved@s")
         assert bytes(await (await disk_of(session, 2)).read_blocks(900, 9)) == old_data(900, 9)
+
+
+async def test_a_bad_block_of_the_old_lun_is_a_medium_error_with_its_lba() -> None:
+    async with old_array() as old, running() as new, session_with(new) as session:
+        await do(old, "fault-add", rule="command=read lba=1003-1003 sense=unrecovered-read-error", name="bad")
+        await do(new, "import-start", source=source_of(old), name="moved", rate="1G")
+        disk = await disk_of(session, 2)
+
+        async def is_blocked() -> bool:
+            return bool((await row(new))["unreadable"]["bytes"] == 4096)
+
+        await until(is_blocked)
+        assert (await row(new))["unreadable"]["ranges"] == [[1000 * 512, 4096]]
+        result = await session.execute(2, cdb.read_16(1000, 8), (), 4096)
+        sense = read_sense(result.sense)
+        assert sense is not None
+        assert (sense.key, sense.code) == (SenseKey.MEDIUM_ERROR, (0x11, 0x00))
+        assert sense.information in range(1000, 1008)
+        assert bytes(await disk.read_blocks(992, 8)) == old_data(992, 8)
+        await disk.write_blocks(1000, b"h" * 4096)
+        assert bytes(await disk.read_blocks(1000, 8)) == b"h" * 4096
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "command=get-lba-status sense=invalid-field-in-cdb",
+        "command=read-capacity-16 sense=invalid-field-in-cdb",
+        "command=read first=3 status=busy",
+        "command=read first=3 close",
+        "command=read first=2 transfer=50%",
+    ],
+)
+async def test_old_arrays_with_weaknesses_are_imported_too(rule: str) -> None:
+    async with running() as new, old_array() as old:
+        await do(old, "fault-add", rule=rule, name="weak")
+        await do(new, "import-start", source=source_of(old), name="moved", rate="1G")
+        await finished(new)
+        assert b"".join(await new.pool.volumes["moved"].read(0, SIZE // 4096)) == old_data(0, SIZE // 4096 * 8)

@@ -15,7 +15,8 @@ from odx_target.store.api import BLOCK_BYTES, Pool, PoolBusy, PoolFailed, StoreE
 class BackgroundCopy:
     """Copies blocks in ascending order, some pieces at the same time.
 
-    `failure` is the reason why the pool cannot take data now, or empty. `missing_blocks` is None until they have been counted.
+    `failure` is the reason why the pool cannot take data now, or empty. `refusal` is the answer of the old array to the last
+    read, if this read failed. `missing_blocks` is None until they have been counted.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class BackgroundCopy:
     ) -> None:
         self.missing_blocks: int | None = None
         self.unreadable = BadRanges()
-        self.failure = ""
+        self.failure = self.refusal = ""
         self._base = base
         self._fetcher = fetcher
         self._pace = pace
@@ -87,9 +88,13 @@ class BackgroundCopy:
     async def _zeros(self, block: int) -> tuple[int, bool]:
         while True:
             try:
-                return await self._fetcher.zeros(block)
-            except SourceError:
+                found = await self._fetcher.zeros(block)
+            except SourceError as error:
+                self.refusal = str(error)
                 await self._stopping.sleep(SOURCE_RETRY_S)
+            else:
+                self.refusal = ""
+                return found
 
     async def _copy_piece(self, block: int, count_blocks: int) -> None:
         try:
@@ -115,9 +120,11 @@ class BackgroundCopy:
                 for at in range(block, block + count_blocks):
                     await self._copy(at, 1)
                 return
-            except SourceError:
+            except SourceError as error:
+                self.refusal = str(error)
                 await self._stopping.sleep(SOURCE_RETRY_S)
             else:
+                self.refusal = ""
                 await self._store(block, data)
                 self._pace.note(count_blocks * BLOCK_BYTES, self._environment.monotonic())
                 return

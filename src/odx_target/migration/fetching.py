@@ -18,13 +18,23 @@ class Fetcher:
 
     @property
     def piece_blocks(self) -> int:
-        """Largest number of store blocks that `read` can read at once."""
+        """Largest number of store blocks of one read of the old array."""
         return max(1, min(PIECE_BLOCKS, self.source.max_read_blocks // self._per_block))
 
     async def read(self, block: int, count_blocks: int) -> bytes:
-        """Read at most `piece_blocks` store blocks with one attempt. Raises SourceError, and BadBlock with the number of the
-        store block.
+        """Read store blocks with one attempt. Raises SourceError, and BadBlock with the number of the store block.
+
+        If the old array does not allow a read of this size, several reads follow each other.
         """
+        parts = []
+        while count_blocks:
+            count = min(count_blocks, self.piece_blocks)
+            parts.append(await self._read(block, count))
+            block += count
+            count_blocks -= count
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def _read(self, block: int, count_blocks: int) -> bytes:
         lba = block * self._per_block
         count = min(count_blocks * self._per_block, self._lun.capacity_blocks - lba)
         try:

@@ -56,12 +56,14 @@ class ImportTable:
     def start(self) -> None:
         """Continue the imports that the pool remembers. Delete bases of imports that had not begun when the array ended."""
         bases = {volume.identity.hex(): volume for volume in self._pool.bases.volumes()}
+        are_all_known = True
         for key in self._pool.remembered_keys(PREFIX):
             try:
                 record = decode(self._pool.remembered(key) or b"")
             except InvalidRecord as error:
                 self._report("error", str(error), key=key)
-                return  # Without the record, nobody knows which base is needed.
+                are_all_known = False
+                continue
             base = bases.pop(record.base, None)
             if record.phase is not Phase.FINISHED and base is not None:
                 self._run(record, base)
@@ -69,7 +71,8 @@ class ImportTable:
                 # The array ended between the end of the settling and the change of the record.
                 with suppress(StoreError):
                     self._pool.remember(key, encode(replace(record, phase=Phase.FINISHED, finished=self._environment.time())))
-        for base in bases.values():
+        # Without a record, nobody knows which base it needs.
+        for base in bases.values() if are_all_known else ():
             with suppress(StoreError):
                 self._pool.bases.delete(base)
 

@@ -104,7 +104,7 @@ class Importer:
         rate = self._pace.measured(now_s)
         return Progress(
             state=self._state(),
-            reason=self._failure or self._copy.failure or self._source.failure,
+            reason=self._reason(),
             size_blocks=self._fetcher.size_blocks,
             missing_blocks=missing,
             verified_blocks=self._verification.done_blocks,
@@ -123,7 +123,12 @@ class Importer:
             return State.VERIFYING
         if self._verification.is_done and self._verification.different.count_blocks:
             return State.DIFFERENT
-        return State.WAITING if self._copy.failure or self._source.failure else State.COPYING
+        return State.WAITING if self._reason() else State.COPYING
+
+    def _reason(self) -> str:
+        if self._failure or self._copy.failure:
+            return self._failure or self._copy.failure
+        return "" if self.record.phase is not Phase.COPYING else self._source.failure or self._copy.refusal
 
     async def _fetch(self, block: int, count_blocks: int) -> Buffer:
         """Fetch missing blocks for a read. If the pool can take them now, they are kept, so that no other read fetches them."""

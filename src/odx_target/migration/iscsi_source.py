@@ -43,6 +43,7 @@ class IscsiSource:
         self._expected = expected
         self._disk: Disk | None = None
         self._is_thin = False
+        self._max_read_blocks = MAX_READ_BYTES // (4096 if expected is None else expected.block_bytes)
         self._failure = "the connection has not been opened yet"
         self._lost = trio.Event()
         self._closing = trio.CancelScope()
@@ -55,10 +56,7 @@ class IscsiSource:
 
     @property
     def max_read_blocks(self) -> int:
-        if self._disk is None:
-            return MAX_READ_BYTES // (512 if self._expected is None else self._expected.block_bytes)
-        most = MAX_READ_BYTES // self._disk.block_bytes
-        return min(most, self._disk.block_limits.max_transfer_blocks or most)
+        return self._max_read_blocks
 
     async def run(self) -> None:
         """Keep a session open until `close` is called."""
@@ -108,6 +106,9 @@ class IscsiSource:
                 raise self._explained(error, disk, lba) from error
             self._is_thin = False
             return 0, False
+        except BadAnswer:
+            self._is_thin = False
+            return 0, False
         except InitiatorError as error:
             raise self._explained(error, disk, lba) from error
         return count_blocks, are_deallocated
@@ -123,6 +124,8 @@ class IscsiSource:
             self._check(found)
             self._is_thin = await _is_thin(disk)
             self._expected = self._expected or found
+            most = MAX_READ_BYTES // disk.block_bytes
+            self._max_read_blocks = min(most, disk.block_limits.max_transfer_blocks or most)
             self._lost = trio.Event()
             self._disk = disk
             self._first_attempt.set()
