@@ -6,11 +6,13 @@ Each protocol declares its formats as classes that give the place of each field:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
-
-import construct
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 from odx_target.environment import Buffer
+
+if TYPE_CHECKING:
+    import construct
 
 Value: TypeAlias = int | bytes
 """The value of a field: a number, True or False, or bytes."""
@@ -32,6 +34,10 @@ class Constant:
     value: int
 
 
+_Part: TypeAlias = tuple[Place, str, type | int]
+"""A field with its name and type, or a constant without a name."""
+
+
 class Codec:
     """Converts the values of a format's fields to bytes, and bytes to the values."""
 
@@ -41,19 +47,32 @@ class Codec:
         Raises ValueError if two fields overlap, or if a field extends past the end of the format.
         """
         self._names = tuple(fields)
-        parts = [(place, name / _subconstruct(place, kind)) for name, (place, kind) in fields.items()]
-        for constant in constants:
-            parts.append((constant.place, construct.Rebuild(construct.BitsInteger(constant.place.size), constant.value)))
-        padded, at = [], 0
-        for place, part in sorted(parts, key=lambda item: item[0].start):
+        named = [(place, name, kind) for name, (place, kind) in fields.items()]
+        constant = [(each.place, "", each.value) for each in constants]
+        self._parts: list[_Part] = sorted([*named, *constant], key=lambda part: part[0].start)
+        self._size_bytes = size_bytes
+        at = 0
+        for place, _, _ in self._parts:
             if place.start < at:
                 raise ValueError(f"{place} overlaps the field before it")
-            padded += [construct.Padding(place.start - at), part]
             at = place.start + place.size
         if at > size_bytes * 8:
             raise ValueError(f"a field ends at bit {at}, past the end of {size_bytes} bytes")
-        self._size_bytes = size_bytes
-        self._format = construct.BitStruct(*padded, construct.Padding(size_bytes * 8 - at))
+
+    @cached_property
+    def _format(self) -> "construct.Construct":
+        """The format as construct needs it. It is made when it is first used, because a start needs few of all formats."""
+        import construct
+
+        padded, at = [], 0
+        for place, name, kind in self._parts:
+            padded.append(construct.Padding(place.start - at))
+            if isinstance(kind, int):
+                padded.append(construct.Rebuild(construct.BitsInteger(place.size), kind))
+            else:
+                padded.append(name / _subconstruct(place, kind))
+            at = place.start + place.size
+        return construct.BitStruct(*padded, construct.Padding(self._size_bytes * 8 - at))
 
     def decode(self, data: Buffer) -> dict[str, Value]:
         """Decode `data`, which must be at least as long as the format. Return the value of each field by name."""
@@ -66,7 +85,9 @@ class Codec:
         return encoded
 
 
-def _subconstruct(place: Place, kind: type) -> construct.Construct:
+def _subconstruct(place: Place, kind: type) -> "construct.Construct":
+    import construct
+
     if kind is bytes:
         return construct.Bytewise(construct.Bytes(place.size // 8))
     return construct.Flag if kind is bool else construct.BitsInteger(place.size)

@@ -9,7 +9,8 @@ from typer.main import get_command
 
 from odx_target import __version__
 from odx_target.cli import credentials
-from odx_target.cli.app import COMMANDS, TRACEBACK_VARIABLE, application
+from odx_target.cli.app import COMMANDS, application
+from odx_target.cli.program import TRACEBACK_VARIABLE
 from tests.cli.test_strange_input import leaves
 
 PAGE = Path(__file__).parents[2] / "docs" / "odx-target.1"

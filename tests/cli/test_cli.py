@@ -269,7 +269,7 @@ def python(*arguments: str, **options: object) -> "subprocess.CompletedProcess[s
 def test_serve_loads_nothing_of_the_other_commands() -> None:
     program = (
         "import sys; sys.argv = ['odx-target', 'serve', '--lun', 'a']\n"
-        "from odx_target.cli.app import run\n"
+        "from odx_target.cli.program import run\n"
         "assert run() == 2; print(*sys.modules)"
     )
     modules = set(python("-c", program).stdout.split())
@@ -287,7 +287,7 @@ def test_commands_for_a_running_array_load_no_store(words: tuple[str, ...], tmp_
         "from odx_target.cli import array_requests\n"
         "def answer(*_): raise array_requests.CommandFailure('asked')\n"
         "array_requests.request = answer\n"
-        "from odx_target.cli.app import run\n"
+        "from odx_target.cli.program import run\n"
         "assert run() == 1; print(*sys.modules)"
     )
     ended = python("-c", program)

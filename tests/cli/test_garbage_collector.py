@@ -58,7 +58,7 @@ async def test_objects_that_replace_old_ones_are_collected_while_they_are_few(au
 IMPORTS = """
 import gc, sys
 sys.argv = ["odx-target", "serve", "--lun", "a"]
-from odx_target.cli.app import run
+from odx_target.cli.program import run
 def collections():
     return sum(each["collections"] for each in gc.get_stats())
 before = collections()

@@ -113,10 +113,10 @@ def test_what_is_done_by_then_is_one_line(monkeypatch: pytest.MonkeyPatch, capsy
 def test_an_interrupt_while_loading_prints_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     class Finder:
         def find_spec(self, name: str, *_: object) -> None:
-            if name == "odx_target.cli.app":
+            if name == "odx_target.cli.program":
                 raise KeyboardInterrupt
 
-    monkeypatch.delitem(sys.modules, "odx_target.cli.app", raising=False)
+    monkeypatch.delitem(sys.modules, "odx_target.cli.program", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from odx_target.cli.app import run
+from odx_target.cli.program import run
 from odx_target.cli.serving.constant_reasons import first_sentence, reasons_of
 from odx_target.cli.serving.limit_tables import describe_value
 from odx_target.cli.serving.limits import NOT_SHOWN, SHOWN, describe_limits, describe_memory

@@ -1,17 +1,23 @@
 """Tests that long work returns to the event loop between its pieces, and that trees are freed in pieces."""
 
 import gc
+import weakref
 from itertools import pairwise
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.sim.virtual_environment import VirtualEnvironment
 
+from odx_target.store import record_effects
+from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.discards import LEAVES_AT_ONCE, Discards
+from odx_target.store.map.discards import LEAVES_AT_ONCE, ROWS_AT_ONCE, STEPS_OF_ROWS, Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import Epoch, Leaf
+from odx_target.store.record_effects import Contents
 from odx_target.turns import STEPS_BESIDE_HOSTS, Steps
 
 GIB_BLOCKS = 1 << 18
@@ -128,6 +134,41 @@ def test_the_pieces_are_done_in_turns() -> None:
     environment.settle()
     assert alive(epoch) == 0
     assert environment.turns.taken >= before // 20
+
+
+@pytest.mark.parametrize("as_array", [False, True])
+def test_rows_are_discarded_in_pieces(as_array: bool) -> None:
+    environment, discards = spared(STEPS_OF_ROWS)
+    rows = [{number} for number in range(2 * ROWS_AT_ONCE + 1)]
+    references = [weakref.ref(row) for row in rows]
+    discards.add_rows(np.fromiter(rows, dtype=np.object_, count=len(rows)) if as_array else rows)
+    del rows
+    counts = []
+    for _ in range(4):
+        counts.append(sum(reference() is not None for reference in references))
+        environment.turns.left = STEPS_OF_ROWS
+        discards.take_apart(environment.turns)
+    assert counts == [2 * ROWS_AT_ONCE + 1, ROWS_AT_ONCE + 1, 1, 0]
+    environment.settle()
+
+
+def test_very_many_states_are_in_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record_effects, "MAX_LISTED_ROWS", 3)
+    contents = Contents()
+    for count in range(6):
+        _, states = contents.frozen_state()
+        assert isinstance(states, list) == (count <= 3)
+        assert [each.identifier for each in states] == list(range(count))
+        contents.discard_state((), states)
+        contents.frozen_maps[count] = FrozenMapState(count, False, FrozenRoot(None, 0, 0))
+
+
+def test_a_tuple_is_not_discarded() -> None:
+    _, discards = spared(STEPS_OF_ROWS)
+    rows = (object(),)
+    discards.add_rows(rows)
+    discards.take_apart(Steps(STEPS_OF_ROWS))
+    assert len(rows) == 1
 
 
 def test_what_something_else_has_a_part_in_stays() -> None:

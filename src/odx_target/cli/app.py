@@ -1,28 +1,17 @@
-"""`odx-target` and its subcommands. Every error becomes one line on standard error and an exit code.
+"""`odx-target` and its subcommands, as an application of typer. `program.py` runs it.
 
 A subcommand is imported only when it is run, so that `serve` does not load the modules of `windows-copy`, and the list of
 subcommands appears at once.
 """
 
-import gc
-import os
-import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 import typer
 
 from odx_target import __version__
-from odx_target.cli.failure import CommandFailure, Interrupted, drop_output, exit_code_of
-from odx_target.cli.managing.aliases import without_manage
-from odx_target.cli.text.messages import error_text, shown
 from odx_target.native.choice import NATIVE
-from odx_target.store.api import StoreError
-from odx_target.target.config.error import ConfigError
 
 
 class Subcommand(NamedTuple):
@@ -66,8 +55,6 @@ COMMANDS = {
 }
 """The subcommands in the order of the help."""
 
-TRACEBACK_VARIABLE = "ODX_TARGET_TRACEBACK"
-"""If this environment variable is set, an internal error shows its traceback."""
 COMPLETED_WORDS = ("COMP_WORDS", "_TYPER_COMPLETE_ARGS")
 """Environment variables in which a shell passes the command line for tab completion."""
 
@@ -113,71 +100,3 @@ def wanted_commands(arguments: Sequence[str], environment: Mapping[str, str]) ->
     completed = next((environment[name].split()[1:] for name in COMPLETED_WORDS if name in environment), None)
     words = [word for word in (arguments or completed or ()) if not word.startswith("-")]
     return words[:1] if words and words[0] in COMMANDS else []
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """While the body imports modules, Python's garbage collector is off. Later collections do not visit these objects either.
-
-    The collector would visit them several times, which takes a sixth of the time from the start of `serve` to the first login,
-    and would find nothing to free.
-    """
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
-
-
-def run() -> int:
-    """Run the subcommand in `sys.argv`. Any error becomes one line on standard error. Returns the exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # the stream is closed, or replaced by a test
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    try:
-        arguments = without_manage(sys.argv[1:])
-        with _collector_off():
-            app = application(wanted_commands(arguments, os.environ))
-        result = app(arguments, standalone_mode=False)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except typer.Abort as error:
-        raise KeyboardInterrupt from error
-    except Interrupted as interrupted:
-        return _fail(interrupted.state, exit_code_of(interrupted))
-    except typer.TyperException as error:
-        return _fail(_one_line(error_text(error)), exit_code_of(error))
-    except (ConfigError, CommandFailure, StoreError) as error:
-        return _fail(str(error), exit_code_of(error))
-    except OSError as error:
-        drop_output()
-        return _fail("" if isinstance(error, BrokenPipeError) else error_text(error), exit_code_of(error))
-    except Exception as error:
-        if os.environ.get(TRACEBACK_VARIABLE):
-            raise
-        return _fail(f"internal error: {error!r} at {_place(error)}; {TRACEBACK_VARIABLE}=1 shows more", exit_code_of(error))
-    return result if isinstance(result, int) else 0
-
-
-def _place(error: Exception) -> str:
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name}:{last.lineno}"
-
-
-def _one_line(message: str) -> str:
-    """Return an error message of one line. If the subcommand is missing, `message` is the whole help text. In this case, print
-    the help text, and return a short error message.
-    """
-    if not message.startswith("Usage: "):
-        return message
-    typer.echo(message)
-    return "give a command"
-
-
-def _fail(message: str, code: int) -> int:
-    """Print the message, unless it is empty, and return the code."""
-    if message:
-        with suppress(OSError):
-            typer.echo(f"odx-target: {shown(message)}", err=True)
-    return code

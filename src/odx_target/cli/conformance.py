@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from odx_target.cli import host_command
-from odx_target.cli.text.json_output import json_text
+from odx_target.cli.text.json_text import json_text
 from odx_target.conformance.catalogue import CHECKS
 from odx_target.conformance.check import Check, Need, Verdict
 from odx_target.conformance.reports.json_document import document

@@ -5,8 +5,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import typer
-
+from odx_target.store.errors import StoreError
 from odx_target.target.config.error import ConfigError
 
 EXIT_FAILURE = 1
@@ -40,9 +39,13 @@ def exit_code_of(error: Exception) -> int:
     """Return the exit code of a command that an exception has ended."""
     if isinstance(error, Interrupted):
         return EXIT_SIGNAL + error.number
-    if isinstance(error, typer.TyperException):
-        return error.exit_code
-    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_FAILURE
+    if isinstance(error, ConfigError):
+        return EXIT_USAGE
+    if isinstance(error, CommandFailure | StoreError | OSError):
+        return EXIT_FAILURE
+    import typer  # `serve` starts without typer.
+
+    return error.exit_code if isinstance(error, typer.TyperException) else EXIT_FAILURE
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

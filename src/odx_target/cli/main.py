@@ -10,7 +10,7 @@ def main() -> None:
     """Run a subcommand and exit with its exit code."""
     try:
         # Loading all modules takes a moment, and an interrupt must not print a traceback during that time either.
-        from odx_target.cli.app import run
+        from odx_target.cli.program import run
 
         code = run()
     except KeyboardInterrupt:

@@ -5,12 +5,10 @@ a change before it makes the record. Therefore, if a record in the log does not 
 damaged.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, ValuesView
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState, SnapshotState, VolumeState, roots_of
 from odx_target.store.errors import PoolDamaged
@@ -39,17 +37,20 @@ from odx_target.store.log.snapshot_records import (
     VolumeRestored,
 )
 from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.discards import Discards
+from odx_target.store.map.discards import Discards, Rows
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import PLACE_LIMIT, Leaf
 from odx_target.store.map.tally import Tally
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.base_place import is_base_place
 from odx_target.store.segments.places import Places
 from odx_target.store.volumes.snapshot_index import SnapshotIndex
 
-FrozenMaps: TypeAlias = "np.ndarray[Any, np.dtype[np.object_]]"
-"""States of frozen maps, in a numpy array. A list would cost time, because Python's garbage collector visits each element of a
-list."""
+FrozenMaps: TypeAlias = Rows
+"""States of frozen maps."""
+
+MAX_LISTED_ROWS = 1_000
+"""Largest number of states in a list. More of them are in a numpy array."""
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ class Contents:
             pool={**pool, "next_volume": self.next_volume, "next_frozen": self.next_frozen},
             volumes=volumes,
             frozen_maps=frozen_maps,
-            snapshots=np.fromiter(self.snapshots.values(), dtype=np.object_, count=len(self.snapshots)),
+            snapshots=_rows_of(self.snapshots.values()),
             remembered=dict(self.remembered),
             segments=segments,
             rewritten=self.relocated,
@@ -139,7 +140,7 @@ class Contents:
             VolumeState(each.number, each.name, each.identity, each.attributes, each.map.freeze(), each.lineage)
             for each in self.volumes.values()
         )
-        return volumes, np.fromiter(self.frozen_maps.values(), dtype=np.object_, count=len(self.frozen_maps))
+        return volumes, _rows_of(self.frozen_maps.values())
 
     def discard_state(self, volumes: Sequence[VolumeState], frozen_maps: FrozenMaps) -> None:
         """Discard the results of `frozen_state` in small pieces. They may have the last references to very many nodes of maps,
@@ -304,6 +305,11 @@ class Contents:
         if block + count_blocks > volume_map.size_blocks:
             raise PoolDamaged(f"the log changes blocks beyond the end of volume {number}")
         return volume_map
+
+
+def _rows_of(states: ValuesView[Any]) -> Rows:
+    """Return the states as a new object."""
+    return list(states) if len(states) <= MAX_LISTED_ROWS else np.fromiter(states, dtype=np.object_, count=len(states))
 
 
 _APPLY: dict[type, Callable[[Contents, Any], None]] = {

@@ -5,8 +5,7 @@ then go to the logger `odx_target`, and none is printed to standard output.
 """
 
 import logging
-
-import structlog
+import sys
 
 LOGGER = logging.getLogger("odx_target")
 """The logger of programs that have not configured structlog."""
@@ -22,7 +21,8 @@ class EventLog:
 
     def write(self, level: str, event: str, /, **fields: object) -> None:
         """Write a line. `level` is a key of LEVELS."""
-        if structlog.is_configured():
+        structlog = sys.modules.get("structlog")  # A program that has not loaded structlog has not configured it.
+        if structlog is not None and structlog.is_configured():
             getattr(structlog.get_logger(), level)(event, **fields)
         elif LOGGER.isEnabledFor(LEVELS[level]):
             error = fields.pop("exc_info", None)

@@ -10,8 +10,9 @@ import trio
 import typer
 
 from odx_target.cli.failure import CommandFailure, first_error
-from odx_target.cli.serving import options
+from odx_target.cli.serving import typer_parameters
 from odx_target.cli.serving.logging import configure_logging
+from odx_target.cli.serving.options import chap_settings_of
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.configured_pool import memory_parts, open_pool
 from odx_target.initiator.errors import BadUrl, ConnectFailed
@@ -64,10 +65,10 @@ def replay(
         Path | None,
         typer.Option(metavar="FILE.toml", help="Configuration file of the recorded array, for its CHAP users and secrets."),
     ] = None,
-    chap_user: options.ChapUser = None,
-    chap_secret_file: options.ChapSecretFile = None,
-    target_chap_user: options.TargetChapUser = None,
-    target_chap_secret_file: options.TargetChapSecretFile = None,
+    chap_user: typer_parameters.ChapUser = None,
+    chap_secret_file: typer_parameters.ChapSecretFile = None,
+    target_chap_user: typer_parameters.TargetChapUser = None,
+    target_chap_secret_file: typer_parameters.TargetChapSecretFile = None,
     as_json: Json = False,
 ) -> None:
     """Replay a recorded session, and compare the answers.
@@ -79,7 +80,7 @@ def replay(
     A recording has no CHAP secrets: give those of the recorded array.
     """
     given = dict(locals())
-    secrets = options.chap_settings_of(config, given) if any(given[name] is not None for name in _CHAP_OPTIONS) else None
+    secrets = chap_settings_of(config, given) if any(given[name] is not None for name in _CHAP_OPTIONS) else None
     if url is not None and secrets is not None:
         raise typer.BadParameter("a replay against another target has no CHAP secrets: its logins are those of the recording")
     if url is not None and (html is not None or pool is not None):

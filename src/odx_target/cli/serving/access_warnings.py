@@ -2,12 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-import structlog
-
 from odx_target.target.access.targets import Target
+from odx_target.target.event_log import log
 from odx_target.target.loopback import is_loopback
-
-log = structlog.get_logger()
 
 
 def warn_of_open_portals(targets: Iterable[Target]) -> None:

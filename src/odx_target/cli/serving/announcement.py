@@ -7,19 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypedDict
 
-import structlog
-import typer
-
 from odx_target import __version__
 from odx_target.cli.failure import drop_output
-from odx_target.cli.text.json_output import json_text
+from odx_target.cli.text.json_text import json_text
+from odx_target.cli.text.output import show
 from odx_target.store.error_kinds import reason
 from odx_target.target.access.targets import Target
 from odx_target.target.array import Array
 from odx_target.target.config.private_file import write_private
 from odx_target.target.config.settings import Portal
-
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 
 class ServedTarget(TypedDict):
@@ -82,7 +79,7 @@ class Announcement:
         """
         try:
             if as_json:
-                typer.echo(self.line())
+                show(self.line())
             else:
                 self._print_text()
         except OSError as error:
@@ -121,16 +118,16 @@ class Announcement:
     def _print_text(self) -> None:
         for number, logical_unit in sorted(self.array.logical_units.items()):
             size_bytes = logical_unit.capacity_blocks * logical_unit.block_bytes
-            typer.echo(f"LUN {number}: {logical_unit.volume.name}, {size_bytes} bytes in blocks of {logical_unit.block_bytes}")
+            show(f"LUN {number}: {logical_unit.volume.name}, {size_bytes} bytes in blocks of {logical_unit.block_bytes}")
         for target in self.array.targets:
             for portal in target.portals:
                 _print_how_to_log_in(target, portal)
         if self.array.config.personality.name:
-            typer.echo(f"personality {self.array.config.personality.name}: {self.array.config.personality.title}")
+            show(f"personality {self.array.config.personality.name}: {self.array.config.personality.title}")
         if self.control is not None:
-            typer.echo(f"odx-target manage {self.control} --help lists commands that show and change the array while it runs")
+            show(f"odx-target manage {self.control} --help lists commands that show and change the array while it runs")
         for portal in self.array.portals:
-            typer.echo(f"listening on {portal}")
+            show(f"listening on {portal}")
 
 
 @contextmanager
@@ -153,10 +150,10 @@ def ready_file(path: Path | None, announcement: Announcement) -> Iterator[None]:
 
 
 def _print_how_to_log_in(target: Target, portal: Portal) -> None:
-    typer.echo(f"target {target.name} at {portal}; connect with")
+    show(f"target {target.name} at {portal}; connect with")
     if target.authentication is not None:
-        typer.echo(f"  iscsi-ls -s iscsi://USER%SECRET@{portal}")
-        typer.echo("  iscsiadm, with the CHAP user and secret in node.session.auth.* and discovery.sendtargets.auth.*")
+        show(f"  iscsi-ls -s iscsi://USER%SECRET@{portal}")
+        show("  iscsiadm, with the CHAP user and secret in node.session.auth.* and discovery.sendtargets.auth.*")
         return
-    typer.echo(f"  iscsi-ls -s iscsi://{portal}")
-    typer.echo(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {target.name} -p {portal} --login")
+    show(f"  iscsi-ls -s iscsi://{portal}")
+    show(f"  iscsiadm -m discovery -t sendtargets -p {portal} && iscsiadm -m node -T {target.name} -p {portal} --login")

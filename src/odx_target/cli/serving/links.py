@@ -3,13 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import structlog
-
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import PathTemplate, Portal
-
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 
 def link_descriptors(address: Portal | None) -> int:

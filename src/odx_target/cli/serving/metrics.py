@@ -4,13 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-import structlog
-
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Portal
+from odx_target.target.event_log import log
 from odx_target.target.loopback import is_loopback
-
-log = structlog.get_logger()
 
 
 def metrics_descriptors(address: Portal | None) -> int:

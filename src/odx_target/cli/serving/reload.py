@@ -5,7 +5,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
 import trio
 
 from odx_target.cli.serving.access_warnings import warn_of_missing_volumes, warn_of_open_portals
@@ -14,9 +13,8 @@ from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
+from odx_target.target.event_log import log
 from odx_target.target.reconfiguration import fields_that_wait, key_of, reconfigure
-
-log = structlog.get_logger()
 
 SERVE_KEYS = {"pcap_snap_bytes": "pcap-snap-length", "record_limit_bytes": "record-limit", "paths": "path"}
 """The keys of the file whose words differ from the fields of `ServeConfig`. Only a restart applies the fields."""
@@ -66,7 +64,8 @@ class Reloader:
         except ConfigError as error:
             log.error("settings are not read again", reason=str(error))
         except Exception as error:
-            log.exception("settings are not read again, or only in part, because of an internal error", error=repr(error))
+            text = "settings are not read again, or only in part, because of an internal error"
+            log.error(text, error=repr(error), exc_info=error)
 
     async def _apply(self, settings: Settings) -> None:
         applied = await reconfigure(self._array, self.current.array, settings.array)

@@ -9,23 +9,21 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
 import trio
-import typer
 
 from odx_target.cli.failure import first_error
-from odx_target.cli.serving import options
 from odx_target.cli.serving.access_warnings import warn_of_missing_volumes, warn_of_open_portals
 from odx_target.cli.serving.announcement import Announcement, ready_file
 from odx_target.cli.serving.freed_memory import keep_freed_memory
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.cli.serving.http import check_http, http_descriptors, served_http
-from odx_target.cli.serving.limit_tables import print_limits
+from odx_target.cli.serving.later_imports import load_later
 from odx_target.cli.serving.links import link_descriptors, served_links
 from odx_target.cli.serving.logging import configure_logging
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
+from odx_target.cli.serving.options import settings_of
 from odx_target.cli.serving.recorded_sessions import check_recording, clock_of, recorded_sessions
 from odx_target.cli.serving.reload import Reloader, Settings
 from odx_target.cli.serving.restart import ends_at
@@ -41,13 +39,15 @@ from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced
+from odx_target.target.event_log import log
 from odx_target.target.file_descriptors import Descriptors, count_open, divide, raise_limit
 from odx_target.target.inputs.recorder import SessionRecorder
 from odx_target.target.recording.recorder import CommandRecorder
 from odx_target.target.trace.trace_files import opened_tracing
 from odx_target.target.trace.tracing import Tracing
 
-log = structlog.get_logger()
+if TYPE_CHECKING:
+    import typer
 
 COPY_IS_SERVED = "another array on this machine serves a copy of this pool; hosts take the LUNs of both for the same disks"
 
@@ -64,66 +64,30 @@ class Again:
     read: Callable[[Path], Settings]
 
 
-def register(root: typer.Typer) -> None:
+def register(root: "typer.Typer") -> None:
     """Add the subcommand."""
-    root.command("serve")(serve)
+    from odx_target.cli.serving.typer_parameters import with_options
+
+    root.command("serve")(with_options(serve))
 
 
-def serve(
-    pool_dir: options.PoolDir = None,
-    lun: options.Lun = None,
-    portal: options.PortalOption = None,
-    iqn: options.Iqn = None,
-    config: options.ConfigFile = None,
-    pool_limit: options.PoolLimit = None,
-    capacity_tier: options.CapacityTier = None,
-    capacity_limit: options.CapacityLimit = None,
-    capacity_compression: options.CapacityCompression = None,
-    cleaning: options.Cleaning = None,
-    cleaning_share: options.CleaningShare = None,
-    polling: options.Polling = None,
-    memory_limit: options.MemoryLimit = None,
-    map_memory: options.MapMemory = None,
-    chap_user: options.ChapUser = None,
-    chap_secret_file: options.ChapSecretFile = None,
-    target_chap_user: options.TargetChapUser = None,
-    target_chap_secret_file: options.TargetChapSecretFile = None,
-    log_level: options.LogLevel = None,
-    log_format: options.LogFormatOption = None,
-    trace: options.Trace = None,
-    pcap: options.Pcap = None,
-    pcap_snap_length: options.PcapSnapLength = None,
-    copy_rate: options.CopyRate = None,
-    report_token_causes: options.ReportTokenCauses = None,
-    accept_zero_token: options.AcceptZeroToken = None,
-    control: options.Control = None,
-    metrics: options.Metrics = None,
-    link_port: options.LinkPort = None,
-    http: options.Http = None,
-    http_token_file: options.HttpTokenFile = None,
-    clock: options.Clock = None,
-    record_commands: options.RecordCommands = None,
-    record: options.Record = None,
-    record_limit: options.RecordLimit = None,
-    ready_file: options.ReadyFile = None,
-    as_json: options.Json = False,
-    remote_lun: options.RemoteLun = None,
-    personality: options.PersonalityOption = None,
-    show_limits: options.ShowLimits = False,
-) -> None:
+def serve(**given: object) -> None:
     """Serve LUNs over iSCSI.
 
     The default target is iqn.2026-11.io.odx-target:array on 127.0.0.1:3260. A pool remembers its LUNs and their sizes, so a
     later start needs no --lun. On SIGHUP, FILE.toml is read again, and its changed keys are applied. The log names the changed
     keys that need a restart. SIGINT and SIGTERM stop the array.
     """
-    given = dict(locals())
-    settings, files = options.settings_of(config, given)
-    again = Again(config, Settings(settings, files), lambda path: Settings(*options.settings_of(path, given)))
-    if show_limits:
+    file = given["config"]
+    assert file is None or isinstance(file, Path)
+    settings, files = settings_of(file, given)
+    again = Again(file, Settings(settings, files), lambda path: Settings(*settings_of(path, given)))
+    if given["show_limits"]:
+        from odx_target.cli.serving.limit_tables import print_limits  # It imports the limits of all parts.
+
         print_limits(settings)
         return
-    _serve_until_stopped(settings, files, again, as_json)
+    _serve_until_stopped(settings, files, again, as_json=bool(given["json"]))
 
 
 def _serve_until_stopped(settings: Config, files: ServeConfig, again: Again, as_json: bool) -> None:
@@ -198,6 +162,7 @@ async def _serve(
         async with trio.open_nursery() as nursery:
             signals = Signals()
             nursery.start_soon(signals.read, receiver)
+            nursery.start_soon(load_later)
             while (former := await _serve_once(settings, equipment, signals, former)) is not None:
                 log.info("restarting, because a fault was injected")
                 settings = former.config

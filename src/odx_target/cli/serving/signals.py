@@ -5,10 +5,9 @@ pool.
 import signal
 from collections.abc import AsyncIterator
 
-import structlog
 import trio
 
-log = structlog.get_logger()
+from odx_target.target.event_log import log
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -7,14 +7,10 @@ from typing import Annotated
 import typer
 
 from odx_target.cli.schemas.table import schema_name
+from odx_target.cli.text.json_text import json_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result.")]
-
-
-def json_text(name: str, answer: Mapping[str, object], indent: int | None = 2) -> str:
-    """Return a result as JSON. `name` is its name in the table of results."""
-    return json.dumps({"schema": schema_name(name), **answer}, indent=indent)
 
 
 def print_json(name: str, answer: Mapping[str, object]) -> None:

@@ -2,8 +2,6 @@
 
 import re
 
-import typer
-
 from odx_target.target.printable import printable
 
 SECRETS = re.compile(r"(iscsi:/{1,2}[^\s%@]*%|target_password=)[^\s@&']+", re.IGNORECASE)
@@ -15,12 +13,12 @@ MAX_MESSAGE_CHARACTERS = 600
 
 def error_text(error: Exception) -> str:
     """Return the message of an error."""
-    if isinstance(error, typer.TyperException):
-        return error.format_message()
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         return f"{error.filename}: {reason}" if error.filename else reason
-    return str(error)
+    import typer  # `serve` starts without typer.
+
+    return error.format_message() if isinstance(error, typer.TyperException) else str(error)
 
 
 def shown(message: str) -> str:

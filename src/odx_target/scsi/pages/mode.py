@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.pages.threshold_descriptors import (
-    CHANGEABLE_THRESHOLDS,
     LogicalBlockProvisioningPage,
     build_thresholds,
+    changeable_thresholds,
     invalid_threshold_byte,
     parse_thresholds,
 )
@@ -199,8 +199,8 @@ class ModePage:
     """
 
     layout: type[Layout]
-    changeable: Layout
-    """Mask of the body of the page. A bit is 1 if MODE SELECT can change it."""
+    changeable: Callable[[], Layout]
+    """Function that returns the mask of the body of the page. A bit is 1 if MODE SELECT can change it."""
     body: Callable[[ModeParameters], Layout]
     """Function that takes mode parameters and returns the body that reports them."""
     select: Callable[[bytes, ModeParameters], ModeParameters]
@@ -215,7 +215,7 @@ class ModePage:
 
     def changeable_bits(self) -> bytes:
         """Build the mask of bits that MODE SELECT can change in the body of the page."""
-        return self.changeable.build()
+        return self.changeable().build()
 
 
 def _select_caching(body: bytes, parameters: ModeParameters) -> ModeParameters:
@@ -230,7 +230,7 @@ def _select_control(body: bytes, parameters: ModeParameters) -> ModeParameters:
 PAGES: dict[tuple[int, int], ModePage] = {
     (READ_WRITE_ERROR_RECOVERY, NO_SUBPAGE): ModePage(
         ReadWriteErrorRecoveryPage,
-        changeable=ReadWriteErrorRecoveryPage(lbpere=True),
+        changeable=lambda: ReadWriteErrorRecoveryPage(lbpere=True),
         body=lambda parameters: ReadWriteErrorRecoveryPage(lbpere=parameters.threshold_reporting_enabled),
         select=lambda body, parameters: replace(
             parameters, threshold_reporting_enabled=ReadWriteErrorRecoveryPage.parse(body).lbpere
@@ -238,35 +238,35 @@ PAGES: dict[tuple[int, int], ModePage] = {
     ),
     (CACHING, NO_SUBPAGE): ModePage(
         CachingPage,
-        changeable=CachingPage(wce=True),
+        changeable=lambda: CachingPage(wce=True),
         body=lambda parameters: CachingPage(wce=parameters.write_cache_enabled),
         select=_select_caching,
     ),
     # QERR 00b: an error ends only one command. TAS 0: a task that another nexus aborts ends without a status.
     (CONTROL, NO_SUBPAGE): ModePage(
         ControlPage,
-        changeable=ControlPage(d_sense=True, swp=True),
+        changeable=lambda: ControlPage(d_sense=True, swp=True),
         body=lambda parameters: ControlPage(d_sense=parameters.descriptor_format_sense, swp=parameters.software_write_protect),
         select=_select_control,
     ),
     # SCSIP 1: SET TIMESTAMP is accepted. TCMOS 1: the clock of the machine may set the timestamp too.
     (CONTROL, CONTROL_EXTENSION_SUBPAGE): ModePage(
         ControlExtensionPage,
-        changeable=ControlExtensionPage(),
+        changeable=lambda: ControlExtensionPage(),
         body=lambda parameters: ControlExtensionPage(tcmos=True, scsip=True, ialuae=parameters.implicit_access_enabled),
         select=lambda _body, parameters: parameters,
     ),
     # DEXCPT 1: reporting of informational exceptions is disabled.
     (INFORMATIONAL_EXCEPTIONS_CONTROL, NO_SUBPAGE): ModePage(
         InformationalExceptionsControlPage,
-        changeable=InformationalExceptionsControlPage(),
+        changeable=lambda: InformationalExceptionsControlPage(),
         body=lambda _parameters: InformationalExceptionsControlPage(dexcpt=True),
         select=lambda _body, parameters: parameters,
     ),
     # SITUA 0: every nexus is notified of a reached threshold.
     (INFORMATIONAL_EXCEPTIONS_CONTROL, LOGICAL_BLOCK_PROVISIONING_SUBPAGE): ModePage(
         LogicalBlockProvisioningPage,
-        changeable=CHANGEABLE_THRESHOLDS,
+        changeable=changeable_thresholds,
         body=lambda parameters: build_thresholds(parameters.thresholds),
         select=lambda body, parameters: replace(parameters, thresholds=parse_thresholds(body)),
         invalid_byte=invalid_threshold_byte,

@@ -24,13 +24,13 @@ class LogicalBlockProvisioningPage(Layout):
     threshold_descriptors: bytes = octets(_DESCRIPTORS_START, COUNT_OF_THRESHOLDS * ThresholdDescriptor.size_bytes)
 
 
-_CHANGEABLE = ThresholdDescriptor(enabled=True, threshold_arming=0b001, threshold_resource=0b11, threshold_count=0xFFFF_FFFF)
+def changeable_thresholds() -> Layout:
+    """Return the mask of the body of the page. A bit is 1 if MODE SELECT can change it.
 
-CHANGEABLE_THRESHOLDS = LogicalBlockProvisioningPage(threshold_descriptors=_CHANGEABLE.build() * COUNT_OF_THRESHOLDS)
-"""Mask of the body of the page. A bit is 1 if MODE SELECT can change it.
-
-THRESHOLD TYPE is always 000b, because thresholds in percent are not supported.
-"""
+    THRESHOLD TYPE is always 000b, because thresholds in percent are not supported.
+    """
+    descriptor = ThresholdDescriptor(enabled=True, threshold_arming=0b001, threshold_resource=0b11, threshold_count=0xFFFF_FFFF)
+    return LogicalBlockProvisioningPage(threshold_descriptors=descriptor.build() * COUNT_OF_THRESHOLDS)
 
 
 def descriptors(body: bytes) -> list[bytes]:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-import numpy as np
-
 from odx_target.environment import Buffer
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.base_place import are_base_places, is_base_place
 from odx_target.store.volumes.interface import BLOCK_BYTES
 

@@ -14,13 +14,13 @@ bit, and a body that is stored under a wrong name.
 
 from array import array
 
-import numpy as np
 from crc32c import crc32c
 
 from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.inner import FAN_OUT, Inner
 from odx_target.store.map.leaf import HOLES, LEAF_BLOCKS, PLACE_MASK, RUNS_TO_PACK, START_SHIFT, Entries, Leaf, is_sound
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places
 
 PACKED_LEAF, DENSE_LEAF, PACKED_INNER, DENSE_INNER = 1, 2, 3, 4

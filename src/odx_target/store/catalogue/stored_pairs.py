@@ -8,12 +8,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-import numpy as np
-
 from odx_target.store.catalogue.node_codec import DENSE_LEAF, PACKED_LEAF, decode_leaf
 from odx_target.store.errors import PoolDamaged, StoreError
 from odx_target.store.map.leaf import LEAF_BLOCKS, MAX_RUNS, START_SHIFT, Entries
 from odx_target.store.map.leaf_pairs import PAIRS_AT_ONCE, Parts, Table, different_parts, in_order
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places
 
 StoredLeaf: TypeAlias = "Entries | int"

@@ -1,8 +1,7 @@
 """The places of sound data, for a fast check of leaves with many places."""
 
-import numpy as np
-
 from odx_target.store.map.leaf import Entries
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import BLOCK_MASK, Places, are_compressed, log_places, sizes_of_extents
 from odx_target.store.segments.segment import PLACE_BITS
 

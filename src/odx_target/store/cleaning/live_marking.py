@@ -9,13 +9,13 @@ block has one bit for each pair of blocks in the extent. The bit is set if at le
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
-
-import numpy as np
 
 from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_places
 from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import (
     COMPRESSED,
     Places,
@@ -47,9 +47,12 @@ PAIRS_SHIFT = 1
 """A mark has one bit for each two adjacent blocks of an extent, so that the 16 blocks of an extent need 8 bits."""
 
 
-_NEEDED_BLOCKS = np.array([2 * pairs.bit_count() + 1 for pairs in range(256)])
-"""Number of log blocks that the live pairs of an extent need if these pairs cannot be compressed. The index of this array is
-the mark of the extent."""
+@cache
+def _needed_blocks() -> Cells:
+    """Return the number of log blocks that the live pairs of an extent need if these pairs cannot be compressed. The index of
+    the array is the mark of the extent.
+    """
+    return np.array([2 * pairs.bit_count() + 1 for pairs in range(256)])
 
 
 class Live(NamedTuple):
@@ -158,7 +161,7 @@ class Marks:
         all blocks. An extent counts if its first block counts.
         """
         marks, plain, starts, stored = self._chosen(number, chosen)
-        needed = np.minimum(stored, _NEEDED_BLOCKS[marks[starts]])
+        needed = np.minimum(stored, _needed_blocks()[marks[starts]])
         return int(np.count_nonzero(plain) + needed.sum())
 
     def live_runs(self, number: int, chosen: "Cells | None" = None) -> Iterator[Live]:

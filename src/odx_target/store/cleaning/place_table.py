@@ -8,9 +8,8 @@ There is one extra row at the end for holes and for places in all other segments
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from odx_target.store.map.leaf import Entries
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places, log_place, log_places
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 

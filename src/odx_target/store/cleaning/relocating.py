@@ -14,13 +14,12 @@ from array import array
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
-import numpy as np
-
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.place_table import PlaceTable, as_places
 from odx_target.store.cleaning.walking import Before, walk
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries, Epoch, Leaf, expand, packed
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.record_effects import Contents
 from odx_target.store.segments.places import Places, are_compressed, indexes_in_extents
 from odx_target.turns import Turns

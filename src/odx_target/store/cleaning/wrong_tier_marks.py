@@ -10,13 +10,12 @@ A compressed extent is never divided. It belongs in the fast tier if any of its 
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-import numpy as np
-
 from odx_target.store.cleaning.live_marking import Cells, Layer, Live, Marks
 from odx_target.store.cleaning.place_table import as_places
 from odx_target.store.cleaning.walking import Visit
 from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import COMPRESSED, located
 from odx_target.store.volumes.tier_attribute import Tier
 

@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from typing import TypeAlias
 
-import numpy as np
-
 from odx_target.store.digests.definition import (
     CHECKSUM_BYTES,
     DIGEST_BYTES,
@@ -17,6 +15,7 @@ from odx_target.store.digests.definition import (
 from odx_target.store.digests.interface import Digests, DigestTree
 from odx_target.store.map.inner import FAN_OUT
 from odx_target.store.map.levels import shift_of
+from odx_target.store.numpy_on_demand import np
 
 _Run: TypeAlias = tuple[int, int]
 

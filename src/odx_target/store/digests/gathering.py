@@ -9,9 +9,8 @@ operation of numpy is short, which is important because some of these operations
 """
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
-
-import numpy as np
 
 from odx_target.store.digests.extent_checksums import MAX_CHECKSUMS, ExtentChecksums
 from odx_target.store.digests.segment_numbers import PIECE_LEAVES, Flags, SegmentNumbers, pieces
@@ -19,11 +18,15 @@ from odx_target.store.digests.table_rows import MAX_ROWS, Checksums, LogView, Ta
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries
 from odx_target.store.map.leaf_pairs import runs_of_leaves
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import COMPRESSED, INDEX_BITS, Places, are_compressed, indexes_in_extents
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS
 
-_NUMBERS = np.arange(PIECE_LEAVES * LEAF_BLOCKS)
-"""The numbers of the blocks of a piece."""
+
+@cache
+def _numbers() -> Places:
+    """Return the numbers of the blocks of a piece."""
+    return np.arange(PIECE_LEAVES * LEAF_BLOCKS)
 
 
 class Gathered(NamedTuple):
@@ -119,7 +122,7 @@ def _expand(leaves: Sequence[Entries], places: Places) -> None:
     count = len(places)
     starts, firsts = runs_of_leaves(np.arange(0, count, LEAF_BLOCKS), leaves)
     lengths = np.diff(starts, append=count)
-    np.add(np.repeat(firsts - starts, lengths), _NUMBERS[:count], out=places)
+    np.add(np.repeat(firsts - starts, lengths), _numbers()[:count], out=places)
     are_holes = firsts == 0
     if are_holes.any():
         places[np.repeat(are_holes, lengths)] = 0

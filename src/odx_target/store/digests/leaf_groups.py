@@ -4,12 +4,11 @@ from array import array
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from odx_target.store.digests.definition import CHECKSUM_BYTES, HOLE_CHECKSUM, leaf_digest
 from odx_target.store.digests.gathering import Gatherer, places_of
 from odx_target.store.digests.table_rows import LogView
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries
+from odx_target.store.numpy_on_demand import np
 
 _LEAF_BYTES = LEAF_BLOCKS * CHECKSUM_BYTES
 

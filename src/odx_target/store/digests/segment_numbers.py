@@ -3,9 +3,8 @@
 from collections.abc import Collection
 from typing import Any, TypeAlias
 
-import numpy as np
-
 from odx_target.store.map.leaf import LEAF_BLOCKS
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places
 from odx_target.store.segments.segment import PLACE_BITS
 

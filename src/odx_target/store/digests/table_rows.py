@@ -7,11 +7,10 @@ from array import array
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-
 from odx_target.store.digests.definition import HOLE_CHECKSUM
 from odx_target.store.digests.segment_numbers import Flags, SegmentNumbers
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS, Segment
 

@@ -6,13 +6,16 @@ meanwhile. Therefore discarded trees are freed in small pieces, with a few piece
 
 from collections.abc import Collection, Sequence
 from sys import getrefcount
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeAlias, cast
 
 from odx_target.environment import Environment
 from odx_target.store.map.inner import Inner, Node
+from odx_target.store.numpy_on_demand import np
 from odx_target.turns import Steps, Turns
+
+Rows: TypeAlias = "list[Any] | np.ndarray[Any, np.dtype[np.object_]]"
+"""Objects of which each may have the last reference to a tree. Very many of them are in a numpy array, because Python's garbage
+collector visits each element of a list."""
 
 LEAVES_AT_ONCE = 64
 """Number of leaves that are freed at once. Python needs a few microseconds for this number."""
@@ -41,7 +44,7 @@ class Discards:
     def __init__(self) -> None:
         self._environment: Environment | None = None
         self._nodes: list[Node] = []
-        self._rows: list[np.ndarray[Any, np.dtype[np.object_]]] = []
+        self._rows: list[Rows] = []
         self._pauses = 0
         self._is_at_work = False
 
@@ -57,10 +60,10 @@ class Discards:
             self._nodes.extend(nodes)
             self._start()
 
-    def add_rows(self, rows: Collection[object]) -> None:
-        """Discard the elements of a numpy array, from its end. Does nothing for other collections."""
-        if self._environment is not None and isinstance(rows, np.ndarray) and len(rows):
-            self._rows.append(rows)
+    def add_rows(self, rows: Collection[Any]) -> None:
+        """Discard the elements of a list or of a numpy array, from its end. Does nothing for a tuple."""
+        if self._environment is not None and len(rows) and not isinstance(rows, tuple):
+            self._rows.append(cast("Rows", rows))
             self._start()
 
     def pause(self) -> None:
@@ -74,10 +77,15 @@ class Discards:
         """Free nodes until no steps or no discarded nodes remain."""
         while self._rows and steps.left > 0:
             rows = self._rows.pop()
-            rows[-ROWS_AT_ONCE:] = None
             steps.take(STEPS_OF_ROWS)
-            if len(rows) > ROWS_AT_ONCE:
-                self._rows.append(rows[:-ROWS_AT_ONCE])
+            if isinstance(rows, list):
+                del rows[-ROWS_AT_ONCE:]
+                rest: Rows = rows
+            else:
+                rows[-ROWS_AT_ONCE:] = None
+                rest = rows[:-ROWS_AT_ONCE]
+            if len(rest):
+                self._rows.append(rest)
         nodes = self._nodes
         while nodes and steps.left > 0:
             node = nodes.pop()

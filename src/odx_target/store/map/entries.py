@@ -14,7 +14,7 @@ from bisect import bisect_left
 from itertools import groupby, pairwise
 from typing import TypeAlias
 
-import numpy as np
+from odx_target.store.numpy_on_demand import np
 
 LEAF_BLOCKS = 1024
 """Number of blocks in a leaf. These blocks have 4 MiB of data. The first write to a leaf after a freeze copies the leaf, so a

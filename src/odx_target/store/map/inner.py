@@ -13,9 +13,8 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias, Union, final
 
-import numpy as np
-
 from odx_target.store.map.leaf import LEAF_BLOCKS, Epoch, Leaf
+from odx_target.store.numpy_on_demand import np
 
 FAN_OUT = LEAF_BLOCKS
 """Largest number of children of an inner node. Three levels of inner nodes are enough for 2**40 blocks, which is 4 PiB. A node

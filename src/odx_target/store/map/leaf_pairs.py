@@ -4,9 +4,8 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-import numpy as np
-
 from odx_target.store.map.leaf import HOLES, INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, PLACE_MASK, START_SHIFT, Entries, expand
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places
 from odx_target.store.volumes.interface import Change
 
@@ -25,8 +24,6 @@ Table: TypeAlias = "Entries | memoryview"
 
 Present: TypeAlias = Callable[[Places], Places]
 """A function that returns the present places of blocks that the cleaner may have moved."""
-
-_NOTHING = np.empty(0, dtype=np.int64)
 
 
 class Parts(NamedTuple):
@@ -52,13 +49,19 @@ class Ranges(NamedTuple):
     kinds: Places
 
 
-NO_PARTS = Parts(_NOTHING, _NOTHING, _NOTHING, _NOTHING)
+def no_parts() -> Parts:
+    """Return no parts."""
+    return Parts(*(_nothing() for _ in Parts._fields))
+
+
+def _nothing() -> Places:
+    return np.empty(0, dtype=np.int64)
 
 
 def different_parts(blocks: Sequence[int], old: Sequence[Table], new: Sequence[Table]) -> Parts:
     """Compare pairs of leaves. `blocks` has the first block of each pair, and `old` and `new` the entries of its leaves."""
     if not blocks:
-        return NO_PARTS
+        return no_parts()
     old_sizes, new_sizes = (np.fromiter(map(len, side), np.int64, len(blocks)) for side in (old, new))
     are_dense = (old_sizes == LEAF_BLOCKS) | (new_sizes == LEAF_BLOCKS)
     if not are_dense.any():
@@ -75,7 +78,7 @@ def different_parts(blocks: Sequence[int], old: Sequence[Table], new: Sequence[T
 def in_order(found: Sequence[Parts]) -> Parts:
     """Join parts, and sort them by their blocks."""
     if len(found) <= 1:
-        return found[0] if found else NO_PARTS
+        return found[0] if found else no_parts()
     blocks, counts, old, new = (np.concatenate(columns) for columns in zip(*found, strict=True))
     order = np.argsort(blocks, kind="stable")
     return Parts(blocks[order], counts[order], old[order], new[order])
@@ -88,7 +91,7 @@ def ranges_of(parts: Parts, block: int, present: Present | None) -> Ranges:
         parts = _not_moved(parts, present)
     blocks, counts, _, new = parts
     if not len(blocks):
-        return Ranges(_NOTHING, _NOTHING, _NOTHING)
+        return Ranges(_nothing(), _nothing(), _nothing())
     kinds = np.where(new == 0, Change.HOLE.value, Change.DATA.value)
     ends = blocks + counts
     is_first = np.ones(len(blocks), dtype=np.bool_)
@@ -192,6 +195,6 @@ def _not_moved(parts: Parts, present: Present) -> Parts:
         at = np.flatnonzero(ours != theirs)
         found.append(((np.repeat(blocks, counts) + offsets)[at], ours[at], theirs[at]))
     if not found:
-        return NO_PARTS
+        return no_parts()
     all_blocks, all_old, all_new = (np.concatenate(columns) for columns in zip(*found, strict=True))
     return Parts(all_blocks, np.ones(len(all_blocks), dtype=np.int64), all_old, all_new)

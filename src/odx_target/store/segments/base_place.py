@@ -9,8 +9,7 @@ No segment has a number that is high enough for these places, and they are below
 blocks of a base have consecutive places, so the leaves of a map with base places are small.
 """
 
-import numpy as np
-
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import COMPRESSED, Places
 
 BASE_PLACES = 1 << 52

@@ -16,8 +16,7 @@ order of the log.
 
 from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.segment import PLACE_BITS
 
 Places: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"

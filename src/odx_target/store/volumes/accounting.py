@@ -8,8 +8,6 @@ takes its steps from the turns of the event loop (see `turns`).
 from collections.abc import Iterable
 from typing import TypeAlias
 
-import numpy as np
-
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.errors import StoreError
 from odx_target.store.ledger import Ledger
@@ -17,6 +15,7 @@ from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, INDEX_BITS, are_compressed, located
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-import numpy as np
-
 from odx_target.environment import Buffer
 from odx_target.native.choice import BlockReader, BlockWriter
 from odx_target.store.digests.interface import DigestTree
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.volumes.link_interface import LinkTarget, StoredSource
 from odx_target.turns import Steps
 

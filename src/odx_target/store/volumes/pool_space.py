@@ -13,8 +13,6 @@ leaves are read.
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-import numpy as np
-
 from odx_target.environment import Environment
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.cleaning.place_table import MAX_SPAN, PlaceTable, as_places
@@ -22,6 +20,7 @@ from odx_target.store.errors import StoreError
 from odx_target.store.map.entries import packed_runs
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Leaf
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.record_effects import Contents
 from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import INDEX_BITS, Places, are_compressed, end_of_run, log_place
@@ -53,8 +52,6 @@ Counted = TypeVar("Counted")
 
 
 Owners: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
-
-_NO_PLACES: Places = np.empty(0, dtype=np.int64)
 
 
 class BlocksBelow(NamedTuple):
@@ -233,7 +230,8 @@ def _stored_in(entries: Entries) -> Stored:
         compressed = are_compressed(places)
         extents = np.unique(places[compressed] >> INDEX_BITS).tolist()
         return Stored(places[(places != 0) & ~compressed], [_log_run(extent << INDEX_BITS, 1) for extent in extents])
-    return Stored(_NO_PLACES, [_log_run(place, count) for place, count in packed_runs(entries, 0, LEAF_BLOCKS) if place])
+    runs = [_log_run(place, count) for place, count in packed_runs(entries, 0, LEAF_BLOCKS) if place]
+    return Stored(np.empty(0, dtype=np.int64), runs)
 
 
 def _log_run(place: int, count_blocks: int) -> tuple[int, int]:

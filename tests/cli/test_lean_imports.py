@@ -1,0 +1,72 @@
+"""`serve` loads no library before it needs the library, and loads the others when the array runs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trio
+
+from odx_target.cli.serving import later_imports
+from odx_target.cli.serving.later_imports import DELAY_S, LIBRARIES, load_later
+
+
+def python(program: str, *words: str) -> str:
+    command = [sys.executable, "-c", program, *words]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_a_usual_start_loads_only_what_it_needs(tmp_path: Path) -> None:
+    """The pool is damaged, so that the command ends at once."""
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    (pool / "pool.json").write_text("{")
+    program = "import sys; from odx_target.cli.program import run; run(); print(*sys.modules)"
+    modules = set(python(program, "serve", str(pool), "--portal", "127.0.0.1:0").split())
+    assert "odx_target.target.array" in modules
+    assert not {"asyncio", "construct", "cryptography", "numpy", "rich", "ssl", "typer"} & modules
+
+
+DEFERRED = """
+import sys
+from odx_target.cli.serving.lean_libraries import load_libraries
+load_libraries()
+import structlog, trio
+print(*({"asyncio", "ssl", "idna", "rich"} & set(sys.modules)), "|")
+import trio._ssl
+trio._ssl._stdlib_ssl.SSLError
+import ssl, rich.console
+print(trio._ssl._stdlib_ssl.SSLContext is ssl.SSLContext, sys.modules["ssl"] is ssl, "idna" in sys.modules)
+
+async def refuse() -> None:
+    try:
+        await trio.socket.getaddrinfo("e\u0301.invalid", 1)
+    except OSError:
+        print("refused", "idna" in sys.modules)
+
+trio.run(refuse)
+"""
+
+
+def test_libraries_load_what_they_use() -> None:
+    assert python(DEFERRED).splitlines() == ["|", "True True False", "refused True"]
+
+
+def test_what_is_loaded_stays() -> None:
+    program = (
+        "import sys, asyncio, ssl, rich.console; before = dict(sys.modules)\n"
+        "from odx_target.cli.serving.lean_libraries import load_libraries; load_libraries()\n"
+        "print(all(sys.modules[name] is module for name, module in before.items()))"
+    )
+    assert python(program) == "True\n"
+
+
+async def test_the_other_libraries_are_loaded_later(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    loaded: list[tuple[str, float]] = []
+    began_s = trio.current_time()
+    monkeypatch.setattr(later_imports, "import_module", lambda name: loaded.append((name, autojump_clock.current_time())))
+    await load_later()
+    assert [name for name, _ in loaded] == list(LIBRARIES)
+    assert loaded[0][1] - began_s >= DELAY_S
