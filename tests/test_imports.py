@@ -100,7 +100,13 @@ OURS: dict[str, tuple[tuple[str, ...], str]] = {
     "odx_target.__main__": (ANYTHING, "it is the command line under another name"),
 }
 
-FOR_ALL = ("odx_target.environment", "odx_target.turns", "odx_target.binary_layout", "odx_target.native.choice")
+FOR_ALL = (
+    "odx_target.environment",
+    "odx_target.turns",
+    "odx_target.binary_layout",
+    "odx_target.native.choice",
+    "odx_target.native.checksum",
+)
 """Modules that all others may import: the interfaces to the machine, the codec for all wire formats, and the native module."""
 
 IMPORTED_ONLY_BY: dict[str, tuple[tuple[str, ...], str]] = {
@@ -184,8 +190,8 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         "room for the files of those segments",
     ),
     "odx_target.store.segments.directory": (
-        frozenset({"os", "pathlib"}),
-        "segments as files of a directory, behind the interface",
+        frozenset({"os", "pathlib", "threading"}),
+        "segments as files of a directory, behind the interface; threads make and delete them",
     ),
     "odx_target.store.catalogue.sqlite": (
         frozenset({"os", "sqlite3", "pathlib", "threading"}),

@@ -49,6 +49,30 @@ def test_checksums_of_a_write_in_several_buffers(sizes: list[int]) -> None:
     assert open_batch.block_checksums(buffers) == [crc32c(block) for block in blocks]
 
 
+@given(st.binary(max_size=300), st.integers(0, 2**32 - 1), st.sampled_from([0, 1, BLOCK_BYTES, 9 * BLOCK_BYTES + 5]))
+def test_the_checksum_of_any_bytes(part: bytes, before: int, zeros: int) -> None:
+    content = bytes(zeros) + part
+    assert compiled.crc32c(content) == crc32c(content)
+    assert compiled.crc32c(memoryview(bytearray(content)), before) == crc32c(content, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((), TypeError),
+        ((b"", 0, 0), TypeError),
+        ((b"", "0"), TypeError),
+        ((b"", -1), OverflowError),
+        ((b"", 2**32), OverflowError),
+        (("text",), TypeError),
+        ((memoryview(b"abcd")[::2],), BufferError),
+    ],
+)
+def test_other_arguments_are_refused(arguments: tuple[object, ...], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        compiled.crc32c(*arguments)
+
+
 @pytest.mark.parametrize("wrong", ["text", 5, None, memoryview(bytes(2 * BLOCK_BYTES))[::2]])
 def test_other_objects_are_refused(wrong: object) -> None:
     with pytest.raises((TypeError, BufferError)):

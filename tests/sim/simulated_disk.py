@@ -393,6 +393,9 @@ class SimulatedSegments:
         self._folder.files[number] = _File(bytearray(zeros), content=bytearray(zeros))
         return SimulatedSegment(self._disk, self._folder, number)
 
+    def reserve(self, number: int, size_blocks: int) -> None:
+        """Do nothing, because `create` reserves all room."""
+
     def recycle(self, former: int, number: int, size_blocks: int) -> SimulatedSegment:
         self._disk.check_may_wait()
         if former not in self._folder.files:

@@ -22,6 +22,9 @@
 #define MAX_COPIED_BYTES (16 << 10)
 /* Largest size of a part of blocks that is moved to the beginning of its buffer. A view of a larger part takes less time. */
 
+#define MIN_UNLOCKED_BYTES (32 << 10)
+/* Smallest size of a buffer whose checksum is computed while other threads run. */
+
 #define PART_BLOCKS 4
 /* Number of blocks that are copied before they are checked. So they are in the nearest cache of the processor. */
 
@@ -210,6 +213,30 @@ static PyObject *block_checksums(PyObject *Py_UNUSED(module), PyObject *data)
     return checksums;
 }
 
+static PyObject *crc32c(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count_arguments)
+{
+    if (count_arguments < 1 || count_arguments > 2)
+        return PyErr_Format(PyExc_TypeError, "crc32c takes 1 or 2 arguments");
+    unsigned long checksum = count_arguments == 2 ? PyLong_AsUnsignedLong(arguments[1]) : 0;
+    if (PyErr_Occurred())
+        return NULL;
+    if (checksum > UINT32_MAX)
+        return PyErr_Format(PyExc_OverflowError, "a checksum has 32 bits");
+    Py_buffer buffer;
+    if (PyObject_GetBuffer(arguments[0], &buffer, PyBUF_SIMPLE))
+        return NULL;
+    const unsigned char *bytes = buffer.buf;
+    if (buffer.len < MIN_UNLOCKED_BYTES) {
+        checksum = crc32c_with((uint32_t)checksum, bytes, (size_t)buffer.len);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        checksum = crc32c_with((uint32_t)checksum, bytes, (size_t)buffer.len);
+        Py_END_ALLOW_THREADS
+    }
+    PyBuffer_Release(&buffer);
+    return PyLong_FromUnsignedLong(checksum);
+}
+
 static PyObject *new_reader(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
     PyObject *tables, *segments, *filling, *segment_type;
@@ -275,6 +302,7 @@ static PyTypeObject reader_type = {
 
 static PyMethodDef functions[] = {
     {"block_checksums", block_checksums, METH_O, NULL},
+    {"crc32c", (PyCFunction)(void (*)(void))crc32c, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -43,6 +43,13 @@ class SegmentMapping(Protocol):
         """Unmap the file when there is no view of it. Later reads do not use the mapping. A second call does nothing."""
 
 
+class Crc32c(Protocol):
+    """A function that returns a CRC32C."""
+
+    def __call__(self, data: Buffer, checksum: int = 0, /) -> int:
+        """Return the CRC32C of the bytes that have the CRC32C `checksum`, or 0 if there are none, together with `data`."""
+
+
 @dataclass(frozen=True)
 class Native:
     """The functions of the native module.
@@ -57,6 +64,7 @@ class Native:
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
     block_writer: Callable[[object, Callable[[int], None], object, int], BlockWriter]
     block_checksums: Callable[[Buffer], list[int]]
+    crc32c: Crc32c
     copy_if_view: Callable[[Buffer], Buffer]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
     segment_mapping: Callable[[int, int], SegmentMapping]
@@ -73,13 +81,22 @@ def _load() -> Native | None:
             SegmentMapping,
             block_checksums,
             copy_if_view,
+            crc32c,
             execute_usual,
         )
     except ImportError:  # There is no module, or it was built from older sources and has fewer parts.
         return None
     if _is_outdated(Path(compiled.__file__)):
         return None
-    return Native(BlockReader, BlockWriter, block_checksums, copy_if_view, execute_usual, SegmentMapping)
+    return Native(
+        block_reader=BlockReader,
+        block_writer=BlockWriter,
+        block_checksums=block_checksums,
+        crc32c=crc32c,
+        copy_if_view=copy_if_view,
+        execute_usual=execute_usual,
+        segment_mapping=SegmentMapping,
+    )
 
 
 def _is_outdated(module: Path) -> bool:

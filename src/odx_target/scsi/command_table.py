@@ -5,7 +5,7 @@ CODES. Other packages, such as the copy manager, add rows. The scsi package neve
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Flag, auto
 from itertools import zip_longest
 from typing import NamedTuple, TypeAlias
@@ -121,6 +121,15 @@ class CommandRow:
     """
     is_supported: Callable[[LogicalUnit], bool] | None = None
     """Function that returns True if a logical unit supports the command. None means that every logical unit does."""
+    _entries: "list[Entry]" = field(default_factory=list, init=False, repr=False, compare=False)
+    """The entry of the row, as soon as it was made."""
+
+    @property
+    def entry(self) -> "Entry":
+        """The row in a form for fast checks. Many arrays in a process share the entries of the standard commands."""
+        if not self._entries:
+            self._entries.append(Entry(self))
+        return self._entries[0]
 
     @property
     def cdb_bytes(self) -> int:
@@ -133,7 +142,7 @@ class CommandRow:
 
 class Entry:
     """A row of the command table in a form for fast checks: each flag is a boolean, and the forbidden bits of a CDB are one
-    integer.
+    integer. An entry never changes.
     """
 
     __slots__ = (
@@ -233,7 +242,7 @@ class CommandTable:
             taken = row.operation_code in self.without_service_action or key in group
         if taken:
             raise ValueError(f"two rows for the command of {row.name}")
-        group[key] = Entry(row)
+        group[key] = row.entry
 
     def restrict(self, missing: Iterable[CommandCode], forbidden: Mapping[CommandCode, bytes]) -> None:
         """Remove commands, and forbid bits in the CDBs of other commands. Commands that are not in the table are ignored."""
@@ -259,7 +268,7 @@ class CommandTable:
         if entry is not None:
             masks = zip_longest(entry.row.usage, bits[: entry.row.cdb_bytes], fillvalue=0)
             usage = bytes(used & ~wrong for used, wrong in masks)
-            group[key] = Entry(replace(entry.row, usage=usage))
+            group[key] = replace(entry.row, usage=usage).entry
 
     def find(self, cdb: bytes) -> Entry:
         """Return the entry of the command in a CDB.

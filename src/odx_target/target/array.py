@@ -17,7 +17,7 @@ import trio
 
 from odx_target.copymgr.manager import CopyManager
 from odx_target.migration.import_table import ImportTable
-from odx_target.migration.iscsi_source import source_of
+from odx_target.migration.source_loading import source_of
 from odx_target.scsi.commands.blocks.sanitize_job import continue_sanitize
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer

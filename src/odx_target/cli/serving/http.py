@@ -7,10 +7,10 @@ from functools import partial
 
 from odx_target.cli.http_token import token_in
 from odx_target.cli.serving.announcement import HttpAddress
+from odx_target.cli.serving.management import perform
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Portal, ServeConfig
-from odx_target.target.control.operations import perform
 from odx_target.target.loopback import is_loopback
 
 TOKEN_BYTES = 32

@@ -1,23 +1,23 @@
-"""Loads the libraries that a served array needs only after its start, in a thread. Without this, the first command that needs
-one of them would wait for it, and all other commands too.
+"""Loads the modules that a served array needs only after its start, in a thread. Without this, the first command that needs one
+of them would wait for it, and all other commands too.
 """
 
 from importlib import import_module
 
 import trio
 
-LIBRARIES = ("construct", "numpy")
+MODULES = ("construct", "numpy", "odx_target.target.control.operations")
 
 DELAY_S = 1.0
 """Time after the start. Hosts often log in within this time, and the imports would take processor time from them."""
 
 
 async def load_later() -> None:
-    """Load the libraries. If the caller is cancelled, it does not wait for the imports."""
+    """Load the modules. If the caller is cancelled, it does not wait for the imports."""
     await trio.sleep(DELAY_S)
     await trio.to_thread.run_sync(_load, abandon_on_cancel=True)
 
 
 def _load() -> None:
-    for library in LIBRARIES:
-        import_module(library)
+    for module in MODULES:
+        import_module(module)

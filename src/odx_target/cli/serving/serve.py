@@ -22,6 +22,7 @@ from odx_target.cli.serving.http import check_http, http_descriptors, served_htt
 from odx_target.cli.serving.later_imports import load_later
 from odx_target.cli.serving.links import link_descriptors, served_links
 from odx_target.cli.serving.logging import configure_logging
+from odx_target.cli.serving.management import perform
 from odx_target.cli.serving.metrics import metrics_descriptors, served_metrics
 from odx_target.cli.serving.options import settings_of
 from odx_target.cli.serving.recorded_sessions import check_recording, clock_of, recorded_sessions
@@ -35,7 +36,6 @@ from odx_target.target.array import Array
 from odx_target.target.clock.array_clock import ArrayClock
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, ServeConfig
-from odx_target.target.control.operations import perform
 from odx_target.target.control.server import serve_control
 from odx_target.target.control.socket_file import CONTROL_NAME
 from odx_target.target.duplicates import announced

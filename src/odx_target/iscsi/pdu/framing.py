@@ -12,10 +12,9 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 from typing import TypeAlias
 
-from crc32c import crc32c
-
 from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.layout import HEADER_BYTES
+from odx_target.native.checksum import crc32c
 
 DIGEST_BYTES = 4
 MAX_ADDITIONAL_HEADER_BYTES = 255 * 4

@@ -14,9 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from crc32c import crc32c
-
 from odx_target.environment import Buffer, Environment
+from odx_target.native.checksum import crc32c
 from odx_target.replica.blocks.compression import decompress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import FINGERPRINT_BYTES, BlockState, Offer, decode_data, decode_offer, encode_want

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from crc32c import crc32c
 
 from odx_target.environment import Buffer, Environment
+from odx_target.native.checksum import crc32c
 from odx_target.replica.blocks.compression import LinkCompression, compress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import BlockState, Offer, decode_want, encode_data_head, encode_offer

@@ -6,9 +6,8 @@ The header has a checksum of its own, which is checked before the length of the 
 import struct
 from typing import NamedTuple
 
-from crc32c import crc32c
-
 from odx_target.environment import Buffer
+from odx_target.native.checksum import crc32c
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.kinds import BY_NUMBER, NO_FLAGS, SKIPPABLE, Flag, Kind, Scope
 from odx_target.replica.link.limits import MAX_BODY_BYTES

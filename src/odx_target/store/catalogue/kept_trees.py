@@ -8,8 +8,6 @@ is always lower than the number of its parent, and a stored tree cannot contain 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from odx_target.store.catalogue.node_codec import (
     decode_inner,
     decode_leaf,
@@ -23,6 +21,7 @@ from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.inner import Dense, Few, Inner, Node, children_in
 from odx_target.store.map.leaf import ABSENT, LEAF_BITS, Epoch, Leaf
+from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places
 
 MAX_LEVELS = 5

@@ -13,9 +13,9 @@ bit, and a body that is stored under a wrong name.
 """
 
 from array import array
+from functools import cache
 
-from crc32c import crc32c
-
+from odx_target.native.checksum import crc32c
 from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.inner import FAN_OUT, Inner
@@ -32,7 +32,11 @@ MAX_NAMED_CHARACTERS = 80
 
 _WORD_BYTES = 8
 _ZERO_PLANE = bytes(LEAF_BLOCKS)
-_SLOTS = np.arange(FAN_OUT, dtype=np.uint64)
+
+
+@cache
+def _slots() -> "np.ndarray[tuple[int], np.dtype[np.uint64]]":
+    return np.arange(FAN_OUT, dtype=np.uint64)
 
 
 def sealed(name: bytes, body: bytes) -> bytes:
@@ -100,9 +104,9 @@ def decode_inner(body: bytes) -> Places:
     if len(entries) == FAN_OUT:
         return entries
     starts, numbers = entries.view(np.uint64) >> START_SHIFT, entries & PLACE_MASK
-    run = np.searchsorted(starts, _SLOTS, "right") - 1
+    run = np.searchsorted(starts, _slots(), "right") - 1
     first = numbers[run]
-    return np.where(first == 0, 0, first + _SLOTS.view(np.int64) - starts[run].view(np.int64))
+    return np.where(first == 0, 0, first + _slots().view(np.int64) - starts[run].view(np.int64))
 
 
 def _runs_of(numbers: list[tuple[int, int]]) -> list[int]:

@@ -9,8 +9,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 
-from crc32c import crc32c
-
+from odx_target.native.checksum import crc32c
 from odx_target.store.log.checksum_index import CHECKSUM_BYTES, SegmentView, batches_of, footer_table, walk
 from odx_target.store.log.footer import footer_blocks
 from odx_target.store.log.open_batch import block_checksums

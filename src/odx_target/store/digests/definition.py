@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from functools import cache
 
 from blake3 import blake3
-from crc32c import crc32c
 
 from odx_target.environment import Buffer
+from odx_target.native.checksum import crc32c
 from odx_target.store.map.frozen_root import levels_for
 from odx_target.store.map.inner import FAN_OUT
 from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS

@@ -13,8 +13,7 @@ stays in the log, and reads of the damaged blocks fail. If the header of the bat
 
 from collections.abc import Iterator, Sequence
 
-from crc32c import crc32c
-
+from odx_target.native.checksum import crc32c
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.log.batch import MAGIC, Batch, Position

@@ -4,9 +4,8 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from crc32c import crc32c
-
 from odx_target.environment import Buffer
+from odx_target.native.checksum import crc32c
 from odx_target.native.choice import NATIVE
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import HEAD_BYTES

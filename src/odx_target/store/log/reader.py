@@ -13,9 +13,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from crc32c import crc32c
-
 from odx_target.environment import Buffer, Environment
+from odx_target.native.checksum import crc32c
 from odx_target.native.choice import NATIVE, BlockReader
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_read, passes

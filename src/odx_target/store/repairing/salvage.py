@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
-from crc32c import crc32c
-
+from odx_target.native.checksum import crc32c
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import MAGIC, Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header

@@ -10,6 +10,7 @@ The descriptor of a new segment stays open until all data of the segment is dura
 import errno
 import os
 import re
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,13 @@ from odx_target.store.segments.watch import BeforeCall, SegmentCall, SegmentWatc
 
 MAX_BUFFERS_PER_WRITE = 1024
 """Largest number of buffers in one pwritev call: IOV_MAX of Linux."""
+
+FIRST_BLOCKS = 256
+"""Number of blocks for which the first segment in a file system in memory has room at once: 1 MiB. The start of an array writes
+a few blocks."""
+
+FREE_SHARE = 2
+"""The rest of this segment is reserved later only if the file system has this number of times its size free."""
 
 WAITS_ALWAYS = -1
 """Value of `DirectorySegment.read_flags` if every read may wait for the disk."""
@@ -146,6 +154,7 @@ class DirectorySegment:
         self._count_synced = count_writes
 
     def seal(self, size_blocks: int) -> None:
+        self._store.end_reserving(self.number)
         os.truncate(self.path, size_blocks * BLOCK_BYTES)
         self._count_writes += 1
         self._is_filling = False
@@ -183,6 +192,9 @@ class DirectorySegments:
         self._directory = directory
         self._is_closed = False
         self._unsynced_names: set[int] = set()
+        self._unreserved: int | None = None
+        self._reserving = threading.Lock()  # A segment that was cut, recycled or deleted must not be enlarged again.
+        self._has_created = False
         self._segments: dict[int, DirectorySegment] = {}
         self._in_memory = is_in_memory(directory)
         self.descriptors = DescriptorCache(max_held)
@@ -222,13 +234,51 @@ class DirectorySegments:
         descriptor = self.descriptors.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             self.watched.see(SegmentCall.CREATE, number)
-            preallocate(descriptor, 0, size_blocks, is_in_memory=self._in_memory)
+            if self._is_reserved_later(size_blocks):
+                os.ftruncate(descriptor, size_blocks * BLOCK_BYTES)
+                os.posix_fallocate(descriptor, 0, FIRST_BLOCKS * BLOCK_BYTES)
+                self._unreserved = number
+            else:
+                preallocate(descriptor, 0, size_blocks, is_in_memory=self._in_memory)
         except OSError as error:
             os.close(descriptor)
             raise self._not_made(number, size_blocks, error) from error
+        self._has_created = True
         return self._made(number, descriptor)
 
+    def _is_reserved_later(self, size_blocks: int) -> bool:
+        """True if a new segment needs room only for its first blocks, and the rest is reserved later.
+
+        This is so for the first segment in a file system in memory, where it takes long to reserve room.
+        """
+        if self._has_created or not self._in_memory or size_blocks <= FIRST_BLOCKS or not hasattr(os, "posix_fallocate"):
+            return False
+        room_blocks = self.room_blocks()
+        return room_blocks is not None and room_blocks >= FREE_SHARE * size_blocks
+
+    def reserve(self, number: int, size_blocks: int) -> None:
+        with self._reserving:
+            if self._unreserved != number:
+                return
+            descriptor = self.descriptors.open(self.path(number), os.O_RDWR)
+            try:
+                os.posix_fallocate(descriptor, 0, size_blocks * BLOCK_BYTES)
+            except OSError as error:
+                if kind_of(error) is ErrorKind.NO_ROOM:
+                    raise PoolFull(f"no room for {size_blocks * BLOCK_BYTES} bytes in {self._directory}") from error
+                raise
+            finally:
+                os.close(descriptor)
+            self._unreserved = None
+
+    def end_reserving(self, number: int) -> None:
+        """Reserve no further room for a segment."""
+        with self._reserving:
+            if self._unreserved == number:
+                self._unreserved = None
+
     def recycle(self, former: int, number: int, size_blocks: int) -> DirectorySegment:
+        self.end_reserving(former)
         segment = self._segments.pop(former, None)
         if segment is not None:
             self.descriptors.drop(segment)
@@ -260,6 +310,7 @@ class DirectorySegments:
 
     def delete(self, numbers: Sequence[int]) -> None:
         for number in numbers:
+            self.end_reserving(number)
             self.path(number).unlink(missing_ok=True)
             self._unsynced_names.discard(number)
             if segment := self._segments.pop(number, None):

@@ -85,6 +85,9 @@ class MemorySegments:
         segment = self._segments[number] = MemorySegment(number, size_blocks, watch=self._watch)
         return segment
 
+    def reserve(self, number: int, size_blocks: int) -> None:
+        """Do nothing, because `create` reserves all room."""
+
     def recycle(self, former: int, number: int, size_blocks: int) -> MemorySegment:
         content = self.open(former).given_up()
         self.create(number, size_blocks)

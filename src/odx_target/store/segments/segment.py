@@ -98,7 +98,16 @@ class SegmentStore(Protocol):
         """Make a segment of zeros and reserve room for it. Raises PoolFull if there is no room. Raises OSError for any other
         error.
 
-        The pool makes segments before it needs them, so this call may do slow work that saves time in later writes.
+        The pool makes segments before it needs them, so this call may do slow work that saves time in later writes. Only for
+        the first segment, it may reserve room for a part, because the opening of the pool waits for it. `reserve` then reserves
+        the rest.
+        """
+        ...
+
+    def reserve(self, number: int, size_blocks: int) -> None:
+        """Reserve the room of a new segment that `create` has not reserved. Blocks of the segment may be written meanwhile.
+
+        Raises PoolFull or OSError. The segment stays, and a later call tries again.
         """
         ...
 

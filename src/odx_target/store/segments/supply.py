@@ -82,6 +82,8 @@ class SegmentSupply:
         self._ordered_blocks = 0
         self._is_spare_ordered = False
         self._last_number = 0
+        self._is_first = True
+        self._unreserved: int | None = None
         self._making: Event | None = None
         self._is_closed = False
         self._refusal: StoreError | None = None
@@ -297,6 +299,7 @@ class SegmentSupply:
         self._is_spare_ordered = False
 
     async def _make_one(self) -> None:
+        await self._reserve_first()
         is_spare = self._is_spare_ordered and not self._is_within_limit()
         self._check_limit(spare=is_spare)
         number = self.next_number()
@@ -308,10 +311,9 @@ class SegmentSupply:
                 self._unused[former] = self.segment_blocks
             if not isinstance(error, StoreError | OSError):
                 raise
-            self._refused_until = self._environment.monotonic() + REFUSED_S
-            self._refusal = of_write("making a segment", error) if isinstance(error, OSError) else error
-            self._changed()
-            raise self._refusal from error
+            raise self._refused(error) from error
+        if self._is_first:
+            self._is_first, self._unreserved = False, number
         self._refusal = None
         self._health.troubles.has_room()
         if former is not None:
@@ -324,6 +326,22 @@ class SegmentSupply:
         # Records with data must not use a segment that was made from the reserve.
         self.spare_blocks = self.capacity_blocks if is_spare else 0
         self._changed()
+
+    async def _reserve_first(self) -> None:
+        """Reserve the rest of the room of the first segment. Raises PoolFull, OutOfResources, Refused, Unwritable."""
+        if self._unreserved is not None:
+            try:
+                await self._environment.in_thread(self.store.reserve, self._unreserved, self.segment_blocks, work=Work.UPKEEP)
+            except (StoreError, OSError) as error:
+                raise self._refused(error) from error
+            self._unreserved = None
+
+    def _refused(self, error: StoreError | OSError) -> StoreError:
+        """Remember that no segment can be made now. Returns the exception for the callers."""
+        self._refused_until = self._environment.monotonic() + REFUSED_S
+        self._refusal = of_write("making a segment", error) if isinstance(error, OSError) else error
+        self._changed()
+        return self._refusal
 
     def _changed(self) -> None:
         for listener in self.on_change:

@@ -50,6 +50,9 @@ class TieredSegments:
         self.capacity_numbers.add(number)
         return self.capacity.create(number, size_blocks)
 
+    def reserve(self, number: int, size_blocks: int) -> None:
+        self.fast.reserve(number, size_blocks)
+
     def recycle(self, former: int, number: int, size_blocks: int) -> Segment:
         return self.fast.recycle(former, number, size_blocks)
 

@@ -5,7 +5,6 @@ import secrets
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -195,7 +194,7 @@ class SessionRecorder:
             "versions": {
                 "odx-target": __version__,
                 "python": platform.python_version(),
-                "trio": version("trio"),
+                "trio": trio.__version__,
                 "native": NATIVE is not None,
             },
             "settings": encode_settings(array.config),

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Any
 
-from crc32c import crc32c
-
 from odx_target.environment import Buffer
+from odx_target.native.checksum import crc32c
 
 MAGIC = b"ODXrec\r\n"
 """The line end shows if a program has converted the file as text."""

@@ -10,9 +10,8 @@ import struct
 from array import array
 from typing import NamedTuple
 
-from crc32c import crc32c
-
 from odx_target.environment import Buffer
+from odx_target.native.checksum import crc32c
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.log.compressed.codecs import Codec, InvalidData, compress, decompress
