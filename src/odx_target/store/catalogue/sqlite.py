@@ -11,7 +11,8 @@ from typing import Any
 
 from odx_target.store.catalogue.document import ReadRoot
 from odx_target.store.catalogue.interface import Checkpoint
-from odx_target.store.catalogue.transactional import TransactionalCatalogue, checked_body
+from odx_target.store.catalogue.stored_bodies import checked_body
+from odx_target.store.catalogue.transactional import TransactionalCatalogue
 from odx_target.store.error_kinds import of_write, reason
 from odx_target.store.errors import (
     CatalogueDamaged,

@@ -1,18 +1,18 @@
-"""A catalogue in any storage that stores bodies (byte strings) under names, and can change many bodies in one transaction."""
+"""A catalogue in any storage of bodies (see `stored_bodies`): how checkpoints are saved, and loaded again."""
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from odx_target.store.catalogue.document import PartCounts, ReadRoot, checkpoint_of, counts_of_parts, encode_document
-from odx_target.store.catalogue.interface import Checkpoint, Found
+from odx_target.store.catalogue.interface import Checkpoint
 from odx_target.store.catalogue.kept_trees import TreeReader, TreeWriter, kept_numbers, rewritten_bodies, stored_leaves
-from odx_target.store.catalogue.node_codec import decode_leaf, encode_leaf, node_name, sealed, unsealed, unsealed_row
+from odx_target.store.catalogue.node_codec import encode_leaf, node_name, sealed, unsealed, unsealed_row
 from odx_target.store.catalogue.parts import LoadedParts, SavedParts
-from odx_target.store.errors import CatalogueDamaged, PoolDamaged, StoreError
+from odx_target.store.catalogue.stored_bodies import NodeSource, StoredBodies
+from odx_target.store.errors import CatalogueDamaged, PoolDamaged
 from odx_target.store.map.leaf import Leaf
 
 SWEEP_AFTER_NODES = 4096
@@ -42,21 +42,9 @@ class NodeCounts:
         return self.written > self.swept + SWEEP_AFTER_NODES
 
 
-class NodeSource(Protocol):
-    """A storage of nodes, such as a catalogue."""
-
-    def stored_node(self, number: int) -> bytes | None:
-        """Read the sealed body of a node. Returns None if there is no such node. Raises CatalogueDamaged if the body cannot be
-        read.
-        """
-        ...
-
-
-class TransactionalCatalogue(ABC):
-    """The part of a catalogue that does not depend on the kind of storage.
-
-    A catalogue stores four kinds of bodies: one head, which is a JSON document; one value for each remembered key; one part for
-    each volume, each frozen map and each snapshot; and numbered nodes.
+class TransactionalCatalogue(StoredBodies):
+    """The part of a catalogue that does not depend on the kind of storage: checkpoints as bodies, and the nodes to store or to
+    delete.
     """
 
     def __init__(self) -> None:
@@ -64,52 +52,6 @@ class TransactionalCatalogue(ABC):
         self._remembered: Mapping[str, bytes] = {}
         self._saved_parts = SavedParts()
         self._is_unsure = False
-
-    @abstractmethod
-    def close(self) -> None: ...
-
-    @abstractmethod
-    def _transaction(self) -> AbstractContextManager[None]:
-        """Return a context manager. All changes inside the context are one transaction.
-
-        When the context ends, all its changes become durable together. After an exception, all its changes are discarded.
-        """
-
-    @abstractmethod
-    def _get_head(self) -> bytes | None: ...
-
-    @abstractmethod
-    def _put_head(self, body: bytes) -> None: ...
-
-    @abstractmethod
-    def _get_values(self) -> Iterable[tuple[str, bytes]]: ...
-
-    @abstractmethod
-    def _put_values(self, values: Iterable[tuple[str, bytes]]) -> None: ...
-
-    @abstractmethod
-    def _delete_values(self, keys: Iterable[str]) -> None: ...
-
-    @abstractmethod
-    def _get_parts(self) -> Iterable[tuple[str, bytes]]: ...
-
-    @abstractmethod
-    def _put_parts(self, parts: Iterable[tuple[str, bytes]]) -> None: ...
-
-    @abstractmethod
-    def _delete_parts(self, keys: Iterable[str] | None) -> None:
-        """Delete the parts with these keys. None means all parts."""
-
-    @abstractmethod
-    def _get_node(self, number: int) -> bytes | None: ...
-
-    @abstractmethod
-    def _put_nodes(self, nodes: Iterator[tuple[int, bytes]]) -> None:
-        """Store nodes under their numbers. A node replaces an older node with the same number."""
-
-    @abstractmethod
-    def _delete_nodes(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Delete all nodes whose numbers are in the ranges (first, last). The number `last` is included."""
 
     def load(self, *, with_entries: bool = True) -> Checkpoint | None:
         data = self._get_head()
@@ -134,12 +76,6 @@ class TransactionalCatalogue(ABC):
         self._remembered = checkpoint.remembered
         self._saved_parts = SavedParts(*(() if name in absent else getattr(checkpoint, name) for name in PartCounts._fields))
         return checkpoint
-
-    def stored_node(self, number: int) -> bytes | None:
-        """Read the sealed body of a node. Returns None if there is no such node. Raises CatalogueDamaged if the body cannot be
-        read.
-        """
-        return self._get_node(number)
 
     def put_leaves(self, first_number: int, leaves: Iterable[Leaf]) -> None:
         """Store leaves that belong to no checkpoint, under consecutive numbers. Raises the exceptions of `save`."""
@@ -179,14 +115,6 @@ class TransactionalCatalogue(ABC):
         except (ValueError, KeyError, TypeError) as error:
             raise PoolDamaged("the head of the catalogue is not valid") from error
         return pool
-
-    def stored_values(self) -> list[tuple[str, bytes]]:
-        """Read the sealed bodies of all remembered values. Raises CatalogueDamaged if they cannot be read."""
-        return list(self._get_values())
-
-    def stored_parts(self) -> list[tuple[str, bytes]]:
-        """Read the sealed bodies of all volumes, frozen maps and snapshots. Raises CatalogueDamaged if they cannot be read."""
-        return list(self._get_parts())
 
     def load_remains(self, read_root: ReadRoot, complaints: list[str]) -> Checkpoint | None:
         """Load the part of the last checkpoint that can be read. `read_root` reads the trees.
@@ -242,18 +170,6 @@ class TransactionalCatalogue(ABC):
             with suppress(PoolDamaged):
                 found[key] = unsealed_row(key, body)
         return found
-
-    def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
-        return [_entries(body) for body in self.leaf_bodies(numbers)]
-
-    def leaf_bodies(self, numbers: Sequence[int]) -> list[bytes | StoreError]:
-        return [self._leaf_body(number) for number in numbers]
-
-    def _leaf_body(self, number: int) -> bytes | StoreError:
-        try:
-            return checked_body(number, self._get_node(number))
-        except StoreError as error:
-            return error
 
     def save(self, checkpoint: Checkpoint) -> None:
         writer = TreeWriter(self._counts.next_number)
@@ -313,23 +229,6 @@ class TransactionalCatalogue(ABC):
             parts.add(key, body, reader.root)
         parts.sort()
         return _checkpoint_of(document, parts, self._get_remembered())
-
-
-def checked_body(number: int, data: object) -> bytes | PoolDamaged:
-    """Check the seal of a stored node. Returns its body, or an exception if the seal does not match."""
-    try:
-        return unsealed(node_name(number), data)
-    except PoolDamaged as error:
-        return error
-
-
-def _entries(body: bytes | StoreError) -> Found:
-    if isinstance(body, StoreError):
-        return body
-    try:
-        return decode_leaf(body)
-    except PoolDamaged as error:
-        return error
 
 
 def _checkpoint_of(document: dict[str, Any], parts: LoadedParts, remembered: Mapping[str, bytes]) -> Checkpoint:

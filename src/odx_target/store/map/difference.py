@@ -41,9 +41,8 @@ def changes(
     `present` returns an array of places with the present place of each block that the cleaner has moved. It must be given while
     the cleaner moves blocks, because one map may still have the old place of a block and the other map the new place.
     """
-    end = max(before.size_blocks, after.size_blocks)
     start, was, is_spent = block, None, False
-    while block < end and not is_spent:
+    while block < max(before.size_blocks, after.size_blocks) and not is_spent:  # A map may be resized between two runs.
         most = MAX_COST if steps is None else max(min(steps.left, MAX_COST), 1)
         pairs = next_leaf_pairs(before, after, block, most, most)
         entries = _entries_of(pairs, most)

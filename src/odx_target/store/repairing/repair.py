@@ -13,7 +13,8 @@ from functools import partial
 from itertools import islice
 
 from odx_target.store.catalogue.interface import Checkpoint, FrozenMapState
-from odx_target.store.catalogue.transactional import NodeSource, TransactionalCatalogue
+from odx_target.store.catalogue.stored_bodies import NodeSource
+from odx_target.store.catalogue.transactional import TransactionalCatalogue
 from odx_target.store.checking.pool_check import LOST_REASON, Advance, PoolReport, Survey, report_lost
 from odx_target.store.errors import PoolDamaged
 from odx_target.store.map.frozen_root import FrozenRoot
