@@ -224,3 +224,26 @@ async def _collected(stream: AsyncIterator[ChangedRanges]) -> Found:
 
 async def _first(stream: AsyncIterator[ChangedRanges]) -> ChangedRanges:
     return await anext(stream)
+
+
+def test_a_batch_has_a_limited_number_of_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changed_ranges, "FIRST_PAIRS", 64)
+    monkeypatch.setattr(changed_ranges, "MAX_PAIRS", 64)
+    machine, volume = reopened()
+    whole = list(steps_of(machine, machine.pool.changed_ranges(None, volume)))
+    monkeypatch.setattr(changed_ranges, "MAX_ENTRIES", 3 * LEAF_BLOCKS)
+    ends = [part.end for part in steps_of(machine, machine.pool.changed_ranges(None, volume))]
+    assert [end for end in ends if not end % LEAF_BLOCKS] == list(range(2 * LEAF_BLOCKS, SIZE + 1, 2 * LEAF_BLOCKS))
+    assert [at for part in whole for at in part.blocks.tolist()] == [leaf * LEAF_BLOCKS for leaf in range(LEAVES)]
+
+
+def test_a_bug_in_a_comparison_reaches_only_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise IndexError("a bug")
+
+    machine, volume = reopened()
+    with monkeypatch.context() as patched:
+        patched.setattr(changed_ranges, "compare_stored", fail)
+        with pytest.raises(IndexError):
+            all_of(machine, None, volume)
+    assert len(all_of(machine, None, volume)) == LEAVES

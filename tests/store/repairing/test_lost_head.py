@@ -126,15 +126,26 @@ def test_the_head_of_another_format_is_not_replaced(directory: Directory) -> Non
     assert files(directory) == before
 
 
-def test_segments_of_several_pools_are_refused(directory: Directory, tmp_path: Path) -> None:
+@pytest.mark.parametrize("loses_catalogue", [False, True])
+def test_segments_of_several_pools_are_refused(directory: Directory, tmp_path: Path, loses_catalogue: bool) -> None:
     environment = VirtualEnvironment(seed=9)
     other = environment.run(open_directory_pool(tmp_path / "other", environment))
     other.create_volume("b", 100, {})
     environment.run(other.close())
     (tmp_path / "other" / "segments" / "0000000001.segment").rename(directory.path / "segments" / "0000000001.segment")
     (directory.path / HEAD_NAME).unlink()
-    (directory.path / CATALOGUE_NAME).unlink()
+    if loses_catalogue:
+        (directory.path / CATALOGUE_NAME).unlink()
     with pytest.raises(PoolDamaged, match="several pools"):
+        repair(directory)
+
+
+def test_the_catalogue_of_another_pool_is_refused(directory: Directory, tmp_path: Path) -> None:
+    environment = VirtualEnvironment(seed=9)
+    environment.run(environment.run(open_directory_pool(tmp_path / "other", environment)).close())
+    (tmp_path / "other" / CATALOGUE_NAME).replace(directory.path / CATALOGUE_NAME)
+    (directory.path / HEAD_NAME).unlink()
+    with pytest.raises(PoolDamaged, match="different pools"):
         repair(directory)
 
 

@@ -32,8 +32,7 @@ MAX_MARKED_SEGMENTS = 4096
 or 384 MiB in a pool with two tiers."""
 
 STEPS_OF_A_DENSE_LEAF = 24
-"""Number of steps (see `turns`) that it takes to mark a dense leaf: about 40 us, and up to 65 us on a machine whose caches other
-processes use too."""
+"""Number of steps (see `turns`) that it takes to mark a dense leaf. On a busy machine, this takes 40 to 65 us."""
 
 STEPS_OF_AN_EXTENT = 2
 

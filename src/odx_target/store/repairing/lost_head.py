@@ -86,14 +86,21 @@ def _rebuilt(directory: Path) -> tuple[Head, list[str]]:
     """Make a head from the catalogue or the log. It is marked as `cleaned`, because parts of the log may have been freed."""
     complaints = [f"{directory / HEAD_NAME}: {LOST}"]
     pool = _pool_in_catalogue(directory / CATALOGUE_NAME)
+    segments = DirectorySegments(directory / SEGMENTS_NAME, SEGMENT_DESCRIPTORS)
+    try:
+        identities = _identities_in_log(segments)
+    finally:
+        segments.close()
+    if len(identities) > 1:
+        raise PoolDamaged("the head is lost, and the segments belong to several pools")
     if pool is not None:
         head, is_complete = head_of_checkpoint(pool)
+        if identities - {head.identity}:
+            raise PoolDamaged("the head is lost, and the catalogue and the log belong to different pools")
+    elif identities:
+        head, is_complete = new_head(identities.pop()), False
     else:
-        segments = DirectorySegments(directory / SEGMENTS_NAME, SEGMENT_DESCRIPTORS)
-        try:
-            head, is_complete = new_head(_identity_in_log(segments)), False
-        finally:
-            segments.close()
+        raise PoolDamaged("the head is lost, and neither the catalogue nor the log has the identity of the pool")
     if not is_complete:
         complaints += [IDENTITIES_LOST, TIER_UNKNOWN]
     return head._replace(cleaned=True), complaints
@@ -115,21 +122,15 @@ def _pool_in_catalogue(path: Path) -> Mapping[str, Any] | None:
         catalogue.close()
 
 
-def _identity_in_log(segments: SegmentStore) -> bytes:
-    """Return the identity in the first headers of the segments. Raises PoolDamaged if no header can be read, or if the segments
-    belong to several pools.
-    """
+def _identities_in_log(segments: SegmentStore) -> set[bytes]:
+    """Return the identities of pools in the first headers of the segments. Raises OSError."""
     found = set()
     for number, size_blocks in segments.names().items():
         view = SegmentView(segments.open(number), size_blocks)
         identity = announced_identity(view.read(0, 1))
         if identity is not None and read_header(view, 0, identity) is not None:
             found.add(identity)
-    if not found:
-        raise PoolDamaged("the head is lost, and neither the catalogue nor the log has the identity of the pool")
-    if len(found) > 1:
-        raise PoolDamaged("the head is lost, and the segments belong to several pools")
-    return found.pop()
+    return found
 
 
 def _has_other_format(document: bytes) -> bool:

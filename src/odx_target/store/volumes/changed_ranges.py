@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from odx_target.environment import Environment, Work
 from odx_target.store.catalogue.leaf_loader import LeafLoader
-from odx_target.store.catalogue.stored_pairs import BodySource, Compared, StoredLeaf, compare_stored
+from odx_target.store.catalogue.stored_pairs import BodySource, StoredLeaf, compare_stored
 from odx_target.store.errors import OutOfResources, StoreError
 from odx_target.store.log.pins import Pin, Pins
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
-from odx_target.store.map.leaf import Leaf
-from odx_target.store.map.leaf_pairs import HOLE, Ranges, ranges_of
+from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
+from odx_target.store.map.leaf_pairs import HOLE, Present, Ranges, ranges_of
 from odx_target.store.map.node_pairs import next_leaf_pairs
 from odx_target.store.record_effects import Contents
 from odx_target.store.volumes.interface import ChangedRanges, RangeStream
@@ -27,6 +27,10 @@ that needs only the first ranges does not wait for a large batch."""
 MAX_PAIRS = 1024
 """Largest number of pairs of leaves in a batch. Their entries need at most 16 MiB of memory. The next batch may need the same
 memory at the same time."""
+
+MAX_ENTRIES = 1 << 19
+"""Largest number of entries of the leaves in a batch, if it has more than one pair. A leaf that must be read counts as dense. A
+batch may find as many ranges as it has entries, so this limit bounds its memory to some tens of MiB."""
 
 MAX_NODES = 64
 """Number of inner nodes after which the search for the pairs of a batch ends. The search takes up to 30 us for a node."""
@@ -78,7 +82,7 @@ async def changed_ranges(comparer: Comparer, maps: Maps, block: int) -> RangeStr
             if end <= batch.block:
                 raise comparer.leaves.explained(compared.error, batch.block, (None, None))
             ahead = _Batch(comparer, maps, end, FIRST_PAIRS)  # This batch raises the error, unless the read succeeds now.
-        for part in _parts(ranges_of(compared.parts, batch.block, batch.present), end):
+        for part in _parts(compared.ranges, end):
             yield part
             turns.take(len(part.blocks) // RANGES_OF_A_STEP)
             await turns.next_if_spent()
@@ -93,11 +97,30 @@ def _parts(ranges: Ranges, end: int) -> Iterator[ChangedRanges]:
         yield ChangedRanges(blocks, counts, kinds, end if is_last else int(blocks[-1] + counts[-1]))
 
 
+class _Result(NamedTuple):
+    """The changed ranges of a batch. `pairs_read` and `error` are those of `Compared`."""
+
+    ranges: Ranges
+    pairs_read: int
+    error: StoreError | None
+
+
+def _compare(
+    source: BodySource,
+    pairs: tuple[Sequence[int], Sequence[StoredLeaf], Sequence[StoredLeaf]],
+    block: int,
+    present: Present | None,
+) -> _Result:
+    """Compare the pairs of a batch. Reads the catalogue, so call it in a thread."""
+    compared = compare_stored(source, *pairs)
+    return _Result(ranges_of(compared.parts, block, present), compared.pairs_read, compared.error)
+
+
 class _Batch:
     """The comparison of some pairs of leaves, which begins at once. The pairs are those between the blocks `block` and `end`.
 
-    `blocks` has the first block of each pair. `present` and `relocations` belong to the moment at which the entries of the
-    leaves in memory were looked up.
+    `blocks` has the first block of each pair. `relocations` belongs to the moment at which the entries of the leaves in memory
+    were looked up.
     """
 
     def __init__(self, comparer: Comparer, maps: Maps, block: int, max_pairs: int) -> None:
@@ -105,26 +128,30 @@ class _Batch:
         self.block = block
         self.max_pairs = max_pairs
         self.size_blocks = max(before.size_blocks, after.size_blocks)
-        self.present, self.relocations = comparer.contents.present, comparer.contents.relocations
+        self._present, self.relocations = comparer.contents.present, comparer.contents.relocations
         pairs = next_leaf_pairs(before, after, block, max_pairs, MAX_NODES)
-        self.blocks, self.end = pairs.blocks, max(pairs.end, block)
         self._comparer = comparer
         self._unread: list[Leaf] = []
         self._old = self._stored(before, pairs.old)
         self._new = self._stored(after, pairs.new)
+        count = _fitting(self._old, self._new)
+        if count < len(pairs.blocks):
+            pairs.cut(count)
+            del self._old[count:], self._new[count:]
+        self.blocks, self.end = pairs.blocks, max(pairs.end, block)
         self._pin: Pin | None = comparer.pins.pin((), self._unread)
-        self._compared: Compared | None = None
-        self._error: StoreError = OutOfResources("the array stops")
+        self._result: _Result | None = None
+        self._error: Exception = OutOfResources("the array stops")
         self._ended = comparer.environment.event()
         comparer.environment.turns.take(len(pairs.blocks) // PAIRS_OF_A_STEP + pairs.nodes * STEPS_OF_A_NODE)
         comparer.environment.start_soon(self._compare)
 
-    async def compared(self) -> Compared:
+    async def compared(self) -> _Result:
         """Wait for the result. Raises Scarcity if no thread or no memory was available, or if the array stops."""
         await self._ended.wait()
-        if self._compared is None:
+        if self._result is None:
             raise self._error
-        return self._compared
+        return self._result
 
     def _stored(self, reader: MapReader, leaves: Sequence[Leaf | None]) -> list[StoredLeaf]:
         """Return the entries of leaves, or their numbers if the entries are not in memory."""
@@ -145,14 +172,27 @@ class _Batch:
     async def _compare(self) -> None:
         comparer = self._comparer
         try:
-            self._compared = await comparer.environment.in_thread(
-                compare_stored, comparer.source, self.blocks, self._old, self._new, work=Work.UPKEEP
+            pairs = self.blocks, self._old, self._new
+            self._result = await comparer.environment.in_thread(
+                _compare, comparer.source, pairs, self.block, self._present, work=Work.UPKEEP
             )
-        except StoreError as error:
-            self._error = error
         except MemoryError:
             self._error = OutOfResources("no memory for the comparison of two maps")
+        except (
+            Exception
+        ) as error:  # The caller of the stream gets the exception, even that of a bug. It must not end the array.
+            self._error = error
         finally:
             self._pin = None  # While leaves are pinned, no segment is freed. So the pin must not wait for the caller.
             self._old, self._new = [], []
             self._ended.set()
+
+
+def _fitting(old: Sequence[StoredLeaf], new: Sequence[StoredLeaf]) -> int:
+    """Return the number of pairs whose leaves have at most MAX_ENTRIES entries, but at least one pair."""
+    entries = 0
+    for number, pair in enumerate(zip(old, new, strict=True)):
+        entries += sum(LEAF_BLOCKS if isinstance(leaf, int) else len(leaf) for leaf in pair)
+        if entries > MAX_ENTRIES and number:
+            return number
+    return len(old)
