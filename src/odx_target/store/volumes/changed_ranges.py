@@ -134,7 +134,7 @@ class _Batch:
         self._unread: list[Leaf] = []
         self._old = self._stored(before, pairs.old)
         self._new = self._stored(after, pairs.new)
-        count = _fitting(self._old, self._new)
+        count = len(pairs.blocks) if self._is_small() else _fitting(self._old, self._new)
         if count < len(pairs.blocks):
             pairs.cut(count)
             del self._old[count:], self._new[count:]
@@ -152,6 +152,12 @@ class _Batch:
         if self._result is None:
             raise self._error
         return self._result
+
+    def _is_small(self) -> bool:
+        """True if it is clear without a look at each pair that the batch has at most MAX_ENTRIES entries."""
+        if self._unread:
+            return False
+        return sum(map(len, self._old)) + sum(map(len, self._new)) <= MAX_ENTRIES  # type: ignore[arg-type]
 
     def _stored(self, reader: MapReader, leaves: Sequence[Leaf | None]) -> list[StoredLeaf]:
         """Return the entries of leaves, or their numbers if the entries are not in memory."""
