@@ -41,8 +41,7 @@ class RebuiltHead:
     another name.
     """
 
-    def __init__(self, directory: Path, head: Head, complaints: list[str]) -> None:
-        self.complaints = complaints
+    def __init__(self, directory: Path, head: Head) -> None:
         self._directory = directory
         self._file = DirectoryHead(directory)
         self._on_disk = self._file.read()
@@ -78,8 +77,7 @@ def find_head(directory: Path) -> tuple[OpenHead, list[str]]:
             if _has_other_format(document):
                 raise
     head, complaints = _rebuilt(directory)
-    rebuilt = RebuiltHead(directory, head, complaints)
-    return OpenHead(rebuilt, encode_head(head)), complaints
+    return OpenHead(RebuiltHead(directory, head), encode_head(head)), complaints
 
 
 def _rebuilt(directory: Path) -> tuple[Head, list[str]]:
