@@ -40,7 +40,7 @@ STEPS_OF_COMPRESSED_BLOCKS = 16
 """Number of further steps (see `turns`) that it takes to mark a dense leaf if some of its blocks are in extents."""
 
 STEPS_OF_A_COUNT = 20
-BLOCKS_OF_A_STEP = 400
+BLOCKS_OF_A_STEP = 160
 """To count the live blocks of a segment takes STEPS_OF_A_COUNT steps and one step for each BLOCKS_OF_A_STEP blocks of it. A
 count in a segment of 64 MiB takes five times as long as a count in a segment of 2 MiB."""
 
