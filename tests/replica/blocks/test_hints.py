@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.replica.blocks.formats import FINGERPRINT_BYTES
 from odx_target.replica.blocks.hint_tables import HintTables
 from odx_target.replica.blocks.hints import BUCKET_HINTS, HINT_BYTES, Hints
 from tests.settings import searching
@@ -59,3 +60,30 @@ def test_tables_of_former_paths_are_forgotten() -> None:
     tables.keep([b"other", b"new"])
     assert tables.of(b"other") is second
     assert tables.of(b"one") is not first
+
+
+def test_hints_of_one_call_that_share_a_bucket_keep_their_places() -> None:
+    hints = Hints(BUCKET_HINTS)
+    draw = random.Random(3)
+    fingerprints = [draw.randbytes(FINGERPRINT_BYTES) for _ in range(BUCKET_HINTS)]
+    places = list(range(1, BUCKET_HINTS + 1))
+    hints.note(b"".join(fingerprints), places)
+    assert hints.find(b"".join(fingerprints)) == places
+    hints.note(fingerprints[0] * 3, [50, 60, 70])
+    assert hints.find(b"".join(fingerprints)) == [70, *places[1:]]
+    hints.note(draw.randbytes(FINGERPRINT_BYTES * 20), [1000] * 20)
+    assert sum(place == 1000 for place in hints._places[0].tolist()) >= 1
+    hints.note(b"", [])
+    with pytest.raises(ValueError, match="each fingerprint"):
+        hints.note(fingerprints[0], [])
+
+
+def test_a_table_finds_almost_all_of_as_many_hints_as_it_has() -> None:
+    """Four of five, because some buckets get more than eight hints."""
+    hints, draw = Hints(4096), random.Random(4)
+    fingerprints = [draw.randbytes(FINGERPRINT_BYTES) for _ in range(4096)]
+    for at in range(0, 4096, 256):
+        hints.note(b"".join(fingerprints[at : at + 256]), list(range(at + 1, at + 257)))
+    found = hints.find(b"".join(fingerprints))
+    assert sum(place == number for number, place in enumerate(found, 1)) > 4096 * 4 // 5
+    assert all(place in (0, number) for number, place in enumerate(found, 1))

@@ -6,8 +6,10 @@ The caller must read the data at the place and compare its fingerprint.
 """
 
 from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from odx_target.replica.blocks.formats import FINGERPRINT_BYTES
 
@@ -17,6 +19,9 @@ HINT_BYTES = 12
 
 _WORDS = np.dtype([("bucket", "<u8"), ("tag", "<u4"), ("victim", "<u4")])
 assert _WORDS.itemsize == FINGERPRINT_BYTES
+
+
+Array: TypeAlias = npt.NDArray[Any]
 
 
 class Hints:
@@ -40,18 +45,33 @@ class Hints:
         return [int(place) for place in places]
 
     def note(self, fingerprints: bytes, places: Sequence[int]) -> None:
-        """Note a place for each of the joined fingerprints. A later hint for a fingerprint replaces the earlier one."""
-        words = np.frombuffer(fingerprints, dtype=_WORDS)
-        for word, place in zip(words.tolist(), places, strict=True):
-            bucket, tag, victim = word
-            self._note(bucket % self._buckets, tag, victim, place)
+        """Note a place for each of the joined fingerprints. A later hint for a fingerprint replaces the earlier one.
 
-    def _note(self, bucket: int, tag: int, victim: int, place: int) -> None:
-        tags, places = self._tags[bucket], self._places[bucket]
-        same = np.flatnonzero((tags == tag) & (places != 0))
-        free = np.flatnonzero(places == 0)
-        slot = int(same[0]) if len(same) else int(free[0]) if len(free) else (victim + place) % BUCKET_HINTS
-        tags[slot], places[slot] = tag, place
+        Raises ValueError if the numbers of fingerprints and places differ.
+        """
+        words = np.frombuffer(fingerprints, dtype=_WORDS)[::-1]
+        values = np.array(places, dtype=np.uint64)[::-1]
+        if len(words) != len(values):
+            raise ValueError("each fingerprint needs a place")
+        # Equal fingerprints of one call would take several slots. Their last hint comes first here, and is kept.
+        _, kept = np.unique(words["bucket"], return_index=True)
+        buckets = words["bucket"][kept] % np.uint64(self._buckets)
+        order = np.argsort(buckets, kind="stable")
+        buckets, words, values = buckets[order], words[kept][order], values[kept][order]
+        slots = self._slots(buckets, words, values)
+        self._tags[buckets, slots] = words["tag"]
+        self._places[buckets, slots] = values
+
+    def _slots(self, buckets: Array, words: Array, values: Array) -> Array:
+        """Return the slot of each new hint in its bucket: the one with its tag, or a free one, or any. `buckets` are sorted."""
+        is_used = self._places[buckets] != 0
+        has_tag = is_used & (self._tags[buckets] == words["tag"][:, None])
+        # Hints of this call that share a bucket get different free slots.
+        numbers = np.arange(len(buckets)) - np.searchsorted(buckets, buckets)
+        is_own = ~is_used & (np.cumsum(~is_used, axis=1) - 1 == numbers[:, None])
+        any_slot = (words["victim"] + values) % np.uint64(BUCKET_HINTS)
+        free_or_any = np.where(is_own.any(axis=1), is_own.argmax(axis=1), any_slot.astype(np.int64))
+        return np.where(has_tag.any(axis=1), has_tag.argmax(axis=1), free_or_any)
 
     def forget(self, fingerprints: bytes) -> None:
         """Remove the hints for the joined fingerprints, because they are wrong."""
