@@ -11,6 +11,7 @@ from odx_target.store.api import (
     PoolFailed,
     PoolFull,
     Refused,
+    SourceAway,
     StoreError,
     Unreadable,
     Unwritable,
@@ -27,6 +28,7 @@ GOOD_TO_KNOW = [
     (PoolFailed("lost"), Status.CHECK_CONDITION, 0x4, 0x03, 0x00, None),
     (DamagedBlock(3), Status.CHECK_CONDITION, 0x3, 0x11, 0x00, 24),
     (Unreadable(3, "input/output error"), Status.CHECK_CONDITION, 0xB, 0x11, 0x00, 24),
+    (SourceAway("the old array does not answer"), Status.CHECK_CONDITION, 0x2, 0x04, 0x01, None),
     (StoreError("anything else"), Status.CHECK_CONDITION, 0x4, 0x44, 0x00, None),
     (ValueError("a mistake of ours"), Status.CHECK_CONDITION, 0x4, 0x44, 0x00, None),
 ]

@@ -326,3 +326,20 @@ async def test_old_arrays_with_weaknesses_are_imported_too(rule: str) -> None:
         await do(new, "import-start", source=source_of(old), name="moved", rate="1G")
         await finished(new)
         assert b"".join(await new.pool.volumes["moved"].read(0, SIZE // 4096)) == old_data(0, SIZE // 4096 * 8)
+
+
+async def test_hosts_are_told_to_repeat_reads_while_the_old_array_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odx_target.migration.fetching.SOURCE_WAIT_S", 0.3)
+    async with running() as new, session_with(new) as session:
+        async with old_array() as old:
+            await do(new, "import-start", source=source_of(old), name="moved", rate=SLOW)
+            disk = await disk_of(session, 2)
+            assert bytes(await disk.read_blocks(1200, 8)) == old_data(1200, 8)
+        for command, size_bytes, data in [(cdb.read_16(1600, 8), 4096, b""), (cdb.write_16(1604, 2), 0, bytes(1024))]:
+            result = await session.execute(2, command, data, size_bytes)
+            sense = read_sense(result.sense)
+            assert sense is not None
+            assert (sense.key, sense.code) == (SenseKey.NOT_READY, (0x04, 0x01))
+        assert bytes(await disk.read_blocks(1200, 8)) == old_data(1200, 8)
+        await disk.write_blocks(1608, b"w" * 4096)
+        assert bytes(await disk.read_blocks(1608, 8)) == b"w" * 4096
