@@ -14,8 +14,12 @@ STEPS_OF_A_TURN = 600
 """Number of steps in one turn. A turn takes one to two milliseconds if Python needs two or three microseconds for a step."""
 
 STEPS_BESIDE_HOSTS = 60
-"""Number of steps in a turn after a round in which commands of hosts were executed. The next commands then wait for a tenth of
-the steps of a usual turn. Each turn also costs a round of the event loop, so long work takes longer meanwhile."""
+"""Number of steps in a turn while commands of hosts are executed. The next commands then wait for a tenth of the steps of a
+usual turn. Each turn also costs a round of the event loop, so long work takes longer meanwhile."""
+
+SHORT_TURNS_AFTER_HOSTS = 16
+"""Number of short turns after a round in which commands of hosts were executed. A host may need as long as some turns until it
+sends its next command."""
 
 
 class Steps:
@@ -45,7 +49,8 @@ class Turns(Steps):
     1. Work that runs now takes its steps from this object. If no steps remain, the work has to wait for a later turn.
     2. To wait for a later turn, await `next`. When `next` returns, other tasks have run, and `of_a_turn` steps are available.
     3. The callers of `next` get their turns in the order of their calls. Each round of the event loop gives one turn.
-    4. A turn is short if commands of hosts were executed in the round before it (`hosts_were_served`).
+    4. A turn is short if commands of hosts were executed in a round before the last SHORT_TURNS_AFTER_HOSTS turns
+       (`hosts_were_served`).
 
     `make_event` makes an event that a caller of `next` waits for. `go_round` returns after all other tasks have run once.
     """
@@ -58,11 +63,13 @@ class Turns(Steps):
         self._make_event = make_event
         self._go_round = go_round
         self._queue: deque[_Event] = deque()
-        self._is_beside_hosts = False
+        self._short_turns = 0
+        self.is_short = False
+        """True if the present turn is short. Work that cannot be divided into steps then does less at once."""
 
     def hosts_were_served(self) -> None:
-        """Make the next turn short, because a host that has got a reply may soon send its next command."""
-        self._is_beside_hosts = True
+        """Make the next turns short, because a host that has got a reply may soon send its next command."""
+        self._short_turns = SHORT_TURNS_AFTER_HOSTS
 
     async def next(self) -> None:
         """Wait until the event loop has run the other tasks and the caller's turn has come. The wait may be cancelled."""
@@ -79,8 +86,9 @@ class Turns(Steps):
             if was_first and queue:
                 queue[0].set()
         self.taken += 1
-        self.left = min(self.of_a_turn, STEPS_BESIDE_HOSTS) if self._is_beside_hosts else self.of_a_turn
-        self._is_beside_hosts = False
+        self.is_short = self._short_turns > 0
+        self._short_turns -= self.is_short
+        self.left = min(self.of_a_turn, STEPS_BESIDE_HOSTS) if self.is_short else self.of_a_turn
 
     async def next_if_spent(self) -> None:
         """Await `next` if no steps remain."""

@@ -5,8 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
-from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.limits import COPY_STEP_BYTES, COPY_STEP_BYTES_BESIDE_HOSTS, CopyLimits
+from odx_target.copymgr.operations import copy_rate
 from odx_target.copymgr.operations.copy_rate import MAX_COPY_RATE_BYTES_PER_S, MIN_COPY_RATE_BYTES_PER_S, STEP_S, CopyRate
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.operations.step_choice import StepKind
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
 from odx_target.scsi.reply import Status
 from odx_target.scsi.unit.format_operation import FormatOperation
@@ -306,3 +309,38 @@ def test_a_rate_of_too_many_digits_is_refused(rate: int) -> None:
     with pytest.raises(ValueError, match="a copy rate is"):
         CopyRate(CopyLimits()).set(rate)
     CopyRate(CopyLimits()).set(MAX_COPY_RATE_BYTES_PER_S)
+
+
+def test_steps_are_smaller_in_short_turns() -> None:
+    array = CopyArray()
+    turns, rate = array.environment.turns, array.manager.copies.copy_rate
+    assert rate.limits_in(turns).copy_step_bytes == COPY_STEP_BYTES
+    turns.is_short = True
+    limits = rate.limits_in(turns)
+    assert (limits.copy_step_bytes, limits.remap_step_bytes) == (COPY_STEP_BYTES_BESIDE_HOSTS, rate.limits.remap_step_bytes)
+    rate.set(RATE)
+    assert rate.limits_in(turns) is rate.limits
+
+
+@pytest.mark.parametrize("way", ["shared", "moved", "zeroed"])
+def test_a_copy_beside_hosts_moves_little_at_once(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = limited(None, CopyLimits(copy_step_bytes=64 << 10))
+    moved: list[int] = []
+    note = array.manager.copies.note_step
+
+    def note_step(operation: CopyOperation, kind: StepKind, size_bytes: int) -> None:
+        if kind is StepKind.MOVE:
+            moved.append(size_bytes)
+        array.environment.turns.hosts_were_served()
+        note(operation, kind, size_bytes)
+
+    monkeypatch.setattr(copy_rate, "COPY_STEP_BYTES_BESIDE_HOSTS", 16 << 10)
+    array.manager.copies.copy_rate = copy_rate.CopyRate(array.manager.copies.limits)
+    monkeypatch.setattr(array.manager.copies, "note_step", note_step)
+    started = begin(array, way)
+    array.environment.settle()
+    assert started.is_done
+    assert b"".join(array.volume(1).read_now(0, 256) or []) == expected(way, BLOCKS)
+    later = moved[2:]  # Two steps are planned before the first one ends.
+    assert max(later, default=0) <= 16 << 10
+    assert bool(later) == (way == "moved")

@@ -18,7 +18,7 @@ from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import Epoch, Leaf
 from odx_target.store.record_effects import Contents
-from odx_target.turns import STEPS_BESIDE_HOSTS, Steps
+from odx_target.turns import SHORT_TURNS_AFTER_HOSTS, STEPS_BESIDE_HOSTS, Steps
 
 GIB_BLOCKS = 1 << 18
 
@@ -40,20 +40,22 @@ def test_turns_are_given_in_the_order_in_which_they_are_asked_for_and_one_at_a_t
     assert turns.taken == 6
 
 
-def test_a_turn_after_commands_of_hosts_is_short() -> None:
+def test_turns_after_commands_of_hosts_are_short() -> None:
     environment = VirtualEnvironment()
     turns, left = environment.turns, []
 
     async def work() -> None:
-        for served in (False, True, False):
-            if served:
+        for number in range(SHORT_TURNS_AFTER_HOSTS + 6):
+            if number in (1, 4):
                 turns.hosts_were_served()
             await turns.next()
             left.append(turns.left)
+            assert turns.is_short == (turns.left == STEPS_BESIDE_HOSTS)
 
     environment.spawn(work())
     environment.settle()
-    assert left == [turns.of_a_turn, STEPS_BESIDE_HOSTS, turns.of_a_turn]
+    short = [STEPS_BESIDE_HOSTS] * (3 + SHORT_TURNS_AFTER_HOSTS)
+    assert left == [turns.of_a_turn, *short, turns.of_a_turn, turns.of_a_turn]
 
 
 def test_one_that_is_cancelled_while_it_waits_does_not_hold_up_the_others() -> None:

@@ -140,6 +140,10 @@ Even with this number of running operations, each operation runs again before it
 COPY_STEP_BYTES = 1 << 20
 """Size of a step that reads and writes. Between two steps, other tasks run, and the operation ends if it has been aborted."""
 
+COPY_STEP_BYTES_BESIDE_HOSTS = 128 << 10
+"""Size of a step that reads and writes in a short turn, while commands of hosts are executed. These commands wait for the step,
+and 1 MiB takes a millisecond."""
+
 REMAP_STEP_BYTES = 1 << 30
 """Size of a step that shares map entries or makes holes. A step of this kind takes much less than a millisecond."""
 

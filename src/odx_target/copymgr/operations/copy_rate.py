@@ -13,8 +13,9 @@ Every written block counts, even a block that is only shared or becomes a hole.
 
 from dataclasses import replace
 
-from odx_target.copymgr.limits import CopyLimits
+from odx_target.copymgr.limits import COPY_STEP_BYTES_BESIDE_HOSTS, CopyLimits
 from odx_target.store.api import BLOCK_BYTES
+from odx_target.turns import Turns
 
 STEP_S = 1 / 32
 """Maximum duration of a step. Because steps are short, an operation soon notices an abort, shows its progress, and does not
@@ -43,6 +44,8 @@ class CopyRate:
         self.limits = limits
         """Copy limits with smaller steps if the copy rate is low. At the present copy rate, a step takes at most `STEP_S`."""
         self._full_speed = limits
+        size_bytes = min(limits.copy_step_bytes, COPY_STEP_BYTES_BESIDE_HOSTS)
+        self._beside_hosts = replace(limits, copy_step_bytes=size_bytes)
         self._free_at_s = 0.0
 
     def set(self, bytes_per_s: int | None) -> None:
@@ -62,6 +65,10 @@ class CopyRate:
             )
         self.bytes_per_s = bytes_per_s
         self._free_at_s = 0.0
+
+    def limits_in(self, turns: Turns) -> CopyLimits:
+        """Return the limits of a step in the present turn: smaller steps in a short turn, unless there is a copy rate."""
+        return self._beside_hosts if turns.is_short and self.bytes_per_s is None else self.limits
 
     def wait_for_turn_s(self, size_bytes: int, now_s: float) -> float:
         """Take the next turn for a step, and return the time in seconds until the step may run. `now_s` is monotonic."""

@@ -127,7 +127,7 @@ class SegmentCopy:
         destination = Destination(lba, left_bytes, self._blocks.block_bytes, can_share)
         while True:
             try:
-                return plan_step(rod, self._done_bytes, destination, self._copies.copy_rate.limits)
+                return plan_step(rod, self._done_bytes, destination, self._copies.copy_rate.limits_in(self._turns))
             except PoolBusy:
                 await rod.map_loaded()
 

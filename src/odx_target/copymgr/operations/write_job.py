@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from odx_target.copymgr.commands.parameter_lists import Range
+from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.job import Ending, refusal_of_source
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus, CutShort
 from odx_target.copymgr.operations.step_choice import Destination, Step, StepKind, plan_step
@@ -78,7 +79,7 @@ class WriteJob:
         }
         while self.done_blocks < self._end_blocks:
             try:
-                step = self._next_step()
+                step = self._next_step(self._copies.copy_rate.limits)
             except PoolBusy:
                 return False
             spent_bytes[step.kind] += step.count_blocks * self._block_bytes
@@ -195,7 +196,7 @@ class WriteJob:
             wait_s = min(wait_s, max(0.0, self._latest_s - now_s))
         await self._environment.sleep(wait_s)
 
-    def _next_step(self) -> Step:
+    def _next_step(self, limits: CopyLimits) -> Step:
         while self._done_in_range == self._ranges[self._range_index].count_blocks:
             self._range_index += 1
             self._done_in_range = 0
@@ -207,13 +208,13 @@ class WriteJob:
         can_share = self._pool is self._copies.pool
         destination = Destination(lba + self._done_in_range, left_blocks, self._block_bytes, can_share)
         offset_bytes = self._offset_bytes + self.done_blocks * self._block_bytes
-        return plan_step(self._rod, offset_bytes, destination, self._copies.copy_rate.limits)
+        return plan_step(self._rod, offset_bytes, destination, limits)
 
     async def _planned_step(self) -> Step:
         """Plan the next step. First wait, if necessary, until the needed part of the source's map is loaded."""
         while True:
             try:
-                return self._next_step()
+                return self._next_step(self._copies.copy_rate.limits_in(self._turns))
             except PoolBusy:
                 await self._rod.map_loaded()
                 self.operation.raise_if_ended()
