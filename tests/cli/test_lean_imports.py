@@ -71,3 +71,16 @@ async def test_the_other_libraries_are_loaded_later(
     await load_later()
     assert [name for name, _ in loaded] == list(MODULES)
     assert loaded[0][1] - began_s >= DELAY_S
+
+
+async def test_a_stop_ends_the_imports(monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock) -> None:
+    loaded: list[str] = []
+    with trio.CancelScope() as scope:
+
+        def import_first(name: str) -> None:
+            loaded.append(name)
+            trio.from_thread.run_sync(scope.cancel)
+
+        monkeypatch.setattr(later_imports, "import_module", import_first)
+        await load_later()
+    assert loaded == [MODULES[0]]

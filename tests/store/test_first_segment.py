@@ -13,6 +13,7 @@ from odx_target.store.api import BLOCK_BYTES, PoolFull
 from odx_target.store.segments import directory as directory_segments
 from odx_target.store.segments.directory import FIRST_BLOCKS, DirectorySegments
 from odx_target.store.segments.supply import READY_SEGMENTS, REFUSED_S
+from odx_target.store.segments.tiers import TieredSegments
 
 SIZE = 4 * FIRST_BLOCKS
 
@@ -45,6 +46,25 @@ def test_further_segments_are_reserved_at_once(store: DirectorySegments) -> None
     assert reserved_blocks(store, 2) >= SIZE
     store.reserve(2, SIZE)
     assert reserved_blocks(store, 1) < SIZE
+
+
+def test_a_segment_of_the_capacity_tier_is_reserved_at_once(
+    store: DirectorySegments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "capacity").mkdir()
+    capacity = DirectorySegments(tmp_path / "capacity")
+    tiers = TieredSegments(store, capacity)
+    with monkeypatch.context() as patch:
+        patch.setattr(capacity, "reserve", raised_pool_full)
+        with pytest.raises(PoolFull):
+            tiers.create_capacity(1, SIZE)
+    assert tiers.names() == {}
+    tiers.create_capacity(2, SIZE)
+    assert reserved_blocks(capacity, 2) >= SIZE
+
+
+def raised_pool_full(*_: int) -> None:
+    raise PoolFull("no room")
 
 
 def test_a_small_segment_is_reserved_at_once(store: DirectorySegments) -> None:

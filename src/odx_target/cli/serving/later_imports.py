@@ -13,11 +13,14 @@ DELAY_S = 1.0
 
 
 async def load_later() -> None:
-    """Load the modules. If the caller is cancelled, it does not wait for the imports."""
+    """Load the modules. If the caller is cancelled, it waits for the import of the present module, because the process must not
+    end during an import.
+    """
     await trio.sleep(DELAY_S)
-    await trio.to_thread.run_sync(_load, abandon_on_cancel=True)
+    await trio.to_thread.run_sync(_load)
 
 
 def _load() -> None:
     for module in MODULES:
+        trio.from_thread.check_cancelled()
         import_module(module)

@@ -48,7 +48,13 @@ class TieredSegments:
     def create_capacity(self, number: int, size_blocks: int) -> Segment:
         """Make a segment in the capacity tier. Raises PoolFull, OSError."""
         self.capacity_numbers.add(number)
-        return self.capacity.create(number, size_blocks)
+        segment = self.capacity.create(number, size_blocks)
+        try:
+            self.capacity.reserve(number, size_blocks)  # No opening of a pool waits for this segment.
+        except Exception:
+            self.capacity.delete([number])
+            raise
+        return segment
 
     def reserve(self, number: int, size_blocks: int) -> None:
         self.fast.reserve(number, size_blocks)
