@@ -23,6 +23,8 @@ from odx_target.target.control.operations import OPERATIONS
 from odx_target.target.control.paths import PATH_OPERATIONS
 from odx_target.target.control.port_groups import PORT_GROUP_OPERATIONS
 from odx_target.target.control.refusals import REFUSAL_OPERATIONS
+from odx_target.target.control.replication.copies import COPY_OPERATIONS
+from odx_target.target.control.replication.protections import PROTECTION_OPERATIONS
 from tests.interop.serving import IQN, Served, serve
 from tests.target.running import OPTIONS, is_good, settled
 
@@ -35,8 +37,9 @@ OF_OTHERS = {
         each.name
         for each in (*FAULT_OPERATIONS, *IMPORT_OPERATIONS, *PATH_OPERATIONS, *PORT_GROUP_OPERATIONS, *REFUSAL_OPERATIONS)
     ),
+    *(each.name for each in (*PROTECTION_OPERATIONS, *COPY_OPERATIONS)),
 }
-"""Operations of `odx-target pool`, `fault`, `import`, `path`, `port-group`, `explain` and `offload`."""
+"""Operations of `odx-target pool`, `fault`, `import`, `path`, `protect`, `remote`, `port-group`, `explain` and `offload`."""
 
 LUNS = ("first=1M", "second=8K,block=4096")
 

@@ -105,6 +105,12 @@ WORKING: dict[str, list[str]] = {
     "import verify": ["no-such-pool", "a"],
     "import accept": ["no-such-pool", "a"],
     "import cancel": ["no-such-pool", "a"],
+    "protect": ["no-such-pool", "a", "--path", "b"],
+    "replicate": ["no-such-pool", "a"],
+    "remote list": ["no-such-pool"],
+    "promote": ["no-such-pool", "a"],
+    "reverse": ["no-such-pool", "a"],
+    "remote clone": ["no-such-pool", "a", "b"],
     "schedule": ["no-such-pool", "a"],
     "schedule list": ["no-such-pool"],
     "schedule assign": ["no-such-pool", "a", "b"],
@@ -117,7 +123,7 @@ WORKING: dict[str, list[str]] = {
     "fault words": ["sense"],
 }
 
-ANY_NUMBER = {"schedule assign", "fault add", "schema"}
+ANY_NUMBER = {"protect", "schedule assign", "fault add", "schema"}
 """Subcommands that take any number of arguments of any kind."""
 
 

@@ -40,6 +40,7 @@ NEED_A_RESTART = {
     "metrics",
     "link-port",
     "path",
+    "protect",
     "clock",
     "record-commands",
     "record",

@@ -201,6 +201,14 @@ TABLES = """\
 #every = "hourly"
 #keep = 24
 #default = true
+
+# A volume whose snapshots are sent to another array, as soon as the path is paired. A group has group and volumes instead.
+#[[protect]]
+#volume = "first"
+#path = "berlin"
+#trigger = "each"
+#snapshots = { hourly = 24, daily = 7 }
+#keep-remote = { daily = 30 }
 """
 
 

@@ -6,5 +6,6 @@ pairing        the proof that two arrays know one path key
 edge           sockets and TLS
 blocks         the exchange that moves blocks which the receiver does not have
 remote_tokens  tokens that one array makes and another array redeems
+snapshots      replication of snapshots
 request_table  the requests that an array serves for its peers
 """

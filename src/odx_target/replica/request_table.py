@@ -17,6 +17,9 @@ from odx_target.replica.remote_tokens.messages import CLOSE_REQUEST, OPEN_REQUES
 from odx_target.replica.remote_tokens.token_server import TokenServer
 from odx_target.store.api import Pool
 
+ServeRequest = Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[object]]
+"""Serves a request of the peer of a path: it answers and runs the exchange, or raises RequestDenied."""
+
 MAX_SHOWN_CHARACTERS = 40
 """Maximum length of an unknown request in a message."""
 
@@ -37,7 +40,7 @@ class Row(NamedTuple):
     """A request: the right that the path must give the peer, the function that serves the request, and its group."""
 
     right: Right
-    serve: Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[object]]
+    serve: ServeRequest
     group: Group = SNAPSHOTS
 
 
@@ -49,10 +52,10 @@ class RequestTable:
 
     def __init__(self, pool: Pool, environment: Environment, tokens: TokenServer | None = None) -> None:
         self._served: Counter[tuple[Path, Group]] = Counter()
-        snapshots = SnapshotServer(pool, environment)
+        self.snapshots = SnapshotServer(pool, environment)
         self._rows: dict[str, Row] = {
-            BLOCKS_REQUEST: Row(Right.REPLICATE, snapshots.serve_blocks),
-            DIGEST_REQUEST: Row(Right.REPLICATE, snapshots.serve_digest),
+            BLOCKS_REQUEST: Row(Right.REPLICATE, self.snapshots.serve_blocks),
+            DIGEST_REQUEST: Row(Right.REPLICATE, self.snapshots.serve_digest),
         }
         if tokens is not None:
             self._rows |= {
@@ -60,6 +63,10 @@ class RequestTable:
                 CLOSE_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_close, TOKENS),
                 TOKEN_BLOCKS_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_blocks, TOKEN_DATA),
             }
+
+    def add(self, rows: Mapping[str, Row]) -> None:
+        """Add requests."""
+        self._rows.update(rows)
 
     async def serve(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve a request of the peer of a path. Raises RequestDenied, ChannelEnded and PeerFault."""

@@ -19,6 +19,16 @@ from odx_target.replica.pairing.messages import FORMATS
 from odx_target.replica.remote_tokens import limits as token_limits
 from odx_target.replica.remote_tokens.messages import BLOCKS_FIELDS as TOKEN_BLOCKS_FIELDS
 from odx_target.replica.remote_tokens.messages import CLOSE_FIELDS, CONDITIONS, OPEN_FIELDS, OPENED_FIELDS
+from odx_target.replica.snapshots import limits as snapshots_limits
+from odx_target.replica.snapshots.messages import (
+    BASES_ANSWER_FIELDS,
+    BASES_FIELDS,
+    PUBLISH_FIELDS,
+    RECEIVE_FIELDS,
+    REVERSE_ANSWER_FIELDS,
+    REVERSE_FIELDS,
+    SETTLE_FIELDS,
+)
 
 PATH = Path(__file__).parents[3] / "docs" / "link.md"
 
@@ -39,6 +49,12 @@ STATES = {
     formats.BlockState.LOST: "the sender cannot read the block",
     formats.BlockState.SAME: "the receiver has the block, because it is the same in the base; only in an exchange with a base",
 }
+
+HIDDEN = {
+    (blocks_limits, "BLOCK_BYTES"),
+    *((snapshots_limits, name) for name in ("MIN_RETRY_S", "MAX_RETRY_S", "MAX_PROTECTIONS", "MAX_COPIES", "MAX_REJECTIONS")),
+}
+"""Names in the modules of limits that are no limits of the protocol, or have the name of another one."""
 
 FAREWELLS = {
     Farewell.STOPPING: "the sender stops, or the path was removed",
@@ -108,9 +124,9 @@ def limit_table() -> str:
         ("limit", "value"),
         (
             (f"`{name}`", f"{value:,}")
-            for module in (limits, blocks_limits, token_limits)
+            for module in (limits, blocks_limits, token_limits, snapshots_limits)
             for name, value in vars(module).items()
-            if name.isupper() and not (module is blocks_limits and name in vars(limits)) and name != "BLOCK_BYTES"
+            if name.isupper() and (module, name) not in HIDDEN and not (module is blocks_limits and name in vars(limits))
         ),
     )
 
@@ -149,6 +165,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "request": lambda: field_table(BLOCKS_FIELDS),
     "digest": lambda: field_table(DIGEST_FIELDS),
     "digestanswer": lambda: field_table(DIGEST_ANSWER_FIELDS),
+    "bases": lambda: field_table(BASES_FIELDS),
+    "basesanswer": lambda: field_table(BASES_ANSWER_FIELDS),
+    "receive": lambda: field_table(RECEIVE_FIELDS),
+    "publish": lambda: field_table(PUBLISH_FIELDS),
+    "settle": lambda: field_table(SETTLE_FIELDS),
+    "reverse": lambda: field_table(REVERSE_FIELDS),
+    "reverseanswer": lambda: field_table(REVERSE_ANSWER_FIELDS),
     "hello": lambda: field_table(HELLO_FIELDS),
     "goodbye": lambda: field_table(GOODBYE_FIELDS),
     "farewells": lambda: table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in FAREWELLS.items())),

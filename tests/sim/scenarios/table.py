@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.sim.scenarios import fills, hub, links, pairings, remote_copies
+from tests.sim.scenarios import fills, hub, links, pairings, remote_copies, replication
 from tests.sim.world import World
 
 SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
@@ -11,5 +11,6 @@ SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
     "fills": (fills.play, 4),
     "hub": (hub.play, 1),
     "remote copies": (remote_copies.play, 1),
+    "replication": (replication.play, 2),
 }
 """The scenarios by name, each with the number of its seeds in a round."""

@@ -13,7 +13,7 @@ from odx_target.replica.pairing import path_key
 from odx_target.replica.paths.settings import MAX_PATHS, Address, CompressionChoice, Right
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.path_settings import path_templates_of
-from odx_target.target.config.settings import Config, PathTemplate, Portal
+from odx_target.target.config.settings import Config, PathTemplate, Portal, ServeConfig
 from odx_target.target.control.operations import perform
 from odx_target.target.peers import peering as peering_module
 from odx_target.target.peers.configured_paths import open_configured_paths
@@ -124,8 +124,8 @@ async def test_paths_that_cannot_be_used_are_reported_and_others_wait(tmp_path: 
 async def test_configured_paths_need_a_link_port() -> None:
     async with running(Config(luns=LUNS)) as array:
         with pytest.raises(ConfigError, match="link-port"):
-            async with served_links(None, [PathTemplate("a")], array):
+            async with served_links(ServeConfig(paths=(PathTemplate("a"),)), array):
                 raise AssertionError
-        async with served_links(Portal("127.0.0.1", 0), [PathTemplate("a")], array):
+        async with served_links(ServeConfig(link_port=Portal("127.0.0.1", 0), paths=(PathTemplate("a"),)), array):
             with trio.fail_after(20):
                 assert (await perform(array, "paths", {}))["waiting"] == []

@@ -22,6 +22,7 @@ class Result(NamedTuple):
 
 ARRAY = "target.control.answers"
 STORAGE = "target.control.storage.answers"
+REPLICATION = "target.control.replication.answers"
 RECORDING = "target.recording.answers"
 
 RESULTS: dict[str, Result] = {
@@ -73,9 +74,10 @@ RESULTS: dict[str, Result] = {
             "snapshot restore",
             "manage add-lun",
             "manage resize",
+            "promote",
         ),
     ),
-    "volumes": Result(1, f"{STORAGE}:Volumes", ("volume list", "lun list", "clone")),
+    "volumes": Result(1, f"{STORAGE}:Volumes", ("volume list", "lun list", "clone", "remote clone")),
     "port-group": Result(1, f"{ARRAY}:PortGroup", ("port-group set", "port-group prefer")),
     "port-groups": Result(1, f"{ARRAY}:PortGroups", ("port-group list",)),
     "path-key": Result(1, "cli.paths.path:PathKey", ("path key",)),
@@ -89,8 +91,11 @@ RESULTS: dict[str, Result] = {
         ("import start", "import rate", "import verify", "import accept", "import cancel"),
     ),
     "imports": Result(1, "target.control.import_answers:Imports", ("import list",)),
+    "protection": Result(1, f"{REPLICATION}:Protection", ("protect",)),
+    "replication": Result(1, f"{REPLICATION}:Replication", ("remote list",)),
+    "replicated": Result(1, f"{REPLICATION}:Replicated", ("replicate",)),
     "snapshot": Result(1, f"{STORAGE}:Snapshot", ("snapshot rename", "snapshot delete", "snapshot hold", "snapshot unhold")),
-    "snapshots": Result(1, f"{STORAGE}:Snapshots", ("snapshot list",)),
+    "snapshots": Result(1, f"{STORAGE}:Snapshots", ("snapshot list", "reverse")),
     "snapshot-details": Result(1, f"{STORAGE}:ShownSnapshot", ("snapshot show",)),
     "taken-snapshots": Result(1, f"{STORAGE}:TakenSnapshots", ("snapshot create", "schedule run")),
     "range": Result(1, f"{STORAGE}:Range", ("snapshot diff",), is_line=True),

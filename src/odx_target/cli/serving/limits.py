@@ -19,6 +19,7 @@ from odx_target.replica.link import limits as link_limits
 from odx_target.replica.pairing import desk, path_key
 from odx_target.replica.paths import settings as path_settings
 from odx_target.replica.remote_tokens import limits as token_limits
+from odx_target.replica.snapshots import limits as snapshots_limits
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
 from odx_target.store.api import BLOCK_BYTES
@@ -238,6 +239,24 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         ),
         (path_settings, ("MAX_PATHS", "MAX_PATH_CONNECTIONS")),
         (greetings, ("MAX_GREETINGS", "MAX_NETWORK_GREETINGS")),
+        (
+            snapshots_limits,
+            (
+                "MAX_SENDS",
+                "MAX_RECEIVES",
+                "MAX_PROTECTIONS",
+                "MAX_COPIES",
+                "MAX_GROUP_VOLUMES",
+                "MAX_KEEP",
+                "MAX_REJECTIONS",
+                "MAX_SERVED_REPLICATIONS",
+                "MAX_GUIDS",
+                "MAX_BASE_QUESTIONS",
+                "MAX_ATTRIBUTES",
+                "MIN_RETRY_S",
+                "MAX_RETRY_S",
+            ),
+        ),
         (path_key, ("MIN_KEY_CHARACTERS", "MAX_KEY_CHARACTERS")),
         (desk, ("PAIRING_TIME_S", "MAX_ATTEMPTS")),
     ),

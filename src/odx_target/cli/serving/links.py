@@ -1,11 +1,11 @@
 """The link port of an array. `odx-target serve` opens it if the settings contain an address for it."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.settings import PathTemplate, Portal
+from odx_target.target.config.settings import Portal, ServeConfig
 from odx_target.target.event_log import log
 
 
@@ -20,22 +20,25 @@ def link_descriptors(address: Portal | None) -> int:
 
 
 @asynccontextmanager
-async def served_links(address: Portal | None, paths: Sequence[PathTemplate], array: Array) -> AsyncIterator[None]:
-    """Open the link port and the paths of an array while the body runs. Do nothing if the address is None.
+async def served_links(files: ServeConfig, array: Array) -> AsyncIterator[None]:
+    """Open the link port and the paths of an array while the body runs. Do nothing if it has no link port.
 
-    Raises ConfigError if there are paths without a link port, and OSError.
+    Raises ConfigError if there are paths or protections without a link port, and OSError.
     """
+    address = files.link_port
     if address is None:
-        if paths:
+        if files.paths:
             raise ConfigError("path: an array with paths needs a link port; give link-port or --link-port HOST:PORT")
+        if files.protections:
+            raise ConfigError("protect: an array with protections needs a link port; give link-port or --link-port HOST:PORT")
         yield
         return
     # An array without links does not load the modules.
     from odx_target.target.peers.configured_paths import open_configured_paths
     from odx_target.target.peers.serving import serve_peers
 
-    async with serve_peers(address, array) as portal:
+    async with serve_peers(address, array, files.protections) as portal:
         log.info("other arrays can connect", address=str(portal))
         assert array.peering is not None
-        await open_configured_paths(array.peering, paths, array.reporter)
+        await open_configured_paths(array.peering, files.paths, array.reporter)
         yield

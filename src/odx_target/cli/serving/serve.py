@@ -195,7 +195,7 @@ async def _serve_array(settings: Config, equipment: Equipment, signals: Signals,
             edge=equipment.edge,
         ) as array,
         serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
-        served_links(files.link_port, files.paths, array),
+        served_links(files, array),
         served_metrics(files.metrics, array),
         served_http(files, array) as http,
     ):

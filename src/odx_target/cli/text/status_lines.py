@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from odx_target.cli.replication.text import COPY_HEADINGS, PROTECTION_HEADINGS, copy_cells, problem_lines, protection_cells
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import column_lines
 from odx_target.iscsi.limits import COMMAND_WINDOW
@@ -44,7 +45,22 @@ def status_lines(answer: Answer, former: Answer | None = None, width: int | None
             for each in array["sessions"]
         ]
         lines += ["", *column_lines(SESSION_HEADINGS, rows, width), *_not_listed(array["sessions_not_listed"], "sessions")]
-    return lines + _target_lines(array, width)
+    return [*lines, *_target_lines(array, width), *_replication_lines(answer.get("replication"), width)]
+
+
+def _replication_lines(replication: Answer | None, width: int | None) -> list[str]:
+    """Return the tables of protections and copies, if there are any."""
+    if replication is None:
+        return []
+    lines = []
+    for headings, cells, rows in (
+        (PROTECTION_HEADINGS, protection_cells, replication["protections"]),
+        (COPY_HEADINGS, copy_cells, replication["copies"]),
+    ):
+        if rows:
+            lines += ["", *column_lines(headings, [tuple(map(printable, cells(each))) for each in rows], width)]
+            lines += [printable(line) for line in problem_lines(rows)]
+    return lines
 
 
 def _target_lines(array: Answer | None, width: int | None) -> list[str]:

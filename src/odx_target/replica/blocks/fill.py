@@ -131,6 +131,36 @@ def _unreadable(error: StoreError) -> RequestDenied:
     return RequestDenied("absent" if isinstance(error, Absent) else "storage", str(error))
 
 
+class Mark(NamedTuple):
+    """The record of an unfinished fill. `volume` has the content of `base`, and the blocks `first` to `end` of the snapshot,
+    except for `lost` blocks.
+    """
+
+    volume: bytes
+    base: bytes
+    first: int
+    end: int
+    lost: int
+
+
+def mark_of(pool: Pool, guid: bytes) -> Mark | None:
+    """Return the mark of the fill of a snapshot of a peer."""
+    value = pool.remembered(MARK_PREFIX + guid.hex())
+    if value is None or len(value) != _MARK.size:
+        return None
+    volume, base, first, end, lost = _MARK.unpack(value)
+    return Mark(volume, base[1 : 1 + base[0]], first, end, lost)
+
+
+def forget_marks(pool: Pool, volume: bytes) -> None:
+    """Forget all fills of a volume, because its content is about to be replaced."""
+    for key in pool.remembered_keys(MARK_PREFIX):
+        guid = bytes.fromhex(key.removeprefix(MARK_PREFIX))
+        mark = mark_of(pool, guid)
+        if mark is None or mark.volume == volume:
+            pool.forget(key)
+
+
 class _Filled(NamedTuple):
     """The blocks from `first` to `end` are filled, except for `lost` blocks."""
 
@@ -156,6 +186,10 @@ class Fill:
     base: bytes = b""
     receiver: BlockReceiver | None = None
     """The receiver of the last attempt."""
+    on_receiver: Callable[[BlockReceiver], None] | None = None
+    """Called with the receiver of each attempt."""
+    on_part: Callable[[], None] | None = None
+    """Called before a part is complete. An exception ends the attempt, and the part is received again."""
 
     @property
     def mark(self) -> str:
@@ -177,15 +211,10 @@ class Fill:
     @property
     def _filled(self) -> "_Filled | None":
         """The blocks that the mark says are filled. A mark of another volume or of another base says nothing."""
-        value = self.pool.remembered(self.mark)
-        if value is None or len(value) != _MARK.size:
+        mark = mark_of(self.pool, self.guid)
+        if mark is None or (mark.volume, mark.base) != (self.volume.identity, self.base):
             return None
-        volume, base, *filled = _MARK.unpack(value)
-        return _Filled(*filled) if (volume, base) == (self.volume.identity, self._encoded_base) else None
-
-    @property
-    def _encoded_base(self) -> bytes:
-        return bytes([len(self.base)]) + self.base.ljust(GUID_BYTES, b"\0")
+        return _Filled(mark.first, mark.end, mark.lost)
 
     def _before(self, first: int) -> "_Filled":
         """Return the filled blocks that a range which begins at `first` continues. They may be none."""
@@ -239,6 +268,8 @@ class Fill:
         }
         exchange = await link.request(document, TrafficClass.SNAPSHOT)
         self.receiver = receiver = self._receiver(exchange, before)
+        if self.on_receiver is not None:
+            self.on_receiver(receiver)
         try:
             await receiver.run(before.end, end - before.end)
         finally:
@@ -260,6 +291,8 @@ class Fill:
 
     def _receiver(self, exchange: Exchange, before: "_Filled") -> BlockReceiver:
         def complete(first: int, count: int) -> None:
+            if self.on_part is not None:
+                self.on_part()
             lost = before.lost + sum(block < first + count for block in receiver.totals.lost_blocks)
             self._remember(_Filled(before.first, first + count, lost))
 
@@ -270,4 +303,5 @@ class Fill:
         return receiver
 
     def _remember(self, filled: "_Filled") -> None:
-        self.pool.remember(self.mark, _MARK.pack(self.volume.identity, self._encoded_base, *filled))
+        base = bytes([len(self.base)]) + self.base.ljust(GUID_BYTES, b"\0")
+        self.pool.remember(self.mark, _MARK.pack(self.volume.identity, base, *filled))

@@ -44,6 +44,10 @@ class ReceiveTotals:
     """Offered blocks that this array has already."""
     wrong_hints: int = 0
     received_blocks: int = 0
+    data_bytes: int = 0
+    """Size of the bodies of DATA on the link."""
+    done_blocks: int = 0
+    """Blocks in all complete parts, except those that are the same in the base."""
     lost_blocks: list[int] = field(default_factory=list)
     """Numbers of the blocks that the sender could not read. They were not changed."""
     link_bytes: int = 0
@@ -191,6 +195,7 @@ class BlockReceiver:
             part.data[index] = block
         part.missing.difference_update(found.indexes)
         self.totals.received_blocks += len(found.indexes)
+        self.totals.data_bytes += len(frame.body)
 
     async def _complete(self, part: _Part) -> None:
         """Write the data of a part, and note hints for it."""
@@ -201,6 +206,7 @@ class BlockReceiver:
             await self._write(part.first + index, [part.data[at] for at in range(index, index + count)])
         await self._change(lambda: self._on_part(part.first, part.offer.count))
         await self._pool.committed()
+        self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)
         if part.data:
             await self._note_hints(part)
 

@@ -43,8 +43,8 @@ class SendTotals:
     sent_blocks: int = 0
     data_bytes: int = 0
     """Size of the bodies of DATA on the link."""
-    next_block: int = 0
-    """The block after the last part that was sent."""
+    done_blocks: int = 0
+    """Blocks in all parts that were sent, except those that are the same in the base."""
 
 
 @dataclass
@@ -184,7 +184,7 @@ class BlockSender:
         most = MAX_DATA_BLOCKS if compression is LinkCompression.WAN else RAW_DATA_BLOCKS
         for start in range(0, len(part.to_send), most):
             await self._send_blocks(part, part.to_send[start : start + most], compression)
-        self.totals.next_block = part.first + part.offer.count
+        self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)
 
     async def _send_blocks(self, part: _Part, indexes: list[int], compression: LinkCompression) -> None:
         content = b"".join(part.blocks[index] for index in indexes)

@@ -48,6 +48,11 @@ class Exchange:
         self._arrival: Event | None = None
         self._space: Event | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """True if neither side has closed the channel, and the link is not lost."""
+        return not self._is_closed
+
     async def answered(self) -> Mapping[str, Json]:
         """Wait for the answer to the own request. Raises RequestDenied and ChannelEnded."""
         while self._answer is None:

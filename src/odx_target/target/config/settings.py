@@ -9,6 +9,7 @@ from pathlib import Path
 from odx_target.copymgr.limits import TokenAccess, UnreachableSense
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.settings import Address, CompressionChoice, Right
+from odx_target.replica.snapshots.protection import Trigger
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes
 from odx_target.target.clock.mode import ClockMode
@@ -147,6 +148,24 @@ class PathTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtectTemplate:
+    """A protection that is added when its path is paired, if the pool does not have it.
+
+    `schedules` are names, or None for the schedules that the volumes have. `snapshots` has the kinds of schedules that are made
+    for this protection, and the number of snapshots that they keep.
+    """
+
+    name: str
+    path: str
+    volumes: tuple[str, ...]
+    is_group: bool = False
+    trigger: Trigger = Trigger.EACH
+    schedules: tuple[str, ...] | None = None
+    snapshots: Mapping[str, int] = field(default_factory=dict)
+    keep_there: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The settings of an array.
 
@@ -269,6 +288,8 @@ class ServeConfig:
     """The address at which the array listens to other arrays. None means that it has no paths to other arrays."""
     paths: tuple[PathTemplate, ...] = ()
     """Paths that the array waits for, or whose settings it changes, when it starts."""
+    protections: tuple[ProtectTemplate, ...] = ()
+    """Protections that are added when their paths are paired, if the pool does not have them."""
     clock: ClockMode = ClockMode.REAL
     """The way in which the time of the array passes."""
     record_commands: bool = False

@@ -39,6 +39,7 @@ from odx_target.target.config.port_group_settings import (
     portal_groups_of,
     transition_time_of,
 )
+from odx_target.target.config.protect_settings import protect_templates_of
 from odx_target.target.config.schedule_settings import schedule_templates_of
 from odx_target.target.config.settings import Config, LogFormat, LunConfig, ServeConfig
 from odx_target.target.config.target_settings import (
@@ -219,6 +220,7 @@ _SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "pcap-snap-length": lambda value, _base: {"pcap_snap_bytes": _snap_bytes("pcap-snap-length", value)},
     "control": lambda value, base: {"control": base / _path("control", value)},
     "metrics": lambda value, _base: {"metrics": parse_metrics_address(_text("metrics", value))},
+    "protect": lambda value, _base: {"protections": protect_templates_of(value)},
     "link-port": lambda value, _base: {"link_port": parse_link_address(_text("link-port", value))},
     "path": lambda value, base: {"paths": path_templates_of(value, base)},
     "clock": lambda value, _base: {"clock": parse_choice(ClockMode, value, "clock: ")},

@@ -22,6 +22,8 @@ from odx_target.target.control.operation import Operation, performed
 from odx_target.target.control.paths import PATH_OPERATIONS
 from odx_target.target.control.port_groups import PORT_GROUP_OPERATIONS
 from odx_target.target.control.refusals import REFUSAL_OPERATIONS
+from odx_target.target.control.replication.copies import COPY_OPERATIONS
+from odx_target.target.control.replication.protections import PROTECTION_OPERATIONS
 from odx_target.target.control.scrubbing import START_ARGUMENTS, scrub_progress, start_scrub, stop_scrub
 from odx_target.target.control.storage import volumes
 from odx_target.target.control.storage.answers import Volume
@@ -244,5 +246,7 @@ OPERATIONS: dict[str, Operation] = {
         *PORT_GROUP_OPERATIONS,
         *PATH_OPERATIONS,
         *IMPORT_OPERATIONS,
+        *PROTECTION_OPERATIONS,
+        *COPY_OPERATIONS,
     )
 }

@@ -24,7 +24,9 @@ from odx_target.replica.remote_tokens.redeemer import Redeemer
 from odx_target.replica.remote_tokens.staging import delete_volumes, left_over_volumes
 from odx_target.replica.remote_tokens.token_server import IsMapped, TokenServer
 from odx_target.replica.request_table import RequestTable
-from odx_target.store.api import Pool, StoreError
+from odx_target.replica.snapshots.replication import Replication
+from odx_target.replica.snapshots.sender import SnapshotClass
+from odx_target.store.api import Pool, Snapshot, StoreError
 from odx_target.target.accepting_clients import accept_all
 from odx_target.target.listening_sockets import Listening
 from odx_target.target.peers.own_certificate import own_certificate
@@ -56,6 +58,7 @@ class Peering:
     """The paths of a running array. `make_durable` makes changes of the pool durable.
 
     `maker` is the identity in the tokens of this array. Without `tokens`, peers and hosts cannot use tokens of other arrays.
+    `class_of` returns the class of a snapshot for its retention at a peer.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Peering:
         reporter: Reporter,
         make_durable: Callable[[], Awaitable[None]],
         tokens: TokenSharing | None = None,
+        class_of: Callable[[Snapshot], SnapshotClass | None] = lambda _: None,
     ) -> None:
         self.identity = Identity(pool.identity, maker, certificate.certificate)
         self.desk = PairingDesk(environment.monotonic, self._ended_waiting)
@@ -83,6 +87,8 @@ class Peering:
         self._tokens = tokens
         self._served_tokens = served
         self._accepted_tokens = False
+        self.replication = Replication(pool, environment, self.paths.values, class_of, reporter.report, self.hints)
+        self.replication.add_to(requests)
         self.listening: Listening | None = None
         """The link port. None if the array listens to no peers."""
         self._environment = environment
@@ -103,6 +109,9 @@ class Peering:
             self._reporter.report("error", "a path cannot be read and is not used", path=name)
         for name in self.paths.foreign:
             self._reporter.report("warning", "a path belongs to the pool that was copied and is not used", path=name)
+        for key in self.replication.records.unreadable:
+            self._reporter.report("error", "a record of the replication cannot be read and is not used", record=key)
+        self._environment.start_soon(self.replication.run)
         self.listening = listening
         if listening is not None:
             nursery.start_soon(self._listen, listening)
@@ -113,6 +122,10 @@ class Peering:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening.socket))
         async with listener, trio.open_nursery() as nursery:
             await accept_all(listener, peers.serve, nursery, "a peer cannot be accepted")
+
+    def monotonic(self) -> float:
+        """Return the time of the clock of the links."""
+        return self._environment.monotonic()
 
     def stop(self) -> None:
         """End all links. The peers learn why."""
@@ -258,6 +271,7 @@ class Peering:
 
     def _path_changed(self, path: Path, line: str) -> None:
         name = path.settings.name
+        self.replication.path_changed(path)
         if path.link is not None:
             self._connected(name)
             self._reporter.report("info", "a path is connected", cause=name, path=name)
@@ -290,7 +304,8 @@ async def open_peering(
     reporter: Reporter,
     make_durable: Callable[[], Awaitable[Any]],
     tokens: TokenSharing | None = None,
+    class_of: Callable[[Snapshot], SnapshotClass | None] = lambda _: None,
 ) -> Peering:
     """Make the Peering of an array, with the certificate that the pool remembers or with a new one."""
     certificate = await own_certificate(pool, environment, reporter)
-    return Peering(pool, environment, certificate, maker, reporter, make_durable, tokens)
+    return Peering(pool, environment, certificate, maker, reporter, make_durable, tokens, class_of)

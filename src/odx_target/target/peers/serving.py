@@ -1,6 +1,6 @@
 """The link port of a running array."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,10 +9,12 @@ import trio
 
 from odx_target.scsi.sense import INQUIRY_DATA_HAS_CHANGED
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.target.config.settings import Portal
+from odx_target.target.config.settings import Portal, ProtectTemplate
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listening_sockets import bind_portals, close_sockets
 from odx_target.target.peers.peering import STOP_TIME_S, TokenSharing, open_peering
+from odx_target.target.peers.protections import add_protections
+from odx_target.target.peers.snapshot_classes import class_of
 from odx_target.target.trio_environment import TrioEnvironment
 
 if TYPE_CHECKING:
@@ -20,10 +22,10 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def serve_peers(address: Portal, array: "Array") -> AsyncIterator[Portal]:
+async def serve_peers(address: Portal, array: "Array", protections: Sequence[ProtectTemplate] = ()) -> AsyncIterator[Portal]:
     """Open the link port and the paths of an array while the body runs. Yields the actual address.
 
-    Raises OSError if the address cannot be bound.
+    `protections` are those of the configuration. Raises OSError if the address cannot be bound.
     """
     bound = await bind_portals([address])
     try:
@@ -35,10 +37,12 @@ async def serve_peers(address: Portal, array: "Array") -> AsyncIterator[Portal]:
             copies = array.copy_manager.copies
             tokens = TokenSharing(copies, partial(_is_mapped, array), partial(_tokens_changed, array))
             maker = copies.issuer.maker
-            peering = await open_peering(array.pool, environment, maker, array.reporter, array.make_durable, tokens)
+            classes = partial(class_of, array.schedules.book)
+            peering = await open_peering(array.pool, environment, maker, array.reporter, array.make_durable, tokens, classes)
             await array.make_durable()
             peering.start(bound[0], jobs.nursery)
             array.peering = peering
+            environment.start_soon(add_protections, array, peering, protections)
             try:
                 yield bound[0].address
             finally:

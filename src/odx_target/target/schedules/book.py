@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE
 from odx_target.store.api import Absent, NameTaken, OverLimit, Pool, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.schedules.due_moments import Progress
@@ -132,6 +133,8 @@ class ScheduleBook:
 
     def schedules_of(self, volume: Volume) -> list[Schedule]:
         """Return the schedules of a volume. A volume whose own schedules were all removed has the default schedules."""
+        if COPY_ATTRIBUTE in volume.attributes:
+            return []  # Its snapshots come from another array.
         own = self._own(volume)
         if own or self.plans.get(volume.identity) == ():
             return own
@@ -161,6 +164,8 @@ class ScheduleBook:
         for volume in list(self.pool.volumes.values()):
             await self.pool.turns.next_if_spent()
             self.pool.turns.take(STEPS_OF_A_VOLUME)
+            if COPY_ATTRIBUTE in volume.attributes:
+                continue  # Its snapshots come from another array.
             plan = self.plans.get(volume.identity)
             own = known.intersection(plan or ())
             yield volume, own if own or plan == () else default

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from odx_target.environment import Environment
+from odx_target.replica.snapshots.protection import CLASS_ATTRIBUTE, COPY_ATTRIBUTE, KEPT_ATTRIBUTE
 from odx_target.store.api import Held, Pool, PoolBusy, Snapshot, Volume
 from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.logical_units import lun_attributes_of
@@ -16,8 +17,8 @@ SCHEDULE_ATTRIBUTE = "schedule"
 """Attribute of a snapshot. Its value is the identifier of the schedule that made the snapshot."""
 MOMENT_ATTRIBUTE = "schedule_moment"
 CONSISTENCY_ATTRIBUTE = "consistency"
-OWN_ATTRIBUTES = (SCHEDULE_ATTRIBUTE, MOMENT_ATTRIBUTE, CONSISTENCY_ATTRIBUTE)
-"""Attributes of a snapshot that record how the array took it. Clones do not get them."""
+OWN_ATTRIBUTES = (SCHEDULE_ATTRIBUTE, MOMENT_ATTRIBUTE, CONSISTENCY_ATTRIBUTE, CLASS_ATTRIBUTE, KEPT_ATTRIBUTE, COPY_ATTRIBUTE)
+"""Attributes of a snapshot that record how the array took or received it. Clones do not get them."""
 
 CRASH_CONSISTENT = "crash"
 APPLICATION_CONSISTENT = "application"

@@ -11,14 +11,14 @@ from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_volume
-from odx_target.target.control.storage.names import find_volume
+from odx_target.target.control.storage.names import find_own_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, free_numbers, volume_of_number
 
 
 async def add(storage: Storage, name: str, number: int | None) -> answers.Volume:
     """Make a volume a LUN that hosts can use. Without a number, the LUN gets the next free number."""
-    volume = find_volume(storage.pool, name)
+    volume = find_own_volume(storage.pool, name)
     with changing(storage, volume):
         if LUN_ATTRIBUTE in volume.attributes:
             raise ManagementError(f"volume {name} is LUN {volume.attributes[LUN_ATTRIBUTE]} already")
@@ -32,7 +32,7 @@ async def add(storage: Storage, name: str, number: int | None) -> answers.Volume
 
 async def remove(storage: Storage, name: str) -> answers.Volume:
     """Remove the LUN number and the persistent reservations of a volume. The volume keeps its data."""
-    volume = find_volume(storage.pool, name)
+    volume = find_own_volume(storage.pool, name)
     with changing(storage, volume):
         if LUN_ATTRIBUTE not in volume.attributes:
             raise ManagementError(f"volume {name} is not a LUN")
@@ -49,7 +49,7 @@ async def remove(storage: Storage, name: str) -> answers.Volume:
 
 async def renumber(storage: Storage, name: str, number: int) -> answers.Volume:
     """Give a LUN another number. The identity, the serial number and the reservations stay."""
-    volume = find_volume(storage.pool, name)
+    volume = find_own_volume(storage.pool, name)
     with changing(storage, volume):
         if LUN_ATTRIBUTE not in volume.attributes:
             raise ManagementError(f"volume {name} is not a LUN: `odx-target lun add` makes it one")
@@ -64,7 +64,7 @@ async def renumber(storage: Storage, name: str, number: int) -> answers.Volume:
 
 async def set_read_only(storage: Storage, name: str, *, read_only: bool) -> answers.Volume:
     """Make a volume read-only for hosts, or writable."""
-    volume = find_volume(storage.pool, name)
+    volume = find_own_volume(storage.pool, name)
     with changing(storage, volume):
         if (volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES) != read_only:
             await storage.set_attributes(volume, {READ_ONLY_ATTRIBUTE: YES if read_only else None})

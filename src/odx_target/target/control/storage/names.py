@@ -5,6 +5,7 @@ A name is VOLUME, VOLUME@SNAPSHOT, or the hexadecimal guid of a snapshot.
 
 from typing import NamedTuple
 
+from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE
 from odx_target.store.api import Absent, Pool, Snapshot, StoreError, Volume
 from odx_target.target.config.error import ConfigError
 
@@ -41,6 +42,14 @@ def find_volume(pool: Pool, name: str) -> Volume:
     volume = pool.volumes.get(name)
     if volume is None:
         raise Absent(f"there is no volume {name!r}")
+    return volume
+
+
+def find_own_volume(pool: Pool, name: str) -> Volume:
+    """Return the volume with this name, which must not be a copy that another array sends. Raises Absent and ConfigError."""
+    volume = find_volume(pool, name)
+    if COPY_ATTRIBUTE in volume.attributes:
+        raise ConfigError(f"volume {name} is a copy that another array sends: clone or promote it (`odx-target promote`)")
     return volume
 
 

@@ -10,7 +10,7 @@ from odx_target.target.control.describe import rows_in_turns
 from odx_target.target.control.operation import Operation
 from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_snapshot, volume_names
-from odx_target.target.control.storage.names import find_volume
+from odx_target.target.control.storage.names import find_own_volume
 from odx_target.target.control.storage.snapshots import taken_answer
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.schedules.book import LastRun
@@ -63,7 +63,7 @@ async def add(storage: Storage, name: str, fields: dict[str, object], volumes: S
     runner = await storage.schedules()
     book = runner.book
     schedule, seen = new_schedule(name, fields, storage.environment)
-    assigned = [find_volume(storage.pool, each) for each in volumes]
+    assigned = [find_own_volume(storage.pool, each) for each in volumes]
     await storage.when_ready(lambda: book.add(schedule, seen, assigned))
     await storage.make_durable()
     return await _counted_row(storage, runner, schedule)
@@ -103,7 +103,7 @@ async def remove(storage: Storage, name: str) -> answers.Schedule:
 async def assign(storage: Storage, volume: str, schedules: Sequence[str] | None) -> answers.Assignment:
     """Give a volume its own schedules. An empty list means no schedules. None means the default schedules."""
     runner = await storage.schedules()
-    found = find_volume(storage.pool, volume)
+    found = find_own_volume(storage.pool, volume)
     own = None if schedules is None else [runner.book.find(name) for name in schedules]
     await storage.when_ready(lambda: runner.book.assign(found, own))
     await storage.make_durable()

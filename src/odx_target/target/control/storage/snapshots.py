@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from odx_target.replica.snapshots.protection import HOLD_PREFIX
 from odx_target.store.api import Absent, NameTaken, OverLimit, Snapshot, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.arguments import ManagementError
@@ -13,7 +14,7 @@ from odx_target.target.control.storage.describe import (
     volume_names,
 )
 from odx_target.target.control.storage.luns import changing
-from odx_target.target.control.storage.names import SnapshotName, find_snapshot, find_volume
+from odx_target.target.control.storage.names import SnapshotName, find_own_volume, find_snapshot
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import block_bytes_of, logical_unit_of, lun_attributes_of
 from odx_target.target.lun_size import restore_logical_unit
@@ -62,7 +63,7 @@ async def create(
         raise ConfigError("snapshots of one moment have the same name: VOLUME@NAME OTHER@NAME")
     (name,) = names
     pool = storage.pool
-    volumes = [find_volume(pool, each.volume) for each in snapshots]
+    volumes = [find_own_volume(pool, each.volume) for each in snapshots]
     if len({volume.name for volume in volumes}) != len(volumes):
         raise ConfigError("a volume is named twice")
     for volume in volumes:
@@ -133,6 +134,8 @@ async def delete(storage: Storage, snapshot: str) -> answers.Snapshot:
 
 async def hold(storage: Storage, snapshot: str, owner: str) -> answers.Snapshot:
     """Protect a snapshot from deletion."""
+    if owner.startswith(HOLD_PREFIX):
+        raise ConfigError(f"owner {owner!r}: only the replication makes holds that begin with {HOLD_PREFIX}")
     found = find_snapshot(storage.pool, snapshot)
     await storage.when_ready(lambda: found.hold(owner))
     await storage.make_durable()
@@ -151,7 +154,7 @@ async def restore(storage: Storage, snapshot: str, to: str | None) -> answers.Vo
     """Restore the content of a snapshot to its volume, or to the volume `to`. Hosts may use the volume during the restore."""
     pool = storage.pool
     found = find_snapshot(pool, snapshot)
-    volume = _volume_of(storage, found) if to is None else find_volume(pool, to)
+    volume = _volume_of(storage, found) if to is None else find_own_volume(pool, to)
     block_bytes = block_bytes_of(volume.attributes)
     if block_bytes_of(found.attributes) != block_bytes:
         raise ManagementError(f"volume {volume.name} has logical blocks of {block_bytes} bytes, the snapshot has others")

@@ -12,6 +12,8 @@ from odx_target.scsi.unit.sanitize_operation import has_record
 from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, Pool, PoolSpace, Volume, tier_of
 from odx_target.target.access.targets import limits_of
 from odx_target.target.control.describe import describe_stepping_aside, rows_in_turns
+from odx_target.target.control.replication.answers import Replication
+from odx_target.target.control.replication.describe import describe_replication
 from odx_target.target.control.storage import status_answers as answers
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import LUN_ATTRIBUTE
@@ -44,7 +46,15 @@ async def status(storage: Storage, *, space: bool, busiest: int | None) -> answe
         "array": None if array is None else await array_numbers(array),
         "volumes": await rows_in_turns(turns, chosen, lambda volume: _describe(storage, volume, capacity)),
         "volumes_not_listed": len(pool.volumes) - len(chosen),
+        "replication": await _replication(array),
     }
+
+
+async def _replication(array: "Array | None") -> Replication | None:
+    if array is None or array.peering is None:
+        return None
+    records = array.peering.replication.records
+    return await describe_replication(array) if records.protections or records.copies else None
 
 
 async def pool_numbers(pool: Pool, turns: Turns, now_s: float) -> answers.PoolNumbers:

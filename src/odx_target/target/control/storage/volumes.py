@@ -26,7 +26,7 @@ from odx_target.target.control.describe import rows_in_turns
 from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.luns import changing, check_not_the_only_lun, reserved_numbers, unused_numbers
-from odx_target.target.control.storage.names import find_source, find_volume
+from odx_target.target.control.storage.names import find_own_volume, find_source, find_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import (
     BLOCK_ATTRIBUTE,
@@ -156,7 +156,7 @@ def clone_names(name: str, count: int, first: int) -> list[str]:
 
 async def rename(storage: Storage, name: str, new_name: str) -> answers.Volume:
     """Rename a volume."""
-    volume = find_volume(storage.pool, name)
+    volume = find_own_volume(storage.pool, name)
     lun_config(new_name, size_bytes_of(volume, storage.pool), block_bytes_of(volume.attributes))
     await storage.when_ready(lambda: volume.rename(new_name))
     await storage.make_durable()
@@ -166,7 +166,7 @@ async def rename(storage: Storage, name: str, new_name: str) -> answers.Volume:
 async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> answers.Volume:
     """Change the size of a volume."""
     pool = storage.pool
-    volume = find_volume(pool, name)
+    volume = find_own_volume(pool, name)
     lun_config(name, size, block_bytes_of(volume.attributes))
     with changing(storage, volume):
         size_bytes = size_bytes_of(volume, pool)
@@ -196,7 +196,7 @@ async def set_values(storage: Storage, name: str, compression: str | None, tier:
     """
     if compression is None and tier is None:
         raise ManagementError("want compression or tier")
-    volume = find_volume(storage.pool, name)
+    volume = find_own_volume(storage.pool, name)
     with changing(storage, volume):
         chosen: dict[str, str] = {}
         if compression is not None and compression != compression_of(volume.attributes):
@@ -243,6 +243,8 @@ async def forget_volume(storage: Storage, volume: Volume) -> None:
     (await storage.schedules()).book.forget_volume(volume)
     drop(storage.pool, volume.identity)
     drop_sanitize_operation(storage.pool, volume.identity)
+    if storage.array is not None and storage.array.peering is not None:
+        await storage.array.peering.replication.forget_copy(volume.identity)
     await storage.make_durable()
 
 

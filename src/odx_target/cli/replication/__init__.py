@@ -1,0 +1,1 @@
+"""The commands `protect`, `replicate`, `remote`, `promote` and `reverse`."""

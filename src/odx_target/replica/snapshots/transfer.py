@@ -1,0 +1,120 @@
+"""A running transfer of a snapshot, and the results of the last one, on either side."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from odx_target.replica.link.throttle import Rates
+from odx_target.replica.snapshots.estimate import Estimate, Samples
+from odx_target.store.api import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from odx_target.replica.blocks.receiver import BlockReceiver
+    from odx_target.replica.blocks.sender import BlockSender
+
+
+@dataclass
+class Transfer:
+    """A snapshot that is sent or received now. It is snapshot number `step` of `steps` of a group."""
+
+    name: str
+    snapshot_s: float
+    changed_blocks: int
+    started_s: float
+    """Monotonic time."""
+    step: int = 1
+    steps: int = 1
+    done_before_blocks: int = 0
+    """Blocks of earlier attempts."""
+    network_before_bytes: int = 0
+    now_blocks: Callable[[], int] = lambda: 0
+    now_network_bytes: Callable[[], int] = lambda: 0
+
+    @property
+    def done_blocks(self) -> int:
+        """Number of the changed blocks that have been transferred."""
+        return min(self.changed_blocks, self.done_before_blocks + self.now_blocks())
+
+    @property
+    def logical_bytes(self) -> int:
+        return self.done_blocks * BLOCK_BYTES
+
+    @property
+    def bytes_remaining(self) -> int:
+        return (self.changed_blocks - self.done_blocks) * BLOCK_BYTES
+
+    @property
+    def network_bytes(self) -> int:
+        """Bytes of blocks on the link, after compression."""
+        return self.network_before_bytes + self.now_network_bytes()
+
+    def follow_sender(self, sender: "BlockSender") -> None:
+        """Count the blocks of a further attempt of the sending side."""
+        self._end_attempt()
+        totals = sender.totals
+        self.now_blocks = lambda: totals.done_blocks
+        self.now_network_bytes = lambda: totals.data_bytes
+
+    def follow_receiver(self, receiver: "BlockReceiver") -> None:
+        """Count the blocks of a further attempt of the receiving side."""
+        self._end_attempt()
+        totals = receiver.totals
+        self.now_blocks = lambda: totals.done_blocks
+        self.now_network_bytes = lambda: totals.data_bytes
+
+    def _end_attempt(self) -> None:
+        self.done_before_blocks += self.now_blocks()
+        self.network_before_bytes += self.now_network_bytes()
+
+
+@dataclass
+class Results:
+    """The results of the transfers of a protection or copy since the start of the array."""
+
+    snapshots: int = 0
+    logical_bytes: int = 0
+    network_bytes: int = 0
+    last_snapshot_bytes: int = 0
+    last_snapshot_sync_seconds: float = 0.0
+    remote_snapshot_timestamp: float | None = None
+    """Wall clock time of the newest snapshot that both sides have. None if none was transferred since the start."""
+
+    def note(self, transfer: Transfer, now_s: float) -> None:
+        """Note a transfer that has ended."""
+        self.snapshots += 1
+        self.logical_bytes += transfer.logical_bytes
+        self.network_bytes += transfer.network_bytes
+        self.last_snapshot_bytes = transfer.logical_bytes
+        self.last_snapshot_sync_seconds = now_s - transfer.started_s
+        self.remote_snapshot_timestamp = transfer.snapshot_s
+
+
+@dataclass
+class Activity:
+    """The present transfer of a protection or copy, its results, and its problem. `problem` is empty if there is none."""
+
+    transfer: Transfer | None = None
+    results: Results = field(default_factory=Results)
+    problem: str = ""
+    samples: Samples = field(default_factory=Samples)
+
+    @property
+    def total_logical_bytes(self) -> int:
+        """Changed bytes of all transfers since the start of the array, with the present one."""
+        return self.results.logical_bytes + (0 if self.transfer is None else self.transfer.logical_bytes)
+
+    def begin(self, transfer: Transfer) -> Transfer:
+        """Note that a transfer begins."""
+        self.transfer, self.samples = transfer, Samples()
+        return transfer
+
+    def sample(self, now_s: float) -> None:
+        """Note the progress at a monotonic time."""
+        if self.transfer is not None:
+            self.samples.add(now_s, self.transfer.logical_bytes, self.transfer.network_bytes)
+
+    def estimate(self, rates: Rates | None, time_s: float) -> Estimate:
+        """Estimate the rest of the transfer. `rates` is the throttle of the path, and `time_s` the wall clock."""
+        if self.transfer is None:
+            return Estimate()
+        return self.samples.estimate(self.transfer.bytes_remaining, rates, time_s)

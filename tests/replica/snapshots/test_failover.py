@@ -1,0 +1,174 @@
+"""Tests of promotion and reversal between two arrays of the simulated world."""
+
+import pytest
+
+from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, Role
+from odx_target.replica.snapshots.records import ReplicationRefused
+from odx_target.store.api import Snapshot, Volume
+from tests.replica.snapshots.replicating import Arrays
+from tests.sim.network import SimulatedLink
+
+
+class Pair(Arrays):
+    """Arrays that fail over and back. `primary` has the volume that hosts use; its names are `v` and `peer/a/v`."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.names = {"a": "v", "b": "peer/a/v"}
+        self.primary, self.secondary = "a", "b"
+        self.change("a", 200)
+        self.protect()
+        self.sent("first")
+
+    def sent(self, name: str) -> Snapshot:
+        """Take a snapshot at the primary, and wait until the secondary has it."""
+        taken = self.snapshot(self.primary, name, self.names[self.primary])
+        self.until(self.secondary, taken.guid)
+        self.settle(self.primary)
+        self.assert_equal("a", "b", taken.guid)
+        return taken
+
+    def hosts_write(self, count: int = 15) -> None:
+        self.change(self.primary, count, self.names[self.primary])
+
+    def promote(self) -> Volume:
+        """Promote the copy at the secondary, which becomes the primary."""
+        array = self[self.secondary]
+        copy = next(copy for copy, _ in array.replication.copies() if copy.role is Role.RECEIVING)
+        promoted: Volume = self.run(  # type: ignore[assignment]
+            array, array.replication.failover.promote(copy, None, lambda volume, snapshot: volume.restore(snapshot))
+        )
+        self.primary, self.secondary = self.secondary, self.primary
+        return promoted
+
+    def reverse(self) -> list[Snapshot]:
+        """Reverse the protection of the former primary."""
+        array = self[self.secondary]
+        (protection,) = array.replication.records.protections.values()
+
+        async def withdraw(_volume: Volume) -> None:
+            pass
+
+        found: list[Snapshot] = self.run(  # type: ignore[assignment]
+            array, array.replication.failover.reverse(protection, array.paths[self.primary], withdraw)
+        )
+        return found
+
+
+def test_a_failover_and_a_failback_send_only_differences() -> None:
+    pair = Pair(1)
+    pair.hosts_write()  # never sent: lost by the failover
+    promoted = pair.promote()
+    assert COPY_ATTRIBUTE not in promoted.attributes
+    assert promoted.lineage == pair.volume("a").lineage
+    pair.hosts_write()
+    pair.snapshot("a", "not wanted any more")
+    pair.world.advance(5.0)
+    assert "promoted" in pair["a"].replication.sender.activity("v").problem
+    before = pair["a"].paths["b"].status.received_bytes
+    (diverged,) = pair.reverse()
+    assert diverged.name.startswith("diverged-")
+    taken = pair.sent("after failover")
+    assert pair["a"].paths["b"].status.received_bytes - before < 40 * 4200 + 25 * 20 * 1024
+    assert pair.volume("a").snapshots["after failover"].guid == taken.guid
+    assert COPY_ATTRIBUTE in pair.volume("a").attributes
+    pair.hosts_write()
+    pair.sent("last at b")
+    pair.promote()
+    assert pair.reverse() == []
+    pair.hosts_write()
+    pair.sent("back at a")
+    assert pair.held("a") == {"back at a": ["replica:b"]}
+    assert pair.held("b") == {"back at a": ["replica:a"]}
+    pair.check_errors()
+
+
+def test_a_reversal_needs_a_promotion_and_a_connection() -> None:
+    pair = Pair(2)
+    pair.primary, pair.secondary = "b", "a"
+    with pytest.raises(ReplicationRefused, match="has not promoted"):
+        pair.reverse()
+    pair.primary, pair.secondary = "a", "b"
+    pair.promote()
+    copy = pair["b"].replication.copies()[0][0]
+    with pytest.raises(ReplicationRefused, match="was promoted already"):
+        pair.run(pair["b"], pair["b"].replication.failover.promote(copy, None, lambda *_: None))
+    pair["b"].kill()
+    pair.world.advance(10.0)
+    with pytest.raises(ReplicationRefused, match="not connected"):
+        pair.reverse()
+    pair["b"].start()
+    pair.world.run_until(lambda: pair["a"].paths["b"].link is not None, 60.0)
+    pair.reverse()
+    pair.hosts_write()
+    pair.sent("after")
+
+
+def test_a_copy_without_snapshots_cannot_be_promoted() -> None:
+    arrays = Arrays(3)
+    arrays.change("a", 400)
+    arrays.network.line("a", "b").bytes_per_s = 100_000
+    for link in arrays.network.links:
+        link.cut()
+    arrays.snapshot("a", "large")
+    arrays.protect()
+    arrays.world.run_until(lambda: bool(arrays["b"].replication.copies()), 60.0)
+    (copy, _) = arrays.copy()
+    with pytest.raises(ReplicationRefused, match="no snapshot yet"):
+        arrays.run(arrays["b"], arrays["b"].replication.failover.promote(copy, None, lambda *_: None))
+
+
+def test_a_promotion_ends_a_running_transfer() -> None:
+    pair = Pair(4)
+    first = pair.volume("a").snapshots["first"]
+    pair.network.line("a", "b").bytes_per_s = 300_000
+    for link in pair.network.links:
+        link.cut()
+    pair.hosts_write(400)
+    pair.snapshot("a", "never complete")
+    pair.world.run_until(lambda: any(each.transfer for each in pair["b"].replication.receiver.activities.values()), 60.0)
+    promoted = pair.promote()
+    frozen = promoted.freeze()
+    assert pair.run(pair["b"], frozen.digest()) == pair.run(pair["a"], first.digest())
+    assert pair["b"].pool.remembered_keys("replica/receive/") == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_promote_reverse_promote_with_cuts_and_restarts(seed: int) -> None:
+    pair = Pair(seed + 60)
+    random = pair.random
+
+    def plan(link: SimulatedLink) -> None:
+        if random.randrange(3) == 0:
+            link.ends[random.randrange(2)].outgoing.cut_after_bytes = random.randrange(300_000)
+
+    pair.network.on_connection = plan
+    for round_number in range(3):
+        pair.hosts_write()
+        if random.randrange(2):
+            pair.snapshot(pair.primary, f"unsent {round_number}", pair.names[pair.primary])
+        for array in pair.arrays.values():
+            pair.run(array, array.pool.flush())
+        if random.randrange(2):
+            victim = pair[random.choice("ab")]
+            (victim.kill if random.randrange(2) else victim.lose_power)()
+            pair.world.advance(random.uniform(0.0, 3.0))
+            victim.start()
+        pair.promote()
+        pair.hosts_write()
+        pair.run(pair[pair.primary], pair[pair.primary].pool.flush())
+        for _ in range(30):
+            pair.world.advance(2.0)
+            try:
+                pair.reverse()
+                break
+            except ReplicationRefused:
+                continue
+        else:
+            pytest.fail("the protection is never reversed")
+        pair.hosts_write()
+        taken = pair.snapshot(pair.primary, f"sent {round_number}", pair.names[pair.primary])
+        pair.run(pair[pair.primary], pair[pair.primary].pool.flush())
+        pair.until(pair.secondary, taken.guid)
+        pair.assert_equal("a", "b", taken.guid)
+    pair.check_errors()

@@ -1,0 +1,198 @@
+"""Tests of the operations on the replication, between two whole arrays in this process over a real link."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from odx_target.cli.text.status_lines import status_lines
+from odx_target.replica.pairing import path_key
+from odx_target.target import lun_contents
+from odx_target.target.array import Array
+from odx_target.target.config.settings import Config, LunConfig, Portal
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.operations import perform
+from odx_target.target.metrics.collection import metrics_text
+from odx_target.target.peers import peering as peering_module
+from odx_target.target.peers.serving import serve_peers
+from tests.target.running import running
+
+KEY = "K" * 26
+LUNS = (LunConfig("vm1", 8 << 20), LunConfig("vm2", 4 << 20))
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretch keys only a little, and dial again soon."""
+    monkeypatch.setattr(path_key, "SCRYPT_COST", 2)
+    monkeypatch.setattr(peering_module, "PAIRING_RETRY_S", 0.01)
+
+
+@asynccontextmanager
+async def linked(pool: Path | None = None, luns: tuple[LunConfig, ...] = LUNS) -> AsyncIterator[tuple[Array, str]]:
+    config = Config(luns=luns, pool_dir=pool)
+    async with running(config) as array, serve_peers(Portal("127.0.0.1", 0), array) as address:
+        yield array, str(address)
+
+
+@asynccontextmanager
+async def pair() -> AsyncIterator[tuple[Array, Array]]:
+    """Two arrays with a link port, with the paths `b` of the first and `a` of the second."""
+    async with linked() as (one, _), linked(luns=(LunConfig("own", 1 << 20),)) as (other, address):
+        await perform(one, "add-path", {"name": "b", "key": KEY, "address": address})
+        await perform(other, "add-path", {"name": "a", "key": KEY})
+        await until(one, "paths", lambda found: [each["state"] for each in found["paths"]] == ["connected"])
+        yield one, other
+
+
+async def until(array: Array, operation: str, is_reached: Any) -> Any:
+    with trio.fail_after(30):
+        while True:
+            found = await perform(array, operation, {})
+            if is_reached(found):
+                return found
+            await trio.sleep(0.01)
+
+
+def synced(found: Any) -> bool:
+    progress = found["protections"][0]["progress"]
+    return (
+        progress["remote_snapshot_timestamp"] is not None
+        and progress["replay_state"] == "idle"
+        and (progress["remote_snapshot_timestamp"] == progress["local_snapshot_timestamp"])
+    )
+
+
+async def test_a_volume_is_protected_listed_and_cloned_at_the_other_array() -> None:
+    async with pair() as (one, other):
+        await lun_contents.fill(one, "vm1", None, 1, 0, 6 << 20)
+        row = await perform(one, "protect", {"volumes": ["vm1"], "path": "b", "keep_there": {"manual": 2}})
+        assert (row["name"], row["path"], row["trigger"], row["keep_there"]) == ("vm1", "b", "each", {"manual": 2})
+        for number in range(3):
+            await lun_contents.write(one, "vm1", number << 20, b"new" * 512)
+            taken = await perform(one, "replicate", {"name": "vm1", "now": True})
+            found = await until(one, "replication", synced)
+        assert found["protections"][0]["progress"]["snapshots"] == 3
+        (copy,) = (await until(other, "replication", lambda found: found["copies"][0]["snapshots"] == 2))["copies"]
+        assert (copy["name"], copy["peer_volume"], copy["role"]) == ("peer/a/vm1", "vm1", "receiving")
+        assert copy["newest"] == taken["snapshots"][0]["name"]
+        await perform(other, "remote-clone", {"origin": "peer/a/vm1", "name": "clone"})
+        assert await lun_contents.digest(other, "clone") == await lun_contents.digest(one, "vm1")
+        assert (await perform(one, "unprotect", {"name": "vm1"}))["name"] == "vm1"
+        assert (await perform(one, "replication", {}))["protections"] == []
+
+
+async def test_a_group_with_schedules() -> None:
+    async with pair() as (one, other):
+        await perform(one, "schedule-add", {"name": "hours", "fields": {"every": "hourly", "keep": 5}})
+        given = {"volumes": ["vm1", "vm2"], "path": "b", "group": "db", "schedules": ["hours"], "trigger": "latest"}
+        row = await perform(one, "protect", given)
+        assert row["schedules"] == {"vm1": ["hours"], "vm2": ["hours"]}
+        await perform(one, "schedule-run", {"name": "hours"})
+        found = await until(other, "replication", lambda found: len(found["copies"]) == 2 and found["copies"][1]["newest"])
+        assert [each["keep"] for each in found["copies"]] == [{"hourly": 5}] * 2
+        assert {each["newest"] for each in found["copies"]} == {found["copies"][0]["newest"]}
+
+
+async def test_operations_that_are_refused() -> None:
+    async with pair() as (one, other):
+        await perform(one, "protect", {"volumes": ["vm1"], "path": "b"})
+        await perform(one, "replicate", {"name": "vm1", "now": True})
+        await until(other, "replication", lambda found: found["copies"] and found["copies"][0]["newest"])
+        refused: list[tuple[Array, str, dict[str, Any], str]] = [
+            (one, "protect", {"volumes": ["vm1"], "path": "c"}, "no path c"),
+            (one, "protect", {"volumes": ["absent"], "path": "b"}, "no volume"),
+            (one, "protect", {"volumes": [], "path": "b"}, "list of names"),
+            (one, "protect", {"volumes": ["vm1"], "path": "b", "trigger": "never"}, "never"),
+            (one, "protect", {"volumes": ["vm1"], "path": "b", "keep_there": {"yearly": 1}}, "unknown class"),
+            (one, "protect", {"volumes": ["vm1"], "path": "b", "keep_there": {"daily": -1}}, "from 0"),
+            (one, "protect", {"volumes": ["vm1"], "path": "b", "schedules": ["none"]}, "no schedule"),
+            (one, "protect", {"volumes": ["vm1", "vm2"], "path": "b"}, "name of a group"),
+            (one, "replicate", {"name": "vm2"}, "not protected"),
+            (one, "unprotect", {"name": "vm2"}, "not protected"),
+            (other, "remote-clone", {"origin": "vm1", "name": "x"}, "no copy vm1"),
+            (other, "remote-clone", {"origin": "peer/a/vm1@none", "name": "x"}, "no snapshot none"),
+            (other, "lun-add", {"name": "peer/a/vm1"}, "is a copy"),
+            (other, "volume-resize", {"name": "peer/a/vm1", "size": "1G"}, "is a copy"),
+            (other, "snapshot-create", {"snapshots": ["peer/a/vm1@s"]}, "is a copy"),
+            (other, "schedule-assign", {"volume": "peer/a/vm1", "schedules": []}, "is a copy"),
+            (other, "protect", {"volumes": ["peer/a/vm1"], "path": "a"}, "is a copy"),
+        ]
+        for array, operation, given, message in refused:
+            with pytest.raises(ManagementError, match=message):
+                await perform(array, operation, given)
+
+
+async def test_an_array_without_a_link_port_replicates_nothing() -> None:
+    async with running() as array:
+        for name, given in (("replication", {}), ("protect", {"volumes": ["x"], "path": "b"})):
+            with pytest.raises(ManagementError):
+                await perform(array, name, given)
+
+
+async def test_a_failover_and_a_failback_with_luns() -> None:
+    async with pair() as (one, other):
+        await lun_contents.fill(one, "vm1", None, 1, 0, 2 << 20)
+        await perform(one, "protect", {"volumes": ["vm1"], "path": "b"})
+        with pytest.raises(ManagementError, match="no copy vm1"):
+            await perform(other, "promote", {"copy": "vm1"})
+        await perform(one, "replicate", {"name": "vm1", "now": True})
+        await until(one, "replication", synced)
+        sent = await lun_contents.digest(one, "vm1")
+        await lun_contents.write(one, "vm1", 0, b"lost" * 512)
+        serial = one.pool.volumes["vm1"].identity
+        with pytest.raises(ManagementError, match="has not promoted"):
+            await perform(one, "reverse", {"name": "vm1"})
+        row = await perform(other, "promote", {"copy": "peer/a/vm1"})
+        assert (row["name"], row["lun"], row["read_only"]) == ("vm1", 1, False)
+        assert await lun_contents.digest(other, "vm1") == sent
+        (diverged,) = (await perform(one, "reverse", {"name": "vm1"}))["snapshots"]
+        assert diverged["name"].startswith("diverged-")
+        assert [unit.volume.name for unit in one.logical_units.values()] == ["vm2"]
+        await lun_contents.write(other, "vm1", 1 << 20, b"new!" * 512)
+        await perform(other, "replicate", {"name": "vm1", "now": True})
+        await until(other, "replication", synced)
+        row = await perform(one, "promote", {"copy": "vm1"})
+        assert (row["name"], row["lun"]) == ("vm1", 0)
+        assert one.pool.volumes["vm1"].identity == serial
+        assert await lun_contents.digest(one, "vm1") == await lun_contents.digest(other, "vm1")
+        await perform(other, "reverse", {"name": "vm1"})
+        with pytest.raises(ManagementError, match="promoted already"):
+            await perform(one, "promote", {"copy": "vm1"})
+
+
+async def test_the_only_lun_of_an_array_is_not_taken_away() -> None:
+    async with pair() as (one, other):
+        await perform(other, "protect", {"volumes": ["own"], "path": "a"})
+        await perform(other, "replicate", {"name": "own", "now": True})
+        await until(other, "replication", synced)
+        await perform(one, "promote", {"copy": "peer/b/own", "name": "taken", "number": 7})
+        with pytest.raises(ManagementError, match="no LUN left"):
+            await perform(other, "reverse", {"name": "own"})
+
+
+async def test_the_progress_is_in_status_and_in_the_metrics() -> None:
+    async with pair() as (one, other):
+        assert (await perform(one, "status", {}))["replication"] is None
+        await perform(one, "protect", {"volumes": ["vm1"], "path": "b"})
+        await perform(one, "replicate", {"name": "vm1", "now": True})
+        await until(one, "replication", synced)
+        status = await perform(one, "status", {})
+        assert status["replication"]["protections"][0]["progress"]["last_snapshot_sync_seconds"] >= 0.0
+        lines = "\n".join(status_lines(status))
+        assert "vm1" in lines.partition("protection ")[2]
+        text = (await metrics_text(one)).decode()
+        assert 'odx_path_connected{path="b"} 1' in text
+        assert 'odx_replication_snapshots_total{direction="sent",name="vm1"} 1' in text
+        assert 'odx_replication_failing{direction="sent",name="vm1"} 0' in text
+        text = (await metrics_text(other)).decode()
+        assert 'odx_replication_snapshots_total{direction="received",name="peer/a/vm1"} 1' in text
+        for seconds, rows in ((1, 599), (10, 2159), (300, 2015)):
+            found = await perform(one, "path-rates", {"path": "b", "seconds": seconds})
+            assert len(found["bytes_per_second"]) in (0, rows)
+        for given, message in (({"path": "none"}, "no path none"), ({"path": "b", "seconds": 7}, "want 1, 10, 300")):
+            with pytest.raises(ManagementError, match=message):
+                await perform(one, "path-rates", given)
