@@ -1,6 +1,7 @@
 """The tests of libiscsi's newest source that differ from those of the installed suite (`conformance_table`).
 
-The source is built outside the repository: `python -m tests.interop.conformance_run --program PATH` runs its `iscsi-test-cu`.
+The source is built outside the repository with `--enable-test-tool`: `python -m tests.interop.conformance_run --program PATH`
+runs its `iscsi-test-cu`. Without the development files of GnuTLS, the program has no tests of CHAP in base64.
 """
 
 from tests.interop.conformance_table import ACCEPTED as ACCEPTED_OF_INSTALLED
