@@ -10,6 +10,12 @@ import trio
 from odx_target.cli.serving import later_imports
 from odx_target.cli.serving.later_imports import DELAY_S, MODULES, load_later
 
+UNUSED = {
+    *{"asyncio", "construct", "cryptography", "importlib.metadata", "numpy", "rich", "ssl", "tomllib", "typer", "uuid"},
+    *{"odx_target.target.control.operations", "odx_target.initiator.session.session"},
+}
+"""Modules that a start without options does not load."""
+
 
 def python(program: str, *words: str) -> str:
     command = [sys.executable, "-c", program, *words]
@@ -24,8 +30,7 @@ def test_a_usual_start_loads_only_what_it_needs(tmp_path: Path) -> None:
     program = "import sys; from odx_target.cli.program import run; run(); print(*sys.modules)"
     modules = set(python(program, "serve", str(pool), "--portal", "127.0.0.1:0").split())
     assert "odx_target.target.array" in modules
-    assert not {"odx_target.target.control.operations", "odx_target.initiator.session.session"} & modules
-    assert not {"asyncio", "importlib.metadata", "construct", "cryptography", "numpy", "rich", "ssl", "typer"} & modules
+    assert not UNUSED & modules
 
 
 DEFERRED = """

@@ -13,6 +13,7 @@ DEFERRED = {
     "asyncio": "methods of structlog for programs that use asyncio",
     "idna": "names of hosts that trio looks up, if they are not ASCII",
     "ssl": "trio's streams with TLS",
+    "uuid": "contexts of structlog that belong to a thread",
 }
 """Modules that are loaded when a library first uses them."""
 

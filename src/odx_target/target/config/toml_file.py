@@ -5,7 +5,6 @@ The check of an invalid file needs little memory and time.
 
 import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +53,8 @@ def _text(path: Path) -> str:
 def parse_table(text: str) -> dict[str, Any]:
     """Return the table in the text of a file. Raises ConfigError."""
     _check_keys(text)
+    import tomllib  # Most arrays have no configuration file.
+
     try:
         table = tomllib.loads(text)
     except ValueError as error:  # TOMLDecodeError is a ValueError, and int() raises ValueError for too many digits
