@@ -1,11 +1,13 @@
 """`serve` loads no library before it needs the library, and loads the others when the array runs."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from odx_target.cli.serving import later_imports
 from odx_target.cli.serving.later_imports import DELAY_S, MODULES, load_later
@@ -89,3 +91,16 @@ async def test_a_stop_ends_the_imports(monkeypatch: pytest.MonkeyPatch, autojump
         monkeypatch.setattr(later_imports, "import_module", import_first)
         await load_later()
     assert loaded == [MODULES[0]]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EMFILE, "too many open files"), ImportError("no module"), MemoryError()])
+async def test_an_import_that_fails_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock, error: Exception
+) -> None:
+    def fail(_name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(later_imports, "import_module", fail)
+    with capture_logs() as lines:
+        await load_later()
+    assert [line["log_level"] for line in lines] == ["warning"]

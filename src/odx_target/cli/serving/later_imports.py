@@ -6,6 +6,8 @@ from importlib import import_module
 
 import trio
 
+from odx_target.target.event_log import log
+
 MODULES = ("construct", "numpy", "odx_target.target.control.operations")
 
 DELAY_S = 1.0
@@ -14,10 +16,13 @@ DELAY_S = 1.0
 
 async def load_later() -> None:
     """Load the modules. If the caller is cancelled, it waits for the import of the present module, because the process must not
-    end during an import.
+    end during an import. If a module cannot be loaded now, for example without a free descriptor, its first use tries again.
     """
     await trio.sleep(DELAY_S)
-    await trio.to_thread.run_sync(_load)
+    try:
+        await trio.to_thread.run_sync(_load)
+    except (ImportError, OSError, MemoryError, RuntimeError) as error:  # RuntimeError: no thread
+        log.warning("modules are loaded later, because they cannot be loaded now", error=repr(error))
 
 
 def _load() -> None:
