@@ -69,7 +69,7 @@ async def changed_ranges(comparer: Comparer, maps: Maps, block: int) -> RangeStr
     most, repeats = FIRST_PAIRS, 0
     batch: _Batch | None = _Batch(comparer, maps, block, most)
     while batch is not None:
-        most = min(2 * most, MAX_PAIRS)
+        most = len(batch.blocks) if batch.is_cut else min(2 * most, MAX_PAIRS)
         ahead = _Batch(comparer, maps, batch.end, most) if batch.end < batch.size_blocks else None
         await turns.next_if_spent()
         compared = await batch.compared()
@@ -119,8 +119,8 @@ def _compare(
 class _Batch:
     """The comparison of some pairs of leaves, which begins at once. The pairs are those between the blocks `block` and `end`.
 
-    `blocks` has the first block of each pair. `relocations` belongs to the moment at which the entries of the leaves in memory
-    were looked up.
+    `blocks` has the first block of each pair. `is_cut` is True if the batch would have had more than MAX_ENTRIES entries with
+    more pairs. `relocations` belongs to the moment at which the entries of the leaves in memory were looked up.
     """
 
     def __init__(self, comparer: Comparer, maps: Maps, block: int, max_pairs: int) -> None:
@@ -135,7 +135,8 @@ class _Batch:
         self._old = self._stored(before, pairs.old)
         self._new = self._stored(after, pairs.new)
         count = len(pairs.blocks) if self._is_small() else _fitting(self._old, self._new)
-        if count < len(pairs.blocks):
+        self.is_cut = count < len(pairs.blocks)
+        if self.is_cut:
             pairs.cut(count)
             del self._old[count:], self._new[count:]
         self.blocks, self.end = pairs.blocks, max(pairs.end, block)
@@ -155,9 +156,10 @@ class _Batch:
 
     def _is_small(self) -> bool:
         """True if it is clear without a look at each pair that the batch has at most MAX_ENTRIES entries."""
-        if self._unread:
-            return False
-        return sum(map(len, self._old)) + sum(map(len, self._new)) <= MAX_ENTRIES  # type: ignore[arg-type]
+        entries = len(self._unread) * LEAF_BLOCKS
+        for leaves in (self._old, self._new):
+            entries += sum([len(leaf) for leaf in leaves if not isinstance(leaf, int)])
+        return entries <= MAX_ENTRIES
 
     def _stored(self, reader: MapReader, leaves: Sequence[Leaf | None]) -> list[StoredLeaf]:
         """Return the entries of leaves, or their numbers if the entries are not in memory."""
