@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from odx_target.cli import app
+from odx_target.cli import app, local_arrays
 from odx_target.cli import main as cli
 from odx_target.cli.app import application
 
@@ -159,6 +159,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(app, "application", lambda names: made(tuple(names)))
+    monkeypatch.setattr(local_arrays, "WAIT_FOR_POOL_S", 0.0)
 
     def typed(*words: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["odx-target", *words])

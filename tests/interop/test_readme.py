@@ -49,15 +49,25 @@ def test_the_tour_has_every_subcommand() -> None:
 
 
 class Shell:
-    """Runs commands. A command that serves runs in the background, and first stops the previous server."""
+    """Runs commands. A command that serves runs in the background, and first stops the previous server, unless it ends with
+    `&`: then it runs until the end of all commands.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port = 0  # The first array selects a free port, because other tests may use the port of the README.
         self._serving: subprocess.Popen[str] | None = None
+        self._others: list[subprocess.Popen[bytes]] = []
 
     def type(self, command: str) -> None:
         command = command.replace(PORT, f":{self._port}")
+        if command.endswith(" &"):
+            with (self._folder / f"{len(self._others)}.log").open("w") as log:
+                words = f"exec {command.removesuffix(' &')}"
+                self._others.append(
+                    subprocess.Popen(words, shell=True, cwd=self._folder, env=ENVIRONMENT, stdout=log, stderr=log)
+                )
+            return
         if re.search(r"make serve|odx-target serve", command):
             self._serve(command)
             return
@@ -99,6 +109,18 @@ class Shell:
                 return
         pytest.fail(f"{command}\n{(self._folder / 'serve.log').read_text()}")
 
+    def stop_others(self) -> None:
+        """Stop the servers whose commands end with `&`."""
+        for server in self._others:
+            server.send_signal(signal.SIGINT)
+        for server in self._others:
+            try:
+                assert server.wait(COMMAND_TIMEOUT_S) == 0
+            finally:
+                server.kill()
+                server.wait()
+        self._others.clear()
+
     def stop(self) -> None:
         """Stop the server as Ctrl-C does, and check its exit status."""
         if self._serving is None:
@@ -123,6 +145,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     (tmp_path / ".venv" / "made").touch()
     shell = Shell(tmp_path)
     yield shell
+    shell.stop_others()
     shell.stop()
     shutil.rmtree(tmp_path)
 
@@ -133,4 +156,5 @@ def test_every_command_can_be_typed_as_it_stands(shell: Shell) -> None:
     for command in commands():
         shell.type(command)
     shell.stop()
+    shell.stop_others()
     shell.type("test -f trace.txt && test -s a.token && test -d my-pool")

@@ -2,12 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from typing import Annotated, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import typer
 
 from odx_target.cli import host_command
+from odx_target.cli.copy_explanation import begun, lines_of
 from odx_target.cli.failure import Interrupted
+from odx_target.cli.local_arrays import find_lun, path_between
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.progress_bar import bar
 from odx_target.cli.text.sizes import rate, size
@@ -38,6 +40,8 @@ class CopyAnswer(TypedDict):
     writes: Annotated[int, "number of WRITE USING TOKEN commands"]
     partial_writes: Annotated[int, "number of these commands that copied less than requested"]
     stop: Annotated[str | None, "why a part was not copied by token; null if all was"]
+    link_bytes: NotRequired[Annotated[int, "with --explain: bytes that have crossed the link between the two arrays"]]
+    refusals: NotRequired[Annotated[list[str], "with --explain: the rules that refused a part of the copy"]]
 
 
 @dataclass(slots=True)
@@ -61,7 +65,9 @@ class Done:
 
 @host_command.as_host()
 def copy(
-    src: Annotated[str, typer.Argument(metavar="SRC", help="The source: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN.")],
+    src: Annotated[
+        str, typer.Argument(metavar="SRC", help="The source: iscsi://[USER%SECRET@]HOST:PORT/IQN/LUN, or POOL:LUN.")
+    ],
     dst: Annotated[str, typer.Argument(metavar="DST", help="The destination, in the same form.")],
     method: Annotated[
         Method, typer.Option(help="auto: by token if possible; odx: only by token; host: only by reads and writes.")
@@ -77,6 +83,12 @@ def copy(
             min=0, max=0xFFFFFFFF, metavar="SECONDS", help="Inactivity timeout of the tokens; 0 means the target's default."
         ),
     ] = 0,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Show what has crossed the link of two arrays, and why parts were refused: POOL:LUN only."
+        ),
+    ] = False,
     as_json: Json = False,
     *,
     who: host_command.Host,
@@ -84,9 +96,16 @@ def copy(
     """Copy blocks from one LUN to another.
 
     If the arrays support token copy, they copy the data. If the arrays stop before the end, the host copies the remaining
-    blocks by reads and writes.
+    blocks by reads and writes. POOL:LUN names a LUN of the array that serves this pool on this machine.
     """
-    source, destination = who.url(src, "SRC"), who.url(dst, "DST")
+    local = find_lun(src), find_lun(dst)
+    # Arrays that are being paired are waited for also if nothing is explained.
+    path = path_between(local[0].pool, local[1].pool) if local[0] is not None and local[1] is not None else None
+    explanation = begun(*local, path) if explain else None
+    source, destination = (
+        who.url(text if found is None else found.url, name)
+        for text, found, name in zip((src, dst), local, ("SRC", "DST"), strict=True)
+    )
     settings = OffloadSettings(inactivity_timeout_s=inactivity_timeout)
     done = Done()
     try:
@@ -95,7 +114,12 @@ def copy(
         )
     except Interrupted as interrupted:
         raise Interrupted(interrupted.number, f"interrupted: {done}") from None
-    print_json("copy", answer_of(report, elapsed_s)) if as_json else typer.echo(summary(report, elapsed_s))
+    answer, lines = answer_of(report, elapsed_s), [summary(report, elapsed_s)]
+    if explanation is not None:
+        found = explanation.ended()
+        answer |= {"link_bytes": found.link_bytes, "refusals": list(found.refusals)}
+        lines += lines_of(found, report.offloaded_bytes)
+    print_json("copy", answer) if as_json else typer.echo("\n".join(lines))
 
 
 async def _copy(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -19,6 +21,7 @@ from odx_target.target import lun_contents as contents
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import check_luns, parse_lun
 from odx_target.target.config.settings import Config
+from odx_target.target.config.settings import Portal as LinkPort
 from odx_target.target.config.settings_file import config_of
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.personality.reading import find_personality
@@ -37,6 +40,14 @@ DEFAULT_PATTERN = b"\xa5"
 START_ERRORS = (ConfigError, StoreError, OSError, ValueError)
 """Exceptions of wrong settings, and of a start that fails."""
 
+PAIRING_TIMEOUT_S = 30.0
+"""Time in which two arrays must connect after both have begun their pairing."""
+
+PAIRING_INTERVAL_S = 0.005
+
+PATH_KEY_BYTES = 16
+"""Number of random bytes of a path key."""
+
 _numbers = count(1)
 
 
@@ -51,6 +62,7 @@ def running_array(
     portals: int = 1,
     personality: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
+    link: bool = False,
 ) -> RunningArray:
     """Return an array that runs from the beginning to the end of a `with` or `async with` block.
 
@@ -60,7 +72,7 @@ def running_array(
     faster. If `record_to` names a file, the array writes its sessions there, and `odx-target replay` repeats them.
     `personality` is the name or the file of a personality: the identity, limits and habits of another array.
     `settings` has the keys of a configuration file. The array listens at `host`, at ports that the system chooses, one for each
-    of `portals`.
+    of `portals`. If `link` is True, it can be paired with another array of this process (`RunningArray.pair`).
 
     Raises ConfigError for wrong settings, and ValueError for a wrong clock or number of portals. The start raises StoreError if
     the pool cannot be opened, and OSError if no port can be bound.
@@ -82,6 +94,7 @@ def running_array(
             clock_mode(clock),
             records=record,
             record_to=None if record_to is None else Path(record_to),
+            link_port=LinkPort(host, 0) if link else None,
         )
     )
 
@@ -253,6 +266,30 @@ class RunningArray:
         """
         return self._loop.call(self._service.perform, operation, arguments)
 
+    def pair(self, other: RunningArray, rights: Sequence[str] | None = None) -> None:
+        """Pair the array with another one, so that hosts can use tokens of each array at the other. Both need `link=True`.
+
+        Returns when the arrays are connected. `rights` are those that each array gives to the other: `serve-tokens`,
+        `redeem-tokens` and `replicate`; all of them if `rights` is None. Raises ValueError if one of the arrays has no link
+        port, ManagementError if they are paired already, and TimeoutError if they do not connect.
+        """
+        if self.link_port is None or other.link_port is None:
+            raise ValueError("both arrays need link=True")
+        key = secrets.token_hex(PATH_KEY_BYTES)
+        given: dict[str, object] = {"key": key} if rights is None else {"key": key, "rights": list(rights)}
+        other.manage("add-path", name=_path_name(self), **given)
+        self.manage("add-path", name=_path_name(other), address=other.link_port, **given)
+        until_s = time.monotonic() + PAIRING_TIMEOUT_S
+        while not (_is_connected(self, other) and _is_connected(other, self)):
+            if time.monotonic() >= until_s:
+                raise TimeoutError("the arrays do not connect")
+            time.sleep(PAIRING_INTERVAL_S)
+
+    @property
+    def link_port(self) -> str | None:
+        """Address and port at which other arrays can connect. None without `link=True`."""
+        return None if self._service.link_port is None else str(self._service.link_port)
+
     def host(self, name: str = "iqn.2026-11.io.odx-target:test-host", *, portal: str | None = None) -> Host:
         """Log in to the array as an initiator with this name, and return the host. It is closed when the array stops.
 
@@ -281,6 +318,16 @@ class RunningArray:
 
     async def _luns_with_snapshot(self, name: str) -> list[str]:
         return [volume.name for volume in self._service.array.pool.volumes.values() if name in volume.snapshots]
+
+
+def _path_name(array: RunningArray) -> str:
+    """Return the name of the paths to an array, which is made from its link port."""
+    return f"array-{str(array.link_port).rpartition(':')[2]}"
+
+
+def _is_connected(array: RunningArray, other: RunningArray) -> bool:
+    paths: Any = array.manage("paths")["paths"]
+    return any(each["name"] == _path_name(other) and each["state"] == "connected" for each in paths)
 
 
 async def _in_thread(function: Callable[[], object]) -> None:

@@ -2,8 +2,8 @@
 
 import secrets
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,14 +35,25 @@ P = ParamSpec("P")
 class Service:
     """Serves one array. `array` is replaced when the array restarts; `clock` and `recorder` only when it is reset.
 
-    If `record_to` names a file, the sessions are recorded there. A reset begins the file anew.
+    If `record_to` names a file, the sessions are recorded there. A reset begins the file anew. Other arrays can connect at
+    `link_port`, unless it is None.
     """
 
-    def __init__(self, config: Config, mode: ClockMode, *, records: bool, record_to: Path | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        mode: ClockMode,
+        *,
+        records: bool,
+        record_to: Path | None = None,
+        link_port: Portal | None = None,
+    ) -> None:
         self._config = config
         self._mode = mode
         self._records = records
         self._record_to = record_to
+        self.link_port = link_port
+        """The link port. After the start, it has the actual port number."""
         self._array: Array | None = None
         self._clock: ArrayClock | None = None
         self.recorder: CommandRecorder | None = None
@@ -116,7 +127,7 @@ class Service:
         faults: FaultRules | None = None
         while not self._must_stop.is_set():
             self._must_restart = trio.Event()
-            async with self._new_array(faults, edge) as self._array:
+            async with self._new_array(faults, edge) as self._array, self._linked(self._array) as self.link_port:
                 self._config = replace(self._config, portals=self.array.portals[:1])
                 self._serves.set()
                 if faults is None:
@@ -125,6 +136,17 @@ class Service:
                 if self._serves.is_set():
                     self._serves = trio.Event()
             faults = self.array.faults
+
+    @asynccontextmanager
+    async def _linked(self, array: Array) -> AsyncIterator[Portal | None]:
+        """Open the link port while the body runs. Yields its address, or None if the array has none."""
+        if self.link_port is None:
+            yield None
+            return
+        from odx_target.target.peers.serving import serve_peers  # An array without links does not load it.
+
+        async with serve_peers(self.link_port, array) as portal:
+            yield portal
 
     def _opened_recorder(self) -> AbstractContextManager[SessionRecorder | None]:
         if self._record_to is None:

@@ -21,14 +21,17 @@ def link_descriptors(address: Portal | None) -> int:
 
 @asynccontextmanager
 async def served_links(files: ServeConfig, array: Array) -> AsyncIterator[None]:
-    """Open the link port and the paths of an array while the body runs. Do nothing if it has no link port.
+    """Open the link port and the paths of an array while the body runs, and pair it with the arrays of the pools of `--pair`.
 
-    Raises ConfigError if there are paths or protections without a link port, and OSError.
+    Do nothing if it has no link port. Raises ConfigError if there are paths, protections or pairs without a link port, and
+    OSError.
     """
     address = files.link_port
     if address is None:
         if files.paths:
             raise ConfigError("path: an array with paths needs a link port; give link-port or --link-port HOST:PORT")
+        if files.pair:
+            raise ConfigError("--pair needs a link port: give --link-port HOST:PORT too")
         if files.protections:
             raise ConfigError("protect: an array with protections needs a link port; give link-port or --link-port HOST:PORT")
         yield
@@ -37,7 +40,7 @@ async def served_links(files: ServeConfig, array: Array) -> AsyncIterator[None]:
     from odx_target.target.peers.configured_paths import open_configured_paths
     from odx_target.target.peers.serving import serve_peers
 
-    async with serve_peers(address, array, files.protections) as portal:
+    async with serve_peers(address, array, files.protections, files.pair) as portal:
         log.info("other arrays can connect", address=str(portal))
         assert array.peering is not None
         await open_configured_paths(array.peering, files.paths, array.reporter)

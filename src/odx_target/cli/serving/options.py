@@ -290,6 +290,15 @@ OPTIONS = (
         parse_link_address,
     ),
     Option(
+        "pair",
+        Kind.TEXTS,
+        "DIR",
+        "Pair with the array that serves this pool on this machine, if they are not paired; may be repeated.",
+        ServeConfig,
+        "pair",
+        lambda places: tuple(map(Path, places)),
+    ),
+    Option(
         "http",
         Kind.TEXT,
         "HOST:PORT",

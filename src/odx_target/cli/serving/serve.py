@@ -194,8 +194,9 @@ async def _serve_array(settings: Config, equipment: Equipment, signals: Signals,
             former_portals=() if former is None else former.portals,
             edge=equipment.edge,
         ) as array,
-        serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
+        # The links come before the control socket, so that everything about paths can be asked there from the beginning.
         served_links(files, array),
+        serve_control(files.control or settings.pool_dir / CONTROL_NAME, partial(perform, array)) as is_managed,
         served_metrics(files.metrics, array),
         served_http(files, array) as http,
     ):

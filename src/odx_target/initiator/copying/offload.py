@@ -204,9 +204,9 @@ class OffloadCopy:
             if not written_bytes:
                 return
             if written_bytes < size_bytes and delete:
-                # DEL_TKN has deleted the token although the command did not finish. Do not delete tokens in later commands.
+                # Some arrays have now deleted the token although the command did not finish. The next command finds this out,
+                # and then a new token is made. Do not delete tokens in later commands.
                 self._delete_tokens = False
-                return
 
     async def _write(self, token: _Token, offset_bytes: int, size_bytes: int, *, delete: bool) -> int:
         """Send one WRITE USING TOKEN, and return the number of bytes written. The number is 0 if a token that worked before is

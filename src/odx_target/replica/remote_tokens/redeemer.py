@@ -75,6 +75,7 @@ class Redeemer:
         path = self._paths.to_maker(request.maker)
         if path is None or not _may_redeem(path):
             raise self._copies.judge.refusal(REMOTE_TOKEN_USAGE_NOT_SUPPORTED)
+        request = self._in_time_of_link(request)
         try:
             token = await self._token(request, path)
         except PathDown as error:
@@ -165,6 +166,12 @@ class Redeemer:
         )
         return token
 
+    def _in_time_of_link(self, request: RemoteRequest) -> RemoteRequest:
+        """Return a request whose times are those of the link, because a tester may have advanced the time of the array."""
+        shift_s = self._environment.monotonic() - self._copies.environment.monotonic()
+        until_s = None if request.data_until_s is None else request.data_until_s + shift_s
+        return request._replace(open_until_s=request.open_until_s + shift_s, data_until_s=until_s)
+
     def _unused(self) -> list[RemoteToken]:
         return [each for each in self._tokens.values() if not each.uses and not each.is_closing]
 
@@ -178,7 +185,7 @@ class Redeemer:
 
     async def _closed(self, token: RemoteToken) -> None:
         try:
-            await token.close(self._environment.monotonic() + PATH_WAIT_S)
+            await token.close()
         except Exception as error:
             self._on_internal_error(error)
         finally:
@@ -215,22 +222,22 @@ class Use:
         self._redeemer = redeemer
         self._token = token
         self._request = request
-        self._copies = copies
         self._has_ended = False
 
     async def delete(self) -> None:
         token, until_s = self._token, self._request.data_until_s
         if until_s is None:
-            until_s = self._copies.environment.monotonic() + PATH_WAIT_S
-        token.is_deleting = True
+            until_s = token.now_s() + PATH_WAIT_S
+        token.is_deleting, is_later = True, False
         try:
             await token.delete(until_s)
         except PathDown:
             self._redeemer.delete_later(token)
-            return
+            is_later = True
         except RequestDenied:
             pass  # The token has ended already.
-        token.is_deleting = False
+        finally:
+            token.is_deleting = is_later
 
     def end(self, copied_bytes: int) -> None:
         if self._has_ended:

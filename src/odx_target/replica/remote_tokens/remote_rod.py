@@ -16,7 +16,7 @@ from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, PoolBusy,
 
 
 class RemoteRod:
-    """The data of `token`. The command waits for data as `request` allows. Call `release` at its end.
+    """The data of `token`. The command waits for data as `request` allows, in the time of the link. Call `release` at its end.
 
     A piece is as long as the staged blocks. If nothing is staged at an offset, `piece_at` raises PoolBusy, and `map_loaded`
     waits for the data. A block that the maker cannot read is a piece that can only be read, and its read fails.
@@ -33,6 +33,8 @@ class RemoteRod:
         end_bytes = min(staged.size_bytes, request.offset_bytes + request.size_bytes)
         self._end_block = -(-end_bytes // BLOCK_BYTES)
         self._needed: int | None = None
+        self._awaited = -1
+        self._awaited_since_s = 0.0
         self._frozen: FrozenMap | None = None
         self._frozen_version = -1
         self._needs_room = False
@@ -76,7 +78,7 @@ class RemoteRod:
                 raise _unreadable(error, offset_bytes) from error
 
     async def map_loaded(self) -> None:
-        """Wait for the block that the last call of `piece_at` needed. Raises SourceCut."""
+        """Wait for a short time for the block that the last call of `piece_at` needed. Raises SourceCut."""
         if self._needed is not None:
             await self._wait_for(self._needed)
         elif self._needs_room or self._frozen is None:
@@ -90,11 +92,14 @@ class RemoteRod:
             frozen.release()
 
     async def _wait_for(self, block: int) -> None:
+        """Wait for a block for a short time. Raises SourceCut if the command waits no longer for it."""
         until_s = self._until_s
         if until_s is None:
-            until_s = self._copies.environment.monotonic() + BACKGROUND_WAIT_S
+            if block != self._awaited:
+                self._awaited, self._awaited_since_s = block, self._token.now_s()
+            until_s = self._awaited_since_s + BACKGROUND_WAIT_S
         try:
-            await self._token.arrived(block, self._end_block, until_s)
+            await self._token.wait_for(block, self._end_block, until_s)
         except PathDown as error:
             raise SourceCut(str(error), self._copies.unreachable(str(error))) from error
         except RequestDenied as denied:

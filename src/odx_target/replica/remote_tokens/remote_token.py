@@ -116,36 +116,42 @@ class RemoteToken:
         self._lease, self._denied = opened.lease, None
         return opened
 
-    async def arrived(self, block: int, end: int, until_s: float) -> None:
-        """Wait until a block has arrived, and request the blocks from it to `end` - 1 if necessary.
+    async def wait_for(self, block: int, end: int, until_s: float) -> None:
+        """Wait for a block, and request the blocks from it to `end` - 1 if necessary. Returns when the block has arrived, or
+        when the caller should look if it still needs the block.
 
         Raises PathDown if the time is up, RequestDenied if the maker gives no more data, and StoreError if the data cannot be
         stored here.
         """
         staged = self.staged
         assert staged is not None, "the maker has accepted the token"
-        while staged.end_of_arrived(block) == block:
-            if self._denied is not None:
-                raise self._denied
-            if self._failure is not None:
-                failure, self._failure = self._failure, None
-                raise failure
-            if self._environment.monotonic() >= until_s:
-                raise PathDown(self._reason())
-            if self._lease is None:
-                await self._open_again(until_s)
-            self.advance(block, end)
-            await self.wait()
+        if staged.end_of_arrived(block) > block:
+            return
+        if self._denied is not None:
+            raise self._denied
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if self._environment.monotonic() >= until_s:
+            raise PathDown(self._reason())
+        if self._lease is None:
+            await self._open_again(until_s)
+        self.advance(block, end)
+        await self.wait()
 
     async def delete(self, until_s: float) -> None:
         """Delete the token at its maker. Raises RequestDenied and PathDown."""
         await self._end_lease(until_s, delete=True)
 
-    async def close(self, until_s: float) -> None:
-        """Stop all requests, end the lease, and delete the data. The owner has set `is_closing` before."""
+    async def close(self) -> None:
+        """Stop all requests, end the lease if the path is open, and delete the data. The owner has set `is_closing` before."""
         await self._drop_staged()
         with suppress(RequestDenied, PathDown):  # The maker then ends the lease by itself.
-            await self._end_lease(until_s, delete=False)
+            await self._end_lease(self.now_s() + PATH_WAIT_S, delete=False)
+
+    def now_s(self) -> float:
+        """Return the time of the link."""
+        return self._environment.monotonic()
 
     def notify(self) -> None:
         """Wake all waiting commands."""

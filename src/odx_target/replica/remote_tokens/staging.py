@@ -16,7 +16,10 @@ from odx_target.store.api import BLOCK_BYTES, FrozenMap, Pool, PoolBusy, StoreEr
 T = TypeVar("T")
 
 VOLUME_PREFIX = "replica/token/"
-"""Beginning of the names of the volumes. Such a volume has no attributes, so it is no LUN."""
+"""Beginning of the names of the volumes. Such a volume has no LUN number, so hosts cannot use it."""
+
+STAGING_ATTRIBUTE = "staging"
+"""Attribute of the volumes. Another volume whose name has the same beginning is never deleted."""
 
 _NAME_BYTES = 16
 
@@ -49,7 +52,11 @@ class StagedData:
         """Return the volume, and create it at the first call. May raise the exceptions of `Pool.create_volume`."""
         if self._volume is None:
             name = VOLUME_PREFIX + self._environment.entropy(_NAME_BYTES).hex()
-            volume = await _changed(self._pool, self._environment, lambda: self._pool.create_volume(name, self.size_blocks, {}))
+            volume = await _changed(
+                self._pool,
+                self._environment,
+                lambda: self._pool.create_volume(name, self.size_blocks, {STAGING_ATTRIBUTE: "token"}),
+            )
             assert self._volume is None, "only one task makes the volume"
             self._volume = volume
         return self._volume
@@ -99,7 +106,11 @@ class StagedData:
 
 def left_over_volumes(pool: Pool) -> list[str]:
     """Return the names of the volumes that an earlier life of the array has left. Call this before tokens are used."""
-    return [each for each in pool.volumes if each.startswith(VOLUME_PREFIX)]
+    return [
+        name
+        for name, volume in pool.volumes.items()
+        if name.startswith(VOLUME_PREFIX) and STAGING_ATTRIBUTE in volume.attributes
+    ]
 
 
 async def delete_volumes(pool: Pool, environment: Environment, names: list[str]) -> None:

@@ -290,6 +290,8 @@ class ServeConfig:
     """Paths that the array waits for, or whose settings it changes, when it starts."""
     protections: tuple[ProtectTemplate, ...] = ()
     """Protections that are added when their paths are paired, if the pool does not have them."""
+    pair: tuple[Path, ...] = ()
+    """Pools on this machine with whose arrays the array is paired. This needs a link port."""
     clock: ClockMode = ClockMode.REAL
     """The way in which the time of the array passes."""
     record_commands: bool = False

@@ -14,9 +14,11 @@ from odx_target.target.schedules.runner import ScheduleProblem
 
 
 class Luns(TypedDict):
-    """The LUNs of an array."""
+    """The LUNs of an array, and how hosts reach them."""
 
     luns: list[Volume]
+    portal: Annotated[str, "HOST:PORT of the first portal"]
+    target: Annotated[str, "name of the first target"]
 
 
 class Token(TypedDict):

@@ -64,11 +64,13 @@ async def _health(array: "Array") -> answers.Health:
 async def _luns(array: "Array") -> answers.Luns:
     """List the LUNs."""
     return {
+        "portal": str(array.portals[0]),
+        "target": array.targets[0].name,
         "luns": await rows_in_turns(
             array.environment.turns,
             sorted(array.logical_units.items()),
             lambda item: describe_volume(item[1].volume, array.pool),
-        )
+        ),
     }
 
 

@@ -24,6 +24,8 @@ class ListedPath(PathValues):
     since: Annotated[float, "time of the last change of the state, in seconds since 1970"]
     sent_bytes: Annotated[int, "since the start of the array"]
     received_bytes: Annotated[int, "since the start of the array"]
+    redeemed_bytes: Annotated[int, "bytes that hosts of this array have copied with tokens of the peer, since its start"]
+    redeemed_link_bytes: Annotated[int, "bytes of the link for the data of these copies, in both directions"]
 
 
 class WaitingPath(PathValues):
@@ -41,6 +43,7 @@ class Paths(TypedDict):
     pool: Annotated[str, "identity of the pool in hexadecimal"]
     paths: list[ListedPath]
     waiting: list[WaitingPath]
+    pairing: Annotated[list[str], "pools of `serve --pair` whose arrays are not connected yet"]
 
 
 class RemovedPath(TypedDict):

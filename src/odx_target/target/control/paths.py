@@ -32,7 +32,8 @@ async def _paths(array: "Array") -> path_answers.Paths:
     return {
         "link_port": str(peering.listening.address),
         "pool": peering.identity.pool.hex(),
-        "paths": [_describe(path) for _, path in sorted(peering.paths.items())],
+        "paths": [_describe(path, peering) for _, path in sorted(peering.paths.items())],
+        "pairing": [str(place) for place in peering.pairing_places],
         "waiting": [_describe_waiting(each, now_s) for each in peering.desk.waiting() if not each.is_paired],
     }
 
@@ -79,7 +80,8 @@ async def _set_rights(array: "Array", name: str, rights: frozenset[Right]) -> pa
 
 async def _change_path(array: "Array", name: str, **changes: object) -> path_answers.ListedPath:
     try:
-        return _describe(await _peering(array).change(name, **changes))
+        peering = _peering(array)
+        return _describe(await peering.change(name, **changes), peering)
     except LinkError as error:
         raise ManagementError(str(error)) from error
 
@@ -106,8 +108,8 @@ def _peering(array: "Array") -> "Peering":
     return array.peering
 
 
-def _describe(path: "Path") -> path_answers.ListedPath:
-    settings, status = path.settings, path.status
+def _describe(path: "Path", peering: "Peering") -> path_answers.ListedPath:
+    settings, status, redeemer = path.settings, path.status, peering.redeemer
     return {
         **_values(settings.name, settings.address, settings.rights, settings.rates),
         "compression": settings.compression.value,
@@ -117,6 +119,8 @@ def _describe(path: "Path") -> path_answers.ListedPath:
         "since": status.since_s,
         "sent_bytes": status.sent_bytes,
         "received_bytes": status.received_bytes,
+        "redeemed_bytes": 0 if redeemer is None else redeemer.logical_bytes[settings.name],
+        "redeemed_link_bytes": 0 if redeemer is None else redeemer.link_bytes(settings.name),
     }
 
 

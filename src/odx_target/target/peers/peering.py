@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Any, NamedTuple
 
 import trio
@@ -91,6 +92,8 @@ class Peering:
         self.replication.add_to(requests)
         self.listening: Listening | None = None
         """The link port. None if the array listens to no peers."""
+        self.pairing_places: list[FilePath] = []
+        """Pools on this machine with whose arrays the array will be paired."""
         self._environment = environment
         self._certificate = certificate
         self._reporter = reporter

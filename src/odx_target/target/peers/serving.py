@@ -1,8 +1,9 @@
 """The link port of a running array."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -15,6 +16,7 @@ from odx_target.target.listening_sockets import bind_portals, close_sockets
 from odx_target.target.peers.peering import STOP_TIME_S, TokenSharing, open_peering
 from odx_target.target.peers.protections import add_protections
 from odx_target.target.peers.snapshot_classes import class_of
+from odx_target.target.peers.socket_pairing import pair_with_pool
 from odx_target.target.trio_environment import TrioEnvironment
 
 if TYPE_CHECKING:
@@ -22,10 +24,13 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def serve_peers(address: Portal, array: "Array", protections: Sequence[ProtectTemplate] = ()) -> AsyncIterator[Portal]:
+async def serve_peers(
+    address: Portal, array: "Array", protections: Sequence[ProtectTemplate] = (), pair: Collection[Path] = ()
+) -> AsyncIterator[Portal]:
     """Open the link port and the paths of an array while the body runs. Yields the actual address.
 
-    `protections` are those of the configuration. Raises OSError if the address cannot be bound.
+    `protections` are those of the configuration. In the background, the array is paired with the arrays that serve the pools in
+    `pair` on this machine. Raises OSError if the address cannot be bound.
     """
     bound = await bind_portals([address])
     try:
@@ -43,6 +48,9 @@ async def serve_peers(address: Portal, array: "Array", protections: Sequence[Pro
             peering.start(bound[0], jobs.nursery)
             array.peering = peering
             environment.start_soon(add_protections, array, peering, protections)
+            peering.pairing_places += pair
+            for place in pair:
+                jobs.nursery.start_soon(pair_with_pool, place, array, peering)
             try:
                 yield bound[0].address
             finally:

@@ -1,0 +1,54 @@
+"""Tests of pairings through control sockets that fail. `tests/cli/test_two_arrays.py` has one that succeeds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.client import NoResponse, NoServer
+from odx_target.target.peers import socket_pairing
+from odx_target.target.peers.socket_pairing import pair_with_pool
+from tests.target.peers.test_path_operations import linked
+
+PLACE = Path("other")
+
+
+@pytest.mark.parametrize(
+    ("answer", "line"),
+    [
+        ({"pool": "own"}, "it is the same array"),
+        ({"pool": "00" * 16, "paths": [{"name": "x", "peer_pool": "own"}]}, "only one of the arrays has the path x"),
+        ({}, "it gives an unexpected answer (KeyError('pool'))"),
+        ({"pool": "zz"}, "it gives an unexpected answer"),
+        (ManagementError("it has no link port"), "it has no link port"),
+        (NoResponse("it does not answer"), "it does not answer"),
+        (NoServer("there is no array"), "there is no array"),
+    ],
+)
+async def test_a_pairing_that_fails_is_one_line(
+    answer: dict[str, Any] | Exception, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with linked() as (array, _):
+        peering, lines = array.peering, []
+        assert peering is not None
+        own = peering.identity.pool.hex()
+
+        def request(_place: Path, _operation: str, _arguments: Mapping[str, object]) -> dict[str, Any]:
+            if isinstance(answer, Exception):
+                raise answer
+            found = {"paths": [], "waiting": [], "link_port": "127.0.0.1:1", **answer}
+            found["paths"] = [{**each, "peer_pool": own} for each in found["paths"]]
+            return {name: own if value == "own" else value for name, value in found.items()}
+
+        monkeypatch.setattr(socket_pairing, "request", request)
+        monkeypatch.setattr(socket_pairing, "WAIT_S", 0.01)
+        monkeypatch.setattr(array.reporter, "report", lambda *words, **values: lines.append((words, values)))
+        peering.pairing_places.append(PLACE)
+        await pair_with_pool(PLACE, array, peering)
+        ((words, values),) = lines
+        assert words == ("error", "the array cannot be paired")
+        assert line in values["error"]
+        assert peering.pairing_places == []
+        assert list(peering.paths) == []
