@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from odx_target.replica.paths.settings import Right
+from odx_target.replica.snapshots import sender as sender_module
 from odx_target.replica.snapshots.limits import MAX_REJECTIONS
 from odx_target.replica.snapshots.protection import Trigger
 from odx_target.replica.snapshots.records import ReplicationRefused
@@ -328,3 +329,19 @@ def test_sixteen_paths_to_one_array() -> None:
         arrays.until("b", each.guid)
         arrays.assert_equal(name, "b", each.guid)
     assert len(arrays["b"].replication.copies()) == 16
+
+
+def test_a_request_that_the_peer_takes_for_a_fault_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both arrays would otherwise connect and disconnect without end, and nobody would know why."""
+    arrays = Arrays(14)
+    arrays.change("a", 20)
+    with monkeypatch.context() as patch:
+        patch.setattr(sender_module, "_lun_size", lambda _: (1 << 50, 512))
+        arrays.protect()
+        taken = arrays.snapshot("a", "one")
+        arrays.world.advance(60.0)
+        assert "larger than the snapshot" in arrays["a"].replication.sender.activity("v").problem
+        assert len(arrays.network.links) < 15
+    arrays.until("b", taken.guid)
+    arrays.settle()
+    assert arrays["a"].replication.sender.activity("v").problem == ""

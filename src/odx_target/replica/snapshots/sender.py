@@ -191,7 +191,7 @@ class SnapshotSender:
             is_due = await self._send_next(protection, link, sending)
             sending.problem, sending.retry_s = "", MIN_RETRY_S
         except (ChannelEnded, ConnectionEnded, TooManyChannels) as error:
-            if link.ended is None:
+            if link.ended is None or link.ended.code is Farewell.FAULT:
                 self._failed(protection, sending, str(error))
             else:
                 sending.retry_at_s = self._environment.monotonic() + MIN_RETRY_S
