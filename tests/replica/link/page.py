@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from odx_target.replica.blocks import formats
@@ -11,7 +12,7 @@ from odx_target.replica.link import limits
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.frame import HEADER_BYTES, HEADER_FIELDS, Frame, encode
 from odx_target.replica.link.hello import GOODBYE_FIELDS, HELLO_FIELDS, Farewell
-from odx_target.replica.link.kinds import ROWS, Kind, Scope
+from odx_target.replica.link.kinds import ROWS, Flag, Kind, Scope
 from odx_target.replica.link.messages import Field
 from odx_target.replica.link.refusals import REFUSAL_FIELDS
 from odx_target.replica.link.schedule import WEIGHTS
@@ -155,6 +156,19 @@ def state_table() -> str:
     return table(("state", "number", "meaning"), ((state.name, state.value, STATES[state]) for state in formats.BlockState))
 
 
+OFFER = formats.Offer(
+    bytes([formats.BlockState.HOLE, formats.BlockState.FINGERPRINT, formats.BlockState.UNASKED]),
+    bytes(range(16)),
+    (0x11223344,),
+)
+EXAMPLES = {
+    "offerexample": Frame(Kind.OFFER, 2, 1024, formats.encode_offer(OFFER), Flag.END),
+    "wantexample": Frame(Kind.WANT, 2, 1024, formats.encode_want(3, [1])),
+    "dataexample": Frame(Kind.DATA, 2, 1024, formats.encode_data_head([1, 2], [0x11223344, 0x55667788]) + b"two blocks"),
+    "creditexample": Frame(Kind.CREDIT, 2, 131_072),
+}
+"""Frames that the page shows byte by byte, besides a PING. The data of the DATA is no data of two blocks, but short."""
+
 TABLES: dict[str, Callable[[], str]] = {
     "header": header_table,
     "kinds": kind_table,
@@ -183,6 +197,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "tokencodes": token_code_table,
     "classes": class_table,
     "limits": limit_table,
+    **{name: partial(example, frame) for name, frame in EXAMPLES.items()},
 }
 """The tables of the page, by the name in the comment before each of them."""
 
