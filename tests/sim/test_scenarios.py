@@ -5,9 +5,12 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from odx_target.replica.blocks.fill import Fill
+from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS
 from tests.sim.counting import Played, Sums
 from tests.sim.playing import Run, play, rounds
 from tests.sim.scenarios.faults import DISK_FAULTS, FAULTS, Fault
@@ -93,3 +96,14 @@ def test_rounds_go_on_with_the_seeds_that_were_not_played() -> None:
     assert ("links", 40) in first
     assert ("fills", 1) in first
     assert len(first) == sum(count for _, count in SCENARIOS.values())
+
+
+def test_a_fill_that_marks_blocks_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a cut, it leaves out a part."""
+    remember = Fill._remember
+
+    def too_far(self: Fill, filled: Any) -> None:
+        remember(self, filled._replace(end=min(filled.end + MAX_OFFER_BLOCKS, self.volume.size_blocks)))
+
+    monkeypatch.setattr(Fill, "_remember", too_far)
+    assert any("wrong data" in play("fills", seed).error for seed in range(1, 100))

@@ -23,6 +23,9 @@ SOURCE, COPY = "source", "copy"
 SIZES = (7, 200, 1024, 1300, 2500)
 """Sizes of volumes in blocks: parts have 1024 blocks."""
 
+SPEEDS = (None, 100_000.0, 500_000.0)
+"""Speeds of the line in bytes per second. On a slow line, most faults happen while blocks are moved."""
+
 MAX_WRITER_WAIT_S = 0.5
 """Longest time in which a write of a host must end, if no fault of a disk happens."""
 
@@ -39,6 +42,7 @@ def play(world: World) -> None:
     faults = kinds[world.seed % len(kinds)]
     stage = Stage(world, ["one", "other"], serve, faults=faults)
     one, other = stage.arrays
+    stage.network.line("one", "other").bytes_per_s = stage.random.choice(SPEEDS)
     stage.pair(one, other)
     copies = [Copying(stage, array, peer) for array, peer in ((one, other), (other, one))]
     copies = copies[: stage.random.choice([1, 2, 2])]
