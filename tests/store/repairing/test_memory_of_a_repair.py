@@ -8,7 +8,7 @@ import pytest
 from tests.store.pools import Directory, block, flip_bit, read, write
 
 from odx_target.store.api import DamagedBlock
-from odx_target.store.catalogue import kept_trees, transactional
+from odx_target.store.catalogue import kept_trees, stored_bodies
 from odx_target.store.map.leaf import LEAF_BLOCKS, Entries
 from odx_target.store.opening import recovery, replay_leaves
 from odx_target.store.repairing import remains
@@ -36,7 +36,7 @@ class Decoded:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> Decoded:
     counted = Decoded()
-    for module in (kept_trees, transactional, remains):
+    for module in (kept_trees, stored_bodies, remains):
         real = module.decode_leaf
         monkeypatch.setattr(module, "decode_leaf", lambda body, real=real: counted.add(real(body)))
     monkeypatch.setattr(replay_leaves, "MAX_LOADED_LEAVES", FEW)
