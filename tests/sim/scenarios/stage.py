@@ -94,6 +94,9 @@ class Stage:
             if crash_of(array):
                 array.lose_power()
                 self.down(array)
+            elif array.pool.failure is not None:
+                array.kill()  # Its pool accepts no changes until it is opened again.
+                self.down(array)
         self._end_faults(self.world.now_s)
         for array, at_s in list(self._starts_at_s.items()):
             if at_s <= self.world.now_s:
