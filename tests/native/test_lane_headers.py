@@ -61,10 +61,21 @@ class Blocks:
             raise PoolFull("no room")
 
 
+class LanePool:
+    """A pool that notes when it is asked to flush."""
+
+    def __init__(self, calls: list[Call], *, flushes_at_once: bool) -> None:
+        self.flushes_at_once = flushes_at_once
+        self._calls = calls
+
+    def flush_at_commit(self) -> None:
+        self._calls.append(("flush",))
+
+
 class Lane(ShortLane):
     """A short lane without a session behind it, which notes everything that it does."""
 
-    def __init__(self, cmd_sn: int, window_size: int, active: Sequence[int]) -> None:
+    def __init__(self, cmd_sn: int, window_size: int, active: Sequence[int], *, flushes_at_once: bool = True) -> None:
         self.calls: list[Call] = []
         window = CommandWindow(cmd_sn, window_size)
         writer = PduWriter(window)
@@ -72,7 +83,10 @@ class Lane(ShortLane):
         tasks = dict.fromkeys(active, cast(CommandReady, object()))
         self._state = LaneState(window, writer, tasks, [], cast(Parameters, None))
         self._tally = SimpleNamespace(counts=[0, 0, 0], sizes=[0, 0, 0])  # type: ignore[assignment]
-        self._unit = SimpleNamespace(capacity_blocks=CAPACITY_BLOCKS, block_bytes=BLOCK_BYTES, blocks=Blocks(self.calls))
+        pool = LanePool(self.calls, flushes_at_once=flushes_at_once)
+        self._unit = SimpleNamespace(
+            capacity_blocks=CAPACITY_BLOCKS, block_bytes=BLOCK_BYTES, blocks=Blocks(self.calls), pool=pool
+        )
 
     def _usual_unit(self, lun_field: int) -> LogicalUnit | None:
         self.calls.append(("unit", lun_field))
@@ -95,7 +109,8 @@ class Lane(ShortLane):
 
 def assert_same(received: bytes, at: int, cmd_sn: int, window_size: int = 8, active: Sequence[int] = ()) -> int:
     """Run both loops on the same bytes, and return the position at which they end."""
-    native, python = (Lane(cmd_sn, window_size, active) for _ in range(2))
+    flushes_at_once = bool(window_size % 2)
+    native, python = (Lane(cmd_sn, window_size, active, flushes_at_once=flushes_at_once) for _ in range(2))
     ends = compiled.execute_usual(native, memoryview(received), at, ENOUGH_BYTES)
     assert ends == ShortLane.execute_usual(python, memoryview(received), at, ENOUGH_BYTES)
     assert native.outcome == python.outcome
@@ -113,6 +128,8 @@ def command(random: Random, cmd_sn: int) -> bytes:
     header = bytearray(bytes([1, 0xA0 if writes else 0xC0, 0, 0]) + (size_bytes if writes else 0).to_bytes(4))
     header += bytes(8) + random.randrange(8).to_bytes(4) + size_bytes.to_bytes(4) + cmd_sn.to_bytes(4) + bytes(4)
     header += cdb.ljust(16, b"\0")
+    if random.random() < 0.2:
+        header[33] |= 0x08  # FUA
     if random.random() < 0.3:
         header[random.randrange(48)] ^= 1 << random.randrange(8)
     if random.random() < 0.05:
@@ -157,6 +174,18 @@ def test_usual_commands_are_executed() -> None:
     assert assert_same(b"x" + read, 1, 5) == 1 + len(read)
     assert assert_same(read, 0, 5, active=[1]) == 0
     assert assert_same(read[:16] + NO_TAG.to_bytes(4) + read[20:], 0, 5) == 0
+
+
+@pytest.mark.parametrize("flushes_at_once", [False, True])
+@pytest.mark.parametrize("code", [0x2A, 0x8A])
+def test_writes_with_fua_are_executed_if_the_pool_flushes_at_once(code: int, flushes_at_once: bool) -> None:
+    cdb = bytes([code, 8, 0, 0, 0, 3, 0, 0, 1] if code == 0x2A else [code, 8, *bytes(7), 3, 0, 0, 0, 1]).ljust(16, b"\0")
+    header = bytes.fromhex("01a00000 00000200 0000000000000000 00000001 00000200 00000005 00000000") + cdb
+    for execute in (compiled.execute_usual, ShortLane.execute_usual):
+        lane = Lane(5, 8, (), flushes_at_once=flushes_at_once)
+        end, _ = execute(lane, memoryview(header + bytes(512)), 0, ENOUGH_BYTES)
+        assert end == (560 if flushes_at_once else 0)
+        assert lane.calls[1:] == ([(3, 1), (bytes(512),), ("flush",)] if flushes_at_once else [])
 
 
 @pytest.mark.parametrize("at", [-1, 49, 1 << 70])

@@ -147,6 +147,28 @@ async def test_writes_by_the_native_loop(tmp_path: Path, monkeypatch: pytest.Mon
         assert b"".join(await volume.read(0, 64)) == expected
 
 
+@pytest.mark.parametrize("with_lane", [True, False])
+async def test_writes_with_fua_are_durable_when_they_are_answered(tmp_path: Path, *, with_lane: bool) -> None:
+    async with running(config_of(tmp_path)) as array, logged_in(array) as peer:
+        await peer.settle(1)
+        on, flushes_at_once = Side(array, peer, with_lane=with_lane), array.pool.flushes_at_once
+        for lba in (0, 8, 3):
+            write = peer.write(cdb.write_16(lba, 8, force_unit_access=True), 4096)
+            ((header, _),) = await on.feed(peer.encode(write, bytes(4096)), waits=not flushes_at_once)
+            assert (header[0], header[3]) == (Opcode.SCSI_RESPONSE, 0)
+            assert array.pool.durable_osn == array.pool.commit()
+
+
+async def test_the_lane_executes_writes_with_fua_only_if_the_pool_flushes_at_once(tmp_path: Path) -> None:
+    async with running(config_of(tmp_path)) as array, logged_in(array) as peer:
+        await peer.settle(1)
+        on, flushes_at_once = Side(array, peer, with_lane=True), array.pool.flushes_at_once
+        write = peer.encode(peer.write(cdb.write_16(0, 8, force_unit_access=True), 4096), bytes(4096))
+        assert on.lane.run(memoryview(write)) == (len(write) if flushes_at_once else 0)
+        osn = array.pool.commit()
+        assert array.pool.durable_osn == osn or not flushes_at_once
+
+
 async def test_a_damaged_block_is_reported(tmp_path: Path) -> None:
     async with running(config_of(tmp_path)) as array, logged_in(array) as peer:
         await peer.settle(1)

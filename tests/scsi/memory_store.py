@@ -486,8 +486,10 @@ class MemoryPool:
         self.flushes += 1
         self.log.make_durable(self.log.written_osn)
 
-    def flush_at_commit(self) -> bool:
-        return False
+    flushes_at_once = False
+
+    def flush_at_commit(self) -> None:
+        raise AssertionError("a flush of this pool waits")
 
     @property
     def durable_osn(self) -> int:

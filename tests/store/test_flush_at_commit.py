@@ -35,7 +35,8 @@ def in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Direc
     monkeypatch.setattr(directory, "is_in_memory", lambda _: True)
     opened = Directory(tmp_path / "pool")
     opened.pool.create_volume("a", SIZE, {}).write(0, [block(1)])
-    assert opened.pool.flush_at_commit()
+    assert opened.pool.flushes_at_once
+    opened.pool.flush_at_commit()
     yield opened
     if not opened.pool.failure:
         opened.close()
@@ -60,7 +61,8 @@ def test_no_loss_of_power_undoes_a_commit_that_has_flushed(machine: Machine) -> 
         at = random.randrange(SIZE - 3)
         write(machine, machine.pool.volumes["a"], at, [blocks(value, value, value)])
         expected[at : at + 3] = [value] * 3
-        if machine.pool.flush_at_commit():
+        if machine.pool.flushes_at_once:
+            machine.pool.flush_at_commit()
             machine.pool.commit()
         else:  # The batch before has filled a segment.
             machine.environment.run(machine.pool.committed())
@@ -76,7 +78,7 @@ def test_commits_flush_only_if_they_must(in_memory: Directory) -> None:
     assert in_memory.pool.durable_osn == osn
     in_memory.pool.volumes["a"].write(1, [block(2)])
     assert in_memory.pool.commit() > in_memory.pool.durable_osn
-    assert in_memory.pool.flush_at_commit()
+    in_memory.pool.flush_at_commit()
     osn = in_memory.pool.commit()
     assert in_memory.pool.durable_osn == osn, "the commit of an empty batch flushes what is written"
 
@@ -91,12 +93,12 @@ def test_a_flush_needs_no_thread(in_memory: Directory) -> None:
 
 
 def test_a_flush_on_a_disk_or_under_a_watch_waits(tmp_path: Path, in_memory: Directory) -> None:
-    assert not Machine().pool.flush_at_commit()
+    assert not Machine().pool.flushes_at_once
     in_memory.pool.commit()
     seen: list[SegmentCall] = []
     in_memory.pool.watch_segments(lambda call, _: seen.append(call))
     in_memory.pool.volumes["a"].write(1, [block(2)])
-    assert not in_memory.pool.flush_at_commit()
+    assert not in_memory.pool.flushes_at_once
     osn = in_memory.pool.commit()
     assert in_memory.pool.durable_osn < osn
     in_memory.environment.run(in_memory.pool.flush())
@@ -117,9 +119,21 @@ def test_a_failed_sync_is_reported_once_and_ends_writing(in_memory: Directory, m
     with pytest.raises(PoolFailed, match="flushing failed"):
         in_memory.pool.commit()
     in_memory.pool.commit()
-    assert not in_memory.pool.flush_at_commit()
+    assert not in_memory.pool.flushes_at_once
     with pytest.raises(PoolFailed):
         in_memory.pool.volumes["a"].write(1, [block(2)])
+
+
+def test_a_pool_that_has_failed_syncs_nothing_more(in_memory: Directory) -> None:
+    before_osn = in_memory.pool.durable_osn
+    in_memory.pool.health.fail("flushing", OSError(errno.EIO, "a sync in a thread has failed"))
+    with pytest.raises(PoolFailed):
+        in_memory.pool.commit()
+    in_memory.pool.commit()
+    in_memory.pool.flush_at_commit()
+    with pytest.raises(PoolFailed):
+        in_memory.pool.commit()
+    assert in_memory.pool.durable_osn == before_osn
 
 
 def test_the_caller_of_the_commit_learns_of_a_sync_that_failed_for_another(
@@ -157,9 +171,9 @@ def synced_beside(target: Machine, act: Callable[[LogPool], None]) -> None:
 
 def test_a_sync_in_a_thread_does_not_undo_a_later_sync(machine: Machine) -> None:
     def act(pool: LogPool) -> None:
-        assert not pool.flush_at_commit(), "a sync is running"
+        assert not pool.flushes_at_once, "a sync is running"
         machine.disk.syncs_at_once = True
-        assert not pool.flush_at_commit(), "a sync is running"
+        assert not pool.flushes_at_once, "a sync is running"
         pool.volumes["a"].write(1, [block(2)])
         pool.commit()
         pool._flusher.sync_written()
@@ -177,4 +191,4 @@ def test_records_that_wait_for_room_need_a_checkpoint() -> None:
     machine = Machine(SMALL)
     machine.disk.syncs_at_once = True
     machine.pool.log.deferred.append(b"")
-    assert not machine.pool.flush_at_commit()
+    assert not machine.pool.flushes_at_once

@@ -14,6 +14,8 @@ import odx_target
 from odx_target.initiator import cdb
 from odx_target.initiator.copying import token_commands
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiResponse
+from odx_target.store.log import chain
+from odx_target.store.log.batch import encode_header
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
@@ -115,6 +117,12 @@ def described(section: str) -> Calls:
         file, *names = re.findall(r"`([^`]+)`", step)
         found.setdefault(file, set()).update(names)
     return found
+
+
+@pytest.fixture(autouse=True)
+def _headers_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Encode the headers of batches in Python, because the native module encodes them for pools in memory too."""
+    monkeypatch.setattr(chain, "_encode", encode_header)
 
 
 @pytest.mark.parametrize("section", WAYS)

@@ -72,6 +72,9 @@ class ArrayUnderTorture(Slots):
     def __init__(self, seed: int, options: PoolOptions, steps_of_a_turn: int, *, has_capacity: bool = False) -> None:
         self.random = Random(seed)
         self.disk = SimulatedDisk(Random(seed + 1), has_capacity=has_capacity)
+        self.disk.syncs_at_once = seed % 2 == 1
+        self.has_committed = True
+        """True if the last commit has succeeded, so that the array sends replies."""
         self.options = options
         self.steps_of_a_turn = steps_of_a_turn
         self.internal_errors: list[BaseException] = []
@@ -173,10 +176,12 @@ class ArrayUnderTorture(Slots):
 
     def commit_now(self) -> bool:
         """Commit as a connection does before it sends replies. Returns False if the changes may not be acknowledged."""
+        self.has_committed = False
         try:
             self.pool.commit()
         except (Scarcity, PoolFailed):
             return False
+        self.has_committed = True
         return True
 
     def finish_sanitizing(self) -> None:

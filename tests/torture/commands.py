@@ -49,7 +49,7 @@ def write(run: Run, lun: int, place: int, count: int, force_unit_access: int, wa
         return finish(outcome, reply)  # type: ignore[no-any-return]
 
     run.begin(lun, command, data_of_cells(new), change, note, waits=waits)
-    if force_unit_access and ended == ["good"] and before == len(run.under_way):
+    if force_unit_access and ended == ["good"] and run.array.has_committed and before == len(run.under_way):
         run.history.note_flushed(run.history.committed)
 
 
@@ -131,7 +131,7 @@ def flush(run: Run, lun: int) -> None:
     committed = run.history.committed
     outcome = outcome_of(run.array.command(lun, cdb.synchronize_cache()))
     run.check_outcome(outcome)
-    if outcome == "good":
+    if outcome == "good" and run.array.has_committed:
         run.history.note_flushed(committed)
 
 

@@ -5,6 +5,7 @@ or if the environment variable `ODX_NATIVE` is `0`. Python code then does all th
 """
 
 import os
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,14 +58,15 @@ class Native:
     `block_reader` makes a reader of the segments with the given type, and `block_writer` a writer into the open batch. Their
     last argument is the number of bits of a block number in a leaf. `block_checksums` returns the CRC32C of each block of a
     buffer. `copy_if_view` returns a copy of a view of a mapped segment, and any other buffer itself; it raises OSError if the
-    file has been cut. `execute_usual` is `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a
-    descriptor, and raises OSError.
+    file has been cut. `encode_header` is the function in `store/log/batch.py`, and `execute_usual` is
+    `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a descriptor, and raises OSError.
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
     block_writer: Callable[[object, Callable[[int], None], object, int], BlockWriter]
     block_checksums: Callable[[Buffer], list[int]]
     crc32c: Crc32c
+    encode_header: Callable[[bytes, int, int, int, int, int, int, bool, list[bytes], "array[int]", int], tuple[bytearray, int]]
     copy_if_view: Callable[[Buffer], Buffer]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
     segment_mapping: Callable[[int, int], SegmentMapping]
@@ -82,6 +84,7 @@ def _load() -> Native | None:
             block_checksums,
             copy_if_view,
             crc32c,
+            encode_header,
             execute_usual,
         )
     except ImportError:  # There is no module, or it was built from older sources and has fewer parts.
@@ -93,6 +96,7 @@ def _load() -> Native | None:
         block_writer=BlockWriter,
         block_checksums=block_checksums,
         crc32c=crc32c,
+        encode_header=encode_header,
         copy_if_view=copy_if_view,
         execute_usual=execute_usual,
         segment_mapping=SegmentMapping,

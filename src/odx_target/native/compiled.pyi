@@ -1,3 +1,4 @@
+from array import array
 from collections.abc import Callable, Mapping
 
 from odx_target.environment import Buffer
@@ -25,6 +26,20 @@ class SegmentMapping:
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def close(self) -> None: ...
 
+def encode_header(
+    pool_identity: bytes,
+    epoch: int,
+    segment: int,
+    block: int,
+    first_osn: int,
+    durable_osn: int,
+    previous_checksum: int,
+    continued: bool,
+    records: list[bytes],
+    data_checksums: array[int],
+    blocks: int,
+    /,
+) -> tuple[bytearray, int]: ...
 def block_checksums(data: Buffer, /) -> list[int]: ...
 def crc32c(data: Buffer, checksum: int = 0, /) -> int: ...
 def copy_if_view(buffer: Buffer, /) -> Buffer: ...

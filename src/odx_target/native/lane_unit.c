@@ -3,13 +3,15 @@
 #include "writes/block_writer.h"
 
 static PyObject *name_usual_unit, *name_limits_of, *name_capacity_blocks, *name_block_bytes, *name_blocks, *name_read_now,
-    *name_write_now, *name_volume, *name_native_reads, *name_native_writes;
+    *name_write_now, *name_volume, *name_native_reads, *name_native_writes, *name_pool, *name_flushes_at_once,
+    *name_flush_at_commit;
 
 static const Name names[] = {
     {&name_usual_unit, "_usual_unit"},  {&name_limits_of, "_limits_of"}, {&name_capacity_blocks, "capacity_blocks"},
     {&name_block_bytes, "block_bytes"}, {&name_blocks, "blocks"},        {&name_read_now, "read_now"},
     {&name_write_now, "write_now"},     {&name_volume, "volume"},        {&name_native_reads, "native_reads"},
-    {&name_native_writes, "native_writes"}, {NULL, NULL},
+    {&name_native_writes, "native_writes"}, {&name_pool, "pool"}, {&name_flushes_at_once, "flushes_at_once"},
+    {&name_flush_at_commit, "flush_at_commit"}, {NULL, NULL},
 };
 
 int prepare_lane_unit(void)
@@ -68,6 +70,25 @@ PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int t
     if (data == Py_None)
         Py_SETREF(data, read_bytes(reader, block_map, offset, size_bytes));
     return data;
+}
+
+int flushes_at_once(const Unit *of)
+{
+    PyObject *pool = PyObject_GetAttr(of->unit, name_pool), *answer = pool == NULL ? NULL : PyObject_GetAttr(pool, name_flushes_at_once);
+    int is_true = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(pool);
+    Py_XDECREF(answer);
+    return is_true;
+}
+
+int flush_at_commit(const Unit *of)
+{
+    PyObject *pool = PyObject_GetAttr(of->unit, name_pool), *done = NULL;
+    if (pool != NULL)
+        done = PyObject_CallMethodNoArgs(pool, name_flush_at_commit);
+    Py_XDECREF(pool);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
 }
 
 int write_natively(Unit *of, uint64_t lba, PyObject *view, const unsigned char *bytes, uint64_t size_bytes)

@@ -25,6 +25,12 @@ void leave_unit(Unit *of);
  * only the kernel may read (see `block_views.c`). Return None if there is no reader or some blocks are not usual, or NULL with an exception. */
 PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views);
 
+/* Return 1 if a flush of the pool of the unit need not wait, 0 if not, or -1 with an exception. */
+int flushes_at_once(const Unit *of);
+
+/* Make the next commit of the pool flush too. Return -1 with an exception on failure. */
+int flush_at_commit(const Unit *of);
+
 /* Write with the native writer. `view` is a view of the bytes at `bytes`. Return 1, or 0 if there is no writer or the write is not usual,
  * or -1 with an exception. */
 int write_natively(Unit *of, uint64_t lba, PyObject *view, const unsigned char *bytes, uint64_t size_bytes);

@@ -42,6 +42,9 @@ int add_to_item(PyObject *list, Py_ssize_t index, uint64_t number);
 /* Return a view of the bytes of a view from `from` to `end`, or NULL with an exception. */
 PyObject *part_of_view(PyObject *view, Py_ssize_t from, Py_ssize_t end);
 
+/* Store a number in little-endian order. */
+void put_little(unsigned char *to, uint64_t number, int size);
+
 /* Get the item of a dict of numbers, as a new reference. Return NULL if there is none, or with an exception on failure. */
 PyObject *item_of(PyObject *dict, long long number);
 
@@ -85,6 +88,7 @@ PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uin
 /* Add the functions or types of a part to the module. Return -1 with an exception on failure. */
 int add_block_reader(PyObject *module);
 int add_block_writer(PyObject *module);
+int add_batch_header(PyObject *module);
 int add_segment_mapping(PyObject *module);
 int add_short_lane(PyObject *module);
 

@@ -30,6 +30,12 @@ long long number_of(PyObject *object, PyObject *name)
     return number;
 }
 
+void put_little(unsigned char *to, uint64_t number, int size)
+{
+    for (int byte = 0; byte < size; byte++)
+        to[byte] = (unsigned char)(number >> 8 * byte);
+}
+
 PyObject *item_of(PyObject *dict, long long number)
 {
     PyObject *key = PyLong_FromLongLong(number);

@@ -138,16 +138,26 @@ static int write_in_python(const Unit *of, uint64_t lba, PyObject *view)
     return is_done;
 }
 
-static enum Outcome execute_write(Loop *loop, const TransferCommand *command, Py_ssize_t end)
+/* Write data. Returns 1, or 0 if the write would have to wait, or -1 with an exception. */
+static int write_data(Loop *loop, const TransferCommand *command, Py_ssize_t start, Py_ssize_t end)
 {
-    Py_ssize_t start = loop->at + HEADER_BYTES + loop->digests.header, data_end = end - loop->digests.data;
-    PyObject *view = part_of_view(loop->view, start, data_end);
+    int is_done = command->fua ? flushes_at_once(&loop->of) : 1;
+    PyObject *view = is_done > 0 ? part_of_view(loop->view, start, end) : NULL;
     if (view == NULL)
-        return ENDED_BY_EXCEPTION;
-    int is_done = write_natively(&loop->of, command->lba, view, loop->bytes + start, (uint64_t)(data_end - start));
+        return is_done > 0 ? -1 : is_done;
+    is_done = write_natively(&loop->of, command->lba, view, loop->bytes + start, (uint64_t)(end - start));
     if (is_done == 0)
         is_done = write_in_python(&loop->of, command->lba, view);
     Py_DECREF(view);
+    if (is_done > 0 && command->fua && flush_at_commit(&loop->of))
+        return -1;
+    return is_done;
+}
+
+static enum Outcome execute_write(Loop *loop, const TransferCommand *command, Py_ssize_t end)
+{
+    Py_ssize_t start = loop->at + HEADER_BYTES + loop->digests.header;
+    int is_done = write_data(loop, command, start, end - loop->digests.data);
     if (is_done <= 0)
         return is_done < 0 ? ENDED_BY_EXCEPTION : LEFT;
     return add_reply(loop, command, 0, NULL) ? ENDED_BY_EXCEPTION : EXECUTED;

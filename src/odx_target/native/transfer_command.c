@@ -4,7 +4,7 @@
 
 #define CDB 32
 
-enum { READ_10 = 0x28, WRITE_10 = 0x2A, READ_16 = 0x88, WRITE_16 = 0x8A, WRITE_BIT = 0x02 };
+enum { READ_10 = 0x28, WRITE_10 = 0x2A, READ_16 = 0x88, WRITE_16 = 0x8A, WRITE_BIT = 0x02, FUA = 0x08 };
 enum { DATA_IN = 0x25, RESPONSE = 0x21, FINAL = 0x80, HAS_STATUS = 0x01 };
 
 static uint32_t number_at(const unsigned char *bytes)
@@ -27,14 +27,16 @@ int decode_transfer(const unsigned char *bytes, TransferCommand *command)
 {
     const unsigned char *cdb = bytes + CDB;
     command->code = cdb[0];
+    command->fua = is_write(command) && cdb[1] & FUA;
+    unsigned byte_1 = command->fua ? cdb[1] & ~(unsigned)FUA : cdb[1];
     if (cdb[0] == READ_16 || cdb[0] == WRITE_16) {
         command->lba = long_number_at(cdb + 2);
         command->blocks = number_at(cdb + 10);
-        command->others = cdb[1] | cdb[14] | cdb[15];
+        command->others = byte_1 | cdb[14] | cdb[15];
     } else if (cdb[0] == READ_10 || cdb[0] == WRITE_10) {
         command->lba = number_at(cdb + 2);
         command->blocks = (uint32_t)cdb[7] << 8 | cdb[8];
-        command->others = cdb[1] | cdb[6] | cdb[9];
+        command->others = byte_1 | cdb[6] | cdb[9];
     } else {
         return 0;
     }

@@ -16,6 +16,7 @@ typedef struct {
     uint32_t kind, lengths, tag, expected, cmd_sn, blocks;
     uint64_t lun, lba;
     unsigned others; /* bits that are 0 in a usual command */
+    int fua;         /* 1 for a write with FUA; `others` has the bit of a read */
 } TransferCommand;
 
 /* Decode the command whose header is at `bytes`. Return 0 if it has another operation code. */

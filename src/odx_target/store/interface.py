@@ -208,12 +208,15 @@ class Pool(Protocol):
         """
         ...
 
-    def flush_at_commit(self) -> bool:
-        """Make the next commit flush the pool too, if a flush need not wait for a disk. All changes before that commit are then
-        durable when it has returned.
-
-        Returns False if a flush has to wait. The caller must then await `flush`.
+    @property
+    def flushes_at_once(self) -> bool:
+        """True if a flush need not wait now, because the pool has no disk. The caller may then use `flush_at_commit` instead of
+        `flush`, until another task runs.
         """
+        ...
+
+    def flush_at_commit(self) -> None:
+        """Make the next commit flush the pool too. When that commit has returned, all changes before it are durable."""
         ...
 
     @property

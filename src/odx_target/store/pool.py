@@ -292,8 +292,12 @@ class LogPool:
         else:
             await self._flusher.flush()
 
-    def flush_at_commit(self) -> bool:
-        return not self.log.deferred and self.log.flush_at_commit()
+    @property
+    def flushes_at_once(self) -> bool:
+        return not self.log.deferred and self._flusher.syncs_at_once(self.log.filling.segment)
+
+    def flush_at_commit(self) -> None:
+        self.log.must_sync = True
 
     @property
     def durable_osn(self) -> int:

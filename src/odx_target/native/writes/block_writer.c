@@ -126,12 +126,6 @@ static int store_checksums(PyObject *filling, long long at, const unsigned char 
     return fits;
 }
 
-static void put_little(unsigned char *to, uint64_t number, int size)
-{
-    for (int byte = 0; byte < size; byte++)
-        to[byte] = (unsigned char)(number >> 8 * byte);
-}
-
 /* Encode a Write record. Returns NULL with an exception on failure. */
 static PyObject *encode_write(PyObject *volume, uint64_t block, Py_ssize_t count)
 {

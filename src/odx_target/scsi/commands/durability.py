@@ -7,6 +7,7 @@ from odx_target.scsi.cdb.transfer import FUA_BIT
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
+from odx_target.store.api import Pool
 
 
 def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Outcome:
@@ -15,10 +16,20 @@ def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: in
     `force_unit_access` is byte 1 of the CDB. It is 0 for a command without an FUA bit.
     """
     must_be_durable = force_unit_access & FUA_BIT or not task.logical_unit.write_cache_enabled
-    # Replies are sent after the next commit.
-    if must_be_durable and not task.logical_unit.pool.flush_at_commit():
+    if must_be_durable and not flushed_at_commit(task.logical_unit.pool):
         return Waiting(flushed, task, transfer_bytes)
     return Reply(transfer_bytes=transfer_bytes)
+
+
+def flushed_at_commit(pool: Pool) -> bool:
+    """Make the next commit flush the pool, if a flush need not wait. Returns False if the caller must await `flushed`.
+
+    Replies are sent after the commit, so a command that must be durable can then reply at once.
+    """
+    if not pool.flushes_at_once:
+        return False
+    pool.flush_at_commit()
+    return True
 
 
 async def reply_once_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Reply:

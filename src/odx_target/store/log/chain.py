@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 
 from odx_target.environment import Buffer
+from odx_target.native.choice import NATIVE
 from odx_target.store.log.batch import Position, encode_header
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.open_batch import Part
+
+_encode = encode_header if NATIVE is None else NATIVE.encode_header
 
 
 class Chain:
@@ -32,8 +35,12 @@ class Chain:
 
     def write(self, parts: Sequence[Part]) -> None:
         """Write the batches of one commit. All batches in one segment are written with one call. Raises OSError."""
-        run: list[Buffer] = []
         start = parts[0]
+        if len(parts) == 1:
+            start.segment.write(start.block, [self._header(start, False), *start.data])
+            self._flusher.dirty.add(start.segment)
+            return
+        run: list[Buffer] = []
         for part in parts:
             header = self._header(part, part is not parts[-1])
             if part.segment is not start.segment:
@@ -48,7 +55,7 @@ class Chain:
         """Return the header of a batch. If a write of the batch has failed before, return the header that was made then."""
         if part.header is not None:
             return part.header
-        header, self._checksum = encode_header(
+        header, self._checksum = _encode(
             self._pool_identity,
             self._epoch,
             part.segment.number,

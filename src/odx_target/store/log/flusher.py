@@ -61,7 +61,7 @@ class Flusher:
                 await self._sync()
         self._health.check()
 
-    def may_sync_written(self, filling: Segment | None) -> bool:
+    def syncs_at_once(self, filling: Segment | None) -> bool:
         """True if `sync_written` can make the next batch durable. `filling` is the segment that is being filled.
 
         Other segments may have to be opened for their sync, which can fail. Then a sync in the usual way reports the reason.
@@ -72,8 +72,9 @@ class Flusher:
     def sync_written(self) -> None:
         """Make all records durable that are written now, in the event loop. Raises PoolFailed, OutOfResources.
 
-        Call `may_sync_written` before the batch is written.
+        `syncs_at_once` must have been True in this turn of the loop.
         """
+        self._health.check()
         osn = self.written_osn
         try:
             _sync_all(self.dirty | self._syncing)  # A sync that has begun meanwhile may end later.

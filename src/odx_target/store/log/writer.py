@@ -63,7 +63,8 @@ class Log:
         self._flusher = flusher
         self._health = health
         self._environment = environment
-        self._must_sync = False
+        self.must_sync = False
+        """True if the next commit must also sync the log. See `Pool.flush_at_commit`."""
         self._sealer = Sealer(pool_identity, supply, checksums, flusher, environment, health.troubles)
         self.filling = Filling(supply, checksums, flusher, self._sealer, position.osn)
         self.room = Room(self.filling, supply, self.unwritten, health, self.commit_for_another)
@@ -93,7 +94,7 @@ class Log:
         return self.header_blocks + self.data_blocks
 
     def commit(self) -> int:
-        """Write the open batch to the operating system, and sync it if `flush_at_commit` was called. Returns the OSN (operation
+        """Write the open batch to the operating system, and sync it if `must_sync` is True. Returns the OSN (operation
         sequence number) after the last committed record.
 
         Raises OutOfResources or PoolFull if the operating system cannot take the batch now. The next commit then tries again.
@@ -105,7 +106,7 @@ class Log:
             if self.room.is_unreported:
                 self.room.is_unreported = False
                 self._health.check()
-            if self._must_sync:
+            if self.must_sync:
                 self._sync_written()
             return self._flusher.written_osn
         filling.close_part()
@@ -137,21 +138,16 @@ class Log:
             self.on_segment_full()
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
-        if self._must_sync:
+        if self.must_sync:
             self._sync_written()
         return self._flusher.written_osn
 
-    def flush_at_commit(self) -> bool:
-        """Make the next commit sync the log too. Returns False if the sync would have to wait. See `Pool.flush_at_commit`."""
-        self._must_sync |= (may_sync := self._flusher.may_sync_written(self.filling.segment))
-        return may_sync
-
     def _sync_written(self) -> None:
-        self._must_sync = False
+        self.must_sync = False
         try:
             self._flusher.sync_written()
         except OutOfResources:
-            self._must_sync = True
+            self.must_sync = True
             raise
 
     def commit_for_another(self) -> None:
@@ -231,6 +227,7 @@ class Log:
 
     def _give_up(self, parts: list[Part]) -> None:
         """Drop the open batch because it can never be written. Reads still get its data from memory."""
+        self.must_sync = False
         self.unwritten.lose(parts)
         self.filling.parts = []
 

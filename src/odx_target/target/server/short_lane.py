@@ -11,7 +11,8 @@ CDB of 10 or 16 bytes and these properties:
     The target port is in an active state for the logical unit.
     The range lies within the capacity, and the expected data transfer length is the size of the range.
     The data of a read fits into one Data-In PDU.
-    The data of a write is in the PDU of the command, and need not be durable before the reply.
+    The data of a write is in the PDU of the command.
+    A write need not be durable before the reply, or it has FUA and the pool flushes at once.
     The logical unit of a write is not write protected.
 
 The lane stops before the first other command, and before a command that would have to wait. It changes nothing for this
@@ -43,7 +44,9 @@ from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Status
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.store.api import Pool
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 
@@ -66,6 +69,9 @@ are byte 1, LBA, group number, number of blocks and CONTROL."""
 unpack_16 = Struct(_HEADER + "BQIBB").unpack_from
 """Decode a SCSI Command PDU with a CDB of 16 bytes. The fields are those of `unpack_10`, but the number of blocks comes before
 the group number."""
+
+_FUA = 0x08
+"""Bit of byte 1 of a CDB. A read with FUA is not usual."""
 
 _SIMPLE = 1
 _COMMAND = Opcode.SCSI_COMMAND << 8 | FINAL
@@ -190,14 +196,16 @@ class ShortLane:
             if lun != lun_field:
                 if unit is not None or (unit := self._usual_unit(lun)) is None:
                     break
-                lun_field, capacity_blocks, block_bytes, blocks = lun, unit.capacity_blocks, unit.block_bytes, unit.blocks
+                lun_field, capacity_blocks, block_bytes = lun, unit.capacity_blocks, unit.block_bytes
+                pool, blocks = unit.pool, unit.blocks
                 max_read_bytes, max_write_bytes = self._limits_of(unit)
             size_bytes = count * block_bytes
             is_write = code & _WRITE_BIT
+            fua = byte_1 & _FUA if is_write else 0
             start = at + before_bytes
             end = start + size_bytes + after_bytes if is_write else start
             if (
-                (cmd_sn != window.exp_cmd_sn or tag in active or tag == NO_TAG or byte_1 | group | control)
+                (cmd_sn != window.exp_cmd_sn or tag in active or tag == NO_TAG or byte_1 & ~fua | group | control)
                 or (lba + count > capacity_blocks or size_bytes != expected or not size_bytes)
                 or (lengths != (size_bytes if is_write else 0) or end > len(view))
                 or kind not in (_WRITES if is_write else _READS)
@@ -210,7 +218,8 @@ class ShortLane:
             try:
                 data: Sequence[Buffer] = ()
                 if is_write:
-                    if not blocks.write_now(lba, (view[start : start + size_bytes],)):
+                    part = (view[start : start + size_bytes],)
+                    if not (_write_durably(pool, blocks, lba, part) if fua else blocks.write_now(lba, part)):
                         break
                     header = pack_response(_RESPONSE, tag, writer.stat_sn, next_cmd_sn, max_cmd_sn)
                 else:
@@ -267,3 +276,11 @@ class ShortLane:
         self._tally.counts[command_kind] += 1
         self._tally.sizes[command_kind] += reply.transfer_bytes
         self._send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
+
+
+def _write_durably(pool: Pool, blocks: LogicalBlocks, lba: int, data: Sequence[Buffer]) -> bool:
+    """Write, and make the next commit flush the pool. If one of both would have to wait, change nothing and return False."""
+    if not pool.flushes_at_once or not blocks.write_now(lba, data):
+        return False
+    pool.flush_at_commit()
+    return True

@@ -14,7 +14,7 @@ from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.blocks.ranges import check_range
 from odx_target.scsi.commands.blocks.read_memory import take_memory, wait_for_memory
 from odx_target.scsi.commands.data_out import whole_blocks
-from odx_target.scsi.commands.durability import flushed, reply_once_durable
+from odx_target.scsi.commands.durability import flushed, flushed_at_commit, reply_once_durable
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.reply import Reply
@@ -48,7 +48,7 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
         byte_1, lba, count_blocks = decode(task.cdb)
         if lba + count_blocks > logical_unit.capacity_blocks or count_blocks > logical_unit.max_transfer_blocks:
             _refuse(logical_unit, lba, count_blocks, length_field)
-        if byte_1 & FUA_BIT and not logical_unit.pool.flush_at_commit():
+        if byte_1 & FUA_BIT and not flushed_at_commit(logical_unit.pool):
             return Waiting(_read_durable, task, lba, count_blocks)
         if not count_blocks:
             return Reply()
@@ -78,7 +78,7 @@ def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcom
         durable = byte_1 & FUA_BIT or not logical_unit.write_cache_enabled
         if data and not logical_unit.blocks.write_now(lba, data):
             return Waiting(_write_cold, task, lba, size_bytes, byte_1)
-        if durable and not logical_unit.pool.flush_at_commit():
+        if durable and not flushed_at_commit(logical_unit.pool):
             return Waiting(flushed, task, size_bytes)
         return Reply(0, (), size_bytes)
 

@@ -8,7 +8,7 @@ from odx_target.scsi.cdb.block_commands import PreFetch10, PreFetch16, Synchroni
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.blocks.ranges import check_range
 from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
-from odx_target.scsi.commands.durability import flushed
+from odx_target.scsi.commands.durability import flushed, flushed_at_commit
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.reply import Reply, Status
@@ -36,7 +36,7 @@ def synchronize_cache(task: Task) -> Outcome:
         task.logical_unit.pool.commit()
         task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit.pool)
         return Reply()
-    return Reply() if task.logical_unit.pool.flush_at_commit() else Waiting(flushed, task)
+    return Reply() if flushed_at_commit(task.logical_unit.pool) else Waiting(flushed, task)
 
 
 async def _flush_in_background(pool: Pool) -> None:
