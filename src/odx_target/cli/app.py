@@ -48,7 +48,7 @@ COMMANDS = {
     "replicate": Subcommand("replication.replicate", "Send the snapshots of volumes now."),
     "remote": Subcommand("replication.remote", "Show what arrays send to each other, and use it."),
     "promote": Subcommand("replication.promote", "Make a copy a LUN that hosts can write to."),
-    "reverse": Subcommand("replication.reverse", "Receive volumes from the array that has promoted its copies."),
+    "reverse": Subcommand("replication.reverse", "Receive volumes from the array that has promoted them."),
     "snapshot": Subcommand("storage.snapshot", "Create, show and use snapshots of volumes."),
     "schedule": Subcommand("storage.schedule", "List and change the schedules of snapshots."),
     "pool": Subcommand("pool", "Verify or repair a pool, and renew its identity."),

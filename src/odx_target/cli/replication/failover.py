@@ -51,7 +51,7 @@ def reverse(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the protection: of its volume, or of its group.")],
     as_json: Json = False,
 ) -> None:
-    """Receive protected volumes from the array that has promoted its copies, instead of sending them.
+    """Receive volumes from the array that has promoted them.
 
     The volumes are taken away from hosts. Changes that the other array does not have are kept as snapshots whose names begin
     with `diverged`. Only differences are sent.

@@ -30,7 +30,7 @@ def replicate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Send the snapshots of a protection without a further delay. `remote list` shows the progress."""
+    """Send the snapshots of volumes now. `remote list` shows the progress."""
     taken = ask_array(pool, "replicate", {"name": name, "now": now})
     if wait_s is not None:
         _wait(pool, name, wait_s)
