@@ -1,8 +1,12 @@
 """Tests of promotion and reversal between two arrays of the simulated world."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, Role
+from odx_target.replica.link.messages import Message
+from odx_target.replica.paths.path import Path
+from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, Protection, Role
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.store.api import Snapshot, Volume
 from tests.replica.snapshots.replicating import Arrays
@@ -171,4 +175,56 @@ def test_promote_reverse_promote_with_cuts_and_restarts(seed: int) -> None:
         pair.run(pair[pair.primary], pair[pair.primary].pool.flush())
         pair.until(pair.secondary, taken.guid)
         pair.assert_equal("a", "b", taken.guid)
+    pair.check_errors()
+
+
+def test_a_copy_that_is_promoted_while_a_snapshot_is_compared_stays_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair(5)
+    receiver = pair["b"].replication.receiver
+    digest, environment, compared = receiver._digest, pair["b"].environment, []
+
+    async def slow(volume: Volume) -> bytes:
+        compared.append(volume.name)
+        await environment.sleep(2.0)
+        return await digest(volume)
+
+    monkeypatch.setattr(receiver, "_digest", slow)
+    pair.hosts_write()
+    late = pair.snapshot("a", "late")
+    pair.world.run_until(lambda: bool(compared), 60.0)
+    promoted = pair.promote()
+    (copy, _) = pair.copy()
+    assert copy.role is Role.PROMOTED
+    assert not pair.has("b", late.guid)
+    pair.hosts_write()
+    frozen = promoted.freeze()
+    before = pair.run(pair["b"], frozen.digest())
+    pair.change("a", 30)
+    pair.snapshot("a", "later")
+    pair.world.advance(10.0)
+    assert pair.run(pair["b"], promoted.freeze().digest()) == before
+    pair.check_errors()
+
+
+def test_a_second_reversal_keeps_what_has_arrived_after_a_first_one_that_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair(6)
+    pair.promote()
+    failover = pair["a"].replication.failover
+    ask = failover._ask
+
+    async def cut(path: Path, volumes: Sequence[bytes], *, begin: bool, protection: Protection | None = None) -> Message:
+        answer = await ask(path, volumes, begin=begin, protection=protection)
+        if begin:
+            raise ReplicationRefused("the link has ended")
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(failover, "_ask", cut)
+        with pytest.raises(ReplicationRefused, match="the link has ended"):
+            pair.reverse()
+    pair.hosts_write()
+    newest = pair.sent("arrived between the reversals")
+    assert pair.reverse() == []
+    promoted = pair.promote()
+    assert pair.run(pair["a"], promoted.freeze().digest()) == pair.run(pair["a"], newest.digest())
     pair.check_errors()

@@ -10,7 +10,7 @@ from odx_target.replica.snapshots.limits import MAX_REJECTIONS
 from odx_target.replica.snapshots.protection import Trigger
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.replica.snapshots.sender import REJECTED
-from odx_target.store.api import DamagedBlock, FrozenMap, Held, Snapshot
+from odx_target.store.api import DamagedBlock, FrozenMap, Held, PoolFull, Snapshot, StoreError, Unreadable
 from tests.replica.snapshots.replicating import SIZE, Arrays
 from tests.sim.network import SimulatedLink
 
@@ -179,6 +179,51 @@ def test_a_snapshot_with_lost_blocks_is_not_published(monkeypatch: pytest.Monkey
     sound = arrays.snapshot("a", "sound")
     arrays.until("b", sound.guid)
     arrays.assert_equal("a", "b", sound.guid)
+
+
+@pytest.mark.parametrize("error", [DamagedBlock(7), Unreadable(7, "the disk reports an error")])
+def test_a_snapshot_without_a_digest_does_not_stop_the_next_one(monkeypatch: pytest.MonkeyPatch, error: StoreError) -> None:
+    arrays = Arrays(9)
+    arrays.change("a", 20)
+    arrays.protect()
+    damaged = arrays.snapshot("a", "damaged")
+    digest = type(damaged).digest
+
+    async def failing(self: Snapshot) -> bytes:
+        if self.name == "damaged":
+            raise error
+        return await digest(self)
+
+    monkeypatch.setattr(type(damaged), "digest", failing)
+    arrays.world.advance(100.0)
+    assert not arrays.has("b", damaged.guid)
+    assert "a snapshot cannot be read, and so not be sent" in {event for _, event, _ in arrays["a"].reports}
+    sound = arrays.snapshot("a", "sound")
+    arrays.until("b", sound.guid)
+    arrays.assert_equal("a", "b", sound.guid)
+
+
+def test_holds_that_cannot_be_removed_at_the_start_do_not_end_the_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = Arrays(10)
+    arrays.change("a", 20)
+    arrays.protect()
+    extra = arrays.snapshot("a", "x", "other")
+    extra.hold("replica:b")
+    arrays["a"].pool.commit()
+    arrays.run(arrays["a"], arrays["a"].pool.flush())
+    arrays["a"].kill()
+
+    def failing(self: Snapshot, owner: str) -> None:
+        raise PoolFull("the pool is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(extra), "unhold", failing)
+        arrays["a"].start()
+        arrays.world.advance(10.0)
+    released = "holds that the replication no longer needs cannot be removed now"
+    assert released in {event for _, event, _ in arrays["a"].reports}
+    later = arrays.snapshot("a", "later")
+    arrays.until("b", later.guid)
 
 
 def test_pruning_never_breaks_the_chain() -> None:

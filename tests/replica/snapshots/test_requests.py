@@ -1,6 +1,7 @@
 """Tests of the requests of the replication that a wrong or hostile peer makes."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -128,3 +129,40 @@ def test_a_name_with_an_at_sign_does_not_hide_a_copy() -> None:
     with pytest.raises(LinkError):
         ask(arrays, {**RECEIVE, "name": "v@w"})
     assert [volume.name for _, volume in arrays["b"].replication.copies()] == ["peer/a/v_w"]
+
+
+def test_a_peer_cannot_give_a_copy_another_snapshot_of_the_array() -> None:
+    arrays = Arrays(5)
+    arrays.change("b", 20, "own")
+    own = arrays.snapshot("b", "private", "own")
+    with pytest.raises(LinkError):
+        ask(arrays, RECEIVE)  # makes the copy; the peer has no such snapshot
+    sizes = {"snapshots": [own.guid.hex()], "sizes": [own.size_blocks]}
+    with pytest.raises(RequestDenied) as caught:
+        ask(arrays, {**PUBLISH, **sizes})
+    assert caught.value.code == "unequal"
+    assert own.holds == ()
+    ((copy, _),) = arrays["b"].replication.copies()
+    assert copy.held == ()
+    arrays.check_errors()
+
+
+def test_a_late_settlement_does_not_hide_a_newer_snapshot() -> None:
+    arrays = Arrays(6)
+    arrays.change("a", 20)
+    arrays.protect()
+    first = arrays.snapshot("a", "first")
+    arrays.until("b", first.guid)
+    arrays.settle()
+    second = arrays.snapshot("a", "second")
+    arrays.until("b", second.guid)
+    arrays.settle()
+    copy, _ = arrays.copy()
+    assert copy.held == (second.guid,)
+    arrays["b"].replication.records.put_copy(replace(copy, held=(first.guid, second.guid)))
+    document = {"request": "settle", "volume": first.volume_identity.hex(), "snapshot": first.guid.hex()}
+    ask(arrays, document)
+    assert arrays.copy()[0].held == (first.guid, second.guid)
+    ask(arrays, {**document, "snapshot": second.guid.hex()})
+    assert arrays.copy()[0].held == (second.guid,)
+    arrays.check_errors()

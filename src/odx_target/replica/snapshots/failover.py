@@ -139,8 +139,10 @@ class Failover:
                 raise ReplicationRefused(f"a volume of the protection {protection.name} was deleted")
             if COPY_ATTRIBUTE not in volume.attributes:
                 kept += await self._keep_changes(volume, protection.common.get(identity))
-            held = tuple(each for each in (protection.common.get(identity),) if each is not None)
-            copy = Copy(identity, protection.path, protection.peer_pool, peer_volume, peer_name, held=held)
+            copy = self._begun(protection, identity, peer_volume)
+            if copy is None:
+                held = tuple(each for each in (protection.common.get(identity),) if each is not None)
+                copy = Copy(identity, protection.path, protection.peer_pool, peer_volume, peer_name, held=held)
             await change(lambda copy=copy: self._records.put_copy(copy))  # type: ignore[misc]
             attributes = {**volume.attributes, COPY_ATTRIBUTE: peer_volume.hex()}
             await change(
@@ -148,6 +150,13 @@ class Failover:
             )
         await self._holds.durable()
         return kept
+
+    def _begun(self, protection: Protection, volume: bytes, peer_volume: bytes) -> Copy | None:
+        """Return the copy that an earlier call of `reverse` has made, which may have received snapshots since."""
+        copy = self._records.copies.get(volume)
+        if copy is None or copy.role is not Role.RECEIVING:
+            return None
+        return copy if (copy.peer_pool, copy.peer_volume) == (protection.peer_pool, peer_volume) else None
 
     async def serve_reverse(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve the request of a peer whose volumes become copies of the promoted volumes of this array."""

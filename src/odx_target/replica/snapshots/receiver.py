@@ -8,6 +8,7 @@ snapshot with the same guid. If it differs, it is kept as a snapshot with anothe
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from odx_target.environment import Environment
@@ -195,9 +196,7 @@ class SnapshotReceiver:
         def check() -> None:
             if not exchange.is_open:
                 raise ChannelEnded("the peer has given up the transfer")
-            copy = self._records.copies.get(volume.identity)
-            if copy is None or copy.role is Role.PROMOTED:
-                raise RequestDenied(messages.PROMOTED, "the peer has promoted its copy of the volume")
+            self._check_receiving(volume.identity)
 
         fill.on_part = check
         fill.on_receiver = transfer.follow_receiver
@@ -256,6 +255,10 @@ class SnapshotReceiver:
         new = [(item, copy) for item, copy in zip(items, copies, strict=True) if item.guid not in pool.snapshots]
         volumes = {copy.volume: volume_with(pool, copy.volume) for _, copy in new}
         unequal = []
+        for item in items:
+            present = pool.snapshots.get(item.guid)
+            if present is not None and not await _is_equal(present, item):
+                raise RequestDenied(messages.UNEQUAL, "the array has another snapshot with this guid")
         for item, copy in new:
             volume = volumes[copy.volume]
             assert volume is not None
@@ -269,17 +272,44 @@ class SnapshotReceiver:
             raise RequestDenied(messages.UNEQUAL, _unequal_text(unequal))
         if new:
             adopted = [self._adopted(found, item, volumes[copy.volume]) for item, copy in new]
-            await self._holds.change(lambda: pool.adopt_snapshots(adopted))
+
+            def adopt() -> None:
+                # A copy may have been promoted during the comparison.
+                for copy in copies:
+                    self._check_receiving(copy.volume)
+                pool.adopt_snapshots(adopted)
+
+            await self._holds.change(adopt)
         name, keep = found.text("class"), found.number("keep")
         for item, copy in zip(items, copies, strict=True):
-            await self._holds.hold(copy.path, [pool.snapshots[item.guid]])
-            held = (*(each for each in copy.held if each != item.guid), item.guid)
-            changed = replace(copy, held=held, keep={**copy.keep, name: keep})
-            await self._holds.change(lambda changed=changed: self._records.put_copy(changed))  # type: ignore[misc]
+            snapshot = pool.snapshots.get(item.guid)
+            if snapshot is None:
+                raise RequestDenied("absent", "the snapshot was deleted")
+            await self._holds.hold(copy.path, [snapshot])
+            await self._holds.change(partial(self._note_held, copy.volume, item.guid, name, keep))
             forget_marks(pool, copy.volume)
             results = self.activities.setdefault(copy.volume, Activity()).results
             results.remote_snapshot_timestamp = item.created_us / 1_000_000
         await self._holds.durable()
+
+    def _note_held(self, volume: bytes, guid: bytes, name: str, keep: int) -> None:
+        """Note that a copy has a snapshot, and how many of its class are kept. May raise the exceptions of `Volume.write`."""
+        copy = self._check_receiving(volume)
+        held = (*(each for each in copy.held if each != guid), guid)
+        self._records.put_copy(replace(copy, held=held, keep={**copy.keep, name: keep}))
+
+    def _note_settled(self, volume: bytes, guid: bytes) -> None:
+        """Note that the peer holds a snapshot. Later ones stay. May raise the exceptions of `Volume.write`."""
+        copy = self._records.copies.get(volume)
+        if copy is not None and guid in copy.held:
+            self._records.put_copy(replace(copy, held=copy.held[copy.held.index(guid) :]))
+
+    def _check_receiving(self, volume: bytes) -> Copy:
+        """Return the present record of a copy. Raises RequestDenied if the copy receives no more."""
+        copy = self._records.copies.get(volume)
+        if copy is None or copy.role is Role.PROMOTED:
+            raise RequestDenied(messages.PROMOTED, "the peer has promoted its copy of the volume")
+        return copy
 
     async def _digest(self, volume: Volume) -> bytes:
         frozen = volume.freeze()
@@ -330,7 +360,7 @@ class SnapshotReceiver:
                 )  # fmt: skip
 
     async def _serve_settle(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
-        """Remove the holds on all snapshots of a copy but the one that the peer holds."""
+        """Remove the holds on all snapshots of a copy before the one that the peer holds."""
         found = read_message(messages.SETTLE_FIELDS, document)
         guid = found.content("snapshot")
         copy = self._records.copy_of(path.settings.peer_pool, found.content("volume"))
@@ -338,8 +368,8 @@ class SnapshotReceiver:
         if copy is None or snapshot is None or guid not in copy.held:
             raise RequestDenied("absent", "the array does not hold the snapshot")
         try:
-            if copy.held != (guid,):
-                await self._holds.change(lambda: self._records.put_copy(replace(copy, held=(guid,))))
+            if copy.held[0] != guid:
+                await self._holds.change(partial(self._note_settled, copy.volume, guid))
                 await self._holds.release_unneeded(copy.path, copy.held)
                 await self._holds.durable()
         except StoreError as error:
@@ -374,6 +404,10 @@ def _items(found: Message) -> list[_Item]:
     if any(not 0 <= each <= MAX_CREATED_US for each in found.numbers("created_us")):
         raise PeerFault("a snapshot has a time that is out of range")
     return [_Item(*each) for each in zip(*lists, strict=True)]
+
+
+async def _is_equal(snapshot: Snapshot, item: _Item) -> bool:
+    return snapshot.size_blocks == item.size_blocks and await snapshot.digest() == item.digest
 
 
 def free_snapshot_name(volume: Volume, name: str, guid: bytes) -> str:

@@ -18,10 +18,12 @@ from odx_target.replica.snapshots.receiver import REPLICATION, SnapshotReceiver
 from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused, volume_with
 from odx_target.replica.snapshots.rings import Rings
 from odx_target.replica.snapshots.sender import Report, SnapshotClass, SnapshotSender
-from odx_target.store.api import Pool, Snapshot, Volume
+from odx_target.store.api import Pool, Snapshot, StoreError, Volume
 
 SAMPLE_S = 1.0
 """Time between two samples of the progress."""
+
+NOT_RELEASED = "holds that the replication no longer needs cannot be removed now"
 
 
 class Replication:
@@ -43,6 +45,7 @@ class Replication:
         self._environment = environment
         self._paths = paths
         self._hints = hints or HintTables()
+        self._report = report
         self.rings: dict[bytes, Rings] = {}
         """The time series of each path, by the pool of its peer."""
         self.records = ReplicationRecords(pool)
@@ -61,7 +64,11 @@ class Replication:
     async def run(self) -> None:
         """Send snapshots until the task is cancelled."""
         self._environment.start_soon(self._sample)
-        await self.holds.reconcile()
+        try:
+            await self.holds.reconcile()
+        except StoreError as error:
+            # The next start tries it again. Until then, the retention keeps a few snapshots more.
+            self._report("warning", NOT_RELEASED, error=str(error))
         await self.sender.run()
 
     async def _sample(self) -> None:

@@ -37,7 +37,7 @@ from odx_target.replica.snapshots.limits import (
 from odx_target.replica.snapshots.protection import MANUAL, Protection
 from odx_target.replica.snapshots.records import ReplicationRecords, volume_with
 from odx_target.replica.snapshots.transfer import Activity, Transfer
-from odx_target.store.api import BLOCK_BYTES, Absent, Pool, Snapshot, StoreError
+from odx_target.store.api import BLOCK_BYTES, Absent, DamagedBlock, Pool, Snapshot, StoreError, Unreadable
 
 SIZE_ATTRIBUTE = "size_bytes"
 BLOCK_ATTRIBUTE = "block_bytes"
@@ -46,6 +46,7 @@ NO_PATH = "there is no path to the array"
 NO_RIGHT = "the path does not give the peer the right to replicate"
 INTERNAL = "a transfer of a snapshot failed inside the array"
 NOT_SENT = "a snapshot cannot be sent now"
+UNREADABLE = "a snapshot cannot be read, and so not be sent"
 REJECTED = "the peer has rejected a snapshot, because its copy is not equal"
 
 
@@ -233,9 +234,13 @@ class SnapshotSender:
             sending.held.update(guids)
             await self._holds.hold(protection.path, targets)
             await self._holds.durable()
-            for step, target in enumerate(targets, 1):
-                await self._send(protection, link, sending, target, (step, len(targets)))
-            await self._publish(protection, link, sending, targets)
+            try:
+                for step, target in enumerate(targets, 1):
+                    await self._send(protection, link, sending, target, (step, len(targets)))
+                await self._publish(protection, link, sending, targets)
+            except (DamagedBlock, Unreadable) as error:
+                self._rejected(protection, sending, targets, UNREADABLE, str(error))
+                raise
             is_present = await self._note_common(protection, targets)
         await self._holds.release_unneeded(protection.path, [*protection.common.values(), *sending.held])
         sending.held.clear()
@@ -333,13 +338,15 @@ class SnapshotSender:
             await self._ask(link, messages.PUBLISH_REQUEST, document, ())
         except RequestDenied as denied:
             if denied.code == messages.UNEQUAL:
-                self._rejected(protection, sending, targets, str(denied))
+                self._rejected(protection, sending, targets, REJECTED, str(denied))
             raise
 
-    def _rejected(self, protection: Protection, sending: _Sending, targets: Sequence[Snapshot], text: str) -> None:
-        """Note that the copies of snapshots were not equal. Send each once more as a whole, and then no more."""
+    def _rejected(self, protection: Protection, sending: _Sending, targets: Sequence[Snapshot], event: str, text: str) -> None:
+        """Note that snapshots cannot be read, or that their copies were not equal. Send each once more as a whole, and then
+        no more.
+        """
         name = protection.name
-        self._report("error", REJECTED, cause=name, protection=name, snapshot=targets[0].name, error=text)
+        self._report("error", event, cause=name, protection=name, snapshot=targets[0].name, error=text)
         for target in targets:
             sending.rejections[target.guid] = sending.rejections.get(target.guid, 0) + 1
             if sending.rejections[target.guid] >= MAX_REJECTIONS:
