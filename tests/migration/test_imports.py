@@ -1,12 +1,14 @@
 """Imports on the virtual clock: reads through, the background copy, cuts, bad blocks, comparison and the end."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 from tests.migration.worlds import RATE, WANTED, World
 from tests.store.pools import block
 
+from odx_target.environment import Buffer
 from odx_target.migration.import_table import ImportRefused
 from odx_target.migration.limits import (
     CHECK_PAUSE_S,
@@ -20,7 +22,7 @@ from odx_target.migration.limits import (
 )
 from odx_target.migration.progress import State
 from odx_target.migration.record import InvalidRecord, Phase, decode, encode
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, SourceAway, StoreError
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, OutOfResources, PoolBusy, SourceAway, StoreError, Unreadable, Volume
 
 SIZES = [(512, 600 * BLOCK_BYTES + 1536), (4096, 300 * BLOCK_BYTES), (512, 512)]
 
@@ -324,3 +326,80 @@ def test_pieces_are_as_small_as_the_old_array_wants() -> None:
     assert max(count for _, count in world.source.reads) <= 20
     assert PIECE_BLOCKS * 8 > 20
     assert world.read(0, 601) == world.old(0, 601)
+
+
+def test_a_change_that_waits_for_room_undoes_no_later_change() -> None:
+    world = World()
+    world.begin(rate=64 << 10)
+    importer = world.importer
+    remember = world.machine.pool.remember
+    refusals = [PoolBusy("the pool makes room")]
+
+    def remember_later(key: str, value: bytes, *, spare: bool = False) -> None:
+        if refusals:
+            raise refusals.pop()
+        remember(key, value, spare=spare)
+
+    async def wait_for_the_end() -> None:
+        while world.table.running:
+            await world.environment.sleep(1.0)
+
+    world.machine.pool.remember = remember_later  # type: ignore[method-assign]
+    importer.base.room_made = wait_for_the_end  # type: ignore[method-assign]
+    world.environment.start_soon(importer.set_rate, 1 << 20)
+    world.environment.settle()
+    assert not refusals
+    world.until_finished()
+    world.environment.advance(2.0)
+    world.environment.settle()
+    (record,) = world.table.records()
+    assert (record.phase, record.rate, record.secret) == (Phase.FINISHED, 1 << 20, None)
+
+
+def test_the_record_of_an_import_whose_base_is_gone_has_no_secrets() -> None:
+    world = World()
+    world.begin(rate=64 << 10)
+    importer = world.importer
+    world.environment.run(importer.stop())
+    world.machine.pool.bases.delete(importer.base)
+    world.restart()
+    (record,) = world.table.records()
+    assert (record.phase, record.user, record.secret) == (Phase.FINISHED, None, None)
+
+
+@pytest.mark.parametrize("error", [OutOfResources("no thread"), Unreadable(0, "the disk failed")])
+def test_an_import_continues_after_a_failure_of_the_pool_that_passes(error: StoreError) -> None:
+    world = World()
+    bases = world.machine.pool.bases
+    count_missing = bases.count_missing
+    failures = [error]
+
+    async def count(volume: Volume) -> int:
+        if failures:
+            raise failures.pop()
+        return await count_missing(volume)
+
+    bases.count_missing = count  # type: ignore[method-assign]
+    world.begin()
+    world.environment.advance(1)
+    progress = world.importer.progress()
+    assert (progress.state, progress.reason) == (State.WAITING, str(error))
+    world.until_finished()
+    assert world.read(0, 601) == world.old(0, 601)
+
+
+def test_a_block_that_this_pool_has_lost_counts_as_different() -> None:
+    world = World()
+    world.begin(verify=True)
+    base = world.importer.base
+    read = base.read
+
+    async def read_around_5(block: int, count_blocks: int) -> Sequence[Buffer]:
+        if block <= 5 < block + count_blocks:
+            raise DamagedBlock(5)
+        return await read(block, count_blocks)
+
+    base.read = read_around_5  # type: ignore[method-assign]
+    world.environment.advance(20)
+    progress = world.importer.progress()
+    assert (progress.state, progress.different.ranges) == (State.DIFFERENT, [(5, 1)])

@@ -20,6 +20,7 @@ from odx_target.initiator.copying.token_commands import (
 from odx_target.initiator.disk import Disk
 from odx_target.initiator.sense import SenseKey, read_sense
 from odx_target.initiator.session.session import InitiatorSession
+from odx_target.migration.importer import Importer
 from odx_target.target.array import Array
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.config.settings import Config, LunConfig, Portal
@@ -182,6 +183,43 @@ async def test_another_lun_at_the_old_place_is_not_copied() -> None:
 
             await until(is_refused)
             assert (await row(new))["missing_bytes"] > 0
+
+
+async def test_another_lun_that_takes_the_place_during_a_session_is_not_copied() -> None:
+    luns = (LunConfig("old", SIZE), LunConfig("twin", SIZE))
+    async with old_array(Config(luns=luns)) as old, running() as new:
+        await old.logical_units[1].blocks.write(0, [b"wrong!!!" * (SIZE // 8)])
+        await do(new, "import-start", source=source_of(old), name="moved", rate=SLOW)
+        await do(old, "lun-renumber", name="old", number=7)
+        await do(old, "lun-renumber", name="twin", number=0)
+
+        async def is_refused() -> bool:
+            return "another LUN answers" in (await row(new))["reason"]
+
+        await until(is_refused)
+        await do(old, "lun-renumber", name="twin", number=8)
+        await do(old, "lun-renumber", name="old", number=0)
+        await do(new, "import-rate", name="moved", rate="1G")
+        await finished(new)
+        data = b"".join(await new.pool.volumes["moved"].read(0, new.pool.volumes["moved"].size_blocks))
+        assert data[:SIZE] == old_data(0, SIZE // 512)
+
+
+async def test_an_import_that_ends_while_it_is_cancelled_keeps_its_lun(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with old_array() as old, running() as new:
+        await do(new, "import-start", source=source_of(old), name="moved", rate=SLOW)
+        stop = Importer.stop
+
+        async def stop_at_the_end(importer: Importer) -> None:
+            await do(new, "import-rate", name="moved", rate="1G")
+            await finished(new)
+            await stop(importer)
+
+        monkeypatch.setattr(Importer, "stop", stop_at_the_end)
+        await refused(new, "import-cancel", name="moved")
+        assert sorted(new.logical_units) == [0, 1, 2]
+        assert (await row(new))["state"] == "finished"
+        assert b"".join(await new.pool.volumes["moved"].read(0, 8)) == old_data(0, 64)
 
 
 async def test_chap_is_used_and_its_secret_is_shown_nowhere() -> None:

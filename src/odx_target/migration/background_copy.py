@@ -52,6 +52,7 @@ class BackgroundCopy:
         """Copy all missing blocks, except those that the old array cannot read. Raises Stopped, StoreError."""
         self.missing_blocks = await self._pool.bases.count_missing(self._base)
         self.unreadable.clear()
+        self._error = None
         try:
             await self._copy_all()
         except Exception:

@@ -69,8 +69,9 @@ class ImportTable:
                 self._run(record, base)
             elif record.phase is not Phase.FINISHED:
                 # The array ended between the end of the settling and the change of the record.
+                ended = replace(record.without_secrets(), phase=Phase.FINISHED, finished=self._environment.time())
                 with suppress(StoreError):
-                    self._pool.remember(key, encode(replace(record, phase=Phase.FINISHED, finished=self._environment.time())))
+                    self._pool.remember(key, encode(ended))
         # Without a record, nobody knows which base it needs.
         for base in bases.values() if are_all_known else ():
             with suppress(StoreError):

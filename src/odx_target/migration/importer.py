@@ -19,7 +19,17 @@ from odx_target.migration.record import ImportRecord, Phase, encode
 from odx_target.migration.source import Source, SourceLun
 from odx_target.migration.stopping import Stopped, Stopping
 from odx_target.migration.verification import Verification
-from odx_target.store.api import BLOCK_BYTES, Pool, PoolBusy, Scarcity, StoreError, Volume
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    Pool,
+    PoolBusy,
+    Refused,
+    Scarcity,
+    StoreError,
+    Unreadable,
+    Unwritable,
+    Volume,
+)
 
 Committed: TypeAlias = Callable[[], Awaitable[None]]
 """Function that commits the open batch of the pool. If the pool has failed, it also ends the sessions of hosts."""
@@ -81,13 +91,13 @@ class Importer:
 
     async def set_rate(self, rate: int) -> None:
         """Change the rate of the background copy. Raises StoreError."""
-        await self._save(replace(self.record, rate=rate))
+        await self._save(lambda record: replace(record, rate=rate))
         self._pace.change(rate)
         self._stopping.wake()
 
     async def verify(self) -> None:
         """Compare all blocks with the old LUN when they have been copied. Raises StoreError."""
-        await self._save(replace(self.record, verify=True))
+        await self._save(lambda record: replace(record, verify=True))
         self._verification.again()
         self._stopping.wake()
 
@@ -146,7 +156,8 @@ class Importer:
 
     async def _run(self) -> None:
         try:
-            await self._work()
+            while not await self._is_done():
+                pass
         except Stopped:
             pass
         except Exception as error:
@@ -155,6 +166,17 @@ class Importer:
             self._report("error", "an import has failed", volume=self.base.name, error=self._failure, exc_info=error)
         finally:
             self._stopping.one_has_ended()
+
+    async def _is_done(self) -> bool:
+        """Work until the import has finished. Returns False after a failure of the pool that may pass, and a pause."""
+        try:
+            await self._work()
+        except (Scarcity, Unreadable, Unwritable, Refused) as error:
+            self._copy.failure = str(error)
+            await self._stopping.sleep(POOL_PAUSE_S)
+            self._copy.failure = ""
+            return False
+        return True
 
     async def _work(self) -> None:
         while self.record.phase is Phase.COPYING:
@@ -180,7 +202,7 @@ class Importer:
     async def _begin_to_finish(self) -> None:
         """Make all data durable, and say so in the record. The old array is not needed any more."""
         await self._until_done(self._pool.flush)
-        await self._save(replace(self.record.without_secrets(), phase=Phase.FINISHING))
+        await self._save(lambda record: replace(record.without_secrets(), phase=Phase.FINISHING))
         await self._until_done(self._pool.flush)
         self._pool.bases.attach(self.base, None)
         self._source.close()
@@ -190,7 +212,7 @@ class Importer:
         if self._pool.bases.is_base(self.base):
             while not await self._pool.bases.settle(self.base):
                 await self._stopping.sleep(POOL_PAUSE_S)
-        await self._save(replace(self.record, phase=Phase.FINISHED, finished=self._environment.time()))
+        await self._save(lambda record: replace(record, phase=Phase.FINISHED, finished=self._environment.time()))
         self.on_finish()
 
     async def _until_done(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -202,9 +224,10 @@ class Importer:
                 await self._stopping.sleep(POOL_PAUSE_S)
                 self._copy.failure = ""
 
-    async def _save(self, record: ImportRecord) -> None:
-        """Store the record in the pool. Raises StoreError."""
+    async def _save(self, changed: Callable[[ImportRecord], ImportRecord]) -> None:
+        """Change the record, and store it in the pool. Raises StoreError."""
         while True:
+            record = changed(self.record)  # Another task may change the record during the wait for room.
             try:
                 self._pool.remember(record.key, encode(record), spare=True)
             except PoolBusy:

@@ -1,16 +1,18 @@
 """A LUN of an iSCSI target as the source of an import. One session is kept open, and is opened again when it is lost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import trio
 
 from odx_target.environment import Buffer, Environment
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import CommandFailed, Disk
-from odx_target.initiator.errors import BadAnswer, BadUrl, InitiatorError
+from odx_target.initiator.errors import BadAnswer, BadUrl, ConnectionLost, InitiatorError
 from odx_target.initiator.provisioning import read_provisioning_status, read_thin_provisioning
-from odx_target.initiator.sense import SenseKey
+from odx_target.initiator.result import CommandResult, Executor, Status
+from odx_target.initiator.sense import SenseKey, describe_result, read_sense
 from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.session.options import DEFAULT_INITIATOR_NAME as DEFAULT_INITIATOR_NAME
 from odx_target.initiator.session.options import SessionOptions, random_isid, with_credentials
@@ -88,9 +90,11 @@ class IscsiSource:
         disk = self._present()
         with trio.move_on_after(COMMAND_TIMEOUT_S):
             try:
-                return await disk.read_blocks(lba, count_blocks)
+                data = await disk.read_blocks(lba, count_blocks)
             except InitiatorError as error:
                 raise self._explained(error, disk, lba) from error
+            await self._require_same(disk)
+            return data
         self._lose(disk, f"no answer to a read in {COMMAND_TIMEOUT_S:g} s")
         raise SourceError(self._failure)
 
@@ -111,6 +115,7 @@ class IscsiSource:
             return 0, False
         except InitiatorError as error:
             raise self._explained(error, disk, lba) from error
+        await self._require_same(disk)
         return count_blocks, are_deallocated
 
     def close(self) -> None:
@@ -127,6 +132,7 @@ class IscsiSource:
             most = MAX_READ_BYTES // disk.block_bytes
             self._max_read_blocks = min(most, disk.block_limits.max_transfer_blocks or most)
             self._lost = trio.Event()
+            disk.executor = _Watched(disk.executor, partial(self._lose, disk))
             self._disk = disk
             self._first_attempt.set()
             try:
@@ -150,6 +156,12 @@ class IscsiSource:
             raise SourceError(self._failure)
         return self._disk
 
+    async def _require_same(self, disk: Disk) -> None:
+        """Raise SourceError if an answer that came together with the present one said that the LUN may have changed."""
+        await trio.lowlevel.checkpoint()  # The task that got that answer may run only now.
+        if self._disk is not disk:
+            raise SourceError(self._failure)
+
     def _lose(self, disk: Disk, reason: str) -> None:
         """Give up the session of a disk, and open another one."""
         self._failure = f"{self._url.portal}: {reason}"
@@ -166,6 +178,28 @@ class IscsiSource:
         if sense is not None and sense.key == SenseKey.MEDIUM_ERROR:
             return BadBlock(lba if sense.information is None else sense.information, str(error))
         return SourceError(str(error))
+
+
+class _Watched:
+    """Sends commands to the LUN of a source whose properties are known.
+
+    A unit attention may mean that another LUN has taken its place. `lose` is then called with the reason, so that the LUN is
+    probed again in another session.
+    """
+
+    def __init__(self, executor: Executor, lose: Callable[[str], None]) -> None:
+        self._executor = executor
+        self._lose = lose
+
+    async def execute(self, cdb: bytes, data_out: Sequence[Buffer] = (), data_in_bytes: int = 0) -> CommandResult:
+        """Send a command. Raises ConnectionLost after a unit attention."""
+        result = await self._executor.execute(cdb, data_out, data_in_bytes)
+        sense = read_sense(result.sense) if result.status == Status.CHECK_CONDITION else None
+        if sense is not None and sense.key == SenseKey.UNIT_ATTENTION:
+            reason = f"the LUN may have changed: {describe_result(result)}"
+            self._lose(reason)
+            raise ConnectionLost(reason)
+        return result
 
 
 def session_options(initiator_name: str, entropy: Callable[[int], bytes]) -> SessionOptions:

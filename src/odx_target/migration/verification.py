@@ -7,7 +7,7 @@ from odx_target.migration.limits import SOURCE_RETRY_S
 from odx_target.migration.pace import Pace
 from odx_target.migration.source import BadBlock, SourceError
 from odx_target.migration.stopping import Stopping
-from odx_target.store.api import BLOCK_BYTES, Volume
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, Volume
 
 
 class Verification:
@@ -50,10 +50,10 @@ class Verification:
             self.is_running = False
 
     async def _compare(self, block: int, count_blocks: int) -> None:
-        ours = memoryview(b"".join(await self._base.read(block, count_blocks)))
         try:
+            ours = memoryview(b"".join(await self._base.read(block, count_blocks)))
             theirs = memoryview(await self._read(block, count_blocks))
-        except BadBlock:
+        except (BadBlock, DamagedBlock):
             if count_blocks == 1:
                 self.different.add(block)
                 return

@@ -10,7 +10,7 @@ from odx_target.migration.limits import DEFAULT_RATE_BYTES_PER_S, MAX_RATE_BYTES
 from odx_target.migration.progress import State
 from odx_target.migration.record import ImportRecord, Phase
 from odx_target.migration.source import SourceLun, SourceRefused
-from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, COMPRESSIONS, NameTaken, Volume
+from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, COMPRESSIONS, NameTaken, StoreError, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config, parse_choice, parse_iqn
 from odx_target.target.control import arguments
@@ -142,9 +142,10 @@ async def _cancel(array: "Array", name: str) -> Import:
         await importer.stop()
         try:
             await _require_no_need(array, importer, volume)
-        except ManagementError:
-            # A copy or snapshot was made in the meantime.
-            table.resume(importer)
+        except (ManagementError, StoreError):
+            # A copy or snapshot was made in the meantime, or the import has finished, or the maps cannot be searched.
+            if table.importer_of(volume) is importer:
+                table.resume(importer)
             if unit is not None:
                 await array.lun_changes.serve([volume])
             raise
