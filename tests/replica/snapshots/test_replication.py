@@ -294,6 +294,20 @@ def test_a_group_is_published_together() -> None:
     assert len({arrays["b"].pool.snapshots[each.guid].group for each in made}) == 1
 
 
+def test_a_group_without_one_of_its_volumes_is_a_problem() -> None:
+    arrays = Arrays(11)
+    for name in "vw":
+        arrays.change("a", 5, name)
+    protection = arrays.protect("a", "b", "v", "w", group="g")
+    arrays.world.advance(5.0)
+    sender = arrays["a"].replication.sender
+    assert sender.problem_of(protection) == ""
+    arrays["a"].pool.delete_volume("w")
+    arrays.snapshot("a", "one")
+    arrays.world.advance(5.0)
+    assert sender.problem_of(protection) == "a volume of the protection was deleted, so nothing is sent"
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_transfer_that_is_cut_anywhere_repeats_at_most_one_part(seed: int) -> None:
     arrays = Arrays(seed + 20)

@@ -3,16 +3,21 @@
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from odx_target.replica.pairing import path_key
 from odx_target.replica.snapshots.protection import Trigger
+from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.protect_settings import protect_templates_of
-from odx_target.target.config.settings import Config, LunConfig, Portal
+from odx_target.target.config.settings import Config, LunConfig, Portal, ProtectTemplate
 from odx_target.target.control.operations import perform
 from odx_target.target.peers import peering as peering_module
 from odx_target.target.peers import protections as protections_module
+from odx_target.target.peers.peering import Peering
 from odx_target.target.peers.serving import serve_peers
+from odx_target.target.schedules.schedule import Schedule
 from tests.target.replication.test_replication_operations import KEY, linked, until
 from tests.target.running import running
 
@@ -88,3 +93,26 @@ async def test_protections_are_added_when_their_path_is_paired() -> None:
             ("vm1-daily", 7, 1),
             ("vm1-hourly", 24, 1),
         ]
+
+
+async def test_a_path_that_is_removed_while_its_protections_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    templates = protect_templates_of([{"volume": "vm1", "path": "b", "snapshots": {"hourly": 24}}])
+    schedules = protections_module._schedules
+
+    async with running(Config(luns=LUNS)) as one, linked() as (other, address):
+
+        async def remove_path(array: Array, peering: Peering, template: ProtectTemplate) -> list[Schedule] | None:
+            found = await schedules(array, peering, template)
+            await peering.remove("b")
+            removed.set()
+            return found
+
+        removed = trio.Event()
+        monkeypatch.setattr(protections_module, "_schedules", remove_path)
+        async with serve_peers(Portal("127.0.0.1", 0), one, templates):
+            await perform(one, "add-path", {"name": "b", "key": KEY, "address": address})
+            await perform(other, "add-path", {"name": "a", "key": KEY})
+            with trio.fail_after(20):
+                await removed.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            assert (await perform(one, "replication", {}))["protections"] == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from odx_target.cli.text.status_lines import status_lines
 from odx_target.replica.pairing import path_key
@@ -83,6 +84,18 @@ async def test_a_volume_is_protected_listed_and_cloned_at_the_other_array() -> N
         assert await lun_contents.digest(other, "clone") == await lun_contents.digest(one, "vm1")
         assert (await perform(one, "unprotect", {"name": "vm1"}))["name"] == "vm1"
         assert (await perform(one, "replication", {}))["protections"] == []
+
+
+async def test_snapshots_are_sent_as_soon_as_the_path_has_the_right() -> None:
+    async with pair() as (one, _other):
+        await perform(one, "set-path-rights", {"name": "b", "rights": []})
+        await perform(one, "protect", {"volumes": ["vm1"], "path": "b"})
+        await perform(one, "replicate", {"name": "vm1", "now": True})
+        (row,) = (await perform(one, "replication", {}))["protections"]
+        assert row["progress"]["replay_state"] == "error"
+        await trio.testing.wait_all_tasks_blocked()  # The sender has seen that it has no right.
+        await perform(one, "set-path-rights", {"name": "b", "rights": ["replicate"]})
+        await until(one, "replication", synced)
 
 
 async def test_a_group_with_schedules() -> None:

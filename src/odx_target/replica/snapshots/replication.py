@@ -96,7 +96,7 @@ class Replication:
             self.rings[peer_pool].add_totals(now_s, totals)
 
     def path_changed(self, _path: Path) -> None:
-        """Note that a path is connected, or is not connected any more."""
+        """Note that a path is connected, or is not connected any more, or has other rights."""
         self.sender.path_changed()
 
     def path_to(self, peer_pool: bytes) -> Path | None:

@@ -44,6 +44,7 @@ BLOCK_ATTRIBUTE = "block_bytes"
 
 NO_PATH = "there is no path to the array"
 NO_RIGHT = "the path does not give the peer the right to replicate"
+NO_VOLUME = "a volume of the protection was deleted, so nothing is sent"
 INTERNAL = "a transfer of a snapshot failed inside the array"
 NOT_SENT = "a snapshot cannot be sent now"
 UNREADABLE = "a snapshot cannot be read, and so not be sent"
@@ -153,6 +154,8 @@ class SnapshotSender:
             return NO_PATH
         if Right.REPLICATE not in path.settings.rights:
             return NO_RIGHT
+        if any(volume_with(self._pool, each) is None for each in protection.volumes):
+            return NO_VOLUME
         return self.activity(protection.name).problem
 
     def follow(self, path: Path, snapshot: Snapshot, sender: BlockSender) -> None:

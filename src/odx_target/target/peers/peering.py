@@ -184,6 +184,7 @@ class Peering:
         path = self.paths.existing(name)
         self.paths.change(replace(path.settings, **changes))
         self._note_accepted_tokens()
+        self.replication.path_changed(path)  # It may have the right to replicate now.
         await self._make_durable()
         return path
 

@@ -47,7 +47,7 @@ async def _add(array: "Array", peering: "Peering", template: ProtectTemplate) ->
     schedules = await _schedules(array, peering, template)
     await peering.replication.protect(
         template.name,
-        peering.paths[template.path],
+        peering.paths.existing(template.path),  # The path may have been removed meanwhile.
         volumes,
         is_group=template.is_group,
         trigger=template.trigger,
