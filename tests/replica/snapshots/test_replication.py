@@ -6,8 +6,9 @@ import pytest
 
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.snapshots import sender as sender_module
-from odx_target.replica.snapshots.limits import MAX_REJECTIONS
+from odx_target.replica.snapshots.limits import MAX_REJECTED_SNAPSHOTS, MAX_REJECTIONS
 from odx_target.replica.snapshots.protection import Trigger
+from odx_target.replica.snapshots.pruning import rejected
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.replica.snapshots.sender import REJECTED
 from odx_target.store.api import DamagedBlock, FrozenMap, Held, PoolFull, Snapshot, StoreError, Unreadable
@@ -155,6 +156,7 @@ def test_a_copy_that_is_not_equal_is_kept_as_rejected_and_sent_again(monkeypatch
     third = arrays.snapshot("a", "three")
     arrays.world.advance(120.0)
     assert not arrays.has("b", third.guid)
+    assert len(rejected(arrays.copy()[1])) == MAX_REJECTED_SNAPSHOTS, "three were rejected"
     fourth = arrays.snapshot("a", "four")
     arrays.until("b", fourth.guid)
     arrays.assert_equal("a", "b", fourth.guid)

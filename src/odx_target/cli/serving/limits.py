@@ -249,6 +249,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_GROUP_VOLUMES",
                 "MAX_KEEP",
                 "MAX_REJECTIONS",
+                "MAX_REJECTED_SNAPSHOTS",
                 "MAX_SERVED_REPLICATIONS",
                 "MAX_GUIDS",
                 "MAX_BASE_QUESTIONS",

@@ -36,6 +36,10 @@ MAX_RETRY_S = 60.0
 MAX_REJECTIONS = 2
 """Number of rejections after which a snapshot is not sent again. The second attempt sends the whole snapshot."""
 
+MAX_REJECTED_SNAPSHOTS = 2
+"""Maximum number of rejected snapshots of a copy: those of the two attempts. Otherwise a block that stays different would
+fill the pool."""
+
 MAX_SERVED_REPLICATIONS = 16
 """Maximum number of requests of the replication that an array serves at once for one peer. The peer sends four snapshots
 at once, and each has one open request, or two for a moment after a cut."""

@@ -75,6 +75,9 @@ COPY_ATTRIBUTE = "replica"
 KEPT_ATTRIBUTE = "replica_kept"
 """Attribute of a snapshot that only keeps data, which the replication has replaced or refused. It is not sent."""
 
+KEPT_REJECTED = "rejected"
+"""Value of this attribute for the content of a copy that was not equal to the original."""
+
 CLASS_ATTRIBUTE = "replica_class"
 """Attribute of a received snapshot: its class for the retention."""
 

@@ -4,8 +4,16 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from odx_target.replica.snapshots.holds import Holds
-from odx_target.replica.snapshots.protection import CLASS_ATTRIBUTE
+from odx_target.replica.snapshots.protection import CLASS_ATTRIBUTE, KEPT_ATTRIBUTE, KEPT_REJECTED
 from odx_target.store.api import Held, Pool, Snapshot, Volume
+
+
+def rejected(volume: Volume) -> list[Snapshot]:
+    """Return the rejected snapshots of a copy that nobody holds, the oldest one first."""
+    found = (
+        each for each in volume.snapshots.values() if each.attributes.get(KEPT_ATTRIBUTE) == KEPT_REJECTED and not each.holds
+    )
+    return sorted(found, key=lambda each: each.identifier)
 
 
 class Kept(NamedTuple):

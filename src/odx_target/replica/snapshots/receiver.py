@@ -23,10 +23,18 @@ from odx_target.replica.paths.settings import Right
 from odx_target.replica.request_table import Group, Row
 from odx_target.replica.snapshots import messages
 from odx_target.replica.snapshots.holds import Holds
-from odx_target.replica.snapshots.limits import MAX_RECEIVES, MAX_SERVED_REPLICATIONS
+from odx_target.replica.snapshots.limits import MAX_RECEIVES, MAX_REJECTED_SNAPSHOTS, MAX_SERVED_REPLICATIONS
 from odx_target.replica.snapshots.moments import moment_text
-from odx_target.replica.snapshots.protection import CLASS_ATTRIBUTE, COPY_ATTRIBUTE, KEPT_ATTRIBUTE, NAME_PREFIX, Copy, Role
-from odx_target.replica.snapshots.pruning import prune
+from odx_target.replica.snapshots.protection import (
+    CLASS_ATTRIBUTE,
+    COPY_ATTRIBUTE,
+    KEPT_ATTRIBUTE,
+    KEPT_REJECTED,
+    NAME_PREFIX,
+    Copy,
+    Role,
+)
+from odx_target.replica.snapshots.pruning import prune, rejected
 from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused, volume_with
 from odx_target.replica.snapshots.sender import BLOCK_ATTRIBUTE, SIZE_ATTRIBUTE, Report
 from odx_target.replica.snapshots.transfer import Activity, Transfer
@@ -328,13 +336,15 @@ class SnapshotReceiver:
         return AdoptedSnapshot(volume.name, name, item.guid, item.created_us / 1_000_000, found.content("group"), attributes)
 
     async def _reject(self, unequal: Sequence[tuple[Volume, int]]) -> None:
-        """Keep the content of copies that are not equal, and report it. The next attempt begins anew."""
+        """Keep the latest content of copies that are not equal, and report it. The next attempt begins anew."""
         moment = moment_text(self._environment.time())
         for volume, _ in unequal:
             name = free_snapshot_name(volume, f"rejected-{moment}", self._environment.entropy(messages.GUID_BYTES))
             forget_marks(self._pool, volume.identity)
+            for former in rejected(volume)[: -(MAX_REJECTED_SNAPSHOTS - 1)]:
+                await self._holds.change(former.delete)
             await self._holds.change(
-                lambda volume=volume, name=name: volume.snapshot(name, {KEPT_ATTRIBUTE: "rejected"})  # type: ignore[misc]
+                lambda volume=volume, name=name: volume.snapshot(name, {KEPT_ATTRIBUTE: KEPT_REJECTED})  # type: ignore[misc]
             )
             self._report("error", UNEQUAL, cause=volume.name, volume=volume.name, snapshot=name)
             self.activities.setdefault(volume.identity, Activity()).problem = f"{UNEQUAL}; it is kept as {name}"
