@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from hypothesis.stateful import RuleBasedStateMachine
+from tests.little_memory import MAP_LEAVES
 from tests.sim.simulated_disk import Crash, SimulatedDisk
 from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
 from tests.store.pool_model import Blocks, Moment, NamedBlocks, values_of
@@ -18,6 +19,9 @@ from odx_target.store.api import PoolBusy, PoolFailed, Scarcity, Unreadable, Unw
 from odx_target.store.open import LogPool, PoolOptions, open_pool
 
 VOLUME_BLOCKS = 80
+
+MAX_WAITS = 500
+"""Number of waits after which a step is left out if the pool has memory for a few leaves only."""
 
 
 class Recoveries(RuleBasedStateMachine):
@@ -54,11 +58,19 @@ class Recoveries(RuleBasedStateMachine):
             self.recover(power=self.random.random() < 0.7, again=[self.random.randint(0, 20)] * self.random.randint(0, 2))
 
     def when_ready(self, act: Callable[[], None]) -> None:
-        """Carry out a step, and wait for room if the pool is busy. Background jobs run meanwhile."""
+        """Carry out a step, and wait for room if the pool is busy. Background jobs run meanwhile.
+
+        If the pool has memory for a few leaves only, the jobs may drop the leaves of the step again and again. The step is then
+        left out.
+        """
+        waits = 0
         while True:
             try:
                 return act()
-            except PoolBusy:
+            except PoolBusy as busy:
+                waits += 1
+                if MAP_LEAVES is not None and waits > MAX_WAITS:
+                    raise Scarcity("other jobs need the memory of the leaves") from busy
                 self.mark()
                 self.environment.advance(self.busy_pause_s)
                 self.disk.check_on()
