@@ -64,12 +64,16 @@ class Turns(Steps):
         self._go_round = go_round
         self._queue: deque[_Event] = deque()
         self._short_turns = 0
+        self.are_equal = False
+        """True if all turns are as long as usual. The order of commands then does not depend on the number of turns since the last
+        one, which differs between a recorded session and its replay."""
         self.is_short = False
         """True if the present turn is short. Work that cannot be divided into steps then does less at once."""
 
     def hosts_were_served(self) -> None:
         """Make the next turns short, because a host that has got a reply may soon send its next command."""
-        self._short_turns = SHORT_TURNS_AFTER_HOSTS
+        if not self.are_equal:
+            self._short_turns = SHORT_TURNS_AFTER_HOSTS
 
     async def next(self) -> None:
         """Wait until the event loop has run the other tasks and the caller's turn has come. The wait may be cancelled."""

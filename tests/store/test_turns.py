@@ -58,6 +58,16 @@ def test_turns_after_commands_of_hosts_are_short() -> None:
     assert left == [turns.of_a_turn, *short, turns.of_a_turn, turns.of_a_turn]
 
 
+def test_equal_turns_are_never_short() -> None:
+    environment = VirtualEnvironment()
+    turns = environment.turns
+    turns.are_equal = True
+    turns.hosts_were_served()
+    environment.run(turns.next())
+    assert not turns.is_short
+    assert turns.left == turns.of_a_turn
+
+
 def test_one_that_is_cancelled_while_it_waits_does_not_hold_up_the_others() -> None:
     environment = VirtualEnvironment()
     turns, log = environment.turns, []

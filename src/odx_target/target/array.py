@@ -348,6 +348,7 @@ class Array:
     def _serve(self, jobs: TrioEnvironment) -> None:
         """Accept connections, and begin or continue the work in the background. All parts of the array are present."""
         if self.edge is not None:
+            self.pool.turns.are_equal = True
             self.edge.started(self, self._nursery)
         else:
             self.imports = ImportTable(
