@@ -65,8 +65,8 @@ class Turns(Steps):
         self._queue: deque[_Event] = deque()
         self._short_turns = 0
         self.are_equal = False
-        """True if all turns are as long as usual. The order of commands then does not depend on the number of turns since the last
-        one, which differs between a recorded session and its replay."""
+        """True if all turns are as long as usual. The order of commands then does not depend on the number of turns, which is
+        another one in a replay than in the recorded session."""
         self.is_short = False
         """True if the present turn is short. Work that cannot be divided into steps then does less at once."""
 
