@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from odx_target.cli.serving import later_imports
 from odx_target.cli.serving.later_imports import DELAY_S, MODULES, load_later
+from odx_target.native.choice import NATIVE
 
 UNUSED = {
     *{"asyncio", "construct", "cryptography", "importlib.metadata", "numpy", "rich", "ssl", "tomllib", "typer", "uuid"},
@@ -32,7 +33,8 @@ def test_a_usual_start_loads_only_what_it_needs(tmp_path: Path) -> None:
     program = "import sys; from odx_target.cli.program import run; run(); print(*sys.modules)"
     modules = set(python(program, "serve", str(pool), "--portal", "127.0.0.1:0").split())
     assert "odx_target.target.array" in modules
-    assert not UNUSED & modules
+    # Without the native module, the library crc32c is loaded, which looks up its own version.
+    assert not (UNUSED if NATIVE is not None else UNUSED - {"importlib.metadata"}) & modules
 
 
 DEFERRED = """

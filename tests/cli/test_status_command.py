@@ -212,9 +212,18 @@ def test_the_numbers_of_a_pool_that_no_array_serves(tmp_path: Path) -> None:
     assert "no server answers" in refused.stderr
 
 
+def accept_interrupts() -> None:
+    """Undo that a shell which runs the tests in the background makes them ignore interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_rounds_in_a_pipe_have_no_colours_and_end_on_an_interrupt(served: Path) -> None:
     watching = subprocess.Popen(
-        [*COMMAND, served, "--watch", "--interval", "0.1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, served, "--watch", "--interval", "0.1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=accept_interrupts,
     )
     assert watching.stdout is not None
     rounds = 0
@@ -236,6 +245,7 @@ def test_a_round_on_a_terminal_replaces_the_round_before(served: Path) -> None:
         stderr=subprocess.PIPE,
         stdin=slave,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
+        preexec_fn=accept_interrupts,
     )
     os.close(slave)
     seen = b""

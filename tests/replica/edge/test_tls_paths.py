@@ -4,7 +4,7 @@ import json
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -151,17 +151,22 @@ async def test_a_peer_that_sends_nothing_delays_no_pairing(monkeypatch: pytest.M
         await trio.aclose_forcefully(silent)
 
 
+def refusals(logs: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [entry["error"] for entry in logs if entry["event"] == "a peer is refused"]
+
+
 async def test_silent_strangers_delay_no_peer_and_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls, "HANDSHAKE_TIMEOUT_S", 600.0)
     async with peering() as (one, _), peering() as (other, address):
         await one.add("other", KEY, address, RIGHTS, RATES)
         await other.add("one", KEY, None, RIGHTS, RATES)
         with capture_logs() as logs:
-            silent = [await trio.open_tcp_stream(address.host, address.port) for _ in range(MAX_GREETINGS + 8)]
-            await until(lambda: are_connected(one, other))
+            strangers = MAX_GREETINGS + 2 * REFUSAL_LINES
+            silent = [await trio.open_tcp_stream(address.host, address.port) for _ in range(strangers)]
+            await until(lambda: are_connected(one, other) and len(refusals(logs)) >= REFUSAL_LINES)
             for stream in silent:
                 await trio.aclose_forcefully(stream)
-        refused = [entry["error"] for entry in logs if entry["event"] == "a peer is refused"]
+        refused = refusals(logs)
         assert len(refused) == REFUSAL_LINES
         assert refused.count("newer connections take the place of a peer that has not shown who it is") > REFUSAL_LINES // 2
 
