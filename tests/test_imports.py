@@ -426,7 +426,7 @@ CASES = [
     ("odx_target.testing.service", "from odx_target.configured_pool import open_pool", 0),
     ("odx_target.testing.service", "from odx_target.cli.main import main", 1),
     ("odx_target.target.array", "from odx_target.configured_pool import open_pool", 1),
-    ("odx_target.cli.demo", "from odx_target.testing import running_array", 1),
+    ("odx_target.cli.hosts.demo", "from odx_target.testing import running_array", 1),
     ("odx_target.conformance.runner", "from odx_target.initiator.disk import Disk", 0),
     ("odx_target.conformance.runner", "from odx_target.copymgr.manager import CopyManager", 1),
     ("odx_target.initiator.disk", "from odx_target.conformance.runner import run_checks", 1),

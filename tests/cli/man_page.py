@@ -8,8 +8,8 @@ from typing import Any
 from typer.main import get_command
 
 from odx_target import __version__
-from odx_target.cli import credentials
 from odx_target.cli.app import COMMANDS, application
+from odx_target.cli.hosts import credentials
 from odx_target.cli.program import TRACEBACK_VARIABLE
 from tests.cli.test_strange_input import leaves
 

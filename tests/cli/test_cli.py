@@ -274,7 +274,7 @@ def test_serve_loads_nothing_of_the_other_commands() -> None:
     )
     modules = set(python("-c", program).stdout.split())
     assert "odx_target.target.array" in modules
-    for name in ("initiator.windows.rules", "initiator.session", "cli.token.token", "target.control.client"):
+    for name in ("initiator.windows.rules", "initiator.session", "cli.hosts.token.token", "target.control.client"):
         assert f"odx_target.{name}" not in modules
     assert "rich.progress" not in modules
 
@@ -284,7 +284,7 @@ def test_commands_for_a_running_array_load_no_store(words: tuple[str, ...], tmp_
     """Such a command ends at once. The store, numpy and trio would take most of a second to load."""
     program = (
         f"import sys; sys.argv = ['odx-target', *{[str(tmp_path / word) if word == 'none' else word for word in words]!r}]\n"
-        "from odx_target.cli import array_requests\n"
+        "from odx_target.cli.managing import array_requests\n"
         "def answer(*_): raise array_requests.CommandFailure('asked')\n"
         "array_requests.request = answer\n"
         "from odx_target.cli.program import run\n"

@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from odx_target.cli import conformance
+from odx_target.cli.hosts import conformance
 from odx_target.conformance.catalogue import CHECKS
 from tests.conformance.mutations import INQUIRY, Mutation, data, put, unchanged
 from tests.conformance.simulated import SimulatedEquipment

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from odx_target.cli.credentials import (
+from odx_target.cli.hosts.credentials import (
     SECRET_VARIABLE,
     TARGET_SECRET_VARIABLE,
     TARGET_USER_VARIABLE,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from odx_target.cli.hosts.token.describe import describe_rod_token, descriptions, table_rows
 from odx_target.cli.text.describe_pdu import describe_pdu
 from odx_target.cli.text.tables import Row, print_rows
-from odx_target.cli.token.describe import describe_rod_token, descriptions, table_rows
 from odx_target.initiator.cdb import inquiry
 from odx_target.iscsi.pdu.headers import HEADER_BYTES, LoginRequest
 from odx_target.scsi.describe.data import describe_cdb, describe_sense, describe_vpd

@@ -6,12 +6,12 @@ from collections import Counter
 
 import pytest
 
-from odx_target.cli import host_command
 from odx_target.cli import main as cli
-from odx_target.cli.esxi.content import locks_beside, overlap
-from odx_target.cli.esxi.printer import JournalPrinter
-from odx_target.cli.esxi.report import finding_lines, piece_lines, work_words
 from odx_target.cli.failure import Interrupted
+from odx_target.cli.hosts import host_command
+from odx_target.cli.hosts.esxi.content import locks_beside, overlap
+from odx_target.cli.hosts.esxi.printer import JournalPrinter
+from odx_target.cli.hosts.esxi.report import finding_lines, piece_lines, work_words
 from odx_target.initiator import cdb
 from odx_target.initiator.esxi.data_mover import CopyReport
 from odx_target.initiator.esxi.disk import EsxiDisk, Place

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from odx_target.cli.app import application
-from odx_target.cli.importing.imported import NOBODY, Imported
-from odx_target.cli.importing.targetcli import import_targetcli
-from odx_target.cli.importing.tgt import import_tgt
-from odx_target.cli.importing.toml_text import toml_text
+from odx_target.cli.configuration.importing.imported import NOBODY, Imported
+from odx_target.cli.configuration.importing.targetcli import import_targetcli
+from odx_target.cli.configuration.importing.tgt import import_tgt
+from odx_target.cli.configuration.importing.toml_text import toml_text
 from odx_target.target.config.access_settings import AccessRule, MappedLun, find_rule
 from odx_target.target.config.chap import ChapUser, TargetChap
 from odx_target.target.config.error import ConfigError

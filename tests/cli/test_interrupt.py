@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 import trio
 
-from odx_target.cli import host_command
 from odx_target.cli import main as cli
 from odx_target.cli.failure import CommandFailure, Interrupted
+from odx_target.cli.hosts import host_command
 from odx_target.cli.serving import serve
 from odx_target.cli.serving.reload import Settings, load_settings
 from odx_target.initiator.errors import ConnectionLost

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_command
 
 from odx_target.cli import main as cli
-from odx_target.cli.manage import app
+from odx_target.cli.managing.manage import app
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
 from odx_target.initiator.session.opening import open_session

@@ -8,7 +8,7 @@ import trio
 import typer
 
 from odx_target.cli.failure import CommandFailure
-from odx_target.cli.opened_pool import opened_pool, run_on_pool
+from odx_target.cli.pools.opened_pool import opened_pool, run_on_pool
 from odx_target.cli.storage.requests import ask
 from odx_target.store.api import PoolInUse, StoreError
 from odx_target.target.control import client

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from odx_target.cli.personality import app
+from odx_target.cli.configuration.personality import app
 from odx_target.cli.serving.options import settings_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.personality.reading import known_personalities

@@ -10,10 +10,10 @@ from bench.tgt import tgt
 from typer.testing import CliRunner, Result
 
 from odx_target.cli.failure import CommandFailure
-from odx_target.cli.ready import ready
-from odx_target.cli.ready.ddpt_readiness import ddpt_readiness
-from odx_target.cli.ready.esxi_readiness import esxi_readiness
-from odx_target.cli.ready.readiness import HostKind, Readiness
+from odx_target.cli.hosts.ready import ready
+from odx_target.cli.hosts.ready.ddpt_readiness import ddpt_readiness
+from odx_target.cli.hosts.ready.esxi_readiness import esxi_readiness
+from odx_target.cli.hosts.ready.readiness import HostKind, Readiness
 from odx_target.initiator.result import CommandResult
 from odx_target.testing import running_array
 from tests.initiator.esxi.bench import RUNTIME

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from typer.main import get_command
 
-from odx_target.cli import app, local_arrays
+from odx_target.cli import app
 from odx_target.cli import main as cli
 from odx_target.cli.app import application
+from odx_target.cli.hosts import local_arrays
 
 URL = "iscsi://127.0.0.1:1/iqn.2026-11.io.a/0"
 CHARACTERS_OF_A_MESSAGE = 800

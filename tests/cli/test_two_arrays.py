@@ -8,8 +8,8 @@ from typing import cast
 
 import pytest
 
-from odx_target.cli import local_arrays
 from odx_target.cli import main as cli
+from odx_target.cli.hosts import local_arrays
 from odx_target.cli.serving.links import served_links
 from odx_target.initiator.url import parse_url
 from odx_target.target.array import Array

@@ -9,7 +9,7 @@ from tests.fuzz.store import formats
 from tests.fuzz.surface import Surface
 from tests.fuzz.text import configuration, management
 
-_TEXT_PACKAGES = ("target/config", "cli/importing", "scsi/describe", "cli/text/describe_pdu", "initiator/url")
+_TEXT_PACKAGES = ("target/config", "cli/configuration/importing", "scsi/describe", "cli/text/describe_pdu", "initiator/url")
 
 SURFACES: tuple[Surface, ...] = (
     Surface(

@@ -17,11 +17,12 @@ import trio.testing
 import typer
 from typer.testing import CliRunner, Result
 
-from odx_target.cli import copy, decode, demo, host_command
+from odx_target.cli import decode
 from odx_target.cli.failure import CommandFailure, Interrupted
+from odx_target.cli.hosts import copy, demo, host_command
+from odx_target.cli.hosts.token import token
 from odx_target.cli.text.sizes import rate, size
 from odx_target.cli.text.tables import dump
-from odx_target.cli.token import token
 from odx_target.initiator.errors import ConnectFailed
 from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.url import Portal

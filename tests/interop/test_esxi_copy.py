@@ -9,8 +9,8 @@ import typer
 from bench.tgt import tgt
 from typer.testing import CliRunner, Result
 
-from odx_target.cli.esxi import copy as esxi_copy
 from odx_target.cli.failure import CommandFailure
+from odx_target.cli.hosts.esxi import copy as esxi_copy
 from tests.interop.programs import need
 from tests.interop.serving import Served, serve
 

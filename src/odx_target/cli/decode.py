@@ -5,12 +5,12 @@ from typing import Annotated, TypedDict
 
 import typer
 
+from odx_target.cli.hosts.token.describe import describe_rod_token, descriptions, table_rows
+from odx_target.cli.hosts.token.json_output import FieldData, field_data
 from odx_target.cli.text.describe_pdu import describe_pdu
 from odx_target.cli.text.hexadecimal import hexadecimal
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import Row, print_rows
-from odx_target.cli.token.describe import describe_rod_token, descriptions, table_rows
-from odx_target.cli.token.json_output import FieldData, field_data
 from odx_target.initiator.copying.token_commands import TOKEN_BYTES
 from odx_target.scsi.describe.data import describe_cdb, describe_sense, describe_vpd
 

@@ -184,7 +184,7 @@ def results(module_path: Path) -> Iterator[list[tuple[str, list[dict[str, Any]]]
     """The results of all command lines with the names of their commands."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(module_path)
-        patch.setattr("odx_target.cli.pool.POLL_S", 0.01)
+        patch.setattr("odx_target.cli.pools.pool.POLL_S", 0.01)
         Path("array.toml").write_text('pool = "POOL"\nasymmetric-access = "implicit"\n')
         with running_array(luns={"a": "1M"}, record_to="session.odxrec") as array:
             array.host().write("a", 0, bytes(512))

@@ -7,12 +7,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from odx_target.cli.importing.targetcli import import_targetcli
-from odx_target.cli.importing.tgt import import_tgt
-from odx_target.cli.importing.toml_text import toml_text
-from odx_target.cli.sample_config import KEYS
+from odx_target.cli.configuration.importing.targetcli import import_targetcli
+from odx_target.cli.configuration.importing.tgt import import_tgt
+from odx_target.cli.configuration.importing.toml_text import toml_text
+from odx_target.cli.configuration.sample_config import KEYS
+from odx_target.cli.hosts.token.describe import describe_rod_token, descriptions
 from odx_target.cli.text.describe_pdu import describe_pdu
-from odx_target.cli.token.describe import describe_rod_token, descriptions
 from odx_target.initiator.errors import BadUrl
 from odx_target.initiator.session.target_address import parse_target_address
 from odx_target.initiator.url import parse_url

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import trio
 
-from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
+from odx_target.cli.hosts.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
 from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.copying.copy_engine import CopyReport, FileCopy, WindowsFile

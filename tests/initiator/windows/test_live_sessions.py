@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from odx_target.cli.windows.session import discover, plan_login
+from odx_target.cli.hosts.windows.session import discover, plan_login
 from odx_target.initiator.errors import InitiatorError, LoginFailed
 from odx_target.initiator.windows.journal import Entry, Journal, LoginStep
 from odx_target.initiator.windows.rules import Rule

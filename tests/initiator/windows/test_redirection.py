@@ -2,7 +2,7 @@
 
 import trio
 
-from odx_target.cli.windows.session import LoginPlan, open_windows_session
+from odx_target.cli.hosts.windows.session import LoginPlan, open_windows_session
 from odx_target.initiator.errors import LoginFailed
 from odx_target.initiator.url import IscsiUrl
 from odx_target.initiator.url import Portal as Address

@@ -2,7 +2,7 @@
 
 import re
 
-from odx_target.cli.windows.trace import TracePrinter
+from odx_target.cli.hosts.windows.trace import TracePrinter
 from odx_target.initiator.result import CommandResult
 from odx_target.initiator.windows import enumeration
 from odx_target.initiator.windows.journal import LoginStep, Management, Remark

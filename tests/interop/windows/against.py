@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from odx_target.cli.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
+from odx_target.cli.hosts.windows.session import LiveSession, SessionPath, TrioClock, discover, plan_login
 from odx_target.copymgr.limits import MAX_ROD_BYTES, CopyLimits
 from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl

@@ -10,7 +10,7 @@ from bench.tgt import tgt
 from typer.testing import CliRunner, Result
 
 from odx_target.cli.failure import CommandFailure
-from odx_target.cli.windows import copy as windows_copy
+from odx_target.cli.hosts.windows import copy as windows_copy
 from tests.interop.programs import need
 from tests.interop.serving import Served, serve
 

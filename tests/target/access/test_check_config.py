@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from odx_target.cli.app import application
-from odx_target.cli.sample_config import KEYS, sample_config
+from odx_target.cli.configuration.sample_config import KEYS, sample_config
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from odx_target.cli.fault import app
+from odx_target.cli.managing.fault import app
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings_file import load_config
 from odx_target.target.control.faults import FAULT_OPERATIONS

@@ -7,9 +7,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from odx_target.cli.esxi import copy as esxi
-from odx_target.cli.ready import ready
-from odx_target.cli.windows import copy as windows
+from odx_target.cli.hosts.esxi import copy as esxi
+from odx_target.cli.hosts.ready import ready
+from odx_target.cli.hosts.windows import copy as windows
 from odx_target.initiator import cdb
 from odx_target.target.personality.reading import known_personalities
 from odx_target.testing import RunningArray, running_array

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from odx_target.cli.array_requests import ask_array
-from odx_target.cli.credentials import (
+from odx_target.cli.hosts.credentials import (
     ChapSecretFile,
     ChapUser,
     TargetChapSecretFile,
@@ -15,6 +14,7 @@ from odx_target.cli.credentials import (
     credentials_of,
     with_given,
 )
+from odx_target.cli.managing.array_requests import ask_array
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.sizes import size

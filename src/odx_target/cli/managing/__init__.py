@@ -1,1 +1,1 @@
-"""Commands of `odx-target manage` for testers: the clock of an array, its recorded commands, and what it offloaded."""
+"""The subcommands `manage`, `status`, `fault` and `port-group`, and how all commands ask a running array."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from odx_target.cli.array_requests import ask_array
+from odx_target.cli.managing.array_requests import ask_array
 from odx_target.cli.text.json_output import JsonLines, print_json_line
 from odx_target.target.printable import printable
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import typer
 
-from odx_target.cli.array_requests import ask_array
+from odx_target.cli.managing.array_requests import ask_array
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli.array_requests import ask_array
+from odx_target.cli.managing.array_requests import ask_array
 from odx_target.cli.replication.text import COPY_HEADINGS, PROTECTION_HEADINGS, copy_cells, problem_lines, protection_cells
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.storage.volume import print_volumes

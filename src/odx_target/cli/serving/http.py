@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from odx_target.cli.http_token import token_in
+from odx_target.cli.managing.http_token import token_in
 from odx_target.cli.serving.announcement import HttpAddress
 from odx_target.cli.serving.management import perform
 from odx_target.target.array import Array

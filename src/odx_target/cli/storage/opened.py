@@ -6,8 +6,8 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from odx_target.cli.array_requests import Answer
-from odx_target.cli.opened_pool import opened_pool, require_pool, run_on_pool
+from odx_target.cli.managing.array_requests import Answer
+from odx_target.cli.pools.opened_pool import opened_pool, require_pool, run_on_pool
 from odx_target.target.control.client import NoServer
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.control.storage.table import perform_on_storage

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli.array_requests import Answer, request_array
+from odx_target.cli.managing.array_requests import Answer, request_array
 from odx_target.target.control.client import NoServer
 
 PoolArgument = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from odx_target.cli.array_requests import Answer
+from odx_target.cli.managing.array_requests import Answer
 from odx_target.cli.storage.requests import PoolArgument, ask, ask_pages
 from odx_target.cli.storage.volume import volume_line
 from odx_target.cli.text.json_output import Json, print_json, print_json_lines

@@ -2,8 +2,8 @@
 
 from dataclasses import fields
 
+from odx_target.cli.hosts.token.describe import describe_sent_command, table_rows
 from odx_target.cli.text.tables import Row
-from odx_target.cli.token.describe import describe_sent_command, table_rows
 from odx_target.iscsi.pdu.field_values import FIELD_VALUES
 from odx_target.iscsi.pdu.framing import FrameReader
 from odx_target.iscsi.pdu.headers import (

@@ -1,0 +1,1 @@
+"""Subcommands about what an array is configured with: `check-config`, `import-config` and `personality`."""

@@ -1,0 +1,1 @@
+"""`odx-target pool`, and the pools that a command opens itself."""
