@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from odx_target.iscsi.pdu.headers import LoginRequest, ScsiCommand
 from odx_target.iscsi.pdu.text import encode_pairs
 from odx_target.iscsi.session.connection import TargetConnection
-from odx_target.iscsi.session.directory_interface import Authenticator, Portal
+from odx_target.iscsi.session.directory_interface import Authenticator, Portal, Redirection
 from odx_target.iscsi.session.events import CommandReady
 from odx_target.iscsi.session.session_registry import SessionRegistry
 
@@ -21,6 +21,8 @@ ROUNDS = 15
 
 
 class Directory:
+    portal = "127.0.0.1:3260"
+
     def __init__(self) -> None:
         self.sessions = SessionRegistry()
 
@@ -29,6 +31,12 @@ class Directory:
 
     def portals(self, target_name: str) -> Sequence[Portal]:  # noqa: ARG002
         return []
+
+    def is_offline(self, target_name: str, portal_group_tag: int) -> bool:  # noqa: ARG002
+        return False
+
+    def redirection(self, initiator_name: str, target_name: str) -> Redirection | None:  # noqa: ARG002
+        return None
 
     def authenticator(self, initiator_name: str, target_name: str) -> Authenticator | None:  # noqa: ARG002
         return None

@@ -44,9 +44,7 @@ from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Status
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
-from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import Pool
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 
@@ -88,6 +86,36 @@ _RESPONSE = Opcode.SCSI_RESPONSE << 24 | FINAL << 16 | Status.GOOD
 pack_response = Struct(">I12xI4xIII12x").pack
 """Encode a SCSI Response without data. The fields are bytes 0 to 3 as one number, initiator task tag, StatSN, ExpCmdSN and
 MaxCmdSN. All other fields are 0."""
+
+
+class _UsualUnit:
+    """A logical unit, with the maximum sizes of its usual reads and writes.
+
+    `read` and `write` are called for each command, so the values that they need are kept here.
+    """
+
+    __slots__ = ("_blocks", "_pool", "block_bytes", "capacity_blocks", "max_read_bytes", "max_write_bytes", "read", "unit")
+
+    def __init__(self, unit: LogicalUnit, max_read_bytes: int, max_write_bytes: int) -> None:
+        self.unit = unit
+        self.capacity_blocks = unit.capacity_blocks
+        self.block_bytes = unit.block_bytes
+        self.max_read_bytes = max_read_bytes
+        self.max_write_bytes = max_write_bytes
+        self._blocks = unit.blocks
+        self._pool = unit.pool
+        self.read = unit.blocks.read_now
+
+    def write(self, lba: int, data: Sequence[Buffer], fua: int) -> Sequence[Buffer] | None:
+        """Write data. If `fua` is not 0, the next commit flushes the pool. Returns the data of the reply, which is none.
+
+        If one of both would have to wait, change nothing and return None.
+        """
+        if (fua and not self._pool.flushes_at_once) or not self._blocks.write_now(lba, data):
+            return None
+        if fua:
+            self._pool.flush_at_commit()
+        return ()
 
 
 class ShortLane:
@@ -173,6 +201,10 @@ class ShortLane:
         max_write_bytes = min(state.max_write_bytes, most_bytes) if takes_writes else 0
         return min(state.max_read_bytes, SMALL_READ_BYTES, most_bytes), max_write_bytes
 
+    def _usual(self, lun_field: int) -> _UsualUnit | None:
+        unit = self._usual_unit(lun_field)
+        return None if unit is None else _UsualUnit(unit, *self._limits_of(unit))
+
     def execute_usual(self, view: memoryview, at: int, enough_bytes: int) -> tuple[int, int]:
         """Execute usual commands of one logical unit, from the position `at` on, until there are `enough_bytes` of read data.
 
@@ -182,9 +214,7 @@ class ShortLane:
         open_places = window.max_cmd_sn - window.exp_cmd_sn & SERIAL_MASK
         output, counts, sizes = writer.output, self._tally.counts, self._tally.sizes
         before_bytes, after_bytes, has_digests = self._sizes_around_data()
-        lun_field = None
-        unit: LogicalUnit | None = None
-        read_bytes = 0
+        lun_field, usual, read_bytes = 0, None, 0
         while len(view) - at >= before_bytes and read_bytes < enough_bytes:
             code = view[at + _OPERATION_CODE]
             if code in _CODES_16:
@@ -193,57 +223,47 @@ class ShortLane:
                 kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, group, count, control = unpack_10(view, at)
             else:
                 break
-            if lun != lun_field:
-                if unit is not None or (unit := self._usual_unit(lun)) is None:
-                    break
-                lun_field, capacity_blocks, block_bytes = lun, unit.capacity_blocks, unit.block_bytes
-                pool, blocks = unit.pool, unit.blocks
-                max_read_bytes, max_write_bytes = self._limits_of(unit)
-            size_bytes = count * block_bytes
+            if usual is None:
+                lun_field, usual = lun, self._usual(lun)
+            if usual is None or lun != lun_field:
+                break
+            size_bytes = count * usual.block_bytes
             is_write = code & _WRITE_BIT
             fua = byte_1 & _FUA if is_write else 0
             start = at + before_bytes
             end = start + size_bytes + after_bytes if is_write else start
             if (
                 (cmd_sn != window.exp_cmd_sn or tag in active or tag == NO_TAG or byte_1 & ~fua | group | control)
-                or (lba + count > capacity_blocks or size_bytes != expected or not size_bytes)
+                or (lba + count > usual.capacity_blocks or size_bytes != expected or not size_bytes)
                 or (lengths != (size_bytes if is_write else 0) or end > len(view))
                 or kind not in (_WRITES if is_write else _READS)
-                or size_bytes > (max_write_bytes if is_write else max_read_bytes)
+                or size_bytes > (usual.max_write_bytes if is_write else usual.max_read_bytes)
                 or (has_digests and not self._has_right_digests(view[at:end]))
             ):
                 break
             next_cmd_sn = cmd_sn + 1 & SERIAL_MASK
             max_cmd_sn = next_cmd_sn + open_places & SERIAL_MASK
             try:
-                data: Sequence[Buffer] = ()
                 if is_write:
-                    part = (view[start : start + size_bytes],)
-                    if not (_write_durably(pool, blocks, lba, part) if fua else blocks.write_now(lba, part)):
-                        break
+                    data = usual.write(lba, (view[start : start + size_bytes],), fua)
                     header = pack_response(_RESPONSE, tag, writer.stat_sn, next_cmd_sn, max_cmd_sn)
                 else:
-                    present = blocks.read_now(lba, count)
-                    if present is None:
-                        break
-                    data = present
+                    data = usual.read(lba, count)
                     header = pack_data_in(_DATA_IN, size_bytes, lun, tag, NO_TAG, writer.stat_sn, next_cmd_sn, max_cmd_sn)
-                    read_bytes += size_bytes
+                if data is None:
+                    break
                 if has_digests:
                     writer.append(header, data)
                 else:
-                    output.append(header)
-                    output += data
+                    output += (header, *data)
             except Exception as error:
-                assert unit is not None
-                self._end_failed(view[at:end], unit, error)
+                self._end_failed(view[at:end], usual.unit, error)
                 return end, read_bytes
-            window.exp_cmd_sn, window.max_cmd_sn = next_cmd_sn, max_cmd_sn
-            writer.stat_sn = writer.stat_sn + 1 & SERIAL_MASK
+            window.exp_cmd_sn, window.max_cmd_sn, writer.stat_sn = next_cmd_sn, max_cmd_sn, writer.stat_sn + 1 & SERIAL_MASK
             command_kind = KIND_OF_OPERATION_CODE[code]
             counts[command_kind] += 1
             sizes[command_kind] += size_bytes
-            at = end
+            at, read_bytes = end, read_bytes + (0 if is_write else size_bytes)
         return at, read_bytes
 
     def _sizes_around_data(self) -> tuple[int, int, bool]:
@@ -276,11 +296,3 @@ class ShortLane:
         self._tally.counts[command_kind] += 1
         self._tally.sizes[command_kind] += reply.transfer_bytes
         self._send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
-
-
-def _write_durably(pool: Pool, blocks: LogicalBlocks, lba: int, data: Sequence[Buffer]) -> bool:
-    """Write, and make the next commit flush the pool. If one of both would have to wait, change nothing and return False."""
-    if not pool.flushes_at_once or not blocks.write_now(lba, data):
-        return False
-    pool.flush_at_commit()
-    return True
