@@ -9,8 +9,9 @@ from collections import Counter
 
 from odx_target.replica.membership.member import Member
 from odx_target.replica.membership.witness import Witness
-from tests.replica.membership.model import Violation, play
+from tests.replica.membership.model import play
 from tests.replica.membership.mutants import MUTANTS
+from tests.replica.membership.streams import Violation
 
 
 def main() -> None:

@@ -123,7 +123,7 @@ def a_refused_request_stays_refused(members: type[Member], witnesses: type[Witne
         answer = witness.receive(request, now_s)
         assert isinstance(answer, ChangeAnswer)
         assert not answer.is_done
-    other.receive(answer, LATER_S)
+        other.receive(answer, now_s)
     assert grants(other, LATER_S)
 
 

@@ -55,7 +55,7 @@ def _event_loop() -> Any:
     except ImportError:
         _run = None  # type: ignore[assignment]
     if not hasattr(_run, _RANDOM_NAME):
-        raise TaskOrderUnknown(f"trio {trio.__version__} runs tasks in an order that cannot be repeated: use trio 0.26 to 0.35")
+        raise TaskOrderUnknown(f"trio {trio.__version__} runs tasks in an order that cannot be repeated; trio 0.35 can")
     return _run
 
 
