@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 import typer
 
-from odx_target.cli.managing.array_requests import ask_array
+from odx_target.cli.managing.array_requests import Answer, ask_array
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
@@ -93,16 +93,13 @@ def add_path(
         "name": name,
         "key": _key_in(key_file),
         "address": address,
-        "rights": rights,
         "off_peak": throttle,
         "peak": peak,
         "peak_hours": peak_hours,
     }
-    answer = ask_array(pool, "add-path", {name: value for name, value in given.items() if value is not None})
-    if as_json:
-        print_json("waiting-path", answer)
-    else:
-        typer.echo(f"the path {name} waits {answer['remaining_s']} s for the other array")
+    if rights is not None:
+        given["rights"] = rights
+    _print_waiting(ask_array(pool, "add-path", given), as_json=as_json)
 
 
 @app.command("list")
@@ -128,10 +125,7 @@ def rekey_path(pool: PoolArgument, name: NameArgument, key_file: KeyFileOption =
     Make a key with `path key`, and use it in `path rekey` at both arrays, within ten minutes. The path is used meanwhile.
     """
     answer = ask_array(pool, "rekey-path", {"name": name, "key": _key_in(key_file)})
-    if as_json:
-        print_json("waiting-path", answer)
-    else:
-        typer.echo(f"the path {name} waits {answer['remaining_s']} s for the other array")
+    _print_waiting(answer, as_json=as_json)
 
 
 @app.command("throttle")
@@ -145,11 +139,8 @@ def throttle_path(
 ) -> None:
     """Limit the bytes per second that a path sends. The limit applies at once."""
     given = {"name": name, "off_peak": None if rate == "none" else rate, "peak": peak, "peak_hours": peak_hours}
-    answer = ask_array(pool, "throttle-path", {name: value for name, value in given.items() if value is not None})
-    if as_json:
-        print_json("path", answer)
-    else:
-        typer.echo(f"the throttle of the path {name} is {_throttle(answer)}")
+    answer = ask_array(pool, "throttle-path", given)
+    _print_path(answer, f"the throttle of the path {name} is {_throttle(answer)}", as_json=as_json)
 
 
 @app.command("compress")
@@ -161,10 +152,7 @@ def compress_path(
 ) -> None:
     """Choose how a path compresses data. With auto, the measured rate decides."""
     answer = ask_array(pool, "compress-path", {"name": name, "compression": compression})
-    if as_json:
-        print_json("path", answer)
-    else:
-        typer.echo(f"the path {name} compresses data by the choice {answer['compression']}")
+    _print_path(answer, f"the path {name} compresses data by the choice {answer['compression']}", as_json=as_json)
 
 
 @app.command("rights")
@@ -182,10 +170,7 @@ def set_rights(
     if bool(rights) == none:
         raise typer.BadParameter("give each right with --right, or --none", param_hint="--right")
     answer = ask_array(pool, "set-path-rights", {"name": name, "rights": rights or []})
-    if as_json:
-        print_json("path", answer)
-    else:
-        typer.echo(f"the path {name} has the rights {', '.join(answer['rights']) or 'none'}")
+    _print_path(answer, f"the path {name} has the rights {', '.join(answer['rights']) or 'none'}", as_json=as_json)
 
 
 @app.command("remove")
@@ -213,6 +198,22 @@ def _key_in(file: Path | None) -> str:
     for warning in warnings:
         typer.echo(f"warning: {warning}", err=True)
     return key
+
+
+def _print_waiting(answer: Answer, *, as_json: bool) -> None:
+    """Print a path that waits for the other array."""
+    if as_json:
+        print_json("waiting-path", answer)
+    else:
+        typer.echo(f"the path {answer['name']} waits {answer['remaining_s']} s for the other array")
+
+
+def _print_path(answer: Answer, line: str, *, as_json: bool) -> None:
+    """Print a changed path, or a line about its change."""
+    if as_json:
+        print_json("path", answer)
+    else:
+        typer.echo(line)
 
 
 def _cells(path: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from odx_target.replica.link.errors import LinkError
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.arguments import Argument, ManagementError
@@ -35,7 +36,7 @@ async def performed(operation: Operation, subject: object, given: Mapping[str, o
     values = checked_arguments(operation, given)
     try:
         return await operation.perform(subject, **values)
-    except (ConfigError, StoreError) as error:
+    except (ConfigError, LinkError, StoreError) as error:
         raise ManagementError(str(error)) from error
 
 

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.settings import Address, CompressionChoice, Right
 from odx_target.target.config.error import ConfigError
@@ -49,18 +48,12 @@ async def _add_path(
     peak_hours: tuple[int, int] | None,
 ) -> path_answers.WaitingPath:
     rates = _rates(off_peak, peak, peak_hours)
-    try:
-        waiting = await _peering(array).add(name, key, address, rights, rates)
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    waiting = await _peering(array).add(name, key, address, rights, rates)
     return _describe_waiting(waiting, array.environment.monotonic())
 
 
 async def _rekey_path(array: "Array", name: str, key: str) -> path_answers.WaitingPath:
-    try:
-        waiting = await _peering(array).rekey(name, key)
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    waiting = await _peering(array).rekey(name, key)
     return _describe_waiting(waiting, array.environment.monotonic())
 
 
@@ -79,11 +72,8 @@ async def _set_rights(array: "Array", name: str, rights: frozenset[Right]) -> pa
 
 
 async def _change_path(array: "Array", name: str, **changes: object) -> path_answers.ListedPath:
-    try:
-        peering = _peering(array)
-        return _describe(await peering.change(name, **changes), peering)
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    peering = _peering(array)
+    return _describe(await peering.change(name, **changes), peering)
 
 
 def _rates(off_peak: int | None, peak: int | None, peak_hours: tuple[int, int] | None) -> Rates:
@@ -95,10 +85,7 @@ def _rates(off_peak: int | None, peak: int | None, peak_hours: tuple[int, int] |
 
 
 async def _remove_path(array: "Array", name: str) -> path_answers.RemovedPath:
-    try:
-        await _peering(array).remove(name)
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    await _peering(array).remove(name)
     return {"name": name}
 
 
