@@ -1,0 +1,54 @@
+"""Tests of the receiver: wrong hints and damaged data of its own never leave wrong data."""
+
+from typing import Any
+
+import pytest
+
+from odx_target.store.api import DamagedBlock, Volume
+from tests.replica.blocks.filling import BLOCKS, SIZE, Filling
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_poisoned_hints_are_harmless(seed: int) -> None:
+    filling = Filling(seed + 300)
+    random = filling.world.random
+    filling.run(filling.fill())
+    places = filling.hints._places
+    places[...] = random.choice([0, 1, 1 << 20]) + (places * random.choice([1, 3])) % (1 << 20)
+    random_rows = random.sample(range(len(places)), len(places) // 2)
+    places[random_rows] = places[random_rows[::-1]]
+    moved = {(block + 1) % SIZE: data for block, data in filling.content.items()}
+    again = filling.fill(filling.snapshot_of("moved", moved), "second")
+    filling.run(again)
+    filling.assert_equal(again)
+
+
+def test_hints_that_find_other_data_with_the_same_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    filling = Filling(9)
+    filling.run(filling.fill())
+    monkeypatch.setattr("odx_target.replica.blocks.sender.crc32c", lambda _: 0x1234)
+    monkeypatch.setattr("odx_target.replica.blocks.receiver.crc32c", lambda _: 0x1234)
+    moved = {(block + 1) % SIZE: data for block, data in filling.content.items()}
+    again = filling.fill(filling.snapshot_of("moved", moved), "second")
+    (totals,) = filling.run(again)
+    assert totals.linked_blocks == 0
+    filling.assert_equal(again)
+
+
+def test_linked_data_that_is_damaged_is_received_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    filling = Filling(14)
+    filling.run(filling.fill())
+    moved = {(block + 7) % SIZE: data for block, data in filling.content.items()}
+    again = filling.fill(filling.snapshot_of("moved", moved), "second")
+    volume, read = again.volume, type(again.volume).read
+
+    def damaged(self: Volume, block: int, count_blocks: int) -> Any:
+        if self is volume:
+            raise DamagedBlock(block)
+        return read(self, block, count_blocks)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(volume), "read", damaged)
+        (totals,) = filling.run(again)
+    filling.assert_equal(again)
+    assert totals.received_blocks == BLOCKS

@@ -1,0 +1,83 @@
+"""Tests of the sender: when it offers fingerprints, how it compresses, and a snapshot that is deleted meanwhile."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from odx_target.replica.blocks.compression import LinkCompression
+from odx_target.replica.blocks.sender import BlockSender, OfferPolicy
+from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
+from odx_target.replica.link.throttle import Rates
+from odx_target.replica.paths.exchange import Exchange
+from odx_target.replica.paths.settings import CompressionChoice
+from odx_target.store.api import Absent
+from tests.replica.blocks.filling import SIZE, Filling
+
+
+def test_fingerprints_are_not_offered_while_they_find_nothing() -> None:
+    policy = OfferPolicy()
+    for _ in range(15):
+        policy.note_answer(1024, 10)
+        assert policy.is_on
+    policy.note_answer(1024, 10)
+    assert not policy.is_on
+    for _ in range(63):
+        policy.note_unasked(1024)
+        assert not policy.is_on
+    policy.note_unasked(1024)
+    assert policy.is_on
+    for _ in range(40):
+        policy.note_answer(1024, 30)
+        assert policy.is_on
+
+
+def test_a_snapshot_that_is_deleted_while_it_is_sent() -> None:
+    """It has no blocks any more, and the sender must not wait for them."""
+    filling = Filling(12)
+    filling.snapshot.delete()
+    environment, exchange = filling.other.environment, cast(Exchange, None)
+    sender = BlockSender(exchange, filling.snapshot, bytes(32), lambda: LinkCompression.OFF, environment)
+    with pytest.raises(Absent):
+        filling.world.run(environment, sender.run(0, SIZE))
+
+
+@pytest.mark.parametrize(
+    ("choice", "line_bytes_per_s", "throttle", "flags"),
+    [
+        ("auto", None, None, {Flag.LZ4}),
+        ("auto", 20_000_000.0, None, {Flag.LZ4, Flag.ZSTANDARD}),
+        ("auto", None, 50_000_000, {Flag.ZSTANDARD}),
+        ("auto", None, 200_000_000, {Flag.LZ4}),
+        ("lan", 20_000_000.0, None, {Flag.LZ4}),
+        ("wan", None, None, {Flag.ZSTANDARD}),
+        ("off", None, None, {NO_FLAGS}),
+    ],
+)
+def test_the_compression_fits_the_rate_of_the_path(
+    monkeypatch: pytest.MonkeyPatch, choice: str, line_bytes_per_s: float | None, throttle: int | None, flags: set[Flag]
+) -> None:
+    """With `auto`, a slow line is noticed after the first bytes."""
+    monkeypatch.setattr("odx_target.replica.link.rate_meter.METER_BYTES", 300_000)
+    filling = Filling(30)
+    content = {block: filling.world.random.randbytes(2048) * 2 for block in range(SIZE)}
+    snapshot = filling.snapshot_of("compressible", content)
+    theirs = filling.arrays.theirs.settings
+    changed = replace(theirs, compression=CompressionChoice(choice), rates=Rates(throttle))
+    filling.other.paths.change(changed)
+    filling.other.pool.commit()
+    line = filling.arrays.network.line("one", "other")
+    line.min_delay_s, line.max_delay_s, line.bytes_per_s = 1e-6, 1e-5, line_bytes_per_s
+    seen: set[Flag] = set()
+    send = Exchange.send
+
+    def noted(self: Exchange, kind: Kind, argument: int = 0, body: Any = b"", flags: Flag = NO_FLAGS) -> None:
+        if kind is Kind.DATA:
+            seen.add(flags)
+        send(self, kind, argument, body, flags)
+
+    monkeypatch.setattr(Exchange, "send", noted)
+    fill = filling.fill(snapshot)
+    filling.run(fill)
+    filling.assert_equal(fill)
+    assert seen == flags
