@@ -8,7 +8,7 @@ from odx_target.environment import Environment
 from odx_target.replica.blocks.fill import BLOCKS_REQUEST, BUSY, DIGEST_REQUEST, SnapshotServer
 from odx_target.replica.blocks.limits import MAX_SERVED_REQUESTS
 from odx_target.replica.link.bounded_json import Json
-from odx_target.replica.paths.exchange import Exchange, RequestDenied
+from odx_target.replica.paths.exchange import NO_RIGHT, UNKNOWN_REQUEST, Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.remote_tokens.limits import MAX_SERVED_PULLS, MAX_SERVED_TOKEN_REQUESTS
@@ -73,9 +73,10 @@ class RequestTable:
         name = document.get("request")
         row = self._rows.get(name) if isinstance(name, str) else None
         if row is None:
-            raise RequestDenied("unknown", f"this array does not know the request {str(name)[:MAX_SHOWN_CHARACTERS]!r}")
+            shown = str(name)[:MAX_SHOWN_CHARACTERS]
+            raise RequestDenied(UNKNOWN_REQUEST, f"this array does not know the request {shown!r}")
         if row.right not in path.settings.rights:
-            raise RequestDenied("right", f"the path gives no right {row.right}")
+            raise RequestDenied(NO_RIGHT, f"the path gives no right {row.right}")
         counted = path, row.group
         if self._served[counted] >= row.group.max_served:
             raise RequestDenied(BUSY, "the array serves too many requests of this peer")

@@ -158,8 +158,8 @@ def refusals(logs: Iterable[Mapping[str, Any]]) -> list[str]:
 async def test_silent_strangers_delay_no_peer_and_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tls, "HANDSHAKE_TIMEOUT_S", 600.0)
     async with peering() as (one, _), peering() as (other, address):
+        await other.add("one", KEY, None, RIGHTS, RATES)  # First, so that no line of the log is used up before.
         await one.add("other", KEY, address, RIGHTS, RATES)
-        await other.add("one", KEY, None, RIGHTS, RATES)
         with capture_logs() as logs:
             strangers = MAX_GREETINGS + 2 * REFUSAL_LINES
             silent = [await trio.open_tcp_stream(address.host, address.port) for _ in range(strangers)]
@@ -185,7 +185,7 @@ async def test_every_end_after_the_proof_is_an_attempt(kind: str, monkeypatch: p
         await trio.sleep_forever()
         raise AssertionError
 
-    monkeypatch.setattr(dialler, "_converse", converse)
+    monkeypatch.setattr(dialler, "converse", converse)
     async with peering() as (one, _), peering() as (_other, address):
         waiting = await one.add("other", KEY, address, RIGHTS, RATES)
         await until(lambda: waiting.is_over)
@@ -196,7 +196,7 @@ async def test_a_peer_that_speaks_another_protocol_is_no_attempt(monkeypatch: py
     async def converse(_connection: tls.TlsConnection, _handshake: DiallerHandshake) -> Paired:
         raise PeerFault("the header of a frame does not match its checksum")
 
-    monkeypatch.setattr(dialler, "_converse", converse)
+    monkeypatch.setattr(dialler, "converse", converse)
     async with peering() as (one, _), peering() as (_other, address):
         waiting = await one.add("other", KEY, address, RIGHTS, RATES)
         await until(lambda: "checksum" in waiting.reason)
@@ -348,7 +348,7 @@ async def paired_by_hand(address: Address, certificate: bytes) -> Paired:
         shown = connection.peer_certificate
         assert shown is not None
         own = Identity(b"p" * 16, b"n" * 16, certificate)
-        return await dialler._converse(connection, DiallerHandshake(path_key.stretched(KEY), own, shown, bytes(32)))
+        return await dialler.converse(connection, DiallerHandshake(path_key.stretched(KEY), own, shown, bytes(32)))
     finally:
         connection.close()
 

@@ -347,12 +347,8 @@ def _values(settings: PathSettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in PathSettings.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_the_throttle_keeps_its_rate_over_ten_seconds(seed: int) -> None:
-    arrays = Arrays(seed, (True, False)).connect()
-    rate = arrays.world.random.choice([1_000_000, 2_500_000, 5_000_000])
-    arrays.one.paths.change(replace(arrays.ours.settings, rates=Rates(rate)))
-    body = arrays.world.random.randbytes(200_000)
+def send_without_end(arrays: Arrays, body: bytes) -> None:
+    """Begin to send a body again and again, as fast as the throttle allows. The other array takes everything at once."""
 
     async def send_all() -> None:
         assert arrays.ours.link is not None
@@ -369,6 +365,15 @@ def test_the_throttle_keeps_its_rate_over_ten_seconds(seed: int) -> None:
 
     arrays.other.serve = sink
     arrays.one.environment.spawn(send_all())
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_throttle_keeps_its_rate_over_ten_seconds(seed: int) -> None:
+    arrays = Arrays(seed, (True, False)).connect()
+    rate = arrays.world.random.choice([1_000_000, 2_500_000, 5_000_000])
+    arrays.one.paths.change(replace(arrays.ours.settings, rates=Rates(rate)))
+    body = arrays.world.random.randbytes(200_000)
+    send_without_end(arrays, body)
     arrays.world.advance(1.0)
     before = arrays.ours.status.sent_bytes
     arrays.world.advance(10.0)
@@ -416,22 +421,7 @@ def test_a_throttle_with_peak_hours_keeps_both_rates_over_ten_seconds(seed: int)
     rates = Rates(off_peak=4_000_000, peak=1_000_000, peak_hours=(begin % 1440, (begin + 5) % 1440))
     arrays.one.paths.change(replace(arrays.ours.settings, rates=rates))
     arrays.world.advance(max(0.0, begin * 60 - environment.time() - 12.0))
-
-    async def send_all() -> None:
-        assert arrays.ours.link is not None
-        exchange = await arrays.ours.link.request({"request": "sink"}, TrafficClass.SNAPSHOT)
-        while True:
-            await exchange.room()
-            exchange.send(Kind.DATA, 0, bytes(200_000))
-
-    async def sink(_array: SimulatedArray, _path: Path, exchange: Exchange, _document: Mapping[str, Json]) -> None:
-        exchange.answer({})
-        exchange.widen(8 << 20)
-        while (frame := await exchange.receive()) is not None:
-            exchange.consumed(frame)
-
-    arrays.other.serve = sink
-    environment.spawn(send_all())
+    send_without_end(arrays, bytes(200_000))
     arrays.world.advance(begin * 60 - environment.time() - 10.0)
     for rate in (4_000_000, 1_000_000):
         before = arrays.ours.status.sent_bytes

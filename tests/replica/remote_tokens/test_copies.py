@@ -1,22 +1,15 @@
 """Tests of WRITE USING TOKEN with tokens of another array: equal data, true counts, and nothing that stays open."""
 
 from collections.abc import Sequence
-from random import Random
 
 import pytest
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.replica.paths.settings import Right
-from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import code_of
 from tests.replica.remote_tokens.arrays import BLOCK_LENGTHS, Range, TokenArrays
-
-
-def content(random: Random, size_bytes: int) -> bytes:
-    """Return bytes of which a part is zeros, a part repeats, and a part cannot be compressed."""
-    kinds = [lambda: random.randbytes(BLOCK_BYTES), lambda: bytes(BLOCK_BYTES), lambda: random.randbytes(64) * 64]
-    return b"".join(random.choice(kinds)() for _ in range(-(-size_bytes // BLOCK_BYTES)))[:size_bytes]
+from tests.replica.remote_tokens.play import content
 
 
 def fill_source(arrays: TokenArrays, lun: int = 0, size_bytes: int = 3 << 20) -> bytes:

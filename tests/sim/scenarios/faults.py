@@ -1,13 +1,15 @@
 """The faults of a scenario: what happens to lines, connections, machines, disks and clocks. Each kind is one row."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tests.sim.network import Direction, SimulatedLink
 from tests.sim.simulated_array import SimulatedArray
 
 if TYPE_CHECKING:
     from tests.sim.scenarios.stage import Stage
+
+Victim = TypeVar("Victim")
 
 FAR_BYTES = (10, 300, 5_000, 300_000)
 """How many bytes are delivered, at most, before a planned cut."""
@@ -36,36 +38,33 @@ def _array(stage: "Stage") -> SimulatedArray | None:
     return stage.random.choice(stage.running) if stage.running else None
 
 
-def _cut(stage: "Stage") -> bool:
-    link = _link(stage)
-    if link is None:
-        return False
+def _on(choose: "Callable[[Stage], Victim | None]", cause: "Callable[[Stage, Victim], None]") -> "Callable[[Stage], bool]":
+    """Return the function of a fault that happens to what `choose` returns. Without it, the fault cannot happen."""
+
+    def happen(stage: "Stage") -> bool:
+        victim = choose(stage)
+        if victim is None:
+            return False
+        cause(stage, victim)
+        return True
+
+    return happen
+
+
+def _cut(stage: "Stage", link: SimulatedLink) -> None:
     link.cut(notices=stage.random.choice([(True, True), (True, False), (False, True), (False, False)]))
-    return True
 
 
-def _cut_at_a_byte(stage: "Stage") -> bool:
-    direction = _direction(stage)
-    if direction is None:
-        return False
+def _cut_at_a_byte(stage: "Stage", direction: Direction) -> None:
     direction.cut_after_bytes = direction.delivered_bytes + stage.random.randrange(stage.random.choice(FAR_BYTES))
-    return True
 
 
-def _lose_direction(stage: "Stage") -> bool:
-    direction = _direction(stage)
-    if direction is None:
-        return False
+def _lose_direction(stage: "Stage", direction: Direction) -> None:
     direction.lost_after_bytes = direction.delivered_bytes + stage.random.randrange(stage.random.choice(FAR_BYTES))
-    return True
 
 
-def _stall(stage: "Stage") -> bool:
-    link = _link(stage)
-    if link is None:
-        return False
+def _stall(stage: "Stage", link: SimulatedLink) -> None:
     link.stall(stage.random.choice(link.ends).outgoing, stage.random.uniform(0.1, 8.0))
-    return True
 
 
 def _slow_line(stage: "Stage") -> bool:
@@ -95,69 +94,54 @@ def _line_down(stage: "Stage") -> bool:
     return True
 
 
-def _end_array(stage: "Stage", end: Callable[[SimulatedArray], None]) -> bool:
-    array = _array(stage)
-    if array is None:
-        return False
-    end(array)
+def _kill(stage: "Stage", array: SimulatedArray) -> None:
+    array.kill()
     stage.down(array)
-    return True
 
 
-def _power_in_an_operation(stage: "Stage") -> bool:
-    array = _array(stage)
-    if array is None:
-        return False
+def _lose_power(stage: "Stage", array: SimulatedArray) -> None:
+    array.lose_power()
+    stage.down(array)
+
+
+def _power_in_an_operation(stage: "Stage", array: SimulatedArray) -> None:
     array.disk.crash_after(stage.random.randrange(40))
-    return True
 
 
-def _clock_jumps(stage: "Stage") -> bool:
-    array = _array(stage)
-    if array is None:
-        return False
+def _clock_jumps(stage: "Stage", array: SimulatedArray) -> None:
     array.environment.time_offset_s += stage.random.choice([-1e6, -3600.0, -1.0, 1.0, 3600.0, 1e6])
-    return True
 
 
-def _disk_fails(stage: "Stage") -> bool:
-    array = _array(stage)
-    if array is None:
-        return False
+def _disk_fails(stage: "Stage", array: SimulatedArray) -> None:
     disk, operation = array.disk, stage.random.choice(["write", "sync", "save", "commit", "create"])
     disk.failing.add(operation)
     stage.later(stage.random.uniform(0.0, 2.0), lambda: disk.failing.discard(operation))
-    return True
 
 
-def _disk_full(stage: "Stage") -> bool:
-    array = _array(stage)
-    if array is None:
-        return False
+def _disk_full(stage: "Stage", array: SimulatedArray) -> None:
     disk = array.disk
     disk.room_blocks = sum(file.size_blocks for file in disk.files.values())
     stage.later(stage.random.uniform(0.0, 3.0), lambda: setattr(disk, "room_blocks", None))
-    return True
 
 
 LINE_FAULTS = (
-    Fault("cut", 2, _cut),
-    Fault("cut at a byte", 4, _cut_at_a_byte),
-    Fault("direction lost", 2, _lose_direction),
-    Fault("stall", 2, _stall),
+    Fault("cut", 2, _on(_link, _cut)),
+    Fault("cut at a byte", 4, _on(_direction, _cut_at_a_byte)),
+    Fault("direction lost", 2, _on(_direction, _lose_direction)),
+    Fault("stall", 2, _on(_link, _stall)),
     Fault("slow line", 1, _slow_line),
     Fault("line down", 1, _line_down),
-    Fault("clock jump", 1, _clock_jumps),
+    Fault("clock jump", 1, _on(_array, _clock_jumps)),
 )
 """Faults that end no array."""
 
-DISK_FAULTS = (Fault("disk error", 2, _disk_fails), Fault("disk full", 1, _disk_full))
+DISK_FAULTS = (Fault("disk error", 2, _on(_array, _disk_fails)), Fault("disk full", 1, _on(_array, _disk_full)))
 """Faults after which changes of the pool may fail for a while."""
 
 FAULTS = (
     *LINE_FAULTS,
-    Fault("process death", 2, lambda stage: _end_array(stage, SimulatedArray.kill)),
-    Fault("power loss", 2, lambda stage: _end_array(stage, SimulatedArray.lose_power)),
-    Fault("power loss in an operation", 2, _power_in_an_operation),
+    Fault("process death", 2, _on(_array, _kill)),
+    Fault("power loss", 2, _on(_array, _lose_power)),
+    Fault("power loss in an operation", 2, _on(_array, _power_in_an_operation)),
 )
 """Faults that lose no data that was flushed."""

@@ -7,16 +7,23 @@ succeed, and no side makes more than three attempts.
 from collections.abc import Callable
 
 from odx_target.environment import Buffer
+from odx_target.replica.edge.dialler import converse
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing.desk import MAX_ATTEMPTS, NotWaiting, PairingDesk, WaitingPath
-from odx_target.replica.pairing.handshake import AcceptorHandshake, DiallerHandshake, Paired, PairingFailed, refusal
+from odx_target.replica.pairing.handshake import (
+    PAIRING_TIMEOUT_S,
+    AcceptorHandshake,
+    DiallerHandshake,
+    Paired,
+    PairingFailed,
+    refusal,
+)
 from odx_target.replica.pairing.messages import NONCE_BYTES, Identity
 from odx_target.replica.paths.connection import Connection, ConnectionLost
 from tests.sim.network import Network
 from tests.sim.world import World, WorldEnvironment
 
-TIMEOUT_S = 10.0
 RETRY_S = 1.0
 ATTACK_S = 8.0
 """Time in which an attacker changes bytes. After it, the pairing must succeed if attempts are left."""
@@ -136,27 +143,15 @@ class _Side:
             handshake = DiallerHandshake(self.waiting.key, self.identity, shown, self.environment.entropy(NONCE_BYTES))
             self.environment.start_soon(self._close_later, connection)
             try:
-                self.paired = await self._dialled(connection, handshake)
+                self.paired = await converse(connection, handshake)
             except (PairingFailed, PeerFault, ConnectionLost):
                 if handshake.has_proved:
                     self.desk.failed("the pairing has failed", [self.waiting])
             connection.close()
             await self.environment.sleep(RETRY_S)
 
-    async def _dialled(self, connection: Connection, handshake: DiallerHandshake) -> Paired:
-        output = handshake.output
-        while True:
-            if output:
-                await connection.send([output])
-            data = await connection.receive()
-            if not data:
-                raise PairingFailed("the peer has ended the pairing", is_attempt=handshake.has_proved)
-            output, paired = handshake.receive(data)
-            if paired is not None:
-                return paired
-
     async def _close_later(self, connection: Connection) -> None:
-        await self.environment.sleep(TIMEOUT_S)
+        await self.environment.sleep(PAIRING_TIMEOUT_S)
         connection.close()
 
     async def accept(self, connection: Connection, recorded: list[bytes], change: Callable[[bytes], bytes] | None) -> None:

@@ -99,8 +99,6 @@ class SnapshotServer:
             await sender.run(first, count)
         except StoreError as error:
             raise _unreadable(error) from error
-        while await exchange.receive() is not None:
-            pass
         return sender.totals
 
     async def serve_digest(self, _path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:

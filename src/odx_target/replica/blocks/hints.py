@@ -72,10 +72,3 @@ class Hints:
         any_slot = (words["victim"] + values) % np.uint64(BUCKET_HINTS)
         free_or_any = np.where(is_own.any(axis=1), is_own.argmax(axis=1), any_slot.astype(np.int64))
         return np.where(has_tag.any(axis=1), has_tag.argmax(axis=1), free_or_any)
-
-    def forget(self, fingerprints: bytes) -> None:
-        """Remove the hints for the joined fingerprints, because they are wrong."""
-        words = np.frombuffer(fingerprints, dtype=_WORDS)
-        for bucket, tag, _ in words.tolist():
-            row = self._places[bucket % self._buckets]
-            row[self._tags[bucket % self._buckets] == tag] = 0

@@ -109,7 +109,7 @@ class BlockSender:
         self._under_way: deque[_Part] = deque()
 
     async def run(self, first: int, count: int) -> None:
-        """Offer a range of blocks part by part, and send what the receiver wants. Returns when all is sent.
+        """Offer a range of blocks part by part, and send what the receiver wants. Returns when the receiver closes the channel.
 
         Raises ChannelEnded and PeerFault, and the exceptions of `BlockSource.read` except DamagedBlock.
         """
@@ -127,6 +127,8 @@ class BlockSender:
                 if arrived is None:
                     return
                 self._answered(arrived)
+        while await self._exchange.receive() is not None:
+            pass
 
     async def _offer(self, runs: list[Run], *, is_last: bool) -> None:
         first = runs[0].block

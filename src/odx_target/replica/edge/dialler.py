@@ -14,14 +14,12 @@ from odx_target.replica.edge.tls import (
     tls_connection,
 )
 from odx_target.replica.link.errors import PeerFault
-from odx_target.replica.pairing.handshake import DiallerHandshake, Paired, PairingFailed
+from odx_target.replica.pairing.handshake import PAIRING_TIMEOUT_S, DiallerHandshake, Paired, PairingFailed
 from odx_target.replica.pairing.messages import NONCE_BYTES, Identity
 from odx_target.replica.paths.connection import Connection, ConnectionLost, DialFailed
 from odx_target.replica.paths.settings import Address, PathSettings
 
 CONNECT_TIMEOUT_S = 5.0
-PAIRING_TIMEOUT_S = 10.0
-"""Time for the four frames of a pairing."""
 
 
 class TlsDialler:
@@ -66,7 +64,7 @@ async def pair_with(address: Address, key: bytes, own: Identity, nonce: bytes) -
             if certificate is None:
                 raise PairingFailed("the peer shows no certificate", is_attempt=False)
             handshake = DiallerHandshake(key, own, certificate, nonce)
-            return await _converse(connection, handshake)
+            return await converse(connection, handshake)
         failure = "the pairing takes too long"
     except (ConnectionLost, PeerFault) as error:
         if isinstance(error, PeerFault) or _has_proved(handshake):
@@ -81,7 +79,8 @@ def _has_proved(handshake: DiallerHandshake | None) -> bool:
     return handshake is not None and handshake.has_proved
 
 
-async def _converse(connection: TlsConnection, handshake: DiallerHandshake) -> Paired:
+async def converse(connection: Connection, handshake: DiallerHandshake) -> Paired:
+    """Exchange the frames of a pairing. Raises PairingFailed, PeerFault and ConnectionLost."""
     output = handshake.output
     while True:
         if output:

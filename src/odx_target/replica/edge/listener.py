@@ -15,14 +15,11 @@ from odx_target.replica.edge.greetings import Greetings, network_of
 from odx_target.replica.edge.tls import OwnCertificate, TlsConnection, reason_of, server_context, tls_connection
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.pairing.desk import NotWaiting, PairingDesk
-from odx_target.replica.pairing.handshake import AcceptorHandshake, Paired, PairingFailed, refusal
+from odx_target.replica.pairing.handshake import PAIRING_TIMEOUT_S, AcceptorHandshake, Paired, PairingFailed, refusal
 from odx_target.replica.pairing.messages import NONCE_BYTES, Identity
 from odx_target.replica.paths.connection import ConnectionLost
 from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.path_table import PathTable
-
-PAIRING_TIMEOUT_S = 10.0
-"""Time for the four frames of a pairing."""
 
 
 class ListenerCallbacks(NamedTuple):
@@ -76,7 +73,6 @@ class PeerListener:
         try:
             connection = tls_connection(plain, self._present_context(), is_server=True)
         except OSError as error:  # The peer has closed the socket already.
-            plain.close()
             self._callbacks.on_refused(reason_of(error))
             return None, None
         path: Path | None = None

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -178,8 +178,7 @@ class TlsConnection:
     async def _writable(self) -> None:
         await self._wait(trio.lowlevel.wait_writable)
 
-    async def _wait(self, wait: object) -> None:
-        assert callable(wait)
+    async def _wait(self, wait: Callable[[ssl.SSLSocket], Awaitable[None]]) -> None:
         if self._is_closed:
             raise ConnectionLost("the connection was closed")
         try:

@@ -35,7 +35,6 @@ _CHECKED = struct.Struct("<" + "".join(field.code for field in HEADER_FIELDS[:-1
 _HEADER = struct.Struct("<" + "".join(field.code for field in HEADER_FIELDS))
 HEADER_BYTES = _HEADER.size
 _CHECKSUM = struct.Struct("<I")
-MAX_ARGUMENT = (1 << 64) - 1
 
 
 class Frame(NamedTuple):

@@ -26,6 +26,9 @@ from odx_target.replica.pairing.path_key import derived
 
 CONTEXT = b"odx-target pairing 1"
 
+PAIRING_TIMEOUT_S = 10.0
+"""Time for the four frames of a pairing, on each side."""
+
 
 class PairingFailed(LinkError):
     """The pairing has failed. `is_attempt` is True if the peer may have tried a wrong key, so that the attempt counts."""
@@ -47,11 +50,11 @@ class DiallerHandshake:
     """The dialler's side. `certificate` is the certificate that the acceptor shows. The caller first sends `output`."""
 
     def __init__(self, key: bytes, own: Identity, certificate: bytes, nonce: bytes) -> None:
-        self.output = encode(Frame(Kind.PAIR_OPEN, body=encode_open(nonce, own)))
+        self._opening = encode_open(nonce, own)
+        self.output = encode(Frame(Kind.PAIR_OPEN, body=self._opening))
         self._key = key
         self._own = own
         self._certificate = certificate
-        self._opening = encode_open(nonce, own)
         self._reader = FrameReader(MAX_HELLO_BYTES)
         self._transcript = b""
         self._peer: Identity | None = None

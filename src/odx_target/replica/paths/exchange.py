@@ -10,6 +10,12 @@ from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.link.session import Session
 
+NO_RIGHT = "right"
+"""Code of the refusal of a request for which the path does not give the peer the right."""
+
+UNKNOWN_REQUEST = "unknown"
+"""Code of the refusal of a request that the array does not know."""
+
 
 class RequestDenied(LinkError):
     """A request is refused. `code` is one word for programs, and the message is one line for a person."""

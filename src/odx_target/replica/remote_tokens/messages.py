@@ -3,7 +3,7 @@
 `open-token` is TOKEN_OPEN, its answer is TOKEN_OPENED, and its refusal is TOKEN_REFUSED. `close-token` is TOKEN_CLOSE.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from odx_target.copymgr.tokens.format import TOKEN_BYTES
@@ -51,9 +51,6 @@ BLOCKS_FIELDS = (
 LEASE_ENDED = "lease"
 """Code of the refusal of a request that names a lease which has ended or never existed."""
 
-NO_RIGHT = "right"
-UNKNOWN_REQUEST = "unknown"
-
 TOKEN_CODES: dict[int, str] = {
     0x00: "token-invalid",
     0x01: "token-type",
@@ -92,7 +89,7 @@ def open_request(token: bytes, initiator_name: str, destination: bytes) -> dict[
     }
 
 
-def token_in(texts: "tuple[str, ...] | list[str]") -> bytes:
+def token_in(texts: Sequence[str]) -> bytes:
     """Return the token of a TOKEN_OPEN. Raises PeerFault, whose message does not contain the token."""
     try:
         parts = [bytes.fromhex(text) for text in texts]

@@ -28,6 +28,8 @@ from odx_target.replica.remote_tokens.remote_token import PathDown, RemoteToken
 from odx_target.scsi.sense import REMOTE_TOKEN_USAGE_NOT_SUPPORTED
 from odx_target.store.api import BLOCK_BYTES
 
+_KEY_BYTES = 16
+
 
 class Redeemer:
     """The tokens of other arrays that hosts of this array use. It is a `RemoteTokens`.
@@ -252,6 +254,3 @@ class Use:
 
 def _may_redeem(path: Path) -> bool:
     return Right.REDEEM_TOKENS in path.settings.rights
-
-
-_KEY_BYTES = 16

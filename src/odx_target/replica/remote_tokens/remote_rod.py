@@ -5,9 +5,9 @@ from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.remote import RemoteRequest
 from odx_target.copymgr.tokens.rod_source import Piece, PieceKind, SourceCut, SourceUnreadable
 from odx_target.environment import Buffer
-from odx_target.replica.paths.exchange import RequestDenied
+from odx_target.replica.paths.exchange import NO_RIGHT, UNKNOWN_REQUEST, RequestDenied
 from odx_target.replica.remote_tokens.limits import BACKGROUND_WAIT_S
-from odx_target.replica.remote_tokens.messages import CONDITIONS, LEASE_ENDED, NO_RIGHT, UNKNOWN_REQUEST
+from odx_target.replica.remote_tokens.messages import CONDITIONS, LEASE_ENDED
 from odx_target.replica.remote_tokens.remote_token import PathDown, RemoteToken
 from odx_target.replica.remote_tokens.staging import StagedData
 from odx_target.scsi.buffers import read_bytes, read_bytes_now

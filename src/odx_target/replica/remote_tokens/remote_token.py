@@ -104,7 +104,7 @@ class RemoteToken:
         """Size of the frames of all requests for data so far."""
         return self.link_bytes + sum(pull.link_bytes for pull in self.pulls)
 
-    async def open(self, initiator_name: str, destination: bytes, until_s: float) -> OpenedToken:
+    async def open(self, initiator_name: str, destination: bytes, until_s: float) -> None:
         """Ask the maker for a judgement and a lease. Raises RequestDenied if it refuses, and PathDown if it does not answer."""
         self._opener = initiator_name, destination
         document = open_request(self.data, initiator_name, destination)
@@ -114,7 +114,6 @@ class RemoteToken:
         if self.staged.size_bytes != opened.size_bytes:
             raise PathDown("the array that made the token says that the token has another size than before")
         self._lease, self._denied = opened.lease, None
-        return opened
 
     async def wait_for(self, block: int, end: int, until_s: float) -> None:
         """Wait for a block, and request the blocks from it to `end` - 1 if necessary. Returns when the block has arrived, or

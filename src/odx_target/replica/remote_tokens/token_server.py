@@ -1,7 +1,4 @@
-"""Serves the requests of peers about tokens of this array. Each request needs the right `serve-tokens` of the path.
-
-A peer without the right is refused before its request is read, so it learns neither if a token is valid nor anything else.
-"""
+"""Serves the requests of peers about tokens of this array. The table of requests has checked their right `serve-tokens`."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -21,14 +18,12 @@ from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.messages import read_message
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
-from odx_target.replica.paths.settings import Right
 from odx_target.replica.remote_tokens.leases import Lease, LeaseTable
 from odx_target.replica.remote_tokens.limits import MAX_LEASES, TOKEN_PART_BLOCKS
 from odx_target.replica.remote_tokens.messages import (
     BLOCKS_FIELDS,
     CLOSE_FIELDS,
     LEASE_ENDED,
-    NO_RIGHT,
     OPEN_FIELDS,
     TOKEN_CODES,
     token_in,
@@ -62,9 +57,8 @@ class TokenServer:
 
     async def serve_open(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve TOKEN_OPEN: judge a token, and lease it. Raises RequestDenied, ChannelEnded and PeerFault."""
-        _check_right(path)
         found = read_message(OPEN_FIELDS, document)
-        token = self._judged(token_in(list(found.texts("token"))), found.text("initiator"))
+        token = self._judged(token_in(found.texts("token")), found.text("initiator"))
         name = path.settings.name
         lease = self.leases.present(name, token) or self._new_lease(name, token)
         self.leases.find(name, lease.identifier)
@@ -79,7 +73,6 @@ class TokenServer:
 
     async def serve_close(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve TOKEN_CLOSE: end a lease, and delete its token if the peer says so. Raises RequestDenied and ChannelEnded."""
-        _check_right(path)
         found = read_message(CLOSE_FIELDS, document)
         lease = self._lease(path, found.content("lease"))
         self.leases.end(lease, delete=bool(found.number("delete")))
@@ -91,7 +84,6 @@ class TokenServer:
 
     async def serve_blocks(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve a request for blocks of a leased token. Raises RequestDenied, ChannelEnded and PeerFault."""
-        _check_right(path)
         found = read_message(BLOCKS_FIELDS, document)
         lease = self._lease(path, found.content("lease"))
         blocks = RodBlocks(lease.rod)
@@ -105,8 +97,6 @@ class TokenServer:
             compression = partial(compression_of, path)
             sender = BlockSender(exchange, blocks, key, compression, self._environment, Holes(), TOKEN_PART_BLOCKS)
             await sender.run(first, count)
-            while await exchange.receive() is not None:
-                pass
         except StoreError as error:
             raise RequestDenied(STORAGE, str(error)) from error
         finally:
@@ -147,11 +137,6 @@ class TokenServer:
         if lease is None:
             raise RequestDenied(LEASE_ENDED, "the lease has ended")
         return lease
-
-
-def _check_right(path: Path) -> None:
-    if Right.SERVE_TOKENS not in path.settings.rights:
-        raise RequestDenied(NO_RIGHT, "the path has no right to read the data of tokens")
 
 
 def _denied(refusal: Refusal) -> RequestDenied:
