@@ -13,7 +13,7 @@ from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES
-from tests.scsi.memory_store import MemoryPool
+from tests.scsi.memory_pool import MemoryPool
 from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
 
 TARGET_NAME = "iqn.2026-11.io.odx-target:array"

@@ -14,7 +14,7 @@ from odx_target.scsi.reply import Reply
 from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.store.api import PoolFailed
 from tests.scsi.array import UnitUnderTest, code_of, data_of
-from tests.scsi.memory_store import MemoryVolume
+from tests.scsi.memory_volumes import MemoryVolume
 from tests.sim.virtual_environment import VirtualEnvironment
 
 MISCOMPARE = (0xE, 0x1D, 0)

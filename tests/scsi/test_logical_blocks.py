@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from odx_target.scsi.buffers import buffers_bytes, read_bytes, read_bytes_now, slice_buffers
 from odx_target.scsi.unit.logical_blocks import LogicalBlocks
-from tests.scsi.memory_store import MemoryVolume
+from tests.scsi.memory_volumes import MemoryVolume
 from tests.sim.virtual_environment import VirtualEnvironment
 
 STORE_BLOCKS = 6

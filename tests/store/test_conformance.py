@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.scsi.memory_store import MemoryPool
+from tests.scsi.memory_pool import MemoryPool
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.conformance import *  # noqa: F403
 from tests.store.conformance import Kept

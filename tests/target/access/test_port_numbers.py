@@ -22,7 +22,7 @@ from odx_target.target.config.settings_file import load_config
 from odx_target.target.config.target_settings import PORTS_OF_A_TAG
 from odx_target.target.listening_sockets import Listening, bind_portals
 from odx_target.target.reconfiguration import fields_that_wait, reconfigure
-from tests.scsi.memory_store import MemoryPool
+from tests.scsi.memory_pool import MemoryPool
 from tests.settings import searching
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.target.access.sessions import A, luns, session_of
