@@ -124,6 +124,9 @@ def test_the_head_of_another_format_is_not_replaced(directory: Directory) -> Non
     with pytest.raises(PoolDamaged):
         repair(directory)
     assert files(directory) == before
+    with pytest.raises(PoolDamaged) as error:
+        directory.open()
+    assert "repair" not in str(error.value)
 
 
 @pytest.mark.parametrize("loses_catalogue", [False, True])

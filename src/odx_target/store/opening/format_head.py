@@ -164,7 +164,7 @@ def encode_head(head: Head) -> bytes:
 
 
 def decode_head(document: bytes, name: str) -> Head:
-    """Decode the head of a pool. Raises PoolDamaged if the head is damaged or has another format."""
+    """Decode the head of a pool. Raises HeadDamaged if it is damaged, and PoolDamaged if it has or may have another format."""
     try:
         fields = json.loads(document)
         identity = fields["identity"]
@@ -181,7 +181,7 @@ def decode_head(document: bytes, name: str) -> Head:
             and len(array) == len(names) == IDENTITY_BYTES
         )
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise HeadDamaged(f"{name} is damaged or not the head of a pool") from None
+        raise _damaged(document, name) from None
     if is_ours and head.format_version > FORMAT_VERSION:
         raise PoolDamaged(
             f"{name} was made by a newer version: format {head.format_version}, this program knows {FORMAT_VERSION}"
@@ -189,5 +189,19 @@ def decode_head(document: bytes, name: str) -> Head:
     if is_ours and head.format_version == 1:
         raise PoolDamaged(f"{name} was made by an older version: format 1, this program knows {FORMAT_VERSION}")
     if not is_ours or head.format_version < 1 or head.epoch < 1 or len(head.identity) != IDENTITY_BYTES:
-        raise HeadDamaged(f"{name} is damaged or not the head of a pool")
+        raise _damaged(document, name)
     return head
+
+
+def _damaged(document: bytes, name: str) -> PoolDamaged:
+    """Return the exception for a head that is not valid. No repair may replace it if another version may have written it."""
+    kind = PoolDamaged if _has_other_format(document) else HeadDamaged
+    return kind(f"{name} is damaged or not the head of a pool")
+
+
+def _has_other_format(document: bytes) -> bool:
+    try:
+        version = json.loads(document)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return type(version) is int and version != FORMAT_VERSION

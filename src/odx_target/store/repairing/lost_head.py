@@ -4,8 +4,8 @@ Each checkpoint repeats the identities of the head, and each batch of the log ha
 again from the catalogue, or from the log if the catalogue is lost too.
 """
 
-import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from odx_target.store.log.batch import announced_identity
 from odx_target.store.log.checksum_index import SegmentView, read_header
 from odx_target.store.opening.directory_pool import CATALOGUE_NAME, HEAD_NAME, SEGMENTS_NAME, DirectoryHead, free_name
 from odx_target.store.opening.format_head import (
-    FORMAT_VERSION,
     Head,
     OpenHead,
     check_unchanged,
@@ -71,11 +70,8 @@ def find_head(directory: Path) -> tuple[OpenHead, list[str]]:
     store = DirectoryHead(directory)
     document = store.read()
     if document is not None:
-        try:
+        with suppress(HeadDamaged):
             return OpenHead(store, document), []
-        except HeadDamaged:
-            if _has_other_format(document):
-                raise
     head, complaints = _rebuilt(directory)
     return OpenHead(RebuiltHead(directory, head), encode_head(head)), complaints
 
@@ -129,12 +125,3 @@ def _identities_in_log(segments: SegmentStore) -> set[bytes]:
         if identity is not None and read_header(view, 0, identity) is not None:
             found.add(identity)
     return found
-
-
-def _has_other_format(document: bytes) -> bool:
-    """True if a damaged head may have been written by another version of the program."""
-    try:
-        version = json.loads(document)["format"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False
-    return type(version) is int and version != FORMAT_VERSION
