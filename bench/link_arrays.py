@@ -12,20 +12,20 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from random import Random
 from subprocess import PIPE
 from typing import Any
 
 import trio
-from bench.full_volume import make_full_volume, make_small_volume
+from bench.full_volume import make_full_volume, make_small_volume, when_ready
 
 from odx_target.replica.blocks.sender import OfferPolicy
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.path import Path as ArrayPath
 from odx_target.replica.paths.settings import Address, PathSettings
-from odx_target.store.api import BLOCK_BYTES, PoolBusy, Snapshot, Volume
+from odx_target.store.api import BLOCK_BYTES, Snapshot, Volume
 from odx_target.store.open import LogPool, PoolOptions, open_directory_pool
 from odx_target.target.config.settings import Portal
 from odx_target.target.job_nursery import JobNursery
@@ -83,12 +83,7 @@ class BenchArray:
 
 async def write(volume: Volume, block: int, data: list[bytes]) -> None:
     """Write blocks, and wait while the pool makes room."""
-    while True:
-        try:
-            volume.write(block, data)
-            return
-        except PoolBusy:
-            await volume.room_made()
+    await when_ready(volume, lambda: volume.write(block, data))
 
 
 @asynccontextmanager
@@ -178,14 +173,8 @@ async def _answer(array: BenchArray, request: Mapping[str, Any]) -> dict[str, An
             names = ("name", "blocks", "seed", "random_bytes")
             snapshot = await array.filled(*(request[name] for name in names), rotated=request.get("rotated", 0))
             return {"guid": snapshot.guid.hex()}
-        case "offer":
-            policy = OfferPolicy.__init__
-
-            def off(self: OfferPolicy, *arguments: object) -> None:
-                policy(self, *arguments)  # type: ignore[arg-type]
-                self.is_on = False
-
-            OfferPolicy.__init__ = off  # type: ignore[method-assign]
+        case "offer nothing":
+            OfferPolicy.__init__ = partialmethod(OfferPolicy.__init__, is_on=False)  # type: ignore[assignment, method-assign]
             return {}
         case "full":
             volume = await make_full_volume(array.pool, await make_small_volume(array.pool), "full", request["blocks"])

@@ -9,10 +9,10 @@ The data of `fill` is half random and half zeros, in each block. With `known`, t
 places. With `unasked`, the sender offers no fingerprints.
 """
 
+import argparse
 import json
 import multiprocessing
 import socket
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -55,10 +55,17 @@ def _send_plain(port: int) -> None:
             connection.sendall(data)
 
 
+async def _dialled(port: int, own: OwnCertificate, pinned: bytes) -> TlsConnection:
+    """Return a new TLS connection to a port of this machine."""
+    plain = socket.create_connection(("127.0.0.1", port))
+    connection = tls_connection(plain, client_context(own, pinned), is_server=False)
+    await connection.handshake()
+    return connection
+
+
 def _send_tls(port: int, own: OwnCertificate, pinned: bytes) -> None:
     async def send() -> None:
-        connection = tls_connection(socket.create_connection(("127.0.0.1", port)), client_context(own, pinned), is_server=False)
-        await connection.handshake()
+        connection = await _dialled(port, own, pinned)
         data = [bytes(WRITE_BYTES)]
         end = time.perf_counter() + SECONDS
         while time.perf_counter() < end:
@@ -108,12 +115,10 @@ async def _refuse(exchange: Exchange, _document: Mapping[str, Json]) -> None:
 
 
 def _send_frames(port: int, own: OwnCertificate, pinned: bytes) -> None:
-    """Send DATA frames for some seconds, then make requests one after the other, and print their mean time."""
+    """Send DATA frames for some seconds."""
 
     async def send() -> None:
-        plain = socket.create_connection(("127.0.0.1", port))
-        connection = tls_connection(plain, client_context(own, pinned), is_server=False)
-        await connection.handshake()
+        connection = await _dialled(port, own, pinned)
         async with trio.open_nursery() as jobs:
             link, opened = _link(connection, Side.DIALLER, _refuse, jobs)
             await opened.wait()
@@ -136,9 +141,7 @@ def _serve_requests(port: int, own: OwnCertificate, pinned: bytes) -> None:
         exchange.answer({})
 
     async def serve() -> None:
-        plain = socket.create_connection(("127.0.0.1", port))
-        connection = tls_connection(plain, client_context(own, pinned), is_server=False)
-        await connection.handshake()
+        connection = await _dialled(port, own, pinned)
         async with trio.open_nursery() as jobs:
             link, _ = _link(connection, Side.DIALLER, answer, jobs)
             while link.ended is None:
@@ -233,7 +236,7 @@ async def fill_rates(kind: str) -> dict[str, float]:
             await own_copy(own, peer, path, hints)
         guid = bytes.fromhex((await peer.ask("fill", name="new", blocks=BLOCKS, seed=5, random_bytes=RANDOM_BYTES))["guid"])
         if kind == "unasked":
-            await peer.ask("offer", is_on=False)
+            await peer.ask("offer nothing")
         volume = own.pool.create_volume("copy", BLOCKS, {})
         before, began = path.status, time.perf_counter()
         fill = Fill(own.pool, path, volume, guid, hints, own.environment)
@@ -257,14 +260,20 @@ async def own_copy(own: BenchArray, peer: PeerProcess, path: ArrayPath, hints: H
 MEASURED: dict[str, Callable[[], float]] = {"tcp": plain_rate, "tls": tls_rate, "frames": frame_rate, "requests": request_us}
 
 
-def main(arguments: list[str]) -> None:
-    if arguments[0] == "fill":
-        print(json.dumps(trio.run(fill_rates, arguments[1])))
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.link_rates", description="Measure the link between two arrays.")
+    commands = parser.add_subparsers(dest="name", required=True)
+    for each in MEASURED:
+        commands.add_parser(each)
+    commands.add_parser("fill").add_argument("kind", choices=["new", "unasked", "known"])
+    arguments = parser.parse_args()
+    if arguments.name == "fill":
+        print(json.dumps(trio.run(fill_rates, arguments.kind)))
         return
-    values = sorted(MEASURED[arguments[0]]() for _ in range(ROUNDS))
-    name = "us" if arguments[0] == "requests" else "MB/s"
+    values = sorted(MEASURED[arguments.name]() for _ in range(ROUNDS))
+    name = "us" if arguments.name == "requests" else "MB/s"
     print(json.dumps({name: values[len(values) // 2], "lowest": values[0], "highest": values[-1]}))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

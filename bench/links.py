@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 from bench import machine
 from bench.report import DOCUMENTS, FOLDER
+from bench.tables import Table
 
 TIMEOUT_S = 600.0
 
 
-class Table(NamedTuple):
-    """A table: its title, its text, and the words of the bench of each row by the name of the row.
+class Section(NamedTuple):
+    """A section of a page, with a table: its title, its text, and the words of the bench of each row by the name of the row.
 
     If it has `rate`, the rows are also compared in this column with the first row.
     """
@@ -34,14 +35,14 @@ class Table(NamedTuple):
 
 
 LINK = (
-    Table(
+    Section(
         "Connections",
         "Two processes over the loopback device, with writes of 256 KiB. Frames are DATA frames on one channel.",
         {"TCP": ("link_rates", "tcp"), "TLS 1.3": ("link_rates", "tls"), "frames": ("link_rates", "frames")},
         "MB/s",
     ),
-    Table("Requests", "Time from a request to its answer, one after the other.", {"request": ("link_rates", "requests")}),
-    Table(
+    Section("Requests", "Time from a request to its answer, one after the other.", {"request": ("link_rates", "requests")}),
+    Section(
         "Copies of snapshots",
         "128 MiB from one array to another, in two processes, over TLS, with real pools. Half of each block is random.",
         {
@@ -54,7 +55,7 @@ LINK = (
 )
 
 REMOTE = (
-    Table(
+    Section(
         "Copies from one array to another",
         "128 MiB by a host, through `qemu-img convert` and by token. Link bytes are those of both directions.",
         {
@@ -67,7 +68,7 @@ REMOTE = (
 )
 
 REPLICA = (
-    Table(
+    Section(
         "Replication",
         "A volume of 256 GiB of which one block has changed; the rate of a throttle of 8 MB/s over ten seconds; and data that "
         "is sent twice after a cut.",
@@ -79,40 +80,34 @@ REPLICA = (
     ),
 )
 
-TABLES = {"link": LINK, "remote": REMOTE, "replica": REPLICA}
+PAGES = {"link": LINK, "remote": REMOTE, "replica": REPLICA}
 
 
-def measured(table: Table) -> list[dict[str, str]]:
-    """Measure the rows of a table, and return their cells."""
+def measured(section: Section) -> Table:
+    """Measure the rows of a table. Rows may have different columns."""
     rows: list[dict[str, str]] = []
     first: float | None = None
-    for name, words in table.rows.items():
-        print(f"{table.title}: {name}", file=sys.stderr, flush=True)
+    for name, words in section.rows.items():
+        print(f"{section.title}: {name}", file=sys.stderr, flush=True)
         command = [sys.executable, "-m", f"bench.{words[0]}", *words[1:]]
         ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=FOLDER.parent, timeout=TIMEOUT_S)
         values: dict[str, float] = json.loads(ended.stdout.strip().splitlines()[-1])
         cells = {"": name, **{column: f"{value:,.4g}" for column, value in values.items()}}
-        if table.rate is not None:
-            first = first or values[table.rate]
-            cells["ratio"] = f"{values[table.rate] / first:.2f}"
+        if section.rate is not None:
+            first = first or values[section.rate]
+            cells["ratio"] = f"{values[section.rate] / first:.2f}"
         rows.append(cells)
-    return rows
-
-
-def as_markdown(rows: list[dict[str, str]]) -> str:
-    """Return rows as a Markdown table. Rows may have different columns."""
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    lines = [columns, ["---"] * len(columns), *([row.get(column, "") for column in columns] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return Table(section.title, section.text, columns, [[row.get(column, "") for column in columns] for row in rows])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.links", description="Measure the link between two arrays.")
-    parser.add_argument("name", choices=list(TABLES))
+    parser.add_argument("name", choices=list(PAGES))
     parser.add_argument("--write", action="store_true", help="write the page in docs/performance; use a quiet machine")
     arguments = parser.parse_args()
     facts = machine.facts()
-    parts = [f"## {table.title}\n\n{table.text}\n\n{as_markdown(measured(table))}" for table in TABLES[arguments.name]]
+    parts = [measured(section).as_markdown() for section in PAGES[arguments.name]]
     text = "\n".join([f"# The link between two arrays: {arguments.name}\n", machine.as_markdown(facts), *parts])
     print(text)
     print(f"load at the end: {os.getloadavg()[0]:.1f}")

@@ -8,6 +8,7 @@ Half of each block is random, and the other half is zero. Link bytes are counted
 as LZ4 compresses it.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -101,5 +102,11 @@ def measure(kind: str) -> dict[str, float]:
         }
 
 
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.remote_copies", description="Measure copies between two arrays.")
+    parser.add_argument("kind", choices=["new", "known", "host"])
+    print(json.dumps(measure(parser.parse_args().kind)))
+
+
 if __name__ == "__main__":
-    print(json.dumps(measure(sys.argv[1])))
+    main()

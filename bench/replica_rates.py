@@ -5,8 +5,8 @@ python -m bench.replica_rates throttle      rate of the link over ten seconds, a
 python -m bench.replica_rates resume        MiB that were sent twice, because the link was cut in the middle
 """
 
+import argparse
 import json
-import sys
 import time
 
 import trio
@@ -78,9 +78,11 @@ async def resume() -> dict[str, float]:
 MEASURED = {"unchanged": unchanged, "throttle": throttle, "resume": resume}
 
 
-def main(arguments: list[str]) -> None:
-    print(json.dumps(trio.run(MEASURED[arguments[0]])))
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.replica_rates", description="Measure the replication of a snapshot.")
+    parser.add_argument("name", choices=list(MEASURED))
+    print(json.dumps(trio.run(MEASURED[parser.parse_args().name])))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
