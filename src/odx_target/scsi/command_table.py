@@ -5,8 +5,9 @@ CODES. Other packages, such as the copy manager, add rows. The scsi package neve
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Flag, auto
+from functools import cached_property
 from itertools import zip_longest
 from typing import NamedTuple, TypeAlias
 
@@ -81,7 +82,7 @@ class UnitExtents(NamedTuple):
     extents: Sequence[Extent]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CommandRow:
     """All facts about one command.
 
@@ -121,15 +122,11 @@ class CommandRow:
     """
     is_supported: Callable[[LogicalUnit], bool] | None = None
     """Function that returns True if a logical unit supports the command. None means that every logical unit does."""
-    _entries: "list[Entry]" = field(default_factory=list, init=False, repr=False, compare=False)
-    """The entry of the row, as soon as it was made."""
 
-    @property
+    @cached_property
     def entry(self) -> "Entry":
         """The row in a form for fast checks. Many arrays in a process share the entries of the standard commands."""
-        if not self._entries:
-            self._entries.append(Entry(self))
-        return self._entries[0]
+        return Entry(self)
 
     @property
     def cdb_bytes(self) -> int:

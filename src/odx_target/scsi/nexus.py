@@ -18,8 +18,10 @@ from odx_target.scsi.sense import (
 from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 
-RESET_ASC = 0x29
 LUNS_CHANGED = REPORTED_LUNS_DATA_HAS_CHANGED.asc, REPORTED_LUNS_DATA_HAS_CHANGED.ascq
+"""The condition that is reported once to a nexus, although it is pending for several LUNs."""
+
+RESET_ASC = 0x29
 """Additional sense code of all reset conditions, such as POWER ON, RESET, OR BUS DEVICE RESET OCCURRED.
 
 If a reset condition is pending, other conditions need not be reported.

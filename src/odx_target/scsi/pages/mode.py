@@ -252,14 +252,14 @@ PAGES: dict[tuple[int, int], ModePage] = {
     # SCSIP 1: SET TIMESTAMP is accepted. TCMOS 1: the clock of the machine may set the timestamp too.
     (CONTROL, CONTROL_EXTENSION_SUBPAGE): ModePage(
         ControlExtensionPage,
-        changeable=lambda: ControlExtensionPage(),
+        changeable=ControlExtensionPage,
         body=lambda parameters: ControlExtensionPage(tcmos=True, scsip=True, ialuae=parameters.implicit_access_enabled),
         select=lambda _body, parameters: parameters,
     ),
     # DEXCPT 1: reporting of informational exceptions is disabled.
     (INFORMATIONAL_EXCEPTIONS_CONTROL, NO_SUBPAGE): ModePage(
         InformationalExceptionsControlPage,
-        changeable=lambda: InformationalExceptionsControlPage(),
+        changeable=InformationalExceptionsControlPage,
         body=lambda _parameters: InformationalExceptionsControlPage(dexcpt=True),
         select=lambda _body, parameters: parameters,
     ),
