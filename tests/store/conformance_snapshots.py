@@ -1,10 +1,9 @@
 """The contract of `store.api` for snapshots and clones, as tests that run against each kind of pool; see `conformance`."""
 
-from collections.abc import Iterator
-
 import pytest
 from tests.store.conformance import SIZE, Kept, read
 from tests.store.pools import block, blocks
+from tests.store.streamed_changes import merged, streamed
 
 from odx_target.store.api import (
     BLOCK_BYTES,
@@ -166,16 +165,6 @@ def test_snapshots_outlive_their_volume(kept: Kept, pool: Pool, volume: Volume) 
 # Differences and room
 
 
-def merged(runs: Iterator[tuple[int, int, Change]]) -> list[tuple[int, int, Change]]:
-    found: list[tuple[int, int, Change]] = []
-    for at, count, change in runs:
-        if found and found[-1][2] is change and sum(found[-1][:2]) == at:
-            found[-1] = (found[-1][0], found[-1][1] + count, change)
-        elif change is not Change.NONE:
-            found.append((at, count, change))
-    return found
-
-
 def test_differences_between_any_two(pool: Pool, volume: Volume) -> None:
     volume.write(0, [blocks(1, 2, 3)])
     older = volume.snapshot("older")
@@ -203,37 +192,22 @@ def test_differences_between_any_two(pool: Pool, volume: Volume) -> None:
         list(pool.differences(older, volume))
 
 
-def streamed(kept: Kept, older: BlockSource | None, newer: BlockSource, block: int = 0) -> list[tuple[int, int, Change]]:
-    async def collected() -> list[tuple[int, int, Change]]:
-        end = block
-        found: list[tuple[int, int, Change]] = []
-        async for part in kept.pool.changed_ranges(older, newer, block):
-            runs = [*part.ranges()]
-            assert [end] * len(runs) <= [at for at, _, _ in runs]
-            end = part.end
-            found += runs
-        assert end == max(newer.size_blocks, 0 if older is None else older.size_blocks)
-        return merged(iter(found))
-
-    return kept.environment.run(collected())
-
-
 def test_changed_ranges_between_any_two(kept: Kept, pool: Pool, volume: Volume) -> None:
     volume.write(0, [blocks(1, 2, 3)])
     older = volume.snapshot("older")
     volume.write(1, [block(9)])
     volume.unmap(2, 1)
     volume.write(20, [block(4)])
-    assert streamed(kept, older, volume) == [(1, 1, Change.DATA), (2, 1, Change.HOLE), (20, 1, Change.DATA)]
-    assert streamed(kept, older, volume, 2) == [(2, 1, Change.HOLE), (20, 1, Change.DATA)]
-    assert streamed(kept, volume, older) == [(1, 2, Change.DATA), (20, 1, Change.HOLE)]
-    assert streamed(kept, None, volume) == [(0, 2, Change.DATA), (20, 1, Change.DATA)]
-    assert streamed(kept, None, older, 1) == [(1, 2, Change.DATA)]
+    assert streamed(kept.environment, pool, older, volume) == [(1, 1, Change.DATA), (2, 1, Change.HOLE), (20, 1, Change.DATA)]
+    assert streamed(kept.environment, pool, older, volume, 2) == [(2, 1, Change.HOLE), (20, 1, Change.DATA)]
+    assert streamed(kept.environment, pool, volume, older) == [(1, 2, Change.DATA), (20, 1, Change.HOLE)]
+    assert streamed(kept.environment, pool, None, volume) == [(0, 2, Change.DATA), (20, 1, Change.DATA)]
+    assert streamed(kept.environment, pool, None, older, 1) == [(1, 2, Change.DATA)]
     volume.resize(2 * SIZE)
-    assert streamed(kept, older, volume, 21) == []
+    assert streamed(kept.environment, pool, older, volume, 21) == []
     older.delete()
     with pytest.raises(Absent):
-        streamed(kept, None, older)
+        streamed(kept.environment, pool, None, older)
 
 
 def test_differences_of_different_sizes(pool: Pool, volume: Volume) -> None:

@@ -7,14 +7,13 @@ from random import Random
 import pytest
 from tests.store.cleaning.test_moving import mostly_dead
 from tests.store.pools import Machine, block, write
+from tests.store.streamed_changes import Changes, streamed
 from tests.store.test_leaves import LEAVES, SIZE, reopened
 
 from odx_target.store.api import Absent, BlockSource, Change, ChangedRanges, DamagedBlock, OutOfResources, Volume
 from odx_target.store.catalogue import transactional
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.volumes import changed_ranges
-
-Found = list[tuple[int, int, Change]]
 
 
 @pytest.fixture(autouse=True)
@@ -24,26 +23,8 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changed_ranges, "RANGES_AT_ONCE", 2)
 
 
-def all_of(machine: Machine, older: BlockSource | None, newer: BlockSource, block: int = 0) -> Found:
-    """Return the ranges of a whole stream, merged as `differences` merges them."""
-    found: Found = []
-
-    async def collect() -> None:
-        at = block
-        async for part in machine.pool.changed_ranges(older, newer, block):
-            assert part.end >= at
-            for first, count, kind in part.ranges():
-                assert at <= first < first + count <= part.end
-                at = first + count
-                if found and found[-1][0] + found[-1][1] == first and found[-1][2] is kind:
-                    found[-1] = found[-1][0], found[-1][1] + count, kind
-                else:
-                    found.append((first, count, kind))
-            at = part.end
-        assert at >= max(newer.size_blocks, 0 if older is None else older.size_blocks)
-
-    machine.environment.run(collect())
-    return found
+def all_of(machine: Machine, older: BlockSource | None, newer: BlockSource, block: int = 0) -> Changes:
+    return streamed(machine.environment, machine.pool, older, newer, block)
 
 
 def steps_of(machine: Machine, stream: AsyncIterator[ChangedRanges]) -> Iterator[ChangedRanges]:
@@ -218,7 +199,7 @@ def test_a_block_that_is_moved_during_a_stream_is_no_change() -> None:
     assert machine.pool.supply.freed > 0
 
 
-async def _collected(stream: AsyncIterator[ChangedRanges]) -> Found:
+async def _collected(stream: AsyncIterator[ChangedRanges]) -> Changes:
     return [each async for part in stream for each in part.ranges()]
 
 
