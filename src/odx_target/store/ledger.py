@@ -61,6 +61,14 @@ class Ledger:
         self.note_tier: Callable[[], None] = _nothing
         self.room_freed: Callable[[], Awaitable[None]] = _at_once
 
+    async def room_made(self) -> None:
+        """Wait until a change that has raised PoolBusy can be repeated; see `Volume.room_made` in `store.api`."""
+        await self.supply.made()
+        await self.room_freed()
+        await self.leaves.changes_saved()
+        await self.leaves.loaded()
+        await self.linker.loaded()
+
     def record(self, change: Record, *, spare: bool = False, announce: Callable[[], None] | None = None) -> None:
         """Add a change to the log, and apply it to the contents. If this method raises an exception, nothing has changed.
 

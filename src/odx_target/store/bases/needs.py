@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from odx_target.store.catalogue.interface import VolumeState
 from odx_target.store.cleaning.walking import Pass, Visit, walk
 from odx_target.store.ledger import Ledger
-from odx_target.store.map.entries import dense_runs, packed_runs
-from odx_target.store.map.leaf import LEAF_BLOCKS, Entries, Epoch, Leaf
+from odx_target.store.map.entries import whole_runs
+from odx_target.store.map.leaf import Entries, Epoch, Leaf
 from odx_target.store.record_effects import FrozenMaps
-from odx_target.store.segments.base_place import block_of_base, is_base_place
+from odx_target.store.segments.base_place import is_of_base
 
 STEPS_OF_A_LEAF = 16
 
@@ -44,5 +44,4 @@ async def first_need(ledger: Ledger, number: int, besides: Collection[int], paus
 
 
 def _refers_to(entries: Entries, number: int) -> bool:
-    find = dense_runs if len(entries) == LEAF_BLOCKS else packed_runs
-    return any(is_base_place(place) and block_of_base(place)[0] == number for place, _ in find(entries, 0, LEAF_BLOCKS))
+    return any(is_of_base(place, number) for place, _ in whole_runs(entries))

@@ -313,15 +313,11 @@ class PoolBases:
 
     async def _when_ready(self, change: Callable[[], T]) -> T:
         """Make a change. If the pool must make room for it, or must load a part of a map, wait and try again."""
-        ledger = self._ledger
         while True:
             try:
                 return change()
             except PoolBusy:
-                await ledger.supply.made()
-                await ledger.room_freed()
-                await ledger.leaves.changes_saved()
-                await ledger.leaves.loaded()
+                await self._ledger.room_made()
 
     def _of(self, volume: Volume) -> _Base:
         for base in self._bases.values():

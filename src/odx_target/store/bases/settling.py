@@ -12,9 +12,9 @@ from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.cleaning.relocating import replace_places
 from odx_target.store.errors import StoreError
 from odx_target.store.ledger import Ledger
-from odx_target.store.map.entries import dense_runs, packed_runs
+from odx_target.store.map.entries import whole_runs
 from odx_target.store.map.leaf import HOLES, INDEX_MASK, LEAF_BLOCKS, Entries, packed
-from odx_target.store.segments.base_place import block_of_base, is_base_place
+from odx_target.store.segments.base_place import block_of_base, is_base_place, is_of_base
 from odx_target.store.volumes.volume import LogVolume
 
 Runs: TypeAlias = list[tuple[int, int]]
@@ -53,15 +53,15 @@ class Settling:
 
         The places in the base stay valid, because no block of it is missing and the cleaner does not work.
         """
-        runs = (dense_runs if len(entries) == LEAF_BLOCKS else packed_runs)(entries, 0, LEAF_BLOCKS)
+        runs = whole_runs(entries)
         self._new = None
-        if not any(self._is_ours(place) for place, _ in runs):
+        if not any(is_of_base(place, self._number) for place, _ in runs):
             return False
         has_waited = False
         dense = HOLES[:]
         index = 0
         for place, count in runs:
-            found, waited = await self._present(place, count) if self._is_ours(place) else ([(place, count)], False)
+            found, waited = await self._present(place, count) if is_of_base(place, self._number) else ([(place, count)], False)
             has_waited |= waited
             for new, length in found:
                 if new:
@@ -69,9 +69,6 @@ class Settling:
                 index += length
         self._new = packed(dense) or dense
         return has_waited
-
-    def _is_ours(self, place: int) -> bool:
-        return is_base_place(place) and block_of_base(place)[0] == self._number
 
     async def _present(self, place: int, count_blocks: int) -> tuple[Runs, bool]:
         """Return the runs of the base to which a run refers. The second value is True if this had to wait."""

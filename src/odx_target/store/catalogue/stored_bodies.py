@@ -88,7 +88,7 @@ class StoredBodies(ABC):
         return list(self._get_parts())
 
     def leaf_entries(self, numbers: Sequence[int]) -> list[Found]:
-        return [_entries(body) for body in self.leaf_bodies(numbers)]
+        return [entries_of_body(body) for body in self.leaf_bodies(numbers)]
 
     def leaf_bodies(self, numbers: Sequence[int]) -> list[bytes | StoreError]:
         return [self._leaf_body(number) for number in numbers]
@@ -108,7 +108,8 @@ def checked_body(number: int, data: object) -> bytes | PoolDamaged:
         return error
 
 
-def _entries(body: bytes | StoreError) -> Found:
+def entries_of_body(body: bytes | StoreError) -> Found:
+    """Decode the body of a leaf. Returns an exception if it is not valid, or could not be read."""
     if isinstance(body, StoreError):
         return body
     try:

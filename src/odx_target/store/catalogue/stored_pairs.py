@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from odx_target.store.catalogue.node_codec import DENSE_LEAF, PACKED_LEAF, decode_leaf
+from odx_target.store.catalogue.stored_bodies import entries_of_body
 from odx_target.store.errors import PoolDamaged, StoreError
 from odx_target.store.map.leaf import LEAF_BLOCKS, MAX_RUNS, START_SHIFT, Entries
-from odx_target.store.map.leaf_pairs import PAIRS_AT_ONCE, Parts, Table, different_parts, in_order
+from odx_target.store.map.leaf_pairs import PAIRS_AT_ONCE, Parts, Table, different_parts, in_order, single_blocks
 from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places
 
@@ -81,7 +82,7 @@ def _readable(numbers: Sequence[int], bodies: Sequence[bytes | StoreError]) -> d
         elif body.startswith(_PACKED) and len(body) % _WORD_BYTES == 1 and _IS_LITTLE_ENDIAN:
             packed[number] = memoryview(body)[1:].cast("Q")
         else:
-            found[number] = _decoded(body)
+            found[number] = entries_of_body(body)
     found.update(packed)
     for number in _unsound(packed):
         found[number] = PoolDamaged("the catalogue contains a node that is not valid")
@@ -90,13 +91,6 @@ def _readable(numbers: Sequence[int], bodies: Sequence[bytes | StoreError]) -> d
 
 def _is_fast(body: bytes) -> bool:
     return body.startswith(_DENSE) and LEAF_BLOCKS < len(body) <= _MAX_FAST_BYTES and len(body) % LEAF_BLOCKS == 1
-
-
-def _decoded(body: bytes) -> "Entries | StoreError":
-    try:
-        return decode_leaf(body)
-    except PoolDamaged as error:
-        return error
 
 
 def _table(leaf: _Leaf) -> Table:
@@ -139,8 +133,7 @@ def _compare_dense(some: Sequence[int], blocks: Sequence[int], old: Sequence[obj
     before, after = _places(ours, pair, column), _places(theirs, pair, column)
     differ = np.flatnonzero(before != after)
     firsts = np.array([blocks[at] for at in some], dtype=np.int64)
-    ones = np.ones(len(differ), dtype=np.int64)
-    return Parts(firsts[pair[differ]] + column[differ], ones, before[differ], after[differ])
+    return single_blocks(firsts[pair[differ]] + column[differ], before[differ], after[differ])
 
 
 def _planes(bodies: Sequence[object]) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":

@@ -81,8 +81,8 @@ class BlockMap(MapReader):
     def is_frozen(self) -> bool:
         return False
 
-    def may_change(self, _leaf: Leaf) -> bool:
-        return _leaf.epoch is self._epoch
+    def may_change(self, leaf: Leaf) -> bool:
+        return leaf.epoch is self._epoch
 
     def become(self, frozen: FrozenRoot) -> Inner | None:
         """Give this map the tree and size of a frozen map, in O(1). Returns the former root, which the caller must discard."""

@@ -140,6 +140,12 @@ def packed_runs(entries: Entries, index: int, count: int) -> list[tuple[int, int
     return runs
 
 
+def whole_runs(entries: Entries) -> list[tuple[int, int]]:
+    """List the runs (place, count) of all blocks of a leaf with packed or dense entries."""
+    find = dense_runs if len(entries) == LEAF_BLOCKS else packed_runs
+    return find(entries, 0, LEAF_BLOCKS)
+
+
 def cut(entries: Entries, index: int, count: int, target: int) -> list[int]:
     """Return the packed runs of `count` blocks from `index` on. In the result, the first run begins at the index `target`."""
     packed = []

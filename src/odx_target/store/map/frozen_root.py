@@ -34,7 +34,7 @@ class MapReader:
     def levels(self) -> int:
         return self._shift // LEAF_BITS
 
-    def may_change(self, _leaf: Leaf) -> bool:
+    def may_change(self, leaf: Leaf) -> bool:  # noqa: ARG002 - this map never changes
         """True if a change of this map may change the entries of a leaf in place. If False, any thread may read the entries."""
         return False
 

@@ -75,13 +75,25 @@ def different_parts(blocks: Sequence[int], old: Sequence[Table], new: Sequence[T
     return in_order(found)
 
 
+def single_blocks(blocks: Places, old: Places, new: Places) -> Parts:
+    """Return parts of one block each."""
+    return Parts(blocks, np.ones(len(blocks), dtype=np.int64), old, new)
+
+
 def in_order(found: Sequence[Parts]) -> Parts:
     """Join parts, and sort them by their blocks."""
+    parts = _joined(found)
+    if len(found) <= 1:
+        return parts
+    order = np.argsort(parts.blocks, kind="stable")
+    return Parts(*(column[order] for column in parts))
+
+
+def _joined(found: Sequence[Parts]) -> Parts:
+    """Join parts that follow each other."""
     if len(found) <= 1:
         return found[0] if found else no_parts()
-    blocks, counts, old, new = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    order = np.argsort(blocks, kind="stable")
-    return Parts(blocks[order], counts[order], old[order], new[order])
+    return Parts(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
 
 
 def ranges_of(parts: Parts, block: int, present: Present | None) -> Ranges:
@@ -135,9 +147,8 @@ def _parts_of_dense(blocks: Sequence[int], old: Sequence[Table], new: Sequence[T
         ours, theirs = (np.frombuffer(b"".join(map(_dense, each[some])), np.int64) for each in (old, new))
         at = np.flatnonzero(ours != theirs)
         firsts = np.array(blocks[some], dtype=np.int64)
-        found.append((firsts[at >> LEAF_BITS] + (at & INDEX_MASK), ours[at], theirs[at]))
-    all_blocks, all_old, all_new = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    return Parts(all_blocks, np.ones(len(all_blocks), dtype=np.int64), all_old, all_new)
+        found.append(single_blocks(firsts[at >> LEAF_BITS] + (at & INDEX_MASK), ours[at], theirs[at]))
+    return _joined(found)
 
 
 def _dense(entries: Table) -> Table:
@@ -193,8 +204,5 @@ def _not_moved(parts: Parts, present: Present) -> Parts:
         offsets = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         ours, theirs = (present(_advanced(np.repeat(each, counts), offsets)) for each in (old, new))
         at = np.flatnonzero(ours != theirs)
-        found.append(((np.repeat(blocks, counts) + offsets)[at], ours[at], theirs[at]))
-    if not found:
-        return no_parts()
-    all_blocks, all_old, all_new = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    return Parts(all_blocks, np.ones(len(all_blocks), dtype=np.int64), all_old, all_new)
+        found.append(single_blocks((np.repeat(blocks, counts) + offsets)[at], ours[at], theirs[at]))
+    return _joined(found)

@@ -41,5 +41,10 @@ def block_of_base(place: int) -> tuple[int, int]:
     return (place ^ BASE_PLACES) >> BLOCK_BITS, place & _BLOCK_MASK
 
 
+def is_of_base(place: int, number: int) -> bool:
+    """True if a place means a block of the base `number`."""
+    return is_base_place(place) and block_of_base(place)[0] == number
+
+
 def are_base_places(places: Places) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
     return (places >= BASE_PLACES) & (places < COMPRESSED)

@@ -14,9 +14,8 @@ returned, a loss of power may undo any part of any write, in any order. A loss o
 the removal of a segment.
 
 All calls except `read_now`, `write` and `describe` may take long, so callers make them in a thread. `sync` need not run in a
-thread if `SegmentStore.syncs_at_once` is True. Two threads must not seal,
-sync or write the same segment at the same time. Reads are allowed at any time. If a segment is deleted during a read, the read
-either succeeds or raises OSError.
+thread if `SegmentStore.syncs_at_once` is True. Two threads must not seal, sync or write the same segment at the same time.
+Reads are allowed at any time. If a segment is deleted during a read, the read either succeeds or raises OSError.
 """
 
 from collections.abc import Sequence

@@ -186,10 +186,8 @@ class _Batch:
             )
         except MemoryError:
             self._error = OutOfResources("no memory for the comparison of two maps")
-        except (
-            Exception
-        ) as error:  # The caller of the stream gets the exception, even that of a bug. It must not end the array.
-            self._error = error
+        except Exception as error:
+            self._error = error  # The caller of the stream gets it, even that of a bug. It must not end the array.
         finally:
             self._pin = None  # While leaves are pinned, no segment is freed. So the pin must not wait for the caller.
             self._old, self._new = [], []

@@ -179,11 +179,7 @@ class LogVolume(Readable):
         return prepared
 
     async def room_made(self) -> None:
-        await self._ledger.supply.made()
-        await self._ledger.room_freed()
-        await self._leaves.changes_saved()
-        await self._leaves.loaded()
-        await self._ledger.linker.loaded()
+        await self._ledger.room_made()
 
     def unmap(self, block: int, count_blocks: int) -> None:
         self.check_range(block, count_blocks)
