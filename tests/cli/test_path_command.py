@@ -1,46 +1,24 @@
 """`odx-target path` with two server processes: a key, a path, its end, and what is wrong."""
 
-import io
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from odx_target.cli import main as cli
 from odx_target.cli.serving.recorded_sessions import check_recording
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, ServeConfig
-from tests.interop.serving import serve
 
 Run = Callable[..., tuple[int, str, str]]
-LINK = ("--link-port", "127.0.0.1:0")
-
-
-@pytest.fixture(scope="module")
-def pools(module_path: Path) -> Iterator[tuple[Path, Path]]:
-    """Two pools that are served with link ports."""
-    servers = [serve(module_path / name, ["x=1M"], log_path=module_path / f"{name}.log", options=LINK) for name in "ab"]
-    yield module_path / "a", module_path / "b"
-    for server in servers:
-        server.kill()
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(run: Run) -> Run:
     """Return a function that runs `odx-target path` in this process and returns exit code, output and errors."""
-
-    def typed(*words: str | Path, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["odx-target", "path", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return typed
+    return partial(run, "path")
 
 
 def test_a_path_from_its_key_to_its_end(pools: tuple[Path, Path], run: Run, tmp_path: Path) -> None:

@@ -1,48 +1,19 @@
 """`odx-target protect`, `replicate` and `remote` with two server processes, and what is wrong."""
 
-import io
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from odx_target.cli import main as cli
 from odx_target.cli.schemas.making import schema_of_result
 from odx_target.cli.schemas.table import result_of
 from tests.cli.schemas.validation import faults_of
-from tests.interop.serving import serve
 
 Run = Callable[..., tuple[int, str, str]]
-LINK = ("--link-port", "127.0.0.1:0")
 KEY = "K" * 26
-
-
-@pytest.fixture(scope="module")
-def pools(module_path: Path) -> Iterator[tuple[Path, Path]]:
-    """Two pools that are served with link ports."""
-    servers = [serve(module_path / name, ["vm1=8M"], log_path=module_path / f"{name}.log", options=LINK) for name in "ab"]
-    yield module_path / "a", module_path / "b"
-    for server in servers:
-        server.kill()
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs `odx-target` in this process and returns exit code, output and errors."""
-
-    def typed(*words: str | Path, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["odx-target", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return typed
 
 
 def result(run: Run, command: str, *words: str | Path) -> dict[str, Any]:

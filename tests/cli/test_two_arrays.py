@@ -1,14 +1,12 @@
 """Two server processes on one machine that are paired by `serve --pair`, and `odx-target copy` between them."""
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
-from odx_target.cli import main as cli
 from odx_target.cli.hosts import local_arrays
 from odx_target.cli.serving.links import served_links
 from odx_target.initiator.url import parse_url
@@ -36,20 +34,6 @@ def pools(module_path: Path) -> Iterator[tuple[Path, Path]]:
     finally:
         for server in servers:
             server.kill()
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs `odx-target` in this process and returns exit code, output and errors."""
-
-    def typed(*words: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["odx-target", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return typed
 
 
 def test_a_copy_between_two_arrays_is_explained(pools: tuple[Path, Path], run: Run, tmp_path: Path) -> None:

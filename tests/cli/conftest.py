@@ -1,0 +1,40 @@
+"""Fixtures for commands that run in this process, and for arrays that they manage in processes of their own."""
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from odx_target.cli import main as cli
+from tests.interop.serving import Served, serve
+
+
+@pytest.fixture(scope="module")
+def pools(module_path: Path) -> Iterator[tuple[Path, Path]]:
+    """Two pools that are served with link ports. Each has a LUN vm1."""
+    servers: list[Served] = []
+    try:
+        for name in "ab":
+            link = ("--link-port", "127.0.0.1:0")
+            servers.append(serve(module_path / name, ["vm1=8M"], log_path=module_path / f"{name}.log", options=link))
+        yield module_path / "a", module_path / "b"
+    finally:
+        for server in servers:
+            server.kill()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs `odx-target` in this process and returns exit code, output and errors."""
+
+    def typed(*words: str | Path, stdin: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["odx-target", *map(str, words)])
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return typed
