@@ -3,14 +3,16 @@
 All loops over snapshots run in turns of the event loop, because a volume may have many thousands of snapshots.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import aclosing
+
+import numpy as np
 
 from odx_target.environment import Environment
-from odx_target.replica.blocks.part_finder import Base
 from odx_target.replica.snapshots.limits import MAX_GUIDS
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE, Protection, Trigger
 from odx_target.replica.snapshots.records import volume_with
-from odx_target.store.api import Change, Pool, PoolBusy, Snapshot, Volume
+from odx_target.store.api import Pool, Snapshot, Volume
 
 STEPS_OF_A_SNAPSHOT = 1
 
@@ -48,7 +50,7 @@ async def _newer(pool: Pool, protection: Protection, volume: Volume, failed: Col
     after = -1 if common is None else common.identifier
     return [
         each
-        async for each in _each(pool, lambda: list(volume.snapshots.values()))
+        async for each in _each(pool, volume.snapshots.values())
         if each.identifier > after and each.guid not in failed and KEPT_ATTRIBUTE not in each.attributes
     ]
 
@@ -59,7 +61,7 @@ async def base_questions(pool: Pool, target: Snapshot, environment: Environment)
     These are the older snapshots of the same volume, and then all snapshots of the same lineage.
     """
     own, related = [], []
-    async for each in _each(pool, lambda: list(pool.snapshots.values())):
+    async for each in _each(pool, pool.snapshots.values()):
         if each.guid == target.guid or each.identifier > target.identifier:
             continue
         if each.volume_identity == target.volume_identity:
@@ -72,26 +74,24 @@ async def base_questions(pool: Pool, target: Snapshot, environment: Environment)
             yield ordered[first : first + MAX_GUIDS]
 
 
-async def count_changes(source: Snapshot, base: Base, environment: Environment) -> int:
-    """Count the blocks that must be sent to a receiver that has the base. Raises the exceptions of `BlockSource.extents`."""
-    turns, at, changed = environment.turns, 0, 0
-    while at < source.size_blocks:
-        try:
-            for block, count_blocks, change in base.changes(source, at, turns):
-                count_blocks = min(count_blocks, source.size_blocks - block)
-                changed += count_blocks if change is not Change.NONE else 0
-                at = block + count_blocks
-                if at >= source.size_blocks:
-                    break
-        except PoolBusy:
-            await source.map_loaded()
-        await turns.next_if_spent()
+async def count_changes(pool: Pool, base: Snapshot | None, target: Snapshot) -> int:
+    """Count the blocks that must be sent to a receiver that has the base, or has holes if the base is None.
+
+    Raises the exceptions of `Pool.changed_ranges`.
+    """
+    changed = 0
+    async with aclosing(pool.changed_ranges(base, target)) as stream:
+        async for part in stream:
+            ends = np.minimum(part.blocks + part.counts, target.size_blocks)
+            changed += int(np.maximum(ends - part.blocks, 0).sum())
+            if part.end >= target.size_blocks:
+                break
     return changed
 
 
-async def _each(pool: Pool, snapshots: Callable[[], Iterable[Snapshot]]) -> AsyncIterator[Snapshot]:
+async def _each(pool: Pool, snapshots: Iterable[Snapshot]) -> AsyncIterator[Snapshot]:
     """Yield snapshots in turns. Snapshots that are deleted meanwhile are left out."""
-    for snapshot in snapshots():
+    for snapshot in list(snapshots):
         await pool.turns.next_if_spent()
         pool.turns.take(STEPS_OF_A_SNAPSHOT)
         if snapshot.guid in pool.snapshots:

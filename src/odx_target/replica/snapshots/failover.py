@@ -7,6 +7,7 @@ snapshot, so only differences are sent.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 from odx_target.environment import Environment
@@ -33,7 +34,7 @@ from odx_target.replica.snapshots.protection import (
 from odx_target.replica.snapshots.receiver import SnapshotReceiver, free_snapshot_name
 from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused, volume_with
 from odx_target.replica.snapshots.sender import SnapshotSender
-from odx_target.store.api import Change, Pool, PoolBusy, Snapshot, StoreError, Volume
+from odx_target.store.api import Pool, Snapshot, StoreError, Volume
 
 WAIT_S = 0.05
 """Time between two looks if a copy that is to be promoted still receives."""
@@ -107,16 +108,19 @@ class Failover:
         """
         peers = await self._peer_volumes(path, protection.volumes)
         for identity in protection.volumes:
-            volume = volume_with(self._pool, identity)
-            if volume is None:
-                raise ReplicationRefused(f"a volume of the protection {protection.name} was deleted")
-            await withdraw(volume)
+            await withdraw(self._volume(protection, identity))
         kept = await self._demote(protection, peers)
         await self._ask(path, protection.volumes, begin=True, protection=protection)
         self._records.remove_protection(protection.name)
         await self._holds.release_unneeded(protection.path, self._sender.forget(protection.name))
         await self._holds.durable()
         return kept
+
+    def _volume(self, protection: Protection, identity: bytes) -> Volume:
+        volume = volume_with(self._pool, identity)
+        if volume is None:
+            raise ReplicationRefused(f"a volume of the protection {protection.name} was deleted")
+        return volume
 
     async def _peer_volumes(self, path: Path, volumes: Sequence[bytes]) -> list[tuple[bytes, str]]:
         """Return the identities and names of the promoted copies of volumes at the peer.
@@ -134,9 +138,7 @@ class Failover:
         """Make the volumes of a protection copies of the peer's volumes. Returns the snapshots that keep their changes."""
         change, kept = self._holds.change, []
         for identity, (peer_volume, peer_name) in zip(protection.volumes, peers, strict=True):
-            volume = volume_with(self._pool, identity)
-            if volume is None:
-                raise ReplicationRefused(f"a volume of the protection {protection.name} was deleted")
+            volume = self._volume(protection, identity)
             if COPY_ATTRIBUTE not in volume.attributes:
                 kept += await self._keep_changes(volume, protection.common.get(identity))
             copy = self._begun(protection, identity, peer_volume)
@@ -260,17 +262,10 @@ class Failover:
         return made
 
     async def _differs(self, base: Snapshot, volume: Volume) -> bool:
-        at, turns = 0, self._environment.turns
-        end = max(base.size_blocks, volume.size_blocks)
         if base.size_blocks != volume.size_blocks:
             return True
-        while at < end:
-            try:
-                for block, count_blocks, change in self._pool.differences(base, volume, at, turns):
-                    if change is not Change.NONE:
-                        return True
-                    at = block + count_blocks
-            except PoolBusy:
-                await volume.map_loaded()
-            await turns.next_if_spent()
+        async with aclosing(self._pool.changed_ranges(base, volume)) as stream:
+            async for part in stream:
+                if len(part.blocks):
+                    return True
         return False

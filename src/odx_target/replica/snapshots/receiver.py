@@ -110,6 +110,10 @@ class SnapshotReceiver:
         finally:
             self._busy -= wanted
 
+    def activity(self, volume: bytes) -> Activity:
+        """Return what a copy does now, and what it has done since the start of the array."""
+        return self.activities.get(volume) or Activity()
+
     def is_busy(self, volume: bytes) -> bool:
         """True if a copy is filled, published or changed now."""
         return volume in self._busy
@@ -128,8 +132,7 @@ class SnapshotReceiver:
             raise RequestDenied("absent", "the base of the snapshot was deleted")
         try:
             copy, volume = await self._copy(path, found)
-            if copy.role is Role.PROMOTED:
-                raise RequestDenied(messages.PROMOTED, "the peer has promoted its copy of the volume")
+            self._check_receiving(copy.volume)
             if guid not in self._pool.snapshots:
                 if len(self._busy) >= MAX_RECEIVES:
                     raise RequestDenied(BUSY, f"the array receives {MAX_RECEIVES} snapshots already")
@@ -158,11 +161,7 @@ class SnapshotReceiver:
     async def _make_copy(self, path: Path, found: Message) -> tuple[Copy, Volume]:
         peer_pool, identity = path.settings.peer_pool, found.content("volume")
         made: list[Volume] = []
-        attributes = {
-            SIZE_ATTRIBUTE: str(found.number("size_bytes")),
-            BLOCK_ATTRIBUTE: str(_block_bytes(found)),
-            COPY_ATTRIBUTE: identity.hex(),
-        }
+        attributes = {**_lun_attributes(found), COPY_ATTRIBUTE: identity.hex()}
 
         def make() -> None:
             peer_name = found.text("name").replace("@", "_")  # COPY@SNAPSHOT names a snapshot
@@ -180,11 +179,8 @@ class SnapshotReceiver:
 
     def _free_name(self, name: str, identity: bytes) -> str:
         """Return a name for a new copy. Another volume may have the name already, for instance that of a deleted volume."""
-        name = name.encode()[:MAX_NAME_BYTES].decode(errors="ignore")
-        if name not in self._pool.volumes:
-            return name
-        suffix = f"~{identity.hex()}"
-        return name.encode()[: MAX_NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix
+        name = _shortened(name, MAX_NAME_BYTES)
+        return name if name not in self._pool.volumes else _made_unique(name, identity)
 
     async def _fill(self, path: Path, exchange: Exchange, volume: Volume, found: Message) -> None:
         """Fill a copy with a snapshot, and continue where an earlier attempt was cut."""
@@ -207,7 +203,7 @@ class SnapshotReceiver:
             self._check_receiving(volume.identity)
 
         fill.on_part = check
-        fill.on_receiver = transfer.follow_receiver
+        fill.on_receiver = transfer.follow
         try:
             await fill.attempt(link, 0, size_blocks)
             activity.problem = ""
@@ -232,7 +228,7 @@ class SnapshotReceiver:
         if volume.size_blocks != size_blocks:
             await change(lambda: volume.resize(size_blocks))
         await change(lambda: volume.change_lineage(found.content("lineage")))
-        sizes = {SIZE_ATTRIBUTE: str(found.number("size_bytes")), BLOCK_ATTRIBUTE: str(_block_bytes(found))}
+        sizes = _lun_attributes(found)
         if not sizes.items() <= volume.attributes.items():
             await change(lambda: volume.change_attributes({**volume.attributes, **sizes}))
         await change(fill.begin)
@@ -253,9 +249,7 @@ class SnapshotReceiver:
         copy = self._records.copy_of(path.settings.peer_pool, item.volume)
         if copy is None or volume_with(self._pool, copy.volume) is None:
             raise RequestDenied("absent", "the array has no copy of the volume")
-        if copy.role is Role.PROMOTED:
-            raise RequestDenied(messages.PROMOTED, "the peer has promoted its copy of the volume")
-        return copy
+        return self._check_receiving(copy.volume)
 
     async def _publish(self, found: Message, items: Sequence[_Item], copies: Sequence[Copy]) -> None:
         """Compare the copies with the snapshots, and take all snapshots in one batch, or none."""
@@ -387,11 +381,12 @@ class SnapshotReceiver:
         exchange.answer({})
 
 
-def _block_bytes(found: Message) -> int:
+def _lun_attributes(found: Message) -> dict[str, str]:
+    """Return the size and the logical block length of the LUN in a request to receive. Raises PeerFault."""
     block_bytes = found.number("block_bytes")
     if block_bytes not in (512, 4096):
         raise PeerFault("the logical block length of a snapshot is not 512 or 4096")
-    return block_bytes
+    return {SIZE_ATTRIBUTE: str(found.number("size_bytes")), BLOCK_ATTRIBUTE: str(block_bytes)}
 
 
 def _items(found: Message) -> list[_Item]:
@@ -422,10 +417,18 @@ async def _is_equal(snapshot: Snapshot, item: _Item) -> bool:
 
 def free_snapshot_name(volume: Volume, name: str, guid: bytes) -> str:
     """Return a name for a new snapshot of a volume, which may have a snapshot of this name already."""
-    if name not in volume.snapshots:
-        return name
-    suffix = f"~{guid.hex()}"
-    return name.encode()[: MAX_NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix
+    return name if name not in volume.snapshots else _made_unique(name, guid)
+
+
+def _made_unique(name: str, identity: bytes) -> str:
+    """Return a name that nothing else has, with an identity at its end."""
+    suffix = f"~{identity.hex()}"
+    return _shortened(name, MAX_NAME_BYTES - len(suffix)) + suffix
+
+
+def _shortened(name: str, size_bytes: int) -> str:
+    """Return the beginning of a name that fits into a size in UTF-8."""
+    return name.encode()[:size_bytes].decode(errors="ignore")
 
 
 def _unequal_text(unequal: Sequence[tuple[Volume, int]]) -> str:

@@ -15,7 +15,7 @@ from odx_target.replica.snapshots.limits import MAX_GROUP_VOLUMES
 from odx_target.replica.snapshots.messages import REVERSE_REQUEST
 from odx_target.replica.snapshots.protection import Copy, Protection, Role, Trigger
 from odx_target.replica.snapshots.receiver import REPLICATION, SnapshotReceiver
-from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused, volume_with
+from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused
 from odx_target.replica.snapshots.rings import Rings
 from odx_target.replica.snapshots.sender import Report, SnapshotClass, SnapshotSender
 from odx_target.store.api import Pool, Snapshot, StoreError, Volume
@@ -39,20 +39,18 @@ class Replication:
         paths: Callable[[], Iterable[Path]],
         class_of: Callable[[Snapshot], SnapshotClass | None],
         report: Report,
-        hints: HintTables | None = None,
+        hints: HintTables,
     ) -> None:
         self._pool = pool
         self._environment = environment
         self._paths = paths
-        self._hints = hints or HintTables()
         self._report = report
         self.rings: dict[bytes, Rings] = {}
         """The time series of each path, by the pool of its peer."""
         self.records = ReplicationRecords(pool)
         self.holds = Holds(pool, environment, self.records)
         self.sender = SnapshotSender(pool, environment, self.records, self.holds, self.path_to, class_of, report)
-        self.receiver = SnapshotReceiver(pool, environment, self.records, self.holds, self._hints, report)
-
+        self.receiver = SnapshotReceiver(pool, environment, self.records, self.holds, hints, report)
         self.failover = Failover(pool, environment, self.records, self.holds, self.sender, self.receiver)
 
     def add_to(self, requests: RequestTable) -> None:
@@ -86,8 +84,7 @@ class Replication:
         for protection in self.records.protections.values():
             sent[protection.peer_pool] += self.sender.activity(protection.name).total_logical_bytes
         for copy in self.records.copies.values():
-            activity = self.receiver.activities.get(copy.volume)
-            received[copy.peer_pool] += 0 if activity is None else activity.total_logical_bytes
+            received[copy.peer_pool] += self.receiver.activity(copy.volume).total_logical_bytes
         present = {path.settings.peer_pool: path for path in self._paths()}
         self.rings = {peer_pool: self.rings.get(peer_pool) or Rings() for peer_pool in present}
         for peer_pool, path in present.items():
@@ -163,7 +160,8 @@ class Replication:
 
     def copies(self) -> list[tuple[Copy, Volume]]:
         """Return the copies whose volumes exist, in the order of the names of the volumes."""
-        found = [(copy, volume_with(self._pool, copy.volume)) for copy in self.records.copies.values()]
+        volumes = {volume.identity: volume for volume in self._pool.volumes.values()}
+        found = [(copy, volumes.get(copy.volume)) for copy in self.records.copies.values()]
         return sorted(((copy, volume) for copy, volume in found if volume is not None), key=lambda each: each[1].name)
 
     def newest_of(self, copy: Copy) -> Snapshot | None:

@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol
 
 from odx_target.environment import Environment
 from odx_target.replica.blocks.fill import BUSY, HOLES
-from odx_target.replica.blocks.part_finder import Holes, Older
 from odx_target.replica.blocks.sender import BlockSender
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
@@ -165,7 +164,7 @@ class SnapshotSender:
             if protection is None or transfer is None or protection.peer_pool != path.settings.peer_pool:
                 continue
             if snapshot.volume_identity in protection.volumes and transfer.name == snapshot.name:
-                transfer.follow_sender(sender)
+                transfer.follow(sender)
 
     def _start_due(self) -> float:
         """Begin to send, and return the time at which the next protection is due."""
@@ -278,8 +277,7 @@ class SnapshotSender:
             await self._holds.hold(protection.path, [older])
         elif base != HOLES:
             raise Absent("the base of a snapshot was deleted")
-        source = Holes() if older is None else Older(self._pool, older)
-        changed = await count_changes(target, source, self._environment)
+        changed = await count_changes(self._pool, older, target)
         now_s = self._environment.monotonic()
         transfer = sending.begin(Transfer(target.name, target.created_s, changed, now_s, *place))
         size_bytes, block_bytes = _lun_size(target)

@@ -48,23 +48,13 @@ class Transfer:
         """Bytes of blocks on the link, after compression."""
         return self.network_before_bytes + self.now_network_bytes()
 
-    def follow_sender(self, sender: "BlockSender") -> None:
-        """Count the blocks of a further attempt of the sending side."""
-        self._end_attempt()
-        totals = sender.totals
-        self.now_blocks = lambda: totals.done_blocks
-        self.now_network_bytes = lambda: totals.data_bytes
-
-    def follow_receiver(self, receiver: "BlockReceiver") -> None:
-        """Count the blocks of a further attempt of the receiving side."""
-        self._end_attempt()
-        totals = receiver.totals
-        self.now_blocks = lambda: totals.done_blocks
-        self.now_network_bytes = lambda: totals.data_bytes
-
-    def _end_attempt(self) -> None:
+    def follow(self, exchange: "BlockSender | BlockReceiver") -> None:
+        """Count the blocks of a further attempt, which an exchange of blocks sends or receives."""
         self.done_before_blocks += self.now_blocks()
         self.network_before_bytes += self.now_network_bytes()
+        totals = exchange.totals
+        self.now_blocks = lambda: totals.done_blocks
+        self.now_network_bytes = lambda: totals.data_bytes
 
 
 @dataclass
