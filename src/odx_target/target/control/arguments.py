@@ -1,13 +1,14 @@
 """The arguments of management operations, and the functions that check and convert values from JSON or a command line."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from odx_target.copymgr.stepping_aside import MAX_STEP_ASIDE_S
+from odx_target.store.api import COMPRESSIONS
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.parsing import parse_lun, parse_size
+from odx_target.target.config.parsing import parse_choice, parse_lun, parse_size
 from odx_target.target.config.settings import LunConfig
 from odx_target.target.printable import printable
 from odx_target.target.schedules.fields import parse_duration
@@ -17,6 +18,8 @@ _IDENTIFIER = re.compile(r"[0-9A-Fa-f]{1,16}")
 _NUMBER = re.compile(r"0[xX][0-9A-Fa-f]{1,8}|[0-9]{1,10}")
 
 _REQUIRED = object()
+
+Value = TypeVar("Value")
 
 
 class ManagementError(Exception):
@@ -78,6 +81,23 @@ def step_aside_s(value: object) -> int | None:
     if duration_s > MAX_STEP_ASIDE_S:
         raise ConfigError(f"{duration_s} seconds are longer than a day; want at most {MAX_STEP_ASIDE_S}, or off")
     return duration_s
+
+
+def compression(value: object) -> str:
+    """Check the name of a compression of volumes. Raises ConfigError."""
+    return parse_choice(COMPRESSIONS, value, "compression: ")
+
+
+def names(value: object) -> Sequence[str]:
+    """Check that a value is a list of names. Raises ConfigError."""
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ConfigError(f"want a list of names, not {str(value)[:80]!r}")
+    return value
+
+
+def optional(parse: Callable[[object], Value]) -> Callable[[object], Value | None]:
+    """Return a function that checks a value with `parse`, and accepts None too."""
+    return lambda value: None if value is None else parse(value)
 
 
 def flag(value: object) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def _paths(array: "Array") -> path_answers.Paths:
-    peering = _peering(array)
+    peering = peering_of(array)
     assert peering.listening is not None
     now_s = array.environment.monotonic()
     return {
@@ -48,12 +48,12 @@ async def _add_path(
     peak_hours: tuple[int, int] | None,
 ) -> path_answers.WaitingPath:
     rates = _rates(off_peak, peak, peak_hours)
-    waiting = await _peering(array).add(name, key, address, rights, rates)
+    waiting = await peering_of(array).add(name, key, address, rights, rates)
     return _describe_waiting(waiting, array.environment.monotonic())
 
 
 async def _rekey_path(array: "Array", name: str, key: str) -> path_answers.WaitingPath:
-    waiting = await _peering(array).rekey(name, key)
+    waiting = await peering_of(array).rekey(name, key)
     return _describe_waiting(waiting, array.environment.monotonic())
 
 
@@ -72,7 +72,7 @@ async def _set_rights(array: "Array", name: str, rights: frozenset[Right]) -> pa
 
 
 async def _change_path(array: "Array", name: str, **changes: object) -> path_answers.ListedPath:
-    peering = _peering(array)
+    peering = peering_of(array)
     return _describe(await peering.change(name, **changes), peering)
 
 
@@ -85,11 +85,12 @@ def _rates(off_peak: int | None, peak: int | None, peak_hours: tuple[int, int] |
 
 
 async def _remove_path(array: "Array", name: str) -> path_answers.RemovedPath:
-    await _peering(array).remove(name)
+    await peering_of(array).remove(name)
     return {"name": name}
 
 
-def _peering(array: "Array") -> "Peering":
+def peering_of(array: "Array") -> "Peering":
+    """Return the paths of an array. Raises ManagementError if the array has no link port."""
     if array.peering is None:
         raise ManagementError("the array has no link port; start it with --link-port HOST:PORT")
     return array.peering
@@ -134,18 +135,11 @@ def _values(name: str, address: Address | None, rights: frozenset[Right], rates:
     }
 
 
-def _rate(value: object) -> int | None:
-    return None if value is None else arguments.rate(value)
-
-
-def _peak_hours(value: object) -> tuple[int, int] | None:
-    return None if value is None else parse_peak_hours(value)
-
-
+_RATE = arguments.optional(arguments.rate)
 _RATES = (
-    Argument("off_peak", "bytes per second, a text such as 64M, or null for no limit", _rate, None),
-    Argument("peak", "bytes per second in peak hours, or null for no limit", _rate, None),
-    Argument("peak_hours", "HH:MM-HH:MM in UTC, or null", _peak_hours, None),
+    Argument("off_peak", "bytes per second, a text such as 64M, or null for no limit", _RATE, None),
+    Argument("peak", "bytes per second in peak hours, or null for no limit", _RATE, None),
+    Argument("peak_hours", "HH:MM-HH:MM in UTC, or null", arguments.optional(parse_peak_hours), None),
 )
 _COMPRESSIONS = "one of " + ", ".join(CompressionChoice)
 _RIGHTS = "a list of " + ", ".join(Right)

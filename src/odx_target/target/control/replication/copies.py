@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from odx_target.replica.link.errors import LinkError
 from odx_target.replica.snapshots.protection import NAME_PREFIX, Copy
 from odx_target.store.api import BLOCK_BYTES, Absent, Snapshot, Volume
 from odx_target.target.config.parsing import lun_config
@@ -49,10 +48,7 @@ async def _promote(array: "Array", copy: str, name: str | None, number: int | No
     def restore(promoted: Volume, chosen: Snapshot) -> None:
         restore_logical_unit(logical_unit_of(promoted, array.pool, array.environment), chosen)
 
-    try:
-        promoted = await replication.failover.promote(found, snapshot, restore)
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    promoted = await replication.failover.promote(found, snapshot, restore)
     await storage.when_ready(lambda: promoted.rename(new_name))
     await storage.set_attributes(promoted, {FORMER_LUN_ATTRIBUTE: None})
     return await luns.add(storage, new_name, number)
@@ -64,24 +60,21 @@ async def _reverse(array: "Array", name: str) -> Snapshots:
     Returns the snapshots with the changes that the other array does not have.
     """
     replication, storage = replication_of(array), Storage(array.pool, array.environment, array)
-    try:
-        protection = replication.protection_named(name)
-        path = replication.path_to(protection.peer_pool)
-        if path is None:
-            raise ManagementError("there is no path to the other array")
-        others = [unit for unit in array.logical_units.values() if unit.volume.identity not in protection.volumes]
-        if not others:
-            raise ManagementError("the array would have no LUN left: add another LUN first")
+    protection = replication.protection_named(name)
+    path = replication.path_to(protection.peer_pool)
+    if path is None:
+        raise ManagementError("there is no path to the other array")
+    others = [unit for unit in array.logical_units.values() if unit.volume.identity not in protection.volumes]
+    if not others:
+        raise ManagementError("the array would have no LUN left: add another LUN first")
 
-        async def withdraw(volume: Volume) -> None:
-            number = volume.attributes.get(LUN_ATTRIBUTE)
-            if number is not None:
-                await storage.set_attributes(volume, {FORMER_LUN_ATTRIBUTE: number})
-                await luns.remove(storage, volume.name)
+    async def withdraw(volume: Volume) -> None:
+        number = volume.attributes.get(LUN_ATTRIBUTE)
+        if number is not None:
+            await storage.set_attributes(volume, {FORMER_LUN_ATTRIBUTE: number})
+            await luns.remove(storage, volume.name)
 
-        kept = await replication.failover.reverse(protection, path, withdraw)
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    kept = await replication.failover.reverse(protection, path, withdraw)
     return {"snapshots": await describe_snapshots(kept, array.pool, array.environment.turns)}
 
 

@@ -5,23 +5,21 @@ from typing import TYPE_CHECKING
 
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE, Copy, Protection
 from odx_target.replica.snapshots.records import volume_with
-from odx_target.replica.snapshots.transfer import Activity
 from odx_target.store.api import Snapshot, Volume
-from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.paths import peering_of
 from odx_target.target.control.replication import answers
 from odx_target.target.lun_size import size_bytes_of
 
 if TYPE_CHECKING:
     from odx_target.replica.paths.path import Path
     from odx_target.replica.snapshots.replication import Replication
+    from odx_target.replica.snapshots.transfer import Activity
     from odx_target.target.array import Array
 
 
 def replication_of(array: "Array") -> "Replication":
     """Return the replication of an array. Raises ManagementError if the array has no link port."""
-    if array.peering is None:
-        raise ManagementError("the array has no link port; start it with --link-port HOST:PORT")
-    return array.peering.replication
+    return peering_of(array).replication
 
 
 async def describe_protection(array: "Array", protection: Protection) -> answers.Protection:
@@ -60,7 +58,7 @@ def describe_copy(array: "Array", copy: Copy, volume: Volume) -> answers.Replica
     """Describe a copy that another array has sent."""
     replication = replication_of(array)
     newest: Snapshot | None = replication.newest_of(copy)
-    activity = replication.receiver.activities.get(copy.volume) or Activity()
+    activity = replication.receiver.activity(copy.volume)
     path = replication.path_to(copy.peer_pool)
     timestamp = None if newest is None else newest.created_s
     return {
@@ -77,7 +75,7 @@ def describe_copy(array: "Array", copy: Copy, volume: Volume) -> answers.Replica
 
 
 def _progress(
-    array: "Array", activity: Activity, problem: str, path: "Path | None", local_s: float | None, remote_s: float | None
+    array: "Array", activity: "Activity", problem: str, path: "Path | None", local_s: float | None, remote_s: float | None
 ) -> answers.ReplicaProgress:
     transfer, results = activity.transfer, activity.results
     rates = None if path is None else path.settings.rates
@@ -101,7 +99,7 @@ def _progress(
     }
 
 
-def _state(activity: Activity, problem: str, path: "Path | None") -> str:
+def _state(activity: "Activity", problem: str, path: "Path | None") -> str:
     if activity.transfer is not None:
         return "syncing"
     if problem:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from odx_target.replica.link.errors import LinkError
 from odx_target.replica.snapshots.limits import MAX_KEEP
 from odx_target.replica.snapshots.protection import MANUAL, Protection, Trigger
 from odx_target.replica.snapshots.records import volume_with
+from odx_target.replica.snapshots.rings import COLUMNS, RESOLUTIONS
 from odx_target.store.api import Snapshot
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_choice
@@ -16,6 +16,7 @@ from odx_target.target.config.path_settings import parse_path_name
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument, ManagementError
 from odx_target.target.control.operation import Operation
+from odx_target.target.control.paths import peering_of
 from odx_target.target.control.replication import answers
 from odx_target.target.control.replication.describe import describe_protection, describe_replication, replication_of
 from odx_target.target.control.storage.describe import describe_snapshots
@@ -25,9 +26,11 @@ from odx_target.target.schedules.book import MAX_SCHEDULES_OF_A_VOLUME
 from odx_target.target.schedules.calendar import Every
 
 if TYPE_CHECKING:
+    from odx_target.replica.paths.path import Path
     from odx_target.target.array import Array
+    from odx_target.target.peers.peering import Peering
 
-RESOLUTIONS_S = (1, 10, 300)
+RESOLUTIONS_S = tuple(each.seconds for each in RESOLUTIONS)
 """The times of a row of the time series of a path."""
 
 
@@ -38,19 +41,15 @@ async def _replication(array: "Array") -> answers.Replication:
 
 async def _path_rates(array: "Array", path: str, seconds: int) -> answers.PathRates:
     """Return the time series of a path."""
-    replication = replication_of(array)
-    assert array.peering is not None
-    found = array.peering.paths.get(path)
-    if found is None:
-        raise ManagementError(f"there is no path {path}")
-    rings = replication.rings.get(found.settings.peer_pool)
-    now_s = array.peering.monotonic()
+    peering = peering_of(array)
+    rings = peering.replication.rings.get(_path_named(peering, path).settings.peer_pool)
+    now_s = peering.monotonic()
     rows = [] if rings is None else next(each for each in rings.rings if each.resolution.seconds == seconds).rates(now_s)
     return {
         "path": path,
         "seconds": seconds,
         "end_s": array.environment.time(),
-        "columns": ["sent_logical", "sent_network", "received_logical", "received_network"],
+        "columns": list(COLUMNS),
         "bytes_per_second": rows,
     }
 
@@ -69,21 +68,14 @@ async def _protect(
     chosen = None if schedules is None else [array.schedules.book.find(name) for name in schedules]
     if chosen is not None and len(chosen) > MAX_SCHEDULES_OF_A_VOLUME:
         raise ManagementError(f"a volume has at most {MAX_SCHEDULES_OF_A_VOLUME} schedules", is_usage=True)
-    assert array.peering is not None
-    to = array.peering.paths.get(path)
-    if to is None:
-        raise ManagementError(f"there is no path {path}")
-    try:
-        protection = await replication.protect(
-            group or found[0].name,
-            to,
-            found,
-            is_group=group is not None,
-            trigger=trigger,
-            keep_there=keep_there,
-        )
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    protection = await replication.protect(
+        group or found[0].name,
+        _path_named(peering_of(array), path),
+        found,
+        is_group=group is not None,
+        trigger=trigger,
+        keep_there=keep_there,
+    )
     if chosen is not None:
         for volume in found:
             await replication.holds.change(partial(array.schedules.book.assign, volume, chosen))
@@ -93,21 +85,15 @@ async def _protect(
 
 async def _unprotect(array: "Array", name: str) -> answers.Protection:
     replication = replication_of(array)
-    try:
-        row = await describe_protection(array, replication.protection_named(name))
-        await replication.unprotect(name)
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    row = await describe_protection(array, replication.protection_named(name))
+    await replication.unprotect(name)
     return row
 
 
 async def _replicate(array: "Array", name: str, *, now: bool) -> answers.Replicated:
     """Send the snapshots of a protection without a further delay. If `now` is true, take one more first."""
     replication = replication_of(array)
-    try:
-        protection = replication.protection_named(name)
-    except LinkError as error:
-        raise ManagementError(str(error)) from error
+    protection = replication.protection_named(name)
     moment = datetime.fromtimestamp(array.environment.time(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     made: list[Snapshot] = []
     if now:
@@ -115,6 +101,13 @@ async def _replicate(array: "Array", name: str, *, now: bool) -> answers.Replica
         await array.make_durable()
     replication.sender.retry(name)
     return {"name": name, "snapshots": await describe_snapshots(made, array.pool, array.environment.turns)}
+
+
+def _path_named(peering: "Peering", name: str) -> "Path":
+    found = peering.paths.get(name)
+    if found is None:
+        raise ManagementError(f"there is no path {name}")
+    return found
 
 
 def _taken(array: "Array", protection: Protection, name: str) -> Sequence[Snapshot]:
@@ -142,18 +135,10 @@ def parse_keep(value: object) -> Mapping[str, int]:
     return value
 
 
-def _names(value: object) -> Sequence[str]:
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
-        raise ConfigError(f"want a list of names, not {str(value)[:80]!r}")
-    return value
-
-
-def _maybe_empty_names(value: object) -> Sequence[str]:
-    return [] if value == [] else _names(value)
-
-
-def _group_name(value: object) -> Any:
-    return None if value is None else parse_path_name(value)
+def _volumes(value: object) -> Sequence[str]:
+    if value == []:
+        raise ConfigError("want a list of names that is not empty")
+    return arguments.names(value)
 
 
 def _resolution(value: object) -> int:
@@ -178,12 +163,12 @@ PROTECTION_OPERATIONS = (
         "protect",
         _protect,
         (
-            Argument("volumes", "a list of names of volumes", _names),
+            Argument("volumes", "a list of names of volumes", _volumes),
             Argument("path", "the name of the path to the other array", parse_path_name),
-            Argument("group", "the name of a group of volumes, or null", _group_name, None),
+            Argument("group", "the name of a group of volumes, or null", arguments.optional(parse_path_name), None),
             Argument("trigger", "each or latest", partial(parse_choice, Trigger), Trigger.EACH),
             Argument("keep_there", "number of snapshots of each class to keep there", parse_keep, {}),
-            Argument("schedules", "names of up to three schedules, or null for the present ones", _maybe_empty_names, None),
+            Argument("schedules", "names of up to three schedules, or null for the present ones", arguments.names, None),
         ),
     ),
     Operation("unprotect", _unprotect, (_NAME,)),

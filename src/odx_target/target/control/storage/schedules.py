@@ -152,12 +152,6 @@ def _fields(value: object) -> Mapping[str, Any]:
     return dict(value)
 
 
-def _names(value: object) -> Sequence[str]:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-        raise ConfigError(f"want a list of names, not {value!r}")
-    return value
-
-
 _NAME = Argument("name", "the name of the schedule", arguments.text)
 
 SCHEDULE_OPERATIONS = (
@@ -169,7 +163,7 @@ SCHEDULE_OPERATIONS = (
         (
             Argument("name", "the name of the schedule", parse_name),
             Argument("fields", "the fields of the schedule", _fields),
-            Argument("volumes", "names of volumes that get the schedule", _names, ()),
+            Argument("volumes", "names of volumes that get the schedule", arguments.names, ()),
         ),
         is_recorded=True,
     ),
@@ -180,7 +174,7 @@ SCHEDULE_OPERATIONS = (
         assign,
         (
             Argument("volume", "the name of the volume", arguments.text),
-            Argument("schedules", "names of schedules; without it the volume gets the default schedules", _names, None),
+            Argument("schedules", "names of schedules; without it, the volume gets the default ones", arguments.names, None),
         ),
         is_recorded=True,
     ),

@@ -54,10 +54,6 @@ def _attributes(value: object) -> Mapping[str, str]:
     return value
 
 
-def _compression(value: object) -> str:
-    return parse_choice(COMPRESSIONS, value, "compression: ")
-
-
 def _tier(value: object) -> str:
     return str(parse_choice(Tier, value, "tier: "))
 
@@ -111,7 +107,7 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
             volumes.set_values,
             (
                 _NAME,
-                Argument("compression", " or ".join(COMPRESSIONS), _compression, None),
+                Argument("compression", " or ".join(COMPRESSIONS), arguments.compression, None),
                 Argument("tier", " or ".join(Tier), _tier, None),
             ),
             is_recorded=True,
