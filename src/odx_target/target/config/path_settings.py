@@ -14,7 +14,7 @@ from odx_target.target.config.settings import PathTemplate
 MAX_PATH_NAME_CHARACTERS = 64
 """Maximum length of the name of a path. Names appear in tables and log lines."""
 
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_PATH_NAME_CHARACTERS - 1}}}")
+PATH_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_PATH_NAME_CHARACTERS - 1}}}")
 _HOURS = re.compile(r"([0-2][0-9]):([0-5][0-9])-([0-2][0-9]):([0-5][0-9])")
 _KEYS = ("name", "peer", "key-file", "rights", "throttle", "compress")
 _THROTTLE_KEYS = ("off-peak", "peak", "peak-hours")
@@ -22,7 +22,7 @@ _THROTTLE_KEYS = ("off-peak", "peak", "peak-hours")
 
 def parse_path_name(value: object) -> str:
     """Check the name of a path. Raises ConfigError."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not PATH_NAME.fullmatch(value):
         raise ConfigError(f"name: want up to {MAX_PATH_NAME_CHARACTERS} letters, digits and ._-, not {str(value)[:80]!r}")
     return value
 

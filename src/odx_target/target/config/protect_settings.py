@@ -1,19 +1,18 @@
 """The tables `[[protect]]` of a TOML file. docs/configuration.md lists their keys."""
 
-import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from odx_target.replica.snapshots.limits import MAX_GROUP_VOLUMES, MAX_KEEP, MAX_PROTECTIONS
 from odx_target.replica.snapshots.protection import MANUAL, Trigger
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.path_settings import PATH_NAME
 from odx_target.target.config.settings import ProtectTemplate
 from odx_target.target.schedules.book import MAX_SCHEDULES_OF_A_VOLUME
 from odx_target.target.schedules.calendar import Every
-from odx_target.target.schedules.fields import MAX_NAME_CHARACTERS
 
 _KEYS = ("volume", "group", "volumes", "path", "trigger", "schedules", "snapshots", "keep-remote")
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME_CHARACTERS - 1}}}")
 
 
 def protect_templates_of(value: Any) -> tuple[ProtectTemplate, ...]:
@@ -23,10 +22,10 @@ def protect_templates_of(value: Any) -> tuple[ProtectTemplate, ...]:
     if len(value) > MAX_PROTECTIONS:
         raise ConfigError(f"{len(value)} protections are over the limit of {MAX_PROTECTIONS}")
     found = tuple(_template(row) for row in value)
-    names = [each.name for each in found]
-    volumes = [volume for each in found for volume in each.volumes]
-    for kind, each in (("protection", names), ("volume", volumes)):
-        twice = next((name for name in each if each.count(name) > 1), None)
+    names = Counter(each.name for each in found)
+    volumes = Counter(volume for each in found for volume in each.volumes)
+    for kind, counts in (("protection", names), ("volume", volumes)):
+        twice = next((name for name, count in counts.items() if count > 1), None)
         if twice is not None:
             raise ConfigError(f"protect: the {kind} {twice} is named twice")
     return found
@@ -54,7 +53,7 @@ def _template(row: Mapping[str, Any]) -> ProtectTemplate:
 
 def _text(row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
-    if not isinstance(value, str) or not value or (key in ("path", "group") and not _NAME.fullmatch(value)):
+    if not isinstance(value, str) or not value or (key in ("path", "group") and not PATH_NAME.fullmatch(value)):
         raise ConfigError(f"protect: {key}: want a name, not {str(value)[:80]!r}")
     return value
 
