@@ -37,6 +37,12 @@ def test_a_usual_start_loads_only_what_it_needs(tmp_path: Path) -> None:
     assert not (UNUSED if NATIVE is not None else UNUSED - {"importlib.metadata"}) & modules
 
 
+def test_operators_load_no_session_of_an_initiator() -> None:
+    """An array loads the operations of operators soon after its start. Only an import needs the initiator."""
+    program = "import sys, odx_target.target.control.operations; print(*sys.modules)"
+    assert not {"odx_target.initiator.session.session", "odx_target.initiator.disk"} & set(python(program).split())
+
+
 DEFERRED = """
 import sys
 from odx_target.cli.serving.lean_libraries import load_libraries

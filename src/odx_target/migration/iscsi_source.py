@@ -9,17 +9,17 @@ import trio
 from odx_target.environment import Buffer, Environment
 from odx_target.initiator import cdb
 from odx_target.initiator.disk import CommandFailed, Disk
-from odx_target.initiator.errors import BadAnswer, BadUrl, ConnectionLost, InitiatorError
+from odx_target.initiator.errors import BadAnswer, ConnectionLost, InitiatorError
 from odx_target.initiator.provisioning import read_provisioning_status, read_thin_provisioning
 from odx_target.initiator.result import CommandResult, Executor, Status
 from odx_target.initiator.sense import SenseKey, describe_result, read_sense
 from odx_target.initiator.session.opening import open_session
-from odx_target.initiator.session.options import DEFAULT_INITIATOR_NAME as DEFAULT_INITIATOR_NAME
 from odx_target.initiator.session.options import SessionOptions, random_isid, with_credentials
-from odx_target.initiator.url import IscsiUrl, parse_url
+from odx_target.initiator.url import IscsiUrl
 from odx_target.migration.limits import COMMAND_TIMEOUT_S, RECONNECT_PAUSES_S
 from odx_target.migration.record import ImportRecord
 from odx_target.migration.source import BadBlock, SourceError, SourceLun, SourceRefused
+from odx_target.migration.source_url import parse_source
 
 LBA_STATUS_BYTES = 24
 """Size of the parameter data of GET LBA STATUS with one descriptor."""
@@ -225,14 +225,6 @@ async def _is_thin(disk: Disk) -> bool:
         return read_thin_provisioning(await disk.read("READ CAPACITY (16)", cdb.read_capacity_16(), 32))
     except (CommandFailed, BadAnswer):
         return False
-
-
-def parse_source(text: str) -> IscsiUrl:
-    """Read the URL of a source. Raises SourceRefused."""
-    try:
-        return parse_url(text)
-    except BadUrl as error:
-        raise SourceRefused(str(error)) from error
 
 
 def source_of(record: ImportRecord, expected: SourceLun | None, environment: Environment) -> IscsiSource:

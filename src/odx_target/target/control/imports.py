@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING
 
 from odx_target.migration.bad_ranges import BadRanges
 from odx_target.migration.importer import Importer
-from odx_target.migration.iscsi_source import DEFAULT_INITIATOR_NAME, parse_source
 from odx_target.migration.limits import DEFAULT_RATE_BYTES_PER_S, MAX_RATE_BYTES_PER_S, MIN_RATE_BYTES_PER_S
 from odx_target.migration.progress import State
 from odx_target.migration.record import ImportRecord, Phase
 from odx_target.migration.source import SourceLun, SourceRefused
+from odx_target.migration.source_url import DEFAULT_INITIATOR_NAME, parse_source
 from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, COMPRESSIONS, NameTaken, StoreError, Volume
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.parsing import lun_config, parse_choice, parse_iqn
+from odx_target.target.config.parsing import lun_config, parse_iqn
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument, ManagementError
 from odx_target.target.control.import_answers import BlockRanges, Import, Imports
@@ -84,38 +84,39 @@ async def _start(
         volume = await table.begin(record, f"{name}{SUFFIX_OF_BASE}", chosen, make_volume)
         await storage.make_durable()
         await array.lun_changes.serve([volume])
-    return _described(array, table, table.running[volume.identity.hex()].record)
+    return _described(table, table.running[volume.identity.hex()].record, volume)
 
 
 async def _list(array: "Array") -> Imports:
     """List the imports."""
     table = _table(array)
-    return {"imports": [_described(array, table, record) for record in table.records()]}
+    volumes = {volume.identity.hex(): volume for volume in array.pool.volumes.values()}
+    return {"imports": [_described(table, record, volumes.get(record.volume)) for record in table.records()]}
 
 
 async def _set_rate(array: "Array", name: str, rate: int) -> Import:
     """Change the rate of the background copy."""
-    importer = _running(array, name)
+    volume, importer = _running(array, name)
     await importer.set_rate(rate)
-    return _described(array, _table(array), importer.record)
+    return _described(_table(array), importer.record, volume)
 
 
 async def _verify(array: "Array", name: str) -> Import:
     """Compare all blocks with the old LUN before the import ends."""
-    importer = _running(array, name)
+    volume, importer = _running(array, name)
     if importer.record.phase is not Phase.COPYING:
         raise ManagementError("the import needs the old array no longer, so the data cannot be compared any more")
     await importer.verify()
-    return _described(array, _table(array), importer.record)
+    return _described(_table(array), importer.record, volume)
 
 
 async def _accept(array: "Array", name: str) -> Import:
     """Finish an import although blocks differ from the old LUN."""
-    importer = _running(array, name)
+    volume, importer = _running(array, name)
     if importer.progress().state is not State.DIFFERENT:
         raise ManagementError(f"no comparison of {name} has found different blocks")
     importer.accept()
-    return _described(array, _table(array), importer.record)
+    return _described(_table(array), importer.record, volume)
 
 
 async def _cancel(array: "Array", name: str) -> Import:
@@ -127,7 +128,7 @@ async def _cancel(array: "Array", name: str) -> Import:
         record = next((each for each in table.records() if each.volume == volume.identity.hex()), None)
         if record is None:
             raise ManagementError(f"volume {name} was not imported")
-        answer = _described(array, table, record)
+        answer = _described(table, record, volume)
         table.forget(record)
         await storage.make_durable()
         return answer
@@ -149,7 +150,7 @@ async def _cancel(array: "Array", name: str) -> Import:
             if unit is not None:
                 await array.lun_changes.serve([volume])
             raise
-        answer = _described(array, table, importer.record)
+        answer = _described(table, importer.record, volume)
         await storage.when_ready(lambda: table.drop(importer, volume))
         await forget_volume(storage, volume)
     return answer
@@ -168,15 +169,16 @@ def _table(array: "Array") -> "ImportTable":
     return array.imports
 
 
-def _running(array: "Array", name: str) -> Importer:
-    importer = _table(array).importer_of(find_volume(array.pool, name))
+def _running(array: "Array", name: str) -> tuple[Volume, Importer]:
+    volume = find_volume(array.pool, name)
+    importer = _table(array).importer_of(volume)
     if importer is None:
         raise ManagementError(f"there is no running import of volume {name}")
-    return importer
+    return volume, importer
 
 
-def _described(array: "Array", table: "ImportTable", record: ImportRecord) -> Import:
-    volume = next((each for each in array.pool.volumes.values() if each.identity.hex() == record.volume), None)
+def _described(table: "ImportTable", record: ImportRecord, volume: Volume | None) -> Import:
+    """Describe an import. `volume` is None if it was deleted."""
     importer = table.running.get(record.volume)
     progress = None if importer is None else importer.progress()
     number = None if volume is None else volume.attributes.get(LUN_ATTRIBUTE)
@@ -234,10 +236,6 @@ def _initiator_name(value: object) -> str:
     return parse_iqn(arguments.text(value))
 
 
-def _compression(value: object) -> str:
-    return str(parse_choice(COMPRESSIONS, value, "compression: "))
-
-
 def _secret(value: object) -> str:
     """Check a secret. The message of an error does not contain it. Raises ConfigError."""
     if not isinstance(value, str) or not value or not value.isprintable():
@@ -263,7 +261,7 @@ IMPORT_OPERATIONS = (
             Argument("initiator_name", "iSCSI name to log in with", _initiator_name, DEFAULT_INITIATOR_NAME),
             Argument("rate", _RATE, parse_rate, DEFAULT_RATE_BYTES_PER_S),
             Argument("verify", "true to compare all blocks at the end", arguments.flag, False),
-            Argument("compression", " or ".join(COMPRESSIONS), _compression, None),
+            Argument("compression", " or ".join(COMPRESSIONS), arguments.compression, None),
         ),
     ),
     Operation("import-rate", _set_rate, (_NAME, Argument("rate", _RATE, parse_rate))),
