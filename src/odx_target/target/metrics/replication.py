@@ -38,9 +38,8 @@ async def replication_families(array: "Array") -> list[Family]:
         turns.take(STEPS_OF_A_ROW)
         await turns.next_if_spent()
         newest = replication.newest_of(copy)
-        activity = replication.receiver.activities.get(copy.volume)
-        if activity is not None:
-            families.add("received", volume.name, activity, activity.problem, [] if newest is None else [newest.created_s])
+        activity = replication.receiver.activity(copy.volume)
+        families.add("received", volume.name, activity, activity.problem, [] if newest is None else [newest.created_s])
     return [connected, transferred, *families.all]
 
 
