@@ -1,6 +1,7 @@
 """`odx-target import`: serve LUNs of other arrays, and copy them in the background."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from odx_target.cli.hosts.credentials import (
     credentials_of,
     with_given,
 )
-from odx_target.cli.managing.array_requests import ask_array
+from odx_target.cli.managing.array_requests import ask_array, given
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.sizes import size
@@ -70,24 +71,21 @@ def start(
         place = with_given(parse_url(source), credentials, "URL")
     except BadUrl as bad:
         raise typer.BadParameter(str(bad), param_hint="URL") from None
-    bare = f"iscsi://{place.portal}/{place.target_name}/{place.lun}"
-    given: dict[str, object] = {
-        "source": bare,
-        "name": name,
-        "user": place.user,
-        "secret": place.secret,
-        "target_user": place.target_user,
-        "target_secret": place.target_secret,
-        "initiator_name": initiator_name,
-        "rate": rate,
-        "verify": verify,
-        "compression": compression,
-    }
-    answer = ask_array(pool, "import-start", {key: value for key, value in given.items() if value is not None})
-    if as_json:
-        print_json("import", answer)
-    else:
-        typer.echo(f"LUN {answer['lun']}: {name}, {answer['size_bytes']} bytes; the copy of {bare} has begun")
+    bare = str(replace(place, user=None))
+    wanted = given(
+        source=bare,
+        name=name,
+        user=place.user,
+        secret=place.secret,
+        target_user=place.target_user,
+        target_secret=place.target_secret,
+        initiator_name=initiator_name,
+        rate=rate,
+        verify=verify,
+        compression=compression,
+    )
+    answer = ask_array(pool, "import-start", wanted)
+    _show(answer, as_json, f"LUN {answer['lun']}: {name}, {answer['size_bytes']} bytes; the copy of {bare} has begun")
 
 
 @app.command("list")
@@ -111,7 +109,8 @@ def set_rate(
     as_json: Json = False,
 ) -> None:
     """Change the rate of the background copy."""
-    _show(ask_array(pool, "import-rate", {"name": name, "rate": rate}), as_json, f"the limit of {name} is {{limit}}")
+    answer = ask_array(pool, "import-rate", {"name": name, "rate": rate})
+    _show(answer, as_json, f"the limit of {name} is {size(answer['rate_limit_bytes_per_s'])}/s")
 
 
 @app.command("verify")
@@ -144,7 +143,7 @@ def _show(answer: Mapping[str, Any], as_json: bool, text: str) -> None:
     if as_json:
         print_json("import", answer)
     else:
-        typer.echo(text.replace("{limit}", f"{size(answer['rate_limit_bytes_per_s'])}/s"))
+        typer.echo(text)
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -41,6 +41,11 @@ def ask_array(pool: Place, operation: str, arguments: Mapping[str, object]) -> A
         raise CommandFailure(str(error)) from error
 
 
+def given(**arguments: object) -> dict[str, object]:
+    """Return the arguments of an operation that have a value. Those that are None have not been given."""
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
 def refusal(error: ManagementError) -> Exception:
     """Return the exception that a command raises if the array refuses its operation."""
     return typer.BadParameter(str(error)) if error.is_usage else CommandFailure(str(error))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli.managing.array_requests import ask_array
+from odx_target.cli.managing.array_requests import ask_array, given
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.storage.volume import volume_line
 from odx_target.cli.text.json_output import Json, print_json
@@ -38,8 +38,7 @@ def promote(
     The LUN has the content of the newest received snapshot. Everything that hosts have written at the other array after this
     snapshot is missing. When the other array is there again, `reverse` makes its volume the copy.
     """
-    given = {"copy": copy, "name": name, "number": number}
-    answer = ask_array(pool, "promote", {key: value for key, value in given.items() if value is not None})
+    answer = ask_array(pool, "promote", given(copy=copy, name=name, number=number))
     if as_json:
         print_json("volume", answer)
     else:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli.managing.array_requests import ask_array
+from odx_target.cli.managing.array_requests import ask_array, given
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 
@@ -54,15 +54,15 @@ def protect(
     else:
         if path is None:
             raise typer.BadParameter("want the path to the other array", param_hint="--path")
-        given = {
-            "volumes": volumes,
-            "path": path,
-            "group": group,
-            "trigger": trigger,
-            "schedules": schedules or None,
-            "keep_there": _numbers(keep_there or []),
-        }
-        answer = ask_array(pool, "protect", {name: value for name, value in given.items() if value is not None})
+        wanted = given(
+            volumes=volumes,
+            path=path,
+            group=group,
+            trigger=trigger,
+            schedules=schedules or None,
+            keep_there=_numbers(keep_there or []),
+        )
+        answer = ask_array(pool, "protect", wanted)
     if as_json:
         print_json("protection", answer)
     else:

@@ -1,9 +1,9 @@
 """Protections and copies as text for a person."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from odx_target.cli.storage.snapshot import time_text
 from odx_target.cli.text.sizes import size
 
 PROTECTION_HEADINGS = ("protection", "path", "volumes", "trigger", "state", "newest here", "newest there", "remaining", "ETA")
@@ -47,7 +47,7 @@ def problem_lines(rows: Sequence[Mapping[str, Any]]) -> Sequence[str]:
 
 def moment(time_s: float | None) -> str:
     """Return a time in UTC as text."""
-    return "-" if time_s is None else datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return "-" if time_s is None else time_text(time_s)
 
 
 def _transfer_cells(progress: Mapping[str, Any]) -> tuple[str, str]:
