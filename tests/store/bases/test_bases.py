@@ -20,6 +20,7 @@ from odx_target.store.api import (
     Unsettled,
     Volume,
 )
+from odx_target.store.bases import pool_bases
 from odx_target.store.bases.missing import parts_of
 from odx_target.store.bases.pool_bases import KEY_OF_NEXT
 from odx_target.store.map.leaf import LEAF_BLOCKS
@@ -128,7 +129,7 @@ def test_a_read_that_missed_the_settling_fails_for_the_moment(machine: Machine) 
     keep_all(machine)
     assert machine.environment.run(machine.pool.bases.settle(base))
     with pytest.raises(Unreadable) as error:
-        machine.pool.bases.read_now(base_place(1, 4), 1, 9)
+        machine.pool.reader.read_now([(base_place(1, 4), 1)], 9)
     assert error.value.block == 9
 
 
@@ -170,6 +171,17 @@ def test_what_needs_a_base_is_named(machine: Machine) -> None:
     assert needs() == "a persistent token"
     token.release()
     assert needs() is None
+
+
+def test_a_search_that_fails_gives_its_reason(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*_: object) -> None:
+        raise Unreadable(7, "the disk is broken")
+
+    monkeypatch.setattr(pool_bases, "first_need", fail)
+    with pytest.raises(StoreError, match="could not be searched: block 7 cannot be read: the disk is broken"):
+        machine.environment.run(machine.pool.bases.needs(volumes(machine)[1], []))
+    monkeypatch.undo()
+    assert machine.environment.run(machine.pool.bases.needs(volumes(machine)[1], [])) == "volume a"
 
 
 def test_a_deleted_base_leaves_damaged_blocks_where_it_is_needed(machine: Machine) -> None:

@@ -63,7 +63,7 @@ class Bases(Protocol):
 
     async def needs(self, volume: Volume, besides: Collection[Volume]) -> str | None:
         """Return the description of a volume, snapshot or persistent token that refers to a base. Returns None if only the base
-        itself and the volumes in `besides` refer to it.
+        itself and the volumes in `besides` refer to it. Raises StoreError if a map cannot be read.
         """
         ...
 

@@ -1,9 +1,9 @@
 """The search for volumes, snapshots and persistent tokens that refer to a base."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from odx_target.store.catalogue.interface import VolumeState
-from odx_target.store.cleaning.walking import Pass, Visit, walk
+from odx_target.store.cleaning.walking import Pass, Pause, Visit, walk
 from odx_target.store.ledger import Ledger
 from odx_target.store.map.entries import whole_runs
 from odx_target.store.map.leaf import Entries, Epoch, Leaf
@@ -13,7 +13,7 @@ from odx_target.store.segments.base_place import is_of_base
 STEPS_OF_A_LEAF = 16
 
 
-async def first_need(ledger: Ledger, number: int, besides: Collection[int], pause: Callable[[], Awaitable[None]]) -> str | None:
+async def first_need(ledger: Ledger, number: int, besides: Collection[int], pause: Pause) -> str | None:
     """Return a description of one volume, snapshot or persistent token that refers to the base `number`. Volumes whose numbers
     are in `besides` are left out.
     """

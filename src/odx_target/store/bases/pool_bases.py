@@ -1,22 +1,24 @@
 """The bases of a pool that is stored in a log."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
 from odx_target.environment import Buffer, Event
 from odx_target.store.bases.interface import Fetch
-from odx_target.store.bases.missing import missing_in, parts_of, refers_to_bases
+from odx_target.store.bases.missing import missing_in, parts_of
 from odx_target.store.bases.needs import first_need
+from odx_target.store.bases.open_bases import OpenBase, OpenBases
 from odx_target.store.bases.settling import Settling
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL
-from odx_target.store.cleaning.cleaner import Cleaner
-from odx_target.store.errors import Absent, DamagedBlock, OverLimit, PoolBusy, SourceAway, StoreError, Unreadable, Unsettled
+from odx_target.store.cleaning.cleaner import Cleaner, Stopped
+from odx_target.store.cleaning.walking import Pause
+from odx_target.store.errors import OverLimit, PoolBusy, StoreError
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.records import Forget, Refer, Remember, VolumeDeleted
-from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Entries, LeafMissing
-from odx_target.store.segments.base_place import MAX_BASE_BLOCKS, MAX_BASE_NUMBER, base_place, block_of_base, is_base_place
+from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, LeafMissing
+from odx_target.store.segments.base_place import MAX_BASE_BLOCKS, MAX_BASE_NUMBER, base_place
 from odx_target.store.volumes.creation import create_volume
 from odx_target.store.volumes.interface import BLOCK_BYTES, Volume
 from odx_target.store.volumes.volume import LogVolume
@@ -35,9 +37,6 @@ STEPS_OF_A_RECORD = 300
 STEPS_OF_A_SEARCH = 4
 """Number of steps (see `turns`) that it takes to search a leaf for missing blocks."""
 
-LEAVES_OF_A_STEP = 4
-"""Number of leaves that are searched for base places in one step."""
-
 MAX_PIN_PAUSES = 200
 """Largest number of pauses for reads that began before the end of the settling. A read that takes longer fails, and its host
 repeats it."""
@@ -48,33 +47,21 @@ READ_PAUSE_S = 0.05
 T = TypeVar("T")
 
 
-class _Base:
-    """A base of an open pool. `reads` is the number of reads that use it now."""
-
-    def __init__(self, number: int, volume: LogVolume) -> None:
-        self.number = number
-        self.volume = volume
-        self.fetch: Fetch | None = None
-        self.reads = 0
-
-
 class PoolBases:
-    """The bases of one pool. `Bases` in `store.api` describes the public methods; `BaseReads` in `store.log` the reads."""
+    """The bases of one pool. `Bases` in `store.api` describes the public methods."""
 
     def __init__(self, ledger: Ledger, checkpointer: Checkpointer, cleaner: Cleaner) -> None:
         self._ledger = ledger
         self._checkpointer = checkpointer
         self._cleaner = cleaner
-        self._bases: dict[int, _Base] = {}
-        self._settled: set[int] = set()
+        self._open = OpenBases(ledger)
         by_identity = {volume.identity: volume for volume in ledger.volumes.values()}
         for key, identity in ledger.contents.remembered.items():
             volume = by_identity.get(identity) if key.startswith(KEY_OF_BASE) else None
             if isinstance(volume, LogVolume):
-                number = int(key.removeprefix(KEY_OF_BASE))
-                self._bases[number] = _Base(number, volume)
-        ledger.reader.bases = self
-        ledger.digester.check_entries = self._check_entries
+                self._open.add(int(key.removeprefix(KEY_OF_BASE)), volume)
+        ledger.reader.bases = self._open
+        ledger.digester.check_entries = self._open.check_entries
 
     async def create(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> LogVolume:
         if size_blocks > MAX_BASE_BLOCKS:
@@ -92,16 +79,16 @@ class PoolBases:
         return base.volume
 
     def is_base(self, volume: Volume) -> bool:
-        return any(base.volume is volume for base in self._bases.values())
+        return any(base.volume is volume for base in self._open.bases())
 
     def volumes(self) -> list[Volume]:
-        return [base.volume for base in self._bases.values()]
+        return [base.volume for base in self._open.bases()]
 
     def attach(self, volume: Volume, fetch: Fetch | None) -> None:
-        self._of(volume).fetch = fetch
+        self._open.base_of(volume).fetch = fetch
 
     async def next_missing(self, volume: Volume, block: int, most_blocks: int) -> tuple[int, int] | None:
-        base = self._of(volume).volume
+        base = self._open.base_of(volume).volume
         while block < base.size_blocks:
             found, block = await self._missing_in_leaf(base, block)
             if found:
@@ -109,7 +96,7 @@ class PoolBases:
         return None
 
     async def count_missing(self, volume: Volume) -> int:
-        base = self._of(volume).volume
+        base = self._open.base_of(volume).volume
         block = total = 0
         while block < base.size_blocks:
             found, block = await self._missing_in_leaf(base, block)
@@ -117,7 +104,7 @@ class PoolBases:
         return total
 
     def keep(self, volume: Volume, block: int, data: Buffer | int) -> int:
-        base = self._of(volume).volume
+        base = self._open.base_of(volume).volume
         count_blocks = data if isinstance(data, int) else len(data) // BLOCK_BYTES
         base.check_range(block, count_blocks)
         kept = 0
@@ -136,21 +123,24 @@ class PoolBases:
         return kept
 
     async def needs(self, volume: Volume, besides: Collection[Volume]) -> str | None:
-        base = self._of(volume)
+        base = self._open.base_of(volume)
         numbers = {each.number for each in (base.volume, *besides) if isinstance(each, LogVolume)}
-        found: list[str | None] = []
-        await self._between_cycles(lambda pause: self._find_need(base, numbers, pause, found))
-        if not found:
-            raise StoreError("the maps of the pool could not be searched")
-        return found[0]
+        try:
+            return await self._between_cycles(lambda pause: first_need(self._ledger, base.number, numbers, pause))
+        except (Stopped, StoreError, OSError) as error:
+            raise StoreError(f"the maps of the pool could not be searched: {error}") from error
 
     async def settle(self, volume: Volume) -> bool:
-        base = self._of(volume)
+        base = self._open.base_of(volume)
         if await self.next_missing(volume, 0, 1) is not None:
             raise StoreError(f"blocks of the base {volume.name} are missing")
-        settled: list[bool] = []
-        await self._between_cycles(lambda pause: self._settle(base, pause, settled))
-        if not any(settled):
+        try:
+            if not await self._between_cycles(Settling(base.number, base.volume, self._ledger, self._checkpointer).run):
+                return False
+        except Stopped:
+            return False
+        except (StoreError, OSError) as error:
+            self._ledger.health.troubles.not_cleaned(error)
             return False
         # A read may have found base places before the settling, also in leaves that it is still loading. An exception may keep
         # the pin of a read that has ended, so the wait for pins has a limit.
@@ -159,80 +149,22 @@ class PoolBases:
         while base.reads or (pins and pauses < MAX_PIN_PAUSES):
             await self._ledger.environment.sleep(READ_PAUSE_S)
             pauses += 1
-        self._settled.add(base.number)
+        self._open.note_settled(base)
         await self._when_ready(lambda: self.delete(base.volume))
         return True
 
     def delete(self, volume: Volume) -> None:
-        base = self._of(volume)
+        base = self._open.base_of(volume)
         ledger = self._ledger
         base.volume.announce(0, base.volume.size_blocks)
         ledger.record_all([VolumeDeleted(base.volume.number), Forget(f"{KEY_OF_BASE}{base.number}")])
-        del self._bases[base.number]
+        self._open.remove(base)
         del ledger.volumes[base.volume.name]
         base.volume.detach()
 
-    # Reads
-
-    def read_now(self, place: int, count_blocks: int, block: int) -> Buffer | None:
-        number, first = block_of_base(place)
-        base = self._present_base(number, block)
-        try:
-            runs = base.volume.block_map.runs(first, count_blocks)
-        except LeafMissing:
-            return None
-        if any(is_base_place(each) for each, _ in runs):
-            return None
-        try:
-            buffers = self._ledger.reader.read_now(runs, first)
-        except DamagedBlock as error:
-            raise DamagedBlock(block + error.block - first) from error
-        return None if buffers is None else _joined(buffers)
-
-    async def read(self, place: int, count_blocks: int, block: int) -> Buffer:
-        number, first = block_of_base(place)
-        base = self._present_base(number, block)
-        base.reads += 1
-        try:
-            return await self._read(base, first, count_blocks)
-        except DamagedBlock as error:
-            raise DamagedBlock(block + error.block - first) from error
-        finally:
-            base.reads -= 1
-
-    async def _read(self, base: _Base, block: int, count_blocks: int) -> Buffer:
-        end = block + count_blocks
-        parts: list[Buffer] = []
-        while block < end:
-            await base.volume.load(block, min(end - block, LEAF_BLOCKS - (block & INDEX_MASK)))
-            place, count = base.volume.block_map.runs(block, min(end - block, LEAF_BLOCKS - (block & INDEX_MASK)))[0]
-            if not is_base_place(place):
-                parts += await base.volume.read(block, count)
-            elif base.fetch is None:
-                raise SourceAway(f"block {block} of {base.volume.name} has not been fetched, and nothing fetches it now")
-            else:
-                parts.append(await base.fetch(block, count))
-            block += count
-        return _joined(parts)
-
-    def _present_base(self, number: int, block: int) -> _Base:
-        base = self._bases.get(number)
-        if base is None and number in self._settled:
-            raise Unreadable(block, "its base was settled during the read")  # The map has its place now.
-        if base is None:
-            raise DamagedBlock(block, "was never fetched, and the volume for its data was deleted")
-        return base
-
-    def _check_entries(self, leaves: Sequence[Entries]) -> None:
-        """Raise Unsettled if any leaf refers to a base, because its digest would change."""
-        if self._bases:
-            self._ledger.turns.take(len(leaves) // LEAVES_OF_A_STEP)
-            if any(map(refers_to_bases, leaves)):
-                raise Unsettled("some blocks are still being fetched from another array")
-
     # Changes
 
-    def _create(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> _Base:
+    def _create(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> OpenBase:
         """Create a volume, and remember it as a base. After a crash, the log has both changes or neither."""
         ledger = self._ledger
         number = int(ledger.contents.remembered.get(KEY_OF_NEXT, b"1"))
@@ -247,10 +179,9 @@ class PoolBases:
             del ledger.volumes[name]
             volume.detach()
             raise
-        base = self._bases[number] = _Base(number, volume)
-        return base
+        return self._open.add(number, volume)
 
-    async def _refer(self, base: _Base, block: int, count_blocks: int) -> None:
+    async def _refer(self, base: OpenBase, block: int, count_blocks: int) -> None:
         """Make blocks of a new base missing."""
         ledger = self._ledger
         record = Refer(base.volume.number, block, count_blocks, base_place(base.number, block))
@@ -286,30 +217,28 @@ class PoolBases:
         found = [] if leaf is None else list(missing_in(leaf.runs(block & INDEX_MASK, end - block), block))
         return found, end
 
-    async def _find_need(
-        self, base: _Base, besides: Collection[int], pause: Callable[[], Awaitable[None]], found: list[str | None]
-    ) -> None:
-        with suppress(StoreError):
-            found.append(await first_need(self._ledger, base.number, besides, pause))
+    async def _between_cycles(self, work: Callable[[Pause], Awaitable[T]]) -> T:
+        """Run work between two cycles of the cleaner, and return its result. If the pool is closed, the work may be dropped.
 
-    async def _settle(self, base: _Base, pause: Callable[[], Awaitable[None]], settled: list[bool]) -> None:
-        try:
-            settled.append(await Settling(base.number, base.volume, self._ledger, self._checkpointer).run(pause))
-        except (StoreError, OSError) as error:
-            self._ledger.health.troubles.not_cleaned(error)
-
-    async def _between_cycles(self, work: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]) -> None:
-        """Run work between two cycles of the cleaner, and wait for its end. If the pool is closed, the work may be dropped."""
+        Raises the StoreError or OSError of the work, or Stopped if the pool is closed meanwhile.
+        """
         ended: Event = self._ledger.environment.event()
+        results: list[T] = []
+        errors: list[Exception] = [Stopped("the pool is being closed")]
 
-        async def job(pause: Callable[[], Awaitable[None]]) -> None:
+        async def job(pause: Pause) -> None:
             try:
-                await work(pause)
+                results.append(await work(pause))
+            except (StoreError, OSError) as error:
+                errors.append(error)
             finally:
                 ended.set()
 
         self._cleaner.add_job(job)
         await ended.wait()
+        if not results:
+            raise errors[-1]
+        return results[0]
 
     async def _when_ready(self, change: Callable[[], T]) -> T:
         """Make a change. If the pool must make room for it, or must load a part of a map, wait and try again."""
@@ -318,13 +247,3 @@ class PoolBases:
                 return change()
             except PoolBusy:
                 await self._ledger.room_made()
-
-    def _of(self, volume: Volume) -> _Base:
-        for base in self._bases.values():
-            if base.volume is volume:
-                return base
-        raise Absent(f"the volume {volume.name} is not a base, or was deleted")
-
-
-def _joined(buffers: Sequence[Buffer]) -> Buffer:
-    return buffers[0] if len(buffers) == 1 else b"".join(buffers)

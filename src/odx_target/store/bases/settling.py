@@ -5,11 +5,11 @@ ends before, the maps have base places again, and the settling is repeated.
 """
 
 from array import array
-from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.cleaning.relocating import replace_places
+from odx_target.store.cleaning.walking import Pause
 from odx_target.store.errors import StoreError
 from odx_target.store.ledger import Ledger
 from odx_target.store.map.entries import whole_runs
@@ -34,7 +34,7 @@ class Settling:
         self._new: Entries | None = None
         """New entries of the leaf that is visited next. None if the leaf does not refer to the base."""
 
-    async def run(self, pause: Callable[[], Awaitable[None]]) -> bool:
+    async def run(self, pause: Pause) -> bool:
         """Settle the base, and save a checkpoint. Returns False if some maps may still refer to the base. Raises StoreError or
         OSError if a leaf cannot be read, or if no checkpoint can be saved.
         """

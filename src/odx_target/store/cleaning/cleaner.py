@@ -32,7 +32,7 @@ from odx_target.store.cleaning.progress import Progress
 from odx_target.store.cleaning.relocating import Moves, relocate
 from odx_target.store.cleaning.segment_freeing import Freeing
 from odx_target.store.cleaning.tier_placement import Placement, Plan
-from odx_target.store.cleaning.walking import walk
+from odx_target.store.cleaning.walking import Pause, walk
 from odx_target.store.cleaning.wrong_tier_marks import TierMarks
 from odx_target.store.errors import PoolFailed, PoolFull, StoreError
 from odx_target.store.log.writer import Log
@@ -61,7 +61,7 @@ class Stopped(Exception):
     """The pool is being closed, so the cleaner must end its work."""
 
 
-Job: TypeAlias = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+Job: TypeAlias = Callable[[Pause], Awaitable[None]]
 """Work that must not run while the cleaner moves blocks. It gets a function to await between turns, which raises Stopped."""
 
 
