@@ -15,7 +15,7 @@ from odx_target.scsi.asymmetric_access.port_groups import AccessModes, PortGroup
 from odx_target.scsi.nexus import Nexus
 from tests.conformance.mutations import RESET, Mutation, Target, unchanged
 from tests.copymgr.array import CopyArray
-from tests.scsi.port_groups import Ports
+from tests.scsi.reserving import EveryPort
 
 NAME = "iqn.host"
 SIZE_STORE_BLOCKS = 2048
@@ -57,7 +57,7 @@ class SimulatedEquipment:
         groups = PortGroups(AccessModes.BOTH, (PortGroup(1), PortGroup(2, (2,))))
         for logical_unit in self.array.logical_units.values():
             logical_unit.port_groups = groups
-        self.array.server.port_access = Ports((1, 2))
+        self.array.server.port_access = EveryPort((1, 2))
 
     @property
     def monotonic(self) -> Callable[[], float]:

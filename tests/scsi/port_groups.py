@@ -2,16 +2,12 @@
 test.
 """
 
-from collections.abc import Container, Iterable
-from dataclasses import dataclass
-
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.changes import PortGroupChanges, StateChange
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes, PortGroup, PortGroups
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.target_port import TargetPort
-from odx_target.scsi.unit.logical_unit import LogicalUnit
 from tests.scsi.array import TARGET_NAME, UnitUnderTest, data_of
 
 OPTIMIZED, NON_OPTIMIZED, STANDBY, UNAVAILABLE, TRANSITIONING = 0x0, 0x1, 0x2, 0x3, 0xF
@@ -56,25 +52,6 @@ class PortGroupsUnderTest(UnitUnderTest):
 
     def states(self) -> dict[int, int]:
         return {number: state for number, (state, _) in self.reported().items()}
-
-
-@dataclass
-class Ports:
-    """The ports that every initiator may use."""
-
-    ports: tuple[int, ...]
-
-    def relative_target_ports(self) -> Container[int]:
-        return self.ports
-
-    def ports_of(self, initiator_port_name: str, logical_unit: LogicalUnit) -> Iterable[int]:
-        return self.ports
-
-    def has_several_ports(self, device_name: str) -> bool:
-        return len(self.ports) > 1
-
-    def may_use(self, initiator_port_name: str, relative_target_port: int, logical_unit: LogicalUnit) -> bool:
-        return relative_target_port in self.ports
 
 
 def report_cdb(allocation_bytes: int = 4096, data_format: int = 0) -> bytes:

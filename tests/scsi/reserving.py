@@ -2,6 +2,7 @@
 
 import struct
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -79,13 +80,13 @@ def in_cdb(service_action: int, allocation_bytes: int = 0xFFFF) -> bytes:
 
 
 class EveryPort:
-    """Target ports 1, 2... through which every initiator may use every logical unit, except those in `closed`."""
+    """Target ports through which every initiator may use every logical unit, except those in `closed`."""
 
-    def __init__(self, count_ports: int) -> None:
-        self._ports = range(1, count_ports + 1)
+    def __init__(self, ports: Sequence[int]) -> None:
+        self._ports = ports
         self.closed: set[tuple[str, int]] = set()
 
-    def relative_target_ports(self) -> range:
+    def relative_target_ports(self) -> Sequence[int]:
         return self._ports
 
     def ports_of(self, initiator_port_name: str, logical_unit: LogicalUnit) -> list[int]:
@@ -112,7 +113,7 @@ class Cluster(UnitUnderTest):
 
     def set_ports(self, count_hosts: int, count_ports: int) -> None:
         self.count_ports, self.count_initiators = count_ports, count_hosts // count_ports
-        self.ports = EveryPort(count_ports)
+        self.ports = EveryPort(range(1, count_ports + 1))
 
     def initiator_of(self, host: int) -> str:
         """Return the name of the initiator port of a host."""

@@ -25,6 +25,7 @@ from tests.scsi.reserving import (
     WE_RO,
     Cluster,
     ClusterOnDisk,
+    EveryPort,
     basic_list,
     move_list,
     port_name,
@@ -167,11 +168,11 @@ def test_other_service_actions_ignore_the_bit(cluster: Cluster, service_action: 
 
 def test_the_limit_of_registrations_counts_every_port() -> None:
     cluster = Cluster(2, 2)
-    cluster.ports = cluster.server.port_access = type(cluster.ports)(MAX_REGISTRATIONS)
+    cluster.ports = cluster.server.port_access = EveryPort(range(1, MAX_REGISTRATIONS + 1))
     assert cluster.out(0, REGISTER, 0, 1, ALL_TG_PT).status == 0
     assert len(cluster.keys()) == MAX_REGISTRATIONS
     cluster.out(0, CLEAR, 1)
-    cluster.ports = cluster.server.port_access = type(cluster.ports)(MAX_REGISTRATIONS + 1)
+    cluster.ports = cluster.server.port_access = EveryPort(range(1, MAX_REGISTRATIONS + 2))
     cluster.quiet()
     assert code_of(cluster.out(0, REGISTER, 0, 1, ALL_TG_PT)) == NO_ROOM
     listed = specified(transport_id(port_name(0)))

@@ -7,7 +7,8 @@ from odx_target.scsi.asymmetric_access.port_groups import AccessModes, StatusCod
 from odx_target.scsi.describe.port_groups import describe_reported_port_groups, describe_set_port_groups
 from odx_target.scsi.describe.rows import Row
 from tests.scsi.array import UnitUnderTest, code_of, data_of
-from tests.scsi.port_groups import FIRST, SECOND, PortGroupsUnderTest, Ports, report_cdb, set_list
+from tests.scsi.port_groups import FIRST, SECOND, PortGroupsUnderTest, report_cdb, set_list
+from tests.scsi.reserving import EveryPort
 
 # Written by hand from the tables of SPC-4 6.37: group 1 is preferred and has the ports 1 and 3; group 2 has port 2 and is in
 # the standby state, to which a host has changed it.
@@ -129,7 +130,7 @@ def test_inquiry_reports_several_target_ports() -> None:
 @pytest.mark.parametrize(("ports", "multip"), [((1,), 0), ((1, 1025), 0x10), ((1, 2, 3), 0x10), ((), 0)])
 def test_inquiry_counts_the_ports_of_the_target(ports: tuple[int, ...], multip: int) -> None:
     unit = PortGroupsUnderTest()
-    unit.server.port_access = Ports(ports)
+    unit.server.port_access = EveryPort(ports)
     assert data_of(unit.command("12 00 00 00 60 00"))[6] == multip
 
 
