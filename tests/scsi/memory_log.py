@@ -16,6 +16,7 @@ class MemoryLog:
 
     def commit(self) -> int:
         self.written_osn = len(self.records) + 1
+        self.wake()
         return self.written_osn
 
     def make_durable(self, osn: int) -> None:
@@ -25,10 +26,10 @@ class MemoryLog:
         more, self._more = self._more, self.environment.event()
         more.set()
 
-    def follow(self, osn: int) -> "MemoryFollower":
+    def follow(self, osn: int, *, early: bool = False) -> "MemoryFollower":
         if not 1 <= osn <= len(self.records) + 1:
             raise StoreError("the log has not reached this record")
-        return MemoryFollower(self, osn)
+        return MemoryFollower(self, osn, is_early=early)
 
     async def more(self) -> None:
         await self._more.wait()
@@ -38,8 +39,9 @@ class MemoryLog:
 
 
 class MemoryFollower:
-    def __init__(self, log: MemoryLog, osn: int) -> None:
+    def __init__(self, log: MemoryLog, osn: int, *, is_early: bool) -> None:
         self.next_osn = osn
+        self._is_early = is_early
         self._log = log
         self._is_closed = False
 
@@ -47,8 +49,9 @@ class MemoryFollower:
         return self
 
     async def __anext__(self) -> Followed:
-        while not self._is_closed and self._log.durable_osn <= self.next_osn:
-            await self._log.more()
+        log = self._log
+        while not self._is_closed and (log.written_osn if self._is_early else log.durable_osn) <= self.next_osn:
+            await log.more()
         if self._is_closed:
             raise StopAsyncIteration
         record, data = self._log.records[self.next_osn - 1]

@@ -233,14 +233,22 @@ class MemoryPool:
         raise AssertionError("a flush of this pool waits")
 
     @property
+    def recovered_osn(self) -> int:
+        return 1
+
+    @property
+    def committed_osn(self) -> int:
+        return self.log.written_osn
+
+    @property
     def durable_osn(self) -> int:
         return self.log.durable_osn
 
     async def durable(self, osn: int) -> None:
         self.log.make_durable(osn)
 
-    def follow(self, osn: int) -> MemoryFollower:
-        return self.log.follow(osn)
+    def follow(self, osn: int, *, early: bool = False) -> MemoryFollower:
+        return self.log.follow(osn, early=early)
 
     def remembered(self, key: str) -> bytes | None:
         return self.values.get(key)

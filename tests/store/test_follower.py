@@ -137,6 +137,55 @@ def test_nothing_is_followed_before_it_is_durable() -> None:
     assert machine.replica.osn == 2
 
 
+def test_an_early_follower_sees_records_as_soon_as_they_are_committed() -> None:
+    machine = FollowedMachine()
+    random, replica = Random(3), Replica()
+    follower = machine.pool.follow(1, early=True)
+    machine.environment.spawn(replicate(follower, replica))
+    for _ in range(80):
+        machine.change(random)
+        assert replica.values == machine.truth
+        assert replica.osn == machine.pool.log.next_osn
+    assert machine.replica.osn < replica.osn
+    follower.close()
+    machine.change(random)
+    assert machine.pool._flusher.on_written is None, "commits wake nobody any more"
+    assert replica.osn < machine.pool.log.next_osn
+
+
+def test_an_early_follower_does_not_wait_for_a_batch_that_cannot_be_written() -> None:
+    machine = FollowedMachine()
+    machine.pool.commit()
+    follower = machine.pool.follow(machine.pool.log.next_osn, early=True)
+    following = machine.environment.spawn(follower.__anext__())
+    machine.disk.failing.add("write")
+    machine.disk.error_number = errno.ENOSPC
+    write(machine, machine.pool.volumes["a"], 0, [block(1)])
+    with pytest.raises(StoreError):
+        machine.pool.commit()
+    machine.environment.settle()
+    assert not following.done
+    machine.disk.failing.clear()
+    machine.pool.commit()
+    machine.environment.settle()
+    assert following.value().record == Write(1, 0, 1)
+
+
+def test_the_last_record_of_a_commit_is_marked() -> None:
+    machine = FollowedMachine()
+    volume = machine.pool.volumes["a"]
+    machine.pool.commit()
+    follower = machine.pool.follow(machine.pool.log.next_osn, early=True)
+    sizes = [1, 3, 60, 2]
+    for count in sizes:
+        for _ in range(count):
+            write(machine, volume, 0, [block(1)])
+        machine.pool.commit()
+        machine.environment.settle()
+    ends = [machine.environment.run(follower.__anext__()).ends_commit for _ in range(sum(sizes))]
+    assert ends == [each == count for count in sizes for each in range(1, count + 1)]
+
+
 def test_a_commit_returns_the_osn_up_to_which_a_flush_makes_records_followed() -> None:
     machine = FollowedMachine()
     osn = machine.pool.commit()

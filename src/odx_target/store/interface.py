@@ -220,6 +220,16 @@ class Pool(Protocol):
         ...
 
     @property
+    def recovered_osn(self) -> int:
+        """All records with a lower OSN were in the log when the pool was opened."""
+        ...
+
+    @property
+    def committed_osn(self) -> int:
+        """All records with a lower OSN survive the end of the process."""
+        ...
+
+    @property
     def durable_osn(self) -> int:
         """All records with a lower OSN survive a loss of power."""
         ...
@@ -232,10 +242,11 @@ class Pool(Protocol):
         """
         ...
 
-    def follow(self, osn: int) -> Following:
+    def follow(self, osn: int, *, early: bool = False) -> Following:
         """Follow the durable records of the pool from an OSN on. Raises StoreError if the pool has not reached the OSN.
 
-        The first record of a pool has the OSN 1.
+        If `early` is True, records are followed as soon as they are committed. A loss of power may then take records that the
+        follower has seen, and the pool uses their OSNs again. The first record of a pool has the OSN 1.
         """
         ...
 

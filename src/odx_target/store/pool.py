@@ -90,6 +90,7 @@ class LogPool:
         self._release_lock = release_lock
         self._is_given_up = False
         self._is_rebuilt = recovered.is_rebuilt
+        self._recovered_osn = recovered.position.osn
         self.space: PoolSpace | None = None
         self._limit_bytes = options.limit_bytes
         limits = options.limit_bytes, options.capacity_limit_bytes
@@ -300,6 +301,14 @@ class LogPool:
         self.log.must_sync = True
 
     @property
+    def recovered_osn(self) -> int:
+        return self._recovered_osn
+
+    @property
+    def committed_osn(self) -> int:
+        return self._flusher.written_osn
+
+    @property
     def durable_osn(self) -> int:
         return self._flusher.durable_osn
 
@@ -312,8 +321,8 @@ class LogPool:
         """Save a checkpoint. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.checkpointer.save()
 
-    def follow(self, osn: int) -> Follower:
-        return self._followers.follow(osn, self.log.next_osn)
+    def follow(self, osn: int, *, early: bool = False) -> Follower:
+        return self._followers.follow(osn, self.log.next_osn, is_early=early)
 
     def remembered(self, key: str) -> bytes | None:
         return self.contents.remembered.get(key)

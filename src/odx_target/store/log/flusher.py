@@ -24,7 +24,7 @@ class Flusher:
     """Syncs the segments of the log. `dirty` contains the segments that were written since their last sync.
 
     All records whose OSN (operation sequence number) is below `written_osn` are written, and those below `durable_osn` are
-    durable. `on_durable` is called after each sync that succeeds.
+    durable. `on_durable` is called after each sync that succeeds. `on_written` is called after each commit if it is not None.
     """
 
     def __init__(self, store: SegmentStore, environment: Environment, health: Health, durable_osn: int) -> None:
@@ -38,6 +38,13 @@ class Flusher:
         self._syncing: set[Segment] = set()
         self._is_starting = False
         self.on_durable: Callable[[], None] = _nothing
+        self.on_written: Callable[[], None] | None = None
+
+    def note_written(self, osn: int) -> None:
+        """Note that all records below `osn` are written."""
+        self.written_osn = osn
+        if self.on_written is not None:
+            self.on_written()
 
     async def flush(self) -> None:
         """Make all records durable that are written now. These are the records below `written_osn` at the time of the call.

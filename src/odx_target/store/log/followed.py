@@ -11,6 +11,7 @@ class Followed(NamedTuple):
     `stream` is the field `stream` of the batch of the record. It is 0 for changes that were made in this pool. `place` is the
     place of the data of the record. `data` is None if a block of the data does not match its checksum. The data of a
     CompressedWrite is the compressed extent. A Link has no data in its batch: its data is at the place in the record.
+    `ends_commit` is True for the last record of a commit. After a crash, a pool has all records of a commit or none.
     """
 
     osn: int
@@ -18,10 +19,11 @@ class Followed(NamedTuple):
     record: Record
     place: int
     data: memoryview | None
+    ends_commit: bool = True
 
 
 class Following(Protocol):
-    """An iterator over the durable records of a pool. The iteration ends when the pool or the follower is closed.
+    """An iterator over the records of a pool. The iteration ends when the pool or the follower is closed.
 
     A slow follower does not delay writers, and takes little memory. The pool does not free the segments that the follower still
     needs, but only up to a limit, and not while the pool is short of room.
@@ -37,7 +39,7 @@ class Following(Protocol):
     def __aiter__(self) -> "Following": ...
 
     async def __anext__(self) -> Followed:
-        """Wait until the next record is durable, and return it.
+        """Wait until the next record is durable, or committed if the follower is early, and return it.
 
         Raises LogFreed if the next record has been freed or is damaged. The caller must then find the changes by a comparison
         of the contents. Raises OutOfResources or LogUnreadable if the log cannot be read now. The next call then tries again.

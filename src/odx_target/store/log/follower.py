@@ -1,5 +1,5 @@
 """Followers of the log. A follower reads the durable records of the log from an OSN (operation sequence number) on, while the
-log is written.
+log is written. An early follower also reads records that are committed and not durable yet.
 
 A follower reads one piece of the log at a time, in a thread. So a slow follower takes little memory and never delays a writer.
 The pool does not free the segments that a follower still needs. This protection ends at MAX_FOLLOWED_SEGMENTS segments, and
@@ -28,7 +28,8 @@ PIECE_BLOCKS = 256
 
 
 class Follower:
-    """An iterator over the durable records of a log. The iteration ends when the pool is closed.
+    """An iterator over the durable records of a log, or over its committed records if `is_early` is True. The iteration ends
+    when the pool is closed.
 
     `next_osn` is the OSN (operation sequence number) of the next record. The iteration raises LogFreed if the segment with this
     record has been freed or is damaged. It raises OutOfResources or LogUnreadable if the segment cannot be read now. The caller
@@ -36,10 +37,20 @@ class Follower:
     """
 
     def __init__(
-        self, osn: int, supply: SegmentSupply, flusher: Flusher, pins: Pins, pool_identity: bytes, environment: Environment
+        self,
+        osn: int,
+        supply: SegmentSupply,
+        flusher: Flusher,
+        pins: Pins,
+        pool_identity: bytes,
+        environment: Environment,
+        *,
+        is_early: bool,
     ) -> None:
         self.next_osn = osn
+        self.is_early = is_early
         self.is_reading = False
+        self.is_closed = False
         self._supply = supply
         self._flusher = flusher
         self._pool_identity = pool_identity
@@ -48,16 +59,15 @@ class Follower:
         self._position: Position | None = None
         self._waiting: deque[Followed] = deque()
         self._more: Event = environment.event()
-        self._is_closed = False
 
     def __aiter__(self) -> "Follower":
         return self
 
     async def __anext__(self) -> Followed:
         while not self._waiting:
-            if self._is_closed:
+            if self.is_closed:
                 raise StopAsyncIteration
-            if self._flusher.durable_osn <= self.next_osn:
+            if self._end_osn <= self.next_osn:
                 await self._more.wait()
             else:
                 await self._read_piece()
@@ -67,9 +77,14 @@ class Follower:
 
     def close(self) -> None:
         """End the iteration. The pool may then free the segments that the follower needed."""
-        self._is_closed = True
+        self.is_closed = True
         self._floor = None
         self.wake()
+
+    @property
+    def _end_osn(self) -> int:
+        """The first OSN (operation sequence number) that may not be read yet."""
+        return self._flusher.written_osn if self.is_early else self._flusher.durable_osn
 
     def wake(self) -> None:
         """Continue the iteration if it waits. Called when more records are durable, or when the pool is closed."""
@@ -87,7 +102,7 @@ class Follower:
                 supply.capacity.numbers.copy(),
                 self._position,
                 self.next_osn,
-                self._flusher.durable_osn,
+                self._end_osn,
                 self._pool_identity,
                 work=Work.UPKEEP,
             )
@@ -115,17 +130,21 @@ class Followers:
     ) -> None:
         self._followers: WeakSet[Follower] = WeakSet()
         self._flusher = flusher
-        self._make: Callable[[int], Follower] = lambda osn: Follower(osn, supply, flusher, pins, pool_identity, environment)
+        self._make: Callable[[int, bool], Follower] = lambda osn, is_early: Follower(
+            osn, supply, flusher, pins, pool_identity, environment, is_early=is_early
+        )
         flusher.on_durable = self._wake
 
-    def follow(self, osn: int, next_osn: int) -> Follower:
+    def follow(self, osn: int, next_osn: int, *, is_early: bool = False) -> Follower:
         """Make a follower that begins at the record `osn`. `next_osn` is the OSN (operation sequence number) of the next record
         of the log. Raises StoreError if `osn` is higher than `next_osn` or below 1.
         """
         if not 1 <= osn <= next_osn:
             raise StoreError(f"the log has records 1 to {next_osn - 1}, so it cannot be followed from record {osn} on")
-        follower = self._make(osn)
+        follower = self._make(osn, is_early)
         self._followers.add(follower)
+        if is_early:
+            self._flusher.on_written = self._wake_early
         return follower
 
     async def stop(self) -> None:
@@ -138,6 +157,14 @@ class Followers:
         for follower in list(self._followers):
             follower.wake()
 
+    def _wake_early(self) -> None:
+        """Wake the early followers after a commit. Without such followers, commits do not call this method any more."""
+        early = [follower for follower in self._followers if follower.is_early and not follower.is_closed]
+        if not early:
+            self._flusher.on_written = None
+        for follower in early:
+            follower.wake()
+
 
 def _piece(
     segments: Mapping[int, Segment],
@@ -145,11 +172,11 @@ def _piece(
     capacity: Collection[int],
     position: Position | None,
     osn: int,
-    durable_osn: int,
+    end_osn: int,
     pool_identity: bytes,
 ) -> tuple[list[Followed], Position]:
-    """Read and check the next batches of the log. Returns the records of these batches from `osn` on, and the position after
-    the batches.
+    """Read and check the next batches of the log, up to the record `end_osn`. Returns the records of these batches from `osn`
+    on, and the position after the batches.
 
     `segments` and `sizes` map the number of a segment to the segment and to its size in blocks. `capacity` has the numbers of
     the segments of the capacity tier, which are not part of the log. Waits for the disk. Raises LogFreed, OSError.
@@ -160,7 +187,7 @@ def _piece(
     found: list[Followed] = []
     blocks = 0
     position = position or _start(views, osn, pool_identity)
-    while blocks < PIECE_BLOCKS and position.osn < durable_osn:
+    while blocks < PIECE_BLOCKS and position.osn < end_osn:
         view, batch = _next(views, position, osn, pool_identity)
         position = batch.end
         if position.osn > osn:
@@ -206,5 +233,7 @@ def _records_of(batch: Batch, data: memoryview) -> Iterator[Followed]:
         count = data_blocks_of(record)
         is_sound = len(sound) >= at + count and all(sound[at : at + count])
         content = data[at * block_bytes : (at + count) * block_bytes] if is_sound else None
-        yield Followed(batch.first_osn + index, batch.stream, record, batch.segment << PLACE_BITS | block + at, content)
+        ends_commit = not batch.continued and index == len(batch.records) - 1
+        place = batch.segment << PLACE_BITS | block + at
+        yield Followed(batch.first_osn + index, batch.stream, record, place, content, ends_commit)
         at += count

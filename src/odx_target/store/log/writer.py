@@ -127,7 +127,7 @@ class Log:
             self.unwritten.drop(parts)
             self._health.troubles.has_room()
         filling.end_batch()
-        self._flusher.written_osn = filling.next_osn
+        self._flusher.note_written(filling.next_osn)
         for part in parts:
             self.header_blocks += part.header_blocks
             self.data_blocks += part.count_blocks

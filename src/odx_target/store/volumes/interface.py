@@ -220,6 +220,11 @@ class Volume(BlockSource, LinkTarget, Protocol):
     def name(self) -> str: ...
 
     @property
+    def number(self) -> int:
+        """Number of the volume in the records of the log. No other volume of the pool ever gets the same number."""
+        ...
+
+    @property
     def identity(self) -> bytes:
         """16 bytes that no other volume has and that never change."""
         ...
