@@ -39,9 +39,11 @@ static const Name names[] = {
 
 int blocks_match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *checksums)
 {
-    for (Py_ssize_t index = 0; index < count; index++)
-        if (crc32c_of_block(bytes + index * BLOCK_BYTES) != checksums[index])
+    for (Py_ssize_t index = 0; index < count; index++) {
+        const unsigned char *block = bytes + index * BLOCK_BYTES;
+        if (crc32c_of_block(block, index + 1 < count ? block + BLOCK_BYTES : block) != checksums[index])
             return 0;
+    }
     return 1;
 }
 
@@ -203,7 +205,8 @@ static PyObject *block_checksums(PyObject *Py_UNUSED(module), PyObject *data)
         return NULL;
     PyObject *checksums = PyList_New(buffer.len / BLOCK_BYTES);
     for (Py_ssize_t index = 0; checksums != NULL && index < buffer.len / BLOCK_BYTES; index++) {
-        PyObject *checksum = PyLong_FromUnsignedLong(crc32c_of_block((unsigned char *)buffer.buf + index * BLOCK_BYTES));
+        const unsigned char *block = (unsigned char *)buffer.buf + index * BLOCK_BYTES;
+        PyObject *checksum = PyLong_FromUnsignedLong(crc32c_of_block(block, block + BLOCK_BYTES));
         if (checksum == NULL)
             Py_CLEAR(checksums);
         else

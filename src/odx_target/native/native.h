@@ -12,8 +12,9 @@
 /* Prepare the tables of `crc32c_of_block`. */
 void prepare_crc32c(void);
 
-/* Return the CRC32C of BLOCK_BYTES bytes. */
-uint32_t crc32c_of_block(const unsigned char *block);
+/* Return the CRC32C of BLOCK_BYTES bytes. Meanwhile, fetch the block at `ahead` into the cache of the processor; there need not be memory
+ * at `ahead`. */
+uint32_t crc32c_of_block(const unsigned char *block, const unsigned char *ahead);
 
 /* Return the CRC32C of the bytes that have the CRC32C `checksum`, or 0 if there are none, together with further bytes. */
 uint32_t crc32c_with(uint32_t checksum, const unsigned char *bytes, size_t size);

@@ -121,7 +121,7 @@ static int store_checksums(PyObject *filling, long long at, const unsigned char 
         return -1;
     int fits = at >= 0 && at + count <= buffer.len / CHECKSUM_BYTES;
     for (Py_ssize_t index = 0; fits && index < count; index++)
-        ((uint32_t *)buffer.buf)[at + index] = crc32c_of_block(bytes + index * BLOCK_BYTES);
+        ((uint32_t *)buffer.buf)[at + index] = crc32c_of_block(bytes + index * BLOCK_BYTES, bytes + (index + 1) * BLOCK_BYTES);
     PyBuffer_Release(&buffer);
     return fits;
 }

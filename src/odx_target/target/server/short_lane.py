@@ -25,8 +25,10 @@ the command a second time.
 this module is called once for many commands.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from struct import Struct
+from typing import NamedTuple
 
 from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.framing import DIGEST_BYTES, FrameReader, FramingError
@@ -44,7 +46,9 @@ from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Status
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.store.api import Pool
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 
@@ -88,34 +92,29 @@ pack_response = Struct(">I12xI4xIII12x").pack
 MaxCmdSN. All other fields are 0."""
 
 
-class _UsualUnit:
-    """A logical unit, with the maximum sizes of its usual reads and writes.
+class _Usual(NamedTuple):
+    """A LUN and its logical unit, the maximum sizes of its usual reads and writes, and the functions that execute them.
 
-    `read` and `write` are called for each command, so the values that they need are kept here.
+    `write_fua` writes as `write` does, and makes the next commit flush. If one of both would have to wait, it changes
+    nothing and returns False.
     """
 
-    __slots__ = ("_blocks", "_pool", "block_bytes", "capacity_blocks", "max_read_bytes", "max_write_bytes", "read", "unit")
+    lun_field: int
+    unit: LogicalUnit
+    capacity_blocks: int
+    block_bytes: int
+    max_read_bytes: int
+    max_write_bytes: int
+    read: Callable[[int, int], list[Buffer] | None]
+    write: Callable[[int, Sequence[Buffer]], bool]
+    write_fua: Callable[[int, Sequence[Buffer]], bool]
 
-    def __init__(self, unit: LogicalUnit, max_read_bytes: int, max_write_bytes: int) -> None:
-        self.unit = unit
-        self.capacity_blocks = unit.capacity_blocks
-        self.block_bytes = unit.block_bytes
-        self.max_read_bytes = max_read_bytes
-        self.max_write_bytes = max_write_bytes
-        self._blocks = unit.blocks
-        self._pool = unit.pool
-        self.read = unit.blocks.read_now
 
-    def write(self, lba: int, data: Sequence[Buffer], fua: int) -> Sequence[Buffer] | None:
-        """Write data. If `fua` is not 0, the next commit flushes the pool. Returns the data of the reply, which is none.
-
-        If one of both would have to wait, change nothing and return None.
-        """
-        if (fua and not self._pool.flushes_at_once) or not self._blocks.write_now(lba, data):
-            return None
-        if fua:
-            self._pool.flush_at_commit()
-        return ()
+def _write_fua(pool: Pool, blocks: LogicalBlocks, lba: int, data: Sequence[Buffer]) -> bool:
+    if not pool.flushes_at_once or not blocks.write_now(lba, data):
+        return False
+    pool.flush_at_commit()
+    return True
 
 
 class ShortLane:
@@ -201,20 +200,22 @@ class ShortLane:
         max_write_bytes = min(state.max_write_bytes, most_bytes) if takes_writes else 0
         return min(state.max_read_bytes, SMALL_READ_BYTES, most_bytes), max_write_bytes
 
-    def _usual(self, lun_field: int) -> _UsualUnit | None:
+    def _usual(self, lun_field: int) -> _Usual | None:
         unit = self._usual_unit(lun_field)
-        return None if unit is None else _UsualUnit(unit, *self._limits_of(unit))
+        if unit is None:
+            return None
+        blocks, write_fua = unit.blocks, partial(_write_fua, unit.pool, unit.blocks)
+        sizes = unit.capacity_blocks, unit.block_bytes, *self._limits_of(unit)
+        return _Usual(lun_field, unit, *sizes, blocks.read_now, blocks.write_now, write_fua)
 
     def execute_usual(self, view: memoryview, at: int, enough_bytes: int) -> tuple[int, int]:
         """Execute usual commands of one logical unit, from the position `at` on, until there are `enough_bytes` of read data.
-
         Returns the position after these commands, and the number of bytes of read data.
         """
         window, writer, active = self._state.window, self._state.writer, self._state.active
         open_places = window.max_cmd_sn - window.exp_cmd_sn & SERIAL_MASK
-        output, counts, sizes = writer.output, self._tally.counts, self._tally.sizes
+        output, counts, sizes, lun_field, read_bytes = writer.output, self._tally.counts, self._tally.sizes, -1, 0
         before_bytes, after_bytes, has_digests = self._sizes_around_data()
-        lun_field, usual, read_bytes = 0, None, 0
         while len(view) - at >= before_bytes and read_bytes < enough_bytes:
             code = view[at + _OPERATION_CODE]
             if code in _CODES_16:
@@ -223,21 +224,19 @@ class ShortLane:
                 kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, group, count, control = unpack_10(view, at)
             else:
                 break
-            if usual is None:
-                lun_field, usual = lun, self._usual(lun)
-            if usual is None or lun != lun_field:
-                break
-            size_bytes = count * usual.block_bytes
-            is_write = code & _WRITE_BIT
+            if lun != lun_field:
+                if lun_field >= 0 or (usual := self._usual(lun)) is None:
+                    break
+                lun_field, unit, capacity_blocks, block_bytes, max_read_bytes, max_write_bytes, read, write, write_fua = usual
+            size_bytes = count * block_bytes
+            start, is_write = at + before_bytes, code & _WRITE_BIT
             fua = byte_1 & _FUA if is_write else 0
-            start = at + before_bytes
             end = start + size_bytes + after_bytes if is_write else start
             if (
                 (cmd_sn != window.exp_cmd_sn or tag in active or tag == NO_TAG or byte_1 & ~fua | group | control)
-                or (lba + count > usual.capacity_blocks or size_bytes != expected or not size_bytes)
-                or (lengths != (size_bytes if is_write else 0) or end > len(view))
-                or kind not in (_WRITES if is_write else _READS)
-                or size_bytes > (usual.max_write_bytes if is_write else usual.max_read_bytes)
+                or (lba + count > capacity_blocks or size_bytes != expected or not size_bytes or end > len(view))
+                or (lengths != (size_bytes if is_write else 0) or kind not in (_WRITES if is_write else _READS))
+                or size_bytes > (max_write_bytes if is_write else max_read_bytes)
                 or (has_digests and not self._has_right_digests(view[at:end]))
             ):
                 break
@@ -245,19 +244,22 @@ class ShortLane:
             max_cmd_sn = next_cmd_sn + open_places & SERIAL_MASK
             try:
                 if is_write:
-                    data = usual.write(lba, (view[start : start + size_bytes],), fua)
+                    is_done = (write_fua if fua else write)(lba, (view[start : start + size_bytes],))
+                    data: Sequence[Buffer] | None = () if is_done else None
                     header = pack_response(_RESPONSE, tag, writer.stat_sn, next_cmd_sn, max_cmd_sn)
                 else:
-                    data = usual.read(lba, count)
+                    data = read(lba, count)
                     header = pack_data_in(_DATA_IN, size_bytes, lun, tag, NO_TAG, writer.stat_sn, next_cmd_sn, max_cmd_sn)
                 if data is None:
                     break
                 if has_digests:
                     writer.append(header, data)
+                elif is_write:
+                    output.append(header)
                 else:
-                    output += (header, *data)
+                    output += (header, *data)  # In one step, because an exception must not leave a header without its data.
             except Exception as error:
-                self._end_failed(view[at:end], usual.unit, error)
+                self._end_failed(view[at:end], unit, error)
                 return end, read_bytes
             window.exp_cmd_sn, window.max_cmd_sn, writer.stat_sn = next_cmd_sn, max_cmd_sn, writer.stat_sn + 1 & SERIAL_MASK
             command_kind = KIND_OF_OPERATION_CODE[code]
