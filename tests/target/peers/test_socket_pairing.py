@@ -22,6 +22,7 @@ PLACE = Path("other")
         ({"pool": "00" * 16, "paths": [{"name": "x", "peer_pool": "own"}]}, "only one of the arrays has the path x"),
         ({}, "it gives an unexpected answer (KeyError('pool'))"),
         ({"pool": "zz"}, "it gives an unexpected answer"),
+        ({"pool": "00" * 16, "link_port": "no port"}, "it gives an unexpected answer"),
         (ManagementError("it has no link port"), "it has no link port"),
         (NoResponse("it does not answer"), "it does not answer"),
         (NoServer("there is no array"), "there is no array"),
@@ -31,11 +32,12 @@ async def test_a_pairing_that_fails_is_one_line(
     answer: dict[str, Any] | Exception, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with linked() as (array, _):
-        peering, lines = array.peering, []
+        peering, lines, asked = array.peering, [], []
         assert peering is not None
         own = peering.identity.pool.hex()
 
-        def request(_place: Path, _operation: str, _arguments: Mapping[str, object]) -> dict[str, Any]:
+        def request(_place: Path, operation: str, _arguments: Mapping[str, object]) -> dict[str, Any]:
+            asked.append(operation)
             if isinstance(answer, Exception):
                 raise answer
             found = {"paths": [], "waiting": [], "link_port": "127.0.0.1:1", **answer}
@@ -52,3 +54,4 @@ async def test_a_pairing_that_fails_is_one_line(
         assert line in values["error"]
         assert peering.pairing_places == []
         assert list(peering.paths) == []
+        assert set(asked) == {"paths"}, "no path is added at the other array"

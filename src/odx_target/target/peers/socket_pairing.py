@@ -15,6 +15,7 @@ from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing.path_key import new_path_key
 from odx_target.replica.paths.settings import Address, Right
+from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_portal
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.client import NoResponse, NoServer, request
@@ -49,7 +50,7 @@ async def pair_with_pool(place: Path, array: "Array", peering: "Peering") -> Non
         array.reporter.report("error", "the array cannot be paired", with_pool=str(place), error="it does not connect")
     except (LinkError, ManagementError, NoServer, NoResponse) as error:
         array.reporter.report("error", "the array cannot be paired", with_pool=str(place), error=str(error))
-    except (KeyError, TypeError, ValueError) as error:  # The other array is of another version.
+    except (ConfigError, KeyError, TypeError, ValueError) as error:  # The other array is of another version.
         answer = f"it gives an unexpected answer ({error!r})"
         array.reporter.report("error", "the array cannot be paired", with_pool=str(place), error=answer)
     finally:
@@ -71,13 +72,14 @@ async def _paired(place: Path, array: "Array", peering: "Peering") -> str:
         return name
     if name is not None or their_name is not None:
         raise ManagementError(f"only one of the arrays has the path {name or their_name}; remove it first")
+    address = _address(theirs["link_port"])
     key = new_path_key(array.environment.entropy)
     directory = array.config.pool_dir
     base = "peer" if directory is None else directory.absolute().name
     wanted = free_name(base, [each["name"] for each in (*theirs["paths"], *theirs["waiting"])])
     await _ask(place, "add-path", {"name": wanted, "key": key})
     name = free_name(place.absolute().name, [*peering.paths, *(each.name for each in peering.desk.waiting())])
-    await peering.add(name, key, _address(theirs["link_port"]), frozenset(Right), Rates())
+    await peering.add(name, key, address, frozenset(Right), Rates())
     return name
 
 
