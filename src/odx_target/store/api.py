@@ -81,6 +81,7 @@ from odx_target.store.status import (
     Usage,
     VolumeSpace,
 )
+from odx_target.store.volumes.busy_pool import change_when_ready
 from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
 from odx_target.store.volumes.interface import (
     BLOCK_BYTES,
@@ -179,6 +180,7 @@ __all__ = [
     "VolumeSpace",
     "Write",
     "WrongSize",
+    "change_when_ready",
     "compression_of",
     "tier_of",
 ]

@@ -13,9 +13,8 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.traffic import Traffic
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import Pool, Snapshot, Volume
+from odx_target.store.api import Pool, Snapshot, Volume, change_when_ready
 from odx_target.target.access.targets import Target
-from odx_target.target.busy_pool import change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
 from odx_target.target.logical_units import LUN_ATTRIBUTE, logical_unit_of

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from odx_target.environment import Environment
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume
-from odx_target.target.busy_pool import change_when_ready
+from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume, change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config
 from odx_target.target.config.settings import LunConfig

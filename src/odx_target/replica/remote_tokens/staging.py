@@ -5,15 +5,11 @@ of the token. It stays so until the volume is deleted. So a copy only shares sta
 copy of the same token needs no data from the link.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 
 from odx_target.copymgr.tokens.block_set import BlockSet
 from odx_target.environment import Environment
-from odx_target.store.api import BLOCK_BYTES, FrozenMap, Pool, PoolBusy, StoreError, Volume
-
-T = TypeVar("T")
+from odx_target.store.api import BLOCK_BYTES, FrozenMap, Pool, StoreError, Volume, change_when_ready
 
 VOLUME_PREFIX = "replica/token/"
 """Beginning of the names of the volumes. Such a volume has no LUN number, so hosts cannot use it."""
@@ -22,9 +18,6 @@ STAGING_ATTRIBUTE = "staging"
 """Attribute of the volumes. Another volume whose name has the same beginning is never deleted."""
 
 _NAME_BYTES = 16
-
-BUSY_PAUSE_S = 0.01
-"""Pause before a change is tried again in a busy pool without volumes."""
 
 
 class StagedData:
@@ -52,7 +45,7 @@ class StagedData:
         """Return the volume, and create it at the first call. May raise the exceptions of `Pool.create_volume`."""
         if self._volume is None:
             name = VOLUME_PREFIX + self._environment.entropy(_NAME_BYTES).hex()
-            volume = await _changed(
+            volume = await change_when_ready(
                 self._pool,
                 self._environment,
                 lambda: self._pool.create_volume(name, self.size_blocks, {STAGING_ATTRIBUTE: "token"}),
@@ -121,15 +114,5 @@ async def delete_volumes(pool: Pool, environment: Environment, names: list[str])
 
 
 async def _delete(pool: Pool, environment: Environment, name: str) -> None:
-    await _changed(pool, environment, lambda: pool.delete_volume(name))
+    await change_when_ready(pool, environment, lambda: pool.delete_volume(name))
     await pool.committed()
-
-
-async def _changed(pool: Pool, environment: Environment, change: Callable[[], T]) -> T:
-    """Make a change of the pool. If the pool must make room for it, wait and try again. Raises StoreError."""
-    while True:
-        try:
-            return change()
-        except PoolBusy:
-            volume = next(iter(pool.volumes.values()), None)
-            await (environment.sleep(BUSY_PAUSE_S) if volume is None else volume.room_made())

@@ -11,10 +11,7 @@ from contextlib import contextmanager
 from odx_target.environment import Environment
 from odx_target.replica.snapshots.protection import HOLD_PREFIX, hold_owner
 from odx_target.replica.snapshots.records import ReplicationRecords
-from odx_target.store.api import Pool, PoolBusy, Snapshot
-
-BUSY_PAUSE_S = 0.05
-"""Pause before a change is tried again if the pool has no volume that could report room."""
+from odx_target.store.api import Pool, Snapshot, change_when_ready
 
 
 class Holds:
@@ -65,17 +62,7 @@ class Holds:
 
     async def change(self, change: Callable[[], object]) -> None:
         """Change the pool, and wait while it makes room. May raise the exceptions of `Volume.write` except PoolBusy."""
-        while True:
-            try:
-                change()
-            except PoolBusy:
-                volume = next(iter(self._pool.volumes.values()), None)
-                if volume is None:
-                    await self._environment.sleep(BUSY_PAUSE_S)
-                else:
-                    await volume.room_made()
-            else:
-                return
+        await change_when_ready(self._pool, self._environment, change)
 
     async def durable(self) -> None:
         """Commit and flush the pool. Raises PoolFailed and Scarcity."""

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from odx_target.environment import Environment
-from odx_target.store.api import Pool, PoolBusy
+from odx_target.store.errors import PoolBusy
+from odx_target.store.interface import Pool
 
 T = TypeVar("T")
 

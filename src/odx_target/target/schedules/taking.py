@@ -6,8 +6,7 @@ from functools import partial
 
 from odx_target.environment import Environment
 from odx_target.replica.snapshots.protection import CLASS_ATTRIBUTE, COPY_ATTRIBUTE, KEPT_ATTRIBUTE
-from odx_target.store.api import Held, Pool, PoolBusy, Snapshot, Volume
-from odx_target.target.busy_pool import change_when_ready
+from odx_target.store.api import Held, Pool, PoolBusy, Snapshot, Volume, change_when_ready
 from odx_target.target.logical_units import lun_attributes_of
 from odx_target.target.sanitized_luns import has_old_data
 from odx_target.target.schedules.commands import Commands

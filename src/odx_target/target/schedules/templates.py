@@ -3,8 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from odx_target.environment import Environment
-from odx_target.store.api import Pool, StoreError
-from odx_target.target.busy_pool import change_when_ready
+from odx_target.store.api import Pool, StoreError, change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import ScheduleTemplate
 from odx_target.target.event_log import log

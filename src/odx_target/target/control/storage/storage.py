@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from odx_target.environment import Environment
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import Pool, Volume
-from odx_target.target.busy_pool import change_when_ready
+from odx_target.store.api import Pool, Volume, change_when_ready
 from odx_target.target.schedules.runner import ScheduleRunner
 from odx_target.target.schedules.templates import open_schedules
 
