@@ -184,6 +184,19 @@ def test_a_search_that_fails_gives_its_reason(machine: Machine, monkeypatch: pyt
     assert machine.environment.run(machine.pool.bases.needs(volumes(machine)[1], [])) == "volume a"
 
 
+def test_work_between_the_cycles_of_a_cleaner_that_stops_is_dropped(machine: Machine) -> None:
+    _, base = volumes(machine)
+    keep_all(machine)
+    pool, run = machine.pool, machine.environment.run
+    waiting = machine.environment.spawn(pool.bases.settle(base))
+    run(pool.cleaner.stop())
+    machine.environment.settle()
+    assert waiting.value() is False
+    assert run(pool.bases.settle(base)) is False
+    with pytest.raises(StoreError, match="could not be searched"):
+        run(pool.bases.needs(base, []))
+
+
 def test_a_deleted_base_leaves_damaged_blocks_where_it_is_needed(machine: Machine) -> None:
     ours, base = volumes(machine)
     machine.pool.bases.keep(base, 0, blocks(1000))

@@ -218,9 +218,9 @@ class PoolBases:
         return found, end
 
     async def _between_cycles(self, work: Callable[[Pause], Awaitable[T]]) -> T:
-        """Run work between two cycles of the cleaner, and return its result. If the pool is closed, the work may be dropped.
+        """Run work between two cycles of the cleaner, and return its result. If the cleaner has stopped, the work is dropped.
 
-        Raises the StoreError or OSError of the work, or Stopped if the pool is closed meanwhile.
+        Raises the StoreError or OSError of the work, or Stopped if the work is dropped because the pool is closed.
         """
         ended: Event = self._ledger.environment.event()
         results: list[T] = []
@@ -234,7 +234,7 @@ class PoolBases:
             finally:
                 ended.set()
 
-        self._cleaner.add_job(job)
+        self._cleaner.add_job(job, ended.set)
         await ended.wait()
         if not results:
             raise errors[-1]

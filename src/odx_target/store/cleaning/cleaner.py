@@ -112,7 +112,7 @@ class Cleaner:
         self._fruitless_segments = 0
         self._resumed_at = 0.0
         self._places_more = False
-        self._jobs: list[Job] = []
+        self._jobs: list[tuple[Job, Callable[[], None]]] = []
         self._are_cycles_wanted = False
         self._progress_of_work = Progress(need, mover)
 
@@ -197,13 +197,19 @@ class Cleaner:
         self._is_stopping = True
         while self._is_at_work:
             await self._progress.wait()
+        while self._jobs:
+            _, on_drop = self._jobs.pop(0)
+            on_drop()
 
-    def add_job(self, job: Job) -> None:
-        """Run a job in the background, between two cycles. If the cleaner stops, the job is not run. The job must not raise an
-        exception other than Stopped.
+    def add_job(self, job: Job, on_drop: Callable[[], None]) -> None:
+        """Run a job in the background, between two cycles. If the cleaner stops before, `on_drop` is called instead. The job
+        must not raise an exception other than Stopped.
         """
-        self._jobs.append(job)
-        if not self._is_at_work and not self._is_stopping:
+        if self._is_stopping and not self._is_at_work:
+            on_drop()
+            return
+        self._jobs.append((job, on_drop))
+        if not self._is_at_work:
             self._begin(0.0)
 
     def _may_work(self) -> bool:
@@ -246,7 +252,8 @@ class Cleaner:
     async def _run_jobs(self) -> None:
         while self._jobs:
             self._contents.present = None
-            await self._jobs.pop(0)(self._hurried_pause)
+            job, _ = self._jobs.pop(0)
+            await job(self._hurried_pause)
 
     async def _repeat_failed_steps(self) -> None:
         """Seal the segments and delete the files for which earlier attempts have failed. Raises OSError or OutOfResources if an
