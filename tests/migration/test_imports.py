@@ -21,7 +21,8 @@ from odx_target.migration.limits import (
     SOURCE_WAIT_S,
 )
 from odx_target.migration.progress import State
-from odx_target.migration.record import InvalidRecord, Phase, decode, encode
+from odx_target.migration.record import ImportRecord, InvalidRecord, Phase, decode, encode
+from odx_target.migration.source import Source, SourceLun, SourceRefused
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, OutOfResources, PoolBusy, SourceAway, StoreError, Unreadable, Volume
 
 SIZES = [(512, 600 * BLOCK_BYTES + 1536), (4096, 300 * BLOCK_BYTES), (512, 512)]
@@ -291,6 +292,30 @@ def test_a_record_that_cannot_be_read_keeps_its_base_and_stops_no_other_import()
     world.restart()
     assert set(world.machine.pool.volumes) == {"a", "a.import", "b", "b.import"}
     assert world.lines[0][0] == "error"
+    assert world.read(300, 1) == world.old(300, 1)
+    assert len(world.table.running) == 1
+
+
+def test_an_import_whose_url_cannot_be_read_stops_no_other_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    world.begin("b", rate=64 << 10)
+    world.begin(rate=64 << 10)
+    first, _ = world.table.records()
+    world.machine.pool.remember(first.key, encode(replace(first, url="nonsense")))
+    world.machine.pool.commit()
+    world.machine.kill()
+    world.begin_table()
+    make_source = world.table._make_source
+
+    def make(record: ImportRecord, lun: SourceLun | None) -> Source:
+        if record.url == "nonsense":
+            raise SourceRefused("nonsense is no URL")
+        return make_source(record, lun)
+
+    monkeypatch.setattr(world.table, "_make_source", make)
+    world.table.start()
+    assert [level for level, line in world.lines if "nonsense is no URL" in line] == ["error"]
+    assert set(world.machine.pool.volumes) == {"a", "a.import", "b", "b.import"}
     assert world.read(300, 1) == world.old(300, 1)
     assert len(world.table.running) == 1
 

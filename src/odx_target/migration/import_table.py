@@ -9,7 +9,7 @@ from odx_target.environment import Environment
 from odx_target.migration.importer import Committed, Importer, Report
 from odx_target.migration.limits import MAX_FINISHED, MAX_IMPORTS
 from odx_target.migration.record import PREFIX, ImportRecord, InvalidRecord, Phase, decode, encode
-from odx_target.migration.source import NoSource, Source, SourceError, SourceLun
+from odx_target.migration.source import NoSource, Source, SourceError, SourceLun, SourceRefused
 from odx_target.store.api import BLOCK_BYTES, Pool, PoolBusy, StoreError, Volume
 
 
@@ -66,7 +66,10 @@ class ImportTable:
                 continue
             base = bases.pop(record.base, None)
             if record.phase is not Phase.FINISHED and base is not None:
-                self._run(record, base)
+                try:
+                    self._run(record, base)
+                except SourceRefused as error:
+                    self._report("error", "an import cannot be continued", key=key, error=str(error))
             elif record.phase is not Phase.FINISHED:
                 # The array ended between the end of the settling and the change of the record.
                 ended = replace(record.without_secrets(), phase=Phase.FINISHED, finished=self._environment.time())

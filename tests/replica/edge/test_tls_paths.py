@@ -374,6 +374,14 @@ async def test_a_remembered_certificate_that_cannot_be_read(certificates: list[O
         await until(lambda: "cannot be read" in path.status.reason)
 
 
+async def test_a_remembered_certificate_that_cannot_be_read_keeps_out_no_other_peer() -> None:
+    async with peering() as (one, _), peering() as (other, address):
+        other.paths.add(PathSettings("bad", None, b"p" * 16, b"n" * 16, b"x", bytes(32)))
+        await one.add("other", KEY, address, RIGHTS, RATES)
+        await other.add("one", KEY, None, RIGHTS, RATES)
+        await until(lambda: are_connected(one) and other.paths["one"].link is not None)
+
+
 async def test_a_peer_that_resets_the_connection_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The reset arrives before TLS begins, with a pairing and with a path."""
     connected = dialler._connected

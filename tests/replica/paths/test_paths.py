@@ -1,5 +1,6 @@
 """Tests of paths in the simulated world: they connect, and connect again after every fault."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,9 +17,9 @@ from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path, PathState
-from odx_target.replica.paths.path_record import decode_path, encode_path
+from odx_target.replica.paths.path_record import InvalidPathRecord, decode_path, encode_path
 from odx_target.replica.paths.path_table import PathRefused
-from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, MAX_PATHS, PathSettings
+from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, MAX_PATHS, Address, PathSettings
 from tests.sim.network import End, Network, SimulatedLink
 from tests.sim.simulated_array import SimulatedArray, pair
 from tests.sim.world import World
@@ -334,6 +335,14 @@ def test_paths_and_their_rates_survive_a_restart_and_damaged_records_are_reporte
     assert arrays.one.paths.unreadable == ["bad"]
     assert str(settings.secret) not in repr(settings)
     arrays.connect()
+
+
+@pytest.mark.parametrize("address", [["h"], ["h", "1"], [5, 1], ["h", 0], ["h", 65_536], ["h", True], "h", 7])
+def test_a_record_with_an_address_that_nobody_can_dial_is_refused(address: object) -> None:
+    settings = PathSettings("berlin", Address("h", 1), bytes(16), bytes(16), b"c", bytes(32))
+    record = json.loads(encode_path(settings, b"a" * 16))
+    with pytest.raises(InvalidPathRecord):
+        decode_path("berlin", json.dumps({**record, "address": address}).encode(), b"a" * 16)
 
 
 def test_a_copy_of_the_pool_with_another_identity_has_no_paths() -> None:

@@ -12,7 +12,14 @@ from typing import NamedTuple
 import trio
 
 from odx_target.replica.edge.greetings import Greetings, network_of
-from odx_target.replica.edge.tls import OwnCertificate, TlsConnection, reason_of, server_context, tls_connection
+from odx_target.replica.edge.tls import (
+    OwnCertificate,
+    TlsConnection,
+    is_certificate,
+    reason_of,
+    server_context,
+    tls_connection,
+)
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.pairing.desk import NotWaiting, PairingDesk
 from odx_target.replica.pairing.handshake import PAIRING_TIMEOUT_S, AcceptorHandshake, Paired, PairingFailed, refusal
@@ -96,7 +103,8 @@ class PeerListener:
         """Return the TLS context that knows the certificates of the present paths. Make it only when they have changed."""
         pinned = [path.settings.peer_certificate for path in self._paths.values()]
         if self._context is None or self._context[0] != pinned:
-            self._context = pinned, server_context(self._certificate, pinned)
+            # A remembered certificate that is damaged must not keep out the peers of the other paths.
+            self._context = pinned, server_context(self._certificate, list(filter(is_certificate, pinned)))
         return self._context[1]
 
     async def _pair(self, connection: TlsConnection) -> None:

@@ -10,6 +10,9 @@ PREFIX = "replica/path/"
 """Beginning of the keys under which the pool remembers paths. The name of the path follows."""
 
 
+MAX_PORT = 65_535
+
+
 class InvalidPathRecord(Exception):
     """A record of a path cannot be read."""
 
@@ -34,6 +37,13 @@ def encode_path(settings: PathSettings, own_pool: bytes) -> bytes:
     ).encode()
 
 
+def _address(host: object, port: object) -> Address:
+    """Return a remembered address. Raises ValueError."""
+    if not isinstance(host, str) or type(port) is not int or not 0 < port <= MAX_PORT:
+        raise ValueError("the address of the peer is no host and port")
+    return Address(host, port)
+
+
 def decode_path(name: str, value: bytes, own_pool: bytes) -> PathSettings | None:
     """Decode a path. Returns None if it belongs to another pool: this pool is a copy whose identity was renewed.
 
@@ -46,7 +56,7 @@ def decode_path(name: str, value: bytes, own_pool: bytes) -> PathSettings | None
         hours = found["peak_hours"]
         return PathSettings(
             name,
-            None if found["address"] is None else Address(*found["address"]),
+            None if found["address"] is None else _address(*found["address"]),
             bytes.fromhex(found["peer_pool"]),
             bytes.fromhex(found["peer_maker"]),
             bytes.fromhex(found["peer_certificate"]),
