@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
+from odx_target.replica.blocks.fill import Fill
+from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.settings import Right
+from odx_target.replica.snapshots import receiver as receiver_module
 from odx_target.replica.snapshots import sender as sender_module
 from odx_target.replica.snapshots.limits import MAX_REJECTED_SNAPSHOTS, MAX_REJECTIONS
 from odx_target.replica.snapshots.protection import Trigger
@@ -174,6 +177,7 @@ def test_a_snapshot_with_lost_blocks_is_not_published(monkeypatch: pytest.Monkey
             raise DamagedBlock(block)
         return read(self, block, count_blocks)
 
+    monkeypatch.setattr(type(damaged), "read_now", lambda *_: None)
     monkeypatch.setattr(type(damaged), "read", lossy)
     arrays.world.advance(100.0)
     assert not arrays.has("b", damaged.guid)
@@ -272,6 +276,34 @@ def test_more_protections_than_transfers_at_once() -> None:
     for each in made:
         arrays.until("b", each.guid)
         arrays.assert_equal("a", "b", each.guid)
+
+
+def test_a_slow_peer_delays_no_other_peer_and_a_busy_array_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = Arrays(10, "bac")
+    monkeypatch.setattr(receiver_module, "MAX_RECEIVES", 1)
+    release, attempt = arrays["b"].environment.event(), Fill.attempt
+
+    async def attempt_late(self: Fill, link: Link, first: int, count: int) -> None:
+        if self.path is arrays["b"].paths["a"]:
+            await release.wait()
+        await attempt(self, link, first, count)
+
+    monkeypatch.setattr(Fill, "attempt", attempt_late)
+    for name, volume in (("a", "v1"), ("a", "v2"), ("c", "v")):
+        arrays.change(name, 10, volume)
+        arrays.snapshot(name, "s", volume)
+        arrays.protect(name, "b", volume)
+    (taken,) = arrays.volume("c").snapshots.values()
+    arrays.until("b", taken.guid)
+    arrays.world.advance(5.0)
+    problems = {arrays["a"].replication.sender.activity(name).problem for name in ("v1", "v2")}
+    assert problems == {"", "the array receives 1 snapshots from this peer already"}
+    release.set()
+    for name in ("v1", "v2"):
+        (taken,) = arrays.volume("a", name).snapshots.values()
+        arrays.until("b", taken.guid)
+        arrays.settle()
+        assert arrays["a"].replication.sender.activity(name).problem == ""
 
 
 def test_a_group_is_published_together() -> None:

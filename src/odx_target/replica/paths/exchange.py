@@ -53,6 +53,9 @@ class Exchange:
         self._is_closed = False
         self._arrival: Event | None = None
         self._space: Event | None = None
+        self.max_wait_s = float("inf")
+        """Time for which `receive` and `room` wait for the peer. Then the exchange ends."""
+        self._waits_since_s: float | None = None
 
     @property
     def is_open(self) -> bool:
@@ -79,6 +82,7 @@ class Exchange:
             if self._is_closed:
                 return None
             await self._wait_for_arrival()
+        self._waits_since_s = None
         return self._inbox.popleft()
 
     def received_now(self) -> Frame | None:
@@ -98,8 +102,12 @@ class Exchange:
     async def room(self) -> None:
         """Wait until another frame may be sent. Raises ChannelEnded."""
         while not self._session.has_room(self.number):
+            if self._failure is not None:
+                raise self._failure
+            self._note_wait()
             self._space = self._environment.event()
             await self._space.wait()
+        self._waits_since_s = None
 
     def answer(self, document: Mapping[str, Json]) -> None:
         """Accept the request of the peer. Raises ChannelEnded."""
@@ -151,6 +159,15 @@ class Exchange:
             self._space.set()
             self._space = None
 
+    def check_time(self, now_s: float) -> None:
+        """End the exchange if it waits for the peer for too long."""
+        if self._waits_since_s is not None and now_s - self._waits_since_s >= self.max_wait_s:
+            self.note_end(ChannelEnded(f"the peer has not continued for {self.max_wait_s:.0f} s"))
+
+    def _note_wait(self) -> None:
+        if self._waits_since_s is None:
+            self._waits_since_s = self._environment.monotonic()
+
     def _raise_if_over(self) -> None:
         if self._failure is not None:
             raise self._failure
@@ -158,6 +175,7 @@ class Exchange:
             raise ChannelEnded("the peer has closed the channel without an answer")
 
     async def _wait_for_arrival(self) -> None:
+        self._note_wait()
         self._arrival = self._environment.event()
         await self._arrival.wait()
 

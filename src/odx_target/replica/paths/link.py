@@ -183,6 +183,9 @@ class Link:
         """Send PING when it is due, notice a dead peer, and close a connection that does not end."""
         while self.ended is None:
             await self._environment.sleep(max(0.0, self.session.deadline_s - self._environment.monotonic()))
-            self._handle(self.session.time_passed(self._environment.monotonic()))
+            now_s = self._environment.monotonic()
+            self._handle(self.session.time_passed(now_s))
+            for exchange in list(self._exchanges.values()):
+                exchange.check_time(now_s)
         await self._environment.sleep(GOODBYE_TIMEOUT_S)
         self._connection.close()

@@ -95,6 +95,8 @@ class RemoteToken:
         self._denied: RequestDenied | None = None
         self._retry_at_s = 0.0
         self._failure: StoreError | None = None
+        self._busy = ""
+        """Why the maker was busy at the last request; empty if it was not."""
         self._waiting: list[Event] = []
         self._is_ticking = False
         self._opener = ("", b"")
@@ -184,8 +186,9 @@ class RemoteToken:
             now_s = environment.monotonic()
             if question is not None and question.is_done:
                 if question.answer is not None:
+                    self._busy = ""
                     return question.answer
-                if isinstance(question.failure, RequestDenied) and question.failure.code != BUSY:
+                if isinstance(question.failure, RequestDenied) and not self._note_busy(question.failure):
                     raise question.failure
                 question = None
             link = self.path.link
@@ -282,12 +285,21 @@ class RemoteToken:
     def _pull_denied(self, denied: RequestDenied) -> None:
         if denied.code == LEASE_ENDED:
             self._lease = None
-        elif denied.code != BUSY:
+        elif not self._note_busy(denied):
             self._denied = denied
+
+    def _note_busy(self, denied: RequestDenied) -> bool:
+        """Return True if the maker is only busy, so that it may accept the next request."""
+        is_busy = denied.code == BUSY
+        if is_busy:
+            self._busy = str(denied)
+        return is_busy
 
     def _reason(self) -> str:
         name = self.path.settings.name
-        return f"the path {name} is down" if self.path.link is None else f"the array behind the path {name} is slow"
+        if self.path.link is None:
+            return f"the path {name} is down"
+        return f"the array behind the path {name} is " + (f"busy: {self._busy}" if self._busy else "slow")
 
 
 def _opened(answer: Mapping[str, Json]) -> OpenedToken:

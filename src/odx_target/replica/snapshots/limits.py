@@ -4,7 +4,8 @@ MAX_SENDS = 4
 """Maximum number of protections whose snapshots an array sends at once. More would only share the same link and disk."""
 
 MAX_RECEIVES = 4
-"""Maximum number of snapshots that an array receives at once. Each takes up to 33 MiB."""
+"""Maximum number of snapshots that an array receives at once from one peer. Each takes up to 33 MiB. Peers do not share this
+number, so a slow peer does not delay the others."""
 
 MAX_PROTECTIONS = 1024
 """Maximum number of protections of an array. The array looks at each of them when a snapshot is taken."""

@@ -5,6 +5,7 @@ gets the differences. When the peer requests it, the content is compared with th
 snapshot with the same guid. If it differs, it is kept as a snapshot with another guid and a name that begins with `rejected`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -86,6 +87,8 @@ class SnapshotReceiver:
         self._report = report
         self._busy: set[bytes] = set()
         """Identities of the volumes that are filled or published now."""
+        self._receives: Counter[bytes] = Counter()
+        """Number of snapshots that are received now, by the pool of the peer."""
         self.activities: dict[bytes, Activity] = {}
         """The activity of each copy, by the identity of its volume."""
 
@@ -109,6 +112,18 @@ class SnapshotReceiver:
             yield
         finally:
             self._busy -= wanted
+
+    @contextmanager
+    def _receiving(self, peer_pool: bytes) -> Iterator[None]:
+        """Count a snapshot that is received from a peer. Raises RequestDenied if the array receives too many from this peer."""
+        if self._receives[peer_pool] >= MAX_RECEIVES:
+            raise RequestDenied(BUSY, f"the array receives {MAX_RECEIVES} snapshots from this peer already")
+        self._receives[peer_pool] += 1
+        try:
+            yield
+        finally:
+            self._receives[peer_pool] -= 1
+            self._receives += Counter()  # Forget peers that send nothing.
 
     def activity(self, volume: bytes) -> Activity:
         """Return what a copy does now, and what it has done since the start of the array."""
@@ -134,9 +149,7 @@ class SnapshotReceiver:
             copy, volume = await self._copy(path, found)
             self._check_receiving(copy.volume)
             if guid not in self._pool.snapshots:
-                if len(self._busy) >= MAX_RECEIVES:
-                    raise RequestDenied(BUSY, f"the array receives {MAX_RECEIVES} snapshots already")
-                with self.changing([volume.identity]):
+                with self._receiving(path.settings.peer_pool), self.changing([volume.identity]):
                     await self._fill(path, exchange, volume, found)
         except (StoreError, ReplicationRefused) as error:
             raise RequestDenied("storage", str(error)) from error

@@ -203,6 +203,7 @@ class SnapshotSender:
             self._failed(protection, sending, str(fault))
         except RequestDenied as denied:
             if denied.code == BUSY:
+                sending.problem = str(denied)
                 sending.retry_at_s = self._environment.monotonic() + MIN_RETRY_S
             else:
                 self._failed(protection, sending, str(denied))
