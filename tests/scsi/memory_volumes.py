@@ -202,6 +202,24 @@ class MemoryVolume(MemoryBlocks):
         self.blocks[block] = data
         self._log(Link(self.number, block, place, checksum))
 
+    def places_now(self, block: int, count_blocks: int) -> list[int]:
+        self.check_range(block, count_blocks)
+        return [self.pool.place_of(self.blocks[at]) if at in self.blocks else 0 for at in range(block, block + count_blocks)]
+
+    def link_run(self, block: int, places: Sequence[int], checksums: Sequence[int]) -> list[int]:
+        self.check_range(block, len(places))
+        found = []
+        for index, (place, checksum) in enumerate(zip(places, checksums, strict=True)):
+            data = self.pool.places.get(place)
+            if data is not None and crc32c(data) == checksum:
+                found.append(index)
+        if found:
+            self._changing(block, len(places))
+        for index in found:
+            self.blocks[block + index] = self.pool.places[places[index]]
+            self._log(Link(self.number, block + index, places[index], checksums[index]))
+        return found
+
     native_reads = native_writes = None
 
     def must_prepare(self, data: Sequence[Buffer]) -> bool:

@@ -74,6 +74,27 @@ def test_a_linked_block_shares_the_data(kept: Kept, pool: Pool, volume: Volume) 
     assert read(kept, other, 7, 1) == block(2)
 
 
+def test_a_run_of_links_leaves_out_what_is_gone(kept: Kept, pool: Pool, volume: Volume) -> None:
+    volume.write(0, [blocks(1, 2, 3, 4)])
+    found = stored(kept, volume, 0, 4)
+    assert list(volume.places_now(0, 6)) == [*found.places, 0, 0]
+    other = pool.create_volume("b", SIZE, {})
+    other.write(7, [blocks(9, 9, 9, 9)])
+    heard: list[tuple[int, int]] = []
+    other.on_change.append(lambda at, count: heard.append((at, count)))
+    places, checksums = [*found.places[:2], 0, found.places[3]], [*found.checksums[:2], 5, found.checksums[3]]
+    run: list[int] = []
+    when_ready(kept.environment, lambda: run.extend(other.link_run(7, places, checksums)))
+    assert run == [0, 1, 3]
+    assert heard == [(7, 4)]
+    assert other.link_run(20, [0], [1]) == []
+    with pytest.raises(StoreError):
+        other.link_run(SIZE - 1, found.places[:2], found.checksums[:2])
+    pool.commit()
+    kept.reopen()
+    assert read(kept, kept.pool.volumes["b"], 6, 6) == blocks(0, 1, 2, 9, 4, 0)
+
+
 def test_a_link_changes_no_frozen_map(kept: Kept, volume: Volume) -> None:
     volume.write(0, [blocks(1, 2)])
     frozen, snapshot = volume.freeze(), volume.snapshot("s")

@@ -84,13 +84,15 @@ class Ledger:
         if spare:
             self.note_freed(_freed_blocks(change))
 
-    def record_all(self, changes: Sequence[Record]) -> None:
-        """Add changes to the log in one batch, and apply them to the contents.
+    def record_all(self, changes: Sequence[Record], announce: Callable[[], None] | None = None) -> None:
+        """Add changes to the log in one batch, and apply them to the contents. `announce` is called as by `record`.
 
         After a crash, the log contains either all of the changes or none. Raises the same exceptions as `record`.
         """
         encoded = [encode(change) for change in changes]
         self.log.require_record(sum(map(len, encoded)))
+        if announce is not None:
+            announce()
         for change, record in zip(changes, encoded, strict=True):
             self.log.append(record)
             self.contents.apply(change)

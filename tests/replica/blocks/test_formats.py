@@ -44,7 +44,7 @@ def test_offers_arrive_as_they_were_sent(offer: Offer) -> None:
 @searching(25)
 @given(offers, st.data())
 def test_wants_arrive_as_they_were_sent(offer: Offer, data: st.DataObject) -> None:
-    candidates = offer.fingerprinted()
+    candidates = offer.indexes_of(BlockState.FINGERPRINT)
     wanted = data.draw(st.lists(st.sampled_from(candidates), unique=True).map(sorted)) if candidates else []
     assert decode_want(encode_want(offer.count, wanted), offer) == wanted
 

@@ -1,12 +1,16 @@
 """Tests of the sender: when it offers fingerprints, how it compresses, and a snapshot that is deleted meanwhile."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from odx_target.replica.blocks.compression import LinkCompression
+from odx_target.replica.blocks.limits import MAX_WAIT_S
 from odx_target.replica.blocks.sender import BlockSender, OfferPolicy
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.exchange import Exchange
@@ -36,10 +40,31 @@ def test_a_snapshot_that_is_deleted_while_it_is_sent() -> None:
     """It has no blocks any more, and the sender must not wait for them."""
     filling = Filling(12)
     filling.snapshot.delete()
-    environment, exchange = filling.other.environment, cast(Exchange, None)
+    environment, exchange = filling.other.environment, cast(Exchange, SimpleNamespace())
     sender = BlockSender(exchange, filling.snapshot, bytes(32), lambda: LinkCompression.OFF, environment)
     with pytest.raises(Absent):
         filling.world.run(environment, sender.run(0, SIZE))
+
+
+def test_a_receiver_that_stops_frees_the_sender() -> None:
+    """It keeps the connection alive, but answers no OFFER."""
+    filling = Filling(13)
+
+    async def request() -> tuple[int, str]:
+        link = await filling.arrays.ours.opened()
+        document: dict[str, Json] = {"request": "blocks", "snapshot": filling.snapshot.guid.hex(), "first": 0, "count": SIZE}
+        exchange = await link.request(document, TrafficClass.SNAPSHOT)
+        frames = 0
+        while await exchange.receive() is not None:
+            frames += 1
+        return frames, "closed"
+
+    begun_s = filling.world.now_s
+    assert filling.world.run(filling.one.environment, request(), 1000.0) == (3, "closed")
+    assert MAX_WAIT_S <= filling.world.now_s - begun_s < MAX_WAIT_S + 10
+    assert filling.arrays.theirs.link is not None
+    filling.run(fill := filling.fill())
+    filling.assert_equal(fill)
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_DATA_BLOCKS",
                 "MAX_SERVED_REQUESTS",
                 "MAX_VAIN_ATTEMPTS",
+                "MAX_WAIT_S",
                 "MIN_HIT_PERCENT",
             ),
         ),

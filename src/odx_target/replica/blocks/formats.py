@@ -68,9 +68,14 @@ class Offer:
     def count(self) -> int:
         return len(self.states)
 
-    def fingerprinted(self) -> list[int]:
-        """Return the indexes of the blocks with fingerprints."""
-        return [index for index, state in enumerate(self.states) if state == BlockState.FINGERPRINT]
+    def indexes_of(self, state: BlockState) -> list[int]:
+        """Return the indexes of the blocks with a state."""
+        found: list[int] = np.flatnonzero(np.frombuffer(self.states, dtype=np.uint8) == state).tolist()
+        return found
+
+    def fingerprint(self, number: int) -> bytes:
+        """Return one of the fingerprints. `number` counts only the blocks with fingerprints."""
+        return self.fingerprints[number * FINGERPRINT_BYTES : (number + 1) * FINGERPRINT_BYTES]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,16 @@ MAX_SERVED_REQUESTS = 8
 """Maximum number of requests of one peer that an array serves at once. A peer that closes its channels early cannot start more.
 Each takes up to 33 MiB."""
 
+MAX_WAIT_S = 120.0
+"""Time for which a sender of blocks waits for its receiver. Then it ends the exchange, so that a receiver that is stuck does
+not keep the memory of the sender. A receiver whose pool makes room may be as slow, and requests the rest again."""
+
 MAX_VAIN_ATTEMPTS = 5
 """Maximum number of consecutive attempts that the peer ends without a further part. The peer cannot read its data, or has an
 internal error, and further attempts end in the same way."""
+
+MAX_LINKS = 256
+"""Maximum number of blocks that a receiver links, reads and hashes at once. This takes about a millisecond."""
 
 WINDOW_BYTES = 8 << 20
 """Credit that a receiver of blocks requests for its channel: two OFFERs in full."""

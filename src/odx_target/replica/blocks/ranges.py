@@ -12,10 +12,10 @@ def part_end(block: int, end: int, part_blocks: int = MAX_OFFER_BLOCKS) -> int:
     return min(end, (block // part_blocks + 1) * part_blocks)
 
 
-def runs_of(indexes: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Join ascending indexes to runs (first index, number of indexes)."""
+def runs_of(indexes: Sequence[int], most: int = MAX_OFFER_BLOCKS) -> Iterator[tuple[int, int]]:
+    """Join ascending indexes to runs (first index, number of indexes). A run has at most `most` indexes."""
     start = 0
     for at in range(1, len(indexes) + 1):
-        if at == len(indexes) or indexes[at] != indexes[at - 1] + 1:
+        if at == len(indexes) or indexes[at] != indexes[at - 1] + 1 or at - start == most:
             yield indexes[start], at - start
             start = at

@@ -10,23 +10,23 @@ pool, and may add a mark to the same batch. Parts are completed in order.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from odx_target.environment import Buffer, Environment
-from odx_target.native.checksum import crc32c
+from odx_target.native.checksum import checksums_of_blocks
 from odx_target.replica.blocks.compression import decompress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
-from odx_target.replica.blocks.formats import FINGERPRINT_BYTES, BlockState, Offer, decode_data, decode_offer, encode_want
+from odx_target.replica.blocks.formats import BlockState, Offer, decode_data, decode_offer, encode_want
 from odx_target.replica.blocks.hints import Hints
-from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS, WINDOW_BYTES
+from odx_target.replica.blocks.limits import MAX_LINKS, MAX_OFFER_BLOCKS, MAX_OFFERS, WINDOW_BYTES
 from odx_target.replica.blocks.ranges import part_end, runs_of
 from odx_target.replica.link.errors import ChannelEnded, PeerFault
 from odx_target.replica.link.frame import HEADER_BYTES, Frame
 from odx_target.replica.link.kinds import Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PlaceGone, Pool, PoolBusy, Unreadable, Volume
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, Pool, PoolBusy, Unreadable, Volume
 
 OnPart = Callable[[int, int], None]
 
@@ -42,6 +42,8 @@ class ReceiveTotals:
     offered_blocks: int = 0
     linked_blocks: int = 0
     """Offered blocks that this array has already."""
+    repeated_blocks: int = 0
+    """Offered blocks that are equal to a block which was requested shortly before, so that they are not sent again."""
     wrong_hints: int = 0
     received_blocks: int = 0
     data_bytes: int = 0
@@ -54,13 +56,18 @@ class ReceiveTotals:
     """Size of the frames of the exchange, in both directions."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Part:
     first: int
     offer: Offer
     missing: set[int]
     """Indexes of the blocks whose data has not arrived."""
     data: dict[int, Buffer] = field(default_factory=dict)
+    fingerprints: dict[int, bytes] = field(default_factory=dict)
+    """Offered fingerprints of the requested blocks, by index."""
+    copies: "dict[int, tuple[_Part, int]]" = field(default_factory=dict)
+    """Blocks that are equal to a block of this part or of an earlier one, which was requested already: that part, and the index
+    of the block in it."""
 
 
 class BlockReceiver:
@@ -94,6 +101,8 @@ class BlockReceiver:
         self._has_base = has_base
         self._part_blocks = part_blocks
         self._under_way: deque[_Part] = deque()
+        self._coming: dict[bytes, tuple[_Part, int]] = {}
+        """The requested blocks by their fingerprints, until their parts are complete."""
         self._next = self._end = 0
 
     async def run(self, first: int, count: int) -> None:
@@ -132,53 +141,72 @@ class BlockReceiver:
         self._next = following
         if bool(frame.flags & Flag.END) is not (following == self._end):
             raise PeerFault("the last OFFER is marked in a wrong way")
-        unasked = {index for index, state in enumerate(offer.states) if state == BlockState.UNASKED}
-        self.totals.lost_blocks += [first + index for index, state in enumerate(offer.states) if state == BlockState.LOST]
+        self.totals.lost_blocks += [first + index for index in offer.indexes_of(BlockState.LOST)]
+        part = _Part(first, offer, set(offer.indexes_of(BlockState.UNASKED)))
         if offer.fingerprints:
-            wanted = await self._unknown(first, offer)
+            wanted = self._not_coming(part, await self._unknown(first, offer))
             await self._exchange.room()
             want = encode_want(offer.count, wanted)
             self.totals.link_bytes += HEADER_BYTES + len(want)
             self._exchange.send(Kind.WANT, first, want)
-            unasked.update(wanted)
-        self._under_way.append(_Part(first, offer, unasked))
+            part.missing.update(wanted)
+        self._under_way.append(part)
 
     async def _unknown(self, first: int, offer: Offer) -> list[int]:
-        """Link the blocks that this array has, and return the indexes of the others."""
-        indexes = offer.fingerprinted()
+        """Link the blocks that this array has, and return the numbers of the other fingerprints of the offer."""
+        indexes = offer.indexes_of(BlockState.FINGERPRINT)
         self.totals.offered_blocks += len(indexes)
-        linked = []
-        for number, place in enumerate(self._hints.find(offer.fingerprints)):
-            if place and await self._link(first + indexes[number], place, offer.checksums[number]):
-                linked.append(number)
+        places = self._hints.find(offer.fingerprints)
+        numbers = dict(zip(indexes, range(len(indexes)), strict=True))
+        linked: list[int] = []
+        for start, count in runs_of([index for index, place in zip(indexes, places, strict=True) if place], MAX_LINKS):
+            number = numbers[start]
+            end = number + count
+            linked += [number + at for at in await self._link(first + start, places[number:end], offer.checksums[number:end])]
         right = await self._verified(first, offer, indexes, linked)
         self.totals.linked_blocks += len(right)
         self.totals.wrong_hints += len(linked) - len(right)
-        return [index for number, index in enumerate(indexes) if number not in right]
+        return [number for number in range(len(indexes)) if number not in right]
 
-    async def _link(self, block: int, place: int, checksum: int) -> bool:
-        """Link a block. Returns False if the data at the place is gone, or has another checksum."""
-        with suppress(PlaceGone):
-            await self._change(lambda: self._volume.link(block, place, checksum))
-            return True
-        return False
+    async def _link(self, block: int, places: Sequence[int], checksums: Sequence[int]) -> list[int]:
+        """Link adjacent blocks. Returns the indexes of the linked ones. The data at the other places is gone, or has another
+        checksum.
+        """
+        found: list[int] = []
+        await self._change(lambda: found.extend(self._volume.link_run(block, places, checksums)))
+        return found
 
     async def _verified(self, first: int, offer: Offer, indexes: list[int], linked: list[int]) -> set[int]:
         """Return those of the linked blocks whose data has the offered fingerprint."""
         right: set[int] = set()
-        numbers = {index: number for number, index in enumerate(indexes)}
-        for start, count in runs_of([indexes[number] for number in linked]):
+        numbers = {indexes[number]: number for number in linked}
+        for start, count in runs_of(list(numbers), MAX_LINKS):
             try:
-                content = memoryview(b"".join(await self._volume.read(first + start, count)))
+                buffers = self._volume.read_now(first + start, count) or await self._volume.read(first + start, count)
             except (DamagedBlock, Unreadable):
                 continue  # The sender sends these blocks.
+            content = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
             blocks = [content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES)]
-            found = await self._environment.in_thread(fingerprints_of, self._key, blocks)
-            for at, fingerprint in enumerate(found):
-                number = numbers[start + at]
-                if fingerprint == offer.fingerprints[number * FINGERPRINT_BYTES : (number + 1) * FINGERPRINT_BYTES]:
-                    right.add(number)
+            number = numbers[start]
+            for at, fingerprint in enumerate(fingerprints_of(self._key, blocks)):
+                if fingerprint == offer.fingerprint(number + at):
+                    right.add(number + at)
+            await self._environment.turns.next_if_spent()
         return right
+
+    def _not_coming(self, part: _Part, numbers: list[int]) -> list[int]:
+        """Return the indexes of the blocks to request. A block with the fingerprint of one that is coming is copied from it."""
+        indexes, wanted = part.offer.indexes_of(BlockState.FINGERPRINT), []
+        for number in numbers:
+            index, fingerprint = indexes[number], part.offer.fingerprint(number)
+            coming = self._coming.setdefault(fingerprint, (part, index))
+            if coming == (part, index):
+                wanted.append(index)
+                part.fingerprints[index] = fingerprint
+            else:
+                part.copies[index] = coming
+        self.totals.repeated_blocks += len(part.copies)
+        return wanted
 
     def _arrived(self, frame: Frame) -> None:
         if frame.kind is not Kind.DATA or not self._under_way or self._under_way[0].first != frame.argument:
@@ -188,43 +216,41 @@ class BlockReceiver:
         if not part.missing.issuperset(found.indexes):
             raise PeerFault("a DATA has a block that is not wanted")
         content = memoryview(decompress(frame.flags, found.content, len(found.indexes) * BLOCK_BYTES))
-        for number, (index, checksum) in enumerate(zip(found.indexes, found.checksums, strict=True)):
-            block = content[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
-            if crc32c(block) != checksum:
-                raise PeerFault("a block does not match its checksum")
-            part.data[index] = block
+        if checksums_of_blocks(content, BLOCK_BYTES) != list(found.checksums):
+            raise PeerFault("a block does not match its checksum")
+        for number, index in enumerate(found.indexes):
+            part.data[index] = content[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
         part.missing.difference_update(found.indexes)
         self.totals.received_blocks += len(found.indexes)
         self.totals.data_bytes += len(frame.body)
 
     async def _complete(self, part: _Part) -> None:
         """Write the data of a part, and note hints for it."""
-        holes = [index for index, state in enumerate(part.offer.states) if state == BlockState.HOLE]
-        for index, count in runs_of(holes):
+        for index, count in runs_of(part.offer.indexes_of(BlockState.HOLE)):
             await self._change(lambda at=part.first + index, count=count: self._volume.unmap(at, count))  # type: ignore[misc]
-        for index, count in runs_of(sorted(part.data)):
-            await self._write(part.first + index, [part.data[at] for at in range(index, index + count)])
+        data = {**part.data, **{index: source.data[at] for index, (source, at) in part.copies.items()}}
+        for index, count in runs_of(sorted(data)):
+            await self._write(part.first + index, [data[at] for at in range(index, index + count)])
         await self._change(lambda: self._on_part(part.first, part.offer.count))
         await self._pool.committed()
         self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)
+        for fingerprint in part.fingerprints.values():
+            del self._coming[fingerprint]
         if part.data:
-            await self._note_hints(part)
+            self._note_hints(part)
+            await self._environment.turns.next_if_spent()
 
     async def _write(self, block: int, buffers: list[Buffer]) -> None:
         data = await self._volume.prepare(block, buffers) if self._volume.must_prepare(buffers) else buffers
         await self._change(lambda: self._volume.write(block, data))
 
-    async def _note_hints(self, part: _Part) -> None:
+    def _note_hints(self, part: _Part) -> None:
         """Remember the places of the received blocks, so that the next equal block need not be sent."""
-        indexes = sorted(part.data)
-        frozen = self._volume.freeze()
-        try:
-            stored = await frozen.stored_blocks(part.first, part.offer.count)
-        finally:
-            frozen.release()
-        blocks = [part.data[index] for index in indexes]
-        fingerprints = await self._environment.in_thread(fingerprints_of, self._key, blocks)
-        self._hints.note(b"".join(fingerprints), [stored.places[index] for index in indexes])
+        places = self._volume.places_now(part.first, part.offer.count)
+        unasked = [index for index in part.data if index not in part.fingerprints]
+        computed = dict(zip(unasked, fingerprints_of(self._key, [part.data[index] for index in unasked]), strict=True))
+        found = part.fingerprints | computed
+        self._hints.note(b"".join(found.values()), [places[index] for index in found])
 
     async def _change(self, change: Callable[[], object]) -> None:
         """Change the pool, and wait while it makes room. May raise the exceptions of `Volume.write` except PoolBusy."""

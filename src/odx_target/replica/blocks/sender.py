@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from odx_target.environment import Buffer, Environment
-from odx_target.native.checksum import crc32c
+from odx_target.native.checksum import checksums_of_blocks
 from odx_target.replica.blocks.compression import LinkCompression, compress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import BlockState, Offer, decode_want, encode_data_head, encode_offer
@@ -19,6 +19,7 @@ from odx_target.replica.blocks.limits import (
     MAX_DATA_BLOCKS,
     MAX_OFFER_BLOCKS,
     MAX_OFFERS,
+    MAX_WAIT_S,
     MIN_HIT_PERCENT,
     PAUSE_AFTER_BYTES,
     RAW_DATA_BLOCKS,
@@ -113,6 +114,7 @@ class BlockSender:
 
         Raises ChannelEnded and PeerFault, and the exceptions of `BlockSource.read` except DamagedBlock.
         """
+        self._exchange.max_wait_s = MAX_WAIT_S
         parts = PartFinder(self._source, self._base, first, first + count, self._environment, self._part_blocks)
         while not parts.has_ended or self._under_way:
             if not parts.has_ended and len(self._under_way) < MAX_OFFERS:
@@ -143,7 +145,8 @@ class BlockSender:
         offers = self.policy.is_on
         states[list(blocks)] = BlockState.FINGERPRINT if offers else BlockState.UNASKED
         values = list(blocks.values())
-        fingerprints, checksums = await self._environment.in_thread(_digests, self._key, values, offers)
+        fingerprints = b"".join(fingerprints_of(self._key, values)) if offers else b""
+        checksums = [checksum for value in values for checksum in checksums_of_blocks(value, BLOCK_BYTES)]
         offer = Offer(states.tobytes(), fingerprints, tuple(checksums) if offers else ())
         to_send = None if offers and blocks else list(blocks)
         part = _Part(first, offer, blocks, dict(zip(blocks, checksums, strict=True)), to_send)
@@ -158,7 +161,10 @@ class BlockSender:
     async def _read(self, first: int, block: int, count: int) -> dict[int, Buffer]:
         """Read blocks by their index in the part that begins at `first`. Damaged blocks are left out."""
         try:
-            content = memoryview(b"".join(await self._source.read(block, count)))
+            buffers = self._source.read_now(block, count)
+            if buffers is None:
+                buffers = await self._source.read(block, count)
+            content = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
         except DamagedBlock:
             if count == 1:
                 return {}
@@ -190,7 +196,10 @@ class BlockSender:
 
     async def _send_blocks(self, part: _Part, indexes: list[int], compression: LinkCompression) -> None:
         content = b"".join(part.blocks[index] for index in indexes)
-        compressed, flag = await self._environment.in_thread(compress, compression, content)
+        if compression is LinkCompression.WAN:
+            compressed, flag = await self._environment.in_thread(compress, compression, content)
+        else:
+            compressed, flag = compress(compression, content)
         body = encode_data_head(indexes, [part.checksums[index] for index in indexes]) + compressed
         if len(body) > MAX_BODY_BYTES:
             half = len(indexes) // 2
@@ -201,9 +210,3 @@ class BlockSender:
         self._exchange.send(Kind.DATA, part.first, body, flag)
         self.totals.sent_blocks += len(indexes)
         self.totals.data_bytes += len(body)
-
-
-def _digests(key: bytes, blocks: list[Buffer], with_fingerprints: bool) -> tuple[bytes, list[int]]:
-    """Compute the joined fingerprints and the CRC32Cs of blocks, in a thread."""
-    fingerprints = b"".join(fingerprints_of(key, blocks)) if with_fingerprints else b""
-    return fingerprints, [crc32c(block) for block in blocks]

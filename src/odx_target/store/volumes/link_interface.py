@@ -45,3 +45,21 @@ class LinkTarget(Protocol):
         Raises PoolBusy if checksums must be loaded first. May raise the exceptions of `Volume.write`.
         """
         ...
+
+    def places_now(self, block: int, count_blocks: int) -> Sequence[int]:
+        """Return the present places of blocks of the volume. They are 0 for holes, and for blocks whose part of the map is not
+        in memory. A later change of the volume, or the cleaner, may give a block another place.
+
+        Raises StoreError if the range is not inside the volume.
+        """
+        ...
+
+    def link_run(self, block: int, places: Sequence[int], checksums: Sequence[int]) -> list[int]:
+        """Link adjacent blocks, of which the first is `block`, in one batch of the log. This is much faster than `link` for
+        each.
+
+        Returns the indexes of the linked blocks in ascending order. The other blocks, for which `link` would raise PlaceGone,
+        are not changed. Raises PoolBusy if checksums must be loaded first; then nothing has changed. May raise the exceptions
+        of `Volume.write`.
+        """
+        ...

@@ -6,6 +6,8 @@ since.
 """
 
 from array import array
+from collections.abc import Sequence
+from contextlib import suppress
 
 from odx_target.environment import Environment, Event
 from odx_target.store.cleaning.links import Links
@@ -58,6 +60,17 @@ class Linker:
         if not found or found != checksum:
             raise PlaceGone(f"place {place} has other data than expected")
         self.links.note(number)
+
+    def linkable(self, block: int, places: Sequence[int], checksums: Sequence[int]) -> list[int]:
+        """Return the indexes of the places whose data has the given checksums. `block` will be linked to the first place, and
+        the blocks after it to the others. Raises the exceptions of `require` except PlaceGone.
+        """
+        found = []
+        for index, (place, checksum) in enumerate(zip(places, checksums, strict=True)):
+            with suppress(PlaceGone):
+                self.require(block + index, place, checksum)
+                found.append(index)
+        return found
 
     async def loaded(self) -> None:
         """Wait until all checksums that are being loaded for links have been loaded or could not be loaded."""

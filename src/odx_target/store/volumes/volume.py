@@ -1,8 +1,10 @@
 """The volumes of a pool that is stored in a log."""
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import repeat
 
 from odx_target.environment import Buffer
 from odx_target.native.choice import NATIVE, BlockReader, BlockWriter
@@ -40,6 +42,9 @@ LEAVES_AT_ONCE = 32
 `turns`)."""
 
 STEPS_OF_A_LINK = 4
+
+STEPS_OF_A_FURTHER_LINK = 2
+"""Number of steps that each block of a run of links takes."""
 
 LINEAGE_BYTES = 16
 
@@ -198,6 +203,29 @@ class LogVolume(Readable):
         self._require_ends(block, 1)
         self._ledger.linker.require(block, place, checksum)
         self._ledger.record(Link(self._number, block, place, checksum), announce=partial(self.announce, block, 1))
+
+    def places_now(self, block: int, count_blocks: int) -> Sequence[int]:
+        """Return the present places of blocks; see `LinkTarget` in `store.api`."""
+        self.check_range(block, count_blocks)
+        places = array("Q")
+        try:
+            for place, count in self._live_map.runs(block, count_blocks):
+                places.extend(range(place, place + count) if place else repeat(0, count))
+        except LeafMissing:
+            return array("Q", bytes(8 * count_blocks))
+        return places
+
+    def link_run(self, block: int, places: Sequence[int], checksums: Sequence[int]) -> list[int]:
+        """Make adjacent blocks refer to data that is already in the log; see `LinkTarget` in `store.api`."""
+        self.check_range(block, len(places))
+        self._turns.take(STEPS_OF_A_LINK + STEPS_OF_A_FURTHER_LINK * len(places))
+        self._check_changes()
+        self._require_ends(block, len(places))
+        found = self._ledger.linker.linkable(block, places, checksums)
+        if found:
+            links = [Link(self._number, block + index, places[index], checksums[index]) for index in found]
+            self._ledger.record_all(links, announce=partial(self.announce, block, len(places)))
+        return found
 
     def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> int:
         """Copy blocks from a frozen map; see `Volume.copy_from` in `store.api`.
