@@ -10,6 +10,8 @@ import pytest
 from odx_target.cli import main as cli
 from tests.interop.serving import Served, serve
 
+Run = Callable[..., tuple[int, str, str]]
+
 
 @pytest.fixture(scope="module")
 def pools(module_path: Path) -> Iterator[tuple[Path, Path]]:
@@ -26,8 +28,8 @@ def pools(module_path: Path) -> Iterator[tuple[Path, Path]]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Return a function that runs `odx-target` in this process and returns exit code, output and errors."""
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs `odx-target` on an input, `stdin`, and returns exit code, output and errors."""
 
     def typed(*words: str | Path, stdin: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["odx-target", *map(str, words)])

@@ -1,16 +1,15 @@
 """`odx-target manage` with a server process: its output, exit codes, and the life of the control socket."""
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.main import get_command
 
-from odx_target.cli import main as cli
 from odx_target.cli.managing.manage import app
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list, write_using_token_list
@@ -25,6 +24,7 @@ from odx_target.target.control.port_groups import PORT_GROUP_OPERATIONS
 from odx_target.target.control.refusals import REFUSAL_OPERATIONS
 from odx_target.target.control.replication.copies import COPY_OPERATIONS
 from odx_target.target.control.replication.protections import PROTECTION_OPERATIONS
+from tests.cli.conftest import Run
 from tests.interop.serving import IQN, Served, serve
 from tests.target.running import OPTIONS, is_good, settled
 
@@ -43,8 +43,6 @@ OF_OTHERS = {
 
 LUNS = ("first=1M", "second=8K,block=4096")
 
-Manage = Callable[..., tuple[int, str, str]]
-
 
 @pytest.fixture(scope="module")
 def served(module_path: Path) -> Iterator[tuple[Served, Path]]:
@@ -54,17 +52,9 @@ def served(module_path: Path) -> Iterator[tuple[Served, Path]]:
 
 
 @pytest.fixture
-def manage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Manage:
-    """Return a function that runs `odx-target manage` in this process and returns exit code, output and errors."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["odx-target", "manage", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+def manage(run: Run) -> Run:
+    """Return a function that runs `odx-target manage`, as `run` does."""
+    return partial(run, "manage")
 
 
 def rows_of(table: str) -> list[list[str]]:
@@ -82,7 +72,7 @@ def test_every_operation_has_a_command_with_its_arguments() -> None:
         assert len(given) == len([argument for argument in operation.arguments if argument.name != "after"]), name
 
 
-def test_luns_are_shown_added_and_resized(served: tuple[Served, Path], manage: Manage) -> None:
+def test_luns_are_shown_added_and_resized(served: tuple[Served, Path], manage: Run) -> None:
     _, pool = served
     assert rows_of(manage(pool, "luns")[1])[0] == ["0", "first", "1.0", "MiB", "1048576", "512"]
     assert manage(pool, "add-lun", "third=2M")[:2] == (0, "LUN 2: third, 2097152 bytes in blocks of 512\n")
@@ -102,7 +92,7 @@ def host(served: Served) -> AbstractAsyncContextManager[InitiatorSession]:
     return open_session(Portal(name, int(port)), IQN, OPTIONS)
 
 
-async def test_tokens_copies_and_sessions_of_a_host(served: tuple[Served, Path], manage: Manage) -> None:
+async def test_tokens_copies_and_sessions_of_a_host(served: tuple[Served, Path], manage: Run) -> None:
     server, pool = served
     async with host(server) as session:
         await settled(session)
@@ -135,7 +125,7 @@ async def test_tokens_copies_and_sessions_of_a_host(served: tuple[Served, Path],
         assert rows_of(manage(pool, "tokens")[1]) == []
 
 
-def test_an_operator_makes_the_array_step_aside(served: tuple[Served, Path], manage: Manage) -> None:
+def test_an_operator_makes_the_array_step_aside(served: tuple[Served, Path], manage: Run) -> None:
     _, pool = served
     code, out, _ = manage(pool, "step-aside", "24h")
     assert (code, out) == (0, "new copies: refused for 86400 more seconds (the operator); 0 were refused so far\n")
@@ -164,7 +154,7 @@ def test_an_operator_makes_the_array_step_aside(served: tuple[Served, Path], man
     ],
 )
 def test_an_error_is_one_clear_line_and_an_exit_code(
-    served: tuple[Served, Path], manage: Manage, arguments: list[str], code: int, words: str
+    served: tuple[Served, Path], manage: Run, arguments: list[str], code: int, words: str
 ) -> None:
     ended, _, said = manage(served[1], *arguments)
     assert ended == code
@@ -173,14 +163,14 @@ def test_an_error_is_one_clear_line_and_an_exit_code(
     assert said.count("\n") == 1
 
 
-def test_without_a_server_it_says_so(tmp_path: Path, manage: Manage) -> None:
+def test_without_a_server_it_says_so(tmp_path: Path, manage: Run) -> None:
     for where in (tmp_path, tmp_path / "absent"):
         code, _, said = manage(where, "luns")
         assert (code, said.count("\n")) == (FAILURE, 1)
         assert "no server" in said or "no pool" in said
 
 
-def test_the_socket_goes_with_the_server_and_is_replaced_after_its_death(tmp_path: Path, manage: Manage) -> None:
+def test_the_socket_goes_with_the_server_and_is_replaced_after_its_death(tmp_path: Path, manage: Run) -> None:
     pool = tmp_path / "pool"
     served = serve(pool, ("a=1M",), log_path=tmp_path / "log")
     try:
@@ -197,7 +187,7 @@ def test_the_socket_goes_with_the_server_and_is_replaced_after_its_death(tmp_pat
         served.kill()
 
 
-def test_the_socket_may_be_elsewhere_and_a_server_goes_on_without(tmp_path: Path, manage: Manage) -> None:
+def test_the_socket_may_be_elsewhere_and_a_server_goes_on_without(tmp_path: Path, manage: Run) -> None:
     elsewhere = tmp_path / "elsewhere"
     served = serve(None, ("a=1M",), log_path=tmp_path / "log", options=("--control", str(elsewhere)))
     try:
@@ -213,7 +203,7 @@ def test_the_socket_may_be_elsewhere_and_a_server_goes_on_without(tmp_path: Path
         served.kill()
 
 
-def test_a_temporary_pool_has_one_too(tmp_path: Path, manage: Manage) -> None:
+def test_a_temporary_pool_has_one_too(tmp_path: Path, manage: Run) -> None:
     served = serve(None, ("a=1M",), log_path=tmp_path / "log")
     try:
         (line,) = [line for line in served.printed if "odx-target manage" in line]

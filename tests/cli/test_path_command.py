@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import pytest
 from odx_target.cli.serving.recorded_sessions import check_recording
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, ServeConfig
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.cli.conftest import Run
 
 
 @pytest.fixture

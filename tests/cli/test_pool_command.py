@@ -1,25 +1,20 @@
 """`odx-target pool scrub` on a pool that an array serves, and on one that no array serves; `odx-target pool check`."""
 
-import io
 import json
 import shutil
-import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from odx_target.cli import main as cli
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
+from tests.cli.conftest import Run
 from tests.interop.serving import serve
 from tests.store.pools import Directory, block, flip_bit, write
 from tests.store.test_capacity_directory import Pools
 
 BLOCKS = 60
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -29,17 +24,9 @@ def scrub(run_pool: Run) -> Run:
 
 
 @pytest.fixture
-def run_pool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs `odx-target pool` in this process and returns exit code, output and errors."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["odx-target", "pool", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+def run_pool(run: Run) -> Run:
+    """Return a function that runs `odx-target pool`, as `run` does."""
+    return partial(run, "pool")
 
 
 @pytest.fixture
@@ -213,15 +200,13 @@ def test_a_copied_pool_gets_its_own_identity(pool: Path, run_pool: Run) -> None:
         served.kill()
 
 
-def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run) -> None:
     code, output, errors = run_pool("repair", pool, "--yes")
     assert (code, output, errors) == (0, "the pool needs no repair\n", "")
     flip_bit(pool, block(8))
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert run_pool("repair", pool)[0] != 0
+    assert run_pool("repair", pool, stdin="n\n")[0] != 0
     assert not (pool / "repair.json").exists()
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
-    code, output, _ = run_pool("repair", pool)
+    code, output, _ = run_pool("repair", pool, stdin="y\n")
     assert code == 0
     assert output.startswith("lost: LBA 7 of volume a: block ")
     assert output.endswith(f"repaired; the lost blocks are listed in {pool / 'repair.json'}\n")

@@ -1,22 +1,20 @@
 """`odx-target replay`: exit codes, the first difference, JSON, the page, and wrong files."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from odx_target.cli import main as cli
 from odx_target.iscsi.pdu.opcodes import Opcode
 from odx_target.target.schedules.commands import ProcessCommands
 from odx_target.target.session_file.frame_reader import read_recording
 from odx_target.target.session_file.frames import Frame, FrameKind, document, encode_frame, encode_head
 from odx_target.testing import running_array
-
-Replay = Callable[..., tuple[int, str, str]]
+from tests.cli.conftest import Run
 
 MARKUP = "<script>alert(1)</script>&'\""
 
@@ -41,17 +39,9 @@ def recording(module_path: Path) -> Path:
 
 
 @pytest.fixture
-def replay(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Replay:
-    """Return a function that runs the subcommand, and returns exit code, output and errors."""
-
-    def run(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["odx-target", "replay", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+def replay(run: Run) -> Run:
+    """Return a function that runs `odx-target replay`, as `run` does."""
+    return partial(run, "replay")
 
 
 def written(path: Path, *frames: Frame) -> Path:
@@ -68,20 +58,20 @@ def changed(recording: Path, path: Path, change: Callable[[Frame], Frame]) -> Pa
     return written(path, *map(change, read_recording(recording).frames))
 
 
-def test_equal_answers_have_the_exit_code_0(recording: Path, replay: Replay) -> None:
+def test_equal_answers_have_the_exit_code_0(recording: Path, replay: Run) -> None:
     code, out, errors = replay(recording)
     assert (code, errors) == (0, "")
     assert out.endswith(" steps: all answers are equal\n")
 
 
-def test_the_result_as_json(recording: Path, replay: Replay) -> None:
+def test_the_result_as_json(recording: Path, replay: Run) -> None:
     code, out, _ = replay(recording, "--json")
     found = json.loads(out)
     assert code == 0
     assert (found["schema"], found["is_equal"], found["difference"], found["warnings"]) == ("replay/1", True, None, [])
 
 
-def test_a_changed_answer_is_named_by_its_pdu_and_field(recording: Path, replay: Replay, tmp_path: Path) -> None:
+def test_a_changed_answer_is_named_by_its_pdu_and_field(recording: Path, replay: Run, tmp_path: Path) -> None:
     count = 0
 
     def change(frame: Frame) -> Frame:
@@ -105,7 +95,7 @@ def test_a_changed_answer_is_named_by_its_pdu_and_field(recording: Path, replay:
 
 
 @pytest.mark.parametrize("dropped", [FrameKind.SENT, FrameKind.RECEIVED, FrameKind.OPERATION, FrameKind.CONTENT])
-def test_a_missing_frame_is_noticed(recording: Path, replay: Replay, tmp_path: Path, dropped: FrameKind) -> None:
+def test_a_missing_frame_is_noticed(recording: Path, replay: Run, tmp_path: Path, dropped: FrameKind) -> None:
     """Without any such frame, an answer differs."""
     frames = read_recording(recording).frames
     numbers = [number for number, frame in enumerate(frames) if frame.kind is dropped]
@@ -132,7 +122,7 @@ class Elements(HTMLParser):
                 self.addresses.append(str(value))
 
 
-def test_the_page_opens_at_the_failed_step_and_needs_nothing_else(recording: Path, replay: Replay, tmp_path: Path) -> None:
+def test_the_page_opens_at_the_failed_step_and_needs_nothing_else(recording: Path, replay: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.touch(0o644)
     assert replay(recording, "--html", page)[0] == 0
@@ -149,7 +139,7 @@ def test_the_page_opens_at_the_failed_step_and_needs_nothing_else(recording: Pat
     assert "BUSY" in failed
 
 
-def test_the_page_escapes_what_others_have_written(recording: Path, replay: Replay, tmp_path: Path) -> None:
+def test_the_page_escapes_what_others_have_written(recording: Path, replay: Run, tmp_path: Path) -> None:
     def change(frame: Frame) -> Frame:
         if frame.kind is not FrameKind.OPERATION:
             return frame
@@ -164,7 +154,7 @@ def test_the_page_escapes_what_others_have_written(recording: Path, replay: Repl
     assert 'class="difference"' in text
 
 
-def test_a_cut_recording_is_replayed_up_to_its_last_whole_frame(recording: Path, replay: Replay, tmp_path: Path) -> None:
+def test_a_cut_recording_is_replayed_up_to_its_last_whole_frame(recording: Path, replay: Run, tmp_path: Path) -> None:
     path = tmp_path / "cut"
     path.write_bytes(recording.read_bytes()[:-100])
     code, out, errors = replay(path)
@@ -174,7 +164,7 @@ def test_a_cut_recording_is_replayed_up_to_its_last_whole_frame(recording: Path,
 
 
 def test_a_replay_runs_no_program_that_a_file_names(
-    recording: Path, replay: Replay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recording: Path, replay: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Recordings are passed on with reports of faults, so a file may come from anybody."""
     program, started = "/bin/false", []
@@ -199,9 +189,7 @@ def test_a_replay_runs_no_program_that_a_file_names(
 
 
 @pytest.mark.parametrize("values", [{"seed": [0]}, {"offset": 1e999}])
-def test_a_damaged_change_of_a_lun_is_one_line(
-    recording: Path, replay: Replay, tmp_path: Path, values: dict[str, object]
-) -> None:
+def test_a_damaged_change_of_a_lun_is_one_line(recording: Path, replay: Run, tmp_path: Path, values: dict[str, object]) -> None:
     def change(frame: Frame) -> Frame:
         if frame.kind is not FrameKind.CONTENT or frame.document()["change"] != "fill":
             return frame
@@ -212,7 +200,7 @@ def test_a_damaged_change_of_a_lun_is_one_line(
     assert "a change of a LUN cannot be used" in errors
 
 
-def test_endless_numbers_in_settings_are_one_line(recording: Path, replay: Replay, tmp_path: Path) -> None:
+def test_endless_numbers_in_settings_are_one_line(recording: Path, replay: Run, tmp_path: Path) -> None:
     def change(frame: Frame) -> Frame:
         if frame.kind is not FrameKind.SETTINGS:
             return frame
@@ -227,7 +215,7 @@ def test_endless_numbers_in_settings_are_one_line(recording: Path, replay: Repla
 
 @pytest.mark.parametrize("content", [b"", b"not a recording at all", encode_head()])
 @pytest.mark.parametrize("url", [[], ["iscsi://127.0.0.1:1/iqn.2026-11.io.a"]])
-def test_other_files_are_refused_in_one_line(replay: Replay, tmp_path: Path, content: bytes, url: list[str]) -> None:
+def test_other_files_are_refused_in_one_line(replay: Run, tmp_path: Path, content: bytes, url: list[str]) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     code, out, errors = replay(path, *url)
@@ -235,25 +223,25 @@ def test_other_files_are_refused_in_one_line(replay: Replay, tmp_path: Path, con
     assert "recording" in errors
 
 
-def test_a_page_that_cannot_be_written_is_one_line(recording: Path, replay: Replay) -> None:
+def test_a_page_that_cannot_be_written_is_one_line(recording: Path, replay: Run) -> None:
     code, out, errors = replay(recording, "--html", "/dev/full")
     assert (code, out) == (1, "")
     assert errors == "odx-target: /dev/full: No space left on device\n"
 
 
-def test_a_replay_against_another_target_has_no_page(recording: Path, replay: Replay, tmp_path: Path) -> None:
+def test_a_replay_against_another_target_has_no_page(recording: Path, replay: Run, tmp_path: Path) -> None:
     code, _, errors = replay(recording, "iscsi://127.0.0.1:1/iqn.2026-11.io.a", "--html", tmp_path / "page")
     assert code == 2
     assert "has no --html" in errors
 
 
-def test_a_target_that_cannot_be_reached_is_one_line(recording: Path, replay: Replay) -> None:
+def test_a_target_that_cannot_be_reached_is_one_line(recording: Path, replay: Run) -> None:
     code, _, errors = replay(recording, "iscsi://127.0.0.1:1/iqn.2026-11.io.a")
     assert (code, errors.count("\n")) == (1, 1)
     assert "127.0.0.1:1" in errors
 
 
-def test_another_array_gives_equal_answers(recording: Path, replay: Replay) -> None:
+def test_another_array_gives_equal_answers(recording: Path, replay: Run) -> None:
     with running_array(luns={"a": "1M", "b": "1M"}) as other:
         code, out, errors = replay(recording, f"iscsi://{other.portal}/{other.target}")
     assert code == 1, "the faults and the clock are not repeated, so the token has not expired"

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ import pytest
 
 from odx_target.cli.schemas.making import schema_of_result
 from odx_target.cli.schemas.table import result_of
+from tests.cli.conftest import Run
 from tests.cli.schemas.validation import faults_of
 
-Run = Callable[..., tuple[int, str, str]]
 KEY = "K" * 26
 
 

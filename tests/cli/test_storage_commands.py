@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ from odx_target.cli.storage.schedule import app as schedule_app
 from odx_target.cli.storage.snapshot import app as snapshot_app
 from odx_target.cli.storage.volume import app as volume_app
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS
+from tests.cli.conftest import Run
 from tests.interop.serving import serve
 
 FAILURE, USAGE = 1, 2
 LUNS = ("a=1M", "b=8K,block=4096")
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(params=["served", "not served"])
@@ -34,18 +33,9 @@ def pool(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def run(pool: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs a command on the pool in this process and returns exit code, output and errors."""
-
-    def typed(command: str, *arguments: str) -> tuple[int, str, str]:
-        words = command.split()
-        monkeypatch.setattr(sys, "argv", ["odx-target", *words, str(pool), *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return typed
+def run(pool: Path, run: Run) -> Run:
+    """Return a function that runs a command on the pool, as `run` does."""
+    return lambda command, *arguments: run(*command.split(), pool, *arguments)
 
 
 def answer(result: tuple[int, str, str]) -> Any:

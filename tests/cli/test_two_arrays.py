@@ -1,7 +1,7 @@
 """Two server processes on one machine that are paired by `serve --pair`, and `odx-target copy` between them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
@@ -13,11 +13,12 @@ from odx_target.initiator.url import parse_url
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import ServeConfig
+from odx_target.target.control.client import request
 from odx_target.target.peers.socket_pairing import free_name
 from odx_target.testing import running_array
+from tests.cli.conftest import Run
 from tests.interop.serving import Served, serve
 
-Run = Callable[..., tuple[int, str, str]]
 LINK = ("--link-port", "127.0.0.1:0")
 
 
@@ -70,6 +71,15 @@ def test_what_cannot_be_copied(pools: tuple[Path, Path], run: Run, monkeypatch: 
     code, _, errors = run("copy", url, f"{b}:dst", "--explain")
     assert code == 2
     assert "--explain" in errors
+
+
+def test_a_copy_within_an_array_waits_for_no_pairing(pools: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    a, _ = pools
+    waiting = {"waiting": [{"name": "another"}]}
+    monkeypatch.setattr(local_arrays, "request", lambda *given: {**request(*given), **waiting})
+    monkeypatch.setattr(local_arrays, "WAIT_S", 60.0)
+    monkeypatch.setattr(local_arrays.time, "sleep", lambda _: pytest.fail("the command waits"))
+    assert local_arrays.path_between(a, a) is None
 
 
 async def test_a_pairing_needs_a_link_port() -> None:

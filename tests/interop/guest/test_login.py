@@ -79,8 +79,11 @@ def test_two_sessions_write_beside_each_other(guest: Guest) -> None:
         set -- $(disks 0)
         [ $# = 2 ]
         for turn in 1 2 3; do
-            fill $1 $((turn * 4096)) 2048 & fill $2 $((turn * 4096 + 2048)) 2048 & wait
-            same $1 $((turn * 4096)) $2 $((turn * 4096)) 4096
+            dd if=/dev/urandom of=/tmp/data bs=1M count=2 2>/dev/null
+            dd if=/tmp/data of=$1 bs=1M count=1 seek=$((turn * 2)) oflag=direct conv=notrunc 2>/dev/null & first=$!
+            dd if=/tmp/data of=$2 bs=1M skip=1 count=1 seek=$((turn * 2 + 1)) oflag=direct conv=notrunc 2>/dev/null & second=$!
+            wait $first; wait $second
+            for disk in $1 $2; do content $disk $((turn * 4096)) 4096 | alike /tmp/data; done
         done
     """)
 

@@ -83,17 +83,21 @@ async def test_a_wait_ends_when_a_socket_becomes_readable(
     assert ended
 
 
+async def wait_for(polled: SelectorPoller, fd: int) -> None:
+    """Wait until sockets are readable, and check that it is the one with this descriptor."""
+    with trio.fail_after(20):
+        while not (ready := polled.poll(0, 64)):
+            await polled.wait()
+    assert [each for each, _ in ready] == [fd]
+
+
 async def test_a_socket_that_is_added_during_a_wait_is_seen(
     poller: Callable[[], SelectorPoller], pair: tuple[socket.socket, socket.socket]
 ) -> None:
     polled, (one, other) = poller(), pair
 
-    async def wait() -> None:
-        while not polled.poll(0, 64):
-            await polled.wait()
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(wait)
+        nursery.start_soon(wait_for, polled, one.fileno())
         await wait_all_tasks_blocked()
         other.send(b"x")
         polled.register(one.fileno(), READABLE)
@@ -107,13 +111,9 @@ async def test_a_socket_may_be_closed_right_after_it_was_removed(
     polled.register(one.fileno(), READABLE)
     polled.register(third.fileno(), READABLE)
 
-    async def wait() -> None:
-        while not polled.poll(0, 64):
-            await polled.wait()
-
     with fourth:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
+            nursery.start_soon(wait_for, polled, third.fileno())
             await wait_all_tasks_blocked()
             polled.unregister(one.fileno())
             one.close()

@@ -9,6 +9,7 @@ from odx_target.initiator.url import SCHEME
 from odx_target.target.config.parsing import parse_portal
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.client import NoResponse, NoServer, request
+from odx_target.target.loopback import from_this_machine
 
 WAIT_S = 15.0
 """Time for which a command waits until an array serves a pool, and until two arrays that are being paired are connected. They
@@ -18,8 +19,6 @@ WAIT_FOR_POOL_S = 3.0
 """Time for which a command waits for the directory of a pool, which an array makes at its first start."""
 
 RETRY_S = 0.1
-
-_ANY_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the array listens there; nothing is bound here
 
 
 class LocalLun(NamedTuple):
@@ -42,14 +41,12 @@ def find_lun(text: str) -> LocalLun | None:
     number = next((each["lun"] for each in answer["luns"] if each["name"] == name), None)
     if number is None:
         raise CommandFailure(f"{directory}: there is no LUN {name}")
-    portal = parse_portal(answer["portal"])
-    host = _ANY_ADDRESSES.get(portal.host, portal.host)
-    place = f"[{host}]:{portal.port}" if ":" in host else f"{host}:{portal.port}"
-    return LocalLun(pool, f"{SCHEME}{place}/{answer['target']}/{number}")
+    portal = from_this_machine(parse_portal(answer["portal"]))
+    return LocalLun(pool, f"{SCHEME}{portal}/{answer['target']}/{number}")
 
 
 def path_between(source: Path, destination: Path) -> dict[str, Any] | None:
-    """Return the path of the array at `destination` to that at `source`. Returns None if they are not connected.
+    """Return the path of the array at `destination` to that at `source`. Returns None if there is no connection between them.
 
     Waits if the arrays are being paired, or have a path whose connection is not open yet.
     """
@@ -59,9 +56,9 @@ def path_between(source: Path, destination: Path) -> dict[str, Any] | None:
         while True:
             answer = request(destination, "paths", {})
             path: dict[str, Any] | None = next((each for each in answer["paths"] if each["peer_pool"] == pool), None)
-            is_under_way = path is not None or answer["waiting"] or answer["pairing"]
             if path is not None and path["state"] == "connected":
                 return path
+            is_under_way = answer["pool"] != pool and (path is not None or answer["waiting"] or answer["pairing"])
             if not is_under_way or time.monotonic() >= until_s:
                 return None
             time.sleep(RETRY_S)

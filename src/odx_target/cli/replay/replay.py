@@ -25,11 +25,11 @@ from odx_target.replay.recorded_settings import RecordedSettings, read_settings
 from odx_target.replay.remote_replay import replay_remotely
 from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.private_file import write_private
 from odx_target.target.config.settings import Config
 from odx_target.target.printable import printable
 from odx_target.target.session_file.frame_reader import Recording, read_recording
 from odx_target.target.session_file.frames import FrameKind, RecordingDamaged
-from odx_target.target.trace.record_file import RecordFile
 
 _CHAP_OPTIONS = ("config", "chap_user", "chap_secret_file", "target_chap_user", "target_chap_secret_file")
 
@@ -117,18 +117,10 @@ def _replay_here(
     if not settings.is_new_pool and pool is None:
         warnings.append("the pool had data when the recording began: give a copy of it with --pool")
     if html is not None:
-        _write_page(html, page(f"Replay of {file.name}", result._replace(warnings=warnings)))
+        # Only its owner can read the page, because it has data and tokens as the recording has them.
+        text = page(f"Replay of {file.name}", result._replace(warnings=warnings))
+        write_private(html, text.encode(errors="backslashreplace"))
     return f"{len(result.steps)} steps", result.difference, warnings
-
-
-def _write_page(path: Path, text: str) -> None:
-    """Write a page that only its owner can read, because it has data and tokens as the recording has them."""
-    file = RecordFile(path, append=False, private=True)
-    try:
-        if not file.write(text.encode(errors="backslashreplace")):
-            raise CommandFailure(f"{path}: {file.error}")
-    finally:
-        file.close()
 
 
 async def _replay(recording: Recording, directory: Path | None, secrets: Config | None) -> ReplayResult:

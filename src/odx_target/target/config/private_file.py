@@ -18,15 +18,12 @@ def write_private(path: Path, data: bytes) -> None:
     is refused too, because another user may have chosen its target.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
             path.write_bytes(data)
-            return
-    except FileNotFoundError:
-        pass
-    if path.is_symlink():
-        raise OSError(errno.ELOOP, "this is a symbolic link; name the file itself", str(path))
-    try:
-        _replace(path, data)
+        elif path.is_symlink():
+            raise OSError(errno.ELOOP, "this is a symbolic link; name the file itself")
+        else:
+            _replace(path, data)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from None
 

@@ -19,6 +19,7 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_portal
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.client import NoResponse, NoServer, request
+from odx_target.target.loopback import from_this_machine
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -32,8 +33,6 @@ RETRY_S = 0.1
 
 MAX_NAME_CHARACTERS = 32
 """Maximum length of the name of a path that is made from the name of a directory."""
-
-_ANY_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the array listens there; it is not bound here
 
 
 async def pair_with_pool(place: Path, array: "Array", peering: "Peering") -> None:
@@ -111,5 +110,5 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
 
 def _address(text: str) -> Address:
     """Return the address at which an array on this machine can be reached, if `text` is its link port."""
-    portal = parse_portal(text)
-    return Address(_ANY_ADDRESSES.get(portal.host, portal.host), portal.port)
+    portal = from_this_machine(parse_portal(text))
+    return Address(portal.host, portal.port)

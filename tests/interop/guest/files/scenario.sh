@@ -148,11 +148,11 @@ fill() {
     dd if=/dev/urandom of="$1" bs=$_bytes seek=$_first count=$_blocks iflag=fullblock conv=fsync,notrunc,nocreat 2>/dev/null
 }
 
-# content DISK LBA COUNT: print the present data on the array
+# content DISK LBA COUNT: print the present data on the array. What cannot be read is like no data of another range, and not zero.
 content() {
     _units "$@"
     blockdev --flushbufs "$1"
-    dd if="$1" bs=$_bytes skip=$_first count=$_blocks 2>/dev/null
+    dd if="$1" bs=$_bytes skip=$_first count=$_blocks 2>/dev/null || echo "$1 cannot be read at $2"
 }
 
 # sum DISK LBA COUNT: print a checksum of the present data on the array
