@@ -164,7 +164,8 @@ async def recorded(planned: list[Action]) -> Recording:
         path = Path(folder) / "recording"
         async with recorded_array(path, CONFIG) as array:
             await RandomHost(array).run(planned)
-        return read_recording(path)
+        recording = read_recording(path)
+        return replace(recording, frames=tuple(recording.frames))  # The file is deleted now.
 
 
 def run(planned: list[Action], change: Callable[[Recording], Recording] | None = None) -> None:

@@ -9,7 +9,8 @@ from trio.testing import memory_stream_pair
 from odx_target.environment import Buffer
 from odx_target.iscsi.pdu.framing import append_pdu
 from odx_target.iscsi.pdu.headers import LoginResponse, ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiDataOut, ScsiResponse
-from odx_target.replay.remote_connection import DEFAULT_DATA_SEGMENT_BYTES, MAX_DATA_BYTES, RemoteConnection
+from odx_target.replay.kept_commands import MAX_DATA_BYTES, KeptMemory
+from odx_target.replay.remote_connection import DEFAULT_DATA_SEGMENT_BYTES, RemoteConnection
 from odx_target.scsi.limits import MAX_TRANSFER_BYTES
 from odx_target.target.trace.frames import Frames, Piece
 
@@ -44,7 +45,7 @@ def command(data: bytes) -> bytes:
 @pytest.mark.parametrize("value", ["0", "-1", "many", "9" * 5000, "0x", "\u00b2", "511", str(1 << 24)])
 async def test_a_wrong_length_of_data_segments_means_the_default(value: str) -> None:
     ours, theirs = memory_stream_pair()
-    connection = RemoteConnection(ours, "iqn.2026-11.io.a", {}, {})
+    connection = RemoteConnection(ours, "iqn.2026-11.io.a", {}, {}, KeptMemory())
     text = f"MaxRecvDataSegmentLength={value}\0FirstBurstLength={value}\0ImmediateData=Yes\0".encode()
     login = LoginResponse(transit=True, current_stage=STAGE_LOGIN, next_stage=STAGE_FULL_FEATURE, data_segment_length=len(text))
     wanted = ReadyToTransfer(initiator_task_tag=TAG, target_transfer_tag=1, desired_data_transfer_length=1024)
@@ -67,7 +68,7 @@ async def test_a_wrong_length_of_data_segments_means_the_default(value: str) -> 
 async def test_data_beyond_the_longest_transfer_is_dropped(offset: int, size_bytes: int) -> None:
     assert MAX_DATA_BYTES == MAX_TRANSFER_BYTES
     ours, theirs = memory_stream_pair()
-    connection = RemoteConnection(ours, "iqn.2026-11.io.a", {}, {})
+    connection = RemoteConnection(ours, "iqn.2026-11.io.a", {}, {}, KeptMemory())
     data_in = ScsiDataIn(initiator_task_tag=TAG, data_segment_length=4, buffer_offset=offset)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.run)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import trio
@@ -25,35 +25,32 @@ from odx_target.iscsi.pdu.headers import (
     SnackRequest,
 )
 from odx_target.iscsi.pdu.opcodes import NO_TAG
+from odx_target.iscsi.pdu.requests import TaskManagementFunctionRequest
 from odx_target.replay.answer_comparison import Answer
+from odx_target.replay.kept_commands import COMMAND_BYTES, KeptCommand, KeptCommands, KeptMemory
 from odx_target.target.trace.frames import CUT_PDU, Frames, Piece
 
 RECEIVE_BYTES = 1 << 18
-MAX_DATA_BYTES = 16 << 20
-"""Maximum size of the data of a command: the longest transfer of a recorded array, so its commands have no more."""
 DEFAULT_DATA_SEGMENT_BYTES = 8192
 """Length of the longest data segment for a target that has declared none (RFC 7143 13.12)."""
 _SEQUENCE_MASK = 0xFFFFFFFF
 
 
-@dataclass(slots=True)
-class RemoteTask:
-    """A command of the recording: its CDB, its data so far, and the requests for data that it does not have yet."""
-
-    lun: int
-    cdb: bytes
-    data: bytearray = field(default_factory=bytearray)
-    waiting: list[ReadyToTransfer] = field(default_factory=list)
-    data_in: bytearray = field(default_factory=bytearray)
-
-
 class RemoteConnection:
     """A connection to another target. `tokens` maps recorded tokens to those of the target, `tsihs` the handles of sessions.
 
-    `answer` waits for the next answer with a tag. `has_ended` is True after the target has closed the connection.
+    `commands` are those that have not been compared. `answer` waits for the next answer with a tag. `has_ended` is True after
+    the target has closed the connection. Commands and answers take `memory`, so `run` and `send` raise TooMuchData.
     """
 
-    def __init__(self, stream: trio.abc.Stream, target_name: str, tokens: Mapping[bytes, bytes], tsihs: dict[int, int]) -> None:
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        target_name: str,
+        tokens: Mapping[bytes, bytes],
+        tsihs: dict[int, int],
+        memory: KeptMemory,
+    ) -> None:
         self._stream = stream
         self._target_name = target_name
         self._tokens = tokens
@@ -63,8 +60,10 @@ class RemoteConnection:
         self._max_data_bytes = DEFAULT_DATA_SEGMENT_BYTES
         self._digests = (False, False)
         self._negotiated: dict[bytes, bytes] = {}
-        self.tasks: dict[int, RemoteTask] = {}
-        self._answers: dict[int, deque[Answer]] = {}
+        self._memory = memory
+        self.commands = KeptCommands(memory)
+        self._management: dict[int, TaskManagementFunctionRequest] = {}
+        self._answers: dict[int, deque[tuple[Pdu, bytes]]] = {}
         self._changed = trio.Event()
         self._sending = trio.Lock()
         self.has_ended = False
@@ -93,10 +92,29 @@ class RemoteConnection:
             if self.has_ended:
                 return None
             await self._changed.wait()
-        return self._answers[tag].popleft()
+        pdu, data = self._answers[tag].popleft()
+        if not self._answers[tag]:
+            del self._answers[tag]
+        self._memory.release(COMMAND_BYTES + len(data))
+        command = self.commands.get(tag)
+        return Answer(pdu, data, b"" if command is None else bytes(command.returned.data))
+
+    def end(self, tag: int) -> None:
+        """Forget the request with this tag, which has been compared, and what it has aborted."""
+        self.commands.drop(tag)
+        request = self._management.pop(tag, None)
+        if request is not None:
+            self.commands.drop_aborted(request)
+
+    async def close(self) -> None:
+        """Close the connection without a logout, and forget its commands and answers."""
+        await trio.aclose_forcefully(self._stream)
+        self.commands.drop_all()
+        self._memory.release(sum(COMMAND_BYTES + len(data) for answers in self._answers.values() for _, data in answers))
+        self._answers.clear()
 
     async def send(self, piece: Piece) -> None:
-        """Send a recorded PDU of the host. Raises trio.BrokenResourceError."""
+        """Send a recorded PDU of the host. Raises trio.BrokenResourceError and TooMuchData."""
         pdu = piece.pdu
         assert pdu is not None
         data = self._with_tokens(bytes(piece.data))
@@ -108,10 +126,12 @@ class RemoteConnection:
                 return
         elif isinstance(pdu, ScsiCommand):
             extended = [content for kind, content in additional_headers(piece.additional_header) if kind == AHS_EXTENDED_CDB]
-            self.tasks[pdu.initiator_task_tag] = RemoteTask(pdu.lun, pdu.cdb + b"".join(extended), bytearray(data))
+            self.commands.add(pdu, pdu.cdb + b"".join(extended), data)
             if self.only_requested_data:
                 data = data[: self._max_immediate_bytes]
                 pdu = replace(pdu, final=True, data_segment_length=len(data))
+        elif isinstance(pdu, TaskManagementFunctionRequest):
+            self._management[pdu.initiator_task_tag] = pdu
         elif isinstance(pdu, LoginRequest):
             pdu, data = self._login(pdu, data)
         await self._put(pdu, data, bytes(piece.additional_header))
@@ -127,23 +147,23 @@ class RemoteConnection:
 
     async def _keep(self, pdu: ScsiDataOut, data: bytes) -> None:
         """Keep data of a write. Send what the target has requested already."""
-        task = self.tasks.get(pdu.initiator_task_tag)
-        if task is None:
+        command = self.commands.get(pdu.initiator_task_tag)
+        if command is None:
             return
-        _put_at(task.data, pdu.buffer_offset, data)
-        waiting, task.waiting = task.waiting, []
+        command.written.put(pdu.buffer_offset, data)
+        waiting, command.waiting = command.waiting, []
         for request in waiting:
-            await self._answer_request(task, request)
+            await self._answer_request(command, request)
 
-    async def _answer_request(self, task: RemoteTask, request: ReadyToTransfer) -> None:
+    async def _answer_request(self, command: KeptCommand, request: ReadyToTransfer) -> None:
         start = request.buffer_offset
         end = start + request.desired_data_transfer_length
-        if end > len(task.data):
-            task.waiting.append(request)
+        if end > len(command.written.data):
+            command.waiting.append(request)
             return
         offsets = range(start, end, self._max_data_bytes)
         for number, offset in enumerate(offsets):
-            part = bytes(task.data[offset : min(offset + self._max_data_bytes, end)])
+            part = bytes(command.written.data[offset : min(offset + self._max_data_bytes, end)])
             pdu = ScsiDataOut(
                 final=offset == offsets[-1],
                 data_segment_length=len(part),
@@ -173,9 +193,8 @@ class RemoteConnection:
 
     async def _receive(self, pdu: Pdu, piece: Piece) -> None:
         if isinstance(pdu, ReadyToTransfer):
-            task = self.tasks.get(pdu.initiator_task_tag)
-            if task is not None:
-                await self._answer_request(task, pdu)
+            if (command := self.commands.get(pdu.initiator_task_tag)) is not None:
+                await self._answer_request(command, pdu)
             return
         if isinstance(pdu, ScsiDataIn):
             self._keep_data_in(pdu, piece)
@@ -195,17 +214,15 @@ class RemoteConnection:
             await self._put(reply, bytes(piece.data))
         if isinstance(pdu, LoginResponse):
             self._follow_login(piece)
-        tag = getattr(pdu, "initiator_task_tag", NO_TAG)
-        task = self.tasks.get(tag)
-        data_in = b"" if task is None else bytes(task.data_in)
-        self._answers.setdefault(tag, deque()).append(Answer(pdu, bytes(piece.data), data_in))
+        data = b"" if isinstance(pdu, ScsiDataIn) else bytes(piece.data)
+        self._memory.take(COMMAND_BYTES + len(data))
+        self._answers.setdefault(getattr(pdu, "initiator_task_tag", NO_TAG), deque()).append((pdu, data))
         self._changed.set()
         self._changed = trio.Event()
 
     def _keep_data_in(self, pdu: ScsiDataIn, piece: Piece) -> None:
-        task = self.tasks.get(pdu.initiator_task_tag)
-        if task is not None:
-            _put_at(task.data_in, pdu.buffer_offset, piece.data)
+        if (command := self.commands.get(pdu.initiator_task_tag)) is not None:
+            command.returned.put(pdu.buffer_offset, piece.data)
 
     def _follow_login(self, piece: Piece) -> None:
         pairs = dict(part.partition(b"=")[::2] for part in bytes(piece.data).split(b"\0"))
@@ -220,14 +237,6 @@ class RemoteConnection:
         for recorded, present in self._tokens.items():
             data = data.replace(recorded, present)
         return data
-
-
-def _put_at(data: bytearray, offset: int, part: Buffer) -> None:
-    """Put a part of the data of a command to its place. Parts beyond the longest transfer are dropped."""
-    end = offset + len(part)
-    if end <= MAX_DATA_BYTES:
-        data.extend(bytes(max(0, end - len(data))))
-        data[offset:end] = part
 
 
 def _number(key: str, pairs: Mapping[bytes, bytes], default: int) -> int:

@@ -2,6 +2,7 @@
 
 import math
 import struct
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def file_of(*content: Frame) -> bytes:
 
 
 def read(data: bytes) -> tuple[list[Frame], str | None]:
-    found = decode_recording(memoryview(data))
+    found = decode_recording(data)
     return list(found.frames), found.problem
 
 
@@ -94,13 +95,13 @@ def test_a_missing_frame_is_noticed() -> None:
 )
 def test_other_files_are_refused(head: bytes, problem: str) -> None:
     with pytest.raises(RecordingDamaged, match=problem):
-        decode_recording(memoryview(head))
+        decode_recording(head)
 
 
 def test_a_later_version_is_refused() -> None:
     unchecked = struct.pack(">8sHH", encode_head()[:8], 2, 0)
     with pytest.raises(RecordingDamaged, match="version 2 of the format; this program reads version 1"):
-        decode_recording(memoryview(unchecked + struct.pack(">I", crc32c(unchecked))))
+        decode_recording(unchecked + struct.pack(">I", crc32c(unchecked)))
 
 
 def test_a_length_at_and_past_the_limit() -> None:
@@ -142,3 +143,33 @@ def test_a_frame_without_a_json_object_is_damage(content: bytes) -> None:
 def test_data_follows_the_json_object() -> None:
     frame = Frame(FrameKind.CONTENT, content=document({"lun": "a"}, b"\0data\0"))
     assert (frame.document(), frame.data()) == ({"lun": "a"}, b"\0data\0")
+
+
+def test_frames_of_a_file_are_read_when_they_are_needed(tmp_path: Path) -> None:
+    path = tmp_path / "recording"
+    content = [Frame(FrameKind.RECEIVED, 1, content=bytes([number]) * (1 << 18)) for number in range(64)]
+    path.write_bytes(file_of(*content, END))
+    tracemalloc.start()
+    try:
+        found = read_recording(path)
+        assert sum(len(frame.content) for frame in found.frames) > 64 << 18
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+    assert (found.problem, len(found.frames)) == (None, 65)
+    assert (found.frames[3], found.frames[-1], found.frames[62:]) == (content[3], END, [*content[62:], END])
+    with pytest.raises(IndexError):
+        found.frames[65]
+
+
+@pytest.mark.parametrize("change", ["other", "shorter"])
+def test_a_file_that_changes_while_it_is_read_is_damage(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "recording"
+    first, second = Frame(FrameKind.TIME), Frame(FrameKind.RECEIVED, content=b"data")
+    path.write_bytes(file_of(first, second, END))
+    found = read_recording(path)
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.index(b"data")] ^= 1
+    path.write_bytes(encode_head() if change == "shorter" else damaged)
+    with pytest.raises(RecordingDamaged):
+        list(found.frames)

@@ -20,6 +20,7 @@ from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.url import IscsiUrl, parse_url
 from odx_target.replay.answer_streams import AnswerDifference
 from odx_target.replay.array_replay import ReplayFailed, ReplayResult, replay_recording
+from odx_target.replay.kept_commands import TooMuchData
 from odx_target.replay.page import page
 from odx_target.replay.recorded_settings import RecordedSettings, read_settings
 from odx_target.replay.remote_replay import replay_remotely
@@ -94,7 +95,7 @@ def replay(
         else:
             result = trio.run(replay_remotely, recording, place.portal, place.target_name, connect_tcp)
             _report(f"{result.equal} answers", result.difference, _problems(recording, result.warnings), as_json)
-    except* (RecordingDamaged, ReplayFailed, ConnectFailed) as group:
+    except* (RecordingDamaged, ReplayFailed, TooMuchData, ConnectFailed) as group:
         raise CommandFailure(f"{file}: {first_error(group)}") from None
     except* (StoreError, OSError, ConfigError, CommandFailure) as group:
         raise first_error(group) from None

@@ -33,6 +33,7 @@ _HEADER = struct.Struct(">IBBHII")
 _TIMES = struct.Struct(">Idd")
 HEAD_BYTES = _HEAD.size
 HEADER_BYTES = _HEADER.size
+MAX_CONTENT_BYTES = _TIMES.size + MAX_FRAME_BYTES
 _CHECKED_BYTES = HEADER_BYTES - 4
 
 
@@ -137,20 +138,20 @@ def encode_frame(number: int, frame: Frame) -> bytes:
     return checked + crc32c(content, crc32c(checked)).to_bytes(4, "big") + content
 
 
-def decode_frame(view: memoryview, at: int, number: int) -> tuple[Frame, int]:
-    """Return the frame at a position, and the position after it.
+def decode_frame(data: bytes, number: int) -> Frame:
+    """Return the frame that these bytes are, or of which they are the beginning. `number` is its number in the file.
 
-    Raises EOFError if the file ends inside the frame, and RecordingDamaged if the frame is damaged or another one is missing.
+    Raises EOFError if the bytes end inside the frame, and RecordingDamaged if the frame is damaged or another one is missing.
     """
-    if at + HEADER_BYTES > len(view):
+    if len(data) < HEADER_BYTES:
         raise EOFError
-    size_bytes, kind, flags, _, found_number, checksum = _HEADER.unpack_from(view, at)
-    start, end = at + HEADER_BYTES, at + HEADER_BYTES + size_bytes
-    if not _TIMES.size <= size_bytes <= MAX_FRAME_BYTES + _TIMES.size:
+    size_bytes, kind, flags, _, found_number, checksum = _HEADER.unpack_from(data)
+    if not _TIMES.size <= size_bytes <= MAX_CONTENT_BYTES:
         raise RecordingDamaged(f"frame {number} is damaged: it cannot have {size_bytes} bytes")
-    if end > len(view):
+    view = memoryview(data)[HEADER_BYTES : HEADER_BYTES + size_bytes]
+    if len(view) < size_bytes:
         raise EOFError
-    if checksum != crc32c(view[start:end], crc32c(view[at : at + _CHECKED_BYTES])):
+    if checksum != crc32c(view, crc32c(data[:_CHECKED_BYTES])):
         raise RecordingDamaged(f"frame {number} is damaged: its checksum does not match")
     if found_number != number & 0xFFFFFFFF:
         raise RecordingDamaged(f"frame {number} is missing: frame {found_number} comes instead")
@@ -158,7 +159,7 @@ def decode_frame(view: memoryview, at: int, number: int) -> tuple[Frame, int]:
         known, known_flags = FrameKind(kind), FrameFlag(flags)
     except ValueError:
         raise RecordingDamaged(f"frame {number} has the kind {kind}, which is not known") from None
-    connection, array_s, connections_s = _TIMES.unpack_from(view, start)
+    connection, array_s, connections_s = _TIMES.unpack_from(view)
     if not (0 <= array_s <= MAX_TIME_S and 0 <= connections_s <= MAX_TIME_S):
         raise RecordingDamaged(f"frame {number} is damaged: its times cannot be used")
-    return Frame(known, connection, array_s, connections_s, bytes(view[start + _TIMES.size : end]), known_flags), end
+    return Frame(known, connection, array_s, connections_s, bytes(view[_TIMES.size :]), known_flags)
