@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from odx_target.scsi.additional_sense import MEANINGS
 from odx_target.scsi.reply import Reply, Status
 
 
@@ -168,9 +169,7 @@ CONDITIONS: tuple[Condition, ...] = tuple(value for value in list(globals().valu
 """All conditions that this module defines."""
 
 UNNAMED = "unnamed condition"
-"""The meaning of a code that is not in the table."""
-
-_WORDS = {(condition.asc, condition.ascq): condition.words for condition in CONDITIONS}
+"""The meaning of a code that SPC-4 does not assign."""
 
 FIXED_FORMAT_BYTES = 18
 _FIXED = struct.Struct(">BxBIBIBBxBH")
@@ -187,10 +186,8 @@ _MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 
 def sense_words(asc: int, ascq: int) -> str:
-    """Return the meaning of an additional sense code and its qualifier. For codes that this array never sends, return
-    UNNAMED.
-    """
-    return _WORDS.get((asc, ascq), UNNAMED)
+    """Return the meaning of an additional sense code and its qualifier, or UNNAMED if SPC-4 does not assign them."""
+    return MEANINGS.get((asc, ascq), UNNAMED)
 
 
 class SenseFormat(Protocol):

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from odx_target.target.faults.evil import EVIL
+from odx_target.target.faults.names import SENSE_CODES
 from tests.interop.faults.evil_seen import is_waiting
 from tests.interop.faults.kinds import KINDS
 from tests.interop.faults.linux_seen import DISCOVERIES
@@ -35,7 +36,8 @@ a timeout of one second.
 
 ## Each sense data and each status
 
-Each fault is injected into a READ(10), and the next READ(10) must succeed.
+Each fault is injected into a READ(10), and the next READ(10) must succeed. The table has the sense data that the array itself
+sends. In the same way, both initiators see all {codes} additional sense codes that SPC-4 names. The sense keys take turns.
 
 {reads}
 
@@ -95,7 +97,7 @@ def _end(evil: str, program: str) -> str:
 
 def generated() -> str:
     """Return the page."""
-    return TEXT.format(kinds=_kinds(), linux=_linux(), reads=_reads(), evil=_evil())
+    return TEXT.format(codes=len(SENSE_CODES), kinds=_kinds(), linux=_linux(), reads=_reads(), evil=_evil())
 
 
 if __name__ == "__main__":

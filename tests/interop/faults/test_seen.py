@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from itertools import cycle
 
 import pytest
 import trio
 
+from odx_target.target.faults.names import SENSE_CODES, SENSE_KEYS
 from odx_target.target.faults.words.what import FAULTS
 from odx_target.testing import RunningArray, running_array
 from odx_target.testing.host import Host
@@ -64,6 +66,18 @@ def test_our_initiator_sees_each_fault_of_a_read(array: RunningArray, our_sessio
     words = sense_words(result.sense) if result.sense else f"status {result.status:02X}h"
     assert ("good" if result.status == 0 else words) == EXPECTED[fault]
     assert our_session.execute("first", READ_10, data_in_bytes=512).status == 0
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+async def test_a_client_sees_every_additional_sense_code_of_the_standard(array: RunningArray, client: Client) -> None:
+    """The sense keys take turns."""
+    if client is LIBISCSI:
+        need("libiscsi")
+    async with client.open(array.portal, array.target, False) as session:
+        for (name, (asc, ascq)), (key_name, key) in zip(SENSE_CODES.items(), cycle(SENSE_KEYS.items()), strict=False):
+            inject(array, f"sense={key_name}/{name}")
+            assert (await session.execute(READ_10, data_in_bytes=512)).outcome == f"{key:X}/{asc:02X}/{ascq:02X}", name
+        assert (await session.execute(READ_10, data_in_bytes=512)).outcome == "good"
 
 
 # Every kind of fault, each on an array of its own

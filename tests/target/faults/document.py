@@ -49,6 +49,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "pdus": lambda: _names(names.PDUS),
     "statuses": lambda: _names(names.STATUSES),
     "login-statuses": lambda: _names(names.LOGIN_STATUSES),
+    "sense-keys": lambda: _names(names.SENSE_KEYS),
     "sense": _sense,
     "evil": _evil,
 }

@@ -104,6 +104,10 @@ async def test_a_fault_of_one_host_and_lun_leaves_the_others_alone() -> None:
         ("status=reservation-conflict", "18h"),
         ("sense=5/23/0B", "5/23/0B"),
         ("sense=b/44/00 lun=first", "B/44/00"),
+        ("sense=aborted-command/ack-nak-timeout", "B/4B/03"),
+        ("sense=hardware-error/write-error", "4/0C/00"),
+        ("sense=Medium_Error/I/O-process-terminated", "3/00/06"),
+        ("sense=INVALID-TOKEN-OPERATION,-TOKEN-EXPIRED", "5/23/07"),
     ],
 )
 async def test_errors_and_statuses(words: str, outcome: str) -> None:

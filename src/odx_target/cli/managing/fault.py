@@ -9,7 +9,7 @@ from odx_target.cli.managing.array_requests import ask_array
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
-from odx_target.target.faults.names import COMMANDS, LOGIN_STATUSES, PDUS, SENSE, STATUSES
+from odx_target.target.faults.names import COMMANDS, LOGIN_STATUSES, PDUS, SENSE, SENSE_CODES, SENSE_KEYS, STATUSES
 from odx_target.target.faults.reading import words_of
 from odx_target.target.faults.words.table import WORDS
 
@@ -38,7 +38,8 @@ LISTS: dict[str, Collection[str]] = {
     "commands": COMMANDS,
     "pdus": PDUS,
     "statuses": STATUSES,
-    "sense": SENSE,
+    "sense": [*SENSE, *(f"KEY/{name}" for name in SENSE_CODES if name not in SENSE)],
+    "sense-keys": SENSE_KEYS,
     "login-statuses": LOGIN_STATUSES,
 }
 

@@ -66,7 +66,11 @@ EVIL: dict[str, Evil] = {
     "r2t-of-too-much": Evil(
         {"pdu": "r2t", "set": {"desired_data_transfer_length": 0xFFFFFF00}}, "a request for 4 GiB of a write"
     ),
-    "r2t-beyond-the-end": Evil({"pdu": "r2t", "set": {"buffer_offset": 0xFFFFFFFF}}, "a request for data behind the write"),
+    "r2t-beyond-the-end": Evil(
+        {"pdu": "r2t", "set": {"buffer_offset": 0xFFFFFFFF}},
+        "a request for data behind the write, whose end overflows",
+        "CVE-2025-2295",
+    ),
     "r2t-of-another-task": Evil({"pdu": "r2t", "set": {"initiator_task_tag": 0x7FFFFFFF}}, "a request for an unknown task"),
     "data-in-beyond-the-end": Evil(
         {"pdu": "data-in", "set": {"buffer_offset": 0x7FFFFFF0}}, "data far behind the buffer of a read"
@@ -91,7 +95,9 @@ EVIL: dict[str, Evil] = {
         "an underflow and an overflow at the same time",
     ),
     "sense-of-one-byte": Evil(
-        {"pdu": "scsi-response", "set": {"status": 2}, "text": "\\0"}, "sense data that is shorter than its length field"
+        {"pdu": "scsi-response", "set": {"status": 2}, "text": "\\0"},
+        "sense data that is shorter than its length field",
+        "CVE-2020-11947",
     ),
     "sense-flood": Evil(
         {"pdu": "scsi-response", "set": {"status": 2}, "text": "\\xff\\xff{r*4000}"},

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Opcode
 from odx_target.scsi import sense
+from odx_target.scsi.additional_sense import MEANINGS
 from odx_target.scsi.cdb.table import CDB_LAYOUTS
 from odx_target.scsi.command_table import CommandCode
 from odx_target.scsi.reply import Status
-from odx_target.scsi.sense import Condition
+from odx_target.scsi.sense import Condition, SenseKey
 
 
 def plain(text: str) -> str:
@@ -70,7 +71,12 @@ LOGIN_STATUSES: dict[str, LoginStatus] = {
 }
 
 SENSE: dict[str, Condition] = {plain(name): value for name, value in vars(sense).items() if isinstance(value, Condition)}
-"""All sense data that the array can name."""
+"""The sense data that the array itself sends, by its names in this program."""
+
+SENSE_KEYS: dict[str, SenseKey] = {plain(key.name): key for key in SenseKey}
+
+SENSE_CODES: dict[str, tuple[int, int]] = {plain(meaning): code for code, meaning in MEANINGS.items()}
+"""All additional sense codes with their qualifiers by their meanings in SPC-4. The standard assigns no sense keys to them."""
 
 
 def command_code(cdb: bytes) -> CommandCode:

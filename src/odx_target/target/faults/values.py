@@ -209,13 +209,30 @@ def segment_calls(value: object) -> frozenset[str] | None:
 
 
 def sense(value: object) -> Condition:
-    """Convert the name of sense data, or KEY/ASC/ASCQ as hexadecimal numbers."""
-    if isinstance(value, str) and (match := re.fullmatch(r"([0-9A-Fa-f])h?/([0-9A-Fa-f]{2})h?/([0-9A-Fa-f]{2})h?", value)):
+    """Convert the name of sense data, with or without another sense key before it, or KEY/ASC/ASCQ as hexadecimal numbers."""
+    found = _string(value)
+    if match := re.fullmatch(r"([0-9A-Fa-f])h?/([0-9A-Fa-f]{2})h?/([0-9A-Fa-f]{2})h?", found):
         key, asc, ascq = (int(each, 16) for each in match.groups())
         if key not in set(SenseKey):
             raise ConfigError(f"there is no sense key {key:X}h")
         return Condition(SenseKey(key), asc, ascq, sense_words(asc, ascq))
-    return _named(value, names.SENSE, "sense data")
+    first, _, rest = found.partition("/")
+    if (sense_key := names.SENSE_KEYS.get(plain(first))) is not None:
+        asc, ascq = _sense_code(rest)
+        return Condition(sense_key, asc, ascq, sense_words(asc, ascq))
+    if (own := names.SENSE.get(plain(found))) is not None:
+        return own
+    code = _sense_code(found)
+    same = [each for each in names.SENSE.values() if (each.asc, each.ascq) == code]
+    if not same:
+        raise ConfigError(f"{plain(found)} needs a sense key before it, such as medium-error/{plain(found)}")
+    return same[0]
+
+
+def _sense_code(value: str) -> tuple[int, int]:
+    """Convert the name of sense data to its additional sense code and qualifier."""
+    own = {name: (each.asc, each.ascq) for name, each in names.SENSE.items()}
+    return _named(value, {**names.SENSE_CODES, **own}, "sense data")
 
 
 def status(value: object) -> Status:

@@ -21,8 +21,9 @@ FAULTS: tuple[Word, ...] = (
         "sense",
         _COMMANDS,
         values.sense,
-        "NAME|KEY/ASC/ASCQ",
-        "CHECK CONDITION with this sense data: a name of the table below, or three hexadecimal numbers",
+        "[KEY/]NAME|KEY/ASC/ASCQ",
+        "CHECK CONDITION with this sense data: a name of the table below, a sense key and any name of SPC-4, or three "
+        "hexadecimal numbers",
         "token-expired",
     ),
     _fault("status", frozenset({Point.COMMAND}), values.status, "NAME", "a status without sense data", "task-set-full"),
