@@ -17,7 +17,8 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "faults-seen.md"
 TEXT = """# Faults that were injected and seen
 
 The tests inject each fault below into a running array, and compare what the initiators see with these tables. The words of
-the faults are explained in [faults.md](faults.md). This page is written by `python -m tests.interop.faults.document`.
+the faults are explained in [faults.md](faults.md). This page is written by `python -m tests.interop.faults.document`. What
+Windows and ESXi notice of each personality is in [personalities.md](personalities.md#how-hosts-notice-them).
 
 ## Each kind of fault
 

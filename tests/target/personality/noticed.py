@@ -171,6 +171,7 @@ class Noticed(NamedTuple):
 
 
 COPY_OF_WINDOWS = "windows-copy A B --file-size 512K"
+COPY_OF_ESXI = "esxi-copy A B --disk-size 1M"
 
 NOTICED: dict[str, Noticed] = {
     "4kn": Noticed(
@@ -180,13 +181,13 @@ NOTICED: dict[str, Noticed] = {
     ),
     "access-upon-reference": Noticed(access_upon_reference, f"{COPY_OF_WINDOWS} --trace", "00010000h access upon reference"),
     "ctl": Noticed(ctl, COPY_OF_WINDOWS, "largest 0 blocks, optimal 0 blocks, 64 descriptors"),
-    "esxi-strict": Noticed(esxi_strict, "ready A --for windows", "VPD page 8Fh is not in the list of pages"),
+    "esxi-strict": Noticed(esxi_strict, COPY_OF_WINDOWS, "Windows gives up: LUN 0: VPD page 8Fh is not in the list of pages"),
     "extended-copy-only": Noticed(
         extended_copy_only,
-        "ready A --for windows",
-        "the first descriptor of VPD page 8Fh is not the block device ROD token limits (type 0001h)",
+        COPY_OF_WINDOWS,
+        "Windows gives up: LUN 0: the first descriptor of VPD page 8Fh is not the block device ROD token limits (type 0001h)",
     ),
-    "lio": Noticed(lio, "ready A --for esxi --for windows", "EXTENDED COPY of 1 segments, at most 268435456 bytes each"),
+    "lio": Noticed(lio, COPY_OF_ESXI, "EXTENDED COPY of 1 segments, at most 268435456 bytes each"),
     "no-optimal-size": Noticed(no_optimal_size, COPY_OF_WINDOWS, "optimal 0 blocks"),
     "no-unmap": Noticed(no_unmap, f"{COPY_OF_WINDOWS} --trace", "lbprz=0 (not said) provisioning_type=0 (not reported)"),
     "no-zero-token": Noticed(no_zero_token, f"{COPY_OF_WINDOWS} --zero", "WRITE USING TOKEN refused the token"),
@@ -194,7 +195,9 @@ NOTICED: dict[str, Noticed] = {
         single_range, f"{COPY_OF_WINDOWS} --fragments 4", "4 POPULATE TOKEN, 4 RECEIVE ROD TOKEN INFORMATION"
     ),
     "slow-results": Noticed(
-        slow_results, "ready A --for windows", "the copy operation is not complete, and Windows does not ask again"
+        slow_results,
+        COPY_OF_WINDOWS,
+        "Windows gives up: LUN 0: the copy operation is not complete, and Windows does not ask again",
     ),
     "small-tokens": Noticed(
         small_tokens,
@@ -202,7 +205,9 @@ NOTICED: dict[str, Noticed] = {
         "2 POPULATE TOKEN, 2 RECEIVE ROD TOKEN INFORMATION, 2 WRITE USING TOKEN",
     ),
     "small-transfers": Noticed(small_transfers, f"{COPY_OF_WINDOWS} --fill", "an ordinary read or write failed"),
-    "tgt": Noticed(tgt, "ready A", "3PC is 0 in the INQUIRY data: no EXTENDED COPY"),
-    "token-copy-only": Noticed(token_copy_only, "ready A --for esxi", "EXTENDED COPY without a parameter list"),
-    "windows-strict": Noticed(windows_strict, "ready A --for esxi", "EXTENDED COPY without a parameter list"),
+    "tgt": Noticed(tgt, COPY_OF_ESXI, "ESXi gives up the offload: LUN 0: 3PC is 0 in the INQUIRY data: no EXTENDED COPY"),
+    "token-copy-only": Noticed(token_copy_only, COPY_OF_ESXI, "ESXi gives up the offload: LUN 1: EXTENDED COPY failed"),
+    "windows-strict": Noticed(
+        windows_strict, COPY_OF_ESXI, "ESXi gives up the offload: LUN 1: COMPARE AND WRITE failed: the whole disk is reserved"
+    ),
 }
