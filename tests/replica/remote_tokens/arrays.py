@@ -12,7 +12,8 @@ from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.remote_tokens.redeemer import Redeemer
-from odx_target.replica.remote_tokens.staging import VOLUME_PREFIX, delete_volumes, left_over_volumes
+from odx_target.replica.remote_tokens.staging import delete_volumes, left_over_volumes
+from odx_target.replica.remote_tokens.staging_names import VOLUME_PREFIX
 from odx_target.replica.remote_tokens.token_server import TokenServer
 from odx_target.replica.request_table import RequestTable
 from odx_target.scsi.commands.standard import standard_commands

@@ -36,9 +36,15 @@ def volume() -> None:
 
 
 @app.command("list")
-def list_volumes(pool: PoolArgument, as_json: Json = False) -> None:
+def list_volumes(
+    pool: PoolArgument,
+    with_hidden: Annotated[
+        bool, typer.Option("--all", help="Also list the volumes that take the arriving data of tokens of other arrays.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """List the volumes."""
-    answer = ask(pool, "volumes")
+    answer = ask(pool, "volumes", hidden=with_hidden or None)
     if as_json:
         print_json("volumes", answer)
     else:

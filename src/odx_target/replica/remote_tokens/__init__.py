@@ -4,6 +4,7 @@ messages     the requests about tokens, their answers, and the codes of refusals
 limits       limits with their reasons
 rod_blocks   the data of a token as blocks, for the exchange of blocks
 leases       the tokens that peers use now         token_server  serves the requests of peers
+staging_names  the names of the volumes for arriving data
 staging      the volume that takes the data that arrives, until a copy shares its blocks
 pull         one request for a range of the data
 remote_token a token of another array, with its lease and the data that has arrived

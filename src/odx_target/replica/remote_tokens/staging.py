@@ -9,13 +9,8 @@ from contextlib import suppress
 
 from odx_target.copymgr.tokens.block_set import BlockSet
 from odx_target.environment import Environment
+from odx_target.replica.remote_tokens.staging_names import STAGING_ATTRIBUTE, VOLUME_PREFIX
 from odx_target.store.api import BLOCK_BYTES, FrozenMap, Pool, StoreError, Volume, change_when_ready
-
-VOLUME_PREFIX = "replica/token/"
-"""Beginning of the names of the volumes. Such a volume has no LUN number, so hosts cannot use it."""
-
-STAGING_ATTRIBUTE = "staging"
-"""Attribute of the volumes. Another volume whose name has the same beginning is never deleted."""
 
 _NAME_BYTES = 16
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from odx_target.replica.remote_tokens.staging_names import STAGING_ATTRIBUTE
 from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE
 from odx_target.store.api import Absent, NameTaken, OverLimit, Pool, Volume
 from odx_target.target.config.error import ConfigError
@@ -33,6 +34,11 @@ MAX_SCHEDULES_OF_A_VOLUME = 3
 
 STEPS_OF_A_VOLUME = 2
 """Number of steps (see `turns`) that the search for the schedules of one volume takes."""
+
+
+def _has_snapshots_of_its_own(volume: Volume) -> bool:
+    """True if schedules may apply to a volume: no other array sends its snapshots, and it does not only take arriving data."""
+    return COPY_ATTRIBUTE not in volume.attributes and STAGING_ATTRIBUTE not in volume.attributes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +139,8 @@ class ScheduleBook:
 
     def schedules_of(self, volume: Volume) -> list[Schedule]:
         """Return the schedules of a volume. A volume whose own schedules were all removed has the default schedules."""
-        if COPY_ATTRIBUTE in volume.attributes:
-            return []  # Its snapshots come from another array.
+        if not _has_snapshots_of_its_own(volume):
+            return []
         own = self._own(volume)
         if own or self.plans.get(volume.identity) == ():
             return own
@@ -164,8 +170,8 @@ class ScheduleBook:
         for volume in list(self.pool.volumes.values()):
             await self.pool.turns.next_if_spent()
             self.pool.turns.take(STEPS_OF_A_VOLUME)
-            if COPY_ATTRIBUTE in volume.attributes:
-                continue  # Its snapshots come from another array.
+            if not _has_snapshots_of_its_own(volume):
+                continue
             plan = self.plans.get(volume.identity)
             own = known.intersection(plan or ())
             yield volume, own if own or plan == () else default

@@ -81,7 +81,11 @@ STORAGE_OPERATIONS: dict[str, Operation] = {
                 Argument("busiest", "the largest number of volumes to list, those with the most commands", _number, None),
             ),
         ),
-        Operation("volumes", volumes.volumes),
+        Operation(
+            "volumes",
+            volumes.volumes,
+            (Argument("hidden", "true to list also the volumes for arriving data of tokens", arguments.flag, False),),
+        ),
         Operation(
             "volume-create",
             volumes.create,

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 from odx_target.migration.import_table import forget_finished
+from odx_target.replica.remote_tokens.staging_names import STAGING_ATTRIBUTE
 from odx_target.scsi.commands.identification import IDENTIFYING_ATTRIBUTES
 from odx_target.scsi.reservations.durable import drop
 from odx_target.scsi.unit.sanitize_operation import drop as drop_sanitize_operation
@@ -57,10 +58,10 @@ PLACE_OF_NUMBER = "{}"
 """Placeholder in a name for several clones. The number of each clone replaces the placeholder."""
 
 
-async def volumes(storage: Storage) -> answers.Volumes:
-    """List the volumes."""
+async def volumes(storage: Storage, *, hidden: bool) -> answers.Volumes:
+    """List the volumes. If `hidden` is true, also list those that take the arriving data of tokens of other arrays."""
     pool = storage.pool
-    found = sorted(pool.volumes.items())
+    found = sorted((name, each) for name, each in pool.volumes.items() if hidden or STAGING_ATTRIBUTE not in each.attributes)
     rows = await rows_in_turns(storage.environment.turns, found, lambda item: describe_volume(item[1], pool))
     return {"volumes": rows}
 
