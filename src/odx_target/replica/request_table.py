@@ -52,6 +52,7 @@ class RequestTable:
 
     def __init__(self, pool: Pool, environment: Environment, tokens: TokenServer | None = None) -> None:
         self._served: Counter[tuple[Path, Group]] = Counter()
+        self._open: dict[Exchange, tuple[Path, Right]] = {}
         self.snapshots = SnapshotServer(pool, environment)
         self._rows: dict[str, Row] = {
             BLOCKS_REQUEST: Row(Right.REPLICATE, self.snapshots.serve_blocks),
@@ -76,13 +77,26 @@ class RequestTable:
             shown = str(name)[:MAX_SHOWN_CHARACTERS]
             raise RequestDenied(UNKNOWN_REQUEST, f"this array does not know the request {shown!r}")
         if row.right not in path.settings.rights:
-            raise RequestDenied(NO_RIGHT, f"the path gives no right {row.right}")
+            raise no_right(row.right)
         counted = path, row.group
         if self._served[counted] >= row.group.max_served:
             raise RequestDenied(BUSY, "the array serves too many requests of this peer")
         self._served[counted] += 1
+        self._open[exchange] = path, row.right
         try:
             await row.serve(path, exchange, document)
         finally:
+            del self._open[exchange]
             self._served[counted] -= 1
             self._served += Counter()  # Forget paths without requests.
+
+    def rights_changed(self, path: Path) -> None:
+        """End the requests of the peer for which the path does not give it the right any more."""
+        for exchange, (own, right) in list(self._open.items()):
+            if own is path and right not in path.settings.rights:
+                exchange.revoke(no_right(right))
+
+
+def no_right(right: Right) -> RequestDenied:
+    """Return the refusal of a request for which the path does not give the peer the right."""
+    return RequestDenied(NO_RIGHT, f"the path gives no right {right}")

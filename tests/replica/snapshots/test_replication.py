@@ -1,5 +1,6 @@
 """Tests of the replication of snapshots between two arrays of the simulated world."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from odx_target.replica.snapshots.protection import Trigger
 from odx_target.replica.snapshots.pruning import rejected
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.replica.snapshots.sender import REJECTED
-from odx_target.store.api import DamagedBlock, FrozenMap, Held, PoolFull, Snapshot, StoreError, Unreadable
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, Held, PoolFull, Snapshot, StoreError, Unreadable
 from tests.replica.snapshots.replicating import SIZE, Arrays
 from tests.sim.network import SimulatedLink
 
@@ -438,3 +439,32 @@ def test_a_request_that_the_peer_takes_for_a_fault_is_a_problem(monkeypatch: pyt
     arrays.until("b", taken.guid)
     arrays.settle()
     assert arrays["a"].replication.sender.activity("v").problem == ""
+
+
+@pytest.mark.parametrize("loser", ["a", "b"])
+def test_a_right_that_is_taken_away_ends_the_transfer(loser: str) -> None:
+    arrays = Arrays(23)
+    arrays.change("a", 900)
+    arrays.protect()
+    arrays.network.line("a", "b").bytes_per_s = 300_000
+    for link in arrays.network.links:
+        link.cut()
+    snapshot = arrays.snapshot("a", "large")
+    receiver = arrays["b"].replication.receiver
+    arrays.world.run_until(lambda: any(each.transfer for each in receiver.activities.values()), 60.0)
+    giver = arrays[loser]
+    path = giver.paths["b" if loser == "a" else "a"]
+    giver.paths.change(replace(path.settings, rights=frozenset(Right) - {Right.REPLICATE}))
+    giver.requests.rights_changed(path)
+    arrays.world.advance(5.0)
+    sent_bytes = arrays["a"].paths["b"].status.sent_bytes
+    assert sent_bytes < 900 * BLOCK_BYTES // 2
+    arrays.world.advance(30.0)
+    assert arrays["a"].paths["b"].status.sent_bytes - sent_bytes < 64 * 1024, "only pings and requests that are refused"
+    assert not arrays.has("b", snapshot.guid)
+    assert not any(each.transfer for each in receiver.activities.values())
+    giver.paths.change(replace(path.settings, rights=frozenset(Right)))
+    giver.replication.path_changed(path)
+    arrays.until("b", snapshot.guid)
+    arrays.assert_equal("a", "b", snapshot.guid)
+    arrays.check_errors()

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from odx_target.environment import Buffer, Environment, Event
 from odx_target.replica.link.bounded_json import Json
@@ -118,6 +119,12 @@ class Exchange:
         """Refuse the request of the peer, also after an answer. Raises ChannelEnded."""
         self._session.refuse(self.number, code, text)
         self._on_output()
+
+    def revoke(self, denied: RequestDenied) -> None:
+        """Refuse the request of the peer while it is served. The serving task gets `denied` when it waits the next time."""
+        with suppress(ChannelEnded):
+            self.refuse(denied.code, str(denied))
+        self.note_end(denied)
 
     def send(self, kind: Kind, argument: int = 0, body: Buffer = b"", flags: Flag = NO_FLAGS) -> None:
         """Send a frame. The caller must not change `body`. Await `room` before. Raises ChannelEnded."""

@@ -76,7 +76,7 @@ class Peering:
         self.identity = Identity(pool.identity, maker, certificate.certificate)
         self.desk = PairingDesk(environment.monotonic, self._ended_waiting)
         served = None if tokens is None else TokenServer(tokens.copies, environment, tokens.is_mapped)
-        requests = RequestTable(pool, environment, served)
+        self._requests = requests = RequestTable(pool, environment, served)
         callbacks = PathCallbacks(requests.serve, self._path_changed, self._report_internal_error)
         self.paths = PathTable(pool, environment, TlsDialler(certificate), callbacks)
         self.hints = HintTables()
@@ -184,6 +184,7 @@ class Peering:
         path = self.paths.existing(name)
         self.paths.change(replace(path.settings, **changes))
         self._note_accepted_tokens()
+        self._requests.rights_changed(path)
         self.replication.path_changed(path)  # It may have the right to replicate now.
         await self._make_durable()
         return path
