@@ -1,6 +1,7 @@
 """Tests of promotion and reversal between two arrays of the simulated world."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -8,6 +9,7 @@ from odx_target.replica.link.messages import Message
 from odx_target.replica.paths.path import Path
 from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, Protection, Role
 from odx_target.replica.snapshots.records import ReplicationRefused
+from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX
 from odx_target.store.api import Snapshot, Volume
 from tests.replica.snapshots.replicating import Arrays
 from tests.sim.network import SimulatedLink
@@ -228,3 +230,97 @@ def test_a_second_reversal_keeps_what_has_arrived_after_a_first_one_that_was_cut
     promoted = pair.promote()
     assert pair.run(pair["a"], promoted.freeze().digest()) == pair.run(pair["a"], newest.digest())
     pair.check_errors()
+
+
+def test_a_promoted_copy_that_is_sent_to_a_third_array_can_still_be_sent_back_as_differences() -> None:
+    arrays = Arrays(31, "bac")  # b has paths to a and to c
+    arrays.change("a", 200)
+    arrays.protect("a", "b")
+    first = arrays.snapshot("a", "first")
+    arrays.until("b", first.guid)
+    arrays.settle("a")
+    b = arrays["b"]
+    ((copy, volume),) = b.replication.copies()
+    arrays.run(b, b.replication.failover.promote(copy, None, lambda volume, snapshot: volume.restore(snapshot)))
+    arrays.protect("b", "c", volume.name)
+    for name in ("one", "two"):
+        arrays.change("b", 5, volume.name)
+        taken = arrays.snapshot("b", name, volume.name)
+        arrays.until("c", taken.guid)
+        arrays.settle("b", volume.name)
+    b.kill()
+    b.start()
+    arrays.world.advance(5.0)
+    assert arrays.held("b") == {"first": ["replica:a"], "two": ["replica:c"]}
+    (protection,) = arrays["a"].replication.records.protections.values()
+
+    async def withdraw(_volume: Volume) -> None:
+        pass
+
+    reverse = arrays["a"].replication.failover.reverse
+    with pytest.raises(ReplicationRefused, match="to another array already"):
+        arrays.run(arrays["a"], reverse(protection, arrays["a"].paths["b"], withdraw))
+    arrays.run(b, b.replication.unprotect(volume.name))
+    before = arrays["a"].paths["b"].status.received_bytes
+    arrays.run(arrays["a"], reverse(protection, arrays["a"].paths["b"], withdraw))
+    taken = arrays.snapshot("b", "three", volume.name)
+    arrays.until("a", taken.guid)
+    arrays.assert_equal("a", "b", taken.guid)
+    assert arrays["a"].paths["b"].status.received_bytes - before < 20 * 4200 + 64 * 1024
+    arrays.check_errors()
+
+
+@pytest.mark.parametrize("group", ["", "g"])
+def test_a_reversal_makes_no_second_protection_of_a_volume(group: str) -> None:
+    """The operator has protected a promoted volume before the other array is reversed."""
+    arrays = Arrays(32)
+    names = ("v", "w") if group else ("v",)
+    for name in names:
+        arrays.change("a", 20, name)
+    arrays.protect("a", "b", *names, group=group)
+    a, b = arrays["a"], arrays["b"]
+    made = a.pool.snapshot_volumes({name: {} for name in names}, "s")
+    a.pool.commit()
+    for each in made:
+        arrays.until("b", each.guid)
+    arrays.settle("a", group or "v")
+    for copy, _ in b.replication.copies():
+        arrays.run(b, b.replication.failover.promote(copy, None, lambda volume, snapshot: volume.restore(snapshot)))
+    promoted = [volume.name for _, volume in b.replication.copies()]
+    arrays.protect("b", "a", promoted[0])
+    (protection,) = a.replication.records.protections.values()
+
+    async def withdraw(_volume: Volume) -> None:
+        pass
+
+    reverse = partial(a.replication.failover.reverse, protection, a.paths["b"], withdraw)
+    if group:
+        with pytest.raises(ReplicationRefused, match=f"{promoted[0]} belongs to the protection"):
+            arrays.run(a, reverse())
+        arrays.run(b, b.replication.unprotect(promoted[0]))
+    arrays.run(a, reverse())
+    assert list(b.replication.records.protections) == [group or promoted[0]]
+    taken = (
+        [arrays.snapshot("b", "t", each) for each in promoted]
+        if not group
+        else list(b.pool.snapshot_volumes({each: {} for each in promoted}, "t"))
+    )
+    b.pool.commit()
+    for each in taken:
+        arrays.until("a", each.guid)
+    arrays.check_errors()
+
+
+def test_old_data_of_a_volume_that_is_sanitized_is_not_kept_by_a_reversal() -> None:
+    pair = Pair(7)
+    pair.promote()
+    pair.change("a", 5)
+    pool = pair["a"].pool
+    key = KEY_PREFIX + pair.volume("a").identity.hex()
+    pool.remember(key, b"")
+    with pytest.raises(ReplicationRefused, match="is being sanitized"):
+        pair.reverse()
+    assert [name for name in pair.volume("a").snapshots if name.startswith("diverged")] == []
+    pool.forget(key)
+    (diverged,) = pair.reverse()
+    assert diverged.name.startswith("diverged")

@@ -34,6 +34,7 @@ from odx_target.replica.snapshots.protection import (
 from odx_target.replica.snapshots.receiver import SnapshotReceiver, free_snapshot_name
 from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused, volume_with
 from odx_target.replica.snapshots.sender import SnapshotSender
+from odx_target.scsi.unit.sanitize_operation import has_record
 from odx_target.store.api import Pool, Snapshot, StoreError, Volume
 
 WAIT_S = 0.05
@@ -194,11 +195,16 @@ class Failover:
         """Protect promoted volumes. The records of the copies stay until both arrays have a newer common snapshot."""
         is_group = found.number("is_group") == 1
         name = found.text("name") if is_group else volumes[0].name
-        former = self._records.protections.get(name)
-        if former is not None and former.volumes == tuple(each.identity for each in volumes):
+        identities = tuple(each.identity for each in volumes)
+        former = self._records.protection_of(volumes[0].identity)
+        if former is not None and set(former.volumes) == set(identities):
             return
-        if former is not None:
+        if name in self._records.protections:
             raise ReplicationRefused(f"the array has a protection {name} already")
+        for each in volumes:
+            other = self._records.protection_of(each.identity)
+            if other is not None:
+                raise ReplicationRefused(f"volume {each.name} belongs to the protection {other.name} already")
         names, counts = found.texts("keep_names"), found.numbers("keep_counts")
         common = {
             each.identity: copy.held[-1]
@@ -209,7 +215,7 @@ class Failover:
             name,
             path.settings.name,
             path.settings.peer_pool,
-            tuple(each.identity for each in volumes),
+            identities,
             is_group,
             Trigger(found.text("trigger")),
             dict(zip(names, counts, strict=False)),
@@ -258,7 +264,13 @@ class Failover:
         name = free_snapshot_name(volume, f"diverged-{moment}", self._environment.entropy(messages.GUID_BYTES))
         sizes = {} if base is None else dict(base.attributes)
         made: list[Snapshot] = []
-        await self._holds.change(lambda: made.append(volume.snapshot(name, {**sizes, KEPT_ATTRIBUTE: "diverged"})))
+
+        def keep() -> None:
+            if has_record(self._pool, volume.identity):
+                raise ReplicationRefused(f"volume {volume.name} is being sanitized: make it a LUN again until it is")
+            made.append(volume.snapshot(name, {**sizes, KEPT_ATTRIBUTE: "diverged"}))
+
+        await self._holds.change(keep)
         return made
 
     async def _differs(self, base: Snapshot, volume: Volume) -> bool:

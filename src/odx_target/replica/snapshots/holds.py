@@ -74,9 +74,9 @@ class Holds:
         for protection in self._records.protections.values():
             if protection.path == path:
                 needed.update(protection.common.values())
-        protected = {volume for protection in self._records.protections.values() for volume in protection.volumes}
+        sent_back = {(each.peer_pool, volume) for each in self._records.protections.values() for volume in each.volumes}
         for copy in self._records.copies.values():
-            # A promoted volume that is protected needs only what its protection needs.
-            if copy.path == path and copy.volume not in protected:
+            # A promoted volume that is sent back to the peer needs only what its protection needs.
+            if copy.path == path and (copy.peer_pool, copy.volume) not in sent_back:
                 needed.update(copy.held)
         return needed
