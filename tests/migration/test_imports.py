@@ -229,6 +229,45 @@ def test_a_name_that_is_taken_leaves_nothing() -> None:
     assert not world.machine.pool.bases.volumes()
 
 
+@pytest.mark.parametrize("error", [PoolBusy("the pool makes room"), OutOfResources("the pool is full")])
+def test_an_import_that_cannot_begin_in_a_busy_pool_leaves_nothing(error: StoreError) -> None:
+    """The record cannot be stored, and neither can the deletions that follow, until the pool has made room."""
+    world = World()
+    pool = world.machine.pool
+    remember, delete_volume, delete_base = pool.remember, pool.delete_volume, pool.bases.delete
+    refusals: dict[str, list[StoreError]] = {"record": [error], "volume": [PoolBusy("busy")] * 2, "base": [PoolBusy("busy")]}
+
+    def remember_later(key: str, value: bytes, *, spare: bool = False) -> None:
+        if refusals["record"] and key.startswith("import/"):
+            raise refusals["record"].pop()
+        remember(key, value, spare=spare)
+
+    def delete_later(name: str) -> None:
+        if refusals["volume"]:
+            raise refusals["volume"].pop()
+        delete_volume(name)
+
+    def delete_base_later(base: Volume) -> None:
+        if refusals["base"]:
+            raise refusals["base"].pop()
+        delete_base(base)
+
+    pool.remember, pool.delete_volume = remember_later, delete_later  # type: ignore[method-assign]
+    pool.bases.delete = delete_base_later  # type: ignore[method-assign]
+    if isinstance(error, PoolBusy):
+        world.begin()
+        assert set(pool.volumes) == {"a", "a.import"}
+        world.until_finished()
+        assert world.read(0, 601) == world.old(0, 601)
+        return
+    with pytest.raises(OutOfResources, match="full"):
+        world.begin()
+    world.environment.advance(1.0)
+    assert not refusals["base"]
+    assert not pool.volumes
+    assert not world.table.running
+
+
 def test_a_base_without_its_import_is_deleted_at_the_start() -> None:
     world = World()
     world.environment.run(world.machine.pool.bases.create("a.import", 50, {}))

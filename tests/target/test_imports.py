@@ -222,6 +222,28 @@ async def test_an_import_that_ends_while_it_is_cancelled_keeps_its_lun(monkeypat
         assert b"".join(await new.pool.volumes["moved"].read(0, 8)) == old_data(0, 64)
 
 
+async def test_an_import_that_has_failed_at_its_end_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with old_array() as old, running() as new:
+        settle = new.pool.bases.settle
+
+        async def fail(_base: object) -> bool:
+            raise RuntimeError("a fault of the program")
+
+        monkeypatch.setattr(new.pool.bases, "settle", fail)
+        await do(new, "import-start", source=source_of(old), name="moved", rate="1G")
+
+        async def has_failed() -> bool:
+            return bool((await row(new))["state"] == "failed")
+
+        await until(has_failed)
+        assert not (await row(new))["is_source_needed"]
+        await do(new, "import-cancel", name="moved")
+        assert set(new.pool.volumes) == {"first", "second"}
+        monkeypatch.setattr(new.pool.bases, "settle", settle)
+        await do(new, "import-start", source=source_of(old), name="moved", rate="1G")
+        await finished(new)
+
+
 async def test_chap_is_used_and_its_secret_is_shown_nowhere() -> None:
     users = (ChapUser("host", b"secret-of-the-host"),)
     async with old_array(Config(luns=OLD.luns, chap_users=users)) as old, running() as new:

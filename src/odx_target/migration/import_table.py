@@ -12,6 +12,8 @@ from odx_target.migration.record import PREFIX, ImportRecord, InvalidRecord, Pha
 from odx_target.migration.source import NoSource, Source, SourceError, SourceLun, SourceRefused
 from odx_target.store.api import BLOCK_BYTES, Pool, PoolBusy, StoreError, Volume
 
+NOT_UNDONE = "an import that could not begin has left a volume, which the next start deletes"
+
 
 class ImportRefused(StoreError):
     """An import cannot be begun, changed or cancelled. The message is one line."""
@@ -106,11 +108,11 @@ class ImportTable:
         try:
             lun = await source.probe()
             base = await self._pool.bases.create(name, -(-lun.size_bytes // BLOCK_BYTES), attributes)
+            made: list[Volume] = []
             try:
-                volume, full = await self._make(record, lun, base, make_volume)
+                full = await self._make(record, lun, base, make_volume, made)
             except BaseException:
-                with suppress(StoreError):
-                    self._pool.bases.delete(base)
+                self._undo(made, base)
                 raise
         except BaseException as error:
             source.close()
@@ -121,17 +123,20 @@ class ImportTable:
             self._beginning -= 1
         self._start_importer(full, base, source)
         self._forget_old()
-        return volume
+        return made[0]
 
     async def _make(
-        self, record: ImportRecord, lun: SourceLun, base: Volume, make_volume: MakeVolume
-    ) -> tuple[Volume, ImportRecord]:
-        """Make the volume for hosts and the record of the import. After a crash, the log has both or neither."""
+        self, record: ImportRecord, lun: SourceLun, base: Volume, make_volume: MakeVolume, made: list[Volume]
+    ) -> ImportRecord:
+        """Make the volume for hosts and the record of the import. After a crash, the log has both or neither.
+
+        The volume is added to `made`, also if the record cannot be stored.
+        """
         pool = self._pool
         while True:
-            volume: Volume | None = None
             try:
                 volume = make_volume(base, lun)
+                made.append(volume)
                 full = replace(
                     record,
                     volume=volume.identity.hex(),
@@ -142,14 +147,44 @@ class ImportTable:
                     started=self._environment.time(),
                 )
                 pool.remember(full.key, encode(full), spare=True)
-            except StoreError as error:
-                if volume is not None:
-                    pool.delete_volume(volume.name)
-                if not isinstance(error, PoolBusy):
-                    raise
+            except PoolBusy:
+                await self._delete_made(made, base)
                 await base.room_made()
             else:
-                return volume, full
+                return full
+
+    async def _delete_made(self, made: list[Volume], base: Volume) -> None:
+        """Delete volumes of which the pool has no record. May raise the exceptions of `Volume.write` except PoolBusy."""
+        while made:
+            try:
+                self._pool.delete_volume(made[-1].name)
+            except PoolBusy:
+                await base.room_made()
+            else:
+                made.pop()
+
+    def _undo(self, made: list[Volume], base: Volume) -> None:
+        """Delete the volume and the base of an import that cannot begin. If the pool is busy, this is done in the background.
+
+        The base is deleted last, because the volume refers to it.
+        """
+        try:
+            while made:
+                self._pool.delete_volume(made[-1].name)
+                made.pop()
+            self._pool.bases.delete(base)
+        except PoolBusy:
+            self._environment.start_soon(self._undo_later, made, base)
+        except StoreError as error:
+            self._report("error", NOT_UNDONE, volume=base.name, error=str(error))
+
+    async def _undo_later(self, made: list[Volume], base: Volume) -> None:
+        try:
+            await base.room_made()
+        except StoreError as error:
+            self._report("error", NOT_UNDONE, volume=base.name, error=str(error))
+        else:
+            self._undo(made, base)
 
     def drop(self, importer: Importer, volume: Volume | None) -> None:
         """Delete the volume and the base of an import that was stopped, and forget the import. May raise PoolBusy, and is then

@@ -132,7 +132,7 @@ async def _cancel(array: "Array", name: str) -> Import:
         table.forget(record)
         await storage.make_durable()
         return answer
-    if importer.record.phase is not Phase.COPYING:
+    if importer.record.phase is not Phase.COPYING and importer.progress().state is not State.FAILED:
         raise ManagementError(f"all data of {name} is here already: delete the volume when the import is finished")
     with changing(storage, volume):
         unit = storage.unit_of(volume)
