@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from odx_target.environment import Environment
+from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE
 from odx_target.scsi.reservations.durable import recall
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.scsi.unit.sanitize_operation import recall as recall_sanitize_operation
@@ -20,6 +21,8 @@ from odx_target.target.personality.application import check_block_lengths, with_
 LUN_ATTRIBUTE = "lun"
 BLOCK_ATTRIBUTE = "block_bytes"
 READ_ONLY_ATTRIBUTE = "read_only"
+FORMER_LUN_ATTRIBUTE = "replica_lun"
+"""Number of the LUN of a volume that has become a copy of another array's volume."""
 YES = "yes"
 
 
@@ -28,7 +31,8 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
 
     A LUN of `config` that is not in the pool is created with the next free number. If `LunConfig.grows` is True, an existing
     LUN is enlarged to its configured size. An existing LUN never becomes smaller. Raises ConfigError if a LUN in the pool does
-    not have its configured block length, or if there is no LUN. Raises StoreError if a LUN cannot be created.
+    not have its configured block length, or if there is no LUN. An array with a copy that another array sends needs no LUN,
+    because all its volumes may be copies after a failover. Raises StoreError if a LUN cannot be created.
     """
     personality = config.personality
     for lun in (with_block_length(each, personality) for each in config.luns):
@@ -43,7 +47,7 @@ def attach_logical_units(config: Config, pool: Pool, environment: Environment) -
         for volume in pool.volumes.values()
         if LUN_ATTRIBUTE in volume.attributes
     }
-    if not units:
+    if not units and not any(_is_copy(volume) for volume in pool.volumes.values()):
         raise ConfigError("the pool has no LUN: give at least one --lun NAME=SIZE")
     check_block_lengths(units, personality)
     return units
@@ -58,7 +62,16 @@ def logical_units_named(logical_units: Mapping[int, LogicalUnit], names: Sequenc
     return [by_name[name] for name in names]
 
 
+def _is_copy(volume: Volume) -> bool:
+    """True if another array sends the content of a volume, or if the volume has been taken away from hosts for this."""
+    return COPY_ATTRIBUTE in volume.attributes or FORMER_LUN_ATTRIBUTE in volume.attributes
+
+
 def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
+    if _is_copy(volume):
+        hint = "`odx-target promote POOL NAME` makes it a LUN again"
+        log.info("a volume that the settings name as a LUN is a copy that another array sends", name=lun.name, hint=hint)
+        return
     apply_choices(lun, volume)
     size_bytes = size_bytes_of(volume, pool)
     if lun.size_bytes > size_bytes and lun.grows:

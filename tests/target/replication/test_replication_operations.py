@@ -11,6 +11,8 @@ import trio.testing
 
 from odx_target.cli.text.status_lines import status_lines
 from odx_target.replica.pairing import path_key
+from odx_target.replica.remote_tokens.staging_names import STAGING_ATTRIBUTE
+from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX
 from odx_target.target import lun_contents
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
@@ -19,9 +21,10 @@ from odx_target.target.control.operations import perform
 from odx_target.target.metrics.collection import metrics_text
 from odx_target.target.peers import peering as peering_module
 from odx_target.target.peers.serving import serve_peers
-from tests.target.running import running
+from tests.target.running import running, session_with
 
 KEY = "K" * 26
+REPORT_LUNS = bytes.fromhex("a0 00 00 000000 00000100 00 00")
 LUNS = (LunConfig("vm1", 8 << 20), LunConfig("vm2", 4 << 20))
 
 
@@ -177,14 +180,59 @@ async def test_a_failover_and_a_failback_with_luns() -> None:
             await perform(one, "promote", {"copy": "vm1"})
 
 
-async def test_the_only_lun_of_an_array_is_not_taken_away() -> None:
-    async with pair() as (one, other):
-        await perform(other, "protect", {"volumes": ["own"], "path": "a"})
-        await perform(other, "replicate", {"name": "own", "now": True})
-        await until(other, "replication", synced)
-        await perform(one, "promote", {"copy": "peer/b/own", "name": "taken", "number": 7})
-        with pytest.raises(ManagementError, match="no LUN left"):
+async def test_the_only_lun_of_an_array_becomes_a_copy_and_the_same_lun_again(tmp_path: Path) -> None:
+    luns = (LunConfig("own", 1 << 20),)
+    async with linked() as (one, address):
+        async with linked(tmp_path / "pool", luns) as (other, _):
+            await perform(other, "add-path", {"name": "a", "key": KEY, "address": address})
+            await perform(one, "add-path", {"name": "b", "key": KEY})
+            await until(other, "paths", lambda found: [each["state"] for each in found["paths"]] == ["connected"])
+            await perform(other, "lun-renumber", {"name": "own", "number": 5})
+            identity = other.pool.volumes["own"].identity
+            await perform(other, "protect", {"volumes": ["own"], "path": "a"})
+            await perform(other, "replicate", {"name": "own", "now": True})
+            await until(other, "replication", synced)
+            await perform(one, "promote", {"copy": "peer/b/own", "name": "taken", "number": 7})
             await perform(other, "reverse", {"name": "own"})
+            assert other.logical_units == {}
+            async with session_with(other) as session:
+                luns_left = await session.execute(0, REPORT_LUNS, data_in_bytes=256)
+                assert luns_left.data_in == bytes(8), "hosts see no LUN"
+        async with linked(tmp_path / "pool", luns) as (other, _):
+            assert other.logical_units == {}, "the settings name the LUN, but it is a copy"
+            await lun_contents.write(one, "taken", 0, b"written there" * 100)
+            await perform(one, "replicate", {"name": "taken", "now": True})
+            await until(one, "replication", synced)
+            row = await perform(other, "promote", {"copy": "own"})
+            assert (row["name"], row["lun"]) == ("own", 5)
+            assert other.pool.volumes["own"].identity == identity
+            assert await lun_contents.digest(other, "own") == await lun_contents.digest(one, "taken")
+
+
+async def test_old_data_of_a_lun_that_is_sanitized_is_neither_sent_nor_kept() -> None:
+    async with pair() as (one, other):
+        await perform(one, "protect", {"volumes": ["vm1"], "path": "b"})
+        await perform(one, "replicate", {"name": "vm1", "now": True})
+        await until(one, "replication", synced)
+        await perform(other, "promote", {"copy": "peer/a/vm1"})
+        await lun_contents.write(one, "vm1", 0, b"secret" * 100)
+        one.pool.remember(KEY_PREFIX + one.pool.volumes["vm1"].identity.hex(), b"")
+        for operation, given in (("replicate", {"name": "vm1", "now": True}), ("reverse", {"name": "vm1"})):
+            with pytest.raises(ManagementError, match="is being sanitized"):
+                await perform(one, operation, given)
+        assert len(one.pool.snapshots) == 1
+        assert "lun" in one.pool.volumes["vm1"].attributes, "hosts still have the LUN"
+
+
+async def test_volumes_for_arriving_data_of_tokens_are_hidden() -> None:
+    async with running() as array:
+        array.pool.create_volume("replica/token/ab", 10, {STAGING_ATTRIBUTE: "token"})
+        for given, count in (({}, 2), ({"hidden": False}, 2), ({"hidden": True}, 3)):
+            found = (await perform(array, "volumes", given))["volumes"]
+            assert len(found) == count
+        await perform(array, "schedule-add", {"name": "hourly", "fields": {"every": "hourly", "keep": 3, "default": True}})
+        taken = await perform(array, "schedule-run", {"name": "hourly"})
+        assert {each["volume"] for each in taken["snapshots"]} == {"first", "second"}
 
 
 async def test_the_progress_is_in_status_and_in_the_metrics() -> None:

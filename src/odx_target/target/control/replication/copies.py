@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from odx_target.replica.snapshots.protection import NAME_PREFIX, Copy
+from odx_target.replica.snapshots.records import volume_with
 from odx_target.store.api import BLOCK_BYTES, Absent, Snapshot, Volume
 from odx_target.target.config.parsing import lun_config
 from odx_target.target.control import arguments
@@ -15,14 +16,12 @@ from odx_target.target.control.storage.answers import Volume as VolumeAnswer
 from odx_target.target.control.storage.describe import describe_snapshots
 from odx_target.target.control.storage.names import SEPARATOR
 from odx_target.target.control.storage.storage import Storage
-from odx_target.target.logical_units import LUN_ATTRIBUTE, block_bytes_of, logical_unit_of
+from odx_target.target.logical_units import FORMER_LUN_ATTRIBUTE, LUN_ATTRIBUTE, block_bytes_of, logical_unit_of
 from odx_target.target.lun_size import restore_logical_unit
+from odx_target.target.sanitized_luns import check_no_old_data
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
-
-FORMER_LUN_ATTRIBUTE = "replica_lun"
-"""Attribute of a volume that has become a copy: the LUN number that it had."""
 
 
 async def _clone(array: "Array", origin: str, name: str, *, read_only: bool) -> Volumes:
@@ -64,15 +63,16 @@ async def _reverse(array: "Array", name: str) -> Snapshots:
     path = replication.path_to(protection.peer_pool)
     if path is None:
         raise ManagementError("there is no path to the other array")
-    others = [unit for unit in array.logical_units.values() if unit.volume.identity not in protection.volumes]
-    if not others:
-        raise ManagementError("the array would have no LUN left: add another LUN first")
+    for identity in protection.volumes:
+        volume = volume_with(array.pool, identity)
+        if volume is not None:
+            check_no_old_data(array.pool, volume)
 
     async def withdraw(volume: Volume) -> None:
         number = volume.attributes.get(LUN_ATTRIBUTE)
         if number is not None:
             await storage.set_attributes(volume, {FORMER_LUN_ATTRIBUTE: number})
-            await luns.remove(storage, volume.name)
+            await luns.remove(storage, volume.name, may_be_last=True)
 
     kept = await replication.failover.reverse(protection, path, withdraw)
     return {"snapshots": await describe_snapshots(kept, array.pool, array.environment.turns)}
@@ -104,8 +104,10 @@ COPY_OPERATIONS = (
         _promote,
         (
             Argument("copy", "the name of the copy, or COPY@SNAPSHOT", arguments.text),
-            Argument("name", "the name of the LUN, or null for the name at the other array", arguments.text, None),
-            Argument("number", "the LUN number, or null", luns.lun_number, None),
+            Argument(
+                "name", "the name of the LUN, or null for the name at the other array", arguments.optional(arguments.text), None
+            ),
+            Argument("number", "the LUN number, or null", arguments.optional(luns.lun_number), None),
         ),
     ),
     Operation("reverse", _reverse, (Argument("name", "the name of the protection", arguments.text),)),

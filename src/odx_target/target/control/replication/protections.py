@@ -22,6 +22,7 @@ from odx_target.target.control.replication.describe import describe_protection, 
 from odx_target.target.control.storage.describe import describe_snapshots
 from odx_target.target.control.storage.names import find_own_volume
 from odx_target.target.logical_units import lun_attributes_of
+from odx_target.target.sanitized_luns import check_no_old_data
 from odx_target.target.schedules.book import MAX_SCHEDULES_OF_A_VOLUME
 from odx_target.target.schedules.calendar import Every
 
@@ -116,6 +117,8 @@ def _taken(array: "Array", protection: Protection, name: str) -> Sequence[Snapsh
     present = [each for each in volumes if each is not None]
     if len(present) < len(volumes):
         raise ManagementError(f"a volume of the protection {protection.name} was deleted")
+    for volume in present:
+        check_no_old_data(pool, volume)
     wanted = {each.name: lun_attributes_of(each, pool) for each in present}
     if protection.is_group:
         return pool.snapshot_volumes(wanted, name)

@@ -30,14 +30,18 @@ async def add(storage: Storage, name: str, number: int | None) -> answers.Volume
     return describe_volume(volume, storage.pool)
 
 
-async def remove(storage: Storage, name: str) -> answers.Volume:
-    """Remove the LUN number and the persistent reservations of a volume. The volume keeps its data."""
+async def remove(storage: Storage, name: str, *, may_be_last: bool = False) -> answers.Volume:
+    """Remove the LUN number and the persistent reservations of a volume. The volume keeps its data.
+
+    The array keeps at least one LUN, unless `may_be_last` is true.
+    """
     volume = find_own_volume(storage.pool, name)
     with changing(storage, volume):
         if LUN_ATTRIBUTE not in volume.attributes:
             raise ManagementError(f"volume {name} is not a LUN")
         unit = storage.unit_of(volume)
-        check_not_the_only_lun(storage, volume)
+        if not may_be_last:
+            check_not_the_only_lun(storage, volume)
         await storage.set_attributes(volume, {LUN_ATTRIBUTE: None})
         if unit is not None and storage.array is not None:
             storage.array.commit()
