@@ -112,6 +112,7 @@ WORKING: dict[str, list[str]] = {
     "promote": ["no-such-pool", "a"],
     "reverse": ["no-such-pool", "a"],
     "remote clone": ["no-such-pool", "a", "b"],
+    "remote graph": ["no-such-pool", "a"],
     "schedule": ["no-such-pool", "a"],
     "schedule list": ["no-such-pool"],
     "schedule assign": ["no-such-pool", "a", "b"],

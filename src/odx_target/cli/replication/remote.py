@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from odx_target.cli.managing.array_requests import ask_array
+from odx_target.cli.replication.graph import graph
 from odx_target.cli.replication.text import COPY_HEADINGS, PROTECTION_HEADINGS, copy_cells, problem_lines, protection_cells
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.storage.volume import print_volumes
@@ -12,6 +13,7 @@ from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
 
 app = typer.Typer(help="Show what arrays send to each other, and use it.", no_args_is_help=True)
+app.command("graph")(graph)
 
 
 def register(root: typer.Typer) -> None:

@@ -93,6 +93,7 @@ RESULTS: dict[str, Result] = {
     "imports": Result(1, "target.control.import_answers:Imports", ("import list",)),
     "protection": Result(1, f"{REPLICATION}:Protection", ("protect",)),
     "replication": Result(1, f"{REPLICATION}:Replication", ("remote list",)),
+    "path-rates": Result(1, f"{REPLICATION}:PathRates", ("remote graph",)),
     "replicated": Result(1, f"{REPLICATION}:Replicated", ("replicate",)),
     "snapshot": Result(1, f"{STORAGE}:Snapshot", ("snapshot rename", "snapshot delete", "snapshot hold", "snapshot unhold")),
     "snapshots": Result(1, f"{STORAGE}:Snapshots", ("snapshot list", "reverse")),
