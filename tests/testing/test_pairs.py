@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from odx_target.cli import main as cli
+from odx_target.target.control.arguments import ManagementError
 from odx_target.testing import RunningArray, running_array
 
 VPD_8F = bytes.fromhex("12 01 8f 04 00 00")
@@ -124,3 +125,40 @@ def test_arrays_that_cannot_be_paired() -> None:
         assert one.link_port is None
         with pytest.raises(ValueError, match="link=True"):
             one.pair(other)
+
+
+def test_a_lun_fails_over_and_back() -> None:
+    with running_array({"vm": "4M"}, link=True) as one, running_array({"own": "1M"}, link=True) as other:
+        one.pair(other)
+        one.protect("vm", to=other)
+        one.fill("vm", None, seed=1)
+        name = one.replicate("vm")
+        assert other.copies() == [f"peer/array-{str(one.link_port).rpartition(':')[2]}/vm"]
+        one.write("vm", 0, b"lost by the failover")
+        assert other.promote("vm") == "vm"
+        assert other.read("vm", 0, 20) != one.read("vm", 0, 20)
+        other.host().write("vm", 8, b"w" * 512)
+        (diverged,) = one.reverse("vm")
+        assert diverged.startswith("diverged-")
+        assert other.replicate("vm") != name
+        assert one.promote("vm") == "vm"
+        assert (one.lun_number("vm"), one.digest("vm")) == (0, other.digest("vm"))
+        assert other.reverse("vm") == []
+        with pytest.raises(ManagementError, match="no copies of a LUN absent"):
+            one.promote("absent")
+
+
+def test_a_snapshot_that_does_not_arrive_is_a_timeout_with_the_reason() -> None:
+    with running_array({"a": "1M"}, link=True) as one, running_array({"b": "1M"}, link=True) as other:
+        one.pair(other, rights=["serve-tokens"])
+        one.protect("a", to=other)
+        with pytest.raises(TimeoutError, match="does not give the peer the right to replicate"):
+            one.replicate("a", timeout_s=0.0)
+
+
+def test_a_group_appears_together() -> None:
+    with running_array({"a": "1M", "b": "1M"}, link=True) as one, running_array({"c": "1M"}, link=True) as other:
+        one.pair(other)
+        one.protect("a", "b", to=other, group="db", trigger="latest", keep_there={"manual": 2})
+        one.replicate("db")
+        assert len(other.copies()) == 2

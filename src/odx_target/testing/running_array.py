@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -31,6 +29,7 @@ from odx_target.testing.clock import TestClock, clock_mode
 from odx_target.testing.command_list import CommandList
 from odx_target.testing.faults import Faults
 from odx_target.testing.host import Host
+from odx_target.testing.linked_array import LinkedArray
 from odx_target.testing.loop_thread import LoopThread
 from odx_target.testing.service import Service, config_at_free_ports
 
@@ -39,14 +38,6 @@ DEFAULT_PATTERN = b"\xa5"
 
 START_ERRORS = (ConfigError, StoreError, OSError, ValueError)
 """Exceptions of wrong settings, and of a start that fails."""
-
-PAIRING_TIMEOUT_S = 30.0
-"""Time in which two arrays must connect after both have begun their pairing."""
-
-PAIRING_INTERVAL_S = 0.005
-
-PATH_KEY_BYTES = 16
-"""Number of random bytes of a path key."""
 
 _numbers = count(1)
 
@@ -99,7 +90,7 @@ def running_array(
     )
 
 
-class RunningArray:
+class RunningArray(LinkedArray):
     """An array that runs while the body of a `with` block runs. `running_array` makes it.
 
     All methods may be called from any thread and from any event loop. They return when the array has done the work. LUNs are
@@ -266,25 +257,6 @@ class RunningArray:
         """
         return self._loop.call(self._service.perform, operation, arguments)
 
-    def pair(self, other: RunningArray, rights: Sequence[str] | None = None) -> None:
-        """Pair the array with another one, so that hosts can use tokens of each array at the other. Both need `link=True`.
-
-        Returns when the arrays are connected. `rights` are those that each array gives to the other: `serve-tokens`,
-        `redeem-tokens` and `replicate`; all of them if `rights` is None. Raises ValueError if one of the arrays has no link
-        port, ManagementError if they are paired already, and TimeoutError if they do not connect.
-        """
-        if self.link_port is None or other.link_port is None:
-            raise ValueError("both arrays need link=True")
-        key = secrets.token_hex(PATH_KEY_BYTES)
-        given: dict[str, object] = {"key": key} if rights is None else {"key": key, "rights": list(rights)}
-        other.manage("add-path", name=_path_name(self), **given)
-        self.manage("add-path", name=_path_name(other), address=other.link_port, **given)
-        until_s = time.monotonic() + PAIRING_TIMEOUT_S
-        while not (_is_connected(self, other) and _is_connected(other, self)):
-            if time.monotonic() >= until_s:
-                raise TimeoutError("the arrays do not connect")
-            time.sleep(PAIRING_INTERVAL_S)
-
     @property
     def link_port(self) -> str | None:
         """Address and port at which other arrays can connect. None without `link=True`."""
@@ -318,16 +290,6 @@ class RunningArray:
 
     async def _luns_with_snapshot(self, name: str) -> list[str]:
         return [volume.name for volume in self._service.array.pool.volumes.values() if name in volume.snapshots]
-
-
-def _path_name(array: RunningArray) -> str:
-    """Return the name of the paths to an array, which is made from its link port."""
-    return f"array-{str(array.link_port).rpartition(':')[2]}"
-
-
-def _is_connected(array: RunningArray, other: RunningArray) -> bool:
-    paths: Any = array.manage("paths")["paths"]
-    return any(each["name"] == _path_name(other) and each["state"] == "connected" for each in paths)
 
 
 async def _in_thread(function: Callable[[], object]) -> None:
