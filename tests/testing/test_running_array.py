@@ -1,10 +1,12 @@
 """The array of a test: start and stop from every kind of program, its names, its reset."""
 
 import asyncio
+import os
 import socket
 import threading
 import unittest
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,8 @@ from odx_target.testing import RunningArray, running_array
 from odx_target.testing.loop_thread import LoopEnded
 
 KIB = 1 << 10
+MAX_ARRAY_BYTES = 2 << 20
+"""Memory of an array for tests, with which a hundred of them fit into a process."""
 
 
 def _accepts(array: RunningArray) -> bool:
@@ -49,6 +53,21 @@ def test_two_arrays_share_nothing() -> None:
         assert (one.read("a", 0, 8), other.read("a", 0, 8)) == (b"1" * 8, b"2" * 8)
         one.clock.advance(121)
         assert (one.clock.advanced_s, other.clock.advanced_s) == (121, 0)
+
+
+def test_a_hundred_arrays_in_one_process() -> None:
+    before_bytes = _resident_bytes()
+    with ExitStack() as stack:
+        arrays = [stack.enter_context(running_array()) for _ in range(100)]
+        assert _resident_bytes() - before_bytes < 100 * MAX_ARRAY_BYTES
+        assert len({array.portal for array in arrays}) == 100
+        for number, array in enumerate(arrays):
+            array.write("a", 0, bytes([number]))
+        assert [array.read("a", 0, 1)[0] for array in arrays] == list(range(100))
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_the_default_luns_are_a_and_b() -> None:
