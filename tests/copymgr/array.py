@@ -70,8 +70,7 @@ class CopyArray:
         self.manager.copies.on_internal_error = self.internal_errors.append
         self.server = DeviceServer([*standard_commands(), *self.manager.commands()])
         self.server.on_internal_error = self.internal_errors.append
-        self.server.on_nexus_loss.append(self.manager.nexus_lost)
-        self.server.on_preempt_and_abort.append(self.manager.nexus_preempted)
+        self.manager.connect(self.server)
         self.logical_units = {number: self._logical_unit(number) for number in range(len(self.block_lengths))}
         for logical_unit in self.logical_units.values():
             self.manager.attach_logical_unit(logical_unit)

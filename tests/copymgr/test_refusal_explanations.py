@@ -7,15 +7,27 @@ import pytest
 
 import odx_target.copymgr
 from odx_target.copymgr.advice import CLAUSES, REMEDIES_OF_CODES, REMEDIES_OF_LIMITS, remedy_for, sentence
-from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, ListFlag
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, THIRD_PARTY_COPY_OUT, ListFlag, ServiceAction
 from odx_target.copymgr.limits import CopyLimits
 from odx_target.copymgr.operations.copy_rate import MIN_COPY_RATE_BYTES_PER_S
+from odx_target.copymgr.refusal_log import reason_of
 from odx_target.copymgr.tokens.judgement import TOKEN_ERRORS
 from odx_target.copymgr.tokens.zero_token import ZERO_TOKEN
+from odx_target.scsi.reply import Status
+from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.task import Task
+from odx_target.store.errors import PoolBusy, PoolFull
 from tests.copymgr.array import CopyArray, code_of
 
 SOURCES = sorted(Path(odx_target.copymgr.__file__).parent.rglob("*.py"))
 NAME_OF_LIMIT = re.compile(r"""limit=\(?"([^"]+)\"|limit = \(?"([^"]+)\"""")
+
+
+RESERVE_6 = bytes.fromhex("160000000000")
+
+
+def busy(_: Task) -> Outcome:
+    raise PoolBusy
 
 
 def explanations(array: CopyArray) -> list[str]:
@@ -108,6 +120,62 @@ def test_an_entry_without_a_remedy_still_has_its_reason() -> None:
     assert sentence(entry) == "POPULATE TOKEN of iqn.a to LUN b was refused: hardware error [4/44/00, SBC-4 5.24]."
 
 
+def test_commands_that_the_device_server_refuses_are_listed() -> None:
+    array = CopyArray()
+    other = array.new_nexus("iqn.other")
+    token = array.token(0, 1, [(0, 8)])
+    array.server.commands.restrict(frozenset({(THIRD_PARTY_COPY_OUT, int(ServiceAction.POPULATE_TOKEN))}), {})
+    assert code_of(array.populate(0, 2, [(0, 8)])) == "5/24/00"
+    assert code_of(array.command(0, RESERVE_6, nexus=other)) == "good"
+    assert array.write_using(0, 3, token, [(0, 8)]).status is Status.RESERVATION_CONFLICT
+    assert explanations(array) == [
+        "POPULATE TOKEN of iqn.host to LUN lun0 was refused: this array does not have the command [5/24/00, SBC-4 5.24, SPC-4 "
+        "6.35]. Copy by reads and writes, or serve with a personality that has the command.",
+        "WRITE USING TOKEN of iqn.host to LUN lun0 was refused: another host has reserved the LUN [status 18, SBC-4 5.55, "
+        "SPC-4 5.13.1]. Release the reservation, or register this host too.",
+    ]
+    assert array.manager.copies.totals.as_data()["iqn.host"]["refused_commands"] == 2
+
+
+def test_commands_of_a_lun_that_does_not_exist_are_listed_by_its_number() -> None:
+    array = CopyArray()
+    assert code_of(array.populate(99, 1, [(0, 8)])) == "5/25/00"
+    (line,) = explanations(array)
+    assert line.startswith("POPULATE TOKEN of iqn.host to LUN 99 was refused: logical unit not supported [5/25/00")
+
+
+def test_commands_that_hosts_repeat_are_not_listed() -> None:
+    array = CopyArray()
+    array.nexus.establish_unit_attention(0, 0x2A, 0x01)
+    assert code_of(array.populate(0, 1, [(0, 8)])) == "6/2A/01"
+    array.server.before_command = busy
+    assert array.populate(0, 2, [(0, 8)]).status is Status.BUSY
+    array.server.before_command = None
+    assert code_of(array.populate(0, 3, [(0, 8)])) == "good"
+    assert explanations(array) == []
+
+
+def test_other_commands_are_not_listed() -> None:
+    array = CopyArray()
+    for cdb in (bytes.fromhex("ff"), bytes.fromhex("831f"), bytes.fromhex("28 00 ffffffff 00 0001 00")):
+        assert code_of(array.command(0, cdb)) != "good"
+    assert explanations(array) == []
+
+
+def test_other_errors_are_listed_by_their_sense_data() -> None:
+    assert reason_of(PoolFull()) == {"condition": "space allocation failed write protect", "code": "7/27/07"}
+    assert reason_of(RuntimeError()) == {"condition": "internal target failure", "code": "4/44/00"}
+
+
+def test_the_requested_bytes_of_refused_commands_are_counted() -> None:
+    array = CopyArray(CopyLimits(max_range_descriptors=2))
+    array.populate(0, 1, [(0, 1), (8, 1), (16, 1)])
+    array.write_using(1, 2, bytes(512), [(0, 8), (16, 8)])
+    array.write_using(0, 3, bytes(512), [])
+    assert [entry["requested_bytes"] for entry in array.manager.copies.refusals.latest] == [3 * 512, 16 * 512, 0]
+    assert array.manager.copies.totals.as_data()["iqn.host"]["refused_bytes"] == 19 * 512
+
+
 def test_refusals_have_numbers_times_and_lines() -> None:
     array = CopyArray()
     noted: list[dict[str, object]] = []
@@ -143,7 +211,7 @@ def test_bytes_are_counted_for_each_initiator() -> None:
     }
     assert totals["iqn.other"]["zeroed_bytes"] == 8 * 512
     assert totals["iqn.other"]["shared_bytes"] == 16 * 512
-    assert totals["iqn.other"]["refused_bytes"] == 48 * 512
+    assert totals["iqn.other"]["refused_bytes"] == (48 + 64) * 512
     assert totals["iqn.other"]["refused_commands"] == 2
 
 

@@ -36,6 +36,32 @@ def test_a_refusal_has_the_reason_in_words() -> None:
         assert str(array.offload).splitlines()[0] == "0 bytes copied by the array, 1 tokens, 2 refusals"
 
 
+def test_an_injected_fault_is_the_reason() -> None:
+    with running_array({"a": "1M", "b": "1M"}) as array, array.host(HOST) as host:
+        token = host.populate_token("a")
+        array.faults.add("command=write-using-token first=1 sense=token-expired", name="old")
+        array.faults.add("copy=50% sense=third-party-device-failure", name="half")
+        for _ in range(2):
+            host.write_using_token("b", token, check=False)
+        assert [each.reason for each in array.offload.refused] == [
+            "invalid token operation, token expired: a fault was injected (fault rule old)",
+            "third party device failure: a fault was injected (fault rule half)",
+        ]
+        lines = [str(each["explanation"]) for each in array.manage("refusals")["refusals"]]
+        assert [line.partition(": ")[2] for line in lines] == [
+            "a fault was injected (fault rule old) [5/23/07, SBC-4 5.55]. Disable or remove the fault rule.",
+            "a fault was injected (fault rule half) [A/0D/01, SBC-4 5.55]. Disable or remove the fault rule.",
+        ]
+
+
+def test_a_command_that_a_personality_does_not_have_is_refused_with_its_reason() -> None:
+    with running_array({"a": "1M"}, personality="tgt") as array, array.host(HOST) as host:
+        with pytest.raises(CommandFailed):
+            host.populate_token("a")
+        (refused,) = array.offload.refused
+        assert refused.reason == "invalid command operation code: this array does not have the command"
+
+
 def test_a_host_that_falls_back_is_seen_with_its_bytes() -> None:
     with running_array(luns={"a": "1M", "b": "1M", "far": "1M"}, settings={"remote-luns": ["far"]}) as array:
         host = array.host(HOST)

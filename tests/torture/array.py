@@ -99,7 +99,7 @@ class ArrayUnderTorture(Slots):
         self.manager.copies.on_internal_error = self.internal_errors.append
         self.server = DeviceServer([*standard_commands(), *self.manager.commands()])
         self.server.on_internal_error = self.internal_errors.append
-        self.server.on_nexus_loss.append(self.manager.nexus_lost)
+        self.manager.connect(self.server)
         self.logical_units: dict[int, LogicalUnit] = {}
         for volume in self.pool.volumes.values():
             if LUN_ATTRIBUTE in volume.attributes:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, Lid1Receive, ServiceAction
+from odx_target.copymgr.refusal import INJECTED, MISSING
+from odx_target.copymgr.refusal_log import RESERVED
 
 CLAUSES: dict[str, str] = {
     ServiceAction.EXTENDED_COPY_LID1.name: "SPC-4 6.4",
@@ -80,9 +82,20 @@ REMEDIES_OF_CODES: dict[str, Remedy] = {
 """Remedies by sense key, additional sense code and qualifier, for refusals without a limit."""
 
 
+REMEDIES_OF_RULES: dict[str, Remedy] = {
+    INJECTED: Remedy("Disable or remove the fault rule"),
+    MISSING: Remedy("Copy by reads and writes, or serve with a personality that has the command", "SPC-4 6.35"),
+    str(RESERVED["rule"]): Remedy("Release the reservation, or register this host too", "SPC-4 5.13.1"),
+}
+"""Remedies by the rule, which decide before limits and codes."""
+
+_REMEDIES = (("rule", REMEDIES_OF_RULES), ("limit", REMEDIES_OF_LIMITS), ("code", REMEDIES_OF_CODES))
+
+
 def remedy_for(entry: Mapping[str, object]) -> Remedy | None:
     """Return the remedy for a refusal of `RefusalLog`. Returns None if no remedy is known."""
-    return REMEDIES_OF_LIMITS.get(str(entry.get("limit", ""))) or REMEDIES_OF_CODES.get(str(entry.get("code", "")))
+    found = (remedies.get(str(entry.get(key, ""))) for key, remedies in _REMEDIES)
+    return next((remedy for remedy in found if remedy is not None), None)
 
 
 def sentence(entry: Mapping[str, object]) -> str:

@@ -4,21 +4,39 @@ A token that was made through one nexus may be used through any nexus and on any
 for the nexus and the logical unit of the command that sent it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, Lid1Receive, ServiceAction
+from odx_target.copymgr.commands.populate_token import source_extents
 from odx_target.copymgr.commands.rows import command_rows
 from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY, third_party_copy_page
+from odx_target.copymgr.commands.write_using_token import destination_extents
 from odx_target.copymgr.limits import CopyLimits, CopyOptions
+from odx_target.copymgr.refusal_log import NOT_BEGUN, Progress
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.status import operation_data, token_data
 from odx_target.copymgr.tokens.format import creator_identity
 from odx_target.copymgr.tokens.rod_token import TokenEnd
 from odx_target.copymgr.tokens.table import STEPS_OF_A_TOKEN
 from odx_target.environment import Environment
-from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.command_table import SERVICE_ACTION_BITS, CommandRow
+from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.extent import Extent
+from odx_target.scsi.failures import BUSY_FAILURES
 from odx_target.scsi.nexus import Nexus
+from odx_target.scsi.sense import CheckCondition, SenseKey
+from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool
+
+_SERVICE_ACTIONS = {(operation_code, int(action)): action for action, operation_code, _, _ in COPY_CDBS}
+"""The copy commands by their operation codes and service actions."""
+
+_EXTENTS: Mapping[ServiceAction | Lid1Receive, Callable[[Task], Sequence[Extent]]] = {
+    ServiceAction.POPULATE_TOKEN: source_extents,
+    ServiceAction.WRITE_USING_TOKEN: destination_extents,
+}
+"""Functions that return the blocks of a command that has not begun."""
 
 
 class CopyManager:
@@ -38,6 +56,12 @@ class CopyManager:
     def commands(self) -> list[CommandRow]:
         """Return the rows for the command table."""
         return command_rows(self.copies)
+
+    def connect(self, server: DeviceServer) -> None:
+        """Learn from a device server of lost and preempted nexuses, and of copy commands that were refused."""
+        server.on_nexus_loss.append(self.nexus_lost)
+        server.on_preempt_and_abort.append(self.nexus_preempted)
+        server.on_failure = self.command_failed
 
     async def start(self) -> None:
         """Load the persistent tokens from the pool.
@@ -119,6 +143,23 @@ class CopyManager:
         """Handle PREEMPT AND ABORT: end all operations of the nexus on the logical unit (SPC-4 5.13.11.2.6)."""
         for operation in [each for each in self.copies.operations if (each.nexus, each.logical_unit) == (nexus, logical_unit)]:
             self.copies.terminate(operation)
+
+    def command_failed(self, task: Task, error: Exception) -> None:
+        """Store the reason why a copy command was refused. Hosts repeat other commands: those that end with BUSY or with a unit
+        attention, and have not begun.
+        """
+        cdb = task.cdb
+        service_action = _SERVICE_ACTIONS.get((cdb[0], cdb[1] & SERVICE_ACTION_BITS)) if len(cdb) > 1 else None
+        is_repeated = isinstance(error, BUSY_FAILURES) or (
+            isinstance(error, CheckCondition) and error.sense_key is SenseKey.UNIT_ATTENTION
+        )
+        if service_action is not None and not is_repeated:
+            unit = task.logical_unit
+            lun_name = unit.volume.name if unit.is_present else str(task.lun)
+            extents_of = _EXTENTS.get(service_action) if unit.is_present else None
+            requested_blocks = 0 if extents_of is None else sum(extent.count_blocks for extent in extents_of(task))
+            progress = Progress(requested_blocks * unit.block_bytes) if requested_blocks else NOT_BEGUN
+            self.copies.note_refusal(task.nexus.initiator_name, lun_name, service_action, error, progress)
 
     def revoke(self, identifier: int) -> bool:
         """Revoke a token for an operator. Return False if there is no token with this identifier."""

@@ -6,12 +6,17 @@ from typing import Annotated, NotRequired, TypedDict
 
 from odx_target.scsi.sense import CheckCondition
 
+INJECTED = "a fault was injected"
+"""Rule of a refusal that a tester wants."""
+MISSING = "this array does not have the command"
+"""Rule of a refusal of a command that is not in the command table."""
+
 
 class Reason(TypedDict):
     """The reason for a refusal. Values that do not apply are left out."""
 
-    condition: Annotated[str, "name of the additional sense code"]
-    code: Annotated[str, "sense key, additional sense code and qualifier, in hexadecimal"]
+    condition: Annotated[str, "name of the additional sense code, or of the status"]
+    code: Annotated[str, "sense key, additional sense code and qualifier, or the status, in hexadecimal"]
     rule: NotRequired[Annotated[str, "the rule that was broken"]]
     field: NotRequired[Annotated[str, "field of the standard"]]
     value: NotRequired[Annotated[int, "content of the field"]]

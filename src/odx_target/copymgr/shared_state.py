@@ -26,7 +26,6 @@ from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_NOT_REACHABLE,
     INSUFFICIENT_RESOURCES,
     UNREACHABLE_COPY_TARGET,
-    CheckCondition,
     Condition,
     SenseKey,
 )
@@ -182,15 +181,15 @@ class Copies:
 
     def note_refusal(
         self,
-        nexus: Nexus,
-        unit: LogicalUnit,
+        initiator_name: str,
+        lun_name: str,
         service_action: ServiceAction | Lid1Receive,
-        check: CheckCondition,
+        error: Exception,
         progress: Progress = NOT_BEGUN,
     ) -> None:
         """Store the reason why a command was refused or did only a part of its work."""
-        if self.refusals.note(nexus, unit, service_action, check, self.environment.time(), progress):
-            self.totals.add_refusal(nexus.initiator_name, progress)
+        if self.refusals.note(initiator_name, lun_name, service_action, error, self.environment.time(), progress):
+            self.totals.add_refusal(initiator_name, progress)
 
     def note_step(self, operation: CopyOperation, kind: StepKind, size_bytes: int) -> None:
         """Count a finished step of an operation."""

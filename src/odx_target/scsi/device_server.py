@@ -48,7 +48,8 @@ class DeviceServer(TaskManager):
     `before_command(task)` returns None, or an outcome. If it returns an outcome, the handler is not called.
     `after_command(task, reply)` returns the reply to send. Both see every command. But if `is_transfer_watched(nexus, lun)` is
     given and returns False, a transport may execute the reads and writes of this nexus on this LUN without them.
-    `on_internal_error(error)` is called for each exception that is a fault of the array itself.
+    `on_internal_error(error)` is called for each exception that is a fault of the array itself. `on_failure(task, error)` is
+    called for each exception that ends a command, except an abort of its task.
     """
 
     def __init__(self, rows: Iterable[CommandRow]) -> None:
@@ -70,6 +71,7 @@ class DeviceServer(TaskManager):
         self.after_command: Callable[[Task, Reply], Reply] | None = None
         self.is_transfer_watched: Callable[[Nexus, int], bool] | None = None
         self.on_internal_error: Callable[[BaseException], None] | None = None
+        self.on_failure: Callable[[Task, Exception], None] | None = None
         self.replaced_conditions: Mapping[Condition, Condition] = {}
         """The conditions that sense data reports instead of others."""
         # Substitute for a missing logical unit. Only commands with the flag WITHOUT_LOGICAL_UNIT get the substitute. These
@@ -307,6 +309,8 @@ class DeviceServer(TaskManager):
     def _reply_to(self, error: Exception, task: Task, entry: Entry | None) -> Reply:
         if isinstance(error, TaskAborted):
             return Reply(Status.TASK_ABORTED)
+        if self.on_failure is not None:
+            self.on_failure(task, error)
         if isinstance(error, ReservationConflict):
             return Reply(Status.RESERVATION_CONFLICT)
         if not isinstance(error, _EXPECTED_ERRORS) and self.on_internal_error is not None:

@@ -368,8 +368,7 @@ class Array:
         server = self.device_server = DeviceServer([*standard_commands(), *copies.commands()])
         apply_to_server(self.config.personality, server)
         server.on_internal_error = self._report_internal_error
-        server.on_nexus_loss.append(copies.nexus_lost)
-        server.on_preempt_and_abort.append(copies.nexus_preempted)
+        copies.connect(server)
 
     def _inject_faults(self, environment: TrioEnvironment) -> None:
         """Connect the fault rules with the parts of the array on which they act, and add the rules of the settings."""

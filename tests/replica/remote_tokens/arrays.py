@@ -54,6 +54,7 @@ class Copier:
         copies.on_internal_error = self._internal_error
         self.server = DeviceServer([*standard_commands(), *self.manager.commands()])
         self.server.on_internal_error = self._internal_error
+        self.manager.connect(self.server)
         self.tokens = TokenServer(copies, environment)
         self.requests = RequestTable(array.pool, environment, self.tokens)
         self.redeemer = Redeemer(copies, array.paths, HintTables(10_000), environment, array.errors.append)

@@ -25,7 +25,6 @@ from odx_target.copymgr.commands.lid1_results import (
 from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, EXTENDED_COPIES, Lid1Receive, ServiceAction
 from odx_target.copymgr.commands.populate_token import populate_token, source_extents
 from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
-from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow, UnitExtents
@@ -143,11 +142,7 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
     operation_code, name = next(row[1:3] for row in COPY_CDBS if row[0] is command.service_action)
 
     def handle(task: Task) -> Outcome:
-        try:
-            return command.handler(copies, task)
-        except Refusal as refusal:
-            copies.note_refusal(task.nexus, task.logical_unit, command.service_action, refusal)
-            raise
+        return command.handler(copies, task)
 
     return CommandRow(
         name=name,

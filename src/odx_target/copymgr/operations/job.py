@@ -111,7 +111,8 @@ def reply_to(copies: Copies, job: Job, ending: Ending) -> Reply:
 def _note_failure(copies: Copies, job: Job, check: CheckCondition, *, in_background: bool) -> None:
     operation = job.operation
     progress = Progress(operation.requested_bytes, operation.done_bytes, in_background=in_background)
-    copies.note_refusal(operation.nexus, operation.logical_unit, operation.service_action, check, progress)
+    lun_name = operation.logical_unit.volume.name
+    copies.note_refusal(operation.nexus.initiator_name, lun_name, operation.service_action, check, progress)
 
 
 def ending_for(copies: Copies, job: Job, error: Exception) -> Ending:

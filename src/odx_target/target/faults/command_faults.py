@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from odx_target.copymgr.commands.parameter_lists import THIRD_PARTY_COPY_OUT, ListFlag, ServiceAction
+from odx_target.copymgr.refusal import INJECTED, Refusal
 from odx_target.environment import Environment
 from odx_target.scsi.buffers import buffers_bytes
 from odx_target.scsi.device_server import DeviceServer
@@ -162,7 +163,7 @@ class CommandFaults:
         """Return the reply by which a rule ends a command. Raises CheckCondition, StoreError."""
         values = rule.values
         if "sense" in values:
-            raise CheckCondition(values["sense"])
+            raise Refusal(values["sense"], rule=INJECTED, field=f"fault rule {rule.name}")
         if "error" in values:
             extents = self._extents(task)
             lba = extents[0].lba if extents else 0

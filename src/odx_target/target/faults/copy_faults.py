@@ -2,6 +2,7 @@
 
 from odx_target.copymgr.commands.parameter_lists import ServiceAction
 from odx_target.copymgr.operations.operation import CopyOperation, CutShort
+from odx_target.copymgr.refusal import INJECTED, Refusal
 from odx_target.copymgr.shared_state import Copies
 from odx_target.environment import Environment
 from odx_target.scsi.sense import COPY_TARGET_DEVICE_DATA_UNDERRUN, CheckCondition
@@ -69,7 +70,7 @@ class CopyFaults:
         if "restart" in values or "close" in values:
             await self._environment.sleep(0)  # A copy in the foreground ends here with its connection, without an answer.
         if "sense" in values:
-            raise CheckCondition(values["sense"])
+            raise Refusal(values["sense"], rule=INJECTED, field=f"fault rule {rule.name}")
         if "error" in values:
             raise STORE_ERRORS[values["error"]](0)
         if "partial" in values:

@@ -122,7 +122,8 @@ def _reasons(refusals: Sequence[Mapping[str, object]]) -> dict[tuple[str, str, s
 def _reason(command: SeenCommand, reasons: dict[tuple[str, str, str], list[str]]) -> str:
     """Return the reason of the copy manager for a refused command, or else its status and sense data."""
     action = next((action.name for action, row in CDB_LAYOUTS.items() if row[1] == command.operation), "")
-    known = reasons.get((action, command.initiator, command.sense.name)) if command.sense is not None else None
+    ending = str(command.status) if command.sense is None else command.sense.name
+    known = reasons.get((action, command.initiator, ending))
     if known:
         return known.pop()
     return str(command.status if command.sense is None else command.sense)
