@@ -1,7 +1,8 @@
-"""EXTENDED COPY by sg_xcopy and ddpt, which use the kernel's SG_IO, its results by sg_copy_results, and `esxi-copy` against the
-kernel's own target.
+"""EXTENDED COPY by sg_xcopy and ddpt, which use the kernel's SG_IO, its results by sg_copy_results, and `esxi-copy` and `ready`
+against the kernel's own target.
 """
 
+import json
 import subprocess
 import sys
 
@@ -116,7 +117,7 @@ def test_a_copy_past_the_last_block_fails_and_reports_details(guest: Guest) -> N
 
 
 @pytest.mark.parametrize("lun", [0, 2])
-def test_esxi_copy_against_the_kernel_s_target(boot_guest: Boot, way: str, lun: int) -> None:
+def test_the_hosts_of_this_project_meet_the_kernel_s_target(boot_guest: Boot, way: str, lun: int) -> None:
     if way != "uml":
         pytest.skip("the host reaches only the network of User-mode-linux")
     witness = boot_guest(name="witness")
@@ -124,14 +125,7 @@ def test_esxi_copy_against_the_kernel_s_target(boot_guest: Boot, way: str, lun: 
     portal, target = witness.run('echo "$portal $target"').split()
     urls = [f"iscsi://{portal}/{target}/{number}" for number in (lun, lun + 1)]
     words = ("--disk-size", "12M", "--written", "10M", "--disk-type", "eagerzeroedthick", "--fill")
-    ended = subprocess.run(
-        [sys.executable, "-m", "odx_target.cli.main", "esxi-copy", *urls, *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = odx_target("esxi-copy", *urls, *words)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     lines = ended.stdout.splitlines()
     assert "1 piece of 10.0 MiB: 3 EXTENDED COPY" in lines
@@ -139,3 +133,22 @@ def test_esxi_copy_against_the_kernel_s_target(boot_guest: Boot, way: str, lun: 
     assert f"LUN {lun + 1} hardware acceleration supported: clone supported, ATS supported, zero supported" in lines
     assert "10485760 bytes offloaded, 0 by reads and writes, 2097152 zeroed by WRITE SAME, 0 zeroed by writes" in lines[-2]
     assert lines[-1] == "equal"
+    ready = odx_target("ready", urls[0], "--json")
+    assert (ready.returncode, ready.stderr) == (1, "odx-target: not ready: windows, ddpt\n")
+    assert {host["host"]: host["reasons"] for host in json.loads(ready.stdout)["hosts"]} == {
+        "windows": ["VPD page 8Fh is not in the list of pages"],
+        "esxi": [],
+        "ddpt": ["it has no VPD page 8Fh (third-party copy)"],
+    }
+
+
+def odx_target(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command on the machine of the tests."""
+    return subprocess.run(
+        [sys.executable, "-m", "odx_target.cli.main", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
