@@ -125,6 +125,24 @@ def test_del_tkn_after_a_partial_copy_keeps_the_token() -> None:
     arrays.assert_nothing_leaks()
 
 
+def test_commands_that_run_out_of_time_send_no_data_twice() -> None:
+    """The data that is under way at the end of a command arrives for the next one."""
+    arrays = TokenArrays(6)
+    data = fill_source(arrays)
+    token = arrays.maker.token(0, [(0, 6144)])
+    arrays.network.line("one", "other").bytes_per_s = 300_000
+    done = commands = 0
+    while done < 6144:
+        reply = arrays.redeemer.using(0, token, [(done, 6144 - done)], offset_into_rod=done)
+        done += arrays.redeemer.result(0)[1]
+        commands += 1
+        assert code_of(reply) == ("good" if done == 6144 else "A/0D/04")
+    assert commands >= 2
+    assert arrays.redeemer.read(0, 0, 6144) == data
+    assert arrays.redeemer.redeemer.link_bytes("other") <= 1.05 * len(data)
+    arrays.assert_nothing_leaks()
+
+
 def test_a_lease_keeps_a_token_and_the_time_of_the_maker_judges_it() -> None:
     arrays = TokenArrays(7)
     data = fill_source(arrays)

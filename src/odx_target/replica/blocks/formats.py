@@ -8,7 +8,6 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
 
 import numpy as np
 
@@ -135,10 +134,12 @@ def decode_want(body: Buffer, offer: Offer) -> list[int]:
     if count != offer.count or len(rest) != -(-count // 8):
         raise PeerFault("a WANT has not the length of its OFFER")
     bits = np.unpackbits(np.frombuffer(rest, dtype=np.uint8), bitorder="little")
-    wanted = np.flatnonzero(bits).tolist()
-    if any(index >= count or offer.states[index] != BlockState.FINGERPRINT for index in wanted):
+    wanted = np.flatnonzero(bits)
+    states = np.frombuffer(offer.states, dtype=np.uint8)
+    if bits[count:].any() or (states[wanted] != BlockState.FINGERPRINT).any():
         raise PeerFault("a WANT asks for a block that has no fingerprint")
-    return [int(index) for index in wanted]
+    found: list[int] = wanted.tolist()
+    return found
 
 
 def encode_data_head(indexes: Sequence[int], checksums: Sequence[int]) -> bytes:
@@ -155,10 +156,10 @@ def decode_data(body: Buffer) -> Data:
     if len(rest) < end:
         raise PeerFault("the table of a DATA is not complete")
     rows = np.frombuffer(rest[:end], dtype=_DATA_ROW)
-    indexes = rows["index"].tolist()
-    if any(index >= following for index, following in pairwise(indexes)):
+    indexes = rows["index"]
+    if (indexes[1:] <= indexes[:-1]).any():
         raise PeerFault("the blocks of a DATA are not in ascending order")
-    return Data(indexes, rows["checksum"].tolist(), rest[end:])
+    return Data(indexes.tolist(), rows["checksum"].tolist(), rest[end:])
 
 
 def _checksums(count: int) -> struct.Struct:

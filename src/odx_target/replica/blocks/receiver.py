@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from odx_target.environment import Buffer, Environment
 from odx_target.native.checksum import checksums_of_blocks
@@ -196,13 +197,20 @@ class BlockReceiver:
 
     def _not_coming(self, part: _Part, numbers: list[int]) -> list[int]:
         """Return the indexes of the blocks to request. A block with the fingerprint of one that is coming is copied from it."""
-        indexes, wanted = part.offer.indexes_of(BlockState.FINGERPRINT), []
-        for number in numbers:
-            index, fingerprint = indexes[number], part.offer.fingerprint(number)
-            coming = self._coming.setdefault(fingerprint, (part, index))
-            if coming == (part, index):
-                wanted.append(index)
+        offered = part.offer.indexes_of(BlockState.FINGERPRINT)
+        indexes, wanted = [offered[number] for number in numbers], []
+        fingerprints = [part.offer.fingerprint(number) for number in numbers]
+        distinct = set(fingerprints)
+        if len(distinct) == len(fingerprints) and distinct.isdisjoint(self._coming):
+            self._coming.update(zip(fingerprints, zip(repeat(part), indexes), strict=False))
+            part.fingerprints = dict(zip(indexes, fingerprints, strict=True))
+            return indexes
+        for index, fingerprint in zip(indexes, fingerprints, strict=True):
+            coming = self._coming.get(fingerprint)
+            if coming is None:
+                self._coming[fingerprint] = part, index
                 part.fingerprints[index] = fingerprint
+                wanted.append(index)
             else:
                 part.copies[index] = coming
         self.totals.repeated_blocks += len(part.copies)
@@ -230,7 +238,8 @@ class BlockReceiver:
             await self._change(lambda at=part.first + index, count=count: self._volume.unmap(at, count))  # type: ignore[misc]
         data = {**part.data, **{index: source.data[at] for index, (source, at) in part.copies.items()}}
         for index, count in runs_of(sorted(data)):
-            await self._write(part.first + index, [data[at] for at in range(index, index + count)])
+            # One buffer costs the log less than one for each block.
+            await self._write(part.first + index, [b"".join([data[at] for at in range(index, index + count)])])
         await self._change(lambda: self._on_part(part.first, part.offer.count))
         await self._pool.committed()
         self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)

@@ -136,9 +136,10 @@ class BlockSender:
         first = runs[0].block
         states = np.full(sum(run.count_blocks for run in runs), BlockState.LOST, dtype=np.uint8)
         blocks: dict[int, Buffer] = {}
+        checksums: list[int] = []
         for at, run_blocks, change in runs:
             if change is Change.DATA:
-                blocks.update(await self._read(first, at, run_blocks))
+                await self._read(first, at, run_blocks, blocks, checksums)
             else:
                 state = BlockState.HOLE if change is Change.HOLE else BlockState.SAME
                 states[at - first : at - first + run_blocks] = state
@@ -146,7 +147,6 @@ class BlockSender:
         states[list(blocks)] = BlockState.FINGERPRINT if offers else BlockState.UNASKED
         values = list(blocks.values())
         fingerprints = b"".join(fingerprints_of(self._key, values)) if offers else b""
-        checksums = [checksum for value in values for checksum in checksums_of_blocks(value, BLOCK_BYTES)]
         offer = Offer(states.tobytes(), fingerprints, tuple(checksums) if offers else ())
         to_send = None if offers and blocks else list(blocks)
         part = _Part(first, offer, blocks, dict(zip(blocks, checksums, strict=True)), to_send)
@@ -158,19 +158,23 @@ class BlockSender:
         else:
             self.policy.note_unasked(len(blocks))
 
-    async def _read(self, first: int, block: int, count: int) -> dict[int, Buffer]:
-        """Read blocks by their index in the part that begins at `first`. Damaged blocks are left out."""
+    async def _read(self, first: int, block: int, count: int, blocks: dict[int, Buffer], checksums: list[int]) -> None:
+        """Read blocks, and add them to `blocks` by their index in the part that begins at `first`, and their CRC32Cs to
+        `checksums`. Damaged blocks are left out.
+        """
         try:
             buffers = self._source.read_now(block, count)
             if buffers is None:
                 buffers = await self._source.read(block, count)
             content = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
         except DamagedBlock:
-            if count == 1:
-                return {}
             half = count // 2
-            return {**await self._read(first, block, half), **await self._read(first, block + half, count - half)}
-        return {block - first + at: content[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES] for at in range(count)}
+            if half:
+                await self._read(first, block, half, blocks, checksums)
+                await self._read(first, block + half, count - half, blocks, checksums)
+            return
+        blocks.update({block - first + at: content[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES] for at in range(count)})
+        checksums += checksums_of_blocks(content, BLOCK_BYTES)
 
     def _answered(self, frame: Frame) -> None:
         """Note what the receiver wants of the first part without an answer."""
