@@ -265,7 +265,8 @@ class CommandExecutor:
         self._device_server.attach(self._nexus)
         state = self._protocol.lane_state()
         if state is not None:
-            self.lane = ShortLane(state, self._nexus, self._device_server, self._sender, self.tally, self._protocol.send_reply)
+            send_reply, memory = self._protocol.send_reply, self.memory.read
+            self.lane = ShortLane(state, self._nexus, self._device_server, self._sender, self.tally, send_reply, memory)
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 
     def _end_undelivered(self, lun: int) -> bool:

@@ -7,11 +7,9 @@ CDB of 10 or 16 bytes and these properties:
 
     The command is next in the order of CmdSN, its task tag is not in use, and all reserved and optional bits are 0.
     The digests of its PDU are right, if the session uses digests.
-    The logical unit has no unit attention, no reservation and no other task, and it is not stopped.
-    The target port is in an active state for the logical unit.
+    The logical unit has no unit attention, no reservation and no other task, is not stopped, and is active at the target port.
     The range lies within the capacity, and the expected data transfer length is the size of the range.
-    The data of a read fits into one Data-In PDU.
-    The data of a write is in the PDU of the command.
+    The data of a read fits into one Data-In PDU, and the data of a write is in the PDU of the command.
     A write need not be durable before the reply, or it has FUA and the pool flushes at once.
     The logical unit of a write is not write protected.
 
@@ -21,8 +19,8 @@ command, which then goes the general way. Both ways give the same replies and th
 If an exception ends a command, the lane sends the reply that the device server gives for this exception. It does not execute
 the command a second time.
 
-`ShortLane.execute_usual` is the loop. If the native module is in use, `native/short_lane.c` does the same instead. The rest of
-this module is called once for many commands.
+`ShortLane.execute_usual` is the loop. If the native module is in use, `native/short_lane.c` does the same instead, and
+`large_reads` executes reads that fill several PDUs. The rest of this module is called once for many commands.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,6 +38,7 @@ from odx_target.iscsi.session.command_window import SERIAL_MASK
 from odx_target.iscsi.session.connection import SendReply
 from odx_target.iscsi.session.events import CommandReady
 from odx_target.iscsi.session.lane_state import LaneState
+from odx_target.iscsi.session.session_memory import Share
 from odx_target.native.choice import NATIVE
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.limits import SMALL_READ_BYTES
@@ -50,6 +49,7 @@ from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool
 from odx_target.target.server.batch_tally import BatchTally
+from odx_target.target.server.large_reads import LargeReads
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 
 _CODES_10 = (0x28, 0x2A)
@@ -117,11 +117,16 @@ def _write_fua(pool: Pool, blocks: LogicalBlocks, lba: int, data: Sequence[Buffe
     return True
 
 
+def _begins_with_read(view: memoryview) -> bool:
+    return len(view) >= HEADER_BYTES and view[_OPERATION_CODE] in (_CODES_10[0], _CODES_16[0])
+
+
 class ShortLane:
     """The short lane of one session.
 
     `is_paused` is True if the lane has stopped because too much output is unsent. The caller must then send output before any
-    more commands are executed. `send_reply` sends the reply to a command that has failed.
+    more commands are executed. `send_reply` sends the reply to a command, and `read_memory` is the memory for
+    large reads.
     """
 
     def __init__(
@@ -132,6 +137,7 @@ class ShortLane:
         sender: ResponseSender,
         tally: BatchTally,
         send_reply: SendReply,
+        read_memory: Share,
     ) -> None:
         self.is_paused = False
         self._state = state
@@ -140,20 +146,22 @@ class ShortLane:
         self._sender = sender
         self._tally = tally
         self._send_reply = send_reply
-        self._lun = 0
-        """The LUN of the last call of `_usual_unit`."""
+        self._lun = 0  # of the last call of `_usual_unit`
+        self._large_reads = None if NATIVE is None else LargeReads(state, sender, tally, send_reply, read_memory)
         self._execute_usual = NATIVE.execute_usual if NATIVE is not None else ShortLane.execute_usual
 
     def run(self, view: memoryview) -> int:
-        """Execute usual commands from the start of `view` on. Returns the number of bytes of their PDUs.
-
-        Raises OSError and PoolFailed if read data cannot be sent.
+        """Execute usual commands from the start of `view` on. Returns the number of bytes of their PDUs. Raises OSError and
+        PoolFailed if read data cannot be sent.
         """
         self.is_paused = False
         at = unsent_bytes = 0
         while not self._is_anything_unusual():
             start = at
             at, read_bytes = self._execute_usual(self, view, at, EARLY_SEND_BYTES)
+            if at == start and self._large_reads is not None and _begins_with_read(view[at:]):
+                read_bytes = self._large_reads.execute(view, at, self._usual_unit)
+                at += HEADER_BYTES if read_bytes else 0
             unsent_bytes += read_bytes
             if unsent_bytes >= EARLY_SEND_BYTES:
                 if not self._sender.send_early(unsent_bytes):
@@ -169,9 +177,8 @@ class ShortLane:
         return bool(state.window.held or state.window.is_closed or state.events or not state.writer.takes_more)
 
     def _usual_unit(self, lun_field: int) -> LogicalUnit | None:
-        """Return the logical unit of a LUN, and count the next commands for it.
-
-        Return None if there is no logical unit, or if its commands are not usual.
+        """Return the logical unit of a LUN, and count the next commands for it. Return None if there is no logical unit, or if
+        its commands are not usual.
         """
         lun = self._lun = decode_lun(lun_field)
         unit = self._nexus.logical_units.get(lun)
@@ -201,8 +208,7 @@ class ShortLane:
         return min(state.max_read_bytes, SMALL_READ_BYTES, most_bytes), max_write_bytes
 
     def _usual(self, lun_field: int) -> _Usual | None:
-        unit = self._usual_unit(lun_field)
-        if unit is None:
+        if (unit := self._usual_unit(lun_field)) is None:
             return None
         blocks, write_fua = unit.blocks, partial(_write_fua, unit.pool, unit.blocks)
         sizes = unit.capacity_blocks, unit.block_bytes, *self._limits_of(unit)
