@@ -55,7 +55,7 @@ def test_answers_of_two_lines_are_found(monkeypatch: pytest.MonkeyPatch) -> None
     async def encoded(answer: Mapping[str, object]) -> bytes:
         return b'{"error":\n"x"}'
 
-    monkeypatch.setattr(server, "_encoded", encoded)
+    monkeypatch.setattr(server, "encoded", encoded)
     with pytest.raises(Finding, match="more answers than requests"):
         run([["send", 0, LUNS, 1]])
 

@@ -5,8 +5,9 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from odx_target.target.control.encoding import encoded
 from odx_target.target.control.operations import OPERATIONS, perform
-from odx_target.target.control.server import _Conversations, _encoded
+from odx_target.target.control.server import _Conversations
 from odx_target.target.control.storage.table import STORAGE_OPERATIONS
 from tests.fuzz.array.attack_run import run_alone
 from tests.fuzz.array.served import served_array
@@ -100,7 +101,7 @@ async def _main(script: Script) -> set[str]:
             else:
                 line = str(step[1] if len(step) > 1 else "").encode("utf-8", "surrogatepass")
                 answer = await conversations._answer(line.replace(b"\n", b" "))
-                outcomes.add(checked_answer(answer, await _encoded(answer)))
+                outcomes.add(checked_answer(answer, await encoded(answer)))
             await served.settle()
             if error := served.has_failed():
                 raise Finding("the array has logged an error", error)

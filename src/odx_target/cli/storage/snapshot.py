@@ -9,7 +9,8 @@ import typer
 from odx_target.cli.managing.array_requests import Answer
 from odx_target.cli.storage.requests import PoolArgument, ask, ask_pages
 from odx_target.cli.storage.volume import volume_line
-from odx_target.cli.text.json_output import Json, print_json, print_json_lines
+from odx_target.cli.text.json_output import Json, print_json
+from odx_target.cli.text.range_lines import range_lines
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import print_columns
 from odx_target.target.config.error import ConfigError
@@ -214,7 +215,7 @@ def _attributes(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _print_ranges(answer: Answer) -> None:
-    print_json_lines("range", answer["ranges"])
+    typer.echo(range_lines(answer["ranges"]), nl=False)
 
 
 def print_snapshots(done: str, snapshots: Sequence[Mapping[str, Any]]) -> None:

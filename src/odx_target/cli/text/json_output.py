@@ -1,12 +1,10 @@
 """Results as JSON on standard output."""
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
-from odx_target.cli.schemas.table import schema_name
 from odx_target.cli.text.json_text import json_text
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -21,10 +19,3 @@ def print_json(name: str, answer: Mapping[str, object]) -> None:
 def print_json_line(name: str, answer: Mapping[str, object]) -> None:
     """Print a result as one line of JSON."""
     typer.echo(json_text(name, answer, None))
-
-
-def print_json_lines(name: str, answers: Iterable[Mapping[str, object]]) -> None:
-    """Print results as one line of JSON each, all at once."""
-    start = {"schema": schema_name(name)}
-    encode = json.JSONEncoder().encode
-    typer.echo("".join([f"{encode({**start, **answer})}\n" for answer in answers]), nl=False)

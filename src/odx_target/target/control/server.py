@@ -20,6 +20,7 @@ import trio
 
 from odx_target.target.accepting_clients import accept_all
 from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.encoding import encoded
 from odx_target.target.control.socket_file import listen_at, remove_socket
 from odx_target.target.event_log import log
 
@@ -39,12 +40,6 @@ IDLE_TIMEOUT_S = 60.0
 
 SEND_TIMEOUT_S = 10.0
 """Maximum time that a client may take to receive a response."""
-
-PARTS_AT_ONCE = 2000
-"""Number of parts of a response (texts, numbers, punctuation) that are encoded without a pause.
-
-The encoding of this number of parts takes about a millisecond.
-"""
 
 Perform: TypeAlias = Callable[[str, Mapping[str, object]], Awaitable[Mapping[str, object]]]
 """Function that performs the operation with a name and arguments, and returns the result of the operation.
@@ -151,15 +146,5 @@ async def _receive_line(stream: trio.SocketStream, buffer: bytearray) -> bytes |
 async def _send(stream: trio.SocketStream, answer: Mapping[str, object]) -> bool:
     """Send a response. Return False if the client does not receive the response in time."""
     with trio.move_on_after(SEND_TIMEOUT_S) as scope:
-        await stream.send_all(await _encoded(answer) + b"\n")
+        await stream.send_all(await encoded(answer) + b"\n")
     return not scope.cancelled_caught
-
-
-async def _encoded(answer: Mapping[str, object]) -> bytes:
-    """Encode a response as JSON. A long response is encoded in pieces, and other tasks can run between two pieces."""
-    parts = []
-    for part in json.JSONEncoder().iterencode(answer):
-        parts.append(part)
-        if not len(parts) % PARTS_AT_ONCE:
-            await trio.lowlevel.checkpoint()
-    return "".join(parts).encode()

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.encoding import encoded
 from odx_target.target.control.http.openapi import document
 from odx_target.target.control.http.paths import PREFIX
 from odx_target.target.control.operation import Operation
@@ -69,7 +70,8 @@ class _Control:
             name = request.path_params["name"]
             if name not in self._operations:
                 raise _Refused(404, f"there is no operation {name!r}")
-            return JSONResponse(await self._perform(name, await _arguments(request)))
+            answer = await self._perform(name, await _arguments(request))
+            return Response(await encoded(answer), media_type="application/json")
         except ManagementError as error:
             return _failure(_Refused(400 if error.is_usage else 409, str(error), is_usage=error.is_usage))
         except _Refused as refused:

@@ -7,9 +7,13 @@ from odx_target.target.control.storage.answers import Range, Ranges
 from odx_target.target.control.storage.names import find_snapshot, find_source
 from odx_target.target.control.storage.storage import Storage
 
-ROWS_OF_A_PAGE = 4096
+ROWS_OF_A_PAGE = 16_384
 """A response with this number of ranges or more ends. A range needs about 70 bytes of JSON, and a part of the stream has at
-most 4,096 ranges, so a response has at most 600 KiB."""
+most 4,096 ranges, so a response has at most 1.5 MiB. Each response begins a new comparison, which looks ahead, so small
+responses would cost more."""
+
+ROWS_WITHOUT_ARRAY = 65_536
+"""The same number if no array serves the pool. No other task waits meanwhile, and no response has to be sent."""
 
 PARTS_OF_A_PAGE = 64
 """Largest number of parts of the stream in one response. A longer comparison is divided into several responses, so that its
@@ -39,13 +43,13 @@ async def allocated(storage: Storage, source: str, block: int) -> Ranges:
 
 async def _page(storage: Storage, older: BlockSource | None, newer: BlockSource, block: int) -> Ranges:
     ranges: list[Range] = []
-    parts = 0
+    parts, most = 0, ROWS_OF_A_PAGE if storage.array is not None else ROWS_WITHOUT_ARRAY
     async with aclosing(storage.pool.changed_ranges(older, newer, block)) as stream:
         async for part in stream:
             _add(ranges, part)
             block = part.end
             parts += 1
-            if len(ranges) >= ROWS_OF_A_PAGE or parts >= PARTS_OF_A_PAGE:
+            if len(ranges) >= most or parts >= PARTS_OF_A_PAGE:
                 break
     is_last = block >= max(newer.size_blocks, 0 if older is None else older.size_blocks)
     return {"ranges": ranges, "next": None if is_last else block}
