@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
+
 from odx_target.environment import Buffer
-from odx_target.store.api import BLOCK_BYTES, Change, DamagedBlock, PoolSpace, Space, StoreError, VolumeSpace
+from odx_target.store.api import BLOCK_BYTES, Change, ChangedRanges, DamagedBlock, PoolSpace, Space, StoreError, VolumeSpace
 from odx_target.turns import Steps
 from tests.sim.virtual_environment import VirtualEnvironment
 
@@ -58,6 +60,18 @@ class MemoryBlocks:
                 block += 1
                 is_spent = steps is not None and steps.take(block % 4 == 0) <= 0
             yield first, block - first, mapped
+
+    def allocated_now(self, block: int, steps: Steps) -> ChangedRanges | None:
+        return None if self.is_cold() else self._allocated(block, steps)
+
+    async def allocated(self, block: int) -> ChangedRanges:
+        await self.environment.sleep(self.read_delay_s)
+        return self._allocated(block, Steps(3))
+
+    def _allocated(self, block: int, steps: Steps) -> ChangedRanges:
+        runs = list(self.extents(block, steps))
+        rows = [(at, count, Change.DATA.value) for at, count, is_mapped in runs if is_mapped]
+        return ChangedRanges(*np.array(rows, dtype=np.int64).reshape(-1, 3).T, end=sum(runs[-1][:2]) if runs else block)
 
 
 def differences_of(

@@ -79,6 +79,22 @@ def test_extents_end_when_the_steps_are_spent(volume: Volume) -> None:
     assert {at + index for at, count, mapped in found if mapped for index in range(count)} == set(range(0, SIZE, 2))
 
 
+def test_allocated_ranges_are_those_of_the_extents(kept: Kept, volume: Volume) -> None:
+    for at in range(0, SIZE, 3):
+        volume.write(at, [block(1)])
+    expected = [at for at, _, mapped in volume.extents(1) if mapped]
+    for waits in (False, True):
+        found, at = [], 1
+        while at < SIZE:
+            part = kept.environment.run(volume.allocated(at)) if waits else volume.allocated_now(at, Steps(2))
+            assert part is not None
+            found += part.blocks.tolist()
+            assert set(part.counts.tolist()) <= {1}
+            assert at < part.end <= SIZE
+            at = part.end
+        assert found == expected
+
+
 @pytest.mark.parametrize("change", ["read", "read_now", "write", "unmap"])
 def test_blocks_beyond_the_end_are_refused(kept: Kept, volume: Volume, change: str) -> None:
     acts: dict[str, Callable[[], object]] = {

@@ -62,13 +62,13 @@ def leaf_of(machine: Machine, number: int) -> Leaf:
 def calls_of(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """Note the numbers of the leaves of each call of the catalogue."""
     calls: list[list[int]] = []
-    real = machine.pool.leaves._catalogue.leaf_entries
+    real = machine.pool.leaves.catalogue.leaf_entries
 
     def noted(numbers: list[int]) -> object:
         calls.append(list(numbers))
         return real(numbers)
 
-    monkeypatch.setattr(machine.pool.leaves._catalogue, "leaf_entries", noted)
+    monkeypatch.setattr(machine.pool.leaves.catalogue, "leaf_entries", noted)
     return calls
 
 

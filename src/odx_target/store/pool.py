@@ -46,7 +46,7 @@ from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, Space, Trouble, Usage
 from odx_target.store.troubles import Troubles
 from odx_target.store.volumes.accounting import space_of
-from odx_target.store.volumes.changed_ranges import NOTHING, Comparer, changed_ranges
+from odx_target.store.volumes.changed_ranges import NOTHING, changed_ranges
 from odx_target.store.volumes.checks import check_text
 from odx_target.store.volumes.comparison import loaded_changes
 from odx_target.store.volumes.creation import create_volume, make_recovered
@@ -260,12 +260,10 @@ class LogPool:
         return loaded_changes(self.leaves, before, after, block, steps, self.contents.present)
 
     def changed_ranges(self, older: BlockSource | None, newer: BlockSource, block: int = 0) -> RangeStream:
-        comparer = Comparer(self.contents, self.leaves, self.reader.pins, self._catalogue, self._environment)
-
         def maps() -> tuple[MapReader, MapReader]:
             return NOTHING if older is None else map_of(self._ledger, older), map_of(self._ledger, newer)
 
-        return changed_ranges(comparer, maps, block)
+        return changed_ranges(self._ledger, maps, block)
 
     async def space_of(self, source: BlockSource) -> Space:
         return await counted_at_rest(self.contents, self._environment, partial(space_of, self._ledger, source))

@@ -68,7 +68,7 @@ class LeafLoader:
         self.save_soon: Callable[[], None] = _nothing
         self.save_needed: Callable[[], None] = _nothing
         self.save_ended: Callable[[], Awaitable[None]] = _at_once
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._environment = environment
         self._troubles = troubles
         self._pinned = pinned
@@ -257,7 +257,7 @@ class LeafLoader:
     async def _read_in_thread(self, leaves: Sequence[Leaf], work: Work) -> Sequence[Found]:
         numbers = [leaf.stored for leaf in leaves]
         try:
-            return await self._environment.in_thread(self._catalogue.leaf_entries, numbers, work=work)
+            return await self._environment.in_thread(self.catalogue.leaf_entries, numbers, work=work)
         except StoreError as error:
             return [error for _ in leaves]
 

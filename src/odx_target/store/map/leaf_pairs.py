@@ -139,6 +139,22 @@ def runs_of_leaves(first_blocks: Places, leaves: Sequence[Table]) -> tuple[Place
     return starts + np.repeat(first_blocks, sizes), entries & PLACE_MASK
 
 
+def allocated_ranges(first_blocks: Sequence[int], leaves: Sequence[Table], block: int) -> Ranges:
+    """Return the ranges of the leaves that are no holes, from `block` on. `first_blocks` has the first block of each leaf."""
+    if not leaves:
+        return Ranges(_nothing(), _nothing(), _nothing())
+    starts, places = runs_of_leaves(np.array(first_blocks, dtype=np.int64), leaves)
+    leaf_ends = (starts | INDEX_MASK) + 1
+    ends = np.minimum(np.append(starts[1:], leaf_ends[-1]), leaf_ends)
+    exists = (places != 0) & (ends > block)
+    starts, ends = np.maximum(starts[exists], block), ends[exists]
+    is_first = np.ones(len(starts), dtype=np.bool_)
+    np.not_equal(starts[1:], ends[:-1], out=is_first[1:])
+    first = np.flatnonzero(is_first)
+    last = np.append(first[1:], len(starts))[: len(first)] - 1
+    return Ranges(starts[first], ends[last] - starts[first], np.full(len(first), Change.DATA.value))
+
+
 def _parts_of_dense(blocks: Sequence[int], old: Sequence[Table], new: Sequence[Table]) -> Parts:
     """Compare pairs of leaves of which at least one leaf is dense. Each part has one block."""
     found = []

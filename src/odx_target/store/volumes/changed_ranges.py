@@ -8,16 +8,16 @@ so a comparison does not displace the leaves that hosts use.
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from odx_target.environment import Environment, Work
-from odx_target.store.catalogue.leaf_loader import LeafLoader
+from odx_target.environment import Work
+from odx_target.store.catalogue.leaf_loader import Place
 from odx_target.store.catalogue.stored_pairs import BodySource, StoredLeaf, compare_stored
 from odx_target.store.errors import OutOfResources, StoreError
-from odx_target.store.log.pins import Pin, Pins
+from odx_target.store.ledger import Ledger
+from odx_target.store.log.pins import Pin
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.map.leaf_pairs import HOLE, Present, Ranges, ranges_of
 from odx_target.store.map.node_pairs import next_leaf_pairs
-from odx_target.store.record_effects import Contents
 from odx_target.store.volumes.interface import ChangedRanges, RangeStream
 
 FIRST_PAIRS = 64
@@ -53,35 +53,22 @@ Maps = Callable[[], tuple[MapReader, MapReader]]
 """A function that returns the two maps as they are at the moment of the call. Raises Absent."""
 
 
-class Comparer(NamedTuple):
-    """The parts of a pool that a comparison needs. `source` is the catalogue."""
-
-    contents: Contents
-    leaves: LeafLoader
-    pins: Pins
-    source: BodySource
-    environment: Environment
-
-
-async def changed_ranges(comparer: Comparer, maps: Maps, block: int) -> RangeStream:
+async def changed_ranges(ledger: Ledger, maps: Maps, block: int) -> RangeStream:
     """Yield the changed ranges between two maps from `block` on; see `Pool.changed_ranges` in `store.api`."""
-    turns = comparer.environment.turns
+    turns = ledger.turns
     most, repeats = FIRST_PAIRS, 0
-    batch: _Batch | None = _Batch(comparer, maps, block, most)
+    batch: Batch | None = Batch(ledger, maps, block, most)
     while batch is not None:
         most = len(batch.blocks) if batch.is_cut else min(2 * most, MAX_PAIRS)
-        ahead = _Batch(comparer, maps, batch.end, most) if batch.end < batch.size_blocks else None
+        ahead = Batch(ledger, maps, batch.end, most) if batch.end < batch.size_blocks else None
         await turns.next_if_spent()
         compared = await batch.compared()
-        if batch.relocations != comparer.contents.relocations and repeats < MAX_REPEATS:
-            batch, repeats = _Batch(comparer, maps, batch.block, batch.max_pairs), repeats + 1
+        if batch.relocations != ledger.contents.relocations and repeats < MAX_REPEATS:
+            batch, repeats = Batch(ledger, maps, batch.block, batch.max_pairs), repeats + 1
             continue
-        repeats, end = 0, batch.end
+        repeats, end = 0, batch.end_of(compared, (None, None))
         if compared.error is not None:
-            end = batch.blocks[compared.pairs_read]
-            if end <= batch.block:
-                raise comparer.leaves.explained(compared.error, batch.block, (None, None))
-            ahead = _Batch(comparer, maps, end, FIRST_PAIRS)  # This batch raises the error, unless the read succeeds now.
+            ahead = Batch(ledger, maps, end, FIRST_PAIRS)  # This batch raises the error, unless the read succeeds now.
         for part in _parts(compared.ranges, end):
             yield part
             turns.take(len(part.blocks) // RANGES_OF_A_STEP)
@@ -97,7 +84,7 @@ def _parts(ranges: Ranges, end: int) -> Iterator[ChangedRanges]:
         yield ChangedRanges(blocks, counts, kinds, end if is_last else int(blocks[-1] + counts[-1]))
 
 
-class _Result(NamedTuple):
+class Result(NamedTuple):
     """The changed ranges of a batch. `pairs_read` and `error` are those of `Compared`."""
 
     ranges: Ranges
@@ -110,27 +97,28 @@ def _compare(
     pairs: tuple[Sequence[int], Sequence[StoredLeaf], Sequence[StoredLeaf]],
     block: int,
     present: Present | None,
-) -> _Result:
+) -> Result:
     """Compare the pairs of a batch. Reads the catalogue, so call it in a thread."""
     compared = compare_stored(source, *pairs)
-    return _Result(ranges_of(compared.parts, block, present), compared.pairs_read, compared.error)
+    return Result(ranges_of(compared.parts, block, present), compared.pairs_read, compared.error)
 
 
-class _Batch:
+class Batch:
     """The comparison of some pairs of leaves, which begins at once. The pairs are those between the blocks `block` and `end`.
 
     `blocks` has the first block of each pair. `is_cut` is True if the batch would have had more than MAX_ENTRIES entries with
     more pairs. `relocations` belongs to the moment at which the entries of the leaves in memory were looked up.
     """
 
-    def __init__(self, comparer: Comparer, maps: Maps, block: int, max_pairs: int) -> None:
+    def __init__(self, ledger: Ledger, maps: Maps, block: int, max_pairs: int) -> None:
         before, after = maps()
         self.block = block
         self.max_pairs = max_pairs
         self.size_blocks = max(before.size_blocks, after.size_blocks)
-        self._present, self.relocations = comparer.contents.present, comparer.contents.relocations
+        self._present = None if before is NOTHING else ledger.contents.present
+        self.relocations = ledger.contents.relocations
         pairs = next_leaf_pairs(before, after, block, max_pairs, MAX_NODES)
-        self._comparer = comparer
+        self._ledger = ledger
         self._unread: list[Leaf] = []
         self._old = self._stored(before, pairs.old)
         self._new = self._stored(after, pairs.new)
@@ -140,14 +128,25 @@ class _Batch:
             pairs.cut(count)
             del self._old[count:], self._new[count:]
         self.blocks, self.end = pairs.blocks, max(pairs.end, block)
-        self._pin: Pin | None = comparer.pins.pin((), self._unread)
-        self._result: _Result | None = None
+        self._pin: Pin | None = ledger.reader.pins.pin((), self._unread)
+        self._result: Result | None = None
         self._error: Exception = OutOfResources("the array stops")
-        self._ended = comparer.environment.event()
-        comparer.environment.turns.take(len(pairs.blocks) // PAIRS_OF_A_STEP + pairs.nodes * STEPS_OF_A_NODE)
-        comparer.environment.start_soon(self._compare)
+        self._ended = ledger.environment.event()
+        ledger.turns.take(len(pairs.blocks) // PAIRS_OF_A_STEP + pairs.nodes * STEPS_OF_A_NODE)
+        ledger.environment.start_soon(self._compare)
 
-    async def compared(self) -> _Result:
+    def end_of(self, compared: Result, place: Place) -> int:
+        """Return the block before which the result has all ranges. If the first leaf could not be read, raises DamagedBlock,
+        Unreadable or OutOfResources, and reports the error as one of `place`.
+        """
+        if compared.error is None:
+            return self.end
+        end = self.blocks[compared.pairs_read]
+        if end <= self.block:
+            raise self._ledger.leaves.explained(compared.error, self.block, place)
+        return end
+
+    async def compared(self) -> Result:
         """Wait for the result. Raises Scarcity if no thread or no memory was available, or if the array stops."""
         await self._ended.wait()
         if self._result is None:
@@ -171,18 +170,18 @@ class _Batch:
         return found
 
     def _stored_leaf(self, reader: MapReader, leaf: Leaf) -> StoredLeaf:
-        entries = self._comparer.leaves.memory.entries_of(leaf)
+        entries = self._ledger.leaves.memory.entries_of(leaf)
         if not entries:
             self._unread.append(leaf)
             return leaf.stored
         return entries[:] if reader.may_change(leaf) else entries
 
     async def _compare(self) -> None:
-        comparer = self._comparer
+        ledger = self._ledger
         try:
             pairs = self.blocks, self._old, self._new
-            self._result = await comparer.environment.in_thread(
-                _compare, comparer.source, pairs, self.block, self._present, work=Work.UPKEEP
+            self._result = await ledger.environment.in_thread(
+                _compare, ledger.leaves.catalogue, pairs, self.block, self._present, work=Work.UPKEEP
             )
         except MemoryError:
             self._error = OutOfResources("no memory for the comparison of two maps")

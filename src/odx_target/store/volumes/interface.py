@@ -48,6 +48,17 @@ class ChangedRanges(NamedTuple):
         """Yield (first block, number of blocks, kind) of each range."""
         return zip(self.blocks.tolist(), self.counts.tolist(), map(_CHANGES.__getitem__, self.kinds.tolist()), strict=True)
 
+    def runs(self, block: int) -> tuple[Numbers, Numbers]:
+        """Return the end and the kind of each run from `block` to the end of the part, including the runs without a change.
+        `block` must not be after the first range.
+        """
+        ends = np.empty(2 * len(self.blocks) + 1, dtype=np.int64)
+        kinds = np.full(len(ends), Change.NONE.value)
+        ends[:-1:2], ends[1::2], ends[-1] = self.blocks, self.blocks + self.counts, self.end
+        kinds[1::2] = self.kinds
+        exists = ends > np.append(block, ends[:-1])
+        return ends[exists], kinds[exists]
+
 
 RangeStream: TypeAlias = AsyncGenerator[ChangedRanges, None]
 """A stream of changed ranges. A caller that stops before its end closes it (`aclose`)."""
@@ -246,6 +257,23 @@ class Volume(BlockSource, LinkTarget, Protocol):
     @property
     def snapshots(self) -> Mapping[str, Snapshot]:
         """The snapshots that the volume has now, by name."""
+        ...
+
+    def allocated_now(self, block: int, steps: Steps) -> ChangedRanges | None:
+        """Return the ranges that are no holes, from a block inside the volume on. The ranges are those from an empty source.
+
+        They reach up to `end` in the result, which is after `block`: the end of the volume, a part of the map that is not in
+        memory, or the block at which no steps of the budget `steps` remain (see `turns`). Returns None if the part of the map
+        at `block` is not in memory. The caller then awaits `allocated`.
+        """
+        ...
+
+    async def allocated(self, block: int) -> ChangedRanges:
+        """Return the ranges that are no holes, as `allocated_now` does, and read the map from the disk if necessary. What was
+        read does not stay in memory.
+
+        Raises DamagedBlock, Unreadable or OutOfResources if the part of the map at `block` cannot be read.
+        """
         ...
 
     def write(self, block: int, data: Sequence[Buffer]) -> None:

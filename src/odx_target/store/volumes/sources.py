@@ -19,6 +19,8 @@ from odx_target.store.log.records import Release
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Epoch, Leaf, LeafMissing
 from odx_target.store.troubles import Troubles
+from odx_target.store.volumes.allocation import allocated, allocated_now
+from odx_target.store.volumes.interface import ChangedRanges
 from odx_target.store.volumes.link_interface import StoredBlocks
 from odx_target.turns import Steps
 
@@ -173,6 +175,12 @@ class Readable:
                 self._leaves.require([(block, missing.leaf)], self._place, self._map.missing_after(block, LEAVES_OF_A_CALL - 1))
             else:
                 return
+
+    def allocated_now(self, block: int, steps: Steps) -> ChangedRanges | None:
+        return allocated_now(self._map, self._leaves.memory, block, steps)
+
+    async def allocated(self, block: int) -> ChangedRanges:
+        return await allocated(self._ledger, self._map, block, self._place)
 
     def belongs_to(self, ledger: Ledger) -> bool:
         """True if this volume or frozen map is in the pool of the ledger and has not been released or deleted."""

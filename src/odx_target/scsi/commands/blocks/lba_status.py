@@ -12,7 +12,7 @@ from odx_target.scsi.sense import LBA_OUT_OF_RANGE, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import BLOCK_BYTES, PoolBusy
+from odx_target.store.api import BLOCK_BYTES, Change, ChangedRanges, Numbers, PoolBusy
 
 GET_LBA_STATUS = (0x9E, 0x12)
 
@@ -41,8 +41,14 @@ class LbaStatusDescriptor(Layout):
     provisioning_status: int = bits(12, 3, 4)
 
 
-# A fast codec of the same descriptor. A report has up to 4,096 of them.
+# Fast codecs of the same descriptor. A report has up to 4,096 of them.
 _FAST_LBA_STATUS_DESCRIPTOR = Struct(">QIB3x")
+_TWO_WORDS = ">u8"
+_COUNT_SHIFT, _STATUS_SHIFT = 32, 24
+
+_MANY_DESCRIPTORS = 256
+"""A report with room for this number of descriptors reads many parts of the map at once. A smaller one leaves the part of the
+map that it has read in memory, because the next command of the host will read on there."""
 
 
 def get_lba_status(task: Task) -> Outcome:
@@ -65,9 +71,11 @@ async def _report_in_turns(task: Task, report: "_Report | None") -> Reply:
     await unit.volume.map_loaded()
     await turns.next()
     report = report or _report_of(task)
-    while not report.extend():
+    is_complete = report.extend()
+    while not is_complete:
         await turns.next()
         await unit.volume.map_loaded()
+        is_complete = await report.read_map() if report.is_map_absent else report.extend()
     return report.reply()
 
 
@@ -80,10 +88,15 @@ def _report_of(task: Task) -> "_Report":
 
 
 class _Report:
-    """The parameter data of one GET LBA STATUS. Each turn of the event loop adds extents to the data."""
+    """The parameter data of one GET LBA STATUS. Each turn of the event loop adds extents to the data.
+
+    `is_map_absent` is True if the next extents are not in memory, and `read_map` must be awaited.
+    """
 
     def __init__(self, logical_unit: LogicalUnit, lba: int, allocation_bytes: int) -> None:
+        self.is_map_absent = False
         self._logical_unit = logical_unit
+        self._per_block = BLOCK_BYTES // logical_unit.block_bytes
         self._lba = lba  # the end of the last extent
         self._allocation_bytes = allocation_bytes
         room = (allocation_bytes - LbaStatusHeader.size_bytes) // LbaStatusDescriptor.size_bytes
@@ -96,30 +109,69 @@ class _Report:
         the report is complete.
         """
         unit = self._logical_unit
-        per_block = BLOCK_BYTES // unit.block_bytes
         turns = unit.environment.turns
         turns.take(_REPORT_STEPS)
         if self._lba >= unit.capacity_blocks:
             return True  # The unit shrank since the last turn.
-        extents = unit.volume.extents(self._lba // per_block, turns)
+        if self._max_descriptors >= _MANY_DESCRIPTORS:
+            part = unit.volume.allocated_now(self._lba // self._per_block, turns)
+            self.is_map_absent = part is None
+            return part is not None and self._add_part(part)
         try:
-            for block, count_blocks, mapped in islice(extents, self._room()):
-                end = min((block + count_blocks) * per_block, unit.capacity_blocks)
-                if not self._add(end, MAPPED if mapped else DEALLOCATED):
+            for block, count_blocks, mapped in islice(unit.volume.extents(self._lba // self._per_block, turns), self._room()):
+                if not self._add((block + count_blocks) * self._per_block, MAPPED if mapped else DEALLOCATED):
                     return True
         except PoolBusy:
             return False  # A part of the map is being loaded.
-        return not self._room() or self._lba >= unit.capacity_blocks
+        return self._is_complete()
+
+    async def read_map(self) -> bool:
+        """Add the extents of a part of the map that is not in memory. Returns True if the report is complete."""
+        self.is_map_absent = False
+        return self._add_part(await self._logical_unit.volume.allocated(self._lba // self._per_block))
+
+    def _is_complete(self) -> bool:
+        return not self._room() or self._lba >= self._logical_unit.capacity_blocks
 
     def _room(self) -> int:
         """Return the number of descriptors for which the report still has room."""
         return self._max_descriptors - len(self._body) // LbaStatusDescriptor.size_bytes - (self._last is not None)
 
+    def _add_part(self, part: ChangedRanges) -> bool:
+        """Add the extents of a part of the map. Returns True if the report is complete."""
+        block = self._lba // self._per_block
+        if part.end <= block:
+            return True  # The volume was deleted or shrank.
+        block_ends, kinds = (column[: self._room()] for column in part.runs(block))
+        ends, statuses = block_ends * self._per_block, (kinds == Change.NONE.value) * DEALLOCATED
+        if not self._add_all(ends, statuses):
+            for end, status in zip(ends.tolist(), statuses.tolist(), strict=True):
+                if self._lba >= self._logical_unit.capacity_blocks or not self._add(end, status):
+                    return True
+        return self._is_complete()
+
+    def _add_all(self, ends: Numbers, statuses: Numbers) -> bool:
+        """Add extents if all of them are inside the unit and fit into descriptors. Otherwise return False."""
+        starts, counts = ends[:-1], ends[1:] - ends[:-1]
+        lengths = counts.max(initial=int(ends[0]) - (self._last[0] if self._last else self._lba))
+        if ends[-1] > self._logical_unit.capacity_blocks or lengths > _MAX_BLOCKS_OF_DESCRIPTOR:
+            return False
+        self._add(int(ends[0]), int(statuses[0]))
+        if self._last is None or not len(starts):
+            return True
+        words = starts.repeat(2)
+        words[1::2] = counts << _COUNT_SHIFT | statuses[1:] << _STATUS_SHIFT
+        self._body += _FAST_LBA_STATUS_DESCRIPTOR.pack(*self._last)
+        self._body += words[:-2].astype(_TWO_WORDS).tobytes()
+        self._last = (int(starts[-1]), int(counts[-1]), int(statuses[-1]))
+        self._lba = int(ends[-1])
+        return True
+
     def _add(self, end: int, status: int) -> bool:
-        """Add the extent that ends before the LBA `end`. If the extent is too long for one descriptor, end the report within
-        the extent, and return False.
+        """Add the extent that ends before the LBA `end`, or at the end of the unit. If the extent is too long for one
+        descriptor, end the report within the extent, and return False.
         """
-        start = self._lba
+        start, end = self._lba, min(end, self._logical_unit.capacity_blocks)
         if self._last is not None:
             if self._last[2] == status:
                 start = self._last[0]  # The last turn ended within this extent.
