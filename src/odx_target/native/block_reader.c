@@ -101,8 +101,7 @@ void leave_run(Run *run)
     Py_CLEAR(run->segment);
 }
 
-/* Read a run of blocks and check it. Returns 1, or 0 if the run is not usual, or -1 on failure. */
-static int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes)
+int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes)
 {
     Run run;
     int found = find_run(self, place, count, &run);
@@ -288,6 +287,7 @@ static void free_reader(BlockReader *self)
 static PyMethodDef reader_methods[] = {
     {"read_now", (PyCFunction)(void (*)(void))read_now, METH_FASTCALL, NULL},
     {"view_now", (PyCFunction)(void (*)(void))view_now, METH_FASTCALL, NULL},
+    {"gather_now", (PyCFunction)(void (*)(void))gather_now, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -6,7 +6,7 @@ or if the environment variable `ODX_NATIVE` is `0`. Python code then does all th
 
 import os
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -23,6 +23,11 @@ class BlockReader(Protocol):
     def view_now(self, block_map: object, offset_bytes: int, size_bytes: int, /) -> list[memoryview] | None:
         """Return views of mapped segments with the bytes of a range, or None if `read_now` must be used. The views must only be
         passed to a socket, or to `Native.copy_if_view`.
+        """
+
+    def gather_now(self, segment: int, runs: Sequence[tuple[int, ...]], /) -> bytearray | None:
+        """Return the blocks of some runs (block, count_blocks, ...) of a segment, one run after the other. Return None if some
+        blocks are not usual.
         """
 
 

@@ -114,7 +114,7 @@ class Cleaner:
         self._places_more = False
         self._jobs: list[tuple[Job, Callable[[], None]]] = []
         self._are_cycles_wanted = False
-        self._progress_of_work = Progress(need, mover)
+        self._progress_of_work = Progress(need)
 
     def status(self) -> CleaningStatus:
         sizes = self._supply.size_blocks

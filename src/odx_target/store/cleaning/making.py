@@ -34,7 +34,7 @@ def make_cleaner(
     """Make a cleaner, and connect the log and the ledger to the cleaner."""
     log, supply = ledger.log, ledger.supply
     need = Need(log, supply, options.sizing(), is_enabled=options.cleaning)
-    mover = Mover(log, supply, index, environment, ledger.health.troubles)
+    mover = Mover(log, supply, index, ledger.reader.native, environment, ledger.health.troubles)
     codec = CODECS[options.capacity_compression]
     capacity_writer = CapacityWriter(head.identity, head.epoch, supply, index, environment, codec)
     placement = Placement(ledger.contents, supply, capacity_writer, mover, need, environment, ledger.health.troubles)

@@ -1,8 +1,8 @@
 """The mover, which writes the live blocks of a segment again at the end of the log.
 
-A thread reads the blocks in pieces and verifies their checksums. The thread also compresses an extent again if some of its
-blocks are dead, or if the extent is marked for stronger compression. The event loop adds each piece to the log as `Moved`
-records.
+The blocks are read in pieces, and their checksums are verified. The event loop reads a piece if it has only plain blocks that
+can be read without waiting. A thread reads all other pieces. The thread also compresses an extent again if some of its blocks
+are dead, or if the extent is marked for stronger compression. The event loop adds each piece to the log as `Moved` records.
 """
 
 from array import array
@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from odx_target.environment import Buffer, Environment, Work
+from odx_target.native.choice import BlockReader
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.cleaning.live_marking import Live
 from odx_target.store.cleaning.relocating import Moves
 from odx_target.store.cleaning.repacking import repacked
 from odx_target.store.errors import DamagedBlock, PoolBusy, Scarcity
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.open_batch import BufferCutter
 from odx_target.store.log.reader import check_blocks, check_extent
 from odx_target.store.log.records import MOVED
 from odx_target.store.log.writer import Log
@@ -35,6 +37,13 @@ COMMIT_PAUSE_S = 0.1
 
 STEPS_OF_A_RUN = 3
 BLOCKS_OF_A_STEP = 2
+"""Number of steps (see `turns`) that it takes to add one run to the log, and number of blocks that are read or added in one
+step."""
+
+STEPS_OF_A_READ = 5
+STEPS_OF_A_PIECE = 10
+RUNS_OF_A_STEP = 2
+"""Number of steps that it takes to read a piece and to add it to the log, and number of runs that are added in one step."""
 
 
 class Piece(NamedTuple):
@@ -54,7 +63,13 @@ class Mover:
     """
 
     def __init__(
-        self, log: Log, supply: SegmentSupply, index: ChecksumIndex, environment: Environment, troubles: Troubles
+        self,
+        log: Log,
+        supply: SegmentSupply,
+        index: ChecksumIndex,
+        native: BlockReader | None,
+        environment: Environment,
+        troubles: Troubles,
     ) -> None:
         self.moved_blocks = 0
         self.unmovable: set[int] = set()
@@ -62,11 +77,13 @@ class Mover:
         self._log = log
         self._supply = supply
         self._index = index
+        self._native = native
         self._environment = environment
+        self._turns = environment.turns
         self._uncommitted_blocks = 0
 
     async def move(self, number: int, runs: Iterable[Live], moves: Moves, pause: Callable[[], Awaitable[None]]) -> None:
-        """Move the live runs of a segment, and store the new places in `moves`. `pause` is awaited after each piece.
+        """Move the live runs of a segment, and store the new places in `moves`. `pause` is awaited between turns.
 
         Raises DamagedBlock or OSError if a block cannot be read. Raises PoolFull, OutOfResources or PoolFailed if a block
         cannot be written. After an exception, `moves` has the new places of the blocks that were moved before the exception.
@@ -74,11 +91,18 @@ class Mover:
         segment, size_blocks = self._supply.segments[number], self._supply.size_blocks[number]
         table = self._index.tables.get(number)
         for piece in pieces(runs):
-            table, data = await self._environment.in_thread(
+            if self._turns.left <= 0:
+                await pause()
+            table = table or self._index.load_now(segment, size_blocks)
+            if table is not None and (found := self._read_now(segment, table, piece)) is not None:
+                await self._append(number, piece.runs, found, table, moves, pause)
+                continue
+            loaded, data = await self._environment.in_thread(
                 self._read_and_repack, segment, size_blocks, table, piece, work=Work.UPKEEP
             )
+            table = loaded
             await pause()
-            await self._append(number, piece.runs, data, moves, pause)
+            await self._append(number, piece.runs, data, loaded, moves, pause)
         await self.end(pause)
 
     async def move_if_readable(
@@ -102,28 +126,77 @@ class Mover:
 
         After the commit, maps may refer to the new places. Raises PoolFailed.
         """
+        log = self._log
         while self._uncommitted_blocks:
+            header_blocks = log.header_blocks
             try:
-                self._log.commit_for_another()
+                log.commit_for_another()
             except Scarcity:
                 await self._environment.sleep(COMMIT_PAUSE_S)
                 await pause()
             else:
+                log.moved_blocks += self._uncommitted_blocks + log.header_blocks - header_blocks
                 self._uncommitted_blocks = 0
 
+    def _read_now(self, segment: Segment, table: "array[int]", piece: Piece) -> Sequence[Buffer] | None:
+        """Read a piece of plain blocks without waiting, and verify their checksums. Returns the blocks of all runs one after
+        the other. Returns None if a thread must read the piece, or must find the damage in it.
+        """
+        if any(run.pairs for run in piece.runs):
+            return None
+        self._turns.take(STEPS_OF_A_READ + sum(run.count_blocks for run in piece.runs) // BLOCKS_OF_A_STEP)
+        if self._native is not None and (content := self._native.gather_now(segment.number, piece.runs)) is not None:
+            return [content]
+        buffer = segment.read_now(piece.first, piece.end - piece.first)
+        try:
+            return None if buffer is None else checked_runs(memoryview(buffer), table, piece)
+        except DamagedBlock:
+            return None
+
     async def _append(
-        self, number: int, runs: Sequence[Live], data: Sequence[Buffer], moves: Moves, pause: Callable[[], Awaitable[None]]
+        self,
+        number: int,
+        runs: Sequence[Live],
+        data: Sequence[Buffer],
+        table: "array[int]",
+        moves: Moves,
+        pause: Callable[[], Awaitable[None]],
     ) -> None:
-        log, turns = self._log, self._environment.turns
+        # An extent is counted twice, because it may not fit into the rest of a segment, and these blocks then stay unused.
+        needed_blocks = sum(map(len, data)) // BLOCK_BYTES + sum(run.count_blocks for run in runs if run.pairs)
         while True:
             try:
-                log.require_moved(_needed_blocks(runs, data))
+                self._log.require_moved(needed_blocks)
                 break
             except PoolBusy:
                 await self._supply.made()
                 await pause()
-        for (block, _, pairs), buffer in zip(runs, data, strict=True):
-            count_blocks = len(buffer) // BLOCK_BYTES
+        if not self._append_together(number, runs, data, table, moves):
+            self._append_each(number, runs, data, moves)
+        if self._uncommitted_blocks >= COMMIT_BLOCKS:
+            await pause()  # The commit copies up to 512 KiB to the operating system, so it gets a turn of its own.
+            await self.end(pause)
+
+    def _append_together(
+        self, number: int, runs: Sequence[Live], data: Sequence[Buffer], table: "array[int]", moves: Moves
+    ) -> bool:
+        """Add the runs of a piece with one call. Returns False if they are not all plain, or do not fit into one part."""
+        if any(run.pairs for run in runs):
+            return False
+        checksums = array("I")
+        for block, count_blocks, _ in runs:
+            checksums += table[block : block + count_blocks]
+        place = self._log.move(number, runs, data, checksums)
+        if place is None:
+            return False
+        moves.note_runs(number, runs, place)
+        self._count(len(checksums))
+        self._turns.take(STEPS_OF_A_PIECE + len(runs) // RUNS_OF_A_STEP)
+        return True
+
+    def _append_each(self, number: int, runs: Sequence[Live], data: Sequence[Buffer], moves: Moves) -> None:
+        log = self._log
+        for (block, count_blocks, pairs), buffer in zip(runs, _of_each_run(runs, data), strict=True):
             if pairs:
                 extent_place = log.move_extent(number, block, buffer)
                 if extent_place is not None:
@@ -131,12 +204,12 @@ class Mover:
             else:
                 for at, place, count in log.write(number, block, [buffer], count_blocks, MOVED):
                     moves.note(number, at, place, count)
-            turns.take(STEPS_OF_A_RUN + count_blocks // BLOCKS_OF_A_STEP)
-            self.moved_blocks += count_blocks
-            self._uncommitted_blocks += count_blocks
-        if self._uncommitted_blocks >= COMMIT_BLOCKS:
-            await pause()  # The commit copies up to 512 KiB to the operating system, so it gets a turn of its own.
-            await self.end(pause)
+            self._count(len(buffer) // BLOCK_BYTES)
+            self._turns.take(STEPS_OF_A_RUN + count_blocks // BLOCKS_OF_A_STEP)
+
+    def _count(self, moved_blocks: int) -> None:
+        self.moved_blocks += moved_blocks
+        self._uncommitted_blocks += moved_blocks
 
     def _read_and_repack(
         self, segment: Segment, size_blocks: int, table: "array[int] | None", piece: Piece
@@ -155,7 +228,13 @@ def read_piece(
     """
     if table is None:
         table = index.load(segment, size_blocks)
-    view = memoryview(segment.read(piece.first, piece.end - piece.first))
+    return table, checked_runs(memoryview(segment.read(piece.first, piece.end - piece.first)), table, piece)
+
+
+def checked_runs(view: memoryview, table: "array[int]", piece: Piece) -> list[memoryview]:
+    """Return the data of each run of a piece, after its checksums were verified. `view` has the blocks of the segment from the
+    first block of the piece on. Raises DamagedBlock.
+    """
     data = []
     for block, count_blocks, pairs in piece.runs:
         start = (block - piece.first) * BLOCK_BYTES
@@ -165,7 +244,7 @@ def read_piece(
         else:
             check_blocks(part, table, block, count_blocks, block)
         data.append(part)
-    return table, data
+    return data
 
 
 def pieces(runs: Iterable[Live]) -> Iterator[Piece]:
@@ -194,8 +273,12 @@ def _piece(runs: list[Live]) -> Piece:
     return Piece(runs[0].block, runs[-1].block + runs[-1].count_blocks, runs)
 
 
-def _needed_blocks(runs: Sequence[Live], data: Sequence[Buffer]) -> int:
-    """Return the largest number of blocks that the log may need for the runs. An extent is counted twice, because it may not
-    fit into the rest of a segment, and these blocks then stay unused.
-    """
-    return sum(len(buffer) // BLOCK_BYTES * (2 if run.pairs else 1) for run, buffer in zip(runs, data, strict=True))
+def _of_each_run(runs: Sequence[Live], data: Sequence[Buffer]) -> Iterator[Buffer]:
+    """Yield the data of each run. `data` has one buffer for each run, or one buffer with the blocks of all runs."""
+    if len(data) == len(runs):
+        yield from data
+        return
+    cutter = BufferCutter(data)
+    for run in runs:
+        (buffer,) = cutter.take(run.count_blocks * BLOCK_BYTES)
+        yield buffer

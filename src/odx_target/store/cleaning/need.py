@@ -2,6 +2,8 @@
 have become dead since the last marking.
 """
 
+from typing import NamedTuple
+
 from odx_target.store.cleaning.policy import WaterMarks, growth_blocks, water_marks
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.supply import SegmentSupply
@@ -10,7 +12,18 @@ UNBOUNDED = 1 << 60
 """Number of blocks that means "without limit". It is used as the free room of a pool if the free room is unknown."""
 
 HOPE_SHARE = 4
-"""After a cycle that gained no room, another cycle may run when the log has grown by 1/HOPE_SHARE of a segment."""
+"""After a cycle that gained no room, another cycle may run when hosts have written 1/HOPE_SHARE of a segment since the marking
+of that cycle began."""
+
+
+class _Moment(NamedTuple):
+    """The number of blocks in the log, and those of them that the cleaner did not write, at the beginning of a marking; and the
+    number of changes that may have made blocks dead until then.
+    """
+
+    logged_blocks: int
+    host_blocks: int
+    freeing_changes: int
 
 
 class Need:
@@ -27,8 +40,8 @@ class Need:
         self._is_short = False
         self._freed_blocks = 0
         self._freeing_changes = 0
-        self._marked_at = (log.logged_blocks, 0)
-        self._gained_nothing_at: tuple[int, int] | None = None
+        self._marked_at = _Moment(log.logged_blocks, self._host_blocks(), 0)
+        self._gained_nothing_at: _Moment | None = None
 
     def note_freed(self, count_blocks: int) -> None:
         """Count blocks that a change may have made dead. A block is dead if no map refers to the block any more."""
@@ -36,22 +49,22 @@ class Need:
         self._freeing_changes += 1
 
     def marking_begins(self) -> None:
-        self._marked_at = self._log.logged_blocks, self._freeing_changes
+        self._marked_at = _Moment(self._log.logged_blocks, self._host_blocks(), self._freeing_changes)
         self._freed_blocks = 0
         self.placement_due = False
 
     def nothing_to_gain(self) -> None:
-        """Remember that the last cycles gained no room. Another cycle may run at once if a change has made blocks dead since
-        the last marking began.
+        """Remember that the last cycles gained no room. Another cycle may run at once if a change has made blocks dead, or if
+        hosts have written enough, since the last marking began.
         """
-        self._gained_nothing_at = self._log.logged_blocks, self._marked_at[1]
+        self._gained_nothing_at = self._marked_at
 
     def is_cleaning_due(self) -> bool:
         if not self.is_enabled:
             return False
         if self.placement_due or (self.is_short() and self.is_hopeful()):
             return True
-        grown_blocks = self._log.logged_blocks - self._marked_at[0]
+        grown_blocks = self._log.logged_blocks - self._marked_at.logged_blocks
         least = growth_blocks(self._segment_blocks, self._supply.used_blocks)
         used_blocks = self._supply.used_blocks + self._supply.capacity.used_blocks
         return grown_blocks >= least or min(self._freed_blocks, used_blocks) >= least
@@ -64,16 +77,18 @@ class Need:
             return False
         if self._gained_nothing_at is None or self._log.awaits_sealing or self._supply.has_undeleted:
             return True
-        logged_blocks, freeing_changes = self._gained_nothing_at
-        grown_blocks = self._log.logged_blocks - logged_blocks
-        return self._freeing_changes > freeing_changes or grown_blocks >= self._segment_blocks // HOPE_SHARE
+        before = self._gained_nothing_at
+        grown_blocks = self._host_blocks() - before.host_blocks
+        return self._freeing_changes > before.freeing_changes or grown_blocks >= self._segment_blocks // HOPE_SHARE
 
-    def room_and_data(self, moved_blocks: int) -> int:
-        """Return the number of free blocks plus the number of data blocks that hosts have written. `moved_blocks` is the number
-        of data blocks that the cleaner has written. A write of a host does not change this sum. Cleaning raises the sum if it
-        frees more blocks than it writes.
+    def room_and_written(self) -> int:
+        """Return the number of free blocks plus the number of blocks that hosts have written, with their headers. A write of a
+        host does not change this sum. Cleaning raises the sum if it frees more blocks than it writes.
         """
-        return self._room_blocks() - self._supply.capacity.used_blocks + self._log.data_blocks - moved_blocks
+        return self._room_blocks() - self._supply.capacity.used_blocks + self._host_blocks()
+
+    def _host_blocks(self) -> int:
+        return self._log.logged_blocks - self._log.moved_blocks
 
     def is_short(self) -> bool:
         """True if the pool has little room, so that the cleaner works without pauses.

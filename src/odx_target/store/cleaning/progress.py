@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
 
 MAX_CYCLES_WITHOUT_GAIN = 3
@@ -13,9 +12,8 @@ move blocks, so that the next cycle can free their old segments."""
 class Progress:
     """The progress of one work of the cleaner."""
 
-    def __init__(self, need: Need, mover: Mover) -> None:
+    def __init__(self, need: Need) -> None:
         self._need = need
-        self._mover = mover
         self.begin()
 
     def begin(self) -> None:
@@ -25,7 +23,7 @@ class Progress:
 
     def gains(self) -> bool:
         """False after several successive cycles that wrote as many blocks as they freed, because nearly all blocks are live."""
-        gain = self._need.room_and_data(self._mover.moved_blocks)
+        gain = self._need.room_and_written()
         self._cycles_without_gain = 0 if gain > self._most_gained else self._cycles_without_gain + 1
         self._most_gained = max(gain, self._most_gained)
         return self._cycles_without_gain < MAX_CYCLES_WITHOUT_GAIN

@@ -11,7 +11,7 @@ after MAX_PASSES walks, the blocks at these places are not freed, because the ne
 """
 
 from array import array
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from odx_target.store.catalogue.checkpointer import Checkpointer
@@ -47,6 +47,15 @@ class Moves:
         """Add blocks that were moved from a segment to consecutive places. The first of these places is `place`."""
         self._table.of_segment(segment)[block : block + count_blocks] = np.arange(place, place + count_blocks)
         self.count_blocks += count_blocks
+
+    def note_runs(self, segment: int, runs: Sequence[tuple[int, ...]], place: int) -> None:
+        """Add runs (block, count_blocks, ...) that were moved from a segment to consecutive places."""
+        numbers = np.array([run[:2] for run in runs], dtype=np.int64)
+        starts, counts = numbers[:, 0], numbers[:, 1]
+        ends = np.cumsum(counts)
+        offsets = np.arange(int(ends[-1]))
+        self._table.of_segment(segment)[offsets + np.repeat(starts - (ends - counts), counts)] = place + offsets
+        self.count_blocks += len(offsets)
 
     def note_extent(self, segment: int, block: int, place: int) -> None:
         """Add an extent that was moved from `block` of a segment. `place` is the new place of the first block of the extent.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.log.batch import CHECKSUM_BYTES, header_blocks
+from odx_target.store.log.batch import CHECKSUM_BYTES, HEAD_BYTES, header_blocks
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.open_batch import BufferCutter, Part, block_checksums
@@ -89,6 +89,35 @@ class Filling:
             self._table[at : at + count_blocks] = array("I", checksums)
         self.next_osn += 1
         return [(block, part.segment.number << PLACE_BITS | at, count_blocks)]
+
+    def move(
+        self, segment: int, runs: Sequence[tuple[int, ...]], data: Sequence[Buffer], checksums: "array[int]"
+    ) -> int | None:
+        """Add runs (block, count_blocks, ...) of plain blocks that are moved from a segment. `data` has the blocks of all runs
+        one after the other, and `checksums` has their checksums. Returns the place of the first block. The other blocks have
+        the places after it.
+
+        The caller must call `Room.require_moved` first. Returns None if the runs do not fit into one part of the open batch.
+        The caller must then add each run with `write`.
+        """
+        part = self._part
+        count_blocks = len(checksums)
+        size_bytes = WRITE_BYTES * len(runs) + CHECKSUM_BYTES * count_blocks
+        if part is None or part.room_bytes < size_bytes:
+            if HEAD_BYTES + size_bytes > BLOCK_BYTES or self._next + 1 + count_blocks > self._capacity:
+                return None
+            part = self._open_part(1, count_blocks)
+        at = self._next
+        if at + count_blocks > self._capacity:
+            return None
+        self._next = at + count_blocks
+        part.room_bytes -= size_bytes
+        part.records += [encode_write(MOVED, segment, run[0], run[1]) for run in runs]
+        part.count_blocks += count_blocks
+        part.data.extend(data)
+        self._table[at : at + count_blocks] = checksums
+        self.next_osn += len(runs)
+        return part.segment.number << PLACE_BITS | at
 
     def write_extent(self, volume: int, block: int, count_blocks: int, stored: Buffer) -> int | None:
         """Add a write of `count_blocks` blocks whose data is the compressed extent `stored`. Returns the place of the first

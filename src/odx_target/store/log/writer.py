@@ -57,6 +57,9 @@ class Log:
         self.on_checkpoint_due: Callable[[], None] | None = None
         self.on_segment_full: Callable[[], None] = _nothing
         self.header_blocks = self.data_blocks = 0
+        self.moved_blocks = 0
+        """Number of blocks of the log that the cleaner has written for its moves, with their headers. The cleaner counts
+        them."""
         self.checkpoint_due_blocks = CHECKPOINT_BLOCKS
         self.chain = Chain(pool_identity, epoch, flusher, position)
         self._supply = supply
@@ -72,6 +75,7 @@ class Log:
         self.append = self.filling.append
         self.write = self.filling.write
         self.write_extent = self.filling.write_extent
+        self.move = self.filling.move
         self.move_extent = self.filling.move_extent
         self.require_data = self.room.require_data
         self.require_moved = self.room.require_moved

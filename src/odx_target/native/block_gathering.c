@@ -1,0 +1,86 @@
+/* Reads of scattered runs of one segment into one buffer, for the cleaner. */
+
+#include "block_reader.h"
+
+#define PLACE_BITS 14
+/* The value of `store/segments/segment.py`. */
+
+#define MAX_SEGMENT (UINT64_MAX >> (PLACE_BITS + 1))
+#define MAX_SEGMENT_BLOCKS ((long long)1 << PLACE_BITS)
+
+/* Get the first two numbers of a run (block, count_blocks, ...). Return -1 with an exception on failure. */
+static int numbers_of_run(PyObject *run, long long *block, long long *count)
+{
+    if (!PyTuple_Check(run) || PyTuple_GET_SIZE(run) < 2) {
+        PyErr_SetString(PyExc_TypeError, "a run is a tuple of a block and a number of blocks");
+        return -1;
+    }
+    *block = PyLong_AsLongLong(PyTuple_GET_ITEM(run, 0));
+    *count = PyErr_Occurred() ? 0 : PyLong_AsLongLong(PyTuple_GET_ITEM(run, 1));
+    if (PyErr_Occurred())
+        return -1;
+    if (*block < 0 || *count < 1 || *block > MAX_SEGMENT_BLOCKS || *count > MAX_SEGMENT_BLOCKS - *block) {
+        PyErr_SetString(PyExc_ValueError, "a run lies in a segment");
+        return -1;
+    }
+    return 0;
+}
+
+/* Return the number of blocks of all runs, or -1 with an exception. */
+static long long count_blocks(PyObject *runs)
+{
+    long long sum = 0, block, count;
+    for (Py_ssize_t index = 0; index < PySequence_Fast_GET_SIZE(runs); index++) {
+        if (numbers_of_run(PySequence_Fast_GET_ITEM(runs, index), &block, &count))
+            return -1;
+        sum += count;
+    }
+    if (sum <= MAX_SEGMENT_BLOCKS)
+        return sum;
+    PyErr_SetString(PyExc_ValueError, "the runs have more blocks than a segment");
+    return -1;
+}
+
+/* Read all runs. Returns 1, or 0 if some blocks are not usual, or -1 with an exception. */
+static int gather(BlockReader *self, uint64_t segment, PyObject *runs, unsigned char *bytes)
+{
+    for (Py_ssize_t index = 0; index < PySequence_Fast_GET_SIZE(runs); index++) {
+        long long block, count;
+        if (numbers_of_run(PySequence_Fast_GET_ITEM(runs, index), &block, &count))
+            return -1;
+        int found = read_run(self, segment << PLACE_BITS | (uint64_t)block, (Py_ssize_t)count, bytes);
+        if (found <= 0)
+            return found;
+        bytes += count * BLOCK_BYTES;
+    }
+    return 1;
+}
+
+/* Return the content of runs, which are a list or a tuple, or None if some blocks are not usual, or NULL with an exception. */
+static PyObject *gathered(BlockReader *self, uint64_t segment, PyObject *runs)
+{
+    long long count = count_blocks(runs);
+    PyObject *content = count < 0 ? NULL : PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)count * BLOCK_BYTES);
+    if (content == NULL)
+        return NULL;
+    int found = gather(self, segment, runs, (unsigned char *)PyByteArray_AS_STRING(content));
+    if (found > 0)
+        return content;
+    Py_DECREF(content);
+    return found < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+PyObject *gather_now(PyObject *self, PyObject *const *arguments, Py_ssize_t count_arguments)
+{
+    if (count_arguments != 2)
+        return PyErr_Format(PyExc_TypeError, "gather_now takes 2 arguments");
+    uint64_t segment = PyLong_AsUnsignedLongLong(arguments[0]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (segment > MAX_SEGMENT)
+        return PyErr_Format(PyExc_ValueError, "the number of a segment is too high");
+    PyObject *runs = PySequence_Fast(arguments[1], "the runs are a sequence");
+    PyObject *content = runs == NULL ? NULL : gathered((BlockReader *)self, segment, runs);
+    Py_XDECREF(runs);
+    return content;
+}
