@@ -1,6 +1,7 @@
 """Tests of promotion and reversal between two arrays of the simulated world."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -324,3 +325,21 @@ def test_old_data_of_a_volume_that_is_sanitized_is_not_kept_by_a_reversal() -> N
     pool.forget(key)
     (diverged,) = pair.reverse()
     assert diverged.name.startswith("diverged")
+
+
+def test_a_transfer_that_ends_during_a_reversal_leaves_no_hold() -> None:
+    """The operator's request still has the protection without its common snapshot."""
+    pair = Pair(8)
+    (protection,) = pair["a"].replication.records.protections.values()
+    pair.promote()
+
+    async def withdraw(_volume: Volume) -> None:
+        pass
+
+    earlier = replace(protection, common={})
+    pair.run(pair["a"], pair["a"].replication.failover.reverse(earlier, pair["a"].paths["b"], withdraw))
+    pair.hosts_write()
+    pair.sent("after")
+    assert pair.held("a") == {"after": ["replica:b"]}
+    assert pair.held("b") == {"after": ["replica:a"]}
+    pair.check_errors()

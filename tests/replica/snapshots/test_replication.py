@@ -468,3 +468,23 @@ def test_a_right_that_is_taken_away_ends_the_transfer(loser: str) -> None:
     arrays.until("b", snapshot.guid)
     arrays.assert_equal("a", "b", snapshot.guid)
     arrays.check_errors()
+
+
+def test_a_protection_that_is_removed_during_a_transfer_leaves_no_hold() -> None:
+    arrays = Arrays(24)
+    arrays.change("a", 900)
+    arrays.protect()
+    arrays.network.line("a", "b").bytes_per_s = 300_000
+    for link in arrays.network.links:
+        link.cut()
+    arrays.snapshot("a", "large")
+    receiver = arrays["b"].replication.receiver
+    arrays.world.run_until(lambda: any(each.transfer for each in receiver.activities.values()), 60.0)
+    assert arrays.held("a") == {"large": ["replica:b"]}
+    arrays.run(arrays["a"], arrays["a"].replication.unprotect("v"))
+    for link in arrays.network.links:
+        link.cut()
+    arrays.world.advance(10.0)
+    assert arrays.held("a") == {}
+    assert list(arrays["a"].replication.sender.activities()) == []
+    arrays.check_errors()

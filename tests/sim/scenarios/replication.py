@@ -1,12 +1,14 @@
-"""Two arrays replicate snapshots, fail over and fail back, while hosts write, retention prunes, and faults happen.
+"""Two arrays replicate snapshots to each other, fail over and fail back, while hosts write, retention prunes, rights are taken
+away, and faults happen.
 
 The content of each snapshot is noted when it is taken. A snapshot with the same guid must have this content at both arrays, at
-any time. Snapshots that no array holds are deleted at random. In the end, the newest snapshot reaches the other array, and both
-arrays hold it.
+any time. Snapshots that no array holds are deleted at random. In the end, the newest snapshots reach the other array, and both
+arrays hold only these.
 """
 
-from functools import partial
+from dataclasses import replace
 
+from odx_target.replica.paths.settings import Right
 from odx_target.replica.snapshots.protection import Role, Trigger
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.store.api import Held, Snapshot, StoreError, Volume
@@ -17,6 +19,9 @@ from tests.sim.world import World
 STEPS = 14
 SIZE = 1300
 """Size of the volume in blocks: two parts."""
+
+BACK, SIZE_BACK = "w", 40
+"""Volume of the second array whose snapshots are sent to the first one at the same time, and its size in blocks."""
 
 HEAL_S = 200.0
 """Longest time until the newest snapshot has arrived after the last fault."""
@@ -39,15 +44,23 @@ class Play(Arrays):
         self.count = 0
         self.network.on_connection = self._plan
         self.newest_name = ""
+        for array in self.arrays.values():
+            array.keep_hourly = self.random.choice([0, 1, 3])
         self.volume("a", "v", SIZE)
         self.change("a", 120)
         self.protect(trigger=self.random.choice(list(Trigger)))
         self._take_snapshot()
         self.until("b", self.newest.guid)
+        self.volume("b", BACK, SIZE_BACK)
+        self.protect("b", "a", BACK)
+        self.newest_back = self._taken("b", BACK, "h0")
         world.checks.append(self._check_estimates)
 
     def play(self) -> None:
-        steps = (self._write, self._write, self._take_snapshot, self._prune, self._fault, self._fault, self._wait, self._turn)
+        steps = (
+            *(self._write, self._write, self._take_snapshot, self._take_back, self._prune, self._fault, self._fault),
+            *(self._wait, self._turn, self._take_right_away),
+        )
         for _ in range(STEPS):
             self.random.choice(steps)()
         self.is_faulty = False
@@ -56,12 +69,14 @@ class Play(Arrays):
                 array.start()
         self._write()
         self._take_snapshot()
+        self._take_back()
         self.until(self.secondary, self.newest.guid, HEAL_S)
-        self.settle(self.primary, limit_s=HEAL_S)
+        self.until("a", self.newest_back.guid, HEAL_S)
+        for name in self.arrays:
+            self.settle(name, limit_s=HEAL_S)
         self._compare()
         for name in self.arrays:
-            held = self.held(name)
-            assert self.newest_name in held, (name, held)
+            assert set(self.held(name)) == {self.newest_name, self.newest_back.name}, (name, self.held(name))
         self.check_errors()
 
     @property
@@ -81,18 +96,28 @@ class Play(Arrays):
         self.change(self.primary, self.random.randint(1, 40), self.names[self.primary])
 
     def _take_snapshot(self) -> None:
-        array = self[self.primary]
         self.count += 1
         self.newest_name = f"{self.random.choice('hs')}{self.count}"
-        taken = self.snapshot(self.primary, self.newest_name, self.names[self.primary])
+        self._taken(self.primary, self.names[self.primary], self.newest_name)
+
+    def _take_back(self) -> None:
+        self.change("b", 3, BACK)
+        self.count += 1
+        self.newest_back = self._taken("b", BACK, f"{self.random.choice('hs')}{self.count}")
+
+    def _taken(self, name: str, volume: str, snapshot: str) -> Snapshot:
+        """Take a snapshot, note its content, and flush."""
+        array = self[name]
+        taken = self.snapshot(name, snapshot, volume)
         self.digests[taken.guid] = self.run(array, taken.digest())  # type: ignore[assignment]
         self.run(array, array.pool.flush())
+        return taken
 
     def _prune(self) -> None:
         """Delete snapshots as a retention does: never those with a hold."""
         array = self[self.random.choice("ab")]
         for snapshot in list(array.pool.snapshots.values()):
-            if snapshot.name != self.newest_name and self.random.randrange(2):
+            if snapshot.name not in (self.newest_name, self.newest_back.name) and self.random.randrange(2):
                 try:
                     snapshot.delete()
                 except (Held, StoreError):
@@ -101,6 +126,17 @@ class Play(Arrays):
 
     def _wait(self) -> None:
         self.world.advance(self.random.choice([0.01, 0.2, 3.0]))
+
+    def _take_right_away(self) -> None:
+        """Take the right to replicate away from a peer, and give it back later."""
+        array, peer = self[(names := self.random.sample("ab", 2))[0]], names[1]
+        path = array.paths[peer]
+        for rights in (frozenset[Right](), frozenset(Right)):
+            array.paths.change(replace(path.settings, rights=rights))
+            array.requests.rights_changed(path)
+            array.replication.path_changed(path)
+            self._wait()
+        self.world.fault("right")
 
     def _fault(self) -> None:
         if self.random.randrange(2):
@@ -117,8 +153,9 @@ class Play(Arrays):
     def _turn(self) -> None:
         """Fail over, and reverse the protection."""
         array = self[self.secondary]
-        copy = next((copy for copy, _ in array.replication.copies() if copy.role is Role.RECEIVING and copy.held), None)
-        if copy is None:
+        found = {volume.name: copy for copy, volume in array.replication.copies()}
+        copy = found.get(self.names[self.secondary])
+        if copy is None or copy.role is not Role.RECEIVING or not copy.held:
             return
         self.run(array, array.replication.failover.promote(copy, None, _restore))
         self.run(array, array.pool.flush())
@@ -132,7 +169,7 @@ class Play(Arrays):
             )
             path = former.paths[self.primary]
             try:
-                self.run(former, former.replication.failover.reverse(protection, path, partial(_withdraw)))
+                self.run(former, former.replication.failover.reverse(protection, path, _withdraw))
                 break
             except ReplicationRefused:
                 self.world.advance(2.0)

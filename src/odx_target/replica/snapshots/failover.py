@@ -112,8 +112,10 @@ class Failover:
             await withdraw(self._volume(protection, identity))
         kept = await self._demote(protection, peers)
         await self._ask(path, protection.volumes, begin=True, protection=protection)
+        # A transfer that has just ended may have noted another common snapshot.
+        common = self._records.protections.get(protection.name, protection).common
         self._records.remove_protection(protection.name)
-        await self._holds.release_unneeded(protection.path, self._sender.forget(protection.name))
+        await self._holds.release_unneeded(protection.path, [*common.values(), *self._sender.forget(protection.name)])
         await self._holds.durable()
         return kept
 

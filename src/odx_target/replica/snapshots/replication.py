@@ -17,13 +17,11 @@ from odx_target.replica.snapshots.protection import Copy, Protection, Role, Trig
 from odx_target.replica.snapshots.receiver import REPLICATION, SnapshotReceiver
 from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused
 from odx_target.replica.snapshots.rings import Rings
-from odx_target.replica.snapshots.sender import Report, SnapshotClass, SnapshotSender
+from odx_target.replica.snapshots.sender import NOT_RELEASED, Report, SnapshotClass, SnapshotSender
 from odx_target.store.api import Pool, Snapshot, StoreError, Volume
 
 SAMPLE_S = 1.0
 """Time between two samples of the progress."""
-
-NOT_RELEASED = "holds that the replication no longer needs cannot be removed now"
 
 
 class Replication:

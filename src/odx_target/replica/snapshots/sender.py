@@ -47,6 +47,7 @@ NO_VOLUME = "a volume of the protection was deleted, so nothing is sent"
 INTERNAL = "a transfer of a snapshot failed inside the array"
 NOT_SENT = "a snapshot cannot be sent now"
 UNREADABLE = "a snapshot cannot be read, and so not be sent"
+NOT_RELEASED = "holds that the replication no longer needs cannot be removed now"
 REJECTED = "the peer has rejected a snapshot, because its copy is not equal"
 
 
@@ -218,6 +219,22 @@ class SnapshotSender:
             if is_due:
                 self._due[name] = None
             self._waker.wake()
+        await self._release_removed(protection, sending)
+
+    async def _release_removed(self, protection: Protection, sending: _Sending) -> None:
+        """Remove the holds of a transfer whose protection was removed, or sent elsewhere, while the transfer ran."""
+        present = self._records.protections.get(protection.name)
+        if present is not None and (present.path, present.peer_pool) == (protection.path, protection.peer_pool):
+            return
+        held = set(sending.held)
+        if present is None and self._sendings.get(protection.name) is sending:
+            del self._sendings[protection.name]
+        try:
+            await self._holds.release_unneeded(protection.path, held)
+            await self._pool.committed()
+        except StoreError as error:
+            # The next start tries it again.
+            self._report("warning", NOT_RELEASED, cause=protection.name, protection=protection.name, error=str(error))
 
     def _failed(self, protection: Protection, sending: _Sending, problem: str) -> None:
         """Note a problem, and try again later."""
