@@ -7,7 +7,9 @@ from functools import partial
 import pytest
 
 from odx_target.replica.link.messages import Message
+from odx_target.replica.paths.exchange import RequestDenied
 from odx_target.replica.paths.path import Path
+from odx_target.replica.snapshots import messages
 from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, Protection, Role
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX
@@ -343,3 +345,28 @@ def test_a_transfer_that_ends_during_a_reversal_leaves_no_hold() -> None:
     assert pair.held("a") == {"after": ["replica:b"]}
     assert pair.held("b") == {"after": ["replica:a"]}
     pair.check_errors()
+
+
+@pytest.mark.parametrize("is_reversed", [True, False])
+def test_a_volume_that_is_sent_back_holds_only_what_both_arrays_have(is_reversed: bool) -> None:
+    """Without a settlement, the copy holds two snapshots when it is promoted. The peer needs only the newer one."""
+    pair = Pair(9)
+    receiver, settle = pair["b"].replication.receiver, messages.SETTLE_REQUEST
+
+    async def deny(*_: object) -> None:
+        raise RequestDenied("busy", "not now")
+
+    pair["b"].requests.add({settle: receiver.rows()[settle]._replace(serve=deny)})
+    pair.hosts_write()
+    second = pair.snapshot("a", "second")
+    pair.until("b", second.guid)
+    pair.world.advance(5.0)
+    assert set(pair.held("b")) == {"first", "second"}
+    pair.promote()
+    if is_reversed:
+        pair.reverse()
+    else:
+        pair.protect("b", "a", pair.names["b"])
+    assert pair.held("b") == {"second": ["replica:a"]}
+    (protection,) = pair["b"].replication.records.protections.values()
+    assert set(protection.common.values()) == {second.guid}

@@ -208,11 +208,7 @@ class Failover:
             if other is not None:
                 raise ReplicationRefused(f"volume {each.name} belongs to the protection {other.name} already")
         names, counts = found.texts("keep_names"), found.numbers("keep_counts")
-        common = {
-            each.identity: copy.held[-1]
-            for each in volumes
-            if (copy := self._records.copies.get(each.identity)) is not None and copy.held
-        }
+        copies = self._records.sent_back(identities, path.settings.peer_pool)
         protection = Protection(
             name,
             path.settings.name,
@@ -221,9 +217,11 @@ class Failover:
             is_group,
             Trigger(found.text("trigger")),
             dict(zip(names, counts, strict=False)),
-            common,
+            {copy.volume: copy.held[-1] for copy in copies},
         )
         await self._holds.change(lambda: self._records.put_protection(protection))
+        for copy in copies:
+            await self._holds.release_unneeded(copy.path, copy.held)
         await self._holds.durable()
         self._sender.retry(name)
 

@@ -4,7 +4,7 @@ A record belongs to one pool. If the identity of a copied pool is renewed, the c
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from odx_target.replica.link.errors import LinkError
@@ -71,6 +71,14 @@ class ReplicationRecords:
     def protection_of(self, volume: bytes) -> Protection | None:
         """Return the protection of a volume. A volume has at most one."""
         return next((each for each in self.protections.values() if volume in each.volumes), None)
+
+    def sent_back(self, volumes: Sequence[bytes], peer_pool: bytes) -> list[Copy]:
+        """Return the copies among volumes that came from a peer, and that still have the newest snapshot that both arrays had.
+
+        If they are sent to this peer, they are sent back, as differences from this snapshot.
+        """
+        found = [each for each in self.copies.values() if each.volume in volumes and each.peer_pool == peer_pool]
+        return [each for each in found if each.held and each.held[-1] in self._pool.snapshots]
 
     def _remember(self, key: str, document: dict[str, Any]) -> None:
         self._pool.remember(key, json.dumps({"own_pool": self._pool.identity.hex(), **document}).encode())

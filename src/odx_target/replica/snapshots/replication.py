@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from odx_target.environment import Environment
 from odx_target.replica.blocks.hint_tables import HintTables
@@ -114,20 +113,17 @@ class Replication:
         """
         former = self.records.protections.get(name)
         self._check_new(name, volumes, is_group=is_group)
-        peer_pool = path.settings.peer_pool
-        protection = Protection(
-            name,
-            path.settings.name,
-            peer_pool,
-            tuple(each.identity for each in volumes),
-            is_group,
-            trigger,
-            dict(keep_there or {}),
-        )
+        peer_pool, identities = path.settings.peer_pool, tuple(each.identity for each in volumes)
+        copies = self.records.sent_back(identities, peer_pool)
+        common = {each.volume: each.held[-1] for each in copies}
         if former is not None and former.peer_pool == peer_pool:
-            common = {volume: guid for volume, guid in former.common.items() if volume in protection.volumes}
-            protection = replace(protection, common=common)
+            common |= {volume: guid for volume, guid in former.common.items() if volume in identities}
+        protection = Protection(
+            name, path.settings.name, peer_pool, identities, is_group, trigger, dict(keep_there or {}), common
+        )
         await self.holds.change(lambda: self.records.put_protection(protection))
+        for each in copies:
+            await self.holds.release_unneeded(each.path, each.held)
         if former is not None:
             await self.holds.release_unneeded(former.path, former.common.values())
         await self.holds.durable()
