@@ -133,6 +133,7 @@ class Play(Arrays):
         path = array.paths[peer]
         for rights in (frozenset[Right](), frozenset(Right)):
             array.paths.change(replace(path.settings, rights=rights))
+            array.pool.commit()
             array.requests.rights_changed(path)
             array.replication.path_changed(path)
             self._wait()
