@@ -12,7 +12,8 @@ from odx_target.store.bases.open_bases import OpenBase, OpenBases
 from odx_target.store.bases.settling import Settling
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL
-from odx_target.store.cleaning.cleaner import Cleaner, Stopped
+from odx_target.store.cleaning.cleaner import Cleaner
+from odx_target.store.cleaning.jobs import GivenUp, Stopped
 from odx_target.store.cleaning.walking import Pause
 from odx_target.store.errors import OverLimit, PoolBusy, StoreError
 from odx_target.store.ledger import Ledger
@@ -218,7 +219,8 @@ class PoolBases:
         return found, end
 
     async def _between_cycles(self, work: Callable[[Pause], Awaitable[T]]) -> T:
-        """Run work between two cycles of the cleaner, and return its result. If the cleaner has stopped, the work is dropped.
+        """Run work between two cycles of the cleaner, and return its result. If a writer waits for room meanwhile, the work is
+        given up and begins again later. If the cleaner has stopped, the work is dropped.
 
         Raises the StoreError or OSError of the work, or Stopped if the work is dropped because the pool is closed.
         """
@@ -227,12 +229,17 @@ class PoolBases:
         errors: list[Exception] = [Stopped("the pool is being closed")]
 
         async def job(pause: Pause) -> None:
+            is_over = True
             try:
                 results.append(await work(pause))
+            except GivenUp:
+                is_over = False
+                raise
             except (StoreError, OSError) as error:
                 errors.append(error)
             finally:
-                ended.set()
+                if is_over:
+                    ended.set()
 
         self._cleaner.add_job(job, ended.set)
         await ended.wait()

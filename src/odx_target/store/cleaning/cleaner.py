@@ -10,12 +10,12 @@ If there is enough room, the cleaner works only for a share of the time, and mov
 If there is little room, the cleaner works without pauses. If a writer finds the pool full, it waits for the cleaner.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
 
 from odx_target.environment import Environment, Event
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
+from odx_target.store.cleaning.jobs import Job, Jobs, Stopped
 from odx_target.store.cleaning.links import Links
 from odx_target.store.cleaning.live_marking import Marks, next_to_mark
 from odx_target.store.cleaning.moving import Mover
@@ -32,7 +32,7 @@ from odx_target.store.cleaning.progress import Progress
 from odx_target.store.cleaning.relocating import Moves, relocate
 from odx_target.store.cleaning.segment_freeing import Freeing
 from odx_target.store.cleaning.tier_placement import Placement, Plan
-from odx_target.store.cleaning.walking import Pause, walk
+from odx_target.store.cleaning.walking import walk
 from odx_target.store.cleaning.wrong_tier_marks import TierMarks
 from odx_target.store.errors import PoolFailed, PoolFull, StoreError
 from odx_target.store.log.writer import Log
@@ -55,14 +55,6 @@ it. This time is long if the piece has waited for a slow disk."""
 
 MAX_SLEEP_S = 0.25
 """Longest single sleep in a pause. When the pool is closed, it must wait until this sleep ends."""
-
-
-class Stopped(Exception):
-    """The pool is being closed, so the cleaner must end its work."""
-
-
-Job: TypeAlias = Callable[[Pause], Awaitable[None]]
-"""Work that must not run while the cleaner moves blocks. It gets a function to await between turns, which raises Stopped."""
 
 
 class Cleaner:
@@ -112,7 +104,7 @@ class Cleaner:
         self._fruitless_segments = 0
         self._resumed_at = 0.0
         self._places_more = False
-        self._jobs: list[tuple[Job, Callable[[], None]]] = []
+        self._jobs = Jobs(environment, self._hurried_pause, lambda: need.writer_waits)
         self._are_cycles_wanted = False
         self._progress_of_work = Progress(need)
 
@@ -180,9 +172,9 @@ class Cleaner:
         """True if a writer that finds the pool full should wait for `room_made`. In this case, the cleaner begins to work
         without pauses.
         """
-        if not self._may_work() or not (self._is_at_work or self._need.is_hopeful()):
+        if not self._may_work() or not (self._are_cycles_wanted or self._need.is_hopeful()):
             return False
-        self._need.writer_waits = True
+        self._need.writer_waits = self._are_cycles_wanted = True
         if not self._is_at_work:
             self._start()
         return True
@@ -197,18 +189,14 @@ class Cleaner:
         self._is_stopping = True
         while self._is_at_work:
             await self._progress.wait()
-        while self._jobs:
-            _, on_drop = self._jobs.pop(0)
-            on_drop()
+        self._jobs.drop()
 
     def add_job(self, job: Job, on_drop: Callable[[], None]) -> None:
-        """Run a job in the background, between two cycles. If the cleaner stops before, `on_drop` is called instead. The job
-        must not raise an exception other than Stopped.
-        """
+        """Run a job in the background, between two cycles. If the cleaner stops before, `on_drop` is called instead."""
         if self._is_stopping and not self._is_at_work:
             on_drop()
             return
-        self._jobs.append((job, on_drop))
+        self._jobs.add(job, on_drop)
         if not self._is_at_work:
             self._begin(0.0)
 
@@ -250,10 +238,8 @@ class Cleaner:
                 self._begin(0.0)
 
     async def _run_jobs(self) -> None:
-        while self._jobs:
-            self._contents.present = None
-            job, _ = self._jobs.pop(0)
-            await job(self._hurried_pause)
+        self._contents.present = None
+        await self._jobs.run()
 
     async def _repeat_failed_steps(self) -> None:
         """Seal the segments and delete the files for which earlier attempts have failed. Raises OSError or OutOfResources if an
