@@ -1,10 +1,14 @@
 """Tests of the receiver: wrong hints and damaged data of its own never leave wrong data."""
 
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
-from odx_target.store.api import DamagedBlock, Volume
+from odx_target.replica.blocks import receiver
+from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, Volume
+from tests.replica.blocks import filling as arrays
 from tests.replica.blocks.filling import BLOCKS, SIZE, Filling
 
 
@@ -55,3 +59,28 @@ def test_linked_data_that_is_damaged_is_received_again(monkeypatch: pytest.Monke
     filling.assert_equal(again)
     assert totals.linked_blocks == 0
     assert totals.received_blocks + totals.repeated_blocks == BLOCKS
+
+
+def test_parts_with_equal_blocks_do_not_keep_each_other_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    filling = Filling(21)
+    alive: WeakSet[receiver._Part] = WeakSet()
+    numbers = []
+
+    class Part(receiver._Part):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            alive.add(self)
+            numbers.append(len(alive))
+
+    parts = 3 * MAX_OFFERS
+    monkeypatch.setattr(arrays, "SIZE", parts * MAX_OFFER_BLOCKS)
+    monkeypatch.setattr(receiver, "_Part", Part)
+    content = {}
+    for part in range(1, parts):  # The last block of each part is equal to the first block of the next one.
+        block = part * MAX_OFFER_BLOCKS
+        content[block - 1] = content[block] = filling.world.random.randbytes(BLOCK_BYTES)
+    fill = filling.fill(filling.snapshot_of("chain", content), "second")
+    (totals,) = filling.run(fill)
+    filling.assert_equal(fill)
+    assert totals.repeated_blocks > parts // 2
+    assert max(numbers) <= MAX_OFFERS + 1

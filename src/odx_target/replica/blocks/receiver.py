@@ -66,9 +66,11 @@ class _Part:
     data: dict[int, Buffer] = field(default_factory=dict)
     fingerprints: dict[int, bytes] = field(default_factory=dict)
     """Offered fingerprints of the requested blocks, by index."""
-    copies: "dict[int, tuple[_Part, int]]" = field(default_factory=dict)
-    """Blocks that are equal to a block of this part or of an earlier one, which was requested already: that part, and the index
-    of the block in it."""
+    copies: "dict[int, list[tuple[_Part, int]]]" = field(default_factory=dict)
+    """For the index of a block: the equal blocks of this part and of later ones that were not requested, as part and index. A
+    part does not refer to earlier ones, because a chain of parts would keep all their data in memory."""
+    copied: dict[int, Buffer] = field(default_factory=dict)
+    """Data of the blocks that are equal to a requested one."""
 
 
 class BlockReceiver:
@@ -212,8 +214,9 @@ class BlockReceiver:
                 part.fingerprints[index] = fingerprint
                 wanted.append(index)
             else:
-                part.copies[index] = coming
-        self.totals.repeated_blocks += len(part.copies)
+                source, at = coming
+                source.copies.setdefault(at, []).append((part, index))
+        self.totals.repeated_blocks += len(indexes) - len(wanted)
         return wanted
 
     def _arrived(self, frame: Frame) -> None:
@@ -236,7 +239,11 @@ class BlockReceiver:
         """Write the data of a part, and note hints for it."""
         for index, count in runs_of(part.offer.indexes_of(BlockState.HOLE)):
             await self._change(lambda at=part.first + index, count=count: self._volume.unmap(at, count))  # type: ignore[misc]
-        data = {**part.data, **{index: source.data[at] for index, (source, at) in part.copies.items()}}
+        for at, copies in part.copies.items():
+            content = bytes(part.data[at])  # A view would keep the whole frame.
+            for other, index in copies:
+                other.copied[index] = content
+        data = part.data | part.copied
         for index, count in runs_of(sorted(data)):
             # One buffer costs the log less than one for each block.
             await self._write(part.first + index, [b"".join([data[at] for at in range(index, index + count)])])
