@@ -5,6 +5,7 @@ from itertools import count
 
 import numpy as np
 
+from odx_target.environment import Buffer
 from odx_target.store.api import (
     Absent,
     AdoptedSnapshot,
@@ -12,6 +13,7 @@ from odx_target.store.api import (
     Change,
     ChangeableOptions,
     ChangedRanges,
+    Followed,
     Forget,
     NameTaken,
     OverLimit,
@@ -249,6 +251,9 @@ class MemoryPool:
 
     def follow(self, osn: int, *, early: bool = False) -> MemoryFollower:
         return self.log.follow(osn, early=early)
+
+    async def content_of(self, followed: Followed) -> Buffer:
+        return followed.data or b""
 
     def remembered(self, key: str) -> bytes | None:
         return self.values.get(key)

@@ -18,7 +18,7 @@ from tests.sim.scenarios.stage import Stage
 from tests.sim.scenarios.table import SCENARIOS
 from tests.sim.world import World
 
-SEEDS = {"links": 25, "pairings": 12, "fills": 25, "hub": 3, "remote copies": 2, "replication": 4}
+SEEDS = {"links": 25, "pairings": 12, "fills": 25, "hub": 3, "remote copies": 2, "replication": 4, "groups": 4}
 """Number of seeds of each scenario that the tests play."""
 
 

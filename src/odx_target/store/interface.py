@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from odx_target.environment import Buffer
 from odx_target.store.bases.interface import Bases
 from odx_target.store.changeable_options import ChangeableOptions
-from odx_target.store.log.followed import Following
+from odx_target.store.log.followed import Followed, Following
 from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, ScrubProgress, Space, Trouble, Usage
 from odx_target.store.volumes.interface import AdoptedSnapshot, BlockSource, Change, FrozenMap, RangeStream, Snapshot, Volume
@@ -247,6 +248,13 @@ class Pool(Protocol):
 
         If `early` is True, records are followed as soon as they are committed. A loss of power may then take records that the
         follower has seen, and the pool uses their OSNs again. The first record of a pool has the OSN 1.
+        """
+        ...
+
+    async def content_of(self, followed: Followed) -> Buffer:
+        """Return the data of a record, and decompress it in a thread if it is a compressed extent.
+
+        Raises DamagedBlock if the data does not match its checksums.
         """
         ...
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from odx_target.environment import Environment, Work
+from odx_target.environment import Buffer, Environment, Work
 from odx_target.store.api import (
     AdoptedSnapshot,
     BlockSource,
@@ -27,7 +27,9 @@ from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError, Unw
 from odx_target.store.health import Health
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.compressed.followed_content import content_of
 from odx_target.store.log.flusher import Flusher
+from odx_target.store.log.followed import Followed
 from odx_target.store.log.follower import Follower, Followers
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
@@ -321,6 +323,9 @@ class LogPool:
 
     def follow(self, osn: int, *, early: bool = False) -> Follower:
         return self._followers.follow(osn, self.log.next_osn, is_early=early)
+
+    async def content_of(self, followed: Followed) -> Buffer:
+        return await content_of(followed, self._environment)
 
     def remembered(self, key: str) -> bytes | None:
         return self.contents.remembered.get(key)

@@ -30,6 +30,9 @@ from odx_target.replica.snapshots.messages import (
     REVERSE_FIELDS,
     SETTLE_FIELDS,
 )
+from odx_target.replica.sync import items, membership_messages
+from odx_target.replica.sync.documents import DOCUMENTS
+from odx_target.replica.sync.stream_messages import GREETING_FIELDS
 
 PATH = Path(__file__).parents[3] / "docs" / "link.md"
 
@@ -152,6 +155,20 @@ def body_table(bodies: Mapping[str, Iterable[Sequence[str]]]) -> str:
     return table(("frame", "type", "part", "meaning"), rows)
 
 
+def membership_table() -> str:
+    rows = [("any", "kind", "text", "the message")]
+    for row in membership_messages.ROWS:
+        rows += [(row.word, f"`{field.name}`", field.type.value, field.meaning) for field in row.fields]
+    return table(("message", "field", "type", "meaning"), rows)
+
+
+def document_table() -> str:
+    rows = (
+        (word, f"`{field.name}`", field.type.value, field.meaning) for word, fields in DOCUMENTS.items() for field in fields
+    )
+    return table(("`do`", "field", "type", "meaning"), rows)
+
+
 def state_table() -> str:
     return table(("state", "number", "meaning"), ((state.name, state.value, STATES[state]) for state in formats.BlockState))
 
@@ -195,6 +212,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "closetoken": lambda: field_table(CLOSE_FIELDS),
     "tokenblocks": lambda: field_table(TOKEN_BLOCKS_FIELDS),
     "tokencodes": token_code_table,
+    "greeting": lambda: field_table(GREETING_FIELDS),
+    "ship": lambda: body_table(items.FORMATS),
+    "items": lambda: table(
+        ("kind", "number", "meaning"), ((kind.name, kind.value, meaning) for kind, meaning in items.MEANINGS.items())
+    ),
+    "documents": document_table,
+    "membership": membership_table,
     "classes": class_table,
     "limits": limit_table,
     **{name: partial(example, frame) for name, frame in EXAMPLES.items()},

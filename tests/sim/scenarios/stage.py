@@ -33,11 +33,12 @@ class Stage:
         *,
         faults: Sequence[Fault] = FAULTS,
         options: PoolOptions = OPTIONS,
+        array_class: type[SimulatedArray] = SimulatedArray,
     ) -> None:
         self.world = world
         self.random: Random = self.world.random
         self.network = Network(self.world)
-        self.arrays = [SimulatedArray(self.world, self.network, name, serve, options) for name in names]
+        self.arrays = [array_class(self.world, self.network, name, serve, options) for name in names]
         self.on_start: list[Callable[[SimulatedArray], None]] = []
         """Functions that are called when an array has started again."""
         self.has_healed = False

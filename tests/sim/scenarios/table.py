@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.sim.scenarios import fills, hub, links, pairings, remote_copies, replication
+from tests.sim.scenarios import fills, groups, hub, links, pairings, remote_copies, replication
 from tests.sim.world import World
 
 SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
@@ -12,5 +12,6 @@ SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
     "hub": (hub.play, 1),
     "remote copies": (remote_copies.play, 1),
     "replication": (replication.play, 2),
+    "groups": (groups.play, 4),
 }
 """The scenarios by name, each with the number of its seeds in a round."""

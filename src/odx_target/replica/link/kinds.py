@@ -24,6 +24,12 @@ class Kind(IntEnum):
     OFFER = 0x20
     WANT = 0x21
     DATA = 0x22
+    SHIP = 0x30
+    SHIPPED = 0x31
+    FLUSH = 0x32
+    FLUSHED = 0x33
+    COMPLETE = 0x34
+    MEMBERSHIP = 0x35
     PAIR_OPEN = 0x40
     PAIR_CHALLENGE = 0x41
     PAIR_PROOF = 0x42
@@ -80,6 +86,12 @@ ROWS: tuple[KindRow, ...] = (
     KindRow(Kind.OFFER, Scope.CHANNEL, MAX_BODY_BYTES, Flag.END, True, "number of the first block", "offer"),
     KindRow(Kind.WANT, Scope.CHANNEL, MAX_BODY_BYTES, NO_FLAGS, True, "that of the OFFER", "want"),
     KindRow(Kind.DATA, Scope.CHANNEL, MAX_BODY_BYTES, Flag.LZ4 | Flag.ZSTANDARD, True, "that of the OFFER", "data"),
+    KindRow(Kind.SHIP, Scope.CHANNEL, MAX_BODY_BYTES, Flag.END, True, "OSN of the last change", "shipment"),
+    KindRow(Kind.SHIPPED, Scope.CHANNEL, 0, NO_FLAGS, True, "OSN of the last SHIP with the flag 4", "empty"),
+    KindRow(Kind.FLUSH, Scope.CHANNEL, 0, NO_FLAGS, True, "any number", "empty"),
+    KindRow(Kind.FLUSHED, Scope.CHANNEL, 0, NO_FLAGS, True, "that of the FLUSH", "empty"),
+    KindRow(Kind.COMPLETE, Scope.CHANNEL, 0, NO_FLAGS, True, "OSN up to which the stream is complete", "empty"),
+    KindRow(Kind.MEMBERSHIP, Scope.CHANNEL, MAX_HELLO_BYTES, NO_FLAGS, True, "0", "message of the membership"),
     KindRow(Kind.PAIR_OPEN, Scope.CONNECTION, MAX_HELLO_BYTES, NO_FLAGS, False, "0", "PAIR_OPEN"),
     KindRow(Kind.PAIR_CHALLENGE, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_CHALLENGE"),
     KindRow(Kind.PAIR_PROOF, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_PROOF"),

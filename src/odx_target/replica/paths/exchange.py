@@ -63,6 +63,11 @@ class Exchange:
         """True if neither side has closed the channel, and the link is not lost."""
         return not self._is_closed
 
+    @property
+    def has_room(self) -> bool:
+        """True if another frame may be sent now."""
+        return self._session.has_room(self.number)
+
     async def answered(self) -> Mapping[str, Json]:
         """Wait for the answer to the own request. Raises RequestDenied and ChannelEnded."""
         while self._answer is None:
@@ -102,7 +107,7 @@ class Exchange:
 
     async def room(self) -> None:
         """Wait until another frame may be sent. Raises ChannelEnded."""
-        while not self._session.has_room(self.number):
+        while not self.has_room:
             if self._failure is not None:
                 raise self._failure
             self._note_wait()
@@ -144,6 +149,11 @@ class Exchange:
             del self._open_exchanges[self.number]
             self._session.close(self.number, drop_waiting=drop_waiting)
         self._on_output()
+
+    def abandon(self) -> None:
+        """End the exchange at once. Tasks that wait for it get ChannelEnded, unlike after `close` by its only task."""
+        self.close(drop_waiting=True)
+        self.note_end(ChannelEnded("the exchange was ended by this array"))
 
     def note_answer(self, document: Mapping[str, Json]) -> None:
         self._answer = document

@@ -1,0 +1,100 @@
+"""JSON objects in items of SHIP: changes of snapshots, which are too rare for a layout of their own."""
+
+from collections.abc import Mapping
+from itertools import islice
+
+from odx_target.replica.link.bounded_json import MAX_NUMBER, Json, encode_object
+from odx_target.replica.link.limits import MAX_TEXT_BYTES
+from odx_target.replica.link.messages import Field, Message, Type
+from odx_target.replica.sync.items import Item, ItemKind
+from odx_target.store.api import SnapshotChanged, SnapshotCreated
+
+MAX_SENT_ATTRIBUTES = 64
+"""Maximum number of attributes of a snapshot that are shipped. Their texts are bounded by `MAX_TEXT_BYTES`."""
+
+GUID_BYTES = 16
+
+_GUID = Field("guid", Type.BYTES, GUID_BYTES, GUID_BYTES, "guid of the snapshot")
+_NAME = Field("name", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the snapshot")
+_LINEAGE = Field("lineage", Type.BYTES, GUID_BYTES, GUID_BYTES, "lineage of the volume")
+_ATTRIBUTES = (
+    Field("attribute_names", Type.TEXTS, 0, MAX_SENT_ATTRIBUTES, "names of attributes of the snapshot"),
+    Field("attribute_values", Type.TEXTS, 0, MAX_SENT_ATTRIBUTES, "their values"),
+)
+
+TAKEN_FIELDS = (
+    _GUID,
+    _NAME,
+    Field("created_us", Type.NUMBER, 0, MAX_NUMBER, "time of the snapshot in microseconds since 1970"),
+    Field("group", Type.BYTES, GUID_BYTES, GUID_BYTES, "guid of the group of the snapshot; zeros if it was taken alone"),
+    *_ATTRIBUTES,
+)
+CHANGED_FIELDS = (_GUID, _NAME, *_ATTRIBUTES)
+DELETED_FIELDS = (_GUID,)
+RESTORED_FIELDS = (_GUID, _LINEAGE)
+LINEAGE_FIELDS = (_LINEAGE,)
+
+DOCUMENTS: dict[str, tuple[Field, ...]] = {
+    "take snapshot": TAKEN_FIELDS,
+    "change snapshot": CHANGED_FIELDS,
+    "delete snapshot": DELETED_FIELDS,
+    "restore": RESTORED_FIELDS,
+    "change lineage": LINEAGE_FIELDS,
+}
+"""The JSON objects by their member `do`, with their other members."""
+
+
+def taken(volume: int, record: SnapshotCreated) -> Item:
+    """Return the item of a new snapshot."""
+    return _item(
+        volume,
+        "take snapshot",
+        {
+            "guid": record.guid.hex(),
+            "name": record.name,
+            "created_us": record.created_us,
+            "group": record.group.hex(),
+            **_attributes(record.attributes),
+        },
+    )
+
+
+def changed(record: SnapshotChanged) -> Item:
+    """Return the item of a snapshot with a new name or new attributes. Holds belong to each array."""
+    return _item(0, "change snapshot", {"guid": record.guid.hex(), "name": record.name, **_attributes(record.attributes)})
+
+
+def deleted(guid: bytes) -> Item:
+    """Return the item of a snapshot that was deleted."""
+    return _item(0, "delete snapshot", {"guid": guid.hex()})
+
+
+def restored(volume: int, guid: bytes, lineage: bytes) -> Item:
+    """Return the item of a volume that was restored from a snapshot."""
+    return _item(volume, "restore", {"guid": guid.hex(), "lineage": lineage.hex()})
+
+
+def lineage_changed(volume: int, lineage: bytes) -> Item:
+    """Return the item of a volume with a new lineage and its former content."""
+    return _item(volume, "change lineage", {"lineage": lineage.hex()})
+
+
+def attributes_of(found: Message) -> dict[str, str]:
+    """Return the attributes in a JSON object."""
+    return dict(zip(found.texts("attribute_names"), found.texts("attribute_values"), strict=False))
+
+
+def _attributes(attributes: Mapping[str, str]) -> dict[str, Json]:
+    """Return those attributes that fit into a JSON object."""
+    fitting = (
+        each
+        for each in sorted(attributes.items())
+        if all(text.isprintable() and len(text.encode()) <= MAX_TEXT_BYTES for text in each)
+    )
+    pairs = list(islice(fitting, MAX_SENT_ATTRIBUTES))
+    return {"attribute_names": [name for name, _ in pairs], "attribute_values": [value for _, value in pairs]}
+
+
+def _item(volume: int, word: str, document: Mapping[str, Json]) -> Item:
+    data = encode_object({"do": word, **document})
+    return Item(ItemKind.DOCUMENT, volume, count_blocks=len(data), data=data)

@@ -1,0 +1,236 @@
+"""A group of volumes at one of its two members: what hosts may do with it, and the tasks that keep both members equal."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from enum import Enum
+
+from odx_target.environment import Buffer, Environment, Event
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.link.errors import LinkError
+from odx_target.replica.membership.messages import Action, Message, Receiver
+from odx_target.replica.membership.register import Change
+from odx_target.replica.paths.exchange import Exchange
+from odx_target.replica.paths.path import Path
+from odx_target.replica.sync.courier import Courier, receive_messages
+from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
+from odx_target.replica.sync.incoming_stream import IncomingStream
+from odx_target.replica.sync.limits import GIVE_UP_S
+from odx_target.replica.sync.member_driver import MemberDriver
+from odx_target.replica.sync.outgoing_stream import OutgoingStream
+from odx_target.store.api import Pool, PoolBusy, StoreError, Volume
+
+
+class NotServing(Exception):
+    """The member does not serve hosts now, or cannot say whether a change is made. The message is one line."""
+
+
+class GroupState(Enum):
+    """State of a member for hosts."""
+
+    SERVING = "serving"
+    STANDBY = "standby"
+    """In sync, and may take over."""
+    WAITING = "waiting"
+    """The primary, without a lease or before it has compared its stream."""
+    OUT_OF_SYNC = "out of sync"
+    TAKING_OVER = "taking over"
+
+
+class Group:
+    """One group in a running array. `path_to` returns the path to the array with a pool identity.
+
+    Hosts use `read`, `write`, `unmap` and `flush`. Each of them returns when no failover can take its effect back.
+    """
+
+    def __init__(
+        self, pool: Pool, environment: Environment, settings: GroupSettings, path_to: Callable[[bytes], Path | None]
+    ) -> None:
+        self.settings = settings
+        self._pool = pool
+        self._environment = environment
+        records = GroupRecords(pool, settings.name)
+        peer = settings.peer_pool.hex()
+        self.driver = MemberDriver(pool, environment, records, peer, self._send, self._changed, self._tick)
+        self._register = self.driver.member.register
+        self._was_adding = False
+        self._is_draining = False
+        self._active = 0
+        self._progress: Event = environment.event()
+        self.outgoing = OutgoingStream(
+            pool, environment, settings, self.driver, self.volumes, lambda: path_to(settings.peer_pool), self._wake
+        )
+        self.incoming = IncomingStream(pool, environment, records, self.driver, self.volumes)
+        self._couriers = {
+            Receiver.PEER: Courier(settings.name, environment, lambda: path_to(settings.peer_pool), self.driver.deliver),
+            Receiver.WITNESS: Courier(settings.name, environment, lambda: path_to(settings.witness_pool), self.driver.deliver),
+        }
+
+    def start(self) -> None:
+        """Begin the life of the member, in background jobs."""
+        self._environment.start_soon(self.driver.run)
+        self._environment.start_soon(self.outgoing.run)
+        for courier in self._couriers.values():
+            self._environment.start_soon(courier.run)
+
+    def stop(self) -> None:
+        """End the life of the member."""
+        self.driver.stop()
+        self.outgoing.stop()
+        self.incoming.close()
+        for courier in self._couriers.values():
+            courier.stop()
+        self._wake()
+
+    @property
+    def state(self) -> GroupState:
+        """The present state of the member for hosts."""
+        member = self.driver.member
+        if self.driver.serves and not self._is_draining:
+            return GroupState.SERVING
+        if member.is_primary:
+            return GroupState.WAITING
+        if member.request is not None and member.request.change is Change.PROMOTE:
+            return GroupState.TAKING_OVER
+        return GroupState.STANDBY if member.is_in_sync else GroupState.OUT_OF_SYNC
+
+    def volumes(self) -> list[Volume]:
+        """Return the volumes in the order of the group. Raises StoreError if one of them was deleted."""
+        by_identity = {volume.identity: volume for volume in self._pool.volumes.values()}
+        missing = [each.hex() for each in self.settings.volumes if each not in by_identity]
+        if missing:
+            raise StoreError(f"the volume {missing[0]} of the group {self.settings.name} was deleted")
+        return [by_identity[each] for each in self.settings.volumes]
+
+    async def read(self, volume: Volume, block: int, count_blocks: int) -> list[Buffer]:
+        """Read blocks. Raises NotServing, and the exceptions of `Volume.read`."""
+        with self._command():
+            data = await volume.read(block, count_blocks)
+            await self._pool.committed()
+            await self.acknowledged(self._pool.committed_osn)
+            return data
+
+    async def write(self, volume: Volume, block: int, data: Sequence[Buffer]) -> None:
+        """Write blocks. Raises NotServing, and the exceptions of `Volume.write` but PoolBusy."""
+        await self.change(lambda: volume.write(block, data), volume.room_made)
+
+    async def unmap(self, volume: Volume, block: int, count_blocks: int) -> None:
+        """Unmap blocks. Raises NotServing, and the exceptions of `Volume.unmap` but PoolBusy."""
+        await self.change(lambda: volume.unmap(block, count_blocks), volume.room_made)
+
+    async def change(self, change: Callable[[], object], room_made: Callable[[], Awaitable[None]]) -> None:
+        """Make a change of the volumes, and wait until both members have it. Raises NotServing, and those of `change`."""
+        with self._command():
+            while True:
+                self._require_service()
+                try:
+                    change()
+                    break
+                except PoolBusy:
+                    await room_made()
+            await self._pool.committed()
+            await self.acknowledged(self._pool.committed_osn)
+
+    async def flush(self) -> None:
+        """Make everything durable that was acknowledged, on all members in sync. Raises NotServing, StoreError."""
+        with self._command():
+            give_up_s = self._environment.monotonic() + GIVE_UP_S
+            await self._pool.flush()
+            while self.outgoing.needs_peer:
+                done: list[bool] = []
+                with suppress(LinkError):
+                    self.outgoing.flush_peer(lambda done=done: done.append(True))  # type: ignore[misc]
+                sender = self.outgoing.sender
+                while not done and self.outgoing.needs_peer and self.outgoing.sender is sender:
+                    await self._progressed(give_up_s)
+                if done:
+                    break
+            await self.acknowledged(0)
+
+    async def acknowledged(self, osn: int) -> None:
+        """Wait until hosts may be told of all changes with a lower OSN. Raises NotServing if that is never known."""
+        give_up_s = self._environment.monotonic() + GIVE_UP_S
+        while not (self.driver.acknowledges and (not self.outgoing.needs_peer or self.outgoing.peer_osn >= osn - 1)):
+            await self._progressed(give_up_s)
+
+    async def _progressed(self, give_up_s: float) -> None:
+        """Wait until something has changed. Raises NotServing if it has no use to wait."""
+        if not self.driver.member.is_primary or self.driver.failure or self._environment.monotonic() >= give_up_s:
+            raise NotServing(f"the group {self.settings.name} has another primary, or waits for its other member for too long")
+        await self._progress.wait()
+
+    def _require_service(self) -> None:
+        """Check that hosts may be served now. Raises NotServing, StoreError."""
+        if self.state is not GroupState.SERVING:
+            raise NotServing(f"the group {self.settings.name} is {self.state.value} here")
+        self.driver.open_position()
+
+    async def switchover(self) -> None:
+        """Make the other member the primary, without a moment at which hosts get an error from both. Raises NotServing."""
+        give_up_s = self._environment.monotonic() + GIVE_UP_S
+        self._require_service()
+        self._is_draining = True
+        try:
+            while self.driver.member.is_primary:
+                await self._progressed(give_up_s)
+        finally:
+            self._is_draining = False
+
+    @contextmanager
+    def _command(self) -> Iterator[None]:
+        """Count a command of a host while it is under way. Raises NotServing, StoreError."""
+        self._require_service()
+        self._active += 1
+        try:
+            yield
+        finally:
+            self._active -= 1
+            self._wake()
+
+    def _is_drained(self) -> bool:
+        """True if no command is under way, and the other member has everything."""
+        sender, member = self.outgoing.sender, self.driver.member
+        has_all = sender is not None and sender.is_complete and sender.peer_osn >= self._pool.committed_osn - 1
+        return not self._active and has_all and member.peer in member.register.in_sync
+
+    async def serve_membership(self, exchange: Exchange) -> None:
+        """Serve the channel on which the other member sends messages. Raises LinkError."""
+
+        async def take(message: Message) -> None:
+            self.driver.deliver(message)
+
+        await receive_messages(exchange, take)
+
+    async def serve_stream(self, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        """Serve the stream of the other member. Raises LinkError."""
+        await self.incoming.serve(exchange, document)
+
+    def _send(self, receiver: Receiver, message: Message) -> None:
+        self._couriers[receiver].send(message)
+
+    def _changed(self) -> None:
+        """Act on a call of the member: end streams of former registers, and let waiting commands go on."""
+        record = self.driver.member.record
+        if record.register != self._register or (self._was_adding and not record.is_adding):
+            self._register = record.register
+            self.outgoing.note_register()
+            self.incoming.close()
+        self._was_adding = record.is_adding
+        self._wake()
+
+    def _tick(self) -> None:
+        """Do what is due: add, drop or obey the other member, and let commands end that have waited for too long."""
+        self.outgoing.tick()
+        if self._is_draining:
+            self.driver.post(self._hand_over)
+        self._wake()
+
+    def _hand_over(self, now_s: float) -> Sequence[Action]:
+        sender = self.outgoing.sender
+        if sender is None or not self._is_draining or not self._is_drained():
+            return ()
+        self.driver.handed_over_osn = sender.shipped_osn
+        return self.driver.member.change(Change.HAND_OVER, now_s)
+
+    def _wake(self) -> None:
+        progress, self._progress = self._progress, self._environment.event()
+        progress.set()

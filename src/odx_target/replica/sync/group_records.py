@@ -1,0 +1,141 @@
+"""Records of a group in a pool: its settings, the record of the membership, and the position of the stream."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from odx_target.replica.membership.messages import MemberRecord
+from odx_target.replica.membership.register import Register
+from odx_target.replica.membership.witness import LastChange, WitnessRecord
+from odx_target.replica.sync.positions import StreamPosition, decode_position
+from odx_target.store.api import Pool
+
+SETTINGS_PREFIX = "sync/group/"
+MEMBER_PREFIX = "sync/member/"
+POSITION_PREFIX = "sync/position/"
+WITNESS_PREFIX = "sync/witness/"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """A group, as one member knows it. All identities are of pools, but those in `volumes`.
+
+    `volumes` are the identities of the member's own volumes. Both members have them in the same order.
+    """
+
+    name: str
+    peer_pool: bytes
+    witness_pool: bytes
+    volumes: tuple[bytes, ...]
+    out_of_sync_s: float
+
+
+class InvalidGroupRecord(Exception):
+    """A record of a group cannot be read."""
+
+
+class GroupRecords:
+    """The records of one group in a pool. The caller commits the pool. A change may raise the exceptions of `Volume.write`."""
+
+    def __init__(self, pool: Pool, name: str) -> None:
+        self._pool = pool
+        self._name = name
+
+    def keep_settings(self, settings: GroupSettings) -> None:
+        document = {
+            "peer_pool": settings.peer_pool.hex(),
+            "witness_pool": settings.witness_pool.hex(),
+            "volumes": [each.hex() for each in settings.volumes],
+            "out_of_sync_s": settings.out_of_sync_s,
+        }
+        self._pool.remember(SETTINGS_PREFIX + self._name, json.dumps(document).encode())
+
+    def settings(self) -> GroupSettings:
+        """Return the settings. Raises InvalidGroupRecord."""
+        found = self._document(SETTINGS_PREFIX)
+        try:
+            return GroupSettings(
+                self._name,
+                bytes.fromhex(found["peer_pool"]),
+                bytes.fromhex(found["witness_pool"]),
+                tuple(bytes.fromhex(each) for each in found["volumes"]),
+                float(found["out_of_sync_s"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidGroupRecord(f"the settings of the group {self._name} cannot be read") from error
+
+    def keep_member(self, record: MemberRecord) -> None:
+        document = {
+            "life": record.life,
+            "register": _register_to_json(record.register),
+            "witness": record.witness,
+            "lost_witnesses": sorted(record.lost_witnesses),
+            "is_adding": record.is_adding,
+        }
+        self._pool.remember(MEMBER_PREFIX + self._name, json.dumps(document).encode())
+
+    def member(self) -> MemberRecord:
+        """Return the record of the membership. Raises InvalidGroupRecord."""
+        found = self._document(MEMBER_PREFIX)
+        try:
+            return MemberRecord(
+                int(found["life"]),
+                _register_of_json(found["register"]),
+                int(found["witness"]),
+                frozenset(map(int, found["lost_witnesses"])),
+                bool(found["is_adding"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidGroupRecord(f"the record of the member of the group {self._name} cannot be read") from error
+
+    def keep_position(self, position: StreamPosition) -> None:
+        self._pool.remember(POSITION_PREFIX + self._name, position.encode())
+
+    def position(self) -> StreamPosition:
+        return decode_position(self._pool.remembered(POSITION_PREFIX + self._name))
+
+    def _document(self, prefix: str) -> dict[str, Any]:
+        try:
+            found = json.loads(self._pool.remembered(prefix + self._name) or b"null")
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise InvalidGroupRecord(f"the pool has no record {prefix}{self._name} that can be read")
+        return found
+
+
+def encode_witness(members: tuple[str, str], record: WitnessRecord) -> bytes:
+    """Encode what a witness keeps of a group with these members."""
+    return json.dumps(
+        {
+            "members": list(members),
+            "number": record.number,
+            "register": None if record.register is None else _register_to_json(record.register),
+            "lives": dict(record.lives),
+            "last": {member: [last.number, last.is_done] for member, last in record.last.items()},
+        }
+    ).encode()
+
+
+def decode_witness(name: str, value: bytes) -> tuple[tuple[str, str], WitnessRecord]:
+    """Decode what a witness keeps of the group `name`: its members, and the record. Raises InvalidGroupRecord."""
+    try:
+        found: dict[str, Any] = json.loads(value)
+        first, second = found["members"]
+        record = WitnessRecord(
+            int(found["number"]),
+            None if found["register"] is None else _register_of_json(found["register"]),
+            {str(member): int(life) for member, life in found["lives"].items()},
+            {str(member): LastChange(int(number), bool(is_done)) for member, (number, is_done) in found["last"].items()},
+        )
+        return (str(first), str(second)), record
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidGroupRecord(f"the record of the witness of the group {name} cannot be read") from error
+
+
+def _register_to_json(register: Register) -> dict[str, Any]:
+    return {"epoch": register.epoch, "primary": register.primary, "in_sync": sorted(register.in_sync)}
+
+
+def _register_of_json(found: dict[str, Any]) -> Register:
+    return Register(int(found["epoch"]), str(found["primary"]), frozenset(map(str, found["in_sync"])))

@@ -1,0 +1,112 @@
+"""The stream of the primary at the other member: checks that it may take it, and receives it."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from odx_target.environment import Environment
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.membership.messages import RegisterNews
+from odx_target.replica.membership.register import Register
+from odx_target.replica.paths.exchange import Exchange, RequestDenied
+from odx_target.replica.sync.group_records import GroupRecords
+from odx_target.replica.sync.member_driver import MemberDriver
+from odx_target.replica.sync.outgoing_stream import FAILED
+from odx_target.replica.sync.positions import NO_POSITION, StreamPosition, reached
+from odx_target.replica.sync.relog import NotApplied, Relog
+from odx_target.replica.sync.stream_messages import Greeting, greeting_document, read_greeting
+from odx_target.replica.sync.stream_receiver import StreamReceiver
+from odx_target.store.api import Pool, Volume
+
+
+class IncomingStream:
+    """Receives at most one stream. A newer one ends the former one."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        environment: Environment,
+        records: GroupRecords,
+        driver: MemberDriver,
+        volumes: Callable[[], Sequence[Volume]],
+    ) -> None:
+        self._pool = pool
+        self._environment = environment
+        self._records = records
+        self._driver = driver
+        self._volumes = volumes
+        self._exchange: Exchange | None = None
+
+    def close(self) -> None:
+        """End the present stream, because the register has changed. No change of it is made any more."""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandon()
+
+    async def serve(self, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        """Take a stream of the other member. Raises LinkError."""
+        driver, member = self._driver, self._driver.member
+        theirs = read_greeting(document)
+        register = member.register
+        own = Greeting(register, driver.position, member.is_proven)
+        driver.deliver(RegisterNews(theirs.register))
+        if theirs.register != register or member.is_primary or driver.is_settling:
+            exchange.answer(greeting_document(own))
+            return
+        is_resync = not member.is_in_sync
+        if not is_resync:
+            found = reached(driver.position, theirs.position)
+            if found is not None:
+                member.compared(found[1], theirs.position.osn)
+        self.close()
+        self._exchange = exchange
+        exchange.answer(greeting_document(own))
+        relog = Relog(self._pool, self._environment, self._volumes(), lambda: self._is_wanted(exchange, register))
+        try:
+            await self._receive(exchange, relog, theirs.position, is_resync=is_resync)
+        except NotApplied as error:
+            if self._exchange is exchange:
+                raise RequestDenied(FAILED, str(error)) from error
+        finally:
+            if self._exchange is exchange:
+                self._exchange = None
+            relog.close()
+
+    def _is_wanted(self, exchange: Exchange, register: Register) -> bool:
+        """True if the changes of a stream may be made and acknowledged (rules 3 and 8 of `Member`)."""
+        member = self._driver.member
+        return self._exchange is exchange and member.register == register and member.takes_changes
+
+    async def _receive(self, exchange: Exchange, relog: Relog, primary: StreamPosition, *, is_resync: bool) -> None:
+        driver, member = self._driver, self._driver.member
+        volumes = self._volumes()
+        if is_resync:
+            member.fell_behind()
+            await relog.tried(lambda: self._forget_position(), volumes[0].room_made)
+        found = reached(driver.position, primary)
+        start = StreamPosition(primary.log, *(found or (0, 0)))
+
+        def complete(osn: int) -> None:
+            if is_resync:
+                member.caught_up()
+            else:
+                member.compared(osn, osn)
+
+        receiver = StreamReceiver(
+            self._pool,
+            self._environment,
+            self._records,
+            exchange,
+            relog,
+            volumes,
+            start,
+            self._keep,
+            complete,
+            is_resync=is_resync,
+        )
+        await receiver.run()
+
+    def _forget_position(self) -> None:
+        self._records.keep_position(NO_POSITION)
+        self._keep(NO_POSITION)
+
+    def _keep(self, position: StreamPosition) -> None:
+        self._driver.position = position

@@ -1,0 +1,30 @@
+"""The limits of groups, with their reasons."""
+
+MAX_GROUPS = 16
+"""Maximum number of groups of an array. Each group has a follower of the log and three channels."""
+
+MAX_GROUP_VOLUMES = 256
+"""Maximum number of volumes of a group. Their identities fit into one message."""
+
+MAX_ITEM_BLOCKS = 64
+"""Maximum number of blocks of one item of SHIP: the blocks that fit into one frame."""
+
+OUT_OF_SYNC_S = 20.0
+"""Default time without an acknowledgement after which the primary goes on alone. Linux gives up a command after 30 s."""
+
+MIN_OUT_OF_SYNC_S = 6.0
+"""Least value of that time. A lost connection is noticed and made again within 6 s."""
+
+MAX_OUT_OF_SYNC_S = 600.0
+"""Greatest value of that time. Hosts wait as long when the other member is lost."""
+
+MAX_UNSETTLED_MESSAGES = 64
+"""Number of received messages of the membership that may wait while the pool makes a record durable. Others are dropped, as if
+they were lost on the way; their senders repeat them."""
+
+GIVE_UP_S = 25.0
+"""Time after which a command of a host that cannot be acknowledged ends with an error. It is longer than `OUT_OF_SYNC_S`, so
+that hosts survive the loss of one member without an error."""
+
+FILL_BLOCKS = 256
+"""Number of blocks that a resync reads at once: 1 MiB. New changes are shipped between two such reads."""

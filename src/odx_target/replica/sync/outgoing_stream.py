@@ -1,0 +1,216 @@
+"""The stream of a primary to the other member: it connects, ships, resynchronises, and adds or drops the other member."""
+
+from collections.abc import Callable, Sequence
+
+from odx_target.environment import Environment
+from odx_target.replica.link.channels import TrafficClass
+from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
+from odx_target.replica.link.kinds import Kind
+from odx_target.replica.membership.messages import Action, RegisterNews
+from odx_target.replica.membership.register import Change
+from odx_target.replica.paths.exchange import Exchange, RequestDenied
+from odx_target.replica.paths.link import Link
+from odx_target.replica.paths.path import Path
+from odx_target.replica.sync.group_records import GroupSettings
+from odx_target.replica.sync.member_driver import MemberDriver
+from odx_target.replica.sync.positions import reached
+from odx_target.replica.sync.resync import whole_content
+from odx_target.replica.sync.shipping import NeedsResync
+from odx_target.replica.sync.stream_messages import STREAM_REQUEST, Greeting, greeting_document, read_greeting
+from odx_target.replica.sync.stream_sender import StreamSender
+from odx_target.store.api import Pool, StoreError, Volume
+
+RETRY_S = 0.25
+"""Pause before the stream is opened again."""
+
+FAILED = "failed"
+"""Code of the refusal of a member that cannot make the changes of the primary."""
+
+
+class OutgoingStream:
+    """Runs while the member is the primary. `on_progress` is called when replies may be due."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        environment: Environment,
+        settings: GroupSettings,
+        driver: MemberDriver,
+        volumes: Callable[[], Sequence[Volume]],
+        path: Callable[[], Path | None],
+        on_progress: Callable[[], None],
+    ) -> None:
+        self.sender: StreamSender | None = None
+        """The sender of the open stream."""
+        self._pool = pool
+        self._environment = environment
+        self._settings = settings
+        self._driver = driver
+        self._volumes = volumes
+        self._path = path
+        self._on_progress = on_progress
+        self._exchange: Exchange | None = None
+        self._flushes: dict[int, Callable[[], None]] = {}
+        self._last_flush = 0
+        self._must_drop = ""
+        self._joins_at_osn: int | None = None
+        self._heard_at_s = environment.monotonic()
+        self._is_stopped = False
+
+    @property
+    def needs_peer(self) -> bool:
+        """True if replies wait until the other member has the changes: it is in sync, or is about to be."""
+        return self._driver.member.needs_peer or self._joins_at_osn is not None
+
+    @property
+    def peer_osn(self) -> int:
+        """The other member has all changes up to this OSN, as far as the present stream has told."""
+        return -1 if self.sender is None else self.sender.peer_osn
+
+    def close(self) -> None:
+        """End the present stream, because the register has changed."""
+        if self._exchange is not None:
+            self._exchange.abandon()
+
+    def stop(self) -> None:
+        self._is_stopped = True
+        self.close()
+
+    def note_register(self) -> None:
+        """Begin with a new register: the other member gets the whole time to answer."""
+        self._heard_at_s = self._environment.monotonic()
+        self._must_drop = ""
+        self.close()
+
+    async def run(self) -> None:
+        """Open the stream again and again, as long as the array runs."""
+        while not self._is_stopped:
+            path = self._path()
+            link = None if path is None else path.link
+            if link is not None and self._driver.member.is_primary and not self._driver.is_settling:
+                await self._try(link)
+            await self._environment.sleep(RETRY_S)
+
+    async def _try(self, link: Link) -> None:
+        try:
+            await self._session(link)
+        except NeedsResync as error:
+            self._must_drop = str(error)
+        except RequestDenied as denied:
+            if denied.code == FAILED:
+                self._must_drop = str(denied)
+        except (LinkError, StoreError):
+            pass  # A next stream begins soon; if the pool has failed, the member does not serve any more.
+
+    def tick(self) -> None:
+        """Drop the other member if it is silent for too long, or cannot continue. Add it if it has everything."""
+        driver, now_s = self._driver, self._environment.monotonic()
+        sender, member = self.sender, driver.member
+        if sender is not None and sender.peer_osn >= self._pool.committed_osn - 1:
+            self._heard_at_s = now_s
+        is_silent = now_s - self._heard_at_s > self._settings.out_of_sync_s
+        if member.is_primary and member.peer in member.register.in_sync and (is_silent or self._must_drop):
+            driver.post(self._drop)
+        elif self._joins_at_osn is not None:
+            driver.post(self._add)
+
+    def _drop(self, now_s: float) -> Sequence[Action]:
+        return self._driver.member.change(Change.DROP, now_s)
+
+    def _add(self, now_s: float) -> Sequence[Action]:
+        """Request to add the other member, if it has everything that hosts were told."""
+        if self.sender is None or self._joins_at_osn is None or self.sender.peer_osn < self._joins_at_osn:
+            return ()
+        return self._driver.member.change(Change.ADD, now_s)
+
+    def flush_peer(self, done: Callable[[], None]) -> None:
+        """Ask the other member to make durable what was shipped. `done` is called when it has. Raises ChannelEnded."""
+        if self._exchange is None:
+            return
+        self._last_flush += 1
+        self._flushes[self._last_flush] = done
+        self._exchange.send(Kind.FLUSH, self._last_flush)
+
+    async def _session(self, link: Link) -> None:
+        """Carry one stream. Raises LinkError, NeedsResync, StoreError."""
+        driver = self._driver
+        member, register = driver.member, driver.member.register
+        end_osn = self._pool.committed_osn - 1 if driver.position.is_open else driver.position.osn
+        position = driver.position.closed(end_osn)
+        document = {"request": STREAM_REQUEST, "group": self._settings.name}
+        greeting = Greeting(register, position, member.is_proven)
+        exchange = await link.request({**document, **greeting_document(greeting)}, TrafficClass.SYNCHRONOUS)
+        self._exchange = exchange
+        try:
+            answer = read_greeting(await exchange.answered())
+            if self._is_stopped:
+                return
+            if answer.register != register or member.register != register or driver.is_settling:
+                driver.deliver(RegisterNews(answer.register))
+                return
+            if member.peer not in register.in_sync:
+                self._must_drop = ""
+                if driver.serves and not member.record.is_adding:
+                    driver.open_position()
+                    await self._carry(exchange, self._pool.commit(), is_resync=True)
+                return
+            found = reached(answer.position, position)
+            if found is None:
+                raise NeedsResync("the streams of both members have different histories")
+            first_osn, reach_osn = found[0] + 1, found[1]
+            member.compared(end_osn, reach_osn)
+            if member.is_proven and end_osn >= reach_osn:
+                await self._carry(exchange, first_osn, is_resync=False)
+        except PeerFault as fault:
+            raise exchange.violated(fault) from None
+        finally:
+            self._exchange = None
+            exchange.close(drop_waiting=True)
+
+    async def _carry(self, exchange: Exchange, first_osn: int, *, is_resync: bool) -> None:
+        """Ship, and take the answers, until the stream ends."""
+        volumes = self._volumes()
+        walk = whole_content(self._pool, self._environment, volumes) if is_resync else None
+        sender = StreamSender(self._pool, self._environment, exchange, volumes, first_osn, walk, self._on_progress)
+        self.sender = sender
+        failures: list[Exception] = []
+        self._environment.start_soon(_run_sender, sender, exchange, failures)
+        try:
+            while (frame := await exchange.receive()) is not None:
+                exchange.consumed(frame)
+                self._heard_at_s = self._environment.monotonic()
+                if frame.kind is Kind.SHIPPED:
+                    sender.acknowledged(frame.argument)
+                elif frame.kind is Kind.COMPLETE:
+                    sender.completed()
+                    if is_resync and sender.is_complete:
+                        self._joins_at_osn = self._pool.committed_osn - 1
+                elif frame.kind is Kind.FLUSHED:
+                    self._flushes.pop(frame.argument, _nothing)()
+                else:
+                    raise PeerFault(f"{frame.kind.name} is not allowed in a stream")
+        except ChannelEnded:
+            if not failures:
+                raise
+        finally:
+            sender.close()
+            self.sender = None
+            self._joins_at_osn = None
+            self._flushes.clear()
+            self._on_progress()
+        for failure in failures:
+            raise failure
+
+
+async def _run_sender(sender: StreamSender, exchange: Exchange, failures: list[Exception]) -> None:
+    """Run a sender. Its failure ends the exchange, and then the task that owns both."""
+    try:
+        await sender.run()
+    except (LinkError, StoreError) as error:
+        failures.append(error)
+    finally:
+        exchange.abandon()
+
+
+def _nothing() -> None:
+    pass

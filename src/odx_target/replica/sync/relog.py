@@ -1,0 +1,177 @@
+"""The changes of the primary, made again in the pool of the other member.
+
+Every change may be made twice, because a member repeats what was shipped after the last position that it has kept. So each
+handler accepts that its change was made already.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from odx_target.environment import Environment
+from odx_target.replica.link.bounded_json import decode_object
+from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
+from odx_target.replica.link.messages import Message, read_message
+from odx_target.replica.sync.documents import DOCUMENTS, attributes_of
+from odx_target.replica.sync.items import SOURCE, Item, ItemKind
+from odx_target.store.api import (
+    AdoptedSnapshot,
+    FrozenMap,
+    Pool,
+    PoolBusy,
+    PoolFailed,
+    PoolFull,
+    Scarcity,
+    Snapshot,
+    StoreError,
+    Volume,
+)
+
+RETRY_S = 0.1
+"""Pause before a change is tried again for which the pool has no resources now."""
+
+
+class NotApplied(LinkError):
+    """A change of the primary cannot be made here. The group is then out of sync. The message is one line."""
+
+
+class Relog:
+    """Makes changes in `volumes`, which are in the order of the group, as long as `is_wanted` returns True.
+
+    `close` releases the frozen maps of the primary.
+    """
+
+    def __init__(self, pool: Pool, environment: Environment, volumes: Sequence[Volume], is_wanted: Callable[[], bool]) -> None:
+        self._is_wanted = is_wanted
+        self._pool = pool
+        self._environment = environment
+        self._volumes = volumes
+        self._frozen: dict[int, FrozenMap] = {}
+
+    async def apply(self, item: Item) -> None:
+        """Make a change, when there is room for it. Raises NotApplied, PeerFault, ChannelEnded."""
+        volume = self._volumes[item.volume]
+        await self.tried(lambda: _APPLY[item.kind](self, volume, item), volume.room_made)
+
+    async def tried(self, change: Callable[[], None], room_made: Callable[[], Awaitable[None]]) -> None:
+        """Make a change of the pool, and try again as long as a resource is missing. Raises NotApplied, ChannelEnded."""
+        while True:
+            self.check_wanted()
+            try:
+                change()
+            except PoolBusy:
+                await room_made()
+            except (PoolFailed, PoolFull) as error:
+                raise NotApplied(str(error)) from error
+            except Scarcity:
+                await self._environment.sleep(RETRY_S)
+            except StoreError as error:
+                raise NotApplied(str(error)) from error
+            else:
+                return
+
+    def check_wanted(self) -> None:
+        """Check that this stream is still the one of the primary. Raises ChannelEnded."""
+        if not self._is_wanted():
+            raise ChannelEnded("the stream has ended")
+
+    def close(self) -> None:
+        """Release the frozen maps."""
+        for frozen in self._frozen.values():
+            frozen.release()
+        self._frozen.clear()
+
+    def write(self, volume: Volume, item: Item) -> None:
+        volume.write(item.block, [item.data])
+
+    def unmap(self, volume: Volume, item: Item) -> None:
+        volume.unmap(item.block, item.count_blocks)
+
+    def resize(self, volume: Volume, item: Item) -> None:
+        if volume.size_blocks != item.count_blocks:
+            volume.resize(item.count_blocks)
+
+    def freeze(self, volume: Volume, item: Item) -> None:
+        former = self._frozen.pop(item.argument, None)
+        if former is not None:
+            former.release()
+        self._frozen[item.argument] = volume.freeze()
+
+    def release(self, _volume: Volume, item: Item) -> None:
+        frozen = self._frozen.pop(item.argument, None)
+        if frozen is not None:
+            frozen.release()
+
+    def clone(self, volume: Volume, item: Item) -> None:
+        frozen = self._frozen.get(item.argument)
+        if frozen is None:
+            raise PeerFault(f"an item of a SHIP clones the frozen map {item.argument}, which was not shipped")
+        (source,) = SOURCE.unpack(item.data)
+        block, end = item.block, item.block + item.count_blocks
+        while block < end:
+            block += volume.copy_from(frozen, source + block - item.block, block, end - block)
+
+    def follow_document(self, volume: Volume, item: Item) -> None:
+        document = decode_object(item.data)
+        word = str(document.get("do"))
+        if word not in _DO:
+            raise PeerFault("an item of a SHIP has an unknown JSON object")
+        _DO[word](self, volume, read_message(DOCUMENTS[word], document))
+
+    def take_snapshot(self, volume: Volume, found: Message) -> None:
+        guid = found.content("guid")
+        if guid in self._pool.snapshots:
+            return
+        created_s = found.number("created_us") / 1e6
+        attributes = attributes_of(found)
+        snapshot = AdoptedSnapshot(volume.name, found.text("name"), guid, created_s, found.content("group"), attributes)
+        self._pool.adopt_snapshots([snapshot])
+
+    def change_snapshot(self, _volume: Volume, found: Message) -> None:
+        snapshot = self._snapshot(found)
+        if snapshot is None:
+            return
+        if snapshot.name != found.text("name"):
+            snapshot.rename(found.text("name"))
+        attributes = attributes_of(found)
+        if snapshot.attributes != attributes:
+            snapshot.change_attributes(attributes)
+
+    def delete_snapshot(self, _volume: Volume, found: Message) -> None:
+        snapshot = self._snapshot(found)
+        if snapshot is not None:
+            snapshot.delete()
+
+    def restore(self, volume: Volume, found: Message) -> None:
+        snapshot = self._snapshot(found)
+        if snapshot is None:
+            raise NotApplied("a snapshot that is restored is missing here")
+        if volume.lineage != found.content("lineage"):
+            volume.restore(snapshot)
+            volume.change_lineage(found.content("lineage"))
+
+    def change_lineage(self, volume: Volume, found: Message) -> None:
+        volume.change_lineage(found.content("lineage"))
+
+    def _snapshot(self, found: Message) -> Snapshot | None:
+        """Return the snapshot that a JSON object names, if it is one of a volume of the group."""
+        snapshot = self._pool.snapshots.get(found.content("guid"))
+        own = {each.identity for each in self._volumes}
+        return snapshot if snapshot is not None and snapshot.volume_identity in own else None
+
+
+_APPLY: dict[ItemKind, Callable[[Relog, Volume, Item], None]] = {
+    ItemKind.WRITE: Relog.write,
+    ItemKind.UNMAP: Relog.unmap,
+    ItemKind.RESIZE: Relog.resize,
+    ItemKind.FREEZE: Relog.freeze,
+    ItemKind.RELEASE: Relog.release,
+    ItemKind.CLONE: Relog.clone,
+    ItemKind.DOCUMENT: Relog.follow_document,
+}
+
+_DO: dict[str, Callable[[Relog, Volume, Message], None]] = {
+    "take snapshot": Relog.take_snapshot,
+    "change snapshot": Relog.change_snapshot,
+    "delete snapshot": Relog.delete_snapshot,
+    "restore": Relog.restore,
+    "change lineage": Relog.change_lineage,
+}

@@ -1,0 +1,189 @@
+"""Records of the primary's log as items of SHIP. A table names what each kind of record becomes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from odx_target.replica.link.errors import LinkError
+from odx_target.replica.sync import documents
+from odx_target.replica.sync.items import SOURCE, Item, ItemKind
+from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    BlockSource,
+    Clone,
+    CompressedWrite,
+    Followed,
+    Freeze,
+    Link,
+    Pool,
+    Refer,
+    Release,
+    Snapshot,
+    SnapshotChanged,
+    SnapshotCreated,
+    SnapshotDeleted,
+    Unmap,
+    Volume,
+    VolumeDeleted,
+    VolumeResized,
+    VolumeRestored,
+    Write,
+)
+
+
+class NeedsResync(LinkError):
+    """The stream cannot continue, so the other member must be resynchronised. The message is one line."""
+
+
+class Range(NamedTuple):
+    """Blocks of a volume whose content must be read and shipped, because the log does not have it in a usable form.
+
+    The content is that of the frozen map `source` from `source_block` on. If `source` is None, it is the present content of the
+    volume, which may be newer than the record.
+    """
+
+    volume: int
+    block: int
+    count_blocks: int
+    source: BlockSource | None = None
+    source_block: int = 0
+
+
+class Extent(NamedTuple):
+    """A compressed extent whose content is written to a volume."""
+
+    volume: int
+    block: int
+    followed: Followed
+
+
+Shipped: TypeAlias = Item | Range | Extent
+
+
+class Shipping:
+    """Turns the records of one stream into items. `volumes` are in the order of the group.
+
+    A clone of a frozen map costs only an item if the other member froze an equal content. Otherwise its blocks are shipped.
+    """
+
+    def __init__(self, pool: Pool, volumes: Sequence[Volume]) -> None:
+        self._pool = pool
+        self._index = {volume.number: index for index, volume in enumerate(volumes)}
+        self.is_exact = False
+        """True if the content of the other member is that of the volumes at the present record, and not partly newer."""
+        self._frozen: dict[int, int] = {}
+        """The volumes of the frozen maps that the other member has, by the numbers of the maps."""
+
+    def shipped(self, followed: Followed) -> Iterator[Shipped]:
+        """Yield what a record becomes. Raises NeedsResync."""
+        handler = _HANDLERS.get(type(followed.record))
+        if handler is not None:
+            yield from handler(self, followed.record, followed)
+
+    def write(self, record: Write, followed: Followed) -> Iterator[Shipped]:
+        volume = self._index.get(record.volume)
+        if volume is None:
+            return
+        data = followed.data
+        if data is None:
+            yield Range(volume, record.block, record.count_blocks)
+            return
+        for at in range(0, record.count_blocks, MAX_ITEM_BLOCKS):
+            count = min(MAX_ITEM_BLOCKS, record.count_blocks - at)
+            part = data[at * BLOCK_BYTES : (at + count) * BLOCK_BYTES]
+            yield Item(ItemKind.WRITE, volume, record.block + at, count, data=part)
+
+    def compressed_write(self, record: CompressedWrite, followed: Followed) -> Iterator[Shipped]:
+        volume = self._index.get(record.volume)
+        if volume is not None and followed.data is not None:
+            yield Extent(volume, record.block, followed)
+        elif volume is not None:
+            yield Range(volume, record.block, record.count_blocks)
+
+    def refer(self, record: Refer, _followed: Followed) -> Iterator[Shipped]:
+        if record.volume in self._index:
+            yield Range(self._index[record.volume], record.block, record.count_blocks)
+
+    def link(self, record: Link, _followed: Followed) -> Iterator[Shipped]:
+        if record.volume in self._index:
+            yield Range(self._index[record.volume], record.block, 1)
+
+    def unmap(self, record: Unmap, _followed: Followed) -> Iterator[Shipped]:
+        if record.volume in self._index:
+            yield Item(ItemKind.UNMAP, self._index[record.volume], record.block, record.count_blocks)
+
+    def freeze(self, record: Freeze, _followed: Followed) -> Iterator[Shipped]:
+        if record.volume in self._index and self.is_exact:
+            self._frozen[record.frozen] = self._index[record.volume]
+            yield Item(ItemKind.FREEZE, self._index[record.volume], argument=record.frozen)
+
+    def release(self, record: Release, _followed: Followed) -> Iterator[Shipped]:
+        volume = self._frozen.pop(record.frozen, None)
+        if volume is not None:
+            yield Item(ItemKind.RELEASE, volume, argument=record.frozen)
+
+    def clone(self, record: Clone, _followed: Followed) -> Iterator[Shipped]:
+        volume = self._index.get(record.volume)
+        if volume is None:
+            return
+        if record.frozen not in self._frozen:
+            yield Range(volume, record.block, record.count_blocks, self._source(record.frozen), record.source_block)
+            return
+        source = SOURCE.pack(record.source_block)
+        yield Item(ItemKind.CLONE, volume, record.block, record.count_blocks, record.frozen, source)
+
+    def resize(self, record: VolumeResized, _followed: Followed) -> Iterator[Shipped]:
+        if record.volume in self._index:
+            yield Item(ItemKind.RESIZE, self._index[record.volume], count_blocks=record.size_blocks)
+
+    def take_snapshot(self, record: SnapshotCreated, _followed: Followed) -> Iterator[Shipped]:
+        if record.volume in self._index and self.is_exact:
+            yield documents.taken(self._index[record.volume], record)
+
+    def change_snapshot(self, record: SnapshotChanged, _followed: Followed) -> Iterator[Shipped]:
+        yield documents.changed(record)
+
+    def delete_snapshot(self, record: SnapshotDeleted, _followed: Followed) -> Iterator[Shipped]:
+        yield documents.deleted(record.guid)
+
+    def restore(self, record: VolumeRestored, _followed: Followed) -> Iterator[Shipped]:
+        volume = self._index.get(record.volume)
+        if volume is None:
+            return
+        if record.frozen in self._frozen:  # `Volume.change_lineage` restores the present content.
+            yield documents.lineage_changed(volume, record.lineage)
+            return
+        snapshot = self._snapshot(record.frozen)
+        if snapshot is None:
+            raise NeedsResync("a volume was restored from a snapshot that is deleted now")
+        yield documents.restored(volume, snapshot.guid, record.lineage)
+
+    def delete_volume(self, record: VolumeDeleted, _followed: Followed) -> Iterator[Shipped]:
+        if record.volume in self._index:
+            raise NeedsResync("a volume of the group was deleted")
+        yield from ()
+
+    def _source(self, frozen: int) -> BlockSource | None:
+        """Return a frozen map or snapshot by the number of its map. None if it was released or deleted."""
+        return self._pool.frozen_maps.get(frozen) or self._snapshot(frozen)
+
+    def _snapshot(self, frozen: int) -> Snapshot | None:
+        return next((each for each in self._pool.snapshots.values() if each.identifier == frozen), None)
+
+
+_HANDLERS: dict[type, Callable[[Shipping, Any, Followed], Iterator[Shipped]]] = {
+    Write: Shipping.write,
+    CompressedWrite: Shipping.compressed_write,
+    Refer: Shipping.refer,
+    Link: Shipping.link,
+    Unmap: Shipping.unmap,
+    Freeze: Shipping.freeze,
+    Release: Shipping.release,
+    Clone: Shipping.clone,
+    VolumeResized: Shipping.resize,
+    SnapshotCreated: Shipping.take_snapshot,
+    SnapshotChanged: Shipping.change_snapshot,
+    SnapshotDeleted: Shipping.delete_snapshot,
+    VolumeRestored: Shipping.restore,
+    VolumeDeleted: Shipping.delete_volume,
+}

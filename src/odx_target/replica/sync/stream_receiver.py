@@ -1,0 +1,172 @@
+"""The receiving end of a stream: makes the shipped changes in the own pool, keeps the position, and acknowledges."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from odx_target.environment import Environment
+from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
+from odx_target.replica.link.frame import Frame
+from odx_target.replica.link.kinds import Flag, Kind
+from odx_target.replica.paths.exchange import Exchange
+from odx_target.replica.sync.group_records import GroupRecords
+from odx_target.replica.sync.items import Shipment, decode_shipment
+from odx_target.replica.sync.positions import StreamPosition
+from odx_target.replica.sync.relog import NotApplied, Relog
+from odx_target.store.api import Pool, PoolFailed, Scarcity, StoreError, Volume
+
+RETRY_S = 0.1
+CREDIT_BYTES = 4 << 20
+"""Additional credit of the primary: the changes that may be under way."""
+
+MAX_FRAMES_AT_ONCE = 32
+"""Maximum number of frames whose changes are committed together."""
+
+
+class StreamReceiver:
+    """Receives one stream over `exchange`. `start` is the position of this member, whose log is that of the primary.
+
+    If `is_resync` is True, the content is not a prefix of the stream before COMPLETE, so no position is kept before.
+    `keep` is called with each new position after it was remembered. `on_complete` is called with the OSN of a COMPLETE.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        environment: Environment,
+        records: GroupRecords,
+        exchange: Exchange,
+        relog: Relog,
+        volumes: Sequence[Volume],
+        start: StreamPosition,
+        keep: Callable[[StreamPosition], None],
+        on_complete: Callable[[int], None],
+        *,
+        is_resync: bool,
+    ) -> None:
+        self._pool = pool
+        self._environment = environment
+        self._records = records
+        self._exchange = exchange
+        self._relog = relog
+        self._volumes = volumes
+        self._position = start
+        self._keep = keep
+        self._on_complete = on_complete
+        self._is_resync = is_resync
+        self._shipped_osn: int | None = None
+        """OSN after which the next frame begins. None until the first frame, because the primary chooses the begin."""
+
+    async def run(self) -> None:
+        """Receive until the exchange ends. Raises LinkError."""
+        exchange = self._exchange
+        exchange.widen(CREDIT_BYTES)
+        while (frame := await exchange.receive()) is not None:
+            frames = [frame]
+            while len(frames) < MAX_FRAMES_AT_ONCE and (more := exchange.received_now()) is not None:
+                frames.append(more)
+            await self._take(frames)
+
+    async def _take(self, frames: list[Frame]) -> None:
+        """Make the changes of some frames, commit them together, and answer."""
+        shipments = [self._shipment(frame) for frame in frames]
+        await self._note_reach(shipments)
+        position = self._position
+        shipped: int | None = None
+        completed: int | None = None
+        flushes: list[int] = []
+        for frame, shipment in zip(frames, shipments, strict=True):
+            for item in () if shipment is None else shipment.items:
+                await self._relog.apply(item)
+            if frame.kind is Kind.FLUSH:
+                flushes.append(frame.argument)
+            elif frame.kind is Kind.COMPLETE or frame.flags & Flag.END:
+                if frame.argument < position.osn:
+                    raise self._exchange.violated(PeerFault("the positions of a stream go back"))
+                position = position.at(frame.argument, max(frame.argument, position.reach_osn))
+                if frame.kind is Kind.COMPLETE:
+                    completed = frame.argument
+                else:
+                    shipped = frame.argument
+            self._exchange.consumed(frame)
+        if position != self._position and (not self._is_resync or completed is not None):
+            await self._remember(position)
+        self._position = position
+        await self._until_done(self._pool.committed)
+        if completed is not None:
+            await self._complete(completed)
+        self._answer(shipped, completed, flushes)
+
+    def _shipment(self, frame: Frame) -> Shipment | None:
+        """Decode a frame, and check that it continues the stream. Returns None for a frame without changes."""
+        if frame.kind is not Kind.SHIP:
+            if frame.kind not in (Kind.COMPLETE, Kind.FLUSH):
+                raise self._exchange.violated(PeerFault(f"{frame.kind.name} is not allowed in a stream"))
+            return None
+        shipment = decode_shipment(frame.body, len(self._volumes))
+        if self._shipped_osn is not None and shipment.previous_osn != self._shipped_osn:
+            raise self._exchange.violated(PeerFault(f"changes after {self._shipped_osn} are missing in a stream"))
+        self._shipped_osn = frame.argument if frame.flags & Flag.END else shipment.previous_osn
+        return shipment
+
+    async def _note_reach(self, shipments: Sequence[Shipment | None]) -> None:
+        """Remember how far the effects of some frames reach, before any of them is in the pool.
+
+        If this array is interrupted, it has effects of changes that it will not have acknowledged.
+        """
+        reach_osn = max([self._position.reach_osn, *(each.reach_osn for each in shipments if each is not None)])
+        if reach_osn == self._position.reach_osn:
+            return
+        position = self._position.at(self._position.osn, reach_osn)
+        if self._is_resync:
+            self._position = position
+        else:
+            await self._remember(position)
+
+    async def _remember(self, position: StreamPosition) -> None:
+        await self._relog.tried(lambda: self._records.keep_position(position), self._volumes[0].room_made)
+        self._position = position
+        self._keep(position)
+
+    async def _complete(self, osn: int) -> None:
+        """End a resync: from now on, this member has the whole stream, and keeps it through a loss of power."""
+        if self._is_resync:
+            await self._until_done(self._pool.flush)
+            self._is_resync = False
+        self._relog.check_wanted()
+        self._on_complete(osn)
+
+    def _answer(self, shipped: int | None, completed: int | None, flushes: Sequence[int]) -> None:
+        self._relog.check_wanted()
+        if shipped is not None:
+            self._send(Kind.SHIPPED, shipped)
+        if completed is not None:
+            self._send(Kind.COMPLETE, completed)
+        for argument in flushes:
+            self._environment.start_soon(self._flush, argument)
+
+    def _send(self, kind: Kind, argument: int) -> None:
+        if not self._exchange.is_open:
+            raise ChannelEnded("the primary has ended the stream")
+        self._exchange.send(kind, argument)
+
+    async def _flush(self, argument: int) -> None:
+        """Make durable what was shipped before a FLUSH, while the stream goes on."""
+        try:
+            await self._until_done(self._pool.flush)
+            self._relog.check_wanted()
+            self._send(Kind.FLUSHED, argument)
+        except LinkError:
+            self._exchange.close()
+
+    async def _until_done(self, call: Callable[[], Awaitable[object]]) -> None:
+        """Await a call of the pool, and repeat it as long as a resource is missing. Raises NotApplied."""
+        while True:
+            try:
+                await call()
+            except PoolFailed as error:
+                raise NotApplied(str(error)) from error
+            except Scarcity:
+                await self._environment.sleep(RETRY_S)
+            except StoreError as error:
+                raise NotApplied(str(error)) from error
+            else:
+                return

@@ -1,0 +1,231 @@
+"""The sending end of a stream: follows the primary's own log, and ships the changes of the group.
+
+A resync ships the present content of all ranges that may differ, while new changes are shipped in their order. A range is read
+and then shipped before the next record. So whatever changes it later comes later in the stream, and one pass suffices.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from odx_target.environment import Environment
+from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
+from odx_target.replica.paths.exchange import Exchange
+from odx_target.replica.sync.items import MAX_ITEMS_BYTES, Item, ItemKind, encode_shipment
+from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS
+from odx_target.replica.sync.shipping import Extent, NeedsResync, Range, Shipped, Shipping
+from odx_target.store.api import (
+    BLOCK_BYTES,
+    BlockSource,
+    DamagedBlock,
+    Followed,
+    Following,
+    LogFreed,
+    Pool,
+    PoolBusy,
+    StoreError,
+    Volume,
+)
+
+RETRY_S = 0.2
+"""Pause before a read is tried again that has failed."""
+
+Walk = AsyncIterator[Shipped]
+"""The content that a resync ships before the stream is complete."""
+
+
+class StreamSender:
+    """Ships the stream of `volumes` from the record `first_osn` on, over `exchange`.
+
+    All changes below `complete_osn` are shipped before COMPLETE, and all that `walk` yields. `on_progress` is called when the
+    other member has more than before.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        environment: Environment,
+        exchange: Exchange,
+        volumes: Sequence[Volume],
+        first_osn: int,
+        walk: Walk | None,
+        on_progress: Callable[[], None],
+    ) -> None:
+        self.shipped_osn = self.acknowledged_osn = self.scanned_osn = first_osn - 1
+        self.is_complete = False
+        """True after the other member has answered COMPLETE."""
+        self._pool = pool
+        self._environment = environment
+        self._exchange = exchange
+        self._volumes = volumes
+        self._walk = walk
+        self._on_progress = on_progress
+        self._shipping = Shipping(pool, volumes)
+        self._reach_osn = first_osn - 1
+        self._complete_osn = pool.committed_osn - 1
+        self._has_completed = False
+        self._items: list[Item] = []
+        self._items_bytes = 0
+        self._has_begun_commit = False
+        self._follower: Following | None = pool.follow(first_osn, early=True)
+
+    @property
+    def peer_osn(self) -> int:
+        """The other member has all changes up to this OSN."""
+        return self.scanned_osn if self.acknowledged_osn >= self.shipped_osn else self.acknowledged_osn
+
+    def acknowledged(self, osn: int) -> None:
+        """Note that the other member has all changes up to `osn`."""
+        self.acknowledged_osn = max(self.acknowledged_osn, min(osn, self.shipped_osn))
+        self._on_progress()
+
+    def completed(self) -> None:
+        """Note that the other member has answered COMPLETE."""
+        self.is_complete = self._has_completed
+        self.acknowledged(self.shipped_osn)
+
+    def close(self) -> None:
+        """End the stream. The pool may then free the log."""
+        if self._follower is not None:
+            self._follower.close()
+            self._follower = None
+
+    async def run(self) -> None:
+        """Ship until the stream is closed. Raises LinkError, and NeedsResync if the stream cannot continue."""
+        try:
+            while (follower := self._follower) is not None:
+                if self._has_work(follower) and not await self._ship_commit(follower):
+                    return
+                if self._walk is not None:
+                    await self._ship_part()
+                elif not self._has_completed and self.scanned_osn >= max(self._complete_osn, self._reach_osn):
+                    await self._send_complete()
+        finally:
+            self.close()
+
+    def _has_work(self, follower: Following) -> bool:
+        """True if records are to be shipped, or if there is nothing to do but wait for them."""
+        return follower.next_osn < self._pool.committed_osn or (
+            self._walk is None and (self._has_completed or self.scanned_osn < max(self._complete_osn, self._reach_osn))
+        )
+
+    async def _ship_commit(self, follower: Following) -> bool:
+        """Ship the records of a whole commit. Returns False if the stream is closed."""
+        self._has_begun_commit = False
+        while True:
+            followed = await self._next(follower)
+            if followed is None:
+                return False
+            self._reach_osn = max(self._reach_osn, followed.osn)
+            self._shipping.is_exact = self._has_completed and self._reach_osn == followed.osn
+            for shipped in self._shipping.shipped(followed):
+                await self._add(shipped, followed.osn)
+            if followed.ends_commit:
+                break
+        if self._items or self._has_begun_commit:
+            await self._send(followed.osn, Flag.END)
+            self.shipped_osn = followed.osn
+        self.scanned_osn = followed.osn
+        self._on_progress()
+        return True
+
+    async def _next(self, follower: Following) -> Followed | None:
+        while True:
+            try:
+                return await follower.__anext__()
+            except StopAsyncIteration:
+                return None
+            except LogFreed as error:
+                raise NeedsResync(str(error)) from error
+            except StoreError:
+                await self._environment.sleep(RETRY_S)
+
+    async def _ship_part(self) -> None:
+        """Ship the next part of a resync."""
+        assert self._walk is not None
+        try:
+            shipped = await self._walk.__anext__()
+        except StopAsyncIteration:
+            self._walk = None
+            self._complete_osn = self._pool.committed_osn - 1
+            return
+        await self._add(shipped, self.scanned_osn)
+        if self._items:
+            await self._send(self.scanned_osn, NO_FLAGS)
+
+    async def _add(self, shipped: Shipped, osn: int) -> None:
+        if isinstance(shipped, Item):
+            await self._add_item(shipped, osn)
+        elif isinstance(shipped, Extent):
+            try:
+                content = memoryview(await self._pool.content_of(shipped.followed))
+            except DamagedBlock as error:
+                raise NeedsResync(str(error)) from error
+            await self._add_blocks(shipped.volume, shipped.block, content, osn)
+        else:
+            await self._add_range(shipped, osn)
+
+    async def _add_item(self, item: Item, osn: int) -> None:
+        if self._items_bytes + item.size_bytes > MAX_ITEMS_BYTES:
+            await self._send(osn, NO_FLAGS)
+            self._has_begun_commit = True
+        self._items.append(item)
+        self._items_bytes += item.size_bytes
+
+    async def _add_blocks(self, volume: int, block: int, data: memoryview, osn: int) -> None:
+        for at in range(0, len(data), MAX_ITEM_BLOCKS * BLOCK_BYTES):
+            part = data[at : at + MAX_ITEM_BLOCKS * BLOCK_BYTES]
+            item = Item(ItemKind.WRITE, volume, block + at // BLOCK_BYTES, len(part) // BLOCK_BYTES, data=part)
+            await self._add_item(item, osn)
+
+    async def _add_range(self, wanted: Range, osn: int) -> None:
+        """Read a range, and add its blocks and its holes."""
+        source: BlockSource = self._volumes[wanted.volume] if wanted.source is None else wanted.source
+        first = wanted.block if wanted.source is None else wanted.source_block
+        at, end = first, min(first + wanted.count_blocks, source.size_blocks)
+        while at < end:
+            count, is_mapped = await self._run_at(source, at, end)
+            block = wanted.block + at - first
+            data = await self._read(source, at, count) if is_mapped else b""
+            if wanted.source is None:
+                # The content may have changes that are not committed yet. This member must not lose them alone.
+                await self._pool.committed()
+                self._reach_osn = max(self._reach_osn, self._pool.committed_osn - 1)
+            if is_mapped:
+                await self._add_blocks(wanted.volume, block, memoryview(data), osn)
+            else:
+                await self._add_item(Item(ItemKind.UNMAP, wanted.volume, block, count), osn)
+            at += count
+
+    async def _run_at(self, source: BlockSource, block: int, end: int) -> tuple[int, bool]:
+        """Return the length of a run of blocks, and whether they have data."""
+        while True:
+            try:
+                _, count, is_mapped = next(source.extents(block))
+            except PoolBusy:
+                await source.map_loaded()
+            except DamagedBlock as error:
+                raise NeedsResync(str(error)) from error
+            except StoreError:
+                await self._environment.sleep(RETRY_S)
+            else:
+                return min(count, end - block, MAX_ITEM_BLOCKS if is_mapped else end - block), is_mapped
+
+    async def _read(self, source: BlockSource, block: int, count_blocks: int) -> bytes:
+        while True:
+            try:
+                return b"".join(await source.read(block, count_blocks))
+            except DamagedBlock as error:
+                raise NeedsResync(str(error)) from error
+            except StoreError:
+                await self._environment.sleep(RETRY_S)
+
+    async def _send(self, osn: int, flags: Flag) -> None:
+        body = encode_shipment(self.shipped_osn, self._reach_osn, self._items)
+        self._items, self._items_bytes = [], 0
+        await self._exchange.room()
+        self._exchange.send(Kind.SHIP, osn, body, flags)
+
+    async def _send_complete(self) -> None:
+        await self._exchange.room()
+        self._exchange.send(Kind.COMPLETE, self.scanned_osn)
+        self._has_completed = True
+        self.shipped_osn = self.scanned_osn
