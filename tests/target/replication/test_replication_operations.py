@@ -230,6 +230,9 @@ async def test_volumes_for_arriving_data_of_tokens_are_hidden() -> None:
         for given, count in (({}, 2), ({"hidden": False}, 2), ({"hidden": True}, 3)):
             found = (await perform(array, "volumes", given))["volumes"]
             assert len(found) == count
+        status = await perform(array, "status", {"busiest": 1})
+        assert (len(status["volumes"]), status["volumes_not_listed"]) == (1, 1)
+        assert len((await perform(array, "status", {}))["volumes"]) == 2
         await perform(array, "schedule-add", {"name": "hourly", "fields": {"every": "hourly", "keep": 3, "default": True}})
         taken = await perform(array, "schedule-run", {"name": "hourly"})
         assert {each["volume"] for each in taken["snapshots"]} == {"first", "second"}

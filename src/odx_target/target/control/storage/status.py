@@ -6,6 +6,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING
 
 from odx_target.iscsi.limits import COMMAND_WINDOW
+from odx_target.replica.remote_tokens.staging_names import STAGING_ATTRIBUTE
 from odx_target.scsi.traffic import KindTraffic, Traffic
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.scsi.unit.sanitize_operation import has_record
@@ -38,14 +39,15 @@ async def status(storage: Storage, *, space: bool, busiest: int | None) -> answe
         await pool.count_space()
     turns = storage.environment.turns
     now_s = storage.environment.monotonic()
-    chosen = await _chosen(storage, busiest)
+    shown = [each for each in pool.volumes.values() if STAGING_ATTRIBUTE not in each.attributes]
+    chosen = await _chosen(storage, shown, busiest)
     capacity = pool.status().capacity
     return {
         "time_s": storage.environment.time(),
         "pool": await pool_numbers(pool, turns, now_s),
         "array": None if array is None else await array_numbers(array),
         "volumes": await rows_in_turns(turns, chosen, lambda volume: _describe(storage, volume, capacity)),
-        "volumes_not_listed": len(pool.volumes) - len(chosen),
+        "volumes_not_listed": len(shown) - len(chosen),
         "replication": await _replication(array),
     }
 
@@ -251,10 +253,9 @@ def _sanitize_data(pool: Pool, volume: Volume, unit: LogicalUnit | None) -> answ
     return {"state": "failed" if operation.has_failed else "running", "percent": operation.progress_percent}
 
 
-async def _chosen(storage: Storage, busiest: int | None) -> list[Volume]:
-    """Return the volumes to list, in the order of their names."""
+async def _chosen(storage: Storage, volumes: list[Volume], busiest: int | None) -> list[Volume]:
+    """Return those of the volumes to list, in the order of their names."""
     turns = storage.environment.turns
-    volumes = list(storage.pool.volumes.values())
     if busiest is not None and busiest < len(volumes):
         counted = []
         for volume in volumes:
