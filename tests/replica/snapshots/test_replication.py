@@ -13,6 +13,7 @@ from odx_target.replica.snapshots import sender as sender_module
 from odx_target.replica.snapshots.limits import MAX_REJECTED_SNAPSHOTS, MAX_REJECTIONS
 from odx_target.replica.snapshots.protection import Trigger
 from odx_target.replica.snapshots.pruning import rejected
+from odx_target.replica.snapshots.receiver import KEPT
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.replica.snapshots.sender import REJECTED
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, Held, PoolFull, Snapshot, StoreError, Unreadable
@@ -233,9 +234,10 @@ def test_holds_that_cannot_be_removed_at_the_start_do_not_end_the_array(monkeypa
     arrays.until("b", later.guid)
 
 
-def test_pruning_never_breaks_the_chain() -> None:
+@pytest.mark.parametrize("keep", [1, 2])
+def test_pruning_never_breaks_the_chain(keep: int) -> None:
     arrays = Arrays(8)
-    arrays["a"].keep_hourly = 2
+    arrays["a"].keep_hourly = keep
     arrays.change("a", 50)
     arrays.protect()
     for number in range(6):
@@ -249,7 +251,8 @@ def test_pruning_never_breaks_the_chain() -> None:
                     each.delete()
             else:
                 each.delete()
-    assert sorted(arrays.copy()[1].snapshots) == ["h4", "h5"]
+    assert sorted(arrays.copy()[1].snapshots) == ["h4", "h5"][-keep:]
+    assert not any(event == KEPT for _, event, _ in arrays["b"].reports)
     arrays.assert_equal("a", "b", taken.guid)
 
 

@@ -253,7 +253,7 @@ class SnapshotReceiver:
             copies = [self._receiving_copy(path, item) for item in items]
             with self.changing([copy.volume for copy in copies]):
                 await self._publish(found, items, copies)
-                await self._prune([copy.volume for copy in copies])
+                await self._prune([copy.volume for copy in copies], are_settled=False)
         except StoreError as error:
             raise RequestDenied("storage", str(error)) from error
         exchange.answer({})
@@ -357,8 +357,11 @@ class SnapshotReceiver:
             self.activities.setdefault(volume.identity, Activity()).problem = f"{UNEQUAL}; it is kept as {name}"
         await self._holds.durable()
 
-    async def _prune(self, volumes: Sequence[bytes]) -> None:
-        """Delete received snapshots that the retention does not keep. A failure only delays it."""
+    async def _prune(self, volumes: Sequence[bytes], *, are_settled: bool) -> None:
+        """Delete received snapshots that the retention does not keep. A failure only delays it.
+
+        Until they are settled, the former common snapshots are still held, so it is not reported that they are kept.
+        """
         for identity in volumes:
             volume, copy = volume_with(self._pool, identity), self._records.copies.get(identity)
             if volume is None or copy is None:
@@ -369,7 +372,7 @@ class SnapshotReceiver:
             except StoreError as error:
                 self._report("warning", "old received snapshots cannot be deleted now", cause=volume.name, error=str(error))
                 continue
-            if kept:
+            if kept and are_settled:
                 first = kept[0]
                 self._report(
                     "info", KEPT, cause=volume.name, volume=volume.name, count=len(kept), first=first.snapshot.name,
@@ -389,6 +392,7 @@ class SnapshotReceiver:
                 await self._holds.change(partial(self._note_settled, copy.volume, guid))
                 await self._holds.release_unneeded(copy.path, copy.held)
                 await self._holds.durable()
+            await self._prune([copy.volume], are_settled=True)
         except StoreError as error:
             raise RequestDenied("storage", str(error)) from error
         exchange.answer({})
