@@ -21,6 +21,7 @@ from odx_target.initiator.disk import Disk
 from odx_target.initiator.sense import SenseKey, read_sense
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.migration.importer import Importer
+from odx_target.store.api import Volume
 from odx_target.target.array import Array
 from odx_target.target.config.chap import ChapUser
 from odx_target.target.config.settings import Config, LunConfig, Portal
@@ -222,11 +223,14 @@ async def test_an_import_that_ends_while_it_is_cancelled_keeps_its_lun(monkeypat
         assert b"".join(await new.pool.volumes["moved"].read(0, 8)) == old_data(0, 64)
 
 
-async def test_an_import_that_has_failed_at_its_end_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_settled", [False, True])
+async def test_an_import_that_has_failed_at_its_end_can_be_cancelled(monkeypatch: pytest.MonkeyPatch, is_settled: bool) -> None:
     async with old_array() as old, running() as new:
         settle = new.pool.bases.settle
 
-        async def fail(_base: object) -> bool:
+        async def fail(base: Volume) -> bool:
+            if is_settled:
+                await settle(base)
             raise RuntimeError("a fault of the program")
 
         monkeypatch.setattr(new.pool.bases, "settle", fail)

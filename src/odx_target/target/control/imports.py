@@ -158,6 +158,8 @@ async def _cancel(array: "Array", name: str) -> Import:
 
 async def _require_no_need(array: "Array", importer: Importer, volume: Volume) -> None:
     """Raise ManagementError if anything except the volume of an import needs blocks that are only at the old array."""
+    if importer.progress().state is State.FAILED and not array.pool.bases.is_base(importer.base):
+        return  # It has failed after the base was settled.
     need = await array.pool.bases.needs(importer.base, [volume])
     if need is not None:
         raise ManagementError(f"{need} has blocks that are only at the old array: delete it first, or let the import finish")
