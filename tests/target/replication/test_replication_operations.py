@@ -118,6 +118,7 @@ async def test_operations_that_are_refused() -> None:
         await perform(one, "protect", {"volumes": ["vm1"], "path": "b"})
         await perform(one, "replicate", {"name": "vm1", "now": True})
         await until(other, "replication", lambda found: found["copies"] and found["copies"][0]["newest"])
+        (held,) = one.pool.volumes["vm1"].snapshots
         refused: list[tuple[Array, str, dict[str, Any], str]] = [
             (one, "protect", {"volumes": ["vm1"], "path": "c"}, "no path c"),
             (one, "protect", {"volumes": ["absent"], "path": "b"}, "no volume"),
@@ -129,6 +130,8 @@ async def test_operations_that_are_refused() -> None:
             (one, "protect", {"volumes": ["vm1", "vm2"], "path": "b"}, "name of a group"),
             (one, "replicate", {"name": "vm2"}, "not protected"),
             (one, "unprotect", {"name": "vm2"}, "not protected"),
+            (one, "snapshot-hold", {"snapshot": f"vm1@{held}", "owner": "replica:b"}, "only the replication"),
+            (one, "snapshot-delete", {"snapshot": f"vm1@{held}"}, "replica:b"),
             (other, "remote-clone", {"origin": "vm1", "name": "x"}, "no copy vm1"),
             (other, "remote-clone", {"origin": "peer/a/vm1@none", "name": "x"}, "no snapshot none"),
             (other, "lun-add", {"name": "peer/a/vm1"}, "is a copy"),
@@ -140,6 +143,8 @@ async def test_operations_that_are_refused() -> None:
         for array, operation, given, message in refused:
             with pytest.raises(ManagementError, match=message):
                 await perform(array, operation, given)
+        await perform(one, "snapshot-unhold", {"snapshot": f"vm1@{held}", "owner": "replica:b"})
+        await perform(one, "snapshot-delete", {"snapshot": f"vm1@{held}"})
 
 
 async def test_an_array_without_a_link_port_replicates_nothing() -> None:
