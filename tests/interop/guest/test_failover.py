@@ -64,7 +64,10 @@ def test_ext4_fails_over_and_back(boot_guest: Boot, start: Start, tmp_path: Path
     one.kill()
     promoted = typed("promote", other_pool, "peer/one/vm")
     assert promoted.startswith("LUN 1: vm")
-    guest.run("umount -l /mnt/moved; node --logout >/dev/null || true; within 60 [ ! -b /dev/sda ]")
+    guest.run(
+        """left() { [ -z "$(sessions)" ]; }
+        umount -l /mnt/moved; node --logout >/dev/null || true; within 60 left"""
+    )
     mounted = guest.run(
         f"""{EXT4} discover >/dev/null; login; e2fsck -f -y $(disk 1) || [ $? = 1 ]
         mount -t ext4 $(disk 1) /mnt/moved; check; ls /mnt/moved""",
