@@ -21,7 +21,7 @@ from odx_target.store.log.footer import capacity_blocks, encode_footer, footer_b
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.open import LogPool, open_memory_pool
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
-from odx_target.store.volumes.interface import BLOCK_BYTES
+from odx_target.store.volumes.source_interface import BLOCK_BYTES
 from odx_target.store.volumes.volume import LogVolume
 from odx_target.target.trio_environment import TrioEnvironment
 

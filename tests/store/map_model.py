@@ -2,7 +2,7 @@
 
 from odx_target.store.map.difference import changes
 from odx_target.store.map.frozen_root import MapReader
-from odx_target.store.volumes.interface import Change
+from odx_target.store.volumes.changes import Change
 from odx_target.turns import Steps
 
 Runs = list[tuple[int, int]]

@@ -5,7 +5,7 @@ from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS, BlockMap
 from odx_target.store.map.difference import changes
 from odx_target.store.map.frozen_root import FrozenRoot, MapReader, levels_for
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_LIMIT, Leaf
-from odx_target.store.volumes.interface import Change
+from odx_target.store.volumes.changes import Change
 from odx_target.turns import Steps
 
 SUBTREE = LEAF_BLOCKS * LEAF_BLOCKS

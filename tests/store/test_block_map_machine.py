@@ -10,7 +10,7 @@ from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
-from odx_target.store.volumes.interface import Change
+from odx_target.store.volumes.changes import Change
 
 SUBTREE = LEAF_BLOCKS * LEAF_BLOCKS
 SIZES = (SUBTREE, 2 * SUBTREE + 500)

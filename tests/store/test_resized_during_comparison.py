@@ -6,7 +6,7 @@ from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.map.difference import changes
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.leaf import LEAF_BLOCKS
-from odx_target.store.volumes.interface import Change
+from odx_target.store.volumes.changes import Change
 from odx_target.turns import Steps
 
 SIZE = 900 * LEAF_BLOCKS

@@ -82,20 +82,11 @@ from odx_target.store.status import (
     VolumeSpace,
 )
 from odx_target.store.volumes.busy_pool import change_when_ready
+from odx_target.store.volumes.changes import Change, ChangedRanges, Numbers, RangeStream
 from odx_target.store.volumes.compression_attribute import COMPRESSION_ATTRIBUTE, COMPRESSIONS, compression_of
-from odx_target.store.volumes.interface import (
-    BLOCK_BYTES,
-    AdoptedSnapshot,
-    BlockSource,
-    Change,
-    ChangedRanges,
-    FrozenMap,
-    Numbers,
-    RangeStream,
-    Snapshot,
-    Volume,
-)
+from odx_target.store.volumes.interface import Volume
 from odx_target.store.volumes.link_interface import StoredBlocks
+from odx_target.store.volumes.source_interface import BLOCK_BYTES, AdoptedSnapshot, BlockSource, FrozenMap, Snapshot
 from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier, tier_of
 
 __all__ = [

@@ -9,7 +9,9 @@ from odx_target.store.changeable_options import ChangeableOptions
 from odx_target.store.log.followed import Followed, Following
 from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, ScrubProgress, Space, Trouble, Usage
-from odx_target.store.volumes.interface import AdoptedSnapshot, BlockSource, Change, FrozenMap, RangeStream, Snapshot, Volume
+from odx_target.store.volumes.changes import Change, RangeStream
+from odx_target.store.volumes.interface import Volume
+from odx_target.store.volumes.source_interface import AdoptedSnapshot, BlockSource, FrozenMap, Snapshot
 from odx_target.turns import Steps, Turns
 
 

@@ -7,7 +7,7 @@ from odx_target.environment import Buffer
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries
 from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.base_place import are_base_places, is_base_place
-from odx_target.store.volumes.interface import BLOCK_BYTES
+from odx_target.store.volumes.source_interface import BLOCK_BYTES
 
 _WORDS = BLOCK_BYTES // 8
 

@@ -21,7 +21,8 @@ from odx_target.store.log.records import Forget, Refer, Remember, VolumeDeleted
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, LeafMissing
 from odx_target.store.segments.base_place import MAX_BASE_BLOCKS, MAX_BASE_NUMBER, base_place
 from odx_target.store.volumes.creation import create_volume
-from odx_target.store.volumes.interface import BLOCK_BYTES, Volume
+from odx_target.store.volumes.interface import Volume
+from odx_target.store.volumes.source_interface import BLOCK_BYTES
 from odx_target.store.volumes.volume import LogVolume
 
 KEY_OF_BASE = "base/"

@@ -21,7 +21,7 @@ from odx_target.native.checksum import crc32c
 from odx_target.store.map.frozen_root import levels_for
 from odx_target.store.map.inner import FAN_OUT
 from odx_target.store.map.leaf import LEAF_BITS, LEAF_BLOCKS
-from odx_target.store.volumes.interface import BLOCK_BYTES
+from odx_target.store.volumes.source_interface import BLOCK_BYTES
 
 DIGEST_BYTES = 16
 CHECKSUM_BYTES = 4

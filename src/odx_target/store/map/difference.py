@@ -7,7 +7,7 @@ from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.leaf import Entries, Leaf, LeafMissing
 from odx_target.store.map.leaf_pairs import HOLE, Present, different_parts, ranges_of, runs_of
 from odx_target.store.map.node_pairs import LeafPairs, next_leaf_pairs
-from odx_target.store.volumes.interface import Change
+from odx_target.store.volumes.changes import Change
 from odx_target.turns import Steps
 
 MAX_COST = 600

@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeAlias
 from odx_target.store.map.leaf import HOLES, INDEX_MASK, LEAF_BITS, LEAF_BLOCKS, PLACE_MASK, START_SHIFT, Entries, expand
 from odx_target.store.numpy_on_demand import np
 from odx_target.store.segments.places import Places
-from odx_target.store.volumes.interface import Change
+from odx_target.store.volumes.changes import Change
 
 HOLE: Entries = array("Q", [0])
 """Entries of a leaf of holes."""

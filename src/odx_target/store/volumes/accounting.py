@@ -20,7 +20,7 @@ from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, INDEX_BITS, are_compressed, located
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 from odx_target.store.status import Space
-from odx_target.store.volumes.interface import BLOCK_BYTES
+from odx_target.store.volumes.source_interface import BLOCK_BYTES
 from odx_target.store.volumes.sources import map_of
 from odx_target.turns import Turns
 

@@ -8,7 +8,7 @@ from odx_target.store.map.leaf_memory import LeafMemory
 from odx_target.store.map.leaf_pairs import allocated_ranges
 from odx_target.store.map.node_pairs import next_leaf_pairs
 from odx_target.store.volumes.changed_ranges import MAX_NODES, NOTHING, STEPS_OF_A_NODE, Batch
-from odx_target.store.volumes.interface import ChangedRanges
+from odx_target.store.volumes.changes import ChangedRanges
 from odx_target.turns import Steps
 
 MIN_LEAVES = 8

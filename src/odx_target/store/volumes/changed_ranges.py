@@ -18,7 +18,7 @@ from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.map.leaf_pairs import HOLE, Present, Ranges, ranges_of
 from odx_target.store.map.node_pairs import next_leaf_pairs
-from odx_target.store.volumes.interface import ChangedRanges, RangeStream
+from odx_target.store.volumes.changes import ChangedRanges, RangeStream
 
 FIRST_PAIRS = 64
 """Largest number of pairs of leaves in the first batch. Each further batch may have twice as many, up to MAX_PAIRS. So a caller

@@ -7,7 +7,7 @@ from odx_target.store.map.difference import changes
 from odx_target.store.map.frozen_root import MapReader
 from odx_target.store.map.leaf import Leaf, LeafMissing
 from odx_target.store.segments.places import Places
-from odx_target.store.volumes.interface import Change
+from odx_target.store.volumes.changes import Change
 from odx_target.turns import Steps
 
 

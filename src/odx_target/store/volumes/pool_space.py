@@ -26,7 +26,7 @@ from odx_target.store.segments.lost_place import LOST_SEGMENT
 from odx_target.store.segments.places import INDEX_BITS, Places, are_compressed, end_of_run, log_place
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS, PLACE_BITS
 from odx_target.store.status import PoolSpace, VolumeSpace
-from odx_target.store.volumes.interface import BLOCK_BYTES
+from odx_target.store.volumes.source_interface import BLOCK_BYTES
 from odx_target.turns import Turns
 
 SEVERAL = 1

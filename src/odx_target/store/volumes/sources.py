@@ -20,7 +20,7 @@ from odx_target.store.map.frozen_root import FrozenRoot, MapReader
 from odx_target.store.map.leaf import INDEX_MASK, LEAF_BLOCKS, Epoch, Leaf, LeafMissing
 from odx_target.store.troubles import Troubles
 from odx_target.store.volumes.allocation import allocated, allocated_now
-from odx_target.store.volumes.interface import ChangedRanges
+from odx_target.store.volumes.changes import ChangedRanges
 from odx_target.store.volumes.link_interface import StoredBlocks
 from odx_target.turns import Steps
 
