@@ -12,7 +12,8 @@ import trio.testing
 
 from odx_target.store.api import OutOfResources, Pool, PoolFailed
 from odx_target.target.file_descriptors import count_open
-from odx_target.target.server.hub import MAX_PASSES, MAX_POLLING_S, MAX_POLLS, MAX_VAIN_POLLS, WAITS_WITHOUT_POLLING, Hub
+from odx_target.target.readiness.polling import MAX_POLLS, MAX_VAIN_POLLS
+from odx_target.target.server.hub import MAX_PASSES, Hub
 from odx_target.turns import Turns
 
 FAILED = ["fail a: the disk is gone", "fail b: the disk is gone"]
@@ -237,56 +238,19 @@ class TestPolling:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
         return polls
 
-    def count_of_waits(self, hub: Hub, polls: list[None], waits: int) -> list[int]:
-        """Return the number of polls before each of several waits."""
-        found = []
-        for _ in range(waits):
-            polls.clear()
-            assert not hub._readable()
-            found.append(len(polls))
-        return found
-
-    async def test_polling_in_vain_becomes_rare(self, polls: list[None]) -> None:
+    async def test_the_end_of_a_short_wait_makes_polling_usual_again(self, polls: list[None]) -> None:
         async with stage() as at:
-            found = self.count_of_waits(at.hub, polls, MAX_VAIN_POLLS + 2 * WAITS_WITHOUT_POLLING)
-        assert found[:MAX_VAIN_POLLS] == [MAX_POLLS] * MAX_VAIN_POLLS
-        assert found[MAX_VAIN_POLLS:] == ([0] * (WAITS_WITHOUT_POLLING - 1) + [MAX_POLLS]) * 2
-
-    async def test_a_poll_that_succeeds_makes_polling_usual_again(
-        self, polls: list[None], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async with stage() as at:
-            member = at.member("a")
-            member.here.recv(100)
-            self.count_of_waits(at.hub, polls, MAX_VAIN_POLLS + WAITS_WITHOUT_POLLING - 1)
-            with monkeypatch.context() as patch:
-                patch.setattr(os, "sched_yield", lambda: member.peer.send(b"x"))
-                assert at.hub._readable() == [member.here.fileno()]
-            member.here.recv(100)
-            assert self.count_of_waits(at.hub, polls, MAX_VAIN_POLLS) == [MAX_POLLS] * MAX_VAIN_POLLS
-
-    @pytest.mark.parametrize("finds", [True, False])
-    async def test_polling_is_in_vain_on_a_busy_machine(
-        self, finds: bool, polls: list[None], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async with stage() as at:
-            member = at.member("a")
-            member.here.recv(100)
-
-            def run_another_process() -> None:
-                polls.append(None)
-                at.now_s += MAX_POLLING_S
-                if finds:
-                    member.peer.send(b"x")
-
-            monkeypatch.setattr(os, "sched_yield", run_another_process)
-            for _ in range(MAX_VAIN_POLLS):
-                assert at.hub._readable() == ([member.here.fileno()] if finds else [])
-                if finds:
-                    member.here.recv(100)
-            assert len(polls) == MAX_VAIN_POLLS
-            assert not at.hub._readable()
-            assert len(polls) == MAX_VAIN_POLLS
+            for _ in range(MAX_VAIN_POLLS + 1):
+                polls.clear()
+                assert not at.hub._readable()
+            assert not polls
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(at.hub.run)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                at.member("a")
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                assert polls
+                nursery.cancel_scope.cancel()
 
     async def test_no_polling_while_a_command_runs_as_a_task(self, polls: list[None]) -> None:
         async with stage() as at, trio.open_nursery() as nursery:

@@ -5,16 +5,14 @@ some sockets are readable, the hub makes a *pass*. First, each of these connecti
 commands. Then the store's open batch is committed once for all of them. Then each connection sends its responses. So all
 connections that are ready share the cost of one wake-up and of one commit.
 
-Before the hub waits, it polls the sockets for a short time. A host with a low queue depth sends its next command soon after a
-response, and the wake-up of a waiting process takes longer than such a gap. If polling has been in vain several times, the hub
-polls only seldom. The hub does not poll while a command of a connection runs as a task, or if the process has only one
-processor.
+Before the hub waits, it polls the sockets for a short time (see `readiness/polling`). A host with a low queue depth sends its
+next command soon after a response, and the wake-up of a waiting process takes longer than such a gap. The hub does not poll
+while a command of a connection runs as a task, or if the process has only one processor.
 
 A connection whose output the socket does not accept, or whose commands have to wait for a turn, leaves the hub. The task of the
 connection does the remaining work, and then adds the connection again.
 """
 
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -24,7 +22,8 @@ import trio
 
 from odx_target.store.api import Pool, PoolFailed, Scarcity
 from odx_target.target.readiness.poller import READABLE, open_poller
-from odx_target.target.readiness.processors import count_processors, sleep_for_no_time
+from odx_target.target.readiness.polling import MAX_EVENTS, Polling
+from odx_target.target.readiness.processors import count_processors
 
 Ts = TypeVarTuple("Ts")
 
@@ -34,23 +33,8 @@ MAX_PASS_S = 0.001
 MAX_HOLD_S = 0.0002
 """Time after which the hub lets the other tasks of the event loop run. If a connection has started a task, they run at once."""
 
-MAX_POLLS = 40
-"""Maximum number of polls before a wait. They take about 30 microseconds. A wait and its wake-up take about as long."""
-
-MAX_POLLING_S = 0.0005
-"""Time after which polling ends, and is regarded as in vain. Polling takes so long only if other processes get the processor at
-each poll. The kernel then wakes a waiting process sooner than a polling process gets the processor again."""
-
 MAX_PASSES = 8
 """Number of passes after which the hub lets the other tasks run, even if they took less time than `MAX_HOLD_S`."""
-
-MAX_VAIN_POLLS = 4
-"""Number of successive waits whose polling may be in vain."""
-
-WAITS_WITHOUT_POLLING = 64
-"""Number of waits without polling after that. The next wait then polls once, to find out whether polling helps again."""
-
-_MAX_EVENTS = 64
 
 
 class Member(Protocol):
@@ -87,15 +71,14 @@ class Hub:
         self._pool = pool
         self._on_pool_failure = on_pool_failure
         self._clock = clock
-        self.set_polling(polls=polls)
         self._epoll, self._wait = open_poller()
+        self._polling = Polling(self._epoll, clock)
+        self.set_polling(polls=polls)
         self._members: dict[int, Member] = {}
         self._ready: deque[int] = deque()
         self._count_tasks = 0
         self._count_starting = 0
         self._must_yield = False
-        self._vain_polls = 0
-        self._waits_without_polling = 0
         self._running = trio.CancelScope()
         self._ended = trio.Event()
 
@@ -163,6 +146,7 @@ class Hub:
                 await trio.lowlevel.checkpoint()
             else:
                 await self._wait()
+                self._polling.has_waited()
             began_s = self._clock()
             passes = 0
 
@@ -200,23 +184,7 @@ class Hub:
 
     def _readable(self) -> Sequence[int]:
         """Return the descriptors of the readable sockets, and poll for a short time if there are none."""
-        found = self._epoll.poll(0, _MAX_EVENTS)
-        if not found and self.polls and not self._count_tasks and self._is_polling_due():
-            poll, yield_processor = self._epoll.poll, getattr(os, "sched_yield", sleep_for_no_time)
-            until_s = self._clock() + MAX_POLLING_S
-            for _ in range(MAX_POLLS):
-                yield_processor()  # The host may run on the same processor.
-                found = poll(0, _MAX_EVENTS)
-                if found or self._clock() >= until_s:
-                    break
-            self._vain_polls = 0 if found and self._clock() < until_s else self._vain_polls + 1
+        found = self._epoll.poll(0, MAX_EVENTS)
+        if not found and self.polls and not self._count_tasks:
+            found = self._polling.poll()
         return [descriptor for descriptor, _ in found]
-
-    def _is_polling_due(self) -> bool:
-        if self._vain_polls < MAX_VAIN_POLLS:
-            return True
-        self._waits_without_polling += 1
-        if self._waits_without_polling < WAITS_WITHOUT_POLLING:
-            return False
-        self._waits_without_polling = 0
-        return True
