@@ -13,7 +13,7 @@ from tests.sim.virtual_environment import VirtualEnvironment
 from odx_target.store import record_effects
 from odx_target.store.catalogue.interface import FrozenMapState
 from odx_target.store.map.copy_on_write import BlockMap
-from odx_target.store.map.discards import LEAVES_AT_ONCE, ROWS_AT_ONCE, STEPS_OF_ROWS, Discards
+from odx_target.store.map.discards import LEAVES_AT_ONCE, LEAVES_OF_A_STEP, ROWS_AT_ONCE, STEPS_OF_ROWS, Discards
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Inner, Node
 from odx_target.store.map.leaf import Epoch, Leaf
@@ -133,7 +133,7 @@ def test_a_tree_is_let_go_of_in_pieces() -> None:
     while counts[-1]:
         discards.take_apart(Steps(20))
         counts.append(alive(epoch))
-    assert max(one - other for one, other in pairwise(counts)) <= 20
+    assert max(one - other for one, other in pairwise(counts)) <= 20 * LEAVES_OF_A_STEP
 
 
 def test_the_pieces_are_done_in_turns() -> None:
@@ -145,7 +145,7 @@ def test_the_pieces_are_done_in_turns() -> None:
     assert alive(epoch) == before
     environment.settle()
     assert alive(epoch) == 0
-    assert environment.turns.taken >= before // 20
+    assert environment.turns.taken >= before // (20 * LEAVES_OF_A_STEP)
 
 
 @pytest.mark.parametrize("as_array", [False, True])

@@ -25,6 +25,9 @@ STEPS_OF_ROWS = 60
 """Number of steps (see `turns`) that it takes to discard ROWS_AT_ONCE elements of an array. Each element may be the last
 reference to its object."""
 
+LEAVES_OF_A_STEP = 4
+"""Number of leaves that are freed in a step. Python needs a microsecond or two for this number."""
+
 _CHILDREN_OF_A_STEP = 64
 
 _OURS_ALONE = 2
@@ -43,7 +46,8 @@ class Discards:
 
     def __init__(self) -> None:
         self._environment: Environment | None = None
-        self._nodes: list[Node] = []
+        self._nodes: list[Node] = []  # may be leaves too
+        self._leaves: list[Node] = []
         self._rows: list[Rows] = []
         self._pauses = 0
         self._is_at_work = False
@@ -86,13 +90,20 @@ class Discards:
                 rest = rows[:-ROWS_AT_ONCE]
             if len(rest):
                 self._rows.append(rest)
-        nodes = self._nodes
-        while nodes and steps.left > 0:
+        nodes, leaves = self._nodes, self._leaves
+        while (nodes or leaves) and steps.left > 0:
+            if leaves:
+                count = min(len(leaves), LEAVES_OF_A_STEP * steps.left)
+                del leaves[-count:]
+                steps.take(-(-count // LEAVES_OF_A_STEP))
+                continue
             node = nodes.pop()
             steps.take()
             if isinstance(node, Inner) and getrefcount(node) <= _OURS_ALONE:
                 steps.take(len(node.children) // _CHILDREN_OF_A_STEP)
-                nodes.extend(child for _, child in node.present())
+                children = node.nodes()  # all of the same level
+                (nodes if children and type(children[0]) is Inner else leaves).extend(children)
+                del children
 
     def _start(self) -> None:
         if self._environment is not None and self._has_some() and not (self._pauses or self._is_at_work):
@@ -100,7 +111,7 @@ class Discards:
             self._environment.start_soon(self._work, self._environment.turns)
 
     def _has_some(self) -> bool:
-        return bool(self._nodes or self._rows)
+        return bool(self._nodes or self._leaves or self._rows)
 
     async def _work(self, turns: Turns) -> None:
         try:
