@@ -99,6 +99,8 @@ def test_the_example_of_each_word_is_valid(word: object) -> None:
         ("evil=residual-lie EVIL=long-name", "evil is given twice, as 'evil' and 'EVIL'"),
         ("pdu=r2t sense=token-expired", "another"),
         ("store=write login=any delay=1s", "another"),
+        ("store=write delay=1s", "writes of segments cannot be delayed"),
+        ("store=write jitter=1s errno=EIO", "writes of segments cannot be delayed"),
         ("command=read delay=forever", "want a time"),
         ("command=read status=busy probability=101%", "percentage"),
         ("lba=9-3 status=busy", "ends before it begins"),

@@ -83,6 +83,8 @@ def read_rule(given: Mapping[str, object]) -> tuple[Point, dict[str, object], di
         raise ConfigError("fault: say what fails: one of " + ", ".join(_faults_at(point)))
     if "jitter" in converted and "delay" not in converted:
         converted["delay"] = 0.0
+    if "delay" in converted and converted.get("store") == {"write"}:
+        raise ConfigError("fault: writes of segments cannot be delayed: delay flushes, which wait for the disk")
     if point is Point.PDU:
         _check_fields(converted)
     if point is Point.PDU and "direction" not in converted:

@@ -41,7 +41,7 @@ FAULTS: tuple[Word, ...] = (
         _DELAYED,
         values.duration,
         "TIME",
-        "a pause before the command, the step, the PDU or the call. Writes of segments do not wait",
+        "a pause before the command, the step, the PDU or the call. A disk is slow in `store=read` and `store=flush`",
         "200ms",
     ),
     _fault("jitter", _DELAYED, values.duration, "TIME", "a further pause of up to this length, by chance", "50ms"),

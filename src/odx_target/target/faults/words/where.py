@@ -127,7 +127,7 @@ WHERE: tuple[Word, ...] = (
         values.segment_calls,
         "CALL[,CALL...]",
         "calls of the segments of the pool: read, write, flush, create. `any` is every call",
-        "write",
+        "flush",
         lambda value, seen: value is None or seen.segment_call in value,
     ),
     _where(
