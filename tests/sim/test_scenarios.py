@@ -11,6 +11,9 @@ import pytest
 
 from odx_target.replica.blocks.fill import Fill
 from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS
+from odx_target.replica.snapshots.failover import Failover
+from odx_target.replica.snapshots.holds import Holds
+from odx_target.store.api import Snapshot
 from tests.sim.counting import Played, Sums
 from tests.sim.playing import Run, play, rounds
 from tests.sim.scenarios.faults import DISK_FAULTS, FAULTS, Fault
@@ -107,3 +110,19 @@ def test_a_fill_that_marks_blocks_too_early_is_found(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Fill, "_remember", too_far)
     assert any("wrong data" in play("fills", seed).error for seed in range(1, 100))
+
+
+def test_a_reversal_that_drops_changes_of_hosts_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def keep_nothing(*_: object) -> list[Snapshot]:
+        return []
+
+    monkeypatch.setattr(Failover, "_keep_changes", keep_nothing)
+    assert any("changes of hosts are lost" in play("replication", seed).error for seed in range(1, 100))
+
+
+def test_a_hold_that_is_never_released_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def release_nothing(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(Holds, "release_unneeded", release_nothing)
+    assert play("replication", 1).error.startswith("AssertionError: ('a', ")

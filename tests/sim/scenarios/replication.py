@@ -6,13 +6,14 @@ any time. Snapshots that no array holds are deleted at random. In the end, the n
 arrays hold only these.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from odx_target.replica.paths.settings import Right
-from odx_target.replica.snapshots.protection import Role, Trigger
+from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, Copy, Role, Trigger
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.store.api import Held, Snapshot, StoreError, Volume
-from tests.replica.snapshots.replicating import Arrays
+from tests.replica.snapshots.replicating import Arrays, ReplicatingArray
 from tests.sim.network import SimulatedLink
 from tests.sim.world import World
 
@@ -152,32 +153,85 @@ class Play(Arrays):
         victim.start()
 
     def _turn(self) -> None:
-        """Fail over, and reverse the protection."""
-        array = self[self.secondary]
-        found = {volume.name: copy for copy, volume in array.replication.copies()}
-        copy = found.get(self.names[self.secondary])
+        """Fail over, and reverse the protection. The array that does this may die at any moment, and then does it again."""
+        copy = self._copy()
         if copy is None or copy.role is not Role.RECEIVING or not copy.held:
             return
-        self.run(array, array.replication.failover.promote(copy, None, _restore))
-        self.run(array, array.pool.flush())
+        while not self._ends(self.secondary, self._promote):
+            pass
+        self._check_content(self.secondary, self._copy_with_role(Role.PROMOTED).held[-1])
         self.primary, self.secondary = self.secondary, self.primary
-        former = self[self.secondary]
+        former = self.volume(self.secondary, self.names[self.secondary])
+        content = self._content(self.secondary, former)
         for _ in range(60):
-            (protection,) = (
-                each
-                for each in former.replication.records.protections.values()
-                if self._identity(self.secondary) in each.volumes
-            )
-            path = former.paths[self.primary]
-            try:
-                self.run(former, former.replication.failover.reverse(protection, path, _withdraw))
+            if self._ends(self.secondary, self._reverse):
                 break
-            except ReplicationRefused:
-                self.world.advance(2.0)
+            self.world.advance(2.0)
         else:
             raise AssertionError("the protection is never reversed")
+        kept = self.volume(self.secondary, self.names[self.secondary]).snapshots.values()
+        assert any(self.run(self[self.secondary], each.digest()) == content for each in kept), "changes of hosts are lost"
         self._write()
         self._take_snapshot()
+
+    def _ends(self, name: str, change: Callable[[ReplicatingArray], Awaitable[bool]]) -> bool:
+        """Run a change in an array, which may die meanwhile. Returns True if the change is complete."""
+        array = self[name]
+        self.run(array, array.pool.flush())
+        task = self.world.spawn(array.environment, _result_of(change(array)))
+        if self.is_faulty and self.random.randrange(3) == 0:
+            self.world.advance(self.random.choice([0.0, 0.001, 0.01, 0.1]))
+            if not task.done:
+                (array.kill if self.random.randrange(2) else array.lose_power)()
+                array.start()
+                return False
+        self.world.run_until(lambda: task.done)
+        is_complete = bool(task.value())
+        self.run(array, array.pool.flush())
+        return is_complete
+
+    async def _promote(self, array: ReplicatingArray) -> bool:
+        copy = self._copy()
+        volume = array.pool.volumes[self.names[array.name]]
+        if copy is None or (copy.role is Role.PROMOTED and COPY_ATTRIBUTE not in volume.attributes):
+            return True  # It was complete before the array died.
+        await array.replication.failover.promote(copy, None, _restore)
+        return True
+
+    async def _reverse(self, array: ReplicatingArray) -> bool:
+        identity = self._identity(array.name)
+        protection = array.replication.records.protection_of(identity)
+        if protection is None:
+            return True
+        try:
+            await array.replication.failover.reverse(protection, array.paths[self.primary], _withdraw)
+        except ReplicationRefused:
+            return False
+        return True
+
+    def _copy(self) -> Copy | None:
+        """Return the copy of the secondary."""
+        found = {volume.name: copy for copy, volume in self[self.secondary].replication.copies()}
+        return found.get(self.names[self.secondary])
+
+    def _copy_with_role(self, role: Role) -> Copy:
+        copy = self._copy()
+        assert copy is not None
+        assert copy.role is role
+        return copy
+
+    def _content(self, name: str, volume: Volume) -> object:
+        """Return the digest of the present content of a volume."""
+        frozen = volume.freeze()
+        try:
+            return self.run(self[name], frozen.digest())
+        finally:
+            frozen.release()
+
+    def _check_content(self, name: str, guid: bytes) -> None:
+        """Check that a volume that was promoted has the content of a snapshot."""
+        volume = self.volume(name, self.names[name])
+        assert self._content(name, volume) == self.digests[guid], "the promoted volume has another content"
 
     def _identity(self, array: str) -> bytes:
         return self[array].pool.volumes[self.names[array]].identity
@@ -204,3 +258,7 @@ def _restore(volume: Volume, snapshot: Snapshot) -> None:
 
 async def _withdraw(_volume: Volume) -> None:
     pass
+
+
+async def _result_of(change: Awaitable[bool]) -> bool:
+    return await change
