@@ -136,7 +136,7 @@ class Play(Arrays):
             array.paths.change(replace(path.settings, rights=rights))
             array.pool.commit()
             array.requests.rights_changed(path)
-            array.replication.path_changed(path)
+            array.replication.rights_changed(path)
             self._wait()
         self.world.fault("right")
 

@@ -90,8 +90,12 @@ class Replication:
             self.rings[peer_pool].add_totals(now_s, totals)
 
     def path_changed(self, _path: Path) -> None:
-        """Note that a path is connected, or is not connected any more, or has other rights."""
+        """Note that a path is connected, or is not connected any more."""
         self.sender.path_changed()
+
+    def rights_changed(self, path: Path) -> None:
+        """Note that a path has other settings, for example the right to replicate."""
+        self.sender.try_again(path.settings.peer_pool)
 
     def path_to(self, peer_pool: bytes) -> Path | None:
         """Return the path to an array."""

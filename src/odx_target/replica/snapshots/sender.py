@@ -121,6 +121,14 @@ class SnapshotSender:
         """Look at all protections, because a path may be connected."""
         self._waker.wake()
 
+    def try_again(self, peer_pool: bytes) -> None:
+        """Try the protections of a peer without a further delay."""
+        for name, sending in self._sendings.items():
+            protection = self._records.protections.get(name)
+            if protection is not None and protection.peer_pool == peer_pool:
+                sending.retry_at_s, sending.retry_s = 0.0, MIN_RETRY_S
+        self._waker.wake()
+
     def retry(self, name: str) -> None:
         """Try a protection again at once, and also those of its snapshots that have failed."""
         sending = self._sendings.setdefault(name, _Sending())

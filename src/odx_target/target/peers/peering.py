@@ -185,7 +185,7 @@ class Peering:
         self.paths.change(replace(path.settings, **changes))
         self._note_accepted_tokens()
         self._requests.rights_changed(path)
-        self.replication.path_changed(path)  # It may have the right to replicate now.
+        self.replication.rights_changed(path)
         await self._make_durable()
         return path
 
