@@ -204,7 +204,10 @@ def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run) -> None:
     code, output, errors = run_pool("repair", pool, "--yes")
     assert (code, output, errors) == (0, "the pool needs no repair\n", "")
     flip_bit(pool, block(8))
-    assert run_pool("repair", pool, stdin="n\n")[0] != 0
+    for stdin, reason in (("n\n", ""), ("", ", because nobody has answered; `--yes` repairs it without the question")):
+        code, output, errors = run_pool("repair", pool, "--json", stdin=stdin)
+        assert (code, output) == (1, "")
+        assert errors.splitlines()[-1].endswith(f"odx-target: the pool was not repaired{reason}")
     assert not (pool / "repair.json").exists()
     code, output, _ = run_pool("repair", pool, stdin="y\n")
     assert code == 0
@@ -215,6 +218,19 @@ def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run) -> None:
     assert [(each["volume"], each["block"]) for each in json.loads(output)["lost"]] == [("a", 7)]
     code, output, _ = run_pool("repair", pool, "--json")
     assert (code, json.loads(output)["is_needed"], len(json.loads(output)["lost"])) == (0, False, 1)
+
+
+@pytest.mark.parametrize("others", [(), ("repair.json",)])
+def test_commands_of_a_pool_without_its_head_name_the_repair(pool: Path, run: Run, others: tuple[str, ...]) -> None:
+    (pool / "pool.json").unlink()
+    for name in others:
+        (pool / name).write_text("")
+    words = f"{pool / 'pool.json'} is missing; `odx-target pool repair {pool}` makes it again\n"
+    assert run("volume", "list", pool) == (1, "", f"odx-target: {words}")
+    assert run("pool", "scrub", pool) == (1, "", f"odx-target: {words}")
+    assert run("serve", pool, "--portal", "127.0.0.1:0") == (1, "", f"odx-target: {words}")
+    assert run("pool", "repair", pool, "--yes")[0] == 0
+    assert run("volume", "list", pool)[0] == 0
 
 
 def test_a_pool_without_a_capacity_tier_cannot_give_one_up(pool: Path, run_pool: Run) -> None:

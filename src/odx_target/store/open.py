@@ -81,8 +81,13 @@ async def open_directory_pool(path: Path, environment: Environment, options: Poo
     except CatalogueDamaged as error:
         raise CatalogueDamaged(f"{error}; {_remedy(path)}") from error
     except HeadDamaged as error:
-        command = shlex.join(["odx-target", "pool", "repair", str(path)])
-        raise HeadDamaged(f"{error}; `{command}` makes it again") from error
+        raise with_remedy(error, path) from error
+
+
+def with_remedy(error: HeadDamaged, path: Path) -> HeadDamaged:
+    """Return the error of a pool whose head is missing or damaged, with the command that helps."""
+    command = shlex.join(["odx-target", "pool", "repair", str(path)])
+    return HeadDamaged(f"{error}; `{command}` makes it again")
 
 
 def check_directory_pool(path: Path, advance: Advance, overflow: OverflowOptions = ALL_IN_MEMORY) -> PoolReport:

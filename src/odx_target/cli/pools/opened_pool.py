@@ -10,8 +10,9 @@ import trio
 from odx_target.cli.failure import CommandFailure, first_error
 from odx_target.cli.managing.array_requests import refusal
 from odx_target.store.api import Pool, StoreError
-from odx_target.store.open import open_directory_pool
-from odx_target.store.opening.directory_pool import HEAD_NAME
+from odx_target.store.errors import HeadDamaged
+from odx_target.store.open import open_directory_pool, with_remedy
+from odx_target.store.opening.directory_pool import HEAD_NAME, check_head
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.client import NoServer
 from odx_target.target.trio_environment import TrioEnvironment
@@ -28,7 +29,13 @@ class OpenedPool(NamedTuple):
 
 
 def require_pool(path: Path, no_server: NoServer) -> None:
-    """Raise CommandFailure if the directory `path` contains no pool. The exception has the same message as `no_server`."""
+    """Raise CommandFailure if the directory `path` contains no pool. The exception has the same message as `no_server`, unless
+    only the head of the pool is missing.
+    """
+    try:
+        check_head(path)
+    except HeadDamaged as error:
+        raise CommandFailure(str(with_remedy(error, path))) from error
     if not (path / HEAD_NAME).exists():
         raise CommandFailure(str(no_server)) from no_server
 

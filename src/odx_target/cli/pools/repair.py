@@ -1,10 +1,12 @@
 """`odx-target pool repair`: save everything that is left of a damaged pool."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, TypedDict
 
 import typer
 
+from odx_target.cli.failure import CommandFailure
 from odx_target.cli.pools.map_memory import DEFAULT_MAP_MEMORY, MapMemory, bounded_maps
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.lost_ranges import LostData, lost_data, lost_lines
@@ -71,12 +73,23 @@ def repair(
         report = None
         if found.is_needed:
             if not yes:
-                typer.confirm("repair the pool?", abort=True, err=True)
+                _confirm()
             report = found.carry_out()
     if as_json:
         print_json("pool-repair", _answer(plan, report))
     elif report is not None:
         typer.echo(f"repaired; the lost blocks are listed in {report}")
+
+
+def _confirm() -> None:
+    """Ask if the pool may be repaired. Raises CommandFailure if not."""
+    typer.echo("repair the pool? [y/N]: ", nl=False, err=True)
+    answer = sys.stdin.readline()
+    if not answer:
+        typer.echo(err=True)
+        raise CommandFailure("the pool was not repaired, because nobody has answered; `--yes` repairs it without the question")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise CommandFailure("the pool was not repaired")
 
 
 def _answer(plan: RepairPlan, report: Path | None) -> RepairAnswer:

@@ -84,14 +84,24 @@ class DirectoryLock:
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory if it does not exist. Raises StoreError if it contains files but no pool."""
+    """Make the directory if it does not exist. Raises HeadDamaged if it contains a pool without a head. Raises StoreError if it
+    contains other files.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         names = {path.name for path in directory.iterdir()}
     except (FileExistsError, NotADirectoryError):
         raise StoreError(f"{directory} is not a directory") from None
     if HEAD_NAME not in names and not names <= _BEFORE_HEAD:
+        check_head(directory)
         raise StoreError(f"{directory} is not empty and not a pool")
+
+
+def check_head(directory: Path) -> None:
+    """Raise HeadDamaged if a directory contains the segments of a pool but no head."""
+    segments = directory / SEGMENTS_NAME
+    if not (directory / HEAD_NAME).exists() and segments.is_dir() and not is_unused(segments):
+        raise HeadDamaged(f"{directory / HEAD_NAME} is missing")
 
 
 def prepare_segments(directory: Path, *, is_new: bool) -> Path:
@@ -102,8 +112,7 @@ def prepare_segments(directory: Path, *, is_new: bool) -> Path:
     segments = directory / SEGMENTS_NAME
     if is_new:
         segments.mkdir(exist_ok=True)
-        if not is_unused(segments):
-            raise HeadDamaged(f"{directory / HEAD_NAME} is missing")
+        check_head(directory)
         sync_directory(directory)
     elif not segments.is_dir():
         raise PoolDamaged(f"{segments} is missing")
