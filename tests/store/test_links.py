@@ -11,7 +11,7 @@ from tests.store.cleaning.cleaned_pools import Modelled, machine_with
 from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
 from odx_target.store.api import BLOCK_BYTES, OutOfResources, PlaceGone, PoolBusy, StoredBlocks, StoreError, Unreadable, Volume
-from odx_target.store.cleaning import cleaner as cleaner_module
+from odx_target.store.cleaning import cycle
 from odx_target.store.digests.extent_checksums import ExtentChecksums
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.open import PoolOptions
@@ -202,7 +202,7 @@ def test_moving_segments_take_no_links() -> None:
     model = Modelled(machine, 200)
     model.fill()
     found = stored(machine, model.volume)
-    links = machine.pool.cleaner._links
+    links = machine.pool.cleaner.cycles._links
     links.moving_begins([segment_of(found.places[0])])
     with pytest.raises(PlaceGone):
         link(machine, model.volume, 1, found.places[0], found.checksums[0])
@@ -255,10 +255,10 @@ def test_a_link_to_dead_data_at_each_moment_of_a_cycle(
     dying = Dying(compression, live_blocks)
     cleaner = dying.machine.pool.cleaner
     owner, name = {
-        "mark": (cleaner_module, "walk"),
-        "mark_cleaned": (cleaner._checkpointer, "mark_cleaned"),
+        "mark": (cycle, "walk"),
+        "mark_cleaned": (cleaner.cycles._checkpointer, "mark_cleaned"),
         "move": (cleaner.mover, "move"),
-        "relocate": (cleaner_module, "relocate"),
+        "relocate": (cycle, "relocate"),
     }[moment]
     real = getattr(owner, name)
 

@@ -219,6 +219,6 @@ def test_counts_are_divided_between_turns(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(Marks, "live_blocks", live_blocks)
     monkeypatch.setattr(Marks, "steps_of_count", lambda _self, _number: turns.of_a_turn // 2)
-    machine.environment.run(cleaner._mark())
+    machine.environment.run(cleaner.cycles._mark())
     assert len(counted) > 20
     assert max(counted.count(turn) for turn in counted) <= 2

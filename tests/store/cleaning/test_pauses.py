@@ -3,7 +3,8 @@
 import pytest
 from tests.store.cleaning.cleaned_pools import machine_with
 
-from odx_target.store.cleaning.cleaner import MAX_PAUSE_S, MAX_SLEEP_S, Cleaner, Stopped
+from odx_target.store.cleaning.cleaner import MAX_PAUSE_S, MAX_SLEEP_S, Cleaner
+from odx_target.store.cleaning.jobs import Stopped
 
 
 def test_a_pause_has_a_limit_however_long_the_last_piece_of_work_took() -> None:

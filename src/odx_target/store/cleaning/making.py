@@ -6,6 +6,7 @@ from odx_target.environment import Environment
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.cleaning.capacity_writer import CapacityWriter
 from odx_target.store.cleaning.cleaner import Cleaner
+from odx_target.store.cleaning.cycle import Cycles
 from odx_target.store.cleaning.moving import Mover
 from odx_target.store.cleaning.need import Need
 from odx_target.store.cleaning.segment_freeing import Freeing
@@ -38,7 +39,7 @@ def make_cleaner(
     codec = CODECS[options.capacity_compression]
     capacity_writer = CapacityWriter(head.identity, head.epoch, supply, index, environment, codec)
     placement = Placement(ledger.contents, supply, capacity_writer, mover, need, environment, ledger.health.troubles)
-    cleaner = Cleaner(
+    cycles = Cycles(
         ledger.contents,
         ledger.leaves,
         log,
@@ -49,10 +50,9 @@ def make_cleaner(
         ledger.linker.links,
         need,
         placement,
-        environment,
-        ledger.health.troubles,
-        options.cleaning_share,
+        environment.turns,
     )
+    cleaner = Cleaner(cycles, environment, ledger.health.troubles, options.cleaning_share)
     log.on_segment_full = cleaner.consider
     log.room.can_make_room = cleaner.can_make_room
     ledger.note_freed = cleaner.note_freed
