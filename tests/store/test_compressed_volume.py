@@ -11,7 +11,7 @@ from tests.store.test_scrub import damaged, scrub
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, OutOfResources, PoolFailed, Scarcity, StoreError, Volume
-from odx_target.store.log import reader
+from odx_target.store.log import cold_reads
 from odx_target.store.log.compressed.extent_cache import Decompressed
 from odx_target.store.log.records import CompressedWrite
 from odx_target.store.map.leaf import LEAF_BLOCKS
@@ -324,13 +324,13 @@ def test_one_read_in_a_thread_decompresses_an_extent_once(monkeypatch: pytest.Mo
     volume = machine.pool.volumes["a"]
     machine.environment.run(volume.load(0, 32))
     calls: list[int] = []
-    former = reader.decompressed
+    former = cold_reads.decompressed
 
     def counted(stored: Buffer, block: int) -> Decompressed:
         calls.append(block)
         return former(stored, block)
 
-    monkeypatch.setattr(reader, "decompressed", counted)
+    monkeypatch.setattr(cold_reads, "decompressed", counted)
     machine.pool.turns.left = 0
     expected = [at + 1 if at % 2 == 0 else 100 + at for at in range(32)]
     assert volume.read_now(0, 32) is None

@@ -17,8 +17,8 @@ from odx_target.store.cleaning.relocating import Moves
 from odx_target.store.cleaning.repacking import repacked
 from odx_target.store.errors import DamagedBlock, PoolBusy, Scarcity
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.cold_reads import check_blocks, check_extent
 from odx_target.store.log.open_batch import BufferCutter
-from odx_target.store.log.reader import check_blocks, check_extent
 from odx_target.store.log.records import MOVED
 from odx_target.store.log.writer import Log
 from odx_target.store.segments.segment import Segment

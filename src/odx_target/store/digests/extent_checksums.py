@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from odx_target.store.errors import DamagedBlock
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.cold_reads import check_blocks
 from odx_target.store.log.compressed.compressed_extents import InvalidExtent, checksums_of
-from odx_target.store.log.reader import check_blocks
 from odx_target.store.segments.places import BLOCK_MASK, MAX_EXTENT_BLOCKS, located, log_place
 from odx_target.store.segments.segment import PLACE_BITS, Segment
 

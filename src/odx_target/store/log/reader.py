@@ -9,18 +9,16 @@ steps of the present turn remain (see `turns`). Otherwise a thread does the work
 damaged.
 """
 
-from array import array
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from odx_target.environment import Buffer, Environment
 from odx_target.native.checksum import crc32c
 from odx_target.native.choice import NATIVE, BlockReader
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.error_kinds import of_read, passes
-from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity, StoreError
+from odx_target.store.errors import DamagedBlock, PoolFailed, Scarcity
 from odx_target.store.log.base_reads import BaseReads
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.cold_reads import MissingRun, check_blocks, read_runs
 from odx_target.store.log.compressed.extent_cache import Decompressed, ExtentCache, decompressed, part_of
 from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
@@ -28,8 +26,8 @@ from odx_target.store.map.leaf import LEAF_BITS
 from odx_target.store.segments.base_place import BASE_PLACES, is_base_place
 from odx_target.store.segments.directory import DirectorySegment
 from odx_target.store.segments.lost_place import LOST_PLACE
-from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, extent_of, located, log_place, segment_of
-from odx_target.store.segments.segment import PLACE_BITS, Segment
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, located, log_place, segment_of
+from odx_target.store.segments.segment import PLACE_BITS
 from odx_target.store.segments.supply import SegmentSupply
 
 ZEROS_BLOCKS = 256
@@ -43,27 +41,6 @@ _ZEROS = memoryview(bytes(ZEROS_BLOCKS * BLOCK_BYTES))
 
 Runs = Sequence[tuple[int, int]]
 """Runs (place, count_blocks) of a block map. The place of a hole is 0."""
-
-
-class _Missing(NamedTuple):
-    """A run of blocks that must be read from the disk. `place` is the place of the first block of the run.
-
-    The read begins at the block `at` of the segment and has `log_blocks` blocks. `block` is the number of the first block of
-    the run in the volume.
-    """
-
-    segment: Segment
-    size_blocks: int
-    at: int
-    log_blocks: int
-    place: int
-    count_blocks: int
-    block: int
-
-    @property
-    def extent(self) -> int:
-        """The place of block 0 of the extent that contains the run. 0 if the run is not compressed."""
-        return extent_of(self.place) if self.place >= COMPRESSED else 0
 
 
 class Reader:
@@ -132,7 +109,7 @@ class Reader:
         Raises DamagedBlock, Unreadable, OutOfResources, SourceAway.
         """
         buffers: list[list[Buffer]] = []
-        missing: dict[int, _Missing] = {}
+        missing: dict[int, MissingRun] = {}
         in_bases: list[tuple[int, int, int, int]] = []
         for place, count in runs:
             buffer = self._read_run_now(place, count, block) if place else None
@@ -222,18 +199,18 @@ class Reader:
             check_blocks(buffer, table, at, count, block)
         return buffer
 
-    def _missing(self, place: int, count: int, block: int) -> _Missing:
+    def _missing(self, place: int, count: int, block: int) -> MissingRun:
         number, at, log_blocks, _ = located(place)
         log_blocks = count if place < COMPRESSED else log_blocks
-        return _Missing(self._segments[number], self._supply.size_blocks[number], at, log_blocks, place, count, block)
+        return MissingRun(self._segments[number], self._supply.size_blocks[number], at, log_blocks, place, count, block)
 
-    async def _read_missing(self, missing: dict[int, _Missing], buffers: list[list[Buffer]]) -> None:
+    async def _read_missing(self, missing: dict[int, MissingRun], buffers: list[list[Buffer]]) -> None:
         numbers = {each.segment.number for each in missing.values()}
         tables = {number: self._tables[number] for number in numbers if number in self._tables}
         extents = {each.extent: each.log_blocks for each in missing.values() if each.extent}
         self.cold_blocks += sum(extents.values()) + sum(each.log_blocks for each in missing.values() if not each.extent)
         known = set(tables)
-        found = await self._environment.in_thread(self._read_in_thread, list(missing.values()), tables)
+        found = await self._environment.in_thread(read_runs, self._index, list(missing.values()), tables)
         for number in tables.keys() - known:
             if number not in self._tables:
                 self._index.keep(number, tables[number])
@@ -243,86 +220,6 @@ class Reader:
                 buffers[index] = [part_of(content, each.place, each.count_blocks, each.block)]
             else:
                 buffers[index] = [content]
-
-    def _read_in_thread(self, missing: list[_Missing], tables: dict[int, "array[int]"]) -> list[bytearray | Decompressed]:
-        """Read and check runs of blocks, in a thread. A checksum table that is loaded from the disk is added to `tables`.
-
-        Returns a bytearray for each uncompressed run. For a compressed run, returns the whole extent. If several runs are in
-        the same extent, it is read and decompressed once.
-        """
-        found: list[bytearray | Decompressed] = []
-        extents: dict[int, Decompressed] = {}
-        for each in missing:
-            content: bytearray | Decompressed | None = extents.get(each.extent)
-            if content is None:
-                content = self._read_run(each, tables)
-                if isinstance(content, Decompressed):
-                    extents[each.extent] = content
-            found.append(content)
-        return found
-
-    def _read_run(self, missing: _Missing, tables: dict[int, "array[int]"]) -> bytearray | Decompressed:
-        """Read and check one run in a thread. For a compressed run, returns the whole extent."""
-        segment, at, log_blocks, block = missing.segment, missing.at, missing.log_blocks, missing.block
-        try:
-            table = tables.get(segment.number)
-            if table is None:
-                table = tables[segment.number] = self._index.load(segment, missing.size_blocks)
-            buffer = segment.read(at, log_blocks)
-        except OSError as error:
-            raise _explained(error, missing) from error
-        if missing.place < COMPRESSED:
-            check_blocks(buffer, table, at, log_blocks, block)
-            return buffer
-        check_extent(buffer, table, at, block)
-        return decompressed(buffer, block)
-
-
-def _explained(error: OSError, missing: _Missing) -> StoreError:
-    """Make the exception for a run that could not be read. The exception has the number of the first unreadable block, if this
-    block can be found.
-    """
-    block = missing.block
-    if passes(error) or missing.place >= COMPRESSED:
-        return of_read(block, error)
-    for index in range(missing.count_blocks):
-        try:
-            missing.segment.read(missing.at + index, 1)
-        except OSError as cause:
-            return of_read(block + index, cause)
-    return of_read(block, error)
-
-
-def check_extent(buffer: Buffer, table: "array[int]", at: int, block: int) -> None:
-    """Check the log blocks of an extent. If one of them is damaged, raises DamagedBlock for `block`, a block number in a
-    volume.
-    """
-    try:
-        check_blocks(buffer, table, at, len(buffer) // BLOCK_BYTES, block)
-    except DamagedBlock:
-        raise DamagedBlock(block) from None
-
-
-def check_blocks(buffer: Buffer, table: "array[int]", at: int, count: int, block: int) -> None:
-    if at + count > len(table):
-        raise DamagedBlock(block + max(0, len(table) - at))
-    if count == 1:
-        if crc32c(buffer) != table[at]:
-            raise DamagedBlock(block)
-        return
-    view = memoryview(buffer)
-    # A read of 4 KiB that is not aligned to blocks has two blocks. Their check without the loop takes a quarter less time.
-    if count == 2 and crc32c(view[:BLOCK_BYTES]) == table[at] and crc32c(view[BLOCK_BYTES:]) == table[at + 1]:
-        return
-    # The native module holds the lock of the interpreter for a fraction of the time that the loop takes.
-    if NATIVE is not None and NATIVE.block_checksums(view) == table[at : at + count].tolist():
-        return
-    offset = 0
-    for index, checksum in enumerate(table[at : at + count]):
-        end = offset + BLOCK_BYTES
-        if crc32c(view[offset:end]) != checksum:
-            raise DamagedBlock(block + index)
-        offset = end
 
 
 def _zeros(count: int) -> list[Buffer]:

@@ -15,8 +15,9 @@ from odx_target.store.digests.extent_checksums import ExtentChecksums
 from odx_target.store.error_kinds import of_read
 from odx_target.store.errors import DamagedBlock, PlaceGone, PoolBusy, StoreError
 from odx_target.store.log.checksum_index import ChecksumIndex
+from odx_target.store.log.cold_reads import check_blocks
 from odx_target.store.log.compressed.compressed_extents import InvalidExtent, checksums_of
-from odx_target.store.log.reader import Reader, check_blocks
+from odx_target.store.log.reader import Reader
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import PLACE_LIMIT
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, extent_of, located, log_place, segment_of
