@@ -64,7 +64,7 @@ class MemoryBlocks:
     def allocated_now(self, block: int, steps: Steps) -> ChangedRanges | None:
         return None if self.is_cold() else self._allocated(block, steps)
 
-    async def allocated(self, block: int) -> ChangedRanges:
+    async def allocated(self, block: int, count_blocks: int) -> ChangedRanges:
         await self.environment.sleep(self.read_delay_s)
         return self._allocated(block, Steps(3))
 

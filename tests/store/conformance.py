@@ -86,7 +86,7 @@ def test_allocated_ranges_are_those_of_the_extents(kept: Kept, volume: Volume) -
     for waits in (False, True):
         found, at = [], 1
         while at < SIZE:
-            part = kept.environment.run(volume.allocated(at)) if waits else volume.allocated_now(at, Steps(2))
+            part = kept.environment.run(volume.allocated(at, SIZE)) if waits else volume.allocated_now(at, Steps(2))
             assert part is not None
             found += part.blocks.tolist()
             assert set(part.counts.tolist()) <= {1}

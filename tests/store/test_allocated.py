@@ -33,7 +33,7 @@ def allocated(machine: Machine, volume: Volume, block: int = 0, steps: int = 600
         part = volume.allocated_now(block, Steps(steps))
         if part is None:
             reads += 1
-            part = machine.environment.run(volume.allocated(block))
+            part = machine.environment.run(volume.allocated(block, volume.size_blocks))
         assert part.end > block
         for at, count, _ in part.ranges():
             assert block <= at < at + count <= part.end
@@ -107,9 +107,25 @@ def test_what_is_read_from_the_catalogue_does_not_stay_in_memory() -> None:
 def test_a_damaged_leaf_is_reported_for_its_first_block() -> None:
     machine, volume = reopened()
     with reads_fail(machine, leaf_of(machine, 5).stored):
-        part = machine.environment.run(volume.allocated(0))
+        part = machine.environment.run(volume.allocated(0, SIZE))
         assert part.end == 5 * LEAF_BLOCKS
         with pytest.raises(DamagedBlock) as raised:
-            machine.environment.run(volume.allocated(part.end))
+            machine.environment.run(volume.allocated(part.end, 1))
         assert raised.value.block == part.end
     assert len(allocated(machine, volume, part.end)[0]) == LEAVES - 5
+
+
+@pytest.mark.parametrize(("block", "count", "end"), [(0, 1, 1), (0, 1024, 1), (5, 1024, 2), (1024, 2049, 4), (0, SIZE, LEAVES)])
+def test_about_as_many_blocks_are_read_as_are_wanted(block: int, count: int, end: int) -> None:
+    machine, volume = reopened()
+    part = machine.environment.run(volume.allocated(block, count))
+    assert part.end == end * LEAF_BLOCKS
+
+
+def test_holes_are_skipped_although_few_blocks_are_wanted() -> None:
+    machine = Machine()
+    volume = machine.pool.create_volume("a", 1 << 22, {})
+    write(machine, volume, 1 << 21, [block(1)])
+    machine.reopen()
+    part = machine.environment.run(machine.pool.volumes["a"].allocated(0, 1))
+    assert (part.blocks.tolist(), part.end) == ([], 1 << 21)

@@ -42,10 +42,10 @@ def allocated_now(reader: MapReader, memory: LeafMemory, block: int, steps: Step
     return ChangedRanges(*allocated_ranges(pairs.blocks, leaves, block), end=pairs.end)
 
 
-async def allocated(ledger: Ledger, reader: MapReader, block: int, place: Place) -> ChangedRanges:
+async def allocated(ledger: Ledger, reader: MapReader, block: int, count_blocks: int, place: Place) -> ChangedRanges:
     """Return the allocated ranges of a map from `block` on; see `Volume.allocated` in `store.api`. Reports of errors name
     `place`.
     """
-    batch = Batch(ledger, lambda: (NOTHING, reader), block, MAX_LEAVES)
+    batch = Batch(ledger, lambda: (NOTHING, reader), block, MAX_LEAVES, block + count_blocks)
     compared = await batch.compared()
     return ChangedRanges(*compared.ranges, end=batch.end_of(compared, place))

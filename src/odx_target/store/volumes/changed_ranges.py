@@ -5,6 +5,7 @@ the batch. Meanwhile, the event loop passes on the ranges of the batch before. T
 so a comparison does not displace the leaves that hosts use.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -106,11 +107,12 @@ def _compare(
 class Batch:
     """The comparison of some pairs of leaves, which begins at once. The pairs are those between the blocks `block` and `end`.
 
-    `blocks` has the first block of each pair. `is_cut` is True if the batch would have had more than MAX_ENTRIES entries with
-    more pairs. `relocations` belongs to the moment at which the entries of the leaves in memory were looked up.
+    If `until` is given, only pairs before this block are compared. `blocks` has the first block of each pair. `is_cut` is True
+    if the batch would have had more than MAX_ENTRIES entries with more pairs. `relocations` belongs to the moment at which the
+    entries of the leaves in memory were looked up.
     """
 
-    def __init__(self, ledger: Ledger, maps: Maps, block: int, max_pairs: int) -> None:
+    def __init__(self, ledger: Ledger, maps: Maps, block: int, max_pairs: int, until: int | None = None) -> None:
         before, after = maps()
         self.block = block
         self.max_pairs = max_pairs
@@ -118,6 +120,8 @@ class Batch:
         self._present = None if before is NOTHING else ledger.contents.present
         self.relocations = ledger.contents.relocations
         pairs = next_leaf_pairs(before, after, block, max_pairs, MAX_NODES)
+        if until is not None and pairs.end > until and (count := bisect_left(pairs.blocks, until)) < len(pairs.blocks):
+            pairs.cut(count)
         self._ledger = ledger
         self._unread: list[Leaf] = []
         self._old = self._stored(before, pairs.old)

@@ -59,9 +59,9 @@ class Volume(BlockSource, LinkTarget, Protocol):
         """
         ...
 
-    async def allocated(self, block: int) -> ChangedRanges:
+    async def allocated(self, block: int, count_blocks: int) -> ChangedRanges:
         """Return the ranges that are no holes, as `allocated_now` does, and read the map from the disk if necessary. What was
-        read does not stay in memory.
+        read does not stay in memory. The result may end after or before `count_blocks` (at least 1) blocks.
 
         Raises DamagedBlock, Unreadable or OutOfResources if the part of the map at `block` cannot be read.
         """

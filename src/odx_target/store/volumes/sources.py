@@ -179,8 +179,8 @@ class Readable:
     def allocated_now(self, block: int, steps: Steps) -> ChangedRanges | None:
         return allocated_now(self._map, self._leaves.memory, block, steps)
 
-    async def allocated(self, block: int) -> ChangedRanges:
-        return await allocated(self._ledger, self._map, block, self._place)
+    async def allocated(self, block: int, count_blocks: int) -> ChangedRanges:
+        return await allocated(self._ledger, self._map, block, count_blocks, self._place)
 
     def belongs_to(self, ledger: Ledger) -> bool:
         """True if this volume or frozen map is in the pool of the ledger and has not been released or deleted."""

@@ -50,6 +50,10 @@ _MANY_DESCRIPTORS = 256
 """A report with room for this number of descriptors reads many parts of the map at once. A smaller one leaves the part of the
 map that it has read in memory, because the next command of the host will read on there."""
 
+_FIRST_BLOCKS = 1 << 16
+"""Number of blocks (256 MiB) whose part of the map is read at least, if it is not in memory. The extents of these blocks show
+for how many more blocks the report has room."""
+
 
 def get_lba_status(task: Task) -> Outcome:
     """Report which blocks are mapped, beginning at the requested LBA.
@@ -98,6 +102,7 @@ class _Report:
         self._logical_unit = logical_unit
         self._per_block = BLOCK_BYTES // logical_unit.block_bytes
         self._lba = lba  # the end of the last extent
+        self._first_block = lba // self._per_block
         self._allocation_bytes = allocation_bytes
         room = (allocation_bytes - LbaStatusHeader.size_bytes) // LbaStatusDescriptor.size_bytes
         self._max_descriptors = min(max(room, 1), MAX_LBA_STATUS_DESCRIPTORS)
@@ -128,7 +133,13 @@ class _Report:
     async def read_map(self) -> bool:
         """Add the extents of a part of the map that is not in memory. Returns True if the report is complete."""
         self.is_map_absent = False
-        return self._add_part(await self._logical_unit.volume.allocated(self._lba // self._per_block))
+        block = self._lba // self._per_block
+        return self._add_part(await self._logical_unit.volume.allocated(block, self._blocks_of_room(block)))
+
+    def _blocks_of_room(self, block: int) -> int:
+        """Return the number of blocks from `block` on for which the report probably still has room."""
+        descriptors = self._max_descriptors - self._room()
+        return max(self._room() * (block - self._first_block) // descriptors if descriptors else 0, _FIRST_BLOCKS)
 
     def _is_complete(self) -> bool:
         return not self._room() or self._lba >= self._logical_unit.capacity_blocks
