@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from odx_target.scsi.commands.blocks import lba_status as module
-from odx_target.store.api import ChangedRanges
+from odx_target.store.api import Change, ChangedRanges
 from tests.scsi.array import UnitUnderTest, code_of, data_of
 
 
@@ -166,3 +166,17 @@ def test_a_volume_that_is_deleted_meanwhile_ends_the_report():
     unit.logical_unit.capacity_blocks = 0
     unit.environment.settle()
     assert started.reply.status == 0
+
+
+def test_extents_that_need_all_bits_of_a_descriptor():
+    unit = UnitUnderTest()
+    unit.logical_unit.capacity_blocks = 1 << 40
+    blocks = [1, 1 << 28, (1 << 28) + 7]
+    rows = np.array([(block, 2, Change.DATA.value) for block in blocks], dtype=np.int64)
+    unit.volume.allocated_now = lambda block, steps: ChangedRanges(*rows.T, end=1 << 37)
+    runs = [(0, 1, False), (1, 2, True), (3, (1 << 28) - 3, False), (1 << 28, 2, True), ((1 << 28) + 2, 5, False)]
+    runs += [((1 << 28) + 7, 2, True), ((1 << 28) + 9, (1 << 28) * 3, False)]
+    unit.volume.extents = lambda block, steps: iter(runs)
+    expected = [(at * 8, min(count * 8, 0xFFFFFFFF), 0 if mapped else 1) for at, count, mapped in runs]
+    assert lba_status(unit, 0) == expected
+    assert expected[2][1] > 1 << 30

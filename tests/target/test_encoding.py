@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from odx_target.target.control.encoding import CHARACTERS_AT_ONCE, ROWS_AT_ONCE, encoded
 
 SIMPLE = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=5))
-ROWS = st.dictionaries(st.text(max_size=3), st.one_of(SIMPLE, st.lists(SIMPLE, max_size=3)), max_size=3)
+KEYS = st.one_of(st.text(max_size=3), st.integers())
+ROWS = st.dictionaries(KEYS, st.one_of(SIMPLE, st.lists(SIMPLE, max_size=3)), max_size=3)
 LONG = st.builds(lambda row, count: [row] * count, ROWS, st.integers(ROWS_AT_ONCE - 1, 2 * ROWS_AT_ONCE + 1))
-VALUES = st.one_of(SIMPLE, ROWS, st.lists(ROWS, max_size=3), LONG, st.dictionaries(st.text(max_size=3), LONG, max_size=2))
+VALUES = st.one_of(SIMPLE, ROWS, st.lists(ROWS, max_size=3), LONG, st.dictionaries(KEYS, LONG, max_size=2))
 
 
 async def text_of(answer: Any) -> str:

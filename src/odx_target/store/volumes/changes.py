@@ -39,16 +39,17 @@ class ChangedRanges(NamedTuple):
         """Yield (first block, number of blocks, kind) of each range."""
         return zip(self.blocks.tolist(), self.counts.tolist(), map(_CHANGES.__getitem__, self.kinds.tolist()), strict=True)
 
-    def runs(self, block: int) -> tuple[Numbers, Numbers]:
-        """Return the end and the kind of each run from `block` to the end of the part, including the runs without a change.
-        `block` must not be after the first range.
+    def runs(self, block: int, most: int) -> tuple[Numbers, Numbers]:
+        """Return the end and the kind of each run from `block` to the end of the part, including the runs without a change. At
+        most `most` runs are returned. `block` must not be after the first range.
         """
-        ends = np.empty(2 * len(self.blocks) + 1, dtype=np.int64)
+        blocks, counts, found = self.blocks[:most], self.counts[:most], self.kinds[:most]
+        ends = np.empty(2 * len(blocks) + 1, dtype=np.int64)
         kinds = np.full(len(ends), Change.NONE.value)
-        ends[:-1:2], ends[1::2], ends[-1] = self.blocks, self.blocks + self.counts, self.end
-        kinds[1::2] = self.kinds
+        ends[:-1:2], ends[1::2], ends[-1] = blocks, blocks + counts, self.end
+        kinds[1::2] = found
         exists = ends > np.append(block, ends[:-1])
-        return ends[exists], kinds[exists]
+        return ends[exists][:most], kinds[exists][:most]
 
 
 RangeStream: TypeAlias = AsyncGenerator[ChangedRanges, None]

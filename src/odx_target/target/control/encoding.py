@@ -34,7 +34,7 @@ async def encoded(answer: Mapping[str, object]) -> bytes:
 
 def _pieces(value: object) -> Iterator[str]:
     """Yield the pieces of the JSON text of a value."""
-    if isinstance(value, Mapping) and value:
+    if isinstance(value, Mapping) and value and all(isinstance(key, str) for key in value):
         opening = "{"
         for key, each in value.items():
             yield f"{opening}{_encode(key)}: "

@@ -153,7 +153,7 @@ class _Report:
         block = self._lba // self._per_block
         if part.end <= block:
             return True  # The volume was deleted or shrank.
-        block_ends, kinds = (column[: self._room()] for column in part.runs(block))
+        block_ends, kinds = part.runs(block, self._room())
         ends, statuses = block_ends * self._per_block, (kinds == Change.NONE.value) * DEALLOCATED
         if not self._add_all(ends, statuses):
             for end, status in zip(ends.tolist(), statuses.tolist(), strict=True):
