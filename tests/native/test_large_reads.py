@@ -84,18 +84,24 @@ reads = st.tuples(st.sampled_from([0, 0, 1]), st.integers(0, 5000), st.integers(
 LENGTHS = ["16384", "65536", "262144", "5000", "4096", "1024"]
 
 
-@searching(4)
-@given(st.lists(reads, min_size=4, max_size=12), st.sampled_from(LENGTHS), st.sampled_from(["16384", "262144", "100000"]))
-def test_both_ways_give_the_same_replies(plan: list[tuple[int, int, int, int]], segment: str, burst: str) -> None:
+BURSTS = ["16384", "262144", "100000"]
+DIGESTS = [{}, {}, {"DataDigest": "CRC32C"}, {"HeaderDigest": "CRC32C", "DataDigest": "CRC32C"}]
+
+
+@searching(6)
+@given(st.lists(reads, min_size=4, max_size=12), st.sampled_from(LENGTHS), st.sampled_from(BURSTS), st.sampled_from(DIGESTS))
+def test_both_ways_give_the_same_replies(
+    plan: list[tuple[int, int, int, int]], segment: str, burst: str, digests: dict[str, str]
+) -> None:
     async def compare() -> None:
         with TemporaryDirectory() as name:
             async with AsyncExitStack() as stack:
                 answers = []
                 for with_lane in (True, False):
-                    keys = {"MaxRecvDataSegmentLength": segment, "MaxBurstLength": burst, "FirstBurstLength": "16384"}
+                    lengths = {"MaxRecvDataSegmentLength": segment, "MaxBurstLength": burst, "FirstBurstLength": "16384"}
                     folder = Path(name) / str(with_lane)
                     folder.mkdir()
-                    on = await stack.enter_async_context(filled(folder, keys, with_lane=with_lane))
+                    on = await stack.enter_async_context(filled(folder, lengths | digests, with_lane=with_lane))
                     found = []
                     for lun, lba, count, unit_bytes in plan:
                         command = read(on, lba, count * unit_bytes // 512, lun)
@@ -188,8 +194,16 @@ async def test_nothing_is_executed_in_unusual_circumstances(tmp_path: Path, arra
         await is_left(on)
 
 
+@pytest.mark.parametrize(("lba", "count"), [(0, 8), (8, 64), (0, 512), (1, 8), (1, 64), (8, 33), (4700, 512)])
+async def test_the_digest_of_a_read_that_is_not_large_is_that_of_its_data(tmp_path: Path, lba: int, count: int) -> None:
+    async with filled(tmp_path, {"DataDigest": "CRC32C"}) as on:
+        assert executed(on, read(on, lba, count))
+        found = b"".join(on.lane._state.writer.output) or on.output.take()
+        assert [data for _, data in pdus(found, on.peer)] == [CONTENT[lba * 512 : (lba + count) * 512]]
+
+
 @pytest.mark.parametrize("keys", [{"HeaderDigest": "CRC32C"}, {"DataDigest": "CRC32C"}], ids=str)
-async def test_reads_with_digests_are_left(tmp_path: Path, keys: dict[str, str]) -> None:
+async def test_large_reads_with_digests_are_left(tmp_path: Path, keys: dict[str, str]) -> None:
     async with filled(tmp_path, keys) as on:
         await is_left(on)
 

@@ -48,7 +48,7 @@ static int gather(BlockReader *self, uint64_t segment, PyObject *runs, unsigned 
         long long block, count;
         if (numbers_of_run(PySequence_Fast_GET_ITEM(runs, index), &block, &count))
             return -1;
-        int found = read_run(self, segment << PLACE_BITS | (uint64_t)block, (Py_ssize_t)count, bytes);
+        int found = read_run(self, segment << PLACE_BITS | (uint64_t)block, (Py_ssize_t)count, bytes, NULL);
         if (found <= 0)
             return found;
         bytes += count * BLOCK_BYTES;

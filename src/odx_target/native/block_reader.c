@@ -101,23 +101,32 @@ void leave_run(Run *run)
     Py_CLEAR(run->segment);
 }
 
-int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes)
+void add_run(uint32_t *checksum, const Run *run)
+{
+    if (checksum != NULL)
+        *checksum = crc32c_of_blocks(*checksum, run->checksums, run->count);
+}
+
+int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes, uint32_t *checksum)
 {
     Run run;
     int found = find_run(self, place, count, &run);
     if (found > 0 && !read_mapping(run.mapping, run.at, count, bytes, run.checksums))
         found = read_file(run.segment, run.at, count, bytes, run.checksums);
+    if (found > 0)
+        add_run(checksum, &run);
     leave_run(&run);
     return found;
 }
 
-/* Read blocks into a buffer. Returns 1, or 0 if some blocks are not usual, or -1 on failure. */
-static int read_blocks(BlockReader *self, PyObject *block_map, long long block, Py_ssize_t count, unsigned char *bytes)
+/* Read blocks into a buffer, and add them to a checksum. Returns 1, or 0 if some blocks are not usual, or -1 on failure. */
+static int read_blocks(BlockReader *self, PyObject *block_map, long long block, Py_ssize_t count, unsigned char *bytes,
+                       uint32_t *checksum)
 {
     for (Py_ssize_t done = 0; done < count;) {
         uint64_t place = 0;
         Py_ssize_t run = run_at(block_map, block + done, self->leaf_bits, count - done, &place);
-        int found = run <= 0 ? (int)run : read_run(self, place, run, bytes + done * BLOCK_BYTES);
+        int found = run <= 0 ? (int)run : read_run(self, place, run, bytes + done * BLOCK_BYTES, checksum);
         if (found <= 0)
             return found;
         done += run;
@@ -159,7 +168,7 @@ int is_in_map(PyObject *block_map, uint64_t offset, uint64_t size)
     return size != 0 && size <= MAX_READ_BYTES && offset <= limit && size <= limit - offset;
 }
 
-PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size)
+PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size, uint32_t *checksum)
 {
     int found = is_in_map(block_map, offset, size);
     if (found <= 0)
@@ -170,7 +179,9 @@ PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uin
     if (content == NULL)
         return NULL;
     unsigned char *bytes = (unsigned char *)PyByteArray_AS_STRING(content);
-    found = read_blocks((BlockReader *)reader, block_map, (long long)(offset / BLOCK_BYTES), count, bytes);
+    if (checksum != NULL)
+        *checksum = 0;
+    found = read_blocks((BlockReader *)reader, block_map, (long long)(offset / BLOCK_BYTES), count, bytes, checksum);
     if (found > 0)
         return part_of(content, skip, (Py_ssize_t)size);
     Py_DECREF(content);
@@ -186,7 +197,7 @@ static PyObject *read_now(PyObject *self, PyObject *const *arguments, Py_ssize_t
         return NULL;
     if (block > UINT64_MAX / BLOCK_BYTES || count > UINT64_MAX / BLOCK_BYTES)
         return Py_NewRef(Py_None);
-    return read_bytes(self, arguments[0], block * BLOCK_BYTES, count * BLOCK_BYTES);
+    return read_bytes(self, arguments[0], block * BLOCK_BYTES, count * BLOCK_BYTES, NULL);
 }
 
 static PyObject *view_now(PyObject *self, PyObject *const *arguments, Py_ssize_t count_arguments)
@@ -194,7 +205,7 @@ static PyObject *view_now(PyObject *self, PyObject *const *arguments, Py_ssize_t
     if (count_arguments != 3)
         return PyErr_Format(PyExc_TypeError, "view_now takes 3 arguments");
     uint64_t offset = PyLong_AsUnsignedLongLong(arguments[1]), size = PyLong_AsUnsignedLongLong(arguments[2]);
-    return PyErr_Occurred() ? NULL : view_bytes(self, arguments[0], offset, size);
+    return PyErr_Occurred() ? NULL : view_bytes(self, arguments[0], offset, size, NULL);
 }
 
 static PyObject *block_checksums(PyObject *Py_UNUSED(module), PyObject *data)

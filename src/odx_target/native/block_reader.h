@@ -30,11 +30,14 @@ typedef struct {
 int find_run(BlockReader *self, uint64_t place, Py_ssize_t count, Run *run);
 void leave_run(Run *run);
 
+/* Add the blocks of a run to the CRC32C of the blocks before them, unless `checksum` is NULL. */
+void add_run(uint32_t *checksum, const Run *run);
+
 /* Return 1 if a map contains a range of bytes that is not empty and not too large, 0 if not, or -1 with an exception. */
 int is_in_map(PyObject *block_map, uint64_t offset, uint64_t size);
 
 /* Read a run of blocks and check it. Return 1, or 0 if the run is not usual, or -1 with an exception. */
-int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes);
+int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes, uint32_t *checksum);
 
 /* gather_now(segment, runs) -> buffer with the blocks of the runs of a segment, or None if some blocks are not usual. `runs` is a
  * sequence of tuples (block, count_blocks, ...). */

@@ -19,8 +19,10 @@ static int add_view(PyObject *views, PyObject *mapping, Py_ssize_t from, Py_ssiz
     return failed ? -1 : 0;
 }
 
-/* Add a view of a run after its first `skip` bytes. Returns 1, or 0 if the run is not usual or not mapped, or -1 on failure. */
-static int view_run(BlockReader *self, PyObject *views, uint64_t place, Py_ssize_t count, Py_ssize_t skip, Py_ssize_t size)
+/* Add a view of a run after its first `skip` bytes, and add its blocks to a checksum. Returns 1, or 0 if the run is not usual or not
+ * mapped, or -1 on failure. */
+static int view_run(BlockReader *self, PyObject *views, uint64_t place, Py_ssize_t count, Py_ssize_t skip, Py_ssize_t size,
+                    uint32_t *checksum)
 {
     Run run;
     int found = find_run(self, place, count, &run);
@@ -28,12 +30,16 @@ static int view_run(BlockReader *self, PyObject *views, uint64_t place, Py_ssize
         found = matches_mapped(run.mapping, (uint64_t)run.at * BLOCK_BYTES, count, run.checksums);
     if (found > 0 && add_view(views, run.mapping, run.at * BLOCK_BYTES + skip, size))
         found = -1;
+    if (found > 0)
+        add_run(checksum, &run);
     leave_run(&run);
     return found;
 }
 
-/* Add views of all bytes. Returns 1, or 0 if this is not possible or not worth the work, or -1 on failure. */
-static int view_runs(BlockReader *self, PyObject *block_map, PyObject *views, uint64_t offset, uint64_t size)
+/* Add views of all bytes, and add their blocks to a checksum. Returns 1, or 0 if this is not possible or not worth the work, or -1 on
+ * failure. */
+static int view_runs(BlockReader *self, PyObject *block_map, PyObject *views, uint64_t offset, uint64_t size,
+                     uint32_t *checksum)
 {
     long long block = (long long)(offset / BLOCK_BYTES);
     Py_ssize_t skip = (Py_ssize_t)(offset % BLOCK_BYTES), rest = (Py_ssize_t)size;
@@ -45,7 +51,7 @@ static int view_runs(BlockReader *self, PyObject *block_map, PyObject *views, ui
         Py_ssize_t part = run * BLOCK_BYTES - skip < rest ? run * BLOCK_BYTES - skip : rest;
         if (part < MIN_VIEW_BYTES && part < rest)
             return 0; /* the blocks are scattered */
-        int found = view_run(self, views, place, run, skip, part);
+        int found = view_run(self, views, place, run, skip, part, checksum);
         if (found <= 0)
             return found;
         block += run;
@@ -55,7 +61,7 @@ static int view_runs(BlockReader *self, PyObject *block_map, PyObject *views, ui
     return 1;
 }
 
-PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size)
+PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size, uint32_t *checksum)
 {
     int found = size < MIN_VIEW_BYTES ? 0 : is_in_map(block_map, offset, size);
     if (found <= 0)
@@ -63,7 +69,9 @@ PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uin
     PyObject *views = PyList_New(0);
     if (views == NULL)
         return NULL;
-    found = view_runs((BlockReader *)reader, block_map, views, offset, size);
+    if (checksum != NULL)
+        *checksum = 0;
+    found = view_runs((BlockReader *)reader, block_map, views, offset, size, checksum);
     if (found > 0)
         return views;
     Py_DECREF(views);

@@ -22,7 +22,9 @@
 _Static_assert(3 * LINES_OF_A_PART + 1 == BLOCK_BYTES / LINE_BYTES, "all lines of the next block are fetched");
 _Static_assert(PART_BYTES % WORD_BYTES == 0 && REST_BYTES >= 0 && REST_BYTES % WORD_BYTES == 0, "words fill all parts");
 
-static uint32_t advanced[4][256]; /* by the position and the value of a byte of the checksum */
+typedef uint32_t Advanced[4][256]; /* by the position and the value of a byte of a checksum */
+
+static Advanced over_part, over_whole_block; /* checksums that are advanced over the zeros of a part, and of a block */
 
 static uint64_t word_at(const unsigned char *bytes)
 {
@@ -31,28 +33,41 @@ static uint64_t word_at(const unsigned char *bytes)
     return word;
 }
 
-__attribute__((target("sse4.2"))) static uint32_t over_zeros(uint32_t checksum)
+__attribute__((target("sse4.2"))) static uint32_t over_zeros(uint32_t checksum, int size)
 {
     uint64_t state = checksum;
-    for (int at = 0; at < PART_BYTES; at += WORD_BYTES)
+    for (int at = 0; at < size; at += WORD_BYTES)
         state = _mm_crc32_u64(state, 0);
     return (uint32_t)state;
 }
 
-void prepare_crc32c(void)
+static void prepare(Advanced advanced, int size)
 {
     for (int position = 0; position < 4; position++)
         for (int bit = 0; bit < 8; bit++) {
-            uint32_t of_bit = over_zeros((uint32_t)1 << (8 * position + bit));
+            uint32_t of_bit = over_zeros((uint32_t)1 << (8 * position + bit), size);
             for (int value = 1 << bit; value < 2 << bit; value++)
                 advanced[position][value] = advanced[position][value - (1 << bit)] ^ of_bit;
         }
 }
 
-static uint32_t advance(uint32_t checksum)
+void prepare_crc32c(void)
+{
+    prepare(over_part, PART_BYTES);
+    prepare(over_whole_block, BLOCK_BYTES);
+}
+
+static uint32_t advance(Advanced advanced, uint32_t checksum)
 {
     return advanced[0][checksum & 255] ^ advanced[1][checksum >> 8 & 255] ^ advanced[2][checksum >> 16 & 255]
            ^ advanced[3][checksum >> 24];
+}
+
+uint32_t crc32c_of_blocks(uint32_t checksum, const uint32_t *checksums, Py_ssize_t count)
+{
+    for (Py_ssize_t index = 0; index < count; index++)
+        checksum = advance(over_whole_block, checksum) ^ checksums[index];
+    return checksum;
 }
 
 static void fetch(const unsigned char *line)
@@ -79,7 +94,7 @@ __attribute__((target("sse4.2"))) static uint32_t over_block(uint32_t before, co
             third = _mm_crc32_u64(third, word_at(third_part + at));
         }
     }
-    uint64_t state = advance(advance((uint32_t)first) ^ (uint32_t)second) ^ (uint32_t)third;
+    uint64_t state = advance(over_part, advance(over_part, (uint32_t)first) ^ (uint32_t)second) ^ (uint32_t)third;
     for (int at = 3 * PART_BYTES; at < BLOCK_BYTES; at += WORD_BYTES)
         state = _mm_crc32_u64(state, word_at(block + at));
     return (uint32_t)state;

@@ -50,16 +50,23 @@ int digests_match(const DigestSizes *sizes, const unsigned char *pdu, Py_ssize_t
     return !sizes->data || data_size == 0 || is_digest(data + data_size, data, data_size);
 }
 
-int add_data_digest(PyObject *output, Py_ssize_t first)
+/* Compute the CRC32C of the buffers of a list from `first` on. Return -1 with an exception on failure. */
+static int checksum_of_buffers(PyObject *output, Py_ssize_t first, uint32_t *checksum)
 {
-    uint32_t checksum = 0;
+    *checksum = 0;
     for (Py_ssize_t index = first; index < PyList_GET_SIZE(output); index++) {
         Py_buffer buffer;
         if (PyObject_GetBuffer(PyList_GET_ITEM(output, index), &buffer, PyBUF_SIMPLE))
             return -1;
-        checksum = crc32c_with(checksum, buffer.buf, (size_t)buffer.len);
+        *checksum = crc32c_with(*checksum, buffer.buf, (size_t)buffer.len);
         PyBuffer_Release(&buffer);
     }
+    return 0;
+}
+
+/* Add a digest to a list of buffers. Return -1 with an exception on failure. */
+static int add_digest(PyObject *output, uint32_t checksum)
+{
     PyObject *digest = PyBytes_FromStringAndSize(NULL, DIGEST_BYTES);
     if (digest == NULL)
         return -1;
@@ -67,4 +74,26 @@ int add_data_digest(PyObject *output, Py_ssize_t first)
     int failed = PyList_Append(output, digest);
     Py_DECREF(digest);
     return failed;
+}
+
+/* Add a buffer or a list of buffers to a list. Return -1 with an exception on failure. */
+static int add_data(PyObject *output, PyObject *data)
+{
+    if (!PyList_Check(data))
+        return PyList_Append(output, data);
+    Py_ssize_t end = PyList_GET_SIZE(output);
+    return PyList_SetSlice(output, end, end, data);
+}
+
+int add_data_segment(PyObject *output, const DigestSizes *sizes, PyObject *data, const uint32_t *checksum)
+{
+    uint32_t found = 0;
+    Py_ssize_t first = PyList_GET_SIZE(output);
+    if (add_data(output, data))
+        return -1;
+    if (!sizes->data)
+        return 0;
+    if (checksum == NULL && checksum_of_buffers(output, first, &found))
+        return -1;
+    return add_digest(output, checksum == NULL ? found : *checksum);
 }

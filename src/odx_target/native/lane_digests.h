@@ -21,8 +21,9 @@ int digests_match(const DigestSizes *sizes, const unsigned char *pdu, Py_ssize_t
 /* Write the digest of bytes. */
 void put_digest(unsigned char *to, uint32_t checksum);
 
-/* Add the digest of the buffers of a list from `first` on to the list. Return -1 with an exception on failure. */
-int add_data_digest(PyObject *output, Py_ssize_t first);
+/* Add data, which is a buffer or a list of buffers, to a list of buffers, and then its digest if the session has data digests.
+ * `checksum` is the CRC32C of the data, or NULL if it is not known. Return -1 with an exception on failure. */
+int add_data_segment(PyObject *output, const DigestSizes *sizes, PyObject *data, const uint32_t *checksum);
 
 /* Prepare the other functions. Return -1 with an exception on failure. */
 int prepare_lane_digests(void);

@@ -59,16 +59,21 @@ void leave_unit(Unit *of)
     Py_CLEAR(of->native_writes);
 }
 
-PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views)
+int has_whole_blocks(const Unit *of, uint64_t lba, uint32_t size_bytes)
+{
+    return lba * of->block_bytes % BLOCK_BYTES == 0 && size_bytes % BLOCK_BYTES == 0;
+}
+
+PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views, uint32_t *checksum)
 {
     PyObject *reads = of->native_reads;
     if (!PyTuple_Check(reads) || PyTuple_GET_SIZE(reads) != 2 || !is_block_reader(PyTuple_GET_ITEM(reads, 0)))
         return Py_NewRef(Py_None);
     PyObject *reader = PyTuple_GET_ITEM(reads, 0), *block_map = PyTuple_GET_ITEM(reads, 1);
     uint64_t offset = lba * of->block_bytes;
-    PyObject *data = takes_views ? view_bytes(reader, block_map, offset, size_bytes) : Py_NewRef(Py_None);
+    PyObject *data = takes_views ? view_bytes(reader, block_map, offset, size_bytes, checksum) : Py_NewRef(Py_None);
     if (data == Py_None)
-        Py_SETREF(data, read_bytes(reader, block_map, offset, size_bytes));
+        Py_SETREF(data, read_bytes(reader, block_map, offset, size_bytes, checksum));
     return data;
 }
 

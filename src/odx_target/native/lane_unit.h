@@ -21,9 +21,13 @@ int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of);
 /* Release a unit. */
 void leave_unit(Unit *of);
 
+/* Return 1 if a read has only whole blocks of the store. */
+int has_whole_blocks(const Unit *of, uint64_t lba, uint32_t size_bytes);
+
 /* Read with the native reader. Return a new buffer. If the caller takes views, return a list of views of segments if possible, which
- * only the kernel may read (see `block_views.c`). Return None if there is no reader or some blocks are not usual, or NULL with an exception. */
-PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views);
+ * only the kernel may read (see `block_views.c`). Return None if there is no reader or some blocks are not usual, or NULL with an
+ * exception. Unless `checksum` is NULL, `*checksum` becomes the CRC32C of the blocks. */
+PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views, uint32_t *checksum);
 
 /* Return 1 if a flush of the pool of the unit need not wait, 0 if not, or -1 with an exception. */
 int flushes_at_once(const Unit *of);

@@ -16,6 +16,9 @@ void prepare_crc32c(void);
  * at `ahead`. */
 uint32_t crc32c_of_block(const unsigned char *block, const unsigned char *ahead);
 
+/* Return the CRC32C of blocks from the CRC32C `checksum` of the blocks before them, or 0 if there are none, and from their own. */
+uint32_t crc32c_of_blocks(uint32_t checksum, const uint32_t *checksums, Py_ssize_t count);
+
 /* Return the CRC32C of the bytes that have the CRC32C `checksum`, or 0 if there are none, together with further bytes. */
 uint32_t crc32c_with(uint32_t checksum, const unsigned char *bytes, size_t size);
 
@@ -76,15 +79,16 @@ int blocks_match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *c
 int is_block_reader(PyObject *object);
 
 /* Read bytes of a map without waiting, and check the blocks that contain them. Return a new buffer, or None if some blocks are not
- * usual or not in the map, or NULL with an exception. */
-PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size);
+ * usual or not in the map, or NULL with an exception. Unless `checksum` is NULL,
+ * `*checksum` becomes the CRC32C of these blocks, for which they are not read again. */
+PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size, uint32_t *checksum);
 
 #define MIN_VIEW_BYTES (16 << 10)
 /* Smallest part of a read for which a view is made. A copy of less takes less time. */
 
 /* Do the same as `read_bytes`, but return a list of views of the blocks. Return None also if the blocks are not mapped, or if the
  * range is small or scattered. */
-PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size);
+PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size, uint32_t *checksum);
 
 /* Add the functions or types of a part to the module. Return -1 with an exception on failure. */
 int add_block_reader(PyObject *module);

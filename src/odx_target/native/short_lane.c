@@ -68,17 +68,9 @@ static int is_usual(Loop *loop, const TransferCommand *command, uint64_t size_by
                   : digests_match(&loop->digests, loop->bytes + loop->at, HEADER_BYTES, (Py_ssize_t)data_bytes);
 }
 
-/* Add a buffer or a list of buffers to the output. Returns -1 with an exception on failure. */
-static int add_data(PyObject *output, PyObject *data)
-{
-    if (!PyList_Check(data))
-        return PyList_Append(output, data);
-    Py_ssize_t end = PyList_GET_SIZE(output);
-    return PyList_SetSlice(output, end, end, data);
-}
-
-/* Add the header of the reply to the output, and then the data of a read. Returns -1 with an exception on failure. */
-static int add_reply(Loop *loop, const TransferCommand *command, uint32_t data_bytes, PyObject *data)
+/* Add the header of the reply to the output, and then the data of a read, whose CRC32C may be known. Returns -1 with an exception on
+ * failure. */
+static int add_reply(Loop *loop, const TransferCommand *command, uint32_t data_bytes, PyObject *data, const uint32_t *checksum)
 {
     Py_ssize_t first = PyList_GET_SIZE(loop->output);
     PyObject *header = PyBytes_FromStringAndSize(NULL, HEADER_BYTES + loop->digests.header);
@@ -91,7 +83,7 @@ static int add_reply(Loop *loop, const TransferCommand *command, uint32_t data_b
     int failed = PyList_Append(loop->output, header);
     Py_DECREF(header);
     if (!failed && data != NULL)
-        failed = add_data(loop->output, data) || (loop->digests.data && add_data_digest(loop->output, first + 1));
+        failed = add_data_segment(loop->output, &loop->digests, data, checksum);
     if (failed) {
         PyObject *type, *error, *traceback;
         PyErr_Fetch(&type, &error, &traceback);
@@ -113,13 +105,20 @@ static PyObject *read_in_python(const Unit *of, const TransferCommand *command)
 
 static enum Outcome execute_read(Loop *loop, const TransferCommand *command, uint32_t size_bytes)
 {
-    PyObject *data = read_natively(&loop->of, command->lba, size_bytes, !loop->digests.data);
-    if (data == Py_None)
+    uint32_t checksum = 0;
+    /* The checksums of whole blocks give the digest. Otherwise the data is read once more, which must not be done with a view. */
+    const int has_checksum = loop->digests.data && has_whole_blocks(&loop->of, command->lba, size_bytes);
+    const int takes_views = !loop->digests.data || has_checksum;
+    PyObject *data = read_natively(&loop->of, command->lba, size_bytes, takes_views, has_checksum ? &checksum : NULL);
+    const uint32_t *known = has_checksum ? &checksum : NULL;
+    if (data == Py_None) {
         Py_SETREF(data, read_in_python(&loop->of, command));
+        known = NULL;
+    }
     enum Outcome outcome = EXECUTED;
     if (data == Py_None)
         outcome = LEFT;
-    else if (data == NULL || add_reply(loop, command, size_bytes, data))
+    else if (data == NULL || add_reply(loop, command, size_bytes, data, known))
         outcome = ENDED_BY_EXCEPTION;
     Py_XDECREF(data);
     return outcome;
@@ -160,7 +159,7 @@ static enum Outcome execute_write(Loop *loop, const TransferCommand *command, Py
     int is_done = write_data(loop, command, start, end - loop->digests.data);
     if (is_done <= 0)
         return is_done < 0 ? ENDED_BY_EXCEPTION : LEFT;
-    return add_reply(loop, command, 0, NULL) ? ENDED_BY_EXCEPTION : EXECUTED;
+    return add_reply(loop, command, 0, NULL, NULL) ? ENDED_BY_EXCEPTION : EXECUTED;
 }
 
 /* Execute the next command if it is usual. `*end` becomes the position after its PDU. */
