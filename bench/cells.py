@@ -17,6 +17,7 @@ LARGE_KIB = (64, 256, 1024)
 LARGE_DEPTHS = (1, 8)
 SESSIONS = ((1, 1), (4, 1), (16, 1), (16, 8))
 """Numbers of sessions with the depth of each session."""
+SESSIONS_OF_PROCESSES = (4, 16)
 QUICK = frozenset(
     {
         "read 4 KiB random unaligned, depth 32",
@@ -75,6 +76,9 @@ def _sessions() -> Iterator[Cell]:
     for sessions, depth in SESSIONS:
         name = f"read 4 KiB random, depth {depth}, {sessions} session{'s' if sessions > 1 else ''}"
         yield Cell("sessions", name, Generated(Shape(SMALL, depth, sessions)))
+    for sessions in SESSIONS_OF_PROCESSES:
+        name = f"read 4 KiB random unaligned, depth 1, {sessions} processes"
+        yield Cell("sessions", name, IscsiPerf(SMALL, 1, random=True, sessions=sessions))
 
 
 def _digests() -> Iterator[Cell]:

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -63,11 +64,14 @@ class Load(Protocol):
 
 @dataclass(frozen=True)
 class IscsiPerf:
-    """Reads of `iscsi-perf`. Random reads begin at any block of 512 bytes, so most of them are not aligned."""
+    """Reads of `iscsi-perf`. Random reads begin at any block of 512 bytes, so most of them are not aligned. Each session is a
+    process of its own.
+    """
 
     size_bytes: int
     depth: int
     random: bool = False
+    sessions: int = 1
     client: ClassVar[str] = "iscsi-perf"
     needs_count: ClassVar[bool] = False
     write_share: ClassVar[float] = 0.0
@@ -76,8 +80,10 @@ class IscsiPerf:
         assert count is None, "iscsi-perf ends after a time"
         duration_s = max(1, math.ceil(seconds))
         words = ["iscsi-perf", "-m", str(self.depth), "-b", str(self.size_bytes // SECTOR_BYTES), "-t", str(duration_s)]
-        printed = execute([*words, *(["-r"] if self.random else []), url], duration_s + SETTLE_S)
-        return Done(float(last(AVERAGE, printed)) * duration_s, duration_s)
+        words += [*(["-r"] if self.random else []), url]
+        with ThreadPoolExecutor(self.sessions) as threads:
+            printed = list(threads.map(execute, [words] * self.sessions, [duration_s + SETTLE_S] * self.sessions))
+        return Done(sum(float(last(AVERAGE, each)) for each in printed) * duration_s, duration_s)
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,17 @@ FORGET_PEAK = "5"
 """Text that resets VmHWM, if it is written to /proc/PID/clear_refs."""
 
 
+def ticks_of(stat: str) -> tuple[int, int]:
+    """Return the clock ticks that all threads of a process have used in user mode and in the kernel, from the text of
+    /proc/PID/stat.
+    """
+    fields = stat.rpartition(")")[2].split()
+    return int(fields[USER_FIELD - STATE_FIELD]), int(fields[SYSTEM_FIELD - STATE_FIELD])
+
+
 def processor_s(stat: str) -> float:
     """Return the seconds of the processor that all threads of a process have used, from the text of /proc/PID/stat."""
-    fields = stat.rpartition(")")[2].split()
-    return sum(int(fields[number - STATE_FIELD]) for number in (USER_FIELD, SYSTEM_FIELD)) / CLOCK_TICKS
+    return sum(ticks_of(stat)) / CLOCK_TICKS
 
 
 def peak_mib(status: str) -> float:

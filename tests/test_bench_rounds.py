@@ -9,7 +9,7 @@ import pytest
 from bench import pages, tables
 from bench.__main__ import arguments, main, missing_programs, plan_of
 from bench.cells import CELLS, QUICK, Cell, chosen
-from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, QemuBench, last
+from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, IscsiPerf, QemuBench, last
 from bench.ending import end_by_sigterm
 from bench.istgt import configuration
 from bench.processes import peak_mib, processor_s
@@ -22,6 +22,8 @@ from bench.rounds import (
     commands_of_window,
 )
 from bench.targets import OWN, SUSTAINED_TIMES
+from bench.time_split import CELLS as SPLIT
+from bench.time_split import calls_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,3 +201,39 @@ def test_no_command_of_qemu_img_crosses_the_end_of_the_lun(lun_bytes: int) -> No
     for load in loads:
         distance_bytes = math.gcd(load.step_bytes, lun_bytes)  # between two neighbours of all places that the load visits
         assert load.first_byte + lun_bytes - distance_bytes + load.size_bytes <= lun_bytes, load
+
+
+PERF = """#!/bin/sh
+[ "$*" = "-m 1 -b 8 -t 1 -r iscsi://host/target/0" ] || exit 1
+echo "iops average 250 (1 MB/s)"
+"""
+
+
+def test_the_sessions_of_iscsi_perf_are_processes_whose_rates_are_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "iscsi-perf"
+    program.write_text(PERF)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    done = IscsiPerf(4096, 1, random=True, sessions=3).run("iscsi://host/target/0", 1.0, None)
+    assert (done.rate, done.commands) == (750, 750)
+    with pytest.raises(ClientFailed, match="ended with 1"):
+        IscsiPerf(4096, 2, random=True, sessions=3).run("iscsi://host/target/0", 1.0, None)
+
+
+SUMMARY = """% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 61.10    0.011000          11      1000           sendmsg
+ 38.90    0.007000           7      2000       900 epoll_wait
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.018000           6      3000       900 total
+"""
+
+
+def test_system_calls_are_read_from_the_summary_of_strace() -> None:
+    assert calls_of(SUMMARY) == {"sendmsg": 1000, "epoll_wait": 2000}
+
+
+def test_the_cells_whose_time_is_split_exist() -> None:
+    assert set(SPLIT) <= {cell.name for cell in CELLS}
