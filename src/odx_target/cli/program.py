@@ -66,15 +66,18 @@ def _usual_serve(words: Sequence[str], environment: Mapping[str, str]) -> Callab
     """Return the call of `serve` for a usual command line, or None if typer must read the command line."""
     if words[:1] != ["serve"] or any(name.endswith(COMPLETION_SUFFIX) for name in environment):
         return None
-    from odx_target.cli.serving.command_line import usual_values
+    from odx_target.cli.serving.lean_dataclasses import generating_later
 
-    values = usual_values(words[1:])
-    if values is None:
-        return None
-    from odx_target.cli.serving.lean_libraries import load_libraries
+    with generating_later():
+        from odx_target.cli.serving.command_line import usual_values
 
-    load_libraries()
-    from odx_target.cli.serving.serve import serve
+        values = usual_values(words[1:])
+        if values is None:
+            return None
+        from odx_target.cli.serving.lean_libraries import load_libraries
+
+        load_libraries()
+        from odx_target.cli.serving.serve import serve
 
     return partial(serve, **values)
 
