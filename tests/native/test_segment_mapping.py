@@ -149,7 +149,7 @@ def test_a_segment_that_cannot_be_mapped_is_read_through_its_descriptor(
 ) -> None:
     class NoMemory:
         @staticmethod
-        def segment_mapping(_descriptor: int, _size_bytes: int) -> SegmentMapping:
+        def segment_mapping(_descriptor: int, _size_bytes: int, _is_writable: bool) -> SegmentMapping:
             raise OSError(12, "no memory")
 
     monkeypatch.setattr(directory, "NATIVE", NoMemory)

@@ -19,6 +19,7 @@ from tests.store.pools import Directory, block, read, when_ready
 
 from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolFailed, PoolFull, Refused, StoreError, Unreadable, Unwritable
 from odx_target.store.open import PoolOptions, open_directory_pool
+from odx_target.store.segments import directory
 from odx_target.store.segments.supply import REFUSED_S
 
 OPTIONS = PoolOptions(segment_blocks=32, descriptors=2)
@@ -61,6 +62,12 @@ SQLITE_CODES = {
     errno.EIO: sqlite3.SQLITE_IOERR,
     errno.EINTR: sqlite3.SQLITE_IOERR,
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_mappings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make all reads and writes of segments system calls, also if the tests run in a file system in memory."""
+    monkeypatch.setattr(directory, "NATIVE", None)
 
 
 class FailingConnection:

@@ -45,6 +45,23 @@ class SegmentMapping(Protocol):
     def has_views(self) -> bool:
         """True while there are views of the mapping, which are being sent."""
 
+    @property
+    def is_writable(self) -> bool:
+        """True if `write_now` may succeed."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    def populate(self) -> None:
+        """Map all pages of the file for writes, so that the first write to each page is fast. No other thread may use the
+        mapping meanwhile.
+        """
+
+    def write_now(self, offset_bytes: int, buffers: list[Buffer], /) -> bool:
+        """Copy buffers to the file, one after the other. Return False if a page is missing, or if the mapping is too short,
+        not writable or closed. Some buffers may have been copied then.
+        """
+
     def close(self) -> None:
         """Unmap the file when there is no view of it. Later reads do not use the mapping. A second call does nothing."""
 
@@ -64,7 +81,8 @@ class Native:
     last argument is the number of bits of a block number in a leaf. `block_checksums` returns the CRC32C of each block of a
     buffer. `copy_if_view` returns a copy of a view of a mapped segment, and any other buffer itself; it raises OSError if the
     file has been cut. `encode_header` is the function in `store/log/batch.py`, and `execute_usual` is
-    `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a descriptor, and raises OSError.
+    `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a descriptor, if its last argument is True
+    also for writes, and raises OSError.
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
@@ -74,7 +92,7 @@ class Native:
     encode_header: Callable[[bytes, int, int, int, int, int, int, bool, list[bytes], "array[int]", int], tuple[bytearray, int]]
     copy_if_view: Callable[[Buffer], Buffer]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
-    segment_mapping: Callable[[int, int], SegmentMapping]
+    segment_mapping: Callable[[int, int, bool], SegmentMapping]
 
 
 def _load() -> Native | None:

@@ -45,8 +45,8 @@ _NAME = re.compile(r"([0-9]{10})\.segment")
 class DirectorySegment:
     """A segment that is a file.
 
-    `read_flags` are the flags of preadv with which a read does not wait for the disk. The native module reads through
-    `mapping`, unless it is None. Views of the mapping may be waiting to be sent.
+    `read_flags` are the flags of preadv with which a read does not wait for the disk. Unless `mapping` is None, the native
+    module reads through it, and writes go through it until the segment is full. Views of the mapping may be waiting to be sent.
 
     Each read in a thread opens a descriptor of its own. So the cached descriptor may be closed while a thread reads.
     """
@@ -74,6 +74,11 @@ class DirectorySegment:
         self._count_writes = self._count_synced = 0
 
     @property
+    def is_filling(self) -> bool:
+        """True if the segment is new and has not been sealed."""
+        return self._is_filling
+
+    @property
     def is_pinned(self) -> bool:
         return self._is_filling or self._count_writes != self._count_synced
 
@@ -90,6 +95,16 @@ class DirectorySegment:
             mapping.close()
             self._closed_mappings = [each for each in (*self._closed_mappings, mapping) if each.has_views]
 
+    def give_mapping_up(self, size_bytes: int) -> SegmentMapping | None:
+        """Return the mapping, if it is writable and has this size, so that a new segment in the same file can use it. This
+        segment then has no mapping. The pages that were written stay mapped, so later writes to them are faster.
+        """
+        mapping = self.mapping
+        if mapping is None or not mapping.is_writable or mapping.size_bytes != size_bytes:
+            return None
+        self.mapping = None
+        return mapping
+
     @property
     def has_views(self) -> bool:
         """True while views of the segment are being sent, so that its blocks must not change."""
@@ -99,6 +114,9 @@ class DirectorySegment:
         if self._store.watched.before is not None:
             self._store.watched.before(SegmentCall.WRITE, self.number)
         self._count_writes += 1
+        mapping = self.mapping
+        if mapping is not None and isinstance(buffers, list) and mapping.write_now(block * BLOCK_BYTES, buffers):
+            return
         descriptor = self.descriptor
         if descriptor < 0:
             descriptor = self._store.hold(self)
@@ -243,8 +261,15 @@ class DirectorySegments:
         except OSError as error:
             os.close(descriptor)
             raise self._not_made(number, size_blocks, error) from error
-        self._has_created = True
-        return self._made(number, descriptor)
+        is_first, self._has_created = not self._has_created, True
+        return self._made(number, descriptor, self._prepared_mapping(descriptor) if not is_first else None)
+
+    def _prepared_mapping(self, descriptor: int) -> SegmentMapping | None:
+        """Map a new file before the first write to it, and allocate the page tables. Returns None if it cannot be mapped."""
+        mapping = self._mapped(descriptor, is_writable=True)
+        if mapping is not None:
+            mapping.populate()
+        return mapping
 
     def _is_reserved_later(self, size_blocks: int) -> bool:
         """True if a new segment needs room only for its first blocks, and the rest is reserved later.
@@ -280,11 +305,13 @@ class DirectorySegments:
     def recycle(self, former: int, number: int, size_blocks: int) -> DirectorySegment:
         self.end_reserving(former)
         segment = self._segments.pop(former, None)
+        has_views = segment is not None and segment.has_views
+        mapping = None if segment is None or has_views else segment.give_mapping_up(size_blocks * BLOCK_BYTES)
         if segment is not None:
             self.descriptors.drop(segment)
         self._unsynced_names.discard(former)
         path = self.path(former)
-        if segment is not None and segment.has_views:  # The views keep the removed file.
+        if has_views:  # The views keep the removed file.
             path.unlink()
             return self.create(number, size_blocks)
         try:
@@ -298,8 +325,10 @@ class DirectorySegments:
                 os.close(descriptor)
                 raise
         except OSError as error:
+            if mapping is not None:
+                mapping.close()
             raise self._not_made(former, size_blocks, error) from error
-        return self._made(number, descriptor)
+        return self._made(number, descriptor, mapping)
 
     def open(self, number: int) -> DirectorySegment:
         segment = self._segments.get(number)
@@ -331,18 +360,32 @@ class DirectorySegments:
             self.descriptors.close()
             os.close(self._directory_descriptor)
 
-    def _made(self, number: int, descriptor: int) -> DirectorySegment:
+    def _made(self, number: int, descriptor: int, mapping: SegmentMapping | None) -> DirectorySegment:
         self._unsynced_names.add(number)
         segment = self._segments[number] = DirectorySegment(self, number, is_filling=True)
+        if mapping is not None and self.watched.before is None:
+            segment.map(mapping)
+        elif mapping is not None:
+            mapping.close()
         self._take_in(segment, descriptor)
         return segment
 
     def _take_in(self, segment: DirectorySegment, descriptor: int) -> None:
         """Put a descriptor into the cache, and map the file."""
-        if NATIVE is not None and self._in_memory and self.watched.before is None and segment.mapping is None:
-            with suppress(OSError):  # Without a mapping, the segment is read through its descriptor.
-                segment.map(NATIVE.segment_mapping(descriptor, os.fstat(descriptor).st_size))
+        if segment.mapping is None:
+            mapping = self._mapped(descriptor, is_writable=segment.is_filling)
+            if mapping is not None:
+                segment.map(mapping)
         self.descriptors.take_in(segment, descriptor)
+
+    def _mapped(self, descriptor: int, *, is_writable: bool) -> SegmentMapping | None:
+        """Map a file in memory. Returns None if the segments are not mapped."""
+        if NATIVE is None or not self._in_memory or self.watched.before is not None:
+            return None
+        try:
+            return NATIVE.segment_mapping(descriptor, os.fstat(descriptor).st_size, is_writable)
+        except OSError:  # Without a mapping, the segment is read and written through its descriptor.
+            return None
 
     def _not_made(self, number: int, size_blocks: int, error: OSError) -> Exception:
         """Remove the file of a segment that could not be made. Returns the exception that the caller must raise."""
