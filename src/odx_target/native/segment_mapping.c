@@ -4,8 +4,8 @@
  * alone. The memory of the file itself is mapped, so a mapping needs only memory for page tables: 8 bytes for each 4 KiB that were
  * read or written.
  *
- * If another program has cut the file, or if there is no room for a page of it, the processor raises SIGBUS for the missing pages. The handler of this part then ends the
- * copy. For any other SIGBUS, it calls the handler that was there before.
+ * If another program has cut the file, or if there is no room for a page of it, the processor raises SIGBUS for the missing pages.
+ * The handler of this part then ends the copy. For any other SIGBUS, it calls the handler that was there before.
  *
  * A memoryview of a mapping keeps the file mapped, also after `close`.
  */
@@ -22,6 +22,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
 #endif
+
+#define POPULATED_BYTES ((size_t)1 << 20)
+/* Number of bytes that are mapped at once, because other threads can neither map nor unmap memory meanwhile. */
 
 typedef struct {
     PyObject_HEAD
@@ -229,7 +232,10 @@ static PyObject *populate(PyObject *object, PyObject *Py_UNUSED(none))
     SegmentMapping *self = (SegmentMapping *)object;
     if (self->bytes != NULL && self->is_writable) {
         Py_BEGIN_ALLOW_THREADS /* it takes milliseconds */
-        (void)madvise(self->bytes, self->size, MADV_POPULATE_WRITE);
+        for (size_t at = 0; at < self->size; at += POPULATED_BYTES) {
+            size_t rest = self->size - at;
+            (void)madvise(self->bytes + at, rest < POPULATED_BYTES ? rest : POPULATED_BYTES, MADV_POPULATE_WRITE);
+        }
         Py_END_ALLOW_THREADS
     }
     Py_RETURN_NONE;

@@ -1,0 +1,179 @@
+# ruff: noqa: SLF001 - the parts of the path have no public names
+"""Microseconds that an array takes for one write of 4 KiB at depth 1, and for the parts of its path.
+
+    python -m bench.one_write [COMMANDS]     default: 20000, with a pool in /dev/shm
+
+The array and its host are in one process, and take turns. So no time for the wake-up of another process is included, but all
+system calls are real. The LUN is full, so the cleaner works between the commands. `bench/small_writes.py` writes a page with
+these figures.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import trio
+from tests.target.raw_peer import RawPeer, logged_in
+from tests.target.running import running
+
+from odx_target.cli.serving.garbage_collector import spared_collector
+from odx_target.iscsi.pdu.headers import ScsiCommand
+from odx_target.store.api import BLOCK_BYTES, PoolBusy
+from odx_target.store.segments.directory import DirectorySegment
+from odx_target.target.array import Array
+from odx_target.target.config.settings import Config, LunConfig
+
+MIB = 1 << 20
+LUN_MIB, POOL_MIB = 256, 512
+PIECE_BLOCKS = 256
+COMMANDS = 20_000
+COMMANDS_OF_A_HOLD = 4
+"""Number of commands after which other tasks run, such as the cleaner. In a running array, the hub lets them run after
+`MAX_HOLD_S`."""
+
+WRITE_10 = 0x2A
+STATUS = 3
+MAX_ATTENTIONS = 1
+"""Number of writes that end with a unit attention, because a threshold of the room of the pool is reached."""
+
+PARTS = {
+    "pass": "pass of the hub",
+    "receive": "- receive and execute",
+    "recv": "- - recv, a system call",
+    "lane": "- - short lane: checks, checksum, open batch, map, reply",
+    "commit": "- commit: header of the batch, counters",
+    "write": "- - copy to the segment",
+    "send": "- send and count",
+    "sendmsg": "- - sendmsg, a system call",
+    "tally": "- - counters and histogram of latencies",
+}
+"""The parts by their names in the code below. A part with more dashes is inside the part above it."""
+
+
+class Stopwatch:
+    """Collects the times of wrapped functions."""
+
+    def __init__(self) -> None:
+        self.taken_ns: dict[str, list[int]] = defaultdict(list)
+
+    def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        taken, clock = self.taken_ns[name], time.perf_counter_ns
+
+        def timed(*arguments: object) -> Any:
+            began = clock()
+            try:
+                return function(*arguments)
+            finally:
+                taken.append(clock() - began)
+
+        return timed
+
+    def medians_us(self) -> Mapping[str, float]:
+        return {name: statistics.median(taken) / 1e3 for name, taken in self.taken_ns.items() if taken}
+
+
+class TimedSocket:
+    def __init__(self, connected: Any, watch: Stopwatch) -> None:
+        self.recv_into = watch.around("recv", connected.recv_into)
+        self.sendmsg = watch.around("sendmsg", connected.sendmsg)
+
+
+class TimedPool:
+    """A pool as the hub uses it."""
+
+    def __init__(self, pool: Any, watch: Stopwatch) -> None:
+        self.turns = pool.turns
+        self.commit = watch.around("commit", pool.commit)
+
+
+def watched(array: Array, watch: Stopwatch) -> Callable[[], None]:
+    """Time the parts of the path of the only connection. Returns a function that makes a pass of the hub."""
+    (server,) = array._listener._connections  # type: ignore[union-attr]
+    loop: Any = server._loop
+    hub: Any = server._hub
+    queue: Any = server._sender._queue
+    lane: Any = server._executor.lane
+    queue._socket = loop._socket = TimedSocket(loop._socket, watch)
+    lane.run = watch.around("lane", lane.run)
+    loop.receive_now = watch.around("receive", loop.receive_now)
+    loop.send_now = watch.around("send", loop.send_now)
+    loop._tally.end = watch.around("tally", loop._tally.end)
+    hub._pool = TimedPool(array.pool, watch)
+    make_pass = watch.around("pass", hub._make_pass)
+    write = DirectorySegment.write
+    timed_write = watch.around("write", write)
+    DirectorySegment.write = lambda *arguments: timed_write(*arguments)  # type: ignore[method-assign]
+
+    def serve() -> None:
+        hub._ready.append(loop._descriptor)
+        make_pass()
+
+    return serve
+
+
+async def fill(array: Array, data: bytes) -> None:
+    volume = array.logical_units[0].volume
+    for block in range(0, LUN_MIB * MIB // BLOCK_BYTES, PIECE_BLOCKS):
+        while True:
+            try:
+                volume.write(block, [data * PIECE_BLOCKS])
+                break
+            except PoolBusy:
+                await volume.room_made()
+        array.pool.commit()
+        await trio.lowlevel.checkpoint()
+
+
+def command_to(block: int, number: int, peer: RawPeer) -> ScsiCommand:
+    command = ScsiCommand(write=True, attribute=1, initiator_task_tag=number, cmd_sn=peer.cmd_sn + number)
+    command.expected_data_transfer_length = BLOCK_BYTES
+    command.cdb = bytes([WRITE_10, 0, *block.to_bytes(4), 0, 0, 1]) + bytes(6)
+    return command
+
+
+async def measure(count: int, folder: Path) -> Stopwatch:
+    """Write `count` blocks at random places of a full LUN."""
+    luns = (LunConfig("bench", LUN_MIB * MIB, BLOCK_BYTES),)
+    config = Config(pool_dir=folder / "pool", luns=luns, pool_limit_bytes=POOL_MIB * MIB)
+    watch, random = Stopwatch(), Random(1)
+    async with running(config) as array, logged_in(array) as peer, spared_collector():
+        data = Random(2).randbytes(BLOCK_BYTES)
+        await fill(array, data)
+        serve, connected = watched(array, watch), peer.stream.socket._sock
+        failed = 0
+        for number in range(count):
+            block = random.randrange(LUN_MIB * MIB // BLOCK_BYTES)
+            connected.send(peer.encode(command_to(block, number, peer), data))
+            serve()
+            while not (reply := received(connected)):  # The write waits for room, or the connection has left the hub.
+                await trio.lowlevel.checkpoint()
+            failed += reply[STATUS] != 0
+            if number % COMMANDS_OF_A_HOLD == 0:
+                await trio.lowlevel.checkpoint()
+        assert failed <= MAX_ATTENTIONS, f"{failed} writes have failed"
+    return watch
+
+
+def received(connected: Any) -> bytes:
+    try:
+        return bytes(connected.recv(1024))
+    except BlockingIOError:
+        return b""
+
+
+def parts(count: int = COMMANDS) -> Mapping[str, float]:
+    """Return the medians in microseconds, by the names in PARTS."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        found = trio.run(measure, count, Path(folder)).medians_us()
+    return {text: found[name] for name, text in PARTS.items() if name in found}
+
+
+if __name__ == "__main__":
+    for part, taken_us in parts(int(sys.argv[1]) if len(sys.argv) > 1 else COMMANDS).items():
+        print(f"{part:58} {taken_us:6.1f} us")
