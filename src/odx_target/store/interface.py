@@ -201,7 +201,9 @@ class Pool(Protocol):
         ...
 
     async def committed(self) -> None:
-        """Call `commit` until the operating system takes the batch. Raises PoolFailed."""
+        """Call `commit` until the operating system takes the batch. Raises PoolFailed. The next `commit` then raises it too,
+        because the batch may have changes of other callers.
+        """
         ...
 
     async def flush(self) -> None:

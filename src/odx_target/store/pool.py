@@ -168,7 +168,7 @@ class LogPool(PoolParts):
     async def committed(self) -> None:
         while True:
             try:
-                self.commit()
+                self.log.commit_for_another()
             except Scarcity:
                 await self._environment.sleep(COMMIT_PAUSE_S)
                 # If the batch was lost during the wait, `commit` may have reported the loss to another caller.

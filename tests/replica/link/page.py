@@ -30,7 +30,7 @@ from odx_target.replica.snapshots.messages import (
     REVERSE_FIELDS,
     SETTLE_FIELDS,
 )
-from odx_target.replica.sync import items, membership_messages
+from odx_target.replica.sync import changed_blocks, items, membership_messages
 from odx_target.replica.sync.documents import DOCUMENTS
 from odx_target.replica.sync.stream_messages import GREETING_FIELDS
 
@@ -163,9 +163,11 @@ def membership_table() -> str:
 
 
 def document_table() -> str:
-    rows = (
-        (word, f"`{field.name}`", field.type.value, field.meaning) for word, fields in DOCUMENTS.items() for field in fields
-    )
+    rows: list[tuple[str, ...]] = []
+    for word, fields in DOCUMENTS.items():
+        rows += [(word, f"`{field.name}`", field.type.value, field.meaning) for field in fields]
+        if not fields:
+            rows.append((word, "", "", "no further fields"))
     return table(("`do`", "field", "type", "meaning"), rows)
 
 
@@ -218,6 +220,7 @@ TABLES: dict[str, Callable[[], str]] = {
         ("kind", "number", "meaning"), ((kind.name, kind.value, meaning) for kind, meaning in items.MEANINGS.items())
     ),
     "documents": document_table,
+    "changed": lambda: body_table(changed_blocks.FORMATS),
     "membership": membership_table,
     "classes": class_table,
     "limits": limit_table,

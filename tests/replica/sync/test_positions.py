@@ -40,7 +40,12 @@ def test_the_former_primary_has_everything_up_to_the_begin_of_the_new_one() -> N
     handed_over = opened(A, NO_POSITION, 1).closed(50)
     primary = opened(B, StreamPosition(A, 50, 50), 7)
     assert reached(handed_over, primary) == (6, 6)
-    assert reached(handed_over.closed(50), primary.closed(90)) == (6, 6)
+    assert reached(handed_over, primary.closed(90)) == (6, 6)
+
+
+def test_a_new_primary_that_has_lost_the_end_of_its_base_has_not_everything() -> None:
+    handed_over = opened(A, NO_POSITION, 1).closed(50)
+    assert reached(handed_over, opened(B, StreamPosition(A, 48, 48), 7)) is None
 
 
 def test_a_former_primary_that_has_lost_its_end_cannot_continue() -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from odx_target.replica.membership.register import Register
 from odx_target.replica.sync.group import Group, GroupState, NotServing
-from odx_target.store.api import BLOCK_BYTES, StoreError, Volume
+from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, StoreError, Volume
 from odx_target.store.open import LogPool, PoolOptions
 from tests.sim.group_array import NAME, GroupArray, make_group
 from tests.sim.scenarios.block_history import BlockHistory, Change
@@ -26,8 +26,12 @@ USED_BLOCKS = 20
 """Number of blocks at both ends of a volume that hosts use, so that they often use the same."""
 
 ZEROS = bytes(BLOCK_BYTES)
+OUTSIDE, OUTSIDE_BLOCKS = "outside", 16
+"""A volume that is not in the group, and from which hosts copy."""
+
 OPTIONS = PoolOptions(segment_blocks=64, cleaning=False)
 IN_SYNC_S = 60.0
+MAX_SNAPSHOTS = 6
 STEPS = 70
 
 
@@ -49,9 +53,8 @@ class Play:
         self.members = self._group_arrays()[:2]
         self.witness = self._group_arrays()[2]
         self.histories = {name: BlockHistory(size, ZEROS) for name, size in SIZES.items()}
-        self.register = self._make_group()
-        self.takeovers = 0
         self.count = 0
+        self.register = self._make_group()
         self.hosts = [Host(self, number) for number in range(self.random.randint(1, 4))]
         for array in self._group_arrays():
             array.on_power_loss = self._power_lost
@@ -72,6 +75,11 @@ class Play:
         self._stop_hosts()
         self._until_well()
         self._compare()
+        for array in self.members:
+            if array.group is not None:
+                outgoing = array.group.outgoing
+                self.world.faults.update({f"resync of {what}": count for what, count in outgoing.resyncs.items()})
+                self.world.faults["verified anchors"] += outgoing.anchoring.verified
         for array in self._group_arrays():
             array.table.stop()
         self.stage.end()
@@ -87,9 +95,13 @@ class Play:
         a, b, w = self._group_arrays()
         for pair in ((a, b), (a, w), (b, w)):
             self.stage.pair(*pair)
+        compression = self.random.choice([{}, {COMPRESSION_ATTRIBUTE: "lz4"}])
         for array in (a, b):
             for name, size in SIZES.items():
-                array.pool.create_volume(name, size, {})
+                array.pool.create_volume(name, size, compression)
+            array.pool.create_volume(OUTSIDE, OUTSIDE_BLOCKS, {})
+            for block in range(0, OUTSIDE_BLOCKS, 2):
+                array.pool.volumes[OUTSIDE].write(block, [self.new_value()])
         self.stage.flush()
         make_group(a, b, w, list(SIZES), self.random.choice([6.0, 8.0, 20.0]))
         register = w.table.witness_desk.record(NAME).register
@@ -160,6 +172,15 @@ class Play:
                 assert first == second, f"block {block} of {name} differs: {first[:8].hex()} and {second[:8].hex()}"
                 assert first in history.possible(block, history.tick()), f"block {block} of {name} has lost a write"
             assert digests[0] == digests[1], f"the digests of {name} differ"
+        self._compare_snapshots()
+
+    def _compare_snapshots(self) -> None:
+        """Compare the snapshots that both members have."""
+        one, other = (array.pool.snapshots for array in self.members)
+        for guid in one.keys() & other.keys():
+            digests = [self.world.run(array.environment, array.pool.snapshots[guid].digest()) for array in self.members]
+            assert digests[0] == digests[1], f"the snapshot {one[guid].name} differs"
+            assert one[guid].name == other[guid].name
 
     def _content(self, array: GroupArray, name: str) -> Sequence[bytes]:
         data = b"".join(self.world.run(array.environment, array.pool.volumes[name].read(0, SIZES[name])))
@@ -242,7 +263,8 @@ class Host:
             while not self.is_stopped:
                 index = self._random.randrange(len(SIZES))
                 name, volume = list(SIZES)[index], group.volumes()[index]
-                commands = (self._write, self._write, self._write, self._read, self._read, self._unmap, self._flush)
+                writes = (self._write,) * 4
+                commands = (*writes, self._read, self._read, self._unmap, self._flush, self._copy, self._snapshot)
                 await self._random.choice(commands)(group, self._play.histories[name], volume)
                 await environment.sleep(self._random.choice([0.0, 0.02, 0.1, 0.5]))
         except (NotServing, StoreError):
@@ -264,6 +286,39 @@ class Host:
     async def _unmap(self, group: Group, history: BlockHistory, volume: Volume) -> None:
         block, count = self._range(volume)
         await self._change(history, block, [ZEROS] * count, lambda: group.unmap(volume, block, count))
+
+    async def _copy(self, group: Group, history: BlockHistory, volume: Volume) -> None:
+        """Copy frozen blocks of the volume, or of a volume outside of the group, as a token does."""
+        assert isinstance(self._array, GroupArray)
+        block, count = self._range(volume)
+        source = self._random.choice([volume, self._array.pool.volumes[OUTSIDE]])
+        frozen = source.freeze()
+        try:
+            if self._random.randrange(2):
+                await self._write(group, history, volume)
+            count = min(count, OUTSIDE_BLOCKS)
+            data = b"".join(await frozen.read(0, count))
+            values = [data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES)]
+            await self._change(
+                history,
+                block,
+                values,
+                lambda: group.change(lambda: volume.copy_from(frozen, 0, block, count), volume.room_made),
+            )
+        finally:
+            frozen.release()
+
+    async def _snapshot(self, group: Group, _history: BlockHistory, volume: Volume) -> None:
+        """Take a snapshot of all volumes, rename one, or delete one."""
+        assert isinstance(self._array, GroupArray)
+        pool, name = self._array.pool, self._play.new_value()[:4].hex()
+        snapshots = list(pool.snapshots.values())
+        if len(snapshots) < MAX_SNAPSHOTS:
+            await group.change(lambda: pool.snapshot_volumes({each: {"of": each} for each in SIZES}, name), volume.room_made)
+        elif self._random.randrange(2):
+            await group.change(snapshots[0].delete, volume.room_made)
+        else:
+            await group.change(lambda: snapshots[0].rename(name), volume.room_made)
 
     async def _change(
         self, history: BlockHistory, block: int, values: list[bytes], command: Callable[[], Awaitable[None]]

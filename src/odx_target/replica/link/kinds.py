@@ -30,6 +30,9 @@ class Kind(IntEnum):
     FLUSHED = 0x33
     COMPLETE = 0x34
     MEMBERSHIP = 0x35
+    RESYNC = 0x36
+    CHANGED = 0x37
+    ANCHORED = 0x38
     PAIR_OPEN = 0x40
     PAIR_CHALLENGE = 0x41
     PAIR_PROOF = 0x42
@@ -92,6 +95,9 @@ ROWS: tuple[KindRow, ...] = (
     KindRow(Kind.FLUSHED, Scope.CHANNEL, 0, NO_FLAGS, True, "that of the FLUSH", "empty"),
     KindRow(Kind.COMPLETE, Scope.CHANNEL, 0, NO_FLAGS, True, "OSN up to which the stream is complete", "empty"),
     KindRow(Kind.MEMBERSHIP, Scope.CHANNEL, MAX_HELLO_BYTES, NO_FLAGS, True, "0", "message of the membership"),
+    KindRow(Kind.RESYNC, Scope.CHANNEL, 16, NO_FLAGS, True, "0", "guid of an anchor, or empty"),
+    KindRow(Kind.CHANGED, Scope.CHANNEL, MAX_BODY_BYTES, Flag.END, True, "0", "ranges"),
+    KindRow(Kind.ANCHORED, Scope.CHANNEL, 2 * MAX_HELLO_BYTES, NO_FLAGS, True, "0", "guid of an anchor, and digests"),
     KindRow(Kind.PAIR_OPEN, Scope.CONNECTION, MAX_HELLO_BYTES, NO_FLAGS, False, "0", "PAIR_OPEN"),
     KindRow(Kind.PAIR_CHALLENGE, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_CHALLENGE"),
     KindRow(Kind.PAIR_PROOF, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_PROOF"),

@@ -1,13 +1,13 @@
 """JSON objects in items of SHIP: changes of snapshots, which are too rare for a layout of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from odx_target.replica.link.bounded_json import MAX_NUMBER, Json, encode_object
 from odx_target.replica.link.limits import MAX_TEXT_BYTES
 from odx_target.replica.link.messages import Field, Message, Type
 from odx_target.replica.sync.items import Item, ItemKind
-from odx_target.store.api import SnapshotChanged, SnapshotCreated
+from odx_target.store.api import Snapshot, SnapshotChanged, SnapshotCreated
 
 MAX_SENT_ATTRIBUTES = 64
 """Maximum number of attributes of a snapshot that are shipped. Their texts are bounded by `MAX_TEXT_BYTES`."""
@@ -34,12 +34,22 @@ DELETED_FIELDS = (_GUID,)
 RESTORED_FIELDS = (_GUID, _LINEAGE)
 LINEAGE_FIELDS = (_LINEAGE,)
 
+ANCHORS_FIELDS = (
+    Field("guids", Type.TEXTS, 0, 2, "guids of the anchors that the primary keeps"),
+    Field("taken", Type.BYTES, 0, GUID_BYTES, "guid of the anchor that is taken now; empty if none is taken"),
+)
+
+NO_FIELDS: tuple[Field, ...] = ()
+
 DOCUMENTS: dict[str, tuple[Field, ...]] = {
     "take snapshot": TAKEN_FIELDS,
     "change snapshot": CHANGED_FIELDS,
     "delete snapshot": DELETED_FIELDS,
     "restore": RESTORED_FIELDS,
     "change lineage": LINEAGE_FIELDS,
+    "keep anchors": ANCHORS_FIELDS,
+    "begin of snapshots": NO_FIELDS,
+    "end of snapshots": NO_FIELDS,
 }
 """The JSON objects by their member `do`, with their other members."""
 
@@ -59,9 +69,18 @@ def taken(volume: int, record: SnapshotCreated) -> Item:
     )
 
 
-def changed(record: SnapshotChanged) -> Item:
+def changed(snapshot: SnapshotChanged | Snapshot) -> Item:
     """Return the item of a snapshot with a new name or new attributes. Holds belong to each array."""
-    return _item(0, "change snapshot", {"guid": record.guid.hex(), "name": record.name, **_attributes(record.attributes)})
+    document = {"guid": snapshot.guid.hex(), "name": snapshot.name, **_attributes(snapshot.attributes)}
+    return _item(0, "change snapshot", document)
+
+
+def all_snapshots(snapshots: Iterable[Snapshot]) -> Iterator[Item]:
+    """Yield items after which the other member has no other snapshots than these. It may have fewer."""
+    yield _item(0, "begin of snapshots", {})
+    for snapshot in snapshots:
+        yield changed(snapshot)
+    yield _item(0, "end of snapshots", {})
 
 
 def deleted(guid: bytes) -> Item:
@@ -77,6 +96,11 @@ def restored(volume: int, guid: bytes, lineage: bytes) -> Item:
 def lineage_changed(volume: int, lineage: bytes) -> Item:
     """Return the item of a volume with a new lineage and its former content."""
     return _item(volume, "change lineage", {"lineage": lineage.hex()})
+
+
+def anchors_kept(guids: Sequence[bytes], taken: bytes) -> Item:
+    """Return the item of the anchors that the primary keeps, of which one may be taken now."""
+    return _item(0, "keep anchors", {"guids": [guid.hex() for guid in guids], "taken": taken.hex()})
 
 
 def attributes_of(found: Message) -> dict[str, str]:

@@ -11,6 +11,7 @@ from odx_target.replica.membership.messages import Action, Message, Receiver
 from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.path import Path
+from odx_target.replica.sync.anchors import Anchors
 from odx_target.replica.sync.courier import Courier, receive_messages
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.replica.sync.incoming_stream import IncomingStream
@@ -51,15 +52,16 @@ class Group:
         records = GroupRecords(pool, settings.name)
         peer = settings.peer_pool.hex()
         self.driver = MemberDriver(pool, environment, records, peer, self._send, self._changed, self._tick)
+        anchors = Anchors(pool, settings.name)
         self._register = self.driver.member.register
         self._was_adding = False
         self._is_draining = False
         self._active = 0
         self._progress: Event = environment.event()
         self.outgoing = OutgoingStream(
-            pool, environment, settings, self.driver, self.volumes, lambda: path_to(settings.peer_pool), self._wake
+            pool, environment, settings, self.driver, anchors, self.volumes, lambda: path_to(settings.peer_pool), self._wake
         )
-        self.incoming = IncomingStream(pool, environment, records, self.driver, self.volumes)
+        self.incoming = IncomingStream(pool, environment, records, self.driver, anchors, self.volumes)
         self._couriers = {
             Receiver.PEER: Courier(settings.name, environment, lambda: path_to(settings.peer_pool), self.driver.deliver),
             Receiver.WITNESS: Courier(settings.name, environment, lambda: path_to(settings.witness_pool), self.driver.deliver),
@@ -154,8 +156,11 @@ class Group:
 
     async def _progressed(self, give_up_s: float) -> None:
         """Wait until something has changed. Raises NotServing if it has no use to wait."""
-        if not self.driver.member.is_primary or self.driver.failure or self._environment.monotonic() >= give_up_s:
-            raise NotServing(f"the group {self.settings.name} has another primary, or waits for its other member for too long")
+        has_failed = self.driver.failure or self._pool.failure is not None
+        if not self.driver.member.is_primary or has_failed or self._environment.monotonic() >= give_up_s:
+            raise NotServing(
+                f"the group {self.settings.name} has another primary, has failed, or waits for its other member for too long"
+            )
         await self._progress.wait()
 
     def _require_service(self) -> None:
@@ -228,8 +233,11 @@ class Group:
         sender = self.outgoing.sender
         if sender is None or not self._is_draining or not self._is_drained():
             return ()
-        self.driver.handed_over_osn = sender.shipped_osn
-        return self.driver.member.change(Change.HAND_OVER, now_s)
+        actions = self.driver.member.change(Change.HAND_OVER, now_s)
+        if actions:
+            self.driver.handed_over_osn = sender.shipped_osn
+            self.outgoing.close()  # The other member must get nothing after this position.
+        return actions
 
     def _wake(self) -> None:
         progress, self._progress = self._progress, self._environment.event()

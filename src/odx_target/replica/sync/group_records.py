@@ -14,6 +14,7 @@ SETTINGS_PREFIX = "sync/group/"
 MEMBER_PREFIX = "sync/member/"
 POSITION_PREFIX = "sync/position/"
 WITNESS_PREFIX = "sync/witness/"
+ANCHOR_PREFIX = "sync/anchor/"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.link.errors import ChannelEnded, PeerFault
+from odx_target.replica.link.kinds import Kind
 from odx_target.replica.membership.messages import RegisterNews
 from odx_target.replica.membership.register import Register
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
+from odx_target.replica.sync.anchors import Anchors
+from odx_target.replica.sync.changed_blocks import send_changes
 from odx_target.replica.sync.group_records import GroupRecords
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.outgoing_stream import FAILED
@@ -14,7 +18,7 @@ from odx_target.replica.sync.positions import NO_POSITION, StreamPosition, reach
 from odx_target.replica.sync.relog import NotApplied, Relog
 from odx_target.replica.sync.stream_messages import Greeting, greeting_document, read_greeting
 from odx_target.replica.sync.stream_receiver import StreamReceiver
-from odx_target.store.api import Pool, Volume
+from odx_target.store.api import DamagedBlock, Pool, Volume
 
 
 class IncomingStream:
@@ -26,12 +30,14 @@ class IncomingStream:
         environment: Environment,
         records: GroupRecords,
         driver: MemberDriver,
+        anchors: Anchors,
         volumes: Callable[[], Sequence[Volume]],
     ) -> None:
         self._pool = pool
         self._environment = environment
         self._records = records
         self._driver = driver
+        self._anchors = anchors
         self._volumes = volumes
         self._exchange: Exchange | None = None
 
@@ -46,7 +52,7 @@ class IncomingStream:
         driver, member = self._driver, self._driver.member
         theirs = read_greeting(document)
         register = member.register
-        own = Greeting(register, driver.position, member.is_proven)
+        own = Greeting(register, driver.position, member.is_proven, tuple(self._anchors.guids))
         driver.deliver(RegisterNews(theirs.register))
         if theirs.register != register or member.is_primary or driver.is_settling:
             exchange.answer(greeting_document(own))
@@ -59,7 +65,8 @@ class IncomingStream:
         self.close()
         self._exchange = exchange
         exchange.answer(greeting_document(own))
-        relog = Relog(self._pool, self._environment, self._volumes(), lambda: self._is_wanted(exchange, register))
+        volumes = self._volumes()
+        relog = Relog(self._pool, self._environment, volumes, self._anchors, lambda: self._is_wanted(exchange, register))
         try:
             await self._receive(exchange, relog, theirs.position, is_resync=is_resync)
         except NotApplied as error:
@@ -80,7 +87,8 @@ class IncomingStream:
         volumes = self._volumes()
         if is_resync:
             member.fell_behind()
-            await relog.tried(lambda: self._forget_position(), volumes[0].room_made)
+            await relog.tried(self._forget_position, volumes[0].room_made)
+            await self._answer_resync(exchange, volumes)
         found = reached(driver.position, primary)
         start = StreamPosition(primary.log, *(found or (0, 0)))
 
@@ -103,6 +111,24 @@ class IncomingStream:
             is_resync=is_resync,
         )
         await receiver.run()
+
+    async def _answer_resync(self, exchange: Exchange, volumes: Sequence[Volume]) -> None:
+        """Take RESYNC, and send the ranges that this member has changed since its anchor. Raises LinkError."""
+        frame = await exchange.receive()
+        if frame is None:
+            raise ChannelEnded("the primary has ended the stream")
+        exchange.consumed(frame)
+        if frame.kind is not Kind.RESYNC:
+            raise PeerFault("a stream to a member that is out of sync does not begin with RESYNC")
+        if not frame.body:
+            return
+        maps = self._anchors.maps(bytes(frame.body))
+        if maps is None or len(maps) != len(volumes):
+            raise PeerFault("a RESYNC names an anchor that this member does not have")
+        try:
+            await send_changes(exchange, self._pool, self._environment, maps, volumes)
+        except DamagedBlock as error:
+            raise NotApplied(str(error)) from error
 
     def _forget_position(self) -> None:
         self._records.keep_position(NO_POSITION)

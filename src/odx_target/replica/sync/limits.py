@@ -26,5 +26,8 @@ GIVE_UP_S = 25.0
 """Time after which a command of a host that cannot be acknowledged ends with an error. It is longer than `OUT_OF_SYNC_S`, so
 that hosts survive the loss of one member without an error."""
 
+ANCHOR_INTERVAL_S = 30.0
+"""Least time between two anchors of a group. A resync ships again what was changed in this time before the cut."""
+
 FILL_BLOCKS = 256
 """Number of blocks that a resync reads at once: 1 MiB. New changes are shipped between two such reads."""

@@ -79,12 +79,17 @@ class MemberDriver:
     @property
     def serves(self) -> bool:
         """True if hosts may be served now, see `Member.serves`."""
-        return not self.is_settling and not self.failure and self.member.serves(self._environment.monotonic())
+        return self._may_act and self.member.serves(self._environment.monotonic())
 
     @property
     def acknowledges(self) -> bool:
         """True if hosts may be told now what is done, see `Member.acknowledges`."""
-        return not self.is_settling and not self.failure and self.member.acknowledges(self._environment.monotonic())
+        return self._may_act and self.member.acknowledges(self._environment.monotonic())
+
+    @property
+    def _may_act(self) -> bool:
+        """True if no record is being made durable, and the pool has lost nothing that it had accepted."""
+        return not self.is_settling and not self.failure and self._pool.failure is None
 
     async def run(self) -> None:
         """Begin the life, and carry it until the array stops or the pool fails."""
@@ -148,7 +153,7 @@ class MemberDriver:
     def open_position(self) -> None:
         """Note that the stream grows with the own log, before the first change of a host. Raises StoreError."""
         if not self.position.is_open:
-            position = opened(self._pool.identity, self.position, self._pool.commit())
+            position = opened(self._pool.identity, self.position, self._pool.committed_osn)
             self._records.keep_position(position)
             self.position = position
 

@@ -1,5 +1,6 @@
 """The stream of a primary to the other member: it connects, ships, resynchronises, and adds or drops the other member."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from odx_target.environment import Environment
@@ -11,13 +12,16 @@ from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
+from odx_target.replica.sync.anchoring import Anchoring
+from odx_target.replica.sync.anchors import Anchors
+from odx_target.replica.sync.changed_blocks import received_changes
 from odx_target.replica.sync.group_records import GroupSettings
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import reached
-from odx_target.replica.sync.resync import whole_content
+from odx_target.replica.sync.resync import content_since, whole_content
 from odx_target.replica.sync.shipping import NeedsResync
 from odx_target.replica.sync.stream_messages import STREAM_REQUEST, Greeting, greeting_document, read_greeting
-from odx_target.replica.sync.stream_sender import StreamSender
+from odx_target.replica.sync.stream_sender import StreamSender, Walk
 from odx_target.store.api import Pool, StoreError, Volume
 
 RETRY_S = 0.25
@@ -36,12 +40,17 @@ class OutgoingStream:
         environment: Environment,
         settings: GroupSettings,
         driver: MemberDriver,
+        anchors: Anchors,
         volumes: Callable[[], Sequence[Volume]],
         path: Callable[[], Path | None],
         on_progress: Callable[[], None],
     ) -> None:
         self.sender: StreamSender | None = None
         """The sender of the open stream."""
+        self.resyncs: Counter[str] = Counter()
+        """Number of resyncs that have begun, by the content that they ship."""
+        self.anchors = anchors
+        self.anchoring = Anchoring(pool, environment, anchors, self.fail_peer)
         self._pool = pool
         self._environment = environment
         self._settings = settings
@@ -76,6 +85,10 @@ class OutgoingStream:
         self._is_stopped = True
         self.close()
 
+    def fail_peer(self, reason: str) -> None:
+        """Drop the other member soon, because it cannot continue."""
+        self._must_drop = reason
+
     def note_register(self) -> None:
         """Begin with a new register: the other member gets the whole time to answer."""
         self._heard_at_s = self._environment.monotonic()
@@ -87,9 +100,16 @@ class OutgoingStream:
         while not self._is_stopped:
             path = self._path()
             link = None if path is None else path.link
-            if link is not None and self._driver.member.is_primary and not self._driver.is_settling:
+            if link is not None and self._may_open:
                 await self._try(link)
             await self._environment.sleep(RETRY_S)
+
+    @property
+    def _may_open(self) -> bool:
+        """True if a stream of the present register may begin."""
+        member = self._driver.member
+        is_handing_over = member.request is not None and member.request.change is Change.HAND_OVER
+        return member.is_primary and not self._driver.is_settling and not is_handing_over
 
     async def _try(self, link: Link) -> None:
         try:
@@ -113,6 +133,8 @@ class OutgoingStream:
             driver.post(self._drop)
         elif self._joins_at_osn is not None:
             driver.post(self._add)
+        elif sender is not None and sender.is_complete and driver.serves and member.peer in member.register.in_sync:
+            self.anchoring.take_if_due(sender.shipped_osn, self._volumes)
 
     def _drop(self, now_s: float) -> Sequence[Action]:
         return self._driver.member.change(Change.DROP, now_s)
@@ -138,21 +160,20 @@ class OutgoingStream:
         end_osn = self._pool.committed_osn - 1 if driver.position.is_open else driver.position.osn
         position = driver.position.closed(end_osn)
         document = {"request": STREAM_REQUEST, "group": self._settings.name}
-        greeting = Greeting(register, position, member.is_proven)
+        greeting = Greeting(register, position, member.is_proven, tuple(self.anchors.guids))
         exchange = await link.request({**document, **greeting_document(greeting)}, TrafficClass.SYNCHRONOUS)
         self._exchange = exchange
         try:
             answer = read_greeting(await exchange.answered())
             if self._is_stopped:
                 return
-            if answer.register != register or member.register != register or driver.is_settling:
+            if answer.register != register or member.register != register or not self._may_open:
                 driver.deliver(RegisterNews(answer.register))
                 return
             if member.peer not in register.in_sync:
                 self._must_drop = ""
                 if driver.serves and not member.record.is_adding:
-                    driver.open_position()
-                    await self._carry(exchange, self._pool.commit(), is_resync=True)
+                    await self._resync(exchange, answer.anchors)
                 return
             found = reached(answer.position, position)
             if found is None:
@@ -160,18 +181,42 @@ class OutgoingStream:
             first_osn, reach_osn = found[0] + 1, found[1]
             member.compared(end_osn, reach_osn)
             if member.is_proven and end_osn >= reach_osn:
-                await self._carry(exchange, first_osn, is_resync=False)
+                await self._carry(exchange, first_osn, reach_osn, None)
         except PeerFault as fault:
             raise exchange.violated(fault) from None
         finally:
             self._exchange = None
             exchange.close(drop_waiting=True)
 
-    async def _carry(self, exchange: Exchange, first_osn: int, *, is_resync: bool) -> None:
-        """Ship, and take the answers, until the stream ends."""
-        volumes = self._volumes()
-        walk = whole_content(self._pool, self._environment, volumes) if is_resync else None
-        sender = StreamSender(self._pool, self._environment, exchange, volumes, first_osn, walk, self._on_progress)
+    async def _resync(self, exchange: Exchange, guids: Sequence[bytes]) -> None:
+        """Bring the content to a member that is out of sync: what has changed since a common anchor, or everything."""
+        pool, environment, volumes = self._pool, self._environment, self._volumes()
+        guid = None if self.anchoring.has_mismatch else self.anchors.newest_common(guids, len(volumes))
+        exchange.send(Kind.RESYNC, 0, guid or b"")
+        maps = None if guid is None else self.anchors.maps(guid)
+        self.resyncs["everything" if maps is None else "since an anchor"] += 1
+        if maps is None:
+            walk = whole_content(pool, environment, volumes)
+        else:
+            walk = content_since(pool, environment, volumes, maps, await received_changes(exchange, len(volumes)))
+        if self._driver.serves:
+            self._driver.open_position()
+            first_osn = pool.committed_osn
+            await self._carry(exchange, first_osn, first_osn - 1, walk)
+
+    async def _carry(self, exchange: Exchange, first_osn: int, reach_osn: int, walk: Walk | None) -> None:
+        """Ship, and take the answers, until the stream ends. With a `walk`, the other member is then added."""
+        sender = StreamSender(
+            self._pool,
+            self._environment,
+            exchange,
+            self._volumes(),
+            self._settings.name,
+            first_osn,
+            reach_osn,
+            walk,
+            self._on_progress,
+        )
         self.sender = sender
         failures: list[Exception] = []
         self._environment.start_soon(_run_sender, sender, exchange, failures)
@@ -183,8 +228,10 @@ class OutgoingStream:
                     sender.acknowledged(frame.argument)
                 elif frame.kind is Kind.COMPLETE:
                     sender.completed()
-                    if is_resync and sender.is_complete:
+                    if walk is not None and sender.is_complete:
                         self._joins_at_osn = self._pool.committed_osn - 1
+                elif frame.kind is Kind.ANCHORED:
+                    self.anchoring.reported(bytes(frame.body))
                 elif frame.kind is Kind.FLUSHED:
                     self._flushes.pop(frame.argument, _nothing)()
                 else:

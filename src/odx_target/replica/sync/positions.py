@@ -76,7 +76,7 @@ def reached(secondary: StreamPosition, primary: StreamPosition) -> tuple[int, in
         return None
     if secondary.log == primary.log:
         return secondary.osn, secondary.reach_osn
-    if secondary.log == primary.base_log and secondary.osn >= primary.base_osn:
-        # The former primary took no changes after it had handed over.
+    if secondary.log == primary.base_log and secondary.osn == secondary.reach_osn == primary.base_osn:
+        # The former primary has handed over. If it has more, the new one has lost its power since.
         return primary.begin_osn - 1, primary.begin_osn - 1
     return None

@@ -10,6 +10,7 @@ from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import decode_object
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.messages import Message, read_message
+from odx_target.replica.sync.anchors import Anchors, decode_guids
 from odx_target.replica.sync.documents import DOCUMENTS, attributes_of
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
 from odx_target.store.api import (
@@ -39,12 +40,23 @@ class Relog:
     `close` releases the frozen maps of the primary.
     """
 
-    def __init__(self, pool: Pool, environment: Environment, volumes: Sequence[Volume], is_wanted: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        environment: Environment,
+        volumes: Sequence[Volume],
+        anchors: Anchors,
+        is_wanted: Callable[[], bool],
+    ) -> None:
+        self.anchors = anchors
         self._is_wanted = is_wanted
         self._pool = pool
         self._environment = environment
         self._volumes = volumes
         self._frozen: dict[int, FrozenMap] = {}
+        self._taken: list[bytes] = []
+        self._unnamed: set[bytes] = set()
+        """Guids of the snapshots that a resync has not named yet."""
 
     async def apply(self, item: Item) -> None:
         """Make a change, when there is room for it. Raises NotApplied, PeerFault, ChannelEnded."""
@@ -120,6 +132,7 @@ class Relog:
         guid = found.content("guid")
         if guid in self._pool.snapshots:
             return
+        self._make_way(volume.identity, found.text("name"))
         created_s = found.number("created_us") / 1e6
         attributes = attributes_of(found)
         snapshot = AdoptedSnapshot(volume.name, found.text("name"), guid, created_s, found.content("group"), attributes)
@@ -127,13 +140,23 @@ class Relog:
 
     def change_snapshot(self, _volume: Volume, found: Message) -> None:
         snapshot = self._snapshot(found)
+        self._unnamed.discard(found.content("guid"))
         if snapshot is None:
             return
-        if snapshot.name != found.text("name"):
-            snapshot.rename(found.text("name"))
+        name = found.text("name")
+        if snapshot.name != name:
+            self._make_way(snapshot.volume_identity, name)
+            snapshot.rename(name)
         attributes = attributes_of(found)
         if snapshot.attributes != attributes:
             snapshot.change_attributes(attributes)
+
+    def _make_way(self, volume_identity: bytes, name: str) -> None:
+        """Rename the snapshot of a volume with this name. The primary has renamed or deleted it, and that is shipped later."""
+        volume = next((each for each in self._volumes if each.identity == volume_identity), None)
+        former = None if volume is None else volume.snapshots.get(name)
+        if former is not None:
+            former.rename(f"former-{former.guid.hex()}")
 
     def delete_snapshot(self, _volume: Volume, found: Message) -> None:
         snapshot = self._snapshot(found)
@@ -150,6 +173,31 @@ class Relog:
 
     def change_lineage(self, volume: Volume, found: Message) -> None:
         volume.change_lineage(found.content("lineage"))
+
+    def begin_snapshots(self, _volume: Volume, _found: Message) -> None:
+        own = {each.identity for each in self._volumes}
+        self._unnamed = {guid for guid, each in self._pool.snapshots.items() if each.volume_identity in own}
+
+    def end_snapshots(self, _volume: Volume, _found: Message) -> None:
+        """Delete the snapshots that the primary does not have. One that is held stays, and its holder deletes it later."""
+        for guid in sorted(self._unnamed):
+            snapshot = self._pool.snapshots.get(guid)
+            if snapshot is not None and not snapshot.holds:
+                snapshot.delete()
+            self._unnamed.discard(guid)
+
+    def take_reports(self) -> list[bytes]:
+        """Return the guids of the anchors that were taken since the last call."""
+        taken, self._taken = self._taken, []
+        return taken
+
+    def keep_anchors(self, _volume: Volume, found: Message) -> None:
+        guids, taken = decode_guids(found.texts("guids")), found.content("taken")
+        if taken and taken not in self.anchors.guids:
+            self.anchors.take(taken, self._volumes, guids)
+            self._taken.append(taken)
+        else:
+            self.anchors.keep_only(guids)
 
     def _snapshot(self, found: Message) -> Snapshot | None:
         """Return the snapshot that a JSON object names, if it is one of a volume of the group."""
@@ -174,4 +222,7 @@ _DO: dict[str, Callable[[Relog, Volume, Message], None]] = {
     "delete snapshot": Relog.delete_snapshot,
     "restore": Relog.restore,
     "change lineage": Relog.change_lineage,
+    "keep anchors": Relog.keep_anchors,
+    "begin of snapshots": Relog.begin_snapshots,
+    "end of snapshots": Relog.end_snapshots,
 }

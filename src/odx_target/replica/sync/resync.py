@@ -3,34 +3,60 @@
 from collections.abc import AsyncIterator, Sequence
 
 from odx_target.environment import Environment
+from odx_target.replica.sync.changed_blocks import ChangedRange, RangeList, changed_since
+from odx_target.replica.sync.documents import all_snapshots
 from odx_target.replica.sync.items import Item, ItemKind
 from odx_target.replica.sync.limits import FILL_BLOCKS
 from odx_target.replica.sync.shipping import NeedsResync, Range, Shipped
-from odx_target.store.api import DamagedBlock, Pool, StoreError, Volume
-
-RETRY_S = 0.2
-"""Pause before a part of a map is read again that could not be read."""
+from odx_target.store.api import DamagedBlock, FrozenMap, Pool, Volume
 
 
 async def whole_content(pool: Pool, environment: Environment, volumes: Sequence[Volume]) -> AsyncIterator[Shipped]:
     """Yield changes after which the other member has the content of `volumes`, whatever it has now. Raises NeedsResync."""
+    for item in _snapshots(pool, volumes):
+        yield item
     for index, volume in enumerate(volumes):
         yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
         yield Item(ItemKind.UNMAP, index, 0, volume.size_blocks)
-        block = 0
-        while block < volume.size_blocks:
-            stream = pool.changed_ranges(None, volume, block)
-            try:
-                async for part in stream:
-                    for first, count, _ in part.ranges():
-                        for at in range(first, first + count, FILL_BLOCKS):
-                            yield Range(index, at, min(FILL_BLOCKS, first + count - at))
-                    block = part.end
-            except DamagedBlock as error:
-                raise NeedsResync(str(error)) from error
-            except StoreError:
-                await environment.sleep(RETRY_S)
-            else:
-                break
-            finally:
-                await stream.aclose()
+    try:
+        async for each in changed_since(pool, environment, None, volumes):
+            for part in _parts(each):
+                yield part
+    except DamagedBlock as error:
+        raise NeedsResync(str(error)) from error
+
+
+async def content_since(
+    pool: Pool, environment: Environment, volumes: Sequence[Volume], anchor: Sequence[FrozenMap], others: Sequence[ChangedRange]
+) -> AsyncIterator[Shipped]:
+    """Yield the content that has changed since an anchor: at this member, and in the ranges `others` at the other member.
+
+    Raises NeedsResync.
+    """
+    for item in _snapshots(pool, volumes):
+        yield item
+    for index, volume in enumerate(volumes):
+        yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
+    known = RangeList(others)
+    for each in known:
+        for part in _parts(each):
+            yield part
+    try:
+        async for changed in changed_since(pool, environment, anchor, volumes):
+            for each in known.outside(changed):
+                for part in _parts(each):
+                    yield part
+    except DamagedBlock as error:
+        raise NeedsResync(str(error)) from error
+
+
+def _snapshots(pool: Pool, volumes: Sequence[Volume]) -> list[Item]:
+    """Return items that make the other member delete and rename its snapshots as this member has."""
+    own = {volume.identity for volume in volumes}
+    return list(all_snapshots(each for each in pool.snapshots.values() if each.volume_identity in own))
+
+
+def _parts(changed: ChangedRange) -> list[Range]:
+    """Divide a range into parts that are read at once. The rest of a range beyond the end of its volume is left out later."""
+    volume, block, count = changed
+    return [Range(volume, at, min(FILL_BLOCKS, block + count - at)) for at in range(block, block + count, FILL_BLOCKS)]

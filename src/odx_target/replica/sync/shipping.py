@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, TypeAlias
 
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.sync import documents
+from odx_target.replica.sync.anchors import decode_anchors
+from odx_target.replica.sync.group_records import ANCHOR_PREFIX
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS
 from odx_target.store.api import (
@@ -18,6 +20,7 @@ from odx_target.store.api import (
     Pool,
     Refer,
     Release,
+    Remember,
     Snapshot,
     SnapshotChanged,
     SnapshotCreated,
@@ -61,13 +64,14 @@ Shipped: TypeAlias = Item | Range | Extent
 
 
 class Shipping:
-    """Turns the records of one stream into items. `volumes` are in the order of the group.
+    """Turns the records of one stream into items. `volumes` are in the order of the group with the name `group`.
 
     A clone of a frozen map costs only an item if the other member froze an equal content. Otherwise its blocks are shipped.
     """
 
-    def __init__(self, pool: Pool, volumes: Sequence[Volume]) -> None:
+    def __init__(self, pool: Pool, volumes: Sequence[Volume], group: str) -> None:
         self._pool = pool
+        self._anchor_key = ANCHOR_PREFIX + group
         self._index = {volume.number: index for index, volume in enumerate(volumes)}
         self.is_exact = False
         """True if the content of the other member is that of the volumes at the present record, and not partly newer."""
@@ -158,6 +162,11 @@ class Shipping:
             raise NeedsResync("a volume was restored from a snapshot that is deleted now")
         yield documents.restored(volume, snapshot.guid, record.lineage)
 
+    def keep_anchors(self, record: Remember, _followed: Followed) -> Iterator[Shipped]:
+        if record.key == self._anchor_key:
+            found = decode_anchors(record.value)
+            yield documents.anchors_kept([each.guid for each in found.anchors], found.taken if self.is_exact else b"")
+
     def delete_volume(self, record: VolumeDeleted, _followed: Followed) -> Iterator[Shipped]:
         if record.volume in self._index:
             raise NeedsResync("a volume of the group was deleted")
@@ -185,5 +194,6 @@ _HANDLERS: dict[type, Callable[[Shipping, Any, Followed], Iterator[Shipped]]] = 
     SnapshotChanged: Shipping.change_snapshot,
     SnapshotDeleted: Shipping.delete_snapshot,
     VolumeRestored: Shipping.restore,
+    Remember: Shipping.keep_anchors,
     VolumeDeleted: Shipping.delete_volume,
 }

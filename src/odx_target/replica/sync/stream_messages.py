@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from odx_target.replica.link.bounded_json import MAX_NUMBER, Json
 from odx_target.replica.link.messages import Field, Type, read_message
 from odx_target.replica.membership.register import Register
+from odx_target.replica.sync.anchors import MAX_ANCHORS, decode_guids
 from odx_target.replica.sync.membership_messages import REGISTER_FIELDS, read_register, register_document
 from odx_target.replica.sync.positions import StreamPosition
 
@@ -22,6 +23,7 @@ GREETING_FIELDS = (
     Field("base_osn", Type.NUMBER, 0, MAX_NUMBER, "end of the stream in its log"),
     Field("begin_osn", Type.NUMBER, 0, MAX_NUMBER, "begin of the stream in the log `log`"),
     Field("is_proven", Type.NUMBER, 0, 1, "1 if the sender is proven"),
+    Field("anchors", Type.TEXTS, 0, MAX_ANCHORS, "guids of the anchors of the sender, the oldest first"),
 )
 
 
@@ -32,6 +34,7 @@ class Greeting:
     register: Register
     position: StreamPosition
     is_proven: bool
+    anchors: tuple[bytes, ...] = ()
 
 
 def greeting_document(greeting: Greeting) -> dict[str, Json]:
@@ -46,6 +49,7 @@ def greeting_document(greeting: Greeting) -> dict[str, Json]:
         "base_osn": position.base_osn,
         "begin_osn": position.begin_osn,
         "is_proven": int(greeting.is_proven),
+        "anchors": [guid.hex() for guid in greeting.anchors],
     }
 
 
@@ -60,4 +64,4 @@ def read_greeting(document: Mapping[str, Json]) -> Greeting:
         found.number("base_osn"),
         found.number("begin_osn"),
     )
-    return Greeting(read_register(found), position, found.number("is_proven") == 1)
+    return Greeting(read_register(found), position, found.number("is_proven") == 1, tuple(decode_guids(found.texts("anchors"))))

@@ -1,6 +1,7 @@
 """The receiving end of a stream: makes the shipped changes in the own pool, keeps the position, and acknowledges."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from odx_target.environment import Environment
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
@@ -94,6 +95,8 @@ class StreamReceiver:
         if completed is not None:
             await self._complete(completed)
         self._answer(shipped, completed, flushes)
+        for guid in self._relog.take_reports():
+            self._environment.start_soon(self._report_anchor, guid)
 
     def _shipment(self, frame: Frame) -> Shipment | None:
         """Decode a frame, and check that it continues the stream. Returns None for a frame without changes."""
@@ -156,6 +159,15 @@ class StreamReceiver:
             self._send(Kind.FLUSHED, argument)
         except LinkError:
             self._exchange.close()
+
+    async def _report_anchor(self, guid: bytes) -> None:
+        """Report an anchor when it is durable, with the digests of its maps. Otherwise the primary takes another one later."""
+        with suppress(LinkError, StoreError):
+            await self._until_done(self._pool.flush)
+            digests = [await each.digest() for each in self._relog.anchors.maps(guid) or ()]
+            self._relog.check_wanted()
+            if digests:
+                self._exchange.send(Kind.ANCHORED, 0, guid + b"".join(digests))
 
     async def _until_done(self, call: Callable[[], Awaitable[object]]) -> None:
         """Await a call of the pool, and repeat it as long as a resource is missing. Raises NotApplied."""

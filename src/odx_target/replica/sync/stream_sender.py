@@ -33,7 +33,9 @@ Walk = AsyncIterator[Shipped]
 
 
 class StreamSender:
-    """Ships the stream of `volumes` from the record `first_osn` on, over `exchange`.
+    """Ships the stream of `volumes` from the record `first_osn` on, over `exchange`. `group` is the name of their group.
+
+    The other member may have effects of changes up to `reach_osn`.
 
     All changes below `complete_osn` are shipped before COMPLETE, and all that `walk` yields. `on_progress` is called when the
     other member has more than before.
@@ -45,7 +47,9 @@ class StreamSender:
         environment: Environment,
         exchange: Exchange,
         volumes: Sequence[Volume],
+        group: str,
         first_osn: int,
+        reach_osn: int,
         walk: Walk | None,
         on_progress: Callable[[], None],
     ) -> None:
@@ -58,8 +62,8 @@ class StreamSender:
         self._volumes = volumes
         self._walk = walk
         self._on_progress = on_progress
-        self._shipping = Shipping(pool, volumes)
-        self._reach_osn = first_osn - 1
+        self._shipping = Shipping(pool, volumes, group)
+        self._reach_osn = max(first_osn - 1, reach_osn)
         self._complete_osn = pool.committed_osn - 1
         self._has_completed = False
         self._items: list[Item] = []

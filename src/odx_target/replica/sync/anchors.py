@@ -1,0 +1,115 @@
+"""Anchors: frozen maps of all volumes of a group, taken by both members at the same change.
+
+Both maps of an anchor have the same content. So a later resync ships only what has changed since at either member, and equal
+digests of an anchor prove that both members were equal.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from odx_target.replica.link.errors import PeerFault
+from odx_target.replica.sync.group_records import ANCHOR_PREFIX
+from odx_target.store.api import FrozenMap, Pool, Volume
+
+GUID_BYTES = 16
+
+MAX_ANCHORS = 2
+"""Maximum number of anchors of a group: one that both members have, and one that is being taken."""
+
+
+class Anchor(NamedTuple):
+    """An anchor. `frozen` are the numbers of the frozen maps, in the order of the volumes."""
+
+    guid: bytes
+    frozen: tuple[int, ...]
+
+
+class AnchorRecord(NamedTuple):
+    """The anchors of a member. `taken` is the guid of the one that was taken when the record was written, or empty."""
+
+    anchors: tuple[Anchor, ...]
+    taken: bytes = b""
+
+
+class Anchors:
+    """The anchors of one group at one member, the oldest first. Every change is in the open batch of the pool."""
+
+    def __init__(self, pool: Pool, name: str) -> None:
+        self._pool = pool
+        self._key = ANCHOR_PREFIX + name
+        self._anchors = list(decode_anchors(pool.remembered(self._key)).anchors)
+
+    @property
+    def guids(self) -> list[bytes]:
+        """The guids of the anchors, the oldest first."""
+        return [anchor.guid for anchor in self._anchors]
+
+    def maps(self, guid: bytes) -> Sequence[FrozenMap] | None:
+        """Return the frozen maps of an anchor. None if there is no such anchor, or if one of its maps is missing."""
+        anchor = next((each for each in self._anchors if each.guid == guid), None)
+        if anchor is None or not all(number in self._pool.frozen_maps for number in anchor.frozen):
+            return None
+        return [self._pool.frozen_maps[number] for number in anchor.frozen]
+
+    def newest_common(self, guids: Sequence[bytes], count_volumes: int) -> bytes | None:
+        """Return the newest of some anchors that this member can use too."""
+        usable = [each for each in self.guids if each in guids and len(self.maps(each) or ()) == count_volumes]
+        return usable[-1] if usable else None
+
+    def take(self, guid: bytes, volumes: Sequence[Volume], others: Sequence[bytes]) -> None:
+        """Take an anchor of the present content, and release all anchors but `others`.
+
+        Raises the exceptions of `Volume.write`. Then nothing has changed.
+        """
+        frozen: list[FrozenMap] = []
+        try:
+            for volume in volumes:
+                frozen.append(volume.freeze(durable=True))
+            kept = [anchor for anchor in self._anchors if anchor.guid in others]
+            self._keep([*kept, Anchor(guid, tuple(each.identifier for each in frozen))], guid)
+        except BaseException:
+            for each in frozen:
+                each.release()
+            raise
+
+    def keep_only(self, guids: Sequence[bytes]) -> None:
+        """Release all other anchors. Raises the exceptions of `Volume.write`. Then nothing has changed."""
+        kept = [anchor for anchor in self._anchors if anchor.guid in guids]
+        if len(kept) < len(self._anchors):
+            self._keep(kept)
+
+    def _keep(self, anchors: Sequence[Anchor], taken: bytes = b"") -> None:
+        self._pool.remember(self._key, encode_anchors(AnchorRecord(tuple(anchors), taken)))
+        former, self._anchors = self._anchors, list(anchors)
+        wanted = {number for anchor in anchors for number in anchor.frozen}
+        for anchor in former:
+            for number in anchor.frozen:
+                frozen = self._pool.frozen_maps.get(number)
+                if number not in wanted and frozen is not None:
+                    frozen.release()
+
+
+def encode_anchors(record: AnchorRecord) -> bytes:
+    anchors = [{"guid": anchor.guid.hex(), "frozen": anchor.frozen} for anchor in record.anchors]
+    return json.dumps({"taken": record.taken.hex(), "anchors": anchors}).encode()
+
+
+def decode_anchors(value: bytes | None) -> AnchorRecord:
+    """Decode the record of the anchors. Without a record that can be read, there are none: a resync then ships everything."""
+    if value is None:
+        return AnchorRecord(())
+    try:
+        found = json.loads(value)
+        anchors = [Anchor(bytes.fromhex(each["guid"]), tuple(map(int, each["frozen"]))) for each in found["anchors"]]
+        return AnchorRecord(tuple(anchors), bytes.fromhex(found["taken"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return AnchorRecord(())
+
+
+def decode_guids(texts: Sequence[str]) -> list[bytes]:
+    """Decode guids in a message. Raises PeerFault."""
+    try:
+        return [bytes.fromhex(text) for text in texts]
+    except ValueError:
+        raise PeerFault("a guid in a message is not hexadecimal") from None
