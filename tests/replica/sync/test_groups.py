@@ -179,10 +179,16 @@ def test_a_difference_is_found_at_the_next_anchor() -> None:
     pair.volume(pair.b).write(30, [block(13)])
     pair.b.pool.commit()
     pair.write(pair.a, 1, 2)
-    pair.until(lambda: pair.group(pair.a).outgoing.anchoring.has_mismatch)
+    outgoing = pair.group(pair.a).outgoing
+    whole = outgoing.resyncs["everything"]
+    pair.until(lambda: outgoing.anchoring.mismatches == 1)
     pair.until(lambda: len(pair.register.in_sync) == 1)
     pair.until(pair.is_in_sync)
+    assert outgoing.resyncs["everything"] > whole, "the anchors are not used"
     assert pair.content(pair.b) == pair.content(pair.a)
+    verified = outgoing.anchoring.verified
+    pair.write(pair.a, 2, 3)
+    pair.until(lambda: outgoing.anchoring.verified > verified)
 
 
 def test_snapshots_are_taken_on_both_members_at_the_same_change() -> None:

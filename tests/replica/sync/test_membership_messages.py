@@ -36,7 +36,7 @@ def test_a_message_survives_the_link(row: Any, data: st.DataObject) -> None:
     message = row.message(**{field.name: data.draw(VALUES.get(field.name, NUMBERS)) for field in fields(row.message)})
     body = encode_message(message)
     assert len(body) <= BY_NUMBER[Kind.MEMBERSHIP].max_body_bytes
-    found = decode_message(body)
+    found: Any = decode_message(body)
     if hasattr(message, "sent_at_s"):
         assert 0 <= message.sent_at_s - found.sent_at_s < 2e-6, "a lease never becomes longer by the link"
         found = replace(found, sent_at_s=message.sent_at_s)

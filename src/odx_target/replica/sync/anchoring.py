@@ -19,8 +19,8 @@ class Anchoring:
     """
 
     def __init__(self, pool: Pool, environment: Environment, anchors: Anchors, on_mismatch: Callable[[str], None]) -> None:
-        self.has_mismatch = False
-        """True if the members had different contents at an anchor. No anchor is used any more until the next start."""
+        self.mismatches = 0
+        """Number of anchors at which the members had different contents."""
         self.verified = 0
         """Number of anchors whose digests were equal."""
         self._pool = pool
@@ -34,7 +34,7 @@ class Anchoring:
     def take_if_due(self, shipped_osn: int, volumes: Callable[[], Sequence[Volume]]) -> None:
         """Take an anchor if the last one is old, and if something has changed since. It is tried again if that fails."""
         now_s = self._environment.monotonic()
-        if self.has_mismatch or now_s - self._taken_at_s < ANCHOR_INTERVAL_S or shipped_osn == self._at_osn:
+        if now_s - self._taken_at_s < ANCHOR_INTERVAL_S or shipped_osn == self._at_osn:
             return
         guid = self._environment.entropy(GUID_BYTES)
         confirmed = [each for each in self._anchors.guids if each != self._taken]
@@ -72,5 +72,8 @@ class Anchoring:
                 return
         except StoreError:
             return  # The anchor before stays, and the next one is compared.
-        self.has_mismatch = True
+        self.mismatches += 1
+        with suppress(StoreError):
+            self._anchors.suspect()
+        await self._commit()
         self._on_mismatch("both members had different contents at an anchor")

@@ -30,6 +30,8 @@ class AnchorRecord(NamedTuple):
 
     anchors: tuple[Anchor, ...]
     taken: bytes = b""
+    is_suspect: bool = False
+    """True if the members had different contents at one of the anchors. No resync may use them."""
 
 
 class Anchors:
@@ -38,7 +40,10 @@ class Anchors:
     def __init__(self, pool: Pool, name: str) -> None:
         self._pool = pool
         self._key = ANCHOR_PREFIX + name
-        self._anchors = list(decode_anchors(pool.remembered(self._key)).anchors)
+        record = decode_anchors(pool.remembered(self._key))
+        self._anchors = list(record.anchors)
+        self.is_suspect = record.is_suspect
+        """True if the members had different contents at an anchor. The next anchor ends this state."""
 
     @property
     def guids(self) -> list[bytes]:
@@ -54,6 +59,8 @@ class Anchors:
 
     def newest_common(self, guids: Sequence[bytes], count_volumes: int) -> bytes | None:
         """Return the newest of some anchors that this member can use too."""
+        if self.is_suspect:
+            return None
         usable = [each for each in self.guids if each in guids and len(self.maps(each) or ()) == count_volumes]
         return usable[-1] if usable else None
 
@@ -77,10 +84,15 @@ class Anchors:
         """Release all other anchors. Raises the exceptions of `Volume.write`. Then nothing has changed."""
         kept = [anchor for anchor in self._anchors if anchor.guid in guids]
         if len(kept) < len(self._anchors):
-            self._keep(kept)
+            self._keep(kept, is_suspect=self.is_suspect)
 
-    def _keep(self, anchors: Sequence[Anchor], taken: bytes = b"") -> None:
-        self._pool.remember(self._key, encode_anchors(AnchorRecord(tuple(anchors), taken)))
+    def suspect(self) -> None:
+        """Note that the members had different contents at an anchor. Raises the exceptions of `Volume.write`."""
+        self._keep(self._anchors, is_suspect=True)
+
+    def _keep(self, anchors: Sequence[Anchor], taken: bytes = b"", *, is_suspect: bool = False) -> None:
+        self._pool.remember(self._key, encode_anchors(AnchorRecord(tuple(anchors), taken, is_suspect)))
+        self.is_suspect = is_suspect
         former, self._anchors = self._anchors, list(anchors)
         wanted = {number for anchor in anchors for number in anchor.frozen}
         for anchor in former:
@@ -92,7 +104,7 @@ class Anchors:
 
 def encode_anchors(record: AnchorRecord) -> bytes:
     anchors = [{"guid": anchor.guid.hex(), "frozen": anchor.frozen} for anchor in record.anchors]
-    return json.dumps({"taken": record.taken.hex(), "anchors": anchors}).encode()
+    return json.dumps({"taken": record.taken.hex(), "anchors": anchors, "is_suspect": record.is_suspect}).encode()
 
 
 def decode_anchors(value: bytes | None) -> AnchorRecord:
@@ -102,7 +114,7 @@ def decode_anchors(value: bytes | None) -> AnchorRecord:
     try:
         found = json.loads(value)
         anchors = [Anchor(bytes.fromhex(each["guid"]), tuple(map(int, each["frozen"]))) for each in found["anchors"]]
-        return AnchorRecord(tuple(anchors), bytes.fromhex(found["taken"]))
+        return AnchorRecord(tuple(anchors), bytes.fromhex(found["taken"]), bool(found["is_suspect"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         return AnchorRecord(())
 

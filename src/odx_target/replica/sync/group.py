@@ -15,7 +15,7 @@ from odx_target.replica.sync.anchors import Anchors
 from odx_target.replica.sync.courier import Courier, receive_messages
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.replica.sync.incoming_stream import IncomingStream
-from odx_target.replica.sync.limits import GIVE_UP_S
+from odx_target.replica.sync.limits import GIVE_UP_MARGIN_S
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.outgoing_stream import OutgoingStream
 from odx_target.store.api import Pool, PoolBusy, StoreError, Volume
@@ -55,6 +55,7 @@ class Group:
         anchors = Anchors(pool, settings.name)
         self._register = self.driver.member.register
         self._was_adding = False
+        self._give_up_after_s = settings.out_of_sync_s + GIVE_UP_MARGIN_S
         self._is_draining = False
         self._active = 0
         self._progress: Event = environment.event()
@@ -135,7 +136,7 @@ class Group:
     async def flush(self) -> None:
         """Make everything durable that was acknowledged, on all members in sync. Raises NotServing, StoreError."""
         with self._command():
-            give_up_s = self._environment.monotonic() + GIVE_UP_S
+            give_up_s = self._environment.monotonic() + self._give_up_after_s
             await self._pool.flush()
             while self.outgoing.needs_peer:
                 done: list[bool] = []
@@ -150,7 +151,7 @@ class Group:
 
     async def acknowledged(self, osn: int) -> None:
         """Wait until hosts may be told of all changes with a lower OSN. Raises NotServing if that is never known."""
-        give_up_s = self._environment.monotonic() + GIVE_UP_S
+        give_up_s = self._environment.monotonic() + self._give_up_after_s
         while not (self.driver.acknowledges and (not self.outgoing.needs_peer or self.outgoing.peer_osn >= osn - 1)):
             await self._progressed(give_up_s)
 
@@ -171,7 +172,7 @@ class Group:
 
     async def switchover(self) -> None:
         """Make the other member the primary, without a moment at which hosts get an error from both. Raises NotServing."""
-        give_up_s = self._environment.monotonic() + GIVE_UP_S
+        give_up_s = self._environment.monotonic() + self._give_up_after_s
         self._require_service()
         self._is_draining = True
         try:

@@ -82,6 +82,8 @@ class GroupTable:
         )
 
     def _check(self, settings: GroupSettings) -> None:
+        if not settings.name.isprintable() or not 0 < len(settings.name.encode()) <= MAX_TEXT_BYTES:
+            raise GroupRefused(f"the name of a group has 1 to {MAX_TEXT_BYTES} printable bytes")
         if settings.name in self.groups:
             raise GroupRefused(f"there is a group {settings.name} already")
         if len(self.groups) >= MAX_GROUPS:

@@ -18,7 +18,7 @@ from odx_target.replica.sync.positions import NO_POSITION, StreamPosition, reach
 from odx_target.replica.sync.relog import NotApplied, Relog
 from odx_target.replica.sync.stream_messages import Greeting, greeting_document, read_greeting
 from odx_target.replica.sync.stream_receiver import StreamReceiver
-from odx_target.store.api import DamagedBlock, Pool, Volume
+from odx_target.store.api import DamagedBlock, Pool, StoreError, Volume
 
 
 class IncomingStream:
@@ -65,8 +65,8 @@ class IncomingStream:
         self.close()
         self._exchange = exchange
         exchange.answer(greeting_document(own))
-        volumes = self._volumes()
-        relog = Relog(self._pool, self._environment, volumes, self._anchors, lambda: self._is_wanted(exchange, register))
+        volumes = self._present_volumes()
+        relog = Relog(self._pool, self._environment, volumes, lambda: self._is_wanted(exchange, register), self._anchors)
         try:
             await self._receive(exchange, relog, theirs.position, is_resync=is_resync)
         except NotApplied as error:
@@ -77,6 +77,13 @@ class IncomingStream:
                 self._exchange = None
             relog.close()
 
+    def _present_volumes(self) -> Sequence[Volume]:
+        """Return the volumes. Raises RequestDenied if one of them was deleted."""
+        try:
+            return self._volumes()
+        except StoreError as error:
+            raise RequestDenied(FAILED, str(error)) from error
+
     def _is_wanted(self, exchange: Exchange, register: Register) -> bool:
         """True if the changes of a stream may be made and acknowledged (rules 3 and 8 of `Member`)."""
         member = self._driver.member
@@ -84,7 +91,7 @@ class IncomingStream:
 
     async def _receive(self, exchange: Exchange, relog: Relog, primary: StreamPosition, *, is_resync: bool) -> None:
         driver, member = self._driver, self._driver.member
-        volumes = self._volumes()
+        volumes = self._present_volumes()
         if is_resync:
             member.fell_behind()
             await relog.tried(self._forget_position, volumes[0].room_made)

@@ -1,7 +1,7 @@
 """The limits of groups, with their reasons."""
 
-MAX_GROUPS = 16
-"""Maximum number of groups of an array. Each group has a follower of the log and three channels."""
+MAX_GROUPS = 8
+"""Maximum number of groups of an array. Each group may have two channels of a connection, which has 32 for each side."""
 
 MAX_GROUP_VOLUMES = 256
 """Maximum number of volumes of a group. Their identities fit into one message."""
@@ -22,9 +22,16 @@ MAX_UNSETTLED_MESSAGES = 64
 """Number of received messages of the membership that may wait while the pool makes a record durable. Others are dropped, as if
 they were lost on the way; their senders repeat them."""
 
-GIVE_UP_S = 25.0
-"""Time after which a command of a host that cannot be acknowledged ends with an error. It is longer than `OUT_OF_SYNC_S`, so
-that hosts survive the loss of one member without an error."""
+GIVE_UP_MARGIN_S = 5.0
+"""Time after which a command of a host that cannot be acknowledged ends with an error, beyond the time after which the other
+member is out of sync. So hosts survive the loss of one member without an error."""
+
+MAX_SHIPPED_MAPS = 4096
+"""Maximum number of frozen maps of the primary that the other member keeps for clones. Each takes some hundred bytes. Blocks of
+other maps are shipped."""
+
+STEPS_OF_A_BLOCK = 1
+"""Number of steps (see `turns`) that it takes to ship or to write a block."""
 
 ANCHOR_INTERVAL_S = 30.0
 """Least time between two anchors of a group. A resync ships again what was changed in this time before the cut."""

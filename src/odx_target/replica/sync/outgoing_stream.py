@@ -191,7 +191,7 @@ class OutgoingStream:
     async def _resync(self, exchange: Exchange, guids: Sequence[bytes]) -> None:
         """Bring the content to a member that is out of sync: what has changed since a common anchor, or everything."""
         pool, environment, volumes = self._pool, self._environment, self._volumes()
-        guid = None if self.anchoring.has_mismatch else self.anchors.newest_common(guids, len(volumes))
+        guid = self.anchors.newest_common(guids, len(volumes))
         exchange.send(Kind.RESYNC, 0, guid or b"")
         maps = None if guid is None else self.anchors.maps(guid)
         self.resyncs["everything" if maps is None else "since an anchor"] += 1
@@ -211,11 +211,11 @@ class OutgoingStream:
             self._environment,
             exchange,
             self._volumes(),
-            self._settings.name,
             first_osn,
-            reach_osn,
             walk,
             self._on_progress,
+            group=self._settings.name,
+            reach_osn=reach_osn,
         )
         self.sender = sender
         failures: list[Exception] = []
@@ -227,7 +227,7 @@ class OutgoingStream:
                 if frame.kind is Kind.SHIPPED:
                     sender.acknowledged(frame.argument)
                 elif frame.kind is Kind.COMPLETE:
-                    sender.completed()
+                    sender.completed(frame.argument)
                     if walk is not None and sender.is_complete:
                         self._joins_at_osn = self._pool.committed_osn - 1
                 elif frame.kind is Kind.ANCHORED:

@@ -13,6 +13,7 @@ from odx_target.replica.link.messages import Message, read_message
 from odx_target.replica.sync.anchors import Anchors, decode_guids
 from odx_target.replica.sync.documents import DOCUMENTS, attributes_of
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
+from odx_target.replica.sync.limits import MAX_SHIPPED_MAPS
 from odx_target.store.api import (
     AdoptedSnapshot,
     FrozenMap,
@@ -35,7 +36,8 @@ class NotApplied(LinkError):
 
 
 class Relog:
-    """Makes changes in `volumes`, which are in the order of the group, as long as `is_wanted` returns True.
+    """Makes changes in `volumes`, which are in the order of the group, as long as `is_wanted` returns True. Without `anchors`,
+    no anchor is taken.
 
     `close` releases the frozen maps of the primary.
     """
@@ -45,8 +47,8 @@ class Relog:
         pool: Pool,
         environment: Environment,
         volumes: Sequence[Volume],
-        anchors: Anchors,
         is_wanted: Callable[[], bool],
+        anchors: Anchors | None = None,
     ) -> None:
         self.anchors = anchors
         self._is_wanted = is_wanted
@@ -105,6 +107,8 @@ class Relog:
         former = self._frozen.pop(item.argument, None)
         if former is not None:
             former.release()
+        if len(self._frozen) >= MAX_SHIPPED_MAPS:
+            raise PeerFault(f"the primary has shipped more than {MAX_SHIPPED_MAPS} frozen maps")
         self._frozen[item.argument] = volume.freeze()
 
     def release(self, _volume: Volume, item: Item) -> None:
@@ -167,9 +171,8 @@ class Relog:
         snapshot = self._snapshot(found)
         if snapshot is None:
             raise NotApplied("a snapshot that is restored is missing here")
-        if volume.lineage != found.content("lineage"):
-            volume.restore(snapshot)
-            volume.change_lineage(found.content("lineage"))
+        volume.restore(snapshot)  # Also if it was made already, because the writes before it may have been repeated.
+        volume.change_lineage(found.content("lineage"))
 
     def change_lineage(self, volume: Volume, found: Message) -> None:
         volume.change_lineage(found.content("lineage"))
@@ -193,6 +196,8 @@ class Relog:
 
     def keep_anchors(self, _volume: Volume, found: Message) -> None:
         guids, taken = decode_guids(found.texts("guids")), found.content("taken")
+        if self.anchors is None:
+            return
         if taken and taken not in self.anchors.guids:
             self.anchors.take(taken, self._volumes, guids)
             self._taken.append(taken)

@@ -8,7 +8,7 @@ from odx_target.replica.sync import documents
 from odx_target.replica.sync.anchors import decode_anchors
 from odx_target.replica.sync.group_records import ANCHOR_PREFIX
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
-from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS
+from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, MAX_SHIPPED_MAPS
 from odx_target.store.api import (
     BLOCK_BYTES,
     BlockSource,
@@ -117,7 +117,7 @@ class Shipping:
             yield Item(ItemKind.UNMAP, self._index[record.volume], record.block, record.count_blocks)
 
     def freeze(self, record: Freeze, _followed: Followed) -> Iterator[Shipped]:
-        if record.volume in self._index and self.is_exact:
+        if record.volume in self._index and self.is_exact and len(self._frozen) < MAX_SHIPPED_MAPS:
             self._frozen[record.frozen] = self._index[record.volume]
             yield Item(ItemKind.FREEZE, self._index[record.volume], argument=record.frozen)
 

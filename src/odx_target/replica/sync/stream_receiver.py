@@ -10,9 +10,10 @@ from odx_target.replica.link.kinds import Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.group_records import GroupRecords
 from odx_target.replica.sync.items import Shipment, decode_shipment
+from odx_target.replica.sync.limits import STEPS_OF_A_BLOCK
 from odx_target.replica.sync.positions import StreamPosition
 from odx_target.replica.sync.relog import NotApplied, Relog
-from odx_target.store.api import Pool, PoolFailed, Scarcity, StoreError, Volume
+from odx_target.store.api import BLOCK_BYTES, Pool, PoolFailed, Scarcity, StoreError, Volume
 
 RETRY_S = 0.1
 CREDIT_BYTES = 4 << 20
@@ -76,6 +77,8 @@ class StreamReceiver:
         flushes: list[int] = []
         for frame, shipment in zip(frames, shipments, strict=True):
             for item in () if shipment is None else shipment.items:
+                await self._pool.turns.next_if_spent()
+                self._pool.turns.take(1 + len(item.data) // BLOCK_BYTES * STEPS_OF_A_BLOCK)
                 await self._relog.apply(item)
             if frame.kind is Kind.FLUSH:
                 flushes.append(frame.argument)
@@ -103,6 +106,8 @@ class StreamReceiver:
         if frame.kind is not Kind.SHIP:
             if frame.kind not in (Kind.COMPLETE, Kind.FLUSH):
                 raise self._exchange.violated(PeerFault(f"{frame.kind.name} is not allowed in a stream"))
+            if frame.kind is Kind.COMPLETE:
+                self._shipped_osn = frame.argument
             return None
         shipment = decode_shipment(frame.body, len(self._volumes))
         if self._shipped_osn is not None and shipment.previous_osn != self._shipped_osn:
@@ -164,7 +169,8 @@ class StreamReceiver:
         """Report an anchor when it is durable, with the digests of its maps. Otherwise the primary takes another one later."""
         with suppress(LinkError, StoreError):
             await self._until_done(self._pool.flush)
-            digests = [await each.digest() for each in self._relog.anchors.maps(guid) or ()]
+            anchors = self._relog.anchors
+            digests = [await each.digest() for each in (None if anchors is None else anchors.maps(guid)) or ()]
             self._relog.check_wanted()
             if digests:
                 self._exchange.send(Kind.ANCHORED, 0, guid + b"".join(digests))

@@ -5,12 +5,14 @@ and then shipped before the next record. So whatever changes it later comes late
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import NamedTuple
 
 from odx_target.environment import Environment
+from odx_target.replica.link.errors import ChannelEnded
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.items import MAX_ITEMS_BYTES, Item, ItemKind, encode_shipment
-from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS
+from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, STEPS_OF_A_BLOCK
 from odx_target.replica.sync.shipping import Extent, NeedsResync, Range, Shipped, Shipping
 from odx_target.store.api import (
     BLOCK_BYTES,
@@ -32,6 +34,13 @@ Walk = AsyncIterator[Shipped]
 """The content that a resync ships before the stream is complete."""
 
 
+class _Run(NamedTuple):
+    """Blocks that all have data, or are all holes."""
+
+    count_blocks: int
+    is_mapped: bool
+
+
 class StreamSender:
     """Ships the stream of `volumes` from the record `first_osn` on, over `exchange`. `group` is the name of their group.
 
@@ -47,11 +56,12 @@ class StreamSender:
         environment: Environment,
         exchange: Exchange,
         volumes: Sequence[Volume],
-        group: str,
         first_osn: int,
-        reach_osn: int,
         walk: Walk | None,
         on_progress: Callable[[], None],
+        *,
+        group: str = "",
+        reach_osn: int = 0,
     ) -> None:
         self.shipped_osn = self.acknowledged_osn = self.scanned_osn = first_osn - 1
         self.is_complete = False
@@ -81,10 +91,10 @@ class StreamSender:
         self.acknowledged_osn = max(self.acknowledged_osn, min(osn, self.shipped_osn))
         self._on_progress()
 
-    def completed(self) -> None:
-        """Note that the other member has answered COMPLETE."""
+    def completed(self, osn: int) -> None:
+        """Note that the other member has answered the COMPLETE with this OSN. It may not have later changes yet."""
         self.is_complete = self._has_completed
-        self.acknowledged(self.shipped_osn)
+        self.acknowledged(osn)
 
     def close(self) -> None:
         """End the stream. The pool may then free the log."""
@@ -118,6 +128,8 @@ class StreamSender:
             followed = await self._next(follower)
             if followed is None:
                 return False
+            await self._pool.turns.next_if_spent()
+            self._pool.turns.take(1 + len(followed.data or b"") // BLOCK_BYTES * STEPS_OF_A_BLOCK)
             self._reach_osn = max(self._reach_osn, followed.osn)
             self._shipping.is_exact = self._has_completed and self._reach_osn == followed.osn
             for shipped in self._shipping.shipped(followed):
@@ -181,14 +193,22 @@ class StreamSender:
             await self._add_item(item, osn)
 
     async def _add_range(self, wanted: Range, osn: int) -> None:
-        """Read a range, and add its blocks and its holes."""
+        """Read a range, and add its blocks and its holes. If its frozen map is released meanwhile, read the volume instead."""
         source: BlockSource = self._volumes[wanted.volume] if wanted.source is None else wanted.source
         first = wanted.block if wanted.source is None else wanted.source_block
-        at, end = first, min(first + wanted.count_blocks, source.size_blocks)
+        at, end = first, first + wanted.count_blocks
         while at < end:
-            count, is_mapped = await self._run_at(source, at, end)
             block = wanted.block + at - first
-            data = await self._read(source, at, count) if is_mapped else b""
+            run = await self._run_at(source, at, end)
+            data = await self._read(source, at, run.count_blocks) if run is not None and run.is_mapped else b""
+            if wanted.source is not None and (run is None or data is None):
+                await self._add_range(Range(wanted.volume, block, end - at), osn)
+                return
+            if run is None:
+                return  # The volume ends here now. The record of this change comes later.
+            if data is None:
+                continue
+            count, is_mapped = run
             if wanted.source is None:
                 # The content may have changes that are not committed yet. This member must not lose them alone.
                 await self._pool.committed()
@@ -199,9 +219,10 @@ class StreamSender:
                 await self._add_item(Item(ItemKind.UNMAP, wanted.volume, block, count), osn)
             at += count
 
-    async def _run_at(self, source: BlockSource, block: int, end: int) -> tuple[int, bool]:
-        """Return the length of a run of blocks, and whether they have data."""
-        while True:
+    async def _run_at(self, source: BlockSource, block: int, end: int) -> _Run | None:
+        """Return the run of blocks at a block, or None if the source ends before it."""
+        while block < source.size_blocks:
+            self._check_open()
             try:
                 _, count, is_mapped = next(source.extents(block))
             except PoolBusy:
@@ -211,16 +232,25 @@ class StreamSender:
             except StoreError:
                 await self._environment.sleep(RETRY_S)
             else:
-                return min(count, end - block, MAX_ITEM_BLOCKS if is_mapped else end - block), is_mapped
+                return _Run(min(count, end - block, MAX_ITEM_BLOCKS if is_mapped else end - block), is_mapped)
+        return None
 
-    async def _read(self, source: BlockSource, block: int, count_blocks: int) -> bytes:
-        while True:
+    async def _read(self, source: BlockSource, block: int, count_blocks: int) -> bytes | None:
+        """Read blocks. Returns None if the source ends before their end, because it was released or has shrunk."""
+        while block + count_blocks <= source.size_blocks:
+            self._check_open()
             try:
                 return b"".join(await source.read(block, count_blocks))
             except DamagedBlock as error:
                 raise NeedsResync(str(error)) from error
             except StoreError:
                 await self._environment.sleep(RETRY_S)
+        return None
+
+    def _check_open(self) -> None:
+        """Raise ChannelEnded if the stream is closed, so that nothing is read for it any more."""
+        if self._follower is None:
+            raise ChannelEnded("the stream has ended")
 
     async def _send(self, osn: int, flags: Flag) -> None:
         body = encode_shipment(self.shipped_osn, self._reach_osn, self._items)

@@ -51,7 +51,9 @@ class WitnessDesk:
         return self._seats[name].kept
 
     def add(self, name: str, members: tuple[str, str], record: WitnessRecord) -> None:
-        """Become the witness of a group. The caller commits and flushes the pool. Raises the exceptions of `Volume.write`."""
+        """Become the witness of a group. The caller commits and flushes the pool. Raises StoreError."""
+        if name in self._seats:
+            raise StoreError(f"the array is the witness of a group {name} already")
         if len(self._seats) >= MAX_GROUPS:
             raise StoreError(f"the array is the witness of {MAX_GROUPS} groups, which is the limit")
         self._pool.remember(WITNESS_PREFIX + name, encode_witness(members, record))
