@@ -2,8 +2,14 @@
 
 import pytest
 
+from odx_target.replica.sync.access_states import STATES, MemberStates, access_states
 from odx_target.replica.sync.group import GroupState, NotServing
+from odx_target.scsi.asymmetric_access.access_state import AccessState
+from odx_target.scsi.reservations import durable
+from odx_target.scsi.reservations.conflicts import ReservationType
+from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations
 from tests.replica.sync.pairs import OUT_OF_SYNC_S, VOLUME, Pair, block
+from tests.sim.group_array import GroupArray
 
 TAKEOVER_S = 12.0
 """Time in which the other member must serve after the death of the primary."""
@@ -226,3 +232,44 @@ def test_nobody_serves_without_a_witness_if_a_member_is_lost() -> None:
     pair.w.start()
     pair.until(pair.serves(pair.b), 30.0)
     assert pair.content(pair.b)[0] == 1
+
+
+def test_persistent_reservations_are_good_at_the_other_member() -> None:
+    pair = Pair()
+    group, volume = pair.group(pair.a), pair.volume(pair.a)
+    name = NexusName("iqn.host,i,0x1", 1)
+    held = Reservations({name: 7}, Reservation(ReservationType.WRITE_EXCLUSIVE, name), persists_through_power_loss=True)
+
+    def known(array: GroupArray) -> Reservations:
+        return durable.recall(array.pool, pair.volume(array).identity)
+
+    pair.run(pair.a, group.change(lambda: durable.keep(pair.a.pool, volume.identity, NO_RESERVATIONS, held), volume.room_made))
+    assert known(pair.b) == known(pair.a) == held
+    pair.b.kill()
+    pair.until(lambda: len(pair.register.in_sync) == 1)
+    pair.run(pair.a, group.change(lambda: durable.keep(pair.a.pool, volume.identity, held, NO_RESERVATIONS), volume.room_made))
+    pair.b.start()
+    assert known(pair.b) == held
+    pair.until(pair.is_in_sync)
+    assert known(pair.b) == NO_RESERVATIONS
+
+
+def test_hosts_see_the_state_of_each_member() -> None:
+    pair = Pair()
+
+    def states(array: GroupArray) -> MemberStates:
+        return access_states(pair.group(array))
+
+    assert states(pair.a) == (AccessState.ACTIVE_OPTIMIZED, AccessState.STANDBY)
+    assert states(pair.b) == (AccessState.STANDBY, AccessState.ACTIVE_OPTIMIZED)
+    pair.cut("a", "b")
+    pair.cut("a", "w")
+    pair.until(lambda: states(pair.a).own is AccessState.UNAVAILABLE, 6.0)
+    pair.until(pair.serves(pair.b), TAKEOVER_S)
+    assert states(pair.b) == (AccessState.ACTIVE_OPTIMIZED, AccessState.UNAVAILABLE)
+    pair.mend("a", "b")
+    pair.mend("a", "w")
+    pair.until(lambda: states(pair.a) == (AccessState.UNAVAILABLE, AccessState.ACTIVE_OPTIMIZED), 6.0)
+    pair.until(pair.is_in_sync)
+    assert states(pair.a) == (AccessState.STANDBY, AccessState.ACTIVE_OPTIMIZED)
+    assert set(STATES) == set(GroupState)

@@ -14,6 +14,7 @@ from odx_target.replica.sync.anchors import Anchors, decode_guids
 from odx_target.replica.sync.documents import DOCUMENTS, attributes_of
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
 from odx_target.replica.sync.limits import MAX_SHIPPED_MAPS
+from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import (
     AdoptedSnapshot,
     FrozenMap,
@@ -125,6 +126,13 @@ class Relog:
         while block < end:
             block += volume.copy_from(frozen, source + block - item.block, block, end - block)
 
+    def keep_reservations(self, volume: Volume, item: Item) -> None:
+        key = KEY_PREFIX + volume.identity.hex()
+        if not item.data:
+            self._pool.forget(key)
+        elif self._pool.remembered(key) != item.data:
+            self._pool.remember(key, bytes(item.data), spare=True)
+
     def follow_document(self, volume: Volume, item: Item) -> None:
         document = decode_object(item.data)
         word = str(document.get("do"))
@@ -219,6 +227,7 @@ _APPLY: dict[ItemKind, Callable[[Relog, Volume, Item], None]] = {
     ItemKind.RELEASE: Relog.release,
     ItemKind.CLONE: Relog.clone,
     ItemKind.DOCUMENT: Relog.follow_document,
+    ItemKind.RESERVATIONS: Relog.keep_reservations,
 }
 
 _DO: dict[str, Callable[[Relog, Volume, Message], None]] = {

@@ -7,13 +7,14 @@ from odx_target.replica.sync.changed_blocks import ChangedRange, RangeList, chan
 from odx_target.replica.sync.documents import all_snapshots
 from odx_target.replica.sync.items import Item, ItemKind
 from odx_target.replica.sync.limits import FILL_BLOCKS
-from odx_target.replica.sync.shipping import NeedsResync, Range, Shipped
+from odx_target.replica.sync.shipping import NeedsResync, Range, Shipped, reservations_item
+from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import DamagedBlock, FrozenMap, Pool, Volume
 
 
 async def whole_content(pool: Pool, environment: Environment, volumes: Sequence[Volume]) -> AsyncIterator[Shipped]:
     """Yield changes after which the other member has the content of `volumes`, whatever it has now. Raises NeedsResync."""
-    for item in _snapshots(pool, volumes):
+    for item in _around_content(pool, volumes):
         yield item
     for index, volume in enumerate(volumes):
         yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
@@ -33,7 +34,7 @@ async def content_since(
 
     Raises NeedsResync.
     """
-    for item in _snapshots(pool, volumes):
+    for item in _around_content(pool, volumes):
         yield item
     for index, volume in enumerate(volumes):
         yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
@@ -50,10 +51,13 @@ async def content_since(
         raise NeedsResync(str(error)) from error
 
 
-def _snapshots(pool: Pool, volumes: Sequence[Volume]) -> list[Item]:
-    """Return items that make the other member delete and rename its snapshots as this member has."""
+def _around_content(pool: Pool, volumes: Sequence[Volume]) -> list[Item]:
+    """Return items that give the other member the reservations and the names of the snapshots of this member."""
     own = {volume.identity for volume in volumes}
-    return list(all_snapshots(each for each in pool.snapshots.values() if each.volume_identity in own))
+    items = list(all_snapshots(each for each in pool.snapshots.values() if each.volume_identity in own))
+    for index, volume in enumerate(volumes):
+        items.append(reservations_item(index, pool.remembered(KEY_PREFIX + volume.identity.hex()) or b""))
+    return items
 
 
 def _parts(changed: ChangedRange) -> list[Range]:

@@ -9,12 +9,14 @@ from odx_target.replica.sync.anchors import decode_anchors
 from odx_target.replica.sync.group_records import ANCHOR_PREFIX
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, MAX_SHIPPED_MAPS
+from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import (
     BLOCK_BYTES,
     BlockSource,
     Clone,
     CompressedWrite,
     Followed,
+    Forget,
     Freeze,
     Link,
     Pool,
@@ -63,6 +65,11 @@ class Extent(NamedTuple):
 Shipped: TypeAlias = Item | Range | Extent
 
 
+def reservations_item(volume: int, value: bytes) -> Item:
+    """Return the item of the persistent reservations of a volume. An empty value means that there are none."""
+    return Item(ItemKind.RESERVATIONS, volume, count_blocks=len(value), data=value)
+
+
 class Shipping:
     """Turns the records of one stream into items. `volumes` are in the order of the group with the name `group`.
 
@@ -72,6 +79,7 @@ class Shipping:
     def __init__(self, pool: Pool, volumes: Sequence[Volume], group: str) -> None:
         self._pool = pool
         self._anchor_key = ANCHOR_PREFIX + group
+        self._reservations = {KEY_PREFIX + volume.identity.hex(): index for index, volume in enumerate(volumes)}
         self._index = {volume.number: index for index, volume in enumerate(volumes)}
         self.is_exact = False
         """True if the content of the other member is that of the volumes at the present record, and not partly newer."""
@@ -162,10 +170,16 @@ class Shipping:
             raise NeedsResync("a volume was restored from a snapshot that is deleted now")
         yield documents.restored(volume, snapshot.guid, record.lineage)
 
-    def keep_anchors(self, record: Remember, _followed: Followed) -> Iterator[Shipped]:
-        if record.key == self._anchor_key:
+    def remember(self, record: Remember, _followed: Followed) -> Iterator[Shipped]:
+        if record.key in self._reservations:
+            yield reservations_item(self._reservations[record.key], record.value)
+        elif record.key == self._anchor_key:
             found = decode_anchors(record.value)
             yield documents.anchors_kept([each.guid for each in found.anchors], found.taken if self.is_exact else b"")
+
+    def forget(self, record: Forget, _followed: Followed) -> Iterator[Shipped]:
+        if record.key in self._reservations:
+            yield reservations_item(self._reservations[record.key], b"")
 
     def delete_volume(self, record: VolumeDeleted, _followed: Followed) -> Iterator[Shipped]:
         if record.volume in self._index:
@@ -194,6 +208,7 @@ _HANDLERS: dict[type, Callable[[Shipping, Any, Followed], Iterator[Shipped]]] = 
     SnapshotChanged: Shipping.change_snapshot,
     SnapshotDeleted: Shipping.delete_snapshot,
     VolumeRestored: Shipping.restore,
-    Remember: Shipping.keep_anchors,
+    Remember: Shipping.remember,
+    Forget: Shipping.forget,
     VolumeDeleted: Shipping.delete_volume,
 }
