@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.replica.sync import anchoring, outgoing_stream, positions, stream_sender
+from odx_target.replica.sync import anchoring, outgoing_stream, positions, stream_receiver, stream_sender
 from odx_target.replica.sync.changed_blocks import ChangedRange, received_changes
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.positions import StreamPosition
@@ -49,6 +49,12 @@ MUTANTS: dict[str, tuple[object, str, object, Callable[[], None]]] = {
         "peer_osn",
         property(lambda sender: sender.scanned_osn),
         stories.test_a_write_waits_for_the_other_member_and_then_goes_on_without_it,
+    ),
+    "a reach is not kept": (
+        stream_receiver.StreamReceiver,
+        "_note_reach",
+        _compare_nothing,
+        stories.test_an_interrupted_member_knows_how_far_the_effects_in_its_volumes_reach,
     ),
     "a former primary keeps its changes": (
         outgoing_stream,

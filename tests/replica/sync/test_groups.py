@@ -2,8 +2,10 @@
 
 import pytest
 
+from odx_target.replica.link.kinds import Flag
 from odx_target.replica.sync.access_states import STATES, MemberStates, access_states
 from odx_target.replica.sync.group import GroupState, NotServing
+from odx_target.replica.sync.stream_sender import StreamSender
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.reservations import durable
 from odx_target.scsi.reservations.conflicts import ReservationType
@@ -273,3 +275,27 @@ def test_hosts_see_the_state_of_each_member() -> None:
     pair.until(pair.is_in_sync)
     assert states(pair.a) == (AccessState.STANDBY, AccessState.ACTIVE_OPTIMIZED)
     assert set(STATES) == set(GroupState)
+
+
+def test_an_interrupted_member_knows_how_far_the_effects_in_its_volumes_reach() -> None:
+    """A primary that has lost these changes must not go on as if the other member had none of them."""
+    pair = Pair(300)
+    send = StreamSender._send
+
+    async def send_no_end(sender: StreamSender, osn: int, flags: Flag) -> None:
+        if flags & Flag.END:
+            await pair.a.environment.sleep(3600.0)
+        await send(sender, osn, flags)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StreamSender, "_send", send_no_end)
+        data = [block(number) for number in range(1, 201)]
+        pair.spawn(pair.a, pair.group(pair.a).write(pair.volume(pair.a), 0, data))
+        pair.world.advance(1.0)
+        position = pair.group(pair.b).driver.position
+        assert pair.content(pair.b, 0, 1) == [1], "a part of the write has arrived"
+        assert position.reach_osn > position.osn
+        pair.lose_all(pair.a)
+    pair.a.start()
+    pair.until(pair.is_in_sync)
+    assert pair.content(pair.a, 0, 300) == pair.content(pair.b, 0, 300)
