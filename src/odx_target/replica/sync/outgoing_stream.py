@@ -147,7 +147,7 @@ class OutgoingStream:
 
     def flush_peer(self, done: Callable[[], None]) -> None:
         """Ask the other member to make durable what was shipped. `done` is called when it has. Raises ChannelEnded."""
-        if self._exchange is None:
+        if self._exchange is None or self.sender is None:  # A resync may not have begun yet.
             return
         self._last_flush += 1
         self._flushes[self._last_flush] = done
