@@ -45,7 +45,7 @@ def test_each_request_needs_its_right_and_the_answer_says_nothing_else() -> None
     arrays = Arrays(1).connect()
     arrays.other.serve = serve
     rows = table_of(arrays.other)._rows
-    assert len(rows) == 5
+    assert len(rows) == 6
     snapshot = arrays.other.pool.create_volume("v", 8, {}).snapshot("s")
     arrays.world.run(arrays.other.environment, arrays.other.pool.committed())
     documents: list[dict[str, Json]] = [{}, {"snapshot": snapshot.guid.hex(), "first": 0, "count": 1}, {"snapshot": "00" * 16}]

@@ -13,7 +13,7 @@ from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.remote_tokens.limits import MAX_SERVED_PULLS, MAX_SERVED_TOKEN_REQUESTS
 from odx_target.replica.remote_tokens.messages import BLOCKS_REQUEST as TOKEN_BLOCKS_REQUEST
-from odx_target.replica.remote_tokens.messages import CLOSE_REQUEST, OPEN_REQUEST
+from odx_target.replica.remote_tokens.messages import CLOSE_REQUEST, MAKE_REQUEST, OPEN_REQUEST
 from odx_target.replica.remote_tokens.token_server import TokenServer
 from odx_target.store.api import Pool
 
@@ -62,6 +62,7 @@ class RequestTable:
             self._rows |= {
                 OPEN_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_open, TOKENS),
                 CLOSE_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_close, TOKENS),
+                MAKE_REQUEST: Row(Right.SERVE_LUNS, tokens.serve_make, TOKENS),
                 TOKEN_BLOCKS_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_blocks, TOKEN_DATA),
             }
 

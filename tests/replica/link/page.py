@@ -19,7 +19,15 @@ from odx_target.replica.link.schedule import WEIGHTS
 from odx_target.replica.pairing.messages import FORMATS
 from odx_target.replica.remote_tokens import limits as token_limits
 from odx_target.replica.remote_tokens.messages import BLOCKS_FIELDS as TOKEN_BLOCKS_FIELDS
-from odx_target.replica.remote_tokens.messages import CLOSE_FIELDS, CONDITIONS, OPEN_FIELDS, OPENED_FIELDS
+from odx_target.replica.remote_tokens.messages import (
+    CLOSE_FIELDS,
+    CONDITIONS,
+    MADE_FIELDS,
+    MAKE_FIELDS,
+    OPEN_FIELDS,
+    OPENED_FIELDS,
+    UNIT_CODES,
+)
 from odx_target.replica.snapshots import limits as snapshots_limits
 from odx_target.replica.snapshots.messages import (
     BASES_ANSWER_FIELDS,
@@ -211,6 +219,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "refusal": lambda: field_table(REFUSAL_FIELDS),
     "opentoken": lambda: field_table(OPEN_FIELDS),
     "openedtoken": lambda: field_table(OPENED_FIELDS),
+    "maketoken": lambda: field_table(MAKE_FIELDS),
+    "madetoken": lambda: field_table(MADE_FIELDS),
+    "unitcodes": lambda: table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in UNIT_CODES.items())),
     "closetoken": lambda: field_table(CLOSE_FIELDS),
     "tokenblocks": lambda: field_table(TOKEN_BLOCKS_FIELDS),
     "tokencodes": token_code_table,

@@ -75,7 +75,9 @@ def add_path(
     rights: Annotated[
         list[str] | None,
         typer.Option(
-            "--right", metavar="RIGHT", help="serve-tokens, redeem-tokens or replicate; may be repeated; default: all of them."
+            "--right",
+            metavar="RIGHT",
+            help="serve-tokens, redeem-tokens, serve-luns or replicate; may be repeated; default all.",
         ),
     ] = None,
     throttle: Annotated[
@@ -161,7 +163,7 @@ def set_rights(
     name: NameArgument,
     rights: Annotated[
         list[str] | None,
-        typer.Option("--right", metavar="RIGHT", help="serve-tokens, redeem-tokens or replicate; may be repeated."),
+        typer.Option("--right", metavar="RIGHT", help="serve-tokens, redeem-tokens, serve-luns or replicate; may be repeated."),
     ] = None,
     none: Annotated[bool, typer.Option("--none", help="Take all rights away.")] = False,
     as_json: Json = False,

@@ -217,7 +217,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_SERVED_REQUESTS",
                 "MAX_VAIN_ATTEMPTS",
                 "MAX_WAIT_S",
-                "MAX_LINKS",
+                "TURN_BLOCKS",
                 "MIN_HIT_PERCENT",
             ),
         ),

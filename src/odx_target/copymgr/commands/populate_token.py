@@ -128,7 +128,7 @@ def _make_token(copies: Copies, nexus: Nexus, request: Request[PopulateTokenList
     Refusal if there is no room.
     """
     logical_unit = request.logical_unit
-    _require_room_for_token(copies, logical_unit, rod_type)
+    require_room_for_token(copies, logical_unit, rod_type)
     now_s = copies.environment.monotonic()
     is_persistent = rod_type is RodType.POINT_IN_TIME_PERSISTENT
     size_bytes = request.total_blocks * logical_unit.block_bytes
@@ -180,7 +180,7 @@ def _remember(copies: Copies, token: RodToken) -> None:
         raise Refusal(INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN, rule=str(error)) from error
 
 
-def _require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> None:
+def require_room_for_token(copies: Copies, logical_unit: LogicalUnit, rod_type: RodType) -> None:
     """Raise Refusal (ABORTED COMMAND, INSUFFICIENT RESOURCES) if there is no room for one more token.
 
     SPC-4 also allows the sense key ILLEGAL REQUEST with the code 55h/0Dh. But Windows does not expect this code with ILLEGAL

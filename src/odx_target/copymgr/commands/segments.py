@@ -26,6 +26,7 @@ from odx_target.scsi.sense import (
     INVALID_FIELD_IN_PARAMETER_LIST,
     UNEXPECTED_INEXACT_SEGMENT,
     UNREACHABLE_COPY_TARGET,
+    Condition,
 )
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -36,6 +37,15 @@ _BYTES_FIELD, _BLOCKS_FIELD = 8, 10
 _SOURCE_OFFSET_FIELD, _DESTINATION_OFFSET_FIELD = 28, 30
 _BLOCK_LENGTH_IN_CSCD = 29
 _DIRECT_ACCESS_BLOCK_DEVICE = 0x00
+
+
+class _Rule(NamedTuple):
+    condition: Condition
+    rule: str
+    field: str
+
+
+_NO_UNIT = _Rule(COPY_TARGET_DEVICE_NOT_REACHABLE, "the nexus has no logical unit with this name", "DESIGNATOR")
 
 
 class CopyPlace(NamedTuple):
@@ -51,12 +61,25 @@ class CopyPlace(NamedTuple):
         first = self.offset_bytes // block_bytes
         return Extent(first, -(-(self.offset_bytes + size_bytes) // block_bytes) - first, writes)
 
+    @property
+    def block_bytes(self) -> int:
+        return self.logical_unit.block_bytes
+
+
+class RemotePlace(NamedTuple):
+    """A copy source that may be a logical unit of another array: its NAA designator, and a byte offset in it."""
+
+    identity: bytes
+    block_bytes: int
+    offset_bytes: int
+    pads: bool = False
+
 
 class Segment(NamedTuple):
     """Copy `size_bytes` bytes from `source` to `destination`, and write `pad_bytes` zeros after them."""
 
     number: int
-    source: CopyPlace
+    source: CopyPlace | RemotePlace
     destination: CopyPlace
     size_bytes: int
     pad_bytes: int = 0
@@ -68,10 +91,6 @@ class Segment(NamedTuple):
     @property
     def destination_extent(self) -> Extent:
         return self.destination.extent(self.written_bytes, writes=True)
-
-    @property
-    def source_extent(self) -> Extent:
-        return self.source.extent(self.size_bytes, writes=False)
 
 
 class SegmentPlan(NamedTuple):
@@ -96,11 +115,11 @@ def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> Seg
 
 def _checked(copies: Copies, task: Task, parameters: ExtendedCopyList) -> Iterator[Segment]:
     """Iterate over the segments of a command. Raises CopyAborted at the first segment that cannot be copied."""
-    found: dict[int, CopyPlace | CopyAborted] = {}
+    found: dict[int, CopyPlace | RemotePlace | CopyAborted] = {}
     for number, raw in enumerate(parameters.segments):
         is_plain = raw.type_code == BLOCKS_TO_BLOCKS
         fields = decode_segment(raw.data)
-        places = []
+        places: list[CopyPlace | RemotePlace] = []
         for identifier, field in (
             (fields.source_id, SOURCE_ID_FIELD),
             (fields.destination_id, DESTINATION_ID_FIELD),
@@ -113,7 +132,10 @@ def _checked(copies: Copies, task: Task, parameters: ExtendedCopyList) -> Iterat
                 place.segment_field = None if place.data_field is not None else field
                 raise place
             places.append(place)
-        segment = (_whole_blocks if is_plain else _bytes)(number, fields, *places)
+        source, destination = places
+        if isinstance(destination, RemotePlace):
+            raise CopyAborted(_NO_UNIT.condition, segment=number, segment_field=DESTINATION_ID_FIELD, rule=_NO_UNIT.rule)
+        segment = (_whole_blocks if is_plain else _bytes)(number, fields, source, destination)
         max_bytes = copies.limits.max_segment_bytes
         if segment.written_bytes > max_bytes:
             raise CopyAborted(
@@ -132,19 +154,21 @@ def extents_of(segments: Sequence[Segment]) -> dict[LogicalUnit, list[Extent]]:
     """Return the blocks that the segments read or write, by logical unit."""
     extents: dict[LogicalUnit, list[Extent]] = {}
     for segment in segments:
-        extents.setdefault(segment.source.logical_unit, []).append(segment.source_extent)
+        if isinstance(segment.source, CopyPlace):
+            found = segment.source.extent(segment.size_bytes, writes=False)
+            extents.setdefault(segment.source.logical_unit, []).append(found)
         extents.setdefault(segment.destination.logical_unit, []).append(segment.destination_extent)
     return extents
 
 
-def _whole_blocks(number: int, fields: SegmentFields, source: CopyPlace, destination: CopyPlace) -> Segment:
+def _whole_blocks(number: int, fields: SegmentFields, source: CopyPlace | RemotePlace, destination: CopyPlace) -> Segment:
     """Return a segment of whole blocks. DC decides if the blocks of the source or of the destination are counted.
 
     If the bytes are no whole number of blocks on the other side, the other side must have the PAD bit, and CAT must be zero:
     the rest of a source block is then discarded, and the rest of a destination block is filled with zeros. Residual data is
     never kept for a later segment.
     """
-    source_bytes, destination_bytes = source.logical_unit.block_bytes, destination.logical_unit.block_bytes
+    source_bytes, destination_bytes = source.block_bytes, destination.block_bytes
     size_bytes = fields.amount * (destination_bytes if fields.dc else source_bytes)
     rest_bytes = -size_bytes % (source_bytes if fields.dc else destination_bytes)
     if rest_bytes and (fields.cat or not (source.pads if fields.dc else destination.pads)):
@@ -164,9 +188,9 @@ def _whole_blocks(number: int, fields: SegmentFields, source: CopyPlace, destina
     )
 
 
-def _bytes(number: int, fields: SegmentFields, source: CopyPlace, destination: CopyPlace) -> Segment:
+def _bytes(number: int, fields: SegmentFields, source: CopyPlace | RemotePlace, destination: CopyPlace) -> Segment:
     """Return a segment of bytes. The bytes of the destination blocks before and after them do not change."""
-    source_bytes, destination_bytes = source.logical_unit.block_bytes, destination.logical_unit.block_bytes
+    source_bytes, destination_bytes = source.block_bytes, destination.block_bytes
     offsets = fields.source_offset, fields.destination_offset
     for offset, block_bytes, field in zip(
         offsets, (source_bytes, destination_bytes), (_SOURCE_OFFSET_FIELD, _DESTINATION_OFFSET_FIELD), strict=True
@@ -190,8 +214,11 @@ def _bytes(number: int, fields: SegmentFields, source: CopyPlace, destination: C
     )
 
 
-def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier: int) -> CopyPlace | CopyAborted:
-    """Return the logical unit that a CSCD descriptor ID names, or the reason why there is none."""
+def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier: int) -> CopyPlace | RemotePlace | CopyAborted:
+    """Return the logical unit that a CSCD descriptor ID names, or the reason why there is none.
+
+    A name that this array does not know may belong to another array, if there are paths to others.
+    """
     if identifier == THIS_LOGICAL_UNIT:
         return CopyPlace(task.logical_unit, 0)
     if identifier >= len(cscds):
@@ -213,10 +240,11 @@ def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier
         TYPE_NAA,
     )
     logical_unit = copies.units_by_identity.get(fields.designator) if is_naa else None
+    if logical_unit is None and is_naa and copies.accepts_remote:
+        block_bytes = fields.disk_block_length or task.logical_unit.block_bytes
+        return RemotePlace(fields.designator, block_bytes, 0, fields.pad)
     if logical_unit is None or task.nexus.lun_of(logical_unit) is None:
-        return CopyAborted(
-            COPY_TARGET_DEVICE_NOT_REACHABLE, rule="the nexus has no logical unit with this name", field="DESIGNATOR"
-        )
+        return CopyAborted(_NO_UNIT.condition, rule=_NO_UNIT.rule, field=_NO_UNIT.field)
     if fields.disk_block_length not in (0, logical_unit.block_bytes):
         return CopyAborted(
             INVALID_FIELD_IN_PARAMETER_LIST,

@@ -1,6 +1,6 @@
 """The work of EXTENDED COPY: copy the segments one after the other."""
 
-from odx_target.copymgr.commands.segments import Segment, SegmentPlan
+from odx_target.copymgr.commands.segments import CopyPlace, Segment, SegmentPlan
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.job import Ending
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
@@ -44,7 +44,8 @@ class ExtendedCopyJob:
 
     def _may_copy(self, segment: Segment) -> bool:
         """True if the command has joined the task sets of both logical units of a segment."""
-        units = (segment.source.logical_unit, segment.destination.logical_unit)
+        places = (segment.source, segment.destination)
+        units = [place.logical_unit for place in places if isinstance(place, CopyPlace)]
         return all(unit is self._receiver or unit.tasks in self._accesses for unit in units)
 
     async def work(self) -> Ending:

@@ -2,13 +2,23 @@
 
 from collections.abc import Mapping
 
-from odx_target.copymgr.commands.segments import DESTINATION_LBA_FIELD, SOURCE_LBA_FIELD, CopyPlace, Segment
+from odx_target.copymgr.commands.segments import (
+    DESTINATION_LBA_FIELD,
+    SOURCE_ID_FIELD,
+    SOURCE_LBA_FIELD,
+    CopyPlace,
+    RemotePlace,
+    Segment,
+)
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.operations.step_choice import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.operations.step_execution import StepWriter
+from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
-from odx_target.copymgr.tokens.rod_source import FrozenRod, SourceUnreadable
+from odx_target.copymgr.tokens.format import maker_of
+from odx_target.copymgr.tokens.remote import RemoteRequest, RemoteUse, UnitBlocks
+from odx_target.copymgr.tokens.rod_source import FrozenRod, RodSource, SourceCut, SourceUnreadable
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.failures import BUSY_FAILURES, failure_of
 from odx_target.scsi.reply import Reply, Status
@@ -21,6 +31,9 @@ from odx_target.scsi.sense import (
 from odx_target.scsi.tasks.member import OtherTaskSet, QueuedTask
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, PoolBusy, StoreError, Unreadable
+
+REMOTE_SEGMENT_S = 30.0
+"""Time for which a segment waits for the blocks of another array. Hosts wait longer for an EXTENDED COPY."""
 
 
 class SegmentCopy:
@@ -40,7 +53,7 @@ class SegmentCopy:
         self._operation = operation
         self._segment = segment
         self._accesses = accesses
-        self._source = segment.source.logical_unit
+        self._source = segment.source
         self._destination = segment.destination.logical_unit
         self._blocks = self._destination.blocks.in_bytes()
         self._turns = copies.environment.turns
@@ -54,26 +67,65 @@ class SegmentCopy:
             return
         await self._turns.next_if_spent()
         try:
-            frozen = await self._freeze()
-            try:
-                await self._copy(frozen)
-            finally:
-                frozen.release()
+            if isinstance(self._source, RemotePlace):
+                await self._copy_remote(self._source)
+            else:
+                await self._copy_local(self._source)
             await self._pad()
         except (StoreError, MemoryError) as error:
-            reply = self._reply_of(error, self._destination)
+            reply = self._reply_of(error, self._destination.block_bytes)
             raise self._aborted(THIRD_PARTY_DEVICE_FAILURE, f"the destination: {error}", destination=reply) from error
 
-    async def _freeze(self) -> FrozenMap:
+    async def _copy_local(self, source: CopyPlace) -> None:
+        frozen = await self._freeze(source.logical_unit)
+        try:
+            await self._copy(FrozenRod(frozen, [(source.offset_bytes, self._segment.size_bytes)]))
+        finally:
+            frozen.release()
+
+    async def _copy_remote(self, source: RemotePlace) -> None:
+        """Copy blocks of a logical unit of another array, which makes a token for them."""
+        if not self._segment.size_bytes:
+            return
+        self._check()
+        use: RemoteUse | None = None
+        try:
+            use = await self._opened(source)
+            await self._copy(use.rod)
+            await use.delete()
+        except SourceCut as cut:
+            raise self._aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, cut.reason) from cut
+        finally:
+            if use is not None:
+                use.end(self._done_bytes)
+
+    async def _opened(self, source: RemotePlace) -> RemoteUse:
+        """Get a token for the blocks of the segment, and open it."""
+        copies, initiator_name, size_bytes = self._copies, self._operation.nexus.initiator_name, self._segment.size_bytes
+        now_s = copies.environment.monotonic()
+        open_until_s, data_until_s = now_s + copies.limits.command_budget_s, now_s + REMOTE_SEGMENT_S
+        blocks = UnitBlocks(source.identity, initiator_name, source.block_bytes, source.offset_bytes, size_bytes, open_until_s)
+        try:
+            if copies.remote is None:
+                raise copies.unreachable("this array has no paths to other arrays any more")
+            token = await copies.remote.make(blocks)
+            identity = self._destination.identity
+            request = RemoteRequest(token, maker_of(token), initiator_name, identity, 0, size_bytes, open_until_s, data_until_s)
+            return await copies.remote.open(request)
+        except Refusal as refusal:
+            raise self._aborted(
+                COPY_TARGET_DEVICE_NOT_REACHABLE, refusal.rule or str(refusal), field=SOURCE_ID_FIELD
+            ) from refusal
+
+    async def _freeze(self, source: LogicalUnit) -> FrozenMap:
         while True:
             self._check()
             try:
-                return self._source.volume.freeze()
+                return source.volume.freeze()
             except PoolBusy:
-                await self._source.volume.room_made()
+                await source.volume.room_made()
 
-    async def _copy(self, frozen: FrozenMap) -> None:
-        rod = FrozenRod(frozen, [(self._segment.source.offset_bytes, self._segment.size_bytes)])
+    async def _copy(self, rod: RodSource) -> None:
         writer = StepWriter(rod, self._blocks, self._turns)
         while self._done_bytes < self._end_bytes:
             await self._wait_before_step(rod)
@@ -91,7 +143,9 @@ class SegmentCopy:
             if self._done_bytes < self._end_bytes:
                 await self._turns.next()
         if self._unreadable is not None:
-            reply = self._reply_of(self._unreadable.cause, self._source)
+            # The blocks of another array are counted from the beginning of the segment.
+            offset_bytes = self._source.offset_bytes if isinstance(self._source, RemotePlace) else 0
+            reply = self._reply_of(self._unreadable.cause, self._source.block_bytes, offset_bytes)
             rule = f"the source: {self._unreadable.cause}"
             raise self._aborted(THIRD_PARTY_DEVICE_FAILURE, rule, source=reply) from self._unreadable
 
@@ -103,7 +157,7 @@ class SegmentCopy:
             self._step_done(StepKind.ZERO, self._segment.pad_bytes)
             await self._destination.pool.committed()
 
-    async def _wait_before_step(self, rod: FrozenRod) -> None:
+    async def _wait_before_step(self, rod: RodSource) -> None:
         """Wait as `Copies.before_step` and the copy rate demand."""
         if self._copies.before_step is not None:
             waiting = self._copies.before_step(self._operation)
@@ -115,10 +169,11 @@ class SegmentCopy:
             now_s = self._copies.environment.monotonic()
             await self._copies.environment.sleep(copy_rate.wait_for_turn_s(step.count_blocks, now_s))
 
-    async def _planned_step(self, rod: FrozenRod) -> Step:
+    async def _planned_step(self, rod: RodSource) -> Step:
         """Plan the next step. First wait, if necessary, until the needed part of the source's map is loaded."""
         lba = self._segment.destination.offset_bytes + self._done_bytes
-        can_share = self._source.pool is self._destination.pool
+        source_pool = self._source.logical_unit.pool if isinstance(self._source, CopyPlace) else self._copies.pool
+        can_share = source_pool is self._destination.pool
         left_bytes = self._end_bytes - self._done_bytes
         stop_blocks = None if self._copies.next_stop is None else self._copies.next_stop(self._operation)
         if stop_blocks is not None:
@@ -130,6 +185,7 @@ class SegmentCopy:
                 return plan_step(rod, self._done_bytes, destination, self._copies.copy_rate.limits_in(self._turns))
             except PoolBusy:
                 await rod.map_loaded()
+                self._operation.raise_if_ended()
 
     def _step_done(self, kind: StepKind, size_bytes: int) -> None:
         self._done_bytes += size_bytes
@@ -152,6 +208,8 @@ class SegmentCopy:
             (segment.source, segment.size_bytes, Access.READS, SOURCE_LBA_FIELD),
             (segment.destination, segment.written_bytes, Access.WRITES, DESTINATION_LBA_FIELD),
         ):
+            if isinstance(place, RemotePlace):
+                continue  # Its array has checked it.
             reply = self._refusal_of(place.logical_unit, access)
             if reply is not None:
                 source, destination = (reply, None) if access is Access.READS else (None, reply)
@@ -170,13 +228,13 @@ class SegmentCopy:
         check = self._operation.nexus.access_refusal(logical_unit, writes=access is Access.WRITES)
         return None if check is None else self._sense_reply(check)
 
-    def _reply_of(self, error: Exception, logical_unit: LogicalUnit) -> Reply:
+    def _reply_of(self, error: Exception, block_bytes: int, offset_bytes: int = 0) -> Reply:
         """Return the reply that a read or write would get for an exception."""
         if isinstance(error, BUSY_FAILURES):
             return Reply(Status.BUSY)
         condition, key = failure_of(error)
         block = error.block if isinstance(error, DamagedBlock | Unreadable) else None
-        bad_lba = None if block is None else block * BLOCK_BYTES // logical_unit.block_bytes
+        bad_lba = None if block is None else (block * BLOCK_BYTES + offset_bytes) // block_bytes
         return self._sense_reply(CheckCondition(condition, key=key, information=bad_lba))
 
     def _sense_reply(self, check: CheckCondition) -> Reply:

@@ -23,6 +23,21 @@ class RemoteRequest(NamedTuple):
     data_until_s: float | None
 
 
+class UnitBlocks(NamedTuple):
+    """A range of bytes of a logical unit of another array, which an EXTENDED COPY reads.
+
+    `identity` is the NAA designator of the logical unit, and `block_bytes` is its logical block length as the command says it.
+    The array must answer before `until_s`, which is monotonic.
+    """
+
+    identity: bytes
+    initiator_name: str
+    block_bytes: int
+    offset_bytes: int
+    size_bytes: int
+    until_s: float
+
+
 class RemoteUse(Protocol):
     """The use of a token by one command, which the maker of the token has accepted."""
 
@@ -54,6 +69,10 @@ class RemoteTokens(Protocol):
 
     def accepts(self, maker: bytes) -> bool:
         """True if hosts may use the tokens of a maker."""
+        ...
+
+    async def make(self, blocks: UnitBlocks) -> bytes:
+        """Return a token of another array for blocks of one of its logical units. Raises Refusal if no array makes one."""
         ...
 
     async def open(self, request: RemoteRequest) -> RemoteUse:

@@ -21,7 +21,7 @@ from odx_target.replica.blocks.compression import decompress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import BlockState, Offer, decode_data, decode_offer, encode_want
 from odx_target.replica.blocks.hints import Hints
-from odx_target.replica.blocks.limits import MAX_LINKS, MAX_OFFER_BLOCKS, MAX_OFFERS, WINDOW_BYTES
+from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS, TURN_BLOCKS, WINDOW_BYTES
 from odx_target.replica.blocks.ranges import part_end, runs_of
 from odx_target.replica.link.errors import ChannelEnded, PeerFault
 from odx_target.replica.link.frame import HEADER_BYTES, Frame
@@ -162,7 +162,7 @@ class BlockReceiver:
         places = self._hints.find(offer.fingerprints)
         numbers = dict(zip(indexes, range(len(indexes)), strict=True))
         linked: list[int] = []
-        for start, count in runs_of([index for index, place in zip(indexes, places, strict=True) if place], MAX_LINKS):
+        for start, count in runs_of([index for index, place in zip(indexes, places, strict=True) if place], TURN_BLOCKS):
             number = numbers[start]
             end = number + count
             linked += [number + at for at in await self._link(first + start, places[number:end], offer.checksums[number:end])]
@@ -183,7 +183,7 @@ class BlockReceiver:
         """Return those of the linked blocks whose data has the offered fingerprint."""
         right: set[int] = set()
         numbers = {indexes[number]: number for number in linked}
-        for start, count in runs_of(list(numbers), MAX_LINKS):
+        for start, count in runs_of(list(numbers), TURN_BLOCKS):
             try:
                 buffers = self._volume.read_now(first + start, count) or await self._volume.read(first + start, count)
             except (DamagedBlock, Unreadable):
@@ -194,7 +194,7 @@ class BlockReceiver:
             for at, fingerprint in enumerate(fingerprints_of(self._key, blocks)):
                 if fingerprint == offer.fingerprint(number + at):
                     right.add(number + at)
-            await self._environment.turns.next_if_spent()
+            await self._environment.turns.next()
         return right
 
     def _not_coming(self, part: _Part, numbers: list[int]) -> list[int]:
@@ -244,29 +244,33 @@ class BlockReceiver:
             for other, index in copies:
                 other.copied[index] = content
         data = part.data | part.copied
-        for index, count in runs_of(sorted(data)):
+        for index, count in runs_of(sorted(data), 2 * TURN_BLOCKS):
             # One buffer costs the log less than one for each block.
             await self._write(part.first + index, [b"".join([data[at] for at in range(index, index + count)])])
+            await self._environment.turns.next_if_spent()
         await self._change(lambda: self._on_part(part.first, part.offer.count))
         await self._pool.committed()
         self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)
         for fingerprint in part.fingerprints.values():
             del self._coming[fingerprint]
         if part.data:
-            self._note_hints(part)
-            await self._environment.turns.next_if_spent()
+            await self._note_hints(part)
 
     async def _write(self, block: int, buffers: list[Buffer]) -> None:
         data = await self._volume.prepare(block, buffers) if self._volume.must_prepare(buffers) else buffers
         await self._change(lambda: self._volume.write(block, data))
 
-    def _note_hints(self, part: _Part) -> None:
+    async def _note_hints(self, part: _Part) -> None:
         """Remember the places of the received blocks, so that the next equal block need not be sent."""
         places = self._volume.places_now(part.first, part.offer.count)
-        unasked = [index for index in part.data if index not in part.fingerprints]
-        computed = dict(zip(unasked, fingerprints_of(self._key, [part.data[index] for index in unasked]), strict=True))
-        found = part.fingerprints | computed
-        self._hints.note(b"".join(found.values()), [places[index] for index in found])
+        indexes = list(part.data)
+        for start in range(0, len(indexes), TURN_BLOCKS):
+            noted = indexes[start : start + TURN_BLOCKS]
+            unasked = [index for index in noted if index not in part.fingerprints]
+            computed = dict(zip(unasked, fingerprints_of(self._key, [part.data[at] for at in unasked]), strict=True))
+            fingerprints = b"".join([part.fingerprints.get(index) or computed[index] for index in noted])
+            self._hints.note(fingerprints, [places[index] for index in noted])
+            await self._environment.turns.next()
 
     async def _change(self, change: Callable[[], object]) -> None:
         """Change the pool, and wait while it makes room. May raise the exceptions of `Volume.write` except PoolBusy."""

@@ -24,6 +24,7 @@ from odx_target.replica.blocks.limits import (
     PAUSE_AFTER_BYTES,
     RAW_DATA_BLOCKS,
     RETRY_AFTER_BYTES,
+    TURN_BLOCKS,
 )
 from odx_target.replica.blocks.part_finder import Base, PartFinder, Run, Unknown
 from odx_target.replica.link.errors import PeerFault
@@ -139,14 +140,14 @@ class BlockSender:
         checksums: list[int] = []
         for at, run_blocks, change in runs:
             if change is Change.DATA:
-                await self._read(first, at, run_blocks, blocks, checksums)
+                for block in range(at, at + run_blocks, 2 * TURN_BLOCKS):
+                    await self._read(first, block, min(2 * TURN_BLOCKS, at + run_blocks - block), blocks, checksums)
             else:
                 state = BlockState.HOLE if change is Change.HOLE else BlockState.SAME
                 states[at - first : at - first + run_blocks] = state
         offers = self.policy.is_on
         states[list(blocks)] = BlockState.FINGERPRINT if offers else BlockState.UNASKED
-        values = list(blocks.values())
-        fingerprints = b"".join(fingerprints_of(self._key, values)) if offers else b""
+        fingerprints = await self._fingerprints(list(blocks.values())) if offers else b""
         offer = Offer(states.tobytes(), fingerprints, tuple(checksums) if offers else ())
         to_send = None if offers and blocks else list(blocks)
         part = _Part(first, offer, blocks, dict(zip(blocks, checksums, strict=True)), to_send)
@@ -157,6 +158,14 @@ class BlockSender:
             self.totals.offered_blocks += len(blocks)
         else:
             self.policy.note_unasked(len(blocks))
+
+    async def _fingerprints(self, blocks: list[Buffer]) -> bytes:
+        """Return the joined fingerprints of blocks. Threads would take longer, because each call gives up the interpreter."""
+        found: list[bytes] = []
+        for start in range(0, len(blocks), TURN_BLOCKS):
+            found += fingerprints_of(self._key, blocks[start : start + TURN_BLOCKS])
+            await self._environment.turns.next()
+        return b"".join(found)
 
     async def _read(self, first: int, block: int, count: int, blocks: dict[int, Buffer], checksums: list[int]) -> None:
         """Read blocks, and add them to `blocks` by their index in the part that begins at `first`, and their CRC32Cs to

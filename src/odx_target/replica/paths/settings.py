@@ -20,6 +20,8 @@ class Right(StrEnum):
     """The peer may read the data of tokens that this array has made."""
     REDEEM_TOKENS = "redeem-tokens"
     """Hosts of this array may redeem tokens that the peer has made."""
+    SERVE_LUNS = "serve-luns"
+    """EXTENDED COPY at the peer may read the LUNs that this array has for the same initiator."""
     REPLICATE = "replicate"
     """The peer may send and read snapshots."""
 

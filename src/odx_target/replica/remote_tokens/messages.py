@@ -19,6 +19,7 @@ from odx_target.store.api import BLOCK_BYTES
 OPEN_REQUEST = "open-token"
 CLOSE_REQUEST = "close-token"
 BLOCKS_REQUEST = "token-blocks"
+MAKE_REQUEST = "make-token"
 
 LEASE_BYTES = 16
 MAX_DESTINATION_BYTES = 20
@@ -31,6 +32,16 @@ OPEN_FIELDS = (
     Field("token", Type.TEXTS, TOKEN_TEXTS, TOKEN_TEXTS, f"the token, {TEXT_BYTES} bytes in hexadecimal in each text"),
     Field("initiator", Type.TEXT, 0, MAX_TEXT_BYTES, "name of the initiator that uses the token"),
     Field("destination", Type.BYTES, 0, MAX_DESTINATION_BYTES, "NAA designator of the logical unit that is written"),
+)
+MAKE_FIELDS = (
+    Field("unit", Type.BYTES, 1, MAX_DESTINATION_BYTES, "NAA designator of a logical unit of the maker"),
+    Field("initiator", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the initiator that copies the logical unit"),
+    Field("block_bytes", Type.NUMBER, 1, BLOCK_BYTES, "logical block length that the logical unit must have"),
+    Field("offset_bytes", Type.NUMBER, 0, MAX_RANGE_BLOCKS * BLOCK_BYTES, "first byte of the range"),
+    Field("size_bytes", Type.NUMBER, 1, MAX_RANGE_BLOCKS * BLOCK_BYTES, "number of bytes"),
+)
+MADE_FIELDS = (
+    Field("token", Type.TEXTS, TOKEN_TEXTS, TOKEN_TEXTS, f"the token, {TEXT_BYTES} bytes in hexadecimal in each text"),
 )
 OPENED_FIELDS = (
     Field("lease", Type.BYTES, LEASE_BYTES, LEASE_BYTES, "random bytes that identify the lease on the token"),
@@ -47,6 +58,17 @@ BLOCKS_FIELDS = (
     Field("first", Type.NUMBER, 0, MAX_RANGE_BLOCKS, "first block of the range; block 0 begins at byte 0 of the token's data"),
     Field("count", Type.NUMBER, 1, MAX_RANGE_BLOCKS, "number of blocks"),
 )
+
+ABSENT_UNIT = "absent"
+"""Code of the refusal of `make-token` if the maker has no such logical unit, or has it for other initiators only."""
+
+UNIT_CODES: dict[str, str] = {
+    ABSENT_UNIT: "the maker has no such logical unit for this initiator",
+    "block-length": "the logical unit has another logical block length",
+    "range": "the range is not inside the logical unit",
+    "reserved": "a reservation keeps the initiator out",
+}
+"""The codes of refusals of `make-token`, and their meanings."""
 
 LEASE_ENDED = "lease"
 """Code of the refusal of a request that names a lease which has ended or never existed."""
@@ -80,13 +102,17 @@ class OpenedToken(NamedTuple):
 
 def open_request(token: bytes, initiator_name: str, destination: bytes) -> dict[str, Json]:
     """Return the request TOKEN_OPEN for a token of 512 bytes."""
-    texts = [token[at : at + TEXT_BYTES].hex() for at in range(0, TOKEN_BYTES, TEXT_BYTES)]
     return {
         "request": OPEN_REQUEST,
-        "token": texts,
+        "token": texts_of(token),
         "initiator": shortened(initiator_name),
         "destination": destination[:MAX_DESTINATION_BYTES].hex(),
     }
+
+
+def texts_of(token: bytes) -> list[Json]:
+    """Return a token of 512 bytes as the texts of a message."""
+    return [token[at : at + TEXT_BYTES].hex() for at in range(0, TOKEN_BYTES, TEXT_BYTES)]
 
 
 def token_in(texts: Sequence[str]) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_head
-from odx_target.copymgr.tokens.remote import RemoteRequest
+from odx_target.copymgr.tokens.remote import RemoteRequest, UnitBlocks
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.environment import Environment
 from odx_target.replica.blocks.hint_tables import HintTables
@@ -25,6 +25,7 @@ from odx_target.replica.remote_tokens.limits import (
 )
 from odx_target.replica.remote_tokens.remote_rod import RemoteRod, refusal_of
 from odx_target.replica.remote_tokens.remote_token import PathDown, RemoteToken
+from odx_target.replica.remote_tokens.unit_tokens import make_unit_token
 from odx_target.scsi.sense import REMOTE_TOKEN_USAGE_NOT_SUPPORTED
 from odx_target.store.api import BLOCK_BYTES
 
@@ -72,6 +73,12 @@ class Redeemer:
     def open_tokens(self) -> int:
         """Number of tokens that are open at their makers."""
         return len(self._tokens)
+
+    async def make(self, blocks: UnitBlocks) -> bytes:
+        paths = [path for path in self._paths.values() if _may_redeem(path)]
+        shift_s = self._environment.monotonic() - self._copies.environment.monotonic()
+        in_time_of_link = blocks._replace(until_s=blocks.until_s + shift_s)
+        return await make_unit_token(in_time_of_link, paths, self._environment, self._copies.unreachable)
 
     async def open(self, request: RemoteRequest) -> "Use":
         path = self._paths.to_maker(request.maker)

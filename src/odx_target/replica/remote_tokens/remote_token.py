@@ -30,24 +30,13 @@ from odx_target.replica.remote_tokens.limits import (
 )
 from odx_target.replica.remote_tokens.messages import CLOSE_REQUEST, LEASE_ENDED, OpenedToken, open_request, read_opened
 from odx_target.replica.remote_tokens.pull import Pull
+from odx_target.replica.remote_tokens.question import Question
 from odx_target.replica.remote_tokens.staging import StagedData
 from odx_target.store.api import Pool, StoreError
 
 
 class PathDown(Exception):
     """The maker of a token does not answer in time. The message is one line."""
-
-
-class Question:
-    """A request to the maker of a token, which a background job makes. The command waits for it until its time is up."""
-
-    def __init__(self) -> None:
-        self.answer: Mapping[str, Json] | None = None
-        self.failure: LinkError | None = None
-
-    @property
-    def is_done(self) -> bool:
-        return self.answer is not None or self.failure is not None
 
 
 class RemoteToken:

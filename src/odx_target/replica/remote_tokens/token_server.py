@@ -1,10 +1,11 @@
-"""Serves the requests of peers about tokens of this array. The table of requests has checked their right `serve-tokens`."""
+"""Serves the requests of peers about tokens of this array. The table of requests has checked their rights."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from odx_target.copymgr.commands.token_access import is_allowed
 from odx_target.copymgr.commands.token_data import present_data
+from odx_target.copymgr.commands.unit_token import UnitReserved, make_unit_token
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_block_bytes
@@ -21,14 +22,19 @@ from odx_target.replica.paths.path import Path
 from odx_target.replica.remote_tokens.leases import Lease, LeaseTable
 from odx_target.replica.remote_tokens.limits import MAX_LEASES, TOKEN_PART_BLOCKS
 from odx_target.replica.remote_tokens.messages import (
+    ABSENT_UNIT,
     BLOCKS_FIELDS,
     CLOSE_FIELDS,
     LEASE_ENDED,
+    MAKE_FIELDS,
     OPEN_FIELDS,
     TOKEN_CODES,
+    UNIT_CODES,
+    texts_of,
     token_in,
 )
 from odx_target.replica.remote_tokens.rod_blocks import RodBlocks
+from odx_target.scsi.sense import LBA_OUT_OF_RANGE
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import StoreError
 
@@ -42,7 +48,10 @@ IsMapped = Callable[[str, LogicalUnit], bool]
 
 
 class TokenServer:
-    """Serves open-token, close-token and token-blocks. `is_mapped` is used if only hosts of the source may use tokens."""
+    """Serves open-token, close-token, token-blocks and make-token.
+
+    `is_mapped` is used for `make-token`, and if only hosts of the source may use tokens.
+    """
 
     def __init__(
         self,
@@ -70,6 +79,29 @@ class TokenServer:
                 "rod_type": int(token.rod_type),
             }
         )
+
+    async def serve_make(self, _path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        """Make a token for blocks of a logical unit, which the peer then opens as any other. Raises RequestDenied and
+        ChannelEnded.
+        """
+        found = read_message(MAKE_FIELDS, document)
+        initiator_name, copies = found.text("initiator"), self._copies
+        unit = copies.units_by_identity.get(found.content("unit"))
+        if unit is None or not self._is_mapped(initiator_name, unit) or not copies.holds_blocks_of(unit):
+            raise _denied_unit(ABSENT_UNIT)
+        if unit.block_bytes != found.number("block_bytes"):
+            raise _denied_unit("block-length")
+        try:
+            token = make_unit_token(copies, unit, initiator_name, found.number("offset_bytes"), found.number("size_bytes"))
+        except UnitReserved as error:
+            raise _denied_unit("reserved") from error
+        except Refusal as refusal:
+            if refusal.condition is LBA_OUT_OF_RANGE:
+                raise _denied_unit("range") from None
+            raise RequestDenied(BUSY, str(refusal)) from None
+        except StoreError as error:
+            raise RequestDenied(BUSY, str(error)) from error
+        exchange.answer({"token": texts_of(token.data)})
 
     async def serve_close(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve TOKEN_CLOSE: end a lease, and delete its token if the peer says so. Raises RequestDenied and ChannelEnded."""
@@ -137,6 +169,10 @@ class TokenServer:
         if lease is None:
             raise RequestDenied(LEASE_ENDED, "the lease has ended")
         return lease
+
+
+def _denied_unit(code: str) -> RequestDenied:
+    return RequestDenied(code, UNIT_CODES[code])
 
 
 def _denied(refusal: Refusal) -> RequestDenied:
