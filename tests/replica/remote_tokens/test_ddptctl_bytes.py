@@ -32,8 +32,9 @@ def look_at(copier: Copier) -> None:
     """Send the questions with which ddptctl begins."""
     for cdb in (INQUIRY, THIRD_PARTY_COPY_PAGE, READ_CAPACITY):
         assert code_of(send(copier, cdb)) == "good"
-    page = data_of(send(copier, THIRD_PARTY_COPY_PAGE))
-    assert int.from_bytes(page[2:4], "big") + 4 == len(page), "the first allocation length suffices"
+    length = int.from_bytes(data_of(send(copier, THIRD_PARTY_COPY_PAGE))[2:4], "big") + 4
+    page = data_of(send(copier, f"12 01 8f {length.to_bytes(2, 'big').hex()} 00"))
+    assert len(page) == length
 
 
 def test_ddptctl_between_two_arrays() -> None:
