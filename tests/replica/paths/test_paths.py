@@ -16,7 +16,7 @@ from odx_target.replica.link.limits import DEAD_AFTER_S, MAX_RETRY_S
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
-from odx_target.replica.paths.path import Path, PathState
+from odx_target.replica.paths.path import OTHER_KEY, Path, PathState
 from odx_target.replica.paths.path_record import InvalidPathRecord, decode_path, encode_path
 from odx_target.replica.paths.path_table import PathRefused
 from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, MAX_PATHS, Address, PathSettings
@@ -335,6 +335,23 @@ def test_paths_and_their_rates_survive_a_restart_and_damaged_records_are_reporte
     assert arrays.one.paths.unreadable == ["bad"]
     assert str(settings.secret) not in repr(settings)
     arrays.connect()
+
+
+def test_a_new_key_that_only_one_array_has_is_shown() -> None:
+    """The other array has missed the last frame of the pairing. Then it repeats the pairing, but not after a restart."""
+    arrays = Arrays(5).connect()
+    assert arrays.ours.status.reason == arrays.theirs.status.reason == ""
+    former = arrays.ours.settings
+    arrays.one.paths.change(replace(former, secret=b"n" * 32))
+    arrays.world.advance(10.0)
+    arrays.connect()
+    assert arrays.ours.status.reason == arrays.theirs.status.reason == OTHER_KEY
+    assert arrays.ours.status.state is PathState.CONNECTED
+    assert arrays.echoed(b"data") == [b"data"]
+    arrays.other.paths.change(replace(arrays.theirs.settings, secret=b"n" * 32))
+    arrays.world.advance(10.0)
+    arrays.connect()
+    assert arrays.ours.status.reason == arrays.theirs.status.reason == ""
 
 
 @pytest.mark.parametrize("address", [["h"], ["h", "1"], [5, 1], ["h", 0], ["h", 65_536], ["h", True], "h", 7])

@@ -1,5 +1,6 @@
 """HELLO, the first frame of each side, and GOODBYE, the last. Both sides agree on the highest version that both know."""
 
+import hmac
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -15,6 +16,7 @@ PROTOCOL_VERSIONS = (1, 1)
 MAX_VERSION = 0xFFFF
 IDENTITY_BYTES = 16
 LIFE_BYTES = 16
+CHECK_BYTES = 16
 
 
 class Role(StrEnum):
@@ -40,6 +42,7 @@ HELLO_FIELDS = (
     Field("pool", Type.BYTES, IDENTITY_BYTES, IDENTITY_BYTES, "identity of the sender's pool"),
     Field("life", Type.BYTES, LIFE_BYTES, LIFE_BYTES, "random bytes that the sender has made at its start"),
     Field("features", Type.TEXTS, 0, 64, "optional features that the sender knows", ()),
+    Field("secret", Type.BYTES, 0, CHECK_BYTES, "first bytes of HMAC-SHA256 of `greeting` under the secret of the path", b""),
 )
 
 GOODBYE_FIELDS = (
@@ -76,6 +79,8 @@ class Hello:
     versions: tuple[int, int] = PROTOCOL_VERSIONS
     role: Role = Role.BULK
     features: frozenset[str] = frozenset()
+    secret_check: bytes = b""
+    """Shows if both sides have the same secret of the path. Empty if the sender does not tell."""
 
 
 class Goodbye(NamedTuple):
@@ -83,6 +88,11 @@ class Goodbye(NamedTuple):
 
     code: Farewell
     text: str
+
+
+def check_of(secret: bytes) -> bytes:
+    """Return the bytes that show a peer which secret of the path this side has. They do not disclose the secret."""
+    return hmac.digest(secret, b"greeting", "sha256")[:CHECK_BYTES]
 
 
 def encode_hello(hello: Hello) -> bytes:
@@ -93,6 +103,7 @@ def encode_hello(hello: Hello) -> bytes:
             "pool": hello.pool.hex(),
             "life": hello.life.hex(),
             "features": sorted(hello.features),
+            "secret": hello.secret_check.hex(),
         }
     )
 
@@ -106,7 +117,8 @@ def decode_hello(body: bytes) -> Hello:
     if found.text("role") not in set(Role):
         raise PeerFault(f"the role {found.text('role')!r} of the connection is unknown")
     role = Role(found.text("role"))
-    return Hello(found.content("pool"), found.content("life"), (least, most), role, frozenset(found.texts("features")))
+    features, check = frozenset(found.texts("features")), found.content("secret")
+    return Hello(found.content("pool"), found.content("life"), (least, most), role, features, check)
 
 
 def common_version(ours: tuple[int, int], theirs: tuple[int, int]) -> int | None:

@@ -1,6 +1,7 @@
 """A path to a peer: it dials the peer, accepts the peer's connections, and keeps one link."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from odx_target.environment import Environment, Event
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.errors import ConnectionEnded
 from odx_target.replica.link.events import Ended
-from odx_target.replica.link.hello import NEEDS_OPERATOR, Farewell, Hello, Side
+from odx_target.replica.link.hello import NEEDS_OPERATOR, Farewell, Hello, Side, check_of
 from odx_target.replica.link.rate_meter import RateMeter
 from odx_target.replica.link.reconnection import Dialling, Reconnection
 from odx_target.replica.link.session import Session
@@ -19,6 +20,9 @@ from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, PathSettings
 from odx_target.replica.paths.waker import Waker
+
+OTHER_KEY = "the peer has another key of the path, so equal data is sent again; use path rekey at both arrays"
+"""Reason in the status of a connected path whose new key only one array has, because the other one missed the last frame."""
 
 
 class PathState(Enum):
@@ -30,7 +34,7 @@ class PathState(Enum):
 
 
 class PathStatus(NamedTuple):
-    """The state of a path, and the reason of its last failure, or an empty text."""
+    """The state of a path, and the reason of its last failure, or what is wrong although it is connected; or an empty text."""
 
     state: PathState
     reason: str
@@ -164,7 +168,8 @@ class Path:
             connection.close()
             return
         environment, callbacks = self._environment, self._callbacks
-        session = Session(side, self._hello, self.settings.peer_pool, self.throttle, environment.monotonic())
+        hello = replace(self._hello, secret_check=check_of(self.settings.secret))
+        session = Session(side, hello, self.settings.peer_pool, self.throttle, environment.monotonic())
         serve = partial(callbacks.serve, self)
         link = Link(session, connection, environment, serve, self._opened, callbacks.on_internal_error, self._meter)
         self._links[link] = None
@@ -187,7 +192,9 @@ class Path:
         if former is not None:
             former.end(Farewell.DUPLICATE, "a newer connection of the path is open")
             return
-        self._changed("")
+        peer = link.session.peer
+        is_equal = peer is None or peer.secret_check in (b"", check_of(self.settings.secret))
+        self._changed("" if is_equal else OTHER_KEY)
         self._callbacks.on_change(self, "connected")
 
     def _is_preferred(self, link: Link, former: Link) -> bool:

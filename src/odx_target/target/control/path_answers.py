@@ -20,7 +20,7 @@ class ListedPath(PathValues):
     compression: Annotated[str, "how data is compressed before it is sent: `auto`, `off`, `lan` (LZ4) or `wan` (zstandard)"]
     peer_pool: Annotated[str, "identity of the peer's pool in hexadecimal"]
     state: Annotated[str, "`connected` or `waiting`"]
-    reason: Annotated[str, "why the path is not connected, or an empty text"]
+    reason: Annotated[str, "why the path is not connected, or what is wrong although it is; empty otherwise"]
     since: Annotated[float, "time of the last change of the state, in seconds since 1970"]
     sent_bytes: Annotated[int, "since the start of the array"]
     received_bytes: Annotated[int, "since the start of the array"]

@@ -279,7 +279,10 @@ class Peering:
         self.replication.path_changed(path)
         if path.link is not None:
             self._connected(name)
-            self._reporter.report("info", "a path is connected", cause=name, path=name)
+            if reason := path.status.reason:
+                self._reporter.report("warning", "a path is connected", cause=name, path=name, error=reason)
+            else:
+                self._reporter.report("info", "a path is connected", cause=name, path=name)
         else:
             self._reporter.report("warning", "a path is not connected", cause=name, path=name, error=line)
 
