@@ -2,7 +2,10 @@
 
 import pytest
 
+from odx_target.copymgr.commands.parameter_lists import ListFlag
+from odx_target.copymgr.tokens.remote import UnitBlocks
 from odx_target.replica.paths.settings import Right
+from odx_target.replica.remote_tokens.limits import MAX_MADE_TOKENS
 from odx_target.scsi.reply import Reply
 from tests.copymgr.array import code_of
 from tests.copymgr.extended_copy import HERE, BlocksSegment, BytesSegment, copy_cdb, cscd, lid1_list
@@ -109,6 +112,21 @@ def test_copies_that_are_refused(case: str, rule: str) -> None:
     assert code_of(redeemer.command(0, copy_cdb(len(parameters)), parameters)) == NOT_REACHABLE
     assert redeemer.manager.copies.refusals.latest[-1]["rule"] == rule
     assert redeemer.read(0, 0, 8) == former
+    arrays.assert_nothing_leaks()
+
+
+def test_a_peer_has_a_limited_number_of_tokens_of_logical_units() -> None:
+    arrays = arrays_of(7)
+    data = fill_source(arrays)
+    environment, remote = arrays.redeemer.array.environment, arrays.redeemer.redeemer
+    blocks = UnitBlocks(arrays.maker.units[0].identity, "iqn.host", 512, 0, 4096, environment.monotonic() + 1000.0)
+    for _ in range(MAX_MADE_TOKENS):
+        token = arrays.world.run(environment, remote.make(blocks))
+    assert code_of(copied(arrays, 0, BlocksSegment(SOURCE, 0, HERE, 0, 8))) == NOT_REACHABLE
+    assert "too many tokens" in arrays.redeemer.manager.copies.refusals.latest[-1]["rule"]
+    assert code_of(arrays.redeemer.using(0, token, [(0, 8)], flags=ListFlag.DEL_TKN)) == "good"
+    assert code_of(copied(arrays, 0, BlocksSegment(SOURCE, 0, HERE, 8, 8))) == "good"
+    assert arrays.redeemer.read(0, 0, 16) == data[:4096] * 2
     arrays.assert_nothing_leaks()
 
 

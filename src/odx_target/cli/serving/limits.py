@@ -225,6 +225,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
             token_limits,
             (
                 "MAX_LEASES",
+                "MAX_MADE_TOKENS",
                 "LEASE_TIMEOUT_S",
                 "UNUSED_TOKEN_S",
                 "MAX_UNUSED_TOKENS",

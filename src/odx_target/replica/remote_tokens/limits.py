@@ -10,6 +10,10 @@ MAX_LEASES = 4096
 """Maximum number of tokens of this array that the peer of one path uses at the same time. A host that copies small files uses
 hundreds of tokens in the time after which an unused lease ends."""
 
+MAX_MADE_TOKENS = 64
+"""Maximum number of tokens that an array has made for EXTENDED COPY of one peer and that have not ended. The peer deletes each
+at the end of its segment. Without a limit, a peer could use up the tokens of the hosts."""
+
 LEASE_TIMEOUT_S = 60.0
 """Time without a request about a lease after which it ends. The inactivity timeout of its token then begins. A host repeats a
 command for about this time while a path is down."""

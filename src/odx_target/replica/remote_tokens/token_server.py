@@ -20,7 +20,7 @@ from odx_target.replica.link.messages import read_message
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
 from odx_target.replica.remote_tokens.leases import Lease, LeaseTable
-from odx_target.replica.remote_tokens.limits import MAX_LEASES, TOKEN_PART_BLOCKS
+from odx_target.replica.remote_tokens.limits import MAX_LEASES, MAX_MADE_TOKENS, TOKEN_PART_BLOCKS
 from odx_target.replica.remote_tokens.messages import (
     ABSENT_UNIT,
     BLOCKS_FIELDS,
@@ -63,6 +63,8 @@ class TokenServer:
         self._copies = copies
         self._environment = environment
         self._is_mapped = is_mapped
+        self._made: dict[str, list[RodToken]] = {}
+        """The tokens that were made for the peer of a path and that may not have ended."""
 
     async def serve_open(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve TOKEN_OPEN: judge a token, and lease it. Raises RequestDenied, ChannelEnded and PeerFault."""
@@ -80,7 +82,7 @@ class TokenServer:
             }
         )
 
-    async def serve_make(self, _path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+    async def serve_make(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Make a token for blocks of a logical unit, which the peer then opens as any other. Raises RequestDenied and
         ChannelEnded.
         """
@@ -91,6 +93,10 @@ class TokenServer:
             raise _denied_unit(ABSENT_UNIT)
         if unit.block_bytes != found.number("block_bytes"):
             raise _denied_unit("block-length")
+        name, live = path.settings.name, copies.tokens.live
+        made = self._made[name] = [token for token in self._made.get(name, ()) if live.get(token.identifier) is token]
+        if len(made) >= MAX_MADE_TOKENS:
+            raise RequestDenied(BUSY, "the peer has too many tokens of logical units")
         try:
             token = make_unit_token(copies, unit, initiator_name, found.number("offset_bytes"), found.number("size_bytes"))
         except UnitReserved as error:
@@ -101,6 +107,7 @@ class TokenServer:
             raise RequestDenied(BUSY, str(refusal)) from None
         except StoreError as error:
             raise RequestDenied(BUSY, str(error)) from error
+        made.append(token)
         exchange.answer({"token": texts_of(token.data)})
 
     async def serve_close(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
