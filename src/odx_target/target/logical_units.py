@@ -64,7 +64,8 @@ def logical_units_named(logical_units: Mapping[int, LogicalUnit], names: Sequenc
 
 def _is_copy(volume: Volume) -> bool:
     """True if another array sends the content of a volume, or if the volume has been taken away from hosts for this."""
-    return COPY_ATTRIBUTE in volume.attributes or FORMER_LUN_ATTRIBUTE in volume.attributes
+    is_withdrawn = FORMER_LUN_ATTRIBUTE in volume.attributes and LUN_ATTRIBUTE not in volume.attributes
+    return COPY_ATTRIBUTE in volume.attributes or is_withdrawn
 
 
 def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:

@@ -18,6 +18,7 @@ from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.operations import perform
+from odx_target.target.logical_units import FORMER_LUN_ATTRIBUTE
 from odx_target.target.metrics.collection import metrics_text
 from odx_target.target.peers import peering as peering_module
 from odx_target.target.peers.serving import serve_peers
@@ -212,6 +213,15 @@ async def test_the_only_lun_of_an_array_becomes_a_copy_and_the_same_lun_again(tm
             assert (row["name"], row["lun"]) == ("own", 5)
             assert other.pool.volumes["own"].identity == identity
             assert await lun_contents.digest(other, "own") == await lun_contents.digest(one, "taken")
+
+
+async def test_a_lun_that_was_added_again_after_a_reversal_that_failed_follows_its_settings(tmp_path: Path) -> None:
+    async with linked(tmp_path / "pool", (LunConfig("own", 1 << 20),)) as (array, _):
+        volume = array.pool.volumes["own"]
+        volume.change_attributes({**volume.attributes, FORMER_LUN_ATTRIBUTE: "0"})
+        array.pool.commit()
+    async with linked(tmp_path / "pool", (LunConfig("own", 2 << 20),)) as (array, _):
+        assert array.logical_units[0].capacity_blocks * array.logical_units[0].block_bytes == 2 << 20
 
 
 async def test_old_data_of_a_lun_that_is_sanitized_is_neither_sent_nor_kept() -> None:
