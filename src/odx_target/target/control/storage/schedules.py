@@ -1,6 +1,7 @@
 """Operations on the schedules of snapshots, and the table of these operations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from odx_target.target.config.error import ConfigError
@@ -62,7 +63,8 @@ async def add(storage: Storage, name: str, fields: dict[str, object], volumes: S
     """Add a schedule. The named volumes get it in addition to the schedules that are already assigned to them."""
     runner = await storage.schedules()
     book = runner.book
-    schedule, seen = new_schedule(name, fields, storage.environment)
+    with _as_mistakes():
+        schedule, seen = new_schedule(name, fields, storage.environment)
     assigned = [find_own_volume(storage.pool, each) for each in volumes]
     await storage.when_ready(lambda: book.add(schedule, seen, assigned))
     await storage.make_durable()
@@ -76,7 +78,8 @@ async def change(storage: Storage, name: str, fields: dict[str, object]) -> answ
     # Another request may change or remove the schedule while this one waits for room, so each step finds the schedule again.
     def store() -> tuple[Schedule, Schedule]:
         former = runner.book.find(name)
-        schedule = changed(former, fields)
+        with _as_mistakes():
+            schedule = changed(former, fields)
         runner.book.change(schedule)
         return former, schedule
 
@@ -144,6 +147,15 @@ def _row(storage: Storage, runner: ScheduleRunner, schedule: Schedule, volumes: 
 
 def _last_run(run: LastRun) -> answers.LastRun:
     return {"moment": run.moment, "ended_s": run.ended_s, "snapshots": run.snapshots, "problem": run.problem}
+
+
+@contextmanager
+def _as_mistakes() -> Iterator[None]:
+    """Raise errors of the fields of a schedule as mistakes in the request."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ManagementError(str(error), is_usage=True) from error
 
 
 def _fields(value: object) -> Mapping[str, Any]:

@@ -146,7 +146,7 @@ def clone_names(name: str, count: int, first: int) -> list[str]:
     If `name` has no placeholder and there are several clones, a hyphen and the number of the clone are appended.
     """
     if not 1 <= count <= MAX_CLONES:
-        raise ConfigError(f"{count} clones: want 1 to {MAX_CLONES}")
+        raise ManagementError(f"{count} clones: want 1 to {MAX_CLONES}", is_usage=True)
     if PLACE_OF_NUMBER not in name:
         if count == 1:
             return [name]
