@@ -25,7 +25,7 @@ from tests.target.running import running
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.iscsi.pdu.headers import ScsiCommand
 from odx_target.store.api import BLOCK_BYTES, PoolBusy
-from odx_target.store.segments.directory import DirectorySegment
+from odx_target.store.segments.segment_file import DirectorySegment
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
 

@@ -189,6 +189,10 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         frozenset({"os"}),
         "room for the files of those segments",
     ),
+    "odx_target.store.segments.segment_file": (
+        frozenset({"os", "pathlib"}),
+        "one of those files, and its calls",
+    ),
     "odx_target.store.segments.directory": (
         frozenset({"os", "pathlib", "threading"}),
         "segments as files of a directory, behind the interface; threads make and delete them",

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from odx_target.native.choice import NATIVE
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.segments import directory
-from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
+from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.segment_file import DirectorySegment
 from odx_target.store.segments.watch import SegmentCall
 from tests.native.built import compiled
 

@@ -12,7 +12,8 @@ import pytest
 from odx_target.native.choice import NATIVE, SegmentMapping
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.segments import directory
-from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
+from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.segment_file import DirectorySegment
 from tests.native.built import compiled
 from tests.native.mapped import BLOCKS, NO_DESCRIPTOR, Mapped, mapped_file
 

@@ -14,7 +14,8 @@ from tests.settings import searching
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.segments import descriptor_cache
 from odx_target.store.segments.descriptor_cache import NO_DESCRIPTOR, DescriptorCache
-from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
+from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.segment_file import DirectorySegment
 
 HELD_MAX = 3
 

@@ -10,8 +10,9 @@ from tests.store.segment_stores import KINDS, KeptSegments
 
 from odx_target.store.api import BLOCK_BYTES, PoolFull
 from odx_target.store.segments import directory as directory_segments
-from odx_target.store.segments.directory import MAX_BUFFERS_PER_WRITE, DirectorySegments
+from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.segment import Segment, SegmentStore
+from odx_target.store.segments.segment_file import MAX_BUFFERS_PER_WRITE
 
 
 @pytest.fixture(autouse=True)

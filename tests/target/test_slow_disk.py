@@ -11,7 +11,8 @@ from odx_target.cli.serving.serve import open_pool
 from odx_target.environment import Work
 from odx_target.initiator import cdb
 from odx_target.initiator.session.session import InitiatorSession
-from odx_target.store.segments.directory import DirectorySegment, DirectorySegments
+from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.segment_file import DirectorySegment
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
 from odx_target.target.trio_environment import THREADS, TrioEnvironment

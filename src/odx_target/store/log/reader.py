@@ -24,10 +24,10 @@ from odx_target.store.log.pins import Pins
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import LEAF_BITS
 from odx_target.store.segments.base_place import BASE_PLACES, is_base_place
-from odx_target.store.segments.directory import DirectorySegment
 from odx_target.store.segments.lost_place import LOST_PLACE
 from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, end_of_run, located, log_place, segment_of
 from odx_target.store.segments.segment import PLACE_BITS
+from odx_target.store.segments.segment_file import DirectorySegment
 from odx_target.store.segments.supply import SegmentSupply
 
 ZEROS_BLOCKS = 256
