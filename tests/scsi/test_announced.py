@@ -25,6 +25,7 @@ TESTS = Path(__file__).parents[1]
 
 SHAPE = "test_inquiry.py::test_standard_data_tells_what_the_unit_is"
 TASK_SET, PLACES, TRANSFER, PROVISIONING = "test_task_set.py", "test_places.py", "test_transfer.py", "test_provisioning.py"
+LBA_STATUS = "test_lba_status.py"
 CLAIMS = "test_inquiry.py::test_a_standard_is_claimed_if_and_only_if_all_its_mandatory_commands_are_there"
 LISTED = "test_inquiry.py::test_every_page_states_its_code_and_length"
 RESERVING = "test_reservation_access.py"
@@ -77,13 +78,13 @@ PROOFS: dict[str, dict[str, str]] = {
         "lbpws": f"{PROVISIONING}::test_zeros_deallocate",
         "lbpws10": f"{PROVISIONING}::test_the_short_form_writes_the_same",
         "lbprz": f"{PROVISIONING}::test_unmapped_blocks_read_as_zeros_and_no_others",
-        "provisioning_type": f"{PROVISIONING}::test_lba_status_tells_what_is_mapped",
+        "provisioning_type": f"{LBA_STATUS}::test_lba_status_tells_what_is_mapped",
     },
     "READ CAPACITY(16)": {
         "returned_logical_block_address": "test_unit_commands.py::test_read_capacity_16",
         "logical_block_length": f"{TRANSFER}::test_what_is_written_is_read",
         "logical_blocks_per_physical_block_exponent": f"{TRANSFER}::test_aligned_transfers_are_not_copied",
-        "lbpme": f"{PROVISIONING}::test_lba_status_tells_what_is_mapped",
+        "lbpme": f"{LBA_STATUS}::test_lba_status_tells_what_is_mapped",
         "lbprz": f"{PROVISIONING}::test_unmapped_blocks_read_as_zeros_and_no_others",
     },
     "mode parameter header": {

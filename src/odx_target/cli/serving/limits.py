@@ -346,6 +346,7 @@ NOT_SHOWN: Mapping[tuple[ModuleType, str], str] = {
     (access_settings, "MAX_MAPPED_LUNS"): "the same as the largest number of LUNs, which is shown",
     (parsing, "MAX_PORT"): "a rule of TCP",
     (parsing, "MAX_PORT_DIGITS"): "a rule of TCP",
+    (session_frames, "MAX_CONTENT_BYTES"): "the largest frame, which is shown, and its times",
     (segment, "MIN_SEGMENT_BLOCKS"): "segments this small are made by tests only",
     (memory_limits, "MAX_SHARES"): "follows from the number of sessions",
     (memory_limits, "MIN_GUARANTEED_BYTES"): "follows from the first burst",
