@@ -18,6 +18,7 @@ from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
 from odx_target.store.errors import PoolBusy, PoolFull
 from tests.copymgr.array import CopyArray, code_of
+from tests.copymgr.extended_copy import BlocksSegment, copy, lun_list
 
 SOURCES = sorted(Path(odx_target.copymgr.__file__).parent.rglob("*.py"))
 NAME_OF_LIMIT = re.compile(r"""limit=\(?"([^"]+)\"|limit = \(?"([^"]+)\"""")
@@ -174,6 +175,15 @@ def test_the_requested_bytes_of_refused_commands_are_counted() -> None:
     array.write_using(0, 3, bytes(512), [])
     assert [entry["requested_bytes"] for entry in array.manager.copies.refusals.latest] == [3 * 512, 16 * 512, 0]
     assert array.manager.copies.totals.as_data()["iqn.host"]["refused_bytes"] == 19 * 512
+
+
+def test_the_requested_bytes_of_a_refused_extended_copy_are_counted() -> None:
+    array = CopyArray()
+    assert code_of(array.command(1, RESERVE_6, nexus=array.new_nexus("iqn.other"))) == "good"
+    segments = lun_list(array, [0, 1], [BlocksSegment(0, 0, 1, 0, 8), BlocksSegment(0, 8, 1, 8, 4)])
+    assert copy(array, 1, segments).status is Status.RESERVATION_CONFLICT
+    (entry,) = array.manager.copies.refusals.latest
+    assert (entry["command"], entry["requested_bytes"]) == ("EXTENDED_COPY_LID1", 12 * 512)
 
 
 def test_refusals_have_numbers_times_and_lines() -> None:

@@ -5,8 +5,10 @@ for the nexus and the logical unit of the command that sent it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
-from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, Lid1Receive, ServiceAction
+from odx_target.copymgr.commands.extended_copy import requested_bytes
+from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, EXTENDED_COPIES, Lid1Receive, ServiceAction
 from odx_target.copymgr.commands.populate_token import source_extents
 from odx_target.copymgr.commands.rows import command_rows
 from odx_target.copymgr.commands.third_party_copy_page import THIRD_PARTY_COPY, third_party_copy_page
@@ -32,11 +34,17 @@ from odx_target.store.api import Pool
 _SERVICE_ACTIONS = {(operation_code, int(action)): action for action, operation_code, _, _ in COPY_CDBS}
 """The copy commands by their operation codes and service actions."""
 
-_EXTENTS: Mapping[ServiceAction | Lid1Receive, Callable[[Task], Sequence[Extent]]] = {
-    ServiceAction.POPULATE_TOKEN: source_extents,
-    ServiceAction.WRITE_USING_TOKEN: destination_extents,
+
+def _bytes_of(extents: Callable[[Task], Sequence[Extent]]) -> Callable[[Copies, Task], int]:
+    return lambda _, task: sum(extent.count_blocks for extent in extents(task)) * task.logical_unit.block_bytes
+
+
+_REQUESTED_BYTES: Mapping[ServiceAction | Lid1Receive, Callable[[Copies, Task], int]] = {
+    ServiceAction.POPULATE_TOKEN: _bytes_of(source_extents),
+    ServiceAction.WRITE_USING_TOKEN: _bytes_of(destination_extents),
+    **dict.fromkeys(EXTENDED_COPIES, requested_bytes),
 }
-"""Functions that return the blocks of a command that has not begun."""
+"""Functions that return the bytes that a command asks the array to copy."""
 
 
 class CopyManager:
@@ -156,9 +164,10 @@ class CopyManager:
         if service_action is not None and not is_repeated:
             unit = task.logical_unit
             lun_name = unit.volume.name if unit.is_present else str(task.lun)
-            extents_of = _EXTENTS.get(service_action) if unit.is_present else None
-            requested_blocks = 0 if extents_of is None else sum(extent.count_blocks for extent in extents_of(task))
-            progress = Progress(requested_blocks * unit.block_bytes) if requested_blocks else NOT_BEGUN
+            progress = NOT_BEGUN
+            if unit.is_present and service_action in _REQUESTED_BYTES:
+                with suppress(CheckCondition, MemoryError):  # the parameter list may be the reason
+                    progress = Progress(_REQUESTED_BYTES[service_action](self.copies, task))
             self.copies.note_refusal(task.nexus.initiator_name, lun_name, service_action, error, progress)
 
     def revoke(self, identifier: int) -> bool:

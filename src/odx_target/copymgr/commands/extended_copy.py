@@ -36,6 +36,12 @@ def extents_elsewhere(copies: Copies, task: Task) -> Sequence[UnitExtents]:
     return [UnitExtents(*each) for each in found.items() if each[0] is not task.logical_unit]
 
 
+def requested_bytes(copies: Copies, task: Task) -> int:
+    """Return the number of bytes that the segments write. Return 0 if the parameter list will be refused."""
+    segments = _expected_segments(copies, task)
+    return sum(each.destination_extent.count_blocks * each.destination.logical_unit.block_bytes for each in segments)
+
+
 def extended_copy(copies: Copies, task: Task) -> Outcome:
     """Check the command, and return the pending work that copies its segments."""
     _, list_bytes = OUT_CDB.unpack_from(task.cdb)
