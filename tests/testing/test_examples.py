@@ -1,10 +1,12 @@
 """Every example of docs/testing-with-an-array.md and of the README's test, run as it stands."""
 
 import re
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from odx_target.testing import running_array
 from tests.testing.other_project import run_pytest, run_python
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +52,11 @@ def test_the_options_of_the_page_are_accepted(tmp_path: Path, options: str) -> N
     test = "def test_it(odx_array):\n    assert len(odx_array.read('native', 0, 1)) == 1\n    odx_array.lun_number('source')\n"
     done = run_pytest(tmp_path, files={"pyproject.toml": options, "test_it.py": test})
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_page_has_a_row_for_each_argument() -> None:
+    rows = PAGE.partition("| argument of `running_array` | meaning |\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE) == list(signature(running_array).parameters)
 
 
 def test_the_page_names_every_option_and_every_public_attribute() -> None:
