@@ -148,12 +148,11 @@ class _RemoteReplay:
             answer = await remote.answer(tag)
         if answer is None:
             return PduDifference("answer", "a PDU", _NO_ANSWER, pdu.text)
-        is_of_command = command is not None and isinstance(recorded, ScsiDataIn | ScsiResponse)
-        before = Answer(recorded, bytes(pdu.piece.data), bytes(command.recorded.data) if command is not None else b"")
+        before = Answer(recorded, bytes(pdu.piece.data), b"" if command is None else bytes(command.recorded.data))
         if isinstance(recorded, LoginResponse) and isinstance(answer.pdu, LoginResponse):
             self._tsihs[recorded.tsih] = answer.pdu.tsih
             remote.only_requested_data |= have_other_bursts(before, answer)
-        cdb = command.cdb if command is not None and is_of_command else None
+        cdb = command.cdb if command is not None and isinstance(recorded, ScsiDataIn | ScsiResponse) else None
         difference = compare_answers(cdb, before, answer, self._tokens)
         if difference is not None:
             return difference._replace(recorded_text=pdu.text)
