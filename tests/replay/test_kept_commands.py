@@ -8,7 +8,7 @@ from trio.testing import memory_stream_pair
 
 from odx_target.initiator.session.connecting import connect_tcp
 from odx_target.initiator.url import Portal
-from odx_target.iscsi.pdu.headers import ScsiCommand, ScsiDataIn, ScsiResponse
+from odx_target.iscsi.pdu.headers import NopIn, ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiResponse
 from odx_target.iscsi.pdu.opcodes import NO_TAG, TaskManagementFunction
 from odx_target.iscsi.pdu.requests import TaskManagementFunctionRequest
 from odx_target.replay.kept_commands import COMMAND_BYTES, MAX_DATA_BYTES, KeptCommands, KeptData, KeptMemory, TooMuchData
@@ -20,6 +20,7 @@ from odx_target.testing import running_array
 from tests.replay.test_remote_connection import encoded
 
 KIB_64 = 1 << 16
+TIMEOUT_S = 20
 
 
 def commands_of(memory: KeptMemory, *luns: int) -> KeptCommands:
@@ -91,9 +92,33 @@ async def test_a_target_that_answers_without_end_ends_the_replay() -> None:
     memory = KeptMemory(10 * COMMAND_BYTES)
     connection = RemoteConnection(ours, "iqn.2026-11.io.a", {}, {}, memory)
     await theirs.send_all(b"".join(encoded(ScsiResponse(initiator_task_tag=tag)) for tag in range(11)))
-    with pytest.raises(TooMuchData):
+    with pytest.raises(TooMuchData), trio.fail_after(TIMEOUT_S):
         await connection.run()
     await connection.close()
+    assert memory.kept_bytes == 0
+
+
+async def test_requests_for_data_that_the_host_never_sends_end_the_replay() -> None:
+    ours, theirs = memory_stream_pair()
+    memory = KeptMemory(10 * COMMAND_BYTES)
+    connection = RemoteConnection(ours, "iqn.2026-11.io.a", {}, {}, memory)
+    connection.commands.add(ScsiCommand(initiator_task_tag=1), bytes(16), b"")
+    wanted = ReadyToTransfer(initiator_task_tag=1, desired_data_transfer_length=512)
+    await theirs.send_all(encoded(wanted) * 11)
+    with pytest.raises(TooMuchData), trio.fail_after(TIMEOUT_S):
+        await connection.run()
+    await connection.close()
+    assert memory.kept_bytes == 0
+
+
+async def test_pings_take_no_memory() -> None:
+    ours, theirs = memory_stream_pair()
+    memory = KeptMemory(COMMAND_BYTES)
+    connection = RemoteConnection(ours, "iqn.2026-11.io.a", {}, {}, memory)
+    await theirs.send_all(encoded(NopIn(target_transfer_tag=5)) * 3)
+    await theirs.aclose()
+    with trio.fail_after(TIMEOUT_S):
+        await connection.run()
     assert memory.kept_bytes == 0
 
 
@@ -104,7 +129,7 @@ async def test_read_data_without_end_of_many_commands_ends_the_replay() -> None:
     for tag in range(4):
         connection.commands.add(ScsiCommand(initiator_task_tag=tag), bytes(16), b"")
         await theirs.send_all(encoded(ScsiDataIn(initiator_task_tag=tag, data_segment_length=KIB_64), bytes(KIB_64)))
-    with pytest.raises(TooMuchData):
+    with pytest.raises(TooMuchData), trio.fail_after(TIMEOUT_S):
         await connection.run()
 
 

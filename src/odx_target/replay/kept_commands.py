@@ -82,10 +82,22 @@ class KeptCommand:
 
     lun: int
     cdb: bytes
+    memory: KeptMemory
     written: KeptData
     recorded: KeptData
     returned: KeptData
     waiting: list[ReadyToTransfer] = field(default_factory=list)
+
+    def add_waiting(self, request: ReadyToTransfer) -> None:
+        """Keep a request for data until the host has sent the data. Raises TooMuchData."""
+        self.memory.take(COMMAND_BYTES)
+        self.waiting.append(request)
+
+    def take_waiting(self) -> list[ReadyToTransfer]:
+        """Return and forget the requests for data."""
+        self.memory.release(COMMAND_BYTES * len(self.waiting))
+        waiting, self.waiting = self.waiting, []
+        return waiting
 
 
 class KeptCommands:
@@ -102,7 +114,8 @@ class KeptCommands:
         """Add a command with its immediate data. It replaces an unanswered one with the same tag. Raises TooMuchData."""
         self.drop(request.initiator_task_tag)
         self._memory.take(COMMAND_BYTES)
-        kept = KeptCommand(request.lun, cdb, KeptData(self._memory), KeptData(self._memory), KeptData(self._memory))
+        memory = self._memory
+        kept = KeptCommand(request.lun, cdb, memory, KeptData(memory), KeptData(memory), KeptData(memory))
         self._commands[request.initiator_task_tag] = kept
         kept.written.put(0, data)
 
@@ -116,6 +129,7 @@ class KeptCommands:
         if kept is not None:
             for each in (kept.written, kept.recorded, kept.returned):
                 each.drop()
+            kept.take_waiting()
             self._memory.release(COMMAND_BYTES)
 
     def drop_aborted(self, request: TaskManagementFunctionRequest) -> None:

@@ -151,15 +151,14 @@ class RemoteConnection:
         if command is None:
             return
         command.written.put(pdu.buffer_offset, data)
-        waiting, command.waiting = command.waiting, []
-        for request in waiting:
+        for request in command.take_waiting():
             await self._answer_request(command, request)
 
     async def _answer_request(self, command: KeptCommand, request: ReadyToTransfer) -> None:
         start = request.buffer_offset
         end = start + request.desired_data_transfer_length
         if end > len(command.written.data):
-            command.waiting.append(request)
+            command.add_waiting(request)
             return
         offsets = range(start, end, self._max_data_bytes)
         for number, offset in enumerate(offsets):
@@ -200,10 +199,20 @@ class RemoteConnection:
             self._keep_data_in(pdu, piece)
             if not pdu.has_status:
                 return
-        is_ping = isinstance(pdu, NopIn) and pdu.initiator_task_tag == NO_TAG
-        if not is_ping:
-            self._exp_stat_sn = (getattr(pdu, "stat_sn", self._exp_stat_sn - 1) + 1) & _SEQUENCE_MASK
-        elif isinstance(pdu, NopIn) and pdu.target_transfer_tag != NO_TAG:
+        if isinstance(pdu, NopIn) and pdu.initiator_task_tag == NO_TAG:
+            await self._answer_ping(pdu, piece)
+            return
+        self._exp_stat_sn = (getattr(pdu, "stat_sn", self._exp_stat_sn - 1) + 1) & _SEQUENCE_MASK
+        if isinstance(pdu, LoginResponse):
+            self._follow_login(piece)
+        data = b"" if isinstance(pdu, ScsiDataIn) else bytes(piece.data)
+        self._memory.take(COMMAND_BYTES + len(data))
+        self._answers.setdefault(getattr(pdu, "initiator_task_tag", NO_TAG), deque()).append((pdu, data))
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _answer_ping(self, pdu: NopIn, piece: Piece) -> None:
+        if pdu.target_transfer_tag != NO_TAG:
             reply = NopOut(
                 immediate=True,
                 data_segment_length=len(piece.data),
@@ -212,13 +221,6 @@ class RemoteConnection:
                 cmd_sn=pdu.exp_cmd_sn,
             )
             await self._put(reply, bytes(piece.data))
-        if isinstance(pdu, LoginResponse):
-            self._follow_login(piece)
-        data = b"" if isinstance(pdu, ScsiDataIn) else bytes(piece.data)
-        self._memory.take(COMMAND_BYTES + len(data))
-        self._answers.setdefault(getattr(pdu, "initiator_task_tag", NO_TAG), deque()).append((pdu, data))
-        self._changed.set()
-        self._changed = trio.Event()
 
     def _keep_data_in(self, pdu: ScsiDataIn, piece: Piece) -> None:
         if (command := self.commands.get(pdu.initiator_task_tag)) is not None:
