@@ -15,7 +15,7 @@ from odx_target.native.choice import NATIVE
 
 UNUSED = {
     *{"asyncio", "construct", "cryptography", "importlib.metadata", "numpy", "rich", "ssl", "tomllib", "typer", "uuid"},
-    *{"odx_target.target.control.operations", "odx_target.initiator.session.session"},
+    *{"odx_target.target.control.operations", "odx_target.initiator.session.session", "odx_target.scsi.additional_sense"},
 }
 """Modules that a start without options does not load."""
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
-from odx_target.scsi.additional_sense import MEANINGS
 from odx_target.scsi.reply import Reply, Status
 
 
@@ -171,6 +170,8 @@ CONDITIONS: tuple[Condition, ...] = tuple(value for value in list(globals().valu
 UNNAMED = "unnamed condition"
 """The meaning of a code that SPC-4 does not assign."""
 
+_WORDS = {(condition.asc, condition.ascq): condition.words for condition in CONDITIONS}
+
 FIXED_FORMAT_BYTES = 18
 _FIXED = struct.Struct(">BxBIBIBBxBH")
 _DESCRIPTOR_HEADER = struct.Struct(">BBBB3xB")
@@ -187,7 +188,12 @@ _MAX_FIXED_INFORMATION = 0xFFFF_FFFF
 
 def sense_words(asc: int, ascq: int) -> str:
     """Return the meaning of an additional sense code and its qualifier, or UNNAMED if SPC-4 does not assign them."""
-    return MEANINGS.get((asc, ascq), UNNAMED)
+    found = _WORDS.get((asc, ascq))
+    if found is None:
+        from odx_target.scsi.additional_sense import MEANINGS
+
+        found = MEANINGS.get((asc, ascq), UNNAMED)
+    return found
 
 
 class SenseFormat(Protocol):

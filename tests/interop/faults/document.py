@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from odx_target.target.faults.evil import EVIL
-from odx_target.target.faults.names import SENSE_CODES
+from odx_target.target.faults.names import sense_codes
 from tests.interop.faults.evil_seen import is_waiting
 from tests.interop.faults.kinds import KINDS
 from tests.interop.faults.linux_seen import DISCOVERIES
@@ -98,7 +98,7 @@ def _end(evil: str, program: str) -> str:
 
 def generated() -> str:
     """Return the page."""
-    return TEXT.format(codes=len(SENSE_CODES), kinds=_kinds(), linux=_linux(), reads=_reads(), evil=_evil())
+    return TEXT.format(codes=len(sense_codes()), kinds=_kinds(), linux=_linux(), reads=_reads(), evil=_evil())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from itertools import cycle
 import pytest
 import trio
 
-from odx_target.target.faults.names import SENSE_CODES, SENSE_KEYS
+from odx_target.target.faults.names import SENSE_KEYS, sense_codes
 from odx_target.target.faults.words.what import FAULTS
 from odx_target.testing import RunningArray, running_array
 from odx_target.testing.host import Host
@@ -74,7 +74,7 @@ async def test_a_client_sees_every_additional_sense_code_of_the_standard(array: 
     if client is LIBISCSI:
         need("libiscsi")
     async with client.open(array.portal, array.target, False) as session:
-        for (name, (asc, ascq)), (key_name, key) in zip(SENSE_CODES.items(), cycle(SENSE_KEYS.items()), strict=False):
+        for (name, (asc, ascq)), (key_name, key) in zip(sense_codes().items(), cycle(SENSE_KEYS.items()), strict=False):
             inject(array, f"sense={key_name}/{name}")
             assert (await session.execute(READ_10, data_in_bytes=512)).outcome == f"{key:X}/{asc:02X}/{ascq:02X}", name
         assert (await session.execute(READ_10, data_in_bytes=512)).outcome == "good"

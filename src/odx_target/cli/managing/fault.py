@@ -1,6 +1,6 @@
 """`odx-target fault`: make a running array fail at a chosen place and moment, in a chosen way."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, NotRequired, TypedDict
 
 import typer
@@ -9,7 +9,7 @@ from odx_target.cli.managing.array_requests import ask_array
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
-from odx_target.target.faults.names import COMMANDS, LOGIN_STATUSES, PDUS, SENSE, SENSE_CODES, SENSE_KEYS, STATUSES
+from odx_target.target.faults.names import COMMANDS, LOGIN_STATUSES, PDUS, SENSE, SENSE_KEYS, STATUSES, sense_codes
 from odx_target.target.faults.reading import words_of
 from odx_target.target.faults.words.table import WORDS
 
@@ -34,13 +34,18 @@ app = typer.Typer(help="Make a running array fail on purpose.", no_args_is_help=
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the rule.")]
 
-LISTS: dict[str, Collection[str]] = {
-    "commands": COMMANDS,
-    "pdus": PDUS,
-    "statuses": STATUSES,
-    "sense": [*SENSE, *(f"KEY/{name}" for name in SENSE_CODES if name not in SENSE)],
-    "sense-keys": SENSE_KEYS,
-    "login-statuses": LOGIN_STATUSES,
+
+def _sense_names() -> list[str]:
+    return [*SENSE, *(f"KEY/{name}" for name in sense_codes() if name not in SENSE)]
+
+
+LISTS: dict[str, Callable[[], Collection[str]]] = {
+    "commands": lambda: COMMANDS,
+    "pdus": lambda: PDUS,
+    "statuses": lambda: STATUSES,
+    "sense": _sense_names,
+    "sense-keys": lambda: SENSE_KEYS,
+    "login-statuses": lambda: LOGIN_STATUSES,
 }
 
 
@@ -130,13 +135,13 @@ def words(
     elif names is None:
         print_columns(("word", "kind", "value", "meaning"), [(w.key, w.kind, w.form, w.meaning) for w in WORDS.values()])
     else:
-        for each in sorted(LISTS[names]):
+        for each in sorted(LISTS[names]()):
             typer.echo(each)
 
 
 def _words(names: str | None) -> FaultWords:
     if names is not None:
-        return {"values": sorted(LISTS[names])}
+        return {"values": sorted(LISTS[names]())}
     return {"words": [{"word": w.key, "kind": w.kind, "value": w.form, "meaning": w.meaning} for w in WORDS.values()]}
 
 

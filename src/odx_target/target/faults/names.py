@@ -3,11 +3,11 @@
 import difflib
 import re
 from collections.abc import Iterable
+from functools import cache
 
 from odx_target.copymgr.commands.parameter_lists import COPY_CDBS
 from odx_target.iscsi.pdu.opcodes import LoginStatus, Opcode
 from odx_target.scsi import sense
-from odx_target.scsi.additional_sense import MEANINGS
 from odx_target.scsi.cdb.table import CDB_LAYOUTS
 from odx_target.scsi.command_table import CommandCode
 from odx_target.scsi.reply import Status
@@ -75,8 +75,16 @@ SENSE: dict[str, Condition] = {plain(name): value for name, value in vars(sense)
 
 SENSE_KEYS: dict[str, SenseKey] = {plain(key.name): key for key in SenseKey}
 
-SENSE_CODES: dict[str, tuple[int, int]] = {plain(meaning): code for code, meaning in MEANINGS.items()}
-"""All additional sense codes with their qualifiers by their meanings in SPC-4. The standard assigns no sense keys to them."""
+
+@cache
+def sense_codes() -> dict[str, tuple[int, int]]:
+    """Return all additional sense codes with their qualifiers by their meanings in SPC-4, which assigns no sense keys to them.
+
+    Few arrays need them, so they are loaded only then.
+    """
+    from odx_target.scsi.additional_sense import MEANINGS
+
+    return {plain(meaning): code for code, meaning in MEANINGS.items()}
 
 
 def command_code(cdb: bytes) -> CommandCode:

@@ -232,7 +232,7 @@ def sense(value: object) -> Condition:
 def _sense_code(value: str) -> tuple[int, int]:
     """Convert the name of sense data to its additional sense code and qualifier."""
     own = {name: (each.asc, each.ascq) for name, each in names.SENSE.items()}
-    return _named(value, {**names.SENSE_CODES, **own}, "sense data")
+    return _named(value, {**names.sense_codes(), **own}, "sense data")
 
 
 def status(value: object) -> Status:
