@@ -22,7 +22,7 @@ LUN_ATTRIBUTE = "lun"
 BLOCK_ATTRIBUTE = "block_bytes"
 READ_ONLY_ATTRIBUTE = "read_only"
 FORMER_LUN_ATTRIBUTE = "replica_lun"
-"""Number of the LUN of a volume that has become a copy of another array's volume."""
+"""Number of the LUN of a volume that has become a copy of another array's volume. It gets this number again."""
 YES = "yes"
 
 

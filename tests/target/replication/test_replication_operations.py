@@ -12,6 +12,7 @@ import trio.testing
 from odx_target.cli.text.status_lines import status_lines
 from odx_target.replica.pairing import path_key
 from odx_target.replica.remote_tokens.staging_names import STAGING_ATTRIBUTE
+from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX
 from odx_target.target import lun_contents
 from odx_target.target.array import Array
@@ -222,6 +223,29 @@ async def test_a_lun_that_was_added_again_after_a_reversal_that_failed_follows_i
         array.pool.commit()
     async with linked(tmp_path / "pool", (LunConfig("own", 2 << 20),)) as (array, _):
         assert array.logical_units[0].capacity_blocks * array.logical_units[0].block_bytes == 2 << 20
+
+
+async def test_a_lun_has_its_number_again_after_a_reversal_that_did_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with pair() as (one, other):
+        await perform(one, "lun-renumber", {"name": "vm1", "number": 5})
+        await perform(one, "protect", {"volumes": ["vm1"], "path": "b"})
+        await perform(one, "replicate", {"name": "vm1", "now": True})
+        await until(one, "replication", synced)
+        with pytest.raises(ManagementError, match="own is LUN 0 already"):
+            await perform(other, "promote", {"copy": "peer/a/vm1", "number": 0})
+        assert (await perform(other, "replication", {}))["copies"][0]["role"] == "receiving"
+        await perform(other, "promote", {"copy": "peer/a/vm1", "number": 3})
+
+        async def fail(*_: object) -> None:
+            raise ReplicationRefused("the disk has failed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(one.peering.replication.failover, "_demote", fail)  # type: ignore[union-attr]
+            with pytest.raises(ManagementError, match="the disk has failed"):
+                await perform(one, "reverse", {"name": "vm1"})
+        assert sorted(one.logical_units) == [1]
+        assert (await perform(one, "lun-add", {"name": "vm1"}))["lun"] == 5
+        assert "replica_lun" not in one.pool.volumes["vm1"].attributes
 
 
 async def test_old_data_of_a_lun_that_is_sanitized_is_neither_sent_nor_kept() -> None:

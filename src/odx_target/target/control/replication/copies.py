@@ -40,16 +40,14 @@ async def _promote(array: "Array", copy: str, name: str | None, number: int | No
     lun_config(new_name, volume.size_blocks * BLOCK_BYTES, block_bytes_of(volume.attributes))
     if new_name != volume.name and new_name in array.pool.volumes:
         raise ManagementError(f"there is a volume {new_name} already: give the LUN another name with --name")
-    former = volume.attributes.get(FORMER_LUN_ATTRIBUTE)
-    if number is None and former is not None and int(former) not in array.lun_changes.numbers_in_use():
-        number = int(former)
+    if number is not None:
+        luns.check_unused(storage, number)
 
     def restore(promoted: Volume, chosen: Snapshot) -> None:
         restore_logical_unit(logical_unit_of(promoted, array.pool, array.environment), chosen)
 
     promoted = await replication.failover.promote(found, snapshot, restore)
     await storage.when_ready(lambda: promoted.rename(new_name))
-    await storage.set_attributes(promoted, {FORMER_LUN_ATTRIBUTE: None})
     return await luns.add(storage, new_name, number)
 
 

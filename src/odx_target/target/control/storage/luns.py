@@ -13,11 +13,21 @@ from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.names import find_own_volume
 from odx_target.target.control.storage.storage import Storage
-from odx_target.target.logical_units import LUN_ATTRIBUTE, READ_ONLY_ATTRIBUTE, YES, free_numbers, volume_of_number
+from odx_target.target.logical_units import (
+    FORMER_LUN_ATTRIBUTE,
+    LUN_ATTRIBUTE,
+    READ_ONLY_ATTRIBUTE,
+    YES,
+    free_numbers,
+    volume_of_number,
+)
 
 
 async def add(storage: Storage, name: str, number: int | None) -> answers.Volume:
-    """Make a volume a LUN that hosts can use. Without a number, the LUN gets the next free number."""
+    """Make a volume a LUN that hosts can use. Without a number, the LUN gets the next free number.
+
+    A volume that was a LUN until it became a copy gets its former number again, if this is free.
+    """
     volume = find_own_volume(storage.pool, name)
     with changing(storage, volume):
         if LUN_ATTRIBUTE in volume.attributes:
@@ -139,15 +149,30 @@ async def _give_number(storage: Storage, volume: Volume, number: int | None) -> 
 
     def change() -> None:
         # Another request may take a number while this one waits for room, so the number is chosen and checked here.
-        if number is not None:
-            _check_unused(storage, number)
-        chosen = next(unused_numbers(storage)) if number is None else number
-        volume.change_attributes({**volume.attributes, LUN_ATTRIBUTE: str(chosen)})
+        chosen = _former_number(storage, volume) if number is None else number
+        if chosen is None:
+            chosen = next(unused_numbers(storage))
+        check_unused(storage, chosen)
+        others = {key: value for key, value in volume.attributes.items() if key != FORMER_LUN_ATTRIBUTE}
+        volume.change_attributes({**others, LUN_ATTRIBUTE: str(chosen)})
 
     await storage.when_ready(change)
 
 
-def _check_unused(storage: Storage, number: int) -> None:
+def _former_number(storage: Storage, volume: Volume) -> int | None:
+    """Return the LUN number that a volume had until it became a copy. Returns None if it had none, or if it is used now."""
+    former = volume.attributes.get(FORMER_LUN_ATTRIBUTE)
+    if former is None:
+        return None
+    try:
+        check_unused(storage, int(former))
+    except NameTaken:
+        return None
+    return int(former)
+
+
+def check_unused(storage: Storage, number: int) -> None:
+    """Raise NameTaken if a volume has a LUN number, or is about to get it."""
     taken = volume_of_number(storage.pool.volumes, number)
     if taken is not None:
         raise NameTaken(f"volume {taken.name} is LUN {number} already")
