@@ -2,10 +2,11 @@
 away, and faults happen.
 
 The content of each snapshot is noted when it is taken. A snapshot with the same guid must have this content at both arrays, at
-any time. Snapshots that no array holds are deleted at random. In the end, the newest snapshots reach the other array, and both
-arrays hold only these.
+any time. The snapshots of a group appear together. Snapshots that no array holds are deleted at random. In the end, the newest
+snapshots reach the other array, and both arrays hold only these.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -23,6 +24,9 @@ SIZE = 1300
 
 BACK, SIZE_BACK = "w", 40
 """Volume of the second array whose snapshots are sent to the first one at the same time, and its size in blocks."""
+
+GROUP, SIZE_OF_MEMBER = ("g1", "g2"), 20
+"""Volumes of the first array whose snapshots are sent as a group, and their size in blocks."""
 
 HEAL_S = 200.0
 """Longest time until the newest snapshot has arrived after the last fault."""
@@ -55,12 +59,18 @@ class Play(Arrays):
         self.volume("b", BACK, SIZE_BACK)
         self.protect("b", "a", BACK)
         self.newest_back = self._taken("b", BACK, "h0")
-        world.checks.append(self._check_estimates)
+        for name in GROUP:
+            self.volume("a", name, SIZE_OF_MEMBER)
+        self.protect("a", "b", *GROUP, group="g")
+        self.newest_group: list[Snapshot] = []
+        self.groups: set[bytes] = set()
+        self._take_group()
+        world.checks += [self._check_estimates, self._check_groups]
 
     def play(self) -> None:
         steps = (
             *(self._write, self._write, self._take_snapshot, self._take_back, self._prune, self._fault, self._fault),
-            *(self._wait, self._turn, self._take_right_away),
+            *(self._take_group, self._wait, self._turn, self._take_right_away),
         )
         for _ in range(STEPS):
             self.random.choice(steps)()
@@ -71,13 +81,17 @@ class Play(Arrays):
         self._write()
         self._take_snapshot()
         self._take_back()
+        self._take_group()
         self.until(self.secondary, self.newest.guid, HEAL_S)
         self.until("a", self.newest_back.guid, HEAL_S)
+        for each in self.newest_group:
+            self.until("b", each.guid, HEAL_S)
         for name in self.arrays:
             self.settle(name, limit_s=HEAL_S)
         self._compare()
         for name in self.arrays:
-            assert set(self.held(name)) == {self.newest_name, self.newest_back.name}, (name, self.held(name))
+            wanted = {self.newest_name, self.newest_back.name, self.newest_group[0].name}
+            assert set(self.held(name)) == wanted, (name, self.held(name))
         self.check_errors()
 
     @property
@@ -106,6 +120,18 @@ class Play(Arrays):
         self.count += 1
         self.newest_back = self._taken("b", BACK, f"{self.random.choice('hs')}{self.count}")
 
+    def _take_group(self) -> None:
+        """Change one member of the group, and take a snapshot of all at one moment."""
+        self.change("a", 3, self.random.choice(GROUP))
+        self.count += 1
+        array = self["a"]
+        name = f"{self.random.choice('hs')}{self.count}"
+        self.newest_group = list(array.pool.snapshot_volumes({each: {} for each in GROUP}, name))
+        array.pool.commit()
+        for taken in self.newest_group:
+            self.digests[taken.guid] = self.run(array, taken.digest())  # type: ignore[assignment]
+        self.run(array, array.pool.flush())
+
     def _taken(self, name: str, volume: str, snapshot: str) -> Snapshot:
         """Take a snapshot, note its content, and flush."""
         array = self[name]
@@ -118,7 +144,8 @@ class Play(Arrays):
         """Delete snapshots as a retention does: never those with a hold."""
         array = self[self.random.choice("ab")]
         for snapshot in list(array.pool.snapshots.values()):
-            if snapshot.name not in (self.newest_name, self.newest_back.name) and self.random.randrange(2):
+            newest = (self.newest_name, self.newest_back.name, self.newest_group[0].name)
+            if snapshot.name not in newest and self.random.randrange(2):
                 try:
                     snapshot.delete()
                 except (Held, StoreError):
@@ -243,6 +270,15 @@ class Play(Arrays):
                 assert not snapshot.name.startswith("rejected"), "no fault makes a copy unequal"
                 if guid in self.digests:
                     assert self.run(array, snapshot.digest()) == self.digests[guid], snapshot.name
+
+    def _check_groups(self) -> None:
+        """Check that all snapshots of a group have appeared at the receiver, or none."""
+        array = self["b"]
+        if array.is_running:
+            found = Counter(each.group for each in array.pool.snapshots.values() if any(each.group))
+            for group, count in found.items():
+                assert group in self.groups or count == len(GROUP), "a group has appeared in part"
+            self.groups = set(found)
 
     def _check_estimates(self) -> None:
         for array in self.arrays.values():
