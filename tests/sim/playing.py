@@ -68,11 +68,17 @@ def _work(
         if not is_repeated and number % workers != worker:
             continue
         for scenario, seed in seeds:
-            if time.monotonic() >= until:
+            if is_over(until):
                 results.put(None)
                 return
             results.put(play(scenario, seed)._replace(is_repeated=is_repeated))
         gc.collect()
+
+
+def is_over(until: float) -> bool:
+    """True if the time is over, or if the process that began the run was killed, which ends no worker."""
+    parent = multiprocessing.parent_process()
+    return time.monotonic() >= until or (parent is not None and not parent.is_alive())
 
 
 class Run:

@@ -1,10 +1,12 @@
 """A short form of `make sim`: some seeds of each scenario, their replay, and the sums of runs."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS
 from odx_target.replica.snapshots.failover import Failover
 from odx_target.replica.snapshots.holds import Holds
 from odx_target.store.api import Snapshot
+from tests.sim import playing
 from tests.sim.counting import Played, Sums
 from tests.sim.playing import Run, play, rounds
 from tests.sim.scenarios.faults import DISK_FAULTS, FAULTS, Fault
@@ -126,3 +129,10 @@ def test_a_hold_that_is_never_released_is_found(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Holds, "release_unneeded", release_nothing)
     assert play("replication", 1).error.startswith("AssertionError: ('a', ")
+
+
+@pytest.mark.parametrize(("is_alive", "ends"), [(True, False), (False, True)])
+def test_workers_end_if_the_run_is_killed(monkeypatch: pytest.MonkeyPatch, is_alive: bool, ends: bool) -> None:
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: SimpleNamespace(is_alive=lambda: is_alive))
+    assert playing.is_over(float("inf")) is ends
+    assert playing.is_over(0.0)
