@@ -190,8 +190,8 @@ EXCEPTIONS: dict[str, tuple[frozenset[str], str]] = {
         "room for the files of those segments",
     ),
     "odx_target.store.segments.segment_file": (
-        frozenset({"os", "pathlib"}),
-        "one of those files, and its calls",
+        frozenset({"os", "pathlib", "threading"}),
+        "one of those files, its calls, and its mapping, which several threads replace",
     ),
     "odx_target.store.segments.directory": (
         frozenset({"os", "pathlib", "threading"}),

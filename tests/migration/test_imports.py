@@ -268,6 +268,30 @@ def test_an_import_that_cannot_begin_in_a_busy_pool_leaves_nothing(error: StoreE
     assert not world.table.running
 
 
+def test_the_volume_of_an_operator_is_not_deleted_with_an_import_that_cannot_begin() -> None:
+    """While the deletion of the volume waits for room, an operator deletes it, and makes another volume of its name."""
+    world = World()
+    pool = world.machine.pool
+    remember, delete_volume = pool.remember, pool.delete_volume
+
+    def refuse(key: str, value: bytes, *, spare: bool = False) -> None:
+        if key.startswith("import/"):
+            raise OutOfResources("the pool is full")
+        remember(key, value, spare=spare)
+
+    def delete_and_make_another(name: str) -> None:
+        pool.delete_volume = delete_volume  # type: ignore[method-assign]
+        pool.delete_volume(name)
+        pool.create_volume(name, 7, {})
+        raise PoolBusy("busy")
+
+    pool.remember, pool.delete_volume = refuse, delete_and_make_another  # type: ignore[method-assign]
+    with pytest.raises(OutOfResources, match="full"):
+        world.begin()
+    world.environment.advance(1.0)
+    assert {name: volume.size_blocks for name, volume in pool.volumes.items()} == {"a": 7}
+
+
 def test_a_base_without_its_import_is_deleted_at_the_start() -> None:
     world = World()
     world.environment.run(world.machine.pool.bases.create("a.import", 50, {}))

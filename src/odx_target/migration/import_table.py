@@ -157,11 +157,16 @@ class ImportTable:
         """Delete volumes of which the pool has no record. May raise the exceptions of `Volume.write` except PoolBusy."""
         while made:
             try:
-                self._pool.delete_volume(made[-1].name)
+                self._delete(made[-1])
             except PoolBusy:
                 await base.room_made()
             else:
                 made.pop()
+
+    def _delete(self, volume: Volume) -> None:
+        """Delete a volume, unless an operator has deleted it meanwhile, and perhaps made another one of its name."""
+        if self._pool.volumes.get(volume.name) is volume:
+            self._pool.delete_volume(volume.name)
 
     def _undo(self, made: list[Volume], base: Volume) -> None:
         """Delete the volume and the base of an import that cannot begin. If the pool is busy, this is done in the background.
@@ -170,7 +175,7 @@ class ImportTable:
         """
         try:
             while made:
-                self._pool.delete_volume(made[-1].name)
+                self._delete(made[-1])
                 made.pop()
             self._pool.bases.delete(base)
         except PoolBusy:

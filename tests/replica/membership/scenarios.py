@@ -17,6 +17,7 @@ from odx_target.replica.membership.messages import (
     MemberRecord,
     Message,
     RegisterIs,
+    RegisterNews,
     RegisterUnknown,
     Seed,
     Send,
@@ -241,6 +242,13 @@ def a_lost_register_needs_both_members(_: type[Member], witnesses: type[Witness]
     assert not answer.is_done
 
 
+def strangers_are_no_members(members: type[Member], _: type[Witness]) -> None:
+    member = started(members, "b")
+    for register in (Register(6, "c", frozenset("bc")), Register(6, "a", frozenset("ac"))):
+        assert not member.receive(RegisterNews(register), 1.0)
+    assert member.register == BOTH
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     a_primary_serves_as_long_as_its_lease,
     a_promise_is_kept,
@@ -260,4 +268,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     answers_of_a_lost_record_are_ignored,
     who_stays_alone_has_flushed,
     a_lost_register_needs_both_members,
+    strangers_are_no_members,
 )

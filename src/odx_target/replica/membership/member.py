@@ -265,8 +265,11 @@ class Member:
         return found
 
     def _learned(self, register: Register, now_s: float) -> Sequence[Action]:
-        """Take over a newer register. A request of an older epoch can no longer succeed, or has succeeded."""
-        if register.epoch <= self.register.epoch:
+        """Take over a newer register. A request of an older epoch can no longer succeed, or has succeeded.
+
+        A register that names anybody but the two members is ignored, because it would end the group.
+        """
+        if register.epoch <= self.register.epoch or not {register.primary, *register.in_sync} <= {self.name, self.peer}:
             return ()
         if self.request is not None and self.request.register.epoch <= register.epoch:
             self.request = None

@@ -11,6 +11,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from odx_target.environment import Buffer
@@ -68,6 +69,7 @@ class DirectorySegment:
         "_count_synced",
         "_count_writes",
         "_is_filling",
+        "_mapping_lock",
         "_store",
         "descriptor",
         "mapping",
@@ -80,6 +82,7 @@ class DirectorySegment:
         self.descriptor = NO_DESCRIPTOR
         self.mapping: SegmentMapping | None = None
         self._closed_mappings: list[SegmentMapping] = []
+        self._mapping_lock = Lock()  # Any thread that reads the segment may map it, or close the oldest descriptors.
         self.read_flags = WAITS_ALWAYS if store.waits_always else store.read_flags
         self._store = store
         self._is_filling = is_filling
@@ -98,10 +101,15 @@ class DirectorySegment:
         """Read the segment through a mapping. A mapping that another thread has made at the same time is closed, and its views
         still count.
         """
-        self.unmap()
-        self.mapping = mapping
+        with self._mapping_lock:
+            self._unmap()
+            self.mapping = mapping
 
     def unmap(self) -> None:
+        with self._mapping_lock:
+            self._unmap()
+
+    def _unmap(self) -> None:
         mapping, self.mapping = self.mapping, None
         if mapping is not None:
             mapping.close()
@@ -120,7 +128,9 @@ class DirectorySegment:
     @property
     def has_views(self) -> bool:
         """True while views of the segment are being sent, so that its blocks must not change."""
-        return (self.mapping is not None and self.mapping.has_views) or any(each.has_views for each in self._closed_mappings)
+        with self._mapping_lock:
+            mappings = [*self._closed_mappings, *([] if self.mapping is None else [self.mapping])]
+            return any(each.has_views for each in mappings)
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
         if self._store.watched.before is not None:
