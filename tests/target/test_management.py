@@ -239,21 +239,21 @@ async def test_a_token_is_revoked_for_good_before_that_is_told(monkeypatch: pyte
         await populate(session, 1, BlockRange(0, 8))
         (live,) = array.copy_manager.copies.tokens.live.values()
         steps: list[str] = []
-        commit, flush = array.pool.commit, array.pool.flush
+        committed, flush = array.pool.committed, array.pool.flush
 
-        def watched_commit() -> None:
-            steps.append("commit")
-            commit()
+        async def watched_committed() -> None:
+            await committed()
+            steps.append("committed")
 
         async def watched_flush() -> None:
             steps.append("flush")
             await flush()
 
         with monkeypatch.context() as patch:
-            patch.setattr(array.pool, "commit", watched_commit)
+            patch.setattr(array.pool, "committed", watched_committed)
             patch.setattr(array.pool, "flush", watched_flush)
             await do(array, "revoke", identifier=f"{live.identifier:x}")
-        assert steps == ["commit", "flush"]
+        assert steps == ["committed", "flush"]
 
 
 async def test_copies_show_their_progress_and_the_rate_can_be_changed(autojump_clock: MockClock) -> None:
