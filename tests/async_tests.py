@@ -5,6 +5,8 @@
 
 import functools
 import inspect
+import math
+from typing import Any
 
 import pytest
 import trio
@@ -20,9 +22,26 @@ def mock_clock() -> MockClock:
 
 
 @pytest.fixture
-def autojump_clock() -> MockClock:
-    """A clock that jumps to the next deadline when all tasks wait. A test that uses this fixture runs with this clock."""
-    return MockClock(autojump_threshold=0)
+def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> MockClock:
+    """A clock that jumps to the next deadline when all tasks wait, and none of them for a thread. A test that uses this fixture
+    runs with this clock.
+    """
+    clock = MockClock(autojump_threshold=0)
+    run_sync, in_threads = trio.to_thread.run_sync, 0
+
+    async def without_jumps(*arguments: Any, **options: Any) -> Any:
+        nonlocal in_threads
+        in_threads += 1
+        clock.autojump_threshold = math.inf
+        try:
+            return await run_sync(*arguments, **options)
+        finally:
+            in_threads -= 1
+            if not in_threads:
+                clock.autojump_threshold = 0
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", without_jumps)
+    return clock
 
 
 @pytest.hookimpl(tryfirst=True)

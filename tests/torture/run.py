@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from odx_target.scsi.reply import Reply
-from odx_target.store.api import PoolFailed, StoreError
+from odx_target.store.api import PoolFailed, StoreError, Unreadable
 from odx_target.store.catalogue.checkpointer import RETRY_S
 from odx_target.target.config.settings import ScheduleTemplate
 from tests.copymgr.array import Started
@@ -171,7 +171,7 @@ class Run:
         return True
 
     def administer(self, act: Callable[[], None], volume: str = "", after: VolumeContent | None = None) -> bool:
-        """Change the array and the model by `act`. Returns False if the pool has no room or has failed; nothing changed.
+        """Change the array and the model by `act`. Returns False if the pool has no room, or a disk fails; nothing changed.
 
         `after` is the content that a volume may have after a crash in the middle of `act`.
         """
@@ -182,9 +182,9 @@ class Run:
                 self.now.volumes[volume] = after
                 self.mark()
             raise
-        except (*NO_ROOM, PoolFailed) as error:
-            if isinstance(error, PoolFailed) and not self.may_fail:
-                raise Difference(f"the pool has failed: {error}") from error
+        except (*NO_ROOM, PoolFailed, Unreadable) as error:
+            if isinstance(error, PoolFailed | Unreadable) and not self.may_fail:
+                raise Difference(f"a change has failed although no disk fails: {error}") from error
             return False
         except StoreError as error:
             raise Difference(f"a change was refused: {error!r}") from error
