@@ -29,11 +29,14 @@ def pools(module_path: Path) -> Iterator[tuple[Path, Path]]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Return a function that runs `odx-target` on an input, `stdin`, and returns exit code, output and errors."""
+    """Return a function that runs `odx-target` on an input, `stdin`, and returns exit code, output and errors.
 
-    def typed(*words: str | Path, stdin: str = "") -> tuple[int, str, str]:
+    Standard input is closed if `stdin` is None.
+    """
+
+    def typed(*words: str | Path, stdin: str | None = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["odx-target", *map(str, words)])
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        monkeypatch.setattr(sys, "stdin", None if stdin is None else io.TextIOWrapper(io.BytesIO(stdin.encode())))
         with pytest.raises(SystemExit) as ended:
             cli.main()
         captured = capsys.readouterr()

@@ -69,6 +69,11 @@ def test_key_files_that_are_refused(run: Run, tmp_path: Path, content: bytes | N
     assert len(error.splitlines()) == 1
 
 
+def test_a_closed_standard_input_has_no_key(run: Run, tmp_path: Path) -> None:
+    code, _, error = run("add", tmp_path, "berlin", "--key-file", "-", stdin=None)
+    assert (code, error) == (2, "odx-target: key file -: standard input is closed\n")
+
+
 @pytest.mark.parametrize(("mode", "is_warned"), [(0o600, False), (0o640, True), (0o604, True), (0o620, True)])
 def test_a_key_file_of_other_users_is_warned_of(run: Run, tmp_path: Path, mode: int, is_warned: bool) -> None:
     file = tmp_path / "key"

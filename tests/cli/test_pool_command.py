@@ -204,7 +204,8 @@ def test_a_repair_lists_lost_blocks_and_asks(pool: Path, run_pool: Run) -> None:
     code, output, errors = run_pool("repair", pool, "--yes")
     assert (code, output, errors) == (0, "the pool needs no repair\n", "")
     flip_bit(pool, block(8))
-    for stdin, reason in (("n\n", ""), ("", ", because nobody has answered; `--yes` repairs it without the question")):
+    unanswered = ", because nobody has answered; `--yes` repairs it without the question"
+    for stdin, reason in (("n\n", ""), ("", unanswered), (None, unanswered)):
         code, output, errors = run_pool("repair", pool, "--json", stdin=stdin)
         assert (code, output) == (1, "")
         assert errors.splitlines()[-1].endswith(f"odx-target: the pool was not repaired{reason}")

@@ -90,6 +90,8 @@ def test_the_rates_of_a_path_are_drawn_from_the_first_transfer_on() -> None:
     assert lines[0] == "the last 0.667 minutes of the path b:"
     assert lines[1] == "sent data            |█▄ ▂| now 1.0 KiB/s, most 4.0 KiB/s, mean 1.8 KiB/s"
     assert lines[2] == "sent on the link     |█  █| now 1.0 KiB/s, most 1.0 KiB/s, mean 512 bytes/s"
+    week = graph_lines({"path": "b", "seconds": 300, "columns": columns, "bytes_per_second": rows[-4:-3] * 2016})
+    assert week[0] == "the last 10,080 minutes of the path b:"
     assert graph_lines({"path": "b", "seconds": 1, "columns": columns, "bytes_per_second": rows[:9]}) == [
         "nothing has crossed the path b in this time"
     ]

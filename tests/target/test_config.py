@@ -366,8 +366,8 @@ def test_what_is_no_file_is_one_clear_line_and_nobody_waits(tmp_path: Path) -> N
 async def test_pool_limits_are_those_of_the_store(tmp_path: Path, value: object) -> None:
     limit_bytes = parse_pool_limit(value)
     config = Config(luns=(LunConfig("a", 512),), pool_limit_bytes=limit_bytes, pool_dir=tmp_path / "pool")
-    async with running(config):
-        pass
+    async with running(config) as array:
+        assert array.pool.status().limit_bytes == limit_bytes
 
 
 @pytest.mark.parametrize("value", [MIN_POOL_LIMIT_BYTES - 1, "0", "", 0, -1, True, None])

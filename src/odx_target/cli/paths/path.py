@@ -1,6 +1,7 @@
 """`odx-target path`: make path keys, and add, list, change and remove the paths of a running array to other arrays."""
 
 import secrets
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Annotated, Any, TypedDict
 
 import typer
 
-from odx_target.cli.managing.array_requests import Answer, ask_array
+from odx_target.cli.managing.array_requests import Answer, ask_array, given
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
@@ -91,17 +92,16 @@ def add_path(
 
     After three attempts with a wrong key, it waits no longer.
     """
-    given: dict[str, object] = {
-        "name": name,
-        "key": _key_in(key_file),
-        "address": address,
-        "off_peak": throttle,
-        "peak": peak,
-        "peak_hours": peak_hours,
-    }
-    if rights is not None:
-        given["rights"] = rights
-    _print_waiting(ask_array(pool, "add-path", given), as_json=as_json)
+    wanted = given(
+        name=name,
+        key=_key_in(key_file),
+        address=address,
+        rights=rights,
+        off_peak=throttle,
+        peak=peak,
+        peak_hours=peak_hours,
+    )
+    _print_waiting(ask_array(pool, "add-path", wanted), as_json=as_json)
 
 
 @app.command("list")
@@ -140,8 +140,8 @@ def throttle_path(
     as_json: Json = False,
 ) -> None:
     """Limit the bytes per second that a path sends. The limit applies at once."""
-    given = {"name": name, "off_peak": None if rate == "none" else rate, "peak": peak, "peak_hours": peak_hours}
-    answer = ask_array(pool, "throttle-path", given)
+    wanted = given(name=name, off_peak=None if rate == "none" else rate, peak=peak, peak_hours=peak_hours)
+    answer = ask_array(pool, "throttle-path", wanted)
     _print_path(answer, f"the throttle of the path {name} is {_throttle(answer)}", as_json=as_json)
 
 
@@ -190,6 +190,8 @@ def _key_in(file: Path | None) -> str:
     if file is None:
         raise typer.BadParameter("give the file with the path key; `odx-target path key` makes one", param_hint="--key-file")
     if str(file) == "-":
+        if sys.stdin is None:
+            raise ConfigError("key file -: standard input is closed")
         try:
             content = typer.get_text_stream("stdin").read(MAX_KEY_CHARACTERS + 2)
         except ValueError:

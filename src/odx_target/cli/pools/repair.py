@@ -84,11 +84,11 @@ def repair(
 def _confirm() -> None:
     """Ask if the pool may be repaired. Raises CommandFailure if not."""
     typer.echo("repair the pool? [y/N]: ", nl=False, err=True)
-    answer = sys.stdin.readline()
+    answer = b"" if sys.stdin is None else sys.stdin.buffer.readline()
     if not answer:
         typer.echo(err=True)
         raise CommandFailure("the pool was not repaired, because nobody has answered; `--yes` repairs it without the question")
-    if answer.strip().lower() not in ("y", "yes"):
+    if answer.strip().lower() not in (b"y", b"yes"):
         raise CommandFailure("the pool was not repaired")
 
 

@@ -62,7 +62,8 @@ def graph_lines(answer: Mapping[str, Any]) -> list[str]:
     if not shown:
         return [f"nothing has crossed the path {answer['path']} in this time"]
     minutes = len(shown) * answer["seconds"] / 60
-    lines = [f"the last {minutes:.3g} minutes of the path {answer['path']}:"]
+    time_text = f"{minutes:.3g}" if minutes < 100 else f"{minutes:,.0f}"
+    lines = [f"the last {time_text} minutes of the path {answer['path']}:"]
     for column, name in enumerate(answer["columns"]):
         values = [row[column] for row in shown]
         most, mean = max(values), sum(values) / len(values)

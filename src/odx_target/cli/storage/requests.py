@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli.managing.array_requests import Answer, request_array
+from odx_target.cli.managing.array_requests import Answer, given, request_array
 from odx_target.target.control.client import NoServer
 
 PoolArgument = Annotated[
@@ -30,20 +30,20 @@ def ask_pages(pool: Path, operation: str, show: Callable[[Answer], object], **ar
     """Perform an operation and call `show` with each page of its answer. If a page has a value `next`, the next page is
     requested with this value as the argument `block`. Raises CommandFailure.
     """
-    given = {name: value for name, value in arguments.items() if value is not None}
+    wanted = given(**arguments)
     try:
-        _ask_array(pool, operation, show, given)
+        _ask_array(pool, operation, show, wanted)
     except NoServer as error:
         # The import takes most of a second, and is not needed if an array serves the pool.
         from odx_target.cli.storage.opened import ask_pool
 
-        ask_pool(pool, error, operation, show, given)
+        ask_pool(pool, error, operation, show, wanted)
 
 
-def _ask_array(pool: Path, operation: str, show: Callable[[Answer], object], given: Mapping[str, object]) -> None:
+def _ask_array(pool: Path, operation: str, show: Callable[[Answer], object], wanted: Mapping[str, object]) -> None:
     page: int | None = None
     while True:
-        answer = request_array(pool, operation, given if page is None else {**given, "block": page})
+        answer = request_array(pool, operation, wanted if page is None else {**wanted, "block": page})
         show(answer)
         page = answer.get("next")
         if page is None:

@@ -27,9 +27,7 @@ from odx_target.target.schedules.book import MAX_SCHEDULES_OF_A_VOLUME
 from odx_target.target.schedules.calendar import Every
 
 if TYPE_CHECKING:
-    from odx_target.replica.paths.path import Path
     from odx_target.target.array import Array
-    from odx_target.target.peers.peering import Peering
 
 RESOLUTIONS_S = tuple(each.seconds for each in RESOLUTIONS)
 """The times of a row of the time series of a path."""
@@ -43,7 +41,7 @@ async def _replication(array: "Array") -> answers.Replication:
 async def _path_rates(array: "Array", path: str, seconds: int) -> answers.PathRates:
     """Return the time series of a path."""
     peering = peering_of(array)
-    rings = peering.replication.rings.get(_path_named(peering, path).settings.peer_pool)
+    rings = peering.replication.rings.get(peering.paths.existing(path).settings.peer_pool)
     now_s = peering.monotonic()
     rows = [] if rings is None else next(each for each in rings.rings if each.resolution.seconds == seconds).rates(now_s)
     return {
@@ -71,7 +69,7 @@ async def _protect(
         raise ManagementError(f"a volume has at most {MAX_SCHEDULES_OF_A_VOLUME} schedules", is_usage=True)
     protection = await replication.protect(
         group or found[0].name,
-        _path_named(peering_of(array), path),
+        peering_of(array).paths.existing(path),
         found,
         is_group=group is not None,
         trigger=trigger,
@@ -102,13 +100,6 @@ async def _replicate(array: "Array", name: str, *, now: bool) -> answers.Replica
         await array.make_durable()
     replication.sender.retry(name)
     return {"name": name, "snapshots": await describe_snapshots(made, array.pool, array.environment.turns)}
-
-
-def _path_named(peering: "Peering", name: str) -> "Path":
-    found = peering.paths.get(name)
-    if found is None:
-        raise ManagementError(f"there is no path {name}")
-    return found
 
 
 def _taken(array: "Array", protection: Protection, name: str) -> Sequence[Snapshot]:
