@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 import typer
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from typer.main import get_command
 
@@ -42,6 +42,7 @@ usual_words = st.one_of(
         st.sampled_from([option for option in OPTIONS if option.kind in (Kind.SWITCH, Kind.FLAG)]),
     ),
 )
+REPEATABLE = {f"--{option.name}" for option in OPTIONS if option.kind is Kind.TEXTS}
 
 
 def of_typer(line: list[str]) -> Mapping[str, object] | None:
@@ -62,9 +63,11 @@ def test_any_words(line: list[str]) -> None:
 
 
 @given(st.lists(usual_words, max_size=6).map(lambda lists: [word for each in lists for word in each]))
+@example(["--pair", "a", "--pair", "b"])
+@example(["--log-level", "a", "--log-level", "b"])
 def test_usual_words(line: list[str]) -> None:
     values = usual_values(line)
-    once = [word for word in line if word.startswith("--") and word not in ("--lun", "--portal", "--remote-lun")]
+    once = [word for word in line if word.startswith("--") and word not in REPEATABLE]
     assert (values is None) == (len(once) != len(set(once)))
     if values is not None:
         assert values == of_typer(line)
