@@ -1,13 +1,13 @@
 """Tests of both ends of a stream without a link: what is acknowledged, what is repeated, and what ends a read."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from odx_target.environment import Buffer
+from odx_target.environment import Buffer, Event
 from odx_target.replica.link.errors import ChannelEnded, LinkError
 from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
@@ -16,6 +16,7 @@ from odx_target.replica.sync.group_records import GroupRecords
 from odx_target.replica.sync.items import Item, ItemKind
 from odx_target.replica.sync.positions import StreamPosition
 from odx_target.replica.sync.relog import Relog
+from odx_target.replica.sync.resync import whole_content
 from odx_target.replica.sync.shipping import Range
 from odx_target.replica.sync.stream_receiver import StreamReceiver
 from odx_target.replica.sync.stream_sender import StreamSender
@@ -35,8 +36,18 @@ class Wire:
     sent: list[Frame] = field(default_factory=list)
     inbox: deque[Frame] = field(default_factory=deque)
     is_open: bool = True
+    space: Event | None = None
+    """Without it, there is always room."""
+
+    @property
+    def has_room(self) -> bool:
+        return self.space is None
 
     async def room(self) -> None:
+        if self.space is not None:
+            await self.space.wait()
+
+    def answer(self, _document: object) -> None:
         pass
 
     def send(self, kind: Kind, argument: int = 0, body: Buffer = b"", flags: Flag = NO_FLAGS) -> None:
@@ -160,6 +171,28 @@ def test_a_stream_that_is_closed_reads_no_more(monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(task.error, ChannelEnded)
 
 
+def test_a_resync_whose_exchange_has_ended_reads_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    primary = Primary()
+
+    async def unreadable(*_: object) -> AsyncIterator[object]:
+        raise StoreError("not now")
+        yield
+
+    async def read_all() -> None:
+        exchange: Any = primary.wire
+        async for _ in whole_content(exchange, primary.pool, primary.environment, [primary.volume]):
+            pass
+
+    monkeypatch.setattr(type(primary.pool), "changed_ranges", unreadable)
+    task = primary.environment.spawn(read_all())
+    primary.world.advance(1.0)
+    assert not task.done
+    primary.wire.is_open = False
+    primary.world.advance(1.0)
+    assert isinstance(task.error, ChannelEnded)
+    primary.sender.close()
+
+
 class Secondary:
     """The other member, with one volume."""
 
@@ -174,8 +207,11 @@ class Secondary:
 
     def take(self, frames: Sequence[Frame], start_osn: int) -> None:
         self.wire.inbox.extend(frames)
+        self.world.run(self.environment, self.receiver(start_osn).run())
+
+    def receiver(self, start_osn: int) -> StreamReceiver:
         exchange: Any = self.wire
-        receiver = StreamReceiver(
+        return StreamReceiver(
             self.pool,
             self.environment,
             GroupRecords(self.pool, "g"),
@@ -187,7 +223,6 @@ class Secondary:
             lambda _: None,
             is_resync=False,
         )
-        self.world.run(self.environment, receiver.run())
 
     def apply(self, *items: Item) -> None:
         for item in items:
@@ -211,6 +246,23 @@ def test_commits_without_changes_of_the_group_are_not_missing_after_complete() -
     assert [secondary.block(7), secondary.block(8)] == [OLD, NEW]
     assert secondary.wire.kinds() == [Kind.SHIPPED, Kind.COMPLETE, Kind.SHIPPED]
     assert secondary.kept[-1].osn == primary.pool.committed_osn - 1
+    primary.sender.close()
+
+
+def test_a_primary_that_reads_no_answers_gets_no_more_than_there_is_room_for() -> None:
+    primary, secondary = Primary(), Secondary()
+    primary.start()
+    primary.write(primary.volume, 7, OLD)
+    secondary.wire.inbox.extend(primary.wire.sent)
+    space = secondary.wire.space = secondary.environment.event()
+    task = secondary.environment.spawn(secondary.receiver(primary.wire.sent[0].argument).run())
+    secondary.world.advance(1.0)
+    assert secondary.wire.sent == []
+    assert not task.done
+    space.set()
+    secondary.world.advance(1.0)
+    assert secondary.wire.kinds() == [Kind.COMPLETE, Kind.SHIPPED]
+    assert task.done
     primary.sender.close()
 
 

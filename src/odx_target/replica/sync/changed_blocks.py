@@ -60,19 +60,25 @@ def decode_changed(body: Buffer, count_volumes: int) -> list[ChangedRange]:
 
 
 async def changed_since(
-    pool: Pool, environment: Environment, older: Sequence[BlockSource] | None, newer: Sequence[BlockSource]
+    exchange: Exchange,
+    pool: Pool,
+    environment: Environment,
+    older: Sequence[BlockSource] | None,
+    newer: Sequence[BlockSource],
 ) -> AsyncIterator[ChangedRange]:
     """Yield the ranges of `newer` that differ from `older`, in ascending order. If `older` is None, yield those with data.
 
-    Raises DamagedBlock.
+    Raises DamagedBlock, and ChannelEnded if the exchange ends, for which the ranges are read.
     """
     for index, source in enumerate(newer):
         block = 0
         is_over = False
         while not is_over:
+            _check_open(exchange)
             stream = pool.changed_ranges(None if older is None else older[index], source, block)
             try:
                 async for part in stream:
+                    _check_open(exchange)
                     for first, count, kind in part.ranges():
                         if kind is not Change.NONE:
                             yield ChangedRange(index, first, count)
@@ -84,6 +90,11 @@ async def changed_since(
                 await environment.sleep(RETRY_S)
             finally:
                 await stream.aclose()
+
+
+def _check_open(exchange: Exchange) -> None:
+    if not exchange.is_open:
+        raise ChannelEnded("the stream has ended")
 
 
 async def received_changes(exchange: Exchange, count_volumes: int) -> list[ChangedRange]:
@@ -106,7 +117,7 @@ async def send_changes(
 ) -> None:
     """Send the ranges that this member has changed since an anchor. Raises LinkError, DamagedBlock."""
     rows: list[ChangedRange] = []
-    async for changed in changed_since(pool, environment, anchor, volumes):
+    async for changed in changed_since(exchange, pool, environment, anchor, volumes):
         rows.append(changed)
         if len(rows) == MAX_ROWS:
             await exchange.room()

@@ -33,10 +33,8 @@ class Courier:
 
     def send(self, message: Message) -> None:
         """Send a message if the channel is open and has room."""
-        exchange = self._exchange
-        if exchange is not None and exchange.is_open and exchange.has_room:
-            with suppress(LinkError):
-                exchange.send(Kind.MEMBERSHIP, 0, encode_message(message))
+        if self._exchange is not None:
+            _send(self._exchange, message)
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -68,11 +66,18 @@ class Courier:
             exchange.close()
 
 
+def _send(exchange: Exchange, message: Message) -> None:
+    """Send a message if the channel is open and has room. Otherwise the message is lost."""
+    if exchange.is_open and exchange.has_room:
+        with suppress(LinkError):
+            exchange.send(Kind.MEMBERSHIP, 0, encode_message(message))
+
+
 async def receive_messages(exchange: Exchange, take: Callable[[Message], Awaitable[Message | None]]) -> None:
-    """Serve the channel of a courier: pass its messages to `take`, and send the answers. Raises LinkError."""
+    """Serve the channel of a courier: pass its messages to `take`, and send the answers if there is room. Raises LinkError."""
     exchange.answer({})
     while (frame := await exchange.receive()) is not None:
         exchange.consumed(frame)
         answer = await take(decode_message(frame.body))
-        if answer is not None and exchange.is_open:
-            exchange.send(Kind.MEMBERSHIP, 0, encode_message(answer))
+        if answer is not None:
+            _send(exchange, answer)

@@ -6,13 +6,12 @@ from itertools import islice
 from odx_target.replica.link.bounded_json import MAX_NUMBER, Json, encode_object
 from odx_target.replica.link.limits import MAX_TEXT_BYTES
 from odx_target.replica.link.messages import Field, Message, Type
+from odx_target.replica.sync.anchors import GUID_BYTES, MAX_ANCHORS
 from odx_target.replica.sync.items import Item, ItemKind
 from odx_target.store.api import Snapshot, SnapshotChanged, SnapshotCreated
 
 MAX_SENT_ATTRIBUTES = 64
 """Maximum number of attributes of a snapshot that are shipped. Their texts are bounded by `MAX_TEXT_BYTES`."""
-
-GUID_BYTES = 16
 
 _GUID = Field("guid", Type.BYTES, GUID_BYTES, GUID_BYTES, "guid of the snapshot")
 _NAME = Field("name", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the snapshot")
@@ -35,7 +34,7 @@ RESTORED_FIELDS = (_GUID, _LINEAGE)
 LINEAGE_FIELDS = (_LINEAGE,)
 
 ANCHORS_FIELDS = (
-    Field("guids", Type.TEXTS, 0, 2, "guids of the anchors that the primary keeps"),
+    Field("guids", Type.TEXTS, 0, MAX_ANCHORS, "guids of the anchors that the primary keeps"),
     Field("taken", Type.BYTES, 0, GUID_BYTES, "guid of the anchor that is taken now; empty if none is taken"),
 )
 

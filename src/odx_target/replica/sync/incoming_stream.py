@@ -68,7 +68,7 @@ class IncomingStream:
         volumes = self._present_volumes()
         relog = Relog(self._pool, self._environment, volumes, lambda: self._is_wanted(exchange, register), self._anchors)
         try:
-            await self._receive(exchange, relog, theirs.position, is_resync=is_resync)
+            await self._receive(exchange, relog, volumes, theirs.position, is_resync=is_resync)
         except NotApplied as error:
             if self._exchange is exchange:
                 raise RequestDenied(FAILED, str(error)) from error
@@ -89,9 +89,10 @@ class IncomingStream:
         member = self._driver.member
         return self._exchange is exchange and member.register == register and member.takes_changes
 
-    async def _receive(self, exchange: Exchange, relog: Relog, primary: StreamPosition, *, is_resync: bool) -> None:
+    async def _receive(
+        self, exchange: Exchange, relog: Relog, volumes: Sequence[Volume], primary: StreamPosition, *, is_resync: bool
+    ) -> None:
         driver, member = self._driver, self._driver.member
-        volumes = self._present_volumes()
         if is_resync:
             member.fell_behind()
             await relog.tried(self._forget_position, volumes[0].room_made)

@@ -4,7 +4,7 @@ All calls of the member are made one after the other by one task, because its ac
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from odx_target.environment import Environment
@@ -140,12 +140,12 @@ class MemberDriver:
         name = self.member.name
         is_primary, was_primary = record.register.primary == name, former.register.primary == name
         if is_primary and not was_primary:
-            await self._committed()
+            await self._until_done(self._pool.committed)
             return opened(self._pool.identity, self.position, self._pool.committed_osn)
         if was_primary and not is_primary and name not in record.register.in_sync:
             return NO_POSITION
         if was_primary and not is_primary:
-            await self._committed()
+            await self._until_done(self._pool.committed)
             end_osn, self.handed_over_osn = self.handed_over_osn, None
             return self.position.closed(self._pool.committed_osn - 1 if end_osn is None else end_osn)
         return None
@@ -174,23 +174,16 @@ class MemberDriver:
             self.position = position
         await self._durable()
 
-    async def _committed(self) -> None:
-        while True:
-            try:
-                await self._pool.committed()
-            except PoolFailed:
-                raise
-            except StoreError:
-                await self._environment.sleep(RETRY_S)
-            else:
-                return
-
     async def _durable(self) -> None:
         """Make everything durable that the pool has. Raises PoolFailed."""
+        await self._until_done(self._pool.committed)
+        await self._until_done(self._pool.flush)
+
+    async def _until_done(self, call: Callable[[], Awaitable[object]]) -> None:
+        """Await a call of the pool, and repeat it as long as it fails. Raises PoolFailed."""
         while True:
             try:
-                await self._pool.committed()
-                await self._pool.flush()
+                await call()
             except PoolFailed:
                 raise
             except StoreError:

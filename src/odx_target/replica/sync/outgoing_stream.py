@@ -196,9 +196,10 @@ class OutgoingStream:
         maps = None if guid is None else self.anchors.maps(guid)
         self.resyncs["everything" if maps is None else "since an anchor"] += 1
         if maps is None:
-            walk = whole_content(pool, environment, volumes)
+            walk = whole_content(exchange, pool, environment, volumes)
         else:
-            walk = content_since(pool, environment, volumes, maps, await received_changes(exchange, len(volumes)))
+            changes = await received_changes(exchange, len(volumes))
+            walk = content_since(exchange, pool, environment, volumes, maps, changes)
         if self._driver.serves:
             self._driver.open_position()
             first_osn = pool.committed_osn

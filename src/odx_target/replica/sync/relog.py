@@ -56,6 +56,7 @@ class Relog:
         self._pool = pool
         self._environment = environment
         self._volumes = volumes
+        self._by_identity = {each.identity: each for each in volumes}
         self._frozen: dict[int, FrozenMap] = {}
         self._taken: list[bytes] = []
         self._unnamed: set[bytes] = set()
@@ -165,7 +166,7 @@ class Relog:
 
     def _make_way(self, volume_identity: bytes, name: str) -> None:
         """Rename the snapshot of a volume with this name. The primary has renamed or deleted it, and that is shipped later."""
-        volume = next((each for each in self._volumes if each.identity == volume_identity), None)
+        volume = self._by_identity.get(volume_identity)
         former = None if volume is None else volume.snapshots.get(name)
         if former is not None:
             former.rename(f"former-{former.guid.hex()}")
@@ -186,8 +187,7 @@ class Relog:
         volume.change_lineage(found.content("lineage"))
 
     def begin_snapshots(self, _volume: Volume, _found: Message) -> None:
-        own = {each.identity for each in self._volumes}
-        self._unnamed = {guid for guid, each in self._pool.snapshots.items() if each.volume_identity in own}
+        self._unnamed = {guid for guid, each in self._pool.snapshots.items() if each.volume_identity in self._by_identity}
 
     def end_snapshots(self, _volume: Volume, _found: Message) -> None:
         """Delete the snapshots that the primary does not have. One that is held stays, and its holder deletes it later."""
@@ -215,8 +215,7 @@ class Relog:
     def _snapshot(self, found: Message) -> Snapshot | None:
         """Return the snapshot that a JSON object names, if it is one of a volume of the group."""
         snapshot = self._pool.snapshots.get(found.content("guid"))
-        own = {each.identity for each in self._volumes}
-        return snapshot if snapshot is not None and snapshot.volume_identity in own else None
+        return snapshot if snapshot is not None and snapshot.volume_identity in self._by_identity else None
 
 
 _APPLY: dict[ItemKind, Callable[[Relog, Volume, Item], None]] = {

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from odx_target.environment import Environment
+from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.changed_blocks import ChangedRange, RangeList, changed_since
 from odx_target.replica.sync.documents import all_snapshots
 from odx_target.replica.sync.items import Item, ItemKind
@@ -12,15 +13,20 @@ from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import DamagedBlock, FrozenMap, Pool, Volume
 
 
-async def whole_content(pool: Pool, environment: Environment, volumes: Sequence[Volume]) -> AsyncIterator[Shipped]:
-    """Yield changes after which the other member has the content of `volumes`, whatever it has now. Raises NeedsResync."""
+async def whole_content(
+    exchange: Exchange, pool: Pool, environment: Environment, volumes: Sequence[Volume]
+) -> AsyncIterator[Shipped]:
+    """Yield changes after which the other member has the content of `volumes`, whatever it has now.
+
+    Raises NeedsResync, and ChannelEnded if the exchange ends.
+    """
     for item in _around_content(pool, volumes):
         yield item
     for index, volume in enumerate(volumes):
         yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
         yield Item(ItemKind.UNMAP, index, 0, volume.size_blocks)
     try:
-        async for each in changed_since(pool, environment, None, volumes):
+        async for each in changed_since(exchange, pool, environment, None, volumes):
             for part in _parts(each):
                 yield part
     except DamagedBlock as error:
@@ -28,11 +34,16 @@ async def whole_content(pool: Pool, environment: Environment, volumes: Sequence[
 
 
 async def content_since(
-    pool: Pool, environment: Environment, volumes: Sequence[Volume], anchor: Sequence[FrozenMap], others: Sequence[ChangedRange]
+    exchange: Exchange,
+    pool: Pool,
+    environment: Environment,
+    volumes: Sequence[Volume],
+    anchor: Sequence[FrozenMap],
+    others: Sequence[ChangedRange],
 ) -> AsyncIterator[Shipped]:
     """Yield the content that has changed since an anchor: at this member, and in the ranges `others` at the other member.
 
-    Raises NeedsResync.
+    Raises NeedsResync, and ChannelEnded if the exchange ends.
     """
     for item in _around_content(pool, volumes):
         yield item
@@ -43,7 +54,7 @@ async def content_since(
         for part in _parts(each):
             yield part
     try:
-        async for changed in changed_since(pool, environment, anchor, volumes):
+        async for changed in changed_since(exchange, pool, environment, anchor, volumes):
             for each in known.outside(changed):
                 for part in _parts(each):
                     yield part

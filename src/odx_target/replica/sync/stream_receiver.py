@@ -97,7 +97,7 @@ class StreamReceiver:
         await self._until_done(self._pool.committed)
         if completed is not None:
             await self._complete(completed)
-        self._answer(shipped, completed, flushes)
+        await self._answer(shipped, completed, flushes)
         for guid in self._relog.take_reports():
             self._environment.start_soon(self._report_anchor, guid)
 
@@ -142,26 +142,28 @@ class StreamReceiver:
         self._relog.check_wanted()
         self._on_complete(osn)
 
-    def _answer(self, shipped: int | None, completed: int | None, flushes: Sequence[int]) -> None:
+    async def _answer(self, shipped: int | None, completed: int | None, flushes: Sequence[int]) -> None:
         self._relog.check_wanted()
         if shipped is not None:
-            self._send(Kind.SHIPPED, shipped)
+            await self._send(Kind.SHIPPED, shipped)
         if completed is not None:
-            self._send(Kind.COMPLETE, completed)
+            await self._send(Kind.COMPLETE, completed)
         for argument in flushes:
             self._environment.start_soon(self._flush, argument)
 
-    def _send(self, kind: Kind, argument: int) -> None:
+    async def _send(self, kind: Kind, argument: int, body: bytes = b"") -> None:
+        """Send an answer when there is room for it. Raises ChannelEnded, also if the stream is not wanted any more by then."""
+        await self._exchange.room()
+        self._relog.check_wanted()
         if not self._exchange.is_open:
             raise ChannelEnded("the primary has ended the stream")
-        self._exchange.send(kind, argument)
+        self._exchange.send(kind, argument, body)
 
     async def _flush(self, argument: int) -> None:
         """Make durable what was shipped before a FLUSH, while the stream goes on."""
         try:
             await self._until_done(self._pool.flush)
-            self._relog.check_wanted()
-            self._send(Kind.FLUSHED, argument)
+            await self._send(Kind.FLUSHED, argument)
         except LinkError:
             self._exchange.close()
 
@@ -171,9 +173,8 @@ class StreamReceiver:
             await self._until_done(self._pool.flush)
             anchors = self._relog.anchors
             digests = [await each.digest() for each in (None if anchors is None else anchors.maps(guid)) or ()]
-            self._relog.check_wanted()
             if digests:
-                self._exchange.send(Kind.ANCHORED, 0, guid + b"".join(digests))
+                await self._send(Kind.ANCHORED, 0, guid + b"".join(digests))
 
     async def _until_done(self, call: Callable[[], Awaitable[object]]) -> None:
         """Await a call of the pool, and repeat it as long as a resource is missing. Raises NotApplied."""
