@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import LinkError
+from odx_target.replica.paths.link import Link
 
 
 class Question:
@@ -12,6 +14,15 @@ class Question:
     def __init__(self) -> None:
         self.answer: Mapping[str, Json] | None = None
         self.failure: LinkError | None = None
+
+    async def ask(self, link: Link, document: Mapping[str, Json]) -> None:
+        """Send the request, and note the answer or the failure."""
+        try:
+            exchange = await link.request(document, TrafficClass.TOKEN)
+            self.answer = await exchange.answered()
+            exchange.close()
+        except LinkError as error:
+            self.failure = error
 
     @property
     def is_done(self) -> bool:

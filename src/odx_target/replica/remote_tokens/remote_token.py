@@ -15,7 +15,6 @@ from odx_target.environment import Environment, Event
 from odx_target.replica.blocks.fill import BUSY
 from odx_target.replica.blocks.hints import Hints
 from odx_target.replica.link.bounded_json import Json
-from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import LinkError, PeerFault
 from odx_target.replica.paths.exchange import RequestDenied
 from odx_target.replica.paths.link import Link
@@ -189,12 +188,8 @@ class RemoteToken:
             await self.wait()
 
     async def _send(self, question: Question, link: Link, document: Mapping[str, Json]) -> None:
-        try:
-            exchange = await link.request(document, TrafficClass.TOKEN)
-            question.answer = await exchange.answered()
-            exchange.close()
-        except LinkError as error:
-            question.failure = error
+        await question.ask(link, document)
+        if question.failure is not None:
             self._retry_at_s = self._environment.monotonic() + RETRY_S
         self.notify()
 

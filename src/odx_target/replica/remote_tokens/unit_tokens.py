@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.format import maker_of
 from odx_target.copymgr.tokens.remote import UnitBlocks
-from odx_target.environment import Environment, Event
+from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import Json
-from odx_target.replica.link.channels import TrafficClass
-from odx_target.replica.link.errors import LinkError, PeerFault
+from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.messages import read_message
 from odx_target.replica.paths.exchange import NO_RIGHT, UNKNOWN_REQUEST, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
+from odx_target.replica.paths.waker import Waker
 from odx_target.replica.remote_tokens.messages import ABSENT_UNIT, MADE_FIELDS, MAKE_REQUEST, token_in
 from odx_target.replica.remote_tokens.question import Question
 from odx_target.scsi.sense import COPY_TARGET_DEVICE_NOT_REACHABLE
@@ -67,22 +67,12 @@ async def _answered(
     question: Question, link: Link, document: Mapping[str, Json], environment: Environment, until_s: float
 ) -> None:
     """Send a request in the background, and wait for its answer until `until_s`."""
-    over = environment.event()
-    environment.start_soon(_send, question, link, document, over)
-    environment.start_soon(_wake, environment, until_s, over)
-    await over.wait()
+    waker = Waker(environment)
+    environment.start_soon(_send, question, link, document, waker)
+    while not question.is_done and environment.monotonic() < until_s:
+        await waker.wait(until_s)
 
 
-async def _send(question: Question, link: Link, document: Mapping[str, Json], over: Event) -> None:
-    try:
-        exchange = await link.request(document, TrafficClass.TOKEN)
-        question.answer = await exchange.answered()
-        exchange.close()
-    except LinkError as error:
-        question.failure = error
-    over.set()
-
-
-async def _wake(environment: Environment, until_s: float, over: Event) -> None:
-    await environment.sleep(max(0.0, until_s - environment.monotonic()))
-    over.set()
+async def _send(question: Question, link: Link, document: Mapping[str, Json], waker: Waker) -> None:
+    await question.ask(link, document)
+    waker.wake()
