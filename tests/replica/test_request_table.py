@@ -15,7 +15,7 @@ from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.remote_tokens.token_server import TokenServer
 from odx_target.replica.request_table import RequestTable, Row
-from tests.replica.paths.test_paths import Arrays
+from tests.replica.paths.arrays import Arrays
 from tests.sim.simulated_array import SimulatedArray
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from odx_target.replica.link.errors import LinkError
-from tests.replica.paths.test_paths import Arrays
+from tests.replica.paths.arrays import Arrays
 from tests.sim.virtual_environment import Deadlock
 from tests.sim.world import World
 

@@ -7,7 +7,7 @@ from odx_target.replica.blocks.fill import Fill
 from odx_target.replica.blocks.hints import Hints
 from odx_target.replica.blocks.receiver import ReceiveTotals
 from odx_target.store.api import BLOCK_BYTES, PoolBusy, Snapshot, Volume
-from tests.replica.paths.test_paths import Arrays
+from tests.replica.paths.arrays import Arrays
 from tests.sim.scenarios.fills import serve
 from tests.sim.simulated_array import SimulatedArray
 

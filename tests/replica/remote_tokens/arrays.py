@@ -25,7 +25,7 @@ from odx_target.scsi.tasks.task_attribute import TaskAttribute
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import data_of, in_cdb, out_cdb
-from tests.replica.paths.test_paths import Arrays
+from tests.replica.paths.arrays import Arrays
 from tests.sim.simulated_array import SimulatedArray
 from tests.sim.virtual_environment import VirtualTask
 from tests.sim.world import World
