@@ -3,18 +3,14 @@
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bench.tgt import tgt_process
-from typer.testing import CliRunner
 
-from odx_target.cli.app import application
 from odx_target.target.control.client import request
 from tests.interop.blocks import read_blocks, write_blocks
+from tests.interop.imports import imported, typed, until
 from tests.interop.libiscsi import Initiator
 from tests.interop.programs import need
 from tests.interop.serving import IQN, Served, serve
@@ -30,24 +26,6 @@ def old_content() -> bytearray:
     content = bytearray(b"".join((number + 1).to_bytes(8, "big") * 64 for number in range(SECTORS)))
     content[1 << 20 : 3 << 19] = bytes(1 << 19)
     return content
-
-
-def imported(pool: Path) -> dict[str, Any]:
-    (row,) = request(pool, "imports", {})["imports"]
-    return dict(row)
-
-
-def until(pool: Path, is_so: Callable[[dict[str, Any]], bool]) -> None:
-    deadline_s = time.monotonic() + 60
-    while not is_so(row := imported(pool)):
-        assert time.monotonic() < deadline_s, row
-        time.sleep(0.05)
-
-
-def typed(*words: str | Path) -> str:
-    result = CliRunner().invoke(application(["import"]), ["import", *map(str, words)])
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def login(served: Served) -> Initiator:

@@ -1,23 +1,19 @@
 """A LUN of the kernel's own target (LIO) is imported, while the target is cut off and the array is killed."""
 
 import random
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from odx_target.cli.app import application
-from odx_target.target.control.client import request
 from tests.interop.blocks import read_blocks, write_blocks
 from tests.interop.conftest import Login, Start
 from tests.interop.guest.conftest import START_LIO, Boot
+from tests.interop.imports import imported, typed, until
 
 pytestmark = pytest.mark.interop
 
 SIZE_BYTES = 64 << 20
+TIMEOUT_S = 120
 ENABLE = "/sys/kernel/config/target/iscsi/$target/tpgt_1/enable"
 
 
@@ -27,24 +23,6 @@ def content() -> bytearray:
     for at, count_bytes in ((0, 5 << 20), (40 << 20, 4 << 20), (SIZE_BYTES - (1 << 20), 1 << 20)):
         found[at : at + count_bytes] = random.Random(at).randbytes(count_bytes)
     return found
-
-
-def imported(pool: Path) -> dict[str, Any]:
-    (row,) = request(pool, "imports", {})["imports"]
-    return dict(row)
-
-
-def until(pool: Path, is_so: Callable[[dict[str, Any]], bool]) -> None:
-    deadline_s = time.monotonic() + 120
-    while not is_so(row := imported(pool)):
-        assert time.monotonic() < deadline_s, row
-        time.sleep(0.05)
-
-
-def typed(*words: str | Path) -> str:
-    result = CliRunner().invoke(application(["import"]), ["import", *map(str, words)])
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 @pytest.mark.parametrize(("lun", "block_bytes"), [(0, 512), (2, 4096)])
@@ -74,19 +52,19 @@ def test_a_lun_of_the_kernel_s_target_is_imported(
     write_blocks(session, 1, (at + 4096) // block_bytes, b"w" * 8192, block_bytes)
 
     witness.run(f"echo 0 >{ENABLE}")
-    until(pool, lambda row: row["state"] == "waiting")
+    until(pool, lambda row: row["state"] == "waiting", TIMEOUT_S)
     assert imported(pool)["missing_bytes"] > 1 << 20
     assert read_blocks(session, 1, at // block_bytes, 8, block_bytes) == expected[at : at + 8 * block_bytes]
     served.kill()
     served = start(portal=served.portal)
-    until(pool, lambda row: row["state"] == "waiting")
+    until(pool, lambda row: row["state"] == "waiting", TIMEOUT_S)
     witness.run(f"echo 1 >{ENABLE}")
     left_bytes = imported(pool)["missing_bytes"] or SIZE_BYTES
-    until(pool, lambda row: row["state"] == "copying" and (row["missing_bytes"] or SIZE_BYTES) < left_bytes)
+    until(pool, lambda row: row["state"] == "copying" and (row["missing_bytes"] or SIZE_BYTES) < left_bytes, TIMEOUT_S)
     served.kill()
     served = start(portal=served.portal)
     typed("rate", pool, "moved", "1G")
-    until(pool, lambda row: row["state"] == "finished")
+    until(pool, lambda row: row["state"] == "finished", TIMEOUT_S)
     assert imported(pool)["different"]["bytes"] == 0
     witness.run(f"echo 0 >{ENABLE}")
     session = login(served, 1)
