@@ -21,7 +21,7 @@ NAME = "db"
 
 
 class GroupArray(SimulatedArray):
-    """An array with groups. `on_end` is called before its process dies."""
+    """An array with groups. `on_power_loss` is called after its machine has lost its power."""
 
     def __init__(
         self, world: World, network: Network, name: str, _serve: Serve = refuse_all, options: PoolOptions = OPTIONS

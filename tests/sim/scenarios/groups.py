@@ -55,7 +55,7 @@ class Play:
         self.histories = {name: BlockHistory(size, ZEROS) for name, size in SIZES.items()}
         self.count = 0
         self.register = self._make_group()
-        self.hosts = [Host(self, number) for number in range(self.random.randint(1, 4))]
+        self.hosts = [Host(self) for _ in range(self.random.randint(1, 4))]
         for array in self._group_arrays():
             array.on_power_loss = self._power_lost
         world.checks.append(self._check)
@@ -222,7 +222,7 @@ async def _switched_over(group: Group) -> None:
 class Host:
     """A host that writes, reads, unmaps and flushes at the member that serves, one command after the other."""
 
-    def __init__(self, play: Play, number: int) -> None:
+    def __init__(self, play: Play) -> None:
         self.is_stopped = False
         self._play = play
         self._random = play.random
