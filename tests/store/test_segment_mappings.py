@@ -7,7 +7,9 @@ from threading import Thread
 import pytest
 
 from odx_target.environment import Buffer
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.segments.directory import DirectorySegments
+from odx_target.store.segments.segment_file import DirectorySegment
 
 
 class FakeMapping:
@@ -51,3 +53,34 @@ def test_views_count_that_two_threads_have_unmapped_at_once(store: DirectorySegm
         assert not segment.has_views
         mapping.has_views = True
         assert segment.has_views
+
+
+class MappingThatIsUnmapped(FakeMapping):
+    """A writable mapping that another thread unmaps while its size is asked for, unless a lock prevents this."""
+
+    is_writable = True
+
+    def __init__(self, segment: DirectorySegment) -> None:
+        super().__init__()
+        self.has_views = self.is_closed = False
+        self._segment = segment
+
+    @property
+    def size_bytes(self) -> int:
+        if self._segment._mapping_lock.acquire(blocking=False):
+            self._segment._mapping_lock.release()
+            self._segment.unmap()
+        return 8 * BLOCK_BYTES
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_no_thread_closes_a_mapping_while_it_is_given_up(store: DirectorySegments) -> None:
+    segment = store.create(1, 8)
+    mapping = MappingThatIsUnmapped(segment)
+    segment.map(mapping)
+    assert segment.give_mapping_up(8 * BLOCK_BYTES) is mapping
+    assert not mapping.is_closed
+    segment.unmap()
+    assert not mapping.is_closed

@@ -56,7 +56,7 @@ class SegmentFiles(Protocol):
 
 
 class DirectorySegment:
-    """A segment that is a file.
+    """A segment that is a file. `is_filling` is True if it is new and has not been sealed.
 
     `read_flags` are the flags of preadv with which a read does not wait for the disk. Unless `mapping` is None, the native
     module reads through it, and writes go through it until the segment is full. Views of the mapping may be waiting to be sent.
@@ -68,10 +68,10 @@ class DirectorySegment:
         "_closed_mappings",
         "_count_synced",
         "_count_writes",
-        "_is_filling",
         "_mapping_lock",
         "_store",
         "descriptor",
+        "is_filling",
         "mapping",
         "number",
         "read_flags",
@@ -80,22 +80,17 @@ class DirectorySegment:
     def __init__(self, store: SegmentFiles, number: int, *, is_filling: bool = False) -> None:
         self.number = number
         self.descriptor = NO_DESCRIPTOR
+        self.is_filling = is_filling
         self.mapping: SegmentMapping | None = None
         self._closed_mappings: list[SegmentMapping] = []
         self._mapping_lock = Lock()  # Any thread that reads the segment may map it, or close the oldest descriptors.
         self.read_flags = WAITS_ALWAYS if store.waits_always else store.read_flags
         self._store = store
-        self._is_filling = is_filling
         self._count_writes = self._count_synced = 0
 
     @property
-    def is_filling(self) -> bool:
-        """True if the segment is new and has not been sealed."""
-        return self._is_filling
-
-    @property
     def is_pinned(self) -> bool:
-        return self._is_filling or self._count_writes != self._count_synced
+        return self.is_filling or self._count_writes != self._count_synced
 
     def map(self, mapping: SegmentMapping) -> None:
         """Read the segment through a mapping. A mapping that another thread has made at the same time is closed, and its views
@@ -119,11 +114,12 @@ class DirectorySegment:
         """Return the mapping, if it is writable and has this size, so that a new segment in the same file can use it. This
         segment then has no mapping. The pages that were written stay mapped, so later writes to them are faster.
         """
-        mapping = self.mapping
-        if mapping is None or not mapping.is_writable or mapping.size_bytes != size_bytes:
-            return None
-        self.mapping = None
-        return mapping
+        with self._mapping_lock:
+            mapping = self.mapping
+            if mapping is None or not mapping.is_writable or mapping.size_bytes != size_bytes:
+                return None
+            self.mapping = None
+            return mapping
 
     @property
     def has_views(self) -> bool:
@@ -197,7 +193,7 @@ class DirectorySegment:
         self._store.end_reserving(self.number)
         os.truncate(self.path, size_blocks * BLOCK_BYTES)
         self._count_writes += 1
-        self._is_filling = False
+        self.is_filling = False
 
     @property
     def path(self) -> Path:
