@@ -8,23 +8,27 @@ system calls are real. The LUN is full, so the cleaner works between the command
 these figures.
 """
 
+import argparse
 import statistics
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import trio
+from bench.full_volume import when_ready
+from bench.options import count as number_of
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.iscsi.pdu.headers import ScsiCommand
-from odx_target.store.api import BLOCK_BYTES, PoolBusy
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.segments.segment_file import DirectorySegment
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
@@ -106,9 +110,7 @@ def watched(array: Array, watch: Stopwatch) -> Callable[[], None]:
     loop._tally.end = watch.around("tally", loop._tally.end)
     hub._pool = TimedPool(array.pool, watch)
     make_pass = watch.around("pass", hub._make_pass)
-    write = DirectorySegment.write
-    timed_write = watch.around("write", write)
-    DirectorySegment.write = lambda *arguments: timed_write(*arguments)  # type: ignore[method-assign]
+    DirectorySegment.write = watch.around("write", DirectorySegment.write)  # type: ignore[method-assign]
 
     def serve() -> None:
         hub._ready.append(loop._descriptor)
@@ -120,12 +122,7 @@ def watched(array: Array, watch: Stopwatch) -> Callable[[], None]:
 async def fill(array: Array, data: bytes) -> None:
     volume = array.logical_units[0].volume
     for block in range(0, LUN_MIB * MIB // BLOCK_BYTES, PIECE_BLOCKS):
-        while True:
-            try:
-                volume.write(block, [data * PIECE_BLOCKS])
-                break
-            except PoolBusy:
-                await volume.room_made()
+        await when_ready(volume, partial(volume.write, block, [data * PIECE_BLOCKS]))
         array.pool.commit()
         await trio.lowlevel.checkpoint()
 
@@ -174,6 +171,12 @@ def parts(count: int = COMMANDS) -> Mapping[str, float]:
     return {text: found[name] for name, text in PARTS.items() if name in found}
 
 
-if __name__ == "__main__":
-    for part, taken_us in parts(int(sys.argv[1]) if len(sys.argv) > 1 else COMMANDS).items():
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.one_write", description="Time the parts of a write of 4 KiB.")
+    parser.add_argument("commands", nargs="?", type=number_of, default=COMMANDS)
+    for part, taken_us in parts(parser.parse_args(words).commands).items():
         print(f"{part:58} {taken_us:6.1f} us")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -3,28 +3,28 @@
     python -m bench.small_writes            prints the page
     python -m bench.small_writes --write    writes it
 
-It counts the system calls of both targets with `strace -c -f`, and measures the processor time of both for each command, in
+It counts the system calls of both targets with strace, and measures the processor time of both for each command, in
 turn. The parts of the path of the array are those of `bench/one_write.py`. Pools and files are in /dev/shm.
 """
 
+import argparse
 import shutil
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench import machine
-from bench.clients import QemuBench, fill
+from bench.clients import ClientFailed, QemuBench, fill
 from bench.one_write import parts
 from bench.pages import DOCUMENTS
 from bench.processes import used_s
 from bench.rounds import write_random
 from bench.targets import OWN, PEERS, TGT, Running, array
+from bench.time_split import system_calls
+from tests.interop.serving import DidNotServe
 
 MIB = 1 << 20
 SIZE_BYTES, STEP_BYTES = 4096, 4096 * 1009
@@ -37,7 +37,7 @@ ROUNDS = 8
 """Rounds of timed commands. Together they write more than the free room of the pool, so the cleaner works in the later ones."""
 LEAST = 0.02
 """System calls that are rarer than this for each command are left out."""
-ATTACH_S, TIMEOUT_S = 1.0, 60
+TIMEOUT_S = 60
 
 
 def load(depth: int) -> QemuBench:
@@ -60,15 +60,8 @@ def both() -> Iterator[Mapping[str, Running]]:
 
 def calls_of(target: Running, depth: int) -> Mapping[str, float]:
     """Return the number of system calls of each kind for each command."""
-    words = ["strace", "-c", "-f", "-q", "-p", str(target.pid)]
-    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as tracer:
-        time.sleep(ATTACH_S)
-        load(depth).run(target.url, TIMEOUT_S, COUNTED)
-        tracer.send_signal(signal.SIGINT)
-        printed = tracer.communicate(timeout=TIMEOUT_S)[1]
-    lines = [line.split() for line in printed.splitlines()]
-    counts = {words[-1]: int(words[3]) / COUNTED for words in lines if len(words) >= 5 and words[3].isdigit()}
-    return {name: count for name, count in counts.items() if count >= LEAST and name != "total"}
+    calls = system_calls(target, lambda: load(depth).run(target.url, TIMEOUT_S, COUNTED).commands)
+    return {name: number for name, number in calls.items() if number >= LEAST}
 
 
 def timed(running: Mapping[str, Running], depth: int) -> Mapping[str, tuple[float, float]]:
@@ -116,12 +109,19 @@ def page() -> str:
 
 
 def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write the page in docs/performance; use a quiet machine")
+    options = parser.parse_args(words)
     missing = [program for program in ("strace", "tgtd", "qemu-img") if shutil.which(program) is None]
     if missing:
         print(f"needed and not installed: {', '.join(missing)}")
         return 1
-    text = page()
-    if words == ["--write"]:
+    try:
+        text = page()
+    except (ClientFailed, DidNotServe, OSError) as error:
+        print(error)
+        return 1
+    if options.write:
         (DOCUMENTS / "why-small-writes.md").write_text(text)
     else:
         print(text, end="")

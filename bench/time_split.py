@@ -14,13 +14,17 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from bench.cells import CELLS as ALL
 from bench.cells import Cell
 from bench.clients import ClientFailed, fill
 from bench.ending import end_by_sigterm
+from bench.options import count, duration_s
 from bench.processes import CLOCK_TICKS, ticks_of
 from bench.rounds import MAX_WINDOW_S, started, write_random
 from bench.tables import Table, number
@@ -64,8 +68,8 @@ def clients_s() -> tuple[float, float]:
 
 def run(cell: Cell, target: Running, seconds: float) -> float:
     """Run a cell. Returns the number of commands. Raises ClientFailed."""
-    count = COUNT if cell.load.needs_count else None
-    return cell.load.run(target.url, seconds if count is None else MAX_WINDOW_S, count).commands
+    most = COUNT if cell.load.needs_count else None
+    return cell.load.run(target.url, seconds if most is None else MAX_WINDOW_S, most).commands
 
 
 def split(cell: Cell, target: Running, seconds: float) -> Split:
@@ -79,20 +83,26 @@ def split(cell: Cell, target: Running, seconds: float) -> Split:
     return commands / elapsed_s, user, system, client_user, client_system
 
 
-def system_calls(cell: Cell, target: Running, folder: Path) -> str:
-    """Count the system calls of a target for each command. Returns the most frequent ones. Raises ClientFailed."""
-    path = folder / "calls"
-    words = ["strace", "--follow-forks", "--quiet=all", "--summary-only", f"--output={path}", f"--attach={target.pid}"]
-    tracer = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        time.sleep(ATTACH_S)
-        commands = run(cell, target, TRACED_S)
-        tracer.terminate()
-        tracer.wait(timeout=TRACED_S)
-    finally:
-        tracer.kill()
-        tracer.wait()
-    return ", ".join(f"{name} {count / commands:.2f}" for name, count in calls_of(path.read_text()).most_common(MOST_CALLS))
+def system_calls(target: Running, load: Callable[[], float]) -> Mapping[str, float]:
+    """Trace a target while `load` runs commands and returns their number. Returns the system calls for each command by name,
+    the most frequent ones first. Raises ClientFailed, also if strace counts nothing, or OSError.
+    """
+    with tempfile.NamedTemporaryFile("r") as summary:
+        words = ["strace", "--follow-forks", "--quiet=all", "--summary-only"]
+        words += [f"--output={summary.name}", f"--attach={target.pid}"]
+        tracer = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            time.sleep(ATTACH_S)
+            commands = load()
+            tracer.terminate()
+            tracer.wait(timeout=TRACED_S)
+        finally:
+            tracer.kill()
+            tracer.wait()
+        counts = calls_of(summary.read())
+    if not counts:
+        raise ClientFailed("strace has counted no system calls; it needs the right to trace the target")
+    return {name: number / commands for name, number in counts.most_common()}
 
 
 def calls_of(summary: str) -> Counter[str]:
@@ -121,7 +131,9 @@ def table(cells: list[Cell], rounds: int, seconds: float, folder: Path) -> Table
                     samples[name].append(split(cell, target, seconds))
             for name, target in running.items():
                 medians = [number(statistics.median(column)) for column in zip(*samples[name], strict=True)]
-                rows.append([cell.name, name, *medians, system_calls(cell, target, folder)])
+                calls = system_calls(target, partial(run, cell, target, TRACED_S))
+                most = ", ".join(f"{call} {each:.2f}" for call, each in islice(calls.items(), MOST_CALLS))
+                rows.append([cell.name, name, *medians, most])
     headings = [
         "cell",
         "target",
@@ -143,10 +155,12 @@ def table(cells: list[Cell], rounds: int, seconds: float, folder: Path) -> Table
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="WORD")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rounds", type=count, default=3)
+    parser.add_argument("--seconds", type=duration_s, default=1.0)
     options = parser.parse_args(words)
     cells = [cell for cell in ALL if all(word in cell.name for word in options.words) and (options.words or cell.name in CELLS)]
+    if not cells:
+        parser.error(f"no cell has all of these words in its name: {' '.join(options.words)}")
     console = Console(width=200)
     try:
         with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="odx-split-") as name:

@@ -3,10 +3,11 @@
 import math
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench import pages, tables
+from bench import one_write, pages, small_writes, tables, time_split
 from bench.__main__ import arguments, main, missing_programs, plan_of
 from bench.cells import CELLS, QUICK, Cell, chosen
 from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, IscsiPerf, QemuBench, last
@@ -21,9 +22,9 @@ from bench.rounds import (
     Rounds,
     commands_of_window,
 )
-from bench.targets import OWN, SUSTAINED_TIMES
+from bench.targets import OWN, SUSTAINED_TIMES, Running
 from bench.time_split import CELLS as SPLIT
-from bench.time_split import calls_of
+from bench.time_split import calls_of, system_calls
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -233,6 +234,33 @@ SUMMARY = """% time     seconds  usecs/call     calls    errors syscall
 
 def test_system_calls_are_read_from_the_summary_of_strace() -> None:
     assert calls_of(SUMMARY) == {"sendmsg": 1000, "epoll_wait": 2000}
+
+
+def test_system_calls_that_strace_cannot_count_are_not_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "strace"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(time_split, "ATTACH_S", 0)
+    with pytest.raises(ClientFailed, match="strace has counted no system calls"):
+        system_calls(Running("iscsi://host/target/0", 1), lambda: 10.0)
+
+
+@pytest.mark.parametrize(
+    ("bench", "words", "complaint"),
+    [
+        (time_split.main, ["no", "such", "cell"], "no cell has all of these words in its name: no such cell"),
+        (time_split.main, ["--rounds", "0"], "0 is less than 1"),
+        (small_writes.main, ["--wirte"], "unrecognized arguments: --wirte"),
+        (one_write.main, ["many"], "invalid count value: 'many'"),
+    ],
+)
+def test_wrong_words_get_one_line(
+    bench: Callable[[list[str]], object], words: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        bench(words)
+    assert complaint in capsys.readouterr().err
 
 
 def test_the_cells_whose_time_is_split_exist() -> None:
