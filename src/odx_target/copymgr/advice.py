@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, Lid1Receive, ServiceAction
-from odx_target.copymgr.refusal import INJECTED, MISSING
-from odx_target.copymgr.refusal_log import RESERVED
+from odx_target.copymgr.refusal import INJECTED, MISSING, RESERVED
 
 CLAUSES: dict[str, str] = {
     ServiceAction.EXTENDED_COPY_LID1.name: "SPC-4 6.4",
@@ -85,7 +84,7 @@ REMEDIES_OF_CODES: dict[str, Remedy] = {
 REMEDIES_OF_RULES: dict[str, Remedy] = {
     INJECTED: Remedy("Disable or remove the fault rule"),
     MISSING: Remedy("Copy by reads and writes, or serve with a personality that has the command", "SPC-4 6.35"),
-    str(RESERVED["rule"]): Remedy("Release the reservation, or register this host too", "SPC-4 5.13.1"),
+    RESERVED: Remedy("Release the reservation, or register this host too", "SPC-4 5.13.1"),
 }
 """Remedies by the rule, which decide before limits and codes."""
 

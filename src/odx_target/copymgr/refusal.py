@@ -10,6 +10,8 @@ INJECTED = "a fault was injected"
 """Rule of a refusal that a tester wants."""
 MISSING = "this array does not have the command"
 """Rule of a refusal of a command that is not in the command table."""
+RESERVED = "another host has reserved the LUN"
+"""Rule of a refusal because of a reservation."""
 
 
 class Reason(TypedDict):

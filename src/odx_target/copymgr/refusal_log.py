@@ -7,7 +7,7 @@ from typing import Annotated
 
 from odx_target.copymgr.commands.parameter_lists import Lid1Receive, ServiceAction
 from odx_target.copymgr.limits import REFUSALS_KEPT
-from odx_target.copymgr.refusal import MISSING, Reason, Refusal
+from odx_target.copymgr.refusal import MISSING, RESERVED, Reason, Refusal
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS
 from odx_target.scsi.failures import failure_of
 from odx_target.scsi.reply import Status
@@ -40,10 +40,10 @@ class RefusedCopy(Reason):
     in_background: Annotated[bool, "true if the command had ended with GOOD before its copy failed"]
 
 
-RESERVED: Reason = {
+_RESERVATION_CONFLICT: Reason = {
     "condition": "reservation conflict",
     "code": f"status {Status.RESERVATION_CONFLICT:02X}",
-    "rule": "another host has reserved the LUN",
+    "rule": RESERVED,
 }
 SERVICE_ACTION_FIELD = (1, SERVICE_ACTION_BITS.bit_length() - 1)
 """The byte and the highest bit of SERVICE ACTION in a CDB."""
@@ -57,7 +57,7 @@ def reason_of(error: Exception) -> Reason:
     if isinstance(error, Refusal):
         return error.explain()
     if isinstance(error, ReservationConflict):
-        return RESERVED
+        return _RESERVATION_CONFLICT
     if not isinstance(error, CheckCondition):
         condition, key = failure_of(error)
         error = CheckCondition(condition, key=key)

@@ -2,9 +2,6 @@
 
 #include "block_reader.h"
 
-#define PLACE_BITS 14
-/* The value of `store/segments/segment.py`. */
-
 #define MAX_SEGMENT (UINT64_MAX >> (PLACE_BITS + 1))
 #define MAX_SEGMENT_BLOCKS ((long long)1 << PLACE_BITS)
 

@@ -15,7 +15,6 @@
 #include <sys/uio.h>
 
 #define COMPRESSED ((uint64_t)1 << 53)
-#define PLACE_BITS 14
 #define BLOCK_MASK (((uint64_t)1 << PLACE_BITS) - 1)
 /* These are the values of `store/segments/places.py`. */
 

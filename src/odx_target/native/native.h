@@ -9,6 +9,9 @@
 
 #define BLOCK_BYTES 4096
 
+#define PLACE_BITS 14
+/* Number of bits of a block number in a place. The value of `store/segments/segment.py`. */
+
 /* Prepare the tables of `crc32c_of_block`. */
 void prepare_crc32c(void);
 
@@ -79,8 +82,8 @@ int blocks_match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *c
 int is_block_reader(PyObject *object);
 
 /* Read bytes of a map without waiting, and check the blocks that contain them. Return a new buffer, or None if some blocks are not
- * usual or not in the map, or NULL with an exception. Unless `checksum` is NULL,
- * `*checksum` becomes the CRC32C of these blocks, for which they are not read again. */
+ * usual or not in the map, or NULL with an exception. Unless `checksum` is NULL, `*checksum` becomes the CRC32C of these blocks, for which
+ * they are not read again. */
 PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uint64_t size, uint32_t *checksum);
 
 #define MIN_VIEW_BYTES (16 << 10)

@@ -26,7 +26,6 @@ from odx_target.scsi.sense import (
     INVALID_FIELD_IN_PARAMETER_LIST,
     UNEXPECTED_INEXACT_SEGMENT,
     UNREACHABLE_COPY_TARGET,
-    Condition,
 )
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -37,15 +36,7 @@ _BYTES_FIELD, _BLOCKS_FIELD = 8, 10
 _SOURCE_OFFSET_FIELD, _DESTINATION_OFFSET_FIELD = 28, 30
 _BLOCK_LENGTH_IN_CSCD = 29
 _DIRECT_ACCESS_BLOCK_DEVICE = 0x00
-
-
-class _Rule(NamedTuple):
-    condition: Condition
-    rule: str
-    field: str
-
-
-_NO_UNIT = _Rule(COPY_TARGET_DEVICE_NOT_REACHABLE, "the nexus has no logical unit with this name", "DESIGNATOR")
+_NO_UNIT = "the nexus has no logical unit with this name"
 
 
 class CopyPlace(NamedTuple):
@@ -134,7 +125,9 @@ def _checked(copies: Copies, task: Task, parameters: ExtendedCopyList) -> Iterat
             places.append(place)
         source, destination = places
         if isinstance(destination, RemotePlace):
-            raise CopyAborted(_NO_UNIT.condition, segment=number, segment_field=DESTINATION_ID_FIELD, rule=_NO_UNIT.rule)
+            raise CopyAborted(
+                COPY_TARGET_DEVICE_NOT_REACHABLE, segment=number, segment_field=DESTINATION_ID_FIELD, rule=_NO_UNIT
+            )
         segment = (_whole_blocks if is_plain else _bytes)(number, fields, source, destination)
         max_bytes = copies.limits.max_segment_bytes
         if segment.written_bytes > max_bytes:
@@ -244,7 +237,7 @@ def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier
         block_bytes = fields.disk_block_length or task.logical_unit.block_bytes
         return RemotePlace(fields.designator, block_bytes, 0, fields.pad)
     if logical_unit is None or task.nexus.lun_of(logical_unit) is None:
-        return CopyAborted(_NO_UNIT.condition, rule=_NO_UNIT.rule, field=_NO_UNIT.field)
+        return CopyAborted(COPY_TARGET_DEVICE_NOT_REACHABLE, rule=_NO_UNIT, field="DESIGNATOR")
     if fields.disk_block_length not in (0, logical_unit.block_bytes):
         return CopyAborted(
             INVALID_FIELD_IN_PARAMETER_LIST,

@@ -1,9 +1,9 @@
 /* Writes of usual blocks: from the checksums to the entries of the map.
  *
- * `BlockWriter.write_now` does the work of `LogVolume.write` in `store/volumes/volume.py` for a volume without listeners and without
- * compression, if the write is usual: its blocks lie in one leaf, which belongs to the present epoch of the map, and fit into the
- * present part of the open batch. In all other cases it changes nothing and returns False. The caller then writes in Python, which
- * handles every case.
+ * `BlockWriter.write_now` does the work of `ChangeableBlocks.write` in `store/volumes/changeable_blocks.py` for a volume without
+ * listeners and without compression, if the write is usual: its blocks lie in one leaf, which belongs to the present epoch of the
+ * map, and fit into the present part of the open batch. In all other cases it changes nothing and returns False. The caller then
+ * writes in Python, which handles every case.
  */
 
 #include "block_writer.h"
@@ -12,11 +12,10 @@
 
 #include <string.h>
 
-#define PLACE_BITS 14
 #define WRITE_BYTES 20
 #define CHECKSUM_BYTES 4
 #define WRITE_WORD ((WRITE_BYTES - 4) << 8 | 4)
-/* These are the values of `store/segments/segment.py`, `store/log/records.py` and `store/log/batch.py`. */
+/* These are the values of `store/log/records.py` and `store/log/batch.py`. */
 
 typedef struct {
     PyObject_HEAD

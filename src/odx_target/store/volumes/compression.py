@@ -2,7 +2,7 @@
 
 The data of a write is cut into pieces at multiples of 64 KiB of the volume. Each piece that becomes smaller is stored as an
 extent (see `log.extents`). The event loop compresses a short write itself, if steps of the present turn remain (see `turns`). A
-thread compresses a long write before it is written (`LogVolume.prepare`).
+thread compresses a long write before it is written (`ChangeableBlocks.prepare`).
 
 Incompressible data must cost nearly no time. Therefore a sample of the data is compressed first. If a write does not become
 smaller, some of the following writes are stored uncompressed without a sample. The number of these writes grows with each

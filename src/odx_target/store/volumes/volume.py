@@ -12,9 +12,7 @@ from odx_target.store.map.copy_on_write import BlockMap
 from odx_target.store.record_effects import VolumeContents
 from odx_target.store.volumes.changeable_blocks import ChangeableBlocks
 from odx_target.store.volumes.checks import check_attributes, check_name, check_volume_size
-from odx_target.store.volumes.compression import (
-    compressor_of,
-)
+from odx_target.store.volumes.compression import compressor_of
 from odx_target.store.volumes.compression_attribute import check_compression
 from odx_target.store.volumes.snapshot import NO_GROUP, LogSnapshot, SnapshotsOfVolume, take_snapshots
 from odx_target.store.volumes.sources import STEPS_OF_A_CHANGE, LogFrozenMap
