@@ -6,7 +6,7 @@ import pytest
 from tests.sim.virtual_environment import VirtualEnvironment
 from tests.store.pools import Machine, block, blocks, read, write
 
-from odx_target.store.api import BLOCK_BYTES, BlockSource, StoreError
+from odx_target.store.api import BLOCK_BYTES, BlockSource, NameTaken, StoreError
 from odx_target.store.log.records import MAX_ATTRIBUTES_BYTES, MAX_KEY_BYTES, MAX_NAME_BYTES, MAX_VALUE_BYTES
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 from odx_target.store.map.leaf import LEAF_BLOCKS
@@ -27,6 +27,22 @@ def machine() -> Machine:
 @pytest.fixture
 def pool(machine: Machine) -> LogPool:
     return machine.pool
+
+
+def test_a_volume_gets_the_identity_of_a_volume_of_another_pool() -> None:
+    machine, identity = Machine(), bytes(range(16))
+    volume = machine.pool.create_volume("mine", SIZE, {}, identity=identity)
+    assert (volume.identity, machine.pool.public_identity(volume)) == (identity, identity)
+    with pytest.raises(NameTaken, match="the volume 'mine' has the identity of the new one already"):
+        machine.pool.create_volume("other", SIZE, {}, identity=identity)
+    with pytest.raises(ValueError, match="has 16 bytes, not 15"):
+        machine.pool.create_volume("other", SIZE, {}, identity=identity[1:])
+    machine.pool.commit()
+    machine.flush()
+    machine.lose_power()
+    assert machine.pool.volumes["mine"].identity == identity
+    machine.pool.delete_volume("mine")
+    assert machine.pool.create_volume("other", SIZE, {}, identity=identity).identity == identity
 
 
 def test_a_new_volume_reads_as_zeros(machine: Machine) -> None:

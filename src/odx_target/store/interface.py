@@ -99,13 +99,20 @@ class Pool(Protocol):
         ...
 
     def create_volume(
-        self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: BlockSource | None = None
+        self,
+        name: str,
+        size_blocks: int,
+        attributes: Mapping[str, str],
+        origin: BlockSource | None = None,
+        *,
+        identity: bytes | None = None,
     ) -> Volume:
         """Create a volume of holes. If `origin` is given, create a clone of this snapshot, frozen map or volume.
 
         A clone has the present content of its origin. Later changes of the origin do not change the clone. The cost of a clone
-        does not depend on its size. Raises NameTaken, OverLimit, WrongSize. Raises Absent if the origin was deleted. May raise
-        the exceptions of `Volume.write`.
+        does not depend on its size. The volume has a random identity, unless `identity` is given, which are the 16 bytes of a
+        volume of another pool that hosts take for the same disk. Raises NameTaken, also if a volume has this identity. Raises
+        OverLimit, WrongSize. Raises Absent if the origin was deleted. May raise the exceptions of `Volume.write`.
         """
         ...
 

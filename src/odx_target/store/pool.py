@@ -115,9 +115,15 @@ class LogPool(PoolParts):
         self.cleaner.consider()
 
     def create_volume(
-        self, name: str, size_blocks: int, attributes: Mapping[str, str], origin: BlockSource | None = None
+        self,
+        name: str,
+        size_blocks: int,
+        attributes: Mapping[str, str],
+        origin: BlockSource | None = None,
+        *,
+        identity: bytes | None = None,
     ) -> LogVolume:
-        return create_volume(self._ledger, name, size_blocks, attributes, origin)
+        return create_volume(self._ledger, name, size_blocks, attributes, origin, identity)
 
     def delete_volume(self, name: str) -> None:
         """Delete a volume but keep its snapshots and frozen maps; see `Pool.delete_volume` in `store.api`."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from odx_target.replica.blocks import formats
 from odx_target.replica.blocks import limits as blocks_limits
 from odx_target.replica.blocks.fill import BLOCKS_FIELDS, DIGEST_ANSWER_FIELDS, DIGEST_FIELDS
+from odx_target.replica.grouping import messages as grouping
 from odx_target.replica.link import limits
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.frame import HEADER_BYTES, HEADER_FIELDS, Frame, encode
@@ -38,7 +39,7 @@ from odx_target.replica.snapshots.messages import (
     REVERSE_FIELDS,
     SETTLE_FIELDS,
 )
-from odx_target.replica.sync import changed_blocks, items, membership_messages
+from odx_target.replica.sync import changed_blocks, items, membership_messages, stream_meter
 from odx_target.replica.sync.documents import DOCUMENTS
 from odx_target.replica.sync.stream_messages import GREETING_FIELDS
 
@@ -226,7 +227,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "tokenblocks": lambda: field_table(TOKEN_BLOCKS_FIELDS),
     "tokencodes": token_code_table,
     "greeting": lambda: field_table(GREETING_FIELDS),
-    "ship": lambda: body_table(items.FORMATS),
+    "groupvolume": lambda: field_table(grouping.VOLUME_FIELDS),
+    "groupwitness": lambda: field_table(grouping.WITNESS_FIELDS),
+    "groupbegin": lambda: field_table(grouping.BEGIN_FIELDS),
+    "groupforget": lambda: field_table(grouping.FORGET_FIELDS),
+    "ship": lambda: body_table({**items.FORMATS, **stream_meter.FORMATS}),
     "items": lambda: table(
         ("kind", "number", "meaning"), ((kind.name, kind.value, meaning) for kind, meaning in items.MEANINGS.items())
     ),

@@ -90,7 +90,7 @@ ROWS: tuple[KindRow, ...] = (
     KindRow(Kind.WANT, Scope.CHANNEL, MAX_BODY_BYTES, NO_FLAGS, True, "that of the OFFER", "want"),
     KindRow(Kind.DATA, Scope.CHANNEL, MAX_BODY_BYTES, Flag.LZ4 | Flag.ZSTANDARD, True, "that of the OFFER", "data"),
     KindRow(Kind.SHIP, Scope.CHANNEL, MAX_BODY_BYTES, Flag.END, True, "OSN of the last change", "shipment"),
-    KindRow(Kind.SHIPPED, Scope.CHANNEL, 0, NO_FLAGS, True, "OSN of the last SHIP with the flag 4", "empty"),
+    KindRow(Kind.SHIPPED, Scope.CHANNEL, 4, NO_FLAGS, True, "OSN of the last SHIP with the flag 4", "time"),
     KindRow(Kind.FLUSH, Scope.CHANNEL, 0, NO_FLAGS, True, "any number", "empty"),
     KindRow(Kind.FLUSHED, Scope.CHANNEL, 0, NO_FLAGS, True, "that of the FLUSH", "empty"),
     KindRow(Kind.COMPLETE, Scope.CHANNEL, 0, NO_FLAGS, True, "OSN up to which the stream is complete", "empty"),

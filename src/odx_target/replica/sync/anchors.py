@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.sync.group_records import ANCHOR_PREFIX
-from odx_target.store.api import FrozenMap, Pool, Volume
+from odx_target.store.api import Absent, FrozenMap, Pool, Volume
 
 GUID_BYTES = 16
 
@@ -42,6 +42,7 @@ class Anchors:
         self._key = ANCHOR_PREFIX + name
         record = decode_anchors(pool.remembered(self._key))
         self._anchors = list(record.anchors)
+        self._is_removed = False
         self.is_suspect = record.is_suspect
         """True if the members had different contents at an anchor. The next anchor ends this state."""
 
@@ -90,9 +91,20 @@ class Anchors:
         """Note that the members had different contents at an anchor. Raises the exceptions of `Volume.write`."""
         self._keep(self._anchors, is_suspect=True)
 
+    def remove(self) -> None:
+        """Release all anchors, and forget them. No further ones are taken."""
+        self._is_removed = True
+        self._pool.forget(self._key)
+        self._release_all_but([])
+
     def _keep(self, anchors: Sequence[Anchor], taken: bytes = b"", *, is_suspect: bool = False) -> None:
+        if self._is_removed:
+            raise Absent("the group was deleted")
         self._pool.remember(self._key, encode_anchors(AnchorRecord(tuple(anchors), taken, is_suspect)))
         self.is_suspect = is_suspect
+        self._release_all_but(anchors)
+
+    def _release_all_but(self, anchors: Sequence[Anchor]) -> None:
         former, self._anchors = self._anchors, list(anchors)
         wanted = {number for anchor in anchors for number in anchor.frozen}
         for anchor in former:

@@ -49,10 +49,10 @@ class Group:
         self.settings = settings
         self._pool = pool
         self._environment = environment
-        records = GroupRecords(pool, settings.name)
+        self._records = records = GroupRecords(pool, settings.name)
         peer = settings.peer_pool.hex()
         self.driver = MemberDriver(pool, environment, records, peer, self._send, self._changed, self._tick)
-        anchors = Anchors(pool, settings.name)
+        self._anchors = anchors = Anchors(pool, settings.name)
         self._register = self.driver.member.register
         self._was_adding = False
         self._give_up_after_s = settings.out_of_sync_s + GIVE_UP_MARGIN_S
@@ -83,6 +83,12 @@ class Group:
         for courier in self._couriers.values():
             courier.stop()
         self._wake()
+
+    def remove(self) -> None:
+        """End the membership, and forget it. The volumes stay. The caller commits the pool."""
+        self.stop()
+        self._records.remove()
+        self._anchors.remove()
 
     @property
     def state(self) -> GroupState:

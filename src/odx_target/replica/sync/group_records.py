@@ -41,6 +41,17 @@ class GroupRecords:
     def __init__(self, pool: Pool, name: str) -> None:
         self._pool = pool
         self._name = name
+        self._is_removed = False
+
+    def remove(self) -> None:
+        """Forget all records. Tasks of the group that have not ended yet keep nothing more."""
+        self._is_removed = True
+        for prefix in (SETTINGS_PREFIX, MEMBER_PREFIX, POSITION_PREFIX):
+            self._pool.forget(prefix + self._name)
+
+    def _keep(self, prefix: str, value: bytes) -> None:
+        if not self._is_removed:
+            self._pool.remember(prefix + self._name, value)
 
     def keep_settings(self, settings: GroupSettings) -> None:
         document = {
@@ -49,7 +60,7 @@ class GroupRecords:
             "volumes": [each.hex() for each in settings.volumes],
             "out_of_sync_s": settings.out_of_sync_s,
         }
-        self._pool.remember(SETTINGS_PREFIX + self._name, json.dumps(document).encode())
+        self._keep(SETTINGS_PREFIX, json.dumps(document).encode())
 
     def settings(self) -> GroupSettings:
         """Return the settings. Raises InvalidGroupRecord."""
@@ -73,7 +84,7 @@ class GroupRecords:
             "lost_witnesses": sorted(record.lost_witnesses),
             "is_adding": record.is_adding,
         }
-        self._pool.remember(MEMBER_PREFIX + self._name, json.dumps(document).encode())
+        self._keep(MEMBER_PREFIX, json.dumps(document).encode())
 
     def member(self) -> MemberRecord:
         """Return the record of the membership. Raises InvalidGroupRecord."""
@@ -90,7 +101,7 @@ class GroupRecords:
             raise InvalidGroupRecord(f"the record of the member of the group {self._name} cannot be read") from error
 
     def keep_position(self, position: StreamPosition) -> None:
-        self._pool.remember(POSITION_PREFIX + self._name, position.encode())
+        self._keep(POSITION_PREFIX, position.encode())
 
     def position(self) -> StreamPosition:
         return decode_position(self._pool.remembered(POSITION_PREFIX + self._name))

@@ -13,6 +13,7 @@ from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.request_table import Group as RequestGroup
 from odx_target.replica.request_table import RequestTable, Row
+from odx_target.replica.sync.anchors import Anchors
 from odx_target.replica.sync.courier import MEMBERSHIP_REQUEST
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings, InvalidGroupRecord
@@ -66,11 +67,26 @@ class GroupTable:
         The record is in the open batch until the caller commits the pool. Raises GroupRefused, and the exceptions of
         `Volume.write`.
         """
-        self._check(settings)
+        self.check(settings)
         records = GroupRecords(self._pool, settings.name)
         records.keep_settings(settings)
         records.keep_member(record)
         return self._begin(settings)
+
+    def remove(self, name: str) -> None:
+        """Be no member of a group any more. Its volumes stay. Raises GroupRefused if there is no such group.
+
+        The change is in the open batch until the caller commits the pool.
+        """
+        if name in self.unreadable:
+            GroupRecords(self._pool, name).remove()
+            Anchors(self._pool, name).remove()
+            self.unreadable.remove(name)
+            return
+        group = self.groups.pop(name, None)
+        if group is None:
+            raise GroupRefused(f"there is no group {name}")
+        group.remove()
 
     def add_to(self, requests: RequestTable) -> None:
         """Serve the requests of members."""
@@ -81,7 +97,8 @@ class GroupTable:
             }
         )
 
-    def _check(self, settings: GroupSettings) -> None:
+    def check(self, settings: GroupSettings) -> None:
+        """Check that `add` accepts a new group with these settings. Raises GroupRefused."""
         if not settings.name.isprintable() or not 0 < len(settings.name.encode()) <= MAX_TEXT_BYTES:
             raise GroupRefused(f"the name of a group has 1 to {MAX_TEXT_BYTES} printable bytes")
         if settings.name in self.groups:

@@ -14,15 +14,16 @@ from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
 from odx_target.replica.sync.anchoring import Anchoring
 from odx_target.replica.sync.anchors import Anchors
-from odx_target.replica.sync.changed_blocks import received_changes
+from odx_target.replica.sync.changed_blocks import ChangedRange, received_changes
 from odx_target.replica.sync.group_records import GroupSettings
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import reached
-from odx_target.replica.sync.resync import content_since, whole_content
+from odx_target.replica.sync.resync import blocks_to_ship, content_since, whole_content
 from odx_target.replica.sync.shipping import NeedsResync
 from odx_target.replica.sync.stream_messages import STREAM_REQUEST, Greeting, greeting_document, read_greeting
+from odx_target.replica.sync.stream_meter import StreamMeter, decode_peer_time
 from odx_target.replica.sync.stream_sender import StreamSender, Walk
-from odx_target.store.api import Pool, StoreError, Volume
+from odx_target.store.api import BLOCK_BYTES, Pool, StoreError, Volume
 
 RETRY_S = 0.25
 """Pause before the stream is opened again."""
@@ -49,6 +50,9 @@ class OutgoingStream:
         """The sender of the open stream."""
         self.resyncs: Counter[str] = Counter()
         """Number of resyncs that have begun, by the content that they ship."""
+        self.resync_kind: str | None = None
+        """The content that the present resync ships. None if none runs."""
+        self.meter = StreamMeter()
         self.anchors = anchors
         self.anchoring = Anchoring(pool, environment, anchors, self.fail_peer)
         self._pool = pool
@@ -181,6 +185,7 @@ class OutgoingStream:
             first_osn, reach_osn = found[0] + 1, found[1]
             member.compared(end_osn, reach_osn)
             if member.is_proven and end_osn >= reach_osn:
+                self.meter.begin()
                 await self._carry(exchange, first_osn, reach_osn, None)
         except PeerFault as fault:
             raise exchange.violated(fault) from None
@@ -194,15 +199,21 @@ class OutgoingStream:
         guid = self.anchors.newest_common(guids, len(volumes))
         exchange.send(Kind.RESYNC, 0, guid or b"")
         maps = None if guid is None else self.anchors.maps(guid)
-        self.resyncs["everything" if maps is None else "since an anchor"] += 1
+        kind = "everything" if maps is None else "since an anchor"
+        self.resyncs[kind] += 1
+        changes: Sequence[ChangedRange] = ()
+        if maps is not None:
+            changes = await received_changes(exchange, len(volumes))
+        total_blocks = await blocks_to_ship(exchange, pool, environment, volumes, maps, changes)
         if maps is None:
             walk = whole_content(exchange, pool, environment, volumes)
         else:
-            changes = await received_changes(exchange, len(volumes))
             walk = content_since(exchange, pool, environment, volumes, maps, changes)
         if self._driver.serves:
             self._driver.open_position()
             first_osn = pool.committed_osn
+            self.resync_kind = kind
+            self.meter.begin(total_blocks * BLOCK_BYTES)
             await self._carry(exchange, first_osn, first_osn - 1, walk)
 
     async def _carry(self, exchange: Exchange, first_osn: int, reach_osn: int, walk: Walk | None) -> None:
@@ -217,6 +228,7 @@ class OutgoingStream:
             self._on_progress,
             group=self._settings.name,
             reach_osn=reach_osn,
+            meter=self.meter,
         )
         self.sender = sender
         failures: list[Exception] = []
@@ -226,9 +238,12 @@ class OutgoingStream:
                 exchange.consumed(frame)
                 self._heard_at_s = self._environment.monotonic()
                 if frame.kind is Kind.SHIPPED:
+                    self.meter.acknowledged(frame.argument, decode_peer_time(frame.body), self._heard_at_s)
                     sender.acknowledged(frame.argument)
                 elif frame.kind is Kind.COMPLETE:
                     sender.completed(frame.argument)
+                    if sender.is_complete:
+                        self.resync_kind = None
                     if walk is not None and sender.is_complete:
                         self._joins_at_osn = self._pool.committed_osn - 1
                 elif frame.kind is Kind.ANCHORED:
@@ -243,6 +258,7 @@ class OutgoingStream:
         finally:
             sender.close()
             self.sender = None
+            self.resync_kind = None
             self._joins_at_osn = None
             self._flushes.clear()
             self._on_progress()

@@ -62,6 +62,28 @@ async def content_since(
         raise NeedsResync(str(error)) from error
 
 
+async def blocks_to_ship(
+    exchange: Exchange,
+    pool: Pool,
+    environment: Environment,
+    volumes: Sequence[Volume],
+    anchor: Sequence[FrozenMap] | None,
+    others: Sequence[ChangedRange],
+) -> int:
+    """Return the number of blocks that a resync would ship now; see `content_since`, and `whole_content` without an anchor.
+
+    Raises NeedsResync, and ChannelEnded if the exchange ends.
+    """
+    known = RangeList(others)
+    count = sum(each.count_blocks for each in known)
+    try:
+        async for changed in changed_since(exchange, pool, environment, anchor, volumes):
+            count += sum(each.count_blocks for each in known.outside(changed))
+    except DamagedBlock as error:
+        raise NeedsResync(str(error)) from error
+    return count
+
+
 def _around_content(pool: Pool, volumes: Sequence[Volume]) -> list[Item]:
     """Return items that give the other member the reservations and the names of the snapshots of this member."""
     own = {volume.identity for volume in volumes}

@@ -13,6 +13,7 @@ from odx_target.replica.sync.items import Shipment, decode_shipment
 from odx_target.replica.sync.limits import STEPS_OF_A_BLOCK
 from odx_target.replica.sync.positions import StreamPosition
 from odx_target.replica.sync.relog import NotApplied, Relog
+from odx_target.replica.sync.stream_meter import encode_peer_time
 from odx_target.store.api import BLOCK_BYTES, Pool, PoolFailed, Scarcity, StoreError, Volume
 
 RETRY_S = 0.1
@@ -69,6 +70,7 @@ class StreamReceiver:
 
     async def _take(self, frames: list[Frame]) -> None:
         """Make the changes of some frames, commit them together, and answer."""
+        began_s = self._environment.monotonic()
         shipments = [self._shipment(frame) for frame in frames]
         await self._note_reach(shipments)
         position = self._position
@@ -97,7 +99,7 @@ class StreamReceiver:
         await self._until_done(self._pool.committed)
         if completed is not None:
             await self._complete(completed)
-        await self._answer(shipped, completed, flushes)
+        await self._answer(shipped, completed, flushes, self._environment.monotonic() - began_s)
         for guid in self._relog.take_reports():
             self._environment.start_soon(self._report_anchor, guid)
 
@@ -142,10 +144,10 @@ class StreamReceiver:
         self._relog.check_wanted()
         self._on_complete(osn)
 
-    async def _answer(self, shipped: int | None, completed: int | None, flushes: Sequence[int]) -> None:
+    async def _answer(self, shipped: int | None, completed: int | None, flushes: Sequence[int], took_s: float) -> None:
         self._relog.check_wanted()
         if shipped is not None:
-            await self._send(Kind.SHIPPED, shipped)
+            await self._send(Kind.SHIPPED, shipped, encode_peer_time(took_s))
         if completed is not None:
             await self._send(Kind.COMPLETE, completed)
         for argument in flushes:

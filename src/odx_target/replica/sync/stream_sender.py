@@ -14,6 +14,7 @@ from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.items import MAX_ITEMS_BYTES, Item, ItemKind, encode_shipment
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, STEPS_OF_A_BLOCK
 from odx_target.replica.sync.shipping import Extent, NeedsResync, Range, Shipped, Shipping
+from odx_target.replica.sync.stream_meter import StreamMeter
 from odx_target.store.api import (
     BLOCK_BYTES,
     BlockSource,
@@ -47,7 +48,7 @@ class StreamSender:
     The other member may have effects of changes up to `reach_osn`.
 
     All changes below `complete_osn` are shipped before COMPLETE, and all that `walk` yields. `on_progress` is called when the
-    other member has more than before.
+    other member has more than before. `meter` measures what the stream costs.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class StreamSender:
         *,
         group: str = "",
         reach_osn: int = 0,
+        meter: StreamMeter | None = None,
     ) -> None:
         self.shipped_osn = self.acknowledged_osn = self.scanned_osn = first_osn - 1
         self.is_complete = False
@@ -73,6 +75,7 @@ class StreamSender:
         self._walk = walk
         self._on_progress = on_progress
         self._shipping = Shipping(pool, volumes, group)
+        self._meter = StreamMeter() if meter is None else meter
         self._reach_osn = max(first_osn - 1, reach_osn)
         self._complete_osn = pool.committed_osn - 1
         self._has_completed = False
@@ -163,6 +166,8 @@ class StreamSender:
             self._walk = None
             self._complete_osn = self._pool.committed_osn - 1
             return
+        if isinstance(shipped, Range):
+            self._meter.resynced(shipped.count_blocks * BLOCK_BYTES, self._environment.monotonic())
         await self._add(shipped, self.scanned_osn)
         if self._items:
             await self._send(self.scanned_osn, NO_FLAGS)
@@ -257,6 +262,8 @@ class StreamSender:
         self._items, self._items_bytes = [], 0
         await self._exchange.room()
         self._exchange.send(Kind.SHIP, osn, body, flags)
+        if flags & Flag.END:
+            self._meter.shipped(osn, self._environment.monotonic())
 
     async def _send_complete(self) -> None:
         await self._exchange.room()

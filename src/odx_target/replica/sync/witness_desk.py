@@ -59,6 +59,19 @@ class WitnessDesk:
         self._pool.remember(WITNESS_PREFIX + name, encode_witness(members, record))
         self._seats[name] = _Seat(members, Witness(members, record, self._environment.monotonic()))
 
+    def remove(self, name: str) -> None:
+        """Be the witness of a group no longer. The caller commits the pool. Raises KeyError if the array is not its witness."""
+        if name in self.unreadable:
+            self.unreadable.remove(name)
+        else:
+            del self._seats[name]
+        self._pool.forget(WITNESS_PREFIX + name)
+
+    @property
+    def members(self) -> dict[str, tuple[str, str]]:
+        """The members of each group, which are named by the identities of their pools."""
+        return {name: seat.members for name, seat in self._seats.items()}
+
     def has(self, name: str, member: bytes) -> bool:
         """True if this array is the witness of a group with this member, which is named by the identity of its pool."""
         return name in self._seats and member.hex() in self._seats[name].members
@@ -79,18 +92,25 @@ class WitnessDesk:
                 raise PeerFault("a member sends a message of another member")
             while seat.busy is not None:
                 await seat.busy.wait()
+            self._check_present(name, seat)
             answer = seat.witness.receive(message, self._environment.monotonic())
             if seat.witness.record is not seat.kept:
                 await self._keep(name, seat)
+                self._check_present(name, seat)
             return answer
 
         return take
+
+    def _check_present(self, name: str, seat: _Seat) -> None:
+        """Check that a seat was not removed. Raises RequestDenied."""
+        if self._seats.get(name) is not seat:
+            raise RequestDenied(ABSENT, "this array is not the witness of the group any more")
 
     async def _keep(self, name: str, seat: _Seat) -> None:
         """Make the record durable. Raises RequestDenied if the pool has failed, so that no answer is sent."""
         busy = seat.busy = self._environment.event()
         try:
-            while seat.kept is not seat.witness.record:
+            while seat.kept is not seat.witness.record and self._seats.get(name) is seat:
                 record = seat.witness.record
                 try:
                     self._pool.remember(WITNESS_PREFIX + name, encode_witness(seat.members, record))

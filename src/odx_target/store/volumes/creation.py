@@ -21,7 +21,12 @@ Origin: TypeAlias = object
 
 
 def create_volume(
-    ledger: Ledger, name: str, size_blocks: int, attributes: Mapping[str, str], origin: Origin | None
+    ledger: Ledger,
+    name: str,
+    size_blocks: int,
+    attributes: Mapping[str, str],
+    origin: Origin | None,
+    identity: bytes | None = None,
 ) -> LogVolume:
     """Create a volume; see `Pool.create_volume` in `store.api`."""
     check_volume_size(size_blocks)
@@ -30,7 +35,10 @@ def create_volume(
     check_compression(attributes)
     check_tier(attributes, has_capacity=ledger.supply.capacity.is_present)
     contents = ledger.contents
-    identity = ledger.environment.entropy(VOLUME_IDENTITY_BYTES)
+    if identity is None:
+        identity = ledger.environment.entropy(VOLUME_IDENTITY_BYTES)
+    else:
+        _check_identity(ledger, identity)
     ledger.turns.take(STEPS_OF_A_CHANGE)
     number = contents.next_volume
     if origin is None:
@@ -60,6 +68,15 @@ def check_new_volume_name(ledger: Ledger, name: str) -> None:
     if name in ledger.volumes:
         raise NameTaken(f"there is a volume {name!r} already")
     check_name("the name of a volume", name)
+
+
+def _check_identity(ledger: Ledger, identity: bytes) -> None:
+    """Raise NameTaken if a volume has an identity that was chosen for a new volume."""
+    if len(identity) != VOLUME_IDENTITY_BYTES:
+        raise ValueError(f"the identity of a volume has {VOLUME_IDENTITY_BYTES} bytes, not {len(identity)}")
+    taken = next((each.name for each in ledger.volumes.values() if each.identity == identity), None)
+    if taken is not None:
+        raise NameTaken(f"the volume {taken!r} has the identity of the new one already")
 
 
 def _origin(ledger: Ledger, origin: Origin, size_blocks: int) -> tuple[int, int, bytes]:
