@@ -15,6 +15,8 @@ from crc32c import crc32c
 
 HEADER_BYTES = 48
 DIGEST_BYTES = 4
+RIGHT_DIGEST = crc32c(bytes(DIGEST_BYTES))
+"""CRC32C of any bytes together with their own digest. (The digest of no bytes is four zeros.)"""
 HEADER = struct.Struct(">BBBBI8xIIIIIIII")
 """Opcode, flags, response, status, lengths, tag, target transfer tag, StatSN, ExpCmdSN, MaxCmdSN, DataSN or R2TSN, buffer
 offset, and residual count or desired length. LUNs are skipped."""
@@ -130,7 +132,7 @@ class LoadSession:
             if after > end:
                 break
             if extra:
-                self._check_digests(at, data_at, after, length)
+                self._check_digests(at, data_at, after)
             self._handle(fields, data_at, now_ns)
             at = after
         self._view[: end - at] = self._view[at:end]
@@ -215,21 +217,17 @@ class LoadSession:
         piece = self._data[at : at + size]
         if not size:
             return []
-        return [piece, crc32c(piece).to_bytes(4, "little")] if self._digests else [piece]
+        return [piece, crc32c(piece).to_bytes(DIGEST_BYTES, "little")] if self._digests else [piece]
 
     def _add_header(self, header: bytes) -> None:
-        self._output.append(header)
-        if self._digests:
-            self._output.append(crc32c(header).to_bytes(4, "little"))
+        self._output.append(header + crc32c(header).to_bytes(DIGEST_BYTES, "little") if self._digests else header)
 
     def _answer_ping(self, transfer_tag: int) -> None:
         if transfer_tag != NO_TAG:
             numbers = (NO_TAG, transfer_tag, self._cmd_sn, self._exp_stat_sn, 0, 0, 0, 0)
             self._add_header(DATA_OUT.pack(NOP_OUT_PING, FINAL, 0, self._lun, *numbers))
 
-    def _check_digests(self, at: int, data_at: int, after: int, length: int) -> None:
-        ends = [(at, data_at)] + ([(data_at, after)] if length else [])
-        for start, end in ends:
-            found = int.from_bytes(self._view[end - DIGEST_BYTES : end], "little")
-            if crc32c(self._view[start : end - DIGEST_BYTES]) != found:
-                raise LoadFailed("a digest of the target is wrong")
+    def _check_digests(self, at: int, data_at: int, after: int) -> None:
+        view = self._view
+        if crc32c(view[at:data_at]) != RIGHT_DIGEST or (data_at < after and crc32c(view[data_at:after]) != RIGHT_DIGEST):
+            raise LoadFailed("a digest of the target is wrong")

@@ -23,7 +23,8 @@ from tests.settings import searching
 
 MAP_BLOCKS = 3 * LEAF_BLOCKS + 5
 SEGMENT_BLOCKS = 40
-SEGMENTS = (1, 2, 7)
+SEGMENTS = (1, 2, 7, 17, 33)
+"""Some of them have the same place among the segments that a read keeps."""
 NO_PLACE = 0
 
 

@@ -38,19 +38,30 @@ static long long count_blocks(PyObject *runs)
     return -1;
 }
 
-/* Read all runs. Returns 1, or 0 if some blocks are not usual, or -1 with an exception. */
-static int gather(BlockReader *self, uint64_t segment, PyObject *runs, unsigned char *bytes)
+/* Find one of the runs. Returns as `find_run` does. */
+static int find_gathered(Reading *reading, uint64_t segment, PyObject *runs, Py_ssize_t index, Run *run)
 {
-    for (Py_ssize_t index = 0; index < PySequence_Fast_GET_SIZE(runs); index++) {
-        long long block, count;
-        if (numbers_of_run(PySequence_Fast_GET_ITEM(runs, index), &block, &count))
-            return -1;
-        int found = read_run(self, segment << PLACE_BITS | (uint64_t)block, (Py_ssize_t)count, bytes, NULL);
-        if (found <= 0)
-            return found;
-        bytes += count * BLOCK_BYTES;
+    long long block, count;
+    if (numbers_of_run(PySequence_Fast_GET_ITEM(runs, index), &block, &count))
+        return -1;
+    return find_run(reading, segment << PLACE_BITS | (uint64_t)block, (Py_ssize_t)count, run);
+}
+
+/* Read all runs. Returns 1, or 0 if some blocks are not usual, or -1 with an exception. */
+static int gather(Reading *reading, uint64_t segment, PyObject *runs, unsigned char *bytes)
+{
+    Py_ssize_t last = PySequence_Fast_GET_SIZE(runs) - 1;
+    Run run, next;
+    int found = last < 0 ? 1 : find_gathered(reading, segment, runs, 0, &next);
+    for (Py_ssize_t index = 0; found > 0 && index <= last; index++) {
+        run = next;
+        if (index < last)
+            found = find_gathered(reading, segment, runs, index + 1, &next);
+        if (found > 0)
+            found = read_run(&run, index < last ? &next : NULL, bytes);
+        bytes += run.count * BLOCK_BYTES;
     }
-    return 1;
+    return found;
 }
 
 /* Return the content of runs, which are a list or a tuple, or None if some blocks are not usual, or NULL with an exception. */
@@ -60,7 +71,11 @@ static PyObject *gathered(BlockReader *self, uint64_t segment, PyObject *runs)
     PyObject *content = count < 0 ? NULL : PyByteArray_FromStringAndSize(NULL, (Py_ssize_t)count * BLOCK_BYTES);
     if (content == NULL)
         return NULL;
-    int found = gather(self, segment, runs, (unsigned char *)PyByteArray_AS_STRING(content));
+    Reading reading;
+    int found = begin_reading(&reading, self);
+    if (found > 0)
+        found = gather(&reading, segment, runs, (unsigned char *)PyByteArray_AS_STRING(content));
+    end_reading(&reading);
     if (found > 0)
         return content;
     Py_DECREF(content);

@@ -87,29 +87,40 @@ static Py_ssize_t packed_run(const uint64_t *entries, Py_ssize_t length, Py_ssiz
     return end - index < most ? end - index : most;
 }
 
-/* Find the run of consecutive places that begins at a block. Returns its length, 0 if it is not usual, or -1 on failure. */
-Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, uint64_t *place)
+void leave_leaf(LeafEntries *leaf)
 {
+    if (leaf->entries.obj != NULL)
+        PyBuffer_Release(&leaf->entries);
+}
+
+/* Turn to the leaf of a block. Returns 1, or 0 if there is none, or -1 with an exception on failure. */
+static int turn_to_leaf(PyObject *block_map, long long block, int leaf_bits, LeafEntries *of)
+{
+    leave_leaf(of);
     PyObject *leaf = leaf_of(block_map, block, leaf_bits, NULL);
     if (leaf == NULL)
         return PyErr_Occurred() ? -1 : 0;
     PyObject *entries = PyObject_GetAttr(leaf, name_entries);
     Py_DECREF(leaf);
-    if (entries == NULL)
-        return -1;
-    Py_buffer buffer;
-    int failed = PyObject_GetBuffer(entries, &buffer, PyBUF_SIMPLE);
-    Py_DECREF(entries); /* the buffer keeps it */
-    if (failed)
-        return -1;
-    Py_ssize_t leaf_blocks = (Py_ssize_t)1 << leaf_bits, index = (Py_ssize_t)(block & (leaf_blocks - 1)), count = 0;
-    Py_ssize_t length = buffer.len / (Py_ssize_t)sizeof(uint64_t);
+    int failed = entries == NULL || PyObject_GetBuffer(entries, &of->entries, PyBUF_SIMPLE);
+    Py_XDECREF(entries); /* the buffer keeps it */
+    of->number = block >> leaf_bits;
+    return failed ? -1 : 1;
+}
+
+/* Find the run of consecutive places that begins at a block. Returns its length, 0 if it is not usual, or -1 on failure. */
+Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, LeafEntries *leaf, uint64_t *place)
+{
+    int found = leaf->entries.obj != NULL && leaf->number == block >> leaf_bits ? 1 : turn_to_leaf(block_map, block, leaf_bits, leaf);
+    if (found <= 0)
+        return found;
+    Py_ssize_t leaf_blocks = (Py_ssize_t)1 << leaf_bits, index = (Py_ssize_t)(block & (leaf_blocks - 1));
+    Py_ssize_t length = leaf->entries.len / (Py_ssize_t)sizeof(uint64_t);
     if (most > leaf_blocks - index)
         most = leaf_blocks - index;
     if (length == leaf_blocks)
-        count = dense_run(buffer.buf, index, most, place);
-    else if (length > 0) /* otherwise the entries are not in memory */
-        count = packed_run(buffer.buf, length, index, leaf_blocks, most, place);
-    PyBuffer_Release(&buffer);
-    return count;
+        return dense_run(leaf->entries.buf, index, most, place);
+    if (length == 0) /* the entries are not in memory */
+        return 0;
+    return packed_run(leaf->entries.buf, length, index, leaf_blocks, most, place);
 }

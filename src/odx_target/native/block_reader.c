@@ -14,90 +14,36 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#define COMPRESSED ((uint64_t)1 << 53)
-#define BLOCK_MASK (((uint64_t)1 << PLACE_BITS) - 1)
-/* These are the values of `store/segments/places.py`. */
-
 #define MAX_COPIED_BYTES (16 << 10)
 /* Largest size of a part of blocks that is moved to the beginning of its buffer. A view of a larger part takes less time. */
 
 #define MIN_UNLOCKED_BYTES (32 << 10)
 /* Smallest size of a buffer whose checksum is computed while other threads run. */
 
-#define PART_BLOCKS 4
-/* Number of blocks that are copied before they are checked. So they are in the nearest cache of the processor. */
-
 static PyTypeObject reader_type;
-static PyObject *name_size_blocks, *name_pending_place, *name_descriptor, *name_read_flags, *name_mapping;
+static PyObject *name_size_blocks, *name_descriptor, *name_read_flags;
 
 static const Name names[] = {
-    {&name_size_blocks, "size_blocks"}, {&name_pending_place, "pending_place"},
-    {&name_descriptor, "descriptor"},   {&name_read_flags, "read_flags"},
-    {&name_mapping, "mapping"},         {NULL, NULL},
+    {&name_size_blocks, "size_blocks"},
+    {&name_descriptor, "descriptor"},
+    {&name_read_flags, "read_flags"},
+    {NULL, NULL},
 };
-
-int blocks_match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *checksums)
-{
-    for (Py_ssize_t index = 0; index < count; index++) {
-        const unsigned char *block = bytes + index * BLOCK_BYTES;
-        if (crc32c_of_block(block, index + 1 < count ? block + BLOCK_BYTES : block) != checksums[index])
-            return 0;
-    }
-    return 1;
-}
-
-/* Copy blocks from a mapping, and check them. Return 1, or 0 if some blocks are not in the mapping or do not match. */
-static int read_mapping(PyObject *mapping, Py_ssize_t at, Py_ssize_t count, unsigned char *bytes, const uint32_t *checksums)
-{
-    for (Py_ssize_t done = 0; done < count; done += PART_BLOCKS) {
-        Py_ssize_t part = count - done < PART_BLOCKS ? count - done : PART_BLOCKS;
-        unsigned char *to = bytes + done * BLOCK_BYTES;
-        if (!copy_mapped(mapping, (uint64_t)(at + done) * BLOCK_BYTES, to, (size_t)(part * BLOCK_BYTES))
-            || !blocks_match(to, part, checksums + done))
-            return 0;
-    }
-    return 1;
-}
 
 /* Read blocks of a file, and check them. Return 1, or 0 if the read may have to wait or some blocks do not match, or -1 on
  * failure. */
-static int read_file(PyObject *segment, Py_ssize_t at, Py_ssize_t count, unsigned char *bytes, const uint32_t *checksums)
+static int read_file(const Run *run, unsigned char *bytes)
 {
-    int descriptor = (int)number_of(segment, name_descriptor), flags = (int)number_of(segment, name_read_flags);
+    int descriptor = (int)number_of(run->segment, name_descriptor), flags = (int)number_of(run->segment, name_read_flags);
     if (descriptor < 0 || flags < 0)
         return PyErr_Occurred() ? -1 : 0;
-    struct iovec part = {bytes, (size_t)(count * BLOCK_BYTES)};
-    if (preadv2(descriptor, &part, 1, (off_t)at * BLOCK_BYTES, flags) != (ssize_t)part.iov_len)
+    struct iovec part = {bytes, (size_t)(run->count * BLOCK_BYTES)};
+    if (preadv2(descriptor, &part, 1, (off_t)run->at * BLOCK_BYTES, flags) != (ssize_t)part.iov_len)
         return 0;
-    return blocks_match(bytes, count, checksums);
-}
-
-int find_run(BlockReader *self, uint64_t place, Py_ssize_t count, Run *run)
-{
-    *run = (Run){.at = (Py_ssize_t)(place & BLOCK_MASK), .count = count};
-    long long pending_place = number_of(self->filling, name_pending_place);
-    if (pending_place < 0)
-        return PyErr_Occurred() ? -1 : 0;
-    if (place == 0 || place >= COMPRESSED || place + (uint64_t)count > (uint64_t)pending_place)
-        return 0;
-    long long number = (long long)(place >> PLACE_BITS);
-    run->segment = item_of(self->segments, number);
-    PyObject *table = item_of(self->tables, number);
-    if (run->segment != NULL && table != NULL && (PyObject *)Py_TYPE(run->segment) == self->segment_type)
-        run->mapping = PyObject_GetAttr(run->segment, name_mapping);
-    if (run->mapping != NULL && PyObject_GetBuffer(table, &run->table, PyBUF_SIMPLE) == 0
-        && run->at + count <= run->table.len / (Py_ssize_t)sizeof(uint32_t))
-        run->checksums = (const uint32_t *)run->table.buf + run->at;
-    Py_XDECREF(table);
-    return PyErr_Occurred() ? -1 : run->checksums != NULL;
-}
-
-void leave_run(Run *run)
-{
-    if (run->table.obj != NULL)
-        PyBuffer_Release(&run->table);
-    Py_CLEAR(run->mapping);
-    Py_CLEAR(run->segment);
+    for (Py_ssize_t index = 0; index < run->count; index++, bytes += BLOCK_BYTES)
+        if (crc32c_of_block(bytes, index + 1 < run->count ? bytes + BLOCK_BYTES : bytes) != run->checksums[index])
+            return 0;
+    return 1;
 }
 
 void add_run(uint32_t *checksum, const Run *run)
@@ -106,31 +52,33 @@ void add_run(uint32_t *checksum, const Run *run)
         *checksum = crc32c_of_blocks(*checksum, run->checksums, run->count);
 }
 
-int read_run(BlockReader *self, uint64_t place, Py_ssize_t count, unsigned char *bytes, uint32_t *checksum)
+int read_run(const Run *run, const Run *next, unsigned char *bytes)
 {
-    Run run;
-    int found = find_run(self, place, count, &run);
-    if (found > 0 && !read_mapping(run.mapping, run.at, count, bytes, run.checksums))
-        found = read_file(run.segment, run.at, count, bytes, run.checksums);
-    if (found > 0)
-        add_run(checksum, &run);
-    leave_run(&run);
-    return found;
+    const unsigned char *ahead = next != NULL && next->mapped != NULL ? next->mapped : bytes;
+    return run->mapped != NULL && read_mapped(run->mapped, run->count, bytes, run->checksums, ahead) ? 1 : read_file(run, bytes);
 }
 
 /* Read blocks into a buffer, and add them to a checksum. Returns 1, or 0 if some blocks are not usual, or -1 on failure. */
-static int read_blocks(BlockReader *self, PyObject *block_map, long long block, Py_ssize_t count, unsigned char *bytes,
+static int read_blocks(Reading *reading, PyObject *block_map, long long block, Py_ssize_t count, unsigned char *bytes,
                        uint32_t *checksum)
 {
-    for (Py_ssize_t done = 0; done < count;) {
-        uint64_t place = 0;
-        Py_ssize_t run = run_at(block_map, block + done, self->leaf_bits, count - done, &place);
-        int found = run <= 0 ? (int)run : read_run(self, place, run, bytes + done * BLOCK_BYTES, checksum);
-        if (found <= 0)
-            return found;
-        done += run;
+    Run run, next;
+    int found = find_run_at(reading, block_map, block, count, &next);
+    while (found > 0) {
+        run = next;
+        block += run.count;
+        count -= run.count;
+        if (count > 0)
+            found = find_run_at(reading, block_map, block, count, &next);
+        if (found > 0)
+            found = read_run(&run, count > 0 ? &next : NULL, bytes);
+        if (found > 0)
+            add_run(checksum, &run);
+        if (count == 0)
+            break;
+        bytes += run.count * BLOCK_BYTES;
     }
-    return 1;
+    return found;
 }
 
 /* Return a part of a content that begins after `skip` bytes. Releases the content. */
@@ -180,7 +128,11 @@ PyObject *read_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uin
     unsigned char *bytes = (unsigned char *)PyByteArray_AS_STRING(content);
     if (checksum != NULL)
         *checksum = 0;
-    found = read_blocks((BlockReader *)reader, block_map, (long long)(offset / BLOCK_BYTES), count, bytes, checksum);
+    Reading reading;
+    found = begin_reading(&reading, (BlockReader *)reader);
+    if (found > 0)
+        found = read_blocks(&reading, block_map, (long long)(offset / BLOCK_BYTES), count, bytes, checksum);
+    end_reading(&reading);
     if (found > 0)
         return part_of(content, skip, (Py_ssize_t)size);
     Py_DECREF(content);
@@ -321,7 +273,7 @@ static PyMethodDef functions[] = {
 
 int add_block_reader(PyObject *module)
 {
-    if (prepare_names(names) || prepare_block_map())
+    if (prepare_names(names) || prepare_block_map() || prepare_block_runs())
         return -1;
     return PyModule_AddFunctions(module, functions) || PyModule_AddType(module, &reader_type) ? -1 : 0;
 }

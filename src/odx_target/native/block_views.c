@@ -19,42 +19,33 @@ static int add_view(PyObject *views, PyObject *mapping, Py_ssize_t from, Py_ssiz
     return failed ? -1 : 0;
 }
 
-/* Add a view of a run after its first `skip` bytes, and add its blocks to a checksum. Returns 1, or 0 if the run is not usual or not
- * mapped, or -1 on failure. */
-static int view_run(BlockReader *self, PyObject *views, uint64_t place, Py_ssize_t count, Py_ssize_t skip, Py_ssize_t size,
-                    uint32_t *checksum)
+/* Add a view of a run after its first `skip` bytes. Returns 1, or 0 if the run is not mapped or does not match, or -1 on failure. */
+static int view_run(PyObject *views, const Run *run, Py_ssize_t skip, Py_ssize_t size)
 {
-    Run run;
-    int found = find_run(self, place, count, &run);
-    if (found > 0)
-        found = matches_mapped(run.mapping, (uint64_t)run.at * BLOCK_BYTES, count, run.checksums);
-    if (found > 0 && add_view(views, run.mapping, run.at * BLOCK_BYTES + skip, size))
-        found = -1;
-    if (found > 0)
-        add_run(checksum, &run);
-    leave_run(&run);
-    return found;
+    if (run->mapped == NULL || !read_mapped(run->mapped, run->count, NULL, run->checksums, run->mapped))
+        return 0;
+    return add_view(views, run->mapping, run->at * BLOCK_BYTES + skip, size) ? -1 : 1;
 }
 
 /* Add views of all bytes, and add their blocks to a checksum. Returns 1, or 0 if this is not possible or not worth the work, or -1 on
  * failure. */
-static int view_runs(BlockReader *self, PyObject *block_map, PyObject *views, uint64_t offset, uint64_t size,
-                     uint32_t *checksum)
+static int view_runs(Reading *reading, PyObject *block_map, PyObject *views, uint64_t offset, uint64_t size, uint32_t *checksum)
 {
     long long block = (long long)(offset / BLOCK_BYTES);
     Py_ssize_t skip = (Py_ssize_t)(offset % BLOCK_BYTES), rest = (Py_ssize_t)size;
     while (rest > 0) {
-        uint64_t place = 0;
-        Py_ssize_t run = run_at(block_map, block, self->leaf_bits, (skip + rest + BLOCK_BYTES - 1) / BLOCK_BYTES, &place);
-        if (run <= 0)
-            return (int)run;
-        Py_ssize_t part = run * BLOCK_BYTES - skip < rest ? run * BLOCK_BYTES - skip : rest;
-        if (part < MIN_VIEW_BYTES && part < rest)
-            return 0; /* the blocks are scattered */
-        int found = view_run(self, views, place, run, skip, part, checksum);
+        Run run;
+        int found = find_run_at(reading, block_map, block, (skip + rest + BLOCK_BYTES - 1) / BLOCK_BYTES, &run);
         if (found <= 0)
             return found;
-        block += run;
+        Py_ssize_t part = run.count * BLOCK_BYTES - skip < rest ? run.count * BLOCK_BYTES - skip : rest;
+        if (part < MIN_VIEW_BYTES && part < rest)
+            return 0; /* the blocks are scattered */
+        found = view_run(views, &run, skip, part);
+        if (found <= 0)
+            return found;
+        add_run(checksum, &run);
+        block += run.count;
         rest -= part;
         skip = 0;
     }
@@ -71,7 +62,11 @@ PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uin
         return NULL;
     if (checksum != NULL)
         *checksum = 0;
-    found = view_runs((BlockReader *)reader, block_map, views, offset, size, checksum);
+    Reading reading;
+    found = begin_reading(&reading, (BlockReader *)reader);
+    if (found > 0)
+        found = view_runs(&reading, block_map, views, offset, size, checksum);
+    end_reading(&reading);
     if (found > 0)
         return views;
     Py_DECREF(views);

@@ -66,18 +66,25 @@ int prepare_block_map(void);
  * epoch. Return NULL if there is no such leaf, or with an exception on failure. */
 PyObject *leaf_of(PyObject *block_map, long long block, int leaf_bits, PyObject *epoch);
 
+/* The entries of the leaf of the last look-up. They are kept for the next one, which is often in the same leaf. */
+typedef struct {
+    Py_buffer entries; /* `obj` is NULL if there is no leaf */
+    long long number;
+} LeafEntries;
+
 /* Find the run of consecutive places that begins at a block of a map, and has at most `most` blocks. Return its length and its
- * first place, or 0 if its places are not in memory, or -1 with an exception on failure. */
-Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, uint64_t *place);
+ * first place, or 0 if its places are not in memory, or -1 with an exception on failure. The caller must call `leave_leaf` after the
+ * last look-up, in each case. */
+Py_ssize_t run_at(PyObject *block_map, long long block, int leaf_bits, Py_ssize_t most, LeafEntries *leaf, uint64_t *place);
+void leave_leaf(LeafEntries *leaf);
 
-/* Copy bytes of a SegmentMapping. Return 1, or 0 if the object is no mapping, or does not contain these bytes. */
-int copy_mapped(PyObject *object, uint64_t offset, unsigned char *bytes, size_t size);
+/* Return the bytes of a SegmentMapping from `offset` on, or NULL if the object is no mapping, or does not contain these bytes. Only
+ * `read_mapped` and the kernel may read them. */
+const unsigned char *bytes_mapped(PyObject *object, uint64_t offset, size_t size);
 
-/* Return 1 if blocks of a SegmentMapping match their checksums, or 0 if they do not match or are not in the mapping. */
-int matches_mapped(PyObject *object, uint64_t offset, Py_ssize_t count, const uint32_t *checksums);
-
-/* Return 1 if blocks match their checksums, and 0 if not. */
-int blocks_match(const unsigned char *bytes, Py_ssize_t count, const uint32_t *checksums);
+/* Copy blocks that are mapped, unless `to` is NULL, and check them. Meanwhile, fetch the block at `ahead` into the cache of the
+ * processor; there need not be memory at `ahead`. Return 1, or 0 if the blocks do not match their checksums or are missing. */
+int read_mapped(const unsigned char *from, Py_ssize_t count, unsigned char *to, const uint32_t *checksums, const unsigned char *ahead);
 
 int is_block_reader(PyObject *object);
 

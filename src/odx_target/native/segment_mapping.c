@@ -63,8 +63,7 @@ static int prepare_handler(void)
     return 0;
 }
 
-/* Return the bytes of a mapping from `offset` on, or NULL if the object is no open mapping or does not contain them. */
-static const unsigned char *bytes_at(PyObject *object, uint64_t offset, size_t size)
+const unsigned char *bytes_mapped(PyObject *object, uint64_t offset, size_t size)
 {
     if (!Py_IS_TYPE(object, &mapping_type))
         return NULL;
@@ -88,25 +87,30 @@ static int copy_guarded(unsigned char *to, const unsigned char *from, size_t siz
     return 1;
 }
 
-int copy_mapped(PyObject *object, uint64_t offset, unsigned char *bytes, size_t size)
+/* Copy blocks, unless `to` is NULL, and check them. */
+static int copy_and_check(const unsigned char *from, Py_ssize_t count, unsigned char *to, const uint32_t *checksums,
+                          const unsigned char *ahead)
 {
-    const unsigned char *from = bytes_at(object, offset, size);
-    return from != NULL && copy_guarded(bytes, from, size);
+    for (Py_ssize_t index = 0; index < count; index++, from += BLOCK_BYTES) {
+        const unsigned char *block = from;
+        if (to != NULL)
+            block = memcpy(to + index * BLOCK_BYTES, from, BLOCK_BYTES);
+        if (crc32c_of_block(block, index + 1 < count ? from + BLOCK_BYTES : ahead) != checksums[index])
+            return 0;
+    }
+    return 1;
 }
 
-int matches_mapped(PyObject *object, uint64_t offset, Py_ssize_t count, const uint32_t *checksums)
+int read_mapped(const unsigned char *from, Py_ssize_t count, unsigned char *to, const uint32_t *checksums, const unsigned char *ahead)
 {
-    const unsigned char *from = bytes_at(object, offset, (size_t)(count * BLOCK_BYTES));
-    if (from == NULL)
-        return 0;
     sigjmp_buf end;
     if (sigsetjmp(end, 0)) {
         copy_end = NULL;
         return 0;
     }
     copy_end = &end;
-    atomic_signal_fence(memory_order_seq_cst);
-    int found = blocks_match(from, count, checksums);
+    atomic_signal_fence(memory_order_seq_cst); /* the compiler must not move the reads, because the handler depends on it */
+    int found = copy_and_check(from, count, to, checksums, ahead);
     atomic_signal_fence(memory_order_seq_cst);
     copy_end = NULL;
     return found;
