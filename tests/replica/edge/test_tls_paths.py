@@ -5,7 +5,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from trio.testing import MockClock
 from odx_target.replica.edge import dialler, listener, tls
 from odx_target.replica.edge.certificates import make_certificate
 from odx_target.replica.edge.greetings import MAX_GREETINGS
-from odx_target.replica.edge.tls import OwnCertificate, pairing_context
+from odx_target.replica.edge.tls import OwnCertificate, client_context, pairing_context, server_context
 from odx_target.replica.link.errors import LinkError, PeerFault
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing import path_key
@@ -317,6 +317,22 @@ async def test_a_peer_that_shows_another_certificate_is_not_dialled(certificates
         path = one.paths.add(replace(settings, peer_certificate=certificates[1].certificate))
         await until(lambda: "another certificate" in path.status.reason)
         assert path.link is None
+
+
+def test_an_acceptor_knows_each_of_several_peers(certificates: list[OwnCertificate]) -> None:
+    own, *peers = [*certificates, *(make_certificate() for _ in range(4))]
+    acceptor = server_context(own, [each.certificate for each in peers])
+    for peer in peers:
+        to_acceptor, to_peer = ssl.MemoryBIO(), ssl.MemoryBIO()
+        ends = [
+            client_context(peer, own.certificate).wrap_bio(to_peer, to_acceptor),
+            acceptor.wrap_bio(to_acceptor, to_peer, server_side=True),
+        ]
+        for _ in range(3):
+            for end in ends:
+                with suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
+        assert ends[1].getpeercert(binary_form=True) == peer.certificate
 
 
 async def test_a_peer_that_does_not_listen() -> None:

@@ -1,7 +1,8 @@
 """TLS 1.3 with pinned certificates, and connections that use it.
 
-A pinned certificate is its own authority, so TLS accepts exactly the pinned certificates. Sessions are never resumed, because a
-resumed session would not show the certificate again.
+A pinned certificate is its own authority, so TLS accepts exactly the pinned certificates. All of them have the same subject, so
+OpenSSL must look for the certificate itself instead of its issuer: among several of the same name, it would take any. Sessions
+are never resumed, because a resumed session would not show the certificate again.
 """
 
 import os
@@ -77,6 +78,7 @@ def _context(protocol: int, own: OwnCertificate | None) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if own is not None:
         _load(context, own)
     return context
