@@ -39,8 +39,10 @@ from odx_target.replica.snapshots.messages import (
     REVERSE_FIELDS,
     SETTLE_FIELDS,
 )
-from odx_target.replica.sync import changed_blocks, items, membership_messages, stream_meter
+from odx_target.replica.sync import changed_blocks, items, membership_messages, reading, stream_meter
 from odx_target.replica.sync.documents import DOCUMENTS
+from odx_target.replica.sync.preparation import PREPARATIONS
+from odx_target.replica.sync.reading import READ_FIELDS
 from odx_target.replica.sync.stream_messages import GREETING_FIELDS
 
 PATH = Path(__file__).parents[3] / "docs" / "link.md"
@@ -171,9 +173,9 @@ def membership_table() -> str:
     return table(("message", "field", "type", "meaning"), rows)
 
 
-def document_table() -> str:
+def document_table(documents: Mapping[str, Sequence[Field]]) -> str:
     rows: list[tuple[str, ...]] = []
-    for word, fields in DOCUMENTS.items():
+    for word, fields in documents.items():
         rows += [(word, f"`{field.name}`", field.type.value, field.meaning) for field in fields]
         if not fields:
             rows.append((word, "", "", "no further fields"))
@@ -235,7 +237,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "items": lambda: table(
         ("kind", "number", "meaning"), ((kind.name, kind.value, meaning) for kind, meaning in items.MEANINGS.items())
     ),
-    "documents": document_table,
+    "documents": lambda: document_table(DOCUMENTS),
+    "preparations": lambda: document_table(PREPARATIONS),
+    "readanchor": lambda: field_table(READ_FIELDS),
+    "reading": lambda: body_table(reading.FORMATS),
     "changed": lambda: body_table(changed_blocks.FORMATS),
     "membership": membership_table,
     "classes": class_table,

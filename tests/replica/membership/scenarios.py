@@ -1,6 +1,7 @@
 """Short stories about one rule each, for a class of members and a class of witnesses. They fail for a mutant of the rule."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TypeAlias
 
 from odx_target.replica.membership.member import Member
@@ -156,6 +157,7 @@ def only_the_witness_decides_who_is_in_sync(members: type[Member], _: type[Witne
 
 def a_member_that_is_added_is_needed_before(members: type[Member], _: type[Witness]) -> None:
     primary = started(members, "a", ALONE)
+    primary.receive(RegisterIs(WITNESS_NUMBER, LIFE, ALONE), 49.0)
     assert primary.serves(50.0)
     assert sent(primary.change(Change.ADD, 50.0))
     assert primary.needs_peer
@@ -221,9 +223,56 @@ def who_stays_alone_has_flushed(members: type[Member], _: type[Witness]) -> None
         assert isinstance(actions[0], FlushStream)
         assert isinstance(actions[1], Send)
     adding = started(members, "a", ALONE)
+    adding.receive(RegisterIs(WITNESS_NUMBER, LIFE, ALONE), 49.0)
     adding.change(Change.ADD, 50.0)
     actions = adding.receive(ChangeAnswer(WITNESS_NUMBER, LIFE, 1, False, ALONE), 51.0)
     assert [type(each) for each in actions] == [FlushStream, Keep]
+
+
+def no_member_is_added_while_the_witness_is_away(members: type[Member], _: type[Witness]) -> None:
+    primary = started(members, "a", ALONE)
+    assert not primary.change(Change.ADD, PROMISE_S)
+    assert primary.serves(PROMISE_S)
+    assert primary.change(Change.ADD, PROMISE_S - 0.01)
+
+
+def a_member_is_forced_only_after_its_promise(members: type[Member], _: type[Witness]) -> None:
+    other = started(members, "b", is_known=True, is_proven=False)
+    assert grants(other, 50.0)
+    assert not other.force(50.0 + PROMISE_S - 0.01)
+    assert not other.is_primary
+    actions = other.force(50.0 + PROMISE_S)
+    assert [type(each) for each in actions] == [FlushStream, Keep]
+    assert other.serves(50.0 + PROMISE_S)
+    assert not other.force(100.0)
+
+
+def a_change_by_force_is_newer_than_what_the_member_has_missed(members: type[Member], witnesses: type[Witness]) -> None:
+    """The primary has dropped the member, which has not heard of it."""
+    dropped = BOTH.changed(Change.DROP, "a", "b")
+    other, witness, former = started(members, "b"), witness_of(witnesses, dropped), started(members, "a", dropped)
+    other.force(50.0)
+    assert other.register.was_forced_after(dropped)
+    assert not dropped.was_forced_after(BOTH)
+    (request,) = sent(other.receive(RegisterIs(WITNESS_NUMBER, LIFE, dropped), 51.0))
+    assert isinstance(request, ChangeRequest)
+    answer = witness.receive(request, 51.0)
+    assert isinstance(answer, ChangeAnswer)
+    assert answer.is_done
+    assert witness.record.register == other.register
+    former.receive(RegisterIs(WITNESS_NUMBER, LIFE, other.register), 52.0)
+    assert not former.serves(52.0)
+    assert not former.is_in_sync
+
+
+def the_witness_takes_no_older_register_by_force(_: type[Member], witnesses: type[Witness]) -> None:
+    witness = witness_of(witnesses)
+    for register in (replace(BOTH, primary="b", in_sync=frozenset("b")), Register(BOTH.epoch + 1, "b", frozenset("ab"))):
+        number = register.epoch
+        answer = witness.receive(ChangeRequest("b", LIFE, number, Change.FORCE, register), 50.0)
+        assert isinstance(answer, ChangeAnswer)
+        assert not answer.is_done
+        assert witness.record.register == BOTH
 
 
 def a_lost_register_needs_both_members(_: type[Member], witnesses: type[Witness]) -> None:
@@ -269,4 +318,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     who_stays_alone_has_flushed,
     a_lost_register_needs_both_members,
     strangers_are_no_members,
+    no_member_is_added_while_the_witness_is_away,
+    a_member_is_forced_only_after_its_promise,
+    a_change_by_force_is_newer_than_what_the_member_has_missed,
+    the_witness_takes_no_older_register_by_force,
 )

@@ -9,13 +9,14 @@ from odx_target.replica.sync.group import Group, GroupState
 from odx_target.store.api import BLOCK_BYTES, Volume
 from odx_target.store.open import PoolOptions
 from tests.sim.group_array import NAME, GroupArray, make_group
-from tests.sim.network import Network
+from tests.sim.network import Direction, Network
 from tests.sim.simulated_array import pair
 from tests.sim.virtual_environment import VirtualTask
 from tests.sim.world import World
 
 OUT_OF_SYNC_S = 8.0
 VOLUME = "v"
+IDENTITY = b"identity of db/v"
 
 
 def block(number: int) -> bytes:
@@ -43,7 +44,7 @@ class Pair:
         for one, other in ((self.a, self.b), (self.a, self.w), (self.b, self.w)):
             pair(one, other)
         for array in (self.a, self.b):
-            array.pool.create_volume(VOLUME, size, {})
+            array.pool.create_volume(VOLUME, size, {}, identity=IDENTITY)
         make_group(self.a, self.b, self.w, [VOLUME], OUT_OF_SYNC_S)
         self.until(self.is_in_sync)
 
@@ -73,13 +74,17 @@ class Pair:
     def serves(self, array: GroupArray) -> Callable[[], bool]:
         return lambda: array.group is not None and array.group.state is GroupState.SERVING
 
-    def until(self, is_reached: Callable[[], bool], limit_s: float = 60.0) -> float:
+    def until(self, is_reached: Callable[[], bool], limit_s: float = 60.0, step_s: float = 0.05) -> float:
         """Pass time until a condition holds. Returns the time that has passed."""
         began_s = self.world.now_s
         while not is_reached():
             assert self.world.now_s < began_s + limit_s, f"not reached after {limit_s:.0f} s"
-            self.world.advance(0.05)
+            self.world.advance(step_s)
         return self.world.now_s - began_s
+
+    def until_exactly(self, is_reached: Callable[[], bool], limit_s: float = 60.0) -> None:
+        """Pass time in steps that are shorter than any message is under way."""
+        self.until(is_reached, limit_s, 0.0001)
 
     def spawn(self, array: GroupArray, coroutine: Coroutine[Any, Any, Any]) -> VirtualTask:
         return self.world.spawn(array.environment, coroutine)
@@ -106,6 +111,22 @@ class Pair:
         for link in self.network.links:
             if {end.environment.name for end in link.ends} == {one, other}:
                 link.cut()
+
+    def direction(self, sender: str, receiver: str) -> Direction:
+        """Return the newest connection of two arrays, in the direction from `sender` to `receiver`."""
+        links = [link for link in self.network.links if {end.environment.name for end in link.ends} == {sender, receiver}]
+        return next(end.outgoing for end in links[-1].ends if end.environment.name == sender)
+
+    def lose(self, sender: str, receiver: str) -> None:
+        """Lose what an array sends from now on. Nobody notices it before the connection has been silent for too long."""
+        direction = self.direction(sender, receiver)
+        direction.lost_after_bytes = direction.sent_bytes
+        self.network.line(sender, receiver).is_down = True
+
+    def drop_other(self) -> None:
+        """Stop the array `b` until the primary goes on without it."""
+        self.b.kill()
+        self.until(lambda: len(self.register.in_sync) == 1)
 
     def mend(self, one: str, other: str) -> None:
         self.network.line(one, other).is_down = False

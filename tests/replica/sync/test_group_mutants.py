@@ -1,15 +1,21 @@
 """Groups that break one rule each. A story of `test_groups` must notice it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import pytest
 
+from odx_target.replica.membership.messages import Action
+from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync import anchoring, outgoing_stream, positions, stream_receiver, stream_sender
 from odx_target.replica.sync.changed_blocks import ChangedRange, received_changes
 from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.incoming_stream import IncomingStream
+from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import StreamPosition
 from odx_target.store.api import Volume
+from tests.replica.sync import test_changes_of_primary, test_joining
 from tests.replica.sync import test_groups as stories
 
 
@@ -36,56 +42,111 @@ async def _compare_nothing(*_: object) -> None:
     pass
 
 
-MUTANTS: dict[str, tuple[object, str, object, Callable[[], None]]] = {
-    "replies do not wait": (
-        Group,
-        "acknowledged",
-        _acknowledge_at_once,
+async def _complete_without_flush(receiver: Any, osn: int) -> None:
+    receiver._is_resync = False
+    receiver._relog.check_wanted()
+    receiver._on_complete(osn)
+
+
+def _add_at_once(outgoing: Any, now_s: float) -> Sequence[Action]:
+    return outgoing._driver.member.change(Change.ADD, now_s)  # type: ignore[no-any-return]
+
+
+def _close_no_stream(group: Group) -> None:
+    group._wake()
+
+
+class Patch(NamedTuple):
+    """Another value of an attribute."""
+
+    owner: object
+    name: str
+    value: object
+
+
+class Mutant(NamedTuple):
+    """The story that notices a mutant, and what the mutant changes."""
+
+    story: Callable[[], None]
+    patches: tuple[Patch, ...]
+
+
+def mutant(story: Callable[[], None], *patches: tuple[object, str, object]) -> Mutant:
+    return Mutant(story, tuple(Patch(*each) for each in patches))
+
+
+STALE_STREAMS = (Group, "_changed", _close_no_stream)
+
+MUTANTS: dict[str, Mutant] = {
+    "replies do not wait": mutant(
         stories.test_a_write_waits_for_the_other_member_and_then_goes_on_without_it,
+        (Group, "acknowledged", _acknowledge_at_once),
     ),
-    "reads do not wait": (Group, "read", _read_at_once, stories.test_a_read_does_not_show_what_a_failover_can_take_back),
-    "what was sent counts as received": (
-        stream_sender.StreamSender,
-        "peer_osn",
-        property(lambda sender: sender.scanned_osn),
+    "reads do not wait": mutant(
+        stories.test_a_read_does_not_show_what_a_failover_can_take_back, (Group, "read", _read_at_once)
+    ),
+    "what was sent counts as received": mutant(
         stories.test_a_write_waits_for_the_other_member_and_then_goes_on_without_it,
+        (stream_sender.StreamSender, "peer_osn", property(lambda sender: sender.scanned_osn)),
     ),
-    "a reach is not kept": (
-        stream_receiver.StreamReceiver,
-        "_note_reach",
-        _compare_nothing,
+    "a reach is not kept": mutant(
         stories.test_an_interrupted_member_knows_how_far_the_effects_in_its_volumes_reach,
+        (stream_receiver.StreamReceiver, "_note_reach", _compare_nothing),
     ),
-    "a former primary keeps its changes": (
-        outgoing_stream,
-        "received_changes",
-        _no_changes,
+    "a former primary keeps its changes": mutant(
         stories.test_a_former_primary_loses_its_changes_that_nobody_was_told_of,
+        (outgoing_stream, "received_changes", _no_changes),
     ),
-    "digests are not compared": (
-        anchoring.Anchoring,
-        "_compare",
-        _compare_nothing,
-        stories.test_a_difference_is_found_at_the_next_anchor,
+    "digests are not compared": mutant(
+        stories.test_a_difference_is_found_at_the_next_anchor, (anchoring.Anchoring, "_compare", _compare_nothing)
     ),
-    "a new primary without the end of its base goes on": (
-        outgoing_stream,
-        "reached",
-        _equal_after_handing_over,
+    "a new primary without the end of its base goes on": mutant(
         stories.test_a_new_primary_that_loses_its_power_at_the_switchover_does_not_serve,
+        (outgoing_stream, "reached", _equal_after_handing_over),
     ),
-    "the end of a log is not noted": (
-        positions.StreamPosition,
-        "closed",
-        lambda position, _osn: position,
+    "the end of a log is not noted": mutant(
         stories.test_a_primary_that_has_lost_acknowledged_writes_does_not_serve,
+        (positions.StreamPosition, "closed", lambda position, _osn: position),
+    ),
+    "the content of a resync is not flushed": mutant(
+        test_joining.test_the_content_of_a_resync_is_durable_before_its_end_is_reported,
+        (stream_receiver.StreamReceiver, "_complete", _complete_without_flush),
+    ),
+    "writes do not wait for a member that joins": mutant(
+        test_joining.test_a_write_while_a_member_joins_waits_for_it,
+        (outgoing_stream.OutgoingStream, "needs_peer", property(lambda outgoing: outgoing._driver.member.needs_peer)),
+    ),
+    "a member is added at once": mutant(
+        test_joining.test_a_member_is_added_only_when_it_has_what_was_written_meanwhile,
+        (outgoing_stream.OutgoingStream, "_add", _add_at_once),
+    ),
+    "a stream of a former register stays open": mutant(
+        test_changes_of_primary.test_a_member_that_was_dropped_is_resynchronised_though_no_host_writes, STALE_STREAMS
+    ),
+    "changes of a former register are made": mutant(
+        test_changes_of_primary.test_changes_that_were_late_on_the_way_do_not_reach_a_new_primary,
+        STALE_STREAMS,
+        (IncomingStream, "_is_wanted", lambda *_: True),
+    ),
+    "a member takes a stream before its own position is noted": mutant(
+        test_changes_of_primary.test_a_former_primary_takes_no_stream_before_it_has_noted_the_end_of_its_own,
+        (MemberDriver, "is_settling", property(lambda _: False, lambda *_: None)),
+    ),
+    "a switchover does not wait for changes": mutant(
+        test_changes_of_primary.test_a_switchover_waits_for_the_changes_that_are_under_way,
+        (Group, "_is_drained", lambda _: True),
+    ),
+    "a switchover does not wait for commands": mutant(
+        test_changes_of_primary.test_a_switchover_waits_for_commands_whose_commit_waits,
+        (Group, "_active", property(lambda _: 0, lambda *_: None)),
     ),
 }
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_mutant_is_noticed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    owner, name, replacement, story = MUTANTS[mutant]
-    monkeypatch.setattr(owner, name, replacement)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_mutant_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    story, patches = MUTANTS[name]
+    for patch in patches:
+        monkeypatch.setattr(*patch, raising=False)
     with pytest.raises(AssertionError):
         story()

@@ -125,7 +125,7 @@ def test_a_new_primary_that_loses_its_power_at_the_switchover_does_not_serve() -
     pair.run(pair.a, pair.group(pair.a).flush())
     pair.write(pair.a, 0, *range(1, 31))
     pair.spawn(pair.a, pair.group(pair.a).switchover())
-    pair.until(lambda: pair.register.primary == pair.b.pool.identity.hex())
+    pair.until_exactly(lambda: pair.register.primary == pair.b.pool.identity.hex())
     pair.lose_all(pair.b)
     pair.b.start()
     pair.until(pair.is_in_sync)

@@ -68,5 +68,5 @@ def test_the_largest_write_fits_into_one_frame() -> None:
 
 
 def test_an_item_names_a_volume_of_the_group() -> None:
-    with pytest.raises(PeerFault, match="about volume 3 of 3"):
+    with pytest.raises(PeerFault, match="about volume 3, and a group has at most 3"):
         decode_shipment(encode_shipment(1, 1, [Item(ItemKind.UNMAP, 3)]), 3)

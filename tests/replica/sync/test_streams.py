@@ -11,10 +11,13 @@ from odx_target.environment import Buffer, Event
 from odx_target.replica.link.errors import ChannelEnded, LinkError
 from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
+from odx_target.replica.sync.anchors import Anchors
 from odx_target.replica.sync.documents import restored
-from odx_target.replica.sync.group_records import GroupRecords
+from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
+from odx_target.replica.sync.group_volumes import GroupVolumes
 from odx_target.replica.sync.items import Item, ItemKind
 from odx_target.replica.sync.positions import StreamPosition
+from odx_target.replica.sync.preparation import Preparation
 from odx_target.replica.sync.relog import Relog
 from odx_target.replica.sync.resync import whole_content
 from odx_target.replica.sync.shipping import Range
@@ -85,7 +88,7 @@ class Primary:
         self.failures: list[Exception] = []
         first_osn = self.pool.commit()
         exchange: Any = self.wire
-        self.sender = StreamSender(self.pool, self.environment, exchange, [self.volume], first_osn, None, lambda: None)
+        self.sender = StreamSender(self.pool, self.environment, exchange, [self.volume.identity], first_osn, None, lambda: None)
 
     def start(self) -> None:
         self.environment.start_soon(self._run)
@@ -202,6 +205,9 @@ class Secondary:
         self.pool, self.environment = self.array.pool, self.array.environment
         self.volume: Volume = self.pool.create_volume("v", 100, {})
         self.relog = Relog(self.pool, self.environment, [self.volume], lambda: True)
+        records = GroupRecords(self.pool, "g")
+        settings = GroupSettings("g", bytes(16), bytes(16), (self.volume.identity,), 20.0)
+        self.preparation = Preparation(self.pool, records, GroupVolumes(self.pool, records, Anchors(self.pool, "g"), settings))
         self.wire = Wire()
         self.kept: list[StreamPosition] = []
 
@@ -217,6 +223,7 @@ class Secondary:
             GroupRecords(self.pool, "g"),
             exchange,
             self.relog,
+            self.preparation,
             [self.volume],
             StreamPosition(LOG, start_osn, start_osn),
             self.kept.append,

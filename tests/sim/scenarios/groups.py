@@ -98,7 +98,7 @@ class Play:
         compression = self.random.choice([{}, {COMPRESSION_ATTRIBUTE: "lz4"}])
         for array in (a, b):
             for name, size in SIZES.items():
-                array.pool.create_volume(name, size, compression)
+                array.pool.create_volume(name, size, compression, identity=name.encode().ljust(16))
             array.pool.create_volume(OUTSIDE, OUTSIDE_BLOCKS, {})
             for block in range(0, OUTSIDE_BLOCKS, 2):
                 array.pool.volumes[OUTSIDE].write(block, [self.new_value()])

@@ -33,6 +33,10 @@ class Kind(IntEnum):
     RESYNC = 0x36
     CHANGED = 0x37
     ANCHORED = 0x38
+    PREPARE = 0x39
+    PREPARED = 0x3A
+    READ = 0x3B
+    READ_DIGEST = 0x3C
     PAIR_OPEN = 0x40
     PAIR_CHALLENGE = 0x41
     PAIR_PROOF = 0x42
@@ -98,6 +102,10 @@ ROWS: tuple[KindRow, ...] = (
     KindRow(Kind.RESYNC, Scope.CHANNEL, 16, NO_FLAGS, True, "0", "guid of an anchor, or empty"),
     KindRow(Kind.CHANGED, Scope.CHANNEL, MAX_BODY_BYTES, Flag.END, True, "0", "ranges"),
     KindRow(Kind.ANCHORED, Scope.CHANNEL, 2 * MAX_HELLO_BYTES, NO_FLAGS, True, "0", "guid of an anchor, and digests"),
+    KindRow(Kind.PREPARE, Scope.CHANNEL, MAX_JSON_BYTES, NO_FLAGS, True, "number of the change", "JSON object"),
+    KindRow(Kind.PREPARED, Scope.CHANNEL, MAX_HELLO_BYTES, NO_FLAGS, True, "that of the PREPARE", "empty, or a reason"),
+    KindRow(Kind.READ, Scope.CHANNEL, 10, NO_FLAGS, True, "number of the first block", "part"),
+    KindRow(Kind.READ_DIGEST, Scope.CHANNEL, 33, NO_FLAGS, True, "that of the READ", "digest of the part"),
     KindRow(Kind.PAIR_OPEN, Scope.CONNECTION, MAX_HELLO_BYTES, NO_FLAGS, False, "0", "PAIR_OPEN"),
     KindRow(Kind.PAIR_CHALLENGE, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_CHALLENGE"),
     KindRow(Kind.PAIR_PROOF, Scope.CONNECTION, MAX_CHALLENGE_BYTES, NO_FLAGS, False, "0", "PAIR_PROOF"),

@@ -70,6 +70,7 @@ class Member:
         self.lease_until_s = NEVER_S
         self._released_at_s = NEVER_S
         self._requests = 0
+        self._witness_heard_at_s = NEVER_S
         self._take_over_at_s = now_s + PROMISE_S
         self._renew_at_s = self._retry_at_s = now_s
 
@@ -180,6 +181,24 @@ class Member:
             found.append(Send(Receiver.PEER, LeaseReleased(self.name, self.record.life, now_s)))
         return [*found, Send(Receiver.WITNESS, self.request)]
 
+    def may_be_forced(self, now_s: float) -> bool:
+        """True if `force` makes this member the primary: the present one has no lease that this member has granted."""
+        return not self.is_primary and now_s >= self.promise.until_s
+
+    def force(self, now_s: float) -> Sequence[Action]:
+        """Become the primary at once, because a person says that the other member does not serve any more. Nothing happens if
+        `may_be_forced` is False.
+
+        The witness is told when it answers. The other member learns the new epoch from it, or from this member.
+        """
+        if not self.may_be_forced(now_s):
+            return ()
+        self.request = None
+        self._renew_at_s = now_s
+        return self._keep(
+            replace(self.record, register=self.register.changed(Change.FORCE, self.name, self.peer), is_adding=False)
+        )
+
     def compared(self, own_position: int, peer_position: int) -> None:
         """Note the positions at which the streams of both members end, in the present epoch (rule 7).
 
@@ -212,6 +231,8 @@ class Member:
             return False
         if change is Change.PROMOTE:
             return self.may_take_over(now_s)
+        if change is Change.ADD and now_s >= self._witness_heard_at_s + PROMISE_S:
+            return False  # A witness that is away would not answer, and hosts would wait meanwhile.
         return self.is_proven and not self.record.is_adding and self.register.allows(change, self.name, self.peer)
 
     def _requests_change(self, change: Change) -> bool:
@@ -247,14 +268,24 @@ class Member:
         if message.witness != self.record.witness or message.life != self.record.life:
             return ()
         is_first, self.is_known_to_witness = not self.is_known_to_witness, True
+        self._witness_heard_at_s = now_s
         found = list(self._learned(message.register, now_s))
+        if message.register.epoch < self.register.epoch and self._is_alone and self.is_primary:
+            found.append(self._tell_of_force())
         if is_first and self.record.is_adding:  # The request of an earlier life is void.
             found += self._keep(replace(self.record, is_adding=False))
         return found
 
+    def _tell_of_force(self) -> Send:
+        """Send the present register to the witness, because it is newer than that of the witness since `force`."""
+        self._requests += 1
+        request = ChangeRequest(self.name, self.record.life, self._requests, Change.FORCE, self.register)
+        return Send(Receiver.WITNESS, request)
+
     def _answered(self, answer: ChangeAnswer, now_s: float) -> Sequence[Action]:
         if answer.witness != self.record.witness or answer.life != self.record.life:
             return ()
+        self._witness_heard_at_s = now_s
         refused = None
         if self.request is not None and answer.number == self.request.number:
             refused = None if answer.is_done else self.request.change

@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 from enum import Enum
 
+FORCED_EPOCHS = 1 << 20
+"""Number of epochs by which a change by force raises the epoch. So it is newer than those that the member has missed."""
+
 
 class Change(Enum):
     """A change of a register. The value describes it."""
@@ -11,6 +14,7 @@ class Change(Enum):
     ADD = "the other member is in sync again"
     PROMOTE = "the other member becomes the primary, and continues without the former one"
     HAND_OVER = "the primary makes the other member the primary"
+    FORCE = "a person makes the other member the primary, which may lack changes that hosts were told of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,10 @@ class Register:
             Change.ADD: (member, {member, peer}),
             Change.PROMOTE: (member, {member}),
             Change.HAND_OVER: (peer, {member, peer}),
+            Change.FORCE: (member, {member}),
         }[change]
-        return replace(self, epoch=self.epoch + 1, primary=primary, in_sync=frozenset(in_sync))
+        epochs = FORCED_EPOCHS if change is Change.FORCE else 1
+        return replace(self, epoch=self.epoch + epochs, primary=primary, in_sync=frozenset(in_sync))
 
     def allows(self, change: Change, member: str, peer: str) -> bool:
         """True if a member may request a change in this state of the group."""
@@ -39,4 +45,9 @@ class Register:
             Change.ADD: is_primary and not has_both,
             Change.PROMOTE: not is_primary and has_both,
             Change.HAND_OVER: is_primary and has_both,
+            Change.FORCE: not is_primary,
         }[change]
+
+    def was_forced_after(self, former: "Register") -> bool:
+        """True if a change by force lies between an older register and this one."""
+        return self.epoch - former.epoch >= FORCED_EPOCHS // 2

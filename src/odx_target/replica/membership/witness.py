@@ -106,6 +106,9 @@ class Witness:
 
     def _allows(self, request: ChangeRequest, register: Register, now_s: float) -> bool:
         (peer,) = (each for each in self._members if each != request.member)
+        if request.change is Change.FORCE:
+            alone = replace(register, epoch=request.register.epoch, primary=request.member, in_sync=frozenset({request.member}))
+            return request.register == alone and request.register.epoch > register.epoch
         return (
             register.allows(request.change, request.member, peer)
             and request.register == register.changed(request.change, request.member, peer)

@@ -27,7 +27,7 @@ class RequestDenied(LinkError):
 
 
 class Exchange:
-    """One channel. One task at a time may wait in `receive`, and one in `room`.
+    """One channel. One task at a time may wait in `receive`.
 
     `on_output` is called when the session has something to send, and `on_fault` to end the link. `open_exchanges` has all
     exchanges of the link. The owner must call `close` when the exchange is over.
@@ -111,7 +111,7 @@ class Exchange:
             if self._failure is not None:
                 raise self._failure
             self._note_wait()
-            self._space = self._environment.event()
+            self._space = self._space or self._environment.event()
             await self._space.wait()
         self._waits_since_s = None
 

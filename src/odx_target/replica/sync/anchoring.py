@@ -12,13 +12,29 @@ from odx_target.store.api import Pool, StoreError, Volume
 DIGEST_BYTES = 16
 
 
-class Anchoring:
-    """Takes an anchor at intervals, and releases the one before when both members have the new one durably.
+class Comparison:
+    """A comparison of both members that was requested. `guid` is the anchor of the result, `is_equal` is None until then."""
 
-    `on_mismatch` is called with the reason if the digests of an anchor differ. Both anchors then stay.
+    def __init__(self) -> None:
+        self.guid = b""
+        self.is_equal: bool | None = None
+
+
+class Anchoring:
+    """Takes an anchor at intervals or on request, and releases the one before when both members have the new one durably.
+
+    `on_mismatch` is called with the reason if the digests of an anchor differ. Both anchors then stay. `on_result` is called
+    after each comparison.
     """
 
-    def __init__(self, pool: Pool, environment: Environment, anchors: Anchors, on_mismatch: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        environment: Environment,
+        anchors: Anchors,
+        on_mismatch: Callable[[str], None],
+        on_result: Callable[[], None],
+    ) -> None:
         self.mismatches = 0
         """Number of anchors at which the members had different contents."""
         self.verified = 0
@@ -27,22 +43,37 @@ class Anchoring:
         self._environment = environment
         self._anchors = anchors
         self._on_mismatch = on_mismatch
+        self._on_result = on_result
+        self._requested: list[Comparison] = []
+        self._waiting: list[Comparison] = []
         self._taken = b""
         self._taken_at_s = float("-inf")
         self._at_osn = -1
 
+    def request(self) -> Comparison:
+        """Take an anchor soon, also if nothing has changed since the last one. Returns where the result will be."""
+        comparison = Comparison()
+        self._requested.append(comparison)
+        return comparison
+
     def take_if_due(self, shipped_osn: int, volumes: Callable[[], Sequence[Volume]]) -> None:
-        """Take an anchor if the last one is old, and if something has changed since. It is tried again if that fails."""
+        """Take an anchor if one is requested, or if the last one is old and something has changed since. It is tried again if
+        that fails.
+        """
         now_s = self._environment.monotonic()
-        if now_s - self._taken_at_s < ANCHOR_INTERVAL_S or shipped_osn == self._at_osn:
+        is_old = now_s - self._taken_at_s >= ANCHOR_INTERVAL_S and shipped_osn != self._at_osn
+        if not is_old and not self._requested:
             return
         guid = self._environment.entropy(GUID_BYTES)
-        confirmed = [each for each in self._anchors.guids if each != self._taken]
+        confirmed = [each for each in self._anchors.guids if each not in (self._taken, *self._anchors.pinned)]
         try:
-            self._anchors.take(guid, volumes(), confirmed[-1:])
+            self._anchors.take(guid, volumes(), [*self._anchors.pinned, *confirmed[-1:]], self._environment.time())
         except StoreError:
             return
         self._taken, self._taken_at_s, self._at_osn = guid, now_s, shipped_osn
+        self._waiting, self._requested = [*self._waiting, *self._requested], []
+        for comparison in self._waiting:
+            comparison.guid = guid
         self._environment.start_soon(self._commit)
 
     def reported(self, body: bytes) -> None:
@@ -66,14 +97,23 @@ class Anchoring:
             own = b"".join([await each.digest() for each in maps])
             if own == digests:
                 await self._pool.flush()
-                self._anchors.keep_only([guid])
+                self._anchors.keep_only([guid, *self._anchors.pinned])
                 self.verified += 1
+                self._end_waiting(guid, is_equal=True)
                 await self._commit()
                 return
         except StoreError:
             return  # The anchor before stays, and the next one is compared.
         self.mismatches += 1
+        self._end_waiting(guid, is_equal=False)
         with suppress(StoreError):
             self._anchors.suspect()
         await self._commit()
         self._on_mismatch("both members had different contents at an anchor")
+
+    def _end_waiting(self, guid: bytes, *, is_equal: bool) -> None:
+        for comparison in self._waiting:
+            if comparison.guid == guid:
+                comparison.is_equal = is_equal
+        self._waiting = [each for each in self._waiting if each.is_equal is None]
+        self._on_result()

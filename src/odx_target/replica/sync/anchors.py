@@ -14,15 +14,18 @@ from odx_target.store.api import Absent, FrozenMap, Pool, Volume
 
 GUID_BYTES = 16
 
-MAX_ANCHORS = 2
-"""Maximum number of anchors of a group: one that both members have, and one that is being taken."""
+MAX_ANCHORS = 3
+"""Maximum number of anchors of a group: one that both members have, one that is being taken, and one whose blocks are read."""
 
 
 class Anchor(NamedTuple):
-    """An anchor. `frozen` are the numbers of the frozen maps, in the order of the volumes."""
+    """An anchor. `frozen` are the numbers of the frozen maps, in the order of the volumes. `taken_s` is the time at which this
+    member took it, by its wall clock.
+    """
 
     guid: bytes
     frozen: tuple[int, ...]
+    taken_s: float = 0.0
 
 
 class AnchorRecord(NamedTuple):
@@ -45,11 +48,18 @@ class Anchors:
         self._is_removed = False
         self.is_suspect = record.is_suspect
         """True if the members had different contents at an anchor. The next anchor ends this state."""
+        self.pinned: list[bytes] = []
+        """Anchors that stay because their blocks are read: at most one."""
 
     @property
     def guids(self) -> list[bytes]:
         """The guids of the anchors, the oldest first."""
         return [anchor.guid for anchor in self._anchors]
+
+    @property
+    def newest(self) -> Anchor | None:
+        """The newest anchor whose maps exist."""
+        return next((each for each in reversed(self._anchors) if self.maps(each.guid) is not None), None)
 
     def maps(self, guid: bytes) -> Sequence[FrozenMap] | None:
         """Return the frozen maps of an anchor. None if there is no such anchor, or if one of its maps is missing."""
@@ -62,11 +72,11 @@ class Anchors:
         """Return the newest of some anchors that this member can use too."""
         if self.is_suspect:
             return None
-        usable = [each for each in self.guids if each in guids and len(self.maps(each) or ()) == count_volumes]
+        usable = [each for each in self.guids if each in guids and 0 < len(self.maps(each) or ()) <= count_volumes]
         return usable[-1] if usable else None
 
-    def take(self, guid: bytes, volumes: Sequence[Volume], others: Sequence[bytes]) -> None:
-        """Take an anchor of the present content, and release all anchors but `others`.
+    def take(self, guid: bytes, volumes: Sequence[Volume], others: Sequence[bytes], now_s: float) -> None:
+        """Take an anchor of the present content at the wall clock time `now_s`, and release all anchors but `others`.
 
         Raises the exceptions of `Volume.write`. Then nothing has changed.
         """
@@ -75,7 +85,7 @@ class Anchors:
             for volume in volumes:
                 frozen.append(volume.freeze(durable=True))
             kept = [anchor for anchor in self._anchors if anchor.guid in others]
-            self._keep([*kept, Anchor(guid, tuple(each.identifier for each in frozen))], guid)
+            self._keep([*kept, Anchor(guid, tuple(each.identifier for each in frozen), now_s)], guid)
         except BaseException:
             for each in frozen:
                 each.release()
@@ -115,7 +125,7 @@ class Anchors:
 
 
 def encode_anchors(record: AnchorRecord) -> bytes:
-    anchors = [{"guid": anchor.guid.hex(), "frozen": anchor.frozen} for anchor in record.anchors]
+    anchors = [{"guid": anchor.guid.hex(), "frozen": anchor.frozen, "taken_s": anchor.taken_s} for anchor in record.anchors]
     return json.dumps({"taken": record.taken.hex(), "anchors": anchors, "is_suspect": record.is_suspect}).encode()
 
 
@@ -125,8 +135,11 @@ def decode_anchors(value: bytes | None) -> AnchorRecord:
         return AnchorRecord(())
     try:
         found = json.loads(value)
-        anchors = [Anchor(bytes.fromhex(each["guid"]), tuple(map(int, each["frozen"]))) for each in found["anchors"]]
-        return AnchorRecord(tuple(anchors), bytes.fromhex(found["taken"]), bool(found["is_suspect"]))
+        anchors = tuple(
+            Anchor(bytes.fromhex(each["guid"]), tuple(map(int, each["frozen"])), float(each.get("taken_s", 0.0)))
+            for each in found["anchors"]
+        )
+        return AnchorRecord(anchors, bytes.fromhex(found["taken"]), bool(found["is_suspect"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         return AnchorRecord(())
 

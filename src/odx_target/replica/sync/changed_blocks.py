@@ -63,10 +63,11 @@ async def changed_since(
     exchange: Exchange,
     pool: Pool,
     environment: Environment,
-    older: Sequence[BlockSource] | None,
+    older: Sequence[BlockSource],
     newer: Sequence[BlockSource],
 ) -> AsyncIterator[ChangedRange]:
-    """Yield the ranges of `newer` that differ from `older`, in ascending order. If `older` is None, yield those with data.
+    """Yield the ranges of `newer` that differ from `older`, in ascending order. Where `older` has no source, yield those with
+    data.
 
     Raises DamagedBlock, and ChannelEnded if the exchange ends, for which the ranges are read.
     """
@@ -75,7 +76,7 @@ async def changed_since(
         is_over = False
         while not is_over:
             _check_open(exchange)
-            stream = pool.changed_ranges(None if older is None else older[index], source, block)
+            stream = pool.changed_ranges(older[index] if index < len(older) else None, source, block)
             try:
                 async for part in stream:
                     _check_open(exchange)

@@ -8,7 +8,8 @@ from odx_target.replica.link.limits import MAX_TEXT_BYTES
 from odx_target.replica.link.messages import Field, Message, Type
 from odx_target.replica.sync.anchors import GUID_BYTES, MAX_ANCHORS
 from odx_target.replica.sync.items import Item, ItemKind
-from odx_target.store.api import Snapshot, SnapshotChanged, SnapshotCreated
+from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES
+from odx_target.store.api import Snapshot, SnapshotChanged, SnapshotCreated, Volume
 
 MAX_SENT_ATTRIBUTES = 64
 """Maximum number of attributes of a snapshot that are shipped. Their texts are bounded by `MAX_TEXT_BYTES`."""
@@ -38,6 +39,18 @@ ANCHORS_FIELDS = (
     Field("taken", Type.BYTES, 0, GUID_BYTES, "guid of the anchor that is taken now; empty if none is taken"),
 )
 
+IDENTITY_BYTES = 16
+LUN_ATTRIBUTE = "lun"
+"""Name of the attribute of a volume that each array gives it by itself."""
+
+VOLUME_FIELDS = (
+    Field("identity", Type.BYTES, IDENTITY_BYTES, IDENTITY_BYTES, "identity of the volume, which is the same at both members"),
+    Field("name", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the volume"),
+    Field("size_blocks", Type.NUMBER, 1, MAX_NUMBER, "size of the volume in blocks"),
+    *_ATTRIBUTES,
+)
+VOLUMES_FIELDS = (Field("identities", Type.TEXTS, 1, MAX_GROUP_VOLUMES, "identities of all volumes of the group, in order"),)
+
 NO_FIELDS: tuple[Field, ...] = ()
 
 DOCUMENTS: dict[str, tuple[Field, ...]] = {
@@ -47,6 +60,8 @@ DOCUMENTS: dict[str, tuple[Field, ...]] = {
     "restore": RESTORED_FIELDS,
     "change lineage": LINEAGE_FIELDS,
     "keep anchors": ANCHORS_FIELDS,
+    "add volume": VOLUME_FIELDS,
+    "set volumes": VOLUMES_FIELDS,
     "begin of snapshots": NO_FIELDS,
     "end of snapshots": NO_FIELDS,
 }
@@ -100,6 +115,21 @@ def lineage_changed(volume: int, lineage: bytes) -> Item:
 def anchors_kept(guids: Sequence[bytes], taken: bytes) -> Item:
     """Return the item of the anchors that the primary keeps, of which one may be taken now."""
     return _item(0, "keep anchors", {"guids": [guid.hex() for guid in guids], "taken": taken.hex()})
+
+
+def volume_document(identity: bytes, name: str, size_blocks: int, attributes: Mapping[str, str]) -> dict[str, Json]:
+    """Return the fields of a volume that the other member must have."""
+    shared = {key: value for key, value in attributes.items() if key != LUN_ATTRIBUTE}
+    return {"identity": identity.hex(), "name": name, "size_blocks": size_blocks, **_attributes(shared)}
+
+
+def volumes_set(volumes: Sequence[Volume | None], identities: Sequence[bytes]) -> Iterator[Item]:
+    """Yield items after which the group has these volumes at the other member. It makes those that it does not have, empty."""
+    for volume in volumes:
+        if volume is not None:
+            document = volume_document(volume.identity, volume.name, volume.size_blocks, volume.attributes)
+            yield _item(0, "add volume", document)
+    yield _item(0, "set volumes", {"identities": [each.hex() for each in identities]})
 
 
 def attributes_of(found: Message) -> dict[str, str]:

@@ -11,18 +11,27 @@ from odx_target.replica.membership.messages import Action, Message, Receiver
 from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.path import Path
+from odx_target.replica.sync.anchoring import Comparison
 from odx_target.replica.sync.anchors import Anchors
 from odx_target.replica.sync.courier import Courier, receive_messages
+from odx_target.replica.sync.forced_promotion import ForcedPromotion, NoContent, PossibleLoss
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
+from odx_target.replica.sync.group_volumes import GroupVolumes, volume_with
 from odx_target.replica.sync.incoming_stream import IncomingStream
-from odx_target.replica.sync.limits import GIVE_UP_MARGIN_S
+from odx_target.replica.sync.limits import GIVE_UP_MARGIN_S, READ_RATE_BYTES
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.outgoing_stream import OutgoingStream
+from odx_target.replica.sync.preparation import encode_preparation
+from odx_target.replica.sync.reading import AnchorReading, Source, serve_reading
 from odx_target.store.api import Pool, PoolBusy, StoreError, Volume
 
 
 class NotServing(Exception):
     """The member does not serve hosts now, or cannot say whether a change is made. The message is one line."""
+
+
+class ChangeRefused(Exception):
+    """The other member cannot make a change, so that neither member has made it. The message is one line."""
 
 
 class GroupState(Enum):
@@ -46,13 +55,15 @@ class Group:
     def __init__(
         self, pool: Pool, environment: Environment, settings: GroupSettings, path_to: Callable[[bytes], Path | None]
     ) -> None:
-        self.settings = settings
         self._pool = pool
         self._environment = environment
-        self._records = records = GroupRecords(pool, settings.name)
+        self._path_to = path_to
+        self.records = records = GroupRecords(pool, settings.name)
         peer = settings.peer_pool.hex()
         self.driver = MemberDriver(pool, environment, records, peer, self._send, self._changed, self._tick)
         self._anchors = anchors = Anchors(pool, settings.name)
+        self.list = GroupVolumes(pool, records, anchors, settings)
+        """The list of the volumes, and what is called when it changes."""
         self._register = self.driver.member.register
         self._was_adding = False
         self._give_up_after_s = settings.out_of_sync_s + GIVE_UP_MARGIN_S
@@ -60,9 +71,14 @@ class Group:
         self._active = 0
         self._progress: Event = environment.event()
         self.outgoing = OutgoingStream(
-            pool, environment, settings, self.driver, anchors, self.volumes, lambda: path_to(settings.peer_pool), self._wake
+            pool, environment, settings, self.driver, anchors, self.list, lambda: path_to(settings.peer_pool), self._wake
         )
-        self.incoming = IncomingStream(pool, environment, records, self.driver, anchors, self.volumes)
+        self.outgoing.is_isolated = records.is_isolated
+        self.incoming = IncomingStream(pool, environment, records, self.driver, anchors, self.list)
+        self.reading: AnchorReading | None = None
+        """The last reading that `read_and_verify` has begun."""
+        self._source = Source(pool, environment, anchors)
+        self._forced = ForcedPromotion(pool, environment, anchors, self.volumes, lambda: self.driver.position)
         self._couriers = {
             Receiver.PEER: Courier(settings.name, environment, lambda: path_to(settings.peer_pool), self.driver.deliver),
             Receiver.WITNESS: Courier(settings.name, environment, lambda: path_to(settings.witness_pool), self.driver.deliver),
@@ -77,6 +93,8 @@ class Group:
 
     def stop(self) -> None:
         """End the life of the member."""
+        if self.reading is not None:
+            self.reading.stop()
         self.driver.stop()
         self.outgoing.stop()
         self.incoming.close()
@@ -87,8 +105,13 @@ class Group:
     def remove(self) -> None:
         """End the membership, and forget it. The volumes stay. The caller commits the pool."""
         self.stop()
-        self._records.remove()
+        self.records.remove()
         self._anchors.remove()
+
+    @property
+    def settings(self) -> GroupSettings:
+        """The present settings. The volumes in them may change."""
+        return self.list.settings
 
     @property
     def state(self) -> GroupState:
@@ -104,11 +127,7 @@ class Group:
 
     def volumes(self) -> list[Volume]:
         """Return the volumes in the order of the group. Raises StoreError if one of them was deleted."""
-        by_identity = {volume.identity: volume for volume in self._pool.volumes.values()}
-        missing = [each.hex() for each in self.settings.volumes if each not in by_identity]
-        if missing:
-            raise StoreError(f"the volume {missing[0]} of the group {self.settings.name} was deleted")
-        return [by_identity[each] for each in self.settings.volumes]
+        return self.list.present()
 
     async def read(self, volume: Volume, block: int, count_blocks: int) -> list[Buffer]:
         """Read blocks. Raises NotServing, and the exceptions of `Volume.read`."""
@@ -138,6 +157,25 @@ class Group:
                     await room_made()
             await self._pool.committed()
             await self.acknowledged(self._pool.committed_osn)
+
+    async def prepare(self, word: str, document: dict[str, Json]) -> None:
+        """Ask the other member, if it is needed, whether it can make a change (the first phase); see `PREPARATIONS`.
+
+        Raises ChangeRefused if it cannot, and then nothing has changed. Raises NotServing, StoreError.
+        """
+        with self._command():
+            give_up_s = self._environment.monotonic() + self._give_up_after_s
+            while self.outgoing.needs_peer:
+                answers: list[str] = []
+                with suppress(LinkError):
+                    self.outgoing.prepare_peer(encode_preparation(word, document), answers.append)
+                sender = self.outgoing.sender
+                while not answers and self.outgoing.needs_peer and self.outgoing.sender is sender:
+                    await self._progressed(give_up_s)
+                if answers and answers[0]:
+                    raise ChangeRefused(f"the other member of the group {self.settings.name} refuses: {answers[0]}")
+                if answers:
+                    return
 
     async def flush(self) -> None:
         """Make everything durable that was acknowledged, on all members in sync. Raises NotServing, StoreError."""
@@ -187,6 +225,128 @@ class Group:
         finally:
             self._is_draining = False
 
+    async def isolate(self) -> None:
+        """Go on without the other member, until `resync` is called. Raises NotServing, and the exceptions of `Volume.write`.
+
+        If the witness does not answer, the other member is dropped when it does.
+        """
+        self._require_service()
+        self.records.keep_isolation(is_isolated=True)
+        self.outgoing.is_isolated = True
+        await self._pool.committed()
+        await self._until_alone()
+
+    async def drop_other(self, reason: str) -> None:
+        """Drop the other member, which is resynchronised at once. Raises NotServing."""
+        self._require_service()
+        if self.outgoing.needs_peer:
+            self.outgoing.fail_peer(reason)
+            await self._until_alone()
+
+    async def _until_alone(self) -> None:
+        await self._until(
+            lambda: not self.outgoing.needs_peer, "the witness has not answered, and the other member is dropped when it does"
+        )
+
+    async def resync(self) -> None:
+        """End an isolation, and begin a resync again that is under way. Raises NotServing, and those of `Volume.write`."""
+        if not self.driver.member.is_primary:
+            raise NotServing(f"the group {self.settings.name} is {self.state.value} here: begin the resync at the primary")
+        self._end_isolation()
+        await self._pool.committed()
+        if not self.outgoing.is_peer_in_sync:
+            self.outgoing.close()
+
+    async def verify(self) -> bool:
+        """Compare both members at an anchor that is taken now, by digests. Returns True if they are equal. If they are not, the
+        other member is dropped, and both members keep the anchor. Raises NotServing.
+        """
+        return bool((await self._compare()).is_equal)
+
+    async def read_and_verify(self, rate_bytes: int = READ_RATE_BYTES) -> AnchorReading:
+        """Verify, and then begin to read and compare all data of both members in the background, as it is at an anchor.
+
+        Each member reads at most `rate_bytes` in a second. If data differs, the other member is dropped at the end. Raises
+        NotServing, also if the digests differ or another reading is under way.
+        """
+        if self.reading is not None and not self.reading.is_over:
+            raise NotServing(f"the data of the group {self.settings.name} is being read already")
+        comparison = await self._compare()
+        path = self._path_to(self.settings.peer_pool)
+        link = None if path is None else path.link
+        if not comparison.is_equal or link is None:
+            raise NotServing(f"the members of the group {self.settings.name} are not connected, or have different maps")
+        if self.reading is not None and not self.reading.is_over:
+            raise NotServing(f"the data of the group {self.settings.name} is being read already")
+        self._anchors.pinned = [comparison.guid]
+        self.reading = AnchorReading(self._source, comparison.guid, rate_bytes, self._reading_ended)
+        self._environment.start_soon(self.reading.run, link, self.settings.name)
+        return self.reading
+
+    def _reading_ended(self, reading: AnchorReading) -> None:
+        self._anchors.pinned = []
+        if reading.count_different:
+            with suppress(StoreError):
+                self._anchors.suspect()
+            self.outgoing.fail_peer("both members read different data at an anchor")
+        self._wake()
+
+    async def _compare(self) -> Comparison:
+        self._require_service()
+        if not self.outgoing.is_peer_in_sync:
+            raise NotServing(f"the other member of the group {self.settings.name} is not in sync")
+        comparison = self.outgoing.anchoring.request()
+        await self._until(lambda: comparison.is_equal is not None, "the other member has reported no digests")
+        return comparison
+
+    def possible_loss(self) -> PossibleLoss:
+        """Return what hosts may lose if this member is promoted by force now. Raises NotServing if it cannot be."""
+        name, member = self.settings.name, self.driver.member
+        path = self._path_to(self.settings.peer_pool)
+        if member.is_primary:
+            raise NotServing(f"this member is the primary of the group {name} already")
+        if path is not None and path.link is not None:
+            raise NotServing(f"the other member of the group {name} is connected: use a switchover, or stop it first")
+        if not member.may_be_forced(self._environment.monotonic()):
+            raise NotServing(f"the primary of the group {name} may serve for some seconds more")
+        try:
+            return self._forced.possible_loss()
+        except NoContent as error:
+            raise NotServing(f"the group {name} cannot be promoted here: {error}") from error
+
+    async def promote_by_force(self) -> PossibleLoss:
+        """Become the primary although neither the other member nor the witness may agree. Returns what hosts may lose.
+
+        A person has made sure that the other member does not serve any more. When that one comes back, it learns the new epoch,
+        keeps its own changes in snapshots `diverged-TIME`, and is resynchronised. Raises NotServing, and the exceptions of
+        `Volume.write`.
+        """
+        loss = self.possible_loss()
+        self.incoming.close()
+        self.incoming.is_refusing = True
+        try:
+            await self._forced.restore()
+            self.driver.post(self.driver.member.force)
+            await self._until(lambda: self.driver.serves, "this member has not become the primary")
+        except NoContent as error:
+            raise NotServing(f"the group {self.settings.name} cannot be promoted here: {error}") from error
+        finally:
+            self.incoming.is_refusing = False
+        return loss
+
+    async def _until(self, is_reached: Callable[[], bool], reason: str) -> None:
+        """Wait for a condition, but not for too long. Raises NotServing with the reason."""
+        give_up_s = self._environment.monotonic() + self._give_up_after_s
+        while not is_reached():
+            if self.driver.failure or self._pool.failure is not None or self._environment.monotonic() >= give_up_s:
+                raise NotServing(f"the group {self.settings.name}: {reason}")
+            await self._progress.wait()
+
+    def _end_isolation(self) -> None:
+        if self.outgoing.is_isolated:
+            self.records.keep_isolation(is_isolated=False)
+            self.outgoing.is_isolated = False
+
     @contextmanager
     def _command(self) -> Iterator[None]:
         """Count a command of a host while it is under way. Raises NotServing, StoreError."""
@@ -212,6 +372,10 @@ class Group:
 
         await receive_messages(exchange, take)
 
+    async def serve_reading(self, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        """Serve a reading of an anchor by the other member. Raises LinkError."""
+        await serve_reading(self._source, exchange, document)
+
     async def serve_stream(self, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve the stream of the other member. Raises LinkError."""
         await self.incoming.serve(exchange, document)
@@ -226,6 +390,11 @@ class Group:
             self._register = record.register
             self.outgoing.note_register()
             self.incoming.close()
+        with suppress(StoreError):  # Tried again at the next call of the member.
+            if self.driver.member.is_primary:
+                self.incoming.preparation.undo()
+            else:
+                self._end_isolation()
         self._was_adding = record.is_adding
         self._wake()
 
@@ -234,7 +403,25 @@ class Group:
         self.outgoing.tick()
         if self._is_draining:
             self.driver.post(self._hand_over)
+        with suppress(StoreError):  # Tried again at the next tick.
+            self.finish_deletion()
         self._wake()
+
+    def finish_deletion(self) -> None:
+        """Delete a volume that has left the group, as soon as no failover can bring it back. Raises the exceptions of
+        `Volume.write`.
+        """
+        identity, member = self.records.deletion, self.driver.member
+        if identity is None:
+            return
+        if identity not in self.list.identities:
+            is_known = not self.outgoing.needs_peer or self.outgoing.peer_osn >= self._pool.committed_osn - 1
+            if not (self.driver.serves and is_known) and not (member.is_in_sync and member.is_proven and not member.is_primary):
+                return
+            volume = volume_with(self._pool, identity)
+            if volume is not None:
+                self._pool.delete_volume(volume.name)
+        self.records.keep_deletion(None)
 
     def _hand_over(self, now_s: float) -> Sequence[Action]:
         sender = self.outgoing.sender

@@ -15,6 +15,20 @@ MEMBER_PREFIX = "sync/member/"
 POSITION_PREFIX = "sync/position/"
 WITNESS_PREFIX = "sync/witness/"
 ANCHOR_PREFIX = "sync/anchor/"
+ISOLATION_PREFIX = "sync/isolation/"
+DIVERGENCE_PREFIX = "sync/divergence/"
+PREPARED_PREFIX = "sync/prepared/"
+DELETION_PREFIX = "sync/deletion/"
+PREFIXES = (
+    SETTINGS_PREFIX,
+    MEMBER_PREFIX,
+    POSITION_PREFIX,
+    ISOLATION_PREFIX,
+    DIVERGENCE_PREFIX,
+    PREPARED_PREFIX,
+    DELETION_PREFIX,
+)
+"""The records of `GroupRecords`. The others belong to the anchors and to the witness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,7 @@ class GroupRecords:
     def remove(self) -> None:
         """Forget all records. Tasks of the group that have not ended yet keep nothing more."""
         self._is_removed = True
-        for prefix in (SETTINGS_PREFIX, MEMBER_PREFIX, POSITION_PREFIX):
+        for prefix in PREFIXES:
             self._pool.forget(prefix + self._name)
 
     def _keep(self, prefix: str, value: bytes) -> None:
@@ -106,6 +120,55 @@ class GroupRecords:
     def position(self) -> StreamPosition:
         return decode_position(self._pool.remembered(POSITION_PREFIX + self._name))
 
+    def keep_isolation(self, *, is_isolated: bool) -> None:
+        """Note whether a person has isolated the other member."""
+        self._mark(ISOLATION_PREFIX, "isolated" if is_isolated else None)
+
+    @property
+    def is_isolated(self) -> bool:
+        """True if a person has isolated the other member."""
+        return self._pool.remembered(ISOLATION_PREFIX + self._name) is not None
+
+    def keep_divergence(self, moment: str | None) -> None:
+        """Note when this member learned that another one was promoted by force, until its own changes are kept aside."""
+        self._mark(DIVERGENCE_PREFIX, moment)
+
+    @property
+    def divergence(self) -> str | None:
+        """The time at which this member learned of a promotion by force. None if its own changes are kept aside already."""
+        value = self._pool.remembered(DIVERGENCE_PREFIX + self._name)
+        return None if value is None else value.decode(errors="replace")
+
+    def keep_prepared(self, identity: bytes | None) -> None:
+        """Note that a volume was made for a change of the primary that may not follow."""
+        self._mark(PREPARED_PREFIX, None if identity is None else identity.hex())
+
+    @property
+    def prepared(self) -> bytes | None:
+        """The identity of a volume that was made for a change of the primary. None if there is no such volume."""
+        return self._marked_identity(PREPARED_PREFIX)
+
+    def keep_deletion(self, identity: bytes | None) -> None:
+        """Note that a volume has left the group, and is deleted when no failover can bring it back."""
+        self._mark(DELETION_PREFIX, None if identity is None else identity.hex())
+
+    @property
+    def deletion(self) -> bytes | None:
+        """The identity of a volume that has left the group and is to be deleted. None if there is no such volume."""
+        return self._marked_identity(DELETION_PREFIX)
+
+    def _marked_identity(self, prefix: str) -> bytes | None:
+        try:
+            return bytes.fromhex((self._pool.remembered(prefix + self._name) or b"").decode()) or None
+        except ValueError:
+            return None
+
+    def _mark(self, prefix: str, value: str | None) -> None:
+        if value is None:
+            self._pool.forget(prefix + self._name)
+        elif not self._is_removed:
+            self._pool.remember(prefix + self._name, value.encode(), spare=True)
+
     def _document(self, prefix: str) -> dict[str, Any]:
         try:
             found = json.loads(self._pool.remembered(prefix + self._name) or b"null")
@@ -114,6 +177,14 @@ class GroupRecords:
         if not isinstance(found, dict):
             raise InvalidGroupRecord(f"the pool has no record {prefix}{self._name} that can be read")
         return found
+
+
+def decode_volumes(value: bytes) -> tuple[bytes, ...]:
+    """Return the identities of the volumes in the record of settings. Empty if the record cannot be read."""
+    try:
+        return tuple(bytes.fromhex(each) for each in json.loads(value)["volumes"])
+    except (KeyError, TypeError, ValueError):
+        return ()
 
 
 def encode_witness(members: tuple[str, str], record: WitnessRecord) -> bytes:

@@ -18,14 +18,16 @@ from odx_target.replica.sync.courier import MEMBERSHIP_REQUEST
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings, InvalidGroupRecord
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES, MAX_GROUPS, MAX_OUT_OF_SYNC_S, MIN_OUT_OF_SYNC_S
+from odx_target.replica.sync.reading import READ_REQUEST
 from odx_target.replica.sync.stream_messages import STREAM_REQUEST
+from odx_target.replica.sync.volume_operations import VolumeOperations
 from odx_target.replica.sync.witness_desk import ABSENT, WitnessDesk
 from odx_target.store.api import Pool
 
 GROUP_FIELDS = (Field("group", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the group"),)
 
 REQUESTS = RequestGroup("groups", 4 * MAX_GROUPS)
-"""A member has two channels of the membership and one stream for each group. A lost channel may end late."""
+"""A member has two channels of the membership, one stream and one reading for each group. A lost channel may end late."""
 
 
 class GroupRefused(LinkError):
@@ -41,6 +43,8 @@ class GroupTable:
         self._paths = paths
         self.witness_desk = WitnessDesk(pool, environment)
         self.groups: dict[str, Group] = {}
+        self.operations: dict[str, VolumeOperations] = {}
+        """Changes of the volumes of each group, by the name of the group."""
         self.unreadable: list[str] = []
         """Names of groups whose records are damaged."""
 
@@ -94,6 +98,7 @@ class GroupTable:
             {
                 MEMBERSHIP_REQUEST: Row(Right.REPLICATE, self._serve_membership, REQUESTS),
                 STREAM_REQUEST: Row(Right.REPLICATE, self._serve_stream, REQUESTS),
+                READ_REQUEST: Row(Right.REPLICATE, self._serve_reading, REQUESTS),
             }
         )
 
@@ -118,6 +123,7 @@ class GroupTable:
     def _begin(self, settings: GroupSettings) -> Group:
         group = Group(self._pool, self._environment, settings, self._path_to)
         self.groups[settings.name] = group
+        self.operations[settings.name] = VolumeOperations(group, self._pool, self._environment)
         group.start()
         return group
 
@@ -141,3 +147,7 @@ class GroupTable:
     async def _serve_stream(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         name = read_message(GROUP_FIELDS, document).text("group")
         await self._member_of(path, name).serve_stream(exchange, document)
+
+    async def _serve_reading(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        name = read_message(GROUP_FIELDS, document).text("group")
+        await self._member_of(path, name).serve_reading(exchange, document)

@@ -1,6 +1,6 @@
 """The stream of the primary at the other member: checks that it may take it, and receives it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import Json
@@ -9,16 +9,22 @@ from odx_target.replica.link.kinds import Kind
 from odx_target.replica.membership.messages import RegisterNews
 from odx_target.replica.membership.register import Register
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
-from odx_target.replica.sync.anchors import Anchors
+from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
+from odx_target.replica.sync.anchors import GUID_BYTES, Anchors
 from odx_target.replica.sync.changed_blocks import send_changes
 from odx_target.replica.sync.group_records import GroupRecords
+from odx_target.replica.sync.group_volumes import GroupVolumes
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.outgoing_stream import FAILED
 from odx_target.replica.sync.positions import NO_POSITION, StreamPosition, reached
+from odx_target.replica.sync.preparation import Preparation
 from odx_target.replica.sync.relog import NotApplied, Relog
 from odx_target.replica.sync.stream_messages import Greeting, greeting_document, read_greeting
 from odx_target.replica.sync.stream_receiver import StreamReceiver
 from odx_target.store.api import DamagedBlock, Pool, StoreError, Volume
+
+NOT_YET = "not-yet"
+"""Code of the refusal of a stream that the primary must offer again soon."""
 
 
 class IncomingStream:
@@ -31,8 +37,9 @@ class IncomingStream:
         records: GroupRecords,
         driver: MemberDriver,
         anchors: Anchors,
-        volumes: Callable[[], Sequence[Volume]],
+        volumes: GroupVolumes,
     ) -> None:
+        self.preparation = Preparation(pool, records, volumes)
         self._pool = pool
         self._environment = environment
         self._records = records
@@ -40,6 +47,8 @@ class IncomingStream:
         self._anchors = anchors
         self._volumes = volumes
         self._exchange: Exchange | None = None
+        self.is_refusing = False
+        """True while a person promotes this member."""
 
     def close(self) -> None:
         """End the present stream, because the register has changed. No change of it is made any more."""
@@ -52,9 +61,11 @@ class IncomingStream:
         driver, member = self._driver, self._driver.member
         theirs = read_greeting(document)
         register = member.register
-        own = Greeting(register, driver.position, member.is_proven, tuple(self._anchors.guids))
+        own = Greeting(register, driver.position, member.is_proven, tuple(self._anchors.guids), self._volumes.identities)
         driver.deliver(RegisterNews(theirs.register))
-        if theirs.register != register or member.is_primary or driver.is_settling:
+        if driver.is_settling or self.is_refusing:
+            raise RequestDenied(NOT_YET, "this member does not know yet how far its stream reaches")
+        if theirs.register != register or member.is_primary:
             exchange.answer(greeting_document(own))
             return
         is_resync = not member.is_in_sync
@@ -66,8 +77,16 @@ class IncomingStream:
         self._exchange = exchange
         exchange.answer(greeting_document(own))
         volumes = self._present_volumes()
-        relog = Relog(self._pool, self._environment, volumes, lambda: self._is_wanted(exchange, register), self._anchors)
+        relog = Relog(
+            self._pool,
+            self._environment,
+            volumes,
+            lambda: self._is_wanted(exchange, register),
+            self._anchors,
+            self._change_volumes,
+        )
         try:
+            await relog.tried(self.preparation.undo, volumes[0].room_made)
             await self._receive(exchange, relog, volumes, theirs.position, is_resync=is_resync)
         except NotApplied as error:
             if self._exchange is exchange:
@@ -77,10 +96,18 @@ class IncomingStream:
                 self._exchange = None
             relog.close()
 
-    def _present_volumes(self) -> Sequence[Volume]:
+    def _change_volumes(self, identities: Sequence[bytes]) -> Sequence[Volume]:
+        """Give the group other volumes, as the primary has them. Those that have left it are deleted here: the primary decides
+        what happens to its own.
+        """
+        self._volumes.change(identities, deletes=True)
+        self._records.keep_prepared(None)
+        return self._volumes.present()
+
+    def _present_volumes(self) -> list[Volume]:
         """Return the volumes. Raises RequestDenied if one of them was deleted."""
         try:
-            return self._volumes()
+            return self._volumes.present()
         except StoreError as error:
             raise RequestDenied(FAILED, str(error)) from error
 
@@ -95,6 +122,7 @@ class IncomingStream:
         driver, member = self._driver, self._driver.member
         if is_resync:
             member.fell_behind()
+            await relog.tried(self._keep_changes_aside, volumes[0].room_made)
             await relog.tried(self._forget_position, volumes[0].room_made)
             await self._answer_resync(exchange, volumes)
         found = reached(driver.position, primary)
@@ -112,6 +140,7 @@ class IncomingStream:
             self._records,
             exchange,
             relog,
+            self.preparation,
             volumes,
             start,
             self._keep,
@@ -131,12 +160,24 @@ class IncomingStream:
         if not frame.body:
             return
         maps = self._anchors.maps(bytes(frame.body))
-        if maps is None or len(maps) != len(volumes):
+        if maps is None or len(maps) > len(volumes):
             raise PeerFault("a RESYNC names an anchor that this member does not have")
         try:
             await send_changes(exchange, self._pool, self._environment, maps, volumes)
         except DamagedBlock as error:
             raise NotApplied(str(error)) from error
+
+    def _keep_changes_aside(self) -> None:
+        """Take snapshots before a resync replaces the changes of a primary that lost its place by force."""
+        moment = self._records.divergence
+        if moment is None:
+            return
+        volumes = self._volumes.present()
+        name = f"diverged-{moment}"
+        if any(name in volume.snapshots for volume in volumes):
+            name += f"~{self._environment.entropy(GUID_BYTES).hex()}"
+        self._pool.snapshot_volumes({volume.name: {KEPT_ATTRIBUTE: "diverged"} for volume in volumes}, name)
+        self._records.keep_divergence(None)
 
     def _forget_position(self) -> None:
         self._records.keep_position(NO_POSITION)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from odx_target.environment import Buffer
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.limits import MAX_BODY_BYTES
-from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS
+from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES, MAX_ITEM_BLOCKS
 from odx_target.store.api import BLOCK_BYTES
 
 _BODY = struct.Struct("<QQ")
@@ -102,8 +102,8 @@ def encode_shipment(previous_osn: int, reach_osn: int, items: Iterable[Item]) ->
     return b"".join(parts)
 
 
-def decode_shipment(body: Buffer, count_volumes: int) -> Shipment:
-    """Decode a body. Raises PeerFault."""
+def decode_shipment(body: Buffer, count_volumes: int = MAX_GROUP_VOLUMES) -> Shipment:
+    """Decode a body. The receiver checks the volumes again, because an item may change their number. Raises PeerFault."""
     view = memoryview(body)
     if len(view) < _BODY.size:
         raise PeerFault("a SHIP is cut off")
@@ -122,7 +122,7 @@ def _items(view: memoryview, at: int, count_volumes: int) -> Iterator[Item]:
         except ValueError:
             raise PeerFault(f"an item of a SHIP has the kind {number}, which is unknown") from None
         if volume >= count_volumes:
-            raise PeerFault(f"an item of a SHIP is about volume {volume} of {count_volumes}")
+            raise PeerFault(f"an item of a SHIP is about volume {volume}, and a group has at most {count_volumes}")
         if kind is ItemKind.WRITE and not 0 < count <= MAX_ITEM_BLOCKS:
             raise PeerFault(f"an item of a SHIP writes {count} blocks")
         end = at + _data_bytes(kind, count)

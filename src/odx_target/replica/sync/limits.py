@@ -22,6 +22,13 @@ MAX_UNSETTLED_MESSAGES = 64
 """Number of received messages of the membership that may wait while the pool makes a record durable. Others are dropped, as if
 they were lost on the way; their senders repeat them."""
 
+MAX_WAITING_FLUSHES = 4096
+"""Number of FLUSH that may wait for one flush of the other member: more than the commands that the hosts of a group have under
+way. If more wait, the stream waits too."""
+
+MAX_WAITING_ANCHORS = 4
+"""Number of anchors whose digests the other member may have to report. The primary takes one at a time."""
+
 GIVE_UP_MARGIN_S = 5.0
 """Time after which a command of a host that cannot be acknowledged ends with an error, beyond the time after which the other
 member is out of sync. So hosts survive the loss of one member without an error."""
@@ -38,3 +45,15 @@ ANCHOR_INTERVAL_S = 30.0
 
 FILL_BLOCKS = 256
 """Number of blocks that a resync reads at once: 1 MiB. New changes are shipped between two such reads."""
+
+MIN_ROOM_BYTES = 16 << 20
+"""Room in the pool of the other member without which it refuses a change that it prepares: the records of the change fit in."""
+
+MAX_READ_BLOCKS = 256
+"""Number of blocks whose data both members compare at once when they read an anchor: 1 MiB."""
+
+MAX_READ_FINDINGS = 100
+"""Number of parts that a reading of an anchor lists. More are only counted."""
+
+READ_RATE_BYTES = 64 << 20
+"""Default for the bytes that each member reads in a second when both read an anchor."""

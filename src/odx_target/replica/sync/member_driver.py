@@ -11,6 +11,7 @@ from odx_target.environment import Environment
 from odx_target.replica.membership.member import Member
 from odx_target.replica.membership.messages import Action, Keep, MemberRecord, Message, Receiver, Send
 from odx_target.replica.paths.waker import Waker
+from odx_target.replica.snapshots.moments import moment_text
 from odx_target.replica.sync.group_records import GroupRecords
 from odx_target.replica.sync.limits import MAX_UNSETTLED_MESSAGES
 from odx_target.replica.sync.positions import NO_POSITION, StreamPosition, opened
@@ -131,7 +132,9 @@ class MemberDriver:
         if isinstance(action, Send):
             self._send(action.receiver, action.message)
         elif isinstance(action, Keep):
-            await self._keep(action.record, await self._position_after(former, action.record))
+            position = await self._position_after(former, action.record)
+            is_forced = position == NO_POSITION and action.record.register.was_forced_after(former.register)
+            await self._keep(action.record, position, has_diverged=is_forced)
         else:
             await self._durable()
 
@@ -157,10 +160,15 @@ class MemberDriver:
             self._records.keep_position(position)
             self.position = position
 
-    async def _keep(self, record: MemberRecord, position: StreamPosition | None) -> None:
-        """Make the records durable, and try again as long as the pool cannot take them. Raises PoolFailed."""
+    async def _keep(self, record: MemberRecord, position: StreamPosition | None, *, has_diverged: bool = False) -> None:
+        """Make the records durable, and try again as long as the pool cannot take them. Raises PoolFailed.
+
+        If `has_diverged` is True, this member may have told hosts of changes that the new primary lacks.
+        """
         while True:
             try:
+                if has_diverged:
+                    self._records.keep_divergence(moment_text(self._environment.time()))
                 self._records.keep_member(record)
                 if position is not None:
                     self._records.keep_position(position)

@@ -7,6 +7,7 @@ from odx_target.environment import Environment
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.kinds import Kind
+from odx_target.replica.link.messages import shortened
 from odx_target.replica.membership.messages import Action, RegisterNews
 from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
@@ -14,8 +15,9 @@ from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
 from odx_target.replica.sync.anchoring import Anchoring
 from odx_target.replica.sync.anchors import Anchors
-from odx_target.replica.sync.changed_blocks import ChangedRange, received_changes
+from odx_target.replica.sync.changed_blocks import ChangedRange, TooManyRanges, received_changes
 from odx_target.replica.sync.group_records import GroupSettings
+from odx_target.replica.sync.group_volumes import GroupVolumes
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import reached
 from odx_target.replica.sync.resync import blocks_to_ship, content_since, whole_content
@@ -23,7 +25,7 @@ from odx_target.replica.sync.shipping import NeedsResync
 from odx_target.replica.sync.stream_messages import STREAM_REQUEST, Greeting, greeting_document, read_greeting
 from odx_target.replica.sync.stream_meter import StreamMeter, decode_peer_time
 from odx_target.replica.sync.stream_sender import StreamSender, Walk
-from odx_target.store.api import BLOCK_BYTES, Pool, StoreError, Volume
+from odx_target.store.api import BLOCK_BYTES, Pool, StoreError
 
 RETRY_S = 0.25
 """Pause before the stream is opened again."""
@@ -42,7 +44,7 @@ class OutgoingStream:
         settings: GroupSettings,
         driver: MemberDriver,
         anchors: Anchors,
-        volumes: Callable[[], Sequence[Volume]],
+        volumes: GroupVolumes,
         path: Callable[[], Path | None],
         on_progress: Callable[[], None],
     ) -> None:
@@ -54,7 +56,7 @@ class OutgoingStream:
         """The content that the present resync ships. None if none runs."""
         self.meter = StreamMeter()
         self.anchors = anchors
-        self.anchoring = Anchoring(pool, environment, anchors, self.fail_peer)
+        self.anchoring = Anchoring(pool, environment, anchors, self.fail_peer, on_progress)
         self._pool = pool
         self._environment = environment
         self._settings = settings
@@ -64,8 +66,12 @@ class OutgoingStream:
         self._on_progress = on_progress
         self._exchange: Exchange | None = None
         self._flushes: dict[int, Callable[[], None]] = {}
-        self._last_flush = 0
+        self._preparations: dict[int, Callable[[str], None]] = {}
+        self._last_question = 0
+        self._must_ship_everything = False
         self._must_drop = ""
+        self.is_isolated = False
+        """True if a person has isolated the other member: it is dropped, and not resynchronised."""
         self._joins_at_osn: int | None = None
         self._heard_at_s = environment.monotonic()
         self._is_stopped = False
@@ -97,6 +103,7 @@ class OutgoingStream:
         """Begin with a new register: the other member gets the whole time to answer."""
         self._heard_at_s = self._environment.monotonic()
         self._must_drop = ""
+        self._must_ship_everything = False
         self.close()
 
     async def run(self) -> None:
@@ -104,9 +111,15 @@ class OutgoingStream:
         while not self._is_stopped:
             path = self._path()
             link = None if path is None else path.link
-            if link is not None and self._may_open:
+            if link is not None and self._may_open and not (self.is_isolated and not self.is_peer_in_sync):
                 await self._try(link)
             await self._environment.sleep(RETRY_S)
+
+    @property
+    def is_peer_in_sync(self) -> bool:
+        """True if the register names the other member as one in sync."""
+        member = self._driver.member
+        return member.peer in member.register.in_sync
 
     @property
     def _may_open(self) -> bool:
@@ -133,12 +146,13 @@ class OutgoingStream:
         if sender is not None and sender.peer_osn >= self._pool.committed_osn - 1:
             self._heard_at_s = now_s
         is_silent = now_s - self._heard_at_s > self._settings.out_of_sync_s
-        if member.is_primary and member.peer in member.register.in_sync and (is_silent or self._must_drop):
+        must_drop = is_silent or self.is_isolated or self._must_drop
+        if member.is_primary and self.is_peer_in_sync and must_drop:
             driver.post(self._drop)
         elif self._joins_at_osn is not None:
             driver.post(self._add)
-        elif sender is not None and sender.is_complete and driver.serves and member.peer in member.register.in_sync:
-            self.anchoring.take_if_due(sender.shipped_osn, self._volumes)
+        elif sender is not None and sender.is_complete and driver.serves and self.is_peer_in_sync:
+            self.anchoring.take_if_due(sender.shipped_osn, self._volumes.present)
 
     def _drop(self, now_s: float) -> Sequence[Action]:
         return self._driver.member.change(Change.DROP, now_s)
@@ -153,9 +167,19 @@ class OutgoingStream:
         """Ask the other member to make durable what was shipped. `done` is called when it has. Raises ChannelEnded."""
         if self._exchange is None or self.sender is None:  # A resync may not have begun yet.
             return
-        self._last_flush += 1
-        self._flushes[self._last_flush] = done
-        self._exchange.send(Kind.FLUSH, self._last_flush)
+        self._last_question += 1
+        self._flushes[self._last_question] = done
+        self._exchange.send(Kind.FLUSH, self._last_question)
+
+    def prepare_peer(self, body: bytes, done: Callable[[str], None]) -> None:
+        """Ask the other member if it can make a change. `done` is called with the reason if it cannot, and with an empty text
+        if it can. Raises ChannelEnded.
+        """
+        if self._exchange is None or self.sender is None:
+            return
+        self._last_question += 1
+        self._preparations[self._last_question] = done
+        self._exchange.send(Kind.PREPARE, self._last_question, body)
 
     async def _session(self, link: Link) -> None:
         """Carry one stream. Raises LinkError, NeedsResync, StoreError."""
@@ -164,7 +188,7 @@ class OutgoingStream:
         end_osn = self._pool.committed_osn - 1 if driver.position.is_open else driver.position.osn
         position = driver.position.closed(end_osn)
         document = {"request": STREAM_REQUEST, "group": self._settings.name}
-        greeting = Greeting(register, position, member.is_proven, tuple(self.anchors.guids))
+        greeting = Greeting(register, position, member.is_proven, tuple(self.anchors.guids), self._volumes.identities)
         exchange = await link.request({**document, **greeting_document(greeting)}, TrafficClass.SYNCHRONOUS)
         self._exchange = exchange
         try:
@@ -177,7 +201,7 @@ class OutgoingStream:
             if member.peer not in register.in_sync:
                 self._must_drop = ""
                 if driver.serves and not member.record.is_adding:
-                    await self._resync(exchange, answer.anchors)
+                    await self._resync(exchange, answer)
                 return
             found = reached(answer.position, position)
             if found is None:
@@ -186,24 +210,31 @@ class OutgoingStream:
             member.compared(end_osn, reach_osn)
             if member.is_proven and end_osn >= reach_osn:
                 self.meter.begin()
-                await self._carry(exchange, first_osn, reach_osn, None)
+                await self._carry(exchange, answer.volumes, first_osn, reach_osn, None)
         except PeerFault as fault:
             raise exchange.violated(fault) from None
         finally:
             self._exchange = None
             exchange.close(drop_waiting=True)
 
-    async def _resync(self, exchange: Exchange, guids: Sequence[bytes]) -> None:
+    async def _resync(self, exchange: Exchange, theirs: Greeting) -> None:
         """Bring the content to a member that is out of sync: what has changed since a common anchor, or everything."""
-        pool, environment, volumes = self._pool, self._environment, self._volumes()
-        guid = self.anchors.newest_common(guids, len(volumes))
+        pool, environment, volumes = self._pool, self._environment, self._volumes.present()
+        identities = self._volumes.identities
+        guid = None
+        if not self._must_ship_everything and identities[: len(theirs.volumes)] == theirs.volumes:
+            guid = self.anchors.newest_common(theirs.anchors, len(theirs.volumes))
         exchange.send(Kind.RESYNC, 0, guid or b"")
         maps = None if guid is None else self.anchors.maps(guid)
         kind = "everything" if maps is None else "since an anchor"
         self.resyncs[kind] += 1
         changes: Sequence[ChangedRange] = ()
         if maps is not None:
-            changes = await received_changes(exchange, len(volumes))
+            try:
+                changes = await received_changes(exchange, len(volumes))
+            except TooManyRanges:
+                self._must_ship_everything = True
+                raise
         total_blocks = await blocks_to_ship(exchange, pool, environment, volumes, maps, changes)
         if maps is None:
             walk = whole_content(exchange, pool, environment, volumes)
@@ -214,15 +245,17 @@ class OutgoingStream:
             first_osn = pool.committed_osn
             self.resync_kind = kind
             self.meter.begin(total_blocks * BLOCK_BYTES)
-            await self._carry(exchange, first_osn, first_osn - 1, walk)
+            await self._carry(exchange, identities, first_osn, first_osn - 1, walk)
 
-    async def _carry(self, exchange: Exchange, first_osn: int, reach_osn: int, walk: Walk | None) -> None:
+    async def _carry(
+        self, exchange: Exchange, identities: Sequence[bytes], first_osn: int, reach_osn: int, walk: Walk | None
+    ) -> None:
         """Ship, and take the answers, until the stream ends. With a `walk`, the other member is then added."""
         sender = StreamSender(
             self._pool,
             self._environment,
             exchange,
-            self._volumes(),
+            identities,
             first_osn,
             walk,
             self._on_progress,
@@ -250,6 +283,10 @@ class OutgoingStream:
                     self.anchoring.reported(bytes(frame.body))
                 elif frame.kind is Kind.FLUSHED:
                     self._flushes.pop(frame.argument, _nothing)()
+                    self._on_progress()
+                elif frame.kind is Kind.PREPARED:
+                    self._preparations.pop(frame.argument, _nothing)(shortened(bytes(frame.body).decode(errors="replace")))
+                    self._on_progress()
                 else:
                     raise PeerFault(f"{frame.kind.name} is not allowed in a stream")
         except ChannelEnded:
@@ -261,6 +298,7 @@ class OutgoingStream:
             self.resync_kind = None
             self._joins_at_osn = None
             self._flushes.clear()
+            self._preparations.clear()
             self._on_progress()
         for failure in failures:
             raise failure
@@ -276,5 +314,5 @@ async def _run_sender(sender: StreamSender, exchange: Exchange, failures: list[E
         exchange.abandon()
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass

@@ -10,8 +10,10 @@ from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import decode_object
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.messages import Message, read_message
+from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.replica.sync.anchors import Anchors, decode_guids
 from odx_target.replica.sync.documents import DOCUMENTS, attributes_of
+from odx_target.replica.sync.group_volumes import volume_with
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
 from odx_target.replica.sync.limits import MAX_SHIPPED_MAPS
 from odx_target.scsi.reservations.durable import KEY_PREFIX
@@ -38,7 +40,7 @@ class NotApplied(LinkError):
 
 class Relog:
     """Makes changes in `volumes`, which are in the order of the group, as long as `is_wanted` returns True. Without `anchors`,
-    no anchor is taken.
+    no anchor is taken. `change_volumes` changes the list of the group; `volumes` then changes too.
 
     `close` releases the frozen maps of the primary.
     """
@@ -47,12 +49,14 @@ class Relog:
         self,
         pool: Pool,
         environment: Environment,
-        volumes: Sequence[Volume],
+        volumes: list[Volume],
         is_wanted: Callable[[], bool],
         anchors: Anchors | None = None,
+        change_volumes: Callable[[Sequence[bytes]], Sequence[Volume]] | None = None,
     ) -> None:
         self.anchors = anchors
         self._is_wanted = is_wanted
+        self._change_volumes = change_volumes
         self._pool = pool
         self._environment = environment
         self._volumes = volumes
@@ -64,6 +68,8 @@ class Relog:
 
     async def apply(self, item: Item) -> None:
         """Make a change, when there is room for it. Raises NotApplied, PeerFault, ChannelEnded."""
+        if item.volume >= len(self._volumes):
+            raise PeerFault(f"an item of a SHIP is about volume {item.volume} of {len(self._volumes)}")
         volume = self._volumes[item.volume]
         await self.tried(lambda: _APPLY[item.kind](self, volume, item), volume.room_made)
 
@@ -186,8 +192,25 @@ class Relog:
     def change_lineage(self, volume: Volume, found: Message) -> None:
         volume.change_lineage(found.content("lineage"))
 
+    def add_volume(self, _volume: Volume, found: Message) -> None:
+        """Make a volume that is empty at first, unless it was prepared."""
+        if volume_with(self._pool, found.content("identity")) is None:
+            name, size_blocks = found.text("name"), found.number("size_blocks")
+            self._pool.create_volume(name, size_blocks, attributes_of(found), identity=found.content("identity"))
+
+    def set_volumes(self, _volume: Volume, found: Message) -> None:
+        identities = decode_guids(found.texts("identities"))
+        if self._change_volumes is None or len(set(identities)) < len(identities):
+            raise PeerFault("the volumes of a group cannot be changed so")
+        self._volumes[:] = self._change_volumes(identities)
+        self._by_identity = {each.identity: each for each in self._volumes}
+
     def begin_snapshots(self, _volume: Volume, _found: Message) -> None:
-        self._unnamed = {guid for guid, each in self._pool.snapshots.items() if each.volume_identity in self._by_identity}
+        self._unnamed = {
+            guid
+            for guid, each in self._pool.snapshots.items()
+            if each.volume_identity in self._by_identity and KEPT_ATTRIBUTE not in each.attributes
+        }
 
     def end_snapshots(self, _volume: Volume, _found: Message) -> None:
         """Delete the snapshots that the primary does not have. One that is held stays, and its holder deletes it later."""
@@ -207,7 +230,7 @@ class Relog:
         if self.anchors is None:
             return
         if taken and taken not in self.anchors.guids:
-            self.anchors.take(taken, self._volumes, guids)
+            self.anchors.take(taken, self._volumes, guids, self._environment.time())
             self._taken.append(taken)
         else:
             self.anchors.keep_only(guids)
@@ -236,6 +259,8 @@ _DO: dict[str, Callable[[Relog, Volume, Message], None]] = {
     "restore": Relog.restore,
     "change lineage": Relog.change_lineage,
     "keep anchors": Relog.keep_anchors,
+    "add volume": Relog.add_volume,
+    "set volumes": Relog.set_volumes,
     "begin of snapshots": Relog.begin_snapshots,
     "end of snapshots": Relog.end_snapshots,
 }

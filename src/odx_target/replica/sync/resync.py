@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from odx_target.environment import Environment
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.changed_blocks import ChangedRange, RangeList, changed_since
-from odx_target.replica.sync.documents import all_snapshots
+from odx_target.replica.sync.documents import all_snapshots, volumes_set
 from odx_target.replica.sync.items import Item, ItemKind
 from odx_target.replica.sync.limits import FILL_BLOCKS
 from odx_target.replica.sync.shipping import NeedsResync, Range, Shipped, reservations_item
@@ -26,7 +26,7 @@ async def whole_content(
         yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
         yield Item(ItemKind.UNMAP, index, 0, volume.size_blocks)
     try:
-        async for each in changed_since(exchange, pool, environment, None, volumes):
+        async for each in changed_since(exchange, pool, environment, (), volumes):
             for part in _parts(each):
                 yield part
     except DamagedBlock as error:
@@ -49,6 +49,8 @@ async def content_since(
         yield item
     for index, volume in enumerate(volumes):
         yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
+        if index >= len(anchor):  # The volume came to the group after the anchor.
+            yield Item(ItemKind.UNMAP, index, 0, volume.size_blocks)
     known = RangeList(others)
     for each in known:
         for part in _parts(each):
@@ -77,7 +79,7 @@ async def blocks_to_ship(
     known = RangeList(others)
     count = sum(each.count_blocks for each in known)
     try:
-        async for changed in changed_since(exchange, pool, environment, anchor, volumes):
+        async for changed in changed_since(exchange, pool, environment, anchor or (), volumes):
             count += sum(each.count_blocks for each in known.outside(changed))
     except DamagedBlock as error:
         raise NeedsResync(str(error)) from error
@@ -85,9 +87,10 @@ async def blocks_to_ship(
 
 
 def _around_content(pool: Pool, volumes: Sequence[Volume]) -> list[Item]:
-    """Return items that give the other member the reservations and the names of the snapshots of this member."""
+    """Return items that give the other member the list of volumes, the reservations and the names of the snapshots."""
     own = {volume.identity for volume in volumes}
-    items = list(all_snapshots(each for each in pool.snapshots.values() if each.volume_identity in own))
+    items = list(volumes_set(volumes, [each.identity for each in volumes]))
+    items += list(all_snapshots(each for each in pool.snapshots.values() if each.volume_identity in own))
     for index, volume in enumerate(volumes):
         items.append(reservations_item(index, pool.remembered(KEY_PREFIX + volume.identity.hex()) or b""))
     return items

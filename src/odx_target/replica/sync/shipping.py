@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeAlias
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.sync import documents
 from odx_target.replica.sync.anchors import decode_anchors
-from odx_target.replica.sync.group_records import ANCHOR_PREFIX
+from odx_target.replica.sync.group_records import ANCHOR_PREFIX, SETTINGS_PREFIX, decode_volumes
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, MAX_SHIPPED_MAPS
 from odx_target.scsi.reservations.durable import KEY_PREFIX
@@ -71,20 +71,38 @@ def reservations_item(volume: int, value: bytes) -> Item:
 
 
 class Shipping:
-    """Turns the records of one stream into items. `volumes` are in the order of the group with the name `group`.
+    """Turns the records of one stream into items. `identities` are those of the volumes that the other member has in the group
+    with the name `group`, in order.
 
     A clone of a frozen map costs only an item if the other member froze an equal content. Otherwise its blocks are shipped.
     """
 
-    def __init__(self, pool: Pool, volumes: Sequence[Volume], group: str) -> None:
-        self._pool = pool
-        self._anchor_key = ANCHOR_PREFIX + group
-        self._reservations = {KEY_PREFIX + volume.identity.hex(): index for index, volume in enumerate(volumes)}
-        self._index = {volume.number: index for index, volume in enumerate(volumes)}
+    def __init__(self, pool: Pool, identities: Sequence[bytes], group: str) -> None:
         self.is_exact = False
         """True if the content of the other member is that of the volumes at the present record, and not partly newer."""
-        self._frozen: dict[int, int] = {}
-        """The volumes of the frozen maps that the other member has, by the numbers of the maps."""
+        self.is_resync = False
+        """True while a resync ships content, which names volumes by their present index."""
+        self.identities: Sequence[bytes] = ()
+        self._pool = pool
+        self._anchor_key = ANCHOR_PREFIX + group
+        self._settings_key = SETTINGS_PREFIX + group
+        self._volumes: list[Volume | None] = []
+        self._reservations: dict[str, int] = {}
+        self._index: dict[int, int] = {}
+        self._frozen: set[int] = set()
+        """The numbers of the frozen maps that the other member has."""
+        self._use(identities)
+
+    def volume(self, index: int) -> Volume | None:
+        """Return a volume of the group. None if it was deleted."""
+        return self._volumes[index]
+
+    def _use(self, identities: Sequence[bytes]) -> None:
+        by_identity = {volume.identity: volume for volume in self._pool.volumes.values()}
+        self.identities = identities
+        self._volumes = [by_identity.get(each) for each in identities]
+        self._reservations = {KEY_PREFIX + each.hex(): index for index, each in enumerate(identities)}
+        self._index = {volume.number: index for index, volume in enumerate(self._volumes) if volume is not None}
 
     def shipped(self, followed: Followed) -> Iterator[Shipped]:
         """Yield what a record becomes. Raises NeedsResync."""
@@ -126,13 +144,13 @@ class Shipping:
 
     def freeze(self, record: Freeze, _followed: Followed) -> Iterator[Shipped]:
         if record.volume in self._index and self.is_exact and len(self._frozen) < MAX_SHIPPED_MAPS:
-            self._frozen[record.frozen] = self._index[record.volume]
+            self._frozen.add(record.frozen)
             yield Item(ItemKind.FREEZE, self._index[record.volume], argument=record.frozen)
 
     def release(self, record: Release, _followed: Followed) -> Iterator[Shipped]:
-        volume = self._frozen.pop(record.frozen, None)
-        if volume is not None:
-            yield Item(ItemKind.RELEASE, volume, argument=record.frozen)
+        if record.frozen in self._frozen:
+            self._frozen.remove(record.frozen)
+            yield Item(ItemKind.RELEASE, 0, argument=record.frozen)
 
     def clone(self, record: Clone, _followed: Followed) -> Iterator[Shipped]:
         volume = self._index.get(record.volume)
@@ -176,6 +194,8 @@ class Shipping:
         elif record.key == self._anchor_key:
             found = decode_anchors(record.value)
             yield documents.anchors_kept([each.guid for each in found.anchors], found.taken if self.is_exact else b"")
+        elif record.key == self._settings_key:
+            yield from self._change_volumes(record.value)
 
     def forget(self, record: Forget, _followed: Followed) -> Iterator[Shipped]:
         if record.key in self._reservations:
@@ -185,6 +205,20 @@ class Shipping:
         if record.volume in self._index:
             raise NeedsResync("a volume of the group was deleted")
         yield from ()
+
+    def _change_volumes(self, value: bytes) -> Iterator[Shipped]:
+        """Yield what a change of the group's settings becomes. Volumes that were deleted since are left out: their records are
+        later in the log.
+        """
+        identities = decode_volumes(value)
+        if not identities or list(identities) == list(self.identities):
+            return
+        if self.is_resync:
+            raise NeedsResync("the group got other volumes during a resync")
+        known = set(self.identities)
+        self._use(identities)
+        added = [each for each in self._volumes if each is not None and each.identity not in known]
+        yield from documents.volumes_set(added, identities)
 
     def _source(self, frozen: int) -> BlockSource | None:
         """Return a frozen map or snapshot by the number of its map. None if it was released or deleted."""

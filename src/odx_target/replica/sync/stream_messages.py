@@ -7,6 +7,7 @@ from odx_target.replica.link.bounded_json import MAX_NUMBER, Json
 from odx_target.replica.link.messages import Field, Type, read_message
 from odx_target.replica.membership.register import Register
 from odx_target.replica.sync.anchors import MAX_ANCHORS, decode_guids
+from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES
 from odx_target.replica.sync.membership_messages import REGISTER_FIELDS, read_register, register_document
 from odx_target.replica.sync.positions import StreamPosition
 
@@ -24,6 +25,7 @@ GREETING_FIELDS = (
     Field("begin_osn", Type.NUMBER, 0, MAX_NUMBER, "begin of the stream in the log `log`"),
     Field("is_proven", Type.NUMBER, 0, 1, "1 if the sender is proven"),
     Field("anchors", Type.TEXTS, 0, MAX_ANCHORS, "guids of the anchors of the sender, the oldest first"),
+    Field("volumes", Type.TEXTS, 0, MAX_GROUP_VOLUMES, "identities of the volumes of the group at the sender, in order"),
 )
 
 
@@ -35,6 +37,7 @@ class Greeting:
     position: StreamPosition
     is_proven: bool
     anchors: tuple[bytes, ...] = ()
+    volumes: tuple[bytes, ...] = ()
 
 
 def greeting_document(greeting: Greeting) -> dict[str, Json]:
@@ -50,6 +53,7 @@ def greeting_document(greeting: Greeting) -> dict[str, Json]:
         "begin_osn": position.begin_osn,
         "is_proven": int(greeting.is_proven),
         "anchors": [guid.hex() for guid in greeting.anchors],
+        "volumes": [identity.hex() for identity in greeting.volumes],
     }
 
 
@@ -64,4 +68,5 @@ def read_greeting(document: Mapping[str, Json]) -> Greeting:
         found.number("base_osn"),
         found.number("begin_osn"),
     )
-    return Greeting(read_register(found), position, found.number("is_proven") == 1, tuple(decode_guids(found.texts("anchors"))))
+    anchors, volumes = (tuple(decode_guids(found.texts(name))) for name in ("anchors", "volumes"))
+    return Greeting(read_register(found), position, found.number("is_proven") == 1, anchors, volumes)

@@ -8,10 +8,12 @@ from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
+from odx_target.replica.sync.background_answers import BackgroundAnswers
 from odx_target.replica.sync.group_records import GroupRecords
 from odx_target.replica.sync.items import Shipment, decode_shipment
-from odx_target.replica.sync.limits import STEPS_OF_A_BLOCK
+from odx_target.replica.sync.limits import MAX_WAITING_ANCHORS, MAX_WAITING_FLUSHES, STEPS_OF_A_BLOCK
 from odx_target.replica.sync.positions import StreamPosition
+from odx_target.replica.sync.preparation import Preparation
 from odx_target.replica.sync.relog import NotApplied, Relog
 from odx_target.replica.sync.stream_meter import encode_peer_time
 from odx_target.store.api import BLOCK_BYTES, Pool, PoolFailed, Scarcity, StoreError, Volume
@@ -25,7 +27,8 @@ MAX_FRAMES_AT_ONCE = 32
 
 
 class StreamReceiver:
-    """Receives one stream over `exchange`. `start` is the position of this member, whose log is that of the primary.
+    """Receives one stream over `exchange`. `volumes` is the list that `relog` changes, if the group gets others.
+    `start` is the position of this member, whose log is that of the primary.
 
     If `is_resync` is True, the content is not a prefix of the stream before COMPLETE, so no position is kept before.
     `keep` is called with each new position after it was remembered. `on_complete` is called with the OSN of a COMPLETE.
@@ -38,6 +41,7 @@ class StreamReceiver:
         records: GroupRecords,
         exchange: Exchange,
         relog: Relog,
+        preparation: Preparation,
         volumes: Sequence[Volume],
         start: StreamPosition,
         keep: Callable[[StreamPosition], None],
@@ -50,11 +54,14 @@ class StreamReceiver:
         self._records = records
         self._exchange = exchange
         self._relog = relog
+        self._preparation = preparation
         self._volumes = volumes
         self._position = start
         self._keep = keep
         self._on_complete = on_complete
         self._is_resync = is_resync
+        self._flushes = BackgroundAnswers(environment, self._flush, MAX_WAITING_FLUSHES)
+        self._reports = BackgroundAnswers(environment, self._report_anchors, MAX_WAITING_ANCHORS)
         self._shipped_osn: int | None = None
         """OSN after which the next frame begins. None until the first frame, because the primary chooses the begin."""
 
@@ -77,6 +84,7 @@ class StreamReceiver:
         shipped: int | None = None
         completed: int | None = None
         flushes: list[int] = []
+        prepared: list[tuple[int, str]] = []
         for frame, shipment in zip(frames, shipments, strict=True):
             for item in () if shipment is None else shipment.items:
                 await self._pool.turns.next_if_spent()
@@ -84,6 +92,8 @@ class StreamReceiver:
                 await self._relog.apply(item)
             if frame.kind is Kind.FLUSH:
                 flushes.append(frame.argument)
+            elif frame.kind is Kind.PREPARE:
+                prepared.append((frame.argument, await self._prepare(frame)))
             elif frame.kind is Kind.COMPLETE or frame.flags & Flag.END:
                 if frame.argument < position.osn:
                     raise self._exchange.violated(PeerFault("the positions of a stream go back"))
@@ -100,18 +110,26 @@ class StreamReceiver:
         if completed is not None:
             await self._complete(completed)
         await self._answer(shipped, completed, flushes, self._environment.monotonic() - began_s)
+        for argument, reason in prepared:
+            await self._send(Kind.PREPARED, argument, reason.encode())
         for guid in self._relog.take_reports():
-            self._environment.start_soon(self._report_anchor, guid)
+            await self._reports.add(guid)
+
+    async def _prepare(self, frame: Frame) -> str:
+        """Prepare a change, and return why it cannot be made, or an empty text."""
+        reasons: list[str] = []
+        await self._relog.tried(lambda: reasons.append(self._preparation.prepare(frame.body)), self._volumes[0].room_made)
+        return reasons[-1]
 
     def _shipment(self, frame: Frame) -> Shipment | None:
         """Decode a frame, and check that it continues the stream. Returns None for a frame without changes."""
         if frame.kind is not Kind.SHIP:
-            if frame.kind not in (Kind.COMPLETE, Kind.FLUSH):
+            if frame.kind not in (Kind.COMPLETE, Kind.FLUSH, Kind.PREPARE):
                 raise self._exchange.violated(PeerFault(f"{frame.kind.name} is not allowed in a stream"))
             if frame.kind is Kind.COMPLETE:
                 self._shipped_osn = frame.argument
             return None
-        shipment = decode_shipment(frame.body, len(self._volumes))
+        shipment = decode_shipment(frame.body)
         if self._shipped_osn is not None and shipment.previous_osn != self._shipped_osn:
             raise self._exchange.violated(PeerFault(f"changes after {self._shipped_osn} are missing in a stream"))
         self._shipped_osn = frame.argument if frame.flags & Flag.END else shipment.previous_osn
@@ -151,7 +169,7 @@ class StreamReceiver:
         if completed is not None:
             await self._send(Kind.COMPLETE, completed)
         for argument in flushes:
-            self._environment.start_soon(self._flush, argument)
+            await self._flushes.add(argument)
 
     async def _send(self, kind: Kind, argument: int, body: bytes = b"") -> None:
         """Send an answer when there is room for it. Raises ChannelEnded, also if the stream is not wanted any more by then."""
@@ -161,22 +179,23 @@ class StreamReceiver:
             raise ChannelEnded("the primary has ended the stream")
         self._exchange.send(kind, argument, body)
 
-    async def _flush(self, argument: int) -> None:
-        """Make durable what was shipped before a FLUSH, while the stream goes on."""
+    async def _flush(self, arguments: list[int]) -> None:
+        """Make durable what was shipped before some FLUSH, while the stream goes on."""
         try:
             await self._until_done(self._pool.flush)
-            await self._send(Kind.FLUSHED, argument)
+            for argument in arguments:
+                await self._send(Kind.FLUSHED, argument)
         except LinkError:
-            self._exchange.close()
+            self._exchange.abandon()
 
-    async def _report_anchor(self, guid: bytes) -> None:
-        """Report an anchor when it is durable, with the digests of its maps. Otherwise the primary takes another one later."""
+    async def _report_anchors(self, guids: list[bytes]) -> None:
+        """Report the newest anchor when it is durable, with the digests of its maps. Otherwise the primary takes others."""
         with suppress(LinkError, StoreError):
             await self._until_done(self._pool.flush)
             anchors = self._relog.anchors
-            digests = [await each.digest() for each in (None if anchors is None else anchors.maps(guid)) or ()]
+            digests = [await each.digest() for each in (None if anchors is None else anchors.maps(guids[-1])) or ()]
             if digests:
-                await self._send(Kind.ANCHORED, 0, guid + b"".join(digests))
+                await self._send(Kind.ANCHORED, 0, guids[-1] + b"".join(digests))
 
     async def _until_done(self, call: Callable[[], Awaitable[object]]) -> None:
         """Await a call of the pool, and repeat it as long as a resource is missing. Raises NotApplied."""

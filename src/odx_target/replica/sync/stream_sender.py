@@ -25,7 +25,6 @@ from odx_target.store.api import (
     Pool,
     PoolBusy,
     StoreError,
-    Volume,
 )
 
 RETRY_S = 0.2
@@ -43,7 +42,8 @@ class _Run(NamedTuple):
 
 
 class StreamSender:
-    """Ships the stream of `volumes` from the record `first_osn` on, over `exchange`. `group` is the name of their group.
+    """Ships the stream of a group from the record `first_osn` on, over `exchange`. `group` is its name, and `identities` are
+    those of the volumes that the other member has in it, or that `walk` gives it.
 
     The other member may have effects of changes up to `reach_osn`.
 
@@ -56,7 +56,7 @@ class StreamSender:
         pool: Pool,
         environment: Environment,
         exchange: Exchange,
-        volumes: Sequence[Volume],
+        identities: Sequence[bytes],
         first_osn: int,
         walk: Walk | None,
         on_progress: Callable[[], None],
@@ -71,10 +71,9 @@ class StreamSender:
         self._pool = pool
         self._environment = environment
         self._exchange = exchange
-        self._volumes = volumes
         self._walk = walk
         self._on_progress = on_progress
-        self._shipping = Shipping(pool, volumes, group)
+        self._shipping = Shipping(pool, identities, group)
         self._meter = StreamMeter() if meter is None else meter
         self._reach_osn = max(first_osn - 1, reach_osn)
         self._complete_osn = pool.committed_osn - 1
@@ -83,6 +82,11 @@ class StreamSender:
         self._items_bytes = 0
         self._has_begun_commit = False
         self._follower: Following | None = pool.follow(first_osn, early=True)
+
+    @property
+    def identities(self) -> Sequence[bytes]:
+        """The identities of the volumes that the other member has in the group, or will have after what was shipped."""
+        return self._shipping.identities
 
     @property
     def peer_osn(self) -> int:
@@ -134,6 +138,7 @@ class StreamSender:
             await self._pool.turns.next_if_spent()
             self._pool.turns.take(1 + len(followed.data or b"") // BLOCK_BYTES * STEPS_OF_A_BLOCK)
             self._reach_osn = max(self._reach_osn, followed.osn)
+            self._shipping.is_resync = self._walk is not None
             self._shipping.is_exact = self._has_completed and self._reach_osn == followed.osn
             for shipped in self._shipping.shipped(followed):
                 await self._add(shipped, followed.osn)
@@ -199,7 +204,9 @@ class StreamSender:
 
     async def _add_range(self, wanted: Range, osn: int) -> None:
         """Read a range, and add its blocks and its holes. If its frozen map is released meanwhile, read the volume instead."""
-        source: BlockSource = self._volumes[wanted.volume] if wanted.source is None else wanted.source
+        source: BlockSource | None = self._shipping.volume(wanted.volume) if wanted.source is None else wanted.source
+        if source is None:
+            return  # The volume was deleted, and the other member learns it later.
         first = wanted.block if wanted.source is None else wanted.source_block
         at, end = first, first + wanted.count_blocks
         while at < end:

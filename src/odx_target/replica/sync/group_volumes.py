@@ -1,0 +1,59 @@
+"""The volumes of a group at one member: which they are, and changes of the list."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from odx_target.replica.sync.anchors import Anchors
+from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
+from odx_target.store.api import Absent, Pool, StoreError, Volume
+
+
+class GroupVolumes:
+    """The list of the volumes in `settings`. Both members have it in the same order, with the same identities."""
+
+    def __init__(self, pool: Pool, records: GroupRecords, anchors: Anchors, settings: GroupSettings) -> None:
+        self.settings = settings
+        self.on_change: list[Callable[[], None]] = []
+        """Functions that are called after the list has changed. They must not use the pool."""
+        self._pool = pool
+        self._records = records
+        self._anchors = anchors
+
+    @property
+    def identities(self) -> tuple[bytes, ...]:
+        """The identities of the volumes, in the order of the group."""
+        return self.settings.volumes
+
+    def present(self) -> list[Volume]:
+        """Return the volumes in the order of the group. Raises StoreError if one of them was deleted."""
+        found = [volume_with(self._pool, each) for each in self.identities]
+        missing = [each.hex() for each, volume in zip(self.identities, found, strict=True) if volume is None]
+        if missing:
+            raise StoreError(f"the volume {missing[0]} of the group {self.settings.name} was deleted")
+        return [volume for volume in found if volume is not None]
+
+    def change(self, identities: Sequence[bytes], *, deletes: bool) -> None:
+        """Change the list. If `deletes` is True, the volumes that are no longer in it are deleted.
+
+        If a volume has left, all anchors end, because they have the maps of the former list. The caller may repeat the call
+        after any exception. Raises Absent if a new volume does not exist. Raises the exceptions of `Volume.write`.
+        """
+        left = [each for each in self.identities if each not in identities]
+        settings = replace(self.settings, volumes=tuple(identities))
+        if any(volume_with(self._pool, each) is None for each in identities):
+            raise Absent(f"a volume of the group {settings.name} does not exist here")
+        self._records.keep_settings(settings)
+        if left:
+            self._anchors.keep_only([])
+        for each in left if deletes else ():
+            volume = volume_with(self._pool, each)
+            if volume is not None:
+                self._pool.delete_volume(volume.name)
+        self.settings = settings
+        for function in self.on_change:
+            function()
+
+
+def volume_with(pool: Pool, identity: bytes) -> Volume | None:
+    """Return the volume with an identity."""
+    return next((volume for volume in pool.volumes.values() if volume.identity == identity), None)

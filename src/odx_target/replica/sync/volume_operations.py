@@ -1,0 +1,140 @@
+"""Changes of the volumes of a group that a person makes. Those that the other member may refuse are made in two phases.
+
+First, the other member says whether it can make the change, and prepares it. Then the primary makes the change, and its record
+goes through the stream. So if the other member refuses, nothing has happened, and an interruption leaves nothing half done.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from odx_target.environment import Environment
+from odx_target.replica.sync.documents import IDENTITY_BYTES, volume_document
+from odx_target.replica.sync.group import ChangeRefused, Group, NotServing
+from odx_target.replica.sync.group_volumes import volume_with
+from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES
+from odx_target.store.api import NameTaken, Pool, Snapshot, Volume
+
+
+class VolumeOperations:
+    """The operations of one group, one after the other.
+
+    Each of them raises ChangeRefused if the other member refuses, and NotServing if this member is not the primary. They may
+    raise the exceptions of the methods of `Pool` and `Volume` that they call. After ChangeRefused, nothing has changed.
+    """
+
+    def __init__(self, group: Group, pool: Pool, environment: Environment) -> None:
+        self._group = group
+        self._pool = pool
+        self._environment = environment
+        self._is_busy = False
+
+    async def create_volume(self, name: str, size_blocks: int, attributes: Mapping[str, str]) -> Volume:
+        """Make an empty volume at both members, in the group."""
+        with self._alone():
+            if name in self._pool.volumes:
+                raise NameTaken(f"there is a volume {name!r} already")
+            self._check_count()
+            identity = self._environment.entropy(IDENTITY_BYTES)
+            await self._group.prepare("make volume", volume_document(identity, name, size_blocks, attributes))
+
+            def make() -> None:
+                if volume_with(self._pool, identity) is None:
+                    self._group.records.keep_prepared(identity)  # An interruption leaves no volume outside of the group.
+                    self._pool.create_volume(name, size_blocks, attributes, identity=identity)
+                self._group.list.change([*self._group.list.identities, identity], deletes=False)
+                self._group.records.keep_prepared(None)
+
+            await self._change(make)
+            return self._pool.volumes[name]
+
+    async def add_volume(self, volume: Volume) -> None:
+        """Take a volume with its content into the group. The caller makes sure that it is in no other group.
+
+        The other member is dropped, and a resync brings it the content of this volume, and what the others have changed since
+        the last anchor.
+        """
+        with self._alone():
+            if volume.identity in self._group.list.identities:
+                raise ChangeRefused(f"the volume {volume.name} is in the group already")
+            self._check_count()
+            document = volume_document(volume.identity, volume.name, volume.size_blocks, volume.attributes)
+            await self._group.prepare("make volume", document)
+            await self._group.drop_other("a volume with content comes to the group")
+
+            def add() -> None:
+                if self._group.outgoing.needs_peer:
+                    raise NotServing("the other member is in sync again already: add the volume again")
+                self._group.list.change([*self._group.list.identities, volume.identity], deletes=False)
+                self._group.outgoing.close()  # A resync that is under way does not have the volume.
+
+            await self._change(add)
+
+    async def remove_volume(self, volume: Volume) -> None:
+        """Take a volume out of the group. It stays at this member. The other one deletes its copy."""
+        with self._alone():
+            await self._leave(volume, deletes=False)
+
+    async def delete_volume(self, volume: Volume) -> None:
+        """Delete a volume at both members. This member keeps it until the other one has deleted its copy."""
+        with self._alone():
+            if self._group.records.deletion is not None:
+                raise ChangeRefused(f"another volume of the group {self._group.settings.name} is being deleted still")
+            await self._leave(volume, deletes=True)
+            self._group.finish_deletion()
+            await self._pool.committed()
+
+    async def resize(self, volume: Volume, size_blocks: int) -> None:
+        """Change the size of a volume."""
+        with self._alone():
+            await self._group.prepare("resize", {"identity": volume.identity.hex(), "size_blocks": size_blocks})
+            await self._group.change(lambda: volume.resize(size_blocks), volume.room_made)
+
+    async def take_snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Sequence[Snapshot]:
+        """Take a snapshot of all volumes of the group at one moment, at both members."""
+        with self._alone():
+            await self._group.prepare("take snapshot", {"name": name})
+            found: list[Snapshot] = []
+
+            def take() -> None:
+                names = {volume.name: attributes or {} for volume in self._group.volumes()}
+                found.extend(self._pool.snapshot_volumes(names, name))
+
+            await self._change(take)
+            return found
+
+    async def restore(self, volume: Volume, snapshot: Snapshot) -> None:
+        """Give a volume the content of one of its snapshots."""
+        with self._alone():
+            await self._group.prepare("restore", {"identity": volume.identity.hex(), "guid": snapshot.guid.hex()})
+            await self._group.change(lambda: volume.restore(snapshot), volume.room_made)
+
+    async def _leave(self, volume: Volume, *, deletes: bool) -> None:
+        identities = [each for each in self._group.list.identities if each != volume.identity]
+        if len(identities) == len(self._group.list.identities):
+            raise ChangeRefused(f"the volume {volume.name} is not in the group")
+        if not identities:
+            raise ChangeRefused(f"the volume {volume.name} is the last one of the group: delete the group")
+
+        def leave() -> None:
+            if deletes:
+                self._group.records.keep_deletion(volume.identity)
+            self._group.list.change(identities, deletes=False)
+
+        await self._change(leave)
+
+    async def _change(self, change: Callable[[], None]) -> None:
+        await self._group.change(change, self._group.volumes()[0].room_made)
+
+    def _check_count(self) -> None:
+        if len(self._group.list.identities) >= MAX_GROUP_VOLUMES:
+            raise ChangeRefused(f"the group has {MAX_GROUP_VOLUMES} volumes, which is the limit")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._is_busy:
+            raise ChangeRefused(f"another change of the group {self._group.settings.name} is under way")
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
