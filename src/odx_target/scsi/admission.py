@@ -3,7 +3,8 @@
 The flags in the row of a command say which checks it passes in every state (`command_table.CommandFlag`).
 """
 
-from odx_target.scsi.command_table import CommandTable, Entry, invalid_service_action
+from odx_target.scsi.asymmetric_access.availability import Availability
+from odx_target.scsi.command_table import CommandTable, Entry, unsupported
 from odx_target.scsi.sense import (
     INITIALIZING_COMMAND_REQUIRED,
     INVALID_MESSAGE_ERROR,
@@ -53,7 +54,7 @@ def _find(task: Task, commands: CommandTable) -> Entry:
     except CheckCondition as error:
         unknown = error
     if entry is not None and not entry.is_supported_everywhere and not _is_supported(task, entry):
-        entry, unknown = None, invalid_service_action()
+        unknown, entry = unsupported(entry.row), None
     if not task.logical_unit.is_present and (entry is None or not entry.without_logical_unit):
         raise CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
     if entry is None or not entry.ignores_unit_attention:
@@ -73,7 +74,9 @@ def _is_supported(task: Task, entry: Entry) -> bool:
 
 def check_port(task: Task, entry: Entry) -> None:
     """Raise CheckCondition if the command does not work in the asymmetric access state of the target port."""
-    refusal = task.nexus.port_refusal(task.logical_unit, entry.availability_of(task.cdb))
+    is_shared = entry.in_group and task.logical_unit.group is not None
+    availability = Availability.ACTIVE_ONLY if is_shared else entry.availability_of(task.cdb)
+    refusal = task.nexus.port_refusal(task.logical_unit, availability)
     if refusal is not None:
         raise refusal
 

@@ -67,6 +67,12 @@ class CommandFlag(Flag):
     """The command is allowed even if the last sanitize operation has failed. It is processed as if its task attribute were HEAD
     OF QUEUE (SBC-4 5.30).
     """
+    IN_GROUP = auto()
+    """The command changes or tells something that both arrays of a group have. On a logical unit of a group it works only in
+    the active states, and its reply waits until both arrays have it. READS_MEDIUM and WRITES_MEDIUM have the same effect.
+    """
+    NOT_IN_GROUP = auto()
+    """The command is not supported on a logical unit of a group, because only one of both arrays would follow it."""
     NOT_ORDERED = auto()
     """The command never waits for other tasks. Commands that retrieve a status or results have this flag."""
 
@@ -134,6 +140,8 @@ class CommandRow:
 
     def is_supported_by(self, logical_unit: LogicalUnit) -> bool:
         """True if a logical unit supports the command."""
+        if CommandFlag.NOT_IN_GROUP in self.flags and logical_unit.group is not None:
+            return False
         return self.is_supported is None or self.is_supported(logical_unit)
 
 
@@ -151,6 +159,7 @@ class Entry:
         "formats",
         "handler",
         "ignores_unit_attention",
+        "in_group",
         "is_ordered",
         "is_supported_everywhere",
         "other_extents",
@@ -176,7 +185,8 @@ class Entry:
         self.sanitizes = CommandFlag.SANITIZES in row.flags
         self.is_ordered = CommandFlag.NOT_ORDERED not in row.flags
         self.availability = row.availability
-        self.is_supported_everywhere = row.is_supported is None
+        self.in_group = self.touches_medium or CommandFlag.IN_GROUP in row.flags
+        self.is_supported_everywhere = row.is_supported is None and CommandFlag.NOT_IN_GROUP not in row.flags
         self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
 
     def access_of(self, cdb: bytes) -> Access:
@@ -210,6 +220,13 @@ def forbidden_bits(row: CommandRow) -> bytes:
         allowed[1] |= SERVICE_ACTION_BITS
     allowed[-1] &= ~NACA_BIT
     return bytes(bits ^ 0xFF for bits in allowed)
+
+
+def unsupported(row: CommandRow) -> CheckCondition:
+    """Return the exception for a command that the logical unit does not support."""
+    if row.service_action is None:
+        return CheckCondition(INVALID_COMMAND_OPERATION_CODE, cdb_field=0)
+    return invalid_service_action()
 
 
 def invalid_service_action() -> CheckCondition:

@@ -95,6 +95,7 @@ class DeviceServer(TaskManager):
             or nexus.unit_attentions.get(lun)
             or (logical_unit.tasks.members and _may_have_to_wait(logical_unit.tasks, entry, attribute))
             or not logical_unit.is_ready
+            or logical_unit.group is not None
             or logical_unit.is_reserved
             or (logical_unit.restricted is not None and nexus.target_port.target_port_group in logical_unit.restricted)
             or int.from_bytes(cdb, "big") & entry.forbidden
@@ -171,6 +172,7 @@ class DeviceServer(TaskManager):
             if outcome is None:
                 assert place.member is not None
                 admit(task, self.commands)
+                _pass_gate(task, entry)
                 place.data_arrived(place.member)
                 outcome = self._start_member(place.member, task, entry, holds_memory=holds_memory)
         except Exception as error:
@@ -190,6 +192,7 @@ class DeviceServer(TaskManager):
         entry: Entry | None = None
         try:
             entry = admit(task, self.commands)
+            _pass_gate(task, entry)
             outcome = self._start(task, entry)
         except Exception as error:
             outcome = self._reply_to(error, task, entry)
@@ -226,6 +229,8 @@ class DeviceServer(TaskManager):
         for logical_unit, extents in others:
             lun = task.nexus.lun_of(logical_unit)
             assert lun is not None, "the command touches only logical units of its nexus"
+            if logical_unit.group is not None and logical_unit.group.refusal() is None:
+                task.pass_gate(logical_unit.group)
             logical_unit.tasks.join_for(member, ThirdPartyAccess(task, lun), extents)
         return True
 
@@ -327,6 +332,13 @@ def _may_have_to_wait(tasks: TaskSet, entry: Entry, attribute: int) -> bool:
 
 def _extents(task: Task, entry: Entry) -> Sequence[Extent]:
     return () if entry.extents is None else entry.extents(task)
+
+
+def _pass_gate(task: Task, entry: Entry) -> None:
+    """Prepare the group of a logical unit for a command that has something to do with it."""
+    gate = task.logical_unit.group
+    if gate is not None and entry.in_group:
+        task.pass_gate(gate)
 
 
 def _own_data_out(task: Task) -> None:

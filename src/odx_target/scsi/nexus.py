@@ -117,6 +117,9 @@ class Nexus:
         """Return the sense data with which a logical unit refuses a command of this nexus because of the asymmetric access
         state of its target port. Return None if a command of this availability works.
         """
+        if logical_unit.group is not None:
+            condition = refusal_in(logical_unit.group.access_state, availability)
+            return None if condition is None else CheckCondition(condition)
         group = self.target_port.target_port_group
         if logical_unit.restricted is None or group not in logical_unit.restricted:
             return None
@@ -130,7 +133,8 @@ class Nexus:
         lun = self.lun_of(logical_unit)
         if lun is None:
             return CheckCondition(LOGICAL_UNIT_NOT_SUPPORTED)
-        refusal = self.port_refusal(logical_unit)
+        # The group of a logical unit tells `access_refusal` of the unit what a command under way may still do.
+        refusal = self.port_refusal(logical_unit) if logical_unit.group is None else logical_unit.group.refusal()
         if refusal is not None:
             return refusal
         if writes and lun in self.read_only_luns and logical_unit.is_ready:

@@ -50,6 +50,7 @@ from odx_target.target.faults.injection import FaultInjection
 from odx_target.target.faults.rules import FaultRules
 from odx_target.target.file_descriptors import DEFAULT_SOCKETS
 from odx_target.target.foreground_latency import ForegroundLatency
+from odx_target.target.groups.grouped_luns import has_groups
 from odx_target.target.inputs.edge import Edge
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listening_sockets import Listening, bind_portals, close_sockets
@@ -69,6 +70,8 @@ from odx_target.target.trace.tap import Tap
 from odx_target.target.trio_environment import TrioEnvironment
 
 if TYPE_CHECKING:
+    from odx_target.replica.sync.group_table import GroupTable
+    from odx_target.target.groups.group_luns import GroupLuns
     from odx_target.target.peers.peering import Peering
 
 STOP_TIMEOUT_S = 1.0
@@ -140,6 +143,10 @@ class Array:
         """The imports of LUNs of other arrays. None if the session of the array is recorded or replayed."""
         self.peering: Peering | None = None
         """The paths to other arrays. None if the array has no link port."""
+        self.groups: GroupTable | None = None
+        """The groups of which the array is a member or the witness. None if the array has no link port."""
+        self.group_luns: GroupLuns | None = None
+        """The logical units of groups. None if the array has no link port, and the pool knows no group."""
         self.device_server: DeviceServer
         self._listener: Listener
         self.threshold_watch: ThresholdWatch
@@ -301,6 +308,8 @@ class Array:
         states = self.port_group_states = PortGroupStates(
             port_groups, self.logical_units, self.device_server, jobs, self.config.port_groups
         )
+        if has_groups(self.pool):
+            self.make_group_luns()
         self.pool.commit()
         for logical_unit in self.logical_units.values():
             self.copy_manager.attach_logical_unit(logical_unit)
@@ -321,6 +330,7 @@ class Array:
             self.commit,
             self.targets,
             lambda: states.port_groups,
+            self._bind,
         )
         commands = None if self.edge is None else self.edge.commands
         report, templates = self.reporter.report, self.config.schedules
@@ -344,6 +354,26 @@ class Array:
         )
         self._inject_faults(environment)
         self._serve(jobs)
+
+    def make_group_luns(self) -> "GroupLuns":
+        """Make the logical units of groups unavailable, until the link port is open. A second call changes nothing."""
+        from odx_target.target.groups.group_luns import GroupLuns  # An array without groups does not load it.
+
+        if self.group_luns is None:
+            self.group_luns = GroupLuns(
+                self.pool,
+                self.logical_units,
+                self.device_server,
+                lambda: sorted(port.relative_target_port for port in all_ports(self.targets)),
+                lambda: self.port_group_states.port_groups,
+                self.reporter.report,
+            )
+        return self.group_luns
+
+    def _bind(self, logical_unit: LogicalUnit) -> None:
+        """Give a new logical unit the gate of the group of its volume, if there is one."""
+        if self.group_luns is not None:
+            self.group_luns.bind(logical_unit)
 
     def _serve(self, jobs: TrioEnvironment) -> None:
         """Accept connections, and begin or continue the work in the background. All parts of the array are present."""

@@ -14,6 +14,7 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import Config, LunConfig
 from odx_target.target.event_log import log
+from odx_target.target.groups.grouped_luns import is_in_group
 from odx_target.target.lun_size import SIZE_ATTRIBUTE, grow, size_bytes_of, volume_blocks
 from odx_target.target.personality.application import check_block_lengths, with_block_length
 
@@ -75,7 +76,7 @@ def _find_again(lun: LunConfig, volume: Volume, pool: Pool) -> None:
         return
     apply_choices(lun, volume)
     size_bytes = size_bytes_of(volume, pool)
-    if lun.size_bytes > size_bytes and lun.grows:
+    if lun.size_bytes > size_bytes and lun.grows and not is_in_group(volume, pool):
         grow(volume, pool, lun.size_bytes)
     elif lun.size_bytes != size_bytes:
         report = log.warning if lun.grows else log.info

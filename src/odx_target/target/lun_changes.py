@@ -17,6 +17,7 @@ from odx_target.store.api import Pool, Snapshot, Volume, change_when_ready
 from odx_target.target.access.targets import Target
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
+from odx_target.target.groups.grouped_luns import check_not_in_group
 from odx_target.target.logical_units import LUN_ATTRIBUTE, logical_unit_of
 from odx_target.target.lun_size import (
     LunResizing,
@@ -42,7 +43,7 @@ class LunChanges:
     sizes of LUNs.
 
     `commit` commits the pool and never raises Scarcity. `config` has the settings for LUNs that are added later. `port_groups`
-    returns their target port groups.
+    returns their target port groups. `bind` gives a new logical unit the gate of the group of its volume, if there is one.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class LunChanges:
         commit: Callable[[], None],
         targets: Sequence[Target] = (),
         port_groups: Callable[[], PortGroups] = lambda: NO_ASYMMETRIC_ACCESS,
+        bind: Callable[[LogicalUnit], None] = lambda _: None,
     ) -> None:
         self._logical_units = logical_units
         self._pool = pool
@@ -66,6 +68,7 @@ class LunChanges:
         self._commit = commit
         self._targets = targets
         self._port_groups = port_groups
+        self._bind = bind
         self.resizing = LunResizing(pool, device_server, environment, self.of_volume, commit)
         self._changing: set[bytes] = set()
         """Identities of the volumes whose LUNs change now."""
@@ -136,8 +139,9 @@ class LunChanges:
         """Restore the content of a LUN while hosts use it. Hosts are notified that the medium has changed.
 
         Tokens keep their data. The restore waits for running commands. Commands that take too long are aborted. Raises
-        PoolFull, PoolFailed. Raises ConfigError while the LUN is sanitized.
+        PoolFull, PoolFailed. Raises ConfigError while the LUN is sanitized, and if the volume belongs to a group.
         """
+        check_not_in_group(logical_unit, "restored")
         check_not_sanitized(logical_unit)
         await self._settle(logical_unit)
 
@@ -199,6 +203,7 @@ class LunChanges:
             turns.take(STEPS_OF_A_NEXUS * (1 + len(self._device_server.nexuses)))
             await turns.next_if_spent()
             unit.port_groups = port_groups or self._port_groups()
+            self._bind(unit)
             self._copy_manager.attach_logical_unit(unit)
             if unit.volume.name in self.config.remote_luns:
                 self._copy_manager.copies.remote_logical_units.add(unit)

@@ -13,6 +13,7 @@ from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume, change_whe
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config
 from odx_target.target.config.settings import LunConfig
+from odx_target.target.groups.grouped_luns import check_not_in_group
 from odx_target.target.sanitized_luns import check_not_sanitized
 
 SIZE_ATTRIBUTE = "size_bytes"
@@ -51,6 +52,7 @@ def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
     Raises PoolFull, PoolBusy and PoolFailed. After an error, another call completes the change.
     """
     check_not_sanitized(logical_unit)
+    check_not_in_group(logical_unit, "restored")
     volume, pool = logical_unit.volume, logical_unit.pool
     block_bytes = logical_unit.block_bytes
     saved = int(snapshot.attributes.get(SIZE_ATTRIBUTE, str(snapshot.size_blocks * BLOCK_BYTES)))
@@ -94,6 +96,7 @@ def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
 
     Raises ConfigError if `size_bytes` is invalid or less than the present size. Raises PoolFull and PoolFailed.
     """
+    check_not_in_group(logical_unit, "enlarged")
     volume, pool = logical_unit.volume, logical_unit.pool
     if not checked_growth(volume, pool, lun_config(volume.name, size_bytes, logical_unit.block_bytes)):
         return False
@@ -115,6 +118,7 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
     the size at the same time. Raises DamagedBlock, PoolFull and PoolFailed. After an error, the LUN keeps its size. If the pool
     fails between steps 3 and 4, the part that step 3 has filled with zeros stays zero.
     """
+    check_not_in_group(logical_unit, "made smaller")
     volume, pool = logical_unit.volume, logical_unit.pool
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)
     old_blocks, new_blocks = logical_unit.capacity_blocks, size_bytes // logical_unit.block_bytes

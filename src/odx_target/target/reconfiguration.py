@@ -84,6 +84,8 @@ async def reconfigure(array: Array, before: Config, after: Config) -> Config:
     await array.target_changes.apply(after)
     ports = all_ports(array.targets)
     await array.port_group_states.set_ports(target_ports_of(after).port_groups(ports), ports)
+    if array.group_luns is not None:
+        array.group_luns.ports_changed()
     changed, former = set(changed_fields(before, after)), array.config
     array.config = array.lun_changes.config = replace(
         array.config, **{name: getattr(after, name) for change in CHANGES for name in change.fields if name in changed}

@@ -115,5 +115,5 @@ def test_a_command_during_a_switchover_is_refused() -> None:
     pair.cut("a", "b")
     pair.spawn(pair.a, pair.group(pair.a).switchover())
     pair.world.advance(0.1)
-    with pytest.raises(NotServing, match="is waiting here"):
+    with pytest.raises(NotServing, match="is handing over here"):
         pair.run(pair.a, pair.group(pair.a).write(pair.volume(pair.a), 0, [block(1)]))

@@ -150,7 +150,7 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
         usage=bytes((operation_code, command.service_action)) + bytes.fromhex(command.usage),
         handler=handle,
         service_action=command.service_action,
-        flags=command.flags,
+        flags=command.flags | CommandFlag.IN_GROUP,
         extents=None if command.extents is None else partial(command.extents, copies),
         other_extents=None if command.other_extents is None else partial(command.other_extents, copies),
         access=command.access,

@@ -20,6 +20,8 @@ STATES: dict[GroupState, MemberStates] = {
     GroupState.STANDBY: MemberStates(AccessState.STANDBY, AccessState.ACTIVE_OPTIMIZED),
     GroupState.WAITING: MemberStates(AccessState.UNAVAILABLE, AccessState.STANDBY),
     GroupState.OUT_OF_SYNC: MemberStates(AccessState.UNAVAILABLE, AccessState.ACTIVE_OPTIMIZED),
+    GroupState.HANDING_OVER: MemberStates(AccessState.TRANSITIONING, AccessState.STANDBY),
+    GroupState.SETTLING: MemberStates(AccessState.TRANSITIONING, AccessState.STANDBY),
     GroupState.TAKING_OVER: MemberStates(AccessState.TRANSITIONING, AccessState.UNAVAILABLE),
 }
 """The states for hosts, by the state of this member. The sense data of each state is in `REFUSALS` of `access_state`."""

@@ -44,6 +44,14 @@ class GroupState(Enum):
     """The primary, without a lease or before it has compared its stream."""
     OUT_OF_SYNC = "out of sync"
     TAKING_OVER = "taking over"
+    HANDING_OVER = "handing over"
+    """The primary, which ends the commands under way and then makes the other member the primary."""
+    SETTLING = "settling"
+    """The primary, for the moment in which a change of the membership becomes durable."""
+
+
+NO_LIMIT_OSN = 1 << 64
+"""All changes have a lower OSN."""
 
 
 class Group:
@@ -70,8 +78,12 @@ class Group:
         self._is_draining = False
         self._active = 0
         self._progress: Event = environment.event()
+        self.on_progress: list[Callable[[], None]] = []
+        """Functions that are called when the state or `due_osn` may have changed."""
+        self.is_idle: Callable[[], bool] = lambda: True
+        """Function that returns True if no command of a host is under way that does not use the methods of this class."""
         self.outgoing = OutgoingStream(
-            pool, environment, settings, self.driver, anchors, self.list, lambda: path_to(settings.peer_pool), self._wake
+            pool, environment, settings, self.driver, anchors, self.list, lambda: path_to(settings.peer_pool), self._shipped
         )
         self.outgoing.is_isolated = records.is_isolated
         self.incoming = IncomingStream(pool, environment, records, self.driver, anchors, self.list)
@@ -120,7 +132,10 @@ class Group:
         if self.driver.serves and not self._is_draining:
             return GroupState.SERVING
         if member.is_primary:
-            return GroupState.WAITING
+            if self._is_draining:
+                return GroupState.HANDING_OVER
+            is_settling = self.driver.is_settling and member.serves(self._environment.monotonic())
+            return GroupState.SETTLING if is_settling else GroupState.WAITING
         if member.request is not None and member.request.change is Change.PROMOTE:
             return GroupState.TAKING_OVER
         return GroupState.STANDBY if member.is_in_sync else GroupState.OUT_OF_SYNC
@@ -128,6 +143,27 @@ class Group:
     def volumes(self) -> list[Volume]:
         """Return the volumes in the order of the group. Raises StoreError if one of them was deleted."""
         return self.list.present()
+
+    @property
+    def due_osn(self) -> int | None:
+        """Hosts may be told now of all changes with a lower OSN than this one. None if they can never be told of changes of
+        which they were not told yet, because the other member may have taken over without them.
+        """
+        driver = self.driver
+        if driver.acknowledges:
+            return self.outgoing.peer_osn + 1 if self.outgoing.needs_peer else NO_LIMIT_OSN
+        if driver.failure or self._pool.failure is not None:
+            return None
+        return 0 if driver.is_settling or driver.member.serves(self._environment.monotonic()) else None
+
+    def admit_change(self) -> None:
+        """Prepare the stream for a change by a command that was let in before, which then also waits for `due_osn`.
+
+        A command that was let in goes on while the group hands over. Raises NotServing, StoreError.
+        """
+        if not self.driver.serves:
+            raise NotServing(f"the group {self.settings.name} is {self.state.value} here")
+        self.driver.open_position()
 
     async def read(self, volume: Volume, block: int, count_blocks: int) -> list[Buffer]:
         """Read blocks. Raises NotServing, and the exceptions of `Volume.read`."""
@@ -180,18 +216,37 @@ class Group:
     async def flush(self) -> None:
         """Make everything durable that was acknowledged, on all members in sync. Raises NotServing, StoreError."""
         with self._command():
-            give_up_s = self._environment.monotonic() + self._give_up_after_s
-            await self._pool.flush()
-            while self.outgoing.needs_peer:
-                done: list[bool] = []
-                with suppress(LinkError):
-                    self.outgoing.flush_peer(lambda done=done: done.append(True))  # type: ignore[misc]
-                sender = self.outgoing.sender
-                while not done and self.outgoing.needs_peer and self.outgoing.sender is sender:
-                    await self._progressed(give_up_s)
-                if done:
-                    break
-            await self.acknowledged(0)
+            await self.flush_members()
+
+    async def flush_members(self) -> None:
+        """Make everything durable that was done before, on all members in sync, for a command that was let in before.
+
+        Raises NotServing, StoreError.
+        """
+        give_up_s = self._environment.monotonic() + self._give_up_after_s
+        await self._pool.committed()
+        osn = self._pool.committed_osn
+        await self._pool.flush()
+        while self.outgoing.needs_peer:
+            if self.outgoing.peer_osn < osn - 1:  # The other member flushes what it has.
+                await self._progressed_unless_lost(give_up_s)
+                continue
+            done: list[bool] = []
+            with suppress(LinkError):
+                self.outgoing.flush_peer(lambda done=done: done.append(True))  # type: ignore[misc]
+            sender = self.outgoing.sender
+            while not done and self.outgoing.needs_peer and self.outgoing.sender is sender:
+                await self._progressed_unless_lost(give_up_s)
+            if done:
+                break
+        while not self.driver.acknowledges:
+            await self._progressed_unless_lost(give_up_s)
+
+    async def _progressed_unless_lost(self, give_up_s: float) -> None:
+        """Wait until something has changed. Raises NotServing if hosts can never be told of what was done."""
+        if self.due_osn is None:
+            raise NotServing(f"the group {self.settings.name} is {self.state.value} here")
+        await self._progressed(give_up_s)
 
     async def acknowledged(self, osn: int) -> None:
         """Wait until hosts may be told of all changes with a lower OSN. Raises NotServing if that is never known."""
@@ -362,7 +417,7 @@ class Group:
         """True if no command is under way, and the other member has everything."""
         sender, member = self.outgoing.sender, self.driver.member
         has_all = sender is not None and sender.is_complete and sender.peer_osn >= self._pool.committed_osn - 1
-        return not self._active and has_all and member.peer in member.register.in_sync
+        return not self._active and self.is_idle() and has_all and member.peer in member.register.in_sync
 
     async def serve_membership(self, exchange: Exchange) -> None:
         """Serve the channel on which the other member sends messages. Raises LinkError."""
@@ -433,6 +488,14 @@ class Group:
             self.outgoing.close()  # The other member must get nothing after this position.
         return actions
 
+    def _shipped(self) -> None:
+        """Wake commands that wait, and hand over as soon as none is left."""
+        self._wake()
+        if self._is_draining and self.driver.member.request is None and self._is_drained():
+            self.driver.post(self._hand_over)
+
     def _wake(self) -> None:
         progress, self._progress = self._progress, self._environment.event()
         progress.set()
+        for function in list(self.on_progress):
+            function()

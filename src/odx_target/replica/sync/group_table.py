@@ -38,6 +38,8 @@ class GroupTable:
     """The groups of which this array is a member, by name, and those of which it is the witness."""
 
     def __init__(self, pool: Pool, environment: Environment, paths: Callable[[], Iterable[Path]]) -> None:
+        self.on_change: Callable[[], None] = lambda: None
+        """Function that is called after a group has begun or was removed."""
         self._pool = pool
         self._environment = environment
         self._paths = paths
@@ -86,11 +88,13 @@ class GroupTable:
             GroupRecords(self._pool, name).remove()
             Anchors(self._pool, name).remove()
             self.unreadable.remove(name)
+            self.on_change()
             return
         group = self.groups.pop(name, None)
         if group is None:
             raise GroupRefused(f"there is no group {name}")
         group.remove()
+        self.on_change()
 
     def add_to(self, requests: RequestTable) -> None:
         """Serve the requests of members."""
@@ -121,13 +125,15 @@ class GroupTable:
             raise GroupRefused("the members and the witness of a group are three arrays")
 
     def _begin(self, settings: GroupSettings) -> Group:
-        group = Group(self._pool, self._environment, settings, self._path_to)
+        group = Group(self._pool, self._environment, settings, self.path_to)
         self.groups[settings.name] = group
         self.operations[settings.name] = VolumeOperations(group, self._pool, self._environment)
         group.start()
+        self.on_change()
         return group
 
-    def _path_to(self, pool: bytes) -> Path | None:
+    def path_to(self, pool: bytes) -> Path | None:
+        """Return the path to the array with a pool identity, if there is one."""
         return next((path for path in self._paths() if path.settings.peer_pool == pool), None)
 
     def _member_of(self, path: Path, name: str) -> Group:

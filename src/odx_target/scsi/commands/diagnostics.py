@@ -8,7 +8,6 @@ from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import ReceiveDiagnosticResults, SendDiagnostic
 from odx_target.scsi.command_table import CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
-from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.layout import Layout, number
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
@@ -68,7 +67,9 @@ async def _self_test(task: Task) -> Reply:
     """Check that the pool can store data durably."""
     if task.logical_unit.pool.failure is None:
         try:
-            return await flushed(task)
+            await task.logical_unit.pool.committed()
+            await task.logical_unit.pool.flush()
+            return Reply()
         except PoolFailed:
             pass
     raise CheckCondition(LOGICAL_UNIT_FAILED_SELF_TEST)

@@ -7,7 +7,7 @@ from odx_target.scsi.cdb.transfer import FUA_BIT
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
-from odx_target.store.api import Pool
+from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 
 def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: int = 0) -> Outcome:
@@ -16,19 +16,20 @@ def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: in
     `force_unit_access` is byte 1 of the CDB. It is 0 for a command without an FUA bit.
     """
     must_be_durable = force_unit_access & FUA_BIT or not task.logical_unit.write_cache_enabled
-    if must_be_durable and not flushed_at_commit(task.logical_unit.pool):
+    if must_be_durable and not flushed_at_commit(task.logical_unit):
         return Waiting(flushed, task, transfer_bytes)
     return Reply(transfer_bytes=transfer_bytes)
 
 
-def flushed_at_commit(pool: Pool) -> bool:
-    """Make the next commit flush the pool, if a flush need not wait. Returns False if the caller must await `flushed`.
+def flushed_at_commit(logical_unit: LogicalUnit) -> bool:
+    """Make the next commit flush the pool, if a flush need not wait. Returns False if the caller must await `flushed`. In a
+    group, a flush always waits for the other array.
 
     Replies are sent after the commit, so a command that must be durable can then reply at once.
     """
-    if not pool.flushes_at_once:
+    if logical_unit.group is not None or not logical_unit.pool.flushes_at_once:
         return False
-    pool.flush_at_commit()
+    logical_unit.pool.flush_at_commit()
     return True
 
 
@@ -39,7 +40,17 @@ async def reply_once_durable(task: Task, transfer_bytes: int, *, force_unit_acce
 
 
 async def flushed(task: Task, transfer_bytes: int = 0) -> Reply:
-    """Make all written data durable, and reply GOOD. Raises PoolFailed, Scarcity."""
-    await task.logical_unit.pool.committed()
-    await task.logical_unit.pool.flush()
+    """Make all written data durable, and reply GOOD. Raises the exceptions of `make_durable`."""
+    await make_durable(task.logical_unit)
     return Reply(transfer_bytes=transfer_bytes)
+
+
+async def make_durable(logical_unit: LogicalUnit) -> None:
+    """Make all written data durable, in a group at both arrays. Raises PoolFailed, Scarcity. Raises CheckCondition if the group
+    of the logical unit cannot be flushed.
+    """
+    if logical_unit.group is not None:
+        await logical_unit.group.flush()
+        return
+    await logical_unit.pool.committed()
+    await logical_unit.pool.flush()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.cdb.primary_commands import AllocationLength12, IdentifyingInformation, SetIdentifyingInformation
-from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.layout import Layout, bits, number
@@ -101,6 +101,7 @@ def rows(task_manager: TaskManager) -> list[CommandRow]:
             bytes.fromhex("a40600000000fffffffffe00"),
             set_identifying_information,
             service_action=SET_IDENTIFYING_INFORMATION[1],
+            flags=CommandFlag.NOT_IN_GROUP,
         )
     ]
 

@@ -85,12 +85,15 @@ def inquiry(task: Task, port_access: PortAccess | None) -> Outcome:
     """
     cdb = Inquiry.parse(task.cdb)
     logical_unit, port = task.logical_unit, task.nexus.target_port
+    if logical_unit.group is not None:
+        port = logical_unit.group.reported_port(port)
     if cdb.evpd:
         data = _page(logical_unit, port, cdb.page_code)
     elif cdb.page_code:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     else:
         multip = logical_unit.multip if port_access is None else port_access.has_several_ports(port.device_name)
+        multip = multip or logical_unit.group is not None
         data = standard_inquiry_data(logical_unit, multip=multip)
     if logical_unit.restricted and logical_unit.port_groups.state_of(port.target_port_group) in UNREACHABLE_STATES:
         data = bytes((NOT_CONNECTED << 5 | data[0] & 0x1F,)) + data[1:]

@@ -7,6 +7,7 @@ from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import RequestSense, StartStopUnit
 from odx_target.scsi.command_table import ANSWERS_ALWAYS, CommandRow
+from odx_target.scsi.commands.durability import make_durable
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import LOGICAL_UNIT_NOT_SUPPORTED, NO_ADDITIONAL_SENSE_INFORMATION, CheckCondition, unit_attention
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
@@ -61,8 +62,7 @@ def start_stop_unit(task: Task) -> Outcome:
 
 
 async def _stop(task: Task) -> Reply:
-    await task.logical_unit.pool.committed()
-    await task.logical_unit.pool.flush()
+    await make_durable(task.logical_unit)
     task.raise_if_aborted()
     task.logical_unit.stopped = True
     return Reply()

@@ -6,7 +6,7 @@ from struct import Struct
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import PersistentReserveIn
-from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.layout import Layout, bits, flag, number
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.holders import LU_SCOPE, NexusName, Reservations
@@ -148,6 +148,7 @@ def _row(name: str, service_action: int, parameter_data: Callable[[Reservations]
         usage,
         persistent_reserve_in,
         service_action=service_action,
+        flags=CommandFlag.IN_GROUP,
         access=Access.ALLOWED,
         availability=Availability.IN_STANDBY,
     )

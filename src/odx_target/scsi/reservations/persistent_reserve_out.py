@@ -7,12 +7,13 @@ REGISTER and REGISTER AND IGNORE EXISTING KEY is refused unless the sender is re
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import IntEnum
 
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.availability import Availability
 from odx_target.scsi.cdb.primary_commands import PersistentReserveOut
-from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.data_out import parameter_list
 from odx_target.scsi.commands.durability import flushed
 from odx_target.scsi.limits import MAX_RESERVE_OUT_BYTES
@@ -89,6 +90,7 @@ def _row(task_manager: TaskManager, service_action: ServiceAction, act: Act) -> 
         bytes((PERSISTENT_RESERVE_OUT, service_action)) + bytes.fromhex("ff0000ffffffff00"),
         persistent_reserve_out,
         service_action=service_action,
+        flags=CommandFlag.IN_GROUP,
         access=Access.ALLOWED,
         availability=Availability.IN_STANDBY,
     )
@@ -99,12 +101,14 @@ def _carry_out(task_manager: TaskManager, task: Task, change: Change, transfer_b
 
     If the pool must store the change durably (APTPL), the reply waits for the disk.
     """
-    logical_unit = task.logical_unit
+    logical_unit, after = task.logical_unit, change.after
+    if logical_unit.group is not None:  # The other array must know them when it takes over, so the pool always stores them.
+        after = replace(after, persists_through_power_loss=True)
     try:
-        must_flush = keep(logical_unit.pool, logical_unit.volume.identity, logical_unit.reservations, change.after)
+        must_flush = keep(logical_unit.pool, logical_unit.volume.identity, logical_unit.reservations, after)
     except PoolFull:
         raise CheckCondition(INSUFFICIENT_REGISTRATION_RESOURCES) from None
-    logical_unit.reservations = change.after
+    logical_unit.reservations = after
     for name, condition in change.told:
         for nexus in task_manager.nexuses_of(name):
             task_manager.tell(nexus, logical_unit, condition)

@@ -7,7 +7,7 @@ admits their sender. They then change nothing.
 """
 
 from odx_target.scsi.access_kind import Access
-from odx_target.scsi.command_table import CommandRow
+from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import ReservationConflict, Task
@@ -51,9 +51,13 @@ def _is_admitted_by_persistent_reservation(task: Task) -> bool:
     return True
 
 
+_FLAGS = CommandFlag.NOT_IN_GROUP
+
 ROWS = (
-    CommandRow("RESERVE(6)", RESERVE_6, bytes.fromhex("160000000000"), reserve, access=Access.ALLOWED),
-    CommandRow("RELEASE(6)", RELEASE_6, bytes.fromhex("170000000000"), release, access=Access.ALWAYS_ALLOWED),
-    CommandRow("RESERVE(10)", RESERVE_10, bytes.fromhex("56000000000000000000"), reserve, access=Access.ALLOWED),
-    CommandRow("RELEASE(10)", RELEASE_10, bytes.fromhex("57000000000000000000"), release, access=Access.ALWAYS_ALLOWED),
+    CommandRow("RESERVE(6)", RESERVE_6, bytes.fromhex("160000000000"), reserve, flags=_FLAGS, access=Access.ALLOWED),
+    CommandRow("RELEASE(6)", RELEASE_6, bytes.fromhex("170000000000"), release, flags=_FLAGS, access=Access.ALWAYS_ALLOWED),
+    CommandRow("RESERVE(10)", RESERVE_10, bytes.fromhex("56000000000000000000"), reserve, flags=_FLAGS, access=Access.ALLOWED),
+    CommandRow(
+        "RELEASE(10)", RELEASE_10, bytes.fromhex("57000000000000000000"), release, flags=_FLAGS, access=Access.ALWAYS_ALLOWED
+    ),
 )

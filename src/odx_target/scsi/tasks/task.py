@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from odx_target.environment import Buffer
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.tasks.task_attribute import TaskAttribute
+from odx_target.scsi.unit.group_gate import GroupGate
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 
 
@@ -40,6 +41,8 @@ class Task:
     """The LUN by which the nexus addresses the logical unit."""
     read_memory_bytes: int = 0
     """Number of bytes that the task has claimed from `Nexus.read_memory`. The transport releases these bytes."""
+    gates: tuple[GroupGate, ...] = ()
+    """The groups for which the reply must wait, because the command changes or tells something that other arrays have too."""
 
     @property
     def data_out_bytes(self) -> int:
@@ -52,6 +55,16 @@ class Task:
         return self.logical_unit.write_protected or self.lun in self.nexus.read_only_luns
 
     def raise_if_aborted(self) -> None:
-        """Raise TaskAborted if task management has aborted the task."""
+        """Raise TaskAborted if task management has aborted the task. Raises CheckCondition if the logical unit belongs to a
+        group that this array does not serve any more, and the exceptions of `Volume.write` in a group.
+        """
         if self.aborted:
             raise TaskAborted
+        for gate in self.gates:
+            gate.admit()
+
+    def pass_gate(self, gate: GroupGate) -> None:
+        """Prepare a group for the command, and let the reply wait for it. Raises the exceptions of `GroupGate.admit`."""
+        gate.admit()
+        if gate not in self.gates:
+            self.gates = (*self.gates, gate)

@@ -4,6 +4,7 @@ from odx_target.scsi.sense import INITIALIZING_COMMAND_REQUIRED, WRITE_PROTECTED
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.traffic import Traffic
 from odx_target.scsi.unit.format_operation import FormatOperation
+from odx_target.scsi.unit.group_gate import GroupGate
 from odx_target.scsi.unit.sanitize_operation import SanitizeOperation
 from odx_target.scsi.unit.unit_personality import USUAL, UnitPersonality
 
@@ -38,6 +39,8 @@ class AddressedUnit:
         """True if a reservation must be checked before every command."""
         self.restricted: frozenset[int] | None = None
         """The target port groups whose state must be checked before every command. None if there are no such groups."""
+        self.group: GroupGate | None = None
+        """The group of the volume. None if no other array has the same logical unit."""
 
     @property
     def stopped(self) -> bool:
@@ -80,6 +83,8 @@ class AddressedUnit:
         """Return the sense data with which the unit refuses a read or write of its medium in its present state. Return None if
         it accepts the access.
         """
+        if self.group is not None and (refusal := self.group.refusal()) is not None:
+            return refusal
         if writes and self.write_protected and self.is_ready:
             return CheckCondition(WRITE_PROTECTED)
         return self.not_ready_condition()

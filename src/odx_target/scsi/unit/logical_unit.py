@@ -8,13 +8,14 @@ from typing import NamedTuple, TypeAlias
 from odx_target.environment import Environment
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.asymmetric_access.port_groups import NO_ASYMMETRIC_ACCESS, AccessModes, PendingState, PortGroups
-from odx_target.scsi.limits import BlockLimits
+from odx_target.scsi.limits import SMALL_READ_BYTES, BlockLimits
 from odx_target.scsi.pages.mode import ModeParameters
 from odx_target.scsi.reservations.holders import NO_RESERVATIONS, Reservations
 from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.tasks.member import TaskNexus
 from odx_target.scsi.tasks.task_set import TaskSet
 from odx_target.scsi.unit.addressed_unit import AddressedUnit
+from odx_target.scsi.unit.group_gate import GroupGate
 from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.scsi.unit.thresholds import NO_THRESHOLDS, ArmedThresholds, Threshold, descriptor_offset
 from odx_target.scsi.unit.unit_personality import USUAL, UnitPersonality
@@ -105,6 +106,15 @@ class LogicalUnit(AddressedUnit):
         """The states at the end of transitions, by the numbers of the target port groups that are transitioning."""
         self._reserved_by: TaskNexus | None = None
         self.reservations = NO_RESERVATIONS
+        self.unclaimed_read_bytes = SMALL_READ_BYTES
+        """Largest read that claims no memory, because its data is sent at once."""
+
+    def join(self, group: GroupGate | None) -> None:
+        """Execute the later commands as a logical unit of a group, or of no group. Data that is read may then have to wait, so
+        that every read claims memory.
+        """
+        self.group = group
+        self.unclaimed_read_bytes = SMALL_READ_BYTES if group is None else 0
 
     def set_personality(self, personality: UnitPersonality) -> None:
         """Give the logical unit the properties that a tester has chosen. No host may use it yet."""

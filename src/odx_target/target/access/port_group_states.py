@@ -18,7 +18,8 @@ from odx_target.target.config.settings import PortGroupConfig
 class PortGroupStates:
     """Changes the states of target port groups for logical units of an array. `logical_units` has all of them by number.
 
-    `port_groups` are the groups of logical units that are added later. `described` are the groups in the settings. `on_offline`
+    Logical units of groups of two arrays have other target port groups, and are left out. `port_groups` are the groups of
+    logical units that are added later. `described` are the groups in the settings. `on_offline`
     is called with the number of a group that is offline from now on.
     """
 
@@ -63,6 +64,9 @@ class PortGroupStates:
         if goes_offline or any(self.is_offline(number) for number in states):
             _require_whole_group(logical_units, fails=fails)
         units = list(self._logical_units.values()) if logical_units is None else list(logical_units)
+        if logical_units is not None and any(unit.group is not None for unit in units):
+            raise ConfigError("the states of a LUN that belongs to a group follow the group: use group switchover")
+        units = [unit for unit in units if unit.group is None]
         if fails and any(number in unit.pending_states for unit in units for number in states):
             raise ConfigError("a change that fails cannot begin during a transition")
         if logical_units is None and not fails:
@@ -149,6 +153,8 @@ class PortGroupStates:
         made: dict[PortGroups, PortGroups] = {}
         turns = self._environment.turns
         for unit in list(self._logical_units.values()):
+            if unit.group is not None:
+                continue
             if unit.port_groups not in made:
                 made[unit.port_groups] = changed(unit.port_groups)
             unit.port_groups = made[unit.port_groups]

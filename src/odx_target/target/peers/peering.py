@@ -27,6 +27,7 @@ from odx_target.replica.remote_tokens.token_server import IsMapped, TokenServer
 from odx_target.replica.request_table import RequestTable
 from odx_target.replica.snapshots.replication import Replication
 from odx_target.replica.snapshots.sender import SnapshotClass
+from odx_target.replica.sync.group_table import GroupTable
 from odx_target.store.api import Pool, Snapshot, StoreError
 from odx_target.target.accepting_clients import accept_all
 from odx_target.target.listening_sockets import Listening
@@ -76,7 +77,7 @@ class Peering:
         self.identity = Identity(pool.identity, maker, certificate.certificate)
         self.desk = PairingDesk(environment.monotonic, self._ended_waiting)
         served = None if tokens is None else TokenServer(tokens.copies, environment, tokens.is_mapped)
-        self._requests = requests = RequestTable(pool, environment, served)
+        self.requests = requests = RequestTable(pool, environment, served)
         callbacks = PathCallbacks(requests.serve, self._path_changed, self._report_internal_error)
         self.paths = PathTable(pool, environment, TlsDialler(certificate), callbacks)
         self.hints = HintTables()
@@ -90,6 +91,8 @@ class Peering:
         self._accepted_tokens = False
         self.replication = Replication(pool, environment, self.paths.values, class_of, reporter.report, self.hints)
         self.replication.add_to(requests)
+        self.groups = GroupTable(pool, environment, self.paths.values)
+        self.groups.add_to(requests)
         self.listening: Listening | None = None
         """The link port. None if the array listens to no peers."""
         self.pairing_places: list[FilePath] = []
@@ -115,6 +118,9 @@ class Peering:
         for key in self.replication.records.unreadable:
             self._reporter.report("error", "a record of the replication cannot be read and is not used", record=key)
         self._environment.start_soon(self.replication.run)
+        self.groups.start()
+        for name in (*self.groups.unreadable, *self.groups.witness_desk.unreadable):
+            self._reporter.report("error", "a group cannot be read and is not served", cause=name, group=name)
         self.listening = listening
         if listening is not None:
             nursery.start_soon(self._listen, listening)
@@ -132,6 +138,7 @@ class Peering:
 
     def stop(self) -> None:
         """End all links. The peers learn why."""
+        self.groups.stop()
         self.paths.stop()
         if self._tokens is not None:
             self._tokens.copies.remote = None
@@ -184,7 +191,7 @@ class Peering:
         path = self.paths.existing(name)
         self.paths.change(replace(path.settings, **changes))
         self._note_accepted_tokens()
-        self._requests.rights_changed(path)
+        self.requests.rights_changed(path)
         self.replication.rights_changed(path)
         await self._make_durable()
         return path

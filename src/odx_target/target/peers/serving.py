@@ -47,6 +47,9 @@ async def serve_peers(
             await array.make_durable()
             peering.start(bound[0], jobs.nursery)
             array.peering = peering
+            array.groups, group_luns = peering.groups, array.make_group_luns()
+            group_luns.peer_ports.add_to(peering.requests)
+            group_luns.open(peering.groups, environment)
             environment.start_soon(add_protections, array, peering, protections)
             peering.pairing_places += pair
             for place in pair:
@@ -54,7 +57,9 @@ async def serve_peers(
             try:
                 yield bound[0].address
             finally:
-                array.peering = None
+                array.peering = array.groups = None
+                with trio.CancelScope(shield=True):
+                    await group_luns.stop()
                 peering.stop()
                 with trio.CancelScope(shield=True):
                     await trio.sleep(STOP_TIME_S)

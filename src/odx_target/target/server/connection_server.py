@@ -103,6 +103,7 @@ class ConnectionServer:
             self._send,
             self._log.report,
             trio_clock().now,
+            self._send_now,
         )
         self._loop = ReceiveLoop(connected, hub, self._protocol, self._sender, self._executor, pool.turns, self._tap, clock.now)
         self.tally = self._executor.tally
@@ -282,6 +283,18 @@ class ConnectionServer:
             self._lose_connection(error)
         if self._protocol.closed:
             self._receiving.cancel()
+
+    def _send_now(self) -> None:
+        """Commit the open batch, and send the output as far as possible without waiting."""
+        try:
+            has_sent = self._sender.send_now()
+        except Exception as error:
+            if isinstance(error, PoolFailed):  # The pool reports it only once.
+                self._on_pool_failure(error)
+            self._loop.fail(error)
+        else:
+            if not has_sent:
+                self._start_soon(self._send)
 
     async def _run_timers(self) -> None:
         while True:

@@ -26,6 +26,10 @@ class ResponseSender:
         self._queue = queue
         self.take_output = take_output
         self._held: list[tuple[Share, int]] = []
+        self.on_commit: Callable[[int], None] | None = None
+        """Function that is called after each commit and before output is taken, with the OSN that the pool has committed. None
+        while no reply waits for another array.
+        """
 
     @property
     def unsent_bytes(self) -> int:
@@ -41,9 +45,7 @@ class ResponseSender:
 
         Returns False if too much output is still unsent, or if the batch cannot be committed yet. Raises OSError, PoolFailed.
         """
-        try:
-            self._pool.commit()
-        except Scarcity:
+        if not self._commit():
             return False
         self._queue.count_small_reads(size_bytes)
         if self._queue.send_now(self.take_output()):
@@ -55,9 +57,7 @@ class ResponseSender:
 
         If this is not possible, return False, and the caller must await `send`. Raises OSError, PoolFailed.
         """
-        try:
-            self._pool.commit()
-        except Scarcity:
+        if not self._commit():
             return False
         if not self._queue.send_now(self.take_output()):
             return False
@@ -66,13 +66,21 @@ class ResponseSender:
 
     async def send(self) -> None:
         """Commit the open batch, and send all output. Wait while the socket accepts no bytes. Raises OSError, PoolFailed."""
-        try:
-            self._pool.commit()
-        except Scarcity:  # no response may be sent before the commit
+        while not self._commit():  # No response may be sent before the commit.
             await self._pool.committed()
         if not self._queue.send_now(self.take_output()):
             await self._queue.drain()
         self._all_sent()
+
+    def _commit(self) -> bool:
+        """Commit the open batch. Returns False if this is not possible now. Raises PoolFailed."""
+        try:
+            osn = self._pool.commit()
+        except Scarcity:
+            return False
+        if self.on_commit is not None:
+            self.on_commit(osn)
+        return True
 
     def close(self) -> None:
         """Discard all unsent output. Nothing is sent after this call."""

@@ -8,6 +8,7 @@ CDB of 10 or 16 bytes and these properties:
     The command is next in the order of CmdSN, its task tag is not in use, and all reserved and optional bits are 0.
     The digests of its PDU are right, if the session uses digests.
     The logical unit has no unit attention, no reservation and no other task, is not stopped, and is active at the target port.
+    No other array has the same logical unit.
     The range lies within the capacity, and the expected data transfer length is the size of the range.
     The data of a read fits into one Data-In PDU, and the data of a write is in the PDU of the command.
     A write need not be durable before the reply, or it has FUA and the pool flushes at once.
@@ -184,6 +185,8 @@ class ShortLane:
         unit = self._nexus.logical_units.get(lun)
         nexus = self._nexus
         if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or nexus.unit_attentions.get(lun):
+            return None
+        if unit.group is not None:
             return None
         if unit.restricted is not None and nexus.target_port.target_port_group in unit.restricted:
             return None

@@ -14,9 +14,8 @@ from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.blocks.ranges import check_range
 from odx_target.scsi.commands.blocks.read_memory import take_memory, wait_for_memory
 from odx_target.scsi.commands.data_out import whole_blocks
-from odx_target.scsi.commands.durability import flushed, flushed_at_commit, reply_once_durable
+from odx_target.scsi.commands.durability import flushed, flushed_at_commit, make_durable, reply_once_durable
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
@@ -48,12 +47,12 @@ def read_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcome
         byte_1, lba, count_blocks = decode(task.cdb)
         if lba + count_blocks > logical_unit.capacity_blocks or count_blocks > logical_unit.max_transfer_blocks:
             _refuse(logical_unit, lba, count_blocks, length_field)
-        if byte_1 & FUA_BIT and not flushed_at_commit(logical_unit.pool):
+        if byte_1 & FUA_BIT and not flushed_at_commit(logical_unit):
             return Waiting(_read_durable, task, lba, count_blocks)
         if not count_blocks:
             return Reply()
         size_bytes = count_blocks * logical_unit.block_bytes
-        if size_bytes > SMALL_READ_BYTES and not take_memory(task, size_bytes):
+        if size_bytes > logical_unit.unclaimed_read_bytes and not take_memory(task, size_bytes):
             return Waiting(_read_cold, task, lba, count_blocks)
         data = logical_unit.blocks.read_now(lba, count_blocks)
         if data is None:
@@ -78,7 +77,7 @@ def write_handler(decode: Decoder, length_field: int) -> Callable[[Task], Outcom
         durable = byte_1 & FUA_BIT or not logical_unit.write_cache_enabled
         if data and not logical_unit.blocks.write_now(lba, data):
             return Waiting(_write_cold, task, lba, size_bytes, byte_1)
-        if durable and not flushed_at_commit(logical_unit.pool):
+        if durable and not flushed_at_commit(logical_unit):
             return Waiting(flushed, task, size_bytes)
         return Reply(0, (), size_bytes)
 
@@ -98,8 +97,8 @@ async def _read_cold(task: Task, lba: int, count_blocks: int) -> Reply:
 
 async def _read_durable(task: Task, lba: int, count_blocks: int) -> Reply:
     """Make all written data durable before the read (FUA, SBC-4 5.14)."""
-    await task.logical_unit.pool.committed()
-    await task.logical_unit.pool.flush()
+    await make_durable(task.logical_unit)
+    task.raise_if_aborted()
     return await _read_cold(task, lba, count_blocks)
 
 

@@ -8,14 +8,15 @@ from odx_target.scsi.cdb.block_commands import PreFetch10, PreFetch16, Synchroni
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.blocks.ranges import check_range
 from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
-from odx_target.scsi.commands.durability import flushed, flushed_at_commit
+from odx_target.scsi.commands.durability import flushed, flushed_at_commit, make_durable
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import INVALID_FIELD_IN_CDB, CheckCondition
 from odx_target.scsi.tasks.outcome import Outcome, Waiting
 from odx_target.scsi.tasks.task import Task
-from odx_target.store.api import Pool, StoreError
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.store.api import StoreError
 
 _SYNCHRONIZE_CACHE: dict[int, type[SynchronizeCache10 | SynchronizeCache16]] = {
     0x35: SynchronizeCache10,
@@ -34,14 +35,14 @@ def synchronize_cache(task: Task) -> Outcome:
     check_range(task.logical_unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
     if cdb.immed:
         task.logical_unit.pool.commit()
-        task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit.pool)
+        task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit)
         return Reply()
-    return Reply() if flushed_at_commit(task.logical_unit.pool) else Waiting(flushed, task)
+    return Reply() if flushed_at_commit(task.logical_unit) else Waiting(flushed, task)
 
 
-async def _flush_in_background(pool: Pool) -> None:
-    with suppress(StoreError):  # a failed pool reports its failure to every later command
-        await pool.flush()
+async def _flush_in_background(logical_unit: LogicalUnit) -> None:
+    with suppress(StoreError, CheckCondition):  # a failed pool reports its failure to every later command
+        await make_durable(logical_unit)
 
 
 def pre_fetch(task: Task) -> Outcome:

@@ -193,7 +193,7 @@ ROWS = (
         FORMAT_UNIT,
         bytes.fromhex("043f00000000"),
         format_unit,
-        flags=CommandFlag.WRITES_MEDIUM | CommandFlag.FORMATS,
+        flags=CommandFlag.WRITES_MEDIUM | CommandFlag.FORMATS | CommandFlag.NOT_IN_GROUP,
         extents=_extents,
     ),
 )

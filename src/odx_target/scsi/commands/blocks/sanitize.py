@@ -119,7 +119,7 @@ def _extents(task: Task) -> Sequence[Extent]:
 
 def _row(name: str, service_action: int, usage: str, handler: Callable[[Task], Outcome]) -> CommandRow:
     # a host that may only read must not make old data readable by EXIT FAILURE MODE
-    flags = CommandFlag.SANITIZES | CommandFlag.WRITES_MEDIUM | CommandFlag.FORMATS
+    flags = CommandFlag.SANITIZES | CommandFlag.WRITES_MEDIUM | CommandFlag.FORMATS | CommandFlag.NOT_IN_GROUP
     extents = None if service_action == EXIT_FAILURE_MODE else _extents
     mask = bytes.fromhex(usage)
     return CommandRow(f"SANITIZE, {name}", SANITIZE, mask, handler, service_action=service_action, flags=flags, extents=extents)

@@ -18,6 +18,7 @@ from odx_target.scsi.commands.blocks.miscompare import first_difference, miscomp
 from odx_target.scsi.commands.blocks.ranges import check_range
 from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
 from odx_target.scsi.commands.data_out import all_blocks, whole_blocks
+from odx_target.scsi.commands.durability import make_durable
 from odx_target.scsi.extent import Extent
 from odx_target.scsi.limits import STEP_BYTES, STEPS_OF_A_MEBIBYTE
 from odx_target.scsi.reply import Reply
@@ -83,8 +84,7 @@ async def _write_and_verify(task: Task, lba: int, size_bytes: int, bytchk: int) 
     data = whole_blocks(task, size_bytes)
     if data:
         await logical_unit.blocks.write(lba, data, before_change=task.raise_if_aborted)
-        await logical_unit.pool.committed()
-        await logical_unit.pool.flush()
+        await make_durable(logical_unit)
         written = b"".join(data)
         count_blocks = len(written) // logical_unit.block_bytes
         await _compare(task, lba, count_blocks, written if bytchk == BYTCHK_EACH_BLOCK else None)

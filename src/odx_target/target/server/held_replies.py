@@ -1,0 +1,120 @@
+"""Replies that wait until another array has the changes of their commands too.
+
+Each group has a queue, so that commands on other logical units do not wait. There is no task for each reply: when the other
+array has acknowledged changes, all replies that are then due are sent together.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from odx_target.iscsi.session.events import CommandReady
+from odx_target.scsi.reply import Reply
+from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.group_gate import GroupGate
+
+_NOT_COMMITTED = -1
+
+
+@dataclass(slots=True, eq=False)
+class HeldReply:
+    """A reply that waits. `gates` are the groups that have not acknowledged it. `began_s` is the time at which the command has
+    begun, and `read_memory_bytes` is the memory that its data has claimed.
+
+    `osn` is the OSN that the pool had committed after the command.
+    """
+
+    command: CommandReady
+    task: Task
+    reply: Reply
+    gates: tuple[GroupGate, ...]
+    began_s: float
+    read_memory_bytes: int
+    osn: int = _NOT_COMMITTED
+
+
+class HeldReplies:
+    """The held replies of one connection, in the order in which the commands have ended.
+
+    `send_reply` sends a reply that is due, or its replacement. `on_progress` is called when replies may be due; the caller then
+    commits the pool and calls `release`. `on_lost` is called with the name of a group and the number of commands whose results
+    are not known, because the other array may have taken over without their changes.
+    """
+
+    def __init__(
+        self,
+        send_reply: Callable[[HeldReply], None],
+        on_progress: Callable[[], None],
+        on_lost: Callable[[str, int], None],
+    ) -> None:
+        self._on_lost = on_lost
+        self._send_reply = send_reply
+        self._on_progress = on_progress
+        self._queues: dict[GroupGate, deque[HeldReply]] = {}
+
+    def __bool__(self) -> bool:
+        """True if any reply is held."""
+        return bool(self._queues)
+
+    def hold(self, held: HeldReply) -> None:
+        """Keep a reply until its groups have acknowledged the command."""
+        gate = held.gates[0]
+        queue = self._queues.get(gate)
+        if queue is None:
+            queue = self._queues[gate] = deque()
+            gate.on_progress.add(self._progressed)
+        queue.append(held)
+
+    def has(self, lun: int, tag: int) -> bool:
+        """True if the reply to a command with this LUN and initiator task tag is held."""
+        return any(
+            held.command.initiator_task_tag == tag and held.command.lun == lun and not held.command.aborted
+            for queue in self._queues.values()
+            for held in queue
+        )
+
+    def release(self, committed_osn: int) -> None:
+        """Send the replies that are due. The pool has committed the changes of all commands so far, below `committed_osn`.
+
+        If a group can never acknowledge the commands, their replies report its state instead.
+        """
+        for queue in self._queues.values():
+            for held in reversed(queue):
+                if held.osn != _NOT_COMMITTED:
+                    break
+                held.osn = committed_osn
+        for gate, queue in list(self._queues.items()):
+            due_osn = gate.due_osn
+            if due_osn is None:
+                self._on_lost(gate.name, len(queue))
+            while queue and (due_osn is None or queue[0].osn <= due_osn):
+                self._pass(queue.popleft(), gate, is_lost=due_osn is None)
+            if not queue:
+                self._forget(gate)
+
+    def close(self) -> None:
+        """Drop all replies, because the connection has ended."""
+        for gate in list(self._queues):
+            self._forget(gate)
+
+    def _pass(self, held: HeldReply, gate: GroupGate, *, is_lost: bool) -> None:
+        """Send a reply that no further group holds."""
+        if is_lost:
+            held.reply = gate.lost_reply().reply_for(held.task.logical_unit)
+        elif len(held.gates) > 1:
+            held.gates = held.gates[1:]
+            self.hold(held)
+            return
+        self._send_reply(held)
+
+    def _progressed(self) -> None:
+        """Call `on_progress` if a reply is due. Replies to commands that are not committed are released after their commit."""
+        for gate, queue in self._queues.items():
+            due_osn = gate.due_osn
+            if due_osn is None or _NOT_COMMITTED < queue[0].osn <= due_osn:
+                self._on_progress()
+                return
+
+    def _forget(self, gate: GroupGate) -> None:
+        del self._queues[gate]
+        gate.on_progress.discard(self._progressed)

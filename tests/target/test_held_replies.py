@@ -1,0 +1,169 @@
+"""Tests of held replies, with groups whose acknowledgements the test gives."""
+
+from collections.abc import Callable
+from typing import cast
+
+import hypothesis.strategies as st
+from hypothesis import given
+
+from odx_target.iscsi.session.events import CommandReady
+from odx_target.scsi.asymmetric_access.access_state import AccessState
+from odx_target.scsi.reply import Reply, Status
+from odx_target.scsi.sense import TARGET_PORT_IN_STANDBY_STATE, CheckCondition
+from odx_target.scsi.target_port import TargetPort
+from odx_target.scsi.tasks.task import Task
+from odx_target.target.server.held_replies import HeldReplies, HeldReply
+
+
+class FakeGate:
+    """A group that has acknowledged all changes below `due_osn`."""
+
+    access_state = AccessState.STANDBY
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.on_progress: set[Callable[[], None]] = set()
+        self.due_osn: int | None = 0
+
+    def refusal(self) -> CheckCondition | None:
+        return None
+
+    def admit(self) -> None: ...
+
+    def lost_reply(self) -> CheckCondition:
+        return CheckCondition(TARGET_PORT_IN_STANDBY_STATE)
+
+    async def flush(self) -> None: ...
+
+    def reported_port(self, port: TargetPort) -> TargetPort:
+        return port
+
+    def progress(self, due_osn: int | None) -> None:
+        self.due_osn = due_osn
+        for function in list(self.on_progress):
+            function()
+
+
+class Unit:
+    descriptor_format_sense = False
+
+
+class Connection:
+    """A connection whose pool has committed changes below `osn`."""
+
+    def __init__(self) -> None:
+        self.osn = 1
+        self.sent: list[tuple[int, int]] = []
+        self.lost: list[tuple[str, int]] = []
+        self.held = HeldReplies(self._send, self.commit, lambda group, count: self.lost.append((group, count)))
+
+    def end(self, tag: int, *gates: FakeGate) -> None:
+        command = CommandReady(0, 0, bytes(16), 0, tag, 0, False, False, False, tag)
+        task = Task(None, Unit(), bytes(16))  # type: ignore[arg-type]
+        self.held.hold(HeldReply(command, task, Reply(), cast("tuple[FakeGate, ...]", gates), 0.0, 0))
+
+    def commit(self) -> None:
+        self.held.release(self.osn)
+
+    def _send(self, held: HeldReply) -> None:
+        self.sent.append((held.command.initiator_task_tag, held.reply.status))
+
+
+def test_replies_go_in_order_when_they_are_due() -> None:
+    connection, gate = Connection(), FakeGate("db")
+    connection.end(1, gate)
+    gate.progress(9)
+    assert connection.sent == []  # The change is not committed yet.
+    connection.osn = 5
+    gate.due_osn = 4
+    connection.commit()
+    connection.end(2, gate)
+    connection.osn = 7
+    connection.commit()
+    assert connection.sent == []
+    gate.progress(6)
+    assert connection.sent == [(1, Status.GOOD)]
+    assert connection.held.has(0, 2)
+    assert not connection.held.has(0, 1)
+    assert not connection.held.has(1, 2)
+    gate.progress(7)
+    assert connection.sent == [(1, Status.GOOD), (2, Status.GOOD)]
+    assert not connection.held
+    assert not gate.on_progress
+
+
+def test_replies_of_a_group_that_is_lost_report_its_state() -> None:
+    connection, gate, other = Connection(), FakeGate("db"), FakeGate("other")
+    for tag in (1, 2):
+        connection.end(tag, gate)
+    connection.end(3, other)
+    connection.commit()
+    gate.progress(None)
+    assert connection.sent == [(1, Status.CHECK_CONDITION), (2, Status.CHECK_CONDITION)]
+    assert connection.lost == [("db", 2)]
+    other.progress(1)
+    assert connection.sent[2:] == [(3, Status.GOOD)]
+
+
+def test_a_copy_between_two_groups_waits_for_both() -> None:
+    connection, gate, other = Connection(), FakeGate("db"), FakeGate("other")
+    connection.end(1, other)
+    connection.end(2, gate, other)
+    connection.commit()
+    gate.progress(1)
+    assert connection.sent == []
+    connection.end(3, other)
+    connection.osn = 2
+    other.progress(1)
+    assert connection.sent == [(1, Status.GOOD), (2, Status.GOOD)]
+    other.progress(2)
+    assert connection.sent[2:] == [(3, Status.GOOD)]
+
+
+def test_a_closed_connection_hears_no_more_of_its_groups() -> None:
+    connection, gate = Connection(), FakeGate("db")
+    connection.end(1, gate)
+    connection.held.close()
+    gate.progress(9)
+    assert (connection.sent, connection.lost, gate.on_progress) == ([], [], set())
+
+
+@given(st.lists(st.tuples(st.sampled_from(["end", "commit", "progress"]), st.integers(0, 1), st.integers(0, 3))))
+def test_no_reply_is_sent_early_or_kept_late(steps: list[tuple[str, int, int]]) -> None:
+    """Compare with a list of all replies that are not sent: each has a group, and an OSN as soon as it is committed."""
+    connection, gates = Connection(), (FakeGate("one"), FakeGate("two"))
+    waiting: list[list[int]] = []  # tag, group, OSN or 0
+    expected: list[int] = []
+
+    def settle() -> None:
+        for entry in list(waiting):
+            due_osn = gates[entry[1]].due_osn
+            assert due_osn is not None
+            if 0 < entry[2] <= due_osn:
+                expected.append(entry[0])
+                waiting.remove(entry)
+
+    for tag, (step, number, amount) in enumerate(steps):
+        if step == "end":
+            connection.end(tag, gates[number])
+            waiting.append([tag, number, 0])
+        elif step == "commit":
+            connection.osn += amount
+            for entry in waiting:
+                entry[2] = entry[2] or connection.osn
+            settle()
+            connection.commit()
+        else:
+            due_osn = gates[number].due_osn
+            assert due_osn is not None
+            gates[number].due_osn = due_osn + amount
+            was_due = any(0 < entry[2] <= due_osn + amount and entry[1] == number for entry in waiting)
+            if was_due:  # The caller of `on_progress` commits everything.
+                for entry in waiting:
+                    entry[2] = entry[2] or connection.osn
+            settle()
+            gates[number].progress(due_osn + amount)
+        assert sorted(tag for tag, _ in connection.sent) == sorted(expected)
+        for own in range(2):
+            tags = [tag for tag, _ in connection.sent if steps[tag][1] == own]
+            assert tags == sorted(tags)
