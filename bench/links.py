@@ -9,29 +9,36 @@ Rates are also shown as a part of the rate of the first row of their table, whic
 import argparse
 import json
 import os
+import ssl
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from bench import machine
+from bench.remote_copies import SIZE_MIB
 from bench.report import DOCUMENTS, FOLDER
 from bench.tables import Table
 
 TIMEOUT_S = 600.0
+ROUNDS = 3
 
 
 class Section(NamedTuple):
     """A section of a page, with a table: its title, its text, and the words of the bench of each row by the name of the row.
 
-    If it has `rate`, the rows are also compared in this column with the first row.
+    The rows are measured `rounds` times in turn, and the medians are shown. If the section has `rate`, its rows are also
+    compared in this column with the first row of the same round.
     """
 
     title: str
     text: str
     rows: Mapping[str, tuple[str, ...]]
     rate: str | None = None
+    rounds: int = 1
 
 
 LINK = (
@@ -51,19 +58,23 @@ LINK = (
             "known data": ("link_rates", "fill", "known"),
         },
         "MB/s",
+        ROUNDS,
     ),
 )
 
 REMOTE = (
     Section(
         "Copies from one array to another",
-        "128 MiB by a host, through `qemu-img convert` and by token. Link bytes are those of both directions.",
+        f"{SIZE_MIB} MiB by a host, through `qemu-img convert` and by token. Half of each block is random, and the other half "
+        "is zero. Link bytes are those of both directions. Times of the processor are milliseconds for each MiB, in both "
+        "arrays and in the programs of the host.",
         {
             "through the host": ("remote_copies", "host"),
             "by token, new data": ("remote_copies", "new"),
             "by token, known data": ("remote_copies", "known"),
         },
         "MB/s",
+        ROUNDS,
     ),
 )
 
@@ -85,20 +96,44 @@ PAGES = {"link": LINK, "remote": REMOTE, "replica": REPLICA}
 
 def measured(section: Section) -> Table:
     """Measure the rows of a table. Rows may have different columns."""
-    rows: list[dict[str, str]] = []
-    first: float | None = None
-    for name, words in section.rows.items():
-        print(f"{section.title}: {name}", file=sys.stderr, flush=True)
-        command = [sys.executable, "-m", f"bench.{words[0]}", *words[1:]]
-        ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=FOLDER.parent, timeout=TIMEOUT_S)
-        values: dict[str, float] = json.loads(ended.stdout.strip().splitlines()[-1])
-        cells = {"": name, **{column: f"{value:,.4g}" for column, value in values.items()}}
-        if section.rate is not None:
-            first = first or values[section.rate]
-            cells["ratio"] = f"{values[section.rate] / first:.2f}"
-        rows.append(cells)
+    rounds: list[dict[str, dict[str, float]]] = []
+    for number in range(section.rounds):
+        found: dict[str, dict[str, float]] = {}
+        for name, words in section.rows.items():
+            print(f"{section.title}, round {number + 1}: {name}", file=sys.stderr, flush=True)
+            found[name] = measured_row(words)
+        rounds.append(found)
+    rows = [_row(name, section, rounds) for name in section.rows]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    return Table(section.title, section.text, columns, [[row.get(column, "") for column in columns] for row in rows])
+    more = f" Medians of {section.rounds} rounds, with the range of ratios." if section.rounds > 1 else ""
+    return Table(section.title, section.text + more, columns, [[row.get(column, "") for column in columns] for row in rows])
+
+
+def measured_row(words: tuple[str, ...]) -> dict[str, float]:
+    """Run the bench of a row in its own process. Returns its figures."""
+    command = [sys.executable, "-m", f"bench.{words[0]}", *words[1:]]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=FOLDER.parent, timeout=TIMEOUT_S)
+    values: dict[str, float] = json.loads(ended.stdout.strip().splitlines()[-1])
+    return values
+
+
+def _row(name: str, section: Section, rounds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, str]:
+    """Return the cells of a row by their columns."""
+    cells = {"": name}
+    for column in rounds[0][name]:
+        cells[column] = f"{median(found[name][column] for found in rounds):,.4g}"
+    if section.rate is not None:
+        first = next(iter(section.rows))
+        ratios = sorted(found[name][section.rate] / found[first][section.rate] for found in rounds)
+        cells["ratio"] = f"{median(ratios):.2f}" + (f" [{ratios[0]:.2f}-{ratios[-1]:.2f}]" if len(rounds) > 1 else "")
+    return cells
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the link uses, and of the program that the copies are compared with."""
+    packages = {name: metadata.version(name) for name in ("blake3", "lz4", "zstandard", "trio", "numpy")}
+    qemu = machine.package_versions(["qemu-utils"])["qemu-utils"]
+    return {**packages, "OpenSSL": ssl.OPENSSL_VERSION, "qemu-img": qemu, "pools": "in memory (/dev/shm)"}
 
 
 def main() -> None:
@@ -106,11 +141,11 @@ def main() -> None:
     parser.add_argument("name", choices=list(PAGES))
     parser.add_argument("--write", action="store_true", help="write the page in docs/performance; use a quiet machine")
     arguments = parser.parse_args()
-    facts = machine.facts()
+    facts = {**machine.facts(), **versions(), "command": f"`python -m bench.links {arguments.name} --write`"}
     parts = [measured(section).as_markdown() for section in PAGES[arguments.name]]
+    facts["load average at the end"] = f"{os.getloadavg()[0]:.1f}; the benches themselves are a part of it"
     text = "\n".join([f"# The link between two arrays: {arguments.name}\n", machine.as_markdown(facts), *parts])
     print(text)
-    print(f"load at the end: {os.getloadavg()[0]:.1f}")
     if arguments.write:
         Path(DOCUMENTS / f"links-{arguments.name}.md").write_text(text, encoding="utf-8")
 

@@ -11,6 +11,7 @@ without and with it.
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -21,10 +22,11 @@ from pathlib import Path
 
 import lz4.block
 from bench.link_arrays import MEMORY
+from bench.processes import used_s
 from tests.interop.serving import Served, serve
 
 MIB = 1 << 20
-SIZE_MIB = 128
+SIZE_MIB = 256
 BLOCK_BYTES = 4096
 TIMEOUT_S = 300.0
 LINK = ("--link-port", "127.0.0.1:0")
@@ -80,25 +82,46 @@ def image(path: Path) -> int:
     return compressed
 
 
+class Spent:
+    """The time that the processors spend on a copy, from the start of this object on: in both arrays, and in programs."""
+
+    def __init__(self, arrays: tuple[Served, Served]) -> None:
+        self._pids = [each.process.pid for each in arrays]
+        self._arrays_s, self._programs_s = self._now_s()
+
+    def _now_s(self) -> tuple[float, float]:
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return sum(map(used_s, self._pids)), ended.ru_utime + ended.ru_stime
+
+    def figures(self) -> dict[str, float]:
+        """Return the times so far for each MiB of the copy."""
+        arrays_s, programs_s = self._now_s()
+        return {
+            "processor ms per MiB, arrays": (arrays_s - self._arrays_s) / SIZE_MIB * 1e3,
+            "processor ms per MiB, programs": (programs_s - self._programs_s) / SIZE_MIB * 1e3,
+        }
+
+
 def measure(kind: str) -> dict[str, float]:
-    with tempfile.TemporaryDirectory(dir=MEMORY) as name, paired(Path(name)) as (one, other):
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name, paired(Path(name)) as arrays:
+        folder, (one, other) = Path(name), arrays
         compressed = image(folder / "image")
         run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", str(folder / "image"), one.url(0))
         if kind == "host":
-            began = time.perf_counter()
+            spent, began = Spent(arrays), time.perf_counter()
             run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", one.url(0), other.url(0))
-            return {"MB/s": SIZE_MIB * MIB / (time.perf_counter() - began) / 1e6}
+            return {"MB/s": SIZE_MIB * MIB / (time.perf_counter() - began) / 1e6, **spent.figures()}
         if kind == "known":
             odx("copy", one.url(0), other.url(1), "--method", "odx")
-        before, began = link_bytes(folder / "b"), time.perf_counter()
+        before, spent, began = link_bytes(folder / "b"), Spent(arrays), time.perf_counter()
         report = odx("copy", one.url(0), other.url(0), "--method", "odx")
-        elapsed_s = time.perf_counter() - began
+        elapsed_s, figures = time.perf_counter() - began, spent.figures()
         moved = link_bytes(folder / "b") - before
         run("qemu-img", "compare", "-f", "raw", "-F", "raw", str(folder / "image"), other.url(0))
         return {
             "MB/s": SIZE_MIB * MIB / float(str(report["elapsed_s"])) / 1e6,
             "MB/s with the start of the program": SIZE_MIB * MIB / elapsed_s / 1e6,
+            **figures,
             "link bytes per compressed byte": moved / compressed,
             "link bytes per byte": moved / (SIZE_MIB * MIB),
         }

@@ -53,7 +53,7 @@ class SimulatedArray:
         self.starts += 1
         environment = self.environment = self.world.environment(self.name, drift)
         self.pool = self.world.run(environment, open_pool(self.disk.parts(), environment, self.options))
-        callbacks = PathCallbacks(self._serve, self._path_changed, self.errors.append)
+        callbacks = PathCallbacks(self._serve, self._path_changed, self.errors.append, self._new_key_found)
         self.paths = PathTable(self.pool, environment, _Dialler(self), callbacks)
         self.paths.start()
         self.is_running = True
@@ -93,6 +93,13 @@ class SimulatedArray:
     def _path_changed(self, path: Path, line: str) -> None:
         self.world.note(f"{self.name} path {path.settings.name}: {line}")
         assert "\n" not in line
+
+    def _new_key_found(self, path: Path) -> None:
+        self.environment.start_soon(self._take_new_key, path)
+
+    async def _take_new_key(self, path: Path) -> None:
+        self.paths.take_next_secret(path)
+        await self.pool.committed()
 
 
 class _Dialler:

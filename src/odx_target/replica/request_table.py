@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from odx_target.environment import Environment
-from odx_target.replica.blocks.fill import BLOCKS_REQUEST, BUSY, DIGEST_REQUEST, SnapshotServer
 from odx_target.replica.blocks.limits import MAX_SERVED_REQUESTS
+from odx_target.replica.blocks.requests import BLOCKS_REQUEST, BUSY, DIGEST_REQUEST
+from odx_target.replica.blocks.snapshot_server import SnapshotServer
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.paths.exchange import NO_RIGHT, UNKNOWN_REQUEST, Exchange, RequestDenied
 from odx_target.replica.paths.path import Path

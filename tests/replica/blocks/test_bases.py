@@ -2,7 +2,9 @@
 
 import pytest
 
-from odx_target.replica.blocks.fill import HOLES, Fill
+from odx_target.replica.blocks import part_finder
+from odx_target.replica.blocks.fill import Fill
+from odx_target.replica.blocks.requests import HOLES
 from odx_target.replica.paths.exchange import RequestDenied
 from tests.replica.blocks.filling import BLOCKS, SIZE, Filling
 from tests.sim.network import SimulatedLink
@@ -98,3 +100,19 @@ def test_differences_that_are_cut_anywhere(seed: int) -> None:
     fill = filling.difference()
     filling.run(fill)
     filling.assert_equal(fill)
+
+
+def test_a_long_search_without_differences_shows_that_the_sender_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the receiver would end the exchange after `MAX_WAIT_S`, and begin again at the same block for ever."""
+    filling = Differing(8)
+    filling.run(filling.difference())
+    again = filling.source.snapshot("again")
+    monkeypatch.setattr(part_finder, "MAX_SILENCE_S", 0.0)
+    fill = filling.fill(again)
+    fill.base = filling.newer.guid
+    parts: list[int] = []
+    fill.on_part = lambda: parts.append(1)
+    (totals,) = filling.run(fill)
+    filling.assert_equal(fill)
+    assert totals.offered_blocks == 0
+    assert len(parts) == 3, "all parts of the volume"

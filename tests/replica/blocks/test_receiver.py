@@ -1,15 +1,21 @@
 """Tests of the receiver: wrong hints and damaged data of its own never leave wrong data."""
 
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakSet
 
 import pytest
 
 from odx_target.replica.blocks import receiver
-from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS
+from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS, MAX_WAIT_S
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.link.errors import ChannelEnded
+from odx_target.replica.paths.exchange import Exchange
+from odx_target.replica.paths.path import Path
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, Volume
 from tests.replica.blocks import filling as arrays
 from tests.replica.blocks.filling import BLOCKS, SIZE, Filling
+from tests.sim.simulated_array import SimulatedArray
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -84,3 +90,28 @@ def test_parts_with_equal_blocks_do_not_keep_each_other_in_memory(monkeypatch: p
     filling.assert_equal(fill)
     assert totals.repeated_blocks > parts // 2
     assert max(numbers) <= MAX_OFFERS + 1
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_a_sender_that_stops_frees_the_receiver(is_answered: bool) -> None:
+    """It keeps the connection alive, but sends no answer or no OFFER."""
+    filling = Filling(5)
+    serve = filling.other.serve
+
+    async def serve_nothing(_array: SimulatedArray, _path: Path, exchange: Exchange, _document: Mapping[str, Json]) -> None:
+        if is_answered:
+            exchange.answer({})
+        await exchange.receive()
+
+    filling.other.serve = serve_nothing
+    fill = filling.fill()
+    link = filling.world.run(filling.one.environment, filling.arrays.ours.opened())
+    begun_s = filling.world.now_s
+    with pytest.raises(ChannelEnded, match="has not continued"):
+        filling.world.run(filling.one.environment, fill.attempt(link, 0, SIZE), 1000.0)
+    assert MAX_WAIT_S <= filling.world.now_s - begun_s < MAX_WAIT_S + 10
+    assert filling.arrays.ours.link is link
+    assert link.ended is None
+    filling.other.serve = serve
+    filling.run(fill)
+    filling.assert_equal(fill)

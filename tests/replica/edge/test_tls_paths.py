@@ -16,6 +16,7 @@ from trio.testing import MockClock
 
 from odx_target.replica.edge import dialler, listener, tls
 from odx_target.replica.edge.certificates import make_certificate
+from odx_target.replica.edge.dialler import pair_with
 from odx_target.replica.edge.greetings import MAX_GREETINGS
 from odx_target.replica.edge.tls import OwnCertificate, client_context, pairing_context, server_context
 from odx_target.replica.link.errors import LinkError, PeerFault
@@ -25,7 +26,7 @@ from odx_target.replica.pairing.desk import MAX_ATTEMPTS
 from odx_target.replica.pairing.handshake import DiallerHandshake, Paired, PairingFailed, refusal
 from odx_target.replica.pairing.messages import Identity
 from odx_target.replica.pairing.path_key import InvalidPathKey
-from odx_target.replica.paths.connection import ConnectionLost
+from odx_target.replica.paths.connection import ConnectionLost, DialFailed
 from odx_target.replica.paths.path_table import PathRefused
 from odx_target.replica.paths.settings import Address, PathSettings, Right
 from odx_target.store.api import PoolFull
@@ -114,6 +115,27 @@ async def test_both_arrays_may_dial() -> None:
         await other.add("one", KEY, ours, RIGHTS, RATES)
         await until(lambda: are_connected(one, other))
         assert one.paths["other"].settings.secret == other.paths["one"].settings.secret
+
+
+async def test_a_new_key_whose_last_frame_was_lost_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lost(*arguments: Any) -> Paired:
+        await pair_with(*arguments)
+        raise DialFailed("the last frame was lost")
+
+    async with peering() as (one, _), peering() as (other, address):
+        await one.add("other", KEY, address, RIGHTS, RATES)
+        await other.add("one", KEY, None, RIGHTS, RATES)
+        await until(lambda: are_connected(one, other))
+        former = one.paths["other"].settings
+        monkeypatch.setattr(peering_module, "pair_with", lost)
+        await one.rekey("other", OTHER_KEY)
+        await other.rekey("one", OTHER_KEY)
+        await until(lambda: other.paths["one"].settings.secret != former.secret)
+        one.desk.remove("other")  # as after a restart
+        await until(lambda: one.paths["other"].settings.secret == other.paths["one"].settings.secret)
+        await until(lambda: are_connected(one, other) and not one.paths["other"].status.reason)
+        assert replace(one.paths["other"].settings, secret=former.secret) == former
+        assert not other.paths["one"].settings.next_secret
 
 
 async def test_a_wrong_key_is_refused_and_the_fourth_attempt_too() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from odx_target.replica.blocks import formats
 from odx_target.replica.blocks import limits as blocks_limits
-from odx_target.replica.blocks.fill import BLOCKS_FIELDS, DIGEST_ANSWER_FIELDS, DIGEST_FIELDS
+from odx_target.replica.blocks.requests import BLOCKS_FIELDS, DIGEST_ANSWER_FIELDS, DIGEST_FIELDS
 from odx_target.replica.grouping import messages as grouping
 from odx_target.replica.link import limits
 from odx_target.replica.link.channels import TrafficClass

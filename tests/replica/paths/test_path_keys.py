@@ -52,3 +52,35 @@ def test_a_connection_that_was_dialled_with_a_former_key_is_not_used() -> None:
     assert "new key" in arrays.ours.status.reason
     arrays.connect()
     assert len(arrays.network.links) == 2
+
+
+def test_a_new_key_that_only_the_peer_has_is_taken_over() -> None:
+    """The other array has missed the last frame of the pairing, and both have restarted since."""
+    arrays = Arrays(9).connect()
+    theirs, ours = arrays.theirs.settings, arrays.ours.settings
+    arrays.other.paths.change(replace(theirs, next_secret=b"n" * 32))
+    arrays.one.paths.change(replace(ours, secret=b"n" * 32))
+    for array in (arrays.one, arrays.other):
+        array.pool.commit()
+        array.kill()
+        array.start()
+    arrays.world.advance(10.0)
+    arrays.connect()
+    assert arrays.theirs.settings == replace(theirs, secret=b"n" * 32)
+    assert arrays.ours.status.reason == arrays.theirs.status.reason == ""
+    assert arrays.echoed(b"data") == [b"data"]
+
+
+def test_a_pairing_that_was_only_begun_changes_nothing() -> None:
+    arrays = Arrays(10).connect()
+    for array, path in ((arrays.one, arrays.ours), (arrays.other, arrays.theirs)):
+        array.paths.change(replace(path.settings, next_secret=b"n" * 32))
+    former = arrays.ours.settings.secret, arrays.theirs.settings.secret
+    arrays.one.pool.commit()
+    arrays.one.kill()
+    arrays.world.advance(10.0)
+    arrays.one.start()
+    arrays.world.advance(10.0)
+    arrays.connect()
+    assert (arrays.ours.settings.secret, arrays.theirs.settings.secret) == former
+    assert arrays.ours.status.reason == arrays.theirs.status.reason == ""

@@ -10,7 +10,7 @@ from odx_target.replica.paths.path import Path
 from odx_target.replica.request_table import RequestTable
 from odx_target.replica.snapshots.protection import Copy, Protection, Trigger
 from odx_target.replica.snapshots.replication import Replication
-from odx_target.replica.snapshots.sender import SnapshotClass
+from odx_target.replica.snapshots.sending import SnapshotClass
 from odx_target.store.api import BLOCK_BYTES, PoolBusy, Snapshot, Volume
 from odx_target.store.open import PoolOptions
 from tests.sim.network import Network

@@ -135,7 +135,7 @@ def test_a_promotion_ends_a_running_transfer() -> None:
         link.cut()
     pair.hosts_write(400)
     pair.snapshot("a", "never complete")
-    pair.world.run_until(lambda: any(each.transfer for each in pair["b"].replication.receiver.activities.values()), 60.0)
+    pair.world.run_until(lambda: any(each.transfer for each in pair["b"].replication.received.activities.values()), 60.0)
     promoted = pair.promote()
     frozen = promoted.freeze()
     assert pair.run(pair["b"], frozen.digest()) == pair.run(pair["a"], first.digest())
@@ -185,15 +185,15 @@ def test_promote_reverse_promote_with_cuts_and_restarts(seed: int) -> None:
 
 def test_a_copy_that_is_promoted_while_a_snapshot_is_compared_stays_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     pair = Pair(5)
-    receiver = pair["b"].replication.receiver
-    digest, environment, compared = receiver._digest, pair["b"].environment, []
+    publisher = pair["b"].replication._publisher
+    digest, environment, compared = publisher._digest, pair["b"].environment, []
 
     async def slow(volume: Volume) -> bytes:
         compared.append(volume.name)
         await environment.sleep(2.0)
         return await digest(volume)
 
-    monkeypatch.setattr(receiver, "_digest", slow)
+    monkeypatch.setattr(publisher, "_digest", slow)
     pair.hosts_write()
     late = pair.snapshot("a", "late")
     pair.world.run_until(lambda: bool(compared), 60.0)
@@ -351,12 +351,12 @@ def test_a_transfer_that_ends_during_a_reversal_leaves_no_hold() -> None:
 def test_a_volume_that_is_sent_back_holds_only_what_both_arrays_have(is_reversed: bool) -> None:
     """Without a settlement, the copy holds two snapshots when it is promoted. The peer needs only the newer one."""
     pair = Pair(9)
-    receiver, settle = pair["b"].replication.receiver, messages.SETTLE_REQUEST
+    publisher, settle = pair["b"].replication._publisher, messages.SETTLE_REQUEST
 
     async def deny(*_: object) -> None:
         raise RequestDenied("busy", "not now")
 
-    pair["b"].requests.add({settle: receiver.rows()[settle]._replace(serve=deny)})
+    pair["b"].requests.add({settle: publisher.rows()[settle]._replace(serve=deny)})
     pair.hosts_write()
     second = pair.snapshot("a", "second")
     pair.until("b", second.guid)

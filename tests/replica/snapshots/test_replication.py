@@ -1,21 +1,28 @@
 """Tests of the replication of snapshots between two arrays of the simulated world."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from odx_target.replica.blocks.fill import Fill
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.link import Link
+from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
+from odx_target.replica.request_table import Row
+from odx_target.replica.snapshots import messages
 from odx_target.replica.snapshots import receiver as receiver_module
 from odx_target.replica.snapshots import sender as sender_module
+from odx_target.replica.snapshots import sending as sending_module
 from odx_target.replica.snapshots.limits import MAX_REJECTED_SNAPSHOTS, MAX_REJECTIONS
 from odx_target.replica.snapshots.protection import Trigger
 from odx_target.replica.snapshots.pruning import rejected
-from odx_target.replica.snapshots.receiver import KEPT
+from odx_target.replica.snapshots.received_copies import KEPT
 from odx_target.replica.snapshots.records import ReplicationRefused
-from odx_target.replica.snapshots.sender import REJECTED
+from odx_target.replica.snapshots.sending import REJECTED
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, Held, PoolFull, Snapshot, StoreError, Unreadable
 from tests.replica.snapshots.replicating import SIZE, Arrays
 from tests.sim.network import SimulatedLink
@@ -310,6 +317,25 @@ def test_a_slow_peer_delays_no_other_peer_and_a_busy_array_is_shown(monkeypatch:
         assert arrays["a"].replication.sender.activity(name).problem == ""
 
 
+def test_a_peer_that_answers_nothing_delays_no_other_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = Arrays(17, "abc")
+    monkeypatch.setattr(sender_module, "MAX_SENDS", 1)
+
+    async def silent(_path: Path, exchange: Exchange, _document: Mapping[str, Json]) -> None:
+        await exchange.receive()
+
+    arrays["b"].requests.add({messages.BASES_REQUEST: Row(Right.REPLICATE, silent)})
+    for peer, volume in (("b", "v1"), ("b", "v2"), ("c", "v3")):
+        arrays.change("a", 10, volume)
+        arrays.snapshot("a", "s", volume)
+        arrays.protect("a", peer, volume)
+    (taken,) = arrays.volume("a", "v3").snapshots.values()
+    arrays.until("c", taken.guid)
+    sender = arrays["a"].replication.sender
+    assert set(sender._running) <= {"v1", "v2", "v3"}
+    assert len(set(sender._running) & {"v1", "v2"}) == 1, "one protection at once for each peer"
+
+
 def test_a_group_is_published_together() -> None:
     arrays = Arrays(11)
     names = ("v1", "v2", "v3")
@@ -433,7 +459,7 @@ def test_a_request_that_the_peer_takes_for_a_fault_is_a_problem(monkeypatch: pyt
     arrays = Arrays(14)
     arrays.change("a", 20)
     with monkeypatch.context() as patch:
-        patch.setattr(sender_module, "_lun_size", lambda _: (1 << 50, 512))
+        patch.setattr(sending_module, "_lun_size", lambda _: (1 << 50, 512))
         arrays.protect()
         taken = arrays.snapshot("a", "one")
         arrays.world.advance(60.0)
@@ -453,8 +479,8 @@ def test_a_right_that_is_taken_away_ends_the_transfer(loser: str) -> None:
     for link in arrays.network.links:
         link.cut()
     snapshot = arrays.snapshot("a", "large")
-    receiver = arrays["b"].replication.receiver
-    arrays.world.run_until(lambda: any(each.transfer for each in receiver.activities.values()), 60.0)
+    received = arrays["b"].replication.received
+    arrays.world.run_until(lambda: any(each.transfer for each in received.activities.values()), 60.0)
     giver = arrays[loser]
     path = giver.paths["b" if loser == "a" else "a"]
     giver.paths.change(replace(path.settings, rights=frozenset(Right) - {Right.REPLICATE}))
@@ -465,7 +491,7 @@ def test_a_right_that_is_taken_away_ends_the_transfer(loser: str) -> None:
     arrays.world.advance(30.0)
     assert arrays["a"].paths["b"].status.sent_bytes - sent_bytes < 64 * 1024, "only pings and requests that are refused"
     assert not arrays.has("b", snapshot.guid)
-    assert not any(each.transfer for each in receiver.activities.values())
+    assert not any(each.transfer for each in received.activities.values())
     giver.paths.change(replace(path.settings, rights=frozenset(Right)))
     giver.replication.rights_changed(path)
     if loser == "a":
@@ -484,8 +510,8 @@ def test_a_protection_that_is_removed_during_a_transfer_leaves_no_hold() -> None
     for link in arrays.network.links:
         link.cut()
     arrays.snapshot("a", "large")
-    receiver = arrays["b"].replication.receiver
-    arrays.world.run_until(lambda: any(each.transfer for each in receiver.activities.values()), 60.0)
+    received = arrays["b"].replication.received
+    arrays.world.run_until(lambda: any(each.transfer for each in received.activities.values()), 60.0)
     assert arrays.held("a") == {"large": ["replica:b"]}
     arrays.run(arrays["a"], arrays["a"].replication.unprotect("v"))
     for link in arrays.network.links:

@@ -283,7 +283,7 @@ class Play(Arrays):
     def _check_estimates(self) -> None:
         for array in self.arrays.values():
             if array.is_running:
-                for activity in (*array.replication.sender.activities(), *array.replication.receiver.activities.values()):
+                for activity in (*array.replication.sender.activities(), *array.replication.received.activities.values()):
                     found = activity.estimate(None, 0.0)
                     assert found.seconds_until_synced is None or found.seconds_until_synced >= 0.0
 

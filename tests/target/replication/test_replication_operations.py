@@ -293,7 +293,7 @@ async def test_the_progress_is_in_status_and_in_the_metrics() -> None:
         assert 'odx_replication_failing{direction="sent",name="vm1"} 0' in text
         text = (await metrics_text(other)).decode()
         assert 'odx_replication_snapshots_total{direction="received",name="peer/a/vm1"} 1' in text
-        other.peering.replication.receiver.activities.clear()  # type: ignore[union-attr]
+        other.peering.replication.received.activities.clear()  # type: ignore[union-attr]
         text = (await metrics_text(other)).decode()
         time_of_copy = 'odx_replication_snapshot_time_seconds{direction="received",name="peer/a/vm1"}'
         assert time_of_copy in text, "a copy that has received nothing since the start of the array"

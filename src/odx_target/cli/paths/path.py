@@ -152,7 +152,7 @@ def compress_path(
     compression: Annotated[str, typer.Argument(metavar="CHOICE", help="auto, off, lan (LZ4) or wan (zstandard).")],
     as_json: Json = False,
 ) -> None:
-    """Choose how a path compresses data. With auto, the measured rate decides."""
+    """Choose how a path compresses data. With auto, a trial decides."""
     answer = ask_array(pool, "compress-path", {"name": name, "compression": compression})
     _print_path(answer, f"the path {name} compresses data by the choice {answer['compression']}", as_json=as_json)
 

@@ -5,5 +5,7 @@ fingerprints   keyed hashes of blocks
 hints          where the receiver may have the data of a fingerprint; a hint may be wrong
 compression    compression of DATA, and its bounded decompression
 sender         the side that has the data          receiver  the side that gets it
+requests       the requests for blocks and digests of snapshots
 fill           a request for blocks of a snapshot, which is continued after a cut; begin here
+snapshot_server  the answers to such requests
 """

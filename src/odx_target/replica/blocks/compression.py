@@ -7,7 +7,6 @@ import lz4.block
 import zstandard
 
 from odx_target.environment import Buffer
-from odx_target.replica.blocks.limits import SLOW_LINK_BYTES_PER_S
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.kinds import NO_FLAGS, Flag
 from odx_target.replica.paths.path import Path
@@ -31,12 +30,23 @@ class LinkCompression(StrEnum):
     """zstandard, for slow links."""
 
 
-def compression_of(path: Path) -> LinkCompression:
-    """Return how data is compressed now on a path."""
-    choice = path.settings.compression
-    if choice is not CompressionChoice.AUTO:
-        return LinkCompression(choice.value)
-    return LinkCompression.WAN if path.rate_bytes_per_s < SLOW_LINK_BYTES_PER_S else LinkCompression.LAN
+class PathCompression:
+    """How the data of a path is compressed now. With `auto`, the path tries both ways, and the faster one is used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def present(self) -> LinkCompression:
+        choice = self._path.settings.compression
+        if choice is not CompressionChoice.AUTO:
+            return LinkCompression(choice.value)
+        return LinkCompression.WAN if self._path.trial.uses_other else LinkCompression.LAN
+
+    def note(self, compression: LinkCompression, size_bytes: int, elapsed_s: float) -> None:
+        """Note how long it took to compress data, and to wait for the line. `size_bytes` is the size before."""
+        if self._path.settings.compression is CompressionChoice.AUTO:
+            self._path.trial.note(size_bytes, elapsed_s, is_other=compression is LinkCompression.WAN)
 
 
 def compress(compression: LinkCompression, content: Buffer) -> tuple[Buffer, Flag]:

@@ -5,128 +5,34 @@ part is sent again.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 from odx_target.environment import Environment
-from odx_target.replica.blocks.compression import compression_of
+from odx_target.replica.blocks.fingerprints import fingerprint_key
 from odx_target.replica.blocks.hints import Hints
-from odx_target.replica.blocks.limits import MAX_RANGE_BLOCKS, MAX_VAIN_ATTEMPTS
-from odx_target.replica.blocks.part_finder import Base, Holes, Older, Unknown
+from odx_target.replica.blocks.limits import MAX_VAIN_ATTEMPTS, MAX_WAIT_S
 from odx_target.replica.blocks.receiver import BlockReceiver, EndedEarly, ReceiveTotals
-from odx_target.replica.blocks.sender import BlockSender, SendTotals
+from odx_target.replica.blocks.requests import BLOCKS_REQUEST, BUSY, DIGEST_ANSWER_FIELDS, DIGEST_REQUEST, GUID_BYTES
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import ChannelEnded, ConnectionEnded
-from odx_target.replica.link.messages import Field, Type, read_message
-from odx_target.replica.pairing.path_key import derived
+from odx_target.replica.link.messages import read_message
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
-from odx_target.store.api import Absent, Pool, Snapshot, StoreError, Volume
+from odx_target.store.api import Pool, Volume
 
-BLOCKS_REQUEST = "blocks"
-DIGEST_REQUEST = "digest"
 RETRY_S = 0.5
 """Delay before a fill continues that has been cut, so that a peer that ends it at once is not asked without a pause."""
-
-GUID_BYTES = 16
-DIGEST_BYTES = 16
-
-BLOCKS_FIELDS = (
-    Field("snapshot", Type.BYTES, GUID_BYTES, GUID_BYTES, "guid of a snapshot of the receiver"),
-    Field("first", Type.NUMBER, 0, MAX_RANGE_BLOCKS, "first block of the range"),
-    Field("count", Type.NUMBER, 1, MAX_RANGE_BLOCKS, "number of blocks"),
-    Field(
-        "base",
-        Type.BYTES,
-        0,
-        GUID_BYTES,
-        "guid of the snapshot that the requester has already; zeros if it has only holes; empty if this is not known",
-        b"",
-    ),
-)
-DIGEST_FIELDS = (Field("snapshot", Type.BYTES, GUID_BYTES, GUID_BYTES, "guid of a snapshot of the receiver"),)
-DIGEST_ANSWER_FIELDS = (
-    Field("digest", Type.BYTES, DIGEST_BYTES, DIGEST_BYTES, "digest of the snapshot"),
-    Field("size_blocks", Type.NUMBER, 0, MAX_RANGE_BLOCKS, "size of the snapshot in blocks"),
-)
 
 MARK_PREFIX = "replica/receive/"
 """Beginning of the keys under which the pool remembers unfinished fills. The guid of the snapshot follows."""
 
-HOLES = bytes(GUID_BYTES)
-"""Base of a volume that has only holes."""
-
 _MARK = struct.Struct("<16s17sQQQ")
 """Value of such a key: identity of the volume, length and guid of the base, first block of the filled blocks, next block, and
 number of lost blocks."""
-
-BUSY = "busy"
-"""Code of the refusal of a request that the peer may serve later."""
-
-
-def fingerprint_key(path: Path) -> bytes:
-    """Return the key of the fingerprints on a path. Both arrays have the same key, and no other array has it."""
-    return derived(path.settings.secret, "fingerprints")
-
-
-class SnapshotServer:
-    """Serves requests for blocks and digests of the snapshots of a pool."""
-
-    def __init__(self, pool: Pool, environment: Environment) -> None:
-        self._pool = pool
-        self._environment = environment
-        self.on_sender: Callable[[Path, Snapshot, BlockSender], None] | None = None
-        """Called when blocks of a snapshot begin to be sent, so that the progress can be shown."""
-
-    async def serve_blocks(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> SendTotals:
-        """Serve a request for blocks of a snapshot. Raises RequestDenied, ChannelEnded and PeerFault."""
-        found = read_message(BLOCKS_FIELDS, document)
-        snapshot = self._snapshot(found.content("snapshot"))
-        first, count = found.number("first"), found.number("count")
-        if first + count > snapshot.size_blocks:
-            raise RequestDenied("range", "the range is not inside the snapshot")
-        base = self._base(found.content("base"))
-        exchange.answer({})
-        compression = partial(compression_of, path)
-        sender = BlockSender(exchange, snapshot, fingerprint_key(path), compression, self._environment, base)
-        if self.on_sender is not None:
-            self.on_sender(path, snapshot, sender)
-        try:
-            await sender.run(first, count)
-        except StoreError as error:
-            raise _unreadable(error) from error
-        return sender.totals
-
-    async def serve_digest(self, _path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
-        """Serve a request for the digest of a snapshot. Raises RequestDenied and ChannelEnded."""
-        snapshot = self._snapshot(read_message(DIGEST_FIELDS, document).content("snapshot"))
-        size_blocks = snapshot.size_blocks
-        try:
-            digest = await snapshot.digest()
-        except StoreError as error:
-            raise _unreadable(error) from error
-        exchange.answer({"digest": digest.hex(), "size_blocks": size_blocks})
-
-    def _base(self, guid: bytes) -> Base:
-        """Return what the receiver has, from the field `base` of its request."""
-        if not guid:
-            return Unknown()
-        return Holes() if guid == HOLES else Older(self._pool, self._snapshot(guid))
-
-    def _snapshot(self, guid: bytes) -> Snapshot:
-        snapshot = self._pool.snapshots.get(guid)
-        if snapshot is None:
-            raise RequestDenied("absent", "there is no such snapshot")
-        return snapshot
-
-
-def _unreadable(error: StoreError) -> RequestDenied:
-    """Return the refusal of a request whose data cannot be read. The peer does not ask again."""
-    return RequestDenied("absent" if isinstance(error, Absent) else "storage", str(error))
 
 
 class Mark(NamedTuple):
@@ -264,7 +170,7 @@ class Fill:
             "count": end - before.end,
             "base": self.base.hex(),
         }
-        exchange = await link.request(document, TrafficClass.SNAPSHOT)
+        exchange = await link.request(document, TrafficClass.SNAPSHOT, MAX_WAIT_S)
         self.receiver = receiver = self._receiver(exchange, before)
         if self.on_receiver is not None:
             self.on_receiver(receiver)

@@ -10,8 +10,15 @@ from blake3 import blake3
 
 from odx_target.environment import Buffer
 from odx_target.replica.blocks.formats import FINGERPRINT_BYTES
+from odx_target.replica.pairing.path_key import derived
+from odx_target.replica.paths.path import Path
 
 KEY_BYTES = 32
+
+
+def fingerprint_key(path: Path) -> bytes:
+    """Return the key of the fingerprints on a path. Both arrays have the same key, and no other array has it."""
+    return derived(path.settings.secret, "fingerprints")
 
 
 def fingerprints_of(key: bytes, blocks: Sequence[Buffer]) -> list[bytes]:

@@ -23,8 +23,13 @@ MAX_SERVED_REQUESTS = 8
 Each takes up to 33 MiB."""
 
 MAX_WAIT_S = 120.0
-"""Time for which a sender of blocks waits for its receiver. Then it ends the exchange, so that a receiver that is stuck does
-not keep the memory of the sender. A receiver whose pool makes room may be as slow, and requests the rest again."""
+"""Time for which each side of an exchange of blocks waits for the other. Then it ends the exchange, so that a peer that is
+stuck keeps no memory, no channel and no place among the requests. A receiver whose pool makes room, or a sender whose disk is
+slow, may take as long, and the rest is requested again."""
+
+MAX_SILENCE_S = 10.0
+"""Time after which a sender that finds only blocks which the receiver has already sends a part of them. So the receiver knows
+that the sender works, although a volume of many TiB may have no changes for longer than `MAX_WAIT_S`."""
 
 MAX_VAIN_ATTEMPTS = 5
 """Maximum number of consecutive attempts that the peer ends without a further part. The peer cannot read its data, or has an
@@ -35,10 +40,6 @@ TURN_BLOCKS = 128
 
 WINDOW_BYTES = 8 << 20
 """Credit that a receiver of blocks requests for its channel: two OFFERs in full."""
-
-SLOW_LINK_BYTES_PER_S = 100_000_000
-"""Rate of a path below which data is compressed with zstandard instead of LZ4. zstandard saves more, but a faster line would
-wait for it on a machine with few processors."""
 
 PAUSE_AFTER_BYTES = 64 << 20
 """Number of offered bytes after which a sender that gets fewer than `MIN_HIT_PERCENT` stops to offer fingerprints."""

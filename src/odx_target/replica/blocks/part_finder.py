@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 from odx_target.environment import Environment
+from odx_target.replica.blocks.limits import MAX_SILENCE_S
 from odx_target.replica.blocks.ranges import part_end
 from odx_target.store.api import Absent, BlockSource, Change, Pool, PoolBusy
 from odx_target.turns import Steps
@@ -70,7 +71,7 @@ class PartFinder:
     """Finds the parts of the blocks from `first` to `end`, one after the other. A part has up to `part_blocks`.
 
     If the last blocks of the range are left out, the last part is the last block of the range, so that the receiver knows the
-    end.
+    end. While blocks are left out, a part is returned every `MAX_SILENCE_S`, so that the receiver knows that the sender works.
     """
 
     def __init__(
@@ -88,7 +89,10 @@ class PartFinder:
 
     async def next(self) -> list[Run]:
         """Return the runs of the next part. Raises Absent, and the exceptions of `BlockSource.extents` except PoolBusy."""
+        silent_until_s = self._environment.monotonic() + MAX_SILENCE_S
         while self._base.is_known and self._at < self._end and (await self._run()).change is Change.NONE:
+            if self._environment.monotonic() >= silent_until_s:
+                break
             self._take(self._end)
         if self._at >= self._end:
             self.has_ended = True

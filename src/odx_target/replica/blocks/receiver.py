@@ -21,7 +21,7 @@ from odx_target.replica.blocks.compression import decompress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import BlockState, Offer, decode_data, decode_offer, encode_want
 from odx_target.replica.blocks.hints import Hints
-from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS, TURN_BLOCKS, WINDOW_BYTES
+from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS, MAX_WAIT_S, TURN_BLOCKS, WINDOW_BYTES
 from odx_target.replica.blocks.ranges import part_end, runs_of
 from odx_target.replica.link.errors import ChannelEnded, PeerFault
 from odx_target.replica.link.frame import HEADER_BYTES, Frame
@@ -115,6 +115,7 @@ class BlockReceiver:
         violates the rules. May raise the exceptions of `Volume.write`.
         """
         self._next, self._end = first, first + count
+        self._exchange.max_wait_s = MAX_WAIT_S
         with suppress(ChannelEnded):  # `receive` then says why the channel has ended.
             self._exchange.widen(WINDOW_BYTES)
         while self._next < self._end or self._under_way:

@@ -5,14 +5,13 @@ way.
 """
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from odx_target.environment import Buffer, Environment
 from odx_target.native.checksum import checksums_of_blocks
-from odx_target.replica.blocks.compression import LinkCompression, compress
+from odx_target.replica.blocks.compression import LinkCompression, PathCompression, compress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import BlockState, Offer, decode_want, encode_data_head, encode_offer
 from odx_target.replica.blocks.limits import (
@@ -86,7 +85,7 @@ class OfferPolicy:
 
 class BlockSender:
     """Sends the parts of `source` that differ from `base`. `key` is the key of the fingerprints. A part has up to
-    `part_blocks`. `compression` is called for each part. Call `run` once.
+    `part_blocks`. Call `run` once.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class BlockSender:
         exchange: Exchange,
         source: BlockSource,
         key: bytes,
-        compression: Callable[[], LinkCompression],
+        compression: PathCompression,
         environment: Environment,
         base: Base | None = None,
         part_blocks: int = MAX_OFFER_BLOCKS,
@@ -109,6 +108,8 @@ class BlockSender:
         self._base = Unknown() if base is None else base
         self._part_blocks = part_blocks
         self._under_way: deque[_Part] = deque()
+        self._spent_s = 0.0
+        """Time that compression and waits for the line have taken since the last DATA."""
 
     async def run(self, first: int, count: int) -> None:
         """Offer a range of blocks part by part, and send what the receiver wants. Returns when the receiver closes the channel.
@@ -151,7 +152,7 @@ class BlockSender:
         offer = Offer(states.tobytes(), fingerprints, tuple(checksums) if offers else ())
         to_send = None if offers and blocks else list(blocks)
         part = _Part(first, offer, blocks, dict(zip(blocks, checksums, strict=True)), to_send)
-        await self._exchange.room()
+        await self._room()
         self._exchange.send(Kind.OFFER, first, encode_offer(offer), Flag.END if is_last else NO_FLAGS)
         self._under_way.append(part)
         if offers:
@@ -201,7 +202,7 @@ class BlockSender:
 
     async def _send(self, part: _Part) -> None:
         assert part.to_send is not None
-        compression = self._compression()
+        compression = self._compression.present
         most = MAX_DATA_BLOCKS if compression is LinkCompression.WAN else RAW_DATA_BLOCKS
         for start in range(0, len(part.to_send), most):
             await self._send_blocks(part, part.to_send[start : start + most], compression)
@@ -209,17 +210,28 @@ class BlockSender:
 
     async def _send_blocks(self, part: _Part, indexes: list[int], compression: LinkCompression) -> None:
         content = b"".join(part.blocks[index] for index in indexes)
+        began_s = self._environment.monotonic()
         if compression is LinkCompression.WAN:
             compressed, flag = await self._environment.in_thread(compress, compression, content)
         else:
             compressed, flag = compress(compression, content)
+        self._spent_s += self._environment.monotonic() - began_s
         body = encode_data_head(indexes, [part.checksums[index] for index in indexes]) + compressed
         if len(body) > MAX_BODY_BYTES:
             half = len(indexes) // 2
             await self._send_blocks(part, indexes[:half], compression)
             await self._send_blocks(part, indexes[half:], compression)
             return
-        await self._exchange.room()
+        await self._room()
+        self._compression.note(compression, len(content), self._spent_s)
+        self._spent_s = 0.0
         self._exchange.send(Kind.DATA, part.first, body, flag)
         self.totals.sent_blocks += len(indexes)
         self.totals.data_bytes += len(body)
+
+    async def _room(self) -> None:
+        """Wait until another frame may be sent, and note how long this takes. Raises ChannelEnded."""
+        if not self._exchange.has_room:
+            began_s = self._environment.monotonic()
+            await self._exchange.room()
+            self._spent_s += self._environment.monotonic() - began_s

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from odx_target.environment import Environment
-from odx_target.replica.blocks.fill import BUSY
+from odx_target.replica.blocks.requests import BUSY
 from odx_target.replica.grouping import messages
 from odx_target.replica.grouping.copies import CopiesOfGroups, member_attribute
 from odx_target.replica.grouping.luns import MemberLuns, NotPossible
@@ -22,7 +22,7 @@ from odx_target.replica.paths.settings import Right
 from odx_target.replica.request_table import Group as RequestGroup
 from odx_target.replica.request_table import RequestTable, Row
 from odx_target.replica.snapshots.messages import decode_guids
-from odx_target.replica.snapshots.sender import BLOCK_ATTRIBUTE, SIZE_ATTRIBUTE
+from odx_target.replica.snapshots.protection import BLOCK_ATTRIBUTE, SIZE_ATTRIBUTE
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import GroupSettings
 from odx_target.replica.sync.group_table import GroupRefused, GroupTable

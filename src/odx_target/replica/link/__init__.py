@@ -8,8 +8,10 @@ channels       the credit and the life of one channel
 schedule       the order in which waiting frames are sent
 keep_alive     the detection of a dead connection
 throttle       the limit of the sent bytes per second
-rate_meter     the measured rate of a connection
+trial          the choice between two ways to send data
 outbox         the frames that a connection has to send; `channel_table` its open channels
+greeting       what both sides agree on at the beginning
+channel_frames the frames of the peer on channels
 session        one connection of a path, which joins all of these; begin here
 refusals       the answer to a request that is not accepted
 reconnection   when a path dials again

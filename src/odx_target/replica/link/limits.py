@@ -69,9 +69,20 @@ THROTTLE_BURST_S = 0.2
 """Time for which a throttle saves up unused rate. A longer time would allow bursts that other traffic of the line notices. In a
 shorter time, an array whose processors are busy would lose rate whenever it runs late."""
 
-METER_BYTES = 4 << 20
-"""Number of sent bytes after which the rate of a connection is measured again. The buffers of the system take some hundred KiB
-at once, which must not be mistaken for a fast line."""
+TRIAL_BYTES = 8 << 20
+"""Size of the data of one trial of a way to send data. The buffers of the system take some hundred KiB at once, and a busy
+machine may give a process no processor for some milliseconds; neither must decide."""
+
+TRIAL_INTERVAL_BYTES = 256 << 20
+"""Size of the data that is sent after a trial of both ways until the next one. The slower way then costs a few percent."""
+
+MIN_GAIN = 1.2
+"""Least factor by which zstandard must be faster than LZ4 to be used. A smaller gain may be chance, and takes more time of the
+processors of both arrays."""
+
+FAST_BYTES_PER_S = 200_000_000
+"""Rate of the data, before its compression with LZ4, from which zstandard is not tried. With more processors it would be faster
+than this, but hosts use the same processors."""
 
 GRANT_STEP_BYTES = 128 << 10
 """Number of consumed bytes after which a receiver grants new credit. Smaller steps would take a frame for each few blocks."""

@@ -9,28 +9,28 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from odx_target.environment import Buffer
-from odx_target.replica.link.bounded_json import Json, decode_object, encode_object
+from odx_target.replica.link.bounded_json import Json, encode_object
+from odx_target.replica.link.channel_frames import ChannelFrames
 from odx_target.replica.link.channel_table import ChannelTable
-from odx_target.replica.link.channels import Channel, TrafficClass
+from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import ConnectionEnded, LinkError, PeerFault
-from odx_target.replica.link.events import Answered, Closed, Ended, Event, Opened, Received, Requested, RequestRefused
+from odx_target.replica.link.events import Ended, Event, Opened
 from odx_target.replica.link.frame import Frame, FrameReader, encode_header
+from odx_target.replica.link.greeting import Greeting, NotAgreed
 from odx_target.replica.link.hello import (
     Farewell,
     Goodbye,
     Hello,
     Side,
-    common_version,
     decode_goodbye,
-    decode_hello,
     encode_goodbye,
     encode_hello,
 )
 from odx_target.replica.link.keep_alive import KeepAlive
 from odx_target.replica.link.kinds import BY_NUMBER, NO_FLAGS, Flag, Kind
-from odx_target.replica.link.limits import HELLO_TIMEOUT_S, MAX_BODY_BYTES, MAX_HELLO_BYTES
+from odx_target.replica.link.limits import MAX_BODY_BYTES, MAX_HELLO_BYTES
 from odx_target.replica.link.outbox import Outbox
-from odx_target.replica.link.refusals import decode_refusal, encode_refusal
+from odx_target.replica.link.refusals import encode_refusal
 from odx_target.replica.link.throttle import Throttle
 
 OUTPUT_BYTES = 256 << 10
@@ -61,14 +61,13 @@ class Session:
         self.throttle = throttle
         self.sent_bytes = 0
         self.received_bytes = 0
-        self._hello = hello
-        self._expected_pool = expected_pool
+        self._greeting = Greeting(hello, expected_pool, now_s)
         self._reader = FrameReader(MAX_HELLO_BYTES)
         self._keep_alive = KeepAlive(now_s)
-        self._hello_deadline_s = now_s + HELLO_TIMEOUT_S
         self._pings = 0
         self._channels = ChannelTable(side)
         self._outbox = Outbox(throttle)
+        self._frames = ChannelFrames(self._channels, self._outbox)
         self._outbox.put_urgent(Frame(Kind.HELLO, body=encode_hello(hello)))
 
     def receive(self, data: Buffer, now_s: float) -> list[Event]:
@@ -105,42 +104,17 @@ class Session:
                 self._outbox.put_pong(frame.argument)
             case Kind.PONG:
                 pass
-            case Kind.REQUEST:
-                document = decode_object(frame.body)
-                channel = self._channels.opened_by_peer(frame)
-                return [Requested(channel.number, channel.traffic_class, document)]
             case _:
-                return self._handle_on(self._channels.of_peer(frame), frame)
+                return self._frames.handle(frame)
         return []
-
-    def _handle_on(self, channel: Channel, frame: Frame) -> list[Event]:
-        match frame.kind:
-            case Kind.CREDIT:
-                channel.add_credit(frame.argument)
-                self._outbox.note(channel)
-                return []
-            case Kind.CLOSE:
-                return self._closed(channel)
-            case Kind.ANSWER | Kind.REFUSAL:
-                return self._answered(channel, frame)
-        if not channel.is_answered or channel.is_refused:
-            raise PeerFault(f"{frame.kind.name} is on channel {frame.channel}, whose request has no answer yet, or was refused")
-        channel.charge(frame)
-        return [] if channel.has_sent_close else [Received(frame)]
 
     def _greeted(self, body: bytes) -> Event:
         if self.state is not State.GREETING:
             raise PeerFault("a second HELLO has arrived")
-        peer = decode_hello(body)
-        version = common_version(self._hello.versions, peer.versions)
-        if version is None:
-            ours, theirs = self._hello.versions, peer.versions
-            text = f"no common version: this array knows {ours[0]} to {ours[1]}, the peer {theirs[0]} to {theirs[1]}"
-            return self._end(Farewell.VERSION, text)
-        if peer.pool != self._expected_pool:
-            return self._end(Farewell.STRANGER, "the peer has another pool than at the pairing")
-        if peer.role is not self._hello.role:
-            raise PeerFault(f"the role of the connection is {peer.role}, not {self._hello.role}")
+        try:
+            peer, version = self._greeting.agreed(body)
+        except NotAgreed as error:
+            return self._end(error.code, str(error))
         self.peer, self.version, self.state = peer, version, State.OPEN
         self._reader.max_body_bytes = MAX_BODY_BYTES
         return Opened(peer, version)
@@ -148,28 +122,6 @@ class Session:
     def _dismissed(self, goodbye: Goodbye) -> Event:
         self._drop_all()
         return Ended(goodbye.code, goodbye.text or goodbye.code.value, is_ours=False)
-
-    def _answered(self, channel: Channel, frame: Frame) -> list[Event]:
-        is_open = not channel.is_answered if frame.kind is Kind.ANSWER else not channel.is_refused
-        if not channel.is_ours or not is_open:
-            raise PeerFault(f"{frame.kind.name} is on channel {channel.number}, which has no open request")
-        if frame.kind is Kind.ANSWER:
-            event: Event = Answered(channel.number, decode_object(frame.body))
-        else:
-            event = RequestRefused(channel.number, *decode_refusal(frame.body))
-            channel.is_refused = True
-        channel.is_answered = True
-        return [] if channel.has_sent_close else [event]
-
-    def _closed(self, channel: Channel) -> list[Event]:
-        channel.has_received_close = True
-        channel.drop_waiting()
-        if channel.has_sent_close:
-            self._outbox.note(channel)
-            self._channels.forget_if_ended(channel)
-            return []
-        self._put_close(channel)
-        return [Closed(channel.number)]
 
     def open(self, document: Mapping[str, Json], traffic_class: TrafficClass) -> int:
         """Open a channel with a request, and return the number of the channel.
@@ -198,7 +150,7 @@ class Session:
         channel.is_answered = True
         channel.drop_waiting()
         self._outbox.put(channel, Frame(Kind.REFUSAL, number, body=encode_refusal(code, text)))
-        self._put_close(channel)
+        self._frames.put_close(channel)
 
     def _put_answer(self, frame: Frame) -> None:
         channel = self._channels.usable(frame.channel)
@@ -249,12 +201,7 @@ class Session:
         if channel is not None and not channel.has_sent_close:
             if drop_waiting:
                 channel.drop_waiting()
-            self._put_close(channel)
-
-    def _put_close(self, channel: Channel) -> None:
-        channel.has_sent_close = True
-        self._outbox.drop_grant(channel.number)
-        self._outbox.put(channel, Frame(Kind.CLOSE, channel.number))
+            self._frames.put_close(channel)
 
     def end(self, code: Farewell, text: str) -> Ended | None:
         """End the session from this side. Returns the event, or None if the session has ended already."""
@@ -283,13 +230,13 @@ class Session:
         if self.state is State.ENDED:
             return float("inf")
         deadline_s = self._keep_alive.deadline_s
-        return min(deadline_s, self._hello_deadline_s) if self.state is State.GREETING else deadline_s
+        return min(deadline_s, self._greeting.deadline_s) if self.state is State.GREETING else deadline_s
 
     def time_passed(self, now_s: float) -> list[Event]:
         """Send PING if it is due, or end the session if the peer is dead."""
         if self.state is State.ENDED:
             return []
-        if self.state is State.GREETING and now_s >= self._hello_deadline_s:
+        if self.state is State.GREETING and now_s >= self._greeting.deadline_s:
             return [self._end(Farewell.FAULT, "the peer has sent no HELLO in time")]
         if self._keep_alive.is_dead(now_s):
             self._drop_all()

@@ -73,6 +73,7 @@ class Exchange:
         while self._answer is None:
             self._raise_if_over()
             await self._wait_for_arrival()
+        self._waits_since_s = None
         return self._answer
 
     async def receive(self) -> Frame | None:

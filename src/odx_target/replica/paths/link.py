@@ -10,7 +10,6 @@ from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.events import Answered, Closed, Ended, Event, Opened, Received, Requested, RequestRefused
 from odx_target.replica.link.hello import Farewell
-from odx_target.replica.link.rate_meter import RateMeter
 from odx_target.replica.link.session import Session
 from odx_target.replica.paths.connection import Connection, ConnectionLost
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
@@ -24,7 +23,7 @@ Serve: TypeAlias = Callable[[Exchange, Mapping[str, Json]], Awaitable[None]]
 
 
 class Link:
-    """A session on a connection. `on_opened` is called when both sides have agreed. `meter` measures its rate.
+    """A session on a connection. `on_opened` is called when both sides have agreed.
 
     `serve` runs in a background job for each request of the peer. If it raises an exception that it should not raise,
     `on_internal_error` is called, and the request is refused.
@@ -38,7 +37,6 @@ class Link:
         serve: Serve,
         on_opened: "Callable[[Link], None]",
         on_internal_error: Callable[[Exception], None],
-        meter: RateMeter | None = None,
     ) -> None:
         self.session = session
         self.ended: Ended | None = None
@@ -48,7 +46,6 @@ class Link:
         self._serve = serve
         self._on_opened = on_opened
         self._on_internal_error = on_internal_error
-        self._meter = meter or RateMeter()
         self._exchanges: dict[int, Exchange] = {}
         self._output = Waker(environment)
 
@@ -72,13 +69,18 @@ class Link:
         assert self.ended is not None
         return self.ended
 
-    async def request(self, document: Mapping[str, Json], traffic_class: TrafficClass) -> Exchange:
+    async def request(
+        self, document: Mapping[str, Json], traffic_class: TrafficClass, max_wait_s: float = float("inf")
+    ) -> Exchange:
         """Open an exchange with a request, and wait for the answer, which `Exchange.answered` then returns at once.
+
+        `max_wait_s` is the time for which this side waits for the answer, and then for each frame of the peer.
 
         Raises RequestDenied if the peer refuses the request. Raises ChannelEnded, ConnectionEnded and TooManyChannels.
         """
         number = self.session.open(document, traffic_class)
         exchange = self._exchange(number)
+        exchange.max_wait_s = max_wait_s
         self._output.wake()
         try:
             await exchange.answered()
@@ -163,9 +165,7 @@ class Link:
                 session.throttle.advance(environment.monotonic(), environment.time())
                 output = session.take_output()
                 if output:
-                    began_s = environment.monotonic()
                     await self._connection.send(output)
-                    self._meter.sent(sum(map(len, output)), environment.monotonic() - began_s)
                     for exchange in list(self._exchanges.values()):
                         exchange.note_sent()
                 elif self.ended is not None:

@@ -11,15 +11,18 @@ from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.errors import ConnectionEnded
 from odx_target.replica.link.events import Ended
 from odx_target.replica.link.hello import NEEDS_OPERATOR, Farewell, Hello, Side, check_of
-from odx_target.replica.link.rate_meter import RateMeter
 from odx_target.replica.link.reconnection import Dialling, Reconnection
 from odx_target.replica.link.session import Session
 from odx_target.replica.link.throttle import Throttle
+from odx_target.replica.link.trial import Trial
 from odx_target.replica.paths.connection import Connection, DialFailed, Dialler
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.settings import MAX_PATH_CONNECTIONS, PathSettings
 from odx_target.replica.paths.waker import Waker
+
+NEXT_KEY = "the peer has the new key of the path already, and this array takes it over"
+"""Reason in the status of a connected path whose pairing was not finished here, until the path connects again."""
 
 OTHER_KEY = "the peer has another key of the path, so equal data is sent again; use path rekey at both arrays"
 """Reason in the status of a connected path whose new key only one array has, because the other one missed the last frame."""
@@ -54,6 +57,8 @@ class PathCallbacks(NamedTuple):
     serve: "Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[None]]"
     on_change: "Callable[[Path, str], None]"
     on_internal_error: Callable[[Exception], None]
+    on_new_key: "Callable[[Path], None]" = lambda _: None
+    """Called when the link opens and the peer has the next secret of the path already."""
 
 
 class Path:
@@ -66,7 +71,8 @@ class Path:
         self.link: Link | None = None
         """The open link. None if there is none."""
         self.throttle = Throttle(settings.rates, environment.monotonic())
-        self._meter = RateMeter()
+        self.trial = Trial()
+        """The trial of the compression of data."""
         self._hello = hello
         self._environment = environment
         self._dialler = dialler
@@ -135,13 +141,6 @@ class Path:
             link.end(Farewell.STOPPING, reason)
 
     @property
-    def rate_bytes_per_s(self) -> float:
-        """Rate that the line and the throttle allow, as far as it is known. A line that was not measured yet counts as fast."""
-        measured = self._meter.bytes_per_s
-        limits = (measured, self.settings.rates.at(self._environment.time()))
-        return min((limit for limit in limits if limit is not None), default=float("inf"))
-
-    @property
     def status(self) -> PathStatus:
         state = PathState.WAITING if self.link is None else PathState.CONNECTED
         sent_bytes = self._sent_bytes + sum(link.session.sent_bytes for link in self._links)
@@ -171,7 +170,7 @@ class Path:
         hello = replace(self._hello, secret_check=check_of(self.settings.secret))
         session = Session(side, hello, self.settings.peer_pool, self.throttle, environment.monotonic())
         serve = partial(callbacks.serve, self)
-        link = Link(session, connection, environment, serve, self._opened, callbacks.on_internal_error, self._meter)
+        link = Link(session, connection, environment, serve, self._opened, callbacks.on_internal_error)
         self._links[link] = None
         try:
             ended = await link.run()
@@ -192,10 +191,13 @@ class Path:
         if former is not None:
             former.end(Farewell.DUPLICATE, "a newer connection of the path is open")
             return
-        peer = link.session.peer
-        is_equal = peer is None or peer.secret_check in (b"", check_of(self.settings.secret))
-        self._changed("" if is_equal else OTHER_KEY)
+        check = b"" if link.session.peer is None else link.session.peer.secret_check
+        is_equal, next_secret = check in (b"", check_of(self.settings.secret)), self.settings.next_secret
+        has_next = not is_equal and next_secret != b"" and check == check_of(next_secret)
+        self._changed("" if is_equal else NEXT_KEY if has_next else OTHER_KEY)
         self._callbacks.on_change(self, "connected")
+        if has_next:
+            self._callbacks.on_new_key(self)
 
     def _is_preferred(self, link: Link, former: Link) -> bool:
         """True if a new link replaces the former one: if the same array has dialled both, or if the array with the smaller pool

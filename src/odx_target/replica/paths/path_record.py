@@ -33,6 +33,7 @@ def encode_path(settings: PathSettings, own_pool: bytes) -> bytes:
             "peak": rates.peak,
             "peak_hours": rates.peak_hours,
             "compression": settings.compression.value,
+            "next_secret": settings.next_secret.hex(),
         }
     ).encode()
 
@@ -64,6 +65,7 @@ def decode_path(name: str, value: bytes, own_pool: bytes) -> PathSettings | None
             frozenset(map(Right, found["rights"])),
             Rates(found["off_peak"], found["peak"], None if hours is None else (hours[0], hours[1])),
             CompressionChoice(found.get("compression", CompressionChoice.AUTO)),
+            bytes.fromhex(found.get("next_secret", "")),
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise InvalidPathRecord(f"the record of the path {name} cannot be read") from error

@@ -1,6 +1,7 @@
 """The paths of an array: it opens them at its start, adds and removes them, and finds them by name and by peer."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from odx_target.environment import Environment
 from odx_target.replica.link.errors import LinkError
@@ -96,6 +97,17 @@ class PathTable(Mapping[str, Path]):
         self._check_identity(settings)
         self._remember(settings)
         path.change(settings)
+
+    def take_next_secret(self, path: Path) -> bool:
+        """Use the next secret of a path from now on. Returns False if the path was removed, or has none.
+
+        Raises PathRefused. May raise the exceptions of `Volume.write`.
+        """
+        settings = path.settings
+        if self._paths.get(settings.name) is not path or not settings.next_secret:
+            return False
+        self.change(replace(settings, secret=settings.next_secret, next_secret=b""))
+        return True
 
     def existing(self, name: str) -> Path:
         """Return the path with a name. Raises PathRefused if there is none."""

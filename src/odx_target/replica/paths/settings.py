@@ -30,7 +30,7 @@ class CompressionChoice(StrEnum):
     """How data is compressed before it is sent on a path."""
 
     AUTO = "auto"
-    """zstandard if the measured rate of the path is low, and LZ4 otherwise."""
+    """LZ4, or zstandard while a trial shows that the path is faster with it."""
     OFF = "off"
     LAN = "lan"
     """LZ4."""
@@ -66,3 +66,5 @@ class PathSettings:
     rights: frozenset[Right] = frozenset(Right)
     rates: Rates = Rates()
     compression: CompressionChoice = CompressionChoice.AUTO
+    next_secret: bytes = field(default=b"", repr=False)
+    """Secret that the path has after a new pairing that was begun. Empty if none was begun since the last one."""

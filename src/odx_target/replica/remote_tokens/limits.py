@@ -32,6 +32,10 @@ at once."""
 BACKGROUND_WAIT_S = 60.0
 """Time for which a copy in the background waits for its next data. The maker ends the lease after the same time."""
 
+ANSWER_WAIT_S = 60.0
+"""Time for which an array waits for the answer to a request about a token. The command of a host waits much shorter. Without a
+limit, a peer that keeps the connection alive, but answers nothing, would take up all channels of the path."""
+
 RETRY_S = 0.1
 """Delay before data is requested again after a request has failed, so that a peer is not asked without a pause."""
 

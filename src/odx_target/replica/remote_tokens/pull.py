@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from odx_target.environment import Environment
-from odx_target.replica.blocks.fill import fingerprint_key
+from odx_target.replica.blocks.fingerprints import fingerprint_key
 from odx_target.replica.blocks.hints import Hints
+from odx_target.replica.blocks.limits import MAX_WAIT_S
 from odx_target.replica.blocks.receiver import BlockReceiver
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
@@ -43,7 +44,7 @@ class Pull:
             "first": self.next,
             "count": self.end - self.next,
         }
-        exchange = self._exchange = await self._link.request(document, TrafficClass.TOKEN)
+        exchange = self._exchange = await self._link.request(document, TrafficClass.TOKEN, MAX_WAIT_S)
 
         def stage(first: int, count: int) -> None:
             lost = [block for block in receiver.totals.lost_blocks if first <= block < first + count]

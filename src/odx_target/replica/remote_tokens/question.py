@@ -6,6 +6,7 @@ from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.paths.link import Link
+from odx_target.replica.remote_tokens.limits import ANSWER_WAIT_S
 
 
 class Question:
@@ -18,7 +19,7 @@ class Question:
     async def ask(self, link: Link, document: Mapping[str, Json]) -> None:
         """Send the request, and note the answer or the failure."""
         try:
-            exchange = await link.request(document, TrafficClass.TOKEN)
+            exchange = await link.request(document, TrafficClass.TOKEN, ANSWER_WAIT_S)
             self.answer = await exchange.answered()
             exchange.close()
         except LinkError as error:

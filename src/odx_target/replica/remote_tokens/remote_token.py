@@ -12,8 +12,8 @@ from contextlib import suppress
 
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.environment import Environment, Event
-from odx_target.replica.blocks.fill import BUSY
 from odx_target.replica.blocks.hints import Hints
+from odx_target.replica.blocks.requests import BUSY
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.errors import LinkError, PeerFault
 from odx_target.replica.paths.exchange import RequestDenied

@@ -1,7 +1,6 @@
 """Serves the requests of peers about tokens of this array. The table of requests has checked their rights."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from odx_target.copymgr.commands.token_access import is_allowed
 from odx_target.copymgr.commands.token_data import present_data
@@ -11,9 +10,10 @@ from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_block_bytes
 from odx_target.copymgr.tokens.rod_token import RodToken
 from odx_target.environment import Environment
-from odx_target.replica.blocks.compression import compression_of
-from odx_target.replica.blocks.fill import BUSY, fingerprint_key
+from odx_target.replica.blocks.compression import PathCompression
+from odx_target.replica.blocks.fingerprints import fingerprint_key
 from odx_target.replica.blocks.part_finder import Holes
+from odx_target.replica.blocks.requests import BUSY
 from odx_target.replica.blocks.sender import BlockSender
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.messages import read_message
@@ -133,7 +133,7 @@ class TokenServer:
         try:
             exchange.answer({})
             key = fingerprint_key(path)
-            compression = partial(compression_of, path)
+            compression = PathCompression(path)
             sender = BlockSender(exchange, blocks, key, compression, self._environment, Holes(), TOKEN_PART_BLOCKS)
             await sender.run(first, count)
         except StoreError as error:

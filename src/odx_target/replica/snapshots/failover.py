@@ -20,6 +20,7 @@ from odx_target.replica.link.messages import Message, read_message, shortened
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
 from odx_target.replica.snapshots import messages
+from odx_target.replica.snapshots.free_names import free_snapshot_name
 from odx_target.replica.snapshots.holds import Holds
 from odx_target.replica.snapshots.limits import MAX_KEEP
 from odx_target.replica.snapshots.moments import moment_text
@@ -31,7 +32,7 @@ from odx_target.replica.snapshots.protection import (
     Role,
     Trigger,
 )
-from odx_target.replica.snapshots.receiver import SnapshotReceiver, free_snapshot_name
+from odx_target.replica.snapshots.received_copies import ReceivedCopies
 from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused, volume_with
 from odx_target.replica.snapshots.sender import SnapshotSender
 from odx_target.scsi.unit.sanitize_operation import has_record
@@ -54,14 +55,14 @@ class Failover:
         records: ReplicationRecords,
         holds: Holds,
         sender: SnapshotSender,
-        receiver: SnapshotReceiver,
+        received: ReceivedCopies,
     ) -> None:
         self._pool = pool
         self._environment = environment
         self._records = records
         self._holds = holds
         self._sender = sender
-        self._receiver = receiver
+        self._received = received
 
     async def promote(self, copy: Copy, snapshot: Snapshot | None, restore: Callable[[Volume, Snapshot], object]) -> Volume:
         """Make a copy a volume of its own with the content of a snapshot, and receive no more. None is the newest received one.
@@ -76,11 +77,11 @@ class Failover:
         await change(lambda: self._records.put_copy(replace(self._records.copies[copy.volume], role=Role.PROMOTED)))
         await self._holds.durable()
         for _ in range(MAX_WAITS):
-            if not self._receiver.is_busy(copy.volume):
+            if not self._received.is_busy(copy.volume):
                 break
             await self._environment.sleep(WAIT_S)
         try:
-            with self._receiver.changing([copy.volume]):
+            with self._received.changing([copy.volume]):
                 chosen = snapshot or self._newest(copy.volume)
                 forget_marks(self._pool, copy.volume)
                 await change(lambda: restore(volume, chosen))

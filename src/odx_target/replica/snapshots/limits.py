@@ -1,7 +1,8 @@
 """The limits of the replication of snapshots, with their reasons."""
 
 MAX_SENDS = 4
-"""Maximum number of protections whose snapshots an array sends at once. More would only share the same link and disk."""
+"""Maximum number of protections whose snapshots an array sends at once to one peer. More would only share the same link. Peers
+do not share this number, so a peer that answers nothing does not delay the others."""
 
 MAX_RECEIVES = 4
 """Maximum number of snapshots that an array receives at once from one peer. Each takes up to 33 MiB. Peers do not share this

@@ -81,5 +81,11 @@ KEPT_REJECTED = "rejected"
 CLASS_ATTRIBUTE = "replica_class"
 """Attribute of a received snapshot: its class for the retention."""
 
+SIZE_ATTRIBUTE = "size_bytes"
+"""Attribute of a volume or snapshot: the size of its LUN."""
+
+BLOCK_ATTRIBUTE = "block_bytes"
+"""Attribute of a volume or snapshot: the logical block length of its LUN."""
+
 HOLD_PREFIX = "replica:"
 """Beginning of the owners of such holds. Operators cannot use it."""

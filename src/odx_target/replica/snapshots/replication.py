@@ -13,10 +13,14 @@ from odx_target.replica.snapshots.holds import Holds
 from odx_target.replica.snapshots.limits import MAX_GROUP_VOLUMES
 from odx_target.replica.snapshots.messages import REVERSE_REQUEST
 from odx_target.replica.snapshots.protection import Copy, Protection, Role, Trigger
-from odx_target.replica.snapshots.receiver import REPLICATION, SnapshotReceiver
+from odx_target.replica.snapshots.publisher import SnapshotPublisher
+from odx_target.replica.snapshots.received_copies import REPLICATION, ReceivedCopies
+from odx_target.replica.snapshots.receiver import SnapshotReceiver
 from odx_target.replica.snapshots.records import ReplicationRecords, ReplicationRefused
+from odx_target.replica.snapshots.reporting import Report
 from odx_target.replica.snapshots.rings import Rings
-from odx_target.replica.snapshots.sender import NOT_RELEASED, Report, SnapshotClass, SnapshotSender
+from odx_target.replica.snapshots.sender import NOT_RELEASED, SnapshotSender
+from odx_target.replica.snapshots.sending import ClassOf
 from odx_target.store.api import Pool, Snapshot, StoreError, Volume
 
 SAMPLE_S = 1.0
@@ -34,7 +38,7 @@ class Replication:
         pool: Pool,
         environment: Environment,
         paths: Callable[[], Iterable[Path]],
-        class_of: Callable[[Snapshot], SnapshotClass | None],
+        class_of: ClassOf,
         report: Report,
         hints: HintTables,
     ) -> None:
@@ -47,12 +51,15 @@ class Replication:
         self.records = ReplicationRecords(pool)
         self.holds = Holds(pool, environment, self.records)
         self.sender = SnapshotSender(pool, environment, self.records, self.holds, self.path_to, class_of, report)
-        self.receiver = SnapshotReceiver(pool, environment, self.records, self.holds, hints, report)
-        self.failover = Failover(pool, environment, self.records, self.holds, self.sender, self.receiver)
+        self.received = ReceivedCopies(pool, self.records, self.holds, report)
+        self._receiver = SnapshotReceiver(pool, environment, self.records, self.holds, self.received, hints)
+        self._publisher = SnapshotPublisher(pool, environment, self.records, self.holds, self.received, report)
+        self.failover = Failover(pool, environment, self.records, self.holds, self.sender, self.received)
 
     def add_to(self, requests: RequestTable) -> None:
         """Serve the requests of the peers."""
-        requests.add(self.receiver.rows())
+        requests.add(self._receiver.rows())
+        requests.add(self._publisher.rows())
         requests.add({REVERSE_REQUEST: Row(Right.REPLICATE, self.failover.serve_reverse, REPLICATION)})
         requests.snapshots.on_sender = self.sender.follow
 
@@ -71,7 +78,7 @@ class Replication:
         while True:
             await self._environment.sleep(SAMPLE_S)
             now_s = self._environment.monotonic()
-            for activity in (*self.sender.activities(), *self.receiver.activities.values()):
+            for activity in (*self.sender.activities(), *self.received.activities.values()):
                 activity.sample(now_s)
             self._sample_paths(now_s)
 
@@ -81,7 +88,7 @@ class Replication:
         for protection in self.records.protections.values():
             sent[protection.peer_pool] += self.sender.activity(protection.name).total_logical_bytes
         for copy in self.records.copies.values():
-            received[copy.peer_pool] += self.receiver.activity(copy.volume).total_logical_bytes
+            received[copy.peer_pool] += self.received.activity(copy.volume).total_logical_bytes
         present = {path.settings.peer_pool: path for path in self._paths()}
         self.rings = {peer_pool: self.rings.get(peer_pool) or Rings() for peer_pool in present}
         for peer_pool, path in present.items():

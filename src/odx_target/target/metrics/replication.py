@@ -38,7 +38,7 @@ async def replication_families(array: "Array") -> list[Family]:
         turns.take(STEPS_OF_A_ROW)
         await turns.next_if_spent()
         newest = replication.newest_of(copy)
-        activity = replication.receiver.activity(copy.volume)
+        activity = replication.received.activity(copy.volume)
         families.add("received", volume.name, activity, activity.problem, [] if newest is None else [newest.created_s])
     return [connected, transferred, *families.all]
 

@@ -14,7 +14,7 @@ from odx_target.replica.edge.listener import ListenerCallbacks, PeerListener
 from odx_target.replica.edge.tls import OwnCertificate, is_certificate
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing.desk import PairingDesk, WaitingPath
-from odx_target.replica.pairing.handshake import Paired, PairingFailed
+from odx_target.replica.pairing.handshake import Paired, PairingFailed, path_secret
 from odx_target.replica.pairing.messages import NONCE_BYTES, Identity
 from odx_target.replica.pairing.path_key import stretched
 from odx_target.replica.paths.connection import DialFailed
@@ -26,7 +26,7 @@ from odx_target.replica.remote_tokens.staging import delete_volumes, left_over_v
 from odx_target.replica.remote_tokens.token_server import IsMapped, TokenServer
 from odx_target.replica.request_table import RequestTable
 from odx_target.replica.snapshots.replication import Replication
-from odx_target.replica.snapshots.sender import SnapshotClass
+from odx_target.replica.snapshots.sending import SnapshotClass
 from odx_target.replica.sync.group_table import GroupTable
 from odx_target.store.api import Pool, Snapshot, StoreError
 from odx_target.target.accepting_clients import accept_all
@@ -78,7 +78,7 @@ class Peering:
         self.desk = PairingDesk(environment.monotonic, self._ended_waiting)
         served = None if tokens is None else TokenServer(tokens.copies, environment, tokens.is_mapped)
         self.requests = requests = RequestTable(pool, environment, served)
-        callbacks = PathCallbacks(requests.serve, self._path_changed, self._report_internal_error)
+        callbacks = PathCallbacks(requests.serve, self._path_changed, self._report_internal_error, self._new_key_found)
         self.paths = PathTable(pool, environment, TlsDialler(certificate), callbacks)
         self.hints = HintTables()
         self.redeemer: Redeemer | None = None
@@ -164,11 +164,14 @@ class Peering:
     async def rekey(self, name: str, key: str) -> WaitingPath:
         """Wait for a new pairing of a path, which gives it a new secret and the present certificate of its peer.
 
-        The path is used meanwhile. Raises InvalidPathKey and PathRefused.
+        The path is used meanwhile. Raises InvalidPathKey and PathRefused. May raise the exceptions of `Volume.write`.
         """
         self.paths.existing(name)
         secret = await self._stretched(name, key)
         found = self.paths.existing(name).settings
+        # If the last frame of the pairing is lost, the peer has this secret already, and says so at the next connection.
+        self.paths.change(replace(found, next_secret=path_secret(secret, self.identity.pool, found.peer_pool)))
+        await self._make_durable()
         return self._wait(self.desk.add(name, secret, found.address, found.rights, found.rates, is_rekeyed=True))
 
     async def _stretched(self, name: str, key: str) -> bytes:
@@ -272,10 +275,29 @@ class Peering:
                 peer_maker=settings.peer_maker,
                 peer_certificate=settings.peer_certificate,
                 secret=settings.secret,
+                next_secret=b"",
             )
         )
         self._forget_hints()
         return True
+
+    def _new_key_found(self, path: Path) -> None:
+        self._environment.start_soon(self._take_new_key, path)
+
+    async def _take_new_key(self, path: Path) -> None:
+        """Use the next secret of a path from now on, because the peer has it already: it has proved the key at the pairing."""
+        name = path.settings.name
+        try:
+            if not self.paths.take_next_secret(path):
+                return
+            await self._make_durable()
+        except (PathRefused, StoreError) as error:
+            # The next connection tries it again.
+            self._reporter.report("warning", "a path cannot take over its new key", cause=name, path=name, error=str(error))
+            return
+        self.desk.remove(name)
+        self._forget_hints()
+        self._reporter.report("info", "a path has a new key", path=name)
 
     def _forget_hints(self) -> None:
         """Free the memory of the hints of paths that were removed, and of former secrets."""

@@ -1,6 +1,6 @@
 """The classes of snapshots for the retention at another array: the calendars of the schedules that have taken them."""
 
-from odx_target.replica.snapshots.sender import SnapshotClass
+from odx_target.replica.snapshots.sending import SnapshotClass
 from odx_target.store.api import Snapshot
 from odx_target.target.schedules.book import ScheduleBook
 from odx_target.target.schedules.taking import SCHEDULE_ATTRIBUTE

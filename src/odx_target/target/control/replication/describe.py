@@ -58,7 +58,7 @@ def describe_copy(array: "Array", copy: Copy, volume: Volume) -> answers.Replica
     """Describe a copy that another array has sent."""
     replication = replication_of(array)
     newest: Snapshot | None = replication.newest_of(copy)
-    activity = replication.receiver.activity(copy.volume)
+    activity = replication.received.activity(copy.volume)
     path = replication.path_to(copy.peer_pool)
     timestamp = None if newest is None else newest.created_s
     return {
