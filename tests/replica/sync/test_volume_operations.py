@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from odx_target.replica.sync import volume_operations
 from odx_target.replica.sync.group import ChangeRefused, GroupState, NotServing
 from odx_target.replica.sync.limits import MIN_ROOM_BYTES
 from odx_target.replica.sync.stream_sender import StreamSender
 from odx_target.replica.sync.volume_operations import VolumeOperations
-from odx_target.store.api import NameTaken, Volume
+from odx_target.store.api import NameTaken, PoolFull, Volume
 from tests.replica.sync.pairs import VOLUME, Pair, block
 from tests.sim.group_array import NAME, GroupArray
 
@@ -218,6 +219,9 @@ CHANGES: dict[str, Callable[[Pair], Coroutine[Any, Any, Any]]] = {
     "remove": lambda pair: operations(pair).remove_volume(pair.a.pool.volumes["old"]),
     "add": lambda pair: operations(pair).add_volume(pair.a.pool.volumes["data"]),
 }
+DELAYS_S = {"a": (0.004, 0.02), "b": (0.012,)}
+"""Times after which a member dies. The simulator (`tests/sim/scenarios/group_changes.py`) plays many others."""
+
 OUTCOMES = {
     "create": ([VOLUME, "old"], [VOLUME, "old", "new"]),
     "delete": ([VOLUME, "old"], [VOLUME]),
@@ -239,8 +243,8 @@ def prepared() -> Pair:
 @pytest.mark.parametrize("name", CHANGES)
 @pytest.mark.parametrize("victim", ["a", "b"])
 def test_an_interruption_at_any_moment_leaves_nothing_half(name: str, victim: str) -> None:
-    """A member dies after each of some short times. In the end, both have the state before the change, or after it."""
-    for delay_s in (0.0, 0.004, 0.012, 0.02, 0.03):
+    """A member dies after a short time. In the end, both have the state before the change, or after it."""
+    for delay_s in DELAYS_S[victim]:
         pair = prepared()
         pair.spawn(pair.a, CHANGES[name](pair))
         pair.world.advance(delay_s)
@@ -272,3 +276,34 @@ def test_a_prepared_volume_is_deleted_by_the_member_that_takes_over() -> None:
     pair.a.start()
     both_have(pair, VOLUME)
     assert pair.group(pair.a).state is GroupState.STANDBY
+
+
+def test_a_prepared_volume_is_deleted_if_the_primary_cannot_make_the_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair()
+
+    def full(*_: object, **__: object) -> None:
+        raise PoolFull("the pool is full")
+
+    monkeypatch.setattr(pair.a.pool, "create_volume", full)
+    with pytest.raises(PoolFull):
+        do(pair, operations(pair).create_volume("new", 50, {}))
+    pair.world.advance(1.0)
+    assert list(pair.b.pool.volumes) == list(pair.a.pool.volumes) == [VOLUME]
+    assert len(pair.register.in_sync) == 2
+
+
+def test_one_change_is_made_at_a_time() -> None:
+    pair = Pair()
+    pair.spawn(pair.a, operations(pair).resize(pair.volume(pair.a), 50))
+    with pytest.raises(ChangeRefused, match="another change of the group db is under way"):
+        do(pair, operations(pair).create_volume("new", 50, {}))
+
+
+def test_a_group_has_only_some_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = Pair()
+    monkeypatch.setattr(volume_operations, "MAX_GROUP_VOLUMES", 2)
+    do(pair, operations(pair).create_volume("new", 50, {}))
+    with pytest.raises(ChangeRefused, match="has 2 volumes, which is the limit"):
+        do(pair, operations(pair).create_volume("more", 50, {}))
+    with pytest.raises(ChangeRefused, match="has 2 volumes, which is the limit"):
+        do(pair, operations(pair).add_volume(pair.a.pool.create_volume("more", 50, {})))

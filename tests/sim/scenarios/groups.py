@@ -14,6 +14,7 @@ from odx_target.store.open import LogPool, PoolOptions
 from tests.sim.group_array import NAME, GroupArray, make_group
 from tests.sim.scenarios.block_history import BlockHistory, Change
 from tests.sim.scenarios.faults import DISK_FAULTS, FAULTS, LINE_FAULTS
+from tests.sim.scenarios.group_changes import Person
 from tests.sim.scenarios.stage import Stage
 from tests.sim.simulated_array import SimulatedArray
 from tests.sim.virtual_environment import VirtualTask
@@ -56,6 +57,8 @@ class Play:
         self.count = 0
         self.register = self._make_group()
         self.hosts = [Host(self) for _ in range(self.random.randint(1, 4))]
+        self.person = Person(self) if self.random.randrange(3) else None
+        self.digests: dict[bytes, set[bytes]] = {}
         for array in self._group_arrays():
             array.on_power_loss = self._power_lost
         world.checks.append(self._check)
@@ -112,6 +115,8 @@ class Play:
         self.stage.pass_time(delay_s)
         for host in self.hosts:
             host.go_on()
+        if self.person is not None:
+            self.person.go_on()
 
     def _until_well(self) -> None:
         """Pass time until both members are in sync and one of them serves."""
@@ -154,9 +159,13 @@ class Play:
     def _stop_hosts(self) -> None:
         for host in self.hosts:
             host.is_stopped = True
-        while any(host.is_busy for host in self.hosts):
+        if self.person is not None:
+            self.person.is_stopped = True
+        while any(host.is_busy for host in self.hosts) or (self.person is not None and self.person.is_busy):
             self._pass_time(0.1)
         self.hosts = []
+        if self.person is not None:
+            self.person.end()
 
     def _compare(self) -> None:
         """Compare both members with each other, and with what hosts know."""
@@ -173,6 +182,8 @@ class Play:
                 assert first in history.possible(block, history.tick()), f"block {block} of {name} has lost a write"
             assert digests[0] == digests[1], f"the digests of {name} differ"
         self._compare_snapshots()
+        if self.person is not None:
+            self.person.check()
 
     def _compare_snapshots(self) -> None:
         """Compare the snapshots that both members have."""
@@ -194,6 +205,8 @@ class Play:
             self.world.note("the last copy has lost its power")
             for history in self.histories.values():
                 history.lose()
+            if self.person is not None:
+                self.person.forget()
 
     def _note_register(self) -> None:
         if self.witness.is_running:

@@ -213,6 +213,13 @@ class Group:
                 if answers:
                     return
 
+    def cancel_preparation(self) -> None:
+        """Undo what the other member has prepared, because the change does not follow. If the message is lost, the other member
+        does it at the begin of the next stream.
+        """
+        with suppress(LinkError):
+            self.outgoing.prepare_peer(encode_preparation("nothing", {}), lambda _: None)
+
     async def flush(self) -> None:
         """Make everything durable that was acknowledged, on all members in sync. Raises NotServing, StoreError."""
         with self._command():

@@ -21,6 +21,7 @@ from odx_target.store.api import Pool, PoolBusy, PoolFailed, Scarcity, StoreErro
 _IDENTITY = Field("identity", Type.BYTES, IDENTITY_BYTES, IDENTITY_BYTES, "identity of the volume")
 
 PREPARATIONS: dict[str, tuple[Field, ...]] = {
+    "nothing": (),
     "make volume": VOLUME_FIELDS,
     "resize": (_IDENTITY, Field("size_blocks", Type.NUMBER, 1, MAX_NUMBER, "new size of the volume in blocks")),
     "take snapshot": (Field("name", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the snapshot of all volumes"),),
@@ -49,7 +50,8 @@ class Preparation:
         found = read_message(PREPARATIONS[word], document)
         try:
             self.undo()
-            self._check_room()
+            if word != "nothing":
+                self._check_room()
             _PREPARE[word](self, found)
         except (PoolBusy, PoolFailed):
             raise
@@ -73,6 +75,9 @@ class Preparation:
         available_bytes = self._pool.usage().available_bytes
         if available_bytes is not None and available_bytes < MIN_ROOM_BYTES:
             raise Scarcity("the pool of the other member has no room")
+
+    def nothing(self, found: Message) -> None:
+        """Undo what was prepared before, because the change does not follow."""
 
     def make_volume(self, found: Message) -> None:
         identity = found.content("identity")
@@ -102,6 +107,7 @@ class Preparation:
 
 
 _PREPARE: dict[str, Callable[[Preparation, Message], None]] = {
+    "nothing": Preparation.nothing,
     "make volume": Preparation.make_volume,
     "resize": Preparation.resize,
     "take snapshot": Preparation.take_snapshot,

@@ -4,15 +4,17 @@ First, the other member says whether it can make the change, and prepares it. Th
 goes through the stream. So if the other member refuses, nothing has happened, and an interruption leaves nothing half done.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from odx_target.environment import Environment
+from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.sync.documents import IDENTITY_BYTES, volume_document
 from odx_target.replica.sync.group import ChangeRefused, Group, NotServing
 from odx_target.replica.sync.group_volumes import volume_with
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES
-from odx_target.store.api import NameTaken, Pool, Snapshot, Volume
+from odx_target.store.api import NameTaken, Pool, Snapshot, StoreError, Volume
 
 
 class VolumeOperations:
@@ -35,7 +37,7 @@ class VolumeOperations:
                 raise NameTaken(f"there is a volume {name!r} already")
             self._check_count()
             identity = self._environment.entropy(IDENTITY_BYTES)
-            await self._group.prepare("make volume", volume_document(identity, name, size_blocks, attributes))
+            document = volume_document(identity, name, size_blocks, attributes)
 
             def make() -> None:
                 if volume_with(self._pool, identity) is None:
@@ -44,7 +46,7 @@ class VolumeOperations:
                 self._group.list.change([*self._group.list.identities, identity], deletes=False)
                 self._group.records.keep_prepared(None)
 
-            await self._change(make)
+            await self._prepared("make volume", document, lambda: self._change(make))
             return self._pool.volumes[name]
 
     async def add_volume(self, volume: Volume) -> None:
@@ -58,8 +60,6 @@ class VolumeOperations:
                 raise ChangeRefused(f"the volume {volume.name} is in the group already")
             self._check_count()
             document = volume_document(volume.identity, volume.name, volume.size_blocks, volume.attributes)
-            await self._group.prepare("make volume", document)
-            await self._group.drop_other("a volume with content comes to the group")
 
             def add() -> None:
                 if self._group.outgoing.needs_peer:
@@ -67,7 +67,11 @@ class VolumeOperations:
                 self._group.list.change([*self._group.list.identities, volume.identity], deletes=False)
                 self._group.outgoing.close()  # A resync that is under way does not have the volume.
 
-            await self._change(add)
+            async def drop_and_add() -> None:
+                await self._group.drop_other("a volume with content comes to the group")
+                await self._change(add)
+
+            await self._prepared("make volume", document, drop_and_add)
 
     async def remove_volume(self, volume: Volume) -> None:
         """Take a volume out of the group. It stays at this member. The other one deletes its copy."""
@@ -86,27 +90,28 @@ class VolumeOperations:
     async def resize(self, volume: Volume, size_blocks: int) -> None:
         """Change the size of a volume."""
         with self._alone():
-            await self._group.prepare("resize", {"identity": volume.identity.hex(), "size_blocks": size_blocks})
-            await self._group.change(lambda: volume.resize(size_blocks), volume.room_made)
+            document: dict[str, Json] = {"identity": volume.identity.hex(), "size_blocks": size_blocks}
+            change = partial(self._group.change, lambda: volume.resize(size_blocks), volume.room_made)
+            await self._prepared("resize", document, change)
 
     async def take_snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Sequence[Snapshot]:
         """Take a snapshot of all volumes of the group at one moment, at both members."""
         with self._alone():
-            await self._group.prepare("take snapshot", {"name": name})
             found: list[Snapshot] = []
 
             def take() -> None:
                 names = {volume.name: attributes or {} for volume in self._group.volumes()}
                 found.extend(self._pool.snapshot_volumes(names, name))
 
-            await self._change(take)
+            await self._prepared("take snapshot", {"name": name}, lambda: self._change(take))
             return found
 
     async def restore(self, volume: Volume, snapshot: Snapshot) -> None:
         """Give a volume the content of one of its snapshots."""
         with self._alone():
-            await self._group.prepare("restore", {"identity": volume.identity.hex(), "guid": snapshot.guid.hex()})
-            await self._group.change(lambda: volume.restore(snapshot), volume.room_made)
+            document: dict[str, Json] = {"identity": volume.identity.hex(), "guid": snapshot.guid.hex()}
+            change = partial(self._group.change, lambda: volume.restore(snapshot), volume.room_made)
+            await self._prepared("restore", document, change)
 
     async def _leave(self, volume: Volume, *, deletes: bool) -> None:
         identities = [each for each in self._group.list.identities if each != volume.identity]
@@ -121,6 +126,15 @@ class VolumeOperations:
             self._group.list.change(identities, deletes=False)
 
         await self._change(leave)
+
+    async def _prepared(self, word: str, document: dict[str, Json], second: Callable[[], Awaitable[None]]) -> None:
+        """Make a change in two phases."""
+        await self._group.prepare(word, document)
+        try:
+            await second()
+        except (StoreError, NotServing):
+            self._group.cancel_preparation()
+            raise
 
     async def _change(self, change: Callable[[], None]) -> None:
         await self._group.change(change, self._group.volumes()[0].room_made)
