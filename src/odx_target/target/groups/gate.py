@@ -57,6 +57,11 @@ class Gate:
             group.on_progress.append(self._progressed)
         self._progressed()
 
+    def close(self) -> None:
+        """Accept no further commands. Those under way go on."""
+        self.is_closing = True
+        self._progressed()
+
     @property
     def other_number(self) -> int:
         """The number of the target port group of the other member."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import trio
 
 from odx_target.environment import Environment
+from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings, InvalidGroupRecord
 from odx_target.replica.sync.group_table import GroupTable
 from odx_target.scsi.asymmetric_access.port_groups import (
@@ -22,7 +23,7 @@ from odx_target.scsi.reservations.durable import recall
 from odx_target.scsi.sense import ASYMMETRIC_ACCESS_STATE_CHANGED, INQUIRY_DATA_HAS_CHANGED
 from odx_target.scsi.tasks.change_notifications import AttachedNexuses
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import Pool, StoreError
+from odx_target.store.api import BLOCK_BYTES, Pool, StoreError
 from odx_target.target.groups.gate import FIRST_PORT_OF_SECOND, Gate, reported_number
 from odx_target.target.groups.peer_ports import PeerPorts
 
@@ -100,7 +101,7 @@ class GroupLuns:
         """Make the logical units of all groups unavailable, because the array stops. Commands under way have time to end."""
         gates = [gate for gate in self._gates.values() if gate.group is not None]
         for gate in gates:
-            gate.is_closing = True
+            gate.close()
         with trio.move_on_after(STOP_TIMEOUT_S):
             while not all(map(self._is_idle, gates)):
                 await trio.sleep(STOP_LOOK_S)
@@ -113,11 +114,10 @@ class GroupLuns:
         """Bind the logical units of groups that are new, and release those of groups that were removed."""
         if self._table is None:
             return
-        groups = self._table.groups
-        if self._is_any_unreadable and not self._table.unreadable:
-            self._is_any_unreadable = False
-            self._release(self._gates.pop(UNKNOWN_GROUP, None))
-        for name in [name for name, gate in self._gates.items() if gate.group is not None and name not in groups]:
+        groups, unreadable = self._table.groups, self._table.unreadable
+        self._is_any_unreadable &= bool(unreadable)
+        kept = {*groups, *unreadable, UNKNOWN_GROUP} if self._is_any_unreadable else {*groups, *unreadable}
+        for name in self._gates.keys() - kept:
             self._release(self._gates.pop(name))
         for name, group in groups.items():
             gate = self._gates.get(name) or self._add(group.settings)
@@ -129,11 +129,9 @@ class GroupLuns:
         assert self._environment is not None
         group = self._table.groups[name]
         group.is_idle = lambda: self._is_idle(gate)
-        for unit in self._units_of(gate):
-            if unit.group is not gate:
-                self.bind(unit)
-                self._nexuses.tell_all(unit, INQUIRY_DATA_HAS_CHANGED)
         gate.group = group
+        group.list.on_change.append(lambda: self._volumes_changed(gate, group))
+        self._volumes_changed(gate, group)
         self._environment.start_soon(
             self.peer_ports.follow,
             self._environment,
@@ -141,6 +139,20 @@ class GroupLuns:
             lambda: gate.group is group,
             self.ports_changed,
         )
+
+    def _volumes_changed(self, gate: Gate, group: Group) -> None:
+        """Bind the logical units of volumes that have come to a group, and release those of volumes that have left it."""
+        if gate.group is not group:
+            return
+        others = {volume: each for volume, each in self._by_volume.items() if each is not gate}
+        self._by_volume = others | dict.fromkeys(group.settings.volumes, gate)
+        for unit in list(self._logical_units.values()):
+            wanted = self._by_volume.get(unit.volume.identity)
+            if wanted is gate and unit.group is not gate:
+                self.bind(unit)
+                self._nexuses.tell_all(unit, INQUIRY_DATA_HAS_CHANGED)
+            elif wanted is None and unit.group is gate:
+                self._release_unit(unit)
 
     def ports_changed(self) -> None:
         """Report the present target ports of the array from now on."""
@@ -157,16 +169,17 @@ class GroupLuns:
             self._report("warning", event, group=settings.name)
         return gate
 
-    def _release(self, gate: Gate | None) -> None:
+    def _release(self, gate: Gate) -> None:
         """Serve the logical units behind a gate as those without a group."""
-        if gate is None:
-            return
-        gate.group = None
         self._by_volume = {volume: each for volume, each in self._by_volume.items() if each is not gate}
         for unit in [unit for unit in self._logical_units.values() if unit.group is gate]:
-            unit.join(None)
-            unit.port_groups = self._port_groups()
-            self._nexuses.tell_all(unit, INQUIRY_DATA_HAS_CHANGED)
+            self._release_unit(unit)
+        gate.group = None  # Replies that were held report this.
+
+    def _release_unit(self, unit: LogicalUnit) -> None:
+        unit.join(None)
+        unit.port_groups = self._port_groups()
+        self._nexuses.tell_all(unit, INQUIRY_DATA_HAS_CHANGED)
 
     def _units_of(self, gate: Gate) -> Iterator[LogicalUnit]:
         return (unit for unit in list(self._logical_units.values()) if self._by_volume.get(unit.volume.identity) is gate)
@@ -200,11 +213,16 @@ class GroupLuns:
         groups = self._groups_of(gate)
         for unit in self._units_of(gate):
             if is_new:
-                self._recall(unit)
+                self._take_over(unit)
             unit.port_groups = groups
             self._nexuses.tell_all(unit, ASYMMETRIC_ACCESS_STATE_CHANGED)
 
-    def _recall(self, unit: LogicalUnit) -> None:
+    def _take_over(self, unit: LogicalUnit) -> None:
+        """Go on with the reservations that the former primary has stored, and with a LUN that is not larger than its volume."""
+        capacity_blocks = min(unit.capacity_blocks, unit.volume.size_blocks * BLOCK_BYTES // unit.block_bytes)
+        if capacity_blocks != unit.capacity_blocks:
+            unit.capacity_blocks = capacity_blocks
+            self._nexuses.capacity_changed(unit)
         try:
             unit.reservations = recall(self._pool, unit.volume.identity)
         except StoreError as error:
