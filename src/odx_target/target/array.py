@@ -388,7 +388,8 @@ class Array:
         self._listener.start(self._nursery)
         self._nursery.start_soon(self._keep_up)
         for logical_unit in self.logical_units.values():
-            continue_sanitize(logical_unit)
+            if logical_unit.group is None:
+                continue_sanitize(logical_unit)
 
     def _make_servers(self, jobs: TrioEnvironment) -> None:
         """Make the copy manager and the device server, which call each other and this array."""

@@ -211,7 +211,8 @@ class LunChanges:
             for target in self._targets:
                 target.lun_maps.add(unit)
             self._device_server.logical_unit_added(unit)
-            continue_sanitize(unit)
+            if unit.group is None:
+                continue_sanitize(unit)
         await self._report_changed_luns(self._device_server.nexuses_with(units), units)
 
     async def _report_changed_luns(self, nexuses: Sequence[Nexus], added: Sequence[LogicalUnit] = ()) -> None:

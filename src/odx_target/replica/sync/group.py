@@ -50,6 +50,9 @@ class GroupState(Enum):
     """The primary, for the moment in which a change of the membership becomes durable."""
 
 
+MAX_HAND_OVER_S = 5.0
+"""Maximum time in which a primary that hands over refuses commands."""
+
 NO_LIMIT_OSN = 1 << 64
 """All changes have a lower OSN."""
 
@@ -277,8 +280,10 @@ class Group:
         self.driver.open_position()
 
     async def switchover(self) -> None:
-        """Make the other member the primary, without a moment at which hosts get an error from both. Raises NotServing."""
-        give_up_s = self._environment.monotonic() + self._give_up_after_s
+        """Make the other member the primary, without a moment at which hosts get an error from both. Raises NotServing, also if
+        this takes longer than MAX_HAND_OVER_S, because new commands are refused meanwhile.
+        """
+        give_up_s = self._environment.monotonic() + MAX_HAND_OVER_S
         self._require_service()
         self._is_draining = True
         try:

@@ -75,7 +75,9 @@ RESPONSE_DATA_FORMAT = 2
 NOT_CONNECTED = 0b001
 """PERIPHERAL QUALIFIER of a logical unit that cannot be accessed at present."""
 UNREACHABLE_STATES = frozenset({AccessState.UNAVAILABLE, AccessState.OFFLINE})
-"""The states of a target port in which INQUIRY reports NOT_CONNECTED (SPC-4 5.15.2.4.5)."""
+"""The states of a target port in which INQUIRY reports NOT_CONNECTED (SPC-4 5.15.2.4.5). A logical unit of a group is
+unavailable only until its members find each other, and Linux would not use it later.
+"""
 
 
 def inquiry(task: Task, port_access: PortAccess | None) -> Outcome:
@@ -95,7 +97,11 @@ def inquiry(task: Task, port_access: PortAccess | None) -> Outcome:
         multip = logical_unit.multip if port_access is None else port_access.has_several_ports(port.device_name)
         multip = multip or logical_unit.group is not None
         data = standard_inquiry_data(logical_unit, multip=multip)
-    if logical_unit.restricted and logical_unit.port_groups.state_of(port.target_port_group) in UNREACHABLE_STATES:
+    if (
+        logical_unit.group is None
+        and logical_unit.restricted
+        and logical_unit.port_groups.state_of(port.target_port_group) in UNREACHABLE_STATES
+    ):
         data = bytes((NOT_CONNECTED << 5 | data[0] & 0x1F,)) + data[1:]
     return Reply.of_parameter_data(data, cdb.allocation_length)
 
