@@ -92,9 +92,13 @@ class Lane(ShortLane):
         self.calls.append(("unit", lun_field))
         return None if lun_field >> 48 == UNUSUAL_LUN else cast(LogicalUnit, self._unit)
 
-    def _limits_of(self, unit: LogicalUnit) -> tuple[int, int]:
+    def _max_read_bytes(self, unit: LogicalUnit) -> int:
         assert cast(object, unit) is self._unit
-        return MAX_TRANSFER_BYTES, MAX_TRANSFER_BYTES - BLOCK_BYTES
+        return MAX_TRANSFER_BYTES
+
+    def _max_write_bytes(self, unit: LogicalUnit) -> int:
+        assert cast(object, unit) is self._unit
+        return MAX_TRANSFER_BYTES - BLOCK_BYTES
 
     def _end_failed(self, pdu: memoryview, unit: LogicalUnit, error: Exception) -> None:
         assert cast(object, unit) is self._unit

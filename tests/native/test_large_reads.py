@@ -21,6 +21,7 @@ from odx_target.scsi.traffic import CommandKind
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.segments import directory
 from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.server.large_reads import MAX_COPIED_BYTES
 from odx_target.target.server.memory_claims import Share
 from tests.native.built import compiled
 from tests.settings import searching
@@ -208,9 +209,20 @@ async def test_large_reads_with_digests_are_left(tmp_path: Path, keys: dict[str,
         await is_left(on)
 
 
-async def test_scattered_blocks_are_left(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lba", [400 * 8, 400 * 8 - 3])
+async def test_scattered_blocks_are_copied(tmp_path: Path, lba: int) -> None:
+    assert MAX_COPIED_BYTES == MIB
     async with filled(tmp_path) as on:
-        assert not executed(on, read(on, 590 * 8, MIB // 512))
+        assert executed(on, read(on, lba, MIB // 512))
+        answers = pdus(on.output.take(), on.peer)
+        assert b"".join(data for _, data in answers) == CONTENT[lba * 512 : lba * 512 + MIB]
+        assert not read_memory(on).used_bytes
+
+
+async def test_more_scattered_blocks_are_left(tmp_path: Path) -> None:
+    async with filled(tmp_path) as on:
+        assert not executed(on, read(on, 400 * 8, (MIB + BLOCK_BYTES) // 512))
+        assert not read_memory(on).used_bytes
 
 
 async def test_memory_is_held_until_the_data_is_sent(tmp_path: Path) -> None:

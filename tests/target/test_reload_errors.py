@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from odx_target.cli.serving import reload, serve
+from odx_target.cli.serving import serve
 from odx_target.cli.serving.reload import Reloader, Settings, load_settings
 from odx_target.configured_pool import open_pool
+from odx_target.target import reconfiguration
 from odx_target.target.array import Array
 from odx_target.target.config.settings import ServeConfig
 from tests.target.access.sessions import A, luns, session_of
@@ -29,7 +30,7 @@ async def test_an_internal_error_ends_neither_the_array_nor_later_reloads(
     async with running() as array, session_of(array, A) as session:
         reloader = Reloader(array, path)
         with monkeypatch.context() as patched, capture_logs() as logs:
-            patched.setattr(reload, "reconfigure", fail)
+            patched.setattr(reconfiguration, "reconfigure", fail)
             await reloader.reload()
         assert [(line["log_level"], line["error"]) for line in logs] == [("error", "AttributeError('a bug')")]
         assert await luns(session) == list(range(len(LUNS)))

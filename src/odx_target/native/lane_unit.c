@@ -2,12 +2,13 @@
 
 #include "writes/block_writer.h"
 
-static PyObject *name_usual_unit, *name_limits_of, *name_capacity_blocks, *name_block_bytes, *name_blocks, *name_read_now,
+static PyObject *name_usual_unit, *name_max_read_bytes, *name_max_write_bytes, *name_capacity_blocks, *name_block_bytes, *name_blocks, *name_read_now,
     *name_write_now, *name_volume, *name_native_reads, *name_native_writes, *name_pool, *name_flushes_at_once,
     *name_flush_at_commit;
 
 static const Name names[] = {
-    {&name_usual_unit, "_usual_unit"},  {&name_limits_of, "_limits_of"}, {&name_capacity_blocks, "capacity_blocks"},
+    {&name_usual_unit, "_usual_unit"},  {&name_max_read_bytes, "_max_read_bytes"},
+    {&name_max_write_bytes, "_max_write_bytes"}, {&name_capacity_blocks, "capacity_blocks"},
     {&name_block_bytes, "block_bytes"}, {&name_blocks, "blocks"},        {&name_read_now, "read_now"},
     {&name_write_now, "write_now"},     {&name_volume, "volume"},        {&name_native_reads, "native_reads"},
     {&name_native_writes, "native_writes"}, {&name_pool, "pool"}, {&name_flushes_at_once, "flushes_at_once"},
@@ -21,7 +22,7 @@ int prepare_lane_unit(void)
 
 int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of)
 {
-    PyObject *field = PyLong_FromUnsignedLongLong(lun_field), *limits, *blocks;
+    PyObject *field = PyLong_FromUnsignedLongLong(lun_field), *blocks;
     if (field == NULL)
         return -1;
     of->unit = PyObject_CallMethodOneArg(lane, name_usual_unit, field);
@@ -31,15 +32,9 @@ int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of)
     of->lun = lun_field;
     of->capacity_blocks = unsigned_of(of->unit, name_capacity_blocks);
     of->block_bytes = unsigned_of(of->unit, name_block_bytes);
-    if (PyErr_Occurred() || (limits = PyObject_CallMethodOneArg(lane, name_limits_of, of->unit)) == NULL)
+    if (PyErr_Occurred() || (blocks = PyObject_GetAttr(of->unit, name_blocks)) == NULL)
         return -1;
-    unsigned long long max_read_bytes = 0, max_write_bytes = 0;
-    int parsed = PyArg_ParseTuple(limits, "KK", &max_read_bytes, &max_write_bytes);
-    Py_DECREF(limits);
-    if (!parsed || (blocks = PyObject_GetAttr(of->unit, name_blocks)) == NULL)
-        return -1;
-    of->max_read_bytes = max_read_bytes;
-    of->max_write_bytes = max_write_bytes;
+    of->max_read_bytes = of->max_write_bytes = NOT_ASKED;
     of->read_now = PyObject_GetAttr(blocks, name_read_now);
     of->write_now = PyObject_GetAttr(blocks, name_write_now);
     PyObject *volume = PyObject_GetAttr(blocks, name_volume);
@@ -47,6 +42,19 @@ int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of)
     Py_XDECREF(volume);
     of->blocks = blocks;
     return of->read_now == NULL || of->write_now == NULL || of->native_reads == NULL ? -1 : 1;
+}
+
+int is_short(PyObject *lane, Unit *of, int is_write, uint64_t size_bytes)
+{
+    uint64_t *max_bytes = is_write ? &of->max_write_bytes : &of->max_read_bytes;
+    if (*max_bytes == NOT_ASKED) {
+        PyObject *found = PyObject_CallMethodOneArg(lane, is_write ? name_max_write_bytes : name_max_read_bytes, of->unit);
+        *max_bytes = found == NULL ? NOT_ASKED : PyLong_AsUnsignedLongLong(found);
+        Py_XDECREF(found);
+        if (PyErr_Occurred())
+            return -1;
+    }
+    return size_bytes <= *max_bytes;
 }
 
 void leave_unit(Unit *of)

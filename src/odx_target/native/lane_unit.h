@@ -9,14 +9,20 @@ typedef struct {
     PyObject *unit, *blocks, *read_now, *write_now; /* NULL before the first command */
     PyObject *native_reads;  /* tuple of a BlockReader and its map, or None */
     PyObject *native_writes; /* tuple of a BlockWriter, its map and the number of the volume, or None; NULL before the first write */
-    uint64_t lun, capacity_blocks, block_bytes, max_read_bytes, max_write_bytes;
+    uint64_t lun, capacity_blocks, block_bytes;
+    uint64_t max_read_bytes, max_write_bytes; /* NOT_ASKED until `is_short` needs it */
 } Unit;
+
+#define NOT_ASKED UINT64_MAX
 
 /* Prepare the other functions. Return -1 with an exception on failure. */
 int prepare_lane_unit(void);
 
-/* Get the logical unit of a LUN and its limits. Return 1, or 0 if its commands are not usual, or -1 with an exception. */
+/* Get the logical unit of a LUN. Return 1, or 0 if its commands are not usual, or -1 with an exception. */
 int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of);
+
+/* Return 1 if a read or a write of a unit is not longer than a usual one, 0 if it is, or -1 with an exception. */
+int is_short(PyObject *lane, Unit *of, int is_write, uint64_t size_bytes);
 
 /* Release a unit. */
 void leave_unit(Unit *of);

@@ -51,7 +51,7 @@ static uint64_t end_of(const Loop *loop, uint64_t data_bytes)
 /* Return 1 if a command for the present logical unit is usual, 0 if not, or -1 with an exception on failure. */
 static int is_usual(Loop *loop, const TransferCommand *command, uint64_t size_bytes)
 {
-    const Unit *of = &loop->of;
+    Unit *of = &loop->of;
     uint64_t data_bytes = is_write(command) ? size_bytes : 0;
     if (command->cmd_sn != loop->exp_cmd_sn || command->tag == NO_TAG || command->others)
         return 0;
@@ -61,8 +61,9 @@ static int is_usual(Loop *loop, const TransferCommand *command, uint64_t size_by
     if (data_bytes != command->lengths || end_of(loop, data_bytes) > (uint64_t)loop->size
         || (command->kind & ~(uint32_t)SIMPLE) != (is_write(command) ? WRITES : READS))
         return 0;
-    if (size_bytes > (is_write(command) ? of->max_write_bytes : of->max_read_bytes))
-        return 0;
+    int found = is_short(loop->lane, of, is_write(command), size_bytes);
+    if (found <= 0)
+        return found;
     int active = is_active(loop, command->tag);
     return active ? (active < 0 ? -1 : 0)
                   : digests_match(&loop->digests, loop->bytes + loop->at, HEADER_BYTES, (Py_ssize_t)data_bytes);

@@ -5,14 +5,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from odx_target.environment import Environment, Work
 from odx_target.store.catalogue.interface import Catalogue
 from odx_target.store.catalogue.memory import MemoryCatalogue
 from odx_target.store.catalogue.sqlite import SqliteCatalogue
 from odx_target.store.catalogue.transactional import TransactionalCatalogue
-from odx_target.store.checking.pool_check import Advance, PoolReport, check_pool
 from odx_target.store.error_kinds import ErrorKind, kind_of
 from odx_target.store.errors import CatalogueDamaged, HeadDamaged, PoolDamaged, StoreError
 from odx_target.store.opening.capacity_directory import with_capacity
@@ -41,6 +40,9 @@ from odx_target.store.pool_options import PoolOptions
 from odx_target.store.segments.directory import DirectorySegments
 from odx_target.store.segments.memory import MemorySegments
 from odx_target.store.segments.segment import SegmentStore
+
+if TYPE_CHECKING:
+    from odx_target.store.checking.pool_check import Advance, PoolReport
 
 __all__ = ["LogPool", "PoolOptions", "PoolParts", "memory_parts", "open_directory_pool", "open_memory_pool", "open_pool"]
 
@@ -90,13 +92,15 @@ def with_remedy(error: HeadDamaged, path: Path) -> HeadDamaged:
     return HeadDamaged(f"{error}; `{command}` makes it again")
 
 
-def check_directory_pool(path: Path, advance: Advance, overflow: OverflowOptions = ALL_IN_MEMORY) -> PoolReport:
+def check_directory_pool(path: Path, advance: "Advance", overflow: OverflowOptions = ALL_IN_MEMORY) -> "PoolReport":
     """Check the pool in a directory, and repair nothing. The pool must not be open. This function waits for the disk.
 
     `advance` is called with the number of blocks that were checked since its last call. `overflow` describes the storage for
     changed leaves that do not fit into memory. By default, all of them stay in memory. Raises PoolInUse. Raises PoolDamaged if
     the pool cannot be opened at all. Raises StoreError if the directory contains no pool or cannot be read.
     """
+    from odx_target.store.checking.pool_check import check_pool  # The start of an array does not need it.
+
     try:
         with (
             closed_pool(path) as (head, segments),

@@ -10,6 +10,8 @@ from types import ModuleType
 
 DEFERRED = {
     # module: use of the module
+    "attr.validators": "checks of the fields of classes",
+    "attrs.validators": "the same by another name",
     "asyncio": "methods of structlog for programs that use asyncio",
     "idna": "names of hosts that trio looks up, if they are not ASCII",
     "ssl": "trio's streams with TLS",

@@ -14,7 +14,6 @@ from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
 from odx_target.target.event_log import log
-from odx_target.target.reconfiguration import fields_that_wait, key_of, reconfigure
 
 SERVE_KEYS = {"pcap_snap_bytes": "pcap-snap-length", "record_limit_bytes": "record-limit", "paths": "path"}
 """The keys of the file whose words differ from the fields of `ServeConfig`. Only a restart applies the fields."""
@@ -68,6 +67,8 @@ class Reloader:
             log.error(text, error=repr(error), exc_info=error)
 
     async def _apply(self, settings: Settings) -> None:
+        from odx_target.target.reconfiguration import reconfigure  # The start of an array does not need it.
+
         applied = await reconfigure(self._array, self.current.array, settings.array)
         if settings.array.log_level != self.current.array.log_level:
             set_log_level(settings.array.log_level)
@@ -81,6 +82,8 @@ class Reloader:
 
 def keys_that_wait(before: Settings, after: Settings) -> list[str]:
     """Return the keys of the file that have changed, and that only a restart applies."""
+    from odx_target.target.reconfiguration import fields_that_wait, key_of  # The start of an array does not need it.
+
     waiting = [key_of(name) for name in fields_that_wait(before.array, after.array) if name != "log_level"]
     serve = [each.name for each in fields(ServeConfig) if getattr(before.serve, each.name) != getattr(after.serve, each.name)]
     return waiting + [SERVE_KEYS.get(name, name.replace("_", "-")) for name in serve]

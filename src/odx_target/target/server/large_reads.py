@@ -1,8 +1,9 @@
 """Large reads of the short lane: READ commands whose data does not fit into one Data-In PDU, or needs memory of its own.
 
-The data is sent from the mapped segments without a copy (see `native/block_views.c`). The general way copies it, because its
-data may also go to a recorder, a fault rule or a digest, and a view must only be read by the kernel. So these reads go the
-general way if the native module is not in use, if the segments are not mapped, or if the session has digests.
+The data is sent from the mapped segments without a copy (see `native/block_views.c`). If its blocks are scattered, or their
+segments are not mapped, it is copied. The general way copies all data, because it may also go to a recorder, a fault rule or a
+digest, and a view must only be read by the kernel. So these reads go the general way if the native module is not in use, or if
+the session has digests.
 
 The conditions of a usual command are those of `short_lane`, except for the size of the data. The reply is made as for all other
 commands.
@@ -20,8 +21,9 @@ from odx_target.iscsi.session.connection import SendReply
 from odx_target.iscsi.session.events import CommandReady
 from odx_target.iscsi.session.lane_state import LaneState
 from odx_target.iscsi.session.session_memory import Share
+from odx_target.native.choice import BlockReader
 from odx_target.scsi.cdb.transfer import TRANSFER_10, TRANSFER_16
-from odx_target.scsi.limits import SMALL_READ_BYTES
+from odx_target.scsi.limits import SMALL_READ_BYTES, STEP_BYTES
 from odx_target.scsi.reply import Status
 from odx_target.scsi.traffic import CommandKind
 from odx_target.scsi.unit.logical_unit import LogicalUnit
@@ -33,6 +35,9 @@ _READ_10, _READ_16 = 0x28, 0x88
 _SIMPLE = 1
 _KINDS = (FINAL | READ, FINAL | READ | _SIMPLE)
 """Byte 1 of a usual read. Its task attribute is untagged or simple."""
+
+MAX_COPIED_BYTES = STEP_BYTES
+"""Maximum size of a read whose data is copied. The general way divides the copy of a larger read into steps."""
 
 _OTHER_BYTES = {_READ_10: (1, 6, 9), _READ_16: (1, 14, 15)}
 """Bytes of a CDB that are 0 in a usual read: byte 1, the group number and CONTROL."""
@@ -72,15 +77,15 @@ class LargeReads:
         if cmd_sn != window.exp_cmd_sn or tag in self._state.active or tag == NO_TAG or not self._is_cut_at_blocks(size_bytes):
             return 0
         unit = usual_unit(lun_field)
-        views = None if unit is None else self._read(unit, cdb, size_bytes)
-        if views is None:
+        data = None if unit is None else self._read(unit, cdb, size_bytes)
+        if data is None:
             return 0
         command = CommandReady(decode_lun(lun_field), lun_field, cdb, flags & 7, tag, size_bytes, True, False, False, cmd_sn)
         self._state.active[tag] = command
         window.advance()
         self._tally.counts[CommandKind.READ] += 1
         self._tally.sizes[CommandKind.READ] += size_bytes
-        self._send_reply(command, Status.GOOD, views, size_bytes, b"")
+        self._send_reply(command, Status.GOOD, data, size_bytes, b"")
         return size_bytes
 
     def _is_cut_at_blocks(self, size_bytes: int) -> bool:
@@ -90,7 +95,7 @@ class LargeReads:
         return size_bytes > 0 and cuts % BLOCK_BYTES == 0
 
     def _read(self, unit: LogicalUnit, cdb: bytes, size_bytes: int) -> list[Buffer] | None:
-        """Return views of the data, and take memory for them. Returns None if the read is not usual."""
+        """Return the data, and take memory for it. Returns None if the read is not usual."""
         _, lba, count = (TRANSFER_10 if cdb[0] == _READ_10 else TRANSFER_16).unpack_from(cdb)
         others = [cdb[index] for index in _OTHER_BYTES[cdb[0]]]
         reads = unit.blocks.volume.native_reads
@@ -103,11 +108,21 @@ class LargeReads:
             return None
         reader, block_map = reads
         with suppress(MemoryError):
-            views = reader.view_now(block_map, lba * unit.block_bytes, size_bytes)
-            if views is not None:
+            data = _data(reader, block_map, lba * unit.block_bytes, size_bytes)
+            if data is not None:
                 if claimed_bytes:
                     self._sender.hold(self._memory, claimed_bytes)
-                return [*views]
+                return data
         if claimed_bytes:
             self._memory.give_back(claimed_bytes)
         return None
+
+
+def _data(reader: BlockReader, block_map: object, offset_bytes: int, size_bytes: int) -> list[Buffer] | None:
+    """Return views or a copy of a range. Returns None if some blocks are not usual, or if a copy would take too long."""
+    views = reader.view_now(block_map, offset_bytes, size_bytes)
+    if views is not None or size_bytes > MAX_COPIED_BYTES:
+        return None if views is None else [*views]
+    block, skip_bytes = divmod(offset_bytes, BLOCK_BYTES)
+    content = reader.read_now(block_map, block, -(-(skip_bytes + size_bytes) // BLOCK_BYTES))
+    return None if content is None else [memoryview(content)[skip_bytes : skip_bytes + size_bytes]]

@@ -201,20 +201,23 @@ class ShortLane:
             self._tally.turn_to(unit)
         return unit
 
-    def _limits_of(self, unit: LogicalUnit) -> tuple[int, int]:
-        """Return the maximum sizes of a usual read and of a usual write on the LUN that `_usual_unit` has found. A write is not
-        usual if it is refused, or must be durable before it ends.
+    def _max_read_bytes(self, unit: LogicalUnit) -> int:
+        """Return the maximum size of a usual read on the LUN that `_usual_unit` has found."""
+        return min(self._state.max_read_bytes, SMALL_READ_BYTES, unit.max_transfer_blocks * unit.block_bytes)
+
+    def _max_write_bytes(self, unit: LogicalUnit) -> int:
+        """Return the maximum size of a usual write on the LUN that `_usual_unit` has found. A write is not usual if it is
+        refused, or must be durable before it ends.
         """
-        takes_writes = unit.write_cache_enabled and not unit.write_protected and self._lun not in self._nexus.read_only_luns
-        state, most_bytes = self._state, unit.max_transfer_blocks * unit.block_bytes
-        max_write_bytes = min(state.max_write_bytes, most_bytes) if takes_writes else 0
-        return min(state.max_read_bytes, SMALL_READ_BYTES, most_bytes), max_write_bytes
+        if not unit.write_cache_enabled or unit.write_protected or self._lun in self._nexus.read_only_luns:
+            return 0
+        return min(self._state.max_write_bytes, unit.max_transfer_blocks * unit.block_bytes)
 
     def _usual(self, lun_field: int) -> _Usual | None:
         if (unit := self._usual_unit(lun_field)) is None:
             return None
         blocks, write_fua = unit.blocks, partial(_write_fua, unit.pool, unit.blocks)
-        sizes = unit.capacity_blocks, unit.block_bytes, *self._limits_of(unit)
+        sizes = unit.capacity_blocks, unit.block_bytes, self._max_read_bytes(unit), self._max_write_bytes(unit)
         return _Usual(lun_field, unit, *sizes, blocks.read_now, blocks.write_now, write_fua)
 
     def execute_usual(self, view: memoryview, at: int, enough_bytes: int) -> tuple[int, int]:
