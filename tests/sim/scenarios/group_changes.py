@@ -78,7 +78,8 @@ class Person:
             assert is_present in (None, identity in lists[0]), f"volume {identity.hex()} is present or not: {is_present}"
         for array, group in zip(self._play.members, groups, strict=True):
             assert group is not None
-            assert group.records.prepared is None
+            assert not group.records.prepared
+            assert group.records.departure is None
             for volume in group.volumes():
                 frozen = volume.freeze()
                 self._play.digests.setdefault(volume.identity, set()).add(

@@ -471,24 +471,25 @@ class Group:
         if self._is_draining:
             self.driver.post(self._hand_over)
         with suppress(StoreError):  # Tried again at the next tick.
-            self.finish_deletion()
+            self.finish_departure()
         self._wake()
 
-    def finish_deletion(self) -> None:
-        """Delete a volume that has left the group, as soon as no failover can bring it back. Raises the exceptions of
-        `Volume.write`.
+    def finish_departure(self) -> None:
+        """Forget that a volume has left the group, or delete it, as soon as no failover can bring it back.
+
+        Raises the exceptions of `Volume.write`.
         """
-        identity, member = self.records.deletion, self.driver.member
-        if identity is None:
+        departure, member = self.records.departure, self.driver.member
+        if departure is None:
             return
-        if identity not in self.list.identities:
+        if departure.identity not in self.list.identities:
             is_known = not self.outgoing.needs_peer or self.outgoing.peer_osn >= self._pool.committed_osn - 1
             if not (self.driver.serves and is_known) and not (member.is_in_sync and member.is_proven and not member.is_primary):
                 return
-            volume = volume_with(self._pool, identity)
-            if volume is not None:
+            volume = volume_with(self._pool, departure.identity)
+            if volume is not None and departure.deletes:
                 self._pool.delete_volume(volume.name)
-        self.records.keep_deletion(None)
+        self.records.keep_departure(None)
 
     def _hand_over(self, now_s: float) -> Sequence[Action]:
         sender = self.outgoing.sender

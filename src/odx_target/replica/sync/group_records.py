@@ -1,8 +1,10 @@
 """Records of a group in a pool: its settings, the record of the membership, and the position of the stream."""
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from odx_target.replica.membership.messages import MemberRecord
 from odx_target.replica.membership.register import Register
@@ -18,7 +20,9 @@ ANCHOR_PREFIX = "sync/anchor/"
 ISOLATION_PREFIX = "sync/isolation/"
 DIVERGENCE_PREFIX = "sync/divergence/"
 PREPARED_PREFIX = "sync/prepared/"
-DELETION_PREFIX = "sync/deletion/"
+DEPARTURE_PREFIX = "sync/departure/"
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
+
 PREFIXES = (
     SETTINGS_PREFIX,
     MEMBER_PREFIX,
@@ -26,7 +30,7 @@ PREFIXES = (
     ISOLATION_PREFIX,
     DIVERGENCE_PREFIX,
     PREPARED_PREFIX,
-    DELETION_PREFIX,
+    DEPARTURE_PREFIX,
 )
 """The records of `GroupRecords`. The others belong to the anchors and to the witness."""
 
@@ -43,6 +47,13 @@ class GroupSettings:
     witness_pool: bytes
     volumes: tuple[bytes, ...]
     out_of_sync_s: float
+
+
+class Departure(NamedTuple):
+    """A volume that has left the group at this member. If `deletes` is True, it is deleted when no failover brings it back."""
+
+    identity: bytes
+    deletes: bool
 
 
 class InvalidGroupRecord(Exception):
@@ -139,29 +150,29 @@ class GroupRecords:
         value = self._pool.remembered(DIVERGENCE_PREFIX + self._name)
         return None if value is None else value.decode(errors="replace")
 
-    def keep_prepared(self, identity: bytes | None) -> None:
-        """Note that a volume was made for a change of the primary that may not follow."""
-        self._mark(PREPARED_PREFIX, None if identity is None else identity.hex())
+    def keep_prepared(self, identities: frozenset[bytes]) -> None:
+        """Note which volumes were made for changes of the primary that may not follow."""
+        self._mark(PREPARED_PREFIX, " ".join(sorted(each.hex() for each in identities)) or None)
 
     @property
-    def prepared(self) -> bytes | None:
-        """The identity of a volume that was made for a change of the primary. None if there is no such volume."""
-        return self._marked_identity(PREPARED_PREFIX)
+    def prepared(self) -> frozenset[bytes]:
+        """The identities of the volumes that were made for changes of the primary that may not follow."""
+        return frozenset(_identities(self._marked(PREPARED_PREFIX)))
 
-    def keep_deletion(self, identity: bytes | None) -> None:
-        """Note that a volume has left the group, and is deleted when no failover can bring it back."""
-        self._mark(DELETION_PREFIX, None if identity is None else identity.hex())
+    def keep_departure(self, departure: "Departure | None") -> None:
+        """Note that a volume has left the group, until no failover can bring it back."""
+        words = None if departure is None else f"{departure.identity.hex()}{' deleted' if departure.deletes else ''}"
+        self._mark(DEPARTURE_PREFIX, words)
 
     @property
-    def deletion(self) -> bytes | None:
-        """The identity of a volume that has left the group and is to be deleted. None if there is no such volume."""
-        return self._marked_identity(DELETION_PREFIX)
+    def departure(self) -> "Departure | None":
+        """The volume that has left the group, and that a failover may still bring back. None if there is none."""
+        words = self._marked(DEPARTURE_PREFIX)
+        found = _identities(words[:1])
+        return Departure(found[0], words[1:] == ["deleted"]) if found else None
 
-    def _marked_identity(self, prefix: str) -> bytes | None:
-        try:
-            return bytes.fromhex((self._pool.remembered(prefix + self._name) or b"").decode()) or None
-        except ValueError:
-            return None
+    def _marked(self, prefix: str) -> list[str]:
+        return (self._pool.remembered(prefix + self._name) or b"").decode(errors="replace").split()
 
     def _mark(self, prefix: str, value: str | None) -> None:
         if value is None:
@@ -177,6 +188,11 @@ class GroupRecords:
         if not isinstance(found, dict):
             raise InvalidGroupRecord(f"the pool has no record {prefix}{self._name} that can be read")
         return found
+
+
+def _identities(words: Sequence[str]) -> list[bytes]:
+    """Return the identities in a record. Words that are damaged are left out."""
+    return [bytes.fromhex(word) for word in words if _IDENTITY.fullmatch(word)]
 
 
 def decode_volumes(value: bytes) -> tuple[bytes, ...]:

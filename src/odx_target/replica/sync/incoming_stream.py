@@ -19,6 +19,7 @@ from odx_target.replica.sync.outgoing_stream import FAILED
 from odx_target.replica.sync.positions import NO_POSITION, StreamPosition, reached
 from odx_target.replica.sync.preparation import Preparation
 from odx_target.replica.sync.relog import NotApplied, Relog
+from odx_target.replica.sync.shipped_volumes import ShippedVolumes
 from odx_target.replica.sync.stream_messages import Greeting, greeting_document, read_greeting
 from odx_target.replica.sync.stream_receiver import StreamReceiver
 from odx_target.store.api import DamagedBlock, Pool, StoreError, Volume
@@ -83,7 +84,7 @@ class IncomingStream:
             volumes,
             lambda: self._is_wanted(exchange, register),
             self._anchors,
-            self._change_volumes,
+            ShippedVolumes(self._pool, self._records, self._volumes),
         )
         try:
             await relog.tried(self.preparation.undo, volumes[0].room_made)
@@ -95,14 +96,6 @@ class IncomingStream:
             if self._exchange is exchange:
                 self._exchange = None
             relog.close()
-
-    def _change_volumes(self, identities: Sequence[bytes]) -> Sequence[Volume]:
-        """Give the group other volumes, as the primary has them. Those that have left it are deleted here: the primary decides
-        what happens to its own.
-        """
-        self._volumes.change(identities, deletes=True)
-        self._records.keep_prepared(None)
-        return self._volumes.present()
 
     def _present_volumes(self) -> list[Volume]:
         """Return the volumes. Raises RequestDenied if one of them was deleted."""

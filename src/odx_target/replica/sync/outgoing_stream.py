@@ -259,6 +259,7 @@ class OutgoingStream:
             first_osn,
             walk,
             self._on_progress,
+            own=self._volumes.identities,
             group=self._settings.name,
             reach_osn=reach_osn,
             meter=self.meter,

@@ -60,14 +60,14 @@ class Preparation:
         return ""
 
     def undo(self) -> None:
-        """Delete a volume that was prepared and then not used. Raises the exceptions of `Volume.write`."""
-        identity = self._records.prepared
-        if identity is None:
-            return
-        volume = volume_with(self._pool, identity)
-        if volume is not None and identity not in self._volumes.identities:
-            self._pool.delete_volume(volume.name)
-        self._records.keep_prepared(None)
+        """Delete the volumes that were prepared and then not used. Raises the exceptions of `Volume.write`."""
+        prepared = self._records.prepared
+        for identity in prepared.difference(self._volumes.identities):
+            volume = volume_with(self._pool, identity)
+            if volume is not None:
+                self._pool.delete_volume(volume.name)
+        if prepared:
+            self._records.keep_prepared(frozenset())
 
     def _check_room(self) -> None:
         if self._pool.failure is not None:
@@ -85,11 +85,11 @@ class Preparation:
             raise StoreError(f"a group has at most {MAX_GROUP_VOLUMES} volumes")
         if volume_with(self._pool, identity) is not None:
             raise StoreError("the other member has the volume already")
-        self._records.keep_prepared(identity)
+        self._records.keep_prepared(frozenset({identity}))
         try:
             self._pool.create_volume(found.text("name"), found.number("size_blocks"), attributes_of(found), identity=identity)
         except BaseException:
-            self._records.keep_prepared(None)
+            self._records.keep_prepared(frozenset())
             raise
 
     def resize(self, found: Message) -> None:

@@ -4,7 +4,7 @@ Every change may be made twice, because a member repeats what was shipped after 
 handler accepts that its change was made already.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import decode_object
@@ -13,9 +13,9 @@ from odx_target.replica.link.messages import Message, read_message
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.replica.sync.anchors import Anchors, decode_guids
 from odx_target.replica.sync.documents import DOCUMENTS, attributes_of
-from odx_target.replica.sync.group_volumes import volume_with
 from odx_target.replica.sync.items import SOURCE, Item, ItemKind
 from odx_target.replica.sync.limits import MAX_SHIPPED_MAPS
+from odx_target.replica.sync.shipped_volumes import ShippedVolumes
 from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import (
     AdoptedSnapshot,
@@ -40,7 +40,7 @@ class NotApplied(LinkError):
 
 class Relog:
     """Makes changes in `volumes`, which are in the order of the group, as long as `is_wanted` returns True. Without `anchors`,
-    no anchor is taken. `change_volumes` changes the list of the group; `volumes` then changes too.
+    no anchor is taken. `shipped_volumes` changes the list of the group; `volumes` then changes too.
 
     `close` releases the frozen maps of the primary.
     """
@@ -52,11 +52,11 @@ class Relog:
         volumes: list[Volume],
         is_wanted: Callable[[], bool],
         anchors: Anchors | None = None,
-        change_volumes: Callable[[Sequence[bytes]], Sequence[Volume]] | None = None,
+        shipped_volumes: ShippedVolumes | None = None,
     ) -> None:
         self.anchors = anchors
         self._is_wanted = is_wanted
-        self._change_volumes = change_volumes
+        self._shipped_volumes = shipped_volumes
         self._pool = pool
         self._environment = environment
         self._volumes = volumes
@@ -194,16 +194,17 @@ class Relog:
 
     def add_volume(self, _volume: Volume, found: Message) -> None:
         """Make a volume that is empty at first, unless it was prepared."""
-        if volume_with(self._pool, found.content("identity")) is None:
-            name, size_blocks = found.text("name"), found.number("size_blocks")
-            self._pool.create_volume(name, size_blocks, attributes_of(found), identity=found.content("identity"))
+        name, size_blocks = found.text("name"), found.number("size_blocks")
+        self._changeable().add(found.content("identity"), name, size_blocks, attributes_of(found))
 
     def set_volumes(self, _volume: Volume, found: Message) -> None:
-        identities = decode_guids(found.texts("identities"))
-        if self._change_volumes is None or len(set(identities)) < len(identities):
-            raise PeerFault("the volumes of a group cannot be changed so")
-        self._volumes[:] = self._change_volumes(identities)
+        self._volumes[:] = self._changeable().change(decode_guids(found.texts("identities")))
         self._by_identity = {each.identity: each for each in self._volumes}
+
+    def _changeable(self) -> ShippedVolumes:
+        if self._shipped_volumes is None:
+            raise PeerFault("the volumes of the group cannot change")
+        return self._shipped_volumes
 
     def begin_snapshots(self, _volume: Volume, _found: Message) -> None:
         self._unnamed = {

@@ -1,6 +1,6 @@
 """Records of the primary's log as items of SHIP. A table names what each kind of record becomes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from odx_target.replica.link.errors import LinkError
@@ -72,12 +72,12 @@ def reservations_item(volume: int, value: bytes) -> Item:
 
 class Shipping:
     """Turns the records of one stream into items. `identities` are those of the volumes that the other member has in the group
-    with the name `group`, in order.
+    with the name `group`, in order. Nothing is shipped of those that are not in `own`, the present list of this member.
 
     A clone of a frozen map costs only an item if the other member froze an equal content. Otherwise its blocks are shipped.
     """
 
-    def __init__(self, pool: Pool, identities: Sequence[bytes], group: str) -> None:
+    def __init__(self, pool: Pool, identities: Sequence[bytes], group: str, own: Collection[bytes]) -> None:
         self.is_exact = False
         """True if the content of the other member is that of the volumes at the present record, and not partly newer."""
         self.is_resync = False
@@ -91,17 +91,17 @@ class Shipping:
         self._index: dict[int, int] = {}
         self._frozen: set[int] = set()
         """The numbers of the frozen maps that the other member has."""
-        self._use(identities)
+        self._use(identities, own)
 
     def volume(self, index: int) -> Volume | None:
         """Return a volume of the group. None if it was deleted."""
         return self._volumes[index]
 
-    def _use(self, identities: Sequence[bytes]) -> None:
-        by_identity = {volume.identity: volume for volume in self._pool.volumes.values()}
+    def _use(self, identities: Sequence[bytes], own: Collection[bytes]) -> None:
+        by_identity = {volume.identity: volume for volume in self._pool.volumes.values() if volume.identity in own}
         self.identities = identities
         self._volumes = [by_identity.get(each) for each in identities]
-        self._reservations = {KEY_PREFIX + each.hex(): index for index, each in enumerate(identities)}
+        self._reservations = {KEY_PREFIX + each.hex(): index for index, each in enumerate(identities) if each in own}
         self._index = {volume.number: index for index, volume in enumerate(self._volumes) if volume is not None}
 
     def shipped(self, followed: Followed) -> Iterator[Shipped]:
@@ -216,7 +216,7 @@ class Shipping:
         if self.is_resync:
             raise NeedsResync("the group got other volumes during a resync")
         known = set(self.identities)
-        self._use(identities)
+        self._use(identities, identities)
         added = [each for each in self._volumes if each is not None and each.identity not in known]
         yield from documents.volumes_set(added, identities)
 

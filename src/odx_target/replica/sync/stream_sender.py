@@ -4,7 +4,7 @@ A resync ships the present content of all ranges that may differ, while new chan
 and then shipped before the next record. So whatever changes it later comes later in the stream, and one pass suffices.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import NamedTuple
 
 from odx_target.environment import Environment
@@ -43,7 +43,7 @@ class _Run(NamedTuple):
 
 class StreamSender:
     """Ships the stream of a group from the record `first_osn` on, over `exchange`. `group` is its name, and `identities` are
-    those of the volumes that the other member has in it, or that `walk` gives it.
+    those of the volumes that the other member has in it, or that `walk` gives it. Those that are not in `own` are not shipped.
 
     The other member may have effects of changes up to `reach_osn`.
 
@@ -61,6 +61,7 @@ class StreamSender:
         walk: Walk | None,
         on_progress: Callable[[], None],
         *,
+        own: Collection[bytes] | None = None,
         group: str = "",
         reach_osn: int = 0,
         meter: StreamMeter | None = None,
@@ -73,7 +74,7 @@ class StreamSender:
         self._exchange = exchange
         self._walk = walk
         self._on_progress = on_progress
-        self._shipping = Shipping(pool, identities, group)
+        self._shipping = Shipping(pool, identities, group, identities if own is None else own)
         self._meter = StreamMeter() if meter is None else meter
         self._reach_osn = max(first_osn - 1, reach_osn)
         self._complete_osn = pool.committed_osn - 1

@@ -12,6 +12,7 @@ from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.sync.documents import IDENTITY_BYTES, volume_document
 from odx_target.replica.sync.group import ChangeRefused, Group, NotServing
+from odx_target.replica.sync.group_records import Departure
 from odx_target.replica.sync.group_volumes import volume_with
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES
 from odx_target.store.api import NameTaken, Pool, Snapshot, StoreError, Volume
@@ -41,10 +42,11 @@ class VolumeOperations:
 
             def make() -> None:
                 if volume_with(self._pool, identity) is None:
-                    self._group.records.keep_prepared(identity)  # An interruption leaves no volume outside of the group.
+                    # An interruption leaves no volume outside of the group.
+                    self._group.records.keep_prepared(frozenset({identity}))
                     self._pool.create_volume(name, size_blocks, attributes, identity=identity)
                 self._group.list.change([*self._group.list.identities, identity], deletes=False)
-                self._group.records.keep_prepared(None)
+                self._group.records.keep_prepared(frozenset())
 
             await self._prepared("make volume", document, lambda: self._change(make))
             return self._pool.volumes[name]
@@ -81,11 +83,7 @@ class VolumeOperations:
     async def delete_volume(self, volume: Volume) -> None:
         """Delete a volume at both members. This member keeps it until the other one has deleted its copy."""
         with self._alone():
-            if self._group.records.deletion is not None:
-                raise ChangeRefused(f"another volume of the group {self._group.settings.name} is being deleted still")
             await self._leave(volume, deletes=True)
-            self._group.finish_deletion()
-            await self._pool.committed()
 
     async def resize(self, volume: Volume, size_blocks: int) -> None:
         """Change the size of a volume."""
@@ -114,6 +112,8 @@ class VolumeOperations:
             await self._prepared("restore", document, change)
 
     async def _leave(self, volume: Volume, *, deletes: bool) -> None:
+        if self._group.records.departure is not None:
+            raise ChangeRefused(f"another volume is leaving the group {self._group.settings.name} still")
         identities = [each for each in self._group.list.identities if each != volume.identity]
         if len(identities) == len(self._group.list.identities):
             raise ChangeRefused(f"the volume {volume.name} is not in the group")
@@ -121,11 +121,12 @@ class VolumeOperations:
             raise ChangeRefused(f"the volume {volume.name} is the last one of the group: delete the group")
 
         def leave() -> None:
-            if deletes:
-                self._group.records.keep_deletion(volume.identity)
+            self._group.records.keep_departure(Departure(volume.identity, deletes))
             self._group.list.change(identities, deletes=False)
 
         await self._change(leave)
+        self._group.finish_departure()
+        await self._pool.committed()
 
     async def _prepared(self, word: str, document: dict[str, Json], second: Callable[[], Awaitable[None]]) -> None:
         """Make a change in two phases."""
