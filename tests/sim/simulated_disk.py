@@ -8,6 +8,8 @@ durable; readers see it.
 - Writes are pending until their segment is synced. At a loss of power, each pending write is divided into sectors of 512 bytes
   or 4 KiB. Each sector is kept or lost, independently of other sectors and of the order of writes. So writes are lost, torn and
   reordered.
+- A block into which bytes were added (`write_at`) may be destroyed as a whole at a loss of power, even if the bytes before them
+  were durable. A disk that writes a sector must write all of it.
 - The creation of a segment is pending until the segment is synced. A loss of power may remove the segment with all its data.
 - A segment made out of a former one has that one's bytes. A loss of power before its sync may leave it under its former number.
 - A cut (`seal`) is pending until the segment is synced, independently of the writes.
@@ -31,7 +33,7 @@ data. `room_blocks` limits the total size of all segments; creating one more the
 """
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -68,6 +70,10 @@ class _File:
     """Size of a pending cut; None if there is none."""
     content: bytearray = field(default_factory=bytearray)
     """Bytes that readers see."""
+    added: set[int] = field(default_factory=set)
+    """Blocks into which bytes were added since the last sync, and that a loss of power may destroy."""
+    had_failures: bool = False
+    """True if a write has failed. Bytes that are added later may belong to a block with durable bytes, so they are spared."""
     is_shared: bool = False
     """True if others use the same bytes. They are then copied before they are changed."""
 
@@ -88,6 +94,7 @@ class _File:
     def make_durable(self) -> None:
         self.durable = bytearray(self.content)
         self.writes, self.cut_blocks, self.exists_durably, self.former = [], None, True, None
+        self.added.clear()
 
     def lose(self, random: Random) -> None:
         """Keep or lose each part of the pending data at random."""
@@ -95,10 +102,13 @@ class _File:
         sector_bytes = random.choice((SECTOR_BYTES, BLOCK_BYTES))
         survival = random.choice((0.0, 0.1, 0.5, 0.9, 1.0))
         for offset, data in self.writes:
-            for at in range(0, len(data), sector_bytes):
+            for at, part in sectors(offset, data, sector_bytes):
                 if random.random() < survival:
-                    sector = data[at : at + sector_bytes]
-                    _put(self.durable, offset + at, sector)
+                    _put(self.durable, at, part)
+        for block in sorted(self.added):
+            if random.random() < 0.3:
+                _put(self.durable, block * BLOCK_BYTES, random.randbytes(BLOCK_BYTES))
+        self.added.clear()
         if self.cut_blocks is not None and random.random() < 0.5:
             del self.durable[self.cut_blocks * BLOCK_BYTES :]
         self.writes, self.cut_blocks, self.exists_durably, self.former = [], None, True, None
@@ -112,6 +122,15 @@ class _Folder:
     prefix: str
     files: dict[int, _File] = field(default_factory=dict)
     room_blocks: int | None = None
+
+
+def sectors(offset: int, data: bytes, sector_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Divide a write into the parts that lie in different sectors, as (offset, data)."""
+    at = offset
+    while at < offset + len(data):
+        end = min(at - at % sector_bytes + sector_bytes, offset + len(data))
+        yield at, data[at - offset : end - offset]
+        at = end
 
 
 def _put(content: bytearray, offset: int, data: bytes) -> None:
@@ -278,6 +297,10 @@ class SimulatedDisk:
             raise OSError(self.error_number, f"the simulated disk fails to {operation}")
 
     def _write_part(self, file: _File, offset: int, data: bytes) -> None:
+        file.had_failures = True
+        if len(data) < SECTOR_BYTES:
+            file.write(offset, data[: self._random.randint(0, len(data))])
+            return
         sectors = self._random.randint(0, len(data) // SECTOR_BYTES)
         file.write(offset, data[: sectors * SECTOR_BYTES])
 
@@ -314,6 +337,12 @@ class SimulatedSegment:
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
         self._disk.write(self._folder, self._file(), block * BLOCK_BYTES, b"".join(buffers))
+
+    def write_at(self, offset_bytes: int, buffers: Sequence[Buffer]) -> None:
+        file = self._file()
+        if not file.had_failures:
+            file.added.add(offset_bytes // BLOCK_BYTES)
+        self._disk.write(self._folder, file, offset_bytes, b"".join(buffers))
 
     def read_now(self, block: int, count_blocks: int) -> bytearray | None:
         self._disk.check_on()

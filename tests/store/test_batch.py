@@ -11,12 +11,15 @@ from tests.settings import searching
 
 from odx_target.store.api import BLOCK_BYTES, PoolDamaged
 from odx_target.store.log.batch import (
+    HEAD_BYTES,
     MAX_HEADER_BLOCKS,
+    SHARED,
     Batch,
     InvalidBatch,
     Position,
     announced_header_blocks,
     decode_header,
+    decode_shared_header,
     encode_header,
     header_blocks,
 )
@@ -39,6 +42,7 @@ from odx_target.store.log.records import (
     decode_all,
     encode,
 )
+from odx_target.store.log.shared_headers import MIN_SHARED_BYTES, SLOT_BYTES, slot_after
 
 IDENTITY = bytes(range(16))
 OTHER_IDENTITY = bytes(16)
@@ -119,9 +123,15 @@ def test_a_batch_survives_its_bytes(made: list[Record], continued: bool, positio
     assert batch.follows(position)
     assert (batch.continued, batch.durable_osn, batch.checksum) == (continued, 5, checksum)
     data_blocks = len(batch.data_checksums)
-    assert batch.end == Position(
-        position.segment, position.block + batch.header_blocks + data_blocks, position.osn + len(made), checksum, position.epoch
+    assert batch.end[:-1] == (
+        position.segment,
+        position.block + batch.header_blocks + data_blocks,
+        position.osn + len(made),
+        checksum,
+        position.epoch,
     )
+    used_bytes = position.block * BLOCK_BYTES + len(header.rstrip(b"\0"))
+    assert batch.end.slot == 0 or used_bytes <= batch.end.slot <= (position.block + 1) * BLOCK_BYTES - MIN_SHARED_BYTES
 
 
 @given(st.binary(max_size=200), st.integers(0, 5))
@@ -157,7 +167,7 @@ def test_every_cut_of_records_is_refused() -> None:
 def test_every_flipped_bit_of_a_header_is_refused() -> None:
     header, _ = encoded_batch(EXAMPLE, AT)
     used_bytes = len(header.rstrip(b"\0"))
-    for bit in [*range(8 * used_bytes), 8 * BLOCK_BYTES - 1]:
+    for bit in range(8 * used_bytes):
         damaged = bytearray(header)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(InvalidBatch):
@@ -177,11 +187,13 @@ def test_every_cut_of_a_header_is_refused() -> None:
 @searching(100)
 def test_no_bytes_break_the_decoder_of_headers(tail: bytes) -> None:
     header, _ = encoded_batch(EXAMPLE, AT)
-    start = len(header) - len(tail)
-    damaged = header[:start] + tail
-    if damaged != header:
+    used_bytes = len(header.rstrip(b"\0"))
+    damaged = header[: len(header) - len(tail)] + tail
+    if damaged[:used_bytes] != header[:used_bytes]:
         with pytest.raises(InvalidBatch):
             decoded(damaged, AT)
+    else:  # Other headers may follow in the block.
+        assert decoded(damaged, AT) == decoded(header, AT)
 
 
 @pytest.mark.parametrize(
@@ -243,3 +255,78 @@ def test_a_header_of_impossible_length_is_refused(blocks: int) -> None:
     damaged = header[:12] + blocks.to_bytes(2, "little") + header[14:]
     with pytest.raises(InvalidBatch, match=f"header of {blocks} blocks"):
         announced_header_blocks(memoryview(damaged), IDENTITY)
+
+
+SLOT = 9 * BLOCK_BYTES + 5 * SLOT_BYTES
+SHARED_AT = AT._replace(block=30)
+"""The position of a batch whose header is in block 9, and whose data begins at block 30."""
+
+
+def shared_header(made: list[Record], flags: int = SHARED) -> tuple[bytes, int]:
+    encoded = [encode(record) for record in made]
+    data_blocks = sum(record.count_blocks for record in made if isinstance(record, Write))
+    fields = IDENTITY, AT.epoch, AT.segment, 9, AT.osn, 5, AT.checksum, flags
+    header, checksum = encode_header(*fields, encoded, array("I", range(data_blocks)), 21)
+    return bytes(header), checksum
+
+
+@given(st.lists(records, min_size=1, max_size=12), st.booleans(), st.binary(max_size=300))
+@searching(100)
+def test_a_shared_header_survives_its_bytes_whatever_follows_it(made: list[Record], continued: bool, rest: bytes) -> None:
+    header, checksum = shared_header(made, SHARED | continued)
+    batch = decode_shared_header(memoryview(header + rest), IDENTITY, AT.segment, SLOT)
+    assert batch.records == made
+    assert batch.follows(SHARED_AT)
+    assert (batch.continued, batch.durable_osn, batch.checksum) == (continued, 5, checksum)
+    assert (batch.block, batch.header_blocks, batch.header_offset) == (30, 0, SLOT)
+    data_blocks = len(batch.data_checksums)
+    assert batch.end == (AT.segment, 30 + data_blocks, AT.osn + len(made), checksum, AT.epoch, slot_after(SLOT + len(header)))
+
+
+def test_every_flipped_bit_of_a_shared_header_is_refused() -> None:
+    header, _ = shared_header(EXAMPLE)
+    for bit in range(8 * len(header)):
+        damaged = bytearray(header)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(InvalidBatch):
+            decode_shared_header(memoryview(damaged), IDENTITY, AT.segment, SLOT)
+
+
+def test_every_cut_of_a_shared_header_is_refused() -> None:
+    header, _ = shared_header(EXAMPLE)
+    for size in range(len(header)):
+        with pytest.raises(InvalidBatch):
+            decode_shared_header(memoryview(header)[:size], IDENTITY, AT.segment, SLOT)
+
+
+@pytest.mark.parametrize(
+    "elsewhere", [SHARED_AT._replace(segment=5), SHARED_AT._replace(block=31), SHARED_AT._replace(block=9)]
+)
+def test_a_shared_header_continues_the_log_only_where_its_data_is(elsewhere: Position) -> None:
+    header, _ = shared_header(EXAMPLE)
+    assert not decode_shared_header(memoryview(header), IDENTITY, AT.segment, SLOT).follows(elsewhere)
+
+
+@pytest.mark.parametrize(("segment", "slot"), [(5, SLOT), (4, SLOT + BLOCK_BYTES), (4, SLOT - BLOCK_BYTES)])
+def test_a_shared_header_that_lies_elsewhere_is_refused(segment: int, slot: int) -> None:
+    header, _ = shared_header(EXAMPLE)
+    with pytest.raises(InvalidBatch, match="belongs to"):
+        decode_shared_header(memoryview(header), IDENTITY, segment, slot)
+
+
+def test_a_header_is_shared_or_has_its_block() -> None:
+    shared, _ = shared_header(EXAMPLE)
+    header, _ = encoded_batch(EXAMPLE, AT)
+    with pytest.raises(InvalidBatch, match="no shared header"):
+        decode_shared_header(memoryview(header), IDENTITY, AT.segment, SLOT)
+    with pytest.raises(InvalidBatch, match="cut off"):
+        decoded(shared.ljust(BLOCK_BYTES, b"\0"), AT)
+
+
+def test_offsets_of_shared_headers() -> None:
+    assert len(shared_header([Write(1, 7, 1)])[0]) == MIN_SHARED_BYTES
+    for end in range(HEAD_BYTES, BLOCK_BYTES + 1):
+        slot = slot_after(end)
+        assert slot % SLOT_BYTES == 0
+        assert slot == 0 or end <= slot < end + SLOT_BYTES <= BLOCK_BYTES - MIN_SHARED_BYTES + SLOT_BYTES
+        assert slot or BLOCK_BYTES - end < MIN_SHARED_BYTES + SLOT_BYTES

@@ -10,6 +10,7 @@ import pytest
 
 import odx_target
 from odx_target.store import byte_order
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.catalogue import node_codec
 from odx_target.store.catalogue.node_codec import (
     decode_inner,
@@ -20,7 +21,7 @@ from odx_target.store.catalogue.node_codec import (
     sealed,
     unsealed,
 )
-from odx_target.store.log.batch import decode_header, encode_header
+from odx_target.store.log.batch import SHARED, decode_header, decode_shared_header, encode_header
 from odx_target.store.log.footer import decode_table, decode_tail, encode_footer
 from odx_target.store.log.records import Write, encode
 from odx_target.store.map import leaf
@@ -96,6 +97,17 @@ def test_a_header(row_of: type) -> None:
     assert bytes(header) == golden("batch_header")
     batch = decode_header(memoryview(golden("batch_header")), IDENTITY, SEGMENT, 3)
     assert (batch.epoch, batch.stream) == (EPOCH, 0)
+    assert (batch.checksum, batch.records, list(batch.data_checksums)) == (checksum, [record], CHECKSUMS)
+
+
+def test_a_shared_header(row_of: type) -> None:
+    record = Write(2, 0x0807060504030201, 2)
+    fields = IDENTITY, EPOCH, SEGMENT, 1, OSN, 0x1122334455667700, 0xAABBCCDD, SHARED
+    header, checksum = encode_header(*fields, [encode(record)], row_of("I", CHECKSUMS), 2)
+    assert bytes(header) == golden("shared_batch_header")
+    slot = BLOCK_BYTES + 128
+    batch = decode_shared_header(memoryview(golden("shared_batch_header")), IDENTITY, SEGMENT, slot)
+    assert (batch.epoch, batch.block, batch.header_offset, batch.next_slot) == (EPOCH, 3, slot, slot + 128)
     assert (batch.checksum, batch.records, list(batch.data_checksums)) == (checksum, [record], CHECKSUMS)
 
 

@@ -244,7 +244,7 @@ def test_the_end_of_a_segment_is_used() -> None:
     sizes = machine.pool.log.segment_sizes()
     full = sorted(sizes)[:-3]
     assert len(full) > 20
-    assert {sizes[number] for number in full} == {64}
+    assert {sizes[number] for number in full} <= {63, 64}  # One block is left over if only a header would fit into it.
     assert read(machine, volume, 16, 8) == b"".join(random_blocks(1, 16 + index) for index in range(8))
 
 

@@ -86,14 +86,14 @@ def test_a_freed_segment_becomes_a_new_one() -> None:
     assert machine.pool.used_bytes >= used_bytes
     files = len(machine.disk.files)
     volume = machine.pool.volumes["a"]
-    for value in range(5 * SEGMENT_BLOCKS // 2):
+    for value in range(5 * SEGMENT_BLOCKS):
         write(machine, volume, value, [block(value + 1)])
         machine.pool.commit()
         machine.environment.settle()
     assert machine.pool.supply.recycled >= 4
     assert len(machine.disk.files) <= files + 1
     machine.kill()
-    assert read(machine, machine.pool.volumes["a"], 0, 160) == blocks(*range(1, 161))
+    assert read(machine, machine.pool.volumes["a"], 0, 320) == blocks(*range(1, 321))
 
 
 def test_only_some_freed_segments_are_kept() -> None:

@@ -133,7 +133,7 @@ def test_a_missing_segment_is_named(machine: Machine) -> None:
 def test_a_cut_off_segment_is_named(machine: Machine) -> None:
     machine.close()
     del machine.disk.files[2].content[-BLOCK_BYTES:]
-    with pytest.raises(PoolDamaged, match=r"segment 2 of the simulated disk is cut off: 30 of 31 blocks"):
+    with pytest.raises(PoolDamaged, match=r"segment 2 of the simulated disk is cut off: 31 of 32 blocks"):
         machine.open()
 
 

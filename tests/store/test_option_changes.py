@@ -152,7 +152,7 @@ def test_a_pool_without_a_bound_refuses_one() -> None:
 def test_without_cleaning_the_room_of_overwritten_data_is_not_available() -> None:
     machine = opened(replace(OPTIONS, cleaning=True, limit_bytes=32 * SEGMENT_BYTES))
     for _ in range(5):
-        fill(machine, end=4 * SEGMENT_BLOCKS)
+        fill(machine, end=5 * SEGMENT_BLOCKS)
     usage = machine.pool.usage()
     assert usage.gain_bytes > 0
     machine.pool.change_options(replace(OPTIONS, cleaning=False, limit_bytes=32 * SEGMENT_BYTES))

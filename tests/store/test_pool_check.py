@@ -59,7 +59,7 @@ def test_a_sound_pool(directory: Directory, ended: str) -> None:
     report = check(directory)
     assert report.is_sound, report
     assert (report.volumes, report.frozen_maps, report.mapped_blocks) == (1, 1, 2 * WRITTEN)
-    assert report.checked_blocks > 2 * WRITTEN
+    assert report.checked_blocks > WRITTEN
     assert contents(directory) == before
     directory.open()
 
@@ -123,9 +123,9 @@ def test_a_catalogue_that_the_log_cannot_replace_is_missed(directory: Directory)
     (directory.path / "catalogue.sqlite").unlink()
     directory.segment_paths()[0].unlink()
     before = len(directory.segment_paths())
-    with pytest.raises(PoolDamaged, match="the log is damaged at block 0 of its first segment"):
+    with pytest.raises(PoolDamaged, match="the log cannot replace it: the log ends before record 1,"):
         check(directory)
-    with pytest.raises(PoolDamaged, match="the log is damaged at block 0 of its first segment"):
+    with pytest.raises(PoolDamaged, match="the log cannot replace it: the log ends before record 1,"):
         directory.open()
     assert len(directory.segment_paths()) == before
 

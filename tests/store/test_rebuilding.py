@@ -147,7 +147,7 @@ def test_a_log_that_has_lost_a_part_stays_refused(from_end: int, message: str) -
 
     If the segment before the last one is missing, no header states that it was durable, because nothing was flushed after it.
     """
-    written = Written(is_flushed=False)
+    written = Written(rounds=6, is_flushed=False)
     written.lose_catalogue()
     files = written.machine.disk.files
     filled = [number for number, file in sorted(files.items()) if any(file.content)]
@@ -184,7 +184,7 @@ def test_a_log_that_cannot_be_synced_stops_a_rebuilding() -> None:
 
 
 def test_a_replay_of_the_whole_log_keeps_few_pieces_and_checksums(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = Written()
+    written = Written(rounds=6)
     written.machine.close()
     written.lose_catalogue()
     views, kept = [], []

@@ -100,7 +100,7 @@ def test_a_pool_that_is_open_is_left_alone(path: Path) -> None:
     directory.close()
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"what": "odx-target pool", "format": 3}'])
+@pytest.mark.parametrize("content", [None, b"", b"{}", b'{"what": "odx-target pool", "format": 4}'])
 def test_without_a_head_nothing_is_written(path: Path, content: bytes | None) -> None:
     (path / HEAD_NAME).unlink()
     if content is not None:

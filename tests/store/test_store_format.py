@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from odx_target.store.catalogue import node_codec, sqlite
-from odx_target.store.log import batch, footer, records
+from odx_target.store.log import batch, footer, records, shared_headers
 from odx_target.store.log.compressed import codecs
 from odx_target.store.log.compressed import compressed_extents as extents
 from odx_target.store.opening.capacity_directory import TIER_NAME, open_capacity
@@ -41,8 +41,20 @@ def test_fields_lie_where_the_page_has_them(section: str, form: str) -> None:
 
 
 def test_formats_are_those_of_the_page() -> None:
-    versions = {batch.FORMAT_VERSION, footer.FORMAT_VERSION, FORMAT_VERSION, sqlite.FORMAT}
-    assert versions == {int(TEXT.partition("This page describes format ")[2].partition(".")[0])}
+    assert int(TEXT.partition("This page describes format ")[2].partition(".")[0]) == FORMAT_VERSION
+    assert f"| `format` | {FORMAT_VERSION}; " in TEXT
+    for section, version in (("Batch", batch.FORMAT_VERSION), ("Footer", footer.FORMAT_VERSION)):
+        assert [row[2] for row in rows(section) if row[2].startswith("format")] == [f"format, {version}"]
+    assert f"the user version {sqlite.FORMAT}" in TEXT
+
+
+def test_shared_headers_are_as_on_the_page() -> None:
+    body = " ".join(TEXT.partition("\n## Batch\n")[2].partition("\n## Records\n")[0].split())
+    assert f"multiple of {shared_headers.SLOT_BYTES} bytes" in body
+    assert f"fewer than {shared_headers.MIN_SHARED_BYTES} bytes" in body
+    flags = next(row[2] for row in rows("Batch") if row[2].startswith("flags"))
+    assert flags == "flags; bit 0: the commit continues in the next batch; bit 1: the header is shared"
+    assert (batch.CONTINUED, batch.SHARED) == (1, 2)
 
 
 def test_fields_of_the_documents_are_on_the_page(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from odx_target.store.api import DamagedBlock, PoolDamaged, StoreError
+from odx_target.store.api import BLOCK_BYTES, DamagedBlock, PoolDamaged, StoreError
 from odx_target.store.catalogue.memory import CatalogueContent, MemoryCatalogue
 from odx_target.store.log.checksum_index import SegmentView, walk
 from odx_target.store.opening.format_head import decode_head
@@ -84,7 +84,7 @@ def first_unproven(disk: SimulatedDisk, identity: bytes) -> tuple[int, int]:
     batches = [batch for view in views for batch in walk(view, 0, identity)]
     VirtualEnvironment.is_in_thread = False
     proven_osn = max(batch.durable_osn for batch in batches)
-    unproven = [(batch.segment, batch.block) for batch in batches if batch.end.osn > proven_osn]
+    unproven = [(batch.segment, batch.header_offset // BLOCK_BYTES) for batch in batches if batch.end.osn > proven_osn]
     return min(unproven, default=(max(sizes) + 1, 0))
 
 

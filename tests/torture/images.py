@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.catalogue.memory import CatalogueContent
-from tests.sim.simulated_disk import SECTOR_BYTES, SimulatedDisk, _File, _put
+from tests.sim.simulated_disk import SECTOR_BYTES, SimulatedDisk, _File, _put, sectors
 
 _DIGEST_BYTES = 16
 
@@ -66,10 +66,10 @@ class FileImage:
             return self
         kept = bytearray(self.durable)
         for offset, data in self.writes:
-            size = SECTOR_BYTES if variant == TORN else len(data)
-            for at in range(0, len(data), size or 1):
+            parts = sectors(offset, data, SECTOR_BYTES) if variant == TORN else [(offset, data)]
+            for at, part in parts:
                 if variant != LOST and random.random() < 0.5:
-                    _put(kept, offset + at, data[at : at + size])
+                    _put(kept, at, part)
         if self.cut_blocks is not None and variant != LOST and random.random() < 0.5:
             del kept[self.cut_blocks * BLOCK_BYTES :]
         return FileImage(kept, kept)

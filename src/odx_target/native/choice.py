@@ -89,7 +89,7 @@ class Native:
     block_writer: Callable[[object, Callable[[int], None], object, int], BlockWriter]
     block_checksums: Callable[[Buffer], list[int]]
     crc32c: Crc32c
-    encode_header: Callable[[bytes, int, int, int, int, int, int, bool, list[bytes], "array[int]", int], tuple[bytearray, int]]
+    encode_header: Callable[[bytes, int, int, int, int, int, int, int, list[bytes], "array[int]", int], tuple[bytearray, int]]
     copy_if_view: Callable[[Buffer], Buffer]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
     segment_mapping: Callable[[int, int, bool], SegmentMapping]

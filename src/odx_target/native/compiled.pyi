@@ -39,7 +39,7 @@ def encode_header(
     first_osn: int,
     durable_osn: int,
     previous_checksum: int,
-    continued: bool,
+    flags: int,
     records: list[bytes],
     data_checksums: array[int],
     blocks: int,

@@ -24,6 +24,7 @@ from odx_target.store.opening.directory_pool import (
     prepare_segments,
 )
 from odx_target.store.opening.format_head import (
+    FORMAT_VERSION,
     IDENTITY_BYTES,
     Head,
     HeadStore,
@@ -197,7 +198,9 @@ def _raise_epoch(head: OpenHead, log_epoch: int) -> None:
 
 
 def _claim(parts: PoolParts, new_identity: bytes) -> OpenHead:
-    """Raise the epoch of a pool, or make the catalogue and the head of a new pool. Raises PoolDamaged, PoolInUse, OSError."""
+    """Raise the epoch of a pool, and its format to the present one, or make the catalogue and the head of a new pool. Raises
+    PoolDamaged, PoolInUse, OSError.
+    """
     store = parts.head
     document = store.read()
     if document is None:
@@ -209,11 +212,12 @@ def _claim(parts: PoolParts, new_identity: bytes) -> OpenHead:
         return OpenHead(store, document)
     head = OpenHead(store, document)
     try:
-        head.replace(head.fields._replace(epoch=head.fields.epoch + 1))
+        head.replace(head.fields._replace(epoch=head.fields.epoch + 1, format_version=FORMAT_VERSION))
     except OSError as error:
         if kind_of(error) is not ErrorKind.NO_ROOM:
             raise
-        # The lock keeps other processes out, and it must be possible to open a pool on a full disk to delete data.
+        # The lock keeps other processes out, and it must be possible to open a pool on a full disk to delete data. The
+        # format stays the same, too, so the log is written in the former format.
     return head
 
 

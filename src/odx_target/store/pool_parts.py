@@ -18,7 +18,7 @@ from odx_target.store.log.follower import Followers
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf_memory import LeafMemory
-from odx_target.store.opening.format_head import OpenHead, checkpoint_fields
+from odx_target.store.opening.format_head import SHARED_HEADERS_FORMAT, OpenHead, checkpoint_fields
 from odx_target.store.opening.json_position import position_to_json
 from odx_target.store.opening.recovery import Recovered
 from odx_target.store.pool_options import PoolOptions
@@ -65,7 +65,15 @@ class PoolParts:
         self._flusher = _flusher_after(recovered, self.supply, environment, self.health)
         index = ChecksumIndex(identity)
         self.log = Log(
-            identity, head.fields.epoch, self.supply, index, self._flusher, self.health, environment, recovered.position
+            identity,
+            head.fields.epoch,
+            self.supply,
+            index,
+            self._flusher,
+            self.health,
+            environment,
+            recovered.position,
+            shares_headers=head.fields.format_version >= SHARED_HEADERS_FORMAT,
         )
         self.commit = self.log.commit
         self.reader = Reader(self.log, self.supply, index, environment)

@@ -403,10 +403,10 @@ def test_an_error_that_has_passed_is_not_shown_any_more_although_nothing_is_move
 
 
 def test_an_error_of_the_cleaning_of_the_capacity_tier_is_reported_once() -> None:
-    machine, models = pool_with("capacity", "capacity", size_blocks=300, capacity_compression="off")
+    machine, models = pool_with("capacity", "capacity", size_blocks=350, capacity_compression="off")
     place_all(machine)
     for model in models:
-        model.unmap(0, 250)
+        model.unmap(0, 300)
     machine.disk.failing.add("capacity-create")
     for _ in range(4):
         place_all(machine)

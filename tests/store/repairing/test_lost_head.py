@@ -119,7 +119,7 @@ def test_a_checkpoint_of_an_older_program_has_only_the_identity() -> None:
 
 
 def test_the_head_of_another_format_is_not_replaced(directory: Directory) -> None:
-    (directory.path / HEAD_NAME).write_text(json.dumps({"what": "odx-target pool", "format": 3, "names": {}}))
+    (directory.path / HEAD_NAME).write_text(json.dumps({"what": "odx-target pool", "format": 4, "names": {}}))
     before = files(directory)
     with pytest.raises(PoolDamaged):
         repair(directory)

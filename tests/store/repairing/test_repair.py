@@ -220,6 +220,7 @@ def test_a_volume_whose_size_is_lost_is_named(is_resized: bool) -> None:
         volume.resize(SIZE + 10)
     volume.snapshot("late")
     machine.pool.commit()
+    machine.flush()
     scenario.end(clean=False)
     mark_cleaned(scenario)
     parts = machine.disk.catalogue_content.parts

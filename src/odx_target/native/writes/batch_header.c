@@ -12,7 +12,7 @@ enum { MAGIC = 0, VERSION = 8, FLAGS = 10, BLOCKS = 12, IDENTITY = 16, EPOCH = 3
 enum { DURABLE_OSN = 56, PREVIOUS_CHECKSUM = 64, COUNT_RECORDS = 68, RECORDS_BYTES = 72, DATA_BLOCKS = 76, CHECKSUM = 80, HEAD_BYTES = 84 };
 /* Offsets of the fields of a header. */
 
-enum { FORMAT_VERSION = 2, CONTINUED = 1 };
+enum { FORMAT_VERSION = 2, SHARED = 2 };
 
 enum Argument {
     POOL_IDENTITY_ARGUMENT,
@@ -22,7 +22,7 @@ enum Argument {
     FIRST_OSN_ARGUMENT,
     DURABLE_OSN_ARGUMENT,
     PREVIOUS_ARGUMENT,
-    CONTINUED_ARGUMENT,
+    FLAGS_ARGUMENT,
     RECORDS_ARGUMENT,
     CHECKSUMS_ARGUMENT,
     BLOCKS_ARGUMENT,
@@ -35,7 +35,7 @@ static const struct {
 } numbers[] = {
     {EPOCH_ARGUMENT, EPOCH, 8},       {SEGMENT_ARGUMENT, SEGMENT, 4},         {BLOCK_ARGUMENT, BLOCK, 4},
     {FIRST_OSN_ARGUMENT, FIRST_OSN, 8}, {DURABLE_OSN_ARGUMENT, DURABLE_OSN, 8}, {PREVIOUS_ARGUMENT, PREVIOUS_CHECKSUM, 4},
-    {BLOCKS_ARGUMENT, BLOCKS, 2},
+    {FLAGS_ARGUMENT, FLAGS, 2},       {BLOCKS_ARGUMENT, BLOCKS, 2},
 };
 
 /* Fill in the fields that are arguments. Return -1 with an exception on failure. */
@@ -52,15 +52,11 @@ static int put_arguments(unsigned char *header, PyObject *const *arguments)
         put_little(header + numbers[index].offset, number, numbers[index].size);
     }
     PyObject *identity = arguments[POOL_IDENTITY_ARGUMENT];
-    int continued = PyObject_IsTrue(arguments[CONTINUED_ARGUMENT]);
-    if (continued < 0)
-        return -1;
     if (!PyBytes_Check(identity) || PyBytes_GET_SIZE(identity) != IDENTITY_BYTES) {
         PyErr_SetString(PyExc_ValueError, "an identity has 16 bytes");
         return -1;
     }
     memcpy(header + IDENTITY, PyBytes_AS_STRING(identity), IDENTITY_BYTES);
-    put_little(header + FLAGS, continued ? CONTINUED : 0, 2);
     return 0;
 }
 
@@ -105,39 +101,44 @@ static Py_ssize_t put_checksums(unsigned char *header, Py_ssize_t size, Py_ssize
     return end;
 }
 
-/* Fill in the whole header. Return its checksum, or 0 with an exception, but 0 may also be the checksum. */
-static uint32_t fill_header(unsigned char *header, Py_ssize_t size, PyObject *const *arguments)
+/* Fill in the whole header, which has `size` bytes. Return the offset after its last field, or -1 with an exception. Without an
+ * exception, the checksum is stored in `checksum`. */
+static Py_ssize_t fill_header(unsigned char *header, Py_ssize_t size, PyObject *const *arguments, int is_shared, uint32_t *checksum)
 {
     memset(header, 0, HEAD_BYTES);
     memcpy(header + MAGIC, "ODXBATCH", 8);
     put_little(header + VERSION, FORMAT_VERSION, 2);
     if (put_arguments(header, arguments))
-        return 0;
+        return -1;
     Py_ssize_t end = put_records(header, size, arguments[RECORDS_ARGUMENT]);
     if (end >= 0)
         end = put_checksums(header, size, end, arguments[CHECKSUMS_ARGUMENT]);
     if (end < 0)
-        return 0;
+        return -1;
     memset(header + end, 0, (size_t)(size - end));
-    uint32_t checksum = crc32c_with(0, header, (size_t)size);
-    put_little(header + CHECKSUM, checksum, CHECKSUM_BYTES);
-    return checksum;
+    *checksum = crc32c_with(0, header, (size_t)(is_shared ? end : size));
+    put_little(header + CHECKSUM, *checksum, CHECKSUM_BYTES);
+    return end;
 }
 
 static PyObject *encode_header(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     if (count != ARGUMENTS)
         return PyErr_Format(PyExc_TypeError, "encode_header takes %d arguments", ARGUMENTS);
-    Py_ssize_t blocks = PyLong_AsSsize_t(arguments[BLOCKS_ARGUMENT]);
+    long flags = PyLong_AsLong(arguments[FLAGS_ARGUMENT]);
+    Py_ssize_t blocks = PyErr_Occurred() ? -1 : PyLong_AsSsize_t(arguments[BLOCKS_ARGUMENT]);
     if (PyErr_Occurred())
         return NULL;
-    if (blocks < 1 || blocks > MAX_HEADER_BLOCKS)
+    int is_shared = (flags & SHARED) != 0;
+    if (blocks < 1 || (!is_shared && blocks > MAX_HEADER_BLOCKS))
         return PyErr_Format(PyExc_ValueError, "a header has 1 to %d blocks", MAX_HEADER_BLOCKS);
-    PyObject *header = PyByteArray_FromStringAndSize(NULL, blocks * BLOCK_BYTES);
+    Py_ssize_t size = is_shared ? BLOCK_BYTES : blocks * BLOCK_BYTES;
+    PyObject *header = PyByteArray_FromStringAndSize(NULL, size);
     if (header == NULL)
         return NULL;
-    uint32_t checksum = fill_header((unsigned char *)PyByteArray_AS_STRING(header), blocks * BLOCK_BYTES, arguments);
-    if (!PyErr_Occurred())
+    uint32_t checksum;
+    Py_ssize_t end = fill_header((unsigned char *)PyByteArray_AS_STRING(header), size, arguments, is_shared, &checksum);
+    if (end >= 0 && !(is_shared && PyByteArray_Resize(header, end)))
         return Py_BuildValue("NI", header, checksum);
     Py_DECREF(header);
     return NULL;

@@ -26,12 +26,12 @@ typedef struct {
 } BlockWriter;
 
 static PyTypeObject writer_type;
-static PyObject *name_made, *name_due, *name_part, *name_open_part, *name_room_bytes, *name_next, *name_capacity, *name_segment,
+static PyObject *name_made, *name_due, *name_part, *name_open_for_write, *name_room_bytes, *name_next, *name_capacity, *name_segment,
     *name_number, *name_table, *name_records, *name_data, *name_count_blocks, *name_next_osn;
 
 static const Name names[] = {
     {&name_made, "made"},         {&name_due, "due"},
-    {&name_part, "_part"},        {&name_open_part, "_open_part"},
+    {&name_part, "_part"},        {&name_open_for_write, "_open_for_write"},
     {&name_room_bytes, "room_bytes"}, {&name_next, "_next"},
     {&name_capacity, "_capacity"}, {&name_segment, "segment"},
     {&name_number, "number"},     {&name_table, "_table"},
@@ -67,16 +67,17 @@ static int may_write(const BlockWriter *self, Py_ssize_t count)
     return done != NULL;
 }
 
-/* Get the present part of the open batch. If there is none, open one. Returns a new reference, or NULL with an exception. */
-static PyObject *present_part(PyObject *filling)
+/* Get the present part of the open batch. If there is none, open one for `count` blocks. Returns a new reference, or NULL with an
+ * exception. */
+static PyObject *present_part(PyObject *filling, Py_ssize_t count)
 {
     PyObject *part = PyObject_GetAttr(filling, name_part);
     if (part != Py_None)
         return part;
     Py_DECREF(part);
-    PyObject *one = PyLong_FromLong(1);
-    part = one == NULL ? NULL : PyObject_CallMethodObjArgs(filling, name_open_part, one, one, NULL);
-    Py_XDECREF(one);
+    PyObject *number = PyLong_FromSsize_t(count);
+    part = number == NULL ? NULL : PyObject_CallMethodOneArg(filling, name_open_for_write, number);
+    Py_XDECREF(number);
     return part;
 }
 
@@ -91,7 +92,7 @@ static long long number_of_segment(PyObject *part)
 /* Find room for a write. Returns 1, or 0 if it does not fit into the part, or -1 with an exception. The caller must call `leave_room`. */
 static int find_room(PyObject *filling, Py_ssize_t count, Room *room)
 {
-    *room = (Room){.part = present_part(filling)};
+    *room = (Room){.part = present_part(filling, count)};
     if (room->part == NULL)
         return -1;
     room->next = number_of(filling, name_next);

@@ -6,7 +6,7 @@ the checksums in later headers, as far as these checksums are known.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import zip_longest
 
 from odx_target.native.checksum import crc32c
@@ -84,10 +84,10 @@ class SegmentCheck:
             if footer_table is not None:
                 yield from self._check_by_footer(view, len(table), footer_table)
             else:
-                found = {
-                    batch.block + batch.header_blocks: batch.data_checksums for batch in batches_of(view, self._pool_identity)
-                }
-                yield from self._check_by_replay(view, len(table), {**found, **self._replayed})
+                batches = list(batches_of(view, self._pool_identity))
+                found = {batch.block + batch.header_blocks: batch.data_checksums for batch in batches}
+                shared = {batch.block for batch in batches if not batch.header_blocks}
+                yield from self._check_by_replay(view, len(table), {**found, **self._replayed}, shared)
 
     def _ends_at(self, block: int, footer_table: "array[int] | None") -> bool:
         """True if the log uses no blocks of the segment from `block` on."""
@@ -125,12 +125,16 @@ class SegmentCheck:
             self.checked_blocks += min(PIECE_BLOCKS, len(table) - start)
             yield True
 
-    def _check_by_replay(self, view: SegmentView, block: int, replayed: Mapping[int, Sequence[int]]) -> Iterator[bool]:
-        """Check the blocks after a damaged header with the checksums `replayed`. Used for a segment without a valid footer."""
+    def _check_by_replay(
+        self, view: SegmentView, block: int, replayed: Mapping[int, Sequence[int]], shared: Collection[int]
+    ) -> Iterator[bool]:
+        """Check the blocks after a damaged header with the checksums `replayed`. Used for a segment without a valid footer. The
+        batches whose data begins at the blocks `shared` have no header block.
+        """
         assert self._used_blocks is not None
         for start, checksums in sorted(replayed.items()):
             if start >= block:
                 yield from self._check_data(view, start, checksums)
         known = {at for start, checksums in replayed.items() for at in range(start, start + len(checksums))}
-        headers = {start - 1 for start in replayed}
+        headers = {start - 1 for start in replayed if start not in shared}
         self.damaged += sorted(set(range(block, self._used_blocks)) - known - headers)

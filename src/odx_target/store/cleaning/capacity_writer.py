@@ -214,7 +214,7 @@ class CapacityWriter:
         """Write the header and the footer of a segment, cut it and sync it. Returns its size in blocks. Raises OSError."""
         segment, checksums = filled.segment, filled.table[filled.header_blocks :]
         record = encode(Moved(0, 0, len(checksums)))
-        fields = self._pool_identity, self._epoch, segment.number, 0, NO_OSN, 0, 0, False
+        fields = self._pool_identity, self._epoch, segment.number, 0, NO_OSN, 0, 0, 0
         header, _ = encode_header(*fields, [record], checksums, filled.header_blocks)
         segment.write(0, [header])
         segment.write(filled.next, [encode_footer(self._pool_identity, segment.number, filled.table, range(1, 1))])

@@ -21,8 +21,8 @@ Each header contains a `durable_osn`. When the header is written, all records wi
 durable. So if a batch fails its checks although a later header states that the records of this batch were durable, the batch
 was damaged afterwards. A loss of power is then not the cause.
 
-Layout of a header, in little-endian order: the fields of `_HEAD`, the records, the checksums of the data blocks, zeros up to
-the end of the block.
+Layout of a header, in little-endian order: the fields of `_HEAD`, the records, the checksums of the data blocks. Zeros follow
+up to the end of the block. Small batches may have *shared* headers in the place of these zeros (see `shared_headers`).
 """
 
 import struct
@@ -36,6 +36,7 @@ from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.byte_order import disk_bytes, from_disk
 from odx_target.store.errors import PoolDamaged, StoreError
 from odx_target.store.log.records import CompressedWrite, InvalidRecord, Record, UnknownRecord, data_blocks_of, decode_all
+from odx_target.store.log.shared_headers import slot_after
 from odx_target.store.segments.places import MAX_EXTENT_BLOCKS, MAX_EXTENT_SEGMENT
 
 MAGIC = b"ODXBATCH"
@@ -52,7 +53,9 @@ _HEAD = struct.Struct("<8sHHHH16sQIIQQIIIII")
 _CHECKSUM_OFFSET = _HEAD.size - 4
 HEAD_BYTES = _HEAD.size
 CHECKSUM_BYTES = 4
-_CONTINUED = 1
+CONTINUED = 1
+SHARED = 2
+"""Flags of a header."""
 
 
 class InvalidBatch(StoreError):
@@ -63,7 +66,8 @@ class Position(NamedTuple):
     """A position between two batches of the log.
 
     The next batch begins at `block` of `segment`, and its first record has the number `osn`. `checksum` is the header checksum
-    of the batch before the position, and `epoch` is the epoch of that batch.
+    of the batch before the position, and `epoch` is the epoch of that batch. `slot` is the offset in the segment, in bytes, at
+    which the header of the next batch is if it shares the header block of the batch before. It is 0 if it cannot share it.
     """
 
     segment: int
@@ -71,11 +75,16 @@ class Position(NamedTuple):
     osn: int
     checksum: int
     epoch: int
+    slot: int = 0
 
 
 @dataclass(slots=True, frozen=True)
 class Batch:
-    """The decoded header of a batch."""
+    """The decoded header of a batch.
+
+    `block` is its first block. `header_blocks` is 0 if it shares the header block of an earlier batch. `header_offset` is the
+    offset of its header in the segment, in bytes. `next_slot` is the field `slot` of the position after the batch.
+    """
 
     epoch: int
     stream: int
@@ -89,16 +98,22 @@ class Batch:
     checksum: int
     records: list[Record]
     data_checksums: Sequence[int]
+    header_offset: int
+    next_slot: int
 
     @property
     def end(self) -> Position:
         block = self.block + self.header_blocks + len(self.data_checksums)
-        return Position(self.segment, block, self.first_osn + len(self.records), self.checksum, self.epoch)
+        osn = self.first_osn + len(self.records)
+        return Position(self.segment, block, osn, self.checksum, self.epoch, self.next_slot)
 
     def follows(self, position: Position) -> bool:
-        """True if this batch continues the log at a position: its first OSN, previous checksum and epoch fit."""
+        """True if this batch continues the log at a position: its first OSN, previous checksum and epoch fit. If its header is
+        shared, its data must also begin at the position.
+        """
         is_next = (self.first_osn, self.previous_checksum) == (position.osn, position.checksum)
-        return is_next and self.epoch >= position.epoch
+        is_here = bool(self.header_blocks) or (self.segment, self.block) == (position.segment, position.block)
+        return is_next and is_here and self.epoch >= position.epoch
 
 
 def header_blocks(records_bytes: int, data_blocks: int) -> int:
@@ -116,23 +131,26 @@ def encode_header(
     first_osn: int,
     durable_osn: int,
     previous_checksum: int,
-    continued: bool,
+    flags: int,
     records: Sequence[bytes],
     data_checksums: "array[int]",
     blocks: int,
 ) -> tuple[bytearray, int]:
-    """Encode the header of a batch at `block` of `segment`.
+    """Encode the header of a batch. The header is in `block` of `segment`, and the data begins `blocks` blocks after it.
+    `flags` is a combination of CONTINUED and SHARED.
 
-    Returns the header, which is `blocks` blocks long, and its checksum.
+    Returns the header and its checksum. A header that is not shared is `blocks` blocks long.
     """
     joined = b"".join(records)
-    header = bytearray(blocks * BLOCK_BYTES)
+    checksums_at = HEAD_BYTES + len(joined)
+    end = checksums_at + len(data_checksums) * CHECKSUM_BYTES
+    header = bytearray(end if flags & SHARED else blocks * BLOCK_BYTES)
     _HEAD.pack_into(
         header,
         0,
         MAGIC,
         FORMAT_VERSION,
-        _CONTINUED if continued else 0,
+        flags,
         blocks,
         OWN_STREAM,
         pool_identity,
@@ -147,9 +165,8 @@ def encode_header(
         len(data_checksums),
         0,
     )
-    checksums_at = HEAD_BYTES + len(joined)
     header[HEAD_BYTES:checksums_at] = joined
-    header[checksums_at : checksums_at + len(data_checksums) * CHECKSUM_BYTES] = disk_bytes(data_checksums)
+    header[checksums_at:end] = disk_bytes(data_checksums)
     checksum = crc32c(header)
     header[_CHECKSUM_OFFSET:HEAD_BYTES] = checksum.to_bytes(CHECKSUM_BYTES, "little")
     return header, checksum
@@ -172,17 +189,18 @@ def announced_header_blocks(block: memoryview, pool_identity: bytes) -> int:
 
 
 def announced_identity(block: memoryview) -> bytes | None:
-    """Return the identity of a pool in the first block of a header. Returns None if the block is not the first block of a
-    header. The header is not verified.
+    """Return the identity of a pool at the beginning of a header. Returns None if `block` does not begin like a header. The
+    header is not verified.
     """
-    if len(block) < BLOCK_BYTES:
+    if len(block) < HEAD_BYTES:
         return None
     magic, _, _, _, _, identity, *_ = _HEAD.unpack_from(block)
     return bytes(identity) if magic == MAGIC else None
 
 
 def decode_header(header: memoryview, pool_identity: bytes, segment: int, block: int) -> Batch:
-    """Decode the whole header of a batch. The header was read from `block` of `segment`.
+    """Decode the whole header of a batch. The header was read from `block` of `segment`. The headers that share its block are
+    ignored.
 
     Raises InvalidBatch. Raises PoolDamaged if the batch is valid but has a record of an unknown kind, because a newer version
     wrote it.
@@ -190,21 +208,41 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
     blocks = announced_header_blocks(header[:BLOCK_BYTES], pool_identity)
     if len(header) != blocks * BLOCK_BYTES:
         raise InvalidBatch("cut off")
-    fields = _HEAD.unpack_from(header)
-    _, _, flags, _, stream, _, epoch, *numbers = fields
+    return _decode(header, segment, block * BLOCK_BYTES)
+
+
+def decode_shared_header(rest: memoryview, pool_identity: bytes, segment: int, slot: int) -> Batch:
+    """Decode a shared header. `rest` was read from the offset `slot` of the segment, in bytes, up to the end of the block.
+
+    Raises InvalidBatch, and PoolDamaged as `decode_header` does.
+    """
+    if len(rest) < HEAD_BYTES:
+        raise InvalidBatch("cut off")
+    magic, version, flags, _, _, identity, *_ = _HEAD.unpack_from(rest)
+    if magic != MAGIC or identity != pool_identity or version != FORMAT_VERSION or not flags & SHARED:
+        raise InvalidBatch("no shared header of this pool")
+    return _decode(rest, segment, slot)
+
+
+def _decode(header: memoryview, segment: int, header_offset: int) -> Batch:
+    """Decode a header after its magic, format and identity were checked. `header` contains at least the header."""
+    _, _, flags, blocks, stream, _, epoch, *numbers = _HEAD.unpack_from(header)
     at_segment, at_block, osn, durable_osn, previous, count, records_bytes, data_blocks, checksum = numbers
-    if header_checksum(header) != checksum:
+    header_block, start = divmod(header_offset, BLOCK_BYTES)
+    is_shared = start > 0
+    end = HEAD_BYTES + records_bytes + data_blocks * CHECKSUM_BYTES
+    if end > len(header) or header_checksum(header[:end] if is_shared else header) != checksum:
         raise InvalidBatch("does not match its checksum")
-    if (at_segment, at_block) != (segment, block):
+    if (at_segment, at_block) != (segment, header_block):
         raise InvalidBatch(f"belongs to block {at_block} of segment {at_segment}")
-    if header_blocks(records_bytes, data_blocks) > blocks or flags & ~_CONTINUED:
+    if flags & ~(CONTINUED | SHARED) or bool(flags & SHARED) != is_shared or not blocks:
         raise InvalidBatch("contradicts itself")
     checksums_at = HEAD_BYTES + records_bytes
-    data_checksums = from_disk("I", header[checksums_at : checksums_at + data_blocks * CHECKSUM_BYTES])
+    data_checksums = from_disk("I", header[checksums_at:end])
     try:
         records = decode_all(header[HEAD_BYTES:checksums_at], count)
     except UnknownRecord as error:
-        raise PoolDamaged(f"the batch at block {block} of segment {segment} contains {error}") from None
+        raise PoolDamaged(f"the batch at block {header_block} of segment {segment} contains {error}") from None
     except InvalidRecord as error:
         raise InvalidBatch(str(error)) from None
     if sum(map(data_blocks_of, records)) != data_blocks:
@@ -215,15 +253,17 @@ def decode_header(header: memoryview, pool_identity: bytes, segment: int, block:
         epoch=epoch,
         stream=stream,
         segment=segment,
-        block=block,
+        block=header_block + blocks if is_shared else header_block,
         first_osn=osn,
         durable_osn=durable_osn,
         previous_checksum=previous,
-        continued=bool(flags & _CONTINUED),
-        header_blocks=blocks,
+        continued=bool(flags & CONTINUED),
+        header_blocks=0 if is_shared else blocks,
         checksum=checksum,
         records=records,
         data_checksums=data_checksums,
+        header_offset=header_offset,
+        next_slot=slot_after(header_offset + end) if is_shared or blocks == 1 else 0,
     )
 
 
@@ -233,7 +273,11 @@ def _is_valid_extent(record: CompressedWrite, segment: int) -> bool:
 
 
 def header_checksum(header: memoryview) -> int:
-    """Compute the CRC32C of a header as if its checksum field contained 0."""
+    """Compute the CRC32C of a header as if its checksum field and all bytes after its last field contained 0."""
+    fields = _HEAD.unpack_from(header)
+    records_bytes, data_blocks = fields[-3], fields[-2]
+    end = min(HEAD_BYTES + records_bytes + data_blocks * CHECKSUM_BYTES, len(header))
     checksum = crc32c(header[:_CHECKSUM_OFFSET])
     checksum = crc32c(bytes(CHECKSUM_BYTES), checksum)
-    return int(crc32c(header[HEAD_BYTES:], checksum))
+    checksum = crc32c(header[HEAD_BYTES:end], checksum)
+    return int(crc32c(bytes(len(header) - end), checksum))

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from odx_target.environment import Buffer
 from odx_target.native.choice import NATIVE
-from odx_target.store.log.batch import Position, encode_header
+from odx_target.store.api import BLOCK_BYTES
+from odx_target.store.log.batch import CONTINUED, SHARED, Position, encode_header
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.open_batch import Part
 
@@ -31,42 +32,47 @@ class Chain:
         if part is None:
             return self._start
         end = part.block + part.header_blocks + part.count_blocks
-        return Position(part.segment.number, end, part.first_osn + len(part.records), self._checksum, self._epoch)
+        osn = part.first_osn + len(part.records)
+        return Position(part.segment.number, end, osn, self._checksum, self._epoch, part.next_slot)
 
     def write(self, parts: Sequence[Part]) -> None:
-        """Write the batches of one commit. All batches in one segment are written with one call. Raises OSError."""
-        start = parts[0]
-        if len(parts) == 1:
-            start.segment.write(start.block, [self._header(start, False), *start.data])
-            self._flusher.dirty.add(start.segment)
-            return
+        """Write the batches of one commit. All batches in one segment are written with one call. A shared header is written
+        after them, because the commit is then in the log. Raises OSError.
+        """
+        first = start = parts[0]
         run: list[Buffer] = []
         for part in parts:
-            header = self._header(part, part is not parts[-1])
+            header = self._header(part, CONTINUED if part is not parts[-1] else 0)
             if part.segment is not start.segment:
                 start.segment.write(start.block, run)
                 self._flusher.dirty.add(start.segment)
                 start, run = part, []
-            run += [header, *part.data]
+            run += part.data if part.slot else [header, *part.data]
         start.segment.write(start.block, run)
         self._flusher.dirty.add(start.segment)
+        if first.slot:
+            first.segment.write_at(first.slot, [self._header(first)])
 
-    def _header(self, part: Part, continued: bool) -> bytearray:
+    def _header(self, part: Part, flags: int = 0) -> bytearray:
         """Return the header of a batch. If a write of the batch has failed before, return the header that was made then."""
         if part.header is not None:
             return part.header
+        header_block, blocks = part.block, part.header_blocks
+        if part.slot:
+            header_block = part.slot // BLOCK_BYTES
+            blocks, flags = part.block - header_block, flags | SHARED
         header, self._checksum = _encode(
             self._pool_identity,
             self._epoch,
             part.segment.number,
-            part.block,
+            header_block,
             part.first_osn,
             self._flusher.durable_osn,
             self._checksum,
-            continued,
+            flags,
             part.records,
             part.checksums,
-            part.header_blocks,
+            blocks,
         )
         self._last = part
         part.header = header

@@ -2,12 +2,25 @@
 limited.
 """
 
+import errno
 from array import array
 from collections.abc import Iterable, Iterator
 
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.log.batch import MAGIC, MAX_HEADER_BLOCKS, Batch, InvalidBatch, announced_header_blocks, decode_header
+from odx_target.store.log.batch import (
+    MAGIC,
+    MAX_HEADER_BLOCKS,
+    Batch,
+    InvalidBatch,
+    Position,
+    announced_header_blocks,
+    announced_identity,
+    decode_header,
+    decode_shared_header,
+)
 from odx_target.store.log.footer import decode_table, decode_tail, footer_blocks
+from odx_target.store.log.open_batch import block_checksums
+from odx_target.store.log.shared_headers import SLOT_BYTES
 from odx_target.store.segments.segment import Segment
 
 CHECKSUM_BYTES = array("I").itemsize
@@ -116,34 +129,79 @@ def read_headers(segment: Segment, size_blocks: int, pool_identity: bytes) -> tu
 def batches_of(view: "SegmentView", pool_identity: bytes) -> Iterator[Batch]:
     """Yield the batches of a segment. If a header is damaged, continue with the next valid header."""
     start: int | None = 0
-    end_block = end_osn = 0
+    end = Position(view.number, 0, 0, 0, 0)
     while start is not None:
         for batch in walk(view, start, pool_identity):
-            end_block, end_osn = batch.end.block, batch.end.osn
+            end = batch.end
             yield batch
-        start = _next_header(view, end_block, pool_identity, end_osn)
+        start = _next_header(view, end, pool_identity)
 
 
-def _next_header(view: "SegmentView", block: int, pool_identity: bytes, least_osn: int) -> int | None:
-    """Return the number of the block at which the next valid header begins, from `block` on. A header whose first OSN
-    (operation sequence number) is below `least_osn` is skipped.
+def _next_header(view: "SegmentView", position: Position, pool_identity: bytes) -> int | None:
+    """Return the offset of the next valid header after a position, in bytes. A header whose first OSN (operation sequence
+    number) is below the OSN of the position is skipped.
     """
-    for at in view.beginning_with(MAGIC[0], block):
-        batch = read_header(view, at, pool_identity)
-        if batch is not None and batch.first_osn >= least_osn:
-            return at
+    for offset in headers_after(view, position, pool_identity):
+        batch = header_at(view, offset, pool_identity)
+        if batch is not None and batch.first_osn >= position.osn and batch.block >= position.block:
+            return offset
     return None
 
 
-def walk(view: "SegmentView", block: int, pool_identity: bytes) -> Iterator[Batch]:
-    """Yield the batches of a segment from `block` on. Stops before a batch that is invalid or does not continue the batch
-    before it.
+def headers_after(view: "SegmentView", position: Position, pool_identity: bytes) -> Iterator[int]:
+    """Yield the offsets, in bytes, at which headers of a pool may begin after a position in a segment. Data may look like a
+    header.
     """
-    batch = read_header(view, block, pool_identity)
+    if position.slot:
+        end_of_block = position.slot // BLOCK_BYTES + 1
+        yield from view.headers(position.slot, end_of_block, pool_identity)
+    yield from view.headers(position.block * BLOCK_BYTES, view.size_blocks, pool_identity)
+
+
+def walk(view: "SegmentView", offset: int, pool_identity: bytes) -> Iterator[Batch]:
+    """Yield the batches of a segment, beginning with the header at an offset in bytes. Stops before a batch that is invalid or
+    does not continue the batch before it.
+    """
+    batch = header_at(view, offset, pool_identity)
     while batch is not None:
         yield batch
-        following = read_header(view, batch.end.block, pool_identity)
-        batch = following if following is not None and following.follows(batch.end) else None
+        batch = next(following(view, batch.end, pool_identity), None)
+
+
+def following(view: "SegmentView", position: Position, pool_identity: bytes) -> Iterator[Batch]:
+    """Yield the batches of one segment that follow a position in it or in an earlier segment. There are two if a crash left an
+    incomplete batch in a shared header block, but only one of them has sound data.
+    """
+    block = 0
+    if view.number == position.segment:
+        block = position.block
+        if position.slot:
+            batch = header_at(view, position.slot, pool_identity)
+            if batch is not None and batch.follows(position):
+                yield batch
+    batch = read_header(view, block, pool_identity)
+    if batch is not None and batch.follows(position):
+        yield batch
+
+
+def has_sound_data(view: "SegmentView", batch: Batch) -> bool:
+    """True if the data of a batch matches its checksums. Raises OSError."""
+    data = view.read(batch.block + batch.header_blocks, len(batch.data_checksums))
+    return block_checksums([data]) == list(batch.data_checksums)
+
+
+def header_at(view: "SegmentView", offset: int, pool_identity: bytes) -> Batch | None:
+    """Read the batch whose header begins at an offset of a segment, in bytes. Returns None if there is no valid header, or if
+    the data of a batch with a shared header would lie after the end of the view. Raises OSError.
+    """
+    block, start = divmod(offset, BLOCK_BYTES)
+    if not start:
+        return read_header(view, block, pool_identity)
+    try:
+        batch = decode_shared_header(view.header_block(block)[start:], pool_identity, view.number, offset)
+    except InvalidBatch:
+        return None
+    return batch if batch.end.block <= view.size_blocks else None
 
 
 def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch | None:
@@ -171,6 +229,8 @@ class SegmentView:
         self._segment = segment
         self._start = 0
         self._piece = memoryview(b"")
+        self._header_block = -1
+        self._headers = memoryview(b"")
 
     def read(self, block: int, count_blocks: int) -> memoryview:
         """Read blocks. Blocks after the end of the segment are left out. Raises OSError."""
@@ -178,16 +238,34 @@ class SegmentView:
             return memoryview(b"")
         end = min(block + count_blocks, self.size_blocks)
         if not self._start <= block or end > self._start + len(self._piece) // BLOCK_BYTES:
-            self._load(block, max(end - block, min(self.PIECE_BLOCKS, self.size_blocks - block)))
+            self._load(block, end - block)
         return self._piece[(block - self._start) * BLOCK_BYTES : (end - self._start) * BLOCK_BYTES]
 
-    def beginning_with(self, byte: int, block: int) -> Iterator[int]:
-        """Yield the numbers of the blocks, from `block` on, whose first byte is `byte`."""
-        for start in range(block, self.size_blocks, self.PIECE_BLOCKS):
-            first_bytes = bytes(self.read(start, self.PIECE_BLOCKS)[::BLOCK_BYTES])
-            for index in [index for index, each in enumerate(first_bytes) if each == byte]:
-                yield start + index
+    def header_block(self, block: int) -> memoryview:
+        """Read a block that has shared headers. It stays in memory while the data of its batches is read. Raises OSError."""
+        if self._header_block != block:
+            self._header_block, self._headers = block, memoryview(bytes(self.read(block, 1)))
+        return self._headers
+
+    def headers(self, offset: int, end_block: int, pool_identity: bytes) -> Iterator[int]:
+        """Yield the offsets, in bytes, at which headers of a pool may begin, from `offset` up to the block `end_block`. Data
+        may look like a header.
+        """
+        for start in range(offset // BLOCK_BYTES, end_block, self.PIECE_BLOCKS):
+            piece = bytes(self.read(start, min(self.PIECE_BLOCKS, end_block - start)))
+            at = piece.find(MAGIC, max(0, offset - start * BLOCK_BYTES))
+            while at >= 0:
+                if at % SLOT_BYTES == 0 and announced_identity(memoryview(piece)[at:]) == pool_identity:
+                    yield start * BLOCK_BYTES + at
+                at = piece.find(MAGIC, at + 1)
 
     def _load(self, block: int, count_blocks: int) -> None:
-        self._start = block
-        self._piece = memoryview(self._segment.read(block, count_blocks))
+        """Read at least `count_blocks` blocks. Only these must exist, because the sealer may have cut the segment meanwhile."""
+        piece_blocks = max(count_blocks, min(self.PIECE_BLOCKS, self.size_blocks - block))
+        try:
+            piece = self._segment.read(block, piece_blocks)
+        except OSError as error:
+            if error.errno != errno.ENODATA or piece_blocks == count_blocks:
+                raise
+            piece = self._segment.read(block, count_blocks)
+        self._start, self._piece = block, memoryview(piece)

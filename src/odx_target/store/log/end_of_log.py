@@ -13,11 +13,16 @@ stays in the log, and reads of the damaged blocks fail. If the header of the bat
 
 from collections.abc import Iterator, Sequence
 
-from odx_target.native.checksum import crc32c
-from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.errors import PoolDamaged
-from odx_target.store.log.batch import MAGIC, Batch, Position
-from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header
+from odx_target.store.log.batch import Batch, Position
+from odx_target.store.log.checksum_index import (
+    SegmentView,
+    following,
+    footer_table,
+    has_sound_data,
+    header_at,
+    headers_after,
+)
 from odx_target.store.log.footer import decode_tail
 from odx_target.store.segments.segment import SegmentStore
 
@@ -83,29 +88,24 @@ class Replay:
                 del self.checksums[number]
 
     def _next(self, position: Position) -> Batch | None:
-        """Return the valid batch that follows a position. Returns None at the end of the log."""
-        for number, block in self._candidates(position):
-            batch = self._header(number, block)
-            if batch is not None and batch.follows(position) and (self._data_is_sound(batch) or self._was_durable(batch)):
-                return batch
-        return None
+        """Return the valid batch that follows a position. Returns None at the end of the log.
 
-    def _candidates(self, position: Position) -> Iterator[tuple[int, int]]:
+        If a crash left an incomplete batch, the log may go on elsewhere. So a batch with damaged data is taken only if no other
+        batch follows.
+        """
+        damaged = []
+        for number in self._candidates(position):
+            view = self._view(number)
+            for batch in following(view, position, self._pool_identity):
+                if has_sound_data(view, batch):
+                    return batch
+                damaged.append(batch)
+        return next((batch for batch in reversed(damaged) if self._was_durable(batch)), None)
+
+    def _candidates(self, position: Position) -> Iterator[int]:
         if position.segment in self._sizes:
-            yield position.segment, position.block
-        for number in sorted(self._sizes):
-            if number > position.segment:
-                yield number, 0
-
-    def _data_is_sound(self, batch: Batch) -> bool:
-        view = self._view(batch.segment)
-        data = view.read(batch.block + batch.header_blocks, len(batch.data_checksums))
-        if len(data) < len(batch.data_checksums) * BLOCK_BYTES:
-            return False
-        return all(
-            crc32c(data[index * BLOCK_BYTES : (index + 1) * BLOCK_BYTES]) == checksum
-            for index, checksum in enumerate(batch.data_checksums)
-        )
+            yield position.segment
+        yield from (number for number in sorted(self._sizes) if number > position.segment)
 
     def _was_durable(self, batch: Batch) -> bool:
         """True if a later batch states that `batch` was durable."""
@@ -126,14 +126,12 @@ class Replay:
         """
         for number in sorted(self._sizes):
             if number >= self.end.segment:
-                start = self.end.block if number == self.end.segment else 0
-                for block in self._view(number).beginning_with(MAGIC[0], start):
-                    batch = self._header(number, block)
+                view = self._view(number)
+                start = self.end if number == self.end.segment else Position(number, 0, 0, 0, 0)
+                for offset in headers_after(view, start, self._pool_identity):
+                    batch = header_at(view, offset, self._pool_identity)
                     if batch is not None:
                         yield batch.durable_osn
-
-    def _header(self, number: int, block: int) -> Batch | None:
-        return read_header(self._view(number), block, self._pool_identity)
 
     def _view(self, number: int) -> SegmentView:
         """Return a view of a segment. The view has the blocks before the footer of the segment."""

@@ -26,11 +26,19 @@ NOTHING_PENDING = 1 << 62
 class Filling:
     """The segment that is being filled, and the parts of the open batch.
 
-    All blocks whose place is `pending_place` or higher are in the open batch, or in a batch that could not be written.
+    All blocks whose place is `pending_place` or higher are in the open batch, or in a batch that could not be written. If
+    `shares_headers` is True, small batches share header blocks (see `shared_headers`).
     """
 
     def __init__(
-        self, supply: SegmentSupply, checksums: ChecksumIndex, flusher: Flusher, sealer: Sealer, next_osn: int
+        self,
+        supply: SegmentSupply,
+        checksums: ChecksumIndex,
+        flusher: Flusher,
+        sealer: Sealer,
+        next_osn: int,
+        *,
+        shares_headers: bool,
     ) -> None:
         self.next_osn = next_osn
         self.pending_place = NOTHING_PENDING
@@ -44,6 +52,9 @@ class Filling:
         self._next = self._capacity = 0
         self._table: array[int] = array("I")
         self._part: Part | None = None
+        self._shares_headers = shares_headers
+        self._slot = self._usual_bytes = 0
+        self._syncs_before_header = 0
 
     @property
     def unused_blocks(self) -> int:
@@ -73,7 +84,7 @@ class Filling:
         checksums = block_checksums(data)
         part = self._part
         if part is None:
-            part = self._open_part(1, 1)
+            part = self._open_for_write(count_blocks)
         at = self._next
         size_bytes = WRITE_BYTES + count_blocks * CHECKSUM_BYTES
         if part.room_bytes < size_bytes or at + count_blocks > self._capacity:
@@ -103,6 +114,8 @@ class Filling:
         part = self._part
         count_blocks = len(checksums)
         size_bytes = WRITE_BYTES * len(runs) + CHECKSUM_BYTES * count_blocks
+        if part is None:
+            part = self._open_shared(size_bytes, count_blocks)
         if part is None or part.room_bytes < size_bytes:
             if HEAD_BYTES + size_bytes > BLOCK_BYTES or self._next + 1 + count_blocks > self._capacity:
                 return None
@@ -150,6 +163,10 @@ class Filling:
 
     def end_batch(self) -> None:
         """End the open batch, so that the next record begins a new batch. Called when the open batch has been written."""
+        if self._shares_headers:
+            last = self.parts[-1]
+            self._slot = last.next_slot if last.segment is self.segment else 0
+            self._usual_bytes = last.header_bytes
         self.parts = []
         self.pending_place = NOTHING_PENDING
 
@@ -157,13 +174,15 @@ class Filling:
         """End the segment and give it to the sealer. The next record begins a new segment."""
         if self.segment is not None:
             self._leave(self.segment)
-            self.segment, self._next, self._capacity = None, 0, 0
+            self.segment, self._next, self._capacity, self._slot = None, 0, 0, 0
 
     def _add_extent(self, record: bytes, stored: Buffer, stored_blocks: int) -> int | None:
         if self.segment is not None and self.segment.number >= MAX_EXTENT_SEGMENT:
             return None
         part = self._part
         size_bytes = len(record) + stored_blocks * CHECKSUM_BYTES
+        if part is None:
+            part = self._open_shared(size_bytes, stored_blocks)
         if part is None or part.room_bytes < size_bytes or stored_blocks > self.unused_blocks:
             part = self._open_part(1, stored_blocks)
         at = self._next
@@ -176,15 +195,35 @@ class Filling:
         self.next_osn += 1
         return extent_place(part.segment.number << PLACE_BITS | at, stored_blocks)
 
+    def _open_for_write(self, count_blocks: int) -> Part:
+        """Open a part for a write of `count_blocks` blocks. The native module calls this method too."""
+        return self._open_shared(WRITE_BYTES + count_blocks * CHECKSUM_BYTES, count_blocks) or self._open_part(1, 1)
+
+    def _open_shared(self, size_bytes: int, data_blocks: int) -> Part | None:
+        """Open a part whose header shares the header block of the batch before. Returns None if this is impossible, or if there
+        is no room for `size_bytes` bytes of records and checksums, or for as many bytes as the batch before had.
+        """
+        slot = self._slot
+        if not slot or self.parts or self._syncs_before_header != self._flusher.count_syncs:
+            return None
+        if -slot % BLOCK_BYTES < max(HEAD_BYTES + size_bytes, self._usual_bytes) or data_blocks > self.unused_blocks:
+            return None
+        assert self.segment is not None
+        return self._add_part(Part(self.segment, self._next, 0, self.next_osn, self._table, slot))
+
     def _open_part(self, blocks: int, data_blocks: int) -> Part:
         if self._next + blocks + data_blocks > self._capacity:
             self._advance()
         assert self.segment is not None
-        part = self._part = Part(self.segment, self._next, blocks, self.next_osn, self._table)
+        self._syncs_before_header = self._flusher.count_syncs
+        return self._add_part(Part(self.segment, self._next, blocks, self.next_osn, self._table))
+
+    def _add_part(self, part: Part) -> Part:
+        self._part = part
         if not self.parts:
             self.pending_place = part.segment.number << PLACE_BITS | part.block
         self.parts.append(part)
-        self._next += blocks
+        self._next += part.header_blocks
         return part
 
     def _advance(self) -> None:
@@ -193,7 +232,7 @@ class Filling:
             self._leave(self.segment)
         self.segment = self._supply.take()
         self._first_osn = self.next_osn
-        self._next, self._capacity = 0, self._supply.capacity_blocks
+        self._next, self._capacity, self._slot = 0, self._supply.capacity_blocks, 0
         self._table = array("I", bytes(self._capacity * CHECKSUM_BYTES))
         self._index.pin(self.segment.number, self._table)
         self._flusher.limit_dirty()

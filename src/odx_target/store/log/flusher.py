@@ -25,6 +25,8 @@ class Flusher:
 
     All records whose OSN (operation sequence number) is below `written_osn` are written, and those below `durable_osn` are
     durable. `on_durable` is called after each sync that succeeds. `on_written` is called after each commit if it is not None.
+
+    `count_syncs` is the number of syncs of a disk that have begun. `before_sync` is called before each of them.
     """
 
     def __init__(self, store: SegmentStore, environment: Environment, health: Health, durable_osn: int) -> None:
@@ -39,6 +41,8 @@ class Flusher:
         self._is_starting = False
         self.on_durable: Callable[[], None] = _nothing
         self.on_written: Callable[[], None] | None = None
+        self.count_syncs = 0
+        self.before_sync: Callable[[], None] = _nothing
 
     def note_written(self, osn: int) -> None:
         """Note that all records below `osn` are written."""
@@ -119,6 +123,9 @@ class Flusher:
             await self.flush()
 
     async def _sync(self) -> None:
+        if not self._store.syncs_at_once:
+            self.before_sync()
+            self.count_syncs += 1
         running = self._running = self._environment.event()
         dirty, self.dirty = self.dirty, set()
         self._syncing = dirty

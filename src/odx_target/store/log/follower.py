@@ -14,7 +14,7 @@ from odx_target.environment import Environment, Event, Work
 from odx_target.store.error_kinds import of_log_read
 from odx_target.store.errors import LogFreed, StoreError
 from odx_target.store.log.batch import Batch, Position
-from odx_target.store.log.checksum_index import SegmentView, read_header
+from odx_target.store.log.checksum_index import SegmentView, following, has_sound_data, read_header
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.followed import Followed
 from odx_target.store.log.open_batch import block_checksums
@@ -210,13 +210,19 @@ def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position
 def _next(views: list[SegmentView], position: Position, osn: int, pool_identity: bytes) -> tuple[SegmentView, Batch]:
     """Return the batch after a position, and the view of its segment. Raises LogFreed if the batch does not exist or is
     damaged.
+
+    A crash may have left a batch with a shared header and incomplete data. Such a batch is not taken if another batch follows.
     """
+    incomplete = None
     for view in views:
         if view.number >= position.segment:
-            batch = read_header(view, position.block if view.number == position.segment else 0, pool_identity)
-            if batch is not None and batch.follows(position):
-                return view, batch
-    raise _freed(max(osn, position.osn))
+            for batch in following(view, position, pool_identity):
+                if batch.header_blocks or has_sound_data(view, batch):
+                    return view, batch
+                incomplete = incomplete or (view, batch)
+    if incomplete is None:
+        raise _freed(max(osn, position.osn))
+    return incomplete
 
 
 def _freed(osn: int) -> LogFreed:

@@ -9,6 +9,7 @@ from odx_target.native.checksum import crc32c
 from odx_target.native.choice import NATIVE
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import HEAD_BYTES
+from odx_target.store.log.shared_headers import slot_after
 from odx_target.store.segments.segment import Segment
 
 
@@ -16,8 +17,9 @@ class Part:
     """A batch that has not been written yet. Its segment and its first block are known when it is made. The commit makes the
     header.
 
-    `count_blocks` is the number of its data blocks. `table` has the checksums of all blocks of the segment. The native module
-    also adds writes to parts (`native/writes/block_writer.c`).
+    `count_blocks` is the number of its data blocks. `table` has the checksums of all blocks of the segment. If `slot` is not 0,
+    the part has no header block: its header will be at this offset of the segment, in bytes, in the header block of an earlier
+    batch. The native module also adds writes to parts (`native/writes/block_writer.c`).
     """
 
     __slots__ = (
@@ -30,20 +32,36 @@ class Part:
         "records",
         "room_bytes",
         "segment",
+        "slot",
         "table",
     )
 
-    def __init__(self, segment: Segment, block: int, header_blocks: int, first_osn: int, table: "array[int]") -> None:
+    def __init__(
+        self, segment: Segment, block: int, header_blocks: int, first_osn: int, table: "array[int]", slot: int = 0
+    ) -> None:
         self.segment = segment
         self.block = block
         self.header_blocks = header_blocks
         self.header: bytearray | None = None
         self.first_osn = first_osn
-        self.room_bytes = header_blocks * BLOCK_BYTES - HEAD_BYTES
+        self.slot = slot
+        self.room_bytes = (-slot % BLOCK_BYTES if slot else header_blocks * BLOCK_BYTES) - HEAD_BYTES
         self.records: list[bytes] = []
         self.count_blocks = 0
         self.table = table
         self.data: list[Buffer] = []
+
+    @property
+    def header_bytes(self) -> int:
+        """Size of the header without the zeros after it."""
+        return (-self.slot % BLOCK_BYTES if self.slot else self.header_blocks * BLOCK_BYTES) - self.room_bytes
+
+    @property
+    def next_slot(self) -> int:
+        """Offset at which the header of the next batch may be if it shares the header block, or 0. See `Position.slot`."""
+        if self.header_blocks > 1:
+            return 0
+        return slot_after((self.slot or self.block * BLOCK_BYTES) + self.header_bytes)
 
     @property
     def checksums(self) -> "array[int]":

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from odx_target.environment import Environment, Work
 from odx_target.store.error_kinds import of_write, passes
-from odx_target.store.errors import OutOfResources, PoolFailed
+from odx_target.store.errors import OutOfResources, PoolFailed, StoreError
 from odx_target.store.health import Health
 from odx_target.store.log.batch import Position
 from odx_target.store.log.chain import Chain
@@ -38,7 +38,8 @@ class Log:
     """The only writer of a log. `written_blocks` is the number of blocks that were committed since the last checkpoint.
 
     A caller checks that there is room (`require_data`, `require_record`) before it changes anything. Then it adds its record
-    (`write`, `append`). `unwritten` has the data of batches that could not be written.
+    (`write`, `append`). `unwritten` has the data of batches that could not be written. If `shares_headers` is True, small
+    batches share header blocks (see `shared_headers`).
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Log:
         health: Health,
         environment: Environment,
         position: Position,
+        *,
+        shares_headers: bool,
     ) -> None:
         self.unwritten = Unwritten()
         self.written_blocks = 0
@@ -69,7 +72,8 @@ class Log:
         self.must_sync = False
         """True if the next commit must also sync the log. See `Pool.flush_at_commit`."""
         self._sealer = Sealer(pool_identity, supply, checksums, flusher, environment, health.troubles)
-        self.filling = Filling(supply, checksums, flusher, self._sealer, position.osn)
+        self.filling = Filling(supply, checksums, flusher, self._sealer, position.osn, shares_headers=shares_headers)
+        flusher.before_sync = self._commit_shared
         self.room = Room(self.filling, supply, self.unwritten, health, self.commit_for_another)
         self.deferred = self.room.deferred
         self.append = self.filling.append
@@ -163,6 +167,15 @@ class Log:
         except PoolFailed:
             self.room.is_unreported = True
             raise
+
+    def _commit_shared(self) -> None:
+        """Commit the open batch if it shares a header block, because a sync begins. After the sync, this block must not be
+        written again.
+        """
+        parts = self.filling.parts
+        if parts and parts[0].slot and not self.unwritten.is_stalled:
+            with suppress(StoreError):
+                self.commit_for_another()
 
     async def finish(self) -> None:
         """End the log: seal all segments that have data, and remove the empty segments. Raises PoolFailed.

@@ -16,10 +16,16 @@ from typing import Any, NamedTuple, Protocol
 
 from odx_target.store.errors import HeadDamaged, PoolDamaged, PoolInUse
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+OLDEST_FORMAT = 2
+SHARED_HEADERS_FORMAT = 3
+"""Format from which on batches of the log share header blocks. A program that knows only older formats would take the first of
+these blocks for the end of the log. So the head gets the new format before the first of these blocks is written."""
+
 IDENTITY_BYTES = 16
 FIRST_EPOCH = 1
 
+_KNOWN = f"{OLDEST_FORMAT} and {FORMAT_VERSION}"
 _IDENTITY_FIELDS = ("identity", "array_identity", "names_identity")
 
 
@@ -183,11 +189,9 @@ def decode_head(document: bytes, name: str) -> Head:
     except (ValueError, KeyError, TypeError, RecursionError):
         raise _damaged(document, name) from None
     if is_ours and head.format_version > FORMAT_VERSION:
-        raise PoolDamaged(
-            f"{name} was made by a newer version: format {head.format_version}, this program knows {FORMAT_VERSION}"
-        )
-    if is_ours and head.format_version == 1:
-        raise PoolDamaged(f"{name} was made by an older version: format 1, this program knows {FORMAT_VERSION}")
+        raise PoolDamaged(f"{name} was made by a newer version: format {head.format_version}, this program knows {_KNOWN}")
+    if is_ours and 1 <= head.format_version < OLDEST_FORMAT:
+        raise PoolDamaged(f"{name} was made by an older version: format {head.format_version}, this program knows {_KNOWN}")
     if not is_ours or head.format_version < 1 or head.epoch < 1 or len(head.identity) != IDENTITY_BYTES:
         raise _damaged(document, name)
     return head
@@ -204,4 +208,4 @@ def _has_other_format(document: bytes) -> bool:
         version = json.loads(document)["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-    return type(version) is int and version != FORMAT_VERSION
+    return type(version) is int and not OLDEST_FORMAT <= version <= FORMAT_VERSION

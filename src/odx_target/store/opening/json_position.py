@@ -11,4 +11,6 @@ def position_to_json(position: Position) -> dict[str, int]:
 
 
 def position_of_json(fields: Mapping[str, Any]) -> Position:
+    """Return a position. Catalogues of pools of format 2 have no `slot`. Raises KeyError, TypeError, ValueError."""
+    fields = {"slot": 0, **fields}
     return Position(*(int(fields[name]) for name in Position._fields))

@@ -12,9 +12,10 @@ from heapq import heappop, heappush
 
 from odx_target.native.checksum import crc32c
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.log.batch import MAGIC, Batch, Position
-from odx_target.store.log.checksum_index import SegmentView, footer_table, read_header
+from odx_target.store.log.batch import Batch, Position
+from odx_target.store.log.checksum_index import SegmentView, footer_table, header_at
 from odx_target.store.log.footer import decode_tail
+from odx_target.store.log.shared_headers import SLOT_BYTES
 from odx_target.store.segments.segment import SegmentStore
 
 
@@ -48,7 +49,7 @@ class Salvage:
         self._least_osns: dict[int, int] = {}
         self.durable_osn = self.last_start_osn = 0
         for batch in self._readable():
-            self._places.setdefault(batch.segment, array("H")).append(batch.block)
+            self._places.setdefault(batch.segment, array("I")).append(batch.header_offset // SLOT_BYTES)
             self._least_osns[batch.segment] = min(batch.first_osn, self._least_osns.get(batch.segment, batch.first_osn))
             self.durable_osn = max(self.durable_osn, batch.durable_osn)
             if batch.block == 0:
@@ -108,13 +109,21 @@ class Salvage:
                 del self.checksums[number]
 
     def _following(self, ahead: "_Ahead", position: Position, known_osn: int) -> Batch | None:
-        """Return the batch that directly follows a position. Returns None if this batch is lost or the log ends."""
+        """Return the batch that directly follows a position. Returns None if this batch is lost or the log ends.
+
+        A crash may have left a batch with a shared header and incomplete data. It is not taken if another batch follows.
+        """
+        damaged = None
         for batch in ahead:
             if batch.first_osn != position.osn:
-                return None
-            if batch.follows(position) and (batch.end.osn <= known_osn or self._data_is_sound(batch)):
-                return batch
-        return None
+                break
+            if batch.follows(position):
+                is_known = batch.end.osn <= known_osn
+                if (is_known and batch.header_blocks) or self._data_is_sound(batch):
+                    return batch
+                if is_known:
+                    damaged = batch
+        return damaged
 
     def _data_is_sound(self, batch: Batch) -> bool:
         count = len(batch.data_checksums)
@@ -132,28 +141,30 @@ class Salvage:
         for number, size_blocks in self._sizes.items():
             if size_blocks:
                 view = self._view(number)
-                end = 0
-                for block in view.beginning_with(MAGIC[0], 0):
-                    batch = read_header(view, block, self._pool_identity) if block >= end else None
+                end, header_block = 0, -1
+                for offset in view.headers(0, view.size_blocks, self._pool_identity):
+                    # Data blocks are skipped, because their content may look like a header.
+                    block = offset // BLOCK_BYTES
+                    batch = header_at(view, offset, self._pool_identity) if block >= end or block == header_block else None
                     if batch is not None:
-                        end = batch.end.block  # Data blocks are skipped, because their content may look like a header.
+                        end, header_block = batch.end.block, block
                         yield batch
 
     def _in_order(self) -> Iterator[Batch]:
         """Yield all readable batches, by their OSN, segment and block. Only the batches of a few segments are in memory."""
         segments = deque(sorted((osn, number) for number, osn in self._least_osns.items()))
-        waiting: list[tuple[int, int, int, Batch]] = []
+        waiting: list[tuple[int, int, int, Batch]] = []  # first OSN, segment and offset of the header make each one unique
         while segments or waiting:
             while segments and (not waiting or segments[0][0] <= waiting[0][0]):
                 for batch in self._batches_of(segments.popleft()[1]):
-                    heappush(waiting, (batch.first_osn, batch.segment, batch.block, batch))
+                    heappush(waiting, (batch.first_osn, batch.segment, batch.header_offset, batch))
             yield heappop(waiting)[-1]
 
     def _batches_of(self, number: int) -> Iterator[Batch]:
         """Read the headers of a segment again. A header that can no longer be read is left out."""
         view = self._view(number)
-        for block in self._places[number]:
-            batch = read_header(view, block, self._pool_identity)
+        for place in self._places[number]:
+            batch = header_at(view, place * SLOT_BYTES, self._pool_identity)
             if batch is not None:
                 yield batch
 

@@ -22,9 +22,12 @@ class MemorySegment:
         self._bytes = content if content is not None else bytearray()
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
+        self.write_at(block * BLOCK_BYTES, buffers)
+
+    def write_at(self, offset_bytes: int, buffers: Sequence[Buffer]) -> None:
         if self._watch.before is not None:
             self._watch.before(SegmentCall.WRITE, self.number)
-        offset = block * BLOCK_BYTES
+        offset = offset_bytes
         if offset > len(self._bytes):
             self._bytes.extend(bytes(offset - len(self._bytes)))
         for buffer in buffers:

@@ -3,8 +3,9 @@
 The log is stored in segments. A *segment* is a numbered row of blocks. A segment has these stages:
 
 1. `SegmentStore.create` makes the segment with room for a given number of blocks. The call may be slow and is made in advance.
-2. Only the log writer writes to the segment (`write`), from block 0 upwards. A block is written a second time only in two
-   cases: after a failed write, and when the recovery of a pool writes a footer over an incomplete batch.
+2. Only the log writer writes to the segment (`write`), from block 0 upwards. A block is written a second time only in three
+   cases: after a failed write, when the recovery of a pool writes a footer over an incomplete batch, and when a header is added
+   to the zeros of a header block (`write_at`).
 3. `seal` cuts the segment after its footer. After this call, the segment does not change.
 4. When no map and no read needs the segment any more, `SegmentStore.delete` removes it, or `SegmentStore.recycle` makes it a
    new segment.
@@ -49,6 +50,12 @@ class Segment(Protocol):
         blocks.
 
         Raises OSError. After an error, any part of the buffers may be in the segment.
+        """
+        ...
+
+    def write_at(self, offset_bytes: int, buffers: Sequence[Buffer]) -> None:
+        """Write the buffers one after the other into blocks that have been written before, beginning at an offset of the
+        segment. Raises the exceptions of `write`.
         """
         ...
 

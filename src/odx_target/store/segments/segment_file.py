@@ -129,21 +129,23 @@ class DirectorySegment:
             return any(each.has_views for each in mappings)
 
     def write(self, block: int, buffers: Sequence[Buffer]) -> None:
+        self.write_at(block * BLOCK_BYTES, buffers)
+
+    def write_at(self, offset_bytes: int, buffers: Sequence[Buffer]) -> None:
         if self._store.watched.before is not None:
             self._store.watched.before(SegmentCall.WRITE, self.number)
         self._count_writes += 1
         mapping = self.mapping
-        if mapping is not None and isinstance(buffers, list) and mapping.write_now(block * BLOCK_BYTES, buffers):
+        if mapping is not None and isinstance(buffers, list) and mapping.write_now(offset_bytes, buffers):
             return
         descriptor = self.descriptor
         if descriptor < 0:
             descriptor = self._store.hold(self)
-        offset = block * BLOCK_BYTES
         if len(buffers) <= MAX_BUFFERS_PER_WRITE:
             size_bytes = sum(map(len, buffers))
-            if os.pwritev(descriptor, buffers, offset) == size_bytes:
+            if os.pwritev(descriptor, buffers, offset_bytes) == size_bytes:
                 return
-        _write_in_pieces(descriptor, buffers, offset)
+        _write_in_pieces(descriptor, buffers, offset_bytes)
 
     def read_now(self, block: int, count_blocks: int) -> bytearray | None:
         descriptor = self.descriptor
