@@ -24,6 +24,10 @@ class FakeGate:
         self.name = name
         self.on_progress: set[Callable[[], None]] = set()
         self.due_osn: int | None = 0
+        self.alone = (self,)
+
+    def is_open(self) -> bool:
+        return True
 
     def refusal(self) -> CheckCondition | None:
         return None

@@ -161,6 +161,7 @@ class Entry:
         "ignores_unit_attention",
         "in_group",
         "is_ordered",
+        "is_simple_in_group",
         "is_supported_everywhere",
         "other_extents",
         "row",
@@ -187,6 +188,7 @@ class Entry:
         self.availability = row.availability
         self.in_group = self.touches_medium or CommandFlag.IN_GROUP in row.flags
         self.is_supported_everywhere = row.is_supported is None and CommandFlag.NOT_IN_GROUP not in row.flags
+        self.is_simple_in_group = self.in_group and self.is_supported_everywhere
         self.access = row.access or (Access.WRITES if self.writes_medium or not self.touches_medium else Access.READS)
 
     def access_of(self, cdb: bytes) -> Access:

@@ -95,17 +95,23 @@ class DeviceServer(TaskManager):
             or nexus.unit_attentions.get(lun)
             or (logical_unit.tasks.members and _may_have_to_wait(logical_unit.tasks, entry, attribute))
             or not logical_unit.is_ready
-            or logical_unit.group is not None
             or logical_unit.is_reserved
-            or (logical_unit.restricted is not None and nexus.target_port.target_port_group in logical_unit.restricted)
+            or (
+                logical_unit.restricted is not None
+                and logical_unit.group is None
+                and nexus.target_port.target_port_group in logical_unit.restricted
+            )
             or int.from_bytes(cdb, "big") & entry.forbidden
             or attribute > TaskAttribute.HEAD_OF_QUEUE
             or (entry.writes_medium and (logical_unit.write_protected or lun in nexus.read_only_luns))
             or self.before_command is not None
             or self.after_command is not None
+            or (logical_unit.group is not None and not (entry.is_simple_in_group and logical_unit.group.is_open()))
         ):
             return self._execute_with_care(nexus, lun, cdb, data_out, attribute, tag)
         task = Task(nexus, logical_unit, cdb, data_out, attribute, tag, False, lun)
+        if logical_unit.group is not None:
+            task.gates = logical_unit.group.alone
         try:
             outcome = entry.handler(task)
         except Exception as error:

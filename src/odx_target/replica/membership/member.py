@@ -27,6 +27,7 @@ from odx_target.replica.membership.register import Change, Register
 from odx_target.replica.membership.timing import LEASE_S, PROMISE_S, RENEWAL_INTERVAL_S, RETRY_INTERVAL_S
 
 NEVER_S = float("-inf")
+FOREVER_S = float("inf")
 
 
 class _Promise(NamedTuple):
@@ -102,6 +103,11 @@ class Member:
             and not self._requests_change(Change.HAND_OVER)
             and (not self.needs_peer or (self.is_proven and now_s < self.lease_until_s))
         )
+
+    @property
+    def serves_until_s(self) -> float:
+        """The time until which a member that serves now may go on without another call of this object."""
+        return self.lease_until_s if self.needs_peer else FOREVER_S
 
     def acknowledges(self, now_s: float) -> bool:
         """True if the member may tell hosts that changes are made which it has, and which the peer has if it is needed."""

@@ -78,6 +78,7 @@ class Group:
         self._register = self.driver.member.register
         self._was_adding = False
         self._give_up_after_s = settings.out_of_sync_s + GIVE_UP_MARGIN_S
+        self.monotonic = environment.monotonic
         self._is_draining = False
         self._active = 0
         self._progress: Event = environment.event()
@@ -286,11 +287,13 @@ class Group:
         give_up_s = self._environment.monotonic() + MAX_HAND_OVER_S
         self._require_service()
         self._is_draining = True
+        self._wake()
         try:
             while self.driver.member.is_primary:
                 await self._progressed(give_up_s)
         finally:
             self._is_draining = False
+            self._wake()
 
     async def isolate(self) -> None:
         """Go on without the other member, until `resync` is called. Raises NotServing, and the exceptions of `Volume.write`.

@@ -67,4 +67,4 @@ class Task:
         """Prepare a group for the command, and let the reply wait for it. Raises the exceptions of `GroupGate.admit`."""
         gate.admit()
         if gate not in self.gates:
-            self.gates = (*self.gates, gate)
+            self.gates = (*self.gates, gate) if self.gates else gate.alone

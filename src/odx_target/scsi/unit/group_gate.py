@@ -21,6 +21,8 @@ class GroupGate(Protocol):
 
     name: str
     """The name of the group."""
+    alone: "tuple[GroupGate, ...]"
+    """Only this group, as a value of `Task.gates`."""
     on_progress: set[Callable[[], None]]
     """Functions that are called when `due_osn` may have changed. Transports that keep replies add theirs."""
 
@@ -33,6 +35,9 @@ class GroupGate(Protocol):
         """Hosts may be told of all changes with a lower OSN than this one. None if nobody knows whether changes stay that hosts
         were not told of.
         """
+
+    def is_open(self) -> bool:
+        """True if a new command may run without any other call, apart from `flush`. False if this must be checked with care."""
 
     def refusal(self) -> CheckCondition | None:
         """Return the sense data for a command that is under way, if it must change and read nothing any more."""

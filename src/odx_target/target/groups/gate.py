@@ -8,6 +8,7 @@ from odx_target.replica.sync.group import Group, GroupState, NotServing
 from odx_target.scsi.asymmetric_access.access_state import AccessState, refusal_in
 from odx_target.scsi.sense import TARGET_PORT_IN_UNAVAILABLE_STATE, CheckCondition
 from odx_target.scsi.target_port import TargetPort
+from odx_target.scsi.unit.group_gate import GroupGate
 
 CLOSED = MemberStates(AccessState.UNAVAILABLE, AccessState.STANDBY)
 """The states while the group does not run in this array: before its link port is open, and when it stops."""
@@ -21,6 +22,9 @@ numbers for their ports, although none of them knows the ports of the other one.
 def reported_number(relative_target_port: int, group_number: int) -> int:
     """Return the number that hosts see of a relative target port of a member, which is lower than FIRST_PORT_OF_SECOND."""
     return relative_target_port if group_number == 1 else relative_target_port ^ FIRST_PORT_OF_SECOND
+
+
+NEVER_S = float("-inf")
 
 
 class Gate:
@@ -40,6 +44,8 @@ class Gate:
         """The states of which hosts were notified last."""
         self.was_primary = False
         self.is_closing = False
+        self.alone: tuple[GroupGate, ...] = (self,)
+        self._open_until_s = NEVER_S
         self._group: Group | None = None
         self._on_change = on_change
 
@@ -82,6 +88,16 @@ class Gate:
     def due_osn(self) -> int | None:
         return None if self._group is None else self._group.due_osn
 
+    def is_open(self) -> bool:
+        group = self._group
+        if group is None or group.driver.is_settling:
+            return False
+        now_s = group.monotonic()
+        if now_s >= self._open_until_s:
+            is_serving = self.access_state is AccessState.ACTIVE_OPTIMIZED and group.driver.position.is_open
+            self._open_until_s = group.driver.member.serves_until_s if is_serving else NEVER_S
+        return now_s < self._open_until_s
+
     def refusal(self) -> CheckCondition | None:
         return None if self._group is not None and self._group.driver.serves else self.lost_reply()
 
@@ -117,6 +133,7 @@ class Gate:
 
     def _progressed(self) -> None:
         """Notice changes of the states, and release replies that are due."""
+        self._open_until_s = NEVER_S
         _ = self.access_state
         for function in list(self.on_progress):
             function()
