@@ -59,6 +59,9 @@ bench-remote: .venv/dev ## copies by token from one array to another beside qemu
 bench-replica: .venv/dev ## replication: unchanged data, the error of a throttle, data sent twice after a cut
 	$(BENCH) bench.links replica
 
+bench-sync: .venv/dev ## synchronous replication: loss of writes, work added to the loop, resync rate, takeover after kill -9
+	$(BENCH) bench.links sync
+
 torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUTES (120); the numbers add up in var/torture.json
 	$(BIN)/python -m tests.torture run --minutes $${TORTURE_MINUTES:-120}
 
@@ -68,4 +71,4 @@ sim: .venv/dev ## several arrays in one process with faults, for SIM_MINUTES (60
 fuzz: .venv/dev ## hostile input for FUZZ_MINUTES (30), guided by coverage; findings are written to var/fuzz/
 	$(BIN)/python -m tests.fuzz run --minutes $${FUZZ_MINUTES:-30}
 
-.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare bench-link bench-remote bench-replica torture sim fuzz
+.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare bench-link bench-remote bench-replica bench-sync torture sim fuzz

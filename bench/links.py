@@ -1,7 +1,7 @@
 """Measures the link between two arrays, copies over it, and replication. Each row is measured by its own process.
 
-    python -m bench.links link|remote|replica             prints the tables
-    python -m bench.links link|remote|replica --write     also writes docs/performance/links-NAME.md; use a quiet machine
+    python -m bench.links link|remote|replica|sync        prints the tables
+    python -m bench.links link|remote|replica|sync --write  also writes docs/performance/links-NAME.md; use a quiet machine
 
 Rates are also shown as a part of the rate of the first row of their table, which comes from the same machine at the same time.
 """
@@ -91,7 +91,23 @@ REPLICA = (
     ),
 )
 
-PAGES = {"link": LINK, "remote": REMOTE, "replica": REPLICA}
+SYNC = (
+    Section(
+        "Writes in a group",
+        "Random writes at depth 32, with both arrays, the witness and the host on the same cores. The loss depends on their "
+        "number. What is added to the event loop of the primary, by the accounting of the kernel, does not: with a core each "
+        "for the loop, the other threads, the other member and the host, it bounds the loss. Times are microseconds a write.",
+        {f"{kib} KiB": ("groups", "loss", str(kib)) for kib in (8, 64, 256)},
+    ),
+    Section("Resync", "512 MiB of a new group while no host writes.", {"new member": ("groups", "resync")}),
+    Section(
+        "Takeover",
+        "Time from `kill -9` of the primary to the first write at the other member. Its promise to the primary is 5 s.",
+        {"kill -9": ("groups", "takeover")},
+    ),
+)
+
+PAGES = {"link": LINK, "remote": REMOTE, "replica": REPLICA, "sync": SYNC}
 
 
 def measured(section: Section) -> Table:

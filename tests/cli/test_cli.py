@@ -324,7 +324,7 @@ def completed(line: str) -> list[str]:
 
 def test_what_is_completed() -> None:
     assert sorted(completed("odx-target ")) == sorted(COMMANDS)
-    assert completed("odx-target w") == ["windows-copy"]
+    assert completed("odx-target w") == ["windows-copy", "witness"]
     assert "--pool-limit" in completed("odx-target serve --p")
     assert completed("odx-target token st") == ["status"]
 

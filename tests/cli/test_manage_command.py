@@ -17,6 +17,7 @@ from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.initiator.url import Portal
 from odx_target.target.control.faults import FAULT_OPERATIONS
+from odx_target.target.control.groups.operations import GROUP_OPERATIONS
 from odx_target.target.control.imports import IMPORT_OPERATIONS
 from odx_target.target.control.operations import OPERATIONS
 from odx_target.target.control.paths import PATH_OPERATIONS
@@ -37,9 +38,9 @@ OF_OTHERS = {
         each.name
         for each in (*FAULT_OPERATIONS, *IMPORT_OPERATIONS, *PATH_OPERATIONS, *PORT_GROUP_OPERATIONS, *REFUSAL_OPERATIONS)
     ),
-    *(each.name for each in (*PROTECTION_OPERATIONS, *COPY_OPERATIONS)),
+    *(each.name for each in (*PROTECTION_OPERATIONS, *COPY_OPERATIONS, *GROUP_OPERATIONS)),
 }
-"""Operations of `odx-target pool`, `fault`, `import`, `path`, `protect`, `remote`, `port-group`, `explain` and `offload`."""
+"""Operations of `odx-target pool`, `fault`, `group`, `import`, `path`, `protect`, `remote`, `port-group` and `offload`."""
 
 LUNS = ("first=1M", "second=8K,block=4096")
 

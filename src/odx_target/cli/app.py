@@ -49,6 +49,8 @@ COMMANDS = {
     "remote": Subcommand("replication.remote", "Show what arrays send to each other, and use it."),
     "promote": Subcommand("replication.promote", "Make a copy a LUN that hosts can write to."),
     "reverse": Subcommand("replication.reverse", "Receive volumes from the array that has promoted them."),
+    "group": Subcommand("groups.group", "Keep volumes equal at two arrays at every instant."),
+    "witness": Subcommand("groups.witness", "Run the witness of groups of other arrays."),
     "snapshot": Subcommand("storage.snapshot", "Create, show and use snapshots of volumes."),
     "schedule": Subcommand("storage.schedule", "List and change the schedules of snapshots."),
     "pool": Subcommand("pools.pool", "Verify or repair a pool, and renew its identity."),

@@ -229,11 +229,16 @@ def test_every_result_matches_its_schema(results: list[tuple[str, list[dict[str,
             assert next(iter(each)) == "schema", command
 
 
+def shown_by_groups() -> set[str]:
+    """Return the commands of groups, whose results `tests/cli/test_group_command.py` checks."""
+    return {each for result in RESULTS.values() for each in result.commands if each.startswith("group ")}
+
+
 def test_every_command_with_a_schema_was_run(results: list[tuple[str, list[dict[str, Any]]]]) -> None:
     shown = {command for command, documents in results if documents}
     decoded = {"decode cdb", "decode sense", "decode vpd", "decode token", "decode pdu"}
     replication = {"protect", "replicate", "remote list", "remote clone", "remote graph", "promote", "reverse"}
-    by_other_tests = {"serve", "explain", "import accept", *replication}
+    by_other_tests = {"serve", "explain", "import accept", "witness", *replication, *shown_by_groups()}
     assert {each for result in RESULTS.values() for each in result.commands} == shown | decoded | by_other_tests
     assert all(RESULTS[result_of(command) or ""].is_line or len(documents) == 1 for command, documents in results)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
+from odx_target.replica.grouping.messages import FIRST_EPOCH
 from odx_target.replica.membership.register import Register
 from odx_target.replica.membership.witness import WitnessRecord
 from odx_target.replica.paths.settings import Right
@@ -23,6 +24,8 @@ def test_a_new_group_has_equal_volumes_under_equal_identities() -> None:
     group = three.found()
     a, b = three.a, three.b
     three.until(three.is_in_sync)
+    three.world.advance(5.0)
+    assert group.driver.member.register.epoch == FIRST_EPOCH + 1, "one resync suffices, although no host has written"
     assert group.settings.peer_pool == b.pool.identity
     for name in VOLUMES:
         ours, theirs = a.pool.volumes[name], b.pool.volumes[name]

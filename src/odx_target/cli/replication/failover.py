@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from odx_target.cli.groups.group import promote_group
 from odx_target.cli.managing.array_requests import ask_array, given
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.storage.volume import volume_line
@@ -31,6 +32,9 @@ def promote(
     number: Annotated[
         int | None, typer.Option("--lun", metavar="N", help="LUN number. Default: that of before, or the next free one.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="COPY is the name of a group: make this array its primary, see `group promote`.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a copy a LUN that hosts can write to. It receives no more.
@@ -38,6 +42,11 @@ def promote(
     The LUN has the content of the newest received snapshot. Everything that hosts have written at the other array after this
     snapshot is missing. When the other array is there again, `reverse` makes its volume the copy.
     """
+    if force:
+        if name is not None or number is not None:
+            raise typer.BadParameter("a group keeps its names and LUN numbers", param_hint="--force")
+        promote_group(pool, copy, force=True, as_json=as_json)
+        return
     answer = ask_array(pool, "promote", given(copy=copy, name=name, number=number))
     if as_json:
         print_json("volume", answer)

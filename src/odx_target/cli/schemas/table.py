@@ -23,6 +23,7 @@ class Result(NamedTuple):
 ARRAY = "target.control.answers"
 STORAGE = "target.control.storage.answers"
 REPLICATION = "target.control.replication.answers"
+GROUPS = "target.control.groups.answers"
 RECORDING = "target.recording.answers"
 
 RESULTS: dict[str, Result] = {
@@ -95,6 +96,14 @@ RESULTS: dict[str, Result] = {
     "replication": Result(1, f"{REPLICATION}:Replication", ("remote list",)),
     "path-rates": Result(1, f"{REPLICATION}:PathRates", ("remote graph",)),
     "replicated": Result(1, f"{REPLICATION}:Replicated", ("replicate",)),
+    "group": Result(
+        1, f"{GROUPS}:Group", ("group create", "group status", "group switchover", "group isolate", "group resync")
+    ),
+    "groups": Result(1, f"{GROUPS}:Groups", ("group list",)),
+    "verified-group": Result(1, f"{GROUPS}:VerifiedGroup", ("group verify",)),
+    "promoted-group": Result(1, f"{GROUPS}:PromotedGroup", ("group promote",)),
+    "deleted-group": Result(1, f"{GROUPS}:DeletedGroup", ("group delete",)),
+    "witness": Result(1, "cli.groups.witness:ServedWitness", ("witness",), is_line=True),
     "snapshot": Result(1, f"{STORAGE}:Snapshot", ("snapshot rename", "snapshot delete", "snapshot hold", "snapshot unhold")),
     "snapshots": Result(1, f"{STORAGE}:Snapshots", ("snapshot list", "reverse")),
     "snapshot-details": Result(1, f"{STORAGE}:ShownSnapshot", ("snapshot show",)),

@@ -20,6 +20,8 @@ from odx_target.replica.pairing import desk, path_key
 from odx_target.replica.paths import settings as path_settings
 from odx_target.replica.remote_tokens import limits as token_limits
 from odx_target.replica.snapshots import limits as snapshots_limits
+from odx_target.replica.sync import limits as sync_limits
+from odx_target.replica.sync import stream_meter
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
 from odx_target.store.api import BLOCK_BYTES
@@ -46,6 +48,7 @@ from odx_target.target.server import memory_division, memory_limits
 from odx_target.target.session_file import frames as session_frames
 from odx_target.target.session_file import recording_limits
 from odx_target.target.trace import pcapng, record_writer
+from odx_target.target.witness import witness
 
 Number = int | float
 
@@ -267,6 +270,27 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_RETRY_S",
             ),
         ),
+        (
+            sync_limits,
+            (
+                "MAX_GROUPS",
+                "MAX_GROUP_VOLUMES",
+                "MIN_OUT_OF_SYNC_S",
+                "OUT_OF_SYNC_S",
+                "MAX_OUT_OF_SYNC_S",
+                "MAX_ITEM_BLOCKS",
+                "MAX_UNSETTLED_MESSAGES",
+                "MAX_WAITING_FLUSHES",
+                "MAX_WAITING_ANCHORS",
+                "MAX_SHIPPED_MAPS",
+                "MIN_ROOM_BYTES",
+                "MAX_READ_BLOCKS",
+                "MAX_READ_FINDINGS",
+                "READ_RATE_BYTES",
+            ),
+        ),
+        (stream_meter, ("MAX_MEASURED_CHANGES",)),
+        (witness, ("MAX_WITNESS_BYTES",)),
         (path_key, ("MIN_KEY_CHARACTERS", "MAX_KEY_CHARACTERS")),
         (desk, ("PAIRING_TIME_S", "MAX_ATTEMPTS")),
     ),

@@ -23,8 +23,8 @@ def link_descriptors(address: Portal | None) -> int:
 async def served_links(files: ServeConfig, array: Array) -> AsyncIterator[None]:
     """Open the link port and the paths of an array while the body runs, and pair it with the arrays of the pools of `--pair`.
 
-    Do nothing if it has no link port. Raises ConfigError if there are paths, protections or pairs without a link port, and
-    OSError.
+    Do nothing if it has no link port. Raises ConfigError if there are paths, protections, groups or pairs without a link port.
+    Raises OSError.
     """
     address = files.link_port
     if address is None:
@@ -34,13 +34,15 @@ async def served_links(files: ServeConfig, array: Array) -> AsyncIterator[None]:
             raise ConfigError("--pair needs a link port: give --link-port HOST:PORT too")
         if files.protections:
             raise ConfigError("protect: an array with protections needs a link port; give link-port or --link-port HOST:PORT")
+        if files.groups:
+            raise ConfigError("group: an array with groups needs a link port; give link-port or --link-port HOST:PORT")
         yield
         return
     # An array without links does not load the modules.
     from odx_target.target.peers.configured_paths import open_configured_paths
     from odx_target.target.peers.serving import serve_peers
 
-    async with serve_peers(address, array, files.protections, files.pair) as portal:
+    async with serve_peers(address, array, files.protections, files.pair, files.groups) as portal:
         log.info("other arrays can connect", address=str(portal))
         assert array.peering is not None
         await open_configured_paths(array.peering, files.paths, array.reporter)

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from odx_target.cli.groups.text import GROUP_HEADINGS, WITNESSED_HEADINGS, advice_lines, group_cells, witnessed_cells
 from odx_target.cli.replication.text import COPY_HEADINGS, PROTECTION_HEADINGS, copy_cells, problem_lines, protection_cells
+from odx_target.cli.text.latency import UNKNOWN, latency
 from odx_target.cli.text.sizes import size
 from odx_target.cli.text.tables import column_lines
 from odx_target.iscsi.limits import COMMAND_WINDOW
@@ -25,7 +27,6 @@ SANITIZE_STATES = {
     "waiting": "its sanitize operation goes on when it is a LUN again",
 }
 KINDS = ("read", "write", "other")
-UNKNOWN = "-"
 
 
 def status_lines(answer: Answer, former: Answer | None = None, width: int | None = None) -> list[str]:
@@ -45,7 +46,22 @@ def status_lines(answer: Answer, former: Answer | None = None, width: int | None
             for each in array["sessions"]
         ]
         lines += ["", *column_lines(SESSION_HEADINGS, rows, width), *_not_listed(array["sessions_not_listed"], "sessions")]
-    return [*lines, *_target_lines(array, width), *_replication_lines(answer.get("replication"), width)]
+    lines += [*_target_lines(array, width), *_replication_lines(answer.get("replication"), width)]
+    return lines + _group_lines(answer.get("groups"), width)
+
+
+def _group_lines(groups: Answer | None, width: int | None) -> list[str]:
+    """Return the tables of groups of two arrays, if there are any."""
+    if groups is None:
+        return []
+    lines = []
+    for headings, cells, rows in (
+        (GROUP_HEADINGS, group_cells, groups["groups"]),
+        (WITNESSED_HEADINGS, witnessed_cells, groups["witnessed"]),
+    ):
+        if rows:
+            lines += ["", *column_lines(headings, [tuple(map(printable, cells(each))) for each in rows], width)]
+    return lines + [printable(line) for line in advice_lines(groups["groups"])]
 
 
 def _replication_lines(replication: Answer | None, width: int | None) -> list[str]:
@@ -80,16 +96,6 @@ def _target_lines(array: Answer | None, width: int | None) -> list[str]:
     ]
     has_limits = any(row[2:] != (UNKNOWN, str(COMMAND_WINDOW), "100 %") for row in rows)
     return ["", *column_lines(TARGET_HEADINGS, rows, width)] if has_limits or len(rows) > 1 else []
-
-
-def latency(seconds: float | None) -> str:
-    """Return a latency as text with three digits, such as "1.25 ms"."""
-    if seconds is None:
-        return UNKNOWN
-    for unit, factor in (("s", 1.0), ("ms", 1e3)):
-        if seconds * factor >= 1.0:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} us"
 
 
 def _pool_lines(pool: Answer) -> list[str]:

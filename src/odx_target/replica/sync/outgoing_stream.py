@@ -185,6 +185,8 @@ class OutgoingStream:
         """Carry one stream. Raises LinkError, NeedsResync, StoreError."""
         driver = self._driver
         member, register = driver.member, driver.member.register
+        if member.peer not in register.in_sync and driver.serves:
+            driver.open_position()  # A resync refers to the own log, also if no host has changed anything yet.
         end_osn = self._pool.committed_osn - 1 if driver.position.is_open else driver.position.osn
         position = driver.position.closed(end_osn)
         document = {"request": STREAM_REQUEST, "group": self._settings.name}

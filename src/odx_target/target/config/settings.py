@@ -10,6 +10,7 @@ from odx_target.copymgr.limits import TokenAccess, UnreachableSense
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.settings import Address, CompressionChoice, Right
 from odx_target.replica.snapshots.protection import Trigger
+from odx_target.replica.sync.limits import OUT_OF_SYNC_S
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.port_groups import AccessModes
 from odx_target.target.clock.mode import ClockMode
@@ -166,6 +167,22 @@ class ProtectTemplate:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupTemplate:
+    """A group of volumes of this array that is made when its paths are connected, if the array has no group of this name.
+
+    `path` leads to the other member, and `witness` to the witness. `luns` has LUN numbers at the other member by the names of
+    volumes. `out_of_sync_s` is the time without an answer after which the primary goes on alone.
+    """
+
+    name: str
+    volumes: tuple[str, ...]
+    path: str
+    witness: str
+    luns: Mapping[str, int] = field(default_factory=dict)
+    out_of_sync_s: float = OUT_OF_SYNC_S
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The settings of an array.
 
@@ -290,6 +307,8 @@ class ServeConfig:
     """Paths that the array waits for, or whose settings it changes, when it starts."""
     protections: tuple[ProtectTemplate, ...] = ()
     """Protections that are added when their paths are paired, if the pool does not have them."""
+    groups: tuple[GroupTemplate, ...] = ()
+    """Groups that are made when their paths are connected, if the array does not have them."""
     pair: tuple[Path, ...] = ()
     """Pools on this machine with whose arrays the array is paired. This needs a link port."""
     clock: ClockMode = ClockMode.REAL

@@ -12,6 +12,7 @@ from odx_target.target.config.address_settings import announced_of, redirect_rul
 from odx_target.target.config.chap import chap_users_of, target_chap_of
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.fault_settings import fault_rules_of, fault_seed_of
+from odx_target.target.config.group_settings import group_templates_of
 from odx_target.target.config.parsing import (
     check_luns,
     lun_config,
@@ -221,6 +222,7 @@ _SERVE_KEYS: dict[str, Callable[[Any, Path], dict[str, Any]]] = {
     "control": lambda value, base: {"control": base / _path("control", value)},
     "metrics": lambda value, _base: {"metrics": parse_metrics_address(_text("metrics", value))},
     "protect": lambda value, _base: {"protections": protect_templates_of(value)},
+    "group": lambda value, _base: {"groups": group_templates_of(value)},
     "link-port": lambda value, _base: {"link_port": parse_link_address(_text("link-port", value))},
     "path": lambda value, base: {"paths": path_templates_of(value, base)},
     "clock": lambda value, _base: {"clock": parse_choice(ClockMode, value, "clock: ")},

@@ -16,6 +16,7 @@ from odx_target.target.control.arguments import Argument
 from odx_target.target.control.arguments import ManagementError as ManagementError
 from odx_target.target.control.describe import Data, describe_copy, describe_stepping_aside, describe_token, rows_in_turns
 from odx_target.target.control.faults import FAULT_OPERATIONS
+from odx_target.target.control.groups.operations import GROUP_OPERATIONS
 from odx_target.target.control.health import describe_health
 from odx_target.target.control.imports import IMPORT_OPERATIONS
 from odx_target.target.control.operation import Operation, performed
@@ -250,5 +251,6 @@ OPERATIONS: dict[str, Operation] = {
         *IMPORT_OPERATIONS,
         *PROTECTION_OPERATIONS,
         *COPY_OPERATIONS,
+        *GROUP_OPERATIONS,
     )
 }

@@ -13,6 +13,7 @@ from odx_target.scsi.unit.sanitize_operation import SanitizeOperation
 from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, PoolSpace
 from odx_target.target.lun_size import size_bytes_of
 from odx_target.target.metrics.exposition import COUNTER, GAUGE, HISTOGRAM, Family, lines
+from odx_target.target.metrics.groups import group_families
 from odx_target.target.metrics.replication import replication_families
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ async def _families(array: "Array") -> AsyncIterator[Family]:
     for family in await _lun_families(array):
         yield family
     for family in await replication_families(array):
+        yield family
+    for family in group_families(array):
         yield family
 
 

@@ -12,6 +12,8 @@ from odx_target.replica.blocks.hint_tables import HintTables
 from odx_target.replica.edge.dialler import TlsDialler, pair_with
 from odx_target.replica.edge.listener import ListenerCallbacks, PeerListener
 from odx_target.replica.edge.tls import OwnCertificate, is_certificate
+from odx_target.replica.grouping.grouping import Grouping
+from odx_target.replica.grouping.luns import MemberLuns
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing.desk import PairingDesk, WaitingPath
 from odx_target.replica.pairing.handshake import Paired, PairingFailed, path_secret
@@ -93,6 +95,8 @@ class Peering:
         self.replication.add_to(requests)
         self.groups = GroupTable(pool, environment, self.paths.values)
         self.groups.add_to(requests)
+        self.grouping: Grouping | None = None
+        """Makes and removes groups."""
         self.listening: Listening | None = None
         """The link port. None if the array listens to no peers."""
         self.pairing_places: list[FilePath] = []
@@ -101,6 +105,11 @@ class Peering:
         self._certificate = certificate
         self._reporter = reporter
         self._make_durable = make_durable
+
+    def serve_grouping(self, pool: Pool, luns: MemberLuns) -> None:
+        """Make and remove groups on request. `luns` are the LUNs of the array."""
+        self.grouping = Grouping(pool, self._environment, self.groups, self.paths, luns)
+        self.grouping.add_to(self.requests)
 
     def start(self, listening: Listening | None, nursery: trio.Nursery) -> None:
         """Begin to dial the peers of all paths, and to listen at the link port. Takes its socket over."""

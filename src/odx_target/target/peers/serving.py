@@ -10,9 +10,12 @@ import trio
 
 from odx_target.scsi.sense import INQUIRY_DATA_HAS_CHANGED
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.target.config.settings import Portal, ProtectTemplate
+from odx_target.target.config.settings import GroupTemplate, Portal, ProtectTemplate
+from odx_target.target.control.groups.member_luns import ArrayLuns
 from odx_target.target.job_nursery import JobNursery
 from odx_target.target.listening_sockets import bind_portals, close_sockets
+from odx_target.target.peers.configured_groups import make_groups
+from odx_target.target.peers.group_alarms import watch_groups
 from odx_target.target.peers.peering import STOP_TIME_S, TokenSharing, open_peering
 from odx_target.target.peers.protections import add_protections
 from odx_target.target.peers.snapshot_classes import class_of
@@ -25,12 +28,16 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def serve_peers(
-    address: Portal, array: "Array", protections: Sequence[ProtectTemplate] = (), pair: Collection[Path] = ()
+    address: Portal,
+    array: "Array",
+    protections: Sequence[ProtectTemplate] = (),
+    pair: Collection[Path] = (),
+    groups: Sequence[GroupTemplate] = (),
 ) -> AsyncIterator[Portal]:
     """Open the link port and the paths of an array while the body runs. Yields the actual address.
 
-    `protections` are those of the configuration. In the background, the array is paired with the arrays that serve the pools in
-    `pair` on this machine. Raises OSError if the address cannot be bound.
+    `protections` and `groups` are those of the configuration. In the background, the array is paired with the arrays that serve
+    the pools in `pair` on this machine. Raises OSError if the address cannot be bound.
     """
     bound = await bind_portals([address])
     try:
@@ -45,12 +52,15 @@ async def serve_peers(
             classes = partial(class_of, array.schedules.book)
             peering = await open_peering(array.pool, environment, maker, array.reporter, array.make_durable, tokens, classes)
             await array.make_durable()
+            peering.serve_grouping(array.pool, ArrayLuns(array))
             peering.start(bound[0], jobs.nursery)
             array.peering = peering
             array.groups, group_luns = peering.groups, array.make_group_luns()
             group_luns.peer_ports.add_to(peering.requests)
             group_luns.open(peering.groups, environment)
             environment.start_soon(add_protections, array, peering, protections)
+            environment.start_soon(make_groups, array, peering, groups)
+            environment.start_soon(watch_groups, array, peering)
             peering.pairing_places += pair
             for place in pair:
                 jobs.nursery.start_soon(pair_with_pool, place, array, peering)

@@ -7,7 +7,7 @@ array through this socket, and then pairs over the network as with any other arr
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
@@ -17,13 +17,29 @@ from odx_target.replica.pairing.path_key import new_path_key
 from odx_target.replica.paths.settings import Address, Right
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_portal
+from odx_target.target.config.settings import Config
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.client import NoResponse, NoServer, request
 from odx_target.target.loopback import from_this_machine
+from odx_target.target.reporter import Reporter
+from odx_target.target.trio_environment import TrioEnvironment
 
 if TYPE_CHECKING:
-    from odx_target.target.array import Array
     from odx_target.target.peers.peering import Peering
+
+
+class PairingArray(Protocol):
+    """The part of an array, or of a witness, that a pairing needs."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def environment(self) -> TrioEnvironment: ...
+
+    @property
+    def reporter(self) -> Reporter: ...
+
 
 WAIT_S = 60.0
 """Time for which an array waits until the other array has started. Both may be started at the same moment."""
@@ -35,7 +51,7 @@ MAX_NAME_CHARACTERS = 32
 """Maximum length of the name of a path that is made from the name of a directory."""
 
 
-async def pair_with_pool(place: Path, array: "Array", peering: "Peering") -> None:
+async def pair_with_pool(place: Path, array: PairingArray, peering: "Peering") -> None:
     """Pair with the array that serves the pool at a place, and wait until it is connected. A failure is one line in the log.
 
     At the end, `place` is removed from `Peering.pairing_places`.
@@ -56,7 +72,7 @@ async def pair_with_pool(place: Path, array: "Array", peering: "Peering") -> Non
         peering.pairing_places.remove(place)
 
 
-async def _paired(place: Path, array: "Array", peering: "Peering") -> str:
+async def _paired(place: Path, array: PairingArray, peering: "Peering") -> str:
     """Begin the pairing, unless both arrays have a path already. Returns the name of the path.
 
     Raises LinkError, ManagementError, NoServer and NoResponse.

@@ -11,6 +11,7 @@ from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_volume
+from odx_target.target.control.storage.members import check_no_member, check_not_left_over
 from odx_target.target.control.storage.names import find_own_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import (
@@ -32,6 +33,7 @@ async def add(storage: Storage, name: str, number: int | None) -> answers.Volume
     with changing(storage, volume):
         if LUN_ATTRIBUTE in volume.attributes:
             raise ManagementError(f"volume {name} is LUN {volume.attributes[LUN_ATTRIBUTE]} already")
+        check_not_left_over(storage.pool, volume)
         await _give_number(storage, volume, number)
         drop(storage.pool, volume.identity)  # a process that ended while it removed the LUN may have left reservations
         await storage.make_durable()
@@ -49,6 +51,7 @@ async def remove(storage: Storage, name: str, *, may_be_last: bool = False) -> a
     with changing(storage, volume):
         if LUN_ATTRIBUTE not in volume.attributes:
             raise ManagementError(f"volume {name} is not a LUN")
+        check_no_member(storage.pool, volume, "taken away from hosts")
         unit = storage.unit_of(volume)
         if not may_be_last:
             check_not_the_only_lun(storage, volume)
@@ -79,6 +82,7 @@ async def renumber(storage: Storage, name: str, number: int) -> answers.Volume:
 async def set_read_only(storage: Storage, name: str, *, read_only: bool) -> answers.Volume:
     """Make a volume read-only for hosts, or writable."""
     volume = find_own_volume(storage.pool, name)
+    check_no_member(storage.pool, volume, "made read-only or writable")
     with changing(storage, volume):
         if (volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES) != read_only:
             await storage.set_attributes(volume, {READ_ONLY_ATTRIBUTE: YES if read_only else None})

@@ -13,6 +13,8 @@ from odx_target.scsi.unit.sanitize_operation import has_record
 from odx_target.store.api import BLOCK_BYTES, CapacityStatus, CleaningStatus, LogStatus, Pool, PoolSpace, Volume, tier_of
 from odx_target.target.access.targets import limits_of
 from odx_target.target.control.describe import describe_stepping_aside, rows_in_turns
+from odx_target.target.control.groups.answers import Groups
+from odx_target.target.control.groups.describe import describe_groups
 from odx_target.target.control.replication.answers import Replication
 from odx_target.target.control.replication.describe import describe_replication
 from odx_target.target.control.storage import status_answers as answers
@@ -49,7 +51,15 @@ async def status(storage: Storage, *, space: bool, busiest: int | None) -> answe
         "volumes": await rows_in_turns(turns, chosen, lambda volume: _describe(storage, volume, capacity)),
         "volumes_not_listed": len(shown) - len(chosen),
         "replication": await _replication(array),
+        "groups": _groups(array),
     }
+
+
+def _groups(array: "Array | None") -> Groups | None:
+    if array is None or array.peering is None:
+        return None
+    found = describe_groups(array)
+    return found if found["groups"] or found["witnessed"] or found["unreadable"] else None
 
 
 async def _replication(array: "Array | None") -> Replication | None:

@@ -3,6 +3,7 @@
 from typing import Annotated, TypedDict
 
 from odx_target.copymgr.counters import CounterData
+from odx_target.target.control.groups.answers import Groups
 from odx_target.target.control.replication.answers import Replication
 
 
@@ -182,3 +183,4 @@ class Status(TypedDict):
     volumes: Annotated[list[BusyVolume], "in the order of their names"]
     volumes_not_listed: Annotated[int, "number of volumes that `--busiest` leaves out"]
     replication: Annotated[Replication | None, "null if the array has no link port, or sends and receives nothing"]
+    groups: Annotated[Groups | None, "null if the array has no link port, or no groups"]

@@ -27,6 +27,7 @@ from odx_target.target.control.describe import rows_in_turns
 from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.luns import changing, check_not_the_only_lun, reserved_numbers, unused_numbers
+from odx_target.target.control.storage.members import check_no_member
 from odx_target.target.control.storage.names import find_own_volume, find_source, find_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import (
@@ -222,6 +223,7 @@ async def delete(storage: Storage, name: str, *, force: bool) -> answers.Volume:
     imports = None if storage.array is None else storage.array.imports
     if imports is not None and imports.importer_of(volume) is not None:
         raise ManagementError(f"volume {name} is being imported: cancel the import instead")
+    check_no_member(storage.pool, volume, "deleted")
     with changing(storage, volume):
         if unit is not None and storage.array is not None:
             check_not_the_only_lun(storage, volume)

@@ -1,0 +1,95 @@
+"""Two arrays with a group and their witness, each a process of its own, for the benches of synchronous replication."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.processes import ticks_of
+from tests.interop.serving import Served, serve
+
+GROUP = "db"
+TIMEOUT_S = 120.0
+LOOK_S = 0.05
+LINK = ("--link-port", "127.0.0.1:0")
+END_TIMEOUT_S = 20.0
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def odx(*words: str | Path) -> dict[str, Any]:
+    """Run a command of odx-target with --json, and return its result. Raises subprocess.CalledProcessError."""
+    command = [sys.executable, "-m", "odx_target", *map(str, words), "--json"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
+    found: dict[str, Any] = json.loads(ended.stdout)
+    return found
+
+
+def loop_s(pid: int) -> float:
+    """Return the seconds of the processor that the first thread of a process has used: its event loop."""
+    return sum(ticks_of(Path(f"/proc/{pid}/task/{pid}/stat").read_text())) / CLOCK_TICKS
+
+
+@dataclass
+class Three:
+    """The arrays `a` and `b`, and the witness. The LUN `db` of `a` has the number 0."""
+
+    folder: Path
+    a: Served
+    b: Served
+    witness: subprocess.Popen[bytes]
+
+    def create(self) -> None:
+        """Make the group."""
+        odx("group", "create", self.folder / "a", GROUP, "--volume", "db", "--path", "b", "--witness", "w", "--lun", "db=7")
+
+    def delete(self) -> None:
+        odx("group", "delete", self.folder / "a", GROUP)
+
+    def status(self, member: str = "a") -> dict[str, Any]:
+        return odx("group", "status", self.folder / member, GROUP)
+
+    def wait_in_sync(self) -> float:
+        """Wait until both members are in sync. Returns the time."""
+        began_s = time.monotonic()
+        while self.status()["condition"] != "in sync":
+            assert time.monotonic() < began_s + TIMEOUT_S, "the group is not in sync"
+            time.sleep(LOOK_S)
+        return time.monotonic() - began_s
+
+
+@contextmanager
+def three_arrays(folder: Path, size: str) -> Iterator[Three]:
+    """Run the arrays, paired with each other. The volume of the group is a LUN of `a`, and the group is not made yet."""
+    served: list[Served] = []
+    witness: subprocess.Popen[bytes] | None = None
+    try:
+        served.append(serve(folder / "a", [f"db={size}", "own=1M"], log_path=folder / "a.log", options=LINK))
+        served.append(
+            serve(folder / "b", ["other=1M"], log_path=folder / "b.log", options=(*LINK, "--pair", str(folder / "a")))
+        )
+        command = [sys.executable, "-m", "odx_target", "witness", str(folder / "w"), "--link", "127.0.0.1:0"]
+        command += ["--pair", str(folder / "a"), "--pair", str(folder / "b")]
+        with (folder / "w.log").open("w") as log:
+            witness = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
+        began_s = time.monotonic()
+        while not all(_is_paired(folder / name) for name in "ab"):
+            assert time.monotonic() < began_s + TIMEOUT_S, "the arrays are not paired"
+            time.sleep(LOOK_S)
+        yield Three(folder, *served, witness)
+    finally:
+        if witness is not None:
+            witness.kill()
+            witness.wait(END_TIMEOUT_S)
+        for each in served:
+            each.kill()
+
+
+def _is_paired(pool: Path) -> bool:
+    paths = odx("path", "list", pool)["paths"]
+    return len(paths) == 2 and all(path["state"] == "connected" for path in paths)

@@ -1,0 +1,134 @@
+"""Measures synchronous replication: `make bench-sync`. Prints one line of JSON.
+
+    python -m bench.groups loss 8|64|256    writes of this many KiB at depth 32, without a group and in one
+    python -m bench.groups resync           rate at which a new member gets its content
+    python -m bench.groups takeover         time from `kill -9` of the primary to the first write at the other member
+
+Both arrays, the witness and the host run on this machine, so they share its cores. `loop us` is the processor time of the event
+loop of the primary for each write, which the kernel accounts to its first thread. It does not depend on how many cores there
+are, so its growth shows what a group adds to the loop where the other processes have cores of their own.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import trio
+from bench.group_arrays import Three, loop_s, three_arrays
+from bench.load.run import run_load
+from bench.load.shape import Shape
+from bench.processes import used_s
+
+from odx_target.initiator import cdb
+from odx_target.initiator.errors import InitiatorError
+from odx_target.initiator.session.opening import open_session
+from odx_target.initiator.session.options import SessionOptions, random_isid
+from odx_target.initiator.url import parse_url
+
+MEMORY = "/dev/shm"
+KIB, MIB = 1 << 10, 1 << 20
+SIZE_MIB = 256
+DEPTH = 32
+SECONDS = 4.0
+ROUNDS = 3
+RESYNC_MIB = 512
+TAKEOVER_LIMIT_S = 60.0
+RETRY_S = 0.02
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def writes(three: Three, size_bytes: int) -> dict[str, float]:
+    """Run writes at the primary. Returns their number per second, and the microseconds of the processor for each of them."""
+    processes = {"primary": three.a.process.pid, "other member": three.b.process.pid}
+    before = {name: used_s(pid) for name, pid in processes.items()}
+    loop_before = loop_s(processes["primary"])
+    ran = run_load(three.a.url(0), Shape(size_bytes, DEPTH, write_percent=100), duration_s=SECONDS)
+    found = {name: (used_s(pid) - before[name]) / ran.commands * 1e6 for name, pid in processes.items()}
+    return {
+        "writes/s": ran.commands / ran.seconds,
+        "loop us": (loop_s(processes["primary"]) - loop_before) / ran.commands * 1e6,
+        **{f"{name} us": value for name, value in found.items()},
+    }
+
+
+def loss(kib: int) -> dict[str, float]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name, three_arrays(Path(name), f"{SIZE_MIB}M") as three:
+        run_load(three.a.url(0), Shape(MIB, 4, write_percent=100, is_random=False), count=SIZE_MIB)
+        alone: list[dict[str, float]] = []
+        grouped: list[dict[str, float]] = []
+        for _ in range(ROUNDS):  # in turn, because the speed of a shared machine changes
+            alone.append(writes(three, kib * KIB))
+            three.create()
+            three.wait_in_sync()
+            grouped.append(writes(three, kib * KIB))
+            status = three.status()
+            assert status["condition"] == "in sync", "the other member was dropped during the measurement"
+            three.delete()
+        best, least = (max(each, key=lambda row: row["writes/s"]) for each in (alone, grouped))
+        latency = status["latency"]
+        return {
+            "cores": cores(),
+            "writes/s alone": best["writes/s"],
+            "writes/s in a group": least["writes/s"],
+            "loss %": 100 * (1 - least["writes/s"] / best["writes/s"]),
+            "loop us alone": best["loop us"],
+            "loop us in a group": least["loop us"],
+            "added to the loop us": least["loop us"] - best["loop us"],
+            "primary us": least["primary us"],
+            "other member us": least["other member us"],
+            "link us": 1e6 * (latency["link_s"] or 0.0),
+            "peer us": 1e6 * (latency["peer_s"] or 0.0),
+        }
+
+
+def resync() -> dict[str, float]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name, three_arrays(Path(name), f"{RESYNC_MIB}M") as three:
+        run_load(three.a.url(0), Shape(MIB, 4, write_percent=100, is_random=False), count=RESYNC_MIB)
+        three.create()
+        elapsed_s = three.wait_in_sync()
+        return {"cores": cores(), "MB/s": RESYNC_MIB * MIB / elapsed_s / 1e6}
+
+
+def takeover() -> dict[str, float]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name, three_arrays(Path(name), f"{SIZE_MIB}M") as three:
+        three.create()
+        three.wait_in_sync()
+        run_load(three.a.url(0), Shape(64 * KIB, DEPTH, write_percent=100), duration_s=1.0)
+        three.a.kill()
+        killed_s = time.monotonic()
+        trio.run(_write_at, three.b.url(7))
+        return {"cores": cores(), "s": time.monotonic() - killed_s}
+
+
+async def _write_at(url: str) -> None:
+    """Write at a LUN again and again until a write succeeds."""
+    address = parse_url(url)
+    with trio.fail_after(TAKEOVER_LIMIT_S):
+        async with open_session(address.portal, address.target_name, SessionOptions(isid=random_isid(b"bench"))) as session:
+            while True:
+                try:
+                    result = await session.execute(address.lun, cdb.write_16(0, 8), bytes(4096))
+                except InitiatorError:
+                    result = None
+                if result is not None and result.status == 0:
+                    return
+                await trio.sleep(RETRY_S)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.groups", description="Measure synchronous replication.")
+    parser.add_argument("name", choices=["loss", "resync", "takeover"])
+    parser.add_argument("kib", nargs="?", type=int, choices=[8, 64, 256], default=8)
+    words = parser.parse_args()
+    found = loss(words.kib) if words.name == "loss" else resync() if words.name == "resync" else takeover()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

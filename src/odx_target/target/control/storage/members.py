@@ -1,0 +1,23 @@
+"""Checks of changes of volumes that belong to groups of two arrays. The other array does not follow all changes."""
+
+from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
+from odx_target.store.api import Pool, Volume
+from odx_target.target.config.error import ConfigError
+from odx_target.target.groups.grouped_luns import is_in_group
+
+
+def check_no_member(pool: Pool, volume: Volume, change: str) -> None:
+    """Raise ConfigError if a volume belongs to a group. `change` is a past participle."""
+    if is_in_group(volume, pool):
+        raise ConfigError(f"volume {volume.name} belongs to a group of two arrays, and cannot be {change} in it")
+
+
+def check_not_left_over(pool: Pool, volume: Volume) -> None:
+    """Raise ConfigError if a volume was made for a group that does not exist here.
+
+    It has the identity of another array's volume, so hosts would take both for one disk.
+    """
+    if GROUP_ATTRIBUTE in volume.attributes and not is_in_group(volume, pool):
+        raise ConfigError(
+            f"volume {volume.name} was made for a group that is not complete: delete the volume, or make the group"
+        )

@@ -1,0 +1,251 @@
+"""Tests of the operations on groups, between three whole arrays in this process over a real link."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trio
+from structlog.testing import capture_logs
+
+from odx_target.cli.text.status_lines import status_lines
+from odx_target.initiator import cdb
+from odx_target.initiator.session.session import InitiatorSession
+from odx_target.replica.pairing import path_key
+from odx_target.target.array import Array
+from odx_target.target.config.settings import Config, GroupTemplate, LunConfig, Portal
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.operations import perform
+from odx_target.target.metrics.collection import metrics_text
+from odx_target.target.peers import peering as peering_module
+from odx_target.target.peers.serving import serve_peers
+from tests.target.running import running, session_with
+
+KEY = "K" * 26
+LUNS = (LunConfig("db1", 1 << 20, 4096), LunConfig("own", 1 << 20))
+UNIT_ATTENTION = 6
+BLOCK = bytes(range(256)) * 16
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretch keys only a little, and dial again soon."""
+    monkeypatch.setattr(path_key, "SCRYPT_COST", 2)
+    monkeypatch.setattr(peering_module, "PAIRING_RETRY_S", 0.01)
+
+
+class Three(NamedTuple):
+    """The array `a` with the volume db1, and two others. Each has a path to the others by their names."""
+
+    a: Array
+    b: Array
+    w: Array
+
+
+@asynccontextmanager
+async def linked(
+    luns: tuple[LunConfig, ...], pool: Path | None = None, groups: tuple[GroupTemplate, ...] = ()
+) -> AsyncIterator[tuple[Array, str]]:
+    config = Config(luns=luns, pool_dir=pool)
+    async with running(config) as array, serve_peers(Portal("127.0.0.1", 0), array, groups=groups) as address:
+        yield array, str(address)
+
+
+@asynccontextmanager
+async def three_arrays(groups: tuple[GroupTemplate, ...] = ()) -> AsyncIterator[Three]:
+    spare = (LunConfig("spare", 1 << 20),)
+    async with linked(LUNS, groups=groups) as (a, _), linked(spare) as (b, to_b), linked(spare) as (w, to_w):
+        arrays = {"a": a, "b": b, "w": w}
+        for one, other, address in (("a", "b", to_b), ("a", "w", to_w), ("b", "w", to_w)):
+            key = (one + other) * 13
+            await perform(arrays[one], "add-path", {"name": other, "key": key, "address": address})
+            await perform(arrays[other], "add-path", {"name": one, "key": key})
+        for array in arrays.values():
+            await until(array, "paths", lambda found: [each["state"] for each in found["paths"]] == ["connected"] * 2)
+        yield Three(a, b, w)
+
+
+async def until(array: Array, operation: str, is_reached: Callable[[Any], object], **given: object) -> Any:
+    with trio.fail_after(60):
+        while True:
+            found = await perform(array, operation, given)
+            if is_reached(found):
+                return found
+            await trio.sleep(0.01)
+
+
+async def create(three: Three, **given: object) -> Any:
+    wanted = {"name": "g", "volumes": ["db1"], "path": "b", "witness": "w", "luns": {"db1": 5}, **given}
+    return await perform(three.a, "group-create", wanted)
+
+
+async def good(host: InitiatorSession, lun: int, command: bytes, data: bytes = b"", read_bytes: int = 0) -> bytes:
+    """Execute a command, again after each unit attention. Returns the data that was read."""
+    with trio.fail_after(20):
+        while True:
+            result = await host.execute(lun, command, data, read_bytes)
+            if not result.status:
+                return bytes(result.data_in)
+            assert result.sense[2] & 0xF == UNIT_ATTENTION, result
+
+
+async def in_sync(array: Array) -> Any:
+    return await until(array, "group-status", lambda found: found["condition"] == "in sync", name="g")
+
+
+async def test_the_life_of_a_group() -> None:
+    async with three_arrays() as three:
+        a, b, w = three
+        made = await create(three)
+        assert (made["role"], made["path"], made["witness"], made["volumes"]) == (
+            "primary",
+            "b",
+            "w",
+            [{"name": "db1", "lun": 0}],
+        )
+        async with session_with(a) as host:
+            await good(host, 0, cdb.write_16(3, 1), BLOCK)
+            await in_sync(a)
+            await good(host, 0, cdb.write_16(4, 1), BLOCK)
+        assert b"".join(await b.pool.volumes["db1"].read(3, 2)) == BLOCK * 2
+        row = await until(a, "group-status", lambda found: found["unacknowledged"] == 0, name="g")
+        assert row["is_in_sync"]
+        assert row["latency"]["writes"] >= 2
+        assert all(row["latency"][f"{part}_s"] >= 0 for part in ("mean", "store", "link", "peer"))
+        theirs = await perform(b, "group-status", {"name": "g"})
+        assert (theirs["role"], theirs["state"], theirs["volumes"]) == ("secondary", "standby", [{"name": "db1", "lun": 5}])
+        (witnessed,) = (await perform(w, "groups", {}))["witnessed"]
+        assert (witnessed["members"], witnessed["primary"], witnessed["is_in_sync"]) == (["a", "b"], "a", True)
+
+        text = (await metrics_text(a)).decode()
+        assert 'odx_group_state{group="g",state="serving"} 1' in text
+        assert 'odx_group_condition{group="g",condition="in sync"} 1' in text
+        assert 'odx_group_write_seconds{group="g",part="peer"}' in text
+        lines = status_lines(await perform(a, "status", {}))
+        assert any(line.startswith("g ") and " in sync " in line for line in lines)
+        assert "witness of" in "\n".join(status_lines(await perform(w, "status", {})))
+
+        assert (await perform(a, "group-switchover", {"name": "g"}))["role"] == "secondary"
+        await until(b, "group-status", lambda found: found["state"] == "serving", name="g")
+        with pytest.raises(ManagementError, match="this array is not the primary of the group g: delete it there"):
+            await perform(a, "group-delete", {"name": "g"})
+        await in_sync(b)
+        async with session_with(b) as host:
+            assert await good(host, 5, cdb.read_16(3, 1), read_bytes=4096) == BLOCK
+        assert await perform(b, "group-delete", {"name": "g", "keep_copies": True}) == {"name": "g", "left": []}
+        assert sorted(a.pool.volumes) == ["db1-copy", "own"]
+        assert sorted(b.pool.volumes) == ["db1", "spare"]
+        assert sorted(b.logical_units) == [0, 5]
+        assert sorted(a.logical_units) == [1]
+        assert b"".join(await a.pool.volumes["db1-copy"].read(3, 2)) == BLOCK * 2
+        for array in three:
+            assert await perform(array, "groups", {}) == {"groups": [], "witnessed": [], "unreadable": []}
+        async with session_with(b) as host:
+            await good(host, 5, cdb.write_16(3, 1), bytes(4096))
+
+
+async def test_a_group_that_cannot_be_made_is_refused_with_one_line() -> None:
+    async with three_arrays() as three:
+        a, b, _ = three
+        refused: list[tuple[Array, str, dict[str, Any], str]] = [
+            (a, "group-create", {"volumes": ["none"]}, "no volume 'none'"),
+            (a, "group-create", {"volumes": []}, "list of names"),
+            (a, "group-create", {"path": "x"}, "no path x"),
+            (a, "group-create", {"witness": "b"}, "are three arrays"),
+            (a, "group-create", {"name": "a b"}, "letters, digits"),
+            (a, "group-create", {"luns": {"own": 1}}, "the group has no volume own"),
+            (a, "group-create", {"luns": {"db1": -1}}, "want a LUN number"),
+            (a, "group-create", {"luns": {}}, "b refuses: volume spare is LUN 0 already"),
+            (a, "group-create", {"out_of_sync_s": 5}, "want 6 to 600 seconds"),
+            (a, "group-status", {"name": "g"}, "there is no group g"),
+            (a, "group-switchover", {"name": "g"}, "there is no group g"),
+            (a, "group-delete", {"name": "g"}, "not a member of a group g"),
+            (a, "group-delete", {"name": "g", "force": True}, "there is no group g"),
+        ]
+        for array, operation, given, message in refused:
+            defaults = {"name": "g", "volumes": ["db1"], "path": "b", "witness": "w", "luns": {"db1": 5}}
+            wanted = {**defaults, **given} if operation == "group-create" else given
+            with pytest.raises(ManagementError, match=message) as error:
+                await perform(array, operation, wanted)
+            assert "\n" not in str(error.value)
+        assert list(b.pool.volumes) == ["spare"]
+        await create(three)
+        with pytest.raises(ManagementError, match="there is a group g already"):
+            await create(three)
+
+
+async def test_what_would_make_the_members_different_is_refused() -> None:
+    async with three_arrays() as three:
+        a, b, w = three
+        await create(three)
+        await in_sync(a)
+        for array in (a, b):
+            for operation, given in (
+                ("volume-delete", {"name": "db1", "force": True}),
+                ("volume-resize", {"name": "db1", "size": "2M"}),
+                ("lun-remove", {"name": "db1"}),
+                ("volume-read-only", {"name": "db1", "read_only": True}),
+            ):
+                with pytest.raises(ManagementError, match="belongs to a group"):
+                    await perform(array, operation, given)
+        with pytest.raises(ManagementError, match="only the witness of the group g: ask a member"):
+            await perform(w, "group-status", {"name": "g"})
+        with pytest.raises(ManagementError, match="--force deletes the record of a witness"):
+            await perform(w, "group-delete", {"name": "g"})
+
+
+async def test_halves_of_a_group_are_deleted_by_force() -> None:
+    async with three_arrays() as three:
+        a, b, w = three
+        await create(three)
+        await in_sync(a)
+        await perform(a, "remove-path", {"name": "b"})
+        await until(a, "group-status", lambda found: not found["is_peer_connected"], name="g")
+        assert (await perform(b, "group-delete", {"name": "g", "force": True}))["left"] == []
+        assert list(b.pool.volumes) == ["spare"]
+        assert (await perform(w, "group-delete", {"name": "g", "force": True}))["left"] == []
+        assert (await perform(w, "groups", {}))["witnessed"] == []
+
+
+async def test_a_group_of_the_configuration_is_made_when_its_paths_are_connected() -> None:
+    templates = (
+        GroupTemplate("g", ("db1",), "b", "w", {"db1": 5}),
+        GroupTemplate("absent", ("none",), "b", "w"),
+    )
+    with capture_logs() as logs:
+        async with three_arrays(templates) as (a, _, _w):
+            await until(a, "groups", lambda found: [each["name"] for each in found["groups"]] == ["g"])
+            await in_sync(a)
+            assert a.reporter.counts["a group of the configuration cannot be made"] == 1
+    assert [each["error"] for each in logs if each.get("group") == "absent"] == ["there is no volume 'none'"]
+
+
+async def test_the_maintenance_of_a_group() -> None:
+    async with three_arrays() as three:
+        a, b, _ = three
+        await create(three)
+        await in_sync(a)
+        assert await perform(a, "group-verify", {"name": "g"}) == {"name": "g", "is_equal": True, "reads": False}
+        assert (await perform(a, "group-verify", {"name": "g", "read": True, "rate": "1M"}))["reads"]
+        found = await until(a, "group-status", lambda found: found["reading"]["is_over"], name="g")
+        assert (found["reading"]["failure"], found["reading"]["different"], found["reading"]["findings"]) == ("", 0, [])
+        assert found["verified"] >= 2
+        assert (await perform(a, "group-isolate", {"name": "g"}))["condition"] == "isolated"
+        async with session_with(a) as host:
+            await good(host, 0, cdb.write_16(9, 1), BLOCK)
+        assert b"".join(await b.pool.volumes["db1"].read(9, 1)) == bytes(4096)
+        await perform(a, "group-resync", {"name": "g"})
+        await in_sync(a)
+        assert b"".join(await b.pool.volumes["db1"].read(9, 1)) == BLOCK
+        await until(b, "group-status", lambda found: found["state"] == "standby", name="g")
+        for array, operation, message in (
+            (b, "group-switchover", "is standby here"),
+            (b, "group-isolate", "is standby here"),
+            (b, "group-resync", "begin the resync at the primary"),
+            (b, "group-verify", "is standby here"),
+            (a, "group-promote", "is the primary of the group g already"),
+            (b, "group-promote", "is connected: use a switchover"),
+        ):
+            with pytest.raises(ManagementError, match=message):
+                await perform(array, operation, {"name": "g"})
