@@ -1,6 +1,7 @@
 """Links to places in the log: which places are refused, what the cleaner may do with them, and what a crash leaves."""
 
 import errno
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
@@ -35,6 +36,13 @@ def link(machine: Machine, volume: Volume, at: int, place: int, checksum: int) -
             return volume.link(at, place, checksum)
         except PoolBusy:
             machine.environment.run(volume.room_made())
+
+
+def link_run(machine: Machine, volume: Volume, at: int, places: Sequence[int], checksums: Sequence[int]) -> list[int]:
+    """Link adjacent blocks, and wait for checksums and for room."""
+    found: list[int] = []
+    when_ready(machine.environment, lambda: found.extend(volume.link_run(at, places, checksums)))
+    return found
 
 
 @pytest.fixture(params=[OFF, LZ4, ZSTANDARD])
@@ -350,3 +358,46 @@ def test_checksums_of_an_extent_are_read_once(monkeypatch: pytest.MonkeyPatch) -
     for at in range(16):
         link(machine, volume, 100 + at, found.places[at], found.checksums[at])
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_runs_of_links_are_as_single_links(seed: int) -> None:
+    """Some places are dead, unknown, headers, holes or compressed, and some checksums are wrong."""
+    random = Random(seed)
+    machine = Machine(PoolOptions(segment_blocks=64, cleaning=False))
+    volumes = [machine.pool.create_volume(name, SIZE, {COMPRESSION_ATTRIBUTE: kind}) for name, kind in (("a", OFF), ("b", LZ4))]
+    for at in range(0, 600, 40):
+        for volume in volumes:
+            count = random.randrange(1, 40)
+            write(machine, volume, at, [block(random.randrange(50)) for _ in range(count)])
+    places: list[int] = []
+    checksums: list[int] = []
+    for _ in range(12):
+        found = stored(machine, random.choice(volumes), random.randrange(500), random.randrange(1, 60))
+        places += found.places
+        checksums += found.checksums
+        places += [random.choice([0, 1, 1 << 60, places[-1] + 1, places[-1] ^ 1 << 14])]
+        checksums += [random.choice([0, 7, checksums[-1]])]
+    for at in random.sample(range(len(places)), 20):
+        checksums[at] ^= 1
+    target, single = (machine.pool.create_volume(name, len(places), {}) for name in ("target", "single"))
+    expected = []
+    for at, (place, checksum) in enumerate(zip(places, checksums, strict=True)):
+        with suppress(PlaceGone):
+            link(machine, single, at, place, checksum)
+            expected.append(at)
+    assert 0 < len(expected) < len(places)
+    linked: list[int] = []
+    start = 0
+    while start < len(places):
+        count = random.randrange(1, 70)
+        run = places[start : start + count], checksums[start : start + count]
+        linked += [start + at for at in link_run(machine, target, start, *run)]
+        start += count
+    assert linked == expected
+    assert list(target.places_now(0, len(places))) == list(single.places_now(0, len(places)))
+    machine.environment.run(machine.pool.committed())
+    contents = [read(machine, each, 0, len(places)) for each in (target, single)]
+    assert contents[0] == contents[1]
+    machine.reopen()
+    assert read(machine, machine.pool.volumes["target"], 0, len(places)) == contents[0]

@@ -2,7 +2,7 @@
 of their changes.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from odx_target.environment import Environment
 from odx_target.store.api import FrozenMap, Snapshot, Volume
@@ -10,7 +10,7 @@ from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.digests.digester import Digester
 from odx_target.store.health import Health
 from odx_target.store.log.reader import Reader
-from odx_target.store.log.records import Record, Release, Unmap, encode
+from odx_target.store.log.records import LINK, Record, Release, Unmap, encode, encode_link
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 from odx_target.store.record_effects import Contents
@@ -97,12 +97,43 @@ class Ledger:
             self.log.append(record)
             self.contents.apply(change)
 
+    def record_links(
+        self,
+        volume: int,
+        block: int,
+        indexes: Sequence[int],
+        places: Sequence[int],
+        checksums: Sequence[int],
+        announce: Callable[[], None],
+    ) -> None:
+        """Add links to the log in one batch, and apply them. `indexes` are the numbers of the linked blocks, counted from
+        `block`, in ascending order. Each has an item in `places` and `checksums`. Does the same as `record_all`, but faster.
+        """
+        encoded = [encode_link(LINK, volume, block + index, places[index], checksums[index]) for index in indexes]
+        self.log.require_record(sum(map(len, encoded)))
+        announce()
+        for record in encoded:
+            self.log.append(record)
+        for start, count in _runs_of_links(indexes, places):
+            self.contents.link_run(volume, block + start, places[start], count)
+
     def record_or_defer(self, change: Record, *, matters: bool = True) -> None:
         """Apply a change that must not fail. Its record is added to the log when there is room; see `Room.append_or_defer`."""
         self.log.append_or_defer(encode(change), matters=matters)
         self.contents.apply(change)
         if isinstance(change, Release):
             self.note_freed(0)
+
+
+def _runs_of_links(indexes: Sequence[int], places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Join adjacent blocks with consecutive places to runs (first index, number of blocks)."""
+    start = at = indexes[0]
+    for index in indexes[1:]:
+        if index != at + 1 or places[index] != places[at] + 1:
+            yield start, at + 1 - start
+            start = index
+        at = index
+    yield start, at + 1 - start
 
 
 def _freed_blocks(change: Record) -> int:

@@ -247,6 +247,10 @@ class Contents:
             raise PoolDamaged(f"the log links to place {record.place}, which cannot exist")
         destination.assign(record.block, record.place)
 
+    def link_run(self, volume: int, block: int, place: int, count_blocks: int) -> None:
+        """Apply links of adjacent blocks to consecutive places, which the caller has checked."""
+        self._range(volume, block, count_blocks).assign(block, place, count_blocks)
+
     def refer(self, record: Refer) -> None:
         destination = self._range(record.volume, record.block, record.count_blocks)
         last = record.place + record.count_blocks - 1

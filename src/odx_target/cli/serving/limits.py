@@ -232,6 +232,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         (
             token_limits,
             (
+                "GATHERED_BLOCKS",
                 "MAX_LEASES",
                 "MAX_MADE_TOKENS",
                 "LEASE_TIMEOUT_S",

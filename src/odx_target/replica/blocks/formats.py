@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
 
 from odx_target.environment import Buffer
 from odx_target.replica.blocks.limits import MAX_DATA_BLOCKS, MAX_OFFER_BLOCKS
@@ -142,7 +143,7 @@ def decode_want(body: Buffer, offer: Offer) -> list[int]:
     return found
 
 
-def encode_data_head(indexes: Sequence[int], checksums: Sequence[int]) -> bytes:
+def encode_data_head(indexes: Sequence[int], checksums: "Sequence[int] | npt.NDArray[np.uint32]") -> bytes:
     """Encode the part of a DATA body before the data."""
     rows = np.empty(len(indexes), dtype=_DATA_ROW)
     rows["index"], rows["checksum"] = indexes, checksums

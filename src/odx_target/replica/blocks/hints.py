@@ -40,9 +40,11 @@ class Hints:
         """Return the place for each of the joined fingerprints, or 0."""
         words = np.frombuffer(fingerprints, dtype=_WORDS)
         buckets = words["bucket"] % np.uint64(self._buckets)
-        matches = (self._tags[buckets] == words["tag"][:, None]) & (self._places[buckets] != 0)
-        places = np.where(matches, self._places[buckets], np.uint64(0)).max(axis=1, initial=0)
-        return [int(place) for place in places]
+        matches = self._tags[buckets] == words["tag"][:, None]
+        if not np.count_nonzero(matches):
+            return [0] * len(words)
+        found: list[int] = np.where(matches, self._places[buckets], np.uint64(0)).max(axis=1, initial=0).tolist()
+        return found
 
     def note(self, fingerprints: bytes, places: Sequence[int]) -> None:
         """Note a place for each of the joined fingerprints. A later hint for a fingerprint replaces the earlier one.
@@ -53,14 +55,26 @@ class Hints:
         values = np.array(places, dtype=np.uint64)[::-1]
         if len(words) != len(values):
             raise ValueError("each fingerprint needs a place")
-        # Equal fingerprints of one call would take several slots. Their last hint comes first here, and is kept.
-        _, kept = np.unique(words["bucket"], return_index=True)
-        buckets = words["bucket"][kept] % np.uint64(self._buckets)
-        order = np.argsort(buckets, kind="stable")
-        buckets, words, values = buckets[order], words[kept][order], values[kept][order]
-        slots = self._slots(buckets, words, values)
+        buckets = words["bucket"] % np.uint64(self._buckets)
+        if len(set(buckets.tolist())) < len(buckets):
+            # Equal fingerprints of one call would take several slots. Their last hint comes first here, and is kept.
+            _, kept = np.unique(words["bucket"], return_index=True)
+            order = kept[np.argsort(buckets[kept], kind="stable")]
+            buckets, words, values = buckets[order], words[order], values[order]
+            slots = self._slots(buckets, words, values)
+        else:
+            slots = self._slots_of_own_buckets(buckets, words, values)
         self._tags[buckets, slots] = words["tag"]
         self._places[buckets, slots] = values
+
+    def _slots_of_own_buckets(self, buckets: Array, words: Array, values: Array) -> Array:
+        """Do the same as `_slots` if no two hints share a bucket, with less work."""
+        is_used = self._places[buckets] != 0
+        has_tag = is_used & (self._tags[buckets] == words["tag"][:, None])
+        worth = has_tag * np.uint8(2) + ~is_used
+        slots = worth.argmax(axis=1)
+        any_slot = ((words["victim"] + values) % np.uint64(BUCKET_HINTS)).astype(np.int64)
+        return np.where(worth[np.arange(len(slots)), slots], slots, any_slot)
 
     def _slots(self, buckets: Array, words: Array, values: Array) -> Array:
         """Return the slot of each new hint in its bucket: the one with its tag, or a free one, or any. `buckets` are sorted."""

@@ -10,7 +10,7 @@ pool, and may add a mark to the same batch. Parts are completed in order.
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -63,7 +63,8 @@ class _Part:
     offer: Offer
     missing: set[int]
     """Indexes of the blocks whose data has not arrived."""
-    data: dict[int, Buffer] = field(default_factory=dict)
+    frames: list[tuple[Sequence[int], memoryview]] = field(default_factory=list)
+    """The arrived data: indexes of blocks in ascending order, and their joined content."""
     fingerprints: dict[int, bytes] = field(default_factory=dict)
     """Offered fingerprints of the requested blocks, by index."""
     copies: "dict[int, list[tuple[_Part, int]]]" = field(default_factory=dict)
@@ -71,6 +72,12 @@ class _Part:
     part does not refer to earlier ones, because a chain of parts would keep all their data in memory."""
     copied: dict[int, Buffer] = field(default_factory=dict)
     """Data of the blocks that are equal to a requested one."""
+
+    def data(self) -> Iterator[tuple[int, memoryview]]:
+        """Yield the arrived blocks: the index of each, and its data."""
+        for indexes, content in self.frames:
+            for number, index in enumerate(indexes):
+                yield index, content[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
 
 
 class BlockReceiver:
@@ -161,6 +168,8 @@ class BlockReceiver:
         indexes = offer.indexes_of(BlockState.FINGERPRINT)
         self.totals.offered_blocks += len(indexes)
         places = self._hints.find(offer.fingerprints)
+        if not any(places):
+            return list(range(len(indexes)))
         numbers = dict(zip(indexes, range(len(indexes)), strict=True))
         linked: list[int] = []
         for start, count in runs_of([index for index, place in zip(indexes, places, strict=True) if place], TURN_BLOCKS):
@@ -230,8 +239,7 @@ class BlockReceiver:
         content = memoryview(decompress(frame.flags, found.content, len(found.indexes) * BLOCK_BYTES))
         if checksums_of_blocks(content, BLOCK_BYTES) != list(found.checksums):
             raise PeerFault("a block does not match its checksum")
-        for number, index in enumerate(found.indexes):
-            part.data[index] = content[number * BLOCK_BYTES : (number + 1) * BLOCK_BYTES]
+        part.frames.append((found.indexes, content))
         part.missing.difference_update(found.indexes)
         self.totals.received_blocks += len(found.indexes)
         self.totals.data_bytes += len(frame.body)
@@ -240,22 +248,30 @@ class BlockReceiver:
         """Write the data of a part, and note hints for it."""
         for index, count in runs_of(part.offer.indexes_of(BlockState.HOLE)):
             await self._change(lambda at=part.first + index, count=count: self._volume.unmap(at, count))  # type: ignore[misc]
-        for at, copies in part.copies.items():
-            content = bytes(part.data[at])  # A view would keep the whole frame.
-            for other, index in copies:
-                other.copied[index] = content
-        data = part.data | part.copied
-        for index, count in runs_of(sorted(data), 2 * TURN_BLOCKS):
-            # One buffer costs the log less than one for each block.
-            await self._write(part.first + index, [b"".join([data[at] for at in range(index, index + count)])])
-            await self._environment.turns.next_if_spent()
+        if part.copies:
+            for at, block in part.data():
+                for other, index in part.copies.get(at, ()):
+                    other.copied[index] = bytes(block)  # A view would keep the whole frame.
+        for indexes, content in part.frames:
+            await self._write_runs(part.first, indexes, content)
+        if part.copied:
+            indexes = sorted(part.copied)
+            await self._write_runs(part.first, indexes, memoryview(b"".join([part.copied[index] for index in indexes])))
         await self._change(lambda: self._on_part(part.first, part.offer.count))
         await self._pool.committed()
         self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)
         for fingerprint in part.fingerprints.values():
             del self._coming[fingerprint]
-        if part.data:
+        if part.frames:
             await self._note_hints(part)
+
+    async def _write_runs(self, first: int, indexes: Sequence[int], content: memoryview) -> None:
+        """Write blocks whose joined data is `content`. One buffer costs the log less than one for each block."""
+        at = 0
+        for index, count in runs_of(indexes, 2 * TURN_BLOCKS):
+            await self._write(first + index, [content[at * BLOCK_BYTES : (at + count) * BLOCK_BYTES]])
+            at += count
+            await self._environment.turns.next_if_spent()
 
     async def _write(self, block: int, buffers: list[Buffer]) -> None:
         data = await self._volume.prepare(block, buffers) if self._volume.must_prepare(buffers) else buffers
@@ -263,15 +279,15 @@ class BlockReceiver:
 
     async def _note_hints(self, part: _Part) -> None:
         """Remember the places of the received blocks, so that the next equal block need not be sent."""
-        places = self._volume.places_now(part.first, part.offer.count)
-        indexes = list(part.data)
-        for start in range(0, len(indexes), TURN_BLOCKS):
-            noted = indexes[start : start + TURN_BLOCKS]
-            unasked = [index for index in noted if index not in part.fingerprints]
-            computed = dict(zip(unasked, fingerprints_of(self._key, [part.data[at] for at in unasked]), strict=True))
-            fingerprints = b"".join([part.fingerprints.get(index) or computed[index] for index in noted])
-            self._hints.note(fingerprints, [places[index] for index in noted])
+        places, fingerprints = self._volume.places_now(part.first, part.offer.count), part.fingerprints
+        has_unasked = len(fingerprints) < sum(len(indexes) for indexes, _ in part.frames)
+        unasked = [each for each in part.data() if each[0] not in fingerprints] if has_unasked else []
+        for start in range(0, len(unasked), TURN_BLOCKS):
+            indexes, blocks = zip(*unasked[start : start + TURN_BLOCKS], strict=True)
+            fingerprints = {**fingerprints, **dict(zip(indexes, fingerprints_of(self._key, blocks), strict=True))}
             await self._environment.turns.next()
+        self._hints.note(b"".join(fingerprints.values()), [places[index] for index in fingerprints])
+        await self._environment.turns.next()
 
     async def _change(self, change: Callable[[], object]) -> None:
         """Change the pool, and wait while it makes room. May raise the exceptions of `Volume.write` except PoolBusy."""

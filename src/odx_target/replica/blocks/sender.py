@@ -5,6 +5,7 @@ way.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ from odx_target.replica.blocks.limits import (
     TURN_BLOCKS,
 )
 from odx_target.replica.blocks.part_finder import Base, PartFinder, Run, Unknown
+from odx_target.replica.blocks.ranges import runs_of
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
@@ -52,10 +54,43 @@ class SendTotals:
 class _Part:
     first: int
     offer: Offer
-    blocks: dict[int, Buffer]
-    checksums: dict[int, int]
+    contents: "_Contents"
     to_send: list[int] | None
     """Indexes of the blocks to send. None until the receiver has answered."""
+
+
+class _Contents:
+    """The data of some blocks of a part, in the order of their indexes."""
+
+    def __init__(self, count: int) -> None:
+        self.indexes: list[int] = []
+        self.checksums = np.zeros(count, dtype=np.uint32)
+        """The CRC32C of each block of the part, by its index. 0 for blocks without data."""
+        self._runs: list[tuple[int, memoryview]] = []
+
+    def add(self, index: int, content: memoryview) -> None:
+        """Add adjacent blocks, of which the first has this index. They come after all other blocks."""
+        count = len(content) // BLOCK_BYTES
+        self.indexes += range(index, index + count)
+        self.checksums[index : index + count] = checksums_of_blocks(content, BLOCK_BYTES)
+        self._runs.append((index, content))
+
+    def blocks(self) -> list[Buffer]:
+        """Return the data of each block."""
+        return [content[at : at + BLOCK_BYTES] for _, content in self._runs for at in range(0, len(content), BLOCK_BYTES)]
+
+    def joined(self, indexes: Sequence[int]) -> Buffer:
+        """Return the joined data of some blocks, whose indexes are in ascending order."""
+        pieces = [self._content(index, count) for index, count in runs_of(indexes)]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _content(self, index: int, count: int) -> Buffer:
+        pieces: list[memoryview] = []
+        for first, content in self._runs:
+            start, end = (index - first) * BLOCK_BYTES, (index + count - first) * BLOCK_BYTES
+            if end > 0 and start < len(content):
+                pieces.append(content[max(0, start) : min(end, len(content))])
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 @dataclass
@@ -137,28 +172,27 @@ class BlockSender:
     async def _offer(self, runs: list[Run], *, is_last: bool) -> None:
         first = runs[0].block
         states = np.full(sum(run.count_blocks for run in runs), BlockState.LOST, dtype=np.uint8)
-        blocks: dict[int, Buffer] = {}
-        checksums: list[int] = []
+        contents = _Contents(len(states))
         for at, run_blocks, change in runs:
             if change is Change.DATA:
                 for block in range(at, at + run_blocks, 2 * TURN_BLOCKS):
-                    await self._read(first, block, min(2 * TURN_BLOCKS, at + run_blocks - block), blocks, checksums)
+                    await self._read(first, block, min(2 * TURN_BLOCKS, at + run_blocks - block), contents)
             else:
                 state = BlockState.HOLE if change is Change.HOLE else BlockState.SAME
                 states[at - first : at - first + run_blocks] = state
         offers = self.policy.is_on
-        states[list(blocks)] = BlockState.FINGERPRINT if offers else BlockState.UNASKED
-        fingerprints = await self._fingerprints(list(blocks.values())) if offers else b""
-        offer = Offer(states.tobytes(), fingerprints, tuple(checksums) if offers else ())
-        to_send = None if offers and blocks else list(blocks)
-        part = _Part(first, offer, blocks, dict(zip(blocks, checksums, strict=True)), to_send)
+        indexes = contents.indexes
+        states[indexes] = BlockState.FINGERPRINT if offers else BlockState.UNASKED
+        fingerprints = await self._fingerprints(contents.blocks()) if offers else b""
+        offer = Offer(states.tobytes(), fingerprints, tuple(contents.checksums[indexes].tolist()) if offers else ())
+        part = _Part(first, offer, contents, None if offers and indexes else indexes)
         await self._room()
         self._exchange.send(Kind.OFFER, first, encode_offer(offer), Flag.END if is_last else NO_FLAGS)
         self._under_way.append(part)
         if offers:
-            self.totals.offered_blocks += len(blocks)
+            self.totals.offered_blocks += len(indexes)
         else:
-            self.policy.note_unasked(len(blocks))
+            self.policy.note_unasked(len(indexes))
 
     async def _fingerprints(self, blocks: list[Buffer]) -> bytes:
         """Return the joined fingerprints of blocks. Threads would take longer, because each call gives up the interpreter."""
@@ -168,10 +202,8 @@ class BlockSender:
             await self._environment.turns.next()
         return b"".join(found)
 
-    async def _read(self, first: int, block: int, count: int, blocks: dict[int, Buffer], checksums: list[int]) -> None:
-        """Read blocks, and add them to `blocks` by their index in the part that begins at `first`, and their CRC32Cs to
-        `checksums`. Damaged blocks are left out.
-        """
+    async def _read(self, first: int, block: int, count: int, contents: _Contents) -> None:
+        """Read blocks of the part that begins at `first`, and add them to `contents`. Damaged blocks are left out."""
         try:
             buffers = self._source.read_now(block, count)
             if buffers is None:
@@ -180,11 +212,10 @@ class BlockSender:
         except DamagedBlock:
             half = count // 2
             if half:
-                await self._read(first, block, half, blocks, checksums)
-                await self._read(first, block + half, count - half, blocks, checksums)
+                await self._read(first, block, half, contents)
+                await self._read(first, block + half, count - half, contents)
             return
-        blocks.update({block - first + at: content[at * BLOCK_BYTES : (at + 1) * BLOCK_BYTES] for at in range(count)})
-        checksums += checksums_of_blocks(content, BLOCK_BYTES)
+        contents.add(block - first, content)
 
     def _answered(self, frame: Frame) -> None:
         """Note what the receiver wants of the first part without an answer."""
@@ -195,9 +226,10 @@ class BlockSender:
             part.to_send = decode_want(frame.body, part.offer)
         except PeerFault as fault:
             raise self._exchange.violated(fault) from None
-        known = len(part.blocks) - len(part.to_send)
+        offered = len(part.contents.indexes)
+        known = offered - len(part.to_send)
         self.totals.known_blocks += known
-        self.policy.note_answer(len(part.blocks), known)
+        self.policy.note_answer(offered, known)
         self._exchange.consumed(frame)
 
     async def _send(self, part: _Part) -> None:
@@ -209,14 +241,14 @@ class BlockSender:
         self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)
 
     async def _send_blocks(self, part: _Part, indexes: list[int], compression: LinkCompression) -> None:
-        content = b"".join(part.blocks[index] for index in indexes)
+        content = part.contents.joined(indexes)
         began_s = self._environment.monotonic()
         if compression is LinkCompression.WAN:
             compressed, flag = await self._environment.in_thread(compress, compression, content)
         else:
             compressed, flag = compress(compression, content)
         self._spent_s += self._environment.monotonic() - began_s
-        body = encode_data_head(indexes, [part.checksums[index] for index in indexes]) + compressed
+        body = encode_data_head(indexes, part.contents.checksums[indexes]) + compressed
         if len(body) > MAX_BODY_BYTES:
             half = len(indexes) // 2
             await self._send_blocks(part, indexes[:half], compression)

@@ -6,6 +6,9 @@ TOKEN_PART_BLOCKS = 256
 """Number of blocks of an OFFER of token data: 1 MiB. A command of a host counts the parts that have arrived, and must end after
 4 seconds. So a link needs about 300 kB/s to give a command any progress."""
 
+GATHERED_BLOCKS = 4 * TOKEN_PART_BLOCKS
+"""Number of blocks for which a command waits before it shares them with its destination, if they arrive in its time: 4 MiB."""
+
 MAX_LEASES = 4096
 """Maximum number of tokens of this array that the peer of one path uses at the same time. A host that copies small files uses
 hundreds of tokens in the time after which an unused lease ends."""

@@ -6,7 +6,7 @@ from odx_target.copymgr.tokens.remote import RemoteRequest
 from odx_target.copymgr.tokens.rod_source import Piece, PieceKind, SourceCut, SourceUnreadable
 from odx_target.environment import Buffer
 from odx_target.replica.paths.exchange import NO_RIGHT, UNKNOWN_REQUEST, RequestDenied
-from odx_target.replica.remote_tokens.limits import BACKGROUND_WAIT_S
+from odx_target.replica.remote_tokens.limits import BACKGROUND_WAIT_S, GATHERED_BLOCKS
 from odx_target.replica.remote_tokens.messages import CONDITIONS, LEASE_ENDED
 from odx_target.replica.remote_tokens.remote_token import PathDown, RemoteToken
 from odx_target.replica.remote_tokens.staging import StagedData
@@ -19,7 +19,8 @@ class RemoteRod:
     """The data of `token`. The command waits for data as `request` allows, in the time of the link. Call `release` at its end.
 
     A piece is as long as the staged blocks. If nothing is staged at an offset, `piece_at` raises PoolBusy, and `map_loaded`
-    waits for the data. A block that the maker cannot read is a piece that can only be read, and its read fails.
+    waits for the data. While more data is coming, it waits for `GATHERED_BLOCKS`, because each piece costs the command a change
+    of two maps and a commit. A block that the maker cannot read is a piece that can only be read, and its read fails.
     """
 
     is_remote = True
@@ -33,16 +34,24 @@ class RemoteRod:
         end_bytes = min(staged.size_bytes, request.offset_bytes + request.size_bytes)
         self._end_block = -(-end_bytes // BLOCK_BYTES)
         self._needed: int | None = None
+        self._has_piece = False
+        """True if blocks before the needed one have arrived."""
         self._awaited = -1
         self._awaited_since_s = 0.0
         self._frozen: FrozenMap | None = None
         self._frozen_version = -1
         self._needs_room = False
+        self._gathers = True
+        """True until the command has waited for data that did not arrive."""
 
     def piece_at(self, offset_bytes: int) -> Piece:
         staged, block = self._staged, offset_bytes // BLOCK_BYTES
-        if staged.end_of_arrived(block) == block:
-            self._needed = block
+        end = staged.end_of_arrived(block)
+        if end == block or (
+            self._gathers and end < min(block + GATHERED_BLOCKS, self._end_block) and not staged.is_lost(block)
+        ):
+            self._needed = end
+            self._has_piece = end > block
             raise PoolBusy
         self._needed = None
         left_bytes = staged.size_bytes - offset_bytes
@@ -80,7 +89,12 @@ class RemoteRod:
     async def map_loaded(self) -> None:
         """Wait for a short time for the block that the last call of `piece_at` needed. Raises SourceCut."""
         if self._needed is not None:
-            await self._wait_for(self._needed)
+            try:
+                await self._wait_for(self._needed)
+            except SourceCut:
+                if not self._has_piece:
+                    raise
+                self._gathers = False
         elif self._needs_room or self._frozen is None:
             await self._staged.room_made()
         else:

@@ -190,6 +190,14 @@ encode_write = _WRITE.pack
 """Encode a Write: encode_write(WRITE, volume, block, count_blocks). Writes are frequent, and this function is faster than
 `encode`. A Moved has the same layout: encode_write(MOVED, segment, block, count_blocks)."""
 
+_LINK = struct.Struct("<IIQQI")
+encode_link = _LINK.pack
+"""Encode a Link: encode_link(LINK, volume, block, place, checksum). Runs of links are frequent, and this function is faster
+than `encode`."""
+
+LINK = _LINK.size - HEAD_BYTES << _SIZE_SHIFT | 19
+"""First word of an encoded Link: its kind and its size."""
+
 WRITE_BYTES = _WRITE.size
 WRITE = WRITE_BYTES - HEAD_BYTES << _SIZE_SHIFT | 4
 """First word of an encoded Write: its kind and its size."""

@@ -186,8 +186,8 @@ class ChangeableBlocks(Readable):
         self._require_ends(block, len(places))
         found = self._ledger.linker.linkable(block, places, checksums)
         if found:
-            links = [Link(self._number, block + index, places[index], checksums[index]) for index in found]
-            self._ledger.record_all(links, announce=partial(self.announce, block, len(places)))
+            announce = partial(self.announce, block, len(places))
+            self._ledger.record_links(self._number, block, found, places, checksums, announce)
         return found
 
     def copy_from(self, source: object, source_block: int, block: int, count_blocks: int) -> int:

@@ -6,7 +6,7 @@ since.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from odx_target.environment import Environment, Event
@@ -50,28 +50,53 @@ class Linker:
         if checksums must be loaded first; the caller then awaits `loaded`. Raises DamagedBlock, Unreadable or OutOfResources if
         checksums cannot be loaded.
         """
-        number = segment_of(place)
-        if not 0 < place < PLACE_LIMIT or number not in self._supply.segments or self.links.is_dying(number):
-            raise PlaceGone(f"place {place} has been freed or is being moved")
-        if number in self._supply.capacity.numbers:
-            # The record of the link may be replayed after a crash before a checkpoint lists this segment.
-            raise PlaceGone(f"place {place} is in the capacity tier")
+        number = self._require_segment(place)
         found = self._plain(block, place) if place < COMPRESSED else self._compressed(block, place)
         # The tables of segments have the checksum 0 for headers, for unused blocks and for blocks with an unknown checksum.
         if not found or found != checksum:
             raise PlaceGone(f"place {place} has other data than expected")
         self.links.note(number)
 
+    def _require_segment(self, place: int) -> int:
+        """Return the number of the segment of a place, to which blocks may be linked. Raises PlaceGone."""
+        number = segment_of(place)
+        if not 0 < place < PLACE_LIMIT or number not in self._supply.segments or self.links.is_dying(number):
+            raise PlaceGone(f"place {place} has been freed or is being moved")
+        if number in self._supply.capacity.numbers:
+            # The record of the link may be replayed after a crash before a checkpoint lists this segment.
+            raise PlaceGone(f"place {place} is in the capacity tier")
+        return number
+
     def linkable(self, block: int, places: Sequence[int], checksums: Sequence[int]) -> list[int]:
         """Return the indexes of the places whose data has the given checksums. `block` will be linked to the first place, and
         the blocks after it to the others. Raises the exceptions of `require` except PlaceGone.
         """
-        found = []
-        for index, (place, checksum) in enumerate(zip(places, checksums, strict=True)):
-            with suppress(PlaceGone):
-                self.require(block + index, place, checksum)
-                found.append(index)
+        found: list[int] = []
+        for start, count in _runs_of_places(places):
+            if places[start] >= COMPRESSED:
+                with suppress(PlaceGone):
+                    self.require(block + start, places[start], checksums[start])
+                    found.append(start)
+            else:
+                found += self._linkable_run(block + start, start, places[start], checksums[start : start + count])
         return found
+
+    def _linkable_run(self, block: int, start: int, place: int, checksums: Sequence[int]) -> list[int]:
+        """Return the linkable ones of the indexes from `start` on, whose places follow `place` in one segment."""
+        with suppress(PlaceGone):
+            number = self._require_segment(place)
+            table, at = self._table(number, block, place), place & BLOCK_MASK
+            wanted = array("I", checksums)
+            present = table[at : at + len(wanted)]
+            if present == wanted and 0 not in wanted:
+                found = list(range(start, start + len(wanted)))
+            else:
+                pairs = enumerate(zip(present, wanted, strict=False))  # The table may end before the run.
+                found = [start + each for each, (ours, theirs) in pairs if ours and ours == theirs]
+            if found:
+                self.links.note(number)
+            return found
+        return []
 
     async def loaded(self) -> None:
         """Wait until all checksums that are being loaded for links have been loaded or could not be loaded."""
@@ -79,13 +104,17 @@ class Linker:
             await event.wait()
 
     def _plain(self, block: int, place: int) -> int:
-        number, at = place >> PLACE_BITS, place & BLOCK_MASK
+        table, at = self._table(place >> PLACE_BITS, block, place), place & BLOCK_MASK
+        return table[at] if at < len(table) else 0
+
+    def _table(self, number: int, block: int, place: int) -> "array[int]":
+        """Return the checksums of a segment. Raises PoolBusy if they must be loaded first."""
         table = self._index.tables.get(number)
         if table is None:
             table = self._index.load_now(self._supply.segments[number], self._supply.size_blocks[number])
         if table is None:
             raise self._busy(number, block, place)
-        return table[at] if at < len(table) else 0
+        return table
 
     def _compressed(self, block: int, place: int) -> int:
         extent = extent_of(place)
@@ -155,3 +184,20 @@ class Linker:
         self._extents[extent] = checksums
         if len(self._extents) > MAX_EXTENTS:
             del self._extents[next(iter(self._extents))]
+
+
+def _runs_of_places(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Divide places into runs (first index, number) of consecutive plain places in one segment. Each other place is a run of
+    its own.
+    """
+    start = 0
+    for at in range(1, len(places) + 1):
+        if (
+            at == len(places)
+            or places[at] != places[at - 1] + 1
+            or not places[at - 1]
+            or not places[at] & BLOCK_MASK
+            or places[at] > COMPRESSED
+        ):
+            yield start, at - start
+            start = at
