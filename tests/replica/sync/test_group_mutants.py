@@ -15,7 +15,7 @@ from odx_target.replica.sync.incoming_stream import IncomingStream
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import StreamPosition
 from odx_target.store.api import Volume
-from tests.replica.sync import test_changes_of_primary, test_joining
+from tests.replica.sync import test_changes_of_primary, test_joining, test_snapshots
 from tests.replica.sync import test_groups as stories
 
 
@@ -135,6 +135,10 @@ MUTANTS: dict[str, Mutant] = {
     "a switchover does not wait for changes": mutant(
         test_changes_of_primary.test_a_switchover_waits_for_the_changes_that_are_under_way,
         (Group, "_is_drained", lambda _: True),
+    ),
+    "changes are shipped between older snapshots": mutant(
+        test_snapshots.test_changes_during_a_resync_are_in_no_older_snapshot,
+        (stream_sender.StreamSender, "_is_held", property(lambda _: False, lambda *_: None)),
     ),
     "a switchover does not wait for commands": mutant(
         test_changes_of_primary.test_a_switchover_waits_for_commands_whose_commit_waits,

@@ -9,7 +9,7 @@ from odx_target.environment import Buffer, Environment
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.kinds import Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.store.api import BlockSource, Change, DamagedBlock, FrozenMap, Pool, StoreError, Volume
+from odx_target.store.api import Absent, BlockSource, Change, DamagedBlock, FrozenMap, Pool, StoreError, Volume
 
 _ROW = struct.Struct("<HQQ")
 
@@ -87,6 +87,8 @@ async def changed_since(
                 is_over = True
             except DamagedBlock:
                 raise
+            except Absent as error:
+                raise ChannelEnded("a volume or a snapshot was deleted while it was compared") from error
             except StoreError:
                 await environment.sleep(RETRY_S)
             finally:

@@ -83,6 +83,20 @@ def taken(volume: int, record: SnapshotCreated) -> Item:
     )
 
 
+def taken_again(volume: int, snapshot: Snapshot) -> Item:
+    """Return the item of a snapshot that was taken while the other member was out of sync."""
+    record = SnapshotCreated(
+        snapshot.guid,
+        snapshot.identifier,
+        volume,
+        round(snapshot.created_s * 1e6),
+        snapshot.group,
+        snapshot.name,
+        snapshot.attributes,
+    )
+    return taken(volume, record)
+
+
 def changed(snapshot: SnapshotChanged | Snapshot) -> Item:
     """Return the item of a snapshot with a new name or new attributes. Holds belong to each array."""
     document = {"guid": snapshot.guid.hex(), "name": snapshot.name, **_attributes(snapshot.attributes)}

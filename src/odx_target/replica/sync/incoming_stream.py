@@ -20,6 +20,7 @@ from odx_target.replica.sync.positions import NO_POSITION, StreamPosition, reach
 from odx_target.replica.sync.preparation import Preparation
 from odx_target.replica.sync.relog import NotApplied, Relog
 from odx_target.replica.sync.shipped_volumes import ShippedVolumes
+from odx_target.replica.sync.snapshot_chain import newest_snapshots
 from odx_target.replica.sync.stream_messages import Greeting, greeting_document, read_greeting
 from odx_target.replica.sync.stream_receiver import StreamReceiver
 from odx_target.store.api import DamagedBlock, Pool, StoreError, Volume
@@ -62,7 +63,9 @@ class IncomingStream:
         driver, member = self._driver, self._driver.member
         theirs = read_greeting(document)
         register = member.register
-        own = Greeting(register, driver.position, member.is_proven, tuple(self._anchors.guids), self._volumes.identities)
+        identities = self._volumes.identities
+        snapshots = newest_snapshots(self._pool, identities)
+        own = Greeting(register, driver.position, member.is_proven, tuple(self._anchors.guids), identities, snapshots)
         driver.deliver(RegisterNews(theirs.register))
         if driver.is_settling or self.is_refusing:
             raise RequestDenied(NOT_YET, "this member does not know yet how far its stream reaches")

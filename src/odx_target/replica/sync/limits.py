@@ -46,6 +46,9 @@ ANCHOR_INTERVAL_S = 30.0
 FILL_BLOCKS = 256
 """Number of blocks that a resync reads at once: 1 MiB. New changes are shipped between two such reads."""
 
+MAX_NAMED_SNAPSHOTS = 256
+"""Number of its newest snapshots that a member names in a greeting: those that it may have taken since the last anchor."""
+
 MIN_ROOM_BYTES = 16 << 20
 """Room in the pool of the other member without which it refuses a change that it prepares: the records of the change fit in."""
 

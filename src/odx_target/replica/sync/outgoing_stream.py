@@ -13,6 +13,7 @@ from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
+from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.replica.sync.anchoring import Anchoring
 from odx_target.replica.sync.anchors import Anchors
 from odx_target.replica.sync.changed_blocks import ChangedRange, TooManyRanges, received_changes
@@ -22,10 +23,11 @@ from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import reached
 from odx_target.replica.sync.resync import blocks_to_ship, content_since, whole_content
 from odx_target.replica.sync.shipping import NeedsResync
+from odx_target.replica.sync.snapshot_chain import SnapshotChain, newest_snapshots
 from odx_target.replica.sync.stream_messages import STREAM_REQUEST, Greeting, greeting_document, read_greeting
 from odx_target.replica.sync.stream_meter import StreamMeter, decode_peer_time
 from odx_target.replica.sync.stream_sender import StreamSender, Walk
-from odx_target.store.api import BLOCK_BYTES, Pool, StoreError
+from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, StoreError
 
 RETRY_S = 0.25
 """Pause before the stream is opened again."""
@@ -69,6 +71,7 @@ class OutgoingStream:
         self._preparations: dict[int, Callable[[str], None]] = {}
         self._last_question = 0
         self._must_ship_everything = False
+        self._peer_snapshots: set[bytes] = set()
         self._must_drop = ""
         self.is_isolated = False
         """True if a person has isolated the other member: it is dropped, and not resynchronised."""
@@ -205,6 +208,7 @@ class OutgoingStream:
                 if driver.serves and not member.record.is_adding:
                     await self._resync(exchange, answer)
                 return
+            self._peer_snapshots = set(answer.snapshots)
             found = reached(answer.position, position)
             if found is None:
                 raise NeedsResync("the streams of both members have different histories")
@@ -226,6 +230,7 @@ class OutgoingStream:
         guid = None
         if not self._must_ship_everything and identities[: len(theirs.volumes)] == theirs.volumes:
             guid = self.anchors.newest_common(theirs.anchors, len(theirs.volumes))
+        self._peer_snapshots = set(theirs.snapshots)
         exchange.send(Kind.RESYNC, 0, guid or b"")
         maps = None if guid is None else self.anchors.maps(guid)
         kind = "everything" if maps is None else "since an anchor"
@@ -238,19 +243,41 @@ class OutgoingStream:
                 self._must_ship_everything = True
                 raise
         total_blocks = await blocks_to_ship(exchange, pool, environment, volumes, maps, changes)
+        chain = SnapshotChain(pool, volumes, maps or (), theirs.snapshots)
         if maps is None:
             walk = whole_content(exchange, pool, environment, volumes)
         else:
-            walk = content_since(exchange, pool, environment, volumes, maps, changes)
+            walk = content_since(exchange, pool, environment, volumes, changes, chain)
         if self._driver.serves:
             self._driver.open_position()
             first_osn = pool.committed_osn
             self.resync_kind = kind
             self.meter.begin(total_blocks * BLOCK_BYTES)
-            await self._carry(exchange, identities, first_osn, first_osn - 1, walk)
+            self._peer_snapshots.update(chain.guids)
+            await self._carry(exchange, identities, first_osn, first_osn - 1, walk, is_held=bool(chain.guids))
+
+    @property
+    def local_snapshots(self) -> list[Snapshot] | None:
+        """Those of the newest snapshots of the group that the other member does not have. None if it is not connected.
+
+        Snapshots stay local that were taken while a resync shipped content, or before a resync of everything.
+        """
+        if self.sender is None:
+            return None
+        known = self._peer_snapshots | self.sender.taken_snapshots
+        guids = newest_snapshots(self._pool, self._volumes.identities)
+        found = [self._pool.snapshots[guid] for guid in guids if guid not in known]
+        return [each for each in found if KEPT_ATTRIBUTE not in each.attributes]
 
     async def _carry(
-        self, exchange: Exchange, identities: Sequence[bytes], first_osn: int, reach_osn: int, walk: Walk | None
+        self,
+        exchange: Exchange,
+        identities: Sequence[bytes],
+        first_osn: int,
+        reach_osn: int,
+        walk: Walk | None,
+        *,
+        is_held: bool = False,
     ) -> None:
         """Ship, and take the answers, until the stream ends. With a `walk`, the other member is then added."""
         sender = StreamSender(
@@ -262,6 +289,7 @@ class OutgoingStream:
             walk,
             self._on_progress,
             own=self._volumes.identities,
+            is_held=is_held,
             group=self._settings.name,
             reach_osn=reach_osn,
             meter=self.meter,

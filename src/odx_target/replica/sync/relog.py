@@ -190,7 +190,8 @@ class Relog:
         volume.change_lineage(found.content("lineage"))
 
     def change_lineage(self, volume: Volume, found: Message) -> None:
-        volume.change_lineage(found.content("lineage"))
+        if volume.lineage != found.content("lineage"):
+            volume.change_lineage(found.content("lineage"))
 
     def add_volume(self, _volume: Volume, found: Message) -> None:
         """Make a volume that is empty at first, unless it was prepared."""

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from odx_target.environment import Environment
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.changed_blocks import ChangedRange, RangeList, changed_since
-from odx_target.replica.sync.documents import all_snapshots, volumes_set
+from odx_target.replica.sync.documents import all_snapshots, lineage_changed, volumes_set
 from odx_target.replica.sync.items import Item, ItemKind
-from odx_target.replica.sync.limits import FILL_BLOCKS
-from odx_target.replica.sync.shipping import NeedsResync, Range, Shipped, reservations_item
+from odx_target.replica.sync.shipping import NeedsResync, Shipped, reservations_item
+from odx_target.replica.sync.snapshot_chain import SnapshotChain, parts
 from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import DamagedBlock, FrozenMap, Pool, Volume
 
@@ -24,10 +24,11 @@ async def whole_content(
         yield item
     for index, volume in enumerate(volumes):
         yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
+        yield lineage_changed(index, volume.lineage)
         yield Item(ItemKind.UNMAP, index, 0, volume.size_blocks)
     try:
         async for each in changed_since(exchange, pool, environment, (), volumes):
-            for part in _parts(each):
+            for part in parts(each):
                 yield part
     except DamagedBlock as error:
         raise NeedsResync(str(error)) from error
@@ -38,27 +39,32 @@ async def content_since(
     pool: Pool,
     environment: Environment,
     volumes: Sequence[Volume],
-    anchor: Sequence[FrozenMap],
     others: Sequence[ChangedRange],
+    chain: SnapshotChain,
 ) -> AsyncIterator[Shipped]:
-    """Yield the content that has changed since an anchor: at this member, and in the ranges `others` at the other member.
+    """Yield the content that has changed since the anchor of the chain: at this member, and in the ranges `others` at the other
+    member. The snapshots of the chain come first.
 
     Raises NeedsResync, and ChannelEnded if the exchange ends.
     """
     for item in _around_content(pool, volumes):
         yield item
-    for index, volume in enumerate(volumes):
-        yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
-        if index >= len(anchor):  # The volume came to the group after the anchor.
-            yield Item(ItemKind.UNMAP, index, 0, volume.size_blocks)
-    known = RangeList(others)
-    for each in known:
-        for part in _parts(each):
-            yield part
     try:
-        async for changed in changed_since(exchange, pool, environment, anchor, volumes):
+        if chain.guids:
+            async for shipped in chain.walk(exchange, environment, others):
+                yield shipped
+        for index, volume in enumerate(volumes):
+            yield Item(ItemKind.RESIZE, index, count_blocks=volume.size_blocks)
+            yield lineage_changed(index, volume.lineage)
+            if index >= len(chain.last):  # The volume came to the group after the anchor.
+                yield Item(ItemKind.UNMAP, index, 0, volume.size_blocks)
+        known = RangeList([each for each in others if each.volume not in chain.volumes])
+        for each in known:
+            for part in parts(each):
+                yield part
+        async for changed in changed_since(exchange, pool, environment, chain.last, volumes):
             for each in known.outside(changed):
-                for part in _parts(each):
+                for part in parts(each):
                     yield part
     except DamagedBlock as error:
         raise NeedsResync(str(error)) from error
@@ -94,9 +100,3 @@ def _around_content(pool: Pool, volumes: Sequence[Volume]) -> list[Item]:
     for index, volume in enumerate(volumes):
         items.append(reservations_item(index, pool.remembered(KEY_PREFIX + volume.identity.hex()) or b""))
     return items
-
-
-def _parts(changed: ChangedRange) -> list[Range]:
-    """Divide a range into parts that are read at once. The rest of a range beyond the end of its volume is left out later."""
-    volume, block, count = changed
-    return [Range(volume, at, min(FILL_BLOCKS, block + count - at)) for at in range(block, block + count, FILL_BLOCKS)]

@@ -62,7 +62,11 @@ class Extent(NamedTuple):
     followed: Followed
 
 
-Shipped: TypeAlias = Item | Range | Extent
+class RecordsFollow(NamedTuple):
+    """The point of a resync from which on new records may be shipped between its parts."""
+
+
+Shipped: TypeAlias = Item | Range | Extent | RecordsFollow
 
 
 def reservations_item(volume: int, value: bytes) -> Item:
@@ -83,6 +87,7 @@ class Shipping:
         self.is_resync = False
         """True while a resync ships content, which names volumes by their present index."""
         self.identities: Sequence[bytes] = ()
+        self.taken_snapshots: set[bytes] = set()
         self._pool = pool
         self._anchor_key = ANCHOR_PREFIX + group
         self._settings_key = SETTINGS_PREFIX + group
@@ -168,6 +173,7 @@ class Shipping:
 
     def take_snapshot(self, record: SnapshotCreated, _followed: Followed) -> Iterator[Shipped]:
         if record.volume in self._index and self.is_exact:
+            self.taken_snapshots.add(record.guid)
             yield documents.taken(self._index[record.volume], record)
 
     def change_snapshot(self, record: SnapshotChanged, _followed: Followed) -> Iterator[Shipped]:

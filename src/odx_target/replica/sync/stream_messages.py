@@ -7,7 +7,7 @@ from odx_target.replica.link.bounded_json import MAX_NUMBER, Json
 from odx_target.replica.link.messages import Field, Type, read_message
 from odx_target.replica.membership.register import Register
 from odx_target.replica.sync.anchors import MAX_ANCHORS, decode_guids
-from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES
+from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES, MAX_NAMED_SNAPSHOTS
 from odx_target.replica.sync.membership_messages import REGISTER_FIELDS, read_register, register_document
 from odx_target.replica.sync.positions import StreamPosition
 
@@ -25,6 +25,7 @@ GREETING_FIELDS = (
     Field("begin_osn", Type.NUMBER, 0, MAX_NUMBER, "begin of the stream in the log `log`"),
     Field("is_proven", Type.NUMBER, 0, 1, "1 if the sender is proven"),
     Field("anchors", Type.TEXTS, 0, MAX_ANCHORS, "guids of the anchors of the sender, the oldest first"),
+    Field("snapshots", Type.TEXTS, 0, MAX_NAMED_SNAPSHOTS, "guids of the newest snapshots of these volumes at the sender"),
     Field("volumes", Type.TEXTS, 0, MAX_GROUP_VOLUMES, "identities of the volumes of the group at the sender, in order"),
 )
 
@@ -38,6 +39,7 @@ class Greeting:
     is_proven: bool
     anchors: tuple[bytes, ...] = ()
     volumes: tuple[bytes, ...] = ()
+    snapshots: tuple[bytes, ...] = ()
 
 
 def greeting_document(greeting: Greeting) -> dict[str, Json]:
@@ -53,6 +55,7 @@ def greeting_document(greeting: Greeting) -> dict[str, Json]:
         "begin_osn": position.begin_osn,
         "is_proven": int(greeting.is_proven),
         "anchors": [guid.hex() for guid in greeting.anchors],
+        "snapshots": [guid.hex() for guid in greeting.snapshots],
         "volumes": [identity.hex() for identity in greeting.volumes],
     }
 
@@ -68,5 +71,5 @@ def read_greeting(document: Mapping[str, Json]) -> Greeting:
         found.number("base_osn"),
         found.number("begin_osn"),
     )
-    anchors, volumes = (tuple(decode_guids(found.texts(name))) for name in ("anchors", "volumes"))
-    return Greeting(read_register(found), position, found.number("is_proven") == 1, anchors, volumes)
+    lists = (tuple(decode_guids(found.texts(name))) for name in ("anchors", "volumes", "snapshots"))
+    return Greeting(read_register(found), position, found.number("is_proven") == 1, *lists)

@@ -13,7 +13,7 @@ from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.items import MAX_ITEMS_BYTES, Item, ItemKind, encode_shipment
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, STEPS_OF_A_BLOCK
-from odx_target.replica.sync.shipping import Extent, NeedsResync, Range, Shipped, Shipping
+from odx_target.replica.sync.shipping import Extent, NeedsResync, Range, RecordsFollow, Shipped, Shipping
 from odx_target.replica.sync.stream_meter import StreamMeter
 from odx_target.store.api import (
     BLOCK_BYTES,
@@ -44,6 +44,7 @@ class _Run(NamedTuple):
 class StreamSender:
     """Ships the stream of a group from the record `first_osn` on, over `exchange`. `group` is its name, and `identities` are
     those of the volumes that the other member has in it, or that `walk` gives it. Those that are not in `own` are not shipped.
+    If `is_held` is True, no records are shipped before the walk allows it.
 
     The other member may have effects of changes up to `reach_osn`.
 
@@ -62,6 +63,7 @@ class StreamSender:
         on_progress: Callable[[], None],
         *,
         own: Collection[bytes] | None = None,
+        is_held: bool = False,
         group: str = "",
         reach_osn: int = 0,
         meter: StreamMeter | None = None,
@@ -73,6 +75,7 @@ class StreamSender:
         self._environment = environment
         self._exchange = exchange
         self._walk = walk
+        self._is_held = is_held
         self._on_progress = on_progress
         self._shipping = Shipping(pool, identities, group, identities if own is None else own)
         self._meter = StreamMeter() if meter is None else meter
@@ -83,6 +86,11 @@ class StreamSender:
         self._items_bytes = 0
         self._has_begun_commit = False
         self._follower: Following | None = pool.follow(first_osn, early=True)
+
+    @property
+    def taken_snapshots(self) -> set[bytes]:
+        """The guids of the snapshots that the stream has shipped."""
+        return self._shipping.taken_snapshots
 
     @property
     def identities(self) -> Sequence[bytes]:
@@ -125,6 +133,8 @@ class StreamSender:
 
     def _has_work(self, follower: Following) -> bool:
         """True if records are to be shipped, or if there is nothing to do but wait for them."""
+        if self._is_held:
+            return False
         return follower.next_osn < self._pool.committed_osn or (
             self._walk is None and (self._has_completed or self.scanned_osn < max(self._complete_osn, self._reach_osn))
         )
@@ -171,6 +181,7 @@ class StreamSender:
         except StopAsyncIteration:
             self._walk = None
             self._complete_osn = self._pool.committed_osn - 1
+            self._is_held = False
             return
         if isinstance(shipped, Range):
             self._meter.resynced(shipped.count_blocks * BLOCK_BYTES, self._environment.monotonic())
@@ -179,7 +190,9 @@ class StreamSender:
             await self._send(self.scanned_osn, NO_FLAGS)
 
     async def _add(self, shipped: Shipped, osn: int) -> None:
-        if isinstance(shipped, Item):
+        if isinstance(shipped, RecordsFollow):
+            self._is_held = False
+        elif isinstance(shipped, Item):
             await self._add_item(shipped, osn)
         elif isinstance(shipped, Extent):
             try:
