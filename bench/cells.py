@@ -36,35 +36,49 @@ QUICK = frozenset(
 
 @dataclass(frozen=True)
 class Cell:
-    """A load with its name, and the group of cells to which it belongs."""
+    """A load with its name, and the group of cells to which it belongs. If there is a load `before`, it runs once in each
+    round, before the first of the cells that have it. It is not measured.
+    """
 
     group: str
     name: str
     load: Load
+    before: Load | None = None
 
     @property
     def is_quick(self) -> bool:
         return self.name in QUICK
 
 
-def _small_random() -> Iterator[Cell]:
-    """Reads and writes of 4 KiB. Aligned commands begin at a multiple of 4 KiB; the others do not."""
+SCATTER = QemuBench(SMALL, 32, SCATTERED_STEP_BYTES, writes=True)
+"""Writes of single blocks. A store that does not write in place then has the blocks of the LUN in another order."""
+
+
+def _small_reads() -> Iterator[Cell]:
+    """Reads of 4 KiB. Aligned commands begin at a multiple of 4 KiB; the others do not."""
     group = "4 KiB, random"
     for depth in DEPTHS:
         yield Cell(group, f"read 4 KiB scattered aligned, depth {depth}", QemuBench(SMALL, depth, SCATTERED_STEP_BYTES))
     for depth in DEPTHS:
         yield Cell(group, f"read 4 KiB random unaligned, depth {depth}", IscsiPerf(SMALL, depth, random=True))
+
+
+def _small_writes() -> Iterator[Cell]:
+    group = "4 KiB, random"
     for alignment, first_byte, step_bytes in (("aligned", 0, SCATTERED_STEP_BYTES), ("unaligned", 512, UNALIGNED_STEP_BYTES)):
         for depth in DEPTHS:
             load = QemuBench(SMALL, depth, step_bytes, writes=True, first_byte=first_byte)
             yield Cell(group, f"write 4 KiB scattered {alignment}, depth {depth}", load)
 
 
-def _sequential() -> Iterator[Cell]:
-    group = "sequential"
+def _large_reads(words: str = "", before: Load | None = None) -> Iterator[Cell]:
     for size_kib in LARGE_KIB:
         for depth in LARGE_DEPTHS:
-            yield Cell(group, f"read {size_kib} KiB, depth {depth}", IscsiPerf(size_kib * KIB, depth))
+            yield Cell("sequential", f"read {size_kib} KiB{words}, depth {depth}", IscsiPerf(size_kib * KIB, depth), before)
+
+
+def _sequential_writes() -> Iterator[Cell]:
+    group = "sequential"
     yield Cell(group, "write 4 KiB sequential, depth 32", QemuBench(SMALL, 32, SMALL, writes=True))
     for size_kib in LARGE_KIB:
         for depth in LARGE_DEPTHS:
@@ -108,7 +122,18 @@ def _mixed() -> Iterator[Cell]:
         )
 
 
-CELLS = (*_small_random(), *_sequential(), *_sessions(), *_digests(), *_durable(), *_mixed())
+CELLS = (
+    *_small_reads(),
+    *_large_reads(),
+    *_sessions(),
+    *_small_writes(),
+    *_sequential_writes(),
+    *_digests(),
+    *_durable(),
+    *_mixed(),
+    *_large_reads(" of scattered blocks", SCATTER),
+)
+"""All cells, in the order in which they run. The first reads meet LUNs that were written from the first to the last block."""
 
 
 def chosen(words: list[str], *, quick: bool) -> list[Cell]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.cells import Cell
-from bench.clients import ClientFailed, Done, fill
+from bench.clients import ClientFailed, Done, Load, fill
 from bench.processes import forget_peak, peak_since_forgotten, used_s
 from bench.targets import SUSTAINED_TIMES, Running, Start
 
@@ -77,10 +77,21 @@ class Rounds:
                 fill(each.url, image)
             names = list(running)
             order = names[number % len(names) :] + names[: number % len(names)]
+            done: list[tuple[Load, str]] = []
             for cell in self.cells:
                 for name in order:
+                    if cell.before is not None and (cell.before, name) not in done:
+                        done.append((cell.before, name))
+                        self._run_before(cell, cell.before, name, running[name])
                     self._run_cell(cell, name, running[name])
                 self.advance()
+
+    def _run_before(self, cell: Cell, before: Load, name: str, target: Running) -> None:
+        """Run a load that is not measured once over the whole LUN."""
+        try:
+            before.run(target.url, MAX_WINDOW_S, self.plan.working_set_bytes // before.size_bytes)
+        except ClientFailed as failure:
+            self.measured.failures.setdefault((cell.name, name), str(failure))
 
     def _run_cell(self, cell: Cell, name: str, target: Running) -> None:
         key = (cell.name, name)

@@ -14,6 +14,8 @@ LIMITED = "≥ "
 """Mark of a figure whose limit was the load generator."""
 SHORT = " *"
 """Mark of a write cell of the array that did not write the free segments of the pool SUSTAINED_TIMES."""
+WITHOUT_DIGESTS, WITH_DIGESTS = ", no digests", ", digests"
+"""Ends of the names of cells that are compared."""
 CEILING_CELL = "read 4 KiB, depth 32, no digests"
 SAME_BY_QEMU = "read 4 KiB scattered aligned, depth 32"
 NONE = "-"
@@ -108,6 +110,25 @@ def latencies(found: Document) -> Table:
     return Table("Latency", "p50 / p99 / p99.9 in microseconds, medians of the rounds.", ["cell", *found["targets"]], rows)
 
 
+def digests(found: Document) -> Table:
+    """The cost of digests, for the array and for the load generator."""
+    cells, own = {cell["name"]: cell for cell in found["cells"]}, found["own"]
+    rows = []
+    for name in cells:
+        same = name.replace(WITH_DIGESTS, WITHOUT_DIGESTS)
+        without, having = cells.get(same, cells[name])["figures"].get(own), cells[name]["figures"].get(own)
+        if same in cells.keys() - {name} and without is not None and having is not None:
+            loss = 1 - having[RATE]["median"] / without[RATE]["median"]
+            target_us = [number(each[PROCESSOR_US]["median"]) for each in (without, having)]
+            client_us = [number(each[CLIENT_BUSY]["median"] / each[RATE]["median"] * 1e6) for each in (without, having)]
+            rows.append([name.removesuffix(WITH_DIGESTS), f"{loss:.0%}", " / ".join(target_us), " / ".join(client_us)])
+    text = (
+        f"The loss of commands per second of {own} by digests, and the processor time in microseconds for each command without "
+        "and with digests, medians. The load generator checks the digests of all replies."
+    )
+    return Table("Digests", text, ["cell", "loss", f"{own}, us", "load generator, us"], rows)
+
+
 def failures(found: Document) -> list[str]:
     """Return a line for each cell that failed on a target."""
     return [f"{cell['name']}, {name}: {text}" for cell in found["cells"] for name, text in cell["failures"].items()]
@@ -130,7 +151,7 @@ def ceiling(found: Document) -> str:
     )
 
 
-TABLES: tuple[Callable[[Document], Table], ...] = (speed, processor, memory, latencies)
+TABLES: tuple[Callable[[Document], Table], ...] = (speed, processor, memory, latencies, digests)
 
 
 def tables(found: Document) -> list[Table]:

@@ -3,7 +3,8 @@
     python -m bench.time_split [WORD...]        the cells whose names contain all words; without words, CELLS
 
 Each cell runs on tgt and on the array in turn. Processor times are medians of the rounds. strace counts the system calls in a
-run of its own, because it makes that run slow. They include those of the start and the end of the client.
+run of its own, because it makes that run slow. They include those of the start and the end of the client. With --scattered, all
+blocks of the LUNs are written one by one in another order before the cells.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 
 from bench.cells import CELLS as ALL
-from bench.cells import Cell
+from bench.cells import SCATTER, Cell
 from bench.clients import ClientFailed, fill
 from bench.ending import end_by_sigterm
 from bench.options import count, duration_s
@@ -116,14 +117,19 @@ def calls_of(summary: str) -> Counter[str]:
     return found
 
 
-def table(cells: list[Cell], rounds: int, seconds: float, folder: Path) -> Table:
-    """Measure all cells. Raises ClientFailed, OSError or DidNotServe."""
+def table(cells: list[Cell], rounds: int, seconds: float, folder: Path, *, is_scattered: bool = False) -> Table:
+    """Measure all cells on LUNs that were written in order, or whose blocks are scattered.
+
+    Raises ClientFailed, OSError or DidNotServe.
+    """
     image = folder / "image.raw"
     write_random(image, SIZE_BYTES)
     rows = []
     with started({TGT: PEERS[TGT], OWN: array()}, folder / "targets", SIZE_BYTES) as running:
         for target in running.values():
             fill(target.url, image)
+            if is_scattered:
+                SCATTER.run(target.url, MAX_WINDOW_S, SIZE_BYTES // SCATTER.size_bytes)
         for cell in cells:
             samples: dict[str, list[Split]] = {name: [] for name in running}
             for _ in range(rounds):
@@ -145,7 +151,7 @@ def table(cells: list[Cell], rounds: int, seconds: float, folder: Path) -> Table
         "system calls of the target",
     ]
     return Table(
-        "Where the time goes",
+        "Where the time goes" + (", scattered blocks" if is_scattered else ""),
         "Microseconds of processor time for each command, and system calls for each command.",
         headings,
         rows,
@@ -155,6 +161,7 @@ def table(cells: list[Cell], rounds: int, seconds: float, folder: Path) -> Table
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="WORD")
+    parser.add_argument("--scattered", action="store_true")
     parser.add_argument("--rounds", type=count, default=3)
     parser.add_argument("--seconds", type=duration_s, default=1.0)
     options = parser.parse_args(words)
@@ -164,7 +171,7 @@ def main(words: list[str]) -> int:
     console = Console(width=200)
     try:
         with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="odx-split-") as name:
-            found = table(cells, options.rounds, options.seconds, Path(name))
+            found = table(cells, options.rounds, options.seconds, Path(name), is_scattered=options.scattered)
     except (ClientFailed, DidNotServe, OSError) as error:
         console.print(str(error), markup=False)
         return 1

@@ -31,6 +31,14 @@ def test_ratios_are_those_of_the_rounds() -> None:
     assert row == ["write 256 KiB, depth 8", "100", "200", "52.4", "3.00 [1.00-4.00]"]
 
 
+def test_digests_are_compared_with_the_same_cell_without_them() -> None:
+    rows = {row[0]: row[1:] for row in tables.digests(ALL).rows}
+    assert sorted(rows) == ["read 256 KiB, depth 8", "read 4 KiB, depth 32", "write 256 KiB, depth 8", "write 4 KiB, depth 32"]
+    assert rows["read 4 KiB, depth 32"][0] == "0%"
+    alone = [cell for cell in CELLS if cell.name == "read 4 KiB, depth 32, digests"]
+    assert tables.digests(document_of(alone, measured_of(alone, [3.0], [1.0]))).rows == []
+
+
 def test_tables_have_a_column_for_each_heading_and_a_row_for_each_cell() -> None:
     for make in tables.TABLES:
         table = make(ALL)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench import one_write, pages, small_writes, tables, time_split
+from bench import one_read, one_write, pages, small_writes, tables, time_split, why_reads
 from bench.__main__ import arguments, main, missing_programs, plan_of
 from bench.cells import CELLS, QUICK, Cell, chosen
 from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, IscsiPerf, QemuBench, last
@@ -41,9 +41,31 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rounds_of(load: NaiveLoad, targets: NaiveTargets, tmp_path: Path, **changes: object) -> Measured:
+    return rounds_of_cells([Cell("g", "a", load)], targets, tmp_path, **changes)
+
+
+def rounds_of_cells(cells: list[Cell], targets: NaiveTargets, tmp_path: Path, **changes: object) -> Measured:
     plan = Plan(folder=tmp_path, working_set_bytes=MIB, **changes)  # type: ignore[arg-type]
     starts = {name: targets.start(name) for name in TARGETS}
-    return Rounds([Cell("g", "a", load)], starts, plan, lambda: None).run()
+    return Rounds(cells, starts, plan, lambda: None).run()
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_load_before_cells_runs_once_in_each_round_and_is_not_measured(tmp_path: Path) -> None:
+    runs: list[tuple[str, int | None]] = []
+    before, load = NaiveLoad([], size_bytes=MIB // 4), NaiveLoad(runs, write_share=0.0)
+    cells = [Cell("g", "a", load), Cell("g", "b", load, before), Cell("g", "c", load, before)]
+    found = rounds_of_cells(cells, NaiveTargets(), tmp_path, rounds=2)
+    assert before.runs == [(TARGETS[0], 4), (TARGETS[1], 4), (TARGETS[1], 4), (TARGETS[0], 4)]
+    assert {len(samples) for samples in found.samples.values()} == {2}
+    assert not found.failures
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_a_load_before_a_cell_that_fails_is_a_failure_of_the_cell(tmp_path: Path) -> None:
+    before = NaiveLoad([], fails_at=TARGETS[0])
+    found = rounds_of_cells([Cell("g", "b", NaiveLoad([]), before)], NaiveTargets(), tmp_path, rounds=1)
+    assert found.failures == {("b", TARGETS[0]): "it broke"}
 
 
 def test_the_cells_have_names_of_their_own_and_nine_are_quick() -> None:
@@ -253,6 +275,8 @@ def test_system_calls_that_strace_cannot_count_are_not_none(tmp_path: Path, monk
         (time_split.main, ["--rounds", "0"], "0 is less than 1"),
         (small_writes.main, ["--wirte"], "unrecognized arguments: --wirte"),
         (one_write.main, ["many"], "invalid count value: 'many'"),
+        (one_read.main, ["0"], "0 is less than 1"),
+        (why_reads.main, ["--wirte"], "unrecognized arguments: --wirte"),
     ],
 )
 def test_wrong_words_get_one_line(
@@ -264,4 +288,19 @@ def test_wrong_words_get_one_line(
 
 
 def test_the_cells_whose_time_is_split_exist() -> None:
-    assert set(SPLIT) <= {cell.name for cell in CELLS}
+    assert {*SPLIT, *why_reads.IN_ORDER} <= {cell.name for cell in CELLS}
+
+
+def test_the_reads_of_an_array_are_timed_until_all_replies_have_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(one_read, "LUN_BLOCKS", 512)
+    kinds = (one_read.Reads(4096, depth=2, digests=True), one_read.Reads(1 << 20, is_scattered=True))
+    monkeypatch.setattr(one_read, "MEASURED", kinds)
+    found = one_read.figures(3)
+    assert list(found) == ["4 KiB, depth 2, digests", "1024 KiB, depth 1, scattered blocks"]
+    assert all(taken_us > 0 for taken_us in found.values())
+
+
+def test_imports_are_counted_by_package() -> None:
+    lines = "import time:       120 |        340 |   odx_target.store.api\nimport time:        80 |         80 | trio._core\n"
+    found = [(why_reads.package_of(module), int(taken)) for taken, module in why_reads.IMPORT.findall(lines)]
+    assert found == [("odx_target.store", 120), ("trio", 80)]

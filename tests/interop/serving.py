@@ -73,16 +73,17 @@ def serve(
     options: Sequence[str] = (),
     descriptors: int | None = None,
     source: Path | None = None,
+    python_options: Sequence[str] = (),
 ) -> Served:
     """Start a server and return when it listens.
 
     `luns` are values of --lun. Pass the `portal` of an ended server to replace that server. If `pool` is None, a new pool is
     made beside the log; it stays there if the server is killed. `descriptors` is the limit of descriptors for the server.
-    `source` is a folder with another version of the package.
+    `source` is a folder with another version of the package. `python_options` are options of Python itself.
 
     Raises DidNotServe if the server ends first, or prints nothing for READY_TIMEOUT_S.
     """
-    arguments = [sys.executable, "-m", "odx_target.cli.main", "serve"]
+    arguments = [sys.executable, *python_options, "-m", "odx_target.cli.main", "serve"]
     arguments += [str(pool)] if pool is not None else []
     arguments += [word for lun in luns for word in ("--lun", lun)]
     arguments += ["--portal", portal, *options]
