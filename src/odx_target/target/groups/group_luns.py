@@ -3,13 +3,14 @@
 The member whose pool has the smaller identity has the target port group 1, and the other member has the target port group 2.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import trio
 
 from odx_target.environment import Environment
-from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group import MAX_HAND_OVER_S, Group
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings, InvalidGroupRecord
 from odx_target.replica.sync.group_table import GroupTable
 from odx_target.scsi.asymmetric_access.port_groups import (
@@ -34,6 +35,9 @@ STOP_TIMEOUT_S = 1.0
 """Maximum time for the commands under way to end when the array stops."""
 
 STOP_LOOK_S = 0.01
+
+TRANSITION_TIME_S = math.ceil(MAX_HAND_OVER_S)
+"""Time that hosts are told a change of the primary may take."""
 
 
 class Report(Protocol):
@@ -203,7 +207,7 @@ class GroupLuns:
             )
             for number in sorted(states)
         )
-        return PortGroups(AccessModes.IMPLICIT, tuple(groups))
+        return PortGroups(AccessModes.IMPLICIT, tuple(groups), TRANSITION_TIME_S)
 
     def _changed(self, gate: Gate) -> None:
         """Report new states to hosts. A member that has become the primary goes on with the reservations of the former one."""
