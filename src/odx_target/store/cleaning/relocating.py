@@ -5,9 +5,13 @@ replace the blocks to which no map refers. So the places may be replaced in froz
 these leaves stay shared. If a host has overwritten a block after the move, the map has the place of the new data, which is not
 replaced.
 
-A relocation walks over all leaves in turns of the event loop (see `turns`). If a map copies a leaf during the walk, the copy
-may still have old places. Therefore the walk is repeated for new leaves until a walk ends within one turn. If old places remain
-after MAX_PASSES walks, the blocks at these places are not freed, because the next marking finds that they are live.
+A relocation walks over all leaves in turns of the event loop (see `turns`). If a map copies a leaf that the walk has not
+visited yet, the copy still has old places. So the walk also visits these copies (`LateLeaves`). Otherwise a host that writes to
+all leaves would be faster than the walk, and the old segments would never be freed.
+
+If something must be awaited before a leaf is visited, a copy may change meanwhile, and cannot be visited. Then the walk is
+repeated for new leaves until a walk ends within one turn. If old places remain after MAX_PASSES walks, the blocks at these
+places are not freed, because the next marking finds that they are live.
 """
 
 from array import array
@@ -18,6 +22,7 @@ from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.place_table import PlaceTable, as_places
 from odx_target.store.cleaning.walking import Before, walk
+from odx_target.store.map.late_leaves import LateLeaves
 from odx_target.store.map.leaf import LEAF_BLOCKS, PLACE_MASK, Entries, Epoch, Leaf, expand, packed
 from odx_target.store.numpy_on_demand import np
 from odx_target.store.record_effects import Contents
@@ -116,9 +121,10 @@ async def replace_places(
     """Replace places in all maps by other places of the same data.
 
     `replaced` returns the new entries of a leaf, or None if the leaf stays as it is. `before` is awaited before each leaf, with
-    its entries. `pause` is awaited between turns. No checkpoint is saved while leaves are visited. If the changed leaves need
-    too much memory, the walk stops for a checkpoint and then continues. Returns False if some maps may still have old places.
-    Raises StoreError if a leaf cannot be read, or if no checkpoint can be saved.
+    its entries; then copies that maps make meanwhile have to wait for the next walk. `pause` is awaited between turns. No
+    checkpoint is saved while leaves are visited. If the changed leaves need too much memory, the walk stops for a checkpoint
+    and then continues. Returns False if some maps may still have old places. Raises StoreError if a leaf cannot be read, or if
+    no checkpoint can be saved.
     """
 
     def visit(leaf: Leaf, entries: Entries) -> int:
@@ -148,11 +154,14 @@ async def replace_places(
 
                 await holding.enter_async_context(checkpointer.held_off())
                 await pause()
-                if await walk(contents, leaves, turns, stamp, visit, pause_of_pass, before=before):
+                late = contents.tally.late = LateLeaves(stamp) if before is None else None
+                is_in_one_turn = await walk(contents, leaves, turns, stamp, visit, pause_of_pass, before=before, late=late)
+                if is_in_one_turn or (late is not None and late.are_complete):
                     return True
         return False
     finally:
         contents.is_being_relocated = False
+        contents.tally.late = None
 
 
 def _entries(places: Places) -> Entries:

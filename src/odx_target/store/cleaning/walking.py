@@ -9,6 +9,7 @@ from odx_target.store.catalogue.leaf_loader import LEAVES_OF_A_CALL, LeafLoader
 from odx_target.store.errors import StoreError
 from odx_target.store.map.frozen_root import FrozenRoot
 from odx_target.store.map.inner import Node
+from odx_target.store.map.late_leaves import LateLeaves
 from odx_target.store.map.leaf import Entries, Epoch, Leaf
 from odx_target.store.map.walk import unvisited
 from odx_target.store.record_effects import Contents, FrozenMaps
@@ -50,6 +51,7 @@ async def walk(
     pause: Pause,
     passes: Passes | None = None,
     before: Before | None = None,
+    late: LateLeaves | None = None,
 ) -> bool:
     """Visit all leaves of the volumes and frozen maps that exist now. Several calls with the same `stamp` together visit each
     leaf once.
@@ -57,7 +59,8 @@ async def walk(
     `visit` is called with a leaf and its entries, and must return the number of steps that it took. Leaves that are not in
     memory are read in a thread, and are not kept in memory. When no steps of the turn remain, `pause` is awaited. An exception
     from `pause` ends the walk. Returns True if the whole call ran in one turn of the event loop. If `passes` is given, the walk
-    consists of these passes, and `visit` is not used. `before` is awaited just before each visit.
+    consists of these passes, and `visit` is not used. `before` is awaited just before each visit. If `late` is given, its
+    leaves are visited too, also those that are added during the walk; some of them may belong to maps that change.
 
     Raises PoolDamaged or another StoreError if a leaf cannot be read.
     """
@@ -65,11 +68,12 @@ async def walk(
     contents.discards.pause()
     volumes, frozen_maps = contents.frozen_state()
     turns.take(len(frozen_maps) // MAPS_OF_A_STEP)
-    walking = _Walk(leaves, turns, visit, pause, before)
+    walking = _Walk(leaves, turns, visit, pause, before, late)
     try:
         if passes is None:
             roots = chain((volume.root for volume in volumes), (frozen.root for frozen in frozen_maps))
             await walking.visit_below(roots, stamp)
+            await walking.visit_late()
             del roots
         else:
             for some, visit_pass in await passes(volumes, frozen_maps):
@@ -87,7 +91,15 @@ async def walk(
 class _Walk:
     """One walk. `unread` collects leaves that are not in memory. They are read together and then visited."""
 
-    def __init__(self, leaves: LeafLoader, turns: Turns, visit: Visit, pause: Pause, before: Before | None) -> None:
+    def __init__(
+        self,
+        leaves: LeafLoader,
+        turns: Turns,
+        visit: Visit,
+        pause: Pause,
+        before: Before | None,
+        late: LateLeaves | None,
+    ) -> None:
         self.is_in_one_turn = True
         self.unread: list[Leaf] = []
         self._leaves = leaves
@@ -95,6 +107,7 @@ class _Walk:
         self.visit = visit
         self._pause = pause
         self._before = before
+        self._late = late
 
     async def visit_below(self, roots: Iterator[FrozenRoot], stamp: Epoch) -> None:
         """Visit all leaves below the roots that no walk with this stamp has visited."""
@@ -115,6 +128,14 @@ class _Walk:
             if len(self.unread) == LEAVES_OF_A_CALL:
                 await self.visit_unread()
         await self.pause_if_spent()
+
+    async def visit_late(self) -> None:
+        """Visit the late leaves, until there are no more."""
+        while self._late is not None and (leaf := self._late.take()) is not None:
+            await self.visit_node(leaf)
+            if len(self.unread) == LEAVES_OF_A_CALL:
+                await self.visit_unread()
+        await self.visit_unread()
 
     async def visit_unread(self) -> None:
         if not self.unread:

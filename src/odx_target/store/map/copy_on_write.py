@@ -201,7 +201,9 @@ class BlockMap(MapReader):
             return self._copy_leaves(source, leaf, source_block, block, slots_of(block, count_blocks, 0))
         source_index = source_block & INDEX_MASK
         count = min(count_blocks, LEAF_BLOCKS - index, LEAF_BLOCKS - source_index)
-        self.writable_leaf(block).copy_from(leaf, source_index, index, count)
+        ours = self.writable_leaf(block)
+        ours.copy_from(leaf, source_index, index, count)
+        self._tally.note_filled(ours)
         return count
 
     def _copy_leaves(self, source: FrozenRoot, first: Leaf, source_block: int, block: int, leaves: int) -> int:
@@ -255,7 +257,7 @@ class BlockMap(MapReader):
     def _cleared_leaf(self, leaf: Leaf, index: int, end: int) -> Leaf | None:
         if leaf.epoch is not self._epoch:
             leaf = leaf.copy(self._epoch)
-            self._tally.made += 1
+            self._tally.note(leaf)
         leaf.clear(index, end - index)
         return None if leaf.is_hole() else leaf
 
@@ -264,9 +266,9 @@ class BlockMap(MapReader):
         inner = self._writable_inner(block, 1)
         slot = block >> LEAF_BITS & INDEX_MASK
         self._discard(inner.remove(slot, slot + len(leaves)))
-        self._tally.made += len(leaves)
         for at, leaf in enumerate(leaves, slot):
             inner.put(at, leaf)
+            self._tally.note(leaf)
 
     def writable_leaf(self, block: int) -> Leaf:
         """Return the leaf of a block, so that the caller can change entries of the leaf. Makes the leaf if it does not exist,
@@ -278,10 +280,10 @@ class BlockMap(MapReader):
         if leaf is None:
             leaf = Leaf(one_run(0), self._epoch)
             inner.put(slot, leaf)
-            self._tally.made += 1
+            self._tally.note(leaf)
         elif leaf.epoch is not self._epoch:
             leaf = inner.children[slot] = leaf.copy(self._epoch)
-            self._tally.made += 1
+            self._tally.note(leaf)
         assert type(leaf) is Leaf
         return leaf
 

@@ -98,7 +98,12 @@ class Leaf:
         self.digest: bytes | None = None
 
     def copy(self, epoch: Epoch) -> "Leaf":
-        return Leaf(self.present_entries()[:], epoch)
+        """Copy the leaf for a map with another epoch. A walk that has visited the leaf need not visit the copy. Raises
+        LeafMissing.
+        """
+        copied = Leaf(self.present_entries()[:], epoch)
+        copied.walk = self.walk
+        return copied
 
     def present_entries(self) -> Entries:
         """Return the entries. Raises LeafMissing."""
@@ -159,8 +164,9 @@ class Leaf:
             entries[index : index + count] = HOLES[:count]
 
     def copy_from(self, source: "Leaf", source_index: int, index: int, count: int) -> None:
-        """Copy places from another leaf. Raises LeafMissing."""
+        """Copy places from another leaf. A walk has to visit this leaf again. Raises LeafMissing."""
         theirs = source.present_entries()
+        self.walk = None
         if len(theirs) < LEAF_BLOCKS:
             if len(self.entries) < LEAF_BLOCKS:
                 splice(self.entries, index, count, cut(theirs, source_index, count, index))
