@@ -282,6 +282,7 @@ class BlockMap(MapReader):
             inner.put(slot, leaf)
             self._tally.note(leaf)
         elif leaf.epoch is not self._epoch:
+            assert type(leaf) is Leaf
             leaf = inner.children[slot] = leaf.copy(self._epoch)
             self._tally.note(leaf)
         assert type(leaf) is Leaf
