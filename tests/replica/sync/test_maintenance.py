@@ -4,7 +4,7 @@ import pytest
 
 from odx_target.replica.membership.timing import PROMISE_S
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
-from odx_target.replica.sync.group import GroupState, NotServing
+from odx_target.replica.sync.group import ChangeRefused, GroupState, NotServing
 from odx_target.replica.sync.positions import NO_POSITION
 from tests.replica.sync.pairs import VOLUME, Pair, block
 
@@ -101,6 +101,21 @@ def test_the_data_of_both_members_is_read_and_compared() -> None:
     assert (reading.failure, reading.findings, reading.read_blocks) == ("", [], 1200)
     assert pair.world.now_s > began_s + 4.0, "at most 1 MiB in a second"
     assert len(pair.register.in_sync) == 2
+
+
+def test_data_is_not_read_too_slowly() -> None:
+    pair = Pair()
+    with pytest.raises(ChangeRefused, match="with at least 1048576 bytes in a second"):
+        pair.run(pair.a, pair.group(pair.a).read_and_verify((1 << 20) - 1))
+
+
+def test_requested_comparisons_take_one_anchor_at_a_time() -> None:
+    pair = Pair()
+    pair.write(pair.a, 0, 1)
+    tasks = [pair.spawn(pair.a, pair.group(pair.a).verify()) for _ in range(20)]
+    pair.until(lambda: all(task.done for task in tasks), 10.0)
+    assert all(task.value() for task in tasks)
+    assert pair.group(pair.a).outgoing.anchoring.verified <= 3
 
 
 def test_a_reading_is_cut() -> None:

@@ -12,7 +12,7 @@ from odx_target.replica.sync.shipping import Range
 from odx_target.replica.sync.snapshot_chain import SnapshotChain, newest_snapshots
 from odx_target.replica.sync.stream_sender import StreamSender
 from odx_target.store.api import Snapshot
-from tests.replica.sync.pairs import IDENTITY, Pair, block
+from tests.replica.sync.pairs import Pair, block
 from tests.replica.sync.test_streams import Wire
 from tests.sim.group_array import GroupArray
 
@@ -154,8 +154,8 @@ def test_a_chain_has_the_missing_snapshots_since_the_anchor() -> None:
     snapshots = [volume.snapshot(f"s{number}") for number in range(3)]
     chain = SnapshotChain(pair.a.pool, [volume], [anchor], [snapshots[1].guid])
     assert chain.guids == [snapshots[0].guid, snapshots[2].guid]
-    assert newest_snapshots(pair.a.pool, [IDENTITY]) == tuple(each.guid for each in (old, *snapshots))
-    assert newest_snapshots(pair.a.pool, []) == ()
+    assert newest_snapshots([volume]) == tuple(each.guid for each in (*reversed(snapshots), old))
+    assert newest_snapshots([]) == ()
     assert not SnapshotChain(pair.a.pool, [volume], [], []).guids
 
 

@@ -57,12 +57,14 @@ class Anchoring:
         return comparison
 
     def take_if_due(self, shipped_osn: int, volumes: Callable[[], Sequence[Volume]]) -> None:
-        """Take an anchor if one is requested, or if the last one is old and something has changed since. It is tried again if
-        that fails.
+        """Take an anchor if one is requested and none is awaited, or if the last one is old and something has changed since.
+
+        It is tried again if that fails.
         """
         now_s = self._environment.monotonic()
         is_old = now_s - self._taken_at_s >= ANCHOR_INTERVAL_S and shipped_osn != self._at_osn
-        if not is_old and not self._requested:
+        is_awaited = bool(self._taken) and now_s - self._taken_at_s < ANCHOR_INTERVAL_S
+        if not is_old and (is_awaited or not self._requested):
             return
         guid = self._environment.entropy(GUID_BYTES)
         confirmed = [each for each in self._anchors.guids if each not in (self._taken, *self._anchors.pinned)]

@@ -18,7 +18,7 @@ from odx_target.replica.sync.forced_promotion import ForcedPromotion, NoContent,
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.replica.sync.group_volumes import GroupVolumes, volume_with
 from odx_target.replica.sync.incoming_stream import IncomingStream
-from odx_target.replica.sync.limits import GIVE_UP_MARGIN_S, READ_RATE_BYTES
+from odx_target.replica.sync.limits import GIVE_UP_MARGIN_S, MIN_READ_RATE_BYTES, READ_RATE_BYTES
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.outgoing_stream import OutgoingStream
 from odx_target.replica.sync.preparation import encode_preparation
@@ -337,8 +337,10 @@ class Group:
         """Verify, and then begin to read and compare all data of both members in the background, as it is at an anchor.
 
         Each member reads at most `rate_bytes` in a second. If data differs, the other member is dropped at the end. Raises
-        NotServing, also if the digests differ or another reading is under way.
+        ChangeRefused if the rate is too low. Raises NotServing, also if the digests differ or another reading is under way.
         """
+        if rate_bytes < MIN_READ_RATE_BYTES:
+            raise ChangeRefused(f"the data of a group is read with at least {MIN_READ_RATE_BYTES} bytes in a second")
         if self.reading is not None and not self.reading.is_over:
             raise NotServing(f"the data of the group {self.settings.name} is being read already")
         comparison = await self._compare()

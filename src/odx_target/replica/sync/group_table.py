@@ -93,6 +93,7 @@ class GroupTable:
         group = self.groups.pop(name, None)
         if group is None:
             raise GroupRefused(f"there is no group {name}")
+        del self.operations[name]
         group.remove()
         self.on_change()
 

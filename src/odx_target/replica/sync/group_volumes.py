@@ -26,11 +26,17 @@ class GroupVolumes:
 
     def present(self) -> list[Volume]:
         """Return the volumes in the order of the group. Raises StoreError if one of them was deleted."""
-        found = [volume_with(self._pool, each) for each in self.identities]
-        missing = [each.hex() for each, volume in zip(self.identities, found, strict=True) if volume is None]
-        if missing:
-            raise StoreError(f"the volume {missing[0]} of the group {self.settings.name} was deleted")
-        return [volume for volume in found if volume is not None]
+        found = self.remaining()
+        if len(found) < len(self.identities):
+            left = {volume.identity for volume in found}
+            missing = next(each.hex() for each in self.identities if each not in left)
+            raise StoreError(f"the volume {missing} of the group {self.settings.name} was deleted")
+        return found
+
+    def remaining(self) -> list[Volume]:
+        """Return those volumes that were not deleted, in the order of the group."""
+        by_identity = {volume.identity: volume for volume in self._pool.volumes.values()}
+        return [by_identity[each] for each in self.identities if each in by_identity]
 
     def change(self, identities: Sequence[bytes], *, deletes: bool) -> None:
         """Change the list. If `deletes` is True, the volumes that are no longer in it are deleted.

@@ -64,7 +64,7 @@ class IncomingStream:
         theirs = read_greeting(document)
         register = member.register
         identities = self._volumes.identities
-        snapshots = newest_snapshots(self._pool, identities)
+        snapshots = newest_snapshots(self._volumes.remaining())
         own = Greeting(register, driver.position, member.is_proven, tuple(self._anchors.guids), identities, snapshots)
         driver.deliver(RegisterNews(theirs.register))
         if driver.is_settling or self.is_refusing:

@@ -60,3 +60,6 @@ MAX_READ_FINDINGS = 100
 
 READ_RATE_BYTES = 64 << 20
 """Default for the bytes that each member reads in a second when both read an anchor."""
+
+MIN_READ_RATE_BYTES = 1 << 20
+"""Least value of that rate. A reading waits for at most one second between two parts."""

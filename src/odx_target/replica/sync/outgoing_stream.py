@@ -265,7 +265,7 @@ class OutgoingStream:
         if self.sender is None:
             return None
         known = self._peer_snapshots | self.sender.taken_snapshots
-        guids = newest_snapshots(self._pool, self._volumes.identities)
+        guids = newest_snapshots(self._volumes.remaining())
         found = [self._pool.snapshots[guid] for guid in guids if guid not in known]
         return [each for each in found if KEPT_ATTRIBUTE not in each.attributes]
 

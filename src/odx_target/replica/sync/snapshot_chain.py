@@ -4,7 +4,8 @@ The other member then has exactly the content of one snapshot after the other, f
 snapshots. Meanwhile, no records are shipped, which would be newer.
 """
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
+from heapq import nlargest
 
 from odx_target.environment import Environment
 from odx_target.replica.link.errors import ChannelEnded
@@ -25,15 +26,15 @@ class SnapshotChain:
         self._pool = pool
         self.last: list[BlockSource] = list(anchor)
         """The maps of the anchor, and during the walk the newest content of each volume that the other member has."""
-        index_of = {volume.identity: index for index, volume in enumerate(volumes[: len(anchor)])}
-        self._links = [
+        links = [
             (index, snapshot)
-            for snapshot in sorted(pool.snapshots.values(), key=lambda each: each.identifier)
-            if (index := index_of.get(snapshot.volume_identity, -1)) >= 0
-            and snapshot.identifier > anchor[index].identifier
+            for index, (volume, frozen) in enumerate(zip(volumes, anchor, strict=False))
+            for snapshot in volume.snapshots.values()
+            if snapshot.identifier > frozen.identifier
             and snapshot.guid not in theirs
             and KEPT_ATTRIBUTE not in snapshot.attributes
         ]
+        self._links = sorted(links, key=lambda link: link[1].identifier)
 
     @property
     def guids(self) -> list[bytes]:
@@ -86,8 +87,7 @@ def parts(changed: ChangedRange, source: Snapshot | None = None) -> Iterator[Ran
         yield Range(volume, at, min(FILL_BLOCKS, end - at), source, 0 if source is None else at)
 
 
-def newest_snapshots(pool: Pool, identities: Collection[bytes]) -> tuple[bytes, ...]:
-    """Return the guids of the newest snapshots of some volumes: as many as a greeting names."""
-    own = [each for each in pool.snapshots.values() if each.volume_identity in identities]
-    own.sort(key=lambda each: each.identifier)
-    return tuple(each.guid for each in own[-MAX_NAMED_SNAPSHOTS:])
+def newest_snapshots(volumes: Iterable[Volume]) -> tuple[bytes, ...]:
+    """Return the guids of the newest snapshots of some volumes, the newest first: as many as a greeting names."""
+    own = (each for volume in volumes for each in volume.snapshots.values())
+    return tuple(each.guid for each in nlargest(MAX_NAMED_SNAPSHOTS, own, key=lambda each: each.identifier))
