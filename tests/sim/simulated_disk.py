@@ -9,7 +9,7 @@ durable; readers see it.
   or 4 KiB. Each sector is kept or lost, independently of other sectors and of the order of writes. So writes are lost, torn and
   reordered.
 - A block into which bytes were added (`write_at`) may be destroyed as a whole at a loss of power, even if the bytes before them
-  were durable. A disk that writes a sector must write all of it.
+  were durable. A disk that writes a sector must write all of it. With `syncs_at_once`, there is no such sector.
 - The creation of a segment is pending until the segment is synced. A loss of power may remove the segment with all its data.
 - A segment made out of a former one has that one's bytes. A loss of power before its sync may leave it under its former number.
 - A cut (`seal`) is pending until the segment is synced, independently of the writes.
@@ -340,7 +340,7 @@ class SimulatedSegment:
 
     def write_at(self, offset_bytes: int, buffers: Sequence[Buffer]) -> None:
         file = self._file()
-        if not file.had_failures:
+        if not file.had_failures and not self._disk.syncs_at_once:
             file.added.add(offset_bytes // BLOCK_BYTES)
         self._disk.write(self._folder, file, offset_bytes, b"".join(buffers))
 

@@ -40,10 +40,14 @@ def lose(disk: SimulatedDisk, variant: str, random: Random) -> None:
         for number, file in list(folder.files.items()):
             former, existed = file.former, file.exists_durably
             for offset, data in file.writes:
-                size = SECTOR_BYTES if variant == TORN else len(data)
-                for at in range(0, len(data), size or 1):
+                start = offset
+                while start < offset + len(data):
+                    end = offset + len(data)
+                    if variant == TORN:
+                        end = min(end, start // SECTOR_BYTES * SECTOR_BYTES + SECTOR_BYTES)
                     if variant != LOST and random.random() < 0.5:
-                        _put(file.durable, offset + at, data[at : at + size])
+                        _put(file.durable, start, data[start - offset : end - offset])
+                    start = end
             if file.cut_blocks is not None and variant != LOST and random.random() < 0.5:
                 del file.durable[file.cut_blocks * 4096 :]
             file.content = bytearray(file.durable)
