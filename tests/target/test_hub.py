@@ -13,7 +13,7 @@ import trio.testing
 from odx_target.store.api import OutOfResources, Pool, PoolFailed
 from odx_target.target.file_descriptors import count_open
 from odx_target.target.readiness.polling import MAX_POLLS, MAX_VAIN_POLLS
-from odx_target.target.server.hub import MAX_PASSES, Hub
+from odx_target.target.server.hub import MAX_HOLD_S, MAX_PASSES, MAX_QUIET_HOLD_S, QUIET_TURN_S, Hub
 from odx_target.turns import Turns
 
 FAILED = ["fail a: the disk is gone", "fail b: the disk is gone"]
@@ -195,6 +195,22 @@ async def test_a_connection_that_is_always_readable_leaves_others_their_turns() 
             await note_turns(at)
             nursery.cancel_scope.cancel()
         assert 19 <= at.log.count("send a") <= 21 * MAX_PASSES
+
+
+@pytest.mark.parametrize(("turn_s", "runs_task", "passes"), [(0.0, False, 4), (0.0, True, 1), (2 * QUIET_TURN_S, False, 1)])
+async def test_other_tasks_wait_longer_if_they_have_nothing_to_do(turn_s: float, runs_task: bool, passes: int) -> None:
+    pass_s, count_turns = 0.3 * MAX_QUIET_HOLD_S, 40
+    assert MAX_HOLD_S < pass_s
+    async with stage() as at, trio.open_nursery() as nursery:
+        at.member("a", keeps_bytes=True).on_receive = lambda: setattr(at, "now_s", at.now_s + pass_s)
+        if runs_task:
+            at.hub.start_task(nursery, trio.sleep_forever)
+        nursery.start_soon(at.hub.run)
+        for _ in range(count_turns):
+            at.now_s += turn_s
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert abs(at.log.count("send a") - count_turns * passes) <= 4 * passes
 
 
 async def test_tasks_of_connections_run_after_the_pass_that_starts_them() -> None:

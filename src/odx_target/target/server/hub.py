@@ -33,6 +33,16 @@ MAX_PASS_S = 0.001
 MAX_HOLD_S = 0.0002
 """Time after which the hub lets the other tasks of the event loop run. If a connection has started a task, they run at once."""
 
+MAX_QUIET_HOLD_S = 0.001
+"""The same time if the other tasks had nothing to do when they last ran. The event loop alone takes about 20 microseconds, as
+much as several commands.
+"""
+
+QUIET_TURN_S = 0.00005
+"""If the other tasks took less than this time, twice in a row, they had nothing to do. Once is not enough, because trio changes
+the order of the tasks: a task may run before the hub in one round and after it in the next.
+"""
+
 MAX_PASSES = 8
 """Number of passes after which the hub lets the other tasks run, even if they took less time than `MAX_HOLD_S`."""
 
@@ -79,6 +89,7 @@ class Hub:
         self._count_tasks = 0
         self._count_starting = 0
         self._must_yield = False
+        self._quiet_turns = 0
         self._running = trio.CancelScope()
         self._ended = trio.Event()
 
@@ -131,7 +142,7 @@ class Hub:
         await self._ended.wait()
 
     async def _serve(self) -> None:
-        began_s = self._clock()
+        began_s, hold_s = self._clock(), MAX_HOLD_S
         passes = 0
         while True:
             if not self._ready:
@@ -140,15 +151,24 @@ class Hub:
                 self._make_pass()
                 passes += 1
                 must_yield = self._must_yield or self._count_starting
-                if not must_yield and passes < MAX_PASSES and self._clock() - began_s < MAX_HOLD_S:
+                if not must_yield and passes < MAX_PASSES and self._clock() - began_s < hold_s:
                     continue
                 self._must_yield = False
-                await trio.lowlevel.checkpoint()
+                hold_s = await self._let_others_run()
             else:
                 await self._wait()
                 self._polling.has_waited()
+                hold_s = MAX_HOLD_S
             began_s = self._clock()
             passes = 0
+
+    async def _let_others_run(self) -> float:
+        """Let the other tasks run. Returns the time in seconds after which they shall run again."""
+        began_s = self._clock()
+        await trio.lowlevel.checkpoint()
+        is_quiet = not self._count_tasks and self._clock() - began_s < QUIET_TURN_S
+        self._quiet_turns = self._quiet_turns + 1 if is_quiet else 0
+        return MAX_QUIET_HOLD_S if self._quiet_turns > 1 else MAX_HOLD_S
 
     def _make_pass(self) -> None:
         """Make the ready connections receive, commit their changes together, and make the connections send."""
