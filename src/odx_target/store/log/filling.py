@@ -53,7 +53,7 @@ class Filling:
         self._table: array[int] = array("I")
         self._part: Part | None = None
         self._shares_headers = shares_headers
-        self._slot = self._usual_bytes = 0
+        self._slot = self._shared_room_bytes = 0
         self._syncs_before_header = 0
 
     @property
@@ -163,10 +163,12 @@ class Filling:
 
     def end_batch(self) -> None:
         """End the open batch, so that the next record begins a new batch. Called when the open batch has been written."""
-        if self._shares_headers:
-            last = self.parts[-1]
-            self._slot = last.next_slot if last.segment is self.segment else 0
-            self._usual_bytes = last.header_bytes
+        self._slot = 0
+        if self._shares_headers and (last := self.parts[-1]).segment is self.segment:
+            slot = self._slot = last.next_slot
+            # Without room for as many records as the last batch had, the next one would soon need another header.
+            is_usual = -slot % BLOCK_BYTES >= last.header_bytes
+            self._shared_room_bytes = -slot % BLOCK_BYTES - HEAD_BYTES if is_usual else 0
         self.parts = []
         self.pending_place = NOTHING_PENDING
 
@@ -201,12 +203,12 @@ class Filling:
 
     def _open_shared(self, size_bytes: int, data_blocks: int) -> Part | None:
         """Open a part whose header shares the header block of the batch before. Returns None if this is impossible, or if there
-        is no room for `size_bytes` bytes of records and checksums, or for as many bytes as the batch before had.
+        is no room for `size_bytes` bytes of records and checksums.
         """
         slot = self._slot
-        if not slot or self.parts or self._syncs_before_header != self._flusher.count_syncs:
+        if not slot or size_bytes > self._shared_room_bytes or self._next + data_blocks > self._capacity:
             return None
-        if -slot % BLOCK_BYTES < max(HEAD_BYTES + size_bytes, self._usual_bytes) or data_blocks > self.unused_blocks:
+        if self.parts or self._syncs_before_header != self._flusher.count_syncs:
             return None
         assert self.segment is not None
         return self._add_part(Part(self.segment, self._next, 0, self.next_osn, self._table, slot))

@@ -163,7 +163,7 @@ class Hub:
             passes = 0
 
     async def _let_others_run(self) -> float:
-        """Let the other tasks run. Returns the time in seconds after which they shall run again."""
+        """Run the other tasks. Returns the time in seconds after which they run again."""
         began_s = self._clock()
         await trio.lowlevel.checkpoint()
         is_quiet = not self._count_tasks and self._clock() - began_s < QUIET_TURN_S
