@@ -5,6 +5,7 @@ import pytest
 from odx_target.replica.grouping.asking import ask
 from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
 from odx_target.replica.grouping.messages import FORGET_REQUEST
+from odx_target.replica.grouping.removal import Removal
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.sync.group import GroupState
@@ -90,8 +91,9 @@ def test_a_group_is_removed_here_only_if_this_is_wanted(other: str) -> None:
         three.remove()
     assert NAME in three.a.table.groups
     if other == "w":
-        with pytest.raises(GroupRefused, match="the other member could still take over"):
-            three.remove(is_forced=True)
+        (left,) = three.remove(is_forced=True)
+        assert left.startswith("the witness still has the group: the path w is not connected")
+        assert (three.a.table.groups, three.b.table.groups, dict(three.b.pool.volumes)) == ({}, {}, {})
         return
     (left,) = three.remove(is_forced=True)
     assert left.startswith("the other member still has the group: the path b is not connected")
@@ -144,3 +146,45 @@ async def _ignoring_refusal(three: Three) -> None:
         await three.removing()
     except GroupRefused:
         return
+
+
+def test_a_member_without_witness_and_peer_keeps_its_group() -> None:
+    three = in_sync()
+    three.cut("a", "b")
+    three.cut("a", "w")
+    three.world.advance(0.2)
+    with pytest.raises(GroupRefused, match=r"is not the primary|become the primary|not connected|take over"):
+        three.remove(is_forced=True)
+    assert NAME in three.a.table.groups
+
+
+def test_snapshots_that_only_the_former_primary_has_stay() -> None:
+    three = Three()
+    volume = three.a.pool.volumes["one"]
+    guid = volume.snapshot("old").guid
+    three.found()
+    three.until(three.is_in_sync)
+    assert guid not in three.b.pool.snapshots
+    three.run(three.a, three.a.table.groups[NAME].switchover())
+    three.until(lambda: three.b.table.groups[NAME].state is GroupState.SERVING)
+    removal = Removal(three.b.pool, three.b.environment, three.b.table, three.b.path_of)
+    group = three.b.table.groups[NAME]
+    assert three.run(three.b, removal.remove(group, keeps_copies=False, is_forced=False)) == []
+    assert dict(three.a.pool.volumes) == {}
+    assert list(three.a.pool.snapshots) == [guid]
+    assert all(GROUP_ATTRIBUTE not in each.attributes for each in three.b.pool.volumes.values())
+
+
+def test_a_group_whose_records_are_damaged_keeps_its_volumes() -> None:
+    three = in_sync()
+    b = three.b
+    b.pool.remember(f"{MEMBER_PREFIX}{NAME}", b"damaged")
+    b.pool.commit()
+    three.run(b, b.pool.flush())
+    b.kill()
+    b.start()
+    three.until(three.are_connected)
+    assert b.table.unreadable == [NAME]
+    with pytest.raises(GroupRefused, match="the records of the group db cannot be read: delete it at this array with --force"):
+        three.remove()
+    assert sorted(b.pool.volumes) == sorted(VOLUMES)

@@ -189,6 +189,12 @@ async def test_what_would_make_the_members_different_is_refused() -> None:
             ):
                 with pytest.raises(ManagementError, match="belongs to a group"):
                     await perform(array, operation, given)
+        with pytest.raises(ManagementError, match="take the snapshot at its primary"):
+            await perform(b, "snapshot-create", {"snapshots": ["db1@s"]})
+        await until(a, "group-status", lambda found: found["verified"], name="g")  # Before, a snapshot may stay here only.
+        (taken,) = (await perform(a, "snapshot-create", {"snapshots": ["db1@s"]}))["snapshots"]
+        (found,) = (await until(b, "snapshots", lambda found: found["snapshots"]))["snapshots"]
+        assert (found["guid"], found["name"]) == (taken["guid"], "s")
         with pytest.raises(ManagementError, match="only the witness of the group g: ask a member"):
             await perform(w, "group-status", {"name": "g"})
         with pytest.raises(ManagementError, match="--force deletes the record of a witness"):

@@ -71,5 +71,6 @@ FORGET_FIELDS = (
     _GROUP,
     Field("epoch", Type.NUMBER, FIRST_EPOCH, MAX_NUMBER, "epoch of the register of the sender, which is the primary"),
     Field("keeps_copies", Type.NUMBER, 0, 1, "1 if the other member keeps its copies as volumes with new identities"),
+    Field("resigns", Type.NUMBER, 0, 1, "1 if the other member forgets the group although it is in sync", 0),
 )
 """The primary asks the other member or the witness to forget a group. An array without the group has nothing to do."""

@@ -25,6 +25,10 @@ MAX_ATTEMPTS = 5
 """Number of attempts to have the other member forget the group. A short resync may add it again meanwhile."""
 
 
+class WitnessSilent(GroupRefused):
+    """The witness does not answer."""
+
+
 class Removal:
     """Removes groups whose primary is this array. `path_to` returns the path to the array with a pool identity."""
 
@@ -48,7 +52,7 @@ class Removal:
             raise GroupRefused(f"this array is not the primary of the group {settings.name}: delete it there")
         left = []
         try:
-            await self._have_peer_forget(group, keeps_copies=keeps_copies)
+            await self._have_peer_forget(group, keeps_copies=keeps_copies, resigns=is_forced)
         except GroupRefused as error:
             if member.needs_peer or not is_forced:
                 raise
@@ -62,12 +66,22 @@ class Removal:
         await self._release(group)
         return left
 
-    async def _have_peer_forget(self, group: Group, *, keeps_copies: bool) -> None:
-        """Drop the other member, and have it forget the group before a resync makes it a member in sync again."""
+    async def _have_peer_forget(self, group: Group, *, keeps_copies: bool, resigns: bool) -> None:
+        """Drop the other member, and have it forget the group before a resync makes it a member in sync again.
+
+        If `resigns` is True and the witness does not answer, the other member is asked to forget the group although it is in
+        sync.
+        """
         for attempt in range(MAX_ATTEMPTS):
-            await self._drop(group)
+            document = self._document(group, keeps_copies=keeps_copies)
             try:
+                await self._drop(group)
                 document = self._document(group, keeps_copies=keeps_copies)
+            except WitnessSilent:
+                if not resigns:
+                    raise
+                document["resigns"] = 1
+            try:
                 await self._ask(group.settings.peer_pool, "the other member", document)
             except AskedInVain as refusal:
                 if refusal.code != IN_USE or attempt == MAX_ATTEMPTS - 1:
@@ -95,7 +109,7 @@ class Removal:
                 return
             group.driver.post(lambda now_s: member.change(Change.DROP, now_s))
             await self._environment.sleep(WAIT_S)
-        raise GroupRefused("the witness does not answer, so the other member could still take over")
+        raise WitnessSilent("the witness does not answer, so the other member could still take over")
 
     async def _release(self, group: Group) -> None:
         """Make the volumes those of this array alone."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from odx_target.environment import Environment
 from odx_target.replica.blocks.requests import BUSY
 from odx_target.replica.grouping import messages
-from odx_target.replica.grouping.copies import CopiesOfGroups, member_attribute
+from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE, CopiesOfGroups, member_attribute
 from odx_target.replica.grouping.luns import MemberLuns, NotPossible
 from odx_target.replica.grouping.messages import FIRST_EPOCH, IN_USE, NO_LUN, NO_ROOM, NO_WITNESS, STORAGE, TAKEN
 from odx_target.replica.link.bounded_json import Json
@@ -172,8 +172,9 @@ class GroupServer:
                 desk.remove(name)
             group = self._groups.groups.get(name)
             if group is not None and group.settings.peer_pool == primary:
-                self._check_unneeded(group, found.number("epoch"))
+                self._check_unneeded(group, found.number("epoch"), resigns=found.number("resigns") == 1)
                 await self.forget(group, keeps_copies=found.number("keeps_copies") == 1)
+            self._check_readable(name)
             await self.copies.delete_left_over(member_attribute(name, primary))
             await self._durable()
         exchange.answer({})
@@ -190,22 +191,30 @@ class GroupServer:
         for volume in volumes:
             if keeps_copies:
                 await self.copies.keep(volume)
-            await self.copies.delete(volume, with_snapshots=not keeps_copies)
+            # A volume that was not made for the group may have snapshots that the other member does not have.
+            await self.copies.delete(volume, with_snapshots=not keeps_copies and GROUP_ATTRIBUTE in volume.attributes)
         await self._durable()
 
-    def _check_unneeded(self, group: Group, epoch: int) -> None:
+    def _check_readable(self, name: str) -> None:
+        """Check that no record of a group is damaged, because its volumes may be the only ones. Raises RequestDenied."""
+        if name in self._groups.unreadable:
+            raise RequestDenied(TAKEN, f"the records of the group {name} cannot be read: delete it at this array with --force")
+
+    def _check_unneeded(self, group: Group, epoch: int, *, resigns: bool) -> None:
         """Check that this member is not the primary, and can never take over. Raises RequestDenied.
 
-        It may not have heard yet that it was dropped. The sender has a newer register then.
+        It may not have heard yet that it was dropped. The sender has a newer register then. If it resigns, it cannot take over
+        after it has forgotten the group.
         """
         member = group.driver.member
         if member.is_primary:
             raise RequestDenied(IN_USE, f"this array is the primary of the group {group.settings.name}")
-        if member.is_in_sync and epoch <= member.register.epoch:
+        if member.is_in_sync and epoch <= member.register.epoch and not resigns:
             raise RequestDenied(IN_USE, f"this array is in sync in the group {group.settings.name}, and may take it over")
 
     async def _remove_half_made(self, path: Path, name: str) -> None:
         """Remove a group that an attempt has left whose primary has not begun. Raises RequestDenied if it is another one."""
+        self._check_readable(name)
         group = self._groups.groups.get(name)
         if group is None:
             return

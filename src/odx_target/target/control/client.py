@@ -18,12 +18,19 @@ ANSWER_TIMEOUT_S = 120.0
 The time is long, because an operation that shrinks a LUN waits for commands and for the disk.
 """
 
-LONGER_S = {("schedule-run", ""): 7200.0, ("snapshot-show", ""): 3600.0, ("status", "space"): 3600.0}
+LONGER_S = {
+    ("schedule-run", ""): 7200.0,
+    ("snapshot-show", ""): 3600.0,
+    ("status", "space"): 3600.0,
+    ("group-create", ""): 3600.0,
+    **{(f"group-{name}", ""): 600.0 for name in ("switchover", "isolate", "verify", "promote", "delete")},
+}
 """Additional time to wait for the responses to some operations. The key is the name of the operation, and the name of the
 argument with which it needs this time, or "" if it always needs this time.
 
-Each of the two commands of a schedule may run for an hour. `status` with `space`, and `snapshot-show`, may count the blocks of
-all maps of a pool, which may take minutes in a large pool.
+Each of the two commands of a schedule may run for an hour. `status` with `space`, `snapshot-show` and `group-create` may count
+the blocks of all maps of a pool, which may take minutes in a large pool. The other operations on groups wait for another array
+that is silent, up to the time after which it is out of sync.
 """
 
 MAX_ANSWER_BYTES = 64 << 20

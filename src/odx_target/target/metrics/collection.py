@@ -54,7 +54,7 @@ async def _families(array: "Array") -> AsyncIterator[Family]:
         yield family
     for family in await replication_families(array):
         yield family
-    for family in group_families(array):
+    for family in await group_families(array):
         yield family
 
 

@@ -4,14 +4,14 @@ from typing import TYPE_CHECKING
 
 from odx_target.replica.sync.group import GroupState
 from odx_target.target.control.groups.conditions import CONDITIONS
-from odx_target.target.control.groups.describe import describe_group
+from odx_target.target.control.groups.describe import described_in_turns
 from odx_target.target.metrics.exposition import COUNTER, GAUGE, Family
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
 
 
-def group_families(array: "Array") -> list[Family]:
+async def group_families(array: "Array") -> list[Family]:
     """Return the metrics of the groups of which an array is a member. There are none without groups."""
     if array.groups is None or array.peering is None or not array.groups.groups:
         return []
@@ -28,8 +28,8 @@ def group_families(array: "Array") -> list[Family]:
     resyncs = Family("odx_group_resyncs_total", COUNTER, "Number of resyncs.")
     verified = Family("odx_group_verified_total", COUNTER, "Comparisons of both members that found them equal.")
     mismatches = Family("odx_group_mismatches_total", COUNTER, "Comparisons of both members that found a difference.")
-    for name, group in sorted(array.groups.groups.items()):
-        row, label = describe_group(array, group), ("group", name)
+    for row in await described_in_turns(array):
+        label = ("group", row["name"])
         for each in GroupState:
             state.add(int(row["state"] == each.value), label, ("state", each.value))
         for known in CONDITIONS:

@@ -12,6 +12,10 @@ from odx_target.target.control.groups.conditions import Condition, Facts, condit
 from odx_target.target.control.paths import peering_of
 from odx_target.target.logical_units import LUN_ATTRIBUTE
 
+STEPS_OF_A_GROUP = 50
+VOLUMES_OF_A_STEP = 8
+"""Number of volumes of the pool that are looked at in the time of one step."""
+
 if TYPE_CHECKING:
     from odx_target.replica.grouping.grouping import Grouping
     from odx_target.replica.paths.path import Path
@@ -185,11 +189,21 @@ def describe_witnessed(array: "Array", name: str) -> answers.WitnessedGroup:
     }
 
 
-def describe_groups(array: "Array") -> answers.Groups:
-    """Describe the groups of which an array is a member or the witness."""
+async def described_in_turns(array: "Array") -> list[answers.Group]:
+    """Describe the groups of which an array is a member. Other tasks may run between two groups."""
+    turns, found = array.environment.turns, []
+    for _, group in sorted(groups_of(array).groups.items()):
+        await turns.next_if_spent()
+        turns.take(STEPS_OF_A_GROUP + len(array.pool.volumes) // VOLUMES_OF_A_STEP)
+        found.append(describe_group(array, group))
+    return found
+
+
+async def describe_groups(array: "Array") -> answers.Groups:
+    """Describe the groups of which an array is a member or the witness. Other tasks may run meanwhile."""
     groups = groups_of(array)
     return {
-        "groups": [describe_group(array, group) for _, group in sorted(groups.groups.items())],
+        "groups": await described_in_turns(array),
         "witnessed": [describe_witnessed(array, name) for name in sorted(groups.witness_desk.members)],
         "unreadable": [*groups.unreadable, *groups.witness_desk.unreadable],
     }

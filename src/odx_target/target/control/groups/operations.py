@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 async def _groups(array: "Array") -> answers.Groups:
     """List the groups of which the array is a member or the witness."""
-    return describe_groups(array)
+    return await describe_groups(array)
 
 
 async def _status(array: "Array", name: str) -> answers.Group:

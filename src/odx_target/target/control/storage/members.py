@@ -1,6 +1,7 @@
 """Checks of changes of volumes that belong to groups of two arrays. The other array does not follow all changes."""
 
 from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
+from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, InvalidGroupRecord
 from odx_target.store.api import Pool, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.groups.grouped_luns import is_in_group
@@ -10,6 +11,18 @@ def check_no_member(pool: Pool, volume: Volume, change: str) -> None:
     """Raise ConfigError if a volume belongs to a group. `change` is a past participle."""
     if is_in_group(volume, pool):
         raise ConfigError(f"volume {volume.name} belongs to a group of two arrays, and cannot be {change} in it")
+
+
+def check_not_secondary(pool: Pool, volume: Volume) -> None:
+    """Raise ConfigError if another array is the primary of the group of a volume. A resync deletes snapshots of this array."""
+    for key in pool.remembered_keys(SETTINGS_PREFIX):
+        records = GroupRecords(pool, key.removeprefix(SETTINGS_PREFIX))
+        try:
+            is_secondary = records.member().register.primary != pool.identity.hex()
+            if is_secondary and volume.identity in records.settings().volumes:
+                raise ConfigError(f"volume {volume.name} belongs to a group: take the snapshot at its primary")
+        except InvalidGroupRecord:
+            continue
 
 
 def check_not_left_over(pool: Pool, volume: Volume) -> None:

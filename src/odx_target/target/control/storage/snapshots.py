@@ -14,6 +14,7 @@ from odx_target.target.control.storage.describe import (
     volume_names,
 )
 from odx_target.target.control.storage.luns import changing
+from odx_target.target.control.storage.members import check_not_secondary
 from odx_target.target.control.storage.names import SnapshotName, find_own_volume, find_snapshot
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import block_bytes_of, logical_unit_of, lun_attributes_of
@@ -68,6 +69,7 @@ async def create(
         raise ConfigError("a volume is named twice")
     for volume in volumes:
         check_no_old_data(pool, volume)
+        check_not_secondary(pool, volume)
     if before or after:
         return await _create_consistent(storage, volumes, name, attributes, Application(before, after, timeout_s, on_failure))
     made: list[Snapshot] = []

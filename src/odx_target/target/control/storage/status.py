@@ -51,14 +51,14 @@ async def status(storage: Storage, *, space: bool, busiest: int | None) -> answe
         "volumes": await rows_in_turns(turns, chosen, lambda volume: _describe(storage, volume, capacity)),
         "volumes_not_listed": len(shown) - len(chosen),
         "replication": await _replication(array),
-        "groups": _groups(array),
+        "groups": await _groups(array),
     }
 
 
-def _groups(array: "Array | None") -> Groups | None:
+async def _groups(array: "Array | None") -> Groups | None:
     if array is None or array.peering is None:
         return None
-    found = describe_groups(array)
+    found = await describe_groups(array)
     return found if found["groups"] or found["witnessed"] or found["unreadable"] else None
 
 
