@@ -14,8 +14,9 @@ from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.remote_tokens.limits import MAX_SERVED_PULLS, MAX_SERVED_TOKEN_REQUESTS
 from odx_target.replica.remote_tokens.messages import BLOCKS_REQUEST as TOKEN_BLOCKS_REQUEST
-from odx_target.replica.remote_tokens.messages import CLOSE_REQUEST, MAKE_REQUEST, OPEN_REQUEST
+from odx_target.replica.remote_tokens.messages import CLOSE_REQUEST, MAKE_REQUEST, OPEN_REQUEST, WRITE_REQUEST
 from odx_target.replica.remote_tokens.token_server import TokenServer
+from odx_target.replica.remote_tokens.unit_writer import UnitWriter
 from odx_target.store.api import Pool
 
 ServeRequest = Callable[[Path, Exchange, Mapping[str, Json]], Awaitable[object]]
@@ -48,10 +49,12 @@ class Row(NamedTuple):
 class RequestTable:
     """Dispatches the requests of peers. A peer without the right of a request learns nothing else.
 
-    Without `tokens`, the array serves no requests about tokens.
+    Without `tokens`, the array serves no requests about tokens. Without `writer`, no peer can write a logical unit.
     """
 
-    def __init__(self, pool: Pool, environment: Environment, tokens: TokenServer | None = None) -> None:
+    def __init__(
+        self, pool: Pool, environment: Environment, tokens: TokenServer | None = None, writer: UnitWriter | None = None
+    ) -> None:
         self._served: Counter[tuple[Path, Group]] = Counter()
         self._open: dict[Exchange, tuple[Path, Right]] = {}
         self.snapshots = SnapshotServer(pool, environment)
@@ -66,6 +69,9 @@ class RequestTable:
                 MAKE_REQUEST: Row(Right.SERVE_LUNS, tokens.serve_make, TOKENS),
                 TOKEN_BLOCKS_REQUEST: Row(Right.SERVE_TOKENS, tokens.serve_blocks, TOKEN_DATA),
             }
+
+        if writer is not None:
+            self._rows[WRITE_REQUEST] = Row(Right.WRITE_LUNS, writer.serve_write, TOKENS)
 
     def add(self, rows: Mapping[str, Row]) -> None:
         """Add requests."""

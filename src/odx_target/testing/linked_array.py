@@ -38,8 +38,8 @@ class LinkedArray(ABC):
         """Pair the array with another one, so that hosts can use tokens of each array at the other. Both need `link=True`.
 
         Returns when the arrays are connected. `rights` are those that each array gives to the other: `serve-tokens`,
-        `redeem-tokens`, `serve-luns` and `replicate`; all of them if `rights` is None. Raises ValueError if one of the arrays
-        has no link port, ManagementError if they are paired already, and TimeoutError if they do not connect.
+        `redeem-tokens`, `serve-luns`, `write-luns` and `replicate`; all of them if `rights` is None. Raises ValueError if one
+        of the arrays has no link port, ManagementError if they are paired already, and TimeoutError if they do not connect.
         """
         if self.link_port is None or other.link_port is None:
             raise ValueError("both arrays need link=True")

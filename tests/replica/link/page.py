@@ -28,6 +28,8 @@ from odx_target.replica.remote_tokens.messages import (
     OPEN_FIELDS,
     OPENED_FIELDS,
     UNIT_CODES,
+    WRITE_FIELDS,
+    WRITTEN_FIELDS,
 )
 from odx_target.replica.snapshots import limits as snapshots_limits
 from odx_target.replica.snapshots.messages import (
@@ -224,6 +226,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "openedtoken": lambda: field_table(OPENED_FIELDS),
     "maketoken": lambda: field_table(MAKE_FIELDS),
     "madetoken": lambda: field_table(MADE_FIELDS),
+    "writeunit": lambda: field_table(WRITE_FIELDS),
+    "unitwritten": lambda: field_table(WRITTEN_FIELDS),
     "unitcodes": lambda: table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in UNIT_CODES.items())),
     "closetoken": lambda: field_table(CLOSE_FIELDS),
     "tokenblocks": lambda: field_table(TOKEN_BLOCKS_FIELDS),

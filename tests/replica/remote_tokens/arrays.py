@@ -15,6 +15,7 @@ from odx_target.replica.remote_tokens.redeemer import Redeemer
 from odx_target.replica.remote_tokens.staging import delete_volumes, left_over_volumes
 from odx_target.replica.remote_tokens.staging_names import VOLUME_PREFIX
 from odx_target.replica.remote_tokens.token_server import TokenServer
+from odx_target.replica.remote_tokens.unit_writer import UnitWriter
 from odx_target.replica.request_table import RequestTable
 from odx_target.scsi.commands.standard import standard_commands
 from odx_target.scsi.device_server import DeviceServer
@@ -43,6 +44,9 @@ class Copier:
         self.limits = limits
         self.options = options
         self.lists = iter(range(1, 1 << 30))
+        self.writers: set[str] = set()
+        """Names of the hosts for which EXTENDED COPY at the peer may write the LUNs."""
+        self.read_only_luns: set[int] = set()
         array.serve = self._serve
         self.start()
 
@@ -56,7 +60,8 @@ class Copier:
         self.server.on_internal_error = self._internal_error
         self.manager.connect(self.server)
         self.tokens = TokenServer(copies, environment)
-        self.requests = RequestTable(array.pool, environment, self.tokens)
+        self.writer = UnitWriter(copies, self.server, self._nexus_of, environment)
+        self.requests = RequestTable(array.pool, environment, self.tokens, self.writer)
         self.redeemer = Redeemer(copies, array.paths, HintTables(10_000), environment, array.errors.append)
         copies.remote = self.redeemer
         environment.start_soon(self.redeemer.watch)
@@ -82,6 +87,11 @@ class Copier:
             pool=pool,
             environment=self.array.environment,
         )
+
+    def _nexus_of(self, initiator_name: str, unit: LogicalUnit) -> Nexus | None:
+        if initiator_name not in self.writers:
+            return None
+        return Nexus(initiator_name, initiator_name, iscsi_port("iqn.array"), {unit.number: unit}, self.read_only_luns)
 
     async def _serve(self, _array: SimulatedArray, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         await self.requests.serve(path, exchange, document)

@@ -85,7 +85,7 @@ NOT_REACHABLE = "A/0D/02"
         ("redeem", "the nexus has no logical unit with this name"),
         ("range", "the array behind the path other refuses the copy: the range is not inside the logical unit"),
         ("reserved", "the array behind the path other refuses the copy: a reservation keeps the initiator out"),
-        ("destination", "the nexus has no logical unit with this name"),
+        ("elsewhere", "neither the source nor the destination is a logical unit of this array"),
     ],
 )
 def test_copies_that_are_refused(case: str, rule: str) -> None:
@@ -106,7 +106,7 @@ def test_copies_that_are_refused(case: str, rule: str) -> None:
     elif case == "reserved":
         assert code_of(maker.command(0, bytes([0x16, 0, 0, 0, 0, 0]))) == "good"
     else:
-        segment = BlocksSegment(HERE, 0, SOURCE, 0, 8)
+        segment = BlocksSegment(SOURCE, 0, SOURCE, 8, 8)
     parameters = lid1_list([cscd(identity, block_bytes=512)], [segment.build()])
     former = redeemer.read(0, 0, 8)
     assert code_of(redeemer.command(0, copy_cdb(len(parameters)), parameters)) == NOT_REACHABLE

@@ -173,7 +173,7 @@ async def test_an_array_cannot_have_a_path_to_itself() -> None:
         ({"address": "host:0"}, "port 0"),
         ({"address": "host:99999"}, "want a port"),
         ({"address": 5}, "address: want"),
-        ({"rights": ["fly"]}, "rights: want a list of serve-tokens, redeem-tokens, serve-luns, replicate"),
+        ({"rights": ["fly"]}, "rights: want a list of serve-tokens, redeem-tokens, serve-luns, write-luns, replicate"),
         ({"rights": "replicate"}, "rights: want"),
         ({"off_peak": "1K"}, "a throttle is"),
         ({"peak": 1 << 50}, "a throttle is"),

@@ -78,7 +78,7 @@ def add_path(
         typer.Option(
             "--right",
             metavar="RIGHT",
-            help="serve-tokens, redeem-tokens, serve-luns or replicate; may be repeated; default all.",
+            help="serve-tokens, redeem-tokens, serve-luns, write-luns or replicate; may be repeated; default all.",
         ),
     ] = None,
     throttle: Annotated[
@@ -163,7 +163,11 @@ def set_rights(
     name: NameArgument,
     rights: Annotated[
         list[str] | None,
-        typer.Option("--right", metavar="RIGHT", help="serve-tokens, redeem-tokens, serve-luns or replicate; may be repeated."),
+        typer.Option(
+            "--right",
+            metavar="RIGHT",
+            help="serve-tokens, redeem-tokens, serve-luns, write-luns or replicate; may be repeated.",
+        ),
     ] = None,
     none: Annotated[bool, typer.Option("--none", help="Take all rights away.")] = False,
     as_json: Json = False,

@@ -13,7 +13,7 @@ from odx_target.copymgr.commands.extended_copy_list import (
 from odx_target.copymgr.commands.list_identifiers import operation_using
 from odx_target.copymgr.commands.parameter_lists import OUT_CDB, ServiceAction
 from odx_target.copymgr.commands.request import check_list_length, received_list
-from odx_target.copymgr.commands.segments import Segment, extents_of, segments_of
+from odx_target.copymgr.commands.segments import RemotePlace, Segment, extents_of, segments_of
 from odx_target.copymgr.operations.extended_copy_job import ExtendedCopyJob
 from odx_target.copymgr.operations.job import ForegroundJob, conclude, ending_for, reply_to
 from odx_target.copymgr.refusal import Refusal
@@ -39,7 +39,13 @@ def extents_elsewhere(copies: Copies, task: Task) -> Sequence[UnitExtents]:
 def requested_bytes(copies: Copies, task: Task) -> int:
     """Return the number of bytes that the segments write. Return 0 if the parameter list will be refused."""
     segments = _expected_segments(copies, task)
-    return sum(each.destination_extent.count_blocks * each.destination.logical_unit.block_bytes for each in segments)
+    return sum(_requested_bytes(each) for each in segments)
+
+
+def _requested_bytes(segment: Segment) -> int:
+    if isinstance(segment.destination, RemotePlace):
+        return segment.size_bytes
+    return segment.destination_extent.count_blocks * segment.destination.block_bytes
 
 
 def extended_copy(copies: Copies, task: Task) -> Outcome:

@@ -5,7 +5,7 @@ data for the number of copied segments.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from odx_target.copymgr.commands.extended_copy_list import (
     BLOCKS_TO_BLOCKS,
@@ -58,7 +58,9 @@ class CopyPlace(NamedTuple):
 
 
 class RemotePlace(NamedTuple):
-    """A copy source that may be a logical unit of another array: its NAA designator, and a byte offset in it."""
+    """A copy source or copy destination that may be a logical unit of another array: its NAA designator, and a byte offset in
+    it.
+    """
 
     identity: bytes
     block_bytes: int
@@ -66,12 +68,18 @@ class RemotePlace(NamedTuple):
     pads: bool = False
 
 
+AnyPlace: TypeAlias = CopyPlace | RemotePlace
+
+
 class Segment(NamedTuple):
-    """Copy `size_bytes` bytes from `source` to `destination`, and write `pad_bytes` zeros after them."""
+    """Copy `size_bytes` bytes from `source` to `destination`, and write `pad_bytes` zeros after them.
+
+    At least one of them is a logical unit of this array. A remote destination gets whole blocks, and no zeros.
+    """
 
     number: int
     source: CopyPlace | RemotePlace
-    destination: CopyPlace
+    destination: CopyPlace | RemotePlace
     size_bytes: int
     pad_bytes: int = 0
 
@@ -81,6 +89,8 @@ class Segment(NamedTuple):
 
     @property
     def destination_extent(self) -> Extent:
+        """The blocks of the destination, which must be a logical unit of this array."""
+        assert isinstance(self.destination, CopyPlace)
         return self.destination.extent(self.written_bytes, writes=True)
 
 
@@ -124,11 +134,9 @@ def _checked(copies: Copies, task: Task, parameters: ExtendedCopyList) -> Iterat
                 raise place
             places.append(place)
         source, destination = places
-        if isinstance(destination, RemotePlace):
-            raise CopyAborted(
-                COPY_TARGET_DEVICE_NOT_REACHABLE, segment=number, segment_field=DESTINATION_ID_FIELD, rule=_NO_UNIT
-            )
         segment = (_whole_blocks if is_plain else _bytes)(number, fields, source, destination)
+        if isinstance(destination, RemotePlace):
+            _check_remote_destination(segment)
         max_bytes = copies.limits.max_segment_bytes
         if segment.written_bytes > max_bytes:
             raise CopyAborted(
@@ -150,11 +158,29 @@ def extents_of(segments: Sequence[Segment]) -> dict[LogicalUnit, list[Extent]]:
         if isinstance(segment.source, CopyPlace):
             found = segment.source.extent(segment.size_bytes, writes=False)
             extents.setdefault(segment.source.logical_unit, []).append(found)
-        extents.setdefault(segment.destination.logical_unit, []).append(segment.destination_extent)
+        if isinstance(segment.destination, CopyPlace):
+            extents.setdefault(segment.destination.logical_unit, []).append(segment.destination_extent)
     return extents
 
 
-def _whole_blocks(number: int, fields: SegmentFields, source: CopyPlace | RemotePlace, destination: CopyPlace) -> Segment:
+def _check_remote_destination(segment: Segment) -> None:
+    """Check a segment whose destination is not a logical unit of this array. Raises CopyAborted."""
+    rule = ""
+    if isinstance(segment.source, RemotePlace):
+        rule = "neither the source nor the destination is a logical unit of this array"
+    elif (
+        segment.pad_bytes
+        or (segment.destination.offset_bytes % segment.destination.block_bytes)
+        or (segment.size_bytes % segment.destination.block_bytes)
+    ):
+        rule = "another array writes only whole blocks"
+    if rule:
+        raise CopyAborted(
+            COPY_TARGET_DEVICE_NOT_REACHABLE, segment=segment.number, segment_field=DESTINATION_ID_FIELD, rule=rule
+        )
+
+
+def _whole_blocks(number: int, fields: SegmentFields, source: AnyPlace, destination: AnyPlace) -> Segment:
     """Return a segment of whole blocks. DC decides if the blocks of the source or of the destination are counted.
 
     If the bytes are no whole number of blocks on the other side, the other side must have the PAD bit, and CAT must be zero:
@@ -181,7 +207,7 @@ def _whole_blocks(number: int, fields: SegmentFields, source: CopyPlace | Remote
     )
 
 
-def _bytes(number: int, fields: SegmentFields, source: CopyPlace | RemotePlace, destination: CopyPlace) -> Segment:
+def _bytes(number: int, fields: SegmentFields, source: AnyPlace, destination: AnyPlace) -> Segment:
     """Return a segment of bytes. The bytes of the destination blocks before and after them do not change."""
     source_bytes, destination_bytes = source.block_bytes, destination.block_bytes
     offsets = fields.source_offset, fields.destination_offset

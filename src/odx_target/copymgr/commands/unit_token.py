@@ -46,7 +46,7 @@ class DistantNexus:
 def make_unit_token(
     copies: Copies, logical_unit: LogicalUnit, initiator_name: str, offset_bytes: int, size_bytes: int
 ) -> RodToken:
-    """Make and issue a token for the present data of a range of bytes.
+    """Make and issue a token for the present data of a range of bytes, for a host of another array.
 
     Raises Refusal if the range is not inside the logical unit or there is no room for the token, and UnitReserved. May raise
     the exceptions of `Volume.freeze`.
@@ -59,6 +59,16 @@ def make_unit_token(
     if check is not None:
         raise Refusal(check.condition, rule="the logical unit cannot be read now")
     copies.require_calm()
+    return issue_unit_token(copies, logical_unit, initiator_name, offset_bytes, size_bytes)
+
+
+def issue_unit_token(
+    copies: Copies, logical_unit: LogicalUnit, initiator_name: str, offset_bytes: int, size_bytes: int
+) -> RodToken:
+    """Make and issue a token for the present data of a range of bytes inside a logical unit, which the initiator may read.
+
+    Raises Refusal if there is no room for the token. May raise the exceptions of `Volume.freeze`.
+    """
     require_room_for_token(copies, logical_unit, RodType.POINT_IN_TIME_DEFAULT)
     try:
         identifier, data = copies.issuer.make(RodType.POINT_IN_TIME_DEFAULT, logical_unit, size_bytes, "")

@@ -1,9 +1,10 @@
 """The work of EXTENDED COPY: copy the segments one after the other."""
 
-from odx_target.copymgr.commands.segments import CopyPlace, Segment, SegmentPlan
+from odx_target.copymgr.commands.segments import CopyPlace, RemotePlace, Segment, SegmentPlan
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.job import Ending
 from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
+from odx_target.copymgr.operations.pushed_copy import PushedCopy
 from odx_target.copymgr.operations.segment_copy import SegmentCopy
 from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.sense import COPY_TARGET_DEVICE_NOT_REACHABLE
@@ -50,7 +51,10 @@ class ExtendedCopyJob:
 
     async def work(self) -> Ending:
         for segment in self._plan.segments:
-            await SegmentCopy(self._copies, self.operation, segment, self._accesses).work()
+            if isinstance(segment.destination, RemotePlace):
+                await PushedCopy(self._copies, self.operation, segment, self._accesses).work()
+            else:
+                await SegmentCopy(self._copies, self.operation, segment, self._accesses).work()
             self.operation.segments_processed += 1
         self.operation.raise_if_ended()
         if self._plan.error is not None:

@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 
 from odx_target.copymgr.commands.segments import (
-    DESTINATION_LBA_FIELD,
     SOURCE_ID_FIELD,
-    SOURCE_LBA_FIELD,
     CopyPlace,
     RemotePlace,
     Segment,
 )
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.copymgr.operations.segment_checks import SegmentChecks
 from odx_target.copymgr.operations.step_choice import Destination, Step, StepKind, plan_step
 from odx_target.copymgr.operations.step_execution import StepWriter
 from odx_target.copymgr.refusal import Refusal
@@ -19,7 +18,6 @@ from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import maker_of
 from odx_target.copymgr.tokens.remote import RemoteRequest, RemoteUse, UnitBlocks
 from odx_target.copymgr.tokens.rod_source import FrozenRod, RodSource, SourceCut, SourceUnreadable
-from odx_target.scsi.access_kind import Access
 from odx_target.scsi.failures import BUSY_FAILURES, failure_of
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import (
@@ -52,8 +50,10 @@ class SegmentCopy:
         self._copies = copies
         self._operation = operation
         self._segment = segment
-        self._accesses = accesses
+        self._checks = SegmentChecks(operation, segment, accesses)
         self._source = segment.source
+        assert isinstance(segment.destination, CopyPlace)
+        self._place: CopyPlace = segment.destination
         self._destination = segment.destination.logical_unit
         self._blocks = self._destination.blocks.in_bytes()
         self._turns = copies.environment.turns
@@ -152,7 +152,7 @@ class SegmentCopy:
     async def _pad(self) -> None:
         """Write zeros after the copied bytes, to the end of the last destination block."""
         if self._segment.pad_bytes:
-            lba = self._segment.destination.offset_bytes + self._segment.size_bytes
+            lba = self._place.offset_bytes + self._segment.size_bytes
             await self._blocks.unmap(lba, self._segment.pad_bytes, self._check)
             self._step_done(StepKind.ZERO, self._segment.pad_bytes)
             await self._destination.pool.committed()
@@ -171,7 +171,7 @@ class SegmentCopy:
 
     async def _planned_step(self, rod: RodSource) -> Step:
         """Plan the next step. First wait, if necessary, until the needed part of the source's map is loaded."""
-        lba = self._segment.destination.offset_bytes + self._done_bytes
+        lba = self._place.offset_bytes + self._done_bytes
         source_pool = self._source.logical_unit.pool if isinstance(self._source, CopyPlace) else self._copies.pool
         can_share = source_pool is self._destination.pool
         left_bytes = self._end_bytes - self._done_bytes
@@ -195,38 +195,18 @@ class SegmentCopy:
     def _stop_before(self, error: SourceUnreadable) -> None:
         """End the copy before the destination block for which a source block cannot be read."""
         self._unreadable = error
-        start_bytes = self._segment.destination.offset_bytes
+        start_bytes = self._place.offset_bytes
         good_end_bytes = start_bytes + self._done_bytes + error.good_bytes
         whole_end_bytes = good_end_bytes // self._destination.block_bytes * self._destination.block_bytes
         self._end_bytes = max(self._done_bytes, whole_end_bytes - start_bytes)
 
     def _check(self) -> None:
         """Raise an exception if the segment must not be copied any further."""
-        self._operation.raise_if_ended()
-        segment = self._segment
-        for place, size_bytes, access, field in (
-            (segment.source, segment.size_bytes, Access.READS, SOURCE_LBA_FIELD),
-            (segment.destination, segment.written_bytes, Access.WRITES, DESTINATION_LBA_FIELD),
-        ):
-            if isinstance(place, RemotePlace):
-                continue  # Its array has checked it.
-            reply = self._refusal_of(place.logical_unit, access)
-            if reply is not None:
-                source, destination = (reply, None) if access is Access.READS else (None, reply)
-                rule = "a logical unit does not accept the copy"
-                raise self._aborted(THIRD_PARTY_DEVICE_FAILURE, rule, source=source, destination=destination)
-            if _is_beyond_end(place, size_bytes):
-                raise self._aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, "the segment lies beyond the last block", field=field)
-
-    def _refusal_of(self, logical_unit: LogicalUnit, access: Access) -> Reply | None:
-        """Return the reply of a logical unit that does not accept a read or write of the copy. Return None if it accepts it."""
-        other = self._accesses.get(logical_unit.tasks)
-        if other is not None and other.aborted:
-            return Reply(Status.TASK_ABORTED)
-        if logical_unit.is_kept_out(self._operation.nexus, access):
-            return Reply(Status.RESERVATION_CONFLICT)
-        check = self._operation.nexus.access_refusal(logical_unit, writes=access is Access.WRITES)
-        return None if check is None else self._sense_reply(check)
+        try:
+            self._checks.check()
+        except CopyAborted as aborted:
+            aborted.information = self._missing_if_begun
+            raise
 
     def _reply_of(self, error: Exception, block_bytes: int, offset_bytes: int = 0) -> Reply:
         """Return the reply that a read or write would get for an exception."""
@@ -235,10 +215,7 @@ class SegmentCopy:
         condition, key = failure_of(error)
         block = error.block if isinstance(error, DamagedBlock | Unreadable) else None
         bad_lba = None if block is None else (block * BLOCK_BYTES + offset_bytes) // block_bytes
-        return self._sense_reply(CheckCondition(condition, key=key, information=bad_lba))
-
-    def _sense_reply(self, check: CheckCondition) -> Reply:
-        return check.reply_for(self._operation.logical_unit)
+        return self._checks.sense_reply(CheckCondition(condition, key=key, information=bad_lba))
 
     def _aborted(
         self,
@@ -249,15 +226,13 @@ class SegmentCopy:
         destination: Reply | None = None,
         field: int | None = None,
     ) -> CopyAborted:
-        return CopyAborted(
-            condition,
-            segment=self._segment.number,
-            information=self._missing_blocks() if self._done_bytes else None,
-            rule=rule,
-            source=source,
-            destination=destination,
-            segment_field=field,
-        )
+        aborted = self._checks.aborted(condition, rule, source=source, destination=destination, field=field)
+        aborted.information = self._missing_if_begun
+        return aborted
+
+    @property
+    def _missing_if_begun(self) -> int | None:
+        return self._missing_blocks() if self._done_bytes else None
 
     def _missing_blocks(self) -> int:
         """Return the number of destination blocks of the segment that were not written completely."""
@@ -265,9 +240,5 @@ class SegmentCopy:
         if self._done_bytes == segment.written_bytes:
             return 0
         extent = segment.destination_extent
-        done_to = (segment.destination.offset_bytes + self._done_bytes) // self._destination.block_bytes
+        done_to = (self._place.offset_bytes + self._done_bytes) // self._destination.block_bytes
         return extent.lba + extent.count_blocks - max(extent.lba, done_to)
-
-
-def _is_beyond_end(place: CopyPlace, size_bytes: int) -> bool:
-    return place.offset_bytes + size_bytes > place.logical_unit.capacity_blocks * place.logical_unit.block_bytes

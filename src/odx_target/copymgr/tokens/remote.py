@@ -1,5 +1,6 @@
 """The interface to the tokens of other arrays. `replica.remote_tokens` implements it."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from odx_target.copymgr.tokens.rod_source import RodSource
@@ -38,6 +39,34 @@ class UnitBlocks(NamedTuple):
     until_s: float
 
 
+class RemoteWrite(NamedTuple):
+    """Blocks of a logical unit of another array, which an EXTENDED COPY writes by a token of this array.
+
+    `identity` is the NAA designator of the logical unit, and `block_bytes` is its logical block length as the command says it.
+    The first block is block `offset_blocks` of the token's data. The array must answer before `until_s`, which is monotonic. If
+    `is_over` returns True, the command has ended, and the array must write no more.
+    """
+
+    token: bytes
+    identity: bytes
+    initiator_name: str
+    block_bytes: int
+    lba: int
+    count_blocks: int
+    offset_blocks: int
+    until_s: float
+    is_over: Callable[[], bool]
+
+
+class Written(NamedTuple):
+    """The reply of the other array. It has written `blocks`. If `is_partial`, only its time was up."""
+
+    blocks: int
+    status: int
+    is_partial: bool
+    sense: bytes
+
+
 class RemoteUse(Protocol):
     """The use of a token by one command, which the maker of the token has accepted."""
 
@@ -73,6 +102,10 @@ class RemoteTokens(Protocol):
 
     async def make(self, blocks: UnitBlocks) -> bytes:
         """Return a token of another array for blocks of one of its logical units. Raises Refusal if no array makes one."""
+        ...
+
+    async def write(self, write: RemoteWrite) -> Written:
+        """Request another array to write blocks of one of its logical units. Raises Refusal if no array does it."""
         ...
 
     async def open(self, request: RemoteRequest) -> RemoteUse:

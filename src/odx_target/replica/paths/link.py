@@ -69,19 +69,26 @@ class Link:
         assert self.ended is not None
         return self.ended
 
+    def begin(self, document: Mapping[str, Json], traffic_class: TrafficClass, max_wait_s: float = float("inf")) -> Exchange:
+        """Open an exchange with a request. The caller awaits `Exchange.answered`, and closes the exchange.
+
+        `max_wait_s` is the time for which this side waits for the answer, and then for each frame of the peer. Raises
+        ConnectionEnded and TooManyChannels.
+        """
+        exchange = self._exchange(self.session.open(document, traffic_class))
+        exchange.max_wait_s = max_wait_s
+        self._output.wake()
+        return exchange
+
     async def request(
         self, document: Mapping[str, Json], traffic_class: TrafficClass, max_wait_s: float = float("inf")
     ) -> Exchange:
         """Open an exchange with a request, and wait for the answer, which `Exchange.answered` then returns at once.
 
-        `max_wait_s` is the time for which this side waits for the answer, and then for each frame of the peer.
-
-        Raises RequestDenied if the peer refuses the request. Raises ChannelEnded, ConnectionEnded and TooManyChannels.
+        `max_wait_s` is that of `begin`. Raises RequestDenied if the peer refuses the request. Raises ChannelEnded,
+        ConnectionEnded and TooManyChannels.
         """
-        number = self.session.open(document, traffic_class)
-        exchange = self._exchange(number)
-        exchange.max_wait_s = max_wait_s
-        self._output.wake()
+        exchange = self.begin(document, traffic_class, max_wait_s)
         try:
             await exchange.answered()
         except BaseException:

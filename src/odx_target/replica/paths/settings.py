@@ -22,6 +22,8 @@ class Right(StrEnum):
     """Hosts of this array may redeem tokens that the peer has made."""
     SERVE_LUNS = "serve-luns"
     """EXTENDED COPY at the peer may read the LUNs that this array has for the same initiator."""
+    WRITE_LUNS = "write-luns"
+    """EXTENDED COPY at the peer may write the LUNs that this array has for the same initiator."""
     REPLICATE = "replicate"
     """The peer may send and read snapshots."""
 

@@ -20,10 +20,17 @@ OPEN_REQUEST = "open-token"
 CLOSE_REQUEST = "close-token"
 BLOCKS_REQUEST = "token-blocks"
 MAKE_REQUEST = "make-token"
+WRITE_REQUEST = "write-unit"
 
 LEASE_BYTES = 16
 MAX_DESTINATION_BYTES = 20
 MAX_ROD_TYPE = 0xFFFF_FFFF
+MAX_LBA = (1 << 53) - 1
+"""Largest number of a JSON object. No logical unit has so many blocks."""
+MAX_COUNT_BLOCKS = 0xFFFF_FFFF
+"""Maximum number of blocks of a range of WRITE USING TOKEN."""
+MAX_SENSE_BYTES = 96
+"""Maximum size of forwarded sense data. The sense data of a token command is shorter."""
 TOKEN_TEXTS = 8
 """A token is sent as this number of texts, because a text of the link is too short for a token."""
 TEXT_BYTES = TOKEN_BYTES // TOKEN_TEXTS
@@ -39,6 +46,21 @@ MAKE_FIELDS = (
     Field("block_bytes", Type.NUMBER, 1, BLOCK_BYTES, "logical block length that the logical unit must have"),
     Field("offset_bytes", Type.NUMBER, 0, MAX_RANGE_BLOCKS * BLOCK_BYTES, "first byte of the range"),
     Field("size_bytes", Type.NUMBER, 1, MAX_RANGE_BLOCKS * BLOCK_BYTES, "number of bytes"),
+)
+WRITE_FIELDS = (
+    Field("token", Type.TEXTS, TOKEN_TEXTS, TOKEN_TEXTS, f"the token, {TEXT_BYTES} bytes in hexadecimal in each text"),
+    Field("unit", Type.BYTES, 1, MAX_DESTINATION_BYTES, "NAA designator of a logical unit of the receiver"),
+    Field("initiator", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the initiator that copies to the logical unit"),
+    Field("block_bytes", Type.NUMBER, 1, BLOCK_BYTES, "logical block length that the logical unit must have"),
+    Field("first", Type.NUMBER, 0, MAX_LBA, "LBA of the first block to write"),
+    Field("count", Type.NUMBER, 1, MAX_COUNT_BLOCKS, "number of blocks"),
+    Field("offset", Type.NUMBER, 0, MAX_LBA, "blocks of the token's data before the first block"),
+)
+WRITTEN_FIELDS = (
+    Field("blocks", Type.NUMBER, 0, MAX_COUNT_BLOCKS, "number of blocks that were written, from the first one on"),
+    Field("is_partial", Type.NUMBER, 0, 1, "1 if the time of the command was up, so that the rest can be requested again"),
+    Field("status", Type.NUMBER, 0, 0xFF, "SCSI status of the command"),
+    Field("sense", Type.BYTES, 0, MAX_SENSE_BYTES, "its sense data; empty if there is none"),
 )
 MADE_FIELDS = (
     Field("token", Type.TEXTS, TOKEN_TEXTS, TOKEN_TEXTS, f"the token, {TEXT_BYTES} bytes in hexadecimal in each text"),
@@ -67,6 +89,7 @@ UNIT_CODES: dict[str, str] = {
     "block-length": "the logical unit has another logical block length",
     "range": "the range is not inside the logical unit",
     "reserved": "a reservation keeps the initiator out",
+    "group": "the logical unit belongs to a group of two arrays, which no other array can write",
 }
 """The codes of refusals of `make-token`, and their meanings."""
 

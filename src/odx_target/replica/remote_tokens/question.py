@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import LinkError
+from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.link import Link
 from odx_target.replica.remote_tokens.limits import ANSWER_WAIT_S
 
@@ -15,15 +16,26 @@ class Question:
     def __init__(self) -> None:
         self.answer: Mapping[str, Json] | None = None
         self.failure: LinkError | None = None
+        self._exchange: Exchange | None = None
 
     async def ask(self, link: Link, document: Mapping[str, Json]) -> None:
         """Send the request, and note the answer or the failure."""
         try:
-            exchange = await link.request(document, TrafficClass.TOKEN, ANSWER_WAIT_S)
-            self.answer = await exchange.answered()
-            exchange.close()
+            exchange = self._exchange = link.begin(document, TrafficClass.TOKEN, ANSWER_WAIT_S)
         except LinkError as error:
             self.failure = error
+            return
+        try:
+            self.answer = await exchange.answered()
+        except LinkError as error:
+            self.failure = error
+        finally:
+            exchange.close(drop_waiting=self.answer is None)
+
+    def give_up(self) -> None:
+        """Close the channel of the request, because nobody waits for the answer any more. The other array may end its work."""
+        if self._exchange is not None and not self.is_done:
+            self._exchange.abandon()
 
     @property
     def is_done(self) -> bool:

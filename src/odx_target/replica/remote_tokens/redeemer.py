@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_head
-from odx_target.copymgr.tokens.remote import RemoteRequest, UnitBlocks
+from odx_target.copymgr.tokens.remote import RemoteRequest, RemoteWrite, UnitBlocks, Written
 from odx_target.copymgr.tokens.rod_types import RodType
 from odx_target.environment import Environment
 from odx_target.replica.blocks.hint_tables import HintTables
@@ -25,7 +25,7 @@ from odx_target.replica.remote_tokens.limits import (
 )
 from odx_target.replica.remote_tokens.remote_rod import RemoteRod, refusal_of
 from odx_target.replica.remote_tokens.remote_token import PathDown, RemoteToken
-from odx_target.replica.remote_tokens.unit_tokens import make_unit_token
+from odx_target.replica.remote_tokens.unit_tokens import UnitQuestions
 from odx_target.scsi.sense import REMOTE_TOKEN_USAGE_NOT_SUPPORTED
 from odx_target.store.api import BLOCK_BYTES
 
@@ -75,10 +75,20 @@ class Redeemer:
         return len(self._tokens)
 
     async def make(self, blocks: UnitBlocks) -> bytes:
-        paths = [path for path in self._paths.values() if _may_redeem(path)]
-        shift_s = self._environment.monotonic() - self._copies.environment.monotonic()
-        in_time_of_link = blocks._replace(until_s=blocks.until_s + shift_s)
-        return await make_unit_token(in_time_of_link, paths, self._environment, self._copies.unreachable)
+        return await self._questions(Right.REDEEM_TOKENS).make_token(blocks._replace(until_s=blocks.until_s + self._shift_s))
+
+    async def write(self, write: RemoteWrite) -> Written:
+        return await self._questions(Right.SERVE_TOKENS).write(write._replace(until_s=write.until_s + self._shift_s))
+
+    def _questions(self, right: Right) -> UnitQuestions:
+        """Return the questions to the arrays to which the paths give a right."""
+        paths = [path for path in self._paths.values() if right in path.settings.rights]
+        return UnitQuestions(paths, self._environment, self._copies.unreachable)
+
+    @property
+    def _shift_s(self) -> float:
+        """Difference of the time of the link from the time of the array, which a tester may have advanced."""
+        return self._environment.monotonic() - self._copies.environment.monotonic()
 
     async def open(self, request: RemoteRequest) -> "Use":
         path = self._paths.to_maker(request.maker)
@@ -176,8 +186,8 @@ class Redeemer:
         return token
 
     def _in_time_of_link(self, request: RemoteRequest) -> RemoteRequest:
-        """Return a request whose times are those of the link, because a tester may have advanced the time of the array."""
-        shift_s = self._environment.monotonic() - self._copies.environment.monotonic()
+        """Return a request whose times are those of the link."""
+        shift_s = self._shift_s
         until_s = None if request.data_until_s is None else request.data_until_s + shift_s
         return request._replace(open_until_s=request.open_until_s + shift_s, data_until_s=until_s)
 

@@ -8,7 +8,9 @@ class PathValues(TypedDict):
 
     name: str
     address: Annotated[str | None, "HOST:PORT of the peer; null if only the peer dials"]
-    rights: Annotated[list[str], "what the peer may do: `serve-tokens`, `redeem-tokens`, `serve-luns`, `replicate`"]
+    rights: Annotated[
+        list[str], "what the peer may do: `serve-tokens`, `redeem-tokens`, `serve-luns`, `write-luns`, `replicate`"
+    ]
     throttle_bytes_per_s: Annotated[int | None, "limit of the sent bytes; null if there is no limit"]
     peak_bytes_per_s: Annotated[int | None, "limit in the peak hours; null if there is no limit"]
     peak_hours: Annotated[str | None, "HH:MM-HH:MM in UTC; null if there are no peak hours"]

@@ -26,10 +26,12 @@ from odx_target.replica.paths.settings import Address, PathSettings, Right
 from odx_target.replica.remote_tokens.redeemer import Redeemer
 from odx_target.replica.remote_tokens.staging import delete_volumes, left_over_volumes
 from odx_target.replica.remote_tokens.token_server import IsMapped, TokenServer
+from odx_target.replica.remote_tokens.unit_writer import NexusOf, UnitWriter
 from odx_target.replica.request_table import RequestTable
 from odx_target.replica.snapshots.replication import Replication
 from odx_target.replica.snapshots.sending import SnapshotClass
 from odx_target.replica.sync.group_table import GroupTable
+from odx_target.scsi.device_server import DeviceServer
 from odx_target.store.api import Pool, Snapshot, StoreError
 from odx_target.target.accepting_clients import accept_all
 from odx_target.target.listening_sockets import Listening
@@ -48,13 +50,16 @@ REFUSAL_LINES = 10
 
 
 class TokenSharing(NamedTuple):
-    """The parts of an array that the tokens of the array and of its peers need. `is_mapped` is that of `TokenServer`.
+    """The parts of an array that the tokens of the array and of its peers need. `is_mapped` is that of `TokenServer`, and
+    `nexus_of` that of `UnitWriter`.
 
     `on_change` is called when hosts can use tokens of other arrays from now on, or can no longer use them.
     """
 
     copies: Copies
+    server: DeviceServer
     is_mapped: IsMapped
+    nexus_of: NexusOf
     on_change: Callable[[], None]
 
 
@@ -78,8 +83,11 @@ class Peering:
     ) -> None:
         self.identity = Identity(pool.identity, maker, certificate.certificate)
         self.desk = PairingDesk(environment.monotonic, self._ended_waiting)
-        served = None if tokens is None else TokenServer(tokens.copies, environment, tokens.is_mapped)
-        self.requests = requests = RequestTable(pool, environment, served)
+        served = writer = None
+        if tokens is not None:
+            served = TokenServer(tokens.copies, environment, tokens.is_mapped)
+            writer = UnitWriter(tokens.copies, tokens.server, tokens.nexus_of, environment)
+        self.requests = requests = RequestTable(pool, environment, served, writer)
         callbacks = PathCallbacks(requests.serve, self._path_changed, self._report_internal_error, self._new_key_found)
         self.paths = PathTable(pool, environment, TlsDialler(certificate), callbacks)
         self.hints = HintTables()

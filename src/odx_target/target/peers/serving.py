@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import INQUIRY_DATA_HAS_CHANGED
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.target.config.settings import GroupTemplate, Portal, ProtectTemplate
@@ -47,7 +48,13 @@ async def serve_peers(
             # Peers answer in real time, so links do not use a clock that testers advance.
             environment = TrioEnvironment(jobs.nursery)
             copies = array.copy_manager.copies
-            tokens = TokenSharing(copies, partial(_is_mapped, array), partial(_tokens_changed, array))
+            tokens = TokenSharing(
+                copies,
+                array.device_server,
+                partial(_is_mapped, array),
+                partial(_nexus_of, array),
+                partial(_tokens_changed, array),
+            )
             maker = copies.issuer.maker
             classes = partial(class_of, array.schedules.book)
             peering = await open_peering(array.pool, environment, maker, array.reporter, array.make_durable, tokens, classes)
@@ -82,6 +89,17 @@ def _is_mapped(array: "Array", initiator_name: str, logical_unit: LogicalUnit) -
     """True if an initiator has a LUN for a logical unit at any target of the array."""
     maps = (target.lun_maps.map_of(initiator_name) for target in array.targets)
     return any(lun_map is not None and lun_map.lun_of(logical_unit) is not None for lun_map in maps)
+
+
+def _nexus_of(array: "Array", initiator_name: str, logical_unit: LogicalUnit) -> Nexus | None:
+    """Return a nexus of an initiator with the LUN that it has for a logical unit, at the first target that has one."""
+    for target in array.targets:
+        lun_map = target.lun_maps.map_of(initiator_name)
+        lun = None if lun_map is None else lun_map.lun_of(logical_unit)
+        if lun_map is not None and lun is not None:
+            port = target.ports[min(target.ports)]
+            return Nexus(initiator_name, initiator_name, port, {lun: logical_unit}, lun_map.read_only, {logical_unit: lun})
+    return None
 
 
 def _tokens_changed(array: "Array") -> None:

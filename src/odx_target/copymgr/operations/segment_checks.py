@@ -1,0 +1,81 @@
+"""The checks just before each change of an EXTENDED COPY, and the exception that ends a segment."""
+
+from collections.abc import Mapping
+
+from odx_target.copymgr.commands.segments import DESTINATION_LBA_FIELD, SOURCE_LBA_FIELD, CopyPlace, RemotePlace, Segment
+from odx_target.copymgr.copy_aborted import CopyAborted
+from odx_target.copymgr.operations.operation import CopyOperation
+from odx_target.scsi.access_kind import Access
+from odx_target.scsi.reply import Reply, Status
+from odx_target.scsi.sense import COPY_TARGET_DEVICE_NOT_REACHABLE, THIRD_PARTY_DEVICE_FAILURE, CheckCondition, Condition
+from odx_target.scsi.tasks.member import OtherTaskSet, QueuedTask
+from odx_target.scsi.unit.logical_unit import LogicalUnit
+
+
+class SegmentChecks:
+    """Checks if a segment may still be copied.
+
+    `accesses` are the members of the command in the task sets of other logical units, whose abort ends the copy.
+    """
+
+    def __init__(self, operation: CopyOperation, segment: Segment, accesses: Mapping[OtherTaskSet, QueuedTask]) -> None:
+        self._operation = operation
+        self._segment = segment
+        self._accesses = accesses
+
+    def check(self) -> None:
+        """Raise an exception if the segment must not be copied any further: CopyAborted, or one of
+        `CopyOperation.raise_if_ended`.
+        """
+        self._operation.raise_if_ended()
+        segment = self._segment
+        for place, size_bytes, access, field in (
+            (segment.source, segment.size_bytes, Access.READS, SOURCE_LBA_FIELD),
+            (segment.destination, segment.written_bytes, Access.WRITES, DESTINATION_LBA_FIELD),
+        ):
+            if isinstance(place, RemotePlace):
+                continue  # Its array checks it.
+            reply = self._refusal_of(place.logical_unit, access)
+            if reply is not None:
+                source, destination = (reply, None) if access is Access.READS else (None, reply)
+                rule = "a logical unit does not accept the copy"
+                raise self.aborted(THIRD_PARTY_DEVICE_FAILURE, rule, source=source, destination=destination)
+            if _is_beyond_end(place, size_bytes):
+                raise self.aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, "the segment lies beyond the last block", field=field)
+
+    def aborted(
+        self,
+        condition: Condition,
+        rule: str,
+        *,
+        source: Reply | None = None,
+        destination: Reply | None = None,
+        field: int | None = None,
+    ) -> CopyAborted:
+        """Return the exception that ends the copy in this segment."""
+        return CopyAborted(
+            condition,
+            segment=self._segment.number,
+            rule=rule,
+            source=source,
+            destination=destination,
+            segment_field=field,
+        )
+
+    def sense_reply(self, check: CheckCondition) -> Reply:
+        """Return the reply of a logical unit, whose sense data is forwarded."""
+        return check.reply_for(self._operation.logical_unit)
+
+    def _refusal_of(self, logical_unit: LogicalUnit, access: Access) -> Reply | None:
+        """Return the reply of a logical unit that does not accept a read or write of the copy. Return None if it accepts it."""
+        other = self._accesses.get(logical_unit.tasks)
+        if other is not None and other.aborted:
+            return Reply(Status.TASK_ABORTED)
+        if logical_unit.is_kept_out(self._operation.nexus, access):
+            return Reply(Status.RESERVATION_CONFLICT)
+        check = self._operation.nexus.access_refusal(logical_unit, writes=access is Access.WRITES)
+        return None if check is None else self.sense_reply(check)
+
+
+def _is_beyond_end(place: CopyPlace, size_bytes: int) -> bool:
+    return place.offset_bytes + size_bytes > place.logical_unit.capacity_blocks * place.logical_unit.block_bytes

@@ -1,0 +1,176 @@
+"""Tests of EXTENDED COPY whose destination is a logical unit of another array."""
+
+import pytest
+
+from odx_target.replica.paths.settings import Right
+from odx_target.scsi.reply import Reply, Status
+from tests.copymgr.array import code_of
+from tests.copymgr.extended_copy import HERE, BlocksSegment, BytesSegment, copy_cdb, cscd, lid1_list
+from tests.replica.remote_tokens.arrays import BLOCK_LENGTHS, TokenArrays
+from tests.replica.remote_tokens.test_copies import fill_source
+from tests.sim.virtual_environment import VirtualTask
+
+DESTINATION = 0
+SIZE = 3 << 20
+NOT_REACHABLE = "A/0D/02"
+FAILED = "A/0D/01"
+
+
+def arrays_of(seed: int) -> TokenArrays:
+    """Two arrays. The host of the maker, which gets the command, has the LUNs of the redeemer too."""
+    arrays = TokenArrays(seed)
+    arrays.redeemer.writers = {arrays.maker.nexus.initiator_name}
+    return arrays
+
+
+def begin(arrays: TokenArrays, lun: int, *segments: BlocksSegment | BytesSegment, to: int = 0) -> Reply | VirtualTask:
+    """Send a copy from a LUN of the maker to a LUN of the redeemer."""
+    names = [cscd(arrays.redeemer.units[to].identity, block_bytes=BLOCK_LENGTHS[to])]
+    parameters = lid1_list(names, [segment.build() for segment in segments])
+    return arrays.maker.begin(lun, copy_cdb(len(parameters)), parameters)
+
+
+def copied(arrays: TokenArrays, lun: int, *segments: BlocksSegment | BytesSegment, to: int = 0) -> Reply:
+    return arrays.maker.reply(begin(arrays, lun, *segments, to=to))
+
+
+def assert_nothing_leaks(arrays: TokenArrays) -> None:
+    arrays.assert_nothing_leaks()
+    assert not arrays.maker.manager.copies.tokens.live
+    assert list(arrays.redeemer.manager.copies.records) == []
+    assert not arrays.redeemer.manager.copies.operations
+
+
+@pytest.mark.parametrize(("source_lba", "destination_lba"), [(0, 0), (8, 16), (3, 8), (1, 2)])
+def test_blocks_are_written_by_the_other_array(source_lba: int, destination_lba: int) -> None:
+    arrays = arrays_of(1)
+    data = fill_source(arrays)
+    reply = copied(arrays, 0, BlocksSegment(HERE, source_lba, DESTINATION, destination_lba, 4096))
+    assert code_of(reply) == "good"
+    assert arrays.redeemer.read(0, destination_lba, 4096) == data[source_lba * 512 :][: 4096 * 512]
+    assert arrays.redeemer.read(0, destination_lba + 4096, 8) == bytes(4096)
+    assert_nothing_leaks(arrays)
+
+
+def test_known_data_does_not_cross_and_segments_are_copied_in_order() -> None:
+    arrays = arrays_of(2)
+    data = fill_source(arrays)
+    segments = [BlocksSegment(HERE, 0, DESTINATION, 0, 2048), BlocksSegment(HERE, 2048, DESTINATION, 2048, 2048)]
+    assert code_of(copied(arrays, 0, *segments)) == "good"
+    first = arrays.redeemer.redeemer.link_bytes("other")
+    assert code_of(copied(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 8192, 4096))) == "good"
+    assert arrays.redeemer.read(0, 8192, 4096) == arrays.redeemer.read(0, 0, 4096) == data[: 4096 * 512]
+    assert arrays.redeemer.redeemer.link_bytes("other") - first < SIZE // 50
+    assert_nothing_leaks(arrays)
+
+
+def test_whole_blocks_of_a_lun_with_other_blocks() -> None:
+    arrays = arrays_of(3)
+    data = fill_source(arrays)
+    assert code_of(copied(arrays, 0, BlocksSegment(HERE, 8, DESTINATION, 3, 64), to=1)) == "good"
+    assert arrays.redeemer.read(1, 3, 8) == data[4096:][: 64 * 512]
+    assert code_of(copied(arrays, 0, BytesSegment(HERE, 1, 0, DESTINATION, 20, 0, 8192), to=1)) == "good"
+    assert arrays.redeemer.read(1, 20, 2) == data[512:][:8192]
+    for segment in (
+        BlocksSegment(HERE, 8, DESTINATION, 3, 63),
+        BytesSegment(HERE, 1, 0, DESTINATION, 30, 5, 4096),
+        BytesSegment(HERE, 1, 0, DESTINATION, 30, 0, 4000),
+    ):
+        assert code_of(copied(arrays, 0, segment, to=1)) in (NOT_REACHABLE, "A/26/0A")
+    assert arrays.redeemer.read(1, 28, 8) == bytes(8 * 4096)
+    assert_nothing_leaks(arrays)
+
+
+@pytest.mark.parametrize(
+    ("case", "code", "rule"),
+    [
+        ("host", NOT_REACHABLE, "no array has a logical unit with this name for the initiator"),
+        ("right", NOT_REACHABLE, "no array has a logical unit with this name for the initiator"),
+        ("serve", NOT_REACHABLE, "no array has a logical unit with this name for the initiator"),
+        ("block length", NOT_REACHABLE, "the array behind the path one refuses the copy: "),
+        ("range", FAILED, "the other array cannot write the blocks"),
+        ("reserved", FAILED, "the other array cannot write the blocks"),
+        ("read only", FAILED, "the other array cannot write the blocks"),
+        ("redeem", FAILED, "the other array cannot write the blocks"),
+    ],
+)
+def test_copies_that_are_refused(case: str, code: str, rule: str) -> None:
+    arrays = arrays_of(5)
+    fill_source(arrays)
+    redeemer, segment = arrays.redeemer, BlocksSegment(HERE, 0, DESTINATION, 0, 8)
+    names = [cscd(redeemer.units[0].identity, block_bytes=4096 if case == "block length" else 512)]
+    if case == "host":
+        redeemer.writers = {"iqn.other"}
+    elif case == "right":
+        arrays.set_rights(redeemer.array, frozenset(Right) - {Right.WRITE_LUNS})
+    elif case == "serve":
+        arrays.set_rights(arrays.maker.array, frozenset(Right) - {Right.SERVE_TOKENS})
+    elif case == "redeem":
+        arrays.set_rights(redeemer.array, frozenset(Right) - {Right.REDEEM_TOKENS})
+    elif case == "range":
+        segment = BlocksSegment(HERE, 0, DESTINATION, 2048 * 8 - 7, 8)
+    elif case == "reserved":
+        assert code_of(redeemer.command(0, bytes([0x16, 0, 0, 0, 0, 0]))) == "good"
+    elif case == "read only":
+        redeemer.read_only_luns = {0}
+    former = redeemer.read(0, 0, 8)
+    parameters = lid1_list(names, [segment.build()])
+    reply = arrays.maker.command(0, copy_cdb(len(parameters)), parameters)
+    assert code_of(reply) == code
+    assert str(arrays.maker.manager.copies.refusals.latest[-1]["rule"]).startswith(rule)
+    if case == "reserved":
+        assert reply.sense[18] == Status.RESERVATION_CONFLICT, "the status of the other array is forwarded"
+    assert redeemer.read(0, 0, 8) == former
+    assert_nothing_leaks(arrays)
+
+
+def test_a_slow_link_needs_several_commands_of_the_other_array() -> None:
+    arrays = arrays_of(6)
+    data = fill_source(arrays)
+    arrays.network.line("one", "other").bytes_per_s = 400_000
+    begun_s = arrays.world.now_s
+    assert code_of(copied(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 6144))) == "good"
+    assert arrays.world.now_s - begun_s > arrays.redeemer.limits.command_budget_s
+    assert arrays.redeemer.read(0, 0, 6144) == data
+    assert_nothing_leaks(arrays)
+
+
+def test_a_path_that_is_cut_or_down() -> None:
+    arrays = arrays_of(7)
+    data = fill_source(arrays)
+    arrays.network.line("one", "other").bytes_per_s = 250_000
+    begun = begin(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 6144))
+    assert isinstance(begun, VirtualTask)
+    arrays.world.advance(5.0)
+    arrays.network.line("one", "other").is_down = True
+    arrays.network.break_all_of(arrays.redeemer.array.environment)
+    reply = arrays.maker.reply(begun)
+    assert code_of(reply) == NOT_REACHABLE
+    left = int.from_bytes(reply.sense[3:7], "big")
+    assert reply.sense[0] & 0x80
+    assert 0 < left < 6144
+    assert arrays.redeemer.read(0, 0, 6144 - left) == data[: (6144 - left) * 512]
+    assert code_of(copied(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 8))) == NOT_REACHABLE
+    arrays.network.line("one", "other").is_down = False
+    arrays.network.line("one", "other").bytes_per_s = None
+    arrays.arrays.connect()
+    assert code_of(copied(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 6144))) == "good"
+    assert arrays.redeemer.read(0, 0, 6144) == data
+    assert_nothing_leaks(arrays)
+
+
+def test_an_aborted_command_ends_the_command_of_the_other_array() -> None:
+    arrays = arrays_of(8)
+    fill_source(arrays)
+    redeemer = arrays.redeemer
+    redeemer.manager.copies.before_step = lambda _: redeemer.array.environment.sleep(1.0)
+    begun = begin(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 6144))
+    arrays.world.advance(0.5)
+    (task,) = redeemer.units[0].tasks.tasks()
+    arrays.maker.server.abort_task_set(arrays.maker.nexus, 0)
+    arrays.world.advance(0.3)
+    assert task.aborted
+    assert code_of(arrays.maker.reply(begun)) == "aborted"
+    arrays.world.advance(5.0)
+    assert redeemer.read(0, 0, 6144) == bytes(6144 * 512)
+    assert_nothing_leaks(arrays)
