@@ -115,7 +115,7 @@ WORKING: dict[str, list[str]] = {
     "group verify": ["no-such-pool", "g"],
     "group promote": ["no-such-pool", "g"],
     "group delete": ["no-such-pool", "g"],
-    "witness": ["no-such-folder/witness", "--link", "192.0.2.1:0"],
+    "witness": ["/dev/null/witness", "--link", "192.0.2.1:0"],
     "protect": ["no-such-pool", "a", "--path", "b"],
     "replicate": ["no-such-pool", "a"],
     "remote list": ["no-such-pool"],
