@@ -1,11 +1,11 @@
 # ruff: noqa: SLF001 - the parts of the path have no public names
 """Microseconds that an array takes for one write of 4 KiB at depth 1, and for the parts of its path.
 
-    python -m bench.one_write [COMMANDS]     default: 20000, with a pool in /dev/shm
+    python -m bench.one_write [COMMANDS]     default: 40000, with a pool in /dev/shm
 
 The array and its host are in one process, and take turns. So no time for the wake-up of another process is included, but all
-system calls are real. The LUN is full, so the cleaner works between the commands. `bench/small_writes.py` writes a page with
-these figures.
+system calls are real. The LUN is full, and the cleaner works between the commands, as soon as they have filled the free room of
+the pool. `bench/small_writes.py` writes a page with these figures.
 """
 
 import argparse
@@ -15,9 +15,11 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
+from types import FrameType
 from typing import Any
 
 import trio
@@ -36,7 +38,11 @@ from odx_target.target.config.settings import Config, LunConfig
 MIB = 1 << 20
 LUN_MIB, POOL_MIB = 256, 512
 PIECE_BLOCKS = 256
-COMMANDS = 20_000
+COMMANDS = 40_000
+FIRST_COMMANDS = 2 * LUN_MIB * MIB // BLOCK_BYTES
+"""Number of commands before the measured ones. They fill the free room of the pool, so the cleaner must work afterwards."""
+COUNTED_COMMANDS = 200
+"""Number of commands after the measured ones whose functions are counted."""
 COMMANDS_OF_A_HOLD = 4
 """Number of commands after which other tasks run, such as the cleaner. In a running array, the hub lets them run after
 `MAX_HOLD_S`."""
@@ -59,12 +65,36 @@ PARTS = {
 }
 """The parts by their names in the code below. A part with more dashes is inside the part above it."""
 
+OTHERS = "other tasks of the event loop: the cleaner, rounds of the loop"
+
+
+@dataclass
+class Cost:
+    """The cost of a write. `parts_us` has the medians of the parts by their names in PARTS.
+
+    `others_us` is the processor time in the event loop, outside of the passes, for each write: the cleaner and the rounds of
+    the event loop. `moved_blocks` and `header_blocks` are blocks of the log for each write, and `python_calls` is the number of
+    functions of Python that a pass calls.
+    """
+
+    parts_us: Mapping[str, float]
+    others_us: float
+    moved_blocks: float
+    header_blocks: float
+    python_calls: float
+
 
 class Stopwatch:
     """Collects the times of wrapped functions."""
 
     def __init__(self) -> None:
         self.taken_ns: dict[str, list[int]] = defaultdict(list)
+        self.others_ns = self.python_calls = 0
+
+    async def let_others_run(self) -> None:
+        began_ns = time.thread_time_ns()
+        await trio.lowlevel.checkpoint()
+        self.others_ns += time.thread_time_ns() - began_ns
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         taken, clock = self.taken_ns[name], time.perf_counter_ns
@@ -78,8 +108,28 @@ class Stopwatch:
 
         return timed
 
-    def medians_us(self) -> Mapping[str, float]:
-        return {name: statistics.median(taken) / 1e3 for name, taken in self.taken_ns.items() if taken}
+    def forget(self) -> None:
+        for taken in self.taken_ns.values():
+            taken.clear()
+        self.others_ns = 0
+
+    def count_calls(self, serve: Callable[[], None]) -> None:
+        """Count the functions of Python that `serve` calls, without those of the stopwatch."""
+
+        def count(frame: FrameType, event: str, _: object) -> None:
+            self.python_calls += event == "call" and frame.f_code.co_filename != __file__
+
+        sys.setprofile(count)
+        try:
+            serve()
+        finally:
+            sys.setprofile(None)
+
+    def cost(self, count: int, moved_blocks: int, header_blocks: int) -> Cost:
+        """Return the cost of a write after `count` writes, without the number of calls."""
+        medians_us = {PARTS[name]: statistics.median(taken) / 1e3 for name, taken in self.taken_ns.items() if taken}
+        parts_us = {text: medians_us[text] for text in PARTS.values() if text in medians_us}
+        return Cost(parts_us, self.others_ns / count / 1e3, moved_blocks / count, header_blocks / count, 0)
 
 
 class TimedSocket:
@@ -134,8 +184,8 @@ def command_to(block: int, number: int, peer: RawPeer) -> ScsiCommand:
     return command
 
 
-async def measure(count: int, folder: Path) -> Stopwatch:
-    """Write `count` blocks at random places of a full LUN."""
+async def measure(count: int, folder: Path) -> Cost:
+    """Write `count` blocks at random places of a full LUN, after FIRST_COMMANDS others."""
     luns = (LunConfig("bench", LUN_MIB * MIB, BLOCK_BYTES),)
     config = Config(pool_dir=folder / "pool", luns=luns, pool_limit_bytes=POOL_MIB * MIB)
     watch, random = Stopwatch(), Random(1)
@@ -143,18 +193,27 @@ async def measure(count: int, folder: Path) -> Stopwatch:
         data = Random(2).randbytes(BLOCK_BYTES)
         await fill(array, data)
         serve, connected = watched(array, watch), peer.stream.socket._sock
-        failed = 0
-        for number in range(count):
+        failed, log = 0, array.pool.log  # type: ignore[attr-defined]
+        for number in range(-FIRST_COMMANDS, count + COUNTED_COMMANDS):
+            if number == 0:
+                watch.forget()
+                before = log.moved_blocks, log.header_blocks
+            if number == count:
+                moved_blocks, header_blocks = log.moved_blocks - before[0], log.header_blocks - before[1]
+                cost = watch.cost(count, moved_blocks, header_blocks)
             block = random.randrange(LUN_MIB * MIB // BLOCK_BYTES)
-            connected.send(peer.encode(command_to(block, number, peer), data))
-            serve()
+            connected.send(peer.encode(command_to(block, number + FIRST_COMMANDS, peer), data))
+            if number < count:
+                serve()
+            else:
+                watch.count_calls(serve)
             while not (reply := received(connected)):  # The write waits for room, or the connection has left the hub.
-                await trio.lowlevel.checkpoint()
+                await watch.let_others_run()
             failed += reply[STATUS] != 0
             if number % COMMANDS_OF_A_HOLD == 0:
-                await trio.lowlevel.checkpoint()
+                await watch.let_others_run()
         assert failed <= MAX_ATTENTIONS, f"{failed} writes have failed"
-    return watch
+    return replace(cost, python_calls=watch.python_calls / COUNTED_COMMANDS)
 
 
 def received(connected: Any) -> bytes:
@@ -164,18 +223,19 @@ def received(connected: Any) -> bytes:
         return b""
 
 
-def parts(count: int = COMMANDS) -> Mapping[str, float]:
-    """Return the medians in microseconds, by the names in PARTS."""
+def cost_of_a_write(count: int = COMMANDS) -> Cost:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        found = trio.run(measure, count, Path(folder)).medians_us()
-    return {text: found[name] for name, text in PARTS.items() if name in found}
+        return trio.run(measure, count, Path(folder))
 
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.one_write", description="Time the parts of a write of 4 KiB.")
     parser.add_argument("commands", nargs="?", type=number_of, default=COMMANDS)
-    for part, taken_us in parts(parser.parse_args(words).commands).items():
+    cost = cost_of_a_write(parser.parse_args(words).commands)
+    for part, taken_us in (*cost.parts_us.items(), (OTHERS, cost.others_us)):
         print(f"{part:58} {taken_us:6.1f} us")
+    print(f"{cost.moved_blocks:.2f} moved blocks and {cost.header_blocks:.2f} header blocks for each write")
+    print(f"{cost.python_calls:.0f} functions of Python for each pass")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench import machine
 from bench.clients import ClientFailed, QemuBench, fill
-from bench.one_write import parts
+from bench.one_write import OTHERS, PARTS, Cost, cost_of_a_write
 from bench.pages import DOCUMENTS
 from bench.processes import used_s
 from bench.rounds import write_random
@@ -38,6 +38,9 @@ ROUNDS = 8
 LEAST = 0.02
 """System calls that are rarer than this for each command are left out."""
 TIMEOUT_S = 60
+REST = "the host, the network stack, wake-ups, and what both processes take from each other"
+GOAL = 1.2
+"""Rate of writes of 4 KiB at depth 1, as a multiple of that of tgt."""
 
 
 def load(depth: int) -> QemuBench:
@@ -84,9 +87,12 @@ def page() -> str:
         "`python -m bench.small_writes --write` writes this page. All figures are medians.\n",
         machine.as_markdown(facts),
     ]
+    times_us: dict[str, float] = {}
     with both() as running:
         for depth in DEPTHS:
             figures = timed(running, depth)
+            if depth == 1:
+                times_us = {name: 1e6 / figures[name][0] for name in running}
             calls = {name: calls_of(target, depth) for name, target in running.items()}
             lines += [
                 f"## 4 KiB writes at scattered places, depth {depth}\n",
@@ -98,14 +104,36 @@ def page() -> str:
             for call in sorted({call for each in calls.values() for call in each}):
                 lines.append(f"| - {call} | {' | '.join(f'{calls[name].get(call, 0):.2f}' for name in running)} |")
             lines.append("")
-    lines += [
+    return "\n".join([*lines, *depth_1(times_us[OWN], times_us[TGT], cost_of_a_write())]) + "\n"
+
+
+def depth_1(own_us: float, tgt_us: float, cost: Cost) -> list[str]:
+    """Return the lines about depth 1. `own_us` and `tgt_us` are the times from one command to the next."""
+    pass_us, goal_us = cost.parts_us[PARTS["pass"]], tgt_us / GOAL
+    rest_us = own_us - pass_us - cost.others_us
+    without_others, without_own = (tgt_us / (own_us - each) for each in (cost.others_us, cost.others_us + pass_us))
+    left_us = goal_us - rest_us - cost.others_us
+    conclusion = f"the pass may take at most {left_us:.1f} us" if left_us > 0 else "no pass is short enough"
+    parts = (*cost.parts_us.items(), (OTHERS, cost.others_us))
+    shares = ("pass of the hub", pass_us), (OTHERS, cost.others_us), (REST, rest_us)
+    return [
         "## The parts of a write in the array, depth 1\n",
-        "The array and its host are in one process, so the wake-up of the host is not included. The cleaner works between the",
-        "commands.\n",
+        "The array and its host are in one process, so the wake-up of the host is not included. The free room of the pool is",
+        f"used up, so the cleaner moves {cost.moved_blocks:.2f} blocks for each block of the host.",
+        f"The log has {cost.header_blocks:.2f} blocks of headers for it.\n",
         "| part | us |\n|---|---: |",
-        *(f"| {part} | {taken_us:.1f} |" for part, taken_us in parts().items()),
+        *(f"| {part} | {taken_us:.1f} |" for part, taken_us in parts),
+        "\n## What keeps depth 1 from the goal\n",
+        f"From one command to the next, the array takes {own_us:.1f} us and tgt {tgt_us:.1f} us.",
+        f"The rate of the array is {tgt_us / own_us:.2f} of that of tgt. The goal is {GOAL}, which is {goal_us:.1f} us.\n",
+        "| time of the array | us | share |\n|---|---: |---: |",
+        *(f"| {name} | {taken_us:.1f} | {taken_us / own_us:.0%} |" for name, taken_us in shares),
+        f"\nWithout the other tasks, the rate would be {without_others:.2f} of that of tgt.",
+        f"If the pass took no time either, it would be {without_own:.2f}.",
+        f"With the other tasks, and with the rest as it is, {conclusion} for the goal.",
+        f"A pass calls {cost.python_calls:.0f} functions of Python.",
+        f"So a call takes {pass_us / cost.python_calls:.2f} us on average, with the work in it.",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def main(words: list[str]) -> int:

@@ -40,6 +40,15 @@ class Chain:
         after them, because the commit is then in the log. Raises OSError.
         """
         first = start = parts[0]
+        if len(parts) == 1:
+            header = self._header(first)
+            if first.slot:
+                first.segment.write(first.block, first.data)
+                first.segment.write_at(first.slot, [header])
+            else:
+                first.segment.write(first.block, [header, *first.data])
+            self._flusher.dirty.add(first.segment)
+            return
         run: list[Buffer] = []
         for part in parts:
             header = self._header(part, CONTINUED if part is not parts[-1] else 0)

@@ -163,12 +163,12 @@ class Filling:
 
     def end_batch(self) -> None:
         """End the open batch, so that the next record begins a new batch. Called when the open batch has been written."""
-        self._slot = 0
+        self._shared_room_bytes = 0
         if self._shares_headers and (last := self.parts[-1]).segment is self.segment:
             slot = self._slot = last.next_slot
-            # Without room for as many records as the last batch had, the next one would soon need another header.
-            is_usual = -slot % BLOCK_BYTES >= last.header_bytes
-            self._shared_room_bytes = -slot % BLOCK_BYTES - HEAD_BYTES if is_usual else 0
+            room_bytes = -slot % BLOCK_BYTES
+            if room_bytes >= last.header_bytes:  # Otherwise there is too little room for another batch like the last one.
+                self._shared_room_bytes = room_bytes - HEAD_BYTES
         self.parts = []
         self.pending_place = NOTHING_PENDING
 
@@ -176,7 +176,7 @@ class Filling:
         """End the segment and give it to the sealer. The next record begins a new segment."""
         if self.segment is not None:
             self._leave(self.segment)
-            self.segment, self._next, self._capacity, self._slot = None, 0, 0, 0
+            self.segment, self._next, self._capacity, self._shared_room_bytes = None, 0, 0, 0
 
     def _add_extent(self, record: bytes, stored: Buffer, stored_blocks: int) -> int | None:
         if self.segment is not None and self.segment.number >= MAX_EXTENT_SEGMENT:
@@ -205,13 +205,12 @@ class Filling:
         """Open a part whose header shares the header block of the batch before. Returns None if this is impossible, or if there
         is no room for `size_bytes` bytes of records and checksums.
         """
-        slot = self._slot
-        if not slot or size_bytes > self._shared_room_bytes or self._next + data_blocks > self._capacity:
+        if size_bytes > self._shared_room_bytes or self._next + data_blocks > self._capacity:
             return None
         if self.parts or self._syncs_before_header != self._flusher.count_syncs:
             return None
         assert self.segment is not None
-        return self._add_part(Part(self.segment, self._next, 0, self.next_osn, self._table, slot))
+        return self._add_part(Part(self.segment, self._next, 0, self.next_osn, self._table, self._slot))
 
     def _open_part(self, blocks: int, data_blocks: int) -> Part:
         if self._next + blocks + data_blocks > self._capacity:
@@ -234,7 +233,7 @@ class Filling:
             self._leave(self.segment)
         self.segment = self._supply.take()
         self._first_osn = self.next_osn
-        self._next, self._capacity, self._slot = 0, self._supply.capacity_blocks, 0
+        self._next, self._capacity, self._shared_room_bytes = 0, self._supply.capacity_blocks, 0
         self._table = array("I", bytes(self._capacity * CHECKSUM_BYTES))
         self._index.pin(self.segment.number, self._table)
         self._flusher.limit_dirty()

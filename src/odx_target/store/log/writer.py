@@ -137,9 +137,10 @@ class Log:
         filling.end_batch()
         self._flusher.note_written(filling.next_osn)
         for part in parts:
-            self.header_blocks += part.header_blocks
-            self.data_blocks += part.count_blocks
-            self.written_blocks += part.header_blocks + part.count_blocks
+            header_blocks, data_blocks = part.header_blocks, part.count_blocks
+            self.header_blocks += header_blocks
+            self.data_blocks += data_blocks
+            self.written_blocks += header_blocks + data_blocks
             part.data = []  # The callers may change their buffers after the commit.
         if self._sealer.full:
             self._sealer.start_soon()

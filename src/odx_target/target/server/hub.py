@@ -176,8 +176,10 @@ class Hub:
         self._pool.turns.hosts_were_served()
         try:
             self._receive(received)
-            with suppress(Scarcity):  # Each connection then waits until the batch can be committed.
+            try:  # noqa: SIM105 - this is the hot path, and `suppress` takes as long as a system call
                 self._pool.commit()
+            except Scarcity:
+                pass  # Each connection then waits until the batch can be committed.
             for member in received:
                 member.send_now()
         except PoolFailed as error:  # Changes of all these connections may be lost, and the pool reports this only once.
