@@ -2,11 +2,13 @@
 
 import sqlite3
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import trio
 
+from odx_target.cli.serving.later_imports import MODULES
 from odx_target.cli.serving.reload import Reloader
 from odx_target.cli.serving.serve import open_pool
 from odx_target.initiator import cdb
@@ -35,6 +37,13 @@ def config(tmp_path: Path) -> Config:
     return Config(
         pool_dir=tmp_path / "pool", luns=LUNS, portals=(Portal(port=0),), pool_limit_bytes=40 * MIB, soft_thresholds=()
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _a_second_after_the_start() -> None:
+    """Load the modules that a served array loads in a thread soon after its start."""
+    for name in MODULES:
+        import_module(name)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import trio
 
 from odx_target.target.event_log import log
 
-MODULES = ("construct", "numpy", "odx_target.target.control.operations")
+MODULES = ("construct", "numpy", "odx_target.target.control.operations", "odx_target.target.reconfiguration")
 
 DELAY_S = 1.0
 """Time after the start. Hosts often log in within this time, and the imports would take processor time from them."""
