@@ -109,6 +109,20 @@ async def test_two_arrays_pair_and_connect_and_the_logs_have_no_secret() -> None
     assert repr(ours.secret) not in text
 
 
+async def test_no_side_paces_a_connection_within_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[tuple[int, int]] = []
+
+    def note(connected: socket.socket) -> None:
+        prepared.append((connected.getsockname()[1], connected.getpeername()[1]))
+
+    monkeypatch.setattr(peering_module, "avoid_pacing", note)
+    async with peering() as (one, _), peering() as (other, address):
+        await one.add("other", KEY, address, RIGHTS, RATES)
+        await other.add("one", KEY, None, RIGHTS, RATES)
+        await until(lambda: are_connected(one, other))
+    assert any((theirs, ours) in prepared for ours, theirs in prepared), "both ends of the link"
+
+
 async def test_both_arrays_may_dial() -> None:
     async with peering() as (one, ours), peering() as (other, theirs):
         await one.add("other", KEY, theirs, RIGHTS, RATES)

@@ -19,7 +19,7 @@ from odx_target.environment import Buffer, Environment
 from odx_target.native.checksum import checksums_of_blocks
 from odx_target.replica.blocks.compression import decompress
 from odx_target.replica.blocks.fingerprints import fingerprints_of
-from odx_target.replica.blocks.formats import BlockState, Offer, decode_data, decode_offer, encode_want
+from odx_target.replica.blocks.formats import FINGERPRINT_BYTES, BlockState, Offer, decode_data, decode_offer, encode_want
 from odx_target.replica.blocks.hints import Hints
 from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS, MAX_WAIT_S, TURN_BLOCKS, WINDOW_BYTES
 from odx_target.replica.blocks.ranges import part_end, runs_of
@@ -211,7 +211,8 @@ class BlockReceiver:
         """Return the indexes of the blocks to request. A block with the fingerprint of one that is coming is copied from it."""
         offered = part.offer.indexes_of(BlockState.FINGERPRINT)
         indexes, wanted = [offered[number] for number in numbers], []
-        fingerprints = [part.offer.fingerprint(number) for number in numbers]
+        table = part.offer.fingerprints
+        fingerprints = [table[at : at + FINGERPRINT_BYTES] for at in (number * FINGERPRINT_BYTES for number in numbers)]
         distinct = set(fingerprints)
         if len(distinct) == len(fingerprints) and distinct.isdisjoint(self._coming):
             self._coming.update(zip(fingerprints, zip(repeat(part), indexes), strict=False))

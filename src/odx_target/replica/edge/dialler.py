@@ -7,9 +7,11 @@ import trio
 
 from odx_target.replica.edge.tls import (
     OwnCertificate,
+    Prepare,
     TlsConnection,
     client_context,
     pairing_context,
+    prepare_nothing,
     reason_of,
     tls_connection,
 )
@@ -25,8 +27,9 @@ CONNECT_TIMEOUT_S = 5.0
 class TlsDialler:
     """Dials with the certificate of this array; `Dialler` describes `dial`."""
 
-    def __init__(self, own: OwnCertificate) -> None:
+    def __init__(self, own: OwnCertificate, prepare: Prepare = prepare_nothing) -> None:
         self._own = own
+        self._prepare = prepare
 
     async def dial(self, settings: PathSettings) -> Connection:
         assert settings.address is not None
@@ -34,7 +37,7 @@ class TlsDialler:
             context = client_context(self._own, settings.peer_certificate)
         except (OSError, ValueError) as error:
             raise DialFailed("the certificate of the pairing cannot be read", needs_operator=True) from error
-        connection = await _connected_with_tls(settings.address, context)
+        connection = await _connected_with_tls(settings.address, context, self._prepare)
         try:
             await connection.handshake()
         except ConnectionLost as error:
@@ -93,9 +96,10 @@ async def converse(connection: Connection, handshake: DiallerHandshake) -> Paire
             return paired
 
 
-async def _connected_with_tls(address: Address, context: ssl.SSLContext) -> TlsConnection:
+async def _connected_with_tls(address: Address, context: ssl.SSLContext, prepare: Prepare = prepare_nothing) -> TlsConnection:
     """Connect to an address, and put TLS on the connection. Raises DialFailed."""
     plain = await _connected(address)
+    prepare(plain)
     try:
         return tls_connection(plain, context, is_server=False)
     except OSError as error:  # The peer has closed the connection already.

@@ -14,8 +14,10 @@ import trio
 from odx_target.replica.edge.greetings import Greetings, network_of
 from odx_target.replica.edge.tls import (
     OwnCertificate,
+    Prepare,
     TlsConnection,
     is_certificate,
+    prepare_nothing,
     reason_of,
     server_context,
     tls_connection,
@@ -50,8 +52,10 @@ class PeerListener:
         desk: PairingDesk,
         entropy: Callable[[int], bytes],
         callbacks: ListenerCallbacks,
+        prepare: Prepare = prepare_nothing,
     ) -> None:
         self._certificate = certificate
+        self._prepare = prepare
         self._own = own
         self._paths = paths
         self._desk = desk
@@ -63,6 +67,7 @@ class PeerListener:
     async def serve(self, stream: trio.SocketStream) -> None:
         """Serve an accepted connection until it is closed."""
         plain = socket.socket(fileno=stream.socket.detach())
+        self._prepare(plain)
         path: Path | None = None
         connection: TlsConnection | None = None
         with self._greetings.greeting(_network(plain)) as scope:

@@ -30,6 +30,14 @@ WRITE_RETRY_S = 0.005
 """Delay before a write is tried again that waits for received bytes of TLS itself, which another task receives."""
 
 
+Prepare = Callable[[socket.socket], None]
+"""Sets options of the socket of a new connection that depend on the machine."""
+
+
+def prepare_nothing(_connected: socket.socket) -> None:
+    """Leave the options of a socket as they are."""
+
+
 class OwnCertificate(NamedTuple):
     """The certificate (DER) and the private key (PEM) of this array."""
 

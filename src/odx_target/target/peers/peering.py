@@ -37,6 +37,7 @@ from odx_target.target.accepting_clients import accept_all
 from odx_target.target.listening_sockets import Listening
 from odx_target.target.peers.own_certificate import own_certificate
 from odx_target.target.reporter import Reporter
+from odx_target.target.server.congestion_control import avoid_pacing
 from odx_target.target.trio_environment import TrioEnvironment
 
 STOP_TIME_S = 0.05
@@ -89,7 +90,7 @@ class Peering:
             writer = UnitWriter(tokens.copies, tokens.server, tokens.nexus_of, environment)
         self.requests = requests = RequestTable(pool, environment, served, writer)
         callbacks = PathCallbacks(requests.serve, self._path_changed, self._report_internal_error, self._new_key_found)
-        self.paths = PathTable(pool, environment, TlsDialler(certificate), callbacks)
+        self.paths = PathTable(pool, environment, TlsDialler(certificate, avoid_pacing), callbacks)
         self.hints = HintTables()
         self.redeemer: Redeemer | None = None
         """The tokens of other arrays that hosts use."""
@@ -144,7 +145,8 @@ class Peering:
 
     async def _listen(self, listening: Listening) -> None:
         callbacks = ListenerCallbacks(self._paired, self._refused)
-        peers = PeerListener(self._certificate, self.identity, self.paths, self.desk, self._environment.entropy, callbacks)
+        entropy = self._environment.entropy
+        peers = PeerListener(self._certificate, self.identity, self.paths, self.desk, entropy, callbacks, avoid_pacing)
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(listening.socket))
         async with listener, trio.open_nursery() as nursery:
             await accept_all(listener, peers.serve, nursery, "a peer cannot be accepted")
