@@ -95,7 +95,6 @@ def inquiry(task: Task, port_access: PortAccess | None) -> Outcome:
         raise CheckCondition(INVALID_FIELD_IN_CDB, cdb_field=2)
     else:
         multip = logical_unit.multip if port_access is None else port_access.has_several_ports(port.device_name)
-        multip = multip or logical_unit.group is not None
         data = standard_inquiry_data(logical_unit, multip=multip)
     if (
         logical_unit.group is None
