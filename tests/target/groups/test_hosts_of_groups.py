@@ -11,6 +11,7 @@ from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from odx_target.replica.sync.group import GroupState
+from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.target.config.error import ConfigError
 from odx_target.target.server.memory_limits import MIN_MEMORY_BYTES
 from tests.target.access.port_groups import reported
@@ -295,3 +296,25 @@ async def test_the_data_of_held_reads_stays_within_the_memory_of_the_session(aut
         assert all(isinstance(found, list) and found[0] == 6 for found in results)
         await trio.testing.wait_all_tasks_blocked()
         assert budget.used_bytes == 0
+
+
+async def test_a_command_that_has_waited_changes_nothing_if_the_lease_is_gone(autojump_clock: MockClock) -> None:
+    async with members() as pair, host_at(pair.a) as first:
+        assert await write(first, 0, 5) == "good"
+        blocks, has_room, results = pair.a.logical_units[GROUP_LUN].blocks, trio.Event(), list[str]()
+        blocks.write_now = lambda _lba, _data: has_room.is_set() and LogicalBlocks.write_now(blocks, _lba, _data)  # type: ignore[method-assign]
+        blocks.volume.room_made = has_room.wait  # type: ignore[method-assign]
+
+        async def write_in_group() -> None:
+            results.append(await write(first, 0, 6))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write_in_group)
+            await trio.testing.wait_all_tasks_blocked()
+            for other in "bw":
+                pair.network.cut("a", other)
+            await pair.until(lambda: pair.state(pair.a) is GroupState.WAITING)
+            assert results == []
+            has_room.set()
+        assert results == [UNAVAILABLE]
+        assert bytes((await pair.a.pool.volumes["db1"].read(0, 1))[0])[:4] == bytes((0, 0, 0, 5))
