@@ -62,6 +62,10 @@ class End:
         self._failure: str | None = None
         self._waiting: list[Event] = []
 
+    @property
+    def is_open(self) -> bool:
+        return self._failure is None and not self._has_ended
+
     async def receive(self) -> Buffer:
         while True:
             if self._failure is not None:
@@ -126,6 +130,11 @@ class SimulatedLink:
         for end, other in (self.ends, self.ends[::-1]):
             end.outgoing = Direction(f"{end.name}>{other.name}", other, ready_at_s=world.now_s)
         self.is_cut = False
+
+    @property
+    def is_open(self) -> bool:
+        """True if neither end was closed or has failed, and the connection was not cut."""
+        return not self.is_cut and all(end.is_open for end in self.ends)
 
     def send(self, direction: Direction, data: bytes) -> None:
         """Put bytes on the line, in pieces."""

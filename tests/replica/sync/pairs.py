@@ -113,8 +113,12 @@ class Pair:
                 link.cut()
 
     def direction(self, sender: str, receiver: str) -> Direction:
-        """Return the newest connection of two arrays, in the direction from `sender` to `receiver`."""
-        links = [link for link in self.network.links if {end.environment.name for end in link.ends} == {sender, receiver}]
+        """Return the newest open connection of two arrays, in the direction from `sender` to `receiver`."""
+        links = [
+            link
+            for link in self.network.links
+            if {end.environment.name for end in link.ends} == {sender, receiver} and link.is_open
+        ]
         return next(end.outgoing for end in links[-1].ends if end.environment.name == sender)
 
     def lose(self, sender: str, receiver: str) -> None:

@@ -9,13 +9,21 @@ from odx_target.replica.membership.messages import Action
 from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync import anchoring, outgoing_stream, positions, stream_receiver, stream_sender
+from odx_target.replica.sync.anchors import Anchors
 from odx_target.replica.sync.changed_blocks import ChangedRange, received_changes
 from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group_volumes import volume_with
 from odx_target.replica.sync.incoming_stream import IncomingStream
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import StreamPosition
+from odx_target.replica.sync.preparation import Preparation
 from odx_target.store.api import Volume
-from tests.replica.sync import test_changes_of_primary, test_joining, test_snapshots
+from tests.replica.sync import (
+    test_changes_of_primary,
+    test_joining,
+    test_snapshots,
+    test_volume_operations,
+)
 from tests.replica.sync import test_groups as stories
 
 
@@ -54,6 +62,12 @@ def _add_at_once(outgoing: Any, now_s: float) -> Sequence[Action]:
 
 def _close_no_stream(group: Group) -> None:
     group._wake()
+
+
+def _delete_at_once(group: Group) -> None:
+    departure = group.records.departure
+    if departure is not None and (volume := volume_with(group._pool, departure.identity)) is not None:
+        group._pool.delete_volume(volume.name)
 
 
 class Patch(NamedTuple):
@@ -139,6 +153,17 @@ MUTANTS: dict[str, Mutant] = {
     "changes are shipped between older snapshots": mutant(
         test_snapshots.test_changes_during_a_resync_are_in_no_older_snapshot,
         (stream_sender.StreamSender, "_is_held", property(lambda _: False, lambda *_: None)),
+    ),
+    "a prepared volume stays": mutant(
+        test_volume_operations.test_a_prepared_volume_is_deleted_by_the_member_that_takes_over,
+        (Preparation, "undo", lambda _: None),
+    ),
+    "a volume is deleted before the other member knows it": mutant(
+        test_volume_operations.test_the_primary_keeps_a_volume_until_the_other_member_has_deleted_it,
+        (Group, "finish_departure", _delete_at_once),
+    ),
+    "anchors stay when a volume leaves": mutant(
+        test_volume_operations.test_anchors_end_when_a_volume_leaves, (Anchors, "keep_only", lambda *_: None)
     ),
     "a switchover does not wait for commands": mutant(
         test_changes_of_primary.test_a_switchover_waits_for_commands_whose_commit_waits,

@@ -13,6 +13,7 @@ def resyncing() -> tuple[Pair, StreamSender]:
     pair = Pair()
     pair.drop_other()
     pair.write(pair.a, 0, *range(1, 31))
+    pair.network.line("a", "b").bytes_per_s = 1e6
     pair.b.start()
     outgoing = pair.group(pair.a).outgoing
     pair.until_exactly(lambda: outgoing.sender is not None)
@@ -72,3 +73,21 @@ def test_a_member_is_added_only_when_it_has_what_was_written_meanwhile() -> None
     pair.mend("a", "b")
     pair.until(pair.is_in_sync)
     assert pair.content(pair.a)[7] == pair.content(pair.b)[7] == 99
+
+
+def test_a_member_keeps_its_position_until_a_resync_begins() -> None:
+    """It was added, but only the witness knows that. The primary restarts, and offers a stream of the former register."""
+    pair, _ = resyncing()
+    member = pair.group(pair.a).driver.member
+    pair.until_exactly(lambda: member.request is not None)
+    pair.lose("w", "a")
+    pair.cut("b", "w")
+    pair.until(lambda: len(pair.register.in_sync) == 2, 3.0)
+    pair.a.kill()
+    pair.a.start()
+    pair.world.advance(5.0)
+    assert pair.group(pair.b).driver.position != NO_POSITION
+    pair.mend("w", "a")
+    pair.mend("b", "w")
+    pair.until(pair.is_in_sync)
+    assert pair.content(pair.a) == pair.content(pair.b)

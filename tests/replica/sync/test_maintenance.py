@@ -183,7 +183,9 @@ def test_a_member_whose_resync_was_interrupted_returns_to_its_anchor() -> None:
 
 def test_a_member_without_any_content_of_one_moment_is_not_promoted() -> None:
     pair = Pair()
+    pair.write(pair.a, 0, *range(1, 31))
     pair.drop_other()
+    pair.network.line("a", "b").bytes_per_s = 1e6
     pair.b.start()
     group = pair.group(pair.b)
     pair.until_exactly(lambda: group.driver.position == NO_POSITION)

@@ -147,9 +147,15 @@ def test_the_primary_keeps_a_volume_until_the_other_member_has_deleted_it() -> N
 def test_a_volume_leaves_the_group_and_stays_at_the_primary() -> None:
     pair = Pair()
     volume = do(pair, operations(pair).create_volume("new", 50, {}))
+    do(pair, operations(pair).take_snapshot("s"))
+    do(pair, operations(pair).take_snapshot("held"))
+    pair.b.pool.volumes["new"].snapshots["held"].hold("somebody")
     do(pair, operations(pair).remove_volume(volume))
     assert list(pair.b.pool.volumes) == [VOLUME]
     assert set(pair.a.pool.volumes) == {VOLUME, "new"}
+    assert set(volume.snapshots) == {"s", "held"}
+    left = [each.name for each in pair.b.pool.snapshots.values() if each.volume_identity == volume.identity]
+    assert left == ["held"]
     with pytest.raises(ChangeRefused, match="is not in the group"):
         do(pair, operations(pair).remove_volume(volume))
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from tests.sim.network import Direction, SimulatedLink
+from tests.sim.network import Direction, Line, SimulatedLink
 from tests.sim.simulated_array import SimulatedArray
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ def _stall(stage: "Stage", link: SimulatedLink) -> None:
 
 def _slow_line(stage: "Stage") -> bool:
     line = stage.network.line(*stage.random.sample([array.name for array in stage.arrays], 2))
-    former = line.max_delay_s, line.bytes_per_s, line.max_piece_bytes
     line.max_delay_s = stage.random.choice([0.1, 0.5])
     line.bytes_per_s = stage.random.choice([50_000.0, 1e6])
     line.max_piece_bytes = stage.random.choice([30, 3_000, 64 << 10])
 
     def end() -> None:
-        line.max_delay_s, line.bytes_per_s, line.max_piece_bytes = former
+        usual = Line()  # Not the former values, because they may be those of another fault that has ended meanwhile.
+        line.max_delay_s, line.bytes_per_s, line.max_piece_bytes = usual.max_delay_s, usual.bytes_per_s, usual.max_piece_bytes
 
     stage.later(stage.random.uniform(0.1, 3.0), end)
     return True

@@ -5,6 +5,7 @@ answered may have been made.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from odx_target.replica.sync.group import ChangeRefused, Group, GroupState, NotServing
@@ -66,7 +67,7 @@ class Person:
     def end(self) -> None:
         """End an isolation, so that both members can be in sync."""
         for array in self._play.members:
-            if array.group is not None and array.group.outgoing.is_isolated:
+            if array.group is not None and array.group.outgoing.is_isolated and array.group.driver.member.is_primary:
                 array.environment.start_soon(_resynchronised, array.group)
 
     def check(self) -> None:
@@ -145,4 +146,5 @@ class Person:
 
 
 async def _resynchronised(group: Group) -> None:
-    await group.resync()
+    with suppress(NotServing, StoreError):
+        await group.resync()

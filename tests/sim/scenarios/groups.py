@@ -74,6 +74,8 @@ class Play:
             elif self.random.randrange(40) == 0:
                 self._switch_over()
         self.stage.heal()
+        if self.person is not None:
+            self.person.is_stopped = True
         self._until_well()
         self._stop_hosts()
         self._until_well()
@@ -122,6 +124,8 @@ class Play:
         """Pass time until both members are in sync and one of them serves."""
         end_s = self.world.now_s + IN_SYNC_S
         while not self._is_well():
+            if self.person is not None and self.person.is_stopped:
+                self.person.end()
             assert self.world.now_s < end_s, f"not in sync {IN_SYNC_S:.0f} s after the last fault: {self._describe()}"
             self._pass_time(0.1)
 
@@ -159,13 +163,9 @@ class Play:
     def _stop_hosts(self) -> None:
         for host in self.hosts:
             host.is_stopped = True
-        if self.person is not None:
-            self.person.is_stopped = True
         while any(host.is_busy for host in self.hosts) or (self.person is not None and self.person.is_busy):
             self._pass_time(0.1)
         self.hosts = []
-        if self.person is not None:
-            self.person.end()
 
     def _compare(self) -> None:
         """Compare both members with each other, and with what hosts know."""
@@ -189,6 +189,8 @@ class Play:
         """Compare the snapshots that both members have."""
         one, other = (array.pool.snapshots for array in self.members)
         for guid in one.keys() & other.keys():
+            if one[guid].volume_name not in SIZES:
+                continue  # A person may have taken its volume out of the group.
             digests = [self.world.run(array.environment, array.pool.snapshots[guid].digest()) for array in self.members]
             assert digests[0] == digests[1], f"the snapshot {one[guid].name} differs"
             assert one[guid].name == other[guid].name
@@ -325,7 +327,7 @@ class Host:
         """Take a snapshot of all volumes, rename one, or delete one."""
         assert isinstance(self._array, GroupArray)
         pool, name = self._array.pool, self._play.new_value()[:4].hex()
-        snapshots = list(pool.snapshots.values())
+        snapshots = [each for each in pool.snapshots.values() if each.volume_name in SIZES]
         if len(snapshots) < MAX_SNAPSHOTS:
             await group.change(lambda: pool.snapshot_volumes({each: {"of": each} for each in SIZES}, name), volume.room_made)
         elif self._random.randrange(2):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.replica.sync.anchors import Anchors
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.store.api import Absent, Pool, StoreError, Volume
@@ -39,7 +40,8 @@ class GroupVolumes:
         return [by_identity[each] for each in self.identities if each in by_identity]
 
     def change(self, identities: Sequence[bytes], *, deletes: bool) -> None:
-        """Change the list. If `deletes` is True, the volumes that are no longer in it are deleted.
+        """Change the list. If `deletes` is True, the volumes that are no longer in it are deleted, and those of their snapshots
+        that nobody holds.
 
         If a volume has left, all anchors end, because they have the maps of the former list. The caller may repeat the call
         after any exception. Raises Absent if a new volume does not exist. Raises the exceptions of `Volume.write`.
@@ -54,10 +56,16 @@ class GroupVolumes:
         for each in left if deletes else ():
             volume = volume_with(self._pool, each)
             if volume is not None:
-                self._pool.delete_volume(volume.name)
+                self._delete(volume)
         self.settings = settings
         for function in self.on_change:
             function()
+
+    def _delete(self, volume: Volume) -> None:
+        for snapshot in list(volume.snapshots.values()):
+            if not snapshot.holds and KEPT_ATTRIBUTE not in snapshot.attributes:
+                snapshot.delete()
+        self._pool.delete_volume(volume.name)
 
 
 def volume_with(pool: Pool, identity: bytes) -> Volume | None:

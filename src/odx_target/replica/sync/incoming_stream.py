@@ -117,10 +117,11 @@ class IncomingStream:
     ) -> None:
         driver, member = self._driver, self._driver.member
         if is_resync:
+            anchor = await self._received_resync(exchange)
             member.fell_behind()
             await relog.tried(self._keep_changes_aside, volumes[0].room_made)
             await relog.tried(self._forget_position, volumes[0].room_made)
-            await self._answer_resync(exchange, volumes)
+            await self._answer_resync(exchange, anchor, volumes)
         found = reached(driver.position, primary)
         start = StreamPosition(primary.log, *(found or (0, 0)))
 
@@ -145,17 +146,25 @@ class IncomingStream:
         )
         await receiver.run()
 
-    async def _answer_resync(self, exchange: Exchange, volumes: Sequence[Volume]) -> None:
-        """Take RESYNC, and send the ranges that this member has changed since its anchor. Raises LinkError."""
+    async def _received_resync(self, exchange: Exchange) -> bytes:
+        """Wait for RESYNC, and return the guid of its anchor, or nothing. Raises LinkError.
+
+        Before it, this member keeps its position: a primary that has just started offers a stream although it may have added
+        this member in its life before, and then it sends no RESYNC.
+        """
         frame = await exchange.receive()
         if frame is None:
             raise ChannelEnded("the primary has ended the stream")
         exchange.consumed(frame)
         if frame.kind is not Kind.RESYNC:
             raise PeerFault("a stream to a member that is out of sync does not begin with RESYNC")
-        if not frame.body:
+        return bytes(frame.body)
+
+    async def _answer_resync(self, exchange: Exchange, anchor: bytes, volumes: Sequence[Volume]) -> None:
+        """Send the ranges that this member has changed since its anchor. Raises LinkError."""
+        if not anchor:
             return
-        maps = self._anchors.maps(bytes(frame.body))
+        maps = self._anchors.maps(anchor)
         if maps is None or len(maps) > len(volumes):
             raise PeerFault("a RESYNC names an anchor that this member does not have")
         try:
