@@ -169,6 +169,8 @@ async def test_a_group_that_cannot_be_made_is_refused_with_one_line() -> None:
             with pytest.raises(ManagementError, match=message) as error:
                 await perform(array, operation, wanted)
             assert "\n" not in str(error.value)
+        with a.lun_changes.changing(a.pool.volumes["db1"]), pytest.raises(ManagementError, match="another request is changing"):
+            await create(three)
         assert list(b.pool.volumes) == ["spare"]
         await create(three)
         with pytest.raises(ManagementError, match="there is a group g already"):
@@ -255,3 +257,17 @@ async def test_the_maintenance_of_a_group() -> None:
         ):
             with pytest.raises(ManagementError, match=message):
                 await perform(array, operation, {"name": "g"})
+
+
+async def test_a_group_that_has_all_luns_of_an_array_is_not_taken_away_from_it() -> None:
+    async with three_arrays() as three:
+        a, b, _ = three
+        await create(three)
+        await in_sync(a)
+        await perform(b, "lun-remove", {"name": "spare"})
+        with pytest.raises(ManagementError, match="b refuses: the group has all LUNs of the array"):
+            await perform(a, "group-delete", {"name": "g"})
+        assert list(b.logical_units) == [5]
+        await perform(b, "lun-add", {"name": "spare"})
+        await perform(a, "group-delete", {"name": "g"})
+        assert list(b.pool.volumes) == ["spare"]

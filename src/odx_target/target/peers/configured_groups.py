@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from odx_target.target.peers.peering import Peering
 
 LOOK_S = 1.0
-"""Time between two looks if the paths of a group are connected now, and between two attempts."""
+"""Time between two looks if the paths of a group are connected now."""
+
+RETRY_S = 30.0
+"""Pause after an attempt that another array has refused. Each attempt counts the data of the volumes."""
 
 NOT_MADE = "a group of the configuration cannot be made"
 
@@ -43,6 +46,7 @@ async def make_groups(array: "Array", peering: "Peering", templates: "Sequence[G
                 )
             except AskedInVain as error:
                 _report(array, template, error)
+                await array.environment.sleep(RETRY_S)
             except (LinkError, StoreError, ConfigError, ManagementError) as error:
                 _report(array, template, error)
                 waiting.remove(template)

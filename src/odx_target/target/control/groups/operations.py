@@ -1,7 +1,7 @@
 """The operations on groups: list, create, switch over and delete."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
@@ -23,8 +23,9 @@ from odx_target.target.control.groups.describe import (
     grouping_of,
 )
 from odx_target.target.control.operation import Operation
-from odx_target.target.control.storage.luns import lun_number
+from odx_target.target.control.storage.luns import changing, lun_number
 from odx_target.target.control.storage.names import find_own_volume
+from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import LUN_ATTRIBUTE, block_bytes_of
 from odx_target.target.lun_size import size_bytes_of
 from odx_target.target.sanitized_luns import check_no_old_data
@@ -58,10 +59,13 @@ async def create_group(
     for each in luns:
         if each not in volumes:
             raise ManagementError(f"the group has no volume {each}", is_usage=True)
-    for volume in found:
-        _check_volume(array, volume)
-    members = [_group_volume(array, volume, luns.get(volume.name)) for volume in found]
-    group = await grouping.create(name, members, path, witness, out_of_sync_s)
+    storage = Storage(array.pool, array.environment, array)
+    with ExitStack() as changes:
+        for volume in {each.identity: each for each in found}.values():
+            _check_volume(array, volume)
+            changes.enter_context(changing(storage, volume))  # The other member makes it with its present size.
+        members = [_group_volume(array, volume, luns.get(volume.name)) for volume in found]
+        group = await grouping.create(name, members, path, witness, out_of_sync_s)
     return describe_group(array, group)
 
 
