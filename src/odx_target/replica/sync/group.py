@@ -18,7 +18,7 @@ from odx_target.replica.sync.forced_promotion import ForcedPromotion, NoContent,
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.replica.sync.group_volumes import GroupVolumes, volume_with
 from odx_target.replica.sync.incoming_stream import IncomingStream
-from odx_target.replica.sync.limits import GIVE_UP_MARGIN_S, MIN_READ_RATE_BYTES, READ_RATE_BYTES
+from odx_target.replica.sync.limits import GIVE_UP_MARGIN_S, MAX_HAND_OVER_S, MIN_READ_RATE_BYTES, READ_RATE_BYTES
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.outgoing_stream import OutgoingStream
 from odx_target.replica.sync.preparation import encode_preparation
@@ -49,9 +49,6 @@ class GroupState(Enum):
     SETTLING = "settling"
     """The primary, for the moment in which a change of the membership becomes durable."""
 
-
-MAX_HAND_OVER_S = 5.0
-"""Maximum time in which a primary that hands over refuses commands."""
 
 NO_LIMIT_OSN = 1 << 64
 """All changes have a lower OSN."""

@@ -33,6 +33,9 @@ GIVE_UP_MARGIN_S = 5.0
 """Time after which a command of a host that cannot be acknowledged ends with an error, beyond the time after which the other
 member is out of sync. So hosts survive the loss of one member without an error."""
 
+MAX_HAND_OVER_S = 5.0
+"""Maximum time in which a primary that hands over refuses commands. Hosts repeat them meanwhile."""
+
 MAX_SHIPPED_MAPS = 4096
 """Maximum number of frozen maps of the primary that the other member keeps for clones. Each takes some hundred bytes. Blocks of
 other maps are shipped."""

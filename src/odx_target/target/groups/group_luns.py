@@ -10,9 +10,10 @@ from typing import Any, Protocol
 import trio
 
 from odx_target.environment import Environment
-from odx_target.replica.sync.group import MAX_HAND_OVER_S, Group
+from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings, InvalidGroupRecord
 from odx_target.replica.sync.group_table import GroupTable
+from odx_target.replica.sync.limits import MAX_HAND_OVER_S
 from odx_target.scsi.asymmetric_access.port_groups import (
     MAX_PORTS_OF_GROUP,
     AccessModes,
