@@ -2,8 +2,12 @@
 
 import pytest
 
+from odx_target.copymgr.operations import pushed_copy
+from odx_target.copymgr.operations.pushed_copy import PAUSE_S, PUSH_TIMEOUT_S
+from odx_target.copymgr.tokens.remote import RemoteWrite, Written
 from odx_target.replica.paths.settings import Right
 from odx_target.scsi.reply import Reply, Status
+from odx_target.store.api import OutOfResources, PoolFailed, StoreError
 from tests.copymgr.array import code_of
 from tests.copymgr.extended_copy import HERE, BlocksSegment, BytesSegment, copy_cdb, cscd, lid1_list
 from tests.replica.remote_tokens.arrays import BLOCK_LENGTHS, TokenArrays
@@ -173,4 +177,36 @@ def test_an_aborted_command_ends_the_command_of_the_other_array() -> None:
     assert code_of(arrays.maker.reply(begun)) == "aborted"
     arrays.world.advance(5.0)
     assert redeemer.read(0, 0, 6144) == bytes(6144 * 512)
+    assert_nothing_leaks(arrays)
+
+
+def test_an_array_that_answers_at_once_is_not_asked_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = arrays_of(9)
+    fill_source(arrays)
+    requests: list[RemoteWrite] = []
+
+    async def write(request: RemoteWrite) -> Written:
+        requests.append(request)
+        return Written(0, Status.CHECK_CONDITION, True, b"")
+
+    monkeypatch.setattr(arrays.maker.redeemer, "write", write)
+    assert code_of(copied(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 8))) == NOT_REACHABLE
+    assert len(requests) <= PUSH_TIMEOUT_S / PAUSE_S + 5
+    assert_nothing_leaks(arrays)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(PoolFailed("lost"), Status.CHECK_CONDITION), (OutOfResources("no"), Status.BUSY)]
+)
+def test_a_source_for_which_no_token_can_be_made(error: StoreError, status: Status, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = arrays_of(10)
+    fill_source(arrays)
+
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pushed_copy, "issue_unit_token", fail)
+    reply = copied(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 8))
+    assert code_of(reply) == FAILED
+    assert reply.sense[18] == status
     assert_nothing_leaks(arrays)

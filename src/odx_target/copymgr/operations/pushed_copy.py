@@ -19,10 +19,13 @@ from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import COPY_TARGET_DEVICE_NOT_REACHABLE, THIRD_PARTY_DEVICE_FAILURE
 from odx_target.scsi.tasks.member import OtherTaskSet, QueuedTask
-from odx_target.store.api import PoolBusy
+from odx_target.store.api import PoolBusy, StoreError
 
 PUSH_TIMEOUT_S = 30.0
 """Time without a further block after which the segment ends. Hosts wait longer for an EXTENDED COPY."""
+
+PAUSE_S = 0.1
+"""Pause after a request by which nothing was written, so that an array that answers at once is not asked without end."""
 
 
 class PushedCopy:
@@ -64,6 +67,9 @@ class PushedCopy:
                 await self._write_all(token)
             finally:
                 copies.tokens.finish(token, TokenEnd.DELETED, copies.environment.monotonic())
+        except (StoreError, MemoryError) as error:
+            reply = self._checks.reply_of(error)
+            raise self._checks.aborted(THIRD_PARTY_DEVICE_FAILURE, f"the source: {error}", source=reply) from error
         except CopyAborted as aborted:
             aborted.information = self._count_blocks - self._done_blocks if self._done_blocks else None
             raise
@@ -100,6 +106,8 @@ class PushedCopy:
                 until_s = environment.monotonic() + PUSH_TIMEOUT_S
             elif environment.monotonic() >= until_s:
                 raise self._checks.aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, "the other array is slow")
+            else:
+                await environment.sleep(PAUSE_S)
 
     async def _write_more(self, token: RodToken, until_s: float) -> tuple[int, Reply | None]:
         """Request the other array to write on. Returns how many blocks it has written, and its reply if it cannot go on."""
@@ -124,6 +132,5 @@ class PushedCopy:
             rule = refusal.rule or str(refusal)
             raise self._checks.aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, rule, field=DESTINATION_ID_FIELD) from refusal
         has_failed = written.status != Status.GOOD and not written.is_partial
-        return min(written.blocks, self._count_blocks - done), Reply(
-            written.status, sense=written.sense
-        ) if has_failed else None
+        blocks = min(written.blocks, self._count_blocks - done)
+        return blocks, Reply(written.status, sense=written.sense) if has_failed else None

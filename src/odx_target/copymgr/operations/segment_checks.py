@@ -6,6 +6,7 @@ from odx_target.copymgr.commands.segments import DESTINATION_LBA_FIELD, SOURCE_L
 from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.scsi.access_kind import Access
+from odx_target.scsi.failures import BUSY_FAILURES, failure_of
 from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import COPY_TARGET_DEVICE_NOT_REACHABLE, THIRD_PARTY_DEVICE_FAILURE, CheckCondition, Condition
 from odx_target.scsi.tasks.member import OtherTaskSet, QueuedTask
@@ -61,6 +62,13 @@ class SegmentChecks:
             destination=destination,
             segment_field=field,
         )
+
+    def reply_of(self, error: Exception, bad_lba: int | None = None) -> Reply:
+        """Return the reply that a read or write would get for an exception. `bad_lba` is the block that cannot be read."""
+        if isinstance(error, BUSY_FAILURES):
+            return Reply(Status.BUSY)
+        condition, key = failure_of(error)
+        return self.sense_reply(CheckCondition(condition, key=key, information=bad_lba))
 
     def sense_reply(self, check: CheckCondition) -> Reply:
         """Return the reply of a logical unit, whose sense data is forwarded."""

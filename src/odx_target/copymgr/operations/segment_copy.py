@@ -18,12 +18,10 @@ from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import maker_of
 from odx_target.copymgr.tokens.remote import RemoteRequest, RemoteUse, UnitBlocks
 from odx_target.copymgr.tokens.rod_source import FrozenRod, RodSource, SourceCut, SourceUnreadable
-from odx_target.scsi.failures import BUSY_FAILURES, failure_of
-from odx_target.scsi.reply import Reply, Status
+from odx_target.scsi.reply import Reply
 from odx_target.scsi.sense import (
     COPY_TARGET_DEVICE_NOT_REACHABLE,
     THIRD_PARTY_DEVICE_FAILURE,
-    CheckCondition,
     Condition,
 )
 from odx_target.scsi.tasks.member import OtherTaskSet, QueuedTask
@@ -210,12 +208,8 @@ class SegmentCopy:
 
     def _reply_of(self, error: Exception, block_bytes: int, offset_bytes: int = 0) -> Reply:
         """Return the reply that a read or write would get for an exception."""
-        if isinstance(error, BUSY_FAILURES):
-            return Reply(Status.BUSY)
-        condition, key = failure_of(error)
         block = error.block if isinstance(error, DamagedBlock | Unreadable) else None
-        bad_lba = None if block is None else (block * BLOCK_BYTES + offset_bytes) // block_bytes
-        return self._checks.sense_reply(CheckCondition(condition, key=key, information=bad_lba))
+        return self._checks.reply_of(error, None if block is None else (block * BLOCK_BYTES + offset_bytes) // block_bytes)
 
     def _aborted(
         self,
