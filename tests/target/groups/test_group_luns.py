@@ -14,8 +14,12 @@ from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, TargetConfig
+from odx_target.target.control.storage.storage import Storage
+from odx_target.target.control.storage.volumes import resize
 from odx_target.target.groups.gate import reported_number
 from odx_target.target.groups.grouped_luns import GROUP_KEYS, is_in_group
+from odx_target.target.logical_units import logical_unit_of
+from odx_target.target.lun_size import restore_logical_unit
 from odx_target.target.peers.serving import serve_peers
 from odx_target.target.reconfiguration import reconfigure
 from tests.target.access.port_groups import INQUIRY_CHANGED, reported
@@ -63,6 +67,20 @@ async def test_luns_of_groups_are_unavailable_without_a_link_port(tmp_path: Path
         assert not is_in_group(array.pool.volumes["local"], array.pool)
         with pytest.raises(ConfigError, match="belongs to a group"):
             await array.resize_lun("db1", 2 << 20)
+
+
+async def test_a_pool_that_is_not_served_keeps_the_volumes_of_a_group(tmp_path: Path) -> None:
+    async with running(Config(luns=(LOCAL, SHARED), pool_dir=tmp_path)) as array:
+        (snapshot,) = array.pool.snapshot_volumes({"db1": {}}, "s")
+        keep_group(array, "db1")
+        offline = Storage(array.pool, array.environment)
+        for change in (resize(offline, "db1", 2 << 20, shrink=False), resize(offline, "db1", 1 << 19, shrink=True)):
+            with pytest.raises(ConfigError, match="belongs to a group"):
+                await change
+        unit = logical_unit_of(array.pool.volumes["db1"], array.pool, array.environment)
+        with pytest.raises(ConfigError, match="belongs to a group"):
+            restore_logical_unit(unit, snapshot)
+        assert (await resize(offline, "local", 2 << 20, shrink=False))["size_bytes"] == 2 << 20
 
 
 async def test_a_lun_of_a_group_is_not_enlarged_at_the_start(tmp_path: Path) -> None:

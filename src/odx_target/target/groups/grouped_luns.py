@@ -29,6 +29,9 @@ def is_in_group(volume: Volume, pool: Pool) -> bool:
 
 
 def check_not_in_group(logical_unit: LogicalUnit, change: str) -> None:
-    """Raise ConfigError if the other array of a group would not follow a change of a LUN. `change` is a past participle."""
-    if logical_unit.group is not None:
+    """Raise ConfigError if the other array of a group would not follow a change of a LUN. `change` is a past participle.
+
+    The logical unit may be one that no host can reach.
+    """
+    if logical_unit.group is not None or is_in_group(logical_unit.volume, logical_unit.pool):
         raise ConfigError(f"LUN {logical_unit.volume.name} belongs to a group of two arrays, and cannot be {change} in it")
