@@ -84,6 +84,7 @@ def _no_room(three: Three) -> None:
     ("prepare", "message"),
     [
         (lambda three: _without_right(three.b, three.a), "b refuses: the path gives no right replicate; the other array gives"),
+        (lambda three: _without_right(three.a, three.b), "the path b needs the right replicate"),
         (lambda three: _without_right(three.w, three.a), "w refuses: the path gives no right replicate"),
         (lambda three: _without_right(three.w, three.b), "w refuses: the path b needs the right replicate"),
         (lambda three: _without_right(three.b, three.w), "b refuses: the path w needs the right replicate"),

@@ -12,6 +12,7 @@ from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.membership.messages import MemberRecord
 from odx_target.replica.membership.register import Register
 from odx_target.replica.paths.path import Path
+from odx_target.replica.paths.settings import Right
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import GroupSettings
 from odx_target.replica.sync.group_table import GroupRefused, GroupTable
@@ -65,6 +66,8 @@ class Founding:
         Otherwise another attempt replaces it.
         """
         self._groups.check(self._settings)
+        if Right.REPLICATE not in self._path.settings.rights:
+            raise GroupRefused(f"the path {self._path.settings.name} needs the right {Right.REPLICATE}")
         data_bytes = 0
         for each in self._volumes:
             data_bytes += (await self._pool.space_of(each.volume)).mapped_bytes
