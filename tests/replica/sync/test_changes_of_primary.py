@@ -117,3 +117,20 @@ def test_a_command_during_a_switchover_is_refused() -> None:
     pair.world.advance(0.1)
     with pytest.raises(NotServing, match="is handing over here"):
         pair.run(pair.a, pair.group(pair.a).write(pair.volume(pair.a), 0, [block(1)]))
+
+
+def test_a_new_primary_loses_its_power_and_the_former_one_starts_again() -> None:
+    """Both must prove that they have everything, so the end of the stream is durable at the new primary before."""
+    pair = Pair()
+    pair.run(pair.a, pair.group(pair.a).flush())
+    pair.write(pair.a, 0, *range(1, 31))
+    pair.spawn(pair.a, pair.group(pair.a).switchover())
+    pair.until_exactly(lambda: pair.register.primary == pair.b.pool.identity.hex())
+    pair.lose_all(pair.b)
+    pair.world.advance(0.5)
+    pair.a.kill()
+    for array in (pair.a, pair.b):
+        array.start()
+    pair.until(pair.is_in_sync)
+    assert pair.content(pair.a) == pair.content(pair.b)
+    assert pair.content(pair.a)[:30] == list(range(1, 31))

@@ -91,6 +91,9 @@ def mutant(story: Callable[[], None], *patches: tuple[object, str, object]) -> M
 
 STALE_STREAMS = (Group, "_changed", _close_no_stream)
 
+NO_FLUSH = (Group, "_is_flushed", lambda *_: True)
+"""A switchover without the flush of the other member, which would hide other mutants."""
+
 MUTANTS: dict[str, Mutant] = {
     "replies do not wait": mutant(
         stories.test_a_write_waits_for_the_other_member_and_then_goes_on_without_it,
@@ -117,6 +120,7 @@ MUTANTS: dict[str, Mutant] = {
     "a new primary without the end of its base goes on": mutant(
         stories.test_a_new_primary_that_loses_its_power_at_the_switchover_does_not_serve,
         (outgoing_stream, "reached", _equal_after_handing_over),
+        NO_FLUSH,
     ),
     "the end of a log is not noted": mutant(
         stories.test_a_primary_that_has_lost_acknowledged_writes_does_not_serve,
@@ -149,6 +153,7 @@ MUTANTS: dict[str, Mutant] = {
     "a switchover does not wait for changes": mutant(
         test_changes_of_primary.test_a_switchover_waits_for_the_changes_that_are_under_way,
         (Group, "_is_drained", lambda _: True),
+        NO_FLUSH,
     ),
     "changes are shipped between older snapshots": mutant(
         test_snapshots.test_changes_during_a_resync_are_in_no_older_snapshot,
@@ -165,9 +170,13 @@ MUTANTS: dict[str, Mutant] = {
     "anchors stay when a volume leaves": mutant(
         test_volume_operations.test_anchors_end_when_a_volume_leaves, (Anchors, "keep_only", lambda *_: None)
     ),
+    "a switchover does not flush the other member": mutant(
+        test_changes_of_primary.test_a_new_primary_loses_its_power_and_the_former_one_starts_again, NO_FLUSH
+    ),
     "a switchover does not wait for commands": mutant(
         test_changes_of_primary.test_a_switchover_waits_for_commands_whose_commit_waits,
         (Group, "_active", property(lambda _: 0, lambda *_: None)),
+        NO_FLUSH,
     ),
 }
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from odx_target.replica.sync import volume_operations
+from odx_target.replica.sync import outgoing_stream, volume_operations
 from odx_target.replica.sync.group import ChangeRefused, GroupState, NotServing
 from odx_target.replica.sync.limits import MIN_ROOM_BYTES
 from odx_target.replica.sync.stream_sender import StreamSender
@@ -313,3 +313,23 @@ def test_a_group_has_only_some_volumes(monkeypatch: pytest.MonkeyPatch) -> None:
         do(pair, operations(pair).create_volume("more", 50, {}))
     with pytest.raises(ChangeRefused, match="has 2 volumes, which is the limit"):
         do(pair, operations(pair).add_volume(pair.a.pool.create_volume("more", 50, {})))
+
+
+def test_a_volume_that_is_made_while_a_resync_is_planned_is_in_it() -> None:
+    """Its record is in the log before the stream begins, so the resync begins again with the new list."""
+    pair = Pair()
+    pair.drop_other()
+    plan, made = outgoing_stream.blocks_to_ship, []
+
+    async def plan_slowly(*arguments: Any) -> int:
+        if not made:
+            made.append(await operations(pair).create_volume("new", 50, {}))
+        return await plan(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outgoing_stream, "blocks_to_ship", plan_slowly)
+        pair.b.start()
+        pair.until(lambda: bool(made))
+        pair.until(pair.is_in_sync)
+    both_have(pair, VOLUME, "new")
+    assert pair.group(pair.a).outgoing.anchoring.mismatches == 0

@@ -23,6 +23,7 @@ from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.outgoing_stream import OutgoingStream
 from odx_target.replica.sync.preparation import encode_preparation
 from odx_target.replica.sync.reading import AnchorReading, Source, serve_reading
+from odx_target.replica.sync.stream_sender import StreamSender
 from odx_target.store.api import Pool, PoolBusy, StoreError, Volume
 
 
@@ -77,6 +78,9 @@ class Group:
         self._give_up_after_s = settings.out_of_sync_s + GIVE_UP_MARGIN_S
         self.monotonic = environment.monotonic
         self._is_draining = False
+        self._flush_asked: tuple[StreamSender, int] | None = None
+        self._flushed: tuple[StreamSender, int] | None = None
+        """The stream and the OSN up to which the other member has flushed it for a switchover."""
         self._active = 0
         self._progress: Event = environment.event()
         self.on_progress: list[Callable[[], None]] = []
@@ -495,13 +499,30 @@ class Group:
 
     def _hand_over(self, now_s: float) -> Sequence[Action]:
         sender = self.outgoing.sender
-        if sender is None or not self._is_draining or not self._is_drained():
+        if sender is None or not self._is_draining or not self._is_drained() or not self._is_flushed(sender):
             return ()
         actions = self.driver.member.change(Change.HAND_OVER, now_s)
         if actions:
             self.driver.handed_over_osn = sender.shipped_osn
             self.outgoing.close()  # The other member must get nothing after this position.
         return actions
+
+    def _is_flushed(self, sender: StreamSender) -> bool:
+        """True if the other member keeps through a loss of power what it has. Otherwise, it is asked to flush.
+
+        A new primary that has lost the end of the stream, and a former one that has started again, could not be compared.
+        """
+        wanted = (sender, sender.shipped_osn)
+        if self._flush_asked != wanted:
+            self._flush_asked = wanted
+
+            def flushed() -> None:
+                self._flushed = wanted
+                self.driver.post(self._hand_over)
+
+            with suppress(LinkError):
+                self.outgoing.flush_peer(flushed)
+        return self._flushed == wanted
 
     def _shipped(self) -> None:
         """Wake commands that wait, and hand over as soon as none is left."""

@@ -248,6 +248,8 @@ class OutgoingStream:
             walk = whole_content(exchange, pool, environment, volumes)
         else:
             walk = content_since(exchange, pool, environment, volumes, changes, chain)
+        if self._volumes.identities != identities:
+            raise ChannelEnded("the group got other volumes while its resync was planned")
         if self._driver.serves:
             self._driver.open_position()
             first_osn = pool.committed_osn
