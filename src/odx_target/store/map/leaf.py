@@ -98,8 +98,8 @@ class Leaf:
         self.digest: bytes | None = None
 
     def copy(self, epoch: Epoch) -> "Leaf":
-        """Copy the leaf for a map with another epoch. A walk that has visited the leaf need not visit the copy. Raises
-        LeafMissing.
+        """Copy the leaf for a map with another epoch. A walk that replaces places and has visited the leaf need not visit the
+        copy; `Tally.note` lets all other walks visit it. Raises LeafMissing.
         """
         copied = Leaf(self.present_entries()[:], epoch)
         copied.walk = self.walk

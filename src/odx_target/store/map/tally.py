@@ -27,6 +27,8 @@ class Tally:
         self.made += 1
         if self.late is not None:
             self.late.note(leaf)
+        else:
+            leaf.walk = None  # A walk that goes on after changes must visit the copy of a leaf that it has visited.
 
     def note_filled(self, leaf: Leaf) -> None:
         """Note that a leaf has got entries of another leaf."""
