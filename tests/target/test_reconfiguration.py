@@ -17,7 +17,7 @@ from odx_target.copymgr.refusal import Refusal
 from odx_target.initiator import cdb
 from odx_target.initiator.errors import ConnectionLost, LoginFailed
 from odx_target.target.array import Array
-from odx_target.target.config.settings import Config, LunConfig, Portal, ServeConfig
+from odx_target.target.config.settings import Config, GroupTemplate, LunConfig, Portal, ServeConfig
 from odx_target.target.config.settings_file import _KEYS, _SERVE_KEYS
 from odx_target.target.personality.reading import find_personality
 from odx_target.target.reconfiguration import CHANGES, changed_fields, key_of, reconfigure
@@ -41,6 +41,7 @@ NEED_A_RESTART = {
     "link-port",
     "path",
     "protect",
+    "group",
     "clock",
     "record-commands",
     "record",
@@ -96,12 +97,14 @@ def test_the_keys_that_need_a_restart_are_named() -> None:
     before = Config(luns=LUNS)
     lun = LunConfig("x", 1 << 20)
     array = replace(before, luns=(lun,), capacity_tier=Path("tier"), pool_dir=Path("x"), log_level="debug")
-    serve = ServeConfig(metrics=Portal(port=9999), pcap_snap_bytes=96)
+    group = GroupTemplate("g", ("x",), "berlin", "hamburg")
+    serve = ServeConfig(metrics=Portal(port=9999), pcap_snap_bytes=96, groups=(group,))
     assert keys_that_wait(Settings(before, ServeConfig()), Settings(array, serve)) == [
         "pool",
         "capacity-tier",
         "pcap-snap-length",
         "metrics",
+        "group",
     ]
     assert changed_fields(before, before) == []
 

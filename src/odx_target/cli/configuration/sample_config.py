@@ -209,6 +209,14 @@ TABLES = """\
 #trigger = "each"
 #snapshots = { hourly = 24, daily = 7 }
 #keep-remote = { daily = 30 }
+
+# Volumes that another array keeps equal at every instant, as soon as the paths to it and to the witness are connected.
+#[[group]]
+#name = "db"
+#volumes = ["first"]
+#path = "berlin"
+#witness = "hamburg"
+#out-of-sync-after = 20
 """
 
 

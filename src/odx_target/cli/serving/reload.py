@@ -15,7 +15,13 @@ from odx_target.target.config.settings import Config, ServeConfig
 from odx_target.target.config.settings_file import load_config, load_serve_config
 from odx_target.target.event_log import log
 
-SERVE_KEYS = {"pcap_snap_bytes": "pcap-snap-length", "record_limit_bytes": "record-limit", "paths": "path"}
+SERVE_KEYS = {
+    "pcap_snap_bytes": "pcap-snap-length",
+    "record_limit_bytes": "record-limit",
+    "paths": "path",
+    "protections": "protect",
+    "groups": "group",
+}
 """The keys of the file whose words differ from the fields of `ServeConfig`. Only a restart applies the fields."""
 
 
