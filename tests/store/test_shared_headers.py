@@ -12,6 +12,7 @@ from tests.store.pools import Directory, Machine, block, check_simulated_pool, r
 from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolDamaged
 from odx_target.store.log.batch import MAGIC, Batch
 from odx_target.store.log.checksum_index import SegmentView, walk
+from odx_target.store.log.filling import MAX_HEADER_AGE_S
 from odx_target.store.log.records import Write
 from odx_target.store.log.shared_headers import SLOT_BYTES
 from odx_target.store.open import PoolOptions
@@ -94,6 +95,15 @@ def test_a_batch_that_is_open_when_a_sync_begins_is_committed_before_it() -> Non
     assert not next(iter(machine.disk.files.values())).added
     machine.lose_power()
     assert values(machine) == [1, 2]
+
+
+@pytest.mark.parametrize(("age_s", "blocks"), [(MAX_HEADER_AGE_S, 1), (MAX_HEADER_AGE_S + 0.1, 2)])
+def test_an_old_header_block_may_no_longer_be_in_memory(age_s: float, blocks: int) -> None:
+    machine = new_machine()
+    put(machine, 1)
+    machine.environment.advance(age_s)
+    put(machine, 2, 3)
+    assert sum(batch.header_blocks for batch in batches(machine) if isinstance(batch.records[-1], Write)) == blocks
 
 
 def test_a_file_system_in_memory_has_no_sectors_to_spare() -> None:

@@ -5,7 +5,7 @@ once. So the map can be changed before the commit.
 """
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES
@@ -22,12 +22,18 @@ from odx_target.store.segments.supply import SegmentSupply
 NOTHING_PENDING = 1 << 62
 """Value of `pending_place` if no batch is open. Every place is lower than this value."""
 
+MAX_HEADER_AGE_S = 10
+"""Time in seconds after which a header block gets no further header. After about 30 seconds, the kernel writes a block to the
+disk, and may then drop it from memory. To add a header, the event loop would have to wait until the block is read again.
+"""
+
 
 class Filling:
     """The segment that is being filled, and the parts of the open batch.
 
     All blocks whose place is `pending_place` or higher are in the open batch, or in a batch that could not be written. If
-    `shares_headers` is True, small batches share header blocks (see `shared_headers`).
+    `shares_headers` is True, small batches share header blocks (see `shared_headers`). `clock` returns the present time in
+    seconds.
     """
 
     def __init__(
@@ -37,6 +43,7 @@ class Filling:
         flusher: Flusher,
         sealer: Sealer,
         next_osn: int,
+        clock: Callable[[], float],
         *,
         shares_headers: bool,
     ) -> None:
@@ -55,6 +62,8 @@ class Filling:
         self._shares_headers = shares_headers
         self._slot = self._shared_room_bytes = 0
         self._syncs_before_header = 0
+        self._clock = clock
+        self._header_made_s = 0.0
 
     @property
     def unused_blocks(self) -> int:
@@ -209,6 +218,8 @@ class Filling:
             return None
         if self.parts or self._syncs_before_header != self._flusher.count_syncs:
             return None
+        if self._clock() - self._header_made_s > MAX_HEADER_AGE_S:
+            return None
         assert self.segment is not None
         return self._add_part(Part(self.segment, self._next, 0, self.next_osn, self._table, self._slot))
 
@@ -216,7 +227,7 @@ class Filling:
         if self._next + blocks + data_blocks > self._capacity:
             self._advance()
         assert self.segment is not None
-        self._syncs_before_header = self._flusher.count_syncs
+        self._syncs_before_header, self._header_made_s = self._flusher.count_syncs, self._clock()
         return self._add_part(Part(self.segment, self._next, blocks, self.next_osn, self._table))
 
     def _add_part(self, part: Part) -> Part:

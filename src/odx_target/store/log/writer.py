@@ -72,7 +72,9 @@ class Log:
         self.must_sync = False
         """True if the next commit must also sync the log. See `Pool.flush_at_commit`."""
         self._sealer = Sealer(pool_identity, supply, checksums, flusher, environment, health.troubles)
-        self.filling = Filling(supply, checksums, flusher, self._sealer, position.osn, shares_headers=shares_headers)
+        self.filling = Filling(
+            supply, checksums, flusher, self._sealer, position.osn, environment.monotonic, shares_headers=shares_headers
+        )
         flusher.before_sync = self._commit_shared
         self.room = Room(self.filling, supply, self.unwritten, health, self.commit_for_another)
         self.deferred = self.room.deferred
