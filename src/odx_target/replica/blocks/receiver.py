@@ -212,7 +212,7 @@ class BlockReceiver:
         offered = part.offer.indexes_of(BlockState.FINGERPRINT)
         indexes, wanted = [offered[number] for number in numbers], []
         table = part.offer.fingerprints
-        fingerprints = [table[at : at + FINGERPRINT_BYTES] for at in (number * FINGERPRINT_BYTES for number in numbers)]
+        fingerprints = [table[FINGERPRINT_BYTES * number : FINGERPRINT_BYTES * (number + 1)] for number in numbers]
         distinct = set(fingerprints)
         if len(distinct) == len(fingerprints) and distinct.isdisjoint(self._coming):
             self._coming.update(zip(fingerprints, zip(repeat(part), indexes), strict=False))
