@@ -78,6 +78,7 @@ class Play:
             self.person.is_stopped = True
         self._until_well()
         self._stop_hosts()
+        self._pass_time(1.0)  # A volume that has left the group is deleted at the next tick of its primary.
         self._until_well()
         self._compare()
         for array in self.members:
