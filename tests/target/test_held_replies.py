@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import cast
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 
 from odx_target.iscsi.session.events import CommandReady
@@ -122,6 +123,23 @@ def test_a_copy_between_two_groups_waits_for_both() -> None:
     assert connection.sent == [(1, Status.GOOD), (2, Status.GOOD)]
     other.progress(2)
     assert connection.sent[2:] == [(3, Status.GOOD)]
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_copy_between_two_groups_is_lost_with_either_of_them(*, is_first: bool) -> None:
+    """A group that was lost may serve again later, but without the change."""
+    connection, gate, other = Connection(), FakeGate("db"), FakeGate("other")
+    lost, slow = (gate, other) if is_first else (other, gate)
+    connection.end(1, gate, other)
+    connection.commit()
+    lost.progress(None)
+    lost.progress(1)
+    slow.progress(1)
+    assert connection.sent == [(1, Status.CHECK_CONDITION)]
+    assert connection.lost == [(lost.name, 1)]
+    assert not connection.held.has(0, 1)
+    assert not connection.held
+    assert not gate.on_progress | other.on_progress
 
 
 def test_a_closed_connection_hears_no_more_of_its_groups() -> None:

@@ -18,8 +18,8 @@ _NOT_COMMITTED = -1
 
 @dataclass(slots=True, eq=False)
 class HeldReply:
-    """A reply that waits. `gates` are the groups that have not acknowledged it. `began_s` is the time at which the command has
-    begun, and `read_memory_bytes` is the memory that its data has claimed.
+    """A reply that waits. `gates` are the groups that have not acknowledged it, and empty after it was sent. `began_s` is the
+    time at which the command has begun, and `read_memory_bytes` is the memory that its data has claimed.
 
     `osn` is the OSN that the pool had committed after the command.
     """
@@ -57,18 +57,20 @@ class HeldReplies:
         return bool(self._queues)
 
     def hold(self, held: HeldReply) -> None:
-        """Keep a reply until its groups have acknowledged the command."""
-        gate = held.gates[0]
-        queue = self._queues.get(gate)
-        if queue is None:
-            queue = self._queues[gate] = deque()
-            gate.on_progress.add(self._progressed)
-        queue.append(held)
+        """Keep a reply until its groups have acknowledged the command. It is in the queue of each of them, because each of them
+        may be lost first.
+        """
+        for gate in held.gates:
+            queue = self._queues.get(gate)
+            if queue is None:
+                queue = self._queues[gate] = deque()
+                gate.on_progress.add(self._progressed)
+            queue.append(held)
 
     def has(self, lun: int, tag: int) -> bool:
         """True if the reply to a command with this LUN and initiator task tag is held."""
         return any(
-            held.command.initiator_task_tag == tag and held.command.lun == lun and not held.command.aborted
+            held.gates and held.command.initiator_task_tag == tag and held.command.lun == lun and not held.command.aborted
             for queue in self._queues.values()
             for held in queue
         )
@@ -86,8 +88,8 @@ class HeldReplies:
         for gate, queue in list(self._queues.items()):
             due_osn = gate.due_osn
             if due_osn is None:
-                self._on_lost(gate.name, len(queue))
-            while queue and (due_osn is None or queue[0].osn <= due_osn):
+                self._on_lost(gate.name, sum(bool(held.gates) for held in queue))
+            while queue and (due_osn is None or not queue[0].gates or queue[0].osn <= due_osn):
                 self._pass(queue.popleft(), gate, is_lost=due_osn is None)
             if not queue:
                 self._forget(gate)
@@ -98,14 +100,14 @@ class HeldReplies:
             self._forget(gate)
 
     def _pass(self, held: HeldReply, gate: GroupGate, *, is_lost: bool) -> None:
-        """Send a reply that no further group holds."""
+        """Send a reply that no further group holds, unless it was sent when another group was lost."""
+        if not held.gates:
+            return
         if is_lost:
             held.reply = gate.lost_reply().reply_for(held.task.logical_unit)
-        elif len(held.gates) > 1:
-            held.gates = held.gates[1:]
-            self.hold(held)
-            return
-        self._send_reply(held)
+        held.gates = () if is_lost else tuple(each for each in held.gates if each is not gate)
+        if not held.gates:
+            self._send_reply(held)
 
     def _progressed(self) -> None:
         """Call `on_progress` if a reply is due. Replies to commands that are not committed are released after their commit."""
