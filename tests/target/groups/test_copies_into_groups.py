@@ -88,3 +88,23 @@ async def test_a_member_in_standby_copies_nothing_to_a_group(autojump_clock: Moc
         data = extended_copy_list(names[0], names[1], BLOCK_BYTES, [CopySegment(0, 16, BLOCKS)], None)
         assert code_of(await second.execute(LOCAL_LUN, cdb.extended_copy(len(data)), [data])) == "A/0D/01"
         assert [bytes(each) for each in await pair.b.pool.volumes["db1"].read(16, 1)] == [bytes(BLOCK_BYTES)]
+
+
+async def test_a_copy_that_began_while_the_group_was_not_served_waits_for_the_other_member(autojump_clock: MockClock) -> None:
+    async with members() as pair, host_at(pair.a) as first:
+        assert await write(first, 0, 5, LOCAL_LUN) == "good"
+        gate = pair.a.logical_units[GROUP_LUN].group
+        assert gate is not None
+        refusal, refusals = gate.refusal, [gate.lost_reply()]
+        gate.refusal = lambda: refusals.pop() if refusals else refusal()  # type: ignore[method-assign]
+        pair.network.cut("a", "b")
+        results: list[str] = []
+
+        async def copy() -> None:
+            results.append(await copy_by_extended_copy(pair, first))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(copy)
+            await trio.sleep(1)
+            assert (results, refusals) == ([], [])
+        assert results == ["good"]

@@ -81,8 +81,20 @@ class SegmentChecks:
             return Reply(Status.TASK_ABORTED)
         if logical_unit.is_kept_out(self._operation.nexus, access):
             return Reply(Status.RESERVATION_CONFLICT)
-        check = self._operation.nexus.access_refusal(logical_unit, writes=access is Access.WRITES)
+        check = self._operation.nexus.access_refusal(logical_unit, writes=access is Access.WRITES) or self._pass(logical_unit)
         return None if check is None else self.sense_reply(check)
+
+    def _pass(self, logical_unit: LogicalUnit) -> CheckCondition | None:
+        """Make the reply wait for the group of a logical unit, which may not have served when the command began. Return the
+        sense data if it does not serve now. Raises the exceptions of `Volume.write` in a group.
+        """
+        group, task = logical_unit.group, self._operation.task
+        if group is not None and task is not None and group not in task.gates:
+            try:
+                task.pass_gate(group)
+            except CheckCondition as check:
+                return check
+        return None
 
 
 def _is_beyond_end(place: CopyPlace, size_bytes: int) -> bool:
