@@ -11,6 +11,9 @@ from trio.testing import MockClock
 from odx_target.replica.sync.group import GroupState
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings
 from odx_target.scsi.asymmetric_access.access_state import AccessState
+from odx_target.scsi.reply import Reply
+from odx_target.scsi.tasks.outcome import Waiting
+from odx_target.scsi.tasks.task import Task
 from odx_target.target.array import Array
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config, Portal, TargetConfig
@@ -129,6 +132,33 @@ async def test_luns_join_and_leave_a_group_while_hosts_use_them(autojump_clock: 
         assert [unit.group for unit in pair.a.logical_units.values()] == [None, None]
         assert await drain(first, LOCAL_LUN) == [INQUIRY_CHANGED]
         assert pair.a.logical_units[LOCAL_LUN].port_groups is pair.a.port_group_states.port_groups
+
+
+async def test_commands_that_began_before_the_group_wait_for_the_other_member(autojump_clock: MockClock) -> None:
+    async with members(in_sync=False) as pair, host_at(pair.a) as first:
+        may_go_on, results = trio.Event(), [""] * 2
+
+        async def end_later(_task: Task) -> Reply:
+            await may_go_on.wait()
+            return Reply()
+
+        async def write_before(number: int) -> None:
+            results[number] = await write(first, 0, 6 + number)
+
+        async with trio.open_nursery() as nursery:
+            pair.a.device_server.before_command = lambda task: Waiting(end_later, task)
+            nursery.start_soon(write_before, 0)
+            await trio.testing.wait_all_tasks_blocked()
+            pair.a.device_server.before_command = None
+            nursery.start_soon(write_before, 1)
+            await trio.testing.wait_all_tasks_blocked()
+            await pair.make_group()
+            await pair.until(pair.is_in_sync)
+            pair.network.cut("a", "b")
+            may_go_on.set()
+            await trio.sleep(1)
+            assert results == ["good", ""]  # The first one has changed nothing.
+        assert results == ["good", "good"]
 
 
 async def test_a_new_lun_of_a_group_has_its_states(autojump_clock: MockClock) -> None:

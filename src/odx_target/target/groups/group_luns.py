@@ -24,6 +24,7 @@ from odx_target.scsi.asymmetric_access.port_groups import (
 from odx_target.scsi.reservations.durable import recall
 from odx_target.scsi.sense import ASYMMETRIC_ACCESS_STATE_CHANGED, INQUIRY_DATA_HAS_CHANGED
 from odx_target.scsi.tasks.change_notifications import AttachedNexuses
+from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES, Pool, StoreError
 from odx_target.target.groups.gate import FIRST_PORT_OF_SECOND, Gate, reported_number
@@ -88,13 +89,16 @@ class GroupLuns:
             self.bind(unit)
 
     def bind(self, unit: LogicalUnit) -> None:
-        """Give a logical unit the gate of the group of its volume, if there is one."""
+        """Give a logical unit the gate of the group of its volume, if there is one. The commands under way pass it too."""
         gate = self._by_volume.get(unit.volume.identity)
         if gate is None and self._is_any_unreadable:
             gate = self._gates.setdefault(UNKNOWN_GROUP, Gate(UNKNOWN_GROUP, b"", 1, self._changed))
         unit.join(gate)
         if gate is not None:
             unit.port_groups = self._groups_of(gate)
+            for member in unit.tasks.members:  # A command that has begun before may end when both members are in sync.
+                if isinstance(member.task, Task) and gate not in member.task.gates:
+                    member.task.gates = (*member.task.gates, gate)
 
     def open(self, table: GroupTable, environment: Environment) -> None:
         """Use the groups of a table, which has begun."""
