@@ -1,6 +1,6 @@
 """Tests of the operations on groups, between three whole arrays in this process over a real link."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,12 @@ from structlog.testing import capture_logs
 from odx_target.cli.text.status_lines import status_lines
 from odx_target.initiator import cdb
 from odx_target.initiator.session.session import InitiatorSession
+from odx_target.replica.grouping import founding as founding_module
+from odx_target.replica.grouping.messages import BEGIN_REQUEST
+from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.pairing import path_key
+from odx_target.replica.paths.path import Path as PathOfReplica
+from odx_target.scsi.unit.format_operation import FormatOperation
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, GroupTemplate, LunConfig, Portal
 from odx_target.target.control.arguments import ManagementError
@@ -175,6 +180,29 @@ async def test_a_group_that_cannot_be_made_is_refused_with_one_line() -> None:
         await create(three)
         with pytest.raises(ManagementError, match="there is a group g already"):
             await create(three)
+
+
+async def test_a_volume_that_is_being_formatted_comes_to_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The format would go on in the background after a takeover, and change the volume of the former primary only."""
+    async with three_arrays() as three:
+        a, b, w = three
+        unit = a.logical_units[0]
+        unit.format_operation = FormatOperation(None)
+        with pytest.raises(ManagementError, match="volume db1 is being formatted"):
+            await create(three)
+        unit.format_operation = None
+        ask = founding_module.ask
+
+        async def ask_and_format(path: PathOfReplica, request: str, document: Mapping[str, Json]) -> None:
+            await ask(path, request, document)
+            if request == BEGIN_REQUEST:
+                unit.format_operation = FormatOperation(None)
+
+        monkeypatch.setattr(founding_module, "ask", ask_and_format)
+        with pytest.raises(ManagementError, match="volume db1 is being formatted"):
+            await create(three)
+        assert unit.group is None
+        assert (list(b.pool.volumes), (await perform(w, "groups", {}))["witnessed"]) == (["spare"], [])
 
 
 async def test_what_would_make_the_members_different_is_refused() -> None:

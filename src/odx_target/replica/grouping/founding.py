@@ -1,6 +1,6 @@
 """A new group, made by its primary."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -23,12 +23,15 @@ NUMBER_BYTES = 7
 
 
 class GroupVolume(NamedTuple):
-    """A volume of a new group. `lun` is the number of its LUN at the other member, or None if hosts cannot use it there."""
+    """A volume of a new group. `lun` is the number of its LUN at the other member, or None if hosts cannot use it there.
+    `refusal` returns the reason why the volume cannot be in a group at present, or an empty text.
+    """
 
     volume: Volume
     size_bytes: int
     block_bytes: int
     lun: int | None
+    refusal: Callable[[], str] = str
 
 
 class Founding:
@@ -89,13 +92,18 @@ class Founding:
 
     async def _begin(self, record: MemberRecord) -> Group:
         """Become the primary. From now on, the resync runs, and the group exists."""
-        for each in self._volumes:
-            if self._pool.volumes.get(each.volume.name) is not each.volume:
-                raise GroupRefused(f"the volume {each.volume.name} was deleted meanwhile")
-        group = await change_when_ready(self._pool, self._environment, lambda: self._groups.add(self._settings, record))
+        group = await change_when_ready(self._pool, self._environment, lambda: self._add(record))
         await self._pool.committed()
         await self._pool.flush()
         return group
+
+    def _add(self, record: MemberRecord) -> Group:
+        for each in self._volumes:
+            if self._pool.volumes.get(each.volume.name) is not each.volume:
+                raise GroupRefused(f"the volume {each.volume.name} was deleted meanwhile")
+            if reason := each.refusal():
+                raise GroupRefused(reason)
+        return self._groups.add(self._settings, record)
 
     async def _undo(self) -> None:
         """Have the other arrays forget the group, as far as they can be reached."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
@@ -28,7 +29,7 @@ from odx_target.target.control.storage.names import find_own_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import LUN_ATTRIBUTE, block_bytes_of
 from odx_target.target.lun_size import size_bytes_of
-from odx_target.target.sanitized_luns import check_no_old_data
+from odx_target.target.sanitized_luns import has_old_data
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -71,7 +72,8 @@ async def create_group(
 
 def _check_volume(array: "Array", volume: Volume) -> None:
     """Check that a volume can be in a group. Raises ConfigError and ManagementError."""
-    check_no_old_data(array.pool, volume)
+    if reason := _refusal(array, volume):
+        raise ManagementError(reason)
     if array.pool.bases.is_base(volume):
         raise ManagementError(f"volume {volume.name} has the fetched blocks of an import")
     if array.imports is not None and array.imports.importer_of(volume) is not None:
@@ -80,10 +82,24 @@ def _check_volume(array: "Array", volume: Volume) -> None:
         raise ManagementError(f"volume {volume.name} was made for a group of another array")
 
 
+def _refusal(array: "Array", volume: Volume) -> str:
+    """Return the reason why hosts use a volume in a way that a group does not allow, or an empty text.
+
+    A format or a sanitize operation goes on in the background, and would change the volume after a takeover too.
+    """
+    unit = array.lun_changes.of_volume(volume)
+    if unit is not None and unit.format_operation is not None:
+        return f"volume {volume.name} is being formatted, or was not formatted completely: format it before"
+    if has_old_data(array.pool, volume):
+        return f"volume {volume.name} is being sanitized or has failed to be sanitized"
+    return ""
+
+
 def _group_volume(array: "Array", volume: Volume, number: int | None) -> GroupVolume:
     own = volume.attributes.get(LUN_ATTRIBUTE)
     lun = number if number is not None or own is None else int(own)
-    return GroupVolume(volume, size_bytes_of(volume, array.pool), block_bytes_of(volume.attributes), lun)
+    sizes = size_bytes_of(volume, array.pool), block_bytes_of(volume.attributes)
+    return GroupVolume(volume, *sizes, lun, partial(_refusal, array, volume))
 
 
 async def _delete(array: "Array", name: str, *, keep_copies: bool, force: bool) -> answers.DeletedGroup:
