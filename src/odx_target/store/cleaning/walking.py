@@ -108,6 +108,7 @@ class _Walk:
         self._pause = pause
         self._before = before
         self._late = late
+        self._is_late = False
 
     async def visit_below(self, roots: Iterator[FrozenRoot], stamp: Epoch) -> None:
         """Visit all leaves below the roots that no walk with this stamp has visited."""
@@ -124,6 +125,8 @@ class _Walk:
         elif entries := self._leaves.memory.entries_of(node):
             await self.visit_leaf(node, entries)
         else:
+            if self._late is not None:
+                self._late.postpone(node)
             self.unread.append(node)
             if len(self.unread) == LEAVES_OF_A_CALL:
                 await self.visit_unread()
@@ -131,6 +134,7 @@ class _Walk:
 
     async def visit_late(self) -> None:
         """Visit the late leaves, until there are no more."""
+        self._is_late = True
         while self._late is not None and (leaf := self._late.take()) is not None:
             await self.visit_node(leaf)
             if len(self.unread) == LEAVES_OF_A_CALL:
@@ -147,7 +151,12 @@ class _Walk:
             leaf = self.unread.pop()
             entries = self._leaves.memory.entries_of(leaf) or found[leaf]
             if isinstance(entries, StoreError):
-                raise entries
+                if self._late is None or not self._is_late:
+                    raise entries
+                self._late.are_complete = False  # No map may have the leaf any more. If a map has it, the next walk finds it.
+                continue
+            if self._late is not None:
+                self._late.mark(leaf)
             await self.visit_leaf(leaf, entries)
             await self.pause_if_spent()
 

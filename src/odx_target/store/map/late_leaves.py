@@ -28,6 +28,14 @@ class LateLeaves:
         else:
             self.are_complete = False
 
+    def postpone(self, leaf: Leaf) -> None:
+        """Note that a leaf must be read before the walk visits it. Until then, its copies are late."""
+        leaf.walk = None
+
+    def mark(self, leaf: Leaf) -> None:
+        """Mark a leaf that was postponed as visited."""
+        leaf.walk = self._stamp
+
     def take(self) -> Leaf | None:
         """Remove a leaf, and mark it as visited. Returns None if there is no late leaf now."""
         while self._leaves:
