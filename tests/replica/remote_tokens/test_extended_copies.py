@@ -11,6 +11,8 @@ from tests.copymgr.array import code_of
 from tests.copymgr.extended_copy import HERE, BlocksSegment, BytesSegment, copy_cdb, cscd, lid1_list
 from tests.replica.remote_tokens.arrays import BLOCK_LENGTHS, TokenArrays
 from tests.replica.remote_tokens.test_copies import fill_source
+from tests.sim.virtual_environment import VirtualTask
+from tests.target.test_held_replies import FakeGate
 
 SOURCE = 0
 SIZE = 3 << 20
@@ -25,9 +27,15 @@ def arrays_of(seed: int) -> TokenArrays:
 
 def copied(arrays: TokenArrays, lun: int, *segments: BlocksSegment | BytesSegment, source_lun: int = 0, **fields: int) -> Reply:
     """Copy from a LUN of the maker to a LUN of the redeemer."""
+    return arrays.redeemer.reply(begin_copy(arrays, lun, *segments, source_lun=source_lun, **fields))
+
+
+def begin_copy(
+    arrays: TokenArrays, lun: int, *segments: BlocksSegment | BytesSegment, source_lun: int = 0, **fields: int
+) -> Reply | VirtualTask:
     names = [cscd(arrays.maker.units[source_lun].identity, **{"block_bytes": BLOCK_LENGTHS[source_lun], **fields})]
     parameters = lid1_list(names, [segment.build() for segment in segments])
-    return arrays.redeemer.command(lun, copy_cdb(len(parameters)), parameters)
+    return arrays.redeemer.begin(lun, copy_cdb(len(parameters)), parameters)
 
 
 @pytest.mark.parametrize(("source_lba", "destination_lba"), [(0, 0), (8, 16), (3, 8), (1, 2)])
@@ -54,6 +62,23 @@ def test_segments_see_the_source_at_their_own_time_and_known_data_does_not_cross
     assert arrays.redeemer.read(0, 0, 4096) == data[: 4096 * 512]
     assert arrays.redeemer.read(1, 0, 512) == changed + data[8192 : 4096 * 512]
     assert arrays.redeemer.redeemer.link_bytes("other") - first < SIZE // 50
+    arrays.assert_nothing_leaks()
+
+
+@pytest.mark.parametrize(("due_osn", "code"), [(1 << 60, "good"), (None, "A/0D/02")])
+def test_a_copy_from_a_group_waits_until_no_failover_takes_the_data_back(due_osn: int | None, code: str) -> None:
+    arrays = arrays_of(3)
+    data, gate = fill_source(arrays), FakeGate("db")
+    arrays.maker.units[0].join(gate)
+    begun = begin_copy(arrays, 0, BlocksSegment(SOURCE, 0, HERE, 0, 8))
+    assert not isinstance(begun, Reply)
+    arrays.world.run_until(lambda: bool(gate.on_progress), 1.0)
+    assert not begun.done
+    gate.progress(due_osn)
+    assert code_of(arrays.redeemer.reply(begun)) == code
+    assert not gate.on_progress
+    gate.due_osn = 1 << 60
+    assert arrays.redeemer.read(0, 0, 8) == (data[: 8 * 512] if code == "good" else bytes(8 * 512))
     arrays.assert_nothing_leaks()
 
 

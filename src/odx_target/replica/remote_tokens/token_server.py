@@ -8,7 +8,7 @@ from odx_target.copymgr.commands.unit_token import UnitReserved, make_unit_token
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_block_bytes
-from odx_target.copymgr.tokens.rod_token import RodToken
+from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.environment import Environment
 from odx_target.replica.blocks.compression import PathCompression
 from odx_target.replica.blocks.fingerprints import fingerprint_key
@@ -35,6 +35,7 @@ from odx_target.replica.remote_tokens.messages import (
 )
 from odx_target.replica.remote_tokens.rod_blocks import RodBlocks
 from odx_target.scsi.sense import LBA_OUT_OF_RANGE
+from odx_target.scsi.unit.group_gate import GroupGate
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import StoreError
 
@@ -108,7 +109,29 @@ class TokenServer:
         except StoreError as error:
             raise RequestDenied(BUSY, str(error)) from error
         made.append(token)
+        if unit.group is not None and not await self._acknowledged(unit.group):
+            copies.tokens.finish(token, TokenEnd.DELETED, copies.environment.monotonic())
+            raise RequestDenied(BUSY, "the group of the logical unit is not served here any more")
         exchange.answer({"token": texts_of(token.data)})
+
+    async def _acknowledged(self, group: GroupGate) -> bool:
+        """Wait until no failover can take back the data of a token that was just made. Returns False if nobody knows whether it
+        stays. Raises RequestDenied.
+        """
+        pool = self._copies.pool
+        try:
+            await pool.committed()
+        except StoreError as error:
+            raise RequestDenied(STORAGE, str(error)) from error
+        osn = pool.committed_osn
+        while (due_osn := group.due_osn) is not None and due_osn < osn:
+            progress = self._environment.event()
+            group.on_progress.add(progress.set)
+            try:
+                await progress.wait()
+            finally:
+                group.on_progress.discard(progress.set)
+        return due_osn is not None
 
     async def serve_close(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve TOKEN_CLOSE: end a lease, and delete its token if the peer says so. Raises RequestDenied and ChannelEnded."""
