@@ -13,6 +13,7 @@ from odx_target.cli.text.status_lines import status_lines
 from odx_target.replica.pairing import path_key
 from odx_target.replica.remote_tokens.staging_names import STAGING_ATTRIBUTE
 from odx_target.replica.snapshots.records import ReplicationRefused
+from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX
 from odx_target.target import lun_contents
 from odx_target.target.array import Array
@@ -185,6 +186,16 @@ async def test_a_failover_and_a_failback_with_luns() -> None:
         await perform(other, "reverse", {"name": "vm1"})
         with pytest.raises(ManagementError, match="promoted already"):
             await perform(one, "promote", {"copy": "vm1"})
+
+
+async def test_a_volume_of_a_group_becomes_no_copy() -> None:
+    async with pair() as (one, _):
+        await perform(one, "protect", {"volumes": ["vm1"], "path": "b"})
+        await perform(one, "lun-remove", {"name": "vm1"})
+        volumes = (one.pool.volumes["vm1"].identity,)
+        GroupRecords(one.pool, "g").keep_settings(GroupSettings("g", b"p" * 16, b"w" * 16, volumes, 20.0))
+        with pytest.raises(ManagementError, match="belongs to a group of two arrays, and cannot be made a copy"):
+            await perform(one, "reverse", {"name": "vm1"})
 
 
 async def test_the_only_lun_of_an_array_becomes_a_copy_and_the_same_lun_again(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from odx_target.target.control.storage import luns, volumes
 from odx_target.target.control.storage.answers import Snapshots, Volumes
 from odx_target.target.control.storage.answers import Volume as VolumeAnswer
 from odx_target.target.control.storage.describe import describe_snapshots
+from odx_target.target.control.storage.members import check_no_member
 from odx_target.target.control.storage.names import SEPARATOR
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import FORMER_LUN_ATTRIBUTE, LUN_ATTRIBUTE, block_bytes_of, logical_unit_of
@@ -65,6 +66,7 @@ async def _reverse(array: "Array", name: str) -> Snapshots:
         volume = volume_with(array.pool, identity)
         if volume is not None:
             check_no_old_data(array.pool, volume)
+            check_no_member(array.pool, volume, "made a copy")
 
     async def withdraw(volume: Volume) -> None:
         number = volume.attributes.get(LUN_ATTRIBUTE)
