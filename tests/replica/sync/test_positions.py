@@ -1,6 +1,15 @@
 """Tests of the positions of streams: which of two members has more, and after which change the primary must ship."""
 
-from odx_target.replica.sync.positions import NO_LOG, NO_POSITION, OPEN, StreamPosition, decode_position, opened, reached
+from odx_target.replica.sync.positions import (
+    NO_LOG,
+    NO_POSITION,
+    OPEN,
+    StreamPosition,
+    contains,
+    decode_position,
+    opened,
+    reached,
+)
 
 A, B, C = (bytes([number]) * 16 for number in (1, 2, 3))
 
@@ -46,6 +55,15 @@ def test_the_former_primary_has_everything_up_to_the_begin_of_the_new_one() -> N
 def test_a_new_primary_that_has_lost_the_end_of_its_base_has_not_everything() -> None:
     handed_over = opened(A, NO_POSITION, 1).closed(50)
     assert reached(handed_over, opened(B, StreamPosition(A, 48, 48), 7)) is None
+
+
+def test_a_primary_contains_what_the_former_one_has_left() -> None:
+    primary = opened(B, StreamPosition(A, 50, 50), 7).closed(90)
+    assert contains(primary, StreamPosition(A, 49, 49))
+    assert not contains(primary, StreamPosition(A, 49, 51))
+    assert not contains(primary, StreamPosition(A, 51, 51))
+    assert not contains(primary, StreamPosition(C, 1, 1))
+    assert not contains(opened(A, NO_POSITION, 1).closed(9), NO_POSITION)
 
 
 def test_a_former_primary_that_has_lost_its_end_cannot_continue() -> None:

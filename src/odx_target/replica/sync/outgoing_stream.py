@@ -20,7 +20,7 @@ from odx_target.replica.sync.changed_blocks import ChangedRange, TooManyRanges, 
 from odx_target.replica.sync.group_records import GroupSettings
 from odx_target.replica.sync.group_volumes import GroupVolumes
 from odx_target.replica.sync.member_driver import MemberDriver
-from odx_target.replica.sync.positions import reached
+from odx_target.replica.sync.positions import contains, reached
 from odx_target.replica.sync.resync import blocks_to_ship, content_since, whole_content
 from odx_target.replica.sync.shipping import NeedsResync
 from odx_target.replica.sync.snapshot_chain import SnapshotChain, newest_snapshots
@@ -211,6 +211,8 @@ class OutgoingStream:
             self._peer_snapshots = set(answer.snapshots)
             found = reached(answer.position, position)
             if found is None:
+                if contains(position, answer.position):
+                    member.compared(end_osn, end_osn)
                 raise NeedsResync("the streams of both members have different histories")
             first_osn, reach_osn = found[0] + 1, found[1]
             member.compared(end_osn, reach_osn)

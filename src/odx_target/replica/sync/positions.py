@@ -80,3 +80,12 @@ def reached(secondary: StreamPosition, primary: StreamPosition) -> tuple[int, in
         # The former primary has handed over. If it has more, the new one has lost its power since.
         return primary.begin_osn - 1, primary.begin_osn - 1
     return None
+
+
+def contains(primary: StreamPosition, secondary: StreamPosition) -> bool:
+    """True if a primary has everything that the former primary has, which has lost the end of its own part of the stream.
+
+    The former one can then only be resynchronised, but the primary is proven.
+    """
+    is_former = secondary.log == primary.base_log and secondary.log != NO_LOG
+    return is_former and max(secondary.osn, secondary.reach_osn) <= primary.base_osn
