@@ -9,6 +9,8 @@ from odx_target.replica.grouping.messages import FIRST_EPOCH
 from odx_target.replica.membership.register import Register
 from odx_target.replica.membership.witness import WitnessRecord
 from odx_target.replica.paths.settings import Right
+from odx_target.replica.sync.group import GroupState
+from odx_target.replica.sync.group_records import SETTINGS_PREFIX
 from odx_target.replica.sync.group_table import GroupRefused
 from odx_target.replica.sync.limits import MAX_GROUPS
 from odx_target.store.api import BLOCK_BYTES
@@ -45,6 +47,26 @@ def test_a_group_survives_a_restart_of_all() -> None:
     for array in three.arrays:
         array.start()
     three.until(three.is_in_sync)
+
+
+@pytest.mark.parametrize("name", [NAME, "other"])
+def test_a_group_that_cannot_be_read_is_not_made_again(name: str) -> None:
+    """The attempt would fail, and undo what the other member needs to take over."""
+    three = Three()
+    three.found()
+    three.until(three.is_in_sync)
+    a = three.a
+    a.pool.remember(SETTINGS_PREFIX + NAME, b"{")
+    a.pool.commit()
+    three.run(a, a.pool.flush())
+    a.lose_power()
+    a.start()
+    three.until(three.are_connected)
+    assert a.table.unreadable == [NAME]
+    with pytest.raises(GroupRefused, match="cannot be read"):
+        three.found(name=name)
+    assert list(three.w.table.witness_desk.members) == [NAME]
+    three.until(lambda: three.b.group is not None and three.b.group.state is GroupState.SERVING)
 
 
 def _without_right(array: FoundingArray, peer: FoundingArray) -> None:

@@ -111,6 +111,9 @@ class GroupTable:
         """Check that `add` accepts a new group with these settings. Raises GroupRefused."""
         if not settings.name.isprintable() or not 0 < len(settings.name.encode()) <= MAX_TEXT_BYTES:
             raise GroupRefused(f"the name of a group has 1 to {MAX_TEXT_BYTES} printable bytes")
+        if self.unreadable:
+            name = self.unreadable[0]
+            raise GroupRefused(f"the group {name} cannot be read, and may have the volumes: delete it with --force before")
         if settings.name in self.groups:
             raise GroupRefused(f"there is a group {settings.name} already")
         if len(self.groups) >= MAX_GROUPS:
