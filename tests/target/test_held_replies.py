@@ -126,6 +126,16 @@ def test_a_copy_between_two_groups_waits_for_both() -> None:
 
 
 @pytest.mark.parametrize("is_first", [True, False])
+def test_a_copy_between_two_groups_sends_no_other_reply_early(*, is_first: bool) -> None:
+    connection, gate, other = Connection(), FakeGate("db"), FakeGate("other")
+    for tag, each in enumerate((gate, other) if is_first else (other, gate)):
+        connection.end(tag, each)
+    connection.end(2, gate, other)
+    connection.commit()
+    assert connection.sent == []
+
+
+@pytest.mark.parametrize("is_first", [True, False])
 def test_a_copy_between_two_groups_is_lost_with_either_of_them(*, is_first: bool) -> None:
     """A group that was lost may serve again later, but without the change."""
     connection, gate, other = Connection(), FakeGate("db"), FakeGate("other")

@@ -51,6 +51,7 @@ class HeldReplies:
         self._send_reply = send_reply
         self._on_progress = on_progress
         self._queues: dict[GroupGate, deque[HeldReply]] = {}
+        self._uncommitted: list[HeldReply] = []
 
     def __bool__(self) -> bool:
         """True if any reply is held."""
@@ -60,6 +61,7 @@ class HeldReplies:
         """Keep a reply until its groups have acknowledged the command. It is in the queue of each of them, because each of them
         may be lost first.
         """
+        self._uncommitted.append(held)
         for gate in held.gates:
             queue = self._queues.get(gate)
             if queue is None:
@@ -80,11 +82,9 @@ class HeldReplies:
 
         If a group can never acknowledge the commands, their replies report its state instead.
         """
-        for queue in self._queues.values():
-            for held in reversed(queue):
-                if held.osn != _NOT_COMMITTED:
-                    break
-                held.osn = committed_osn
+        for held in self._uncommitted:
+            held.osn = committed_osn
+        self._uncommitted.clear()
         for gate, queue in list(self._queues.items()):
             due_osn = gate.due_osn
             if due_osn is None:
@@ -96,6 +96,7 @@ class HeldReplies:
 
     def close(self) -> None:
         """Drop all replies, because the connection has ended."""
+        self._uncommitted.clear()
         for gate in list(self._queues):
             self._forget(gate)
 
