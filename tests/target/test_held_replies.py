@@ -160,42 +160,54 @@ def test_a_closed_connection_hears_no_more_of_its_groups() -> None:
     assert (connection.sent, connection.lost, gate.on_progress) == ([], [], set())
 
 
-@given(st.lists(st.tuples(st.sampled_from(["end", "commit", "progress"]), st.integers(0, 1), st.integers(0, 3))))
+class Model:
+    """A list of all replies that are not sent: each has its groups, and an OSN as soon as it is committed."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[int, set[FakeGate]]] = []
+        self.osn_of: dict[int, int] = {}
+        self.sent: list[int] = []
+
+    def end(self, tag: int, gates: tuple[FakeGate, ...]) -> None:
+        self.waiting.append((tag, set(gates)))
+        self.osn_of[tag] = 0
+
+    def commit(self, osn: int) -> None:
+        for tag, _ in self.waiting:
+            self.osn_of[tag] = self.osn_of[tag] or osn
+
+    def is_due(self, tag: int, gate: FakeGate) -> bool:
+        assert gate.due_osn is not None
+        return 0 < self.osn_of[tag] <= gate.due_osn
+
+    def settle(self) -> None:
+        for tag, left in list(self.waiting):
+            left -= {gate for gate in left if self.is_due(tag, gate)}
+        self.sent += [tag for tag, left in self.waiting if not left]
+        self.waiting = [entry for entry in self.waiting if entry[1]]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["end", "commit", "progress"]), st.integers(0, 2), st.integers(0, 3))))
 def test_no_reply_is_sent_early_or_kept_late(steps: list[tuple[str, int, int]]) -> None:
-    """Compare with a list of all replies that are not sent: each has a group, and an OSN as soon as it is committed."""
-    connection, gates = Connection(), (FakeGate("one"), FakeGate("two"))
-    waiting: list[list[int]] = []  # tag, group, OSN or 0
-    expected: list[int] = []
-
-    def settle() -> None:
-        for entry in list(waiting):
-            due_osn = gates[entry[1]].due_osn
-            assert due_osn is not None
-            if 0 < entry[2] <= due_osn:
-                expected.append(entry[0])
-                waiting.remove(entry)
-
+    """Compare with the model. Replies belong to one of two groups, or to both."""
+    connection, gates, model = Connection(), (FakeGate("one"), FakeGate("two")), Model()
+    choices = (gates[:1], gates[1:], gates)
     for tag, (step, number, amount) in enumerate(steps):
         if step == "end":
-            connection.end(tag, gates[number])
-            waiting.append([tag, number, 0])
+            connection.end(tag, *choices[number])
+            model.end(tag, choices[number])
         elif step == "commit":
             connection.osn += amount
-            for entry in waiting:
-                entry[2] = entry[2] or connection.osn
-            settle()
+            model.commit(connection.osn)
+            model.settle()
             connection.commit()
-        else:
-            due_osn = gates[number].due_osn
-            assert due_osn is not None
-            gates[number].due_osn = due_osn + amount
-            was_due = any(0 < entry[2] <= due_osn + amount and entry[1] == number for entry in waiting)
-            if was_due:  # The caller of `on_progress` commits everything.
-                for entry in waiting:
-                    entry[2] = entry[2] or connection.osn
-            settle()
-            gates[number].progress(due_osn + amount)
-        assert sorted(tag for tag, _ in connection.sent) == sorted(expected)
-        for own in range(2):
+        for gate in choices[number] if step == "progress" else ():
+            gate.due_osn = (gate.due_osn or 0) + amount
+            if any(model.is_due(each, gate) for each, left in model.waiting if gate in left):
+                model.commit(connection.osn)  # The caller of `on_progress` commits everything.
+            model.settle()
+            gate.progress(gate.due_osn)
+        assert sorted(tag for tag, _ in connection.sent) == sorted(model.sent)
+        for own in range(3):
             tags = [tag for tag, _ in connection.sent if steps[tag][1] == own]
             assert tags == sorted(tags)
