@@ -19,6 +19,8 @@ from tests.cli.conftest import Run
 from tests.cli.schemas.validation import faults_of
 from tests.interop.serving import Served, serve
 
+pytestmark = pytest.mark.xdist_group("cli-group")  # so that the servers are started once
+
 LINK = ("--link-port", "127.0.0.1:0")
 TIMEOUT_S = 120
 END_TIMEOUT_S = 20
@@ -75,10 +77,14 @@ def paired(run: Run, place: Path) -> bool:
     return [each["state"] for each in result(run, "path list", place)["paths"]] == ["connected"] * 2
 
 
-def test_a_group_from_its_creation_to_its_end(places: dict[str, Path], run: Run) -> None:
-    a, b, w = places["a"], places["b"], places["w"]
+def wait_for_paths(run: Run, places: dict[str, Path]) -> None:
     for place in places.values():
         until(lambda place=place: paired(run, place))  # type: ignore[misc]
+
+
+def test_a_group_from_its_creation_to_its_end(places: dict[str, Path], run: Run) -> None:
+    a, b, w = places["a"], places["b"], places["w"]
+    wait_for_paths(run, places)
     assert result(run, "group list", a)["groups"] == []
     made = result(run, "group create", a, "g", "--volume", "db", "--path", "b", "--witness", "w", "--lun", "db=7")
     assert (made["role"], made["path"], made["witness"]) == ("primary", "b", "w")
@@ -105,6 +111,7 @@ def test_a_group_from_its_creation_to_its_end(places: dict[str, Path], run: Run)
 
 
 def test_what_is_wrong_is_one_line(places: dict[str, Path], run: Run) -> None:
+    wait_for_paths(run, places)
     for words, message in (
         (("group", "create", "A", "x", "--volume", "none", "--path", "b", "--witness", "w"), "no volume 'none'"),
         (("group", "create", "A", "x", "--volume", "own", "--path", "b", "--witness", "w", "--lun", "own"), "want VOLUME=N"),
