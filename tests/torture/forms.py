@@ -2,13 +2,13 @@
 
 import itertools
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.interop.kill_rounds import kill_rounds
 from tests.interop.programs import CLIENTS
+from tests.sim.playing import is_over
 from tests.torture.boundaries import crashes
 from tests.torture.damage import damage_everywhere
 from tests.torture.soak import soak
@@ -25,14 +25,14 @@ STEPS_OF_A_WORKLOAD = 10_000
 
 def damages(first_seed: int, until: float) -> Iterator[int]:
     for seed in itertools.count(first_seed):
-        if time.monotonic() >= until:
+        if is_over(until):
             return
         yield damage_everywhere(seed, 200, DAMAGES_OF_A_SEED).damages
 
 
 def days(first_seed: int, until: float) -> Iterator[int]:
     for seed in itertools.count(first_seed):
-        if time.monotonic() >= until:
+        if is_over(until):
             return
         yield len(soak(seed, DAYS, STEPS_OF_AN_HOUR))
 
@@ -42,10 +42,10 @@ def kills(first_seed: int, until: float) -> Iterator[int]:
     if not all(CLIENTS[client][1]() for client in ("libiscsi", "qemu-io")):
         return
     for seed in itertools.count(first_seed):
-        if time.monotonic() >= until:
+        if is_over(until):
             return
         with tempfile.TemporaryDirectory() as folder:
-            counts = kill_rounds(Path(folder), ROUNDS_OF_A_POOL, seed, lambda _: None, lambda: time.monotonic() < until)
+            counts = kill_rounds(Path(folder), ROUNDS_OF_A_POOL, seed, lambda _: None, lambda: not is_over(until))
             yield counts.rounds
 
 
@@ -67,7 +67,7 @@ def openings(seed: int, first_step: int, until: float) -> Iterator[Reached]:
         for counts in crashes(seed, STEPS_OF_A_WORKLOAD, first_step=first_step):
             yield Reached(seed, first_step + counts.steps, counts.states - states, counts.openings - opened)
             states, opened = counts.states, counts.openings
-            if time.monotonic() >= until:
+            if is_over(until):
                 return
         seed, first_step = seed + 1, 0
 

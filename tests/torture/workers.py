@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from odx_target.scsi.tasks.outcome import Pending
+from tests.sim.playing import is_over
 from tests.torture.forms import CRASHES, FORMS, SHARE_OF_OPENINGS, Reached, openings
 from tests.torture.progress import Found, Progress
 from tests.torture.searching import search, shortest, write_script
@@ -65,7 +66,7 @@ def _work(
     if workload is not None:
         _do_forms(first, workload, until, results)
     seed = first
-    while time.monotonic() < until:
+    while not is_over(until):
         counts, error, steps = search(seed, STEPS_OF_A_SEED)
         if error:
             shorter_error, shorter = shortest(seed, steps)
