@@ -77,21 +77,24 @@ class Rounds:
                 fill(each.url, image)
             names = list(running)
             order = names[number % len(names) :] + names[: number % len(names)]
-            done: list[tuple[Load, str]] = []
+            failures: dict[tuple[Load | None, str], str] = {(None, name): "" for name in names}
             for cell in self.cells:
                 for name in order:
-                    if cell.before is not None and (cell.before, name) not in done:
-                        done.append((cell.before, name))
-                        self._run_before(cell, cell.before, name, running[name])
-                    self._run_cell(cell, name, running[name])
+                    if cell.before is not None and (cell.before, name) not in failures:
+                        failures[cell.before, name] = self._run_before(cell.before, running[name])
+                    if failure := failures[cell.before, name]:
+                        self.measured.failures.setdefault((cell.name, name), failure)
+                    else:
+                        self._run_cell(cell, name, running[name])
                 self.advance()
 
-    def _run_before(self, cell: Cell, before: Load, name: str, target: Running) -> None:
-        """Run a load that is not measured once over the whole LUN."""
+    def _run_before(self, load: Load, target: Running) -> str:
+        """Run a load that is not measured once over the whole LUN. Returns its failure, or an empty text."""
         try:
-            before.run(target.url, MAX_WINDOW_S, self.plan.working_set_bytes // before.size_bytes)
+            load.run(target.url, MAX_WINDOW_S, self.plan.working_set_bytes // load.size_bytes)
         except ClientFailed as failure:
-            self.measured.failures.setdefault((cell.name, name), str(failure))
+            return str(failure) or type(failure).__name__
+        return ""
 
     def _run_cell(self, cell: Cell, name: str, target: Running) -> None:
         key = (cell.name, name)

@@ -29,7 +29,7 @@ MIB = 1 << 20
 class NaiveLoad:
     """A load that notes its runs instead of measuring."""
 
-    runs: list[tuple[str, int | None]]
+    runs: list[tuple[str, int | None]] = field(hash=False)
     fails_at: str = ""
     size_bytes: int = MIB
     write_share: float = 1.0

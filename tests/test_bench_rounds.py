@@ -62,10 +62,13 @@ def test_a_load_before_cells_runs_once_in_each_round_and_is_not_measured(tmp_pat
 
 
 @pytest.mark.usefixtures("no_processes")
-def test_a_load_before_a_cell_that_fails_is_a_failure_of_the_cell(tmp_path: Path) -> None:
-    before = NaiveLoad([], fails_at=TARGETS[0])
-    found = rounds_of_cells([Cell("g", "b", NaiveLoad([]), before)], NaiveTargets(), tmp_path, rounds=1)
-    assert found.failures == {("b", TARGETS[0]): "it broke"}
+def test_a_load_before_cells_that_fails_is_a_failure_of_all_these_cells(tmp_path: Path) -> None:
+    before, load = NaiveLoad([], fails_at=TARGETS[0]), NaiveLoad([])
+    cells = [Cell("g", "b", load, before), Cell("g", "c", load, before)]
+    found = rounds_of_cells(cells, NaiveTargets(), tmp_path, rounds=1)
+    assert found.failures == {("b", TARGETS[0]): "it broke", ("c", TARGETS[0]): "it broke"}
+    assert found.samples.keys() == {("b", TARGETS[1]), ("c", TARGETS[1])}
+    assert [url for url, _ in before.runs] == list(TARGETS)
 
 
 def test_the_cells_have_names_of_their_own_and_nine_are_quick() -> None:
