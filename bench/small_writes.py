@@ -7,8 +7,6 @@ It counts the system calls of both targets with strace, and measures the process
 turn. The parts of the path of the array are those of `bench/one_write.py`. Pools and files are in /dev/shm.
 """
 
-import argparse
-import shutil
 import statistics
 import sys
 import tempfile
@@ -17,14 +15,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bench import machine
-from bench.clients import ClientFailed, QemuBench, fill
+from bench.clients import QemuBench, fill
+from bench.ending import end_by_sigterm
 from bench.one_write import OTHERS, PARTS, Cost, cost_of_a_write
-from bench.pages import DOCUMENTS
 from bench.processes import used_s
 from bench.rounds import write_random
 from bench.targets import OWN, PEERS, TGT, Running, array
 from bench.time_split import system_calls
-from tests.interop.serving import DidNotServe
+from bench.why_pages import print_or_write
 
 MIB = 1 << 20
 SIZE_BYTES, STEP_BYTES = 4096, 4096 * 1009
@@ -137,24 +135,9 @@ def depth_1(own_us: float, tgt_us: float, cost: Cost) -> list[str]:
 
 
 def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write the page in docs/performance; use a quiet machine")
-    options = parser.parse_args(words)
-    missing = [program for program in ("strace", "tgtd", "qemu-img") if shutil.which(program) is None]
-    if missing:
-        print(f"needed and not installed: {', '.join(missing)}")
-        return 1
-    try:
-        text = page()
-    except (ClientFailed, DidNotServe, OSError) as error:
-        print(error)
-        return 1
-    if options.write:
-        (DOCUMENTS / "why-small-writes.md").write_text(text)
-    else:
-        print(text, end="")
-    return 0
+    return print_or_write(words, __doc__, ("strace", "tgtd", "qemu-img"), page, "why-small-writes.md")
 
 
 if __name__ == "__main__":
+    end_by_sigterm()
     sys.exit(main(sys.argv[1:]))

@@ -172,7 +172,7 @@ def main(words: list[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="odx-split-") as name:
             found = table(cells, options.rounds, options.seconds, Path(name), is_scattered=options.scattered)
-    except (ClientFailed, DidNotServe, OSError) as error:
+    except (ClientFailed, DidNotServe, OSError, subprocess.SubprocessError) as error:
         console.print(str(error), markup=False)
         return 1
     console.print(found.as_rich())

@@ -7,11 +7,8 @@ It compares the processor times of the array, of tgt and of their clients, and c
 without another process are those of `bench/one_read.py`. Pools and files are in /dev/shm.
 """
 
-import argparse
 import re
-import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -21,15 +18,15 @@ from pathlib import Path
 
 from bench import machine, one_read, time_split
 from bench.cells import CELLS
-from bench.clients import ClientFailed, Generated, fill
+from bench.clients import Generated, fill
 from bench.ending import end_by_sigterm
 from bench.load.shape import Shape
-from bench.pages import DOCUMENTS
 from bench.processes import used_s
 from bench.rounds import started, write_random
 from bench.tables import Table, number
 from bench.targets import OWN, array
-from tests.interop.serving import DidNotServe, serve
+from bench.why_pages import print_or_write
+from tests.interop.serving import serve
 
 IN_ORDER = (
     "read 256 KiB, depth 1",
@@ -133,23 +130,7 @@ def page() -> str:
 
 
 def main(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="write the page in docs/performance; use a quiet machine")
-    options = parser.parse_args(words)
-    missing = [program for program in ("strace", "tgtd", "qemu-img", "iscsi-perf") if shutil.which(program) is None]
-    if missing:
-        print(f"needed and not installed: {', '.join(missing)}")
-        return 1
-    try:
-        text = page()
-    except (ClientFailed, DidNotServe, OSError, subprocess.SubprocessError) as error:
-        print(error)
-        return 1
-    if options.write:
-        (DOCUMENTS / "why-reads.md").write_text(text)
-    else:
-        print(text, end="")
-    return 0
+    return print_or_write(words, __doc__, ("strace", "tgtd", "qemu-img", "iscsi-perf"), page, "why-reads.md")
 
 
 if __name__ == "__main__":
