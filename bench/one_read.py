@@ -4,7 +4,7 @@
     python -m bench.one_read [PASSES]     default: 1000, with a pool in /dev/shm
 
 The array and its host are in one process, and take turns: the host sends commands, and the hub makes passes until all are
-executed. All system calls are real. `bench/large_reads.py` writes a page with these figures.
+executed. All system calls are real. `bench/why_reads.py` writes a page with these figures.
 """
 
 import argparse

@@ -114,14 +114,16 @@ def digests(found: Document) -> Table:
     """The cost of digests, for the array and for the load generator."""
     cells, own = {cell["name"]: cell for cell in found["cells"]}, found["own"]
     rows = []
-    for name in cells:
-        same = name.replace(WITH_DIGESTS, WITHOUT_DIGESTS)
-        without, having = cells.get(same, cells[name])["figures"].get(own), cells[name]["figures"].get(own)
-        if same in cells.keys() - {name} and without is not None and having is not None:
-            loss = 1 - having[RATE]["median"] / without[RATE]["median"]
-            target_us = [number(each[PROCESSOR_US]["median"]) for each in (without, having)]
-            client_us = [number(each[CLIENT_BUSY]["median"] / each[RATE]["median"] * 1e6) for each in (without, having)]
-            rows.append([name.removesuffix(WITH_DIGESTS), f"{loss:.0%}", " / ".join(target_us), " / ".join(client_us)])
+    for name, cell in cells.items():
+        words = name.removesuffix(WITH_DIGESTS)
+        same = cells.get(words + WITHOUT_DIGESTS)
+        if words == name or same is None or own not in cell["figures"] or own not in same["figures"]:
+            continue
+        both = without, having = same["figures"][own], cell["figures"][own]
+        loss = 1 - having[RATE]["median"] / without[RATE]["median"]
+        target_us = [number(each[PROCESSOR_US]["median"]) for each in both]
+        client_us = [number(each[CLIENT_BUSY]["median"] / each[RATE]["median"] * 1e6) for each in both]
+        rows.append([words, f"{loss:.0%}", " / ".join(target_us), " / ".join(client_us)])
     text = (
         f"The loss of commands per second of {own} by digests, and the processor time in microseconds for each command without "
         "and with digests, medians. The load generator checks the digests of all replies."
