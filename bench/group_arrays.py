@@ -1,7 +1,5 @@
 """Two arrays with a group and their witness, each a process of its own, for the benches of synchronous replication."""
 
-import json
-import os
 import subprocess
 import sys
 import time
@@ -11,28 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.processes import ticks_of
+from bench.processes import processor_s
+from bench.remote_copies import odx
+from tests.interop.links import LINK
 from tests.interop.serving import Served, serve
 
 GROUP = "db"
 TIMEOUT_S = 120.0
 LOOK_S = 0.05
-LINK = ("--link-port", "127.0.0.1:0")
 END_TIMEOUT_S = 20.0
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def odx(*words: str | Path) -> dict[str, Any]:
-    """Run a command of odx-target with --json, and return its result. Raises subprocess.CalledProcessError."""
-    command = [sys.executable, "-m", "odx_target", *map(str, words), "--json"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
-    found: dict[str, Any] = json.loads(ended.stdout)
-    return found
 
 
 def loop_s(pid: int) -> float:
     """Return the seconds of the processor that the first thread of a process has used: its event loop."""
-    return sum(ticks_of(Path(f"/proc/{pid}/task/{pid}/stat").read_text())) / CLOCK_TICKS
+    return processor_s(Path(f"/proc/{pid}/task/{pid}/stat").read_text())
 
 
 @dataclass

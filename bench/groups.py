@@ -18,6 +18,7 @@ from pathlib import Path
 
 import trio
 from bench.group_arrays import Three, loop_s, three_arrays
+from bench.link_arrays import MEMORY
 from bench.load.run import run_load
 from bench.load.shape import Shape
 from bench.processes import used_s
@@ -28,7 +29,6 @@ from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.url import parse_url
 
-MEMORY = "/dev/shm"
 KIB, MIB = 1 << 10, 1 << 20
 SIZE_MIB = 256
 DEPTH = 32

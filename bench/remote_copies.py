@@ -19,17 +19,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lz4.block
 from bench.link_arrays import MEMORY
 from bench.processes import used_s
+from tests.interop.links import LINK
 from tests.interop.serving import Served, serve
 
 MIB = 1 << 20
 SIZE_MIB = 256
 BLOCK_BYTES = 4096
 TIMEOUT_S = 300.0
-LINK = ("--link-port", "127.0.0.1:0")
 
 
 def run(*words: str) -> str:
@@ -38,16 +39,16 @@ def run(*words: str) -> str:
     return ended.stdout
 
 
-def odx(*words: str | Path) -> dict[str, object]:
-    """Run a command of odx-target with --json, and return its result."""
-    found: dict[str, object] = json.loads(run(sys.executable, "-m", "odx_target", *map(str, words), "--json"))
+def odx(*words: str | Path) -> dict[str, Any]:
+    """Run a command of odx-target with --json, and return its result. Raises subprocess.SubprocessError."""
+    found: dict[str, Any] = json.loads(run(sys.executable, "-m", "odx_target", *map(str, words), "--json"))
     return found
 
 
 def link_bytes(pool: Path) -> int:
     """Return the bytes that the only path of an array has moved in both directions."""
-    (row,) = odx("path", "list", pool)["paths"]  # type: ignore[misc]
-    return int(row["sent_bytes"] + row["received_bytes"])  # type: ignore[index]
+    (row,) = odx("path", "list", pool)["paths"]
+    return int(row["sent_bytes"] + row["received_bytes"])
 
 
 @contextmanager

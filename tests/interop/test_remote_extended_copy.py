@@ -1,6 +1,5 @@
 """EXTENDED COPY between two real arrays by libiscsi: the bytes of the parameter lists are made here, as a host makes them."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +7,9 @@ from typing import NamedTuple
 import pytest
 
 from odx_target.target.control.client import request
+from tests.interop.blocks import read_blocks, write_blocks
 from tests.interop.libiscsi import Initiator
+from tests.interop.links import LINK, wait_for_link
 from tests.interop.programs import need
 from tests.interop.serving import IQN, serve
 
@@ -16,7 +17,6 @@ need("libiscsi")
 
 pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-remote-extended-copy")]
 
-LINK = ("--link-port", "127.0.0.1:0")
 BLOCK_BYTES = 512
 COUNT = 8192
 THIS_UNIT = 0xFFFF
@@ -39,10 +39,7 @@ def pair(module_path: Path) -> Iterator[Pair]:
         options = (*LINK, "--pair", str(pools[0]))
         other = serve(pools[1], ["dst=16M"], log_path=module_path / "other.log", options=options)
         try:
-            end_s = time.monotonic() + 60
-            while [each["state"] for each in request(pools[1], "paths", {})["paths"]] != ["connected"]:
-                assert time.monotonic() < end_s
-                time.sleep(0.05)
+            wait_for_link(pools[1])
             with Initiator(one.portal, IQN) as ours, Initiator(other.portal, IQN) as theirs:
                 ours.ready(0)
                 theirs.ready(0)
@@ -84,23 +81,6 @@ def extended_copy(naa: bytes, source: tuple[int, int], destination: tuple[int, i
     return bytes([0x83, 0]) + bytes(8) + len(parameters).to_bytes(4, "big") + bytes(2), parameters
 
 
-def write(session: Initiator, lba: int, data: bytes) -> None:
-    for at in range(0, len(data), 1 << 20):
-        piece = data[at : at + (1 << 20)]
-        first, count = lba + at // BLOCK_BYTES, len(piece) // BLOCK_BYTES
-        cdb = b"\x8a\0" + first.to_bytes(8, "big") + count.to_bytes(4, "big") + bytes(2)
-        assert session.execute(0, cdb, piece).outcome == "good"
-
-
-def read(session: Initiator, lba: int, count: int) -> bytes:
-    found = b""
-    for at in range(lba, lba + count, 2048):
-        blocks = min(2048, lba + count - at)
-        cdb = b"\x88\0" + at.to_bytes(8, "big") + blocks.to_bytes(4, "big") + bytes(2)
-        found += session.execute(0, cdb, data_in_bytes=blocks * BLOCK_BYTES).data_in
-    return found
-
-
 def content(seed: int) -> bytes:
     """Return data for `COUNT` blocks that differ from each other."""
     return b"".join((seed << 32 | number).to_bytes(8, "big") * (BLOCK_BYTES // 8) for number in range(COUNT))
@@ -113,29 +93,29 @@ def link_bytes(pool: Path) -> int:
 
 def test_the_destination_copies_from_the_other_array(pair: Pair) -> None:
     data, before = content(1), link_bytes(pair.pools[1])
-    write(pair.one, 16, data)
+    write_blocks(pair.one, 0, 16, data)
     assert pair.other.execute(0, *extended_copy(naa_of(pair.one), (0, 16), (THIS_UNIT, 8), COUNT)).outcome == "good"
-    assert read(pair.other, 8, COUNT) == data
+    assert read_blocks(pair.other, 0, 8, COUNT) == data
     assert link_bytes(pair.pools[1]) > before
     again = link_bytes(pair.pools[1])
     assert pair.other.execute(0, *extended_copy(naa_of(pair.one), (0, 16), (THIS_UNIT, 4096), COUNT)).outcome == "good"
-    assert read(pair.other, 4096, COUNT) == data
+    assert read_blocks(pair.other, 0, 4096, COUNT) == data
     assert link_bytes(pair.pools[1]) - again < len(data) // 50, "the array has the data already"
 
 
 def test_the_source_lets_the_other_array_copy(pair: Pair) -> None:
     data = content(2)
-    write(pair.one, 0, data)
+    write_blocks(pair.one, 0, 0, data)
     assert pair.one.execute(0, *extended_copy(naa_of(pair.other), (THIS_UNIT, 0), (0, 3), COUNT)).outcome == "good"
-    assert read(pair.other, 3, COUNT) == data
+    assert read_blocks(pair.other, 0, 3, COUNT) == data
     again = link_bytes(pair.pools[1])
     assert pair.one.execute(0, *extended_copy(naa_of(pair.other), (THIS_UNIT, 0), (0, 8000), COUNT)).outcome == "good"
-    assert read(pair.other, 8000, COUNT) == data
+    assert read_blocks(pair.other, 0, 8000, COUNT) == data
     assert link_bytes(pair.pools[1]) - again < len(data) // 50, "the array has the data already"
 
 
 def test_without_its_right_an_array_writes_to_no_other_array(pair: Pair) -> None:
-    before = read(pair.other, 0, 64)
+    before = read_blocks(pair.other, 0, 0, 64)
     (path,) = request(pair.pools[1], "paths", {})["paths"]
     kept = [right for right in path["rights"] if right != "write-luns"]
     request(pair.pools[1], "set-path-rights", {"name": path["name"], "rights": kept})
@@ -144,7 +124,7 @@ def test_without_its_right_an_array_writes_to_no_other_array(pair: Pair) -> None
     finally:
         request(pair.pools[1], "set-path-rights", {"name": path["name"], "rights": path["rights"]})
     assert result.outcome == NOT_REACHABLE
-    assert read(pair.other, 0, 64) == before
+    assert read_blocks(pair.other, 0, 0, 64) == before
     refusal = request(pair.pools[0], "refusals", {"after": 0})["refusals"][-1]
     assert refusal["rule"] == "no array has a logical unit with this name for the initiator"
 

@@ -1,6 +1,5 @@
 """A disk of Linux fails over to a second array, which has received its snapshots, and back to the first one."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,10 @@ from odx_target.cli.app import application
 from odx_target.target.control.client import request
 from tests.interop.conftest import Start
 from tests.interop.guest.conftest import Boot
+from tests.interop.links import LINK, wait_for_link
 
 pytestmark = pytest.mark.interop
 
-LINK = ("--link-port", "127.0.0.1:0")
 IQN_OF_OTHER = "iqn.2026-11.io.odx-target:other"
 
 EXT4 = """
@@ -36,13 +35,6 @@ def typed(*words: str | Path) -> str:
     result = CliRunner().invoke(application([str(words[0])]), list(map(str, words)))
     assert result.exit_code == 0, result.output
     return result.output
-
-
-def wait_for_link(pool: Path) -> None:
-    deadline_s = time.monotonic() + 60
-    while [each["state"] for each in request(pool, "paths", {})["paths"]] != ["connected"]:
-        assert time.monotonic() < deadline_s, request(pool, "paths", {})
-        time.sleep(0.05)
 
 
 def test_ext4_fails_over_and_back(boot_guest: Boot, start: Start, tmp_path: Path) -> None:

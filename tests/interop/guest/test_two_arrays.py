@@ -8,7 +8,8 @@ from odx_target.target.control.client import request
 from tests.interop.conftest import Start
 from tests.interop.guest.conftest import Boot
 from tests.interop.guest.ddptctl import ranges
-from tests.interop.guest.test_failover import IQN_OF_OTHER, LINK, wait_for_link
+from tests.interop.guest.test_failover import IQN_OF_OTHER
+from tests.interop.links import LINK, wait_for_link
 
 pytestmark = pytest.mark.interop
 
