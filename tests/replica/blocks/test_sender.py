@@ -1,6 +1,7 @@
 """Tests of the sender: when it offers fingerprints, how it compresses, and a snapshot that is deleted meanwhile."""
 
 from dataclasses import replace
+from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -8,7 +9,7 @@ import pytest
 
 from odx_target.replica.blocks.compression import PathCompression
 from odx_target.replica.blocks.limits import MAX_WAIT_S
-from odx_target.replica.blocks.sender import BlockSender, OfferPolicy
+from odx_target.replica.blocks.sender import BlockSender, OfferPolicy, _Contents
 from odx_target.replica.link import trial
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
@@ -16,7 +17,7 @@ from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.settings import CompressionChoice
-from odx_target.store.api import Absent
+from odx_target.store.api import BLOCK_BYTES, Absent
 from tests.replica.blocks.filling import SIZE, Filling
 
 
@@ -35,6 +36,20 @@ def test_fingerprints_are_not_offered_while_they_find_nothing() -> None:
     for _ in range(40):
         policy.note_answer(1024, 30)
         assert policy.is_on
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_data_of_any_blocks_of_a_part_is_joined(seed: int) -> None:
+    random, contents, blocks, index = Random(seed), _Contents(1024), dict[int, bytes](), 0
+    while index < 900:
+        added = [random.randbytes(4) * (BLOCK_BYTES // 4) for _ in range(random.choice([1, 1, 2, 40]))]
+        contents.add(index, memoryview(b"".join(added)))
+        blocks.update(enumerate(added, index))
+        index += len(added) + random.choice([0, 0, 1, 30])
+    assert contents.indexes == list(blocks)
+    for count in (0, 1, 2, 64, len(blocks)):
+        indexes = sorted(random.sample(list(blocks), count))
+        assert bytes(contents.joined(indexes)) == b"".join(blocks[each] for each in indexes)
 
 
 def test_a_snapshot_that_is_deleted_while_it_is_sent() -> None:

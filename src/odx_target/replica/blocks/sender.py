@@ -4,6 +4,7 @@ The sender keeps the data of a part until its blocks are sent, so each block is 
 way.
 """
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,11 +86,13 @@ class _Contents:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _content(self, index: int, count: int) -> Buffer:
+        """Return the data of adjacent blocks, which may have been added in several pieces."""
         pieces: list[memoryview] = []
-        for first, content in self._runs:
-            start, end = (index - first) * BLOCK_BYTES, (index + count - first) * BLOCK_BYTES
-            if end > 0 and start < len(content):
-                pieces.append(content[max(0, start) : min(end, len(content))])
+        number, end = bisect_right(self._runs, index, key=lambda run: run[0]) - 1, index + count
+        while index < end:
+            first, content = self._runs[number]
+            pieces.append(content[(index - first) * BLOCK_BYTES : (end - first) * BLOCK_BYTES])
+            number, index = number + 1, first + len(content) // BLOCK_BYTES
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
