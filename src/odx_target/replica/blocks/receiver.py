@@ -251,8 +251,10 @@ class BlockReceiver:
             await self._change(lambda at=part.first + index, count=count: self._volume.unmap(at, count))  # type: ignore[misc]
         if part.copies:
             for at, block in part.data():
-                for other, index in part.copies.get(at, ()):
-                    other.copied[index] = bytes(block)  # A view would keep the whole frame.
+                if at in part.copies:
+                    data = bytes(block)  # A view would keep the whole frame.
+                    for other, index in part.copies[at]:
+                        other.copied[index] = data
         for indexes, content in part.frames:
             await self._write_runs(part.first, indexes, content)
         if part.copied:
