@@ -78,8 +78,8 @@ class Segment(NamedTuple):
     """
 
     number: int
-    source: CopyPlace | RemotePlace
-    destination: CopyPlace | RemotePlace
+    source: AnyPlace
+    destination: AnyPlace
     size_bytes: int
     pad_bytes: int = 0
 
@@ -116,11 +116,11 @@ def segments_of(copies: Copies, task: Task, parameters: ExtendedCopyList) -> Seg
 
 def _checked(copies: Copies, task: Task, parameters: ExtendedCopyList) -> Iterator[Segment]:
     """Iterate over the segments of a command. Raises CopyAborted at the first segment that cannot be copied."""
-    found: dict[int, CopyPlace | RemotePlace | CopyAborted] = {}
+    found: dict[int, AnyPlace | CopyAborted] = {}
     for number, raw in enumerate(parameters.segments):
         is_plain = raw.type_code == BLOCKS_TO_BLOCKS
         fields = decode_segment(raw.data)
-        places: list[CopyPlace | RemotePlace] = []
+        places: list[AnyPlace] = []
         for identifier, field in (
             (fields.source_id, SOURCE_ID_FIELD),
             (fields.destination_id, DESTINATION_ID_FIELD),
@@ -233,7 +233,7 @@ def _bytes(number: int, fields: SegmentFields, source: AnyPlace, destination: An
     )
 
 
-def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier: int) -> CopyPlace | RemotePlace | CopyAborted:
+def _find(copies: Copies, task: Task, cscds: Sequence[RawDescriptor], identifier: int) -> AnyPlace | CopyAborted:
     """Return the logical unit that a CSCD descriptor ID names, or the reason why there is none.
 
     A name that this array does not know may belong to another array, if there are paths to others.

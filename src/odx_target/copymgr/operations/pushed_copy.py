@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from odx_target.copymgr.commands.segments import DESTINATION_ID_FIELD, CopyPlace, RemotePlace, Segment
 from odx_target.copymgr.commands.unit_token import issue_unit_token
-from odx_target.copymgr.copy_aborted import CopyAborted
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.operations.segment_checks import SegmentChecks
 from odx_target.copymgr.operations.step_choice import StepKind
@@ -44,12 +43,16 @@ class PushedCopy:
         self._segment = segment
         self._source: CopyPlace = segment.source
         self._destination: RemotePlace = segment.destination
-        self._checks = SegmentChecks(operation, segment, accesses)
+        self._checks = SegmentChecks(operation, segment, accesses, self._missing_blocks)
         self._done_blocks = 0
 
     @property
     def _count_blocks(self) -> int:
         return self._segment.size_bytes // self._destination.block_bytes
+
+    def _missing_blocks(self) -> int | None:
+        """Return the number of blocks that the other array has not written. None if it has written nothing."""
+        return self._count_blocks - self._done_blocks if self._done_blocks else None
 
     async def work(self) -> None:
         """Copy the segment. Raises CopyAborted if the copy fails, and the exceptions of `CopyOperation.raise_if_ended`."""
@@ -70,9 +73,6 @@ class PushedCopy:
         except (StoreError, MemoryError) as error:
             reply = self._checks.reply_of(error)
             raise self._checks.aborted(THIRD_PARTY_DEVICE_FAILURE, f"the source: {error}", source=reply) from error
-        except CopyAborted as aborted:
-            aborted.information = self._count_blocks - self._done_blocks if self._done_blocks else None
-            raise
 
     async def _token(self) -> RodToken:
         """Make a token for the source as it is now."""

@@ -1,6 +1,6 @@
 """The checks just before each change of an EXTENDED COPY, and the exception that ends a segment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from odx_target.copymgr.commands.segments import DESTINATION_LBA_FIELD, SOURCE_LBA_FIELD, CopyPlace, RemotePlace, Segment
 from odx_target.copymgr.copy_aborted import CopyAborted
@@ -17,12 +17,20 @@ class SegmentChecks:
     """Checks if a segment may still be copied.
 
     `accesses` are the members of the command in the task sets of other logical units, whose abort ends the copy.
+    `missing_blocks` returns the number of destination blocks that were not written, or None if nothing was copied.
     """
 
-    def __init__(self, operation: CopyOperation, segment: Segment, accesses: Mapping[OtherTaskSet, QueuedTask]) -> None:
+    def __init__(
+        self,
+        operation: CopyOperation,
+        segment: Segment,
+        accesses: Mapping[OtherTaskSet, QueuedTask],
+        missing_blocks: Callable[[], int | None],
+    ) -> None:
         self._operation = operation
         self._segment = segment
         self._accesses = accesses
+        self._missing_blocks = missing_blocks
 
     def check(self) -> None:
         """Raise an exception if the segment must not be copied any further: CopyAborted, or one of
@@ -57,6 +65,7 @@ class SegmentChecks:
         return CopyAborted(
             condition,
             segment=self._segment.number,
+            information=self._missing_blocks(),
             rule=rule,
             source=source,
             destination=destination,

@@ -2,13 +2,7 @@
 
 from collections.abc import Mapping
 
-from odx_target.copymgr.commands.segments import (
-    SOURCE_ID_FIELD,
-    CopyPlace,
-    RemotePlace,
-    Segment,
-)
-from odx_target.copymgr.copy_aborted import CopyAborted
+from odx_target.copymgr.commands.segments import SOURCE_ID_FIELD, CopyPlace, RemotePlace, Segment
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.operations.segment_checks import SegmentChecks
 from odx_target.copymgr.operations.step_choice import Destination, Step, StepKind, plan_step
@@ -19,11 +13,7 @@ from odx_target.copymgr.tokens.format import maker_of
 from odx_target.copymgr.tokens.remote import RemoteRequest, RemoteUse, UnitBlocks
 from odx_target.copymgr.tokens.rod_source import FrozenRod, RodSource, SourceCut, SourceUnreadable
 from odx_target.scsi.reply import Reply
-from odx_target.scsi.sense import (
-    COPY_TARGET_DEVICE_NOT_REACHABLE,
-    THIRD_PARTY_DEVICE_FAILURE,
-    Condition,
-)
+from odx_target.scsi.sense import COPY_TARGET_DEVICE_NOT_REACHABLE, THIRD_PARTY_DEVICE_FAILURE
 from odx_target.scsi.tasks.member import OtherTaskSet, QueuedTask
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, PoolBusy, StoreError, Unreadable
@@ -48,7 +38,7 @@ class SegmentCopy:
         self._copies = copies
         self._operation = operation
         self._segment = segment
-        self._checks = SegmentChecks(operation, segment, accesses)
+        self._checks = SegmentChecks(operation, segment, accesses, self._missing_blocks)
         self._source = segment.source
         assert isinstance(segment.destination, CopyPlace)
         self._place: CopyPlace = segment.destination
@@ -72,7 +62,7 @@ class SegmentCopy:
             await self._pad()
         except (StoreError, MemoryError) as error:
             reply = self._reply_of(error, self._destination.block_bytes)
-            raise self._aborted(THIRD_PARTY_DEVICE_FAILURE, f"the destination: {error}", destination=reply) from error
+            raise self._checks.aborted(THIRD_PARTY_DEVICE_FAILURE, f"the destination: {error}", destination=reply) from error
 
     async def _copy_local(self, source: CopyPlace) -> None:
         frozen = await self._freeze(source.logical_unit)
@@ -85,14 +75,14 @@ class SegmentCopy:
         """Copy blocks of a logical unit of another array, which makes a token for them."""
         if not self._segment.size_bytes:
             return
-        self._check()
+        self._checks.check()
         use: RemoteUse | None = None
         try:
             use = await self._opened(source)
             await self._copy(use.rod)
             await use.delete()
         except SourceCut as cut:
-            raise self._aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, cut.reason) from cut
+            raise self._checks.aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, cut.reason) from cut
         finally:
             if use is not None:
                 use.end(self._done_bytes)
@@ -111,13 +101,13 @@ class SegmentCopy:
             request = RemoteRequest(token, maker_of(token), initiator_name, identity, 0, size_bytes, open_until_s, data_until_s)
             return await copies.remote.open(request)
         except Refusal as refusal:
-            raise self._aborted(
+            raise self._checks.aborted(
                 COPY_TARGET_DEVICE_NOT_REACHABLE, refusal.rule or str(refusal), field=SOURCE_ID_FIELD
             ) from refusal
 
     async def _freeze(self, source: LogicalUnit) -> FrozenMap:
         while True:
-            self._check()
+            self._checks.check()
             try:
                 return source.volume.freeze()
             except PoolBusy:
@@ -128,11 +118,11 @@ class SegmentCopy:
         while self._done_bytes < self._end_bytes:
             await self._wait_before_step(rod)
             step = await self._planned_step(rod)
-            self._check()
+            self._checks.check()
             try:
                 done = writer.do_now(step)
                 if done is None:
-                    done = await writer.do(step, self._check)
+                    done = await writer.do(step, self._checks.check)
             except SourceUnreadable as error:
                 self._stop_before(error)
             else:
@@ -145,13 +135,13 @@ class SegmentCopy:
             offset_bytes = self._source.offset_bytes if isinstance(self._source, RemotePlace) else 0
             reply = self._reply_of(self._unreadable.cause, self._source.block_bytes, offset_bytes)
             rule = f"the source: {self._unreadable.cause}"
-            raise self._aborted(THIRD_PARTY_DEVICE_FAILURE, rule, source=reply) from self._unreadable
+            raise self._checks.aborted(THIRD_PARTY_DEVICE_FAILURE, rule, source=reply) from self._unreadable
 
     async def _pad(self) -> None:
         """Write zeros after the copied bytes, to the end of the last destination block."""
         if self._segment.pad_bytes:
             lba = self._place.offset_bytes + self._segment.size_bytes
-            await self._blocks.unmap(lba, self._segment.pad_bytes, self._check)
+            await self._blocks.unmap(lba, self._segment.pad_bytes, self._checks.check)
             self._step_done(StepKind.ZERO, self._segment.pad_bytes)
             await self._destination.pool.committed()
 
@@ -198,39 +188,16 @@ class SegmentCopy:
         whole_end_bytes = good_end_bytes // self._destination.block_bytes * self._destination.block_bytes
         self._end_bytes = max(self._done_bytes, whole_end_bytes - start_bytes)
 
-    def _check(self) -> None:
-        """Raise an exception if the segment must not be copied any further."""
-        try:
-            self._checks.check()
-        except CopyAborted as aborted:
-            aborted.information = self._missing_if_begun
-            raise
-
     def _reply_of(self, error: Exception, block_bytes: int, offset_bytes: int = 0) -> Reply:
         """Return the reply that a read or write would get for an exception."""
         block = error.block if isinstance(error, DamagedBlock | Unreadable) else None
         return self._checks.reply_of(error, None if block is None else (block * BLOCK_BYTES + offset_bytes) // block_bytes)
 
-    def _aborted(
-        self,
-        condition: Condition,
-        rule: str,
-        *,
-        source: Reply | None = None,
-        destination: Reply | None = None,
-        field: int | None = None,
-    ) -> CopyAborted:
-        aborted = self._checks.aborted(condition, rule, source=source, destination=destination, field=field)
-        aborted.information = self._missing_if_begun
-        return aborted
-
-    @property
-    def _missing_if_begun(self) -> int | None:
-        return self._missing_blocks() if self._done_bytes else None
-
-    def _missing_blocks(self) -> int:
-        """Return the number of destination blocks of the segment that were not written completely."""
+    def _missing_blocks(self) -> int | None:
+        """Return the number of destination blocks that were not written completely. None if nothing was copied."""
         segment = self._segment
+        if not self._done_bytes:
+            return None
         if self._done_bytes == segment.written_bytes:
             return 0
         extent = segment.destination_extent
