@@ -38,6 +38,7 @@ class PathCompression:
 
     @property
     def present(self) -> LinkCompression:
+        """The compression of the next data."""
         choice = self._path.settings.compression
         if choice is not CompressionChoice.AUTO:
             return LinkCompression(choice.value)

@@ -26,7 +26,7 @@ LEASE_BYTES = 16
 MAX_DESTINATION_BYTES = 20
 MAX_ROD_TYPE = 0xFFFF_FFFF
 MAX_LBA = (1 << 53) - 1
-"""Largest number of a JSON object. No logical unit has so many blocks."""
+"""No logical unit has so many blocks."""
 MAX_COUNT_BLOCKS = 0xFFFF_FFFF
 """Maximum number of blocks of a range of WRITE USING TOKEN."""
 MAX_SENSE_BYTES = 96
@@ -82,16 +82,16 @@ BLOCKS_FIELDS = (
 )
 
 ABSENT_UNIT = "absent"
-"""Code of the refusal of `make-token` if the maker has no such logical unit, or has it for other initiators only."""
+"""Code of the refusal of `make-token` or `write-unit` if the array has no such logical unit for the initiator."""
 
 UNIT_CODES: dict[str, str] = {
-    ABSENT_UNIT: "the maker has no such logical unit for this initiator",
+    ABSENT_UNIT: "the array has no such logical unit for this initiator",
     "block-length": "the logical unit has another logical block length",
     "range": "the range is not inside the logical unit",
     "reserved": "a reservation keeps the initiator out",
     "group": "the logical unit belongs to a group of two arrays, which no other array can write",
 }
-"""The codes of refusals of `make-token`, and their meanings."""
+"""The codes of refusals of `make-token` and `write-unit`, and their meanings."""
 
 LEASE_ENDED = "lease"
 """Code of the refusal of a request that names a lease which has ended or never existed."""
@@ -139,7 +139,7 @@ def texts_of(token: bytes) -> list[Json]:
 
 
 def token_in(texts: Sequence[str]) -> bytes:
-    """Return the token of a TOKEN_OPEN. Raises PeerFault, whose message does not contain the token."""
+    """Return the token of a message. Raises PeerFault, whose message does not contain the token."""
     try:
         parts = [bytes.fromhex(text) for text in texts]
     except ValueError:

@@ -7,7 +7,7 @@ reservations, the order of tasks, the time limit and the sense data of any host.
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from odx_target.copymgr.commands.parameter_lists import OUT_CDB, ServiceAction, encode_write_using_token
+from odx_target.copymgr.commands.parameter_lists import OUT_CDB, THIRD_PARTY_COPY_OUT, ServiceAction, encode_write_using_token
 from odx_target.copymgr.operations.operation import CopyStatus
 from odx_target.copymgr.shared_state import UNREACHABLE_CONDITIONS, Copies
 from odx_target.copymgr.tokens.format import maker_of
@@ -35,7 +35,6 @@ from odx_target.scsi.unit.logical_unit import LogicalUnit
 NexusOf = Callable[[str, LogicalUnit], Nexus | None]
 """Returns a new nexus through which an initiator reaches a logical unit, or None if it has no LUN for it."""
 
-THIRD_PARTY_COPY_OUT = 0x83
 LIST_IDENTIFIER = 1
 TAG = 0
 """List identifier and tag of the command. Each command has a nexus of its own, so they need not differ."""

@@ -1,5 +1,6 @@
-"""The sending side: it decides which protections send now, and tries again after a failure. `sending` has the steps of a
-transfer.
+"""The sending side: it decides which protections send now, and tries again after a failure.
+
+`sending` has the steps of a transfer.
 """
 
 from collections.abc import Callable, Iterable
