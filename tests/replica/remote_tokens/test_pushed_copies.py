@@ -1,10 +1,16 @@
 """Tests of EXTENDED COPY whose destination is a logical unit of another array."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from odx_target.copymgr.operations import pushed_copy
 from odx_target.copymgr.operations.pushed_copy import PAUSE_S, PUSH_TIMEOUT_S
+from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.tokens.remote import RemoteWrite, Written
+from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.paths.exchange import Exchange
+from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.scsi.reply import Reply, Status
 from odx_target.store.api import OutOfResources, PoolFailed, StoreError
@@ -12,6 +18,7 @@ from tests.copymgr.array import code_of
 from tests.copymgr.extended_copy import HERE, BlocksSegment, BytesSegment, copy_cdb, cscd, lid1_list
 from tests.replica.remote_tokens.arrays import BLOCK_LENGTHS, TokenArrays
 from tests.replica.remote_tokens.test_copies import fill_source
+from tests.sim.simulated_array import SimulatedArray
 from tests.sim.virtual_environment import VirtualTask
 
 DESTINATION = 0
@@ -192,6 +199,28 @@ def test_an_array_that_answers_at_once_is_not_asked_without_end(monkeypatch: pyt
     monkeypatch.setattr(arrays.maker.redeemer, "write", write)
     assert code_of(copied(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 8))) == NOT_REACHABLE
     assert len(requests) <= PUSH_TIMEOUT_S / PAUSE_S + 5
+    assert_nothing_leaks(arrays)
+
+
+def test_a_write_for_which_no_time_is_left_is_not_requested() -> None:
+    """Nobody would close its channel, and the other array would write on for a command that has ended."""
+    arrays, requests = arrays_of(11), []
+    maker, redeemer = arrays.maker, arrays.redeemer
+    serve, environment = redeemer.array.serve, maker.array.environment
+
+    async def note(array: SimulatedArray, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
+        requests.append(document["request"])
+        await serve(array, path, exchange, document)
+
+    redeemer.array.serve = note
+    identity, initiator_name = redeemer.units[0].identity, maker.nexus.initiator_name
+    for left_s, is_over, sent in ((0.0, False, []), (1.0, True, []), (1.0, False, ["write-unit"])):
+        until_s = environment.monotonic() + left_s
+        write = RemoteWrite(bytes(512), identity, initiator_name, 512, 0, 8, 0, until_s, lambda is_over=is_over: is_over)
+        with pytest.raises(Refusal):
+            arrays.world.run(environment, maker.redeemer.write(write))
+        arrays.world.advance(1.0)
+        assert requests == sent
     assert_nothing_leaks(arrays)
 
 

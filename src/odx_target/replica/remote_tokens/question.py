@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
-from odx_target.replica.link.errors import LinkError
+from odx_target.replica.link.errors import ChannelEnded, LinkError
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.link import Link
 from odx_target.replica.remote_tokens.limits import ANSWER_WAIT_S
@@ -20,6 +20,8 @@ class Question:
 
     async def ask(self, link: Link, document: Mapping[str, Json]) -> None:
         """Send the request, and note the answer or the failure."""
+        if self.is_done:
+            return
         try:
             exchange = self._exchange = link.begin(document, TrafficClass.TOKEN, ANSWER_WAIT_S)
         except LinkError as error:
@@ -33,8 +35,15 @@ class Question:
             exchange.close(drop_waiting=self.answer is None)
 
     def give_up(self) -> None:
-        """Close the channel of the request, because nobody waits for the answer any more. The other array may end its work."""
-        if self._exchange is not None and not self.is_done:
+        """Close the channel of the request, because nobody waits for the answer any more. The other array may end its work.
+
+        A request that was not sent yet is not sent.
+        """
+        if self.is_done:
+            return
+        if self._exchange is None:
+            self.failure = ChannelEnded("nobody waits for the answer any more")
+        else:
             self._exchange.abandon()
 
     @property

@@ -98,8 +98,7 @@ class UnitQuestions:
             if path.link is None:
                 unreachable.append(f"the path {name} is down")
                 continue
-            question = Question()
-            await _answered(question, path.link, document, self._environment, until_s, is_over)
+            question = await self._ask(path.link, document, until_s, is_over)
             if question.answer is not None:
                 try:
                     return _Found(path, read_message(fields, question.answer))
@@ -116,30 +115,23 @@ class UnitQuestions:
             raise self._refusal(", ".join(unreachable))
         raise Refusal(COPY_TARGET_DEVICE_NOT_REACHABLE, rule="no array has a logical unit with this name for the initiator")
 
+    async def _ask(self, link: Link, document: Mapping[str, Json], until_s: float, is_over: Callable[[], bool]) -> Question:
+        """Send a request in the background, and wait for its answer until `until_s`."""
+        environment, question, waker = self._environment, Question(), Waker(self._environment)
+
+        async def ask() -> None:
+            await question.ask(link, document)
+            waker.wake()
+
+        environment.start_soon(ask)
+        while not question.is_done and environment.monotonic() < until_s and not is_over():
+            await waker.wait(min(until_s, environment.monotonic() + CHECK_INTERVAL_S))
+        question.give_up()
+        return question
+
 
 class _Found(NamedTuple):
     """The answer of the array at the end of a path."""
 
     path: Path
     message: Message
-
-
-async def _answered(
-    question: Question,
-    link: Link,
-    document: Mapping[str, Json],
-    environment: Environment,
-    until_s: float,
-    is_over: Callable[[], bool],
-) -> None:
-    """Send a request in the background, and wait for its answer until `until_s`."""
-    waker = Waker(environment)
-    environment.start_soon(_send, question, link, document, waker)
-    while not question.is_done and environment.monotonic() < until_s and not is_over():
-        await waker.wait(min(until_s, environment.monotonic() + CHECK_INTERVAL_S))
-    question.give_up()
-
-
-async def _send(question: Question, link: Link, document: Mapping[str, Json], waker: Waker) -> None:
-    await question.ask(link, document)
-    waker.wake()
