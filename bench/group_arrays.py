@@ -41,8 +41,9 @@ class Three:
     def delete(self) -> None:
         odx("group", "delete", self.folder / "a", GROUP)
 
-    def status(self, member: str = "a") -> dict[str, Any]:
-        return odx("group", "status", self.folder / member, GROUP)
+    def status(self) -> dict[str, Any]:
+        """Return the status of the group at `a`."""
+        return odx("group", "status", self.folder / "a", GROUP)
 
     def wait_in_sync(self) -> float:
         """Wait until both members are in sync. Returns the time."""

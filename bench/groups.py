@@ -70,18 +70,18 @@ def loss(kib: int) -> dict[str, float]:
             status = three.status()
             assert status["condition"] == "in sync", "the other member was dropped during the measurement"
             three.delete()
-        best, least = (max(each, key=lambda row: row["writes/s"]) for each in (alone, grouped))
+        best, best_grouped = (max(each, key=lambda row: row["writes/s"]) for each in (alone, grouped))
         latency = status["latency"]
         return {
             "cores": cores(),
             "writes/s alone": best["writes/s"],
-            "writes/s in a group": least["writes/s"],
-            "loss %": 100 * (1 - least["writes/s"] / best["writes/s"]),
+            "writes/s in a group": best_grouped["writes/s"],
+            "loss %": 100 * (1 - best_grouped["writes/s"] / best["writes/s"]),
             "loop us alone": best["loop us"],
-            "loop us in a group": least["loop us"],
-            "added to the loop us": least["loop us"] - best["loop us"],
-            "primary us": least["primary us"],
-            "other member us": least["other member us"],
+            "loop us in a group": best_grouped["loop us"],
+            "added to the loop us": best_grouped["loop us"] - best["loop us"],
+            "primary us": best_grouped["primary us"],
+            "other member us": best_grouped["other member us"],
             "link us": 1e6 * (latency["link_s"] or 0.0),
             "peer us": 1e6 * (latency["peer_s"] or 0.0),
         }
