@@ -1,6 +1,7 @@
 """Tests of EXTENDED COPY whose destination is a logical unit of another array."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 
@@ -13,6 +14,8 @@ from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.scsi.reply import Reply, Status
+from odx_target.scsi.tasks.task import Task
+from odx_target.scsi.unit.group_gate import GroupGate
 from odx_target.store.api import OutOfResources, PoolFailed, StoreError
 from tests.copymgr.array import code_of
 from tests.copymgr.extended_copy import HERE, BlocksSegment, BytesSegment, copy_cdb, cscd, lid1_list
@@ -184,6 +187,30 @@ def test_an_aborted_command_ends_the_command_of_the_other_array() -> None:
     assert code_of(arrays.maker.reply(begun)) == "aborted"
     arrays.world.advance(5.0)
     assert redeemer.read(0, 0, 6144) == bytes(6144 * 512)
+    assert_nothing_leaks(arrays)
+
+
+class OpenGate:
+    """A group that both arrays serve."""
+
+    def admit(self) -> None:
+        pass
+
+
+def test_a_lun_that_joins_a_group_during_the_copy_is_not_reported_as_written() -> None:
+    """The reply would have to wait for the other member of the group."""
+    arrays = arrays_of(11)
+    fill_source(arrays)
+    redeemer = arrays.redeemer
+    redeemer.manager.copies.before_step = lambda _: redeemer.array.environment.sleep(1.0)
+    begun = begin(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 8))
+    arrays.world.advance(0.5)
+    (task,) = redeemer.units[0].tasks.tasks()
+    assert isinstance(task, Task)
+    task.gates = (cast(GroupGate, OpenGate()),)
+    assert code_of(arrays.maker.reply(begun)) == NOT_REACHABLE
+    rule = str(arrays.maker.manager.copies.refusals.latest[-1]["rule"])
+    assert rule.startswith("the array behind the path one refuses the copy: the logical unit belongs to a group")
     assert_nothing_leaks(arrays)
 
 

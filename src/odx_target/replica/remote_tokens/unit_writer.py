@@ -75,8 +75,7 @@ class UnitWriter:
         if unit.block_bytes != found.number("block_bytes"):
             raise RequestDenied("block-length", UNIT_CODES["block-length"])
         if unit.group is not None:
-            # The reply of such a command waits for the other member of the group, and only transports keep replies.
-            raise RequestDenied("group", UNIT_CODES["group"])
+            raise _in_group()
         if maker_of(token) != path.settings.peer_maker:
             raise RequestDenied(TOKEN_CODES[TOKEN_INVALID_ASCQ], "the token is not from the peer")
         ranges = [(found.number("first"), found.number("count"))]
@@ -96,14 +95,17 @@ class UnitWriter:
             self._copies.records.drop_nexus(nexus)
 
     async def _executed(self, exchange: Exchange, nexus: Nexus, lun: int, parameters: bytes) -> Reply:
-        """Execute WRITE USING TOKEN. If the peer closes the channel, or the link is lost, the command is aborted."""
+        """Execute WRITE USING TOKEN. If the peer closes the channel, or the link is lost, the command is aborted.
+
+        Raises RequestDenied if nobody waits any more, or if the logical unit has joined a group meanwhile.
+        """
         cdb = bytearray(16)
         OUT_CDB.pack_into(cdb, 0, LIST_IDENTIFIER, len(parameters))
         cdb[0], cdb[1] = THIRD_PARTY_COPY_OUT, ServiceAction.WRITE_USING_TOKEN
         data_out = [memoryview(bytearray(parameters))]
         if not exchange.is_open:
             raise RequestDenied("absent", "the peer has given up the request")
-        _, outcome = self._server.execute(nexus, lun, bytes(cdb), data_out, TaskAttribute.SIMPLE, TAG)
+        task, outcome = self._server.execute(nexus, lun, bytes(cdb), data_out, TaskAttribute.SIMPLE, TAG)
         if not isinstance(outcome, Reply):
             watch = _Watch(exchange, lambda: self._server.abort_task(nexus, lun, TAG))
             self._environment.start_soon(watch.run, self._environment)
@@ -112,7 +114,14 @@ class UnitWriter:
             finally:
                 watch.has_ended = True
         await self._copies.pool.committed()
+        if task.gates:  # The logical unit has joined a group meanwhile.
+            raise _in_group()
         return outcome
+
+
+def _in_group() -> RequestDenied:
+    """Refuse a command whose reply would have to wait for the other member of a group: only transports keep replies."""
+    return RequestDenied("group", UNIT_CODES["group"])
 
 
 def _is_late(reply: Reply) -> bool:
