@@ -13,14 +13,17 @@ from odx_target.cli.text.status_lines import status_lines
 from odx_target.initiator import cdb
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.replica.grouping import founding as founding_module
+from odx_target.replica.grouping.asking import AskedInVain
 from odx_target.replica.grouping.messages import BEGIN_REQUEST
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.pairing import path_key
 from odx_target.replica.paths.path import Path as PathOfReplica
 from odx_target.scsi.unit.format_operation import FormatOperation
 from odx_target.target.array import Array
+from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import Config, GroupTemplate, LunConfig, Portal
 from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.groups.operations import create_group
 from odx_target.target.control.operations import perform
 from odx_target.target.metrics.collection import metrics_text
 from odx_target.target.peers import peering as peering_module
@@ -174,6 +177,8 @@ async def test_a_group_that_cannot_be_made_is_refused_with_one_line() -> None:
             with pytest.raises(ManagementError, match=message) as error:
                 await perform(array, operation, wanted)
             assert "\n" not in str(error.value)
+        with pytest.raises(AskedInVain, match=f"b refuses: want a LUN number from 0 to {MAX_LUNS - 1}"):
+            await create_group(a, "g", ["db1"], "b", "w", {"db1": MAX_LUNS}, 20.0)  # An array of another version may ask this.
         with a.lun_changes.changing(a.pool.volumes["db1"]), pytest.raises(ManagementError, match="another request is changing"):
             await create(three)
         assert list(b.pool.volumes) == ["spare"]

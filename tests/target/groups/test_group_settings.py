@@ -6,7 +6,8 @@ import pytest
 
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES, MAX_GROUPS, MAX_OUT_OF_SYNC_S, MIN_OUT_OF_SYNC_S
 from odx_target.target.config.error import ConfigError
-from odx_target.target.config.group_settings import MAX_LUN, group_templates_of
+from odx_target.target.config.group_settings import group_templates_of
+from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import GroupTemplate
 
 ROW: dict[str, Any] = {"name": "db", "volumes": ["db1", "db2"], "path": "berlin", "witness": "hamburg"}
@@ -25,7 +26,7 @@ def test_a_group_with_and_without_choices() -> None:
         {"out-of-sync-after": MIN_OUT_OF_SYNC_S},
         {"out-of-sync-after": MAX_OUT_OF_SYNC_S},
         {"volumes": [f"v{number}" for number in range(MAX_GROUP_VOLUMES)]},
-        {"luns": {"db1": 0, "db2": MAX_LUN}},
+        {"luns": {"db1": 0, "db2": MAX_LUNS - 1}},
     ],
 )
 def test_a_group_at_a_limit(changes: dict[str, Any]) -> None:
@@ -45,7 +46,7 @@ def test_a_group_at_a_limit(changes: dict[str, Any]) -> None:
         ([{**ROW, "volumes": ["a", 1]}], "want a list of 1 to 256 names"),
         ([{**ROW, "volumes": ["v"] * (MAX_GROUP_VOLUMES + 1)}], "want a list of 1 to 256 names"),
         ([{**ROW, "luns": {"other": 1}}], "luns: want a LUN number"),
-        ([{**ROW, "luns": {"db1": MAX_LUN + 1}}], "luns: want a LUN number"),
+        ([{**ROW, "luns": {"db1": MAX_LUNS}}], "luns: want a LUN number"),
         ([{**ROW, "luns": {"db1": True}}], "luns: want a LUN number"),
         ([{**ROW, "out-of-sync-after": MIN_OUT_OF_SYNC_S - 1}], "group db: out-of-sync-after: want 6 to 600 seconds"),
         ([{**ROW, "out-of-sync-after": MAX_OUT_OF_SYNC_S + 1}], "want 6 to 600 seconds"),

@@ -6,12 +6,11 @@ from typing import Any
 
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES, MAX_GROUPS, MAX_OUT_OF_SYNC_S, MIN_OUT_OF_SYNC_S, OUT_OF_SYNC_S
 from odx_target.target.config.error import ConfigError
+from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.path_settings import PATH_NAME
 from odx_target.target.config.settings import GroupTemplate
 
 _KEYS = ("name", "volumes", "path", "witness", "luns", "out-of-sync-after")
-
-MAX_LUN = 65534
 
 
 def group_templates_of(value: Any) -> tuple[GroupTemplate, ...]:
@@ -49,7 +48,7 @@ def _template(row: Mapping[str, Any]) -> GroupTemplate:
         raise ConfigError(f"group {name}: volumes: want a list of 1 to {MAX_GROUP_VOLUMES} names")
     luns = row.get("luns", {})
     if not isinstance(luns, dict) or not all(
-        each in volumes and type(number) is int and 0 <= number <= MAX_LUN for each, number in luns.items()
+        each in volumes and type(number) is int and 0 <= number < MAX_LUNS for each, number in luns.items()
     ):
         raise ConfigError(f"group {name}: luns: want a LUN number for each of some volumes of the group")
     try:

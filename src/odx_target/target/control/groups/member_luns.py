@@ -8,7 +8,7 @@ from odx_target.scsi.reservations.durable import drop
 from odx_target.store.api import NameTaken, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config
-from odx_target.target.control.storage.luns import changing, check_unused
+from odx_target.target.control.storage.luns import changing, check_unused, lun_number
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.control.storage.volumes import forget_volume
 from odx_target.target.logical_units import LUN_ATTRIBUTE
@@ -27,8 +27,15 @@ class ArrayLuns:
     def check(self, name: str, size_bytes: int, block_bytes: int, number: int | None) -> None:
         try:
             lun_config(name, size_bytes, block_bytes)
-            if number is not None and self._number_of(name) != number:
-                check_unused(self._storage, number)
+        except ConfigError as error:
+            raise NotPossible(str(error)) from error
+        if number is not None and self._number_of(name) != number:
+            self._check_number(number)
+
+    def _check_number(self, number: int) -> None:
+        """Check that a new LUN can have a number. Raises NotPossible."""
+        try:
+            check_unused(self._storage, lun_number(number))
         except (ConfigError, NameTaken) as error:
             raise NotPossible(str(error)) from error
 
@@ -43,10 +50,7 @@ class ArrayLuns:
         for volume, number in zip(volumes, numbers, strict=True):
             if number is None or LUN_ATTRIBUTE in volume.attributes:
                 continue
-            try:
-                check_unused(self._storage, number)
-            except NameTaken as error:
-                raise NotPossible(str(error)) from error
+            self._check_number(number)
             await self._storage.set_attributes(volume, {LUN_ATTRIBUTE: str(number)})
             new.append(volume)
         await self._storage.make_durable()
