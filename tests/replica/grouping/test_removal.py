@@ -167,7 +167,7 @@ def test_snapshots_that_only_the_former_primary_has_stay() -> None:
     assert guid not in three.b.pool.snapshots
     three.run(three.a, three.a.table.groups[NAME].switchover())
     three.until(lambda: three.b.table.groups[NAME].state is GroupState.SERVING)
-    removal = Removal(three.b.pool, three.b.environment, three.b.table, three.b.path_of)
+    removal = Removal(three.b.pool, three.b.environment, three.b.table, three.b.table.path_to)
     group = three.b.table.groups[NAME]
     assert three.run(three.b, removal.remove(group, keeps_copies=False, is_forced=False)) == []
     assert dict(three.a.pool.volumes) == {}

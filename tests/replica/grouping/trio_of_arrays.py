@@ -7,7 +7,6 @@ from odx_target.replica.grouping.founding import Founding, GroupVolume
 from odx_target.replica.grouping.luns import NotPossible
 from odx_target.replica.grouping.removal import Removal
 from odx_target.replica.grouping.server import GroupServer
-from odx_target.replica.paths.path import Path
 from odx_target.replica.sync.group import Group, GroupState
 from odx_target.store.api import BLOCK_BYTES, Volume
 from odx_target.store.open import PoolOptions
@@ -55,11 +54,8 @@ class FoundingArray(GroupArray):
 
     def start(self, drift: float = 1.0) -> None:
         super().start(drift)
-        self.server = GroupServer(self.pool, self.environment, self.table, self.paths, self.luns)
+        self.server = GroupServer(self.pool, self.environment, self.table, self.luns)
         self.server.add_to(self.requests)
-
-    def path_of(self, pool: bytes) -> Path | None:
-        return next((each for each in self.paths.values() if each.settings.peer_pool == pool), None)
 
 
 class Three:
@@ -106,7 +102,7 @@ class Three:
 
     def removing(self, *, keeps_copies: bool = False, is_forced: bool = False) -> Coroutine[Any, Any, list[str]]:
         a = self.a
-        removal = Removal(a.pool, a.environment, a.table, a.path_of)
+        removal = Removal(a.pool, a.environment, a.table, a.table.path_to)
         return removal.remove(a.table.groups[NAME], keeps_copies=keeps_copies, is_forced=is_forced)
 
     def remove(self, *, keeps_copies: bool = False, is_forced: bool = False) -> list[str]:

@@ -7,7 +7,6 @@ from odx_target.replica.grouping.founding import Founding, GroupVolume
 from odx_target.replica.grouping.luns import MemberLuns
 from odx_target.replica.grouping.removal import Removal
 from odx_target.replica.grouping.server import GroupServer
-from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.path_table import PathTable
 from odx_target.replica.request_table import RequestTable
 from odx_target.replica.sync.group import Group
@@ -23,7 +22,7 @@ class Grouping:
         self._environment = environment
         self._groups = groups
         self._paths = paths
-        self._server = GroupServer(pool, environment, groups, paths, luns)
+        self._server = GroupServer(pool, environment, groups, luns)
 
     def add_to(self, requests: RequestTable) -> None:
         """Serve the requests of other arrays."""
@@ -57,7 +56,7 @@ class Grouping:
         with self._server.changing(name):
             group = groups.groups.get(name)
             if group is not None and (group.driver.member.is_primary or not is_forced):
-                removal = Removal(self._pool, self._environment, groups, self._path_to)
+                removal = Removal(self._pool, self._environment, groups, groups.path_to)
                 return await removal.remove(group, keeps_copies=keeps_copies, is_forced=is_forced)
             if group is not None:
                 await self._server.forget(group, keeps_copies=keeps_copies)
@@ -80,6 +79,3 @@ class Grouping:
             raise GroupRefused(f"there is no group {name}")
         await self._pool.committed()
         await self._pool.flush()
-
-    def _path_to(self, pool: bytes) -> Path | None:
-        return next((each for each in self._paths.values() if each.settings.peer_pool == pool), None)

@@ -17,7 +17,6 @@ from odx_target.replica.membership.register import Register
 from odx_target.replica.membership.witness import WitnessRecord
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
-from odx_target.replica.paths.path_table import PathTable
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.request_table import Group as RequestGroup
 from odx_target.replica.request_table import RequestTable, Row
@@ -37,11 +36,10 @@ REQUESTS = RequestGroup("grouping", 4)
 class GroupServer:
     """Serves the requests that make and remove groups. `luns` are the LUNs of the array."""
 
-    def __init__(self, pool: Pool, environment: Environment, groups: GroupTable, paths: PathTable, luns: MemberLuns) -> None:
+    def __init__(self, pool: Pool, environment: Environment, groups: GroupTable, luns: MemberLuns) -> None:
         self._pool = pool
         self._environment = environment
         self._groups = groups
-        self._paths = paths
         self._luns = luns
         self._busy: set[str] = set()
         self.copies = CopiesOfGroups(pool, environment, luns)
@@ -231,7 +229,7 @@ class GroupServer:
 
     def _require_path(self, pool: bytes, reason: str) -> None:
         """Check that there is a path to an array, whose requests about groups it serves. Raises RequestDenied."""
-        path = next((each for each in self._paths.values() if each.settings.peer_pool == pool), None)
+        path = self._groups.path_to(pool)
         if path is None:
             raise RequestDenied(NO_WITNESS, reason)
         if Right.REPLICATE not in path.settings.rights:

@@ -12,15 +12,15 @@ from odx_target.target.control.groups.conditions import Condition, Facts, condit
 from odx_target.target.control.paths import peering_of
 from odx_target.target.logical_units import LUN_ATTRIBUTE
 
-STEPS_OF_A_GROUP = 50
-VOLUMES_OF_A_STEP = 8
-"""Number of volumes of the pool that are looked at in the time of one step."""
-
 if TYPE_CHECKING:
     from odx_target.replica.grouping.grouping import Grouping
     from odx_target.replica.paths.path import Path
     from odx_target.replica.sync.group_table import GroupTable
     from odx_target.target.array import Array
+
+STEPS_OF_A_GROUP = 50
+VOLUMES_OF_A_STEP = 8
+"""Number of volumes of the pool that are looked at in the time of one step."""
 
 
 def groups_of(array: "Array") -> "GroupTable":
@@ -69,9 +69,7 @@ def condition_now(array: "Array", group: Group) -> Condition:
 
 def path_to(array: "Array", pool: bytes) -> "Path | None":
     """Return the path to the array with a pool identity."""
-    peering = array.peering
-    paths = () if peering is None else peering.paths.values()
-    return next((path for path in paths if path.settings.peer_pool == pool), None)
+    return None if array.peering is None else array.peering.groups.path_to(pool)
 
 
 def describe_group(array: "Array", group: Group) -> answers.Group:
