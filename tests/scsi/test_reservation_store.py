@@ -11,7 +11,7 @@ from odx_target.scsi.limits import MAX_REGISTRATIONS
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.reservations.conflicts import ReservationType
 from odx_target.scsi.reservations.durable import KEY_PREFIX, decode, encode, recall
-from odx_target.scsi.reservations.holders import NO_RESERVATIONS, NexusName, Reservation, Reservations
+from odx_target.scsi.reservations.holders import NO_RESERVATIONS, UNKNOWN_RESERVATIONS, NexusName, Reservation, Reservations
 from odx_target.store.api import PoolDamaged, PoolFailed
 from odx_target.store.log.records import MAX_VALUE_BYTES
 from tests.scsi.reserving import (
@@ -121,6 +121,21 @@ def test_as_many_as_there_may_be_fit_one_value() -> None:
 def test_a_volume_without_any_has_none() -> None:
     cluster = Cluster(1)
     assert recall(cluster.pool, cluster.volume.identity) is NO_RESERVATIONS
+
+
+@pytest.mark.parametrize("action", [CLEAR, PREEMPT])
+def test_unknown_reservations_keep_all_hosts_out_until_a_host_ends_them(action: int) -> None:
+    cluster = Cluster()
+    key = f"{KEY_PREFIX}{cluster.volume.identity.hex()}"
+    cluster.pool.remember(key, b"that nobody can read")
+    cluster.logical_unit.reservations = UNKNOWN_RESERVATIONS
+    cluster.register(0)
+    (unknown, own) = cluster.keys()
+    for host in cluster.hosts:
+        assert cluster.command("28" + "00" * 9, nexus=host).status == 0x18
+    assert cluster.out(0, action, own, unknown, kind=WE).status == 0
+    assert cluster.command("28" + "00" * 9, nexus=cluster.hosts[1]).status == 0
+    assert cluster.pool.remembered(key) is None, "the array could not start with it"
 
 
 # On a disk.

@@ -11,6 +11,7 @@ from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
 from odx_target.replica.sync.group import GroupState
+from odx_target.scsi.reservations.durable import KEY_PREFIX, recall
 from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.target.config.error import ConfigError
 from odx_target.target.server.memory_limits import MIN_MEMORY_BYTES
@@ -268,6 +269,25 @@ async def test_reservations_are_there_at_the_new_primary(autojump_clock: MockClo
         ) as stranger:
             await drain(stranger)
             assert await write(stranger, 0, 1) == "status 18"
+
+
+async def test_hosts_are_kept_out_if_the_new_primary_cannot_read_the_reservations(autojump_clock: MockClock) -> None:
+    """Without the reservations, all hosts could write, and destroy the data of a cluster."""
+    async with members() as pair, host_at(pair.b) as second:
+        identity = pair.b.pool.volumes["db1"].identity
+        pair.b.pool.remember(f"{KEY_PREFIX}{identity.hex()}", b"of a newer version")
+        pair.kill("a")
+        await pair.until(lambda: pair.state(pair.b) is GroupState.SERVING)
+        await drain(second)
+        assert await write(second, 0, 1) == await read(second, 0) == "status 18"
+        register, clear = (b"\x5f" + bytes([action]) + bytes(6) + b"\x18\0" for action in (0, 3))
+        assert code_of(await second.execute(GROUP_LUN, register, [bytes(8) + KEY + bytes(8)])) == "good"
+        assert await write(second, 0, 1) == "status 18"
+        status = await second.execute(GROUP_LUN, b"\x5e\3" + bytes(5) + b"\0\x80\0", data_in_bytes=128)
+        assert code_of(status) == "good"
+        assert code_of(await second.execute(GROUP_LUN, clear, [KEY + bytes(16)])) == "good"
+        assert await write(second, 0, 1) == "good"
+        assert not recall(pair.b.pool, identity).registrations
 
 
 async def test_the_data_of_held_reads_stays_within_the_memory_of_the_session(autojump_clock: MockClock) -> None:

@@ -72,3 +72,11 @@ class Reservations:
 
 
 NO_RESERVATIONS = Reservations()
+
+_NOBODY = NexusName("", 0)
+UNKNOWN_RESERVATIONS = Reservations(
+    MappingProxyType({_NOBODY: 0xFFFF_FFFF_FFFF_FFFF}),
+    Reservation(ReservationType.EXCLUSIVE_ACCESS, _NOBODY),
+    persists_through_power_loss=True,  # so that the next change replaces what is stored
+)
+"""Keeps all nexuses out of a logical unit whose reservations nobody knows. A nexus that registers can preempt or clear them."""

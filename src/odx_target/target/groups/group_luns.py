@@ -22,6 +22,7 @@ from odx_target.scsi.asymmetric_access.port_groups import (
     StatusCode,
 )
 from odx_target.scsi.reservations.durable import recall
+from odx_target.scsi.reservations.holders import UNKNOWN_RESERVATIONS
 from odx_target.scsi.sense import ASYMMETRIC_ACCESS_STATE_CHANGED, INQUIRY_DATA_HAS_CHANGED
 from odx_target.scsi.tasks.change_notifications import AttachedNexuses
 from odx_target.scsi.tasks.task import Task
@@ -227,7 +228,10 @@ class GroupLuns:
             self._nexuses.tell_all(unit, ASYMMETRIC_ACCESS_STATE_CHANGED)
 
     def _take_over(self, unit: LogicalUnit) -> None:
-        """Go on with the reservations that the former primary has stored, and with a LUN that is not larger than its volume."""
+        """Go on with the reservations that the former primary has stored, and with a LUN that is not larger than its volume.
+
+        If the reservations cannot be read, no host uses the LUN before one of them has cleared or preempted them.
+        """
         capacity_blocks = min(unit.capacity_blocks, unit.volume.size_blocks * BLOCK_BYTES // unit.block_bytes)
         if capacity_blocks != unit.capacity_blocks:
             unit.capacity_blocks = capacity_blocks
@@ -235,4 +239,6 @@ class GroupLuns:
         try:
             unit.reservations = recall(self._pool, unit.volume.identity)
         except StoreError as error:
-            self._report("error", "the reservations of a LUN cannot be read", lun=unit.volume.name, error=str(error))
+            unit.reservations = UNKNOWN_RESERVATIONS
+            event = "the reservations of a LUN cannot be read, and keep all hosts out until a host clears or preempts them"
+            self._report("error", event, lun=unit.volume.name, error=str(error))
