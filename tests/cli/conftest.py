@@ -1,16 +1,32 @@
 """Fixtures for commands that run in this process, and for arrays that they manage in processes of their own."""
 
 import io
+import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from odx_target.cli import main as cli
+from odx_target.cli.schemas.making import schema_of_result
+from odx_target.cli.schemas.table import result_of
+from tests.cli.schemas.validation import faults_of
 from tests.interop.serving import Served, serve
 
 Run = Callable[..., tuple[int, str, str]]
+
+
+def result(run: Run, command: str, *words: str | Path) -> dict[str, Any]:
+    """Run a command with --json, and check its result against the schema."""
+    code, output, error = run(*command.split(), *words, "--json")
+    assert code == 0, error
+    name = result_of(command)
+    assert name is not None
+    found: dict[str, Any] = json.loads(output)
+    assert faults_of(found, schema_of_result(name)) == []
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from odx_target.cli.groups import group
 from odx_target.cli.groups.text import group_lines
 from odx_target.cli.schemas.making import schema_of_result
-from odx_target.cli.schemas.table import result_of
+from odx_target.target.control.groups.answers import PromotedGroup
 from odx_target.target.control.socket_file import CONTROL_NAME
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, result
 from tests.cli.schemas.validation import faults_of
 from tests.interop.serving import Served, serve
 
@@ -56,17 +57,6 @@ def places(module_path: Path) -> Iterator[dict[str, Path]]:
             server.kill()
 
 
-def result(run: Run, command: str, *words: str | Path) -> dict[str, Any]:
-    """Run a command with --json, and check its result against the schema."""
-    code, output, error = run(*command.split(), *words, "--json")
-    assert code == 0, error
-    name = result_of(command)
-    assert name is not None
-    found: dict[str, Any] = json.loads(output)
-    assert faults_of(found, schema_of_result(name)) == []
-    return found
-
-
 def until(look: Callable[[], object]) -> None:
     deadline_s = time.monotonic() + TIMEOUT_S
     while not look():
@@ -104,7 +94,8 @@ def test_a_group_from_its_creation_to_its_end(places: dict[str, Path], run: Run)
     assert "a,b      a        yes" in run("group", "list", w)[1]
     result(run, "group switchover", a, "g")
     until(lambda: result(run, "group status", b, "g")["state"] == "serving")
-    until(lambda: run("group", "delete", b, "g")[0] == 0)
+    until(lambda: result(run, "group status", b, "g")["condition"] == "in sync")
+    assert result(run, "group delete", b, "g") == {"schema": "deleted-group/1", "name": "g", "left": []}
     assert run("group", "delete", b, "g", "--force")[::2] == (1, "odx-target: there is no group g\n")
     assert [each["name"] for each in result(run, "volume list", a)["volumes"]] == ["own"]
     assert {each["name"]: each["lun"] for each in result(run, "volume list", b)["volumes"]} == {"db": 7, "other": 0}
@@ -130,8 +121,24 @@ def test_what_is_wrong_is_one_line(places: dict[str, Path], run: Run) -> None:
         assert error.count("\n") == 1, words
 
 
+def test_a_promotion_names_what_may_be_lost(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    promoted = PromotedGroup(name="g", is_promoted=False, is_anchor_restored=True, anchor_age_s=7.5, loss="some writes")
+
+    def ask(_pool: Path, operation: str, given: dict[str, object]) -> dict[str, object]:
+        assert (operation, given["name"]) == ("group-promote", "g")
+        return {**promoted, "is_promoted": given["force"]}
+
+    monkeypatch.setattr(group, "ask_array", ask)
+    assert result(run, "group promote", "pool", "g")["loss"] == "some writes"
+    would = "with --force, this array becomes the primary of the group g; lost may be: some writes\n"
+    assert run("group", "promote", "pool", "g") == (0, would, "")
+    done = "this array is the primary of the group g; lost may be: some writes\n"
+    for command in (("group", "promote", "pool", "g"), ("promote", "pool", "g")):
+        assert run(*command, "--force") == (0, done, "")
+
+
 def test_a_group_as_text_with_all_its_parts() -> None:
-    group: dict[str, Any] = {
+    described: dict[str, Any] = {
         "name": "g", "condition": "resync", "role": "primary", "state": "serving", "epoch": 3, "advice": "wait",
         "volumes": [{"name": "db", "lun": 7}, {"name": "log", "lun": None}],
         "path": "b", "is_peer_connected": False, "witness": None, "is_witness_connected": False,
@@ -143,7 +150,7 @@ def test_a_group_as_text_with_all_its_parts() -> None:
         "reading": {"is_over": True, "failure": "cut", "read_bytes": 4096, "different": 1, "damaged": 2},
         "resyncs": 1, "verified": 2, "mismatches": 0,
     }  # fmt: skip
-    assert group_lines(group) == [
+    assert group_lines(described) == [
         "group g: resync; this array is the primary, serving; epoch 3",
         "volumes: db (LUN 7), log",
         "other member: b (not connected); witness: removed; out of sync after 20 s",

@@ -3,30 +3,15 @@
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.cli.replication.graph import graph_lines, spark
-from odx_target.cli.schemas.making import schema_of_result
-from odx_target.cli.schemas.table import result_of
-from tests.cli.conftest import Run
-from tests.cli.schemas.validation import faults_of
+from tests.cli.conftest import Run, result
 
 KEY = "K" * 26
-
-
-def result(run: Run, command: str, *words: str | Path) -> dict[str, Any]:
-    """Run a command with --json, and check its result against the schema."""
-    code, output, error = run(*command.split(), *words, "--json")
-    assert code == 0, error
-    name = result_of(command)
-    assert name is not None
-    found: dict[str, Any] = json.loads(output)
-    assert faults_of(found, schema_of_result(name)) == []
-    return found
 
 
 def test_a_volume_from_its_protection_to_a_clone_of_its_copy(pools: tuple[Path, Path], run: Run) -> None:

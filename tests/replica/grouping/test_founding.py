@@ -163,14 +163,7 @@ def test_a_group_that_has_been_in_sync_is_never_replaced() -> None:
 def test_a_group_can_be_made_again_after_a_crash_at_any_moment(victim: str) -> None:
     for moment in range(40):
         three = Three()
-        array = {"a": three.a, "b": three.b, "w": three.w}[victim]
-        task = three.world.spawn(three.a.environment, _ignoring_refusal(three))
-        three.world.advance(STEP_S * moment)
-        was_done = task.done
-        array.lose_power()
-        three.world.advance(0.2)
-        array.start()
-        three.until(three.are_connected)
+        was_done = three.lose_power_during(three.founding(), victim, STEP_S * moment)
         three.world.advance(1.0)
         if three.a.group is None:
             assert not was_done, "a group that was made is there after a restart"
@@ -183,10 +176,3 @@ def test_a_group_can_be_made_again_after_a_crash_at_any_moment(victim: str) -> N
         if was_done:
             return
     pytest.fail("the group was never made before the crash")
-
-
-async def _ignoring_refusal(three: Three) -> None:
-    try:
-        await three.founding()
-    except GroupRefused:
-        return

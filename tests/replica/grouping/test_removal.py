@@ -120,14 +120,7 @@ def test_a_member_that_may_take_over_does_not_forget_its_group() -> None:
 def test_a_removal_continues_after_a_crash_at_any_moment(victim: str) -> None:
     for moment in range(60):
         three = in_sync()
-        array = {"a": three.a, "b": three.b, "w": three.w}[victim]
-        task = three.world.spawn(three.a.environment, _ignoring_refusal(three))
-        three.world.advance(STEP_S * moment)
-        was_done = task.done
-        array.lose_power()
-        three.world.advance(0.2)
-        array.start()
-        three.until(three.are_connected)
+        was_done = three.lose_power_during(three.removing(), victim, STEP_S * moment)
         three.world.advance(15.0)
         if NAME in three.a.table.groups:
             assert not was_done
@@ -139,13 +132,6 @@ def test_a_removal_continues_after_a_crash_at_any_moment(victim: str) -> None:
         if was_done:
             return
     pytest.fail("the group was never removed before the crash")
-
-
-async def _ignoring_refusal(three: Three) -> None:
-    try:
-        await three.removing()
-    except GroupRefused:
-        return
 
 
 def test_a_member_without_witness_and_peer_keeps_its_group() -> None:

@@ -1,6 +1,7 @@
 """Three arrays of a simulated world that can make and remove groups: `a` with volumes, `b` as other member, `w` as witness."""
 
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any
 
 from odx_target.replica.grouping.founding import Founding, GroupVolume
@@ -8,6 +9,7 @@ from odx_target.replica.grouping.luns import NotPossible
 from odx_target.replica.grouping.removal import Removal
 from odx_target.replica.grouping.server import GroupServer
 from odx_target.replica.sync.group import Group, GroupState
+from odx_target.replica.sync.group_table import GroupRefused
 from odx_target.store.api import BLOCK_BYTES, Volume
 from odx_target.store.open import PoolOptions
 from tests.sim.group_array import NAME, GroupArray
@@ -110,6 +112,21 @@ class Three:
         left: list[str] = self.run(self.a, self.removing(keeps_copies=keeps_copies, is_forced=is_forced))
         return left
 
+    def lose_power_during(self, change: Coroutine[Any, Any, object], victim: str, after_s: float) -> bool:
+        """Begin a change at `a`, let an array lose its power after a while, and start the array again.
+
+        Returns True if the change had ended before.
+        """
+        array = {"a": self.a, "b": self.b, "w": self.w}[victim]
+        task = self.world.spawn(self.a.environment, _ignoring_refusal(change))
+        self.world.advance(after_s)
+        was_done = task.done
+        array.lose_power()
+        self.world.advance(0.2)
+        array.start()
+        self.until(self.are_connected)
+        return was_done
+
     def is_in_sync(self) -> bool:
         group = self.a.group
         return (
@@ -131,3 +148,8 @@ class Three:
 
     def content(self, array: FoundingArray, name: str) -> bytes:
         return b"".join(self.run(array, array.pool.volumes[name].read(0, SIZE)))
+
+
+async def _ignoring_refusal(change: Coroutine[Any, Any, object]) -> None:
+    with suppress(GroupRefused):
+        await change

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 from structlog.testing import capture_logs
+from trio.testing import MockClock
 
 from odx_target.cli.text.status_lines import status_lines
 from odx_target.initiator import cdb
@@ -28,6 +29,7 @@ from odx_target.target.control.operations import perform
 from odx_target.target.metrics.collection import metrics_text
 from odx_target.target.peers import peering as peering_module
 from odx_target.target.peers.serving import serve_peers
+from tests.target.groups.members import NAME, members
 from tests.target.running import running, session_with
 
 KEY = "K" * 26
@@ -290,6 +292,20 @@ async def test_the_maintenance_of_a_group() -> None:
         ):
             with pytest.raises(ManagementError, match=message):
                 await perform(array, operation, {"name": "g"})
+
+
+async def test_a_secondary_that_reaches_nobody_is_promoted_by_force(autojump_clock: MockClock) -> None:
+    async with members() as pair:
+        pair.kill("b")
+        await trio.sleep(10)
+        given, loss = {"name": NAME}, "all writes after both members were last connected and in sync"
+        told = await perform(pair.b, "group-promote", given)
+        assert (told["is_promoted"], told["is_anchor_restored"], told["loss"]) == (False, False, loss)
+        assert (await perform(pair.b, "group-status", given))["role"] == "secondary"
+        done = await perform(pair.b, "group-promote", {**given, "force": True})
+        assert (done["is_promoted"], done["loss"]) == (True, loss)
+        found = await perform(pair.b, "group-status", given)
+        assert (found["role"], found["state"]) == ("primary", "serving")
 
 
 async def test_a_group_that_has_all_luns_of_an_array_is_not_taken_away_from_it() -> None:
