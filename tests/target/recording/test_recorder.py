@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from odx_target.configured_pool import open_pool
 from odx_target.initiator import cdb
@@ -59,13 +60,15 @@ async def test_residuals_have_their_signs() -> None:
 
 @given(st.lists(st.tuples(st.booleans(), st.binary(max_size=200)), max_size=8))
 def test_no_bytes_of_a_peer_raise_an_exception(pieces: list[tuple[bool, bytes]]) -> None:
-    connection = CommandRecorder().connected(("127.0.0.1", 1), ("127.0.0.1", 2))
-    for is_from_host, data in pieces:
-        if is_from_host:
-            connection.received(memoryview(data))
-        else:
-            connection.sent([data])
-    connection.closed()
+    with capture_logs() as lines:
+        connection = CommandRecorder().connected(("127.0.0.1", 1), ("127.0.0.1", 2))
+        for is_from_host, data in pieces:
+            if is_from_host:
+                connection.received(memoryview(data))
+            else:
+                connection.sent([data])
+        connection.closed()
+    assert lines == [], "an exception ends the recording of the connection with a line in the log"
 
 
 @given(st.binary(min_size=1, max_size=40), st.binary(max_size=600))
