@@ -45,6 +45,28 @@ def test_a_leaf_that_gets_entries_of_another_leaf_is_late_again() -> None:
     assert late.take() is None
 
 
+def test_a_leaf_that_another_walk_has_marked_since_is_late_again() -> None:
+    live, late = changed_map(Epoch(), 2)
+    for _ in unvisited([live], Epoch()):
+        pass
+    other = BlockMap(2 * LEAF_BLOCKS)
+    other.assign(3, 30)
+    live.copy_range(other.freeze(), 3, 5, 1)
+    assert late.take() is live.leaf(0)
+    assert late.take() is None
+
+
+def test_a_leaf_that_is_filled_several_times_is_kept_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(late_leaves, "MAX_LATE_LEAVES", 1)
+    live, late = changed_map(Epoch(), 2)
+    other = BlockMap(2 * LEAF_BLOCKS)
+    other.assign(3, 30)
+    for block in range(5, 8):
+        live.copy_range(other.freeze(), 3, block, 1)
+    assert late.are_complete
+    assert late.take() is live.leaf(0)
+
+
 @pytest.mark.parametrize(("most", "are_complete"), [(2, True), (1, False)])
 def test_more_late_leaves_than_the_limit_are_not_kept(most: int, are_complete: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(late_leaves, "MAX_LATE_LEAVES", most)

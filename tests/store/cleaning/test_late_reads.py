@@ -93,6 +93,34 @@ def test_the_copy_of_a_leaf_that_is_being_read_is_visited() -> None:
     assert walked.visited.count(leaf) == 1
 
 
+def test_the_copy_of_a_late_leaf_that_is_being_read_is_visited() -> None:
+    """A checkpoint during the walk may store a late leaf, and its entries may then be dropped from memory."""
+    walked = Walked()
+    late_leaves: list[Leaf] = []
+
+    def copy_leaf() -> None:
+        walked.contents.frozen_state()
+        walked.map.assign(LEAF_BLOCKS + 1, 20)
+        leaf = walked.map.leaf(LEAF_BLOCKS)
+        assert leaf is not None
+        late_leaves.append(leaf)
+
+    def copy_before_its_visit() -> None:
+        if not late_leaves:
+            copy_leaf()
+            walked.loader.drop(late_leaves[0])
+
+    def copy_again() -> None:
+        walked.loader.load(late_leaves[0])
+        copy_leaf()
+
+    walked.after_visit = copy_before_its_visit
+    walked.loader.meanwhile = copy_again
+    walked.run()
+    assert len(late_leaves) == 2
+    assert walked.visited[2:] == late_leaves
+
+
 @pytest.mark.parametrize("is_late", [True, False])
 def test_only_a_late_leaf_may_be_missing(is_late: bool) -> None:
     """A checkpoint during the walk may store a late leaf, and the next one may delete it, because a host has replaced it."""

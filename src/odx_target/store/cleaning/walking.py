@@ -135,11 +135,13 @@ class _Walk:
     async def visit_late(self) -> None:
         """Visit the late leaves, until there are no more."""
         self._is_late = True
-        while self._late is not None and (leaf := self._late.take()) is not None:
-            await self.visit_node(leaf)
-            if len(self.unread) == LEAVES_OF_A_CALL:
-                await self.visit_unread()
-        await self.visit_unread()
+        if self._late is None:
+            return
+        while (leaf := self._late.take()) is not None or self.unread:
+            if leaf is not None:
+                await self.visit_node(leaf)
+            else:
+                await self.visit_unread()  # Meanwhile, maps may make further late leaves.
 
     async def visit_unread(self) -> None:
         if not self.unread:

@@ -256,8 +256,8 @@ class BlockMap(MapReader):
 
     def _cleared_leaf(self, leaf: Leaf, index: int, end: int) -> Leaf | None:
         if leaf.epoch is not self._epoch:
-            leaf = leaf.copy(self._epoch)
-            self._tally.note(leaf)
+            source, leaf = leaf, leaf.copy(self._epoch)
+            self._tally.note(leaf, source)
         leaf.clear(index, end - index)
         return None if leaf.is_hole() else leaf
 
@@ -283,8 +283,9 @@ class BlockMap(MapReader):
             self._tally.note(leaf)
         elif leaf.epoch is not self._epoch:
             assert type(leaf) is Leaf
-            leaf = inner.children[slot] = leaf.copy(self._epoch)
-            self._tally.note(leaf)
+            source, leaf = leaf, leaf.copy(self._epoch)
+            inner.children[slot] = leaf
+            self._tally.note(leaf, source)
         assert type(leaf) is Leaf
         return leaf
 

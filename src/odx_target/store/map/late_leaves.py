@@ -1,4 +1,9 @@
-"""Leaves that maps make during a walk, and that the walk would not visit: the copies of leaves that it had not visited yet."""
+"""Late leaves: the leaves that maps make during a walk, and that the walk must visit too.
+
+A walk visits the leaves of a frozen state, and marks each visited leaf with its stamp (`Leaf.walk`). Meanwhile, maps make new
+leaves. The copy of a visited leaf has the entries that the walk has left, so it counts as visited. All other leaves that are
+made during the walk are late. A visited leaf is late again if it gets entries of another leaf. New data needs no visit.
+"""
 
 from collections import deque
 
@@ -9,9 +14,7 @@ MAX_LATE_LEAVES = 1 << 18
 
 
 class LateLeaves:
-    """Collects the late leaves of the walk that `stamp` identifies (see `walk`). A copy of a visited leaf is not late, because
-    it has the entries of the visited leaf.
-    """
+    """The late leaves of the walk that `stamp` identifies (see `walk`). Maps note leaves (`Tally`), and the walk takes them."""
 
     def __init__(self, stamp: Epoch) -> None:
         self._stamp = stamp
@@ -19,14 +22,20 @@ class LateLeaves:
         self.are_complete = True
         """False if some late leaves were not kept."""
 
-    def note(self, leaf: Leaf) -> None:
-        """Keep a leaf that a map has just made or filled from another leaf, if the walk has not visited it."""
-        if leaf.walk is self._stamp:
-            return
-        if len(self._leaves) < MAX_LATE_LEAVES:
-            self._leaves.append(leaf)
+    def note(self, leaf: Leaf, source: Leaf | None) -> None:
+        """Keep a leaf that a map has made, unless it is the copy of a visited leaf, `source`."""
+        if source is not None and source.walk is self._stamp:
+            leaf.walk = self._stamp
         else:
-            self.are_complete = False
+            self._keep(leaf)
+
+    def note_filled(self, leaf: Leaf) -> None:
+        """Keep a leaf that has got entries of another leaf. A leaf without a mark is kept already, or will be frozen
+        and visited. The mark may be the one of another walk that runs beside this one.
+        """
+        if leaf.walk is not None:
+            leaf.walk = None
+            self._keep(leaf)
 
     def postpone(self, leaf: Leaf) -> None:
         """Note that a leaf must be read before the walk visits it. Until then, its copies are late."""
@@ -44,3 +53,9 @@ class LateLeaves:
                 leaf.walk = self._stamp
                 return leaf
         return None
+
+    def _keep(self, leaf: Leaf) -> None:
+        if len(self._leaves) < MAX_LATE_LEAVES:
+            self._leaves.append(leaf)
+        else:
+            self.are_complete = False

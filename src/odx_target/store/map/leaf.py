@@ -98,12 +98,8 @@ class Leaf:
         self.digest: bytes | None = None
 
     def copy(self, epoch: Epoch) -> "Leaf":
-        """Copy the leaf for a map with another epoch. A walk that replaces places and has visited the leaf need not visit the
-        copy; `Tally.note` lets all other walks visit it. Raises LeafMissing.
-        """
-        copied = Leaf(self.present_entries()[:], epoch)
-        copied.walk = self.walk
-        return copied
+        """Copy the leaf for a map with another epoch. No walk has visited the copy. Raises LeafMissing."""
+        return Leaf(self.present_entries()[:], epoch)
 
     def present_entries(self) -> Entries:
         """Return the entries. Raises LeafMissing."""
@@ -164,9 +160,8 @@ class Leaf:
             entries[index : index + count] = HOLES[:count]
 
     def copy_from(self, source: "Leaf", source_index: int, index: int, count: int) -> None:
-        """Copy places from another leaf. A walk has to visit this leaf again. Raises LeafMissing."""
+        """Copy places from another leaf. Raises LeafMissing."""
         theirs = source.present_entries()
-        self.walk = None
         if len(theirs) < LEAF_BLOCKS:
             if len(self.entries) < LEAF_BLOCKS:
                 splice(self.entries, index, count, cut(theirs, source_index, count, index))

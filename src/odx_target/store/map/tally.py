@@ -22,15 +22,13 @@ class Tally:
         self.due = NEVER
         self.late: LateLeaves | None = None
 
-    def note(self, leaf: Leaf) -> None:
-        """Count a leaf that a map has made or copied."""
+    def note(self, leaf: Leaf, source: Leaf | None = None) -> None:
+        """Count a leaf that a map has made, or has copied from `source`."""
         self.made += 1
         if self.late is not None:
-            self.late.note(leaf)
-        else:
-            leaf.walk = None  # A walk that goes on after changes must visit the copy of a leaf that it has visited.
+            self.late.note(leaf, source)
 
     def note_filled(self, leaf: Leaf) -> None:
         """Note that a leaf has got entries of another leaf."""
         if self.late is not None:
-            self.late.note(leaf)
+            self.late.note_filled(leaf)
