@@ -12,6 +12,7 @@ from odx_target.store.cleaning.making import make_cleaner
 from odx_target.store.digests.digester import Digester
 from odx_target.store.health import Health
 from odx_target.store.ledger import Ledger
+from odx_target.store.log.batch import Position
 from odx_target.store.log.checksum_index import ChecksumIndex
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.follower import Followers
@@ -64,17 +65,7 @@ class PoolParts:
         self.supply.adopt(recovered.segments, recovered.sizes, recovered.position.segment)
         self._flusher = _flusher_after(recovered, self.supply, environment, self.health)
         index = ChecksumIndex(identity)
-        self.log = Log(
-            identity,
-            head.fields.epoch,
-            self.supply,
-            index,
-            self._flusher,
-            self.health,
-            environment,
-            recovered.position,
-            shares_headers=head.fields.format_version >= SHARED_HEADERS_FORMAT,
-        )
+        self.log = self._make_log(index, recovered.position)
         self.commit = self.log.commit
         self.reader = Reader(self.log, self.supply, index, environment)
         self._followers = Followers(self.supply, self._flusher, self.reader.pins, identity, environment)
@@ -113,6 +104,19 @@ class PoolParts:
         self.log.written_blocks = replayed_blocks
         if checkpoint_blocks is not None:
             self.log.checkpoint_due_blocks = checkpoint_blocks
+
+    def _make_log(self, index: ChecksumIndex, position: Position) -> Log:
+        return Log(
+            self._log_identity,
+            self._head.epoch,
+            self.supply,
+            index,
+            self._flusher,
+            self.health,
+            self._environment,
+            position,
+            shares_headers=self._head.format_version >= SHARED_HEADERS_FORMAT,
+        )
 
     def _make_ledger(self, index: ChecksumIndex) -> Ledger:
         log, supply, reader, leaves = self.log, self.supply, self.reader, self.leaves

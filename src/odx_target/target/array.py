@@ -311,11 +311,7 @@ class Array:
         if has_groups(self.pool):
             self.make_group_luns()
         self.pool.commit()
-        for logical_unit in self.logical_units.values():
-            self.copy_manager.attach_logical_unit(logical_unit)
-        self.copy_manager.copies.remote_logical_units.update(logical_units_named(self.logical_units, self.config.remote_luns))
-        self.copy_manager.copies.copy_rate.set(self.config.copy_rate_bytes_per_s)
-        await self.copy_manager.start()
+        await self._start_copy_manager()
         self._report_no_room()
         self.threshold_watch = watch_thresholds(self.pool, self.logical_units, self.device_server, environment, self.reporter)
         if damaged := self.copy_manager.copies.durable_tokens.damaged:
@@ -354,6 +350,13 @@ class Array:
         )
         self._inject_faults(environment)
         self._serve(jobs)
+
+    async def _start_copy_manager(self) -> None:
+        for logical_unit in self.logical_units.values():
+            self.copy_manager.attach_logical_unit(logical_unit)
+        self.copy_manager.copies.remote_logical_units.update(logical_units_named(self.logical_units, self.config.remote_luns))
+        self.copy_manager.copies.copy_rate.set(self.config.copy_rate_bytes_per_s)
+        await self.copy_manager.start()
 
     def make_group_luns(self) -> "GroupLuns":
         """Make the logical units of groups unavailable, until the link port is open. A second call changes nothing."""

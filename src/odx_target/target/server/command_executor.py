@@ -71,7 +71,7 @@ class CommandExecutor:
         send: Callable[[], Awaitable[None]],
         report: Report,
         clock: Callable[[], float],
-        send_now: Callable[[], None] = lambda: None,
+        send_now: Callable[[], None],
     ) -> None:
         self._protocol = protocol
         self._sender = sender
@@ -148,11 +148,7 @@ class CommandExecutor:
                     send_reply(event, outcome.status, data_in, transfer_bytes, outcome.sense)
                     if task.read_memory_bytes:
                         self._hold_until_sent(task)
-                    elif data_in:
-                        early_bytes += transfer_bytes
-                        if early_bytes < EARLY_SEND_BYTES:
-                            continue
-                    else:
+                    elif not data_in or (early_bytes := early_bytes + transfer_bytes) < EARLY_SEND_BYTES:
                         continue
                     if not self._sender.send_early(early_bytes):
                         return
