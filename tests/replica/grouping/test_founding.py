@@ -9,8 +9,8 @@ from odx_target.replica.grouping.messages import FIRST_EPOCH
 from odx_target.replica.membership.register import Register
 from odx_target.replica.membership.witness import WitnessRecord
 from odx_target.replica.paths.settings import Right
-from odx_target.replica.sync.group import GroupState
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.replica.sync.group_table import GroupRefused
 from odx_target.replica.sync.limits import MAX_GROUPS
 from odx_target.store.api import BLOCK_BYTES

@@ -8,7 +8,6 @@ from odx_target.replica.grouping.messages import FORGET_REQUEST
 from odx_target.replica.grouping.removal import Removal
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.errors import LinkError
-from odx_target.replica.sync.group import GroupState
 from odx_target.replica.sync.group_records import (
     ANCHOR_PREFIX,
     MEMBER_PREFIX,
@@ -16,6 +15,7 @@ from odx_target.replica.sync.group_records import (
     SETTINGS_PREFIX,
     WITNESS_PREFIX,
 )
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.replica.sync.group_table import GroupRefused
 from odx_target.store.api import BLOCK_BYTES
 from tests.replica.grouping.trio_of_arrays import VOLUMES, FoundingArray, Three

@@ -8,7 +8,8 @@ from odx_target.replica.grouping.founding import Founding, GroupVolume
 from odx_target.replica.grouping.luns import NotPossible
 from odx_target.replica.grouping.removal import Removal
 from odx_target.replica.grouping.server import GroupServer
-from odx_target.replica.sync.group import Group, GroupState
+from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.replica.sync.group_table import GroupRefused
 from odx_target.store.api import BLOCK_BYTES, Volume
 from odx_target.store.open import PoolOptions

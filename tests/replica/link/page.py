@@ -41,11 +41,13 @@ from odx_target.replica.snapshots.messages import (
     REVERSE_FIELDS,
     SETTLE_FIELDS,
 )
-from odx_target.replica.sync import changed_blocks, items, membership_messages, reading, stream_meter
-from odx_target.replica.sync.documents import DOCUMENTS
-from odx_target.replica.sync.preparation import PREPARATIONS
-from odx_target.replica.sync.reading import READ_FIELDS
-from odx_target.replica.sync.stream_messages import GREETING_FIELDS
+from odx_target.replica.sync import membership_messages
+from odx_target.replica.sync.anchors import changed_blocks, reading
+from odx_target.replica.sync.anchors.reading import READ_FIELDS
+from odx_target.replica.sync.stream import items, stream_meter
+from odx_target.replica.sync.stream.documents import DOCUMENTS
+from odx_target.replica.sync.stream.preparation import PREPARATIONS
+from odx_target.replica.sync.stream.stream_messages import GREETING_FIELDS
 
 PATH = Path(__file__).parents[3] / "docs" / "link.md"
 

@@ -5,7 +5,9 @@ from random import Random
 from typing import Any
 
 from odx_target.replica.membership.register import Register
-from odx_target.replica.sync.group import Group, GroupState
+from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group_states import GroupState
+from odx_target.replica.sync.maintenance import Maintenance
 from odx_target.store.api import BLOCK_BYTES, Volume
 from odx_target.store.open import PoolOptions
 from tests.sim.group_array import NAME, GroupArray, make_group
@@ -58,6 +60,9 @@ class Pair:
         group = array.group
         assert group is not None
         return group
+
+    def maintenance(self, array: GroupArray) -> Maintenance:
+        return array.table.maintenance[NAME]
 
     def volume(self, array: GroupArray) -> Volume:
         return array.pool.volumes[VOLUME]

@@ -1,7 +1,7 @@
 """Tests of the answers that take a while: one task makes them all, and only so many wait."""
 
 from odx_target.environment import Event
-from odx_target.replica.sync.background_answers import BackgroundAnswers
+from odx_target.replica.sync.stream.background_answers import BackgroundAnswers
 from tests.sim.virtual_environment import VirtualEnvironment
 
 MAX_WAITING = 3

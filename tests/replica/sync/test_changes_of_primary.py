@@ -3,7 +3,7 @@
 import pytest
 
 from odx_target.replica.membership.timing import PROMISE_S
-from odx_target.replica.sync.group import NotServing
+from odx_target.replica.sync.group_states import NotServing
 from tests.replica.sync.pairs import Pair, block
 from tests.sim.virtual_environment import VirtualTask
 
@@ -104,7 +104,7 @@ def test_a_switchover_waits_for_commands_whose_commit_waits() -> None:
     pair.until(pair.serves(pair.b), TAKEOVER_S)
     assert succeeded(switching)
     pair.until(pair.is_in_sync)
-    assert pair.run(pair.b, pair.group(pair.b).verify())
+    assert pair.run(pair.b, pair.maintenance(pair.b).verify())
     assert not pair.group(pair.b).outgoing.resyncs
     assert pair.content(pair.a) == pair.content(pair.b)
     assert not succeeded(writing) or pair.content(pair.b)[7] == 66

@@ -8,15 +8,18 @@ import pytest
 from odx_target.replica.membership.messages import Action
 from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.replica.sync import anchoring, outgoing_stream, positions, stream_receiver, stream_sender
-from odx_target.replica.sync.anchors import Anchors
-from odx_target.replica.sync.changed_blocks import ChangedRange, received_changes
+from odx_target.replica.sync import positions
+from odx_target.replica.sync.anchors import anchoring
+from odx_target.replica.sync.anchors.anchors import Anchors
+from odx_target.replica.sync.anchors.changed_blocks import ChangedRange, received_changes
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_volumes import volume_with
-from odx_target.replica.sync.incoming_stream import IncomingStream
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import StreamPosition
-from odx_target.replica.sync.preparation import Preparation
+from odx_target.replica.sync.stream import outgoing_stream, stream_receiver, stream_sender
+from odx_target.replica.sync.stream.incoming_stream import IncomingStream
+from odx_target.replica.sync.stream.preparation import Preparation
+from odx_target.replica.sync.switchover import Switchover
 from odx_target.store.api import Volume
 from tests.replica.sync import (
     test_changes_of_primary,
@@ -28,7 +31,7 @@ from tests.replica.sync import test_groups as stories
 
 
 async def _acknowledge_at_once(group: Group, _osn: int) -> None:
-    group._wake()
+    group.progress.wake()
 
 
 async def _read_at_once(_group: Group, volume: Volume, block: int, count_blocks: int) -> object:
@@ -61,7 +64,7 @@ def _add_at_once(outgoing: Any, now_s: float) -> Sequence[Action]:
 
 
 def _close_no_stream(group: Group) -> None:
-    group._wake()
+    group.progress.wake()
 
 
 def _delete_at_once(group: Group) -> None:
@@ -91,7 +94,7 @@ def mutant(story: Callable[[], None], *patches: tuple[object, str, object]) -> M
 
 STALE_STREAMS = (Group, "_changed", _close_no_stream)
 
-NO_FLUSH = (Group, "_is_flushed", lambda *_: True)
+NO_FLUSH = (Switchover, "_is_flushed", lambda *_: True)
 """A switchover without the flush of the other member, which would hide other mutants."""
 
 MUTANTS: dict[str, Mutant] = {
@@ -152,7 +155,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a switchover does not wait for changes": mutant(
         test_changes_of_primary.test_a_switchover_waits_for_the_changes_that_are_under_way,
-        (Group, "_is_drained", lambda _: True),
+        (Switchover, "_is_drained", lambda _: True),
         NO_FLUSH,
     ),
     "changes are shipped between older snapshots": mutant(

@@ -4,8 +4,8 @@ import pytest
 
 from odx_target.replica.link.kinds import Flag
 from odx_target.replica.sync.access_states import STATES, MemberStates, access_states
-from odx_target.replica.sync.group import GroupState, NotServing
-from odx_target.replica.sync.stream_sender import StreamSender
+from odx_target.replica.sync.group_states import GroupState, NotServing
+from odx_target.replica.sync.stream.stream_sender import StreamSender
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.reservations import durable
 from odx_target.scsi.reservations.conflicts import ReservationType

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.replica.link.errors import PeerFault
-from odx_target.replica.sync.items import MAX_ITEMS_BYTES, SOURCE, Item, ItemKind, decode_shipment, encode_shipment
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS
+from odx_target.replica.sync.stream.items import MAX_ITEMS_BYTES, SOURCE, Item, ItemKind, decode_shipment, encode_shipment
 from odx_target.store.api import BLOCK_BYTES
 
 NUMBERS = st.integers(0, (1 << 64) - 1)

@@ -1,8 +1,8 @@
 """The moments in which a member that was resynchronised becomes one in sync: nothing that a host was told is lost then."""
 
-from odx_target.replica.sync.group import GroupState
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.replica.sync.positions import NO_POSITION
-from odx_target.replica.sync.stream_sender import StreamSender
+from odx_target.replica.sync.stream.stream_sender import StreamSender
 from tests.replica.sync.pairs import Pair, block
 
 TAKEOVER_S = 12.0

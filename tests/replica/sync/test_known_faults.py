@@ -7,8 +7,8 @@ Others of this kind are in `test_groups.py` (a false split brain), `test_mainten
 import pytest
 
 from odx_target.replica.membership.register import Change, Register
-from odx_target.replica.sync.group import GroupState
-from odx_target.replica.sync.relog import Relog
+from odx_target.replica.sync.group_states import GroupState
+from odx_target.replica.sync.stream.relog import Relog
 from tests.replica.sync.pairs import Pair, block
 
 TAKEOVER_S = 12.0
@@ -62,7 +62,7 @@ def test_drbd_writes_during_a_resync_that_is_cut_again_and_again() -> None:
     pair = Pair(3000)
     for at in range(0, 3000, 60):
         pair.write(pair.a, at, *range(at + 1, at + 61))
-    assert pair.run(pair.a, pair.group(pair.a).verify())
+    assert pair.run(pair.a, pair.maintenance(pair.a).verify())
     pair.world.advance(1.0)
     pair.drop_other()
     for at in range(0, 1200, 60):
@@ -80,7 +80,7 @@ def test_drbd_writes_during_a_resync_that_is_cut_again_and_again() -> None:
     pair.until(pair.is_in_sync)
     assert outgoing.resyncs["since an anchor"] >= 5
     assert pair.content(pair.b, 0, 3000) == pair.content(pair.a, 0, 3000)
-    assert pair.run(pair.a, pair.group(pair.a).verify())
+    assert pair.run(pair.a, pair.maintenance(pair.a).verify())
 
 
 def test_quadstor_both_members_are_secondary() -> None:

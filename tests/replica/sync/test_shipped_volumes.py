@@ -3,12 +3,12 @@
 import pytest
 
 from odx_target.replica.link.errors import PeerFault
-from odx_target.replica.sync.anchors import Anchors
+from odx_target.replica.sync.anchors.anchors import Anchors
 from odx_target.replica.sync.group_records import Departure, GroupRecords, GroupSettings
 from odx_target.replica.sync.group_volumes import GroupVolumes
-from odx_target.replica.sync.preparation import Preparation
-from odx_target.replica.sync.shipped_volumes import ShippedVolumes
-from odx_target.replica.sync.shipping import Shipping
+from odx_target.replica.sync.stream.preparation import Preparation
+from odx_target.replica.sync.stream.shipped_volumes import ShippedVolumes
+from odx_target.replica.sync.stream.shipping import Shipping
 from odx_target.store.api import BLOCK_BYTES, Absent, Followed, NameTaken, Write
 from tests.store.pools import Machine
 

@@ -8,9 +8,9 @@ import pytest
 
 from odx_target.replica.link.errors import ChannelEnded
 from odx_target.replica.link.kinds import Flag
-from odx_target.replica.sync.shipping import Range
-from odx_target.replica.sync.snapshot_chain import SnapshotChain, newest_snapshots
-from odx_target.replica.sync.stream_sender import StreamSender
+from odx_target.replica.sync.stream.shipping import Range
+from odx_target.replica.sync.stream.snapshot_chain import SnapshotChain, newest_snapshots
+from odx_target.replica.sync.stream.stream_sender import StreamSender
 from odx_target.store.api import Snapshot
 from tests.replica.sync.pairs import Pair, block
 from tests.replica.sync.test_streams import Wire
@@ -29,7 +29,7 @@ def anchored() -> Pair:
     """Return a pair with an anchor."""
     pair = Pair()
     pair.write(pair.a, 0, 1, 2, 3)
-    assert pair.run(pair.a, pair.group(pair.a).verify())
+    assert pair.run(pair.a, pair.maintenance(pair.a).verify())
     pair.world.advance(1.0)
     return pair
 

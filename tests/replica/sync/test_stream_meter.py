@@ -5,7 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.replica.link.errors import PeerFault
-from odx_target.replica.sync.stream_meter import MAX_MEASURED_CHANGES, SAMPLE_S, StreamMeter, decode_peer_time, encode_peer_time
+from odx_target.replica.sync.stream.stream_meter import (
+    MAX_MEASURED_CHANGES,
+    SAMPLE_S,
+    StreamMeter,
+    decode_peer_time,
+    encode_peer_time,
+)
 
 
 def test_the_way_of_a_change_is_divided_into_link_and_peer() -> None:

@@ -11,18 +11,18 @@ from odx_target.environment import Buffer, Event
 from odx_target.replica.link.errors import ChannelEnded, LinkError
 from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
-from odx_target.replica.sync.anchors import Anchors
-from odx_target.replica.sync.documents import restored
+from odx_target.replica.sync.anchors.anchors import Anchors
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.replica.sync.group_volumes import GroupVolumes
-from odx_target.replica.sync.items import Item, ItemKind
 from odx_target.replica.sync.positions import StreamPosition
-from odx_target.replica.sync.preparation import Preparation
-from odx_target.replica.sync.relog import Relog
-from odx_target.replica.sync.resync import whole_content
-from odx_target.replica.sync.shipping import Range
-from odx_target.replica.sync.stream_receiver import StreamReceiver
-from odx_target.replica.sync.stream_sender import StreamSender
+from odx_target.replica.sync.stream.documents import restored
+from odx_target.replica.sync.stream.items import Item, ItemKind
+from odx_target.replica.sync.stream.preparation import Preparation
+from odx_target.replica.sync.stream.relog import Relog
+from odx_target.replica.sync.stream.resync import whole_content
+from odx_target.replica.sync.stream.shipping import Range
+from odx_target.replica.sync.stream.stream_receiver import StreamReceiver
+from odx_target.replica.sync.stream.stream_sender import StreamSender
 from odx_target.store.api import BLOCK_BYTES, StoreError, Volume
 from tests.sim.network import Network
 from tests.sim.simulated_array import SimulatedArray

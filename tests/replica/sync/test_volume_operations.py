@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from odx_target.replica.sync import outgoing_stream, volume_operations
-from odx_target.replica.sync.group import ChangeRefused, GroupState, NotServing
+from odx_target.replica.sync import volume_operations
+from odx_target.replica.sync.group_states import ChangeRefused, GroupState, NotServing
 from odx_target.replica.sync.limits import MIN_ROOM_BYTES
-from odx_target.replica.sync.stream_sender import StreamSender
+from odx_target.replica.sync.stream import outgoing_stream
+from odx_target.replica.sync.stream.stream_sender import StreamSender
 from odx_target.replica.sync.volume_operations import VolumeOperations
 from odx_target.store.api import NameTaken, PoolFull, Volume
 from tests.replica.sync.pairs import VOLUME, Pair, block
@@ -166,11 +167,11 @@ def test_anchors_end_when_a_volume_leaves() -> None:
     do(pair, operations(pair).create_volume("new", 50, {}))
     write(pair, pair.a, VOLUME, 0, 1)
     write(pair, pair.a, "new", 0, 2)
-    assert do(pair, pair.group(pair.a).verify())
+    assert do(pair, pair.maintenance(pair.a).verify())
     do(pair, operations(pair).remove_volume(pair.volume(pair.a)))
     pair.world.advance(1.0)
     for array in (pair.a, pair.b):
-        assert not pair.group(array)._anchors.guids
+        assert not pair.group(array).anchors.guids
     pair.drop_other()
     write(pair, pair.a, "new", 1, 3)
     pair.b.start()
@@ -182,7 +183,7 @@ def test_a_volume_with_content_comes_to_the_group() -> None:
     pair = Pair(3000)
     for at in range(0, 3000, 60):
         pair.write(pair.a, at, *range(at + 1, at + 61))
-    assert do(pair, pair.group(pair.a).verify())
+    assert do(pair, pair.maintenance(pair.a).verify())
     pair.world.advance(1.0)
     volume = pair.a.pool.create_volume("data", 100, {})
     volume.write(5, [block(9)])

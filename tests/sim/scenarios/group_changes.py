@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from odx_target.replica.sync.group import ChangeRefused, Group, GroupState, NotServing
+from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group_states import ChangeRefused, GroupState, NotServing
+from odx_target.replica.sync.maintenance import Maintenance
 from odx_target.replica.sync.volume_operations import VolumeOperations
 from odx_target.store.api import StoreError, Volume
 from tests.sim.group_array import NAME, GroupArray
@@ -68,7 +70,7 @@ class Person:
         """End an isolation, so that both members can be in sync."""
         for array in self._play.members:
             if array.group is not None and array.group.outgoing.is_isolated and array.group.driver.member.is_primary:
-                array.environment.start_soon(_resynchronised, array.group)
+                array.environment.start_soon(_resynchronised, array.table.maintenance[NAME])
 
     def check(self) -> None:
         """Check that both members have the volumes of which the person knows that they are in the group, and no others."""
@@ -90,12 +92,12 @@ class Person:
         assert all(len(found) == 1 for found in self._play.digests.values()), "a volume differs"
 
     async def _change(self, array: GroupArray, group: Group) -> None:
-        operations = array.table.operations[NAME]
+        operations, maintenance = array.table.operations[NAME], array.table.maintenance[NAME]
         extra = group.volumes()[len(self._play.histories) :]
         changes: list[Callable[[], Awaitable[object]]] = [
-            group.verify,
-            group.read_and_verify,
-            lambda: self._isolated(array, group),
+            maintenance.verify,
+            maintenance.read_and_verify,
+            lambda: self._isolated(array, maintenance),
             lambda: operations.take_snapshot(f"of-person-{self._count}"),
         ]
         if len(extra) < MAX_EXTRA:
@@ -139,12 +141,12 @@ class Person:
             self.present[volume.identity] = False
         self._unsure = None
 
-    async def _isolated(self, array: GroupArray, group: Group) -> None:
-        await group.isolate()
+    async def _isolated(self, array: GroupArray, maintenance: Maintenance) -> None:
+        await maintenance.isolate()
         await array.environment.sleep(self._random.random() * 3.0)
-        await group.resync()
+        await maintenance.resync()
 
 
-async def _resynchronised(group: Group) -> None:
+async def _resynchronised(maintenance: Maintenance) -> None:
     with suppress(NotServing, StoreError):
-        await group.resync()
+        await maintenance.resync()

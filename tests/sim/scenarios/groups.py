@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from odx_target.replica.membership.register import Register
-from odx_target.replica.sync.group import Group, GroupState, NotServing
+from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group_states import GroupState, NotServing
 from odx_target.store.api import BLOCK_BYTES, COMPRESSION_ATTRIBUTE, StoreError, Volume
 from odx_target.store.open import LogPool, PoolOptions
 from tests.sim.group_array import NAME, GroupArray, make_group

@@ -12,8 +12,9 @@ from odx_target.initiator.session.session import InitiatorSession
 from odx_target.replica.membership.messages import MemberRecord
 from odx_target.replica.membership.register import Register
 from odx_target.replica.membership.witness import WitnessRecord
-from odx_target.replica.sync.group import Group, GroupState
+from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import GroupSettings
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.replica.sync.group_table import GroupTable
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal

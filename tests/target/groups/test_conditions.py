@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odx_target.replica.sync.group import GroupState
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.target.control.groups.conditions import CONDITIONS, Condition, Facts, condition_of
 from odx_target.target.peers.group_alarms import SETTLE_S, GroupAlarms
 

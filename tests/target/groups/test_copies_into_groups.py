@@ -10,7 +10,7 @@ from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import ANSWER_ALLOCATION_BYTES, TOKEN_BYTES
 from odx_target.initiator.esxi.extended_copy import CopySegment, extended_copy_list
 from odx_target.initiator.session.session import InitiatorSession
-from odx_target.replica.sync.group import GroupState
+from odx_target.replica.sync.group_states import GroupState
 from tests.target.groups.members import (
     BLOCK_BYTES,
     GROUP_LUN,

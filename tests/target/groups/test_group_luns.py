@@ -8,8 +8,8 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from odx_target.replica.sync.group import GroupState
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.outcome import Waiting

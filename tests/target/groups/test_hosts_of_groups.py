@@ -10,7 +10,7 @@ from odx_target.initiator.errors import CommandTimedOut
 from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.iscsi.pdu.opcodes import TaskManagementFunction
-from odx_target.replica.sync.group import GroupState
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.scsi.reservations.durable import KEY_PREFIX, recall
 from odx_target.scsi.unit.logical_blocks import LogicalBlocks
 from odx_target.target.config.error import ConfigError

@@ -1,6 +1,6 @@
 """The tables of docs/synchronous-replication.md are those of the code."""
 
-from odx_target.replica.sync.group import GroupState
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.target.control.groups.conditions import STATE_MEANINGS
 from tests.target.groups.page import PATH, page
 

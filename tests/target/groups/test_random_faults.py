@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from odx_target.initiator.session.session import InitiatorSession
-from odx_target.replica.sync.group import GroupState, NotServing
+from odx_target.replica.sync.group_states import GroupState, NotServing
 from tests.target.groups.members import Members, host_at, members, read, write
 
 LINES = ("ab", "aw", "bw")

@@ -21,7 +21,7 @@ from odx_target.replica.paths import settings as path_settings
 from odx_target.replica.remote_tokens import limits as token_limits
 from odx_target.replica.snapshots import limits as snapshots_limits
 from odx_target.replica.sync import limits as sync_limits
-from odx_target.replica.sync import stream_meter
+from odx_target.replica.sync.stream import stream_meter
 from odx_target.scsi import limits as scsi_limits
 from odx_target.store import troubles
 from odx_target.store.api import BLOCK_BYTES

@@ -4,7 +4,8 @@
 
 from typing import NamedTuple
 
-from odx_target.replica.sync.group import Group, GroupState
+from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 
 

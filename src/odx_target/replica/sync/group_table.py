@@ -13,13 +13,14 @@ from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.request_table import Group as RequestGroup
 from odx_target.replica.request_table import RequestTable, Row
-from odx_target.replica.sync.anchors import Anchors
+from odx_target.replica.sync.anchors.anchors import Anchors
+from odx_target.replica.sync.anchors.reading import READ_REQUEST
 from odx_target.replica.sync.courier import MEMBERSHIP_REQUEST
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings, InvalidGroupRecord
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES, MAX_GROUPS, MAX_OUT_OF_SYNC_S, MIN_OUT_OF_SYNC_S
-from odx_target.replica.sync.reading import READ_REQUEST
-from odx_target.replica.sync.stream_messages import STREAM_REQUEST
+from odx_target.replica.sync.maintenance import Maintenance
+from odx_target.replica.sync.stream.stream_messages import STREAM_REQUEST
 from odx_target.replica.sync.volume_operations import VolumeOperations
 from odx_target.replica.sync.witness_desk import ABSENT, WitnessDesk
 from odx_target.store.api import Pool
@@ -47,6 +48,8 @@ class GroupTable:
         self.groups: dict[str, Group] = {}
         self.operations: dict[str, VolumeOperations] = {}
         """Changes of the volumes of each group, by the name of the group."""
+        self.maintenance: dict[str, Maintenance] = {}
+        """The maintenance of each group, by the name of the group."""
         self.unreadable: list[str] = []
         """Names of groups whose records are damaged."""
 
@@ -66,6 +69,8 @@ class GroupTable:
     def stop(self) -> None:
         for group in self.groups.values():
             group.stop()
+        for maintenance in self.maintenance.values():
+            maintenance.stop()
 
     def add(self, settings: GroupSettings, record: MemberRecord) -> Group:
         """Become a member of a new group. The caller has flushed the record of the witness before.
@@ -94,6 +99,7 @@ class GroupTable:
         if group is None:
             raise GroupRefused(f"there is no group {name}")
         del self.operations[name]
+        self.maintenance.pop(name).stop()
         group.remove()
         self.on_change()
 
@@ -132,6 +138,7 @@ class GroupTable:
         group = Group(self._pool, self._environment, settings, self.path_to)
         self.groups[settings.name] = group
         self.operations[settings.name] = VolumeOperations(group, self._pool, self._environment)
+        self.maintenance[settings.name] = Maintenance(group, self._pool, self._environment)
         group.start()
         self.on_change()
         return group
@@ -156,8 +163,8 @@ class GroupTable:
 
     async def _serve_stream(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         name = read_message(GROUP_FIELDS, document).text("group")
-        await self._member_of(path, name).serve_stream(exchange, document)
+        await self._member_of(path, name).incoming.serve(exchange, document)
 
     async def _serve_reading(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         name = read_message(GROUP_FIELDS, document).text("group")
-        await self._member_of(path, name).serve_reading(exchange, document)
+        await self.maintenance[self._member_of(path, name).settings.name].serve_reading(exchange, document)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
-from odx_target.replica.sync.anchors import Anchors
+from odx_target.replica.sync.anchors.anchors import Anchors
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.store.api import Absent, Pool, StoreError, Volume
 

@@ -5,16 +5,19 @@ goes through the stream. So if the other member refuses, nothing has happened, a
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 
 from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import Json
-from odx_target.replica.sync.documents import IDENTITY_BYTES, volume_document
-from odx_target.replica.sync.group import ChangeRefused, Group, NotServing
+from odx_target.replica.link.errors import LinkError
+from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import Departure
+from odx_target.replica.sync.group_states import ChangeRefused, NotServing
 from odx_target.replica.sync.group_volumes import volume_with
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES
+from odx_target.replica.sync.stream.documents import IDENTITY_BYTES, volume_document
+from odx_target.replica.sync.stream.preparation import encode_preparation
 from odx_target.store.api import NameTaken, Pool, Snapshot, StoreError, Volume
 
 
@@ -130,12 +133,38 @@ class VolumeOperations:
 
     async def _prepared(self, word: str, document: dict[str, Json], second: Callable[[], Awaitable[None]]) -> None:
         """Make a change in two phases."""
-        await self._group.prepare(word, document)
+        await self._prepare(word, document)
         try:
             await second()
         except (StoreError, NotServing):
-            self._group.cancel_preparation()
+            self._cancel_preparation()
             raise
+
+    async def _prepare(self, word: str, document: dict[str, Json]) -> None:
+        """Ask the other member, if it is needed, whether it can make a change (the first phase); see `PREPARATIONS`.
+
+        Raises ChangeRefused if it cannot, and then nothing has changed. Raises NotServing, StoreError.
+        """
+        with self._group.command():
+            give_up_s = self._group.progress.give_up_s
+            while self._group.outgoing.needs_peer:
+                answers: list[str] = []
+                with suppress(LinkError):
+                    self._group.outgoing.prepare_peer(encode_preparation(word, document), answers.append)
+                sender = self._group.outgoing.sender
+                while not answers and self._group.outgoing.needs_peer and self._group.outgoing.sender is sender:
+                    await self._group.progress.next_change(give_up_s)
+                if answers and answers[0]:
+                    raise ChangeRefused(f"the other member of the group {self._group.settings.name} refuses: {answers[0]}")
+                if answers:
+                    return
+
+    def _cancel_preparation(self) -> None:
+        """Undo what the other member has prepared, because the change does not follow. If the message is lost, the other member
+        does it at the begin of the next stream.
+        """
+        with suppress(LinkError):
+            self._group.outgoing.prepare_peer(encode_preparation("nothing", {}), lambda _: None)
 
     async def _change(self, change: Callable[[], None]) -> None:
         await self._group.change(change, self._group.volumes()[0].room_made)

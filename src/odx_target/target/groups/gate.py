@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from odx_target.replica.sync.access_states import MemberStates, access_states
-from odx_target.replica.sync.group import Group, GroupState, NotServing
+from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group_states import GroupState, NotServing
 from odx_target.scsi.asymmetric_access.access_state import AccessState, refusal_in
 from odx_target.scsi.sense import TARGET_PORT_IN_UNAVAILABLE_STATE, CheckCondition
 from odx_target.scsi.target_port import TargetPort
@@ -57,10 +58,10 @@ class Gate:
     @group.setter
     def group(self, group: Group | None) -> None:
         if self._group is not None:
-            self._group.on_progress.remove(self._progressed)
+            self._group.progress.on_change.remove(self._progressed)
         self._group = group
         if group is not None:
-            group.on_progress.append(self._progressed)
+            group.progress.on_change.append(self._progressed)
         self._progressed()
 
     def close(self) -> None:

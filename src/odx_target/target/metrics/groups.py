@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from odx_target.replica.sync.group import GroupState
+from odx_target.replica.sync.group_states import GroupState
 from odx_target.target.control.groups.conditions import CONDITIONS
 from odx_target.target.control.groups.describe import described_in_turns
 from odx_target.target.metrics.exposition import COUNTER, GAUGE, Family

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from odx_target.replica.sync.group import GroupState
+from odx_target.replica.sync.group_states import GroupState
 
 STATE_MEANINGS: dict[GroupState, str] = {
     GroupState.SERVING: "the primary, which serves hosts",

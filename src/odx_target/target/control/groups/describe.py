@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from odx_target.replica.sync.anchors.reading import AnchorReading
 from odx_target.replica.sync.group import Group
-from odx_target.replica.sync.reading import AnchorReading
 from odx_target.scsi.traffic import CommandKind, KindTraffic
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.target.control.arguments import ManagementError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from odx_target.replica.grouping.grouping import Grouping
     from odx_target.replica.paths.path import Path
     from odx_target.replica.sync.group_table import GroupTable
+    from odx_target.replica.sync.maintenance import Maintenance
     from odx_target.target.array import Array
 
 STEPS_OF_A_GROUP = 50
@@ -44,6 +45,12 @@ def group_named(array: "Array", name: str) -> Group:
             raise ManagementError(f"this array is only the witness of the group {name}: ask a member of it")
         raise ManagementError(f"there is no group {name}; `odx-target group list POOL` shows them")
     return found
+
+
+def maintenance_of(array: "Array", name: str) -> "Maintenance":
+    """Return the maintenance of a group of which the array is a member. Raises ManagementError."""
+    group_named(array, name)
+    return groups_of(array).maintenance[name]
 
 
 def facts_of(array: "Array", group: Group) -> Facts:
@@ -77,6 +84,7 @@ def describe_group(array: "Array", group: Group) -> answers.Group:
     settings, member, outgoing = group.settings, group.driver.member, group.outgoing
     facts = facts_of(array, group)
     found = condition_of(facts)
+    maintenance = groups_of(array).maintenance.get(settings.name)  # None if the group was removed meanwhile.
     return {
         "name": settings.name,
         "role": "primary" if member.is_primary else "secondary",
@@ -94,7 +102,7 @@ def describe_group(array: "Array", group: Group) -> answers.Group:
         "unacknowledged": unacknowledged(array, group),
         "latency": write_latency(array, group),
         "resync": _resync(group),
-        "reading": _reading(group.reading),
+        "reading": None if maintenance is None else _reading(maintenance.reading),
         "resyncs": sum(outgoing.resyncs.values()),
         "verified": outgoing.anchoring.verified,
         "mismatches": outgoing.anchoring.mismatches,

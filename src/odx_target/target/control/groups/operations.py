@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
 from odx_target.replica.grouping.founding import GroupVolume
-from odx_target.replica.sync.forced_promotion import PossibleLoss
-from odx_target.replica.sync.group import ChangeRefused, NotServing
+from odx_target.replica.sync.anchors.forced_promotion import PossibleLoss
+from odx_target.replica.sync.group_states import ChangeRefused, NotServing
 from odx_target.replica.sync.limits import OUT_OF_SYNC_S, READ_RATE_BYTES
 from odx_target.store.api import Volume
 from odx_target.target.config.error import ConfigError
@@ -22,6 +22,7 @@ from odx_target.target.control.groups.describe import (
     describe_groups,
     group_named,
     grouping_of,
+    maintenance_of,
 )
 from odx_target.target.control.operation import Operation
 from odx_target.target.control.storage.luns import changing, lun_number
@@ -121,7 +122,7 @@ async def _isolate(array: "Array", name: str) -> answers.Group:
     """Go on without the other member, until a resync is requested."""
     group = group_named(array, name)
     with _one_line():
-        await group.isolate()
+        await maintenance_of(array, name).isolate()
     await array.make_durable()
     return describe_group(array, group)
 
@@ -130,26 +131,26 @@ async def _resync(array: "Array", name: str) -> answers.Group:
     """End an isolation, and bring the other member up to date."""
     group = group_named(array, name)
     with _one_line():
-        await group.resync()
+        await maintenance_of(array, name).resync()
     await array.make_durable()
     return describe_group(array, group)
 
 
 async def _verify(array: "Array", name: str, *, read: bool, rate: int) -> answers.VerifiedGroup:
     """Compare both members by the digests of all data. If `read` is true, then read and compare all data in the background."""
-    group = group_named(array, name)
+    maintenance = maintenance_of(array, name)
     with _one_line():
         if read:
-            await group.read_and_verify(rate)
+            await maintenance.read_and_verify(rate)
             return {"name": name, "is_equal": True, "reads": True}
-        return {"name": name, "is_equal": await group.verify(), "reads": False}
+        return {"name": name, "is_equal": await maintenance.verify(), "reads": False}
 
 
 async def _promote(array: "Array", name: str, *, force: bool) -> answers.PromotedGroup:
     """Make a secondary the primary although the primary is lost and nobody can agree, or only tell what hosts may lose."""
-    group = group_named(array, name)
+    maintenance = maintenance_of(array, name)
     with _one_line():
-        loss = await group.promote_by_force() if force else group.possible_loss()
+        loss = await maintenance.promote_by_force() if force else maintenance.possible_loss()
     if force:
         await array.make_durable()
     return {

@@ -18,8 +18,8 @@ from odx_target.replica.link.kinds import Kind
 from odx_target.replica.link.messages import Field, Type, read_message
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
-from odx_target.replica.sync.anchors import GUID_BYTES, Anchors
-from odx_target.replica.sync.changed_blocks import ChangedRange, changed_since
+from odx_target.replica.sync.anchors.anchors import GUID_BYTES, Anchors
+from odx_target.replica.sync.anchors.changed_blocks import ChangedRange, changed_since
 from odx_target.replica.sync.limits import MAX_READ_BLOCKS, MAX_READ_FINDINGS
 from odx_target.store.api import BLOCK_BYTES, DamagedBlock, FrozenMap, Pool, Scarcity, StoreError
 

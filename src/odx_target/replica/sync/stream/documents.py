@@ -6,9 +6,9 @@ from itertools import islice
 from odx_target.replica.link.bounded_json import MAX_NUMBER, Json, encode_object
 from odx_target.replica.link.limits import MAX_TEXT_BYTES
 from odx_target.replica.link.messages import Field, Message, Type
-from odx_target.replica.sync.anchors import GUID_BYTES, MAX_ANCHORS
-from odx_target.replica.sync.items import Item, ItemKind
+from odx_target.replica.sync.anchors.anchors import GUID_BYTES, MAX_ANCHORS
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES
+from odx_target.replica.sync.stream.items import Item, ItemKind
 from odx_target.store.api import Snapshot, SnapshotChanged, SnapshotCreated, Volume
 
 MAX_SENT_ATTRIBUTES = 64

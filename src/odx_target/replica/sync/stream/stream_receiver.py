@@ -8,14 +8,14 @@ from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.replica.sync.background_answers import BackgroundAnswers
 from odx_target.replica.sync.group_records import GroupRecords
-from odx_target.replica.sync.items import Shipment, decode_shipment
 from odx_target.replica.sync.limits import MAX_WAITING_ANCHORS, MAX_WAITING_FLUSHES, STEPS_OF_A_BLOCK
 from odx_target.replica.sync.positions import StreamPosition
-from odx_target.replica.sync.preparation import Preparation
-from odx_target.replica.sync.relog import NotApplied, Relog
-from odx_target.replica.sync.stream_meter import encode_peer_time
+from odx_target.replica.sync.stream.background_answers import BackgroundAnswers
+from odx_target.replica.sync.stream.items import Shipment, decode_shipment
+from odx_target.replica.sync.stream.preparation import Preparation
+from odx_target.replica.sync.stream.relog import NotApplied, Relog
+from odx_target.replica.sync.stream.stream_meter import encode_peer_time
 from odx_target.store.api import BLOCK_BYTES, Pool, PoolFailed, Scarcity, StoreError, Volume
 
 RETRY_S = 0.1

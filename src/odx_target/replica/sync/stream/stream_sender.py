@@ -11,10 +11,10 @@ from odx_target.environment import Environment
 from odx_target.replica.link.errors import ChannelEnded
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.replica.sync.items import MAX_ITEMS_BYTES, Item, ItemKind, encode_shipment
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, STEPS_OF_A_BLOCK
-from odx_target.replica.sync.shipping import Extent, NeedsResync, Range, RecordsFollow, Shipped, Shipping
-from odx_target.replica.sync.stream_meter import StreamMeter
+from odx_target.replica.sync.stream.items import MAX_ITEMS_BYTES, Item, ItemKind, encode_shipment
+from odx_target.replica.sync.stream.shipping import Extent, NeedsResync, Range, RecordsFollow, Shipped, Shipping
+from odx_target.replica.sync.stream.stream_meter import StreamMeter
 from odx_target.store.api import (
     BLOCK_BYTES,
     BlockSource,

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 
 from odx_target.environment import Environment
 from odx_target.replica.paths.exchange import Exchange
-from odx_target.replica.sync.changed_blocks import ChangedRange, RangeList, changed_since
-from odx_target.replica.sync.documents import all_snapshots, lineage_changed, volumes_set
-from odx_target.replica.sync.items import Item, ItemKind
-from odx_target.replica.sync.shipping import NeedsResync, Shipped, reservations_item
-from odx_target.replica.sync.snapshot_chain import SnapshotChain, parts
+from odx_target.replica.sync.anchors.changed_blocks import ChangedRange, RangeList, changed_since
+from odx_target.replica.sync.stream.documents import all_snapshots, lineage_changed, volumes_set
+from odx_target.replica.sync.stream.items import Item, ItemKind
+from odx_target.replica.sync.stream.shipping import NeedsResync, Shipped, reservations_item
+from odx_target.replica.sync.stream.snapshot_chain import SnapshotChain, parts
 from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import DamagedBlock, FrozenMap, Pool, Volume
 

@@ -14,19 +14,19 @@ from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
-from odx_target.replica.sync.anchoring import Anchoring
-from odx_target.replica.sync.anchors import Anchors
-from odx_target.replica.sync.changed_blocks import ChangedRange, TooManyRanges, received_changes
+from odx_target.replica.sync.anchors.anchoring import Anchoring
+from odx_target.replica.sync.anchors.anchors import Anchors
+from odx_target.replica.sync.anchors.changed_blocks import ChangedRange, TooManyRanges, received_changes
 from odx_target.replica.sync.group_records import GroupSettings
 from odx_target.replica.sync.group_volumes import GroupVolumes
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.positions import contains, reached
-from odx_target.replica.sync.resync import blocks_to_ship, content_since, whole_content
-from odx_target.replica.sync.shipping import NeedsResync
-from odx_target.replica.sync.snapshot_chain import SnapshotChain, newest_snapshots
-from odx_target.replica.sync.stream_messages import STREAM_REQUEST, Greeting, greeting_document, read_greeting
-from odx_target.replica.sync.stream_meter import StreamMeter, decode_peer_time
-from odx_target.replica.sync.stream_sender import StreamSender, Walk
+from odx_target.replica.sync.stream.resync import blocks_to_ship, content_since, whole_content
+from odx_target.replica.sync.stream.shipping import NeedsResync
+from odx_target.replica.sync.stream.snapshot_chain import SnapshotChain, newest_snapshots
+from odx_target.replica.sync.stream.stream_messages import STREAM_REQUEST, Greeting, greeting_document, read_greeting
+from odx_target.replica.sync.stream.stream_meter import StreamMeter, decode_peer_time
+from odx_target.replica.sync.stream.stream_sender import StreamSender, Walk
 from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, StoreError
 
 RETRY_S = 0.25

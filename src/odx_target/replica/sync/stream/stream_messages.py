@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from odx_target.replica.link.bounded_json import MAX_NUMBER, Json
 from odx_target.replica.link.messages import Field, Type, read_message
 from odx_target.replica.membership.register import Register
-from odx_target.replica.sync.anchors import MAX_ANCHORS, decode_guids
+from odx_target.replica.sync.anchors.anchors import MAX_ANCHORS, decode_guids
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES, MAX_NAMED_SNAPSHOTS
 from odx_target.replica.sync.membership_messages import REGISTER_FIELDS, read_register, register_document
 from odx_target.replica.sync.positions import StreamPosition

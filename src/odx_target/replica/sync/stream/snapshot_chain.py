@@ -11,11 +11,11 @@ from odx_target.environment import Environment
 from odx_target.replica.link.errors import ChannelEnded
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
-from odx_target.replica.sync.changed_blocks import ChangedRange, changed_since
-from odx_target.replica.sync.documents import lineage_changed, taken_again
-from odx_target.replica.sync.items import Item, ItemKind
+from odx_target.replica.sync.anchors.changed_blocks import ChangedRange, changed_since
 from odx_target.replica.sync.limits import FILL_BLOCKS, MAX_NAMED_SNAPSHOTS
-from odx_target.replica.sync.shipping import Range, RecordsFollow, Shipped
+from odx_target.replica.sync.stream.documents import lineage_changed, taken_again
+from odx_target.replica.sync.stream.items import Item, ItemKind
+from odx_target.replica.sync.stream.shipping import Range, RecordsFollow, Shipped
 from odx_target.store.api import BlockSource, FrozenMap, Pool, Snapshot, Volume
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from odx_target.replica.link.errors import LinkError
-from odx_target.replica.sync import documents
-from odx_target.replica.sync.anchors import decode_anchors
+from odx_target.replica.sync.anchors.anchors import decode_anchors
 from odx_target.replica.sync.group_records import ANCHOR_PREFIX, SETTINGS_PREFIX, decode_volumes
-from odx_target.replica.sync.items import SOURCE, Item, ItemKind
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, MAX_SHIPPED_MAPS
+from odx_target.replica.sync.stream import documents
+from odx_target.replica.sync.stream.items import SOURCE, Item, ItemKind
 from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import (
     BLOCK_BYTES,

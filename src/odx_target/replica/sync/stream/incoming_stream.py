@@ -10,19 +10,19 @@ from odx_target.replica.membership.messages import RegisterNews
 from odx_target.replica.membership.register import Register
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
-from odx_target.replica.sync.anchors import GUID_BYTES, Anchors
-from odx_target.replica.sync.changed_blocks import send_changes
+from odx_target.replica.sync.anchors.anchors import GUID_BYTES, Anchors
+from odx_target.replica.sync.anchors.changed_blocks import send_changes
 from odx_target.replica.sync.group_records import GroupRecords
 from odx_target.replica.sync.group_volumes import GroupVolumes
 from odx_target.replica.sync.member_driver import MemberDriver
-from odx_target.replica.sync.outgoing_stream import FAILED
 from odx_target.replica.sync.positions import NO_POSITION, StreamPosition, reached
-from odx_target.replica.sync.preparation import Preparation
-from odx_target.replica.sync.relog import NotApplied, Relog
-from odx_target.replica.sync.shipped_volumes import ShippedVolumes
-from odx_target.replica.sync.snapshot_chain import newest_snapshots
-from odx_target.replica.sync.stream_messages import Greeting, greeting_document, read_greeting
-from odx_target.replica.sync.stream_receiver import StreamReceiver
+from odx_target.replica.sync.stream.outgoing_stream import FAILED
+from odx_target.replica.sync.stream.preparation import Preparation
+from odx_target.replica.sync.stream.relog import NotApplied, Relog
+from odx_target.replica.sync.stream.shipped_volumes import ShippedVolumes
+from odx_target.replica.sync.stream.snapshot_chain import newest_snapshots
+from odx_target.replica.sync.stream.stream_messages import Greeting, greeting_document, read_greeting
+from odx_target.replica.sync.stream.stream_receiver import StreamReceiver
 from odx_target.store.api import DamagedBlock, Pool, StoreError, Volume
 
 NOT_YET = "not-yet"

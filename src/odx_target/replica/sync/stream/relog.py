@@ -11,11 +11,11 @@ from odx_target.replica.link.bounded_json import decode_object
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
 from odx_target.replica.link.messages import Message, read_message
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
-from odx_target.replica.sync.anchors import Anchors, decode_guids
-from odx_target.replica.sync.documents import DOCUMENTS, attributes_of
-from odx_target.replica.sync.items import SOURCE, Item, ItemKind
+from odx_target.replica.sync.anchors.anchors import Anchors, decode_guids
 from odx_target.replica.sync.limits import MAX_SHIPPED_MAPS
-from odx_target.replica.sync.shipped_volumes import ShippedVolumes
+from odx_target.replica.sync.stream.documents import DOCUMENTS, attributes_of
+from odx_target.replica.sync.stream.items import SOURCE, Item, ItemKind
+from odx_target.replica.sync.stream.shipped_volumes import ShippedVolumes
 from odx_target.scsi.reservations.durable import KEY_PREFIX
 from odx_target.store.api import (
     AdoptedSnapshot,

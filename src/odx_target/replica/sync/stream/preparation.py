@@ -11,11 +11,11 @@ from odx_target.replica.link.bounded_json import MAX_NUMBER, Json, decode_object
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.link.limits import MAX_TEXT_BYTES
 from odx_target.replica.link.messages import Field, Message, Type, read_message, shortened
-from odx_target.replica.sync.anchors import GUID_BYTES
-from odx_target.replica.sync.documents import IDENTITY_BYTES, VOLUME_FIELDS, attributes_of
+from odx_target.replica.sync.anchors.anchors import GUID_BYTES
 from odx_target.replica.sync.group_records import GroupRecords
 from odx_target.replica.sync.group_volumes import GroupVolumes, volume_with
 from odx_target.replica.sync.limits import MAX_GROUP_VOLUMES, MIN_ROOM_BYTES
+from odx_target.replica.sync.stream.documents import IDENTITY_BYTES, VOLUME_FIELDS, attributes_of
 from odx_target.store.api import Pool, PoolBusy, PoolFailed, Scarcity, StoreError
 
 _IDENTITY = Field("identity", Type.BYTES, IDENTITY_BYTES, IDENTITY_BYTES, "identity of the volume")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from odx_target.environment import Environment
-from odx_target.replica.sync.anchors import Anchors
+from odx_target.replica.sync.anchors.anchors import Anchors
 from odx_target.replica.sync.positions import NO_POSITION, StreamPosition
 from odx_target.store.api import FrozenMap, Pool, Volume, change_when_ready
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from odx_target.environment import Environment
 from odx_target.replica.link.errors import PeerFault
-from odx_target.replica.sync.anchors import GUID_BYTES, Anchors
+from odx_target.replica.sync.anchors.anchors import GUID_BYTES, Anchors
 from odx_target.replica.sync.limits import ANCHOR_INTERVAL_S
 from odx_target.store.api import Pool, StoreError, Volume
 
