@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from odx_target.environment import Environment
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
+from odx_target.replica.link.frame import Frame
 from odx_target.replica.link.kinds import Kind
 from odx_target.replica.link.messages import shortened
 from odx_target.replica.membership.messages import Action, RegisterNews
@@ -305,25 +306,7 @@ class OutgoingStream:
             while (frame := await exchange.receive()) is not None:
                 exchange.consumed(frame)
                 self._heard_at_s = self._environment.monotonic()
-                if frame.kind is Kind.SHIPPED:
-                    self.meter.acknowledged(frame.argument, decode_peer_time(frame.body), self._heard_at_s)
-                    sender.acknowledged(frame.argument)
-                elif frame.kind is Kind.COMPLETE:
-                    sender.completed(frame.argument)
-                    if sender.is_complete:
-                        self.resync_kind = None
-                    if walk is not None and sender.is_complete:
-                        self._joins_at_osn = self._pool.committed_osn - 1
-                elif frame.kind is Kind.ANCHORED:
-                    self.anchoring.reported(bytes(frame.body))
-                elif frame.kind is Kind.FLUSHED:
-                    self._flushes.pop(frame.argument, _nothing)()
-                    self._on_progress()
-                elif frame.kind is Kind.PREPARED:
-                    self._preparations.pop(frame.argument, _nothing)(shortened(bytes(frame.body).decode(errors="replace")))
-                    self._on_progress()
-                else:
-                    raise PeerFault(f"{frame.kind.name} is not allowed in a stream")
+                self._take(frame, sender, is_resync=walk is not None)
         except ChannelEnded:
             if not failures:
                 raise
@@ -337,6 +320,28 @@ class OutgoingStream:
             self._on_progress()
         for failure in failures:
             raise failure
+
+    def _take(self, frame: Frame, sender: StreamSender, *, is_resync: bool) -> None:
+        """Act on an answer of the other member. Raises PeerFault."""
+        if frame.kind is Kind.SHIPPED:
+            self.meter.acknowledged(frame.argument, decode_peer_time(frame.body), self._heard_at_s)
+            sender.acknowledged(frame.argument)
+        elif frame.kind is Kind.COMPLETE:
+            sender.completed(frame.argument)
+            if sender.is_complete:
+                self.resync_kind = None
+            if is_resync and sender.is_complete:
+                self._joins_at_osn = self._pool.committed_osn - 1
+        elif frame.kind is Kind.ANCHORED:
+            self.anchoring.reported(bytes(frame.body))
+        elif frame.kind is Kind.FLUSHED:
+            self._flushes.pop(frame.argument, _nothing)()
+            self._on_progress()
+        elif frame.kind is Kind.PREPARED:
+            self._preparations.pop(frame.argument, _nothing)(shortened(bytes(frame.body).decode(errors="replace")))
+            self._on_progress()
+        else:
+            raise PeerFault(f"{frame.kind.name} is not allowed in a stream")
 
 
 async def _run_sender(sender: StreamSender, exchange: Exchange, failures: list[Exception]) -> None:
