@@ -225,6 +225,20 @@ class Network:
             self.on_connection(link)
         return link.ends[0], link.ends[1]
 
+    def between(self, one: str, other: str) -> list[SimulatedLink]:
+        """Return all connections that two arrays have had, the oldest first."""
+        return [link for link in self.links if {end.environment.name for end in link.ends} == {one, other}]
+
+    def cut(self, one: str, other: str) -> None:
+        """Cut the line between two arrays."""
+        self.line(one, other).is_down = True
+        for link in self.between(one, other):
+            link.cut()
+
+    def mend(self, one: str, other: str) -> None:
+        """Mend the line between two arrays, which then connect again."""
+        self.line(one, other).is_down = False
+
     def break_all_of(self, environment: WorldEnvironment) -> None:
         """Cut the connections of an array whose process has died. Only the other ends can notice it."""
         for link in self.links:

@@ -118,8 +118,8 @@ def _no_room(three: Three) -> None:
         (_witness_of_another, "w refuses: the array is the witness of another group db already"),
         (_witness_is_full, f"w refuses: the array is the witness of {MAX_GROUPS} groups, which is the limit"),
         (_no_room, "b refuses: the array has room for 4096 bytes, and the volumes have 8192"),
-        (lambda three: three.cut("a", "b"), "the path b is not connected"),
-        (lambda three: three.cut("a", "w"), "the path w is not connected"),
+        (lambda three: three.network.cut("a", "b"), "the path b is not connected"),
+        (lambda three: three.network.cut("a", "w"), "the path w is not connected"),
     ],
 )
 def test_a_group_that_cannot_be_made_leaves_nothing(prepare, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -83,7 +83,7 @@ def test_only_the_primary_removes_a_group() -> None:
 @pytest.mark.parametrize("other", ["b", "w"])
 def test_a_group_is_removed_here_only_if_this_is_wanted(other: str) -> None:
     three = in_sync()
-    three.cut("a", other)
+    three.network.cut("a", other)
     three.world.advance(0.2)
     if other == "b":
         three.until(lambda: not three.a.table.groups[NAME].driver.member.needs_peer)
@@ -99,7 +99,7 @@ def test_a_group_is_removed_here_only_if_this_is_wanted(other: str) -> None:
     assert left.startswith("the other member still has the group: the path b is not connected")
     assert three.a.table.groups == {}
     assert three.w.table.witness_desk.members == {}
-    three.mend("a", "b")
+    three.network.mend("a", "b")
     three.world.advance(30.0)
     assert three.b.table.groups[NAME].state is not GroupState.SERVING, "no witness lets it take over"
     three.run(three.b, three.b.server.forget(three.b.table.groups[NAME], keeps_copies=False))
@@ -136,8 +136,8 @@ def test_a_removal_continues_after_a_crash_at_any_moment(victim: str) -> None:
 
 def test_a_member_without_witness_and_peer_keeps_its_group() -> None:
     three = in_sync()
-    three.cut("a", "b")
-    three.cut("a", "w")
+    three.network.cut("a", "b")
+    three.network.cut("a", "w")
     three.world.advance(0.2)
     with pytest.raises(GroupRefused, match=r"is not the primary|become the primary|not connected|take over"):
         three.remove(is_forced=True)

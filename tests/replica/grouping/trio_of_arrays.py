@@ -138,15 +138,6 @@ class Three:
             and group.outgoing.sender.is_complete
         )
 
-    def cut(self, one: str, other: str) -> None:
-        self.network.line(one, other).is_down = True
-        for link in self.network.links:
-            if {end.environment.name for end in link.ends} == {one, other}:
-                link.cut()
-
-    def mend(self, one: str, other: str) -> None:
-        self.network.line(one, other).is_down = False
-
     def content(self, array: FoundingArray, name: str) -> bytes:
         return b"".join(self.run(array, array.pool.volumes[name].read(0, SIZE)))
 

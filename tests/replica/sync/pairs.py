@@ -110,20 +110,9 @@ class Pair:
         array.disk._random = _Unlucky()
         array.lose_power()
 
-    def cut(self, one: str, other: str) -> None:
-        """Cut the line between two arrays."""
-        self.network.line(one, other).is_down = True
-        for link in self.network.links:
-            if {end.environment.name for end in link.ends} == {one, other}:
-                link.cut()
-
     def direction(self, sender: str, receiver: str) -> Direction:
         """Return the newest open connection of two arrays, in the direction from `sender` to `receiver`."""
-        links = [
-            link
-            for link in self.network.links
-            if {end.environment.name for end in link.ends} == {sender, receiver} and link.is_open
-        ]
+        links = [link for link in self.network.between(sender, receiver) if link.is_open]
         return next(end.outgoing for end in links[-1].ends if end.environment.name == sender)
 
     def lose(self, sender: str, receiver: str) -> None:
@@ -136,6 +125,3 @@ class Pair:
         """Stop the array `b` until the primary goes on without it."""
         self.b.kill()
         self.until(lambda: len(self.register.in_sync) == 1)
-
-    def mend(self, one: str, other: str) -> None:
-        self.network.line(one, other).is_down = False

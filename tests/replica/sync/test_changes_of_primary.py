@@ -18,7 +18,7 @@ def succeeded(task: VirtualTask) -> bool:
 def test_changes_that_were_late_on_the_way_do_not_reach_a_new_primary() -> None:
     """The connection delivers nothing for a while, and then everything. The other member has taken over meanwhile."""
     pair = Pair()
-    pair.cut("a", "w")
+    pair.network.cut("a", "w")
     former, leases = pair.group(pair.b).driver.member, pair.group(pair.b).driver.member.promise
     pair.until_exactly(lambda: former.promise != leases)
     granted_s = pair.world.now_s
@@ -112,7 +112,7 @@ def test_a_switchover_waits_for_commands_whose_commit_waits() -> None:
 
 def test_a_command_during_a_switchover_is_refused() -> None:
     pair = Pair()
-    pair.cut("a", "b")
+    pair.network.cut("a", "b")
     pair.spawn(pair.a, pair.group(pair.a).switchover())
     pair.world.advance(0.1)
     with pytest.raises(NotServing, match="is handing over here"):

@@ -32,7 +32,7 @@ def test_only_the_primary_serves() -> None:
 
 def test_a_write_waits_for_the_other_member_and_then_goes_on_without_it() -> None:
     pair = Pair()
-    pair.cut("a", "b")
+    pair.network.cut("a", "b")
     began_s = pair.world.now_s
     writing = pair.spawn(pair.a, pair.group(pair.a).write(pair.volume(pair.a), 0, [block(5)]))
     pair.world.advance(OUT_OF_SYNC_S - 1)
@@ -42,14 +42,14 @@ def test_a_write_waits_for_the_other_member_and_then_goes_on_without_it() -> Non
     assert pair.world.now_s - began_s < OUT_OF_SYNC_S + 2
     assert pair.register.in_sync == {pair.a.pool.identity.hex()}
     pair.until(lambda: pair.group(pair.b).state is GroupState.OUT_OF_SYNC, 5.0)
-    pair.mend("a", "b")
+    pair.network.mend("a", "b")
     pair.until(pair.is_in_sync)
     assert pair.content(pair.b)[0] == 5
 
 
 def test_a_read_does_not_show_what_a_failover_can_take_back() -> None:
     pair = Pair()
-    pair.cut("a", "b")
+    pair.network.cut("a", "b")
     group, volume = pair.group(pair.a), pair.volume(pair.a)
     pair.spawn(pair.a, group.write(volume, 0, [block(5)]))
     reading = pair.spawn(pair.a, group.read(volume, 0, 1))
@@ -72,8 +72,8 @@ def test_the_other_member_takes_over_with_everything() -> None:
 
 def test_a_primary_that_is_cut_off_stops_before_the_other_member_serves() -> None:
     pair = Pair()
-    pair.cut("a", "b")
-    pair.cut("a", "w")
+    pair.network.cut("a", "b")
+    pair.network.cut("a", "w")
     former = pair.group(pair.a)
     pair.until(lambda: not former.driver.serves, 6.0)
     assert not pair.serves(pair.b)()
@@ -168,13 +168,13 @@ def test_a_former_primary_loses_its_changes_that_nobody_was_told_of() -> None:
     pair = Pair()
     pair.write(pair.a, 0, 1)
     pair.world.advance(1.0)
-    pair.cut("a", "b")
-    pair.cut("a", "w")
+    pair.network.cut("a", "b")
+    pair.network.cut("a", "w")
     pair.spawn(pair.a, pair.group(pair.a).write(pair.volume(pair.a), 7, [block(66)]))
     pair.until(pair.serves(pair.b), TAKEOVER_S)
     assert pair.content(pair.a)[7] == 66
-    pair.mend("a", "b")
-    pair.mend("a", "w")
+    pair.network.mend("a", "b")
+    pair.network.mend("a", "w")
     pair.until(pair.is_in_sync)
     assert pair.group(pair.b).outgoing.resyncs == {"since an anchor": 1}
     assert pair.content(pair.a) == pair.content(pair.b)
@@ -264,13 +264,13 @@ def test_hosts_see_the_state_of_each_member() -> None:
 
     assert states(pair.a) == (AccessState.ACTIVE_OPTIMIZED, AccessState.STANDBY)
     assert states(pair.b) == (AccessState.STANDBY, AccessState.ACTIVE_OPTIMIZED)
-    pair.cut("a", "b")
-    pair.cut("a", "w")
+    pair.network.cut("a", "b")
+    pair.network.cut("a", "w")
     pair.until(lambda: states(pair.a).own is AccessState.UNAVAILABLE, 6.0)
     pair.until(pair.serves(pair.b), TAKEOVER_S)
     assert states(pair.b) == (AccessState.ACTIVE_OPTIMIZED, AccessState.UNAVAILABLE)
-    pair.mend("a", "b")
-    pair.mend("a", "w")
+    pair.network.mend("a", "b")
+    pair.network.mend("a", "w")
     pair.until(lambda: states(pair.a) == (AccessState.UNAVAILABLE, AccessState.ACTIVE_OPTIMIZED), 6.0)
     pair.until(pair.is_in_sync)
     assert states(pair.a) == (AccessState.STANDBY, AccessState.ACTIVE_OPTIMIZED)

@@ -28,15 +28,15 @@ def test_the_content_of_a_resync_is_durable_before_its_end_is_reported() -> None
     pair.b.pool.commit()
     pair.run(pair.b, pair.b.pool.flush())
     pair.until_exactly(lambda: sender.is_complete)
-    pair.cut("b", "w")
+    pair.network.cut("b", "w")
     pair.lose("a", "b")
     pair.until(lambda: len(pair.register.in_sync) == 2, 3.0)
     pair.lose_all(pair.b)
     pair.a.kill()
     for array in (pair.a, pair.b):
         array.start()
-    pair.mend("a", "b")
-    pair.mend("b", "w")
+    pair.network.mend("a", "b")
+    pair.network.mend("b", "w")
     pair.until(pair.is_in_sync)
     assert pair.content(pair.a) == pair.content(pair.b)
     assert pair.content(pair.b)[:30] == list(range(1, 31))
@@ -70,7 +70,7 @@ def test_a_member_is_added_only_when_it_has_what_was_written_meanwhile() -> None
     assert not pair.serves(pair.b)()
     assert pair.group(pair.b).state is GroupState.OUT_OF_SYNC
     pair.a.start()
-    pair.mend("a", "b")
+    pair.network.mend("a", "b")
     pair.until(pair.is_in_sync)
     assert pair.content(pair.a)[7] == pair.content(pair.b)[7] == 99
 
@@ -81,13 +81,13 @@ def test_a_member_keeps_its_position_until_a_resync_begins() -> None:
     member = pair.group(pair.a).driver.member
     pair.until_exactly(lambda: member.request is not None)
     pair.lose("w", "a")
-    pair.cut("b", "w")
+    pair.network.cut("b", "w")
     pair.until(lambda: len(pair.register.in_sync) == 2, 3.0)
     pair.a.kill()
     pair.a.start()
     pair.world.advance(5.0)
     assert pair.group(pair.b).driver.position != NO_POSITION
-    pair.mend("w", "a")
-    pair.mend("b", "w")
+    pair.network.mend("w", "a")
+    pair.network.mend("b", "w")
     pair.until(pair.is_in_sync)
     assert pair.content(pair.a) == pair.content(pair.b)

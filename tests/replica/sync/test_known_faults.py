@@ -18,8 +18,8 @@ LONG_S = 30.0
 def test_drbd_a_new_epoch_that_never_reached_the_former_primary() -> None:
     """The former primary does not know the new epoch. Its stream is refused at the first frame, and it learns the epoch."""
     pair = Pair()
-    pair.cut("a", "b")
-    pair.cut("a", "w")
+    pair.network.cut("a", "b")
+    pair.network.cut("a", "w")
     former = pair.group(pair.a).driver.member
     epoch = former.register.epoch
     pair.spawn(pair.a, pair.group(pair.a).write(pair.volume(pair.a), 7, [block(66)]))
@@ -27,7 +27,7 @@ def test_drbd_a_new_epoch_that_never_reached_the_former_primary() -> None:
     assert former.register.epoch == epoch
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Relog, "apply", None)  # A change that is made would fail.
-        pair.mend("a", "b")
+        pair.network.mend("a", "b")
         pair.until(lambda: former.register.epoch > epoch, 8.0)
     assert pair.content(pair.b)[7] == 0
     assert pair.group(pair.a).state is GroupState.OUT_OF_SYNC
@@ -43,15 +43,15 @@ def test_drbd_a_change_that_was_suppressed(change: Change) -> None:
 def test_drbd_a_member_is_not_promoted_with_stale_data() -> None:
     """It was dropped without knowing it. Nobody serves until the member with all data is back."""
     pair = Pair()
-    pair.cut("a", "b")
-    pair.cut("b", "w")
+    pair.network.cut("a", "b")
+    pair.network.cut("b", "w")
     pair.write(pair.a, 0, 5)
     assert len(pair.register.in_sync) == 1
     pair.a.kill()
-    pair.mend("b", "w")
+    pair.network.mend("b", "w")
     pair.world.advance(LONG_S)
     assert not pair.serves(pair.b)()
-    pair.mend("a", "b")
+    pair.network.mend("a", "b")
     pair.a.start()
     pair.until(pair.is_in_sync)
     assert pair.serves(pair.a)()
@@ -74,9 +74,9 @@ def test_drbd_writes_during_a_resync_that_is_cut_again_and_again() -> None:
         pair.until(lambda: outgoing.sender is not None, 10.0, 0.01)
         pair.world.advance(0.05 * (number + 1))
         pair.write(pair.a, 100 * number, 9000 + number)
-        pair.cut("a", "b")
+        pair.network.cut("a", "b")
         pair.world.advance(0.1)
-        pair.mend("a", "b")
+        pair.network.mend("a", "b")
     pair.until(pair.is_in_sync)
     assert outgoing.resyncs["since an anchor"] >= 5
     assert pair.content(pair.b, 0, 3000) == pair.content(pair.a, 0, 3000)
@@ -109,6 +109,6 @@ def test_quadstor_a_switchover_whose_answer_is_lost() -> None:
     pair.until_exactly(lambda: member.request is not None)
     pair.lose("w", "a")
     pair.until(lambda: pair.serves(pair.b)() or pair.serves(pair.a)(), LONG_S)
-    pair.mend("w", "a")
+    pair.network.mend("w", "a")
     pair.until(pair.is_in_sync)
     assert pair.register.primary == pair.b.pool.identity.hex()

@@ -76,11 +76,11 @@ def test_a_comparison_ends_with_its_stream() -> None:
     pair = Pair()
     pair.write(pair.a, 0, 1)
     comparing = pair.spawn(pair.a, pair.maintenance(pair.a).verify())
-    pair.cut("a", "b")
+    pair.network.cut("a", "b")
     pair.until(lambda: comparing.done, 30.0)
     assert isinstance(comparing.error, NotServing)
     assert "\n" not in str(comparing.error)
-    pair.mend("a", "b")
+    pair.network.mend("a", "b")
     pair.until(pair.is_in_sync)
     assert pair.run(pair.a, pair.maintenance(pair.a).verify())
     for array in (pair.a, pair.b):
@@ -122,7 +122,7 @@ def test_a_reading_is_cut() -> None:
     pair = Pair(3000)
     pair.write(pair.a, 0, *range(1, 600))
     reading = pair.run(pair.a, pair.maintenance(pair.a).read_and_verify(1 << 20))
-    pair.cut("a", "b")
+    pair.network.cut("a", "b")
     pair.until(lambda: reading.is_over, 10.0)
     assert reading.failure
     assert not pair.group(pair.a).anchors.pinned
@@ -135,7 +135,7 @@ def test_a_member_is_promoted_by_force_with_its_last_content() -> None:
     pair.run(pair.a, pair.maintenance(pair.a).verify())
     with pytest.raises(NotServing, match="use a switchover, or stop it first"):
         pair.run(pair.b, pair.maintenance(pair.b).promote_by_force())
-    pair.cut("a", "b")
+    pair.network.cut("a", "b")
     pair.until(lambda: len(pair.register.in_sync) == 1, 30.0)
     pair.write(pair.a, 0, 2)
     pair.a.kill()
@@ -146,7 +146,7 @@ def test_a_member_is_promoted_by_force_with_its_last_content() -> None:
     assert loss.anchor_age_s is not None
     assert 20.0 < loss.anchor_age_s < 60.0
     pair.write(pair.b, 1, 3)
-    pair.mend("a", "b")
+    pair.network.mend("a", "b")
     pair.a.start()
     pair.until(pair.is_in_sync)
     assert pair.content(pair.a)[:2] == pair.content(pair.b)[:2] == [1, 3]

@@ -64,15 +64,15 @@ def test_snapshots_arrive_with_their_own_content() -> None:
 
 def test_snapshots_arrive_at_a_former_primary_with_changes_of_its_own() -> None:
     pair = anchored()
-    pair.cut("a", "b")
-    pair.cut("a", "w")
+    pair.network.cut("a", "b")
+    pair.network.cut("a", "w")
     pair.spawn(pair.a, pair.group(pair.a).write(pair.volume(pair.a), 7, [block(66)]))
     pair.until(pair.serves(pair.b))
     pair.write(pair.b, 0, 4)
     snapshot = take(pair, "s", pair.b)
     pair.write(pair.b, 0, 5)
-    pair.mend("a", "b")
-    pair.mend("a", "w")
+    pair.network.mend("a", "b")
+    pair.network.mend("a", "w")
     pair.until(pair.is_in_sync)
     other = pair.a.pool.snapshots[snapshot.guid]
     assert pair.run(pair.a, other.digest()) == pair.run(pair.b, snapshot.digest())

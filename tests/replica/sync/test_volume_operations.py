@@ -140,7 +140,7 @@ def test_the_primary_keeps_a_volume_until_the_other_member_has_deleted_it() -> N
     pair.a.kill()
     pair.until(pair.serves(pair.b), TAKEOVER_S)
     assert number_at(pair, pair.b, "new", 3) == 9
-    pair.mend("a", "b")
+    pair.network.mend("a", "b")
     pair.a.start()
     both_have(pair, VOLUME, "new")
 

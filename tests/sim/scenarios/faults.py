@@ -86,8 +86,8 @@ def _line_down(stage: "Stage") -> bool:
     names = stage.random.sample([array.name for array in stage.arrays], 2)
     line = stage.network.line(*names)
     line.is_down = True
-    for link in stage.network.links:
-        if not link.is_cut and {end.environment.name for end in link.ends} == set(names):
+    for link in stage.network.between(*names):
+        if not link.is_cut:
             for end in link.ends:
                 end.outgoing.lost_after_bytes = end.outgoing.delivered_bytes
     stage.later(stage.random.uniform(0.1, 10.0), lambda: setattr(line, "is_down", False))
