@@ -22,24 +22,27 @@ class ShippedVolumes:
         Raises NameTaken if the array has a volume with this name or identity that does not belong to the group. May raise the
         exceptions of `Volume.write`.
         """
-        departure = self._records.departure
-        own = {*self._volumes.identities, *self._records.prepared, *([] if departure is None else [departure.identity])}
         if volume_with(self._pool, identity) is None:
             self._records.keep_prepared(self._records.prepared | {identity})
             self._pool.create_volume(name, size_blocks, attributes, identity=identity)
-        elif identity not in own:
+        elif identity not in self._known():
             raise NameTaken(f"the array has the volume {name!r} already, and not in the group")
 
     def change(self, identities: Sequence[bytes]) -> Sequence[Volume]:
         """Give the group other volumes, as the primary has them, and return them. Those that have left it are deleted here: the
         primary decides what happens to its own. Raises PeerFault. May raise the exceptions of `Volume.write`.
         """
-        departure = self._records.departure
-        known = {*self._volumes.identities, *self._records.prepared, *([] if departure is None else [departure.identity])}
-        if not known.issuperset(identities) or len(set(identities)) < len(identities):
+        if not self._known().issuperset(identities) or len(set(identities)) < len(identities):
             raise PeerFault("the list of the volumes of a group names others, or one of them twice")
         self._volumes.change(identities, deletes=True)
         self._records.keep_prepared(frozenset())
+        departure = self._records.departure
         if departure is not None and departure.identity in identities:
             self._records.keep_departure(None)
         return self._volumes.present()
+
+    def _known(self) -> set[bytes]:
+        """Return the identities of the volumes that are in the group, are prepared for it, or have left it only here."""
+        departure = self._records.departure
+        left = () if departure is None else (departure.identity,)
+        return {*self._volumes.identities, *self._records.prepared, *left}

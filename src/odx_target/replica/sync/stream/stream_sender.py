@@ -93,11 +93,6 @@ class StreamSender:
         return self._shipping.taken_snapshots
 
     @property
-    def identities(self) -> Sequence[bytes]:
-        """The identities of the volumes that the other member has in the group, or will have after what was shipped."""
-        return self._shipping.identities
-
-    @property
     def peer_osn(self) -> int:
         """The other member has all changes up to this OSN."""
         return self.scanned_osn if self.acknowledged_osn >= self.shipped_osn else self.acknowledged_osn
