@@ -96,7 +96,7 @@ def show_group(pool: PoolArgument, name: NameArgument, as_json: Json = False) ->
 
 @app.command("switchover")
 def switch_over(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
-    """Make the other member the primary, for example to maintain this array. No command of a host fails."""
+    """Make the other member the primary, for example to maintain this array. Hosts go on by their other path."""
     answer = ask_array(pool, "group-switchover", {"name": name})
     _print_group(answer, f"the other member is the primary of the group {name}", as_json=as_json)
 

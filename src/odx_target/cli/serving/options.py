@@ -164,7 +164,7 @@ OPTIONS = (
         "polling",
         Kind.SWITCH,
         "",
-        "Poll the sockets of hosts for about 30 microseconds before each wait, so that a host that sends one command at a "
+        "Poll the sockets of hosts for about 60 microseconds before each wait, so that a host that sends one command at a "
         "time gets faster responses; default: yes.",
         Config,
         "polling",

@@ -18,7 +18,7 @@ _GUID = Field("guid", Type.BYTES, GUID_BYTES, GUID_BYTES, "guid of the snapshot"
 _NAME = Field("name", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the snapshot")
 _LINEAGE = Field("lineage", Type.BYTES, GUID_BYTES, GUID_BYTES, "lineage of the volume")
 _ATTRIBUTES = (
-    Field("attribute_names", Type.TEXTS, 0, MAX_SENT_ATTRIBUTES, "names of attributes of the snapshot"),
+    Field("attribute_names", Type.TEXTS, 0, MAX_SENT_ATTRIBUTES, "names of attributes of the snapshot or volume"),
     Field("attribute_values", Type.TEXTS, 0, MAX_SENT_ATTRIBUTES, "their values"),
 )
 

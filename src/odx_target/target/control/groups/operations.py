@@ -111,7 +111,7 @@ async def _delete(array: "Array", name: str, *, keep_copies: bool, force: bool) 
 
 
 async def _switchover(array: "Array", name: str) -> answers.Group:
-    """Make the other member the primary. No command of a host fails."""
+    """Make the other member the primary. Hosts go on by their other path."""
     group = group_named(array, name)
     with _one_line():
         await group.switchover()
