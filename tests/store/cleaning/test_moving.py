@@ -7,9 +7,11 @@ from tests.store.pools import Machine, block, blocks, read, when_ready
 from odx_target.store.api import DamagedBlock, PoolDamaged, PoolFull, TroubleKind
 from odx_target.store.catalogue.memory import CatalogueContent
 from odx_target.store.cleaning.live_marking import Live
-from odx_target.store.cleaning.moving import PIECE_BLOCKS, pieces
+from odx_target.store.cleaning.moving import PIECE_BLOCKS, STEPS_OF_A_COMMIT, STEPS_OF_A_SEGMENT, pieces
+from odx_target.store.cleaning.relocating import Moves
 from odx_target.store.map.leaf import LEAF_BLOCKS
 from odx_target.store.segments.segment import PLACE_BITS
+from odx_target.turns import STEPS_OF_A_TURN
 
 
 def clean(machine: Machine) -> None:
@@ -313,3 +315,19 @@ def test_turns_are_short_while_a_pool_is_cleaned() -> None:
     assert len(least) > 3
     assert min(least) > -turns.of_a_turn
     model.check()
+
+
+def test_a_segment_with_one_live_block_takes_steps_for_its_search_and_its_commit() -> None:
+    """Otherwise the blocks of many such segments would be moved in one turn, which would take much longer than a usual one."""
+    machine, model = mostly_dead()
+    number, at = divmod(model.volume._map.place(0), 1 << PLACE_BITS)
+    turns, mover = machine.environment.turns, machine.pool.cleaner.mover
+    moves = Moves({number: SEGMENT_BLOCKS})
+    turns.left = STEPS_OF_A_TURN
+
+    async def no_pause() -> None:
+        raise AssertionError("one block does not take a whole turn")
+
+    machine.environment.run(mover.move(number, [Live(at, 1, 0)], moves, no_pause))
+    assert moves.count_blocks == 1
+    assert STEPS_OF_A_TURN - turns.left >= STEPS_OF_A_SEGMENT + STEPS_OF_A_COMMIT

@@ -45,6 +45,13 @@ STEPS_OF_A_PIECE = 10
 RUNS_OF_A_STEP = 2
 """Number of steps that it takes to read a piece and to add it to the log, and number of runs that are added in one step."""
 
+STEPS_OF_A_SEGMENT = 40
+SEARCHED_BLOCKS_OF_A_STEP = 160
+STEPS_OF_A_COMMIT = 25
+"""Number of steps that it takes to find the live runs of a segment, number of blocks that are searched in one further step, and
+number of steps that a commit takes. In one turn, the blocks of many segments can be moved that have few live blocks.
+"""
+
 
 class Piece(NamedTuple):
     """Live runs of a segment that are read at once. `first` is the first block of the first run, and `end` is the block after
@@ -89,6 +96,7 @@ class Mover:
         cannot be written. After an exception, `moves` has the new places of the blocks that were moved before the exception.
         """
         segment, size_blocks = self._supply.segments[number], self._supply.size_blocks[number]
+        self._turns.take(STEPS_OF_A_SEGMENT + size_blocks // SEARCHED_BLOCKS_OF_A_STEP)
         table = self._index.tables.get(number)
         for piece in pieces(runs):
             if self._turns.left <= 0:
@@ -137,6 +145,7 @@ class Mover:
             else:
                 log.moved_blocks += self._uncommitted_blocks + log.header_blocks - header_blocks
                 self._uncommitted_blocks = 0
+                self._turns.take(STEPS_OF_A_COMMIT)
 
     def _read_now(self, segment: Segment, table: "array[int]", piece: Piece) -> Sequence[Buffer] | None:
         """Read a piece of plain blocks without waiting, and verify their checksums. Returns the blocks of all runs one after
