@@ -47,6 +47,9 @@ bench: .venv/dev ## speed beside other targets, copies, and the store's own figu
 bench-quick: .venv/dev ## nine cells beside other targets, in less than three minutes
 	$(BENCH) bench --quick
 
+bench-columns: .venv/dev ## the quick cells with a LUN of 2 GiB, with a pool on a disk, and without the native module; ten minutes
+	$(BENCH) bench.columns
+
 bench-compare: .venv/dev ## two revisions beside tgt: OLD=REV NEW=REV; fails if NEW is slower
 	$(BENCH) bench.compare $${OLD:?a revision} $${NEW:-.}
 
@@ -71,4 +74,4 @@ sim: .venv/dev ## several arrays in one process with faults, for SIM_MINUTES (60
 fuzz: .venv/dev ## hostile input for FUZZ_MINUTES (30), guided by coverage; findings are written to var/fuzz/
 	$(BIN)/python -m tests.fuzz run --minutes $${FUZZ_MINUTES:-30}
 
-.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-compare bench-link bench-remote bench-replica bench-sync torture sim fuzz
+.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-columns bench-compare bench-link bench-remote bench-replica bench-sync torture sim fuzz

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from odx_target import __version__
+from odx_target.native.choice import NATIVE
 
 FOLDER = Path(__file__).parent
 MODEL = "model name"
@@ -22,6 +23,7 @@ def facts() -> dict[str, str]:
         "congestion control of TCP": _text_of("/proc/sys/net/ipv4/tcp_congestion_control"),
         "Python": platform.python_version(),
         "odx-target": f"{__version__}, commit {commit()}",
+        "native module of odx-target": "none" if NATIVE is None else "used",
         "load average at the start": f"{os.getloadavg()[0]:.1f}; above 0.5, the processor was shared with other work",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }

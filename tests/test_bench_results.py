@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from bench import copy_pages, machine, pages, results, tables
+from bench import columns, copy_pages, machine, pages, results, tables
 from bench.cells import CELLS, chosen
 from bench.rounds import (
     CLIENT_BUSY,
@@ -117,3 +117,21 @@ def test_the_page_of_copies_is_made_from_the_json(tmp_path: Path) -> None:
     assert "| 64 | 0.001 | 0.1 | 0.01 | 1 |" in text
     assert "| 1.5 | none |" in text
     ElementTree.fromstring((tmp_path / copy_pages.PLOT).read_text())
+
+
+def test_runs_under_other_conditions_are_shown_side_by_side(tmp_path: Path) -> None:
+    quick = chosen([], quick=True)
+    results.write(ALL, tmp_path / f"{columns.USUAL.name}.json")
+    results.write(document_of(quick, measured_of(quick, [50.0], [100.0])), tmp_path / f"{columns.COLUMNS[1].name}.json")
+    columns.write_page(tmp_path)
+    page = (tmp_path / columns.PAGE).read_text()
+    assert page.count("\n| ") == len(quick) + 2 + 3
+    assert "| write 256 KiB, depth 8 | 200; 3.00 [1.00-4.00] | 50; 0.50 [0.50-0.50] |" in page
+
+
+def test_a_column_that_cannot_be_measured_ends_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(columns, "command", lambda column: ["false", column.name])
+    assert columns.main(["disk"]) == 1
+    assert capsys.readouterr().err.startswith("pool on a disk: ")
