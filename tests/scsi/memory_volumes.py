@@ -222,6 +222,10 @@ class MemoryVolume(MemoryBlocks):
 
     native_reads = native_writes = None
 
+    def present_block(self, block: int) -> Buffer | None:
+        found = self.read_now(block, 1)
+        return None if found is None else b"".join(found)
+
     def must_prepare(self, data: Sequence[Buffer]) -> bool:
         return False
 

@@ -14,6 +14,9 @@ typedef struct {
     int leaf_bits;          /* a leaf of a map has 2^leaf_bits blocks */
 } BlockReader;
 
+#define COMPRESSED ((uint64_t)1 << 53)
+/* All places from this one on are not plain blocks of segments. The value of `store/segments/places.py`. */
+
 #define MAX_READ_BYTES ((uint64_t)64 << 20)
 /* Largest read. READ transfers at most 16 MiB. */
 

@@ -2,9 +2,8 @@
 
 #include "block_reader.h"
 
-#define COMPRESSED ((uint64_t)1 << 53)
 #define BLOCK_MASK (((uint64_t)1 << PLACE_BITS) - 1)
-/* These are the values of `store/segments/places.py`. */
+/* The value of `store/segments/places.py`. */
 
 static PyObject *name_pending_place, *name_mapping;
 

@@ -37,6 +37,9 @@ class BlockWriter(Protocol):
     def write_now(self, block_map: object, volume: int, block: int, data: Buffer, /) -> bool:
         """Write whole blocks of the volume with a map. Return False if the write is not usual; nothing has changed then."""
 
+    def write_bytes_now(self, reader: BlockReader, block_map: object, volume: int, offset_bytes: int, data: Buffer, /) -> bool:
+        """Write bytes at any offset, as `write_now` writes blocks. The reader reads the rest of the first and last block."""
+
 
 class SegmentMapping(Protocol):
     """The mapped file of a segment. See `segment_mapping.c`."""

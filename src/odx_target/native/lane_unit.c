@@ -1,6 +1,7 @@
 #include "lane_unit.h"
 
 #include "writes/block_writer.h"
+#include "writes/partial_blocks.h"
 
 static PyObject *name_usual_unit, *name_max_read_bytes, *name_max_write_bytes, *name_capacity_blocks, *name_block_bytes, *name_blocks, *name_read_now,
     *name_write_now, *name_volume, *name_native_reads, *name_native_writes, *name_pool, *name_flushes_at_once,
@@ -72,12 +73,20 @@ int has_whole_blocks(const Unit *of, uint64_t lba, uint32_t size_bytes)
     return lba * of->block_bytes % BLOCK_BYTES == 0 && size_bytes % BLOCK_BYTES == 0;
 }
 
-PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views, uint32_t *checksum)
+/* Return the native reader of a unit, as a borrowed reference, or NULL if there is none. */
+static PyObject *reader_of(const Unit *of)
 {
     PyObject *reads = of->native_reads;
-    if (!PyTuple_Check(reads) || PyTuple_GET_SIZE(reads) != 2 || !is_block_reader(PyTuple_GET_ITEM(reads, 0)))
+    int has_reader = PyTuple_Check(reads) && PyTuple_GET_SIZE(reads) == 2 && is_block_reader(PyTuple_GET_ITEM(reads, 0));
+    return has_reader ? PyTuple_GET_ITEM(reads, 0) : NULL;
+}
+
+PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views, uint32_t *checksum)
+{
+    PyObject *reader = reader_of(of);
+    if (reader == NULL)
         return Py_NewRef(Py_None);
-    PyObject *reader = PyTuple_GET_ITEM(reads, 0), *block_map = PyTuple_GET_ITEM(reads, 1);
+    PyObject *block_map = PyTuple_GET_ITEM(of->native_reads, 1);
     uint64_t offset = lba * of->block_bytes;
     PyObject *data = takes_views ? view_bytes(reader, block_map, offset, size_bytes, checksum) : Py_NewRef(Py_None);
     if (data == Py_None)
@@ -112,8 +121,9 @@ int write_natively(Unit *of, uint64_t lba, PyObject *view, const unsigned char *
     uint64_t offset = lba * of->block_bytes;
     if (!PyTuple_Check(writes) || PyTuple_GET_SIZE(writes) != 3 || !is_block_writer(PyTuple_GET_ITEM(writes, 0)))
         return 0;
-    if (offset % BLOCK_BYTES || size_bytes % BLOCK_BYTES)
-        return 0;
-    return write_blocks(PyTuple_GET_ITEM(writes, 0), PyTuple_GET_ITEM(writes, 1), PyTuple_GET_ITEM(writes, 2), offset / BLOCK_BYTES, view,
-                        bytes, (Py_ssize_t)(size_bytes / BLOCK_BYTES));
+    PyObject *writer = PyTuple_GET_ITEM(writes, 0), *block_map = PyTuple_GET_ITEM(writes, 1), *volume = PyTuple_GET_ITEM(writes, 2);
+    if (offset % BLOCK_BYTES == 0 && size_bytes % BLOCK_BYTES == 0)
+        return write_blocks(writer, block_map, volume, offset / BLOCK_BYTES, view, bytes, (Py_ssize_t)(size_bytes / BLOCK_BYTES));
+    PyObject *reader = reader_of(of);
+    return reader == NULL ? 0 : write_part_of_blocks(writer, reader, block_map, volume, offset, bytes, size_bytes);
 }

@@ -8,6 +8,7 @@
 
 #include "block_writer.h"
 
+#include "partial_blocks.h"
 #include "writable_leaf.h"
 
 #include <string.h>
@@ -287,6 +288,7 @@ static void free_writer(BlockWriter *self)
 }
 
 static PyMethodDef writer_methods[] = {
+    {"write_bytes_now", (PyCFunction)(void (*)(void))write_bytes_now, METH_FASTCALL, NULL},
     {"write_now", (PyCFunction)(void (*)(void))write_now, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
@@ -305,5 +307,5 @@ static PyTypeObject writer_type = {
 
 int add_block_writer(PyObject *module)
 {
-    return prepare_names(names) || prepare_writable_leaf() || PyModule_AddType(module, &writer_type) ? -1 : 0;
+    return prepare_names(names) || prepare_writable_leaf() || prepare_partial_blocks() || PyModule_AddType(module, &writer_type) ? -1 : 0;
 }

@@ -1,8 +1,9 @@
 """The logical blocks of a volume, whose store blocks have 4 KiB.
 
 Data of whole store blocks is not copied. A write that begins or ends within a store block reads this store block, changes a
-part of it and writes it back. If the store block must be read from the disk, other tasks may change it during the read. The
-write then detects the change, and reads the store block again.
+part of it and writes it back. The native module does the same for usual blocks (`native/writes/partial_blocks.c`). If the
+store block must be read from the disk, other tasks may change it during the read. The write then detects the change, and reads
+the store block again.
 
 The methods whose names end in `_now` never wait. If a block is not in the page cache, or if the pool is still making room,
 these methods return None or False. The coroutines of the same names without `_now` wait.
@@ -268,16 +269,21 @@ class LogicalBlocks:
         return tuple(sorted(edges))
 
     def _write_with_edges_now(self, lba: int, data: Sequence[Buffer]) -> bool:
+        native, reads = self.native_writes, self.volume.native_reads
+        if native is not None and reads is not None and len(data) == 1:
+            writer, block_map, number = native
+            if writer.write_bytes_now(reads[0], block_map, number, lba * self.block_bytes, data[0]):
+                return True
         contents = []
         for block in self._edges(lba, buffers_bytes(data)):
-            content = self.volume.read_now(block, 1)
+            content = self.volume.present_block(block)
             if content is None:
                 return False
-            contents.append(b"".join(content))
+            contents.append(content)
         self._write_with_edges(lba, data, contents)
         return True
 
-    def _write_with_edges(self, lba: int, data: Sequence[Buffer], contents: Sequence[bytes]) -> None:
+    def _write_with_edges(self, lba: int, data: Sequence[Buffer], contents: Sequence[Buffer]) -> None:
         """Write whole store blocks that contain `data`. `contents` is the present content of the store blocks that `data`
         covers only in part.
         """

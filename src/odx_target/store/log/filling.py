@@ -70,6 +70,14 @@ class Filling:
         """Number of blocks in the segment that no batch occupies yet."""
         return self._capacity - self._next
 
+    def pending_block(self, place: int) -> bytes | None:
+        """Return a copy of a data block of the open batch, or None if the block is not in it."""
+        for part in reversed(self.parts):
+            index = place - (part.segment.number << PLACE_BITS | part.block) - part.header_blocks
+            if 0 <= index < part.count_blocks:
+                return part.data_block(index)
+        return None
+
     def append(self, record: bytes) -> None:
         """Add a record without data. The caller must call `Room.require_record` first."""
         part = self._part

@@ -69,6 +69,17 @@ class Part:
         start = self.block + self.header_blocks
         return self.table[start : start + self.count_blocks]
 
+    def data_block(self, index: int) -> bytes:
+        """Return a copy of a data block. It may span several buffers."""
+        skip_bytes, missing_bytes, pieces = index * BLOCK_BYTES, BLOCK_BYTES, list[bytes]()
+        for buffer in self.data:
+            piece = bytes(buffer[skip_bytes : skip_bytes + missing_bytes])
+            pieces.append(piece)
+            skip_bytes, missing_bytes = max(0, skip_bytes - len(buffer)), missing_bytes - len(piece)
+            if not missing_bytes:
+                break
+        return b"".join(pieces)
+
     def data_blocks(self) -> Iterator[bytes]:
         """Yield copies of the data blocks."""
         joined = b"".join(self.data)

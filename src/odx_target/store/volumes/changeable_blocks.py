@@ -66,6 +66,17 @@ class ChangeableBlocks(Readable):
             return None
         return self._writer, self._live_map, self._number
 
+    def present_block(self, block: int) -> Buffer | None:
+        try:
+            place = self._live_map.place(block)
+        except LeafMissing:
+            place = 0
+        filling = self._log.filling
+        if place >= filling.pending_place and (content := filling.pending_block(place)) is not None:
+            return content
+        found = self.read_now(block, 1)
+        return None if found is None else found[0]
+
     def write(self, block: int, data: Sequence[Buffer]) -> None:
         native = self.native_writes
         if native is not None and len(data) == 1 and native[0].write_now(native[1], native[2], block, data[0]):

@@ -67,6 +67,14 @@ class Volume(BlockSource, LinkTarget, Protocol):
         """
         ...
 
+    def present_block(self, block: int) -> Buffer | None:
+        """Read one block without waiting, as `read_now` does. If the block has not been committed, its data is copied from the
+        open batch, which is not committed. So a write can change a part of a block that an earlier write of the batch changed.
+
+        Returns None if the disk must be read.
+        """
+        ...
+
     def write(self, block: int, data: Sequence[Buffer]) -> None:
         """Replace the blocks from `block` on with the joined `data`. The total size of `data` must be a whole number of blocks.
 
