@@ -24,7 +24,9 @@ pytestmark = pytest.mark.xdist_group("cli-group")  # so that the servers are sta
 
 LINK = ("--link-port", "127.0.0.1:0")
 TIMEOUT_S = 120
+IN_GROUP, INSTEAD = "belongs to a group of two arrays", "change its size with `odx-target group resize`"
 END_TIMEOUT_S = 20
+WAYS = ("--path", "b", "--witness", "w")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,18 @@ def test_a_group_from_its_creation_to_its_end(places: dict[str, Path], run: Run)
     assert result(run, "status", a)["groups"]["groups"][0]["name"] == "g"
     assert "g      primary" in run("group", "list", a)[1]
     assert "a,b      a        yes" in run("group", "list", w)[1]
+    taken = result(run, "group snapshot", a, "g", "s")["snapshots"]
+    assert [(each["volume"], each["name"]) for each in taken] == [("db", "s")]
+    result(run, "group resize", a, "g", "db", "16M")
+    assert "give --shrink" in run("group", "resize", a, "g", "db", "8M")[2]
+    assert run("volume", "resize", a, "db", "32M")[::2] == (1, f"odx-target: volume db {IN_GROUP}: {INSTEAD}\n")
+    assert {each["name"]: each["size_bytes"] for each in result(run, "volume list", b)["volumes"]}["db"] == 16 << 20
+    result(run, "group restore", a, "g", "db@s")
+    assert {each["name"]: each["size_bytes"] for each in result(run, "volume list", b)["volumes"]}["db"] == 8 << 20
+    assert result(run, "group add", a, "g", "own", "--lun", "3")["problem"] == ""
+    until(lambda: result(run, "group status", a, "g")["condition"] == "in sync")
+    assert {"name": "own", "lun": 3} in result(run, "group status", b, "g")["volumes"]
+    assert run("group", "remove", a, "g", "own")[:2] == (0, "the volume own is not in the group g any more\n")
     result(run, "group switchover", a, "g")
     until(lambda: result(run, "group status", b, "g")["state"] == "serving")
     until(lambda: result(run, "group status", b, "g")["condition"] == "in sync")
@@ -106,6 +120,12 @@ def test_what_is_wrong_is_one_line(places: dict[str, Path], run: Run) -> None:
     for words, message in (
         (("group", "create", "A", "x", "--volume", "none", "--path", "b", "--witness", "w"), "no volume 'none'"),
         (("group", "create", "A", "x", "--volume", "own", "--path", "b", "--witness", "w", "--lun", "own"), "want VOLUME=N"),
+        (
+            ("group", "create", "A", "x", "--volume", "own", *WAYS, "--lun", "own=1", "--lun", "own=2"),
+            "own has two LUN numbers",
+        ),
+        (("group", "add", "A", "x", "own"), "there is no group x"),
+        (("group", "resize", "A", "x", "own", "much"), "much"),
         (("group", "create", "A", "x", "--volume", "own", "--path", "b", "--witness", "w", "--lun", "own=0"), "b refuses: "),
         (("group", "status", "A", "x"), "there is no group x"),
         (("group", "promote", "A", "x", "--force"), "there is no group x"),

@@ -1,6 +1,6 @@
 """Changes of the LUNs of a running array. LUNs are added, restored, renumbered and removed, and hosts are notified."""
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 
 import trio
@@ -17,7 +17,7 @@ from odx_target.store.api import Pool, Snapshot, Volume, change_when_ready
 from odx_target.target.access.targets import Target
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.settings import Config
-from odx_target.target.groups.grouped_luns import check_not_in_group
+from odx_target.target.groups.grouped_luns import Change, check_not_in_group
 from odx_target.target.logical_units import LUN_ATTRIBUTE, logical_unit_of
 from odx_target.target.lun_size import (
     LunResizing,
@@ -135,24 +135,36 @@ class LunChanges:
             unit = next((each for each in self._logical_units.values() if each.volume is volume), None)
         return unit
 
-    async def restore(self, logical_unit: LogicalUnit, snapshot: Snapshot) -> None:
+    async def restore(
+        self,
+        logical_unit: LogicalUnit,
+        snapshot: Snapshot,
+        follow: Callable[[Callable[[], object]], Awaitable[None]] | None = None,
+    ) -> None:
         """Restore the content of a LUN while hosts use it. Hosts are notified that the medium has changed.
 
         Tokens keep their data. The restore waits for running commands. Commands that take too long are aborted. Raises
-        PoolFull, PoolFailed. Raises ConfigError while the LUN is sanitized, and if the volume belongs to a group.
+        PoolFull, PoolFailed. Raises ConfigError while the LUN is sanitized.
+
+        If the volume belongs to a group, `follow` makes the change at both members. Without it, ConfigError is raised.
         """
-        check_not_in_group(logical_unit, "restored")
+        if follow is None:
+            check_not_in_group(logical_unit, Change.RESTORE)
         check_not_sanitized(logical_unit)
         await self._settle(logical_unit)
+        size_blocks = logical_unit.capacity_blocks
 
-        def restore() -> bool:
+        def restore() -> None:
             check_not_sanitized(logical_unit)
             self._device_server.clear_tasks(logical_unit)
-            return restore_logical_unit(logical_unit, snapshot)
+            restore_logical_unit(logical_unit, snapshot, is_followed=follow is not None)
 
-        is_resized = await change_when_ready(self._pool, self._environment, restore)
+        if follow is None:
+            await change_when_ready(self._pool, self._environment, restore)
+        else:
+            await follow(restore)
         self._commit()
-        self._device_server.medium_changed(logical_unit, is_resized=is_resized)
+        self._device_server.medium_changed(logical_unit, is_resized=logical_unit.capacity_blocks != size_blocks)
 
     async def remove(self, logical_unit: LogicalUnit) -> None:
         """Remove a LUN from the array, but keep its volume. Hosts are notified through their other LUNs."""

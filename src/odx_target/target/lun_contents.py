@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from odx_target.environment import Buffer
 from odx_target.store.api import BLOCK_BYTES, Volume
 from odx_target.target.array import Array
-from odx_target.target.groups.grouped_luns import check_not_in_group
+from odx_target.target.groups.grouped_luns import Change, check_not_in_group
 
 PIECE_BYTES = 1 << 20
 """Number of bytes that are read or written at once, so that the array serves its hosts in between."""
@@ -109,7 +109,7 @@ async def _read_piece(volume: Volume, offset: int, count_bytes: int) -> bytes:
 async def _write_piece(array: Array, lun: str, offset: int, data: bytes) -> None:
     """Write bytes. Logical blocks that are only written in part keep their other bytes."""
     unit = array.logical_unit_named(lun)
-    check_not_in_group(unit, "written except by hosts")
+    check_not_in_group(unit, Change.WRITE)
     lba, before = divmod(offset, unit.block_bytes)
     if before or len(data) % unit.block_bytes:
         count_blocks = -(-(before + len(data)) // unit.block_bytes)

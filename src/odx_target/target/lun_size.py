@@ -9,18 +9,16 @@ from collections.abc import Callable
 from odx_target.environment import Environment
 from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.unit.logical_unit import LogicalUnit
+from odx_target.scsi.unit.stored_size import KEY_PREFIX
 from odx_target.store.api import BLOCK_BYTES, Pool, Snapshot, Volume, change_when_ready
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import lun_config
 from odx_target.target.config.settings import LunConfig
-from odx_target.target.groups.grouped_luns import check_not_in_group
+from odx_target.target.groups.grouped_luns import Change, check_not_in_group
 from odx_target.target.sanitized_luns import check_not_sanitized
 
 SIZE_ATTRIBUTE = "size_bytes"
 """Name of a volume attribute. The value of the attribute is the size with which the LUN was created."""
-
-KEY_PREFIX = "lun size: "
-"""Prefix of a key in the pool. The value of the key is the size of a LUN that has been resized."""
 
 
 def volume_blocks(size_bytes: int) -> int:
@@ -45,14 +43,16 @@ def forget_size(volume: Volume, pool: Pool) -> None:
     pool.forget(_key(volume))
 
 
-def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot) -> bool:
-    """Restore the volume and the size of a logical unit. Return True if the size changed.
+def restore_logical_unit(logical_unit: LogicalUnit, snapshot: Snapshot, *, is_followed: bool = False) -> bool:
+    """Restore the volume and the size of a logical unit. Return True if the size changed. `is_followed` is True if the other
+    member of the group of the volume follows the change.
 
     Before this call, the caller must abort the tasks of the logical unit. After this call, the caller must commit the pool.
     Raises PoolFull, PoolBusy and PoolFailed. After an error, another call completes the change.
     """
     check_not_sanitized(logical_unit)
-    check_not_in_group(logical_unit, "restored")
+    if not is_followed:
+        check_not_in_group(logical_unit, Change.RESTORE)
     volume, pool = logical_unit.volume, logical_unit.pool
     block_bytes = logical_unit.block_bytes
     saved = int(snapshot.attributes.get(SIZE_ATTRIBUTE, str(snapshot.size_blocks * BLOCK_BYTES)))
@@ -96,7 +96,7 @@ def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
 
     Raises ConfigError if `size_bytes` is invalid or less than the present size. Raises PoolFull and PoolFailed.
     """
-    check_not_in_group(logical_unit, "enlarged")
+    check_not_in_group(logical_unit, Change.RESIZE)
     volume, pool = logical_unit.volume, logical_unit.pool
     if not checked_growth(volume, pool, lun_config(volume.name, size_bytes, logical_unit.block_bytes)):
         return False
@@ -105,8 +105,13 @@ def grow_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> bool:
     return True
 
 
-async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> None:
+async def shrink_logical_unit(
+    logical_unit: LogicalUnit, size_bytes: int, require_service: Callable[[], None] | None = None
+) -> None:
     """Remove the end of a logical unit while hosts use it. Tokens keep the data that they represent.
+
+    `require_service` is given if the other member of the group of the volume follows the change, and raises an exception if
+    this member may not change the volume.
 
     1. Commands that begin after this call are checked against the new end.
     2. Commands that are already running may complete beyond the new end.
@@ -118,7 +123,8 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
     the size at the same time. Raises DamagedBlock, PoolFull and PoolFailed. After an error, the LUN keeps its size. If the pool
     fails between steps 3 and 4, the part that step 3 has filled with zeros stays zero.
     """
-    check_not_in_group(logical_unit, "made smaller")
+    if require_service is None:
+        check_not_in_group(logical_unit, Change.RESIZE)
     volume, pool = logical_unit.volume, logical_unit.pool
     wanted = lun_config(volume.name, size_bytes, logical_unit.block_bytes)
     old_blocks, new_blocks = logical_unit.capacity_blocks, size_bytes // logical_unit.block_bytes
@@ -128,6 +134,8 @@ async def shrink_logical_unit(logical_unit: LogicalUnit, size_bytes: int) -> Non
     def check_unchanged() -> None:
         if logical_unit.capacity_blocks != new_blocks:
             raise ConfigError(f"LUN {wanted.name}: another request changed its size at the same time")
+        if require_service is not None:
+            require_service()
 
     logical_unit.capacity_blocks = new_blocks
     try:

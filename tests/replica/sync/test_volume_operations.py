@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from odx_target.replica.grouping.copies import member_attribute
 from odx_target.replica.sync import volume_operations
 from odx_target.replica.sync.group_states import ChangeRefused, GroupState, NotServing
 from odx_target.replica.sync.limits import MIN_ROOM_BYTES
@@ -53,7 +54,8 @@ def test_a_new_volume_is_made_at_both_members() -> None:
     pair = Pair()
     volume: Volume = do(pair, operations(pair).create_volume("new", 50, {"lun": "7", "of": "x"}))
     assert volume.attributes == {"lun": "7", "of": "x"}
-    assert pair.b.pool.volumes["new"].attributes == {"of": "x"}, "each array has its own LUNs"
+    made_for = member_attribute(NAME, pair.a.pool.identity)
+    assert pair.b.pool.volumes["new"].attributes == {"of": "x", **made_for}, "each array has its own LUNs"
     write(pair, pair.a, "new", 3, 9)
     assert number_at(pair, pair.b, "new", 3) == 9
     pair.a.kill()
@@ -195,6 +197,22 @@ def test_a_volume_with_content_comes_to_the_group() -> None:
     assert sum(path.status.sent_bytes for path in pair.a.paths.values()) - before < 1 << 20, "the others are not shipped again"
     with pytest.raises(ChangeRefused, match="in the group already"):
         do(pair, operations(pair).add_volume(volume))
+
+
+def test_a_volume_comes_to_the_group_also_if_the_disk_is_slow() -> None:
+    """The record without the other member becomes durable only after some time, in which the primary serves nobody."""
+    pair = Pair()
+    flush = pair.a.pool.flush
+
+    async def flush_slowly() -> None:
+        await pair.a.environment.sleep(0.3)
+        await flush()
+
+    volume = pair.a.pool.create_volume("data", 100, {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair.a.pool, "flush", flush_slowly)
+        do(pair, operations(pair).add_volume(volume))
+    both_have(pair, VOLUME, "data")
 
 
 def test_only_the_primary_changes_volumes() -> None:

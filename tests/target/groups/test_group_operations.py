@@ -226,7 +226,7 @@ async def test_what_would_make_the_members_different_is_refused() -> None:
             ):
                 with pytest.raises(ManagementError, match="belongs to a group"):
                     await perform(array, operation, given)
-        with pytest.raises(ManagementError, match="take the snapshot at its primary"):
+        with pytest.raises(ManagementError, match="take and change its snapshots at the primary"):
             await perform(b, "snapshot-create", {"snapshots": ["db1@s"]})
         await until(a, "group-status", lambda found: found["verified"], name="g")  # Before, a snapshot may stay here only.
         (taken,) = (await perform(a, "snapshot-create", {"snapshots": ["db1@s"]}))["snapshots"]

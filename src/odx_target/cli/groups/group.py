@@ -13,6 +13,7 @@ from odx_target.cli.groups.text import (
     group_lines,
     witnessed_cells,
 )
+from odx_target.cli.groups.volumes import register as register_volumes
 from odx_target.cli.managing.array_requests import Answer, ask_array, given
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
@@ -25,6 +26,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the g
 
 def register(root: typer.Typer) -> None:
     """Add the subcommand."""
+    register_volumes(app)
     root.add_typer(app, name="group")
 
 
@@ -207,10 +209,12 @@ def _print_group(answer: Answer, line: str, *, as_json: bool) -> None:
 
 def _numbers(texts: list[str]) -> dict[str, int]:
     """Convert texts such as db1=3. Raises BadParameter."""
-    found = {}
+    found: dict[str, int] = {}
     for text in texts:
         name, separator, number = text.rpartition("=")
         if not separator or not name or not number.isascii() or not number.isdecimal() or len(number) > 5:
             raise typer.BadParameter(f"want VOLUME=N, not {text!r}", param_hint="--lun")
+        if name in found:
+            raise typer.BadParameter(f"{name} has two LUN numbers", param_hint="--lun")
         found[name] = int(number)
     return found

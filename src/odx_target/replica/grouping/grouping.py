@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from odx_target.environment import Environment
 from odx_target.replica.grouping.founding import Founding, GroupVolume
+from odx_target.replica.grouping.joining import Joining
+from odx_target.replica.grouping.lun_server import LunServer
 from odx_target.replica.grouping.luns import MemberLuns
 from odx_target.replica.grouping.removal import Removal
 from odx_target.replica.grouping.server import GroupServer
@@ -11,7 +13,7 @@ from odx_target.replica.paths.path_table import PathTable
 from odx_target.replica.request_table import RequestTable
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_table import GroupRefused, GroupTable
-from odx_target.store.api import Pool
+from odx_target.store.api import Pool, Volume
 
 
 class Grouping:
@@ -23,10 +25,13 @@ class Grouping:
         self._groups = groups
         self._paths = paths
         self._server = GroupServer(pool, environment, groups, luns)
+        self._lun_server = LunServer(pool, environment, groups, luns)
+        self._joining = Joining(pool, environment, groups)
 
     def add_to(self, requests: RequestTable) -> None:
         """Serve the requests of other arrays."""
         self._server.add_to(requests)
+        self._lun_server.add_to(requests)
 
     async def create(self, name: str, volumes: Sequence[GroupVolume], path: str, witness: str, out_of_sync_s: float) -> Group:
         """Make a group whose primary is this array; see `Founding`. `path` and `witness` are names of paths.
@@ -46,6 +51,16 @@ class Grouping:
                 out_of_sync_s,
             )
             return await founding.run()
+
+    async def add_volume(self, group: Group, member: GroupVolume) -> str:
+        """Take a volume into a group whose primary is this array; see `Joining`."""
+        with self._server.changing(group.settings.name):
+            return await self._joining.add(group, member)
+
+    async def remove_volume(self, group: Group, volume: Volume) -> None:
+        """Take a volume out of a group whose primary is this array; see `Joining`."""
+        with self._server.changing(group.settings.name):
+            await self._joining.remove(group, volume)
 
     async def delete(self, name: str, *, keeps_copies: bool, is_forced: bool) -> list[str]:
         """Delete a group at its primary; see `Removal`. If `is_forced` is True, delete it at this array in any case.

@@ -36,6 +36,14 @@ class MemberLuns(Protocol):
         """Forget what the array remembers about a volume that was deleted. May raise the exceptions of `Volume.write`."""
         ...
 
+    def check_withdrawal(self, volumes: Sequence[Volume]) -> None:
+        """Check that the array keeps a LUN without those of some volumes. Raises NotPossible."""
+        ...
+
+    async def removed(self, volume: Volume) -> None:
+        """Take the LUN of a volume that was deleted away from hosts, and forget the volume. Raises StoreError."""
+        ...
+
 
 class NoLuns:
     """The LUNs of an array that presents nothing to hosts, such as a witness."""
@@ -50,4 +58,10 @@ class NoLuns:
         """Do nothing."""
 
     async def forget(self, volume: Volume) -> None:
+        """Do nothing."""
+
+    def check_withdrawal(self, volumes: Sequence[Volume]) -> None:
+        """Accept everything."""
+
+    async def removed(self, volume: Volume) -> None:
         """Do nothing."""

@@ -10,6 +10,7 @@ VOLUME_REQUEST = "group volume"
 WITNESS_REQUEST = "group witness"
 BEGIN_REQUEST = "group begin"
 FORGET_REQUEST = "group forget"
+LUN_REQUEST = "group lun"
 
 TAKEN = "taken"
 """Code of a refusal: the array has another group, volume or LUN in the place of the wanted one."""
@@ -21,6 +22,8 @@ IN_USE = "in use"
 """Code of a refusal: the array serves the group, may take it over, or is changing it for another request."""
 STORAGE = "storage"
 """Code of a refusal: the pool of the array refuses the change."""
+NOT_YET = "not yet"
+"""Code of a refusal: the volume has not come to the group here yet."""
 
 NO_LUN = 65535
 """Stands for a volume without a LUN number."""
@@ -74,3 +77,17 @@ FORGET_FIELDS = (
     Field("resigns", Type.NUMBER, 0, 1, "1 if the other member forgets the group although it is in sync", 0),
 )
 """The primary asks the other member or the witness to forget a group. An array without the group has nothing to do."""
+
+LUN_FIELDS = (
+    _GROUP,
+    Field("volume", *_POOL, "identity of the volume"),
+    Field("name", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the volume"),
+    Field("size_bytes", Type.NUMBER, 1, MAX_NUMBER, "size of the LUN"),
+    Field("block_bytes", Type.NUMBER, 512, 4096, "logical block length of the LUN: 512 or 4096"),
+    Field("lun", Type.NUMBER, 0, NO_LUN, f"number of the LUN at the other member; {NO_LUN} if hosts cannot use the volume"),
+    Field("step", Type.TEXT, 1, MAX_TEXT_BYTES, "`check join`, `present` or `check leave`"),
+)
+"""The primary asks the other member if it can have the LUN of a volume that comes to a group, then to present it. It also asks
+if the LUN of a volume that leaves can be taken away from hosts."""
+
+CHECK_JOIN, PRESENT, CHECK_LEAVE = "check join", "present", "check leave"

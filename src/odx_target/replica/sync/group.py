@@ -152,8 +152,10 @@ class Group:
 
     async def change(self, change: Callable[[], object], room_made: Callable[[], Awaitable[None]]) -> None:
         """Make a change of the volumes, and wait until both members have it. Raises NotServing, and those of `change`."""
+        await self.settled()
         with self.command():
             while True:
+                await self.settled()
                 self.require_service()
                 try:
                     change()
@@ -204,6 +206,12 @@ class Group:
         while not (self.driver.acknowledges and (not self.outgoing.needs_peer or self.outgoing.peer_osn >= osn - 1)):
             await self.progress.next_change(give_up_s)
 
+    async def settled(self) -> None:
+        """Wait for the moment to end in which a change of the group becomes durable. Raises NotServing."""
+        give_up_s = self.progress.give_up_s
+        while self.state is GroupState.SETTLING:
+            await self.progress.next_change(give_up_s)
+
     def require_service(self) -> None:
         """Check that hosts may be served now. Raises NotServing, StoreError."""
         if self.state is not GroupState.SERVING:
@@ -227,7 +235,8 @@ class Group:
     async def until_alone(self) -> None:
         """Wait until the other member is dropped. Raises NotServing."""
         await self.progress.until(
-            lambda: not self.outgoing.needs_peer, "the witness has not answered, and the other member is dropped when it does"
+            lambda: not self.outgoing.needs_peer and not self.driver.is_settling,
+            "the witness has not answered, and the other member is dropped when it does",
         )
 
     def keep_isolation(self, *, is_isolated: bool) -> None:
@@ -294,9 +303,10 @@ class Group:
             if not (self.driver.serves and is_known) and not (member.is_in_sync and member.is_proven and not member.is_primary):
                 return
             volume = volume_with(self._pool, departure.identity)
-            if volume is not None and departure.deletes:
-                self._pool.delete_volume(volume.name)
+            if volume is not None:
+                (self.list.delete if departure.deletes else self.list.release)(volume)
         self.records.keep_departure(None)
+        self.list.changed()
 
     def _shipped(self) -> None:
         """Wake commands that wait, and hand over as soon as none is left."""

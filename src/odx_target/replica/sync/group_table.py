@@ -23,7 +23,7 @@ from odx_target.replica.sync.maintenance import Maintenance
 from odx_target.replica.sync.stream.stream_messages import STREAM_REQUEST
 from odx_target.replica.sync.volume_operations import VolumeOperations
 from odx_target.replica.sync.witness_desk import ABSENT, WitnessDesk
-from odx_target.store.api import Pool
+from odx_target.store.api import Pool, Volume
 
 GROUP_FIELDS = (Field("group", Type.TEXT, 1, MAX_TEXT_BYTES, "name of the group"),)
 
@@ -41,6 +41,8 @@ class GroupTable:
     def __init__(self, pool: Pool, environment: Environment, paths: Callable[[], Iterable[Path]]) -> None:
         self.on_change: Callable[[], None] = lambda: None
         """Function that is called after a group has begun or was removed."""
+        self.on_delete: Callable[[Volume], None] = lambda _: None
+        """Function that is called after a volume that has left a group was deleted. It must not use the pool."""
         self._pool = pool
         self._environment = environment
         self._paths = paths
@@ -136,6 +138,7 @@ class GroupTable:
 
     def _begin(self, settings: GroupSettings) -> Group:
         group = Group(self._pool, self._environment, settings, self.path_to)
+        group.list.on_delete.append(lambda volume: self.on_delete(volume))
         self.groups[settings.name] = group
         self.operations[settings.name] = VolumeOperations(group, self._pool, self._environment)
         self.maintenance[settings.name] = Maintenance(group, self._pool, self._environment)

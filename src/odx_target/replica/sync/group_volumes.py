@@ -1,8 +1,9 @@
 """The volumes of a group at one member: which they are, and changes of the list."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE, member_attribute
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.replica.sync.anchors.anchors import Anchors
 from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
@@ -16,6 +17,11 @@ class GroupVolumes:
         self.settings = settings
         self.on_change: list[Callable[[], None]] = []
         """Functions that are called after the list has changed. They must not use the pool."""
+        self.on_resize: list[Callable[[Volume], None]] = []
+        """Functions that are called after the primary has changed the size of a volume or of its LUN. They must not change the
+        pool."""
+        self.on_delete: list[Callable[[Volume], None]] = []
+        """Functions that are called after a volume that has left the group was deleted. They must not use the pool."""
         self._pool = pool
         self._records = records
         self._anchors = anchors
@@ -56,16 +62,41 @@ class GroupVolumes:
         for each in left if deletes else ():
             volume = volume_with(self._pool, each)
             if volume is not None:
-                self._delete(volume)
+                self._delete_with_snapshots(volume)
         self.settings = settings
+        self.changed()
+
+    def attributes_here(self, attributes: Mapping[str, str]) -> dict[str, str]:
+        """Return the attributes of a volume that this array makes for the group, from those that the primary gives it."""
+        own = {name: value for name, value in attributes.items() if name != GROUP_ATTRIBUTE}
+        return own | member_attribute(self.settings.name, self.settings.peer_pool)
+
+    def changed(self) -> None:
+        """Note that the list has changed, or that a volume has left it for good."""
         for function in self.on_change:
             function()
 
-    def _delete(self, volume: Volume) -> None:
+    def resized(self, volume: Volume) -> None:
+        """Note that the primary has changed the size of a volume, or of its LUN."""
+        for function in self.on_resize:
+            function(volume)
+
+    def release(self, volume: Volume) -> None:
+        """Make a volume that has left the group one of this array alone. May raise the exceptions of `Volume.write`."""
+        if GROUP_ATTRIBUTE in volume.attributes:
+            volume.change_attributes({name: value for name, value in volume.attributes.items() if name != GROUP_ATTRIBUTE})
+
+    def delete(self, volume: Volume) -> None:
+        """Delete a volume that has left the group. May raise the exceptions of `Volume.write`."""
+        self._pool.delete_volume(volume.name)
+        for function in self.on_delete:
+            function(volume)
+
+    def _delete_with_snapshots(self, volume: Volume) -> None:
         for snapshot in list(volume.snapshots.values()):
             if not snapshot.holds and KEPT_ATTRIBUTE not in snapshot.attributes:
                 snapshot.delete()
-        self._pool.delete_volume(volume.name)
+        self.delete(volume)
 
 
 def volume_with(pool: Pool, identity: bytes) -> Volume | None:

@@ -88,31 +88,39 @@ class VolumeOperations:
         with self._alone():
             await self._leave(volume, deletes=True)
 
-    async def resize(self, volume: Volume, size_blocks: int) -> None:
-        """Change the size of a volume."""
+    async def resize(self, volume: Volume, size_blocks: int, change: Callable[[], object] | None = None) -> None:
+        """Change the size of a volume, by `change` if it is given."""
+        make = change or partial(volume.resize, size_blocks)
+        await self.resize_in_steps(volume, size_blocks, partial(self._group.change, make, volume.room_made))
+
+    async def resize_in_steps(self, volume: Volume, size_blocks: int, change: Callable[[], Awaitable[None]]) -> None:
+        """Change the size of a volume by `change`, which counts as a command of a host, and waits for the other member."""
         with self._alone():
             document: dict[str, Json] = {"identity": volume.identity.hex(), "size_blocks": size_blocks}
-            change = partial(self._group.change, lambda: volume.resize(size_blocks), volume.room_made)
             await self._prepared("resize", document, change)
 
-    async def take_snapshot(self, name: str, attributes: Mapping[str, str] | None = None) -> Sequence[Snapshot]:
-        """Take a snapshot of all volumes of the group at one moment, at both members."""
+    async def take_snapshot(
+        self, name: str, attributes: Callable[[Volume], Mapping[str, str]] = lambda _: {}
+    ) -> Sequence[Snapshot]:
+        """Take a snapshot of all volumes of the group at one moment, at both members. `attributes` returns those of a snapshot
+        by its volume.
+        """
         with self._alone():
             found: list[Snapshot] = []
 
             def take() -> None:
-                names = {volume.name: attributes or {} for volume in self._group.volumes()}
+                names = {volume.name: attributes(volume) for volume in self._group.volumes()}
                 found.extend(self._pool.snapshot_volumes(names, name))
 
             await self._prepared("take snapshot", {"name": name}, lambda: self._change(take))
             return found
 
-    async def restore(self, volume: Volume, snapshot: Snapshot) -> None:
-        """Give a volume the content of one of its snapshots."""
+    async def restore(self, volume: Volume, snapshot: Snapshot, change: Callable[[], object] | None = None) -> None:
+        """Give a volume the content of one of its snapshots, by `change` if it is given."""
         with self._alone():
             document: dict[str, Json] = {"identity": volume.identity.hex(), "guid": snapshot.guid.hex()}
-            change = partial(self._group.change, lambda: volume.restore(snapshot), volume.room_made)
-            await self._prepared("restore", document, change)
+            make = change or partial(volume.restore, snapshot)
+            await self._prepared("restore", document, partial(self._group.change, make, volume.room_made))
 
     async def _leave(self, volume: Volume, *, deletes: bool) -> None:
         if self._group.records.departure is not None:

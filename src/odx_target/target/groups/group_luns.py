@@ -27,9 +27,10 @@ from odx_target.scsi.sense import ASYMMETRIC_ACCESS_STATE_CHANGED, INQUIRY_DATA_
 from odx_target.scsi.tasks.change_notifications import AttachedNexuses
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import BLOCK_BYTES, Pool, StoreError
+from odx_target.store.api import Pool, StoreError, Volume
 from odx_target.target.groups.gate import FIRST_PORT_OF_SECOND, Gate, reported_number
 from odx_target.target.groups.peer_ports import PeerPorts
+from odx_target.target.lun_size import size_bytes_of
 
 UNKNOWN_GROUP = ""
 """Name of the gate of all logical units that may belong to a group whose record cannot be read."""
@@ -141,6 +142,7 @@ class GroupLuns:
         group.is_idle = lambda: self._is_idle(gate)
         gate.group = group
         group.list.on_change.append(lambda: self._volumes_changed(gate, group))
+        group.list.on_resize.append(lambda volume: self._size_changed(gate, volume))
         self._volumes_changed(gate, group)
         self._environment.start_soon(
             self.peer_ports.follow,
@@ -151,18 +153,35 @@ class GroupLuns:
         )
 
     def _volumes_changed(self, gate: Gate, group: Group) -> None:
-        """Bind the logical units of volumes that have come to a group, and release those of volumes that have left it."""
+        """Bind the logical units of volumes that have come to a group, and release those of volumes that have left it.
+
+        A volume that a failover may still bring back stays, and hosts are told of changes of it when none can.
+        """
         if gate.group is not group:
             return
         others = {volume: each for volume, each in self._by_volume.items() if each is not gate}
-        self._by_volume = others | dict.fromkeys(group.settings.volumes, gate)
+        departure = group.records.departure
+        leaving = () if departure is None else (departure.identity,)
+        self._by_volume = others | dict.fromkeys((*group.settings.volumes, *leaving), gate)
         for unit in list(self._logical_units.values()):
             wanted = self._by_volume.get(unit.volume.identity)
             if wanted is gate and unit.group is not gate:
                 self.bind(unit)
                 self._nexuses.tell_all(unit, INQUIRY_DATA_HAS_CHANGED)
-            elif wanted is None and unit.group is gate:
+            elif wanted is None and unit.group is gate and self._pool.volumes.get(unit.volume.name) is unit.volume:
                 self._release_unit(unit)
+
+    def _size_changed(self, gate: Gate, volume: Volume) -> None:
+        """Report the size that the primary has given a LUN."""
+        for unit in self._units_of(gate):
+            if unit.volume is volume:
+                self._follow_size(unit)
+
+    def _follow_size(self, unit: LogicalUnit) -> None:
+        capacity_blocks = size_bytes_of(unit.volume, self._pool) // unit.block_bytes
+        if capacity_blocks != unit.capacity_blocks:
+            unit.capacity_blocks = capacity_blocks
+            self._nexuses.capacity_changed(unit)
 
     def ports_changed(self) -> None:
         """Report the present target ports of the array from now on."""
@@ -228,14 +247,11 @@ class GroupLuns:
             self._nexuses.tell_all(unit, ASYMMETRIC_ACCESS_STATE_CHANGED)
 
     def _take_over(self, unit: LogicalUnit) -> None:
-        """Go on with the reservations that the former primary has stored, and with a LUN that is not larger than its volume.
+        """Go on with the reservations that the former primary has stored, and with the size that it gave the LUN.
 
         If the reservations cannot be read, no host uses the LUN before one of them has cleared or preempted them.
         """
-        capacity_blocks = min(unit.capacity_blocks, unit.volume.size_blocks * BLOCK_BYTES // unit.block_bytes)
-        if capacity_blocks != unit.capacity_blocks:
-            unit.capacity_blocks = capacity_blocks
-            self._nexuses.capacity_changed(unit)
+        self._follow_size(unit)
         try:
             unit.reservations = recall(self._pool, unit.volume.identity)
         except StoreError as error:

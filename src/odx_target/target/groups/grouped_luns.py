@@ -1,4 +1,6 @@
-"""Which volumes belong to groups, and checks of the changes that a group does not follow yet."""
+"""Which volumes belong to groups, and checks of changes that only the commands of groups make at both arrays."""
+
+from enum import Enum
 
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import Pool, Volume
@@ -28,10 +30,24 @@ def is_in_group(volume: Volume, pool: Pool) -> bool:
     return False
 
 
-def check_not_in_group(logical_unit: LogicalUnit, change: str) -> None:
-    """Raise ConfigError if the other array of a group would not follow a change of a LUN. `change` is a past participle.
+class Change(Enum):
+    """A change of a volume or LUN that a group must follow. The value says what the operator can do instead."""
+
+    LEAVE = "take it out of the group before, with `odx-target group remove`"
+    RESIZE = "change its size with `odx-target group resize`"
+    RESTORE = "restore it with `odx-target group restore`"
+    WRITE = "only hosts can write to it"
+
+
+def check_not_in_group(logical_unit: LogicalUnit, change: Change) -> None:
+    """Raise ConfigError if the other array of a group would not follow a change of a LUN.
 
     The logical unit may be one that no host can reach.
     """
     if logical_unit.group is not None or is_in_group(logical_unit.volume, logical_unit.pool):
-        raise ConfigError(f"LUN {logical_unit.volume.name} belongs to a group of two arrays, and cannot be {change} in it")
+        raise ConfigError(refusal(logical_unit.volume, change))
+
+
+def refusal(volume: Volume, change: Change) -> str:
+    """Return the line for an operator who cannot change a volume of a group by the command for single volumes."""
+    return f"volume {volume.name} belongs to a group of two arrays: {change.value}"

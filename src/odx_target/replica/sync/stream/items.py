@@ -28,7 +28,7 @@ class ItemKind(IntEnum):
     RELEASE = 5
     CLONE = 6
     DOCUMENT = 7
-    RESERVATIONS = 8
+    VALUE = 8
 
 
 MEANINGS: dict[ItemKind, str] = {
@@ -39,7 +39,7 @@ MEANINGS: dict[ItemKind, str] = {
     ItemKind.RELEASE: "release the frozen map `argument`",
     ItemKind.CLONE: "copy `count` blocks to `block` from the frozen map `argument`; the first block in it follows as u64",
     ItemKind.DOCUMENT: "do what the JSON object says that follows with `count` bytes",
-    ItemKind.RESERVATIONS: "keep the persistent reservations that follow with `count` bytes; 0: the volume has none",
+    ItemKind.VALUE: "keep the value with the number `argument` that follows with `count` bytes; 0 bytes: there is none",
 }
 """The change that the other member makes for an item, for the documentation."""
 
@@ -135,7 +135,7 @@ def _items(view: memoryview, at: int, count_volumes: int) -> Iterator[Item]:
 def _data_bytes(kind: ItemKind, count: int) -> int:
     if kind is ItemKind.WRITE:
         return count * BLOCK_BYTES
-    if kind in (ItemKind.DOCUMENT, ItemKind.RESERVATIONS):
+    if kind in (ItemKind.DOCUMENT, ItemKind.VALUE):
         return count
     return SOURCE.size if kind is ItemKind.CLONE else 0
 

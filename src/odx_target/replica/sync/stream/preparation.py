@@ -87,7 +87,8 @@ class Preparation:
             raise StoreError("the other member has the volume already")
         self._records.keep_prepared(frozenset({identity}))
         try:
-            self._pool.create_volume(found.text("name"), found.number("size_blocks"), attributes_of(found), identity=identity)
+            own = self._volumes.attributes_here(attributes_of(found))
+            self._pool.create_volume(found.text("name"), found.number("size_blocks"), own, identity=identity)
         except BaseException:
             self._records.keep_prepared(frozenset())
             raise

@@ -16,7 +16,7 @@ from odx_target.replica.sync.limits import MAX_SHIPPED_MAPS
 from odx_target.replica.sync.stream.documents import DOCUMENTS, attributes_of
 from odx_target.replica.sync.stream.items import SOURCE, Item, ItemKind
 from odx_target.replica.sync.stream.shipped_volumes import ShippedVolumes
-from odx_target.scsi.reservations.durable import KEY_PREFIX
+from odx_target.replica.sync.stream.volume_values import PREFIXES, SIZE_VALUE, key_of
 from odx_target.store.api import (
     AdoptedSnapshot,
     FrozenMap,
@@ -110,6 +110,7 @@ class Relog:
     def resize(self, volume: Volume, item: Item) -> None:
         if volume.size_blocks != item.count_blocks:
             volume.resize(item.count_blocks)
+            self._note_size(volume)
 
     def freeze(self, volume: Volume, item: Item) -> None:
         former = self._frozen.pop(item.argument, None)
@@ -133,12 +134,20 @@ class Relog:
         while block < end:
             block += volume.copy_from(frozen, source + block - item.block, block, end - block)
 
-    def keep_reservations(self, volume: Volume, item: Item) -> None:
-        key = KEY_PREFIX + volume.identity.hex()
+    def keep_value(self, volume: Volume, item: Item) -> None:
+        if item.argument >= len(PREFIXES):
+            raise PeerFault(f"an item of a SHIP has the value {item.argument} of a volume, which is unknown")
+        key = key_of(item.argument, volume.identity)
         if not item.data:
             self._pool.forget(key)
         elif self._pool.remembered(key) != item.data:
             self._pool.remember(key, bytes(item.data), spare=True)
+        if item.argument == SIZE_VALUE:
+            self._note_size(volume)
+
+    def _note_size(self, volume: Volume) -> None:
+        if self._shipped_volumes is not None:
+            self._shipped_volumes.note_size(volume)
 
     def follow_document(self, volume: Volume, item: Item) -> None:
         document = decode_object(item.data)
@@ -251,7 +260,7 @@ _APPLY: dict[ItemKind, Callable[[Relog, Volume, Item], None]] = {
     ItemKind.RELEASE: Relog.release,
     ItemKind.CLONE: Relog.clone,
     ItemKind.DOCUMENT: Relog.follow_document,
-    ItemKind.RESERVATIONS: Relog.keep_reservations,
+    ItemKind.VALUE: Relog.keep_value,
 }
 
 _DO: dict[str, Callable[[Relog, Volume, Message], None]] = {

@@ -7,9 +7,9 @@ from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.anchors.changed_blocks import ChangedRange, RangeList, changed_since
 from odx_target.replica.sync.stream.documents import all_snapshots, lineage_changed, volumes_set
 from odx_target.replica.sync.stream.items import Item, ItemKind
-from odx_target.replica.sync.stream.shipping import NeedsResync, Shipped, reservations_item
+from odx_target.replica.sync.stream.shipping import NeedsResync, Shipped
 from odx_target.replica.sync.stream.snapshot_chain import SnapshotChain, parts
-from odx_target.scsi.reservations.durable import KEY_PREFIX
+from odx_target.replica.sync.stream.volume_values import present_values
 from odx_target.store.api import DamagedBlock, FrozenMap, Pool, Volume
 
 
@@ -93,10 +93,10 @@ async def blocks_to_ship(
 
 
 def _around_content(pool: Pool, volumes: Sequence[Volume]) -> list[Item]:
-    """Return items that give the other member the list of volumes, the reservations and the names of the snapshots."""
+    """Return items that give the other member the list of volumes, their values and the names of the snapshots."""
     own = {volume.identity for volume in volumes}
     items = list(volumes_set(volumes, [each.identity for each in volumes]))
     items += list(all_snapshots(each for each in pool.snapshots.values() if each.volume_identity in own))
     for index, volume in enumerate(volumes):
-        items.append(reservations_item(index, pool.remembered(KEY_PREFIX + volume.identity.hex()) or b""))
+        items += present_values(pool, index, volume)
     return items

@@ -24,7 +24,8 @@ class ShippedVolumes:
         """
         if volume_with(self._pool, identity) is None:
             self._records.keep_prepared(self._records.prepared | {identity})
-            self._pool.create_volume(name, size_blocks, attributes, identity=identity)
+            own = self._volumes.attributes_here(attributes)
+            self._pool.create_volume(name, size_blocks, own, identity=identity)
         elif identity not in self._known():
             raise NameTaken(f"the array has the volume {name!r} already, and not in the group")
 
@@ -40,6 +41,10 @@ class ShippedVolumes:
         if departure is not None and departure.identity in identities:
             self._records.keep_departure(None)
         return self._volumes.present()
+
+    def note_size(self, volume: Volume) -> None:
+        """Note that the primary has changed the size of a volume, or of its LUN."""
+        self._volumes.resized(volume)
 
     def _known(self) -> set[bytes]:
         """Return the identities of the volumes that are in the group, are prepared for it, or have left it only here."""

@@ -9,7 +9,7 @@ from odx_target.replica.sync.group_records import ANCHOR_PREFIX, SETTINGS_PREFIX
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, MAX_SHIPPED_MAPS
 from odx_target.replica.sync.stream import documents
 from odx_target.replica.sync.stream.items import SOURCE, Item, ItemKind
-from odx_target.scsi.reservations.durable import KEY_PREFIX
+from odx_target.replica.sync.stream.volume_values import PREFIXES, key_of, value_item
 from odx_target.store.api import (
     BLOCK_BYTES,
     BlockSource,
@@ -69,11 +69,6 @@ class RecordsFollow(NamedTuple):
 Shipped: TypeAlias = Item | Range | Extent | RecordsFollow
 
 
-def reservations_item(volume: int, value: bytes) -> Item:
-    """Return the item of the persistent reservations of a volume. An empty value means that there are none."""
-    return Item(ItemKind.RESERVATIONS, volume, count_blocks=len(value), data=value)
-
-
 class Shipping:
     """Turns the records of one stream into items. `identities` are those of the volumes that the other member has in the group
     with the name `group`, in order. Nothing is shipped of those that are not in `own`, the present list of this member.
@@ -92,7 +87,8 @@ class Shipping:
         self._anchor_key = ANCHOR_PREFIX + group
         self._settings_key = SETTINGS_PREFIX + group
         self._volumes: list[Volume | None] = []
-        self._reservations: dict[str, int] = {}
+        self._values: dict[str, tuple[int, int]] = {}
+        """The index of the volume and the number of each value that both members have, by its key."""
         self._index: dict[int, int] = {}
         self._frozen: set[int] = set()
         """The numbers of the frozen maps that the other member has."""
@@ -106,7 +102,12 @@ class Shipping:
         by_identity = {volume.identity: volume for volume in self._pool.volumes.values() if volume.identity in own}
         self.identities = identities
         self._volumes = [by_identity.get(each) for each in identities]
-        self._reservations = {KEY_PREFIX + each.hex(): index for index, each in enumerate(identities) if each in own}
+        self._values = {
+            key_of(number, each): (index, number)
+            for index, each in enumerate(identities)
+            if each in own
+            for number in range(len(PREFIXES))
+        }
         self._index = {volume.number: index for index, volume in enumerate(self._volumes) if volume is not None}
 
     def shipped(self, followed: Followed) -> Iterator[Shipped]:
@@ -195,8 +196,8 @@ class Shipping:
         yield documents.restored(volume, snapshot.guid, record.lineage)
 
     def remember(self, record: Remember, _followed: Followed) -> Iterator[Shipped]:
-        if record.key in self._reservations:
-            yield reservations_item(self._reservations[record.key], record.value)
+        if record.key in self._values:
+            yield value_item(*self._values[record.key], record.value)
         elif record.key == self._anchor_key:
             found = decode_anchors(record.value)
             yield documents.anchors_kept([each.guid for each in found.anchors], found.taken if self.is_exact else b"")
@@ -204,8 +205,8 @@ class Shipping:
             yield from self._change_volumes(record.value)
 
     def forget(self, record: Forget, _followed: Followed) -> Iterator[Shipped]:
-        if record.key in self._reservations:
-            yield reservations_item(self._reservations[record.key], b"")
+        if record.key in self._values:
+            yield value_item(*self._values[record.key], b"")
 
     def delete_volume(self, record: VolumeDeleted, _followed: Followed) -> Iterator[Shipped]:
         if record.volume in self._index:

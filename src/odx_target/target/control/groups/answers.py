@@ -78,6 +78,12 @@ class Group(TypedDict):
     mismatches: Annotated[int, "number of those that found a difference"]
 
 
+class ChangedGroup(Group):
+    """A group that got a volume."""
+
+    problem: Annotated[str, "why the other member does not present the volume to hosts yet, or an empty text"]
+
+
 class WitnessedGroup(TypedDict):
     """A group of two other arrays, for which this array is the witness."""
 

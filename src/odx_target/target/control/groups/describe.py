@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from odx_target.replica.sync.anchors.reading import AnchorReading
 from odx_target.replica.sync.group import Group
+from odx_target.replica.sync.group_states import NotServing
 from odx_target.scsi.traffic import CommandKind, KindTraffic
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.target.control.arguments import ManagementError
@@ -45,6 +46,16 @@ def group_named(array: "Array", name: str) -> Group:
             raise ManagementError(f"this array is only the witness of the group {name}: ask a member of it")
         raise ManagementError(f"there is no group {name}; `odx-target group list POOL` shows them")
     return found
+
+
+async def settled_group(array: "Array", name: str) -> Group:
+    """Return a group of which the array is a member, when no change of it is becoming durable. Raises ManagementError."""
+    group = group_named(array, name)
+    try:
+        await group.settled()
+    except NotServing as error:
+        raise ManagementError(str(error)) from error
+    return group
 
 
 def maintenance_of(array: "Array", name: str) -> "Maintenance":

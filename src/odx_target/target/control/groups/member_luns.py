@@ -56,12 +56,15 @@ class ArrayLuns:
         await self._storage.make_durable()
         await self._array.lun_changes.serve(new)
 
-    async def withdraw(self, volumes: Sequence[Volume]) -> None:
+    def check_withdrawal(self, volumes: Sequence[Volume]) -> None:
         own = {volume.identity for volume in volumes}
-        luns = [volume for volume in volumes if LUN_ATTRIBUTE in volume.attributes]
-        if luns and all(unit.volume.identity in own for unit in self._array.logical_units.values()):
+        has_luns = any(LUN_ATTRIBUTE in volume.attributes for volume in volumes)
+        if has_luns and all(unit.volume.identity in own for unit in self._array.logical_units.values()):
             raise NotPossible("the group has all LUNs of the array, which keeps at least one: add another LUN first")
-        for volume in luns:
+
+    async def withdraw(self, volumes: Sequence[Volume]) -> None:
+        self.check_withdrawal(volumes)
+        for volume in [volume for volume in volumes if LUN_ATTRIBUTE in volume.attributes]:
             try:
                 with changing(self._storage, volume):
                     await self._withdraw(volume)
@@ -78,3 +81,8 @@ class ArrayLuns:
 
     async def forget(self, volume: Volume) -> None:
         await forget_volume(self._storage, volume)
+
+    async def removed(self, volume: Volume) -> None:
+        for unit in [unit for unit in self._array.logical_units.values() if unit.volume is volume]:
+            await self._array.lun_changes.remove(unit)
+        await self.forget(volume)

@@ -1,36 +1,31 @@
 """The operations on groups: list, create, switch over and delete."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
-from odx_target.replica.grouping.founding import GroupVolume
 from odx_target.replica.sync.anchors.forced_promotion import PossibleLoss
-from odx_target.replica.sync.group_states import ChangeRefused, NotServing
 from odx_target.replica.sync.limits import OUT_OF_SYNC_S, READ_RATE_BYTES
-from odx_target.store.api import Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.group_settings import parse_out_of_sync
 from odx_target.target.config.path_settings import parse_path_name
 from odx_target.target.control import arguments
 from odx_target.target.control.arguments import Argument, ManagementError
 from odx_target.target.control.groups import answers
+from odx_target.target.control.groups.checks import GROUP_NAME, check_volume, group_volume, one_line
 from odx_target.target.control.groups.describe import (
     describe_group,
     describe_groups,
     group_named,
     grouping_of,
     maintenance_of,
+    settled_group,
 )
+from odx_target.target.control.groups.volumes import VOLUME_OPERATIONS
 from odx_target.target.control.operation import Operation
 from odx_target.target.control.storage.luns import changing, lun_number
 from odx_target.target.control.storage.names import find_own_volume
 from odx_target.target.control.storage.storage import Storage
-from odx_target.target.logical_units import LUN_ATTRIBUTE, block_bytes_of
-from odx_target.target.lun_size import size_bytes_of
-from odx_target.target.sanitized_luns import has_old_data
 
 if TYPE_CHECKING:
     from odx_target.target.array import Array
@@ -64,43 +59,11 @@ async def create_group(
     storage = Storage(array.pool, array.environment, array)
     with ExitStack() as changes:
         for volume in {each.identity: each for each in found}.values():
-            _check_volume(array, volume)
+            check_volume(array, volume)
             changes.enter_context(changing(storage, volume))  # The other member makes it with its present size.
-        members = [_group_volume(array, volume, luns.get(volume.name)) for volume in found]
+        members = [group_volume(array, volume, luns.get(volume.name)) for volume in found]
         group = await grouping.create(name, members, path, witness, out_of_sync_s)
     return describe_group(array, group)
-
-
-def _check_volume(array: "Array", volume: Volume) -> None:
-    """Check that a volume can be in a group. Raises ConfigError and ManagementError."""
-    if reason := _refusal(array, volume):
-        raise ManagementError(reason)
-    if array.pool.bases.is_base(volume):
-        raise ManagementError(f"volume {volume.name} has the fetched blocks of an import")
-    if array.imports is not None and array.imports.importer_of(volume) is not None:
-        raise ManagementError(f"volume {volume.name} is being imported: wait for its end")
-    if GROUP_ATTRIBUTE in volume.attributes:
-        raise ManagementError(f"volume {volume.name} was made for a group of another array")
-
-
-def _refusal(array: "Array", volume: Volume) -> str:
-    """Return the reason why hosts use a volume in a way that a group does not allow, or an empty text.
-
-    A format or a sanitize operation goes on in the background, and would change the volume after a takeover too.
-    """
-    unit = array.lun_changes.of_volume(volume)
-    if unit is not None and unit.format_operation is not None:
-        return f"volume {volume.name} is being formatted, or was not formatted completely: format it before"
-    if has_old_data(array.pool, volume):
-        return f"volume {volume.name} is being sanitized or has failed to be sanitized"
-    return ""
-
-
-def _group_volume(array: "Array", volume: Volume, number: int | None) -> GroupVolume:
-    own = volume.attributes.get(LUN_ATTRIBUTE)
-    lun = number if number is not None or own is None else int(own)
-    sizes = size_bytes_of(volume, array.pool), block_bytes_of(volume.attributes)
-    return GroupVolume(volume, *sizes, lun, partial(_refusal, array, volume))
 
 
 async def _delete(array: "Array", name: str, *, keep_copies: bool, force: bool) -> answers.DeletedGroup:
@@ -112,16 +75,16 @@ async def _delete(array: "Array", name: str, *, keep_copies: bool, force: bool) 
 
 async def _switchover(array: "Array", name: str) -> answers.Group:
     """Make the other member the primary. Hosts go on by their other path."""
-    group = group_named(array, name)
-    with _one_line():
+    group = await settled_group(array, name)
+    with one_line():
         await group.switchover()
     return describe_group(array, group)
 
 
 async def _isolate(array: "Array", name: str) -> answers.Group:
     """Go on without the other member, until a resync is requested."""
-    group = group_named(array, name)
-    with _one_line():
+    group = await settled_group(array, name)
+    with one_line():
         await maintenance_of(array, name).isolate()
     await array.make_durable()
     return describe_group(array, group)
@@ -130,7 +93,7 @@ async def _isolate(array: "Array", name: str) -> answers.Group:
 async def _resync(array: "Array", name: str) -> answers.Group:
     """End an isolation, and bring the other member up to date."""
     group = group_named(array, name)
-    with _one_line():
+    with one_line():
         await maintenance_of(array, name).resync()
     await array.make_durable()
     return describe_group(array, group)
@@ -138,8 +101,9 @@ async def _resync(array: "Array", name: str) -> answers.Group:
 
 async def _verify(array: "Array", name: str, *, read: bool, rate: int) -> answers.VerifiedGroup:
     """Compare both members by the digests of all data. If `read` is true, then read and compare all data in the background."""
+    await settled_group(array, name)
     maintenance = maintenance_of(array, name)
-    with _one_line():
+    with one_line():
         if read:
             await maintenance.read_and_verify(rate)
             return {"name": name, "is_equal": True, "reads": True}
@@ -149,7 +113,7 @@ async def _verify(array: "Array", name: str, *, read: bool, rate: int) -> answer
 async def _promote(array: "Array", name: str, *, force: bool) -> answers.PromotedGroup:
     """Make a secondary the primary although the primary is lost and nobody can agree, or only tell what hosts may lose."""
     maintenance = maintenance_of(array, name)
-    with _one_line():
+    with one_line():
         loss = await maintenance.promote_by_force() if force else maintenance.possible_loss()
     if force:
         await array.make_durable()
@@ -168,15 +132,6 @@ def _loss_words(loss: PossibleLoss) -> str:
     return "all writes after both members were last connected and in sync"
 
 
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """Turn what a group refuses into the refusal of the operation."""
-    try:
-        yield
-    except (NotServing, ChangeRefused) as error:
-        raise ManagementError(str(error)) from error
-
-
 def _luns(value: object) -> Mapping[str, int]:
     if not isinstance(value, dict):
         raise ConfigError("luns: want LUN numbers by the names of volumes")
@@ -189,16 +144,14 @@ def _volumes(value: object) -> Sequence[str]:
     return arguments.names(value)
 
 
-_NAME = Argument("name", "the name of the group", parse_path_name)
-
 GROUP_OPERATIONS = (
     Operation("groups", _groups),
-    Operation("group-status", _status, (_NAME,)),
+    Operation("group-status", _status, (GROUP_NAME,)),
     Operation(
         "group-create",
         create_group,
         (
-            _NAME,
+            GROUP_NAME,
             Argument("volumes", "a list of names of volumes", _volumes),
             Argument("path", "the name of the path to the other member", parse_path_name),
             Argument("witness", "the name of the path to the witness", parse_path_name),
@@ -210,19 +163,19 @@ GROUP_OPERATIONS = (
         "group-delete",
         _delete,
         (
-            _NAME,
+            GROUP_NAME,
             Argument("keep_copies", "true to keep the copies of the other member as other volumes", arguments.flag, False),
             Argument("force", "true to delete the group here although other arrays cannot be reached", arguments.flag, False),
         ),
     ),
-    Operation("group-switchover", _switchover, (_NAME,)),
-    Operation("group-isolate", _isolate, (_NAME,)),
-    Operation("group-resync", _resync, (_NAME,)),
+    Operation("group-switchover", _switchover, (GROUP_NAME,)),
+    Operation("group-isolate", _isolate, (GROUP_NAME,)),
+    Operation("group-resync", _resync, (GROUP_NAME,)),
     Operation(
         "group-verify",
         _verify,
         (
-            _NAME,
+            GROUP_NAME,
             Argument("read", "true to read and compare all data too, in the background", arguments.flag, False),
             Argument("rate", "bytes per second that each member reads, or a text such as 64M", arguments.rate, READ_RATE_BYTES),
         ),
@@ -230,7 +183,8 @@ GROUP_OPERATIONS = (
     Operation(
         "group-promote",
         _promote,
-        (_NAME, Argument("force", "true to promote; false only tells what may be lost", arguments.flag, False)),
+        (GROUP_NAME, Argument("force", "true to promote; false only tells what may be lost", arguments.flag, False)),
     ),
+    *VOLUME_OPERATIONS,
 )
 """The operations on groups."""

@@ -66,7 +66,7 @@ async def _reverse(array: "Array", name: str) -> Snapshots:
         volume = volume_with(array.pool, identity)
         if volume is not None:
             check_no_old_data(array.pool, volume)
-            check_no_member(array.pool, volume, "made a copy")
+            check_no_member(array.pool, volume)
 
     async def withdraw(volume: Volume) -> None:
         number = volume.attributes.get(LUN_ATTRIBUTE)

@@ -51,7 +51,7 @@ async def remove(storage: Storage, name: str, *, may_be_last: bool = False) -> a
     with changing(storage, volume):
         if LUN_ATTRIBUTE not in volume.attributes:
             raise ManagementError(f"volume {name} is not a LUN")
-        check_no_member(storage.pool, volume, "taken away from hosts")
+        check_no_member(storage.pool, volume)
         unit = storage.unit_of(volume)
         if not may_be_last:
             check_not_the_only_lun(storage, volume)
@@ -82,7 +82,7 @@ async def renumber(storage: Storage, name: str, number: int) -> answers.Volume:
 async def set_read_only(storage: Storage, name: str, *, read_only: bool) -> answers.Volume:
     """Make a volume read-only for hosts, or writable."""
     volume = find_own_volume(storage.pool, name)
-    check_no_member(storage.pool, volume, "made read-only or writable")
+    check_no_member(storage.pool, volume)
     with changing(storage, volume):
         if (volume.attributes.get(READ_ONLY_ATTRIBUTE) == YES) != read_only:
             await storage.set_attributes(volume, {READ_ONLY_ATTRIBUTE: YES if read_only else None})

@@ -4,23 +4,26 @@ from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, InvalidGroupRecord
 from odx_target.store.api import Pool, Volume
 from odx_target.target.config.error import ConfigError
-from odx_target.target.groups.grouped_luns import is_in_group
+from odx_target.target.groups.grouped_luns import Change, is_in_group, refusal
 
 
-def check_no_member(pool: Pool, volume: Volume, change: str) -> None:
-    """Raise ConfigError if a volume belongs to a group. `change` is a past participle."""
+def check_no_member(pool: Pool, volume: Volume) -> None:
+    """Raise ConfigError if a volume belongs to a group. It must leave the group before its LUN changes or it is deleted."""
     if is_in_group(volume, pool):
-        raise ConfigError(f"volume {volume.name} belongs to a group of two arrays, and cannot be {change} in it")
+        raise ConfigError(refusal(volume, Change.LEAVE))
 
 
-def check_not_secondary(pool: Pool, volume: Volume) -> None:
-    """Raise ConfigError if another array is the primary of the group of a volume. A resync deletes snapshots of this array."""
+def check_not_secondary(pool: Pool, identity: bytes, name: str) -> None:
+    """Raise ConfigError if another array is the primary of the group of a volume, which is named by its identity.
+
+    The primary does not follow changes of the snapshots of this array, and a resync deletes new ones.
+    """
     for key in pool.remembered_keys(SETTINGS_PREFIX):
         records = GroupRecords(pool, key.removeprefix(SETTINGS_PREFIX))
         try:
             is_secondary = records.member().register.primary != pool.identity.hex()
-            if is_secondary and volume.identity in records.settings().volumes:
-                raise ConfigError(f"volume {volume.name} belongs to a group: take the snapshot at its primary")
+            if is_secondary and identity in records.settings().volumes:
+                raise ConfigError(f"volume {name} belongs to a group: take and change its snapshots at the primary")
         except InvalidGroupRecord:
             continue
 

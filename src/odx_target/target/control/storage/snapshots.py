@@ -69,7 +69,7 @@ async def create(
         raise ConfigError("a volume is named twice")
     for volume in volumes:
         check_no_old_data(pool, volume)
-        check_not_secondary(pool, volume)
+        check_not_secondary(pool, volume.identity, volume.name)
     if before or after:
         return await _create_consistent(storage, volumes, name, attributes, Application(before, after, timeout_s, on_failure))
     made: list[Snapshot] = []
@@ -120,6 +120,7 @@ async def taken_answer(storage: Storage, taken: Taken) -> answers.TakenSnapshots
 async def rename(storage: Storage, snapshot: str, new_name: str) -> answers.Snapshot:
     """Rename a snapshot."""
     found = find_snapshot(storage.pool, snapshot)
+    check_not_secondary(storage.pool, found.volume_identity, found.volume_name)
     await storage.when_ready(lambda: found.rename(new_name))
     await storage.make_durable()
     return _row(storage, found)
@@ -128,6 +129,7 @@ async def rename(storage: Storage, snapshot: str, new_name: str) -> answers.Snap
 async def delete(storage: Storage, snapshot: str) -> answers.Snapshot:
     """Delete a snapshot."""
     found = find_snapshot(storage.pool, snapshot)
+    check_not_secondary(storage.pool, found.volume_identity, found.volume_name)
     row = _row(storage, found)
     await storage.when_ready(found.delete)
     await storage.make_durable()

@@ -171,11 +171,8 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> ans
     volume = find_own_volume(pool, name)
     lun_config(name, size, block_bytes_of(volume.attributes))
     with changing(storage, volume):
+        check_shrink(volume, pool, size, shrink=shrink)
         size_bytes = size_bytes_of(volume, pool)
-        if size < size_bytes and not shrink:
-            raise ManagementError(
-                f"volume {name} has {size_bytes} bytes, the data beyond {size} would be lost: give --shrink to allow this"
-            )
         if storage.array is not None and storage.unit_of(volume) is not None:
             if size < size_bytes:
                 await storage.array.shrink_lun(name, size)
@@ -189,6 +186,15 @@ async def resize(storage: Storage, name: str, size: int, *, shrink: bool) -> ans
                 await storage.when_ready(lambda: grow_logical_unit(unit, size))
         await storage.make_durable()
     return describe_volume(volume, pool)
+
+
+def check_shrink(volume: Volume, pool: Pool, size: int, *, shrink: bool) -> None:
+    """Raise ManagementError if a volume would become smaller, and the operator does not allow this by `shrink`."""
+    size_bytes = size_bytes_of(volume, pool)
+    if size < size_bytes and not shrink:
+        raise ManagementError(
+            f"volume {volume.name} has {size_bytes} bytes, the data beyond {size} would be lost: give --shrink to allow this"
+        )
 
 
 async def set_values(storage: Storage, name: str, compression: str | None, tier: str | None) -> answers.Volume:
@@ -223,7 +229,7 @@ async def delete(storage: Storage, name: str, *, force: bool) -> answers.Volume:
     imports = None if storage.array is None else storage.array.imports
     if imports is not None and imports.importer_of(volume) is not None:
         raise ManagementError(f"volume {name} is being imported: cancel the import instead")
-    check_no_member(storage.pool, volume, "deleted")
+    check_no_member(storage.pool, volume)
     with changing(storage, volume):
         if unit is not None and storage.array is not None:
             check_not_the_only_lun(storage, volume)
