@@ -64,8 +64,7 @@ class Blocks:
 class LanePool:
     """A pool that notes when it is asked to flush."""
 
-    def __init__(self, calls: list[Call], *, flushes_at_once: bool) -> None:
-        self.flushes_at_once = flushes_at_once
+    def __init__(self, calls: list[Call]) -> None:
         self._calls = calls
 
     def flush_at_commit(self) -> None:
@@ -83,9 +82,13 @@ class Lane(ShortLane):
         tasks = dict.fromkeys(active, cast(CommandReady, object()))
         self._state = LaneState(window, writer, tasks, [], cast(Parameters, None))
         self._tally = SimpleNamespace(counts=[0, 0, 0], sizes=[0, 0, 0])  # type: ignore[assignment]
-        pool = LanePool(self.calls, flushes_at_once=flushes_at_once)
+        pool = LanePool(self.calls)
         self._unit = SimpleNamespace(
-            capacity_blocks=CAPACITY_BLOCKS, block_bytes=BLOCK_BYTES, blocks=Blocks(self.calls), pool=pool
+            capacity_blocks=CAPACITY_BLOCKS,
+            block_bytes=BLOCK_BYTES,
+            blocks=Blocks(self.calls),
+            pool=pool,
+            flushes_at_once=flushes_at_once,
         )
 
     def _usual_unit(self, lun_field: int) -> LogicalUnit | None:

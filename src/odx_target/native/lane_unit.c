@@ -96,9 +96,8 @@ PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int t
 
 int flushes_at_once(const Unit *of)
 {
-    PyObject *pool = PyObject_GetAttr(of->unit, name_pool), *answer = pool == NULL ? NULL : PyObject_GetAttr(pool, name_flushes_at_once);
+    PyObject *answer = PyObject_GetAttr(of->unit, name_flushes_at_once);
     int is_true = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(pool);
     Py_XDECREF(answer);
     return is_true;
 }

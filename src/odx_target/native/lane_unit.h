@@ -35,7 +35,7 @@ int has_whole_blocks(const Unit *of, uint64_t lba, uint32_t size_bytes);
  * exception. Unless `checksum` is NULL, `*checksum` becomes the CRC32C of the blocks. */
 PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views, uint32_t *checksum);
 
-/* Return 1 if a flush of the pool of the unit need not wait, 0 if not, or -1 with an exception. */
+/* Return 1 if a flush of the unit need not wait, 0 if not, or -1 with an exception. */
 int flushes_at_once(const Unit *of);
 
 /* Make the next commit of the pool flush too. Return -1 with an exception on failure. */

@@ -233,12 +233,19 @@ static int end_failed(Loop *loop, Py_ssize_t end)
     return done == NULL ? -1 : 0;
 }
 
+/* Return 1 if the session has a place for another command. Commands whose replies are held give no place back. */
+static int has_place(const Loop *loop)
+{
+    return loop->counts[KIND_READ] + loop->counts[KIND_WRITE] < (uint32_t)(loop->open_places + 1);
+}
+
 /* Execute the usual commands of one logical unit. Returns -1 with an exception on failure. */
 static int execute_all(Loop *loop, uint64_t max_read_bytes)
 {
     enum Outcome outcome = EXECUTED;
     Py_ssize_t end = 0;
-    while (outcome == EXECUTED && loop->size - loop->at >= HEADER_BYTES + loop->digests.header && loop->sizes[KIND_READ] < max_read_bytes)
+    while (outcome == EXECUTED && loop->size - loop->at >= HEADER_BYTES + loop->digests.header && loop->sizes[KIND_READ] < max_read_bytes
+           && has_place(loop))
         outcome = execute_next(loop, &end);
     PyObject *type, *error, *traceback;
     PyErr_Fetch(&type, &error, &traceback);

@@ -12,7 +12,7 @@ from tests.copymgr.extended_copy import HERE, BlocksSegment, BytesSegment, copy_
 from tests.replica.remote_tokens.arrays import BLOCK_LENGTHS, TokenArrays
 from tests.replica.remote_tokens.test_copies import fill_source
 from tests.sim.virtual_environment import VirtualTask
-from tests.target.test_held_replies import FakeGate
+from tests.target.holding.test_held_replies import FakeGate
 
 SOURCE = 0
 SIZE = 3 << 20

@@ -318,7 +318,10 @@ async def test_the_data_of_held_reads_stays_within_the_memory_of_the_session(aut
         assert budget.used_bytes == 0
 
 
-async def test_a_command_that_has_waited_changes_nothing_if_the_lease_is_gone(autojump_clock: MockClock) -> None:
+async def test_a_command_that_has_waited_changes_nothing_if_the_lease_is_gone(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LogicalBlocks, "native_writes", None)
     async with members() as pair, host_at(pair.a) as first:
         assert await write(first, 0, 5) == "good"
         blocks, has_room, results = pair.a.logical_units[GROUP_LUN].blocks, trio.Event(), list[str]()

@@ -22,12 +22,11 @@ def reply_when_durable(task: Task, transfer_bytes: int, *, force_unit_access: in
 
 
 def flushed_at_commit(logical_unit: LogicalUnit) -> bool:
-    """Make the next commit flush the pool, if a flush need not wait. Returns False if the caller must await `flushed`. In a
-    group, a flush always waits for the other array.
+    """Make the next commit flush the pool, if a flush need not wait. Returns False if the caller must await `flushed`.
 
     Replies are sent after the commit, so a command that must be durable can then reply at once.
     """
-    if logical_unit.group is not None or not logical_unit.pool.flushes_at_once:
+    if not logical_unit.flushes_at_once:
         return False
     logical_unit.pool.flush_at_commit()
     return True

@@ -116,6 +116,11 @@ class LogicalUnit(AddressedUnit):
         self.group = group
         self.unclaimed_read_bytes = SMALL_READ_BYTES if group is None else 0
 
+    @property
+    def flushes_at_once(self) -> bool:
+        """True if a flush of the logical unit need not wait. In a group, a flush always waits for the other array."""
+        return self.group is None and self.pool.flushes_at_once
+
     def set_personality(self, personality: UnitPersonality) -> None:
         """Give the logical unit the properties that a tester has chosen. No host may use it yet."""
         self.personality = personality

@@ -53,9 +53,12 @@ class BatchTally:
 
     def count_later(self, unit: AddressedUnit, operation_code: int, size_bytes: int, began_s: float) -> None:
         """Count one command that has ended after its batch. `began_s` is the time at which the batch began."""
-        kind = KIND_OF_OPERATION_CODE[operation_code]
-        unit.traffic.kinds[kind].add(1, size_bytes, self._clock() - began_s)
-        self.commands[kind] += 1
+        self.count_held(unit, KIND_OF_OPERATION_CODE[operation_code], 1, size_bytes, began_s)
+
+    def count_held(self, unit: AddressedUnit, kind: int, count: int, size_bytes: int, began_s: float) -> None:
+        """Count commands of one kind whose replies are sent together after their batch. `size_bytes` is their size."""
+        unit.traffic.kinds[kind].add(count, size_bytes, self._clock() - began_s)
+        self.commands[kind] += count
         self.size_bytes[kind] += size_bytes
 
     def _add(self, traffic: Traffic, counts: list[int], sizes: list[int], latency_s: float) -> None:

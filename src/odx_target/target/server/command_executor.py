@@ -29,7 +29,7 @@ from odx_target.scsi.tasks.place import Place
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
 from odx_target.target.server.batch_tally import BatchTally
-from odx_target.target.server.held_replies import HeldReplies, HeldReply
+from odx_target.target.server.holding.reply_holder import ReplyHolder, Report
 from odx_target.target.server.memory_claims import SessionReadMemory
 from odx_target.target.server.memory_division import SessionShares
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
@@ -44,12 +44,6 @@ class StartSoon(Protocol):
     """Function that starts a task of the connection. The function returns False if the connection has ended."""
 
     def __call__(self, function: Callable[[*Ts], Awaitable[object]], *arguments: *Ts) -> bool: ...
-
-
-class Report(Protocol):
-    """Function that logs an event, unless too many events of this kind have been logged."""
-
-    def __call__(self, level: str, event: str, **fields: object) -> None: ...
 
 
 class CommandExecutor:
@@ -90,7 +84,7 @@ class CommandExecutor:
         self.lane: ShortLane | None = None
         """The short lane of the session, or None if there is no session or if all its commands must go the general way."""
         self._target_reset = TargetReset(device_server, turns)
-        self._held = HeldReplies(self._send_held, send_now, self._note_lost)
+        self.holder = ReplyHolder(protocol, sender, self.tally, send_now, report)
 
     @property
     def has_unhandled(self) -> bool:
@@ -136,7 +130,7 @@ class CommandExecutor:
                         self._nexus, event.lun, event.cdb, event.data_out, event.attribute, event.initiator_task_tag
                     )
                 if task.gates and type(outcome) is Reply:
-                    self._hold(event, task, outcome, tally.began_s)
+                    self.holder.hold(event, task, outcome, tally.began_s)
                 elif type(outcome) is Reply:
                     if task.logical_unit is not tally.unit:
                         tally.turn_to(task.logical_unit)
@@ -217,7 +211,7 @@ class CommandExecutor:
             if task.aborted or reply is UNANSWERED:
                 self._protocol.abandon(command)
             elif task.gates:
-                self._hold(command, task, reply, began_s)
+                self.holder.hold(command, task, reply, began_s)
                 del reply
                 await self._send()
                 return
@@ -230,36 +224,6 @@ class CommandExecutor:
                 self.tally.count_later(task.logical_unit, command.cdb[0], size_bytes, began_s)
         finally:
             self._give_back(task)
-
-    def _hold(self, command: CommandReady, task: Task, reply: Reply, began_s: float) -> None:
-        """Keep a reply until other arrays have the changes of the command too. Its data-out is not needed any more."""
-        command.data_out = ()
-        self._protocol.release(command)
-        size_bytes, task.read_memory_bytes = task.read_memory_bytes, 0
-        self._held.hold(HeldReply(command, task, reply, task.gates, began_s, size_bytes))
-        self._sender.on_commit = self._release_held
-
-    def _release_held(self, committed_osn: int) -> None:
-        self._held.release(committed_osn)
-        if not self._held:
-            self._sender.on_commit = None
-
-    def _note_lost(self, group: str, count: int) -> None:
-        event = "commands end with NOT READY, although their changes may have been made, because the group is not served here"
-        self._report("warning", event, group=group, count=count)
-
-    def _send_held(self, held: HeldReply) -> None:
-        """Send a reply that was held. The memory of its data is given back when the data has been sent."""
-        command, reply = held.command, held.reply
-        is_answered = not command.aborted
-        if is_answered:
-            self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
-            self.tally.count_later(held.task.logical_unit, command.cdb[0], reply.transfer_bytes, held.began_s)
-        if held.read_memory_bytes and self.memory is not None:
-            if is_answered and reply.data_in:
-                self._sender.hold(self.memory.read, held.read_memory_bytes)
-            else:
-                self.memory.read.give_back(held.read_memory_bytes)
 
     def _give_back(self, task: Task) -> None:
         size_bytes, task.read_memory_bytes = task.read_memory_bytes, 0
@@ -291,7 +255,7 @@ class CommandExecutor:
             return False
         if self._nexus is not None:
             response = perform_task_management(self._device_server, self._nexus, request)
-            if response is Response.TASK_DOES_NOT_EXIST and self._held.has(request.lun, request.referenced_task_tag):
+            if response is Response.TASK_DOES_NOT_EXIST and self.holder.has(request.lun, request.referenced_task_tag):
                 response = Response.FUNCTION_COMPLETE  # The command has ended, but the host never gets the reply.
             self._protocol.send_task_management_response(request, response)
         return True
@@ -303,10 +267,12 @@ class CommandExecutor:
         self._nexus.end_unexecuted = self._end_unexecuted
         self._nexus.read_memory = SessionReadMemory(self.memory.read)
         self._device_server.attach(self._nexus)
+        self.holder.read_memory = self.memory.read
         state = self._protocol.lane_state()
         if state is not None:
             send_reply, memory = self._protocol.send_reply, self.memory.read
             self.lane = ShortLane(state, self._nexus, self._device_server, self._sender, self.tally, send_reply, memory)
+            self.holder.join(self.lane, state, self._nexus, self._device_server, memory)
         self._report("info", "logged in", initiator=self._nexus.initiator_name)
 
     def _end_undelivered(self, lun: int) -> bool:
@@ -327,7 +293,7 @@ class CommandExecutor:
     def close(self) -> None:
         """Discard all events that have not been handled. No command is executed after this call."""
         self.lose_nexus()
-        self._held.close()
+        self.holder.close()
         self._unhandled.clear()
 
     def lose_nexus(self) -> None:

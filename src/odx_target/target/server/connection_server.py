@@ -151,6 +151,7 @@ class ConnectionServer:
     def _take_apart(self) -> None:
         """Break the reference cycles between the connection's objects, so that no garbage collection is needed."""
         self._protocol.take_apart()
+        self._executor.holder.take_apart()
         vars(self._executor).clear()
         vars(self._sender).clear()
         vars(self._loop).clear()

@@ -172,6 +172,7 @@ class ReceiveLoop:
                 return lane.is_paused
             self._received.consumed(consumed_bytes)
             view = view[consumed_bytes:]
+        self._executor.holder.before_general_way(view)
         consumed_bytes = self._receive(view, now_s)
         is_paused = self._protocol.is_paused_by_output
         if self._tap is not None:

@@ -46,9 +46,8 @@ from odx_target.scsi.limits import SMALL_READ_BYTES
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Status
 from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE
-from odx_target.scsi.unit.logical_blocks import LogicalBlocks
+from odx_target.scsi.unit.group_gate import GroupGate
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import Pool
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.large_reads import LargeReads
 from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
@@ -87,7 +86,7 @@ pack_data_in = Struct(">IIQIIIII12x").pack
 """Encode the header of a Data-In PDU that has all data of a command and its status. The fields are bytes 0 to 3 as one number,
 length of the data, LUN, initiator task tag, target transfer tag, StatSN, ExpCmdSN and MaxCmdSN. All other fields are 0."""
 
-_RESPONSE = Opcode.SCSI_RESPONSE << 24 | FINAL << 16 | Status.GOOD
+RESPONSE = Opcode.SCSI_RESPONSE << 24 | FINAL << 16 | Status.GOOD
 pack_response = Struct(">I12xI4xIII12x").pack
 """Encode a SCSI Response without data. The fields are bytes 0 to 3 as one number, initiator task tag, StatSN, ExpCmdSN and
 MaxCmdSN. All other fields are 0."""
@@ -111,10 +110,10 @@ class _Usual(NamedTuple):
     write_fua: Callable[[int, Sequence[Buffer]], bool]
 
 
-def _write_fua(pool: Pool, blocks: LogicalBlocks, lba: int, data: Sequence[Buffer]) -> bool:
-    if not pool.flushes_at_once or not blocks.write_now(lba, data):
+def _write_fua(unit: LogicalUnit, lba: int, data: Sequence[Buffer]) -> bool:
+    if not unit.flushes_at_once or not unit.blocks.write_now(lba, data):
         return False
-    pool.flush_at_commit()
+    unit.pool.flush_at_commit()
     return True
 
 
@@ -149,6 +148,10 @@ class ShortLane:
         self._send_reply = send_reply
         self._lun = 0  # of the last call of `_usual_unit`
         self._large_reads = None if NATIVE is None else LargeReads(state, sender, tally, send_reply, read_memory)
+        self.execute_in_group: Callable[[memoryview, int], int] | None = None
+        """Function that executes the usual writes of a logical unit of a group, from a position of a view on, and returns the
+        position after them.
+        """
         self._execute_usual = NATIVE.execute_usual if NATIVE is not None else ShortLane.execute_usual
 
     def run(self, view: memoryview) -> int:
@@ -163,6 +166,8 @@ class ShortLane:
             if at == start and self._large_reads is not None and _begins_with_read(view[at:]):
                 read_bytes = self._large_reads.execute(view, at, self._usual_unit)
                 at += HEADER_BYTES if read_bytes else 0
+            if at == start and self.execute_in_group is not None:
+                at = self.execute_in_group(view, at)
             unsent_bytes += read_bytes
             if unsent_bytes >= EARLY_SEND_BYTES:
                 if not self._sender.send_early(unsent_bytes):
@@ -186,7 +191,7 @@ class ShortLane:
         nexus = self._nexus
         if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or nexus.unit_attentions.get(lun):
             return None
-        if unit.group is not None:
+        if not self._takes(unit.group):
             return None
         if unit.restricted is not None and nexus.target_port.target_port_group in unit.restricted:
             return None
@@ -200,6 +205,10 @@ class ShortLane:
         if self._tally.unit is not unit:
             self._tally.turn_to(unit)
         return unit
+
+    def _takes(self, group: GroupGate | None) -> bool:
+        """True if the commands of a logical unit of a group, or of no group, may be executed."""
+        return group is None
 
     def _max_read_bytes(self, unit: LogicalUnit) -> int:
         """Return the maximum size of a usual read on the LUN that `_usual_unit` has found."""
@@ -216,7 +225,7 @@ class ShortLane:
     def _usual(self, lun_field: int) -> _Usual | None:
         if (unit := self._usual_unit(lun_field)) is None:
             return None
-        blocks, write_fua = unit.blocks, partial(_write_fua, unit.pool, unit.blocks)
+        blocks, write_fua = unit.blocks, partial(_write_fua, unit)
         sizes = unit.capacity_blocks, unit.block_bytes, self._max_read_bytes(unit), self._max_write_bytes(unit)
         return _Usual(lun_field, unit, *sizes, blocks.read_now, blocks.write_now, write_fua)
 
@@ -228,7 +237,8 @@ class ShortLane:
         open_places = window.max_cmd_sn - window.exp_cmd_sn & SERIAL_MASK
         output, counts, sizes, lun_field, read_bytes = writer.output, self._tally.counts, self._tally.sizes, -1, 0
         before_bytes, after_bytes, has_digests = self._sizes_around_data()
-        while len(view) - at >= before_bytes and read_bytes < enough_bytes:
+        closed_at = window.max_cmd_sn + 1 & SERIAL_MASK  # Commands whose replies are held give no place back.
+        while len(view) - at >= before_bytes and read_bytes < enough_bytes and window.exp_cmd_sn != closed_at:
             code = view[at + _OPERATION_CODE]
             if code in _CODES_16:
                 kind, lengths, lun, tag, expected, cmd_sn, byte_1, lba, count, group, control = unpack_16(view, at)
@@ -258,7 +268,7 @@ class ShortLane:
                 if is_write:
                     is_done = (write_fua if fua else write)(lba, (view[start : start + size_bytes],))
                     data: Sequence[Buffer] | None = () if is_done else None
-                    header = pack_response(_RESPONSE, tag, writer.stat_sn, next_cmd_sn, max_cmd_sn)
+                    header = pack_response(RESPONSE, tag, writer.stat_sn, next_cmd_sn, max_cmd_sn)
                 else:
                     data = read(lba, count)
                     header = pack_data_in(_DATA_IN, size_bytes, lun, tag, NO_TAG, writer.stat_sn, next_cmd_sn, max_cmd_sn)

@@ -1,7 +1,7 @@
 """Tests of held replies, with groups whose acknowledgements the test gives."""
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import hypothesis.strategies as st
 import pytest
@@ -13,7 +13,8 @@ from odx_target.scsi.reply import Reply, Status
 from odx_target.scsi.sense import TARGET_PORT_IN_STANDBY_STATE, CheckCondition
 from odx_target.scsi.target_port import TargetPort
 from odx_target.scsi.tasks.task import Task
-from odx_target.target.server.held_replies import HeldReplies, HeldReply
+from odx_target.scsi.unit.group_gate import GroupGate
+from odx_target.target.server.holding.held_replies import NOT_COMMITTED, HeldReplies, HeldReply
 
 
 class FakeGate:
@@ -25,7 +26,7 @@ class FakeGate:
         self.name = name
         self.on_progress: set[Callable[[], None]] = set()
         self.due_osn: int | None = 0
-        self.alone = (self,)
+        self.alone: tuple[GroupGate, ...] = (self,)
 
     def is_open(self) -> bool:
         return True
@@ -53,6 +54,18 @@ class Unit:
     descriptor_format_sense = False
 
 
+@dataclass
+class Together:
+    """The replies to commands with some tags."""
+
+    gates: tuple[GroupGate, ...]
+    tags: list[int]
+    osn: int = NOT_COMMITTED
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+
 class Connection:
     """A connection whose pool has committed changes below `osn`."""
 
@@ -60,12 +73,24 @@ class Connection:
         self.osn = 1
         self.sent: list[tuple[int, int]] = []
         self.lost: list[tuple[str, int]] = []
-        self.held = HeldReplies(self._send, self.commit, lambda group, count: self.lost.append((group, count)))
+        self.held: HeldReplies[Together] = HeldReplies(
+            self._send,
+            lambda together: self.sent.extend((tag, Status.GOOD) for tag in together.tags),
+            lambda together: [self._reply(tag, together.gates, together.osn) for tag in together.tags],
+            self.commit,
+            lambda group, count: self.lost.append((group, count)),
+        )
 
     def end(self, tag: int, *gates: FakeGate) -> None:
+        self.held.hold(self._reply(tag, gates))
+
+    def end_together(self, tags: Sequence[int], gate: FakeGate) -> None:
+        self.held.hold_together(Together(gate.alone, list(tags)))
+
+    def _reply(self, tag: int, gates: tuple[GroupGate, ...], osn: int = NOT_COMMITTED) -> HeldReply:
         command = CommandReady(0, 0, bytes(16), 0, tag, 0, False, False, False, tag)
         task = Task(None, Unit(), bytes(16))  # type: ignore[arg-type]
-        self.held.hold(HeldReply(command, task, Reply(), cast("tuple[FakeGate, ...]", gates), 0.0, 0))
+        return HeldReply(command, task, Reply(), gates, 0.0, 0, osn)
 
     def commit(self) -> None:
         self.held.release(self.osn)
@@ -95,6 +120,25 @@ def test_replies_go_in_order_when_they_are_due() -> None:
     assert connection.sent == [(1, Status.GOOD), (2, Status.GOOD)]
     assert not connection.held
     assert not gate.on_progress
+
+
+@pytest.mark.parametrize("is_divided", [True, False])
+def test_replies_that_are_held_together_are_sent_or_lost_one_by_one(*, is_divided: bool) -> None:
+    connection, gate = Connection(), FakeGate("db")
+    connection.end_together([1, 2], gate)
+    connection.end(3, gate)
+    connection.commit()
+    connection.osn = 2
+    connection.end_together([4, 5], gate)
+    if is_divided:
+        connection.held.divide_all()
+        assert connection.held.has(0, 2)
+    gate.progress(1)
+    assert connection.sent == [(1, Status.GOOD), (2, Status.GOOD), (3, Status.GOOD)]
+    connection.commit()
+    gate.progress(None)
+    assert connection.sent[3:] == [(4, Status.CHECK_CONDITION), (5, Status.CHECK_CONDITION)]
+    assert connection.lost == [("db", 2)]
 
 
 def test_replies_of_a_group_that_is_lost_report_its_state() -> None:
@@ -164,11 +208,11 @@ class Model:
     """A list of all replies that are not sent: each has its groups, and an OSN as soon as it is committed."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[int, set[FakeGate]]] = []
-        self.osn_of: dict[int, int] = {}
-        self.sent: list[int] = []
+        self.waiting: list[tuple[float, set[FakeGate]]] = []
+        self.osn_of: dict[float, int] = {}
+        self.sent: list[float] = []
 
-    def end(self, tag: int, gates: tuple[FakeGate, ...]) -> None:
+    def end(self, tag: float, gates: tuple[FakeGate, ...]) -> None:
         self.waiting.append((tag, set(gates)))
         self.osn_of[tag] = 0
 
@@ -176,7 +220,7 @@ class Model:
         for tag, _ in self.waiting:
             self.osn_of[tag] = self.osn_of[tag] or osn
 
-    def is_due(self, tag: int, gate: FakeGate) -> bool:
+    def is_due(self, tag: float, gate: FakeGate) -> bool:
         assert gate.due_osn is not None
         return 0 < self.osn_of[tag] <= gate.due_osn
 
@@ -187,7 +231,10 @@ class Model:
         self.waiting = [entry for entry in self.waiting if entry[1]]
 
 
-@given(st.lists(st.tuples(st.sampled_from(["end", "commit", "progress"]), st.integers(0, 2), st.integers(0, 3))))
+STEPS = ["end", "together", "divide", "commit", "progress"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 2), st.integers(0, 3))))
 def test_no_reply_is_sent_early_or_kept_late(steps: list[tuple[str, int, int]]) -> None:
     """Compare with the model. Replies belong to one of two groups, or to both."""
     connection, gates, model = Connection(), (FakeGate("one"), FakeGate("two")), Model()
@@ -196,6 +243,13 @@ def test_no_reply_is_sent_early_or_kept_late(steps: list[tuple[str, int, int]]) 
         if step == "end":
             connection.end(tag, *choices[number])
             model.end(tag, choices[number])
+        elif step == "together" and number < len(gates):
+            tags = [tag + part / 8 for part in range(amount + 1)]
+            connection.end_together(tags, gates[number])  # type: ignore[arg-type]
+            for each in tags:
+                model.end(each, choices[number])
+        elif step == "divide":
+            connection.held.divide_all()
         elif step == "commit":
             connection.osn += amount
             model.commit(connection.osn)
@@ -209,5 +263,5 @@ def test_no_reply_is_sent_early_or_kept_late(steps: list[tuple[str, int, int]]) 
             gate.progress(gate.due_osn)
         assert sorted(tag for tag, _ in connection.sent) == sorted(model.sent)
         for own in range(3):
-            tags = [tag for tag, _ in connection.sent if steps[tag][1] == own]
+            tags = [tag for tag, _ in connection.sent if steps[int(tag)][1] == own]
             assert tags == sorted(tags)

@@ -1,0 +1,1 @@
+"""Replies that wait until another array has the changes of their commands too."""
