@@ -17,8 +17,9 @@ from odx_target.copymgr.limits import CopyLimits, CopyOptions
 from odx_target.copymgr.refusal_log import NOT_BEGUN, Progress
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.status import operation_data, token_data
+from odx_target.copymgr.tokens.adopted import name_in_key, name_of, prefix_of
 from odx_target.copymgr.tokens.format import creator_identity
-from odx_target.copymgr.tokens.rod_token import TokenEnd
+from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
 from odx_target.copymgr.tokens.table import STEPS_OF_A_TOKEN
 from odx_target.environment import Environment
 from odx_target.scsi.command_table import SERVICE_ACTION_BITS, CommandRow
@@ -29,7 +30,7 @@ from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.sense import CheckCondition, SenseKey
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
-from odx_target.store.api import Pool
+from odx_target.store.api import Pool, StoreError
 
 _SERVICE_ACTIONS = {(operation_code, int(action)): action for action, operation_code, _, _ in COPY_CDBS}
 """The copy commands by their operation codes and service actions."""
@@ -88,6 +89,44 @@ class CopyManager:
         await self.expire_in_turns(self.copies.pool.commit)
         self.copies.pool.commit()
         await self.copies.pool.flush()
+
+    def adopt(self, group: str) -> None:
+        """Accept the persistent tokens of the other member of a group, whose primary this array is now.
+
+        Tokens stay unknown if the pool has no room for a count of the start, or has failed.
+        """
+        copies = self.copies
+        with suppress(StoreError):
+            for token in copies.durable_tokens.load_adopted(prefix_of(group), copies.issuer.next_identifier):
+                copies.tokens.adopt(name_of(token.data), token)
+
+    def disown(self, group: str) -> None:
+        """Accept the tokens of the other member of a group no more, because that one is the primary now."""
+        for key in self.copies.pool.remembered_keys(prefix_of(group)):
+            name = name_in_key(self.copies.pool, group, key)
+            token = None if name is None else self.copies.tokens.leave(name)
+            if token is not None:
+                self.copies.durable_tokens.leave(token)
+
+    def token_used(self, name: bytes) -> None:
+        """Note that the primary of a group has used a token, which this array may have made."""
+        token = self._token_named(name)
+        if token is not None:
+            token.used_at_s = self.copies.environment.monotonic()
+
+    def token_ended(self, name: bytes) -> bool:
+        """End a token that has ended at the primary of a group. Returns True if it was alive here."""
+        token = self._token_named(name)
+        if token is not None:
+            self.copies.cancel(token)
+        return token is not None
+
+    def _token_named(self, name: bytes) -> RodToken | None:
+        if name.startswith(self.copies.issuer.maker):
+            identifier = int.from_bytes(name[len(self.copies.issuer.maker) :], "big")
+        else:
+            identifier = self.copies.tokens.adopted.get(name, 0)
+        return self.copies.tokens.live.get(identifier)
 
     def attach_logical_unit(self, logical_unit: LogicalUnit) -> None:
         """Enable third-party copy on a logical unit. Does nothing if the logical unit is already attached."""

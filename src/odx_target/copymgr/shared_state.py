@@ -79,6 +79,7 @@ class Copies:
         self.watch = ChangeWatch(self.cancel)
         self.units_by_identity: dict[bytes, LogicalUnit] = {}
         self.judge = TokenJudge(self.issuer, self.tokens, self.options, self.units_by_identity.keys())
+        self.judge.is_shared = self._is_shared
         self.tokens.on_end += [self.watch.remove, self.durable_tokens.remove]
 
     @property
@@ -90,6 +91,11 @@ class Copies:
     def options(self, options: CopyOptions) -> None:
         self._options = self.judge.options = options
         self.stepping_aside.set_thresholds(options)
+
+    def _is_shared(self, identity: bytes) -> bool:
+        """True if a logical unit belongs to a group, whose other member also makes tokens of it."""
+        unit = self.units_by_identity.get(identity)
+        return unit is not None and unit.group is not None
 
     @property
     def remote(self) -> RemoteTokens | None:

@@ -370,6 +370,7 @@ class Array:
                 lambda: sorted(port.relative_target_port for port in all_ports(self.targets)),
                 lambda: self.port_group_states.port_groups,
                 self.reporter.report,
+                self.copy_manager,
             )
         return self.group_luns
 

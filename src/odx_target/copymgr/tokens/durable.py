@@ -5,6 +5,7 @@ contains either both the token and the frozen source, or neither of them.
 """
 
 import struct
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from odx_target.copymgr.tokens.format import TOKEN_BYTES, decode_head
@@ -24,7 +25,32 @@ _TOUCH_AFTER = 0.25
 # The two bytes before the number of extents are the length of the initiator name, which follows the extents. They are zero in
 # format 1, which has no name.
 _FIXED = struct.Struct(f">B7xQddIIIHH{TOKEN_BYTES}s")
+MIN_RECORD_BYTES = _FIXED.size
+"""Length of a record without extents and name."""
 _EXTENT = struct.Struct(">QQ")
+_FROZEN = struct.Struct(">Q")
+_FROZEN_AT = 8
+_TIMES = struct.Struct(">dd")
+_TIMES_AT = 16
+_TOKEN_AT = _FIXED.size - TOKEN_BYTES
+
+
+def frozen_in(value: bytes) -> int:
+    """Return the number of the frozen map in the record of a token."""
+    number: int = _FROZEN.unpack_from(value, _FROZEN_AT)[0]
+    return number
+
+
+def token_in(value: bytes) -> bytes:
+    """Return the 512 bytes of the token in its record. They are fewer if the record is damaged."""
+    return value[_TOKEN_AT : _FIXED.size]
+
+
+def restamped(value: bytes, frozen: int, now_s: float) -> bytes:
+    """Return the record of a token of another array, which has just been used, for this array and its clock."""
+    created_s, used_s = _TIMES.unpack_from(value, _TIMES_AT)
+    times = _TIMES.pack(now_s - max(0.0, used_s - created_s), now_s)
+    return value[:_FROZEN_AT] + _FROZEN.pack(frozen) + times + value[_TIMES_AT + _TIMES.size :]
 
 
 class DurableTokens:
@@ -34,12 +60,14 @@ class DurableTokens:
         self._pool = pool
         self._environment = environment
         self._touched_at_s: dict[int, float] = {}
+        self._keys: dict[int, str] = {}
+        """The keys of the tokens that another array has made, by their identifiers here."""
         self.damaged = 0
         """Number of invalid entries that were found and removed."""
 
     def put(self, token: RodToken) -> None:
         """Store a token. Raises PoolFull, PoolFailed."""
-        self._pool.remember(_key(token.identifier), self._encode(token))
+        self._pool.remember(self._key(token.identifier), self._encode(token))
         self._touched_at_s[token.identifier] = token.used_at_s
 
     def touch(self, token: RodToken) -> None:
@@ -57,7 +85,8 @@ class DurableTokens:
         """Remove a token that has ended from the pool."""
         if self._touched_at_s.pop(token.identifier, None) is not None:
             with suppress(StoreError):  # if the token stays in the pool, it ends by its timeout after a restart
-                self._pool.forget(_key(token.identifier))
+                self._pool.forget(self._key(token.identifier))
+        self._keys.pop(token.identifier, None)
 
     def load(self) -> list[RodToken]:
         """Return all stored tokens whose frozen map still exists. Remove all other tokens from the pool."""
@@ -71,6 +100,27 @@ class DurableTokens:
                 self._touched_at_s[token.identifier] = token.used_at_s
                 tokens.append(token)
         return tokens
+
+    def load_adopted(self, prefix: str, next_identifier: Callable[[], int]) -> Iterator[RodToken]:
+        """Yield the tokens of another array whose keys begin with `prefix`, and whose frozen maps exist. They get identifiers
+        of this array. May raise the exceptions of `Volume.write`.
+        """
+        present = set(self._keys.values())
+        for key in self._pool.remembered_keys(prefix):
+            token = None if key in present else self._decode(self._pool.remembered(key) or b"")
+            if token is not None:
+                token.identifier = next_identifier()
+                self._keys[token.identifier] = key
+                self._touched_at_s[token.identifier] = token.used_at_s
+                yield token
+
+    def leave(self, token: RodToken) -> None:
+        """Keep the record of a token that another array has made, but use it no more."""
+        self._touched_at_s.pop(token.identifier, None)
+        self._keys.pop(token.identifier, None)
+
+    def _key(self, identifier: int) -> str:
+        return self._keys.get(identifier) or f"{KEY_PREFIX}{identifier:016x}"
 
     def _encode(self, token: RodToken) -> bytes:
         wall_s = self._environment.time() - self._environment.monotonic()
@@ -118,7 +168,3 @@ class DurableTokens:
         token.created_at_s = now_s - max(0.0, wall_now_s - created_s)
         token.used_at_s = now_s - max(0.0, wall_now_s - used_s)
         return token
-
-
-def _key(identifier: int) -> str:
-    return f"{KEY_PREFIX}{identifier:016x}"

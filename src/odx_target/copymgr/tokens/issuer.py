@@ -69,10 +69,7 @@ class TokenIssuer:
         Raises PoolFull, PoolFailed.
         """
         self.open()
-        if not self._next_identifier & ((1 << _SEQUENCE_BITS) - 1):
-            self._begin_epoch()
-        identifier = self._next_identifier
-        self._next_identifier += 1
+        identifier = self.next_identifier()
         unsigned = unsigned_token(
             rod_type,
             identifier,
@@ -84,6 +81,14 @@ class TokenIssuer:
             self._environment.entropy(RANDOM_BYTES),
         )
         return identifier, sign(self._secret, unsigned)
+
+    def next_identifier(self) -> int:
+        """Return a new identifier. Raises PoolFull, PoolFailed."""
+        if not self._next_identifier & ((1 << _SEQUENCE_BITS) - 1):
+            self._begin_epoch()
+        identifier = self._next_identifier
+        self._next_identifier += 1
+        return identifier
 
     def is_genuine(self, token: bytes) -> bool:
         """True if a token of 512 bytes was signed with the secret of this pool."""

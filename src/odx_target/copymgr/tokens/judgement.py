@@ -5,10 +5,11 @@ standard (SBC-4 table 154). The causes in this order are: invalid length, corrup
 token, unknown token.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 from odx_target.copymgr.limits import CopyOptions
 from odx_target.copymgr.refusal import Refusal
+from odx_target.copymgr.tokens.adopted import name_of
 from odx_target.copymgr.tokens.format import ROD_TOKEN_LENGTH, creator_identity, decode_head, maker_of
 from odx_target.copymgr.tokens.inactivity_timeout import EXPIRED
 from odx_target.copymgr.tokens.issuer import TokenIssuer
@@ -46,7 +47,7 @@ TOKEN_ERRORS: dict[int, tuple[Condition, str]] = {
     ),
     0x04: (
         TOKEN_UNKNOWN,
-        "our token from before a restart, or one that ended too long ago; or a foreign token without a creator",
+        "ours from before a restart, ended too long ago, of the other member of a group, or foreign and without a creator",
     ),
     0x05: (TOKEN_CORRUPT, "it names this copy manager or one of its logical units, but its signature is wrong"),
     0x06: (TOKEN_REVOKED, "management revoked it"),
@@ -74,6 +75,8 @@ class TokenJudge:
         self.remote: RemoteTokens | None = None
         """The tokens of other arrays. None if the array has no paths to other arrays."""
         self._identities = identities
+        self.is_shared: Callable[[bytes], bool] = lambda _: False
+        """Function that returns True if another array makes tokens of the same logical unit, which is named by its identity."""
 
     def judge(self, token: bytes, now_s: float) -> RodToken | None:
         """Return the live token with these 512 bytes. Return None for the zero token. Raises Refusal for an invalid token."""
@@ -84,9 +87,11 @@ class TokenJudge:
             if not self.options.zero_token_accepted:
                 raise self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)
             return None
-        if not self._issuer.is_genuine(token):
+        is_genuine = self._issuer.is_genuine(token)
+        identifier = head.identifier if is_genuine else self._tokens.adopted.get(name_of(token))
+        if identifier is None:
             raise self._not_ours(token)
-        found = self._tokens.find(head.identifier, now_s)
+        found = self._tokens.find(identifier, now_s)
         if not isinstance(found, RodToken):
             raise self.refusal(TOKEN_UNKNOWN if found is None else CONDITION_FOR_END[found])
         if not is_same(found.data, token):
@@ -112,8 +117,10 @@ class TokenJudge:
     def _not_ours(self, token: bytes) -> Refusal:
         head = decode_head(token)
         creator = creator_identity(head.creator)
-        if self._issuer.claims_to_be_ours(token) or creator in self._identities:
+        if self._issuer.claims_to_be_ours(token):
             return self.refusal(TOKEN_CORRUPT)
+        if creator is not None and creator in self._identities:
+            return self.refusal(TOKEN_UNKNOWN if self.is_shared(creator) else TOKEN_CORRUPT)
         if not self.options.rod_types.is_accepted(head.rod_type):
             return self.refusal(UNSUPPORTED_TOKEN_TYPE, head.rod_type)
         return self.refusal(TOKEN_UNKNOWN if creator is None else REMOTE_TOKEN_USAGE_NOT_SUPPORTED)

@@ -29,6 +29,22 @@ class TokenTable:
         self.ended: dict[TokenEnd, int] = dict.fromkeys(TokenEnd, 0)
         self.on_end: list[Callable[[RodToken], None]] = []
         self._schedule: list[tuple[float, int]] = []
+        self.adopted: dict[bytes, int] = {}
+        """The identifiers here of tokens that the other member of a group has made, by their names."""
+
+    def adopt(self, name: bytes, token: RodToken) -> None:
+        """Add and issue a token that another array has made, under its name."""
+        self.adopted[name] = token.identifier
+        self.add(token)
+        self.issue(token, token.used_at_s)
+
+    def leave(self, name: bytes) -> RodToken | None:
+        """Remove a token of another array that is alive, and that no copy uses, and return it. Its data stays frozen."""
+        token = self.live.get(self.adopted.get(name, 0))
+        if token is None or token.leases:
+            return None
+        del self.live[token.identifier], self.adopted[name]
+        return token
 
     @property
     def is_full(self) -> bool:
@@ -109,6 +125,7 @@ class TokenTable:
                 self.finish(token, TokenEnd.EXPIRED, now_s)
             elif not token.leases:
                 self._arm(token)
+        self._forget_ended_names()
         while self.tombstones and next(iter(self.tombstones.values()))[1] <= now_s:
             if steps.take() < 0:
                 return True
@@ -144,6 +161,11 @@ class TokenTable:
         if not token.is_scheduled:
             token.is_scheduled = True
             heapq.heappush(self._schedule, (expires_at_s(token), token.identifier))
+
+    def _forget_ended_names(self) -> None:
+        """Forget the names of tokens that have ended, if there are many. They are unknown then."""
+        if len(self.adopted) > self._limits.max_tokens:
+            self.adopted = {name: identifier for name, identifier in self.adopted.items() if identifier in self.live}
 
     def _leave(self, token: RodToken) -> None:
         if not token.leases:

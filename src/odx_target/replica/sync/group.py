@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from odx_target.copymgr.tokens.adopted import AdoptedTokens
 from odx_target.environment import Buffer, Environment
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.membership.messages import Message, Receiver
@@ -54,7 +55,9 @@ class Group:
             pool, environment, settings, self.driver, anchors, self.list, self.path_to_peer, self._shipped
         )
         self.outgoing.is_isolated = records.is_isolated
-        self.incoming = IncomingStream(pool, environment, records, self.driver, anchors, self.list)
+        self.tokens = AdoptedTokens(pool, environment, settings.name)
+        """The persistent tokens of the other member."""
+        self.incoming = IncomingStream(pool, environment, records, self.driver, anchors, self.list, self.tokens)
         self._switchover = Switchover(
             pool, environment, self.driver, self.outgoing, self.progress, lambda: not self._active and self.is_idle()
         )
@@ -84,6 +87,7 @@ class Group:
         self.stop()
         self.records.remove()
         self.anchors.remove()
+        self.tokens.remove()
 
     @property
     def settings(self) -> GroupSettings:

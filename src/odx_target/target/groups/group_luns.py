@@ -50,6 +50,18 @@ class Report(Protocol):
     def __call__(self, level: str, event: str, /, **fields: Any) -> None: ...
 
 
+class TokensOfGroups(Protocol):
+    """The tokens of an array, as far as its groups change them; see `CopyManager`."""
+
+    def adopt(self, group: str) -> None: ...
+
+    def disown(self, group: str) -> None: ...
+
+    def token_used(self, name: bytes) -> None: ...
+
+    def token_ended(self, name: bytes) -> bool: ...
+
+
 class GroupLuns:
     """The gates of all groups that the pool remembers, and the logical units behind them. `logical_units` has all units of the
     array by number, and `ports` returns the relative target ports of the array. `port_groups` returns the target port groups of
@@ -66,7 +78,9 @@ class GroupLuns:
         ports: Callable[[], Sequence[int]],
         port_groups: Callable[[], PortGroups],
         report: Report,
+        tokens: TokensOfGroups,
     ) -> None:
+        self._tokens = tokens
         self._pool = pool
         self._logical_units = logical_units
         self._nexuses = nexuses
@@ -142,6 +156,7 @@ class GroupLuns:
         group.is_idle = lambda: self._is_idle(gate)
         gate.group = group
         group.list.on_change.append(lambda: self._volumes_changed(gate, group))
+        group.tokens.on_use, group.tokens.on_end = self._tokens.token_used, self._tokens.token_ended
         group.list.on_resize.append(lambda volume: self._size_changed(gate, volume))
         self._volumes_changed(gate, group)
         self._environment.start_soon(
@@ -238,7 +253,12 @@ class GroupLuns:
         """Report new states to hosts. A member that has become the primary goes on with the reservations of the former one."""
         group = gate.group
         is_primary = group is not None and group.driver.member.is_primary
-        is_new, gate.was_primary = is_primary and not gate.was_primary, is_primary
+        is_new, is_former = is_primary and not gate.was_primary, gate.was_primary and not is_primary
+        gate.was_primary = is_primary
+        if is_new:
+            self._tokens.adopt(gate.name)
+        elif is_former:
+            self._tokens.disown(gate.name)
         groups = self._groups_of(gate)
         for unit in self._units_of(gate):
             if is_new:

@@ -64,6 +64,8 @@ DOCUMENTS: dict[str, tuple[Field, ...]] = {
     "set volumes": VOLUMES_FIELDS,
     "begin of snapshots": NO_FIELDS,
     "end of snapshots": NO_FIELDS,
+    "begin of tokens": NO_FIELDS,
+    "end of tokens": NO_FIELDS,
 }
 """The JSON objects by their member `do`, with their other members."""
 
@@ -109,6 +111,20 @@ def all_snapshots(snapshots: Iterable[Snapshot]) -> Iterator[Item]:
     for snapshot in snapshots:
         yield changed(snapshot)
     yield _item(0, "end of snapshots", {})
+
+
+def all_tokens(records: Iterable[tuple[bytes, bytes]]) -> Iterator[Item]:
+    """Yield items after which the other member has no other persistent tokens than these. It may have fewer."""
+    yield _item(0, "begin of tokens", {})
+    for name, value in records:
+        yield token_kept(name, value)
+    yield _item(0, "end of tokens", {})
+
+
+def token_kept(name: bytes, value: bytes, volume: int = 0, *, is_new: bool = False) -> Item:
+    """Return the item of the record of a persistent token. An empty record means that the token has ended."""
+    data = name + value
+    return Item(ItemKind.TOKEN, volume, int(is_new), len(data), data=data)
 
 
 def deleted(guid: bytes) -> Item:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from odx_target.copymgr.tokens.adopted import AdoptedTokens
 from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.errors import ChannelEnded, PeerFault
@@ -40,7 +41,9 @@ class IncomingStream:
         driver: MemberDriver,
         anchors: Anchors,
         volumes: GroupVolumes,
+        tokens: AdoptedTokens,
     ) -> None:
+        self._tokens = tokens
         self.preparation = Preparation(pool, records, volumes)
         self._pool = pool
         self._environment = environment
@@ -88,6 +91,7 @@ class IncomingStream:
             lambda: self._is_wanted(exchange, register),
             self._anchors,
             ShippedVolumes(self._pool, self._records, self._volumes),
+            self._tokens,
         )
         try:
             await relog.tried(self.preparation.undo, volumes[0].room_made)

@@ -29,6 +29,7 @@ class ItemKind(IntEnum):
     CLONE = 6
     DOCUMENT = 7
     VALUE = 8
+    TOKEN = 9
 
 
 MEANINGS: dict[ItemKind, str] = {
@@ -40,6 +41,8 @@ MEANINGS: dict[ItemKind, str] = {
     ItemKind.CLONE: "copy `count` blocks to `block` from the frozen map `argument`; the first block in it follows as u64",
     ItemKind.DOCUMENT: "do what the JSON object says that follows with `count` bytes",
     ItemKind.VALUE: "keep the value with the number `argument` that follows with `count` bytes; 0 bytes: there is none",
+    ItemKind.TOKEN: "keep the persistent token whose name and record follow with `count` bytes; `block` is 1 if it is new, "
+    "and has the present content of the volume; without a record, the token has ended",
 }
 """The change that the other member makes for an item, for the documentation."""
 
@@ -135,7 +138,7 @@ def _items(view: memoryview, at: int, count_volumes: int) -> Iterator[Item]:
 def _data_bytes(kind: ItemKind, count: int) -> int:
     if kind is ItemKind.WRITE:
         return count * BLOCK_BYTES
-    if kind in (ItemKind.DOCUMENT, ItemKind.VALUE):
+    if kind in (ItemKind.DOCUMENT, ItemKind.VALUE, ItemKind.TOKEN):
         return count
     return SOURCE.size if kind is ItemKind.CLONE else 0
 

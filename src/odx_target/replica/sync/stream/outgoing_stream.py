@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from odx_target.copymgr.tokens.adopted import AdoptedTokens
 from odx_target.environment import Environment
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
@@ -247,10 +248,11 @@ class OutgoingStream:
                 raise
         total_blocks = await blocks_to_ship(exchange, pool, environment, volumes, maps, changes)
         chain = SnapshotChain(pool, volumes, maps or (), theirs.snapshots)
+        tokens = AdoptedTokens(pool, environment, self._settings.name).records(volumes)
         if maps is None:
-            walk = whole_content(exchange, pool, environment, volumes)
+            walk = whole_content(exchange, pool, environment, volumes, tokens)
         else:
-            walk = content_since(exchange, pool, environment, volumes, changes, chain)
+            walk = content_since(exchange, pool, environment, volumes, changes, chain, tokens)
         if self._volumes.identities != identities:
             raise ChannelEnded("the group got other volumes while its resync was planned")
         if self._driver.serves:

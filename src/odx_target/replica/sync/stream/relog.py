@@ -6,6 +6,8 @@ handler accepts that its change was made already.
 
 from collections.abc import Awaitable, Callable
 
+from odx_target.copymgr.tokens.adopted import NAME_BYTES, AdoptedTokens
+from odx_target.copymgr.tokens.durable import MIN_RECORD_BYTES
 from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import decode_object
 from odx_target.replica.link.errors import ChannelEnded, LinkError, PeerFault
@@ -42,6 +44,8 @@ class Relog:
     """Makes changes in `volumes`, which are in the order of the group, as long as `is_wanted` returns True. Without `anchors`,
     no anchor is taken. `shipped_volumes` changes the list of the group; `volumes` then changes too.
 
+    Without `tokens`, no persistent tokens are kept.
+
     `close` releases the frozen maps of the primary.
     """
 
@@ -53,7 +57,9 @@ class Relog:
         is_wanted: Callable[[], bool],
         anchors: Anchors | None = None,
         shipped_volumes: ShippedVolumes | None = None,
+        tokens: AdoptedTokens | None = None,
     ) -> None:
+        self._tokens = tokens
         self.anchors = anchors
         self._is_wanted = is_wanted
         self._shipped_volumes = shipped_volumes
@@ -148,6 +154,26 @@ class Relog:
     def _note_size(self, volume: Volume) -> None:
         if self._shipped_volumes is not None:
             self._shipped_volumes.note_size(volume)
+
+    def keep_token(self, volume: Volume, item: Item) -> None:
+        data = bytes(item.data)
+        name, value = data[:NAME_BYTES], data[NAME_BYTES:]
+        if len(name) < NAME_BYTES or (value and len(value) < MIN_RECORD_BYTES):
+            raise PeerFault("an item of a SHIP has a token that is cut off")
+        if self._tokens is None:
+            return
+        if value:
+            self._tokens.keep(name, value, volume if item.block else None)
+        else:
+            self._tokens.end(name)
+
+    def begin_tokens(self, _volume: Volume, _found: Message) -> None:
+        if self._tokens is not None:
+            self._tokens.begin_names()
+
+    def end_tokens(self, _volume: Volume, _found: Message) -> None:
+        if self._tokens is not None:
+            self._tokens.end_names()
 
     def follow_document(self, volume: Volume, item: Item) -> None:
         document = decode_object(item.data)
@@ -261,6 +287,7 @@ _APPLY: dict[ItemKind, Callable[[Relog, Volume, Item], None]] = {
     ItemKind.CLONE: Relog.clone,
     ItemKind.DOCUMENT: Relog.follow_document,
     ItemKind.VALUE: Relog.keep_value,
+    ItemKind.TOKEN: Relog.keep_token,
 }
 
 _DO: dict[str, Callable[[Relog, Volume, Message], None]] = {
@@ -274,4 +301,6 @@ _DO: dict[str, Callable[[Relog, Volume, Message], None]] = {
     "set volumes": Relog.set_volumes,
     "begin of snapshots": Relog.begin_snapshots,
     "end of snapshots": Relog.end_snapshots,
+    "begin of tokens": Relog.begin_tokens,
+    "end of tokens": Relog.end_tokens,
 }

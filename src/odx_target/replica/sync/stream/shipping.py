@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from odx_target.copymgr.tokens.adopted import ADOPTED_PREFIX, creators_of, is_of, name_in_key
+from odx_target.copymgr.tokens.durable import KEY_PREFIX, frozen_in
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.sync.anchors.anchors import decode_anchors
 from odx_target.replica.sync.group_records import ANCHOR_PREFIX, SETTINGS_PREFIX, decode_volumes
@@ -34,6 +36,8 @@ from odx_target.store.api import (
     VolumeRestored,
     Write,
 )
+
+TOKEN_PREFIXES = (KEY_PREFIX, ADOPTED_PREFIX)
 
 
 class NeedsResync(LinkError):
@@ -90,8 +94,11 @@ class Shipping:
         self._values: dict[str, tuple[int, int]] = {}
         """The index of the volume and the number of each value that both members have, by its key."""
         self._index: dict[int, int] = {}
-        self._frozen: set[int] = set()
-        """The numbers of the frozen maps that the other member has."""
+        self._frozen: dict[int, int] = {}
+        """The frozen maps that the other member has, by their numbers, with the indexes of their volumes."""
+        self._group = group
+        self._creators: set[bytes] = set()
+        """The identities of the logical units of the volumes."""
         self._use(identities, own)
 
     def volume(self, index: int) -> Volume | None:
@@ -108,6 +115,7 @@ class Shipping:
             if each in own
             for number in range(len(PREFIXES))
         }
+        self._creators = creators_of(self._pool, by_identity.values())
         self._index = {volume.number: index for index, volume in enumerate(self._volumes) if volume is not None}
 
     def shipped(self, followed: Followed) -> Iterator[Shipped]:
@@ -150,12 +158,12 @@ class Shipping:
 
     def freeze(self, record: Freeze, _followed: Followed) -> Iterator[Shipped]:
         if record.volume in self._index and self.is_exact and len(self._frozen) < MAX_SHIPPED_MAPS:
-            self._frozen.add(record.frozen)
+            self._frozen[record.frozen] = self._index[record.volume]
             yield Item(ItemKind.FREEZE, self._index[record.volume], argument=record.frozen)
 
     def release(self, record: Release, _followed: Followed) -> Iterator[Shipped]:
         if record.frozen in self._frozen:
-            self._frozen.remove(record.frozen)
+            del self._frozen[record.frozen]
             yield Item(ItemKind.RELEASE, 0, argument=record.frozen)
 
     def clone(self, record: Clone, _followed: Followed) -> Iterator[Shipped]:
@@ -203,10 +211,18 @@ class Shipping:
             yield documents.anchors_kept([each.guid for each in found.anchors], found.taken if self.is_exact else b"")
         elif record.key == self._settings_key:
             yield from self._change_volumes(record.value)
+        elif record.key.startswith(TOKEN_PREFIXES):
+            name, frozen = name_in_key(self._pool, self._group, record.key), frozen_in(record.value)
+            if name is not None and is_of(record.value, self._creators):
+                yield documents.token_kept(name, record.value, self._frozen.get(frozen, 0), is_new=frozen in self._frozen)
 
     def forget(self, record: Forget, _followed: Followed) -> Iterator[Shipped]:
         if record.key in self._values:
             yield value_item(*self._values[record.key], b"")
+        elif record.key.startswith(TOKEN_PREFIXES):
+            name = name_in_key(self._pool, self._group, record.key)
+            if name is not None:
+                yield documents.token_kept(name, b"")
 
     def delete_volume(self, record: VolumeDeleted, _followed: Followed) -> Iterator[Shipped]:
         if record.volume in self._index:
