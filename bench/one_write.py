@@ -31,7 +31,6 @@ from tests.target.running import running
 from odx_target.cli.serving.garbage_collector import spared_collector
 from odx_target.iscsi.pdu.headers import ScsiCommand
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.segments.segment_file import DirectorySegment
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
 
@@ -57,8 +56,7 @@ PARTS = {
     "receive": "- receive and execute",
     "recv": "- - recv, a system call",
     "lane": "- - short lane: checks, checksum, open batch, map, reply",
-    "commit": "- commit: header of the batch, counters",
-    "write": "- - copy to the segment",
+    "commit": "- commit: header of the batch, copy to the segment, counters",
     "send": "- send and count",
     "sendmsg": "- - sendmsg, a system call",
     "tally": "- - counters and histogram of latencies",
@@ -160,7 +158,6 @@ def watched(array: Array, watch: Stopwatch) -> Callable[[], None]:
     loop._tally.end = watch.around("tally", loop._tally.end)
     hub._pool = TimedPool(array.pool, watch)
     make_pass = watch.around("pass", hub._make_pass)
-    DirectorySegment.write = watch.around("write", DirectorySegment.write)  # type: ignore[method-assign]
 
     def serve() -> None:
         hub._ready.append(loop._descriptor)

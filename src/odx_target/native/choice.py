@@ -41,6 +41,13 @@ class BlockWriter(Protocol):
         """Write bytes at any offset, as `write_now` writes blocks. The reader reads the rest of the first and last block."""
 
 
+class BatchWriter(Protocol):
+    """Commits the open batch of a log, if it is usual. See `writes/batch_writer.c`."""
+
+    def commit_now(self) -> bool:
+        """Write the open batch. Return False if it is not usual, and must be written in Python."""
+
+
 class SegmentMapping(Protocol):
     """The mapped file of a segment. See `segment_mapping.c`."""
 
@@ -80,8 +87,9 @@ class Crc32c(Protocol):
 class Native:
     """The functions of the native module.
 
-    `block_reader` makes a reader of the segments with the given type, and `block_writer` a writer into the open batch. Their
-    last argument is the number of bits of a block number in a leaf. `block_checksums` returns the CRC32C of each block of a
+    `block_reader` makes a reader of the segments with the given type, `block_writer` a writer into the open batch, and
+    `batch_writer` a writer of the open batch of a `Log`. The last argument of the first two is the number of bits of a block
+    number in a leaf. `block_checksums` returns the CRC32C of each block of a
     buffer. `copy_if_view` returns a copy of a view of a mapped segment, and any other buffer itself; it raises OSError if the
     file has been cut. `encode_header` is the function in `store/log/batch.py`, and `execute_usual` is
     `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a descriptor, if its last argument is True
@@ -90,6 +98,7 @@ class Native:
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
     block_writer: Callable[[object, Callable[[int], None], object, int], BlockWriter]
+    batch_writer: Callable[[object], BatchWriter]
     block_checksums: Callable[[Buffer], list[int]]
     crc32c: Crc32c
     encode_header: Callable[[bytes, int, int, int, int, int, int, int, list[bytes], "array[int]", int], tuple[bytearray, int]]
@@ -104,6 +113,7 @@ def _load() -> Native | None:
     try:
         from odx_target.native import compiled
         from odx_target.native.compiled import (
+            BatchWriter,
             BlockReader,
             BlockWriter,
             SegmentMapping,
@@ -120,6 +130,7 @@ def _load() -> Native | None:
     return Native(
         block_reader=BlockReader,
         block_writer=BlockWriter,
+        batch_writer=BatchWriter,
         block_checksums=block_checksums,
         crc32c=crc32c,
         encode_header=encode_header,

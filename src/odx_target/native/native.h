@@ -86,6 +86,13 @@ const unsigned char *bytes_mapped(PyObject *object, uint64_t offset, size_t size
  * processor; there need not be memory at `ahead`. Return 1, or 0 if the blocks do not match their checksums or are missing. */
 int read_mapped(const unsigned char *from, Py_ssize_t count, unsigned char *to, const uint32_t *checksums, const unsigned char *ahead);
 
+int is_mapping(PyObject *object);
+
+/* Copy buffers, which are in a list, to a SegmentMapping from `offset` on, one after the other, or some bytes. Return 1, or 0 if they
+ * cannot be copied, after which some may have been copied, or -1 with an exception. */
+int write_mapped(PyObject *mapping, uint64_t offset, PyObject *buffers);
+int write_bytes_mapped(PyObject *mapping, uint64_t offset, const unsigned char *bytes, size_t size);
+
 int is_block_reader(PyObject *object);
 
 /* Read bytes of a map without waiting, and check the blocks that contain them. Return a new buffer, or None if some blocks are not
@@ -104,6 +111,7 @@ PyObject *view_bytes(PyObject *reader, PyObject *block_map, uint64_t offset, uin
 int add_block_reader(PyObject *module);
 int add_block_writer(PyObject *module);
 int add_batch_header(PyObject *module);
+int add_batch_writer(PyObject *module);
 int add_segment_mapping(PyObject *module);
 int add_short_lane(PyObject *module);
 

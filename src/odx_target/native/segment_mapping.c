@@ -198,35 +198,45 @@ static PyObject *close_mapping(PyObject *object, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-/* Copy a buffer to `offset`. Return its size, or -1 with an exception, or -2 if it cannot be copied. */
-static Py_ssize_t write_buffer(const SegmentMapping *self, size_t offset, PyObject *object)
+int is_mapping(PyObject *object)
 {
-    Py_buffer buffer;
-    if (PyObject_GetBuffer(object, &buffer, PyBUF_SIMPLE))
-        return -1;
-    Py_ssize_t size = buffer.len;
-    if (offset > self->size || (size_t)size > self->size - offset || !copy_guarded(self->bytes + offset, buffer.buf, (size_t)size))
-        size = -2;
-    PyBuffer_Release(&buffer);
-    return size;
+    return Py_IS_TYPE(object, &mapping_type);
+}
+
+int write_bytes_mapped(PyObject *mapping, uint64_t offset, const unsigned char *bytes, size_t size)
+{
+    const SegmentMapping *self = (SegmentMapping *)mapping;
+    if (self->is_closed || !self->is_writable || offset > self->size || size > self->size - offset)
+        return 0;
+    return copy_guarded(self->bytes + offset, bytes, size);
+}
+
+int write_mapped(PyObject *mapping, uint64_t offset, PyObject *buffers)
+{
+    int copied = 1;
+    for (Py_ssize_t index = 0; copied > 0 && index < PyList_GET_SIZE(buffers); index++) {
+        Py_buffer buffer;
+        if (PyObject_GetBuffer(PyList_GET_ITEM(buffers, index), &buffer, PyBUF_SIMPLE))
+            return -1;
+        copied = write_bytes_mapped(mapping, offset, buffer.buf, (size_t)buffer.len);
+        offset += (uint64_t)buffer.len;
+        PyBuffer_Release(&buffer);
+    }
+    return copied;
 }
 
 /* write_now(offset, buffers) -> True if all buffers were copied to the mapping, one after the other. If False, some may have been
  * copied. */
 static PyObject *write_now(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
-    const SegmentMapping *self = (SegmentMapping *)object;
     if (count != 2 || !PyList_Check(arguments[1]))
         return PyErr_Format(PyExc_TypeError, "write_now takes an offset and a list of buffers");
     size_t offset = PyLong_AsSize_t(arguments[0]);
     if (PyErr_Occurred())
         return NULL;
-    Py_ssize_t size = self->is_closed || !self->is_writable ? -2 : 0;
-    for (Py_ssize_t index = 0; size >= 0 && index < PyList_GET_SIZE(arguments[1]); index++) {
-        size = write_buffer(self, offset, PyList_GET_ITEM(arguments[1], index));
-        offset += (size_t)(size > 0 ? size : 0);
-    }
-    return size == -1 ? NULL : PyBool_FromLong(size >= 0);
+    const SegmentMapping *self = (SegmentMapping *)object;
+    int copied = self->is_closed || !self->is_writable ? 0 : write_mapped(object, offset, arguments[1]);
+    return copied < 0 ? NULL : PyBool_FromLong(copied);
 }
 
 /* Allocate and map all pages for writes. A failure does not matter, because a write then maps its pages. No other thread may use or

@@ -1,18 +1,14 @@
 /* The header of a batch of the log: `encode_header` in `store/log/batch.py`, with the same arguments. */
 
-#include "native.h"
+#include "batch_header.h"
 
 #include <string.h>
 
-#define IDENTITY_BYTES 16
-#define CHECKSUM_BYTES 4
-#define MAX_HEADER_BLOCKS 32
-
 enum { MAGIC = 0, VERSION = 8, FLAGS = 10, BLOCKS = 12, IDENTITY = 16, EPOCH = 32, SEGMENT = 40, BLOCK = 44, FIRST_OSN = 48 };
-enum { DURABLE_OSN = 56, PREVIOUS_CHECKSUM = 64, COUNT_RECORDS = 68, RECORDS_BYTES = 72, DATA_BLOCKS = 76, CHECKSUM = 80, HEAD_BYTES = 84 };
+enum { DURABLE_OSN = 56, PREVIOUS_CHECKSUM = 64, COUNT_RECORDS = 68, RECORDS_BYTES = 72, DATA_BLOCKS = 76, CHECKSUM = 80 };
 /* Offsets of the fields of a header. */
 
-enum { FORMAT_VERSION = 2, SHARED = 2 };
+enum { FORMAT_VERSION = 2 };
 
 enum Argument {
     POOL_IDENTITY_ARGUMENT,
@@ -28,37 +24,6 @@ enum Argument {
     BLOCKS_ARGUMENT,
     ARGUMENTS
 };
-
-static const struct {
-    enum Argument argument;
-    int offset, size;
-} numbers[] = {
-    {EPOCH_ARGUMENT, EPOCH, 8},       {SEGMENT_ARGUMENT, SEGMENT, 4},         {BLOCK_ARGUMENT, BLOCK, 4},
-    {FIRST_OSN_ARGUMENT, FIRST_OSN, 8}, {DURABLE_OSN_ARGUMENT, DURABLE_OSN, 8}, {PREVIOUS_ARGUMENT, PREVIOUS_CHECKSUM, 4},
-    {FLAGS_ARGUMENT, FLAGS, 2},       {BLOCKS_ARGUMENT, BLOCKS, 2},
-};
-
-/* Fill in the fields that are arguments. Return -1 with an exception on failure. */
-static int put_arguments(unsigned char *header, PyObject *const *arguments)
-{
-    for (size_t index = 0; index < sizeof numbers / sizeof *numbers; index++) {
-        uint64_t number = PyLong_AsUnsignedLongLong(arguments[numbers[index].argument]);
-        if (PyErr_Occurred())
-            return -1;
-        if (numbers[index].size < 8 && number >> 8 * numbers[index].size) {
-            PyErr_SetString(PyExc_OverflowError, "a number is too large for its field");
-            return -1;
-        }
-        put_little(header + numbers[index].offset, number, numbers[index].size);
-    }
-    PyObject *identity = arguments[POOL_IDENTITY_ARGUMENT];
-    if (!PyBytes_Check(identity) || PyBytes_GET_SIZE(identity) != IDENTITY_BYTES) {
-        PyErr_SetString(PyExc_ValueError, "an identity has 16 bytes");
-        return -1;
-    }
-    memcpy(header + IDENTITY, PyBytes_AS_STRING(identity), IDENTITY_BYTES);
-    return 0;
-}
 
 /* Fill in the records, one after the other. Return the offset after them, or -1 with an exception. */
 static Py_ssize_t put_records(unsigned char *header, Py_ssize_t size, PyObject *records)
@@ -83,64 +48,108 @@ static Py_ssize_t put_records(unsigned char *header, Py_ssize_t size, PyObject *
 }
 
 /* Fill in the checksums of the data blocks. Return the offset after them, or -1 with an exception. */
-static Py_ssize_t put_checksums(unsigned char *header, Py_ssize_t size, Py_ssize_t at, PyObject *checksums)
+static Py_ssize_t put_checksums(unsigned char *header, Py_ssize_t size, Py_ssize_t at, const HeaderFields *fields)
 {
-    Py_buffer buffer;
-    if (PyObject_GetBuffer(checksums, &buffer, PyBUF_SIMPLE))
-        return -1;
-    Py_ssize_t count = buffer.len / CHECKSUM_BYTES, end = at + count * CHECKSUM_BYTES;
-    const uint32_t *numbers_of_blocks = buffer.buf;
+    Py_ssize_t end = at + fields->count_blocks * CHECKSUM_BYTES;
     if (end > size) {
         PyErr_SetString(PyExc_ValueError, "the checksums do not fit into the header");
-        end = -1;
+        return -1;
     }
-    for (Py_ssize_t index = 0; end >= 0 && index < count; index++)
-        put_little(header + at + index * CHECKSUM_BYTES, numbers_of_blocks[index], CHECKSUM_BYTES);
-    put_little(header + DATA_BLOCKS, (uint64_t)count, 4);
-    PyBuffer_Release(&buffer);
+    for (Py_ssize_t index = 0; index < fields->count_blocks; index++)
+        put_little(header + at + index * CHECKSUM_BYTES, fields->checksums[index], CHECKSUM_BYTES);
+    put_little(header + DATA_BLOCKS, (uint64_t)fields->count_blocks, 4);
     return end;
 }
 
-/* Fill in the whole header, which has `size` bytes. Return the offset after its last field, or -1 with an exception. Without an
- * exception, the checksum is stored in `checksum`. */
-static Py_ssize_t fill_header(unsigned char *header, Py_ssize_t size, PyObject *const *arguments, int is_shared, uint32_t *checksum)
+Py_ssize_t fill_header(unsigned char *header, Py_ssize_t size, const HeaderFields *fields, uint32_t *checksum)
 {
     memset(header, 0, HEAD_BYTES);
     memcpy(header + MAGIC, "ODXBATCH", 8);
     put_little(header + VERSION, FORMAT_VERSION, 2);
-    if (put_arguments(header, arguments))
-        return -1;
-    Py_ssize_t end = put_records(header, size, arguments[RECORDS_ARGUMENT]);
+    put_little(header + FLAGS, fields->flags, 2);
+    put_little(header + BLOCKS, fields->blocks, 2);
+    memcpy(header + IDENTITY, fields->identity, IDENTITY_BYTES);
+    put_little(header + EPOCH, fields->epoch, 8);
+    put_little(header + SEGMENT, fields->segment, 4);
+    put_little(header + BLOCK, fields->block, 4);
+    put_little(header + FIRST_OSN, fields->first_osn, 8);
+    put_little(header + DURABLE_OSN, fields->durable_osn, 8);
+    put_little(header + PREVIOUS_CHECKSUM, fields->previous_checksum, 4);
+    Py_ssize_t end = put_records(header, size, fields->records);
     if (end >= 0)
-        end = put_checksums(header, size, end, arguments[CHECKSUMS_ARGUMENT]);
+        end = put_checksums(header, size, end, fields);
     if (end < 0)
         return -1;
     memset(header + end, 0, (size_t)(size - end));
-    *checksum = crc32c_with(0, header, (size_t)(is_shared ? end : size));
+    *checksum = crc32c_with(0, header, (size_t)(fields->flags & SHARED ? end : size));
     put_little(header + CHECKSUM, *checksum, CHECKSUM_BYTES);
     return end;
 }
 
+/* Convert an argument for a field of `bits` bits. Returns 0 with an exception on failure. */
+static uint64_t number_for(PyObject *argument, int bits)
+{
+    uint64_t number = PyLong_AsUnsignedLongLong(argument);
+    if (PyErr_Occurred())
+        return 0;
+    if (bits < 64 && number >> bits) {
+        PyErr_SetString(PyExc_OverflowError, "a number is too large for its field");
+        return 0;
+    }
+    return number;
+}
+
+/* Convert the arguments, without the checksums of the blocks. Return -1 with an exception on failure. */
+static int convert(PyObject *const *arguments, HeaderFields *fields)
+{
+    PyObject *identity = arguments[POOL_IDENTITY_ARGUMENT];
+    if (!PyBytes_Check(identity) || PyBytes_GET_SIZE(identity) != IDENTITY_BYTES) {
+        PyErr_SetString(PyExc_ValueError, "an identity has 16 bytes");
+        return -1;
+    }
+    const struct {
+        uint64_t *field;
+        enum Argument argument;
+        int bits;
+    } numbers[] = {
+        {&fields->epoch, EPOCH_ARGUMENT, 64},         {&fields->segment, SEGMENT_ARGUMENT, 32},
+        {&fields->block, BLOCK_ARGUMENT, 32},         {&fields->first_osn, FIRST_OSN_ARGUMENT, 64},
+        {&fields->durable_osn, DURABLE_OSN_ARGUMENT, 64}, {&fields->previous_checksum, PREVIOUS_ARGUMENT, 32},
+        {&fields->flags, FLAGS_ARGUMENT, 16},         {&fields->blocks, BLOCKS_ARGUMENT, 16},
+    };
+    for (size_t index = 0; index < sizeof numbers / sizeof *numbers; index++) {
+        *numbers[index].field = number_for(arguments[numbers[index].argument], numbers[index].bits);
+        if (PyErr_Occurred())
+            return -1;
+    }
+    fields->identity = PyBytes_AS_STRING(identity);
+    fields->records = arguments[RECORDS_ARGUMENT];
+    if (fields->blocks >= 1 && (fields->flags & SHARED || fields->blocks <= MAX_HEADER_BLOCKS))
+        return 0;
+    PyErr_Format(PyExc_ValueError, "a header has 1 to %d blocks", MAX_HEADER_BLOCKS);
+    return -1;
+}
+
 static PyObject *encode_header(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
+    HeaderFields fields;
+    Py_buffer checksums;
     if (count != ARGUMENTS)
         return PyErr_Format(PyExc_TypeError, "encode_header takes %d arguments", ARGUMENTS);
-    long flags = PyLong_AsLong(arguments[FLAGS_ARGUMENT]);
-    Py_ssize_t blocks = PyErr_Occurred() ? -1 : PyLong_AsSsize_t(arguments[BLOCKS_ARGUMENT]);
-    if (PyErr_Occurred())
+    if (convert(arguments, &fields) || PyObject_GetBuffer(arguments[CHECKSUMS_ARGUMENT], &checksums, PyBUF_SIMPLE))
         return NULL;
-    int is_shared = (flags & SHARED) != 0;
-    if (blocks < 1 || (!is_shared && blocks > MAX_HEADER_BLOCKS))
-        return PyErr_Format(PyExc_ValueError, "a header has 1 to %d blocks", MAX_HEADER_BLOCKS);
-    Py_ssize_t size = is_shared ? BLOCK_BYTES : blocks * BLOCK_BYTES;
-    PyObject *header = PyByteArray_FromStringAndSize(NULL, size);
-    if (header == NULL)
-        return NULL;
+    fields.checksums = checksums.buf;
+    fields.count_blocks = checksums.len / CHECKSUM_BYTES;
+    int is_shared = (fields.flags & SHARED) != 0;
+    Py_ssize_t size = is_shared ? BLOCK_BYTES : (Py_ssize_t)fields.blocks * BLOCK_BYTES, end = -1;
     uint32_t checksum;
-    Py_ssize_t end = fill_header((unsigned char *)PyByteArray_AS_STRING(header), size, arguments, is_shared, &checksum);
+    PyObject *header = PyByteArray_FromStringAndSize(NULL, size);
+    if (header != NULL)
+        end = fill_header((unsigned char *)PyByteArray_AS_STRING(header), size, &fields, &checksum);
+    PyBuffer_Release(&checksums);
     if (end >= 0 && !(is_shared && PyByteArray_Resize(header, end)))
         return Py_BuildValue("NI", header, checksum);
-    Py_DECREF(header);
+    Py_XDECREF(header);
     return NULL;
 }
 

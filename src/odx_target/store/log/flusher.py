@@ -88,7 +88,7 @@ class Flusher:
         self._health.check()
         osn = self.written_osn
         try:
-            _sync_all(self.dirty | self._syncing)  # A sync that has begun meanwhile may end later.
+            _sync_all(self.dirty | self._syncing if self._syncing else self.dirty)  # A sync that has begun may end later.
         except OSError as error:
             raise self._health.fail("flushing", error) from error
         except StoreError as error:
@@ -161,5 +161,5 @@ def _nothing() -> None:
 
 
 def _sync_all(segments: set[Segment]) -> None:
-    for segment in sorted(segments, key=lambda each: each.number):
+    for segment in sorted(segments, key=lambda each: each.number) if len(segments) > 1 else segments:
         segment.sync()

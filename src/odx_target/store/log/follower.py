@@ -154,8 +154,9 @@ class Followers:
             await follower.settled()
 
     def _wake(self) -> None:
-        for follower in list(self._followers):
-            follower.wake()
+        if self._followers:  # This is asked at each flush, and the copy of an empty set takes as long as a system call.
+            for follower in list(self._followers):
+                follower.wake()
 
     def _wake_early(self) -> None:
         """Wake the early followers after a commit. Without such followers, commits do not call this method any more."""

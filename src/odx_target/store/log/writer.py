@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from odx_target.environment import Environment, Work
+from odx_target.native.choice import NATIVE, BatchWriter
 from odx_target.store.error_kinds import of_write, passes
 from odx_target.store.errors import OutOfResources, PoolFailed, StoreError
 from odx_target.store.health import Health
@@ -87,6 +88,7 @@ class Log:
         self.require_moved = self.room.require_moved
         self.require_record = self.room.require_record
         self.append_or_defer = self.room.append_or_defer
+        self._native: BatchWriter | None = None if NATIVE is None else NATIVE.batch_writer(self)
 
     @property
     def next_osn(self) -> int:
@@ -119,6 +121,23 @@ class Log:
             if self.must_sync:
                 self._sync_written()
             return self._flusher.written_osn
+        if self._native is None or not self._native.commit_now():
+            self._write_open_batch(parts)
+        self._flusher.note_written(filling.next_osn)
+        if self._sealer.full:
+            self._sealer.start_soon()
+            self.on_segment_full()
+        if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
+            self.on_checkpoint_due()
+        if self.must_sync:
+            self._sync_written()
+        return self._flusher.written_osn
+
+    def _write_open_batch(self, parts: list[Part]) -> None:
+        """Write the open batch, end it and count its blocks. The native module does the same for a usual batch
+        (`native/writes/batch_writer.c`).
+        """
+        filling = self.filling
         filling.close_part()
         if self._health.failure is not None:
             self._give_up(parts)
@@ -137,21 +156,12 @@ class Log:
             self.unwritten.drop(parts)
             self._health.troubles.has_room()
         filling.end_batch()
-        self._flusher.note_written(filling.next_osn)
         for part in parts:
             header_blocks, data_blocks = part.header_blocks, part.count_blocks
             self.header_blocks += header_blocks
             self.data_blocks += data_blocks
             self.written_blocks += header_blocks + data_blocks
             part.data = []  # The callers may change their buffers after the commit.
-        if self._sealer.full:
-            self._sealer.start_soon()
-            self.on_segment_full()
-        if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
-            self.on_checkpoint_due()
-        if self.must_sync:
-            self._sync_written()
-        return self._flusher.written_osn
 
     def _sync_written(self) -> None:
         self.must_sync = False
