@@ -32,6 +32,10 @@ interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting t
 	tests/interop/install_clients.sh qemu-system-x86; \
 	GUEST=$${GUEST:-auto} $(BIN)/pytest tests/interop/guest -n 3 --dist worksteal -rs --durations=10
 
+failover: .venv/dev ## a Linux guest with dm-multipath on a synchronous group: 20 kill -9, 20 cuts, a frozen primary, 5 switchovers
+	tests/interop/install_clients.sh qemu-system-x86; \
+	FAILOVER=whole GUEST=$${GUEST:-tcg} $(BIN)/pytest tests/interop/guest/test_group_failover.py -rs
+
 conformance: .venv/dev ## libiscsi's 230 tests, and docs/conformance.md: the verdicts for the array, tgt and LIO
 	tests/interop/install_clients.sh && $(BIN)/python -m tests.interop.conformance_run
 	$(BIN)/python -m tests.conformance.document
@@ -74,4 +78,4 @@ sim: .venv/dev ## several arrays in one process with faults, for SIM_MINUTES (60
 fuzz: .venv/dev ## hostile input for FUZZ_MINUTES (30), guided by coverage; findings are written to var/fuzz/
 	$(BIN)/python -m tests.fuzz run --minutes $${FUZZ_MINUTES:-30}
 
-.PHONY: help serve demo lint types test interop coverage conformance bench bench-quick bench-columns bench-compare bench-link bench-remote bench-replica bench-sync torture sim fuzz
+.PHONY: help serve demo lint types test interop failover coverage conformance bench bench-quick bench-columns bench-compare bench-link bench-remote bench-replica bench-sync torture sim fuzz

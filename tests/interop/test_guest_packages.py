@@ -168,8 +168,8 @@ def test_a_user_without_a_home_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_cannot_be_built_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[str] = []
 
-    def fail(_folder: Path, kind: str, *, with_fio: bool) -> None:
-        tried.append(f"{kind} {with_fio}")
+    def fail(_folder: Path, kind: str, extras: tuple[str, ...]) -> None:
+        tried.append(f"{kind} {extras}")
         raise CannotBuild("out of reach")
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -177,7 +177,7 @@ def test_what_cannot_be_built_is_not_tried_again(tmp_path: Path, monkeypatch: py
     for _ in range(2):
         with pytest.raises(CannotBuild, match="out of reach"):
             build("uml")
-    assert tried == ["uml False"]
+    assert tried == ["uml ()"]
 
 
 def test_nobody_waits_for_ever_for_another_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

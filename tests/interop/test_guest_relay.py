@@ -50,3 +50,27 @@ def test_a_cut_ends_what_is_open_and_lets_nothing_new_in() -> None:
             assert connection.recv(1) == b""
         with pytest.raises(ConnectionRefusedError):
             connect(relay)
+
+
+def test_a_path_that_was_cut_passes_new_connections_on_after_it_is_restored() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Relay(f"127.0.0.1:{server.getsockname()[1]}") as relay:
+        relay.cut()
+        relay.restore()
+        threading.Thread(target=echo, args=(server,), daemon=True).start()
+        with connect(relay) as connection:
+            connection.sendall(b"there and back")
+            assert connection.recv(100) == b"there and back"
+
+
+def test_a_stalled_path_passes_on_later_what_has_waited() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, Relay(f"127.0.0.1:{server.getsockname()[1]}") as relay:
+        relay.stall()
+        threading.Thread(target=echo, args=(server,), daemon=True).start()
+        with connect(relay) as connection:
+            connection.sendall(b"there and back")
+            connection.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                connection.recv(100)
+            connection.settimeout(TIMEOUT_S)
+            relay.restore()
+            assert connection.recv(100) == b"there and back"

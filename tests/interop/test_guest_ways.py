@@ -59,7 +59,7 @@ def test_a_launcher_that_finds_no_interface_is_not_tried_again(tmp_path: Path, m
     count = launcher(tmp_path, monkeypatch, NO_INTERFACE)
     initramfs = tmp_path / "initramfs"
     initramfs.touch()
-    monkeypatch.setattr(ways, "build", lambda kind, *, with_fio: Image(tmp_path / "kernel", initramfs))
+    monkeypatch.setattr(ways, "build", lambda kind, extras: Image(tmp_path / "kernel", initramfs))
     monkeypatch.setitem(WAYS, "uml", ways.Way("uml", "uml", lambda: "", ways._uml))
     with pytest.raises(CannotBoot, match="uml has no network interface: Operation not permitted"):
         ways.boot("uml", "one")
@@ -146,7 +146,7 @@ def test_a_folder_that_cannot_be_made_is_a_reason(tmp_path: Path, monkeypatch: p
     def fail(prefix: str) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(ways, "build", lambda kind, *, with_fio: Image(tmp_path, tmp_path))
+    monkeypatch.setattr(ways, "build", lambda kind, extras: Image(tmp_path, tmp_path))
     monkeypatch.setattr(ways.tempfile, "mkdtemp", fail)
     monkeypatch.setitem(WAYS, "tcg", replace(WAYS["tcg"], missing=lambda: ""))
     with pytest.raises(CannotBoot, match=r"tcg: .*No space left on device"):
@@ -158,7 +158,7 @@ def boots(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, console: str) -> None
     image = Image(tmp_path / "kernel", tmp_path / "initramfs")
     way = ways.Way("tcg", "qemu", lambda: "", lambda *_: ["/bin/sh", "-c", console])
     monkeypatch.setitem(WAYS, "tcg", way)
-    monkeypatch.setattr(ways, "build", lambda kind, *, with_fio: image)
+    monkeypatch.setattr(ways, "build", lambda kind, extras: image)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ ROW = "guest scenario"
 BOOT = "guest boot"
 """Name of the report property with the way of booting and the seconds that it took."""
 
+FINDINGS = "guest findings"
+"""Name of the report property with lines that are printed after the table of results."""
+
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Ignore this folder unless the command line names it, because booting guests takes minutes."""
@@ -141,25 +144,25 @@ class Pool:
     """Running guests by way and name. The next scenario uses a guest again if it can be cleaned."""
 
     def __init__(self) -> None:
-        self._machines: dict[tuple[str, str, bool], Machine] = {}
-        self._failed: dict[tuple[str, bool], Exception] = {}
+        self._machines: dict[tuple[str, str, tuple[str, ...]], Machine] = {}
+        self._failed: dict[tuple[str, tuple[str, ...]], Exception] = {}
 
-    def get(self, way: str, name: str, *, with_fio: bool, on_boot: Callable[[Machine], None]) -> Machine:
-        key = (way, name, with_fio)
+    def get(self, way: str, name: str, extras: tuple[str, ...], *, on_boot: Callable[[Machine], None]) -> Machine:
+        key = (way, name, extras)
         if key not in self._machines:
             self.close_others(way)
-            self._machines[key] = self._boot(way, name, with_fio)
+            self._machines[key] = self._boot(way, name, extras)
             on_boot(self._machines[key])
         return self._machines[key]
 
-    def _boot(self, way: str, name: str, with_fio: bool) -> Machine:
+    def _boot(self, way: str, name: str, extras: tuple[str, ...]) -> Machine:
         """Boot a guest. A failed boot is not tried again, because it may take a minute."""
-        if (way, with_fio) in self._failed:
-            raise self._failed[way, with_fio]
+        if (way, extras) in self._failed:
+            raise self._failed[way, extras]
         try:
-            return boot(way, name, with_fio=with_fio)
+            return boot(way, name, extras)
         except (CannotBoot, GuestError) as error:
-            self._failed[way, with_fio] = error
+            self._failed[way, extras] = error
             raise
 
     def clean(self, machine: Machine) -> None:
@@ -207,9 +210,9 @@ def boot_guest(machines: Pool, way: str, start: Start, request: pytest.FixtureRe
 
     with ExitStack() as used:
 
-        def get(served: Served | None = None, *, name: str = "one", with_fio: bool = False) -> Guest:
+        def get(served: Served | None = None, *, name: str = "one", extras: tuple[str, ...] = ()) -> Guest:
             try:
-                machine = machines.get(way, name, with_fio=with_fio, on_boot=note)
+                machine = machines.get(way, name, extras, on_boot=note)
             except CannotBoot as error:
                 _cannot(str(error))
             used.callback(machines.clean, machine)
@@ -284,6 +287,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         said = f"{len(boots)} boots of {sum(boots) / len(boots):.1f} s" if boots else unusable(way) or "no boot"
         ran = [row for row in rows if row[0] == way]
         terminalreporter.write_line(f"{way}: {len(ran)} scenarios in {sum(row[2] for row in ran):.0f} s, {said}")
+    for line in (
+        line for report in reports if report.when == "call" for lines in _properties(report, FINDINGS) for line in lines
+    ):
+        terminalreporter.write_line(line)
 
 
 def _rows(report: pytest.TestReport) -> Iterator[tuple[str, str, float, str]]:

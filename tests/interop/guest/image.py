@@ -20,7 +20,7 @@ from typing import IO
 
 from tests.interop.guest import elf
 from tests.interop.guest.cpio import Archive
-from tests.interop.guest.layers import FIO, LATE_MODULES, PROGRAMS, QEMU_MODULES, UML_MODULES, Layer
+from tests.interop.guest.layers import EXTRAS, LATE_MODULES, PROGRAMS, QEMU_MODULES, UML_MODULES, Layer
 from tests.interop.guest.packages import HALF, CannotBuild, Packages, digest
 
 HERE = Path(__file__).parent
@@ -43,7 +43,9 @@ OWN = {
     "init": ("init.sh", True),
     "lib/scenario.sh": ("scenario.sh", False),
     "lib/lio.sh": ("lio.sh", False),
+    "lib/multipath.sh": ("multipath.sh", False),
     "etc/iscsi/iscsid.conf": ("iscsid.conf", False),
+    "etc/multipath.conf": ("multipath.conf", False),
 }
 
 PROGRAM_FOLDERS = ("bin", "sbin", "usr/bin", "usr/sbin")
@@ -65,32 +67,35 @@ def cache_folder() -> Path:
     return Path(base) / "odx-target" / "guest"
 
 
-def build(kind: str, *, with_fio: bool = False) -> Image:
-    """Build the image for one of `KINDS`. Raises CannotBuild, also if the cache cannot be written or has no room."""
+def build(kind: str, extras: tuple[str, ...] = ()) -> Image:
+    """Build the image for one of `KINDS`, with these layers of `EXTRAS`.
+
+    Raises CannotBuild, also if the cache cannot be written or has no room.
+    """
     try:
         folder = cache_folder()
     except RuntimeError as error:
         raise CannotBuild(f"the cache of guests: {error}") from None
-    outcome = _outcome(folder, kind, with_fio)
+    outcome = _outcome(folder, kind, extras)
     if isinstance(outcome, str):
         raise CannotBuild(outcome)
     return outcome
 
 
 @cache
-def _outcome(folder: Path, kind: str, with_fio: bool) -> Image | str:
+def _outcome(folder: Path, kind: str, extras: tuple[str, ...]) -> Image | str:
     """Return the image, or the reason why it cannot be built. The result is cached, because a build may take minutes."""
     try:
-        return _build(folder, kind, with_fio=with_fio)
+        return _build(folder, kind, extras)
     except CannotBuild as error:
         return str(error)
     except (OSError, subprocess.SubprocessError) as error:
         return f"the cache of guests: {error}"
 
 
-def _build(folder: Path, kind: str, *, with_fio: bool) -> Image:
+def _build(folder: Path, kind: str, extras: tuple[str, ...]) -> Image:
     modules = KINDS[kind]
-    layers = [modules, PROGRAMS, *([FIO] if with_fio else [])]
+    layers = [modules, PROGRAMS, *(EXTRAS[name] for name in extras)]
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
         packages = Packages(folder)
@@ -190,6 +195,8 @@ class _Contents:
         self._write_modules(archive)
         for name in self._layer.settings:
             archive.add_path(f"etc/{name}", self._find(f"etc/{name}"))
+        for name in self._layer.files:
+            archive.add_path(name, self._find(name))
 
     def _find(self, *places: str) -> Path:
         for place in places:
@@ -202,6 +209,7 @@ class _Contents:
         paths = [self._find(*(f"{folder}/{name}" for folder in PROGRAM_FOLDERS)) for name in self._layer.programs]
         for path in paths:
             archive.add_path(f"bin/{path.name}", path)
+        paths += map(self._find, self._layer.files)
         libraries = {path.name: path for folder in self._folders for path in folder.rglob("*.so*") if path.is_file()}
         waiting, seen = [*paths], set[str]()
         while waiting:

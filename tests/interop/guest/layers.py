@@ -12,6 +12,8 @@ class Layer:
     programs: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
     """Files below /etc that a program needs."""
+    files: tuple[str, ...] = ()
+    """Other files, with their paths. A library that a program loads while it runs is here, with the libraries that it needs."""
     modules: tuple[str, ...] = ()
     """Kernel modules, to which their dependencies are added. A module without a file must be built into the kernel."""
 
@@ -49,6 +51,23 @@ PROGRAMS = Layer(
 )
 
 FIO = Layer("fio", packages=("fio",), programs=("fio",))
+
+MULTIPATH = Layer(
+    "multipath",
+    packages=("multipath-tools", "dmsetup", "udev", "libgcc-s1"),
+    programs=("multipath", "multipathd", "udevadm"),
+    files=(
+        *(f"lib/multipath/lib{name}.so" for name in ("checktur", "prioalua", "prioconst", "priosysfs")),
+        "lib/x86_64-linux-gnu/libgcc_s.so.1",  # loaded when a thread is cancelled
+        "lib/udev/scsi_id",
+        *(f"lib/udev/rules.d/{name}.rules" for name in ("55-dm", "56-dm-mpath", "60-multipath", "60-persistent-storage")),
+        *(f"lib/udev/rules.d/{name}.rules" for name in ("60-persistent-storage-dm", "95-dm-notify")),
+    ),
+)
+"""multipathd with udevd, which tells it about disks."""
+
+EXTRAS = {layer.name: layer for layer in (FIO, MULTIPATH)}
+"""Layers that only some scenarios need, so that other guests boot fast."""
 
 SCSI_MODULES = ("scsi_mod", "sd_mod", "sg", "iscsi_tcp", "crc32c_generic", "libcrc32c", "crc32c_intel")
 FILE_SYSTEM_MODULES = ("ext4", "xfs", "fuse", "crc16", "mbcache", "jbd2")

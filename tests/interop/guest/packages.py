@@ -34,7 +34,7 @@ HARMLESS = ("Not found in archive", "Exiting with failure status due to previous
 COMPLAINTS_TOLD = 3
 """Number of complaints of tar that are reported. On a full disk tar complains about every file."""
 
-NEVER_TAKEN = ("dpkg_", "libperl", "libpython3", "perl", "python3", "systemd_", "tar_", "udev_")
+NEVER_TAKEN = ("dpkg_", "libperl", "libpython3", "perl", "python3", "systemd_", "tar_")
 """Beginnings of the names of dependencies of which a guest needs no file."""
 
 KERNEL_PARTS = {

@@ -10,15 +10,16 @@ PIECE_BYTES = 262_144
 
 
 class Relay:
-    """Listens on 127.0.0.1 and forwards all data to `portal`, until `cut` is called."""
+    """Listens on 127.0.0.1 and forwards all data to `portal`, until `cut` is called. `restore` ends `cut` and `stall`."""
 
     def __init__(self, portal: str) -> None:
         host, _, port = portal.rpartition(":")
         self._to = (host, int(port))
         self._sockets: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._flows = threading.Event()
+        self._flows.set()
+        self._listener = self._listen(0)
         self.portal = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
@@ -28,16 +29,31 @@ class Relay:
 
     def cut(self) -> None:
         """End all connections and accept no more."""
-        for one in (self._listener, *self._sockets):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            one.close()
+        self._flows.set()  # Otherwise the threads would stay.
+        _end(self._listener)
+        sockets, self._sockets = self._sockets, []
+        for one in sockets:
+            _end(one)
 
-    def _accept(self) -> None:
+    def stall(self) -> None:
+        """Forward nothing, as a network that loses all packets. Both ends only notice that nothing arrives."""
+        self._flows.clear()
+
+    def restore(self) -> None:
+        """Forward again, also what has arrived since `stall`."""
+        self._flows.set()
+        if self._listener.fileno() < 0:
+            self._listener = self._listen(int(self.portal.rpartition(":")[2]))
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", port))
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):  # The listener raises it when the path is cut.
             while True:
-                near, _ = self._listener.accept()
-                self._sockets.append(near)
+                near, _ = listener.accept()
                 self._connect(near)
 
     def _connect(self, near: socket.socket) -> None:
@@ -47,12 +63,23 @@ class Relay:
         except OSError:
             near.close()
             return
-        self._sockets.append(far)
+        self._sockets += (near, far)
         for ends in ((near, far), (far, near)):
             threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 
     def _pass_on(self, source: socket.socket, destination: socket.socket) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while piece := source.recv(PIECE_BYTES):
+                self._flows.wait()
                 destination.sendall(piece)
+            self._flows.wait()
             destination.shutdown(socket.SHUT_RDWR)
+        except OSError:  # A reset ends both connections.
+            _end(source)
+            _end(destination)
+
+
+def _end(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()

@@ -119,7 +119,7 @@ def test_the_programs_of_sg3_utils(boot_guest: Boot, start: Start, tmp_path: Pat
 
 def test_multipath_follows_the_operator_under_load(boot_guest: Boot, start: Start, tmp_path: Path) -> None:
     served = serve_groups(start, tmp_path, "implicit")
-    guest = boot_guest(served, with_fio=True)
+    guest = boot_guest(served, extras=("fio",))
     loading = guest.start(PATHS + MULTIPATH + LOAD, seconds=16)
     loading.wait_for("load begins\n", 60)
     for active, other in ((2, 1), (1, 2), (2, 1)):

@@ -105,7 +105,7 @@ cat /tmp/fio
 @pytest.mark.parametrize("lun", [0, 2])
 def test_fio_finds_what_it_wrote(boot_guest: Boot, start: Start, lun: int) -> None:
     served = start(("first=64M", "second=64M", "third=64M,block=4096"))
-    guest: Guest = boot_guest(served, with_fio=True)
+    guest: Guest = boot_guest(served, extras=("fio",))
     printed = guest.run(FIO, lun=lun)
     assert "err= 0" in printed
     for direction in ("READ", "WRITE"):

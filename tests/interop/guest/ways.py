@@ -147,8 +147,8 @@ WAYS: dict[str, Way] = {
 }
 
 
-def boot(way_name: str, name: str, *, with_fio: bool = False) -> Machine:
-    """Boot a guest and return when it accepts scripts. `name` becomes a part of its initiator name.
+def boot(way_name: str, name: str, extras: tuple[str, ...] = ()) -> Machine:
+    """Boot a guest and return when it accepts scripts. `name` becomes a part of its initiator name, `extras` are layers.
 
     Raises CannotBoot if this way is not possible on this machine, GuestError if the guest should boot but fails.
     """
@@ -157,7 +157,7 @@ def boot(way_name: str, name: str, *, with_fio: bool = False) -> Machine:
     if lacks:
         raise CannotBoot(f"{way_name} needs {lacks}")
     try:
-        image = build(way.kernel_kind, with_fio=with_fio)
+        image = build(way.kernel_kind, extras)
     except CannotBuild as error:
         raise CannotBoot(str(error)) from None
     try:

@@ -1,0 +1,84 @@
+# Shell functions for a disk that is reached through two arrays, with multipathd, and for a load whose answers are all checked.
+# The test sets $portal_1, $target_1, $portal_2 and $target_2: the portals and target names of both arrays.
+
+# login_to PORTAL TARGET: log in, with timeouts that suit several paths
+login_to() {
+    path() { iscsiadm -m node -T "$_target" -p "$_portal" "$@"; }
+    _portal=$1 _target=$2
+    path --op new >/dev/null
+    path --op update -n node.session.timeo.replacement_timeout -v 5
+    path --op update -n 'node.conn[0].timeo.noop_out_interval' -v 1
+    path --op update -n 'node.conn[0].timeo.noop_out_timeout' -v 4
+    path --login >/dev/null
+}
+
+# two_paths: true if the disk has two groups of paths
+two_paths() { dmsetup table | grep -q '^mpatha: .* 2 1 service-time .* service-time '; }
+
+# multipath_disk: start udevd and multipathd, and log in to both arrays; the disk is /dev/mapper/mpatha
+multipath_disk() {
+    module dm_multipath; module dm_service_time; module ext4
+    [ ! -e /lib/modules/scsi_dh_alua.ko ] || module scsi_dh_alua
+    mkdir -p /run/udev /etc/multipath
+    ln -sf udevadm /bin/systemd-udevd
+    systemd-udevd --daemon 2>/tmp/udevd
+    multipathd -d -v2 >/tmp/multipathd 2>&1 &
+    login_to "$portal_1" "$target_1"
+    login_to "$portal_2" "$target_2"
+    within 60 two_paths
+    udevadm settle
+}
+
+# end_multipath: end what multipath_disk has started
+end_multipath() {
+    multipathd shutdown >/dev/null
+    gone() { ! multipathd show daemon; }
+    within 10 gone >/dev/null 2>&1
+    multipath -F
+    iscsiadm -m node --logoutall=all >/dev/null
+    kill $(pidof systemd-udevd) # several, while it handles events
+    rm -rf /run/udev
+}
+
+# write_records FILE: write numbered records, until there is a file /tmp/stop. After each record that is durable, print its number
+# and the time.
+write_records() {
+    number=0
+    while [ ! -e /tmp/stop ]; do
+        echo "record $number" | dd of="$1" bs=4k seek=$number conv=fsync,notrunc,sync 2>/tmp/record || { cat /tmp/record; return 1; }
+        read -r now _ </proc/uptime
+        echo "durable $number $now"
+        number=$((number + 1))
+    done
+}
+
+# has_records FILE COUNT: fail unless the file has this many records, in their order
+has_records() {
+    tr -d '\0' <"$1" >/tmp/found
+    seq 0 $(($2 - 1)) | sed 's/^/record /' | cmp - /tmp/found
+}
+
+# verified FILE SEED OPTION...: write 2 MiB, and verify everything; or only verify it, with --verify_only
+verified() {
+    file=$1 seed=$2
+    shift 2
+    fio --name=verified --filename="$file" --size=2M --rw=randwrite --bsrange=4k-64k --blockalign=4k --ioengine=libaio --iodepth=8 \
+        --direct=1 --fsync=16 --verify=crc32c --verify_fatal=1 --rate_iops=100 --randseed="$seed" --output=/tmp/fio "$@" ||
+        { cat /tmp/fio; return 1; }
+    grep -q 'err= 0' /tmp/fio || { cat /tmp/fio; return 1; }
+}
+
+# write_verified FILE: write and verify the file again and again, until there is a file /tmp/stop
+write_verified() {
+    seed=0
+    while [ ! -e /tmp/stop ]; do
+        seed=$((seed + 1))
+        verified "$1" $seed --verify_backlog=32 || return 1
+        echo "verified $seed"
+    done
+}
+
+# no_errors: fail if the kernel has reported an error of the disk or of its file system. Errors of single paths are expected.
+no_errors() {
+    if dmesg | grep -E 'dev dm-|EXT4-fs (error|warning)|JBD2:|Aborting journal|blocked for more than'; then return 1; fi
+}
