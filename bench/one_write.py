@@ -149,10 +149,11 @@ def watched(array: Array, watch: Stopwatch) -> Callable[[], None]:
     (server,) = array._listener._connections  # type: ignore[union-attr]
     loop: Any = server._loop
     hub: Any = server._hub
-    queue: Any = server._sender._queue
+    queue: Any = server._sender.queue
     lane: Any = server._executor.lane
     queue._socket = loop._socket = TimedSocket(loop._socket, watch)
     lane.run = watch.around("lane", lane.run)
+    hub._members[loop._descriptor] = loop  # The parts of a pass can be timed only in Python.
     loop.receive_now = watch.around("receive", loop.receive_now)
     loop.send_now = watch.around("send", loop.send_now)
     loop._tally.end = watch.around("tally", loop._tally.end)

@@ -267,7 +267,7 @@ class ConnectionMachine(RuleBasedStateMachine):
     def is_open(self) -> None:
         if hasattr(self, "talk"):
             assert not self.talk.connection.closed
-            assert self.exp_cmd_sn == self.talk.connection._writer.window.exp_cmd_sn or not self.talk.unread
+            assert self.exp_cmd_sn == self.talk.connection.writer.window.exp_cmd_sn or not self.talk.unread
 
     def teardown(self) -> None:
         if not hasattr(self, "talk"):

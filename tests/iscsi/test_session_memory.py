@@ -351,7 +351,7 @@ def test_answers_that_nobody_has_taken_stop_what_is_received() -> None:
         while at < len(stream):
             at += talk.connection.receive(memoryview(stream)[at:], talk.now)
             assert talk.connection.is_paused_by_output == (at < len(stream))
-            output = sum(map(len, talk.connection._writer.output))
+            output = sum(map(len, talk.connection.writer.output))
             assert output <= limits.MAX_UNSENT_ANSWER_BYTES + 262_144
             talk.collect()
             assert not talk.connection.is_paused_by_output

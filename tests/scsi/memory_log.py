@@ -14,6 +14,10 @@ class MemoryLog:
     def add(self, record: Record, data: bytes = b"") -> None:
         self.records.append((record, data))
 
+    @property
+    def has_uncommitted(self) -> bool:
+        return self.written_osn <= len(self.records)
+
     def commit(self) -> int:
         self.written_osn = len(self.records) + 1
         self.wake()

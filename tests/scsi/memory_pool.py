@@ -214,6 +214,10 @@ class MemoryPool:
     def change_options(self, options: ChangeableOptions) -> None:
         """Do nothing, because this pool has no limits and no cleaner."""
 
+    @property
+    def has_uncommitted(self) -> bool:
+        return self.log.has_uncommitted
+
     def commit(self) -> int:
         self.commits += 1
         return self.log.commit()

@@ -1,8 +1,9 @@
 """Two arrays that get the same bytes: one uses the short lane, and all commands of the other array go the general way."""
 
+import os
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import trio
 from trio.testing import wait_all_tasks_blocked
@@ -51,9 +52,9 @@ class KeptOutput(SendQueue):
 
 
 class Side:
-    """An array with one session, which gets bytes without a socket."""
+    """An array with one session, which gets bytes without a socket, or through its socket if `has_socket` is True."""
 
-    def __init__(self, array: Array, peer: RawPeer, *, with_lane: bool) -> None:
+    def __init__(self, array: Array, peer: RawPeer, *, with_lane: bool, has_socket: bool = False) -> None:
         self.array = array
         self.peer = peer
         (self.server,) = array._listener._connections
@@ -62,8 +63,9 @@ class Side:
         self.lane = self.executor.lane
         if not with_lane:
             self.executor.lane = None
-        self.output = KeptOutput(self.server._sender._queue._socket)
-        self.server._sender._queue = self.output
+        self.output = KeptOutput(self.server._sender.queue._socket)
+        if not has_socket:
+            self.server._sender.queue = self.output
 
     def put(self, received: bytes) -> None:
         """Execute bytes as the hub does after it has received them at once."""
@@ -86,6 +88,31 @@ class Side:
             await self.output.has_output.wait()
         await wait_all_tasks_blocked()
         return pdus(self.output.take(), self.peer)
+
+    async def exchange(self, *parts: bytes, waits: bool = False) -> list[tuple[bytes, bytes]]:
+        """Do the same as `feed` through the socket, so that the hub serves the connection."""
+        received = b""
+        for part in filter(None, parts):
+            with suppress(trio.BrokenResourceError):  # The array has closed the connection.
+                await self.peer.stream.send_all(part)
+            received += await self._arrived()
+        if waits and not received and not self.lane._state.window.held:
+            await trio.lowlevel.wait_readable(self.peer.stream.socket)
+            received += await self._arrived()
+        return pdus(received, self.peer)
+
+    async def _arrived(self) -> bytes:
+        """Return all bytes that the array sends until it waits."""
+        found = b""
+        while True:
+            await wait_all_tasks_blocked()
+            try:
+                more = os.read(self.peer.stream.socket.fileno(), 1 << 20)
+            except BlockingIOError:
+                return found
+            if not more:
+                return found
+            found += more
 
     @property
     def is_closed(self) -> bool:
@@ -125,17 +152,20 @@ def server_of(array: Array) -> ConnectionServer:
 
 
 @asynccontextmanager
-async def side(*, with_lane: bool = True, config: Config = CONFIG, keys: Mapping[str, str] = KEYS) -> AsyncIterator[Side]:
+async def side(
+    *, with_lane: bool = True, has_socket: bool = False, config: Config = CONFIG, keys: Mapping[str, str] = KEYS
+) -> AsyncIterator[Side]:
     async with running(config) as array, logged_in(array, keys=keys) as peer:
         await peer.settle(1)
         await wait_all_tasks_blocked()
-        yield Side(array, peer, with_lane=with_lane)
+        yield Side(array, peer, with_lane=with_lane, has_socket=has_socket)
 
 
 @asynccontextmanager
-async def sides(keys: Mapping[str, str] = KEYS) -> AsyncIterator[tuple[Side, Side]]:
+async def sides(keys: Mapping[str, str] = KEYS, *, has_socket: bool = False) -> AsyncIterator[tuple[Side, Side]]:
+    """Run both arrays. If `has_socket` is True, the one with the short lane gets its bytes through its socket."""
     async with AsyncExitStack() as stack:
         yield (
-            await stack.enter_async_context(side(with_lane=True, keys=keys)),
+            await stack.enter_async_context(side(with_lane=True, has_socket=has_socket, keys=keys)),
             await stack.enter_async_context(side(with_lane=False, keys=keys)),
         )

@@ -17,7 +17,7 @@ from odx_target.iscsi.session.events import CommandReady, PduRejected
 from odx_target.native.choice import NATIVE
 from odx_target.scsi.tasks.task import Task
 from odx_target.store.api import DamagedBlock, PoolFull
-from odx_target.target.server import send_queue, short_lane
+from odx_target.target.server import receive_loop, send_queue, short_lane
 from tests.settings import searching
 from tests.target.lane_sides import CAPACITY_BYTES, CONFIG, Side, pdus, side, sides
 from tests.target.raw_peer import logged_in
@@ -30,6 +30,7 @@ def _loop(request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "Python":
             patch.setattr(short_lane, "NATIVE", None)
+            patch.setattr(receive_loop, "NATIVE", None)
         elif NATIVE is None:
             pytest.skip("the native module was not built")
         yield
@@ -177,10 +178,15 @@ DIGESTS = tuple({"HeaderDigest": header, "DataDigest": data} for header in ("Non
 
 
 @searching(60)
-@given(batches_of_commands, st.sampled_from(DIGESTS), st.randoms(use_true_random=False))
-def test_both_ways_give_the_same_replies(batches: list[list[Planned | str]], digests: dict[str, str], random: Random) -> None:
+@given(batches_of_commands, st.sampled_from(DIGESTS), st.randoms(use_true_random=False), st.booleans())
+def test_both_ways_give_the_same_replies(
+    batches: list[list[Planned | str]], digests: dict[str, str], random: Random, has_socket: bool
+) -> None:
+    """If `has_socket` is True, the hub serves the connection with the short lane."""
+
     async def compare() -> None:
-        async with sides(digests) as (short, general):
+        async with sides(digests, has_socket=has_socket) as (short, general):
+            feed = short.exchange if has_socket else short.feed
             for batch in batches:
                 short_bytes, general_bytes = (
                     b"".join(each.encode(on) if isinstance(each, Planned) else other(on, each) for each in batch)
@@ -189,7 +195,7 @@ def test_both_ways_give_the_same_replies(batches: list[list[Planned | str]], dig
                 assert short_bytes == general_bytes
                 cut = random.randrange(len(short_bytes) + 1)
                 waits = batch[0] in WAITING
-                answers = await short.feed(short_bytes[:cut], short_bytes[cut:], waits=waits)
+                answers = await feed(short_bytes[:cut], short_bytes[cut:], waits=waits)
                 wanted = await general.feed(general_bytes[:cut], general_bytes[cut:], waits=waits)
                 assert comparable(answers, len(batch)) == comparable(wanted, len(batch))
                 assert short.is_closed == general.is_closed

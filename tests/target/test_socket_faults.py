@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from trio.testing import MockClock
 
 from odx_target.initiator import cdb
+from odx_target.target.server import receive_loop
 from odx_target.target.server.receive_buffer import LOGIN_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
 from tests.target.raw_peer import connected, logged_in
 from tests.target.running import running
@@ -58,7 +59,10 @@ def fault(call: str, number: int, times: int) -> Iterator[list[int]]:
 @pytest.mark.parametrize(
     ("call", "number", "outcome"), ROWS, ids=[f"{call}-{errno.errorcode[number]}" for call, number, _ in ROWS]
 )
-async def test_a_call_that_fails(autojump_clock: MockClock, call: str, number: int, outcome: str) -> None:
+async def test_a_call_that_fails(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, call: str, number: int, outcome: str
+) -> None:
+    monkeypatch.setattr(receive_loop, "NATIVE", None)  # It makes these calls itself; see tests/native/test_direct_member.py.
     with capture_logs() as logs:
         async with running() as array, logged_in(array, 1) as bystander:
             if outcome == REFUSED:
@@ -134,6 +138,7 @@ async def test_a_session_goes_on_after_its_receive_buffer_could_not_be_enlarged(
 
 
 async def test_a_connection_that_fails_while_it_makes_room_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receive_loop, "NATIVE", None)  # It makes no room.
     async with running() as array, logged_in(array, 1) as bystander, logged_in(array, 2) as peer:
         with monkeypatch.context() as patch, capture_logs() as logs:
             patch.setattr(ReceiveBuffer, "free", _raise_memory_error)

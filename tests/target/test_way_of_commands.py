@@ -16,7 +16,7 @@ from odx_target.initiator.copying import token_commands
 from odx_target.iscsi.pdu.headers import ReadyToTransfer, ScsiCommand, ScsiDataIn, ScsiResponse
 from odx_target.store.log import chain
 from odx_target.store.log.batch import encode_header
-from odx_target.target.server import short_lane
+from odx_target.target.server import receive_loop, short_lane
 from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
@@ -122,9 +122,12 @@ def described(section: str) -> Calls:
 
 @pytest.fixture(autouse=True)
 def _in_python(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Use the short lane and the encoder of headers in Python. The native module is used for pools in memory too."""
+    """Use the receive loop, the short lane and the encoder of headers in Python. The native module is used for pools in
+    memory too.
+    """
     monkeypatch.setattr(chain, "_encode", encode_header)
     monkeypatch.setattr(short_lane, "NATIVE", None)
+    monkeypatch.setattr(receive_loop, "NATIVE", None)
 
 
 @pytest.mark.parametrize("section", WAYS)

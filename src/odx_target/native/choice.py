@@ -76,6 +76,16 @@ class SegmentMapping(Protocol):
         """Unmap the file when there is no view of it. Later reads do not use the mapping. A second call does nothing."""
 
 
+class DirectMember(Protocol):
+    """A connection as the hub serves it. See `passes/direct_member.c`."""
+
+    def receive_now(self) -> bool: ...
+
+    def send_now(self) -> None: ...
+
+    def fail(self, error: Exception, /) -> None: ...
+
+
 class Crc32c(Protocol):
     """A function that returns a CRC32C."""
 
@@ -104,6 +114,7 @@ class Native:
     encode_header: Callable[[bytes, int, int, int, int, int, int, int, list[bytes], "array[int]", int], tuple[bytearray, int]]
     copy_if_view: Callable[[Buffer], Buffer]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
+    direct_member: Callable[..., DirectMember]
     segment_mapping: Callable[[int, int, bool], SegmentMapping]
 
 
@@ -116,6 +127,7 @@ def _load() -> Native | None:
             BatchWriter,
             BlockReader,
             BlockWriter,
+            DirectMember,
             SegmentMapping,
             block_checksums,
             copy_if_view,
@@ -136,6 +148,7 @@ def _load() -> Native | None:
         encode_header=encode_header,
         copy_if_view=copy_if_view,
         execute_usual=execute_usual,
+        direct_member=DirectMember,
         segment_mapping=SegmentMapping,
     )
 

@@ -26,6 +26,30 @@ class BatchWriter:
     def __init__(self, log: object, /) -> None: ...
     def commit_now(self) -> bool: ...
 
+class DirectMember:
+    def __init__(
+        self,
+        loop: object,
+        received: object,
+        protocol: object,
+        timers: object,
+        writer: object,
+        executor: object,
+        unhandled: object,
+        tally: object,
+        sender: object,
+        unsent: object,
+        pool: object,
+        clock: Callable[[], float],
+        descriptor: int,
+        min_buffer_bytes: int,
+        early_send_bytes: int,
+        /,
+    ) -> None: ...
+    def receive_now(self) -> bool: ...
+    def send_now(self) -> None: ...
+    def fail(self, error: Exception, /) -> None: ...
+
 class SegmentMapping:
     has_views: bool
     is_writable: bool

@@ -16,9 +16,7 @@ int prepare_lane_digests(void)
 /* Return DIGEST_BYTES if an attribute is true, 0 if not, or -1 with an exception on failure. */
 static Py_ssize_t size_if(PyObject *object, PyObject *name)
 {
-    PyObject *value = PyObject_GetAttr(object, name);
-    int is_used = value == NULL ? -1 : PyObject_IsTrue(value);
-    Py_XDECREF(value);
+    int is_used = truth_of(object, name);
     return is_used > 0 ? DIGEST_BYTES : is_used;
 }
 

@@ -96,10 +96,7 @@ PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int t
 
 int flushes_at_once(const Unit *of)
 {
-    PyObject *answer = PyObject_GetAttr(of->unit, name_flushes_at_once);
-    int is_true = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
-    return is_true;
+    return truth_of(of->unit, name_flushes_at_once);
 }
 
 int flush_at_commit(const Unit *of)

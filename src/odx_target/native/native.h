@@ -40,6 +40,9 @@ uint64_t unsigned_of(PyObject *object, PyObject *name);
 /* Get an attribute that is a number. Return -1 with an exception on failure, but -1 may also be the value. */
 long long number_of(PyObject *object, PyObject *name);
 
+/* Return the truth of an attribute, or -1 with an exception on failure. */
+int truth_of(PyObject *object, PyObject *name);
+
 /* Set an attribute to a number. Return -1 with an exception on failure. */
 int set_number(PyObject *object, PyObject *name, uint32_t number);
 
@@ -114,5 +117,6 @@ int add_batch_header(PyObject *module);
 int add_batch_writer(PyObject *module);
 int add_segment_mapping(PyObject *module);
 int add_short_lane(PyObject *module);
+int add_direct_member(PyObject *module);
 
 #endif

@@ -30,6 +30,14 @@ long long number_of(PyObject *object, PyObject *name)
     return number;
 }
 
+int truth_of(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    int truth = value == NULL ? -1 : PyObject_IsTrue(value);
+    Py_XDECREF(value);
+    return truth;
+}
+
 void put_little(unsigned char *to, uint64_t number, int size)
 {
     for (int byte = 0; byte < size; byte++)

@@ -3,12 +3,13 @@
 #include "lane_digests.h"
 #include "lane_unit.h"
 #include "native.h"
+#include "short_lane.h"
 #include "transfer_command.h"
 
 enum { KIND_READ, KIND_WRITE, KINDS };
 
 typedef struct {
-    PyObject *lane, *window, *writer, *active, *output, *tally, *view;
+    PyObject *lane, *window, *writer, *active, *output, *tally, *view; /* `lane` and `view` are borrowed */
     const unsigned char *bytes;
     Py_ssize_t size, at;
     uint32_t exp_cmd_sn, open_places, stat_sn;
@@ -20,13 +21,14 @@ typedef struct {
 enum Outcome { FAILED = -1, LEFT, EXECUTED, ENDED_BY_EXCEPTION };
 
 static PyObject *name_window, *name_writer, *name_active, *name_output, *name_tally, *name_exp_cmd_sn, *name_max_cmd_sn,
-    *name_stat_sn, *name_counts, *name_sizes, *name_end_failed, *name_state;
+    *name_stat_sn, *name_counts, *name_sizes, *name_end_failed, *name_state, *name_held, *name_events, *name_takes_more;
 
 static const Name names[] = {
     {&name_window, "window"},         {&name_writer, "writer"},         {&name_active, "active"},
     {&name_output, "output"},         {&name_tally, "_tally"},          {&name_exp_cmd_sn, "exp_cmd_sn"},
     {&name_max_cmd_sn, "max_cmd_sn"}, {&name_stat_sn, "stat_sn"},       {&name_counts, "counts"},
     {&name_sizes, "sizes"},           {&name_end_failed, "_end_failed"}, {&name_state, "_state"},
+    {&name_held, "held"},             {&name_events, "events"},         {&name_takes_more, "takes_more"},
     {NULL, NULL},
 };
 
@@ -295,27 +297,71 @@ static void end(Loop *loop)
     leave_unit(&loop->of);
 }
 
-/* execute_usual(lane, view, at, max_read_bytes) -> position after the executed commands, number of bytes of read data */
+/* Execute usual commands of one logical unit, from `received->at` on. Returns -1 with an exception on failure. */
+static int execute(PyObject *lane, Received *received, uint64_t enough_bytes, uint64_t *read_bytes)
+{
+    Loop loop = {.lane = lane, .view = received->view, .bytes = received->bytes, .size = received->size, .at = received->at};
+    int failed = begin(&loop) || execute_all(&loop, enough_bytes);
+    end(&loop);
+    received->at = loop.at;
+    *read_bytes = loop.sizes[KIND_READ];
+    return failed ? -1 : 0;
+}
+
+/* Do the same as `ShortLane._is_anything_unusual`. Returns -1 with an exception on failure. */
+static int is_anything_unusual(PyObject *lane)
+{
+    PyObject *state = PyObject_GetAttr(lane, name_state);
+    PyObject *window = state == NULL ? NULL : PyObject_GetAttr(state, name_window);
+    PyObject *writer = window == NULL ? NULL : PyObject_GetAttr(state, name_writer);
+    int unusual = writer == NULL ? -1 : truth_of(window, name_held);
+    if (unusual == 0)
+        unusual = (uint32_t)unsigned_of(window, name_max_cmd_sn) + 1 == (uint32_t)unsigned_of(window, name_exp_cmd_sn);
+    if (unusual == 0)
+        unusual = truth_of(state, name_events);
+    if (unusual == 0) {
+        unusual = truth_of(writer, name_takes_more);
+        unusual = unusual < 0 ? -1 : !unusual;
+    }
+    Py_XDECREF(state);
+    Py_XDECREF(window);
+    Py_XDECREF(writer);
+    return PyErr_Occurred() ? -1 : unusual;
+}
+
+int run_usual(PyObject *lane, Received *received, uint64_t enough_bytes, uint64_t *read_bytes)
+{
+    Py_ssize_t start;
+    *read_bytes = 0;
+    do {
+        uint64_t more_bytes = 0;
+        start = received->at;
+        int unusual = is_anything_unusual(lane);
+        if (unusual || execute(lane, received, enough_bytes - *read_bytes, &more_bytes))
+            return unusual > 0 ? 0 : -1;
+        *read_bytes += more_bytes;
+    } while (received->at > start && received->size - received->at >= HEADER_BYTES && *read_bytes < enough_bytes);
+    return 0;
+}
+
+/* execute_usual(lane, view, at, enough_bytes) -> position after the executed commands, number of bytes of read data */
 static PyObject *execute_usual(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count)
 {
     if (count != 4)
         return PyErr_Format(PyExc_TypeError, "execute_usual takes 4 arguments");
-    Loop loop = {.lane = arguments[0], .view = arguments[1], .at = PyLong_AsSsize_t(arguments[2])};
-    uint64_t max_read_bytes = PyLong_AsUnsignedLongLong(arguments[3]);
+    Received received = {.view = arguments[1], .at = PyLong_AsSsize_t(arguments[2])};
+    uint64_t enough_bytes = PyLong_AsUnsignedLongLong(arguments[3]), read_bytes = 0;
     Py_buffer buffer;
-    if (PyErr_Occurred() || PyObject_GetBuffer(loop.view, &buffer, PyBUF_SIMPLE))
+    if (PyErr_Occurred() || PyObject_GetBuffer(received.view, &buffer, PyBUF_SIMPLE))
         return NULL;
-    loop.bytes = buffer.buf;
-    loop.size = buffer.len;
-    int failed = 0;
-    if (loop.at < 0 || loop.at > loop.size) {
+    received.bytes = buffer.buf;
+    received.size = buffer.len;
+    int failed = received.at < 0 || received.at > received.size;
+    if (failed)
         PyErr_SetString(PyExc_ValueError, "the position is outside the view");
-        failed = 1;
-    }
-    failed = failed || begin(&loop) || execute_all(&loop, max_read_bytes);
-    end(&loop);
+    failed = failed || execute(arguments[0], &received, enough_bytes, &read_bytes);
     PyBuffer_Release(&buffer);
-    return failed ? NULL : Py_BuildValue("nK", loop.at, (unsigned long long)loop.sizes[KIND_READ]);
+    return failed ? NULL : Py_BuildValue("nK", received.at, (unsigned long long)read_bytes);
 }
 
 static PyMethodDef functions[] = {

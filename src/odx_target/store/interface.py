@@ -191,6 +191,13 @@ class Pool(Protocol):
         """
         ...
 
+    @property
+    def has_uncommitted(self) -> bool:
+        """True if `commit` has anything to do: a batch is open, a flush is due, or a loss is not reported. Otherwise all
+        changes that a read may return are committed.
+        """
+        ...
+
     def commit(self) -> int:
         """Write the open batch to the operating system. Does nothing if no batch is open.
 

@@ -192,6 +192,10 @@ class LogPool(PoolParts):
     def flushes_at_once(self) -> bool:
         return not self.log.deferred and self._flusher.syncs_at_once(self.log.filling.segment)
 
+    @property
+    def has_uncommitted(self) -> bool:
+        return self.log.has_uncommitted
+
     def flush_at_commit(self) -> None:
         self.log.must_sync = True
 

@@ -114,7 +114,7 @@ async def test_each_target_has_its_own_command_window() -> None:
     async with running(replace(with_second(max_commands=2), max_commands=5)) as array:
         for name, size in ((array.config.iqn, 5), (SECOND, 2)):
             async with session_of(array, A, name) as session:
-                window = array.sessions()[0].session.connection._writer.window  # type: ignore[attr-defined]
+                window = array.sessions()[0].session.connection.writer.window  # type: ignore[attr-defined]
                 assert (window.max_cmd_sn - window.exp_cmd_sn + 1) & 0xFFFFFFFF == size
                 assert await luns(session) == [0, 1]
                 async with trio.open_nursery() as nursery:

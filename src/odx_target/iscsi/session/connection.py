@@ -88,10 +88,10 @@ class TargetConnection:
     ) -> None:
         self._directory = directory
         self._open_memory = open_memory
-        self._timers = ConnectionTimers(now)
+        self.timers = ConnectionTimers(now)
         self._reader = FrameReader()
-        self._writer = PduWriter(CommandWindow(0, limits.COMMAND_WINDOW))
-        self._login = LoginConnection(directory, self, portal_group_tag, self._writer, self._begin_full_feature, self._close)
+        self.writer = PduWriter(CommandWindow(0, limits.COMMAND_WINDOW))
+        self._login = LoginConnection(directory, self, portal_group_tag, self.writer, self._begin_full_feature, self._close)
         self._full_feature: FullFeature | None = None
         self._handle: Callable[[memoryview, int, memoryview, memoryview, bool], None] = self._login.receive
         self._handlers: dict[int, Handler] = {}
@@ -114,9 +114,9 @@ class TargetConnection:
         """Process whole PDUs from the start of `view`, and return their total length. If too much output waits to be sent,
         whole PDUs may remain unprocessed (see `is_paused_by_output`).
         """
-        self._timers.last_received = now
+        self.timers.last_received = now
         cut = self._reader.cut
-        writer = self._writer
+        writer = self.writer
         at = 0
         while writer.takes_more:
             try:
@@ -141,12 +141,12 @@ class TargetConnection:
     @property
     def digests(self) -> tuple[bool, bool]:
         """True for each digest, of headers and of data, that the connection uses."""
-        return self._writer.header_digest, self._writer.data_digest
+        return self.writer.header_digest, self.writer.data_digest
 
     @property
     def is_paused_by_output(self) -> bool:
         """True if there is so much output that no more PDUs are processed until `take_output` is called."""
-        return not (self._writer.takes_more or self.closed)
+        return not (self.writer.takes_more or self.closed)
 
     def take_events(self) -> list[Event]:
         """Return the events that were added since the last call."""
@@ -156,8 +156,8 @@ class TargetConnection:
 
     def take_output(self) -> list[Buffer]:
         """Return the buffers to send that were added since the last call."""
-        output = self._writer.take_output()
-        self._writer.takes_more = not self.closed
+        output = self.writer.take_output()
+        self.writer.takes_more = not self.closed
         return output
 
     def lane_state(self) -> LaneState | None:
@@ -166,7 +166,7 @@ class TargetConnection:
         """
         if self._full_feature is None or self.session is None:
             return None
-        return lane_state_of(self.session, self._writer, self._full_feature.tasks.active, self._events)
+        return lane_state_of(self.session, self.writer, self._full_feature.tasks.active, self._events)
 
     def keep(self, command: CommandReady, size_bytes: int) -> bool:
         """Claim `size_bytes` of memory for a copy of a command's data. The caller needs a copy if it uses the data after the
@@ -223,7 +223,7 @@ class TargetConnection:
             message = AsynchronousMessage(
                 lun=lun, async_event=event, parameter1=parameter1, parameter2=parameter2, parameter3=parameter3
             )
-            self._writer.send(message, [data] if data else [])
+            self.writer.send(message, [data] if data else [])
 
     def request_logout(self, now: float, time_s: float = limits.LOGOUT_TIME_S) -> None:
         """Ask the initiator to log out. The connection ends after `time_s` seconds, even if the initiator does not log out.
@@ -237,7 +237,7 @@ class TargetConnection:
             self._close(CloseReason(CloseCode.SHUTDOWN))
             return
         self.send_asynchronous_message(AsyncEvent.LOGOUT_REQUESTED, parameter3=max(1, round(time_s)))
-        self._timers.logout_requested(now + time_s)
+        self.timers.logout_requested(now + time_s)
 
     def connection_lost(self, detail: str, now: float) -> None:  # noqa: ARG002 - every call from outside has the time
         """End the connection because its socket is gone; `detail` is the reason."""
@@ -245,7 +245,7 @@ class TargetConnection:
 
     def peer_is_alive(self, now: float) -> None:
         """Note that the peer is alive, because it has received data, or has sent commands that are not passed to `receive`."""
-        self._timers.last_received = now
+        self.timers.last_received = now
 
     def supersede(self, reason: CloseReason) -> None:
         """End this connection, because another connection replaces it or because of a reset."""
@@ -256,16 +256,16 @@ class TargetConnection:
 
     def next_timer(self) -> float | None:
         """Return the time at which `handle_timer` must be called; None if the connection is closed."""
-        return None if self.closed else self._timers.next()[0]
+        return None if self.closed else self.timers.next()[0]
 
     def handle_timer(self, now: float) -> None:
         """Do all actions that are due at this time."""
         if self.closed:
             return
-        due = self._timers.due(now)
+        due = self.timers.due(now)
         if due is Due.PING:
-            self._writer.send(NopIn(target_transfer_tag=self._writer.new_transfer_tag()), status=False)
-            self._timers.pinged(now)
+            self.writer.send(NopIn(target_transfer_tag=self.writer.new_transfer_tag()), status=False)
+            self.timers.pinged(now)
         elif due is Due.LOGOUT_TIMEOUT:
             self._drop()
         elif due in TIMEOUT_REASONS:
@@ -273,16 +273,16 @@ class TargetConnection:
 
     def _begin_full_feature(self, session: Session) -> None:
         self.session = session
-        self._timers.logged_in(discovery=session.is_discovery)
+        self.timers.logged_in(discovery=session.is_discovery)
         parameters = session.parameters
         memory = UnlimitedMemory() if session.is_discovery else self._open_memory(session)
         self._reader.max_data_segment_bytes = limits.MAX_RECV_DATA_SEGMENT_BYTES
-        self._reader.header_digest = self._writer.header_digest = parameters.header_digest == "CRC32C"
-        self._reader.data_digest = self._writer.data_digest = parameters.data_digest == "CRC32C"
+        self._reader.header_digest = self.writer.header_digest = parameters.header_digest == "CRC32C"
+        self._reader.data_digest = self.writer.data_digest = parameters.data_digest == "CRC32C"
         self._full_feature = FullFeature(
-            session, self._writer, self._directory, self._events, self._close, self._refuse, memory, self._has_output
+            session, self.writer, self._directory, self._events, self._close, self._refuse, memory, self._has_output
         )
-        self._timers.awaited_data = self._full_feature.awaited_data
+        self.timers.awaited_data = self._full_feature.awaited_data
         self._handle = self._full_feature.receive
         self._handlers = self._full_feature.handlers
         self.send_reply = self._full_feature.send_reply
@@ -296,7 +296,7 @@ class TargetConnection:
     def _refuse(self, refusal: PduRefused, header: Buffer) -> None:
         if self.closed:
             return
-        self._writer.reject(refusal.reason, header)
+        self.writer.reject(refusal.reason, header)
         self._events.append(PduRejected(refusal.reason, str(refusal)))
         if refusal.fatal:
             self._close(CloseReason(CloseCode.PROTOCOL_ERROR, str(refusal)))
@@ -325,7 +325,7 @@ class TargetConnection:
         if self.closed:
             return
         self.closed = True
-        self._writer.takes_more = False
+        self.writer.takes_more = False
         self.close_reason = reason
         sessions = self._directory.sessions
         if self._full_feature is not None and self.session is not None:

@@ -77,7 +77,8 @@ class CommandExecutor:
         self._report = report
         self.tally = BatchTally(clock)
         self._nexus: Nexus | None = None
-        self._unhandled: deque[Event] = deque()
+        self.unhandled: deque[Event] = deque()
+        """The events that have not been handled yet."""
         self._places: dict[CommandReady, Place] = {}
         """The place in the task set of each command whose data-out has not arrived."""
         self.memory: SessionShares | None = None
@@ -92,7 +93,7 @@ class CommandExecutor:
 
         These events wait until the peer has received more output, or until the next turn of the event loop.
         """
-        return bool(self._unhandled)
+        return bool(self.unhandled)
 
     @property
     def is_resetting(self) -> bool:
@@ -108,7 +109,7 @@ class CommandExecutor:
         execute = self._device_server.execute
         send_reply = self._protocol.send_reply
         early_bytes = 0
-        unhandled = self._unhandled
+        unhandled = self.unhandled
         places = self._places
         tally = self.tally
         counts, sizes = tally.counts, tally.sizes
@@ -163,7 +164,7 @@ class CommandExecutor:
 
         Do nothing if the data-out of the command has already arrived, or if the command has ended.
         """
-        has_data = bool(self._unhandled) and self._unhandled[0] is command
+        has_data = bool(self.unhandled) and self.unhandled[0] is command
         if has_data or command.aborted or self._nexus is None:
             return
         place = self._device_server.accept(
@@ -284,7 +285,7 @@ class CommandExecutor:
 
     def _end_unexecuted(self, lun: int) -> None:
         """Abort the received commands of a LUN that are not executed yet, because the LUN gets another logical unit or none."""
-        for event in self._unhandled:
+        for event in self.unhandled:
             if type(event) is CommandReady and event.lun == lun and not event.aborted:
                 self._protocol.abandon(event)
         self._protocol.abort_held(lun)
@@ -294,7 +295,7 @@ class CommandExecutor:
         """Discard all events that have not been handled. No command is executed after this call."""
         self.lose_nexus()
         self.holder.close()
-        self._unhandled.clear()
+        self.unhandled.clear()
 
     def lose_nexus(self) -> None:
         """End the nexus and all its tasks, because the session has ended. A second call does nothing."""

@@ -3,7 +3,8 @@
 The hub waits for all sockets with one epoll object. On systems without epoll, `readiness` finds the readable sockets. When
 some sockets are readable, the hub makes a *pass*. First, each of these connections receives its bytes and executes its
 commands. Then the store's open batch is committed once for all of them. Then each connection sends its responses. So all
-connections that are ready share the cost of one wake-up and of one commit.
+connections that are ready share the cost of one wake-up and of one commit. A connection may send at once if nothing has to be
+committed.
 
 Before the hub waits, it polls the sockets for a short time (see `readiness/polling`). A host with a low queue depth sends its
 next command soon after a response, and the wake-up of a waiting process takes longer than such a gap. The hub does not poll

@@ -35,56 +35,57 @@ _PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if h
 class ReceiveBuffer:
     """Buffer of received bytes that are not yet consumed.
 
-    Views of consumed bytes stay valid until `free` or `grow` is called.
+    `memory` is the whole buffer, in which the unconsumed bytes are those from `start` to `end`. Views of consumed bytes stay
+    valid until `free` or `grow` is called.
     """
 
     def __init__(self, size_bytes: int = LOGIN_BUFFER_BYTES) -> None:
-        self._view = memoryview(b"")
-        self._start = 0
-        self._end = 0
+        self.memory = memoryview(b"")
+        self.start = 0
+        self.end = 0
         self.grow(size_bytes)
 
     @property
     def size_bytes(self) -> int:
-        return len(self._view)
+        return len(self.memory)
 
     def grow(self, size_bytes: int) -> None:
         """Enlarge the buffer, and keep the received bytes."""
         # The kernel provides the pages directly. Therefore the pages return to the kernel when the buffer is released, and a
         # page exists only after bytes have been received into it.
         view = memoryview(mmap.mmap(-1, size_bytes, **_PRIVATE))
-        unconsumed = self._end - self._start
+        unconsumed = self.end - self.start
         view[:unconsumed] = self.view()
-        self._view = view
-        self._start, self._end = 0, unconsumed
+        self.memory = view
+        self.start, self.end = 0, unconsumed
         self._least_free_bytes = min(MIN_FREE_BYTES, size_bytes // 4)
 
     def close(self) -> None:
         """Release the memory now, even if other objects still refer to this buffer."""
-        self._view = memoryview(b"")
-        self._start = self._end = 0
+        self.memory = memoryview(b"")
+        self.start = self.end = 0
 
     def free(self) -> memoryview:
         """Return the free room for received bytes. If unconsumed bytes fill the whole buffer, the room is empty.
 
         Otherwise, the room has at least one byte.
         """
-        if self._start == self._end:
-            self._start = self._end = 0
-        elif self._start and len(self._view) - self._end < self._least_free_bytes:
-            unconsumed = self._end - self._start
-            self._view[:unconsumed] = self._view[self._start : self._end]
-            self._start, self._end = 0, unconsumed
-        return self._view[self._end :]
+        if self.start == self.end:
+            self.start = self.end = 0
+        elif self.start and len(self.memory) - self.end < self._least_free_bytes:
+            unconsumed = self.end - self.start
+            self.memory[:unconsumed] = self.memory[self.start : self.end]
+            self.start, self.end = 0, unconsumed
+        return self.memory[self.end :]
 
     def filled(self, size_bytes: int) -> None:
         """Note that `size_bytes` bytes were received into the room that `free` returned."""
-        self._end += size_bytes
+        self.end += size_bytes
 
     def view(self) -> memoryview:
         """Return the bytes that are not yet consumed."""
-        return self._view[self._start : self._end]
+        return self.memory[self.start : self.end]
 
     def consumed(self, size_bytes: int) -> None:
         """Remove the first `size_bytes` bytes of `view` from the buffer."""
-        self._start += size_bytes
+        self.start += size_bytes

@@ -2,7 +2,8 @@
 
 Whenever the socket is readable, the hub calls `receive_now`. The loop then receives the bytes that the socket has, and the
 protocol divides the bytes into PDUs. The loop executes all commands that can complete now. The hub then commits the open batch
-of the store, and calls `send_now`, which sends all responses with one call.
+of the store, and calls `send_now`, which sends all responses with one call. If the native module is in use, the hub calls
+`native/passes/direct_member.c` instead, which does both with one call for usual reads, and calls this loop for all else.
 
 If the socket does not accept all output, or if commands have to wait for a turn, the loop leaves the hub. The task of the
 connection sends the output and executes these commands. After that, the hub serves the connection again.
@@ -14,13 +15,14 @@ from collections.abc import Callable
 import trio
 
 from odx_target.iscsi.session.connection import TargetConnection
+from odx_target.native.choice import NATIVE
 from odx_target.store.api import PoolFailed
 from odx_target.store.error_kinds import passes
 from odx_target.target.server.command_executor import CommandExecutor
-from odx_target.target.server.hub import Hub
+from odx_target.target.server.hub import Hub, Member
 from odx_target.target.server.pdu_filters import Receive
 from odx_target.target.server.receive_buffer import DISCOVERY_BUFFER_BYTES, RECEIVE_BUFFER_BYTES, ReceiveBuffer
-from odx_target.target.server.response_sender import ResponseSender
+from odx_target.target.server.response_sender import EARLY_SEND_BYTES, ResponseSender
 from odx_target.target.trace.tap import ConnectionTap
 from odx_target.turns import Turns
 
@@ -59,13 +61,39 @@ class ReceiveLoop:
         self._is_paused = False  # True if received PDUs must wait until output has been sent
         self._error: Exception | None = None  # for the task of the connection
         self._has_left_hub = trio.Event()
+        self._member = self._direct_member() or self
+
+    def _direct_member(self) -> Member | None:
+        """Return the object of the native module that does the work of this one for usual bytes. Return None if there is no
+        such module, or if other code must see what is received or sent.
+        """
+        if NATIVE is None or self._tap is not None or type(self._socket) is not socket.socket:
+            return None
+        protocol, executor, sender = self._protocol, self._executor, self._sender
+        return NATIVE.direct_member(
+            self,
+            self._received,
+            protocol,
+            protocol.timers,
+            protocol.writer,
+            executor,
+            executor.unhandled,
+            executor.tally,
+            sender,
+            sender.queue.unsent,
+            sender.pool,
+            self._clock,
+            self._descriptor,
+            DISCOVERY_BUFFER_BYTES,
+            EARLY_SEND_BYTES,
+        )
 
     async def run(self) -> None:
         """Receive until the connection is closed. Raises OSError, PoolFailed."""
         try:
             while not self._protocol.closed:
                 try:
-                    self._hub.add(self._descriptor, self)
+                    self._hub.add(self._descriptor, self._member)
                     await self._has_left_hub.wait()
                     self._has_left_hub = trio.Event()
                     await self._go_on()
@@ -108,13 +136,22 @@ class ReceiveLoop:
                 self._received.filled(size_bytes)
                 self._is_paused = self._execute_received()
                 return True
-            self._protocol.connection_lost("the peer closed the connection", trio.current_time())
-            self._leave_hub()
-        except PoolFailed:
-            raise
+            self.peer_has_closed()
         except Exception as error:
-            self.fail(error)
+            self.failed(error)
         return False
+
+    def peer_has_closed(self) -> None:
+        """Leave the hub, because the peer sends nothing more."""
+        self._protocol.connection_lost("the peer closed the connection", trio.current_time())
+        self._leave_hub()
+
+    def execute_rest(self, start: int, end: int, unsent_bytes: int) -> None:
+        """Execute the received bytes of the buffer from `start` to `end`, which the native module has left. `unsent_bytes` is
+        the size of the read data in the present output.
+        """
+        self._received.start, self._received.end = start, end
+        self._is_paused = self._execute_received(unsent_bytes)
 
     def send_now(self) -> None:
         """Send the responses. The hub calls this method. If work remains, leave the hub. Raises PoolFailed."""
@@ -123,10 +160,14 @@ class ReceiveLoop:
                 self._leave_hub()
             else:
                 self._end_batch()
-        except PoolFailed:
-            raise
         except Exception as error:
-            self.fail(error)
+            self.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """End the connection because of an error. Raises PoolFailed, because it concerns all connections."""
+        if isinstance(error, PoolFailed):
+            raise error
+        self.fail(error)
 
     def fail(self, error: Exception) -> None:
         """Leave the hub, and raise an error in the task of the connection."""
@@ -159,13 +200,15 @@ class ReceiveLoop:
             self._executor.handle_events()
             await self._sender.send()
 
-    def _execute_received(self) -> bool:
-        """Execute the whole PDUs in the buffer. Return True if the remaining PDUs must wait until output has been sent."""
+    def _execute_received(self, unsent_bytes: int = 0) -> bool:
+        """Execute the whole PDUs in the buffer. Return True if the remaining PDUs must wait until output has been sent.
+        `unsent_bytes` is the size of the read data in the present output.
+        """
         view = self._received.view()
         self._tally.began_s = now_s = self._clock()
         lane = self._executor.lane
         if lane is not None and self._uses_lane:
-            consumed_bytes = lane.run(view)
+            consumed_bytes = lane.run(view, unsent_bytes)
             if lane.is_paused or consumed_bytes == len(view):
                 self._protocol.peer_is_alive(now_s)
                 self._received.consumed(consumed_bytes)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from odx_target.environment import Buffer
 from odx_target.iscsi.session.session_memory import Share
 from odx_target.store.api import Pool, Scarcity
+from odx_target.store.error_kinds import passes
 from odx_target.target.server.send_queue import SendQueue
 
 EARLY_SEND_BYTES = 1 << 18
@@ -22,8 +23,8 @@ class ResponseSender:
     """
 
     def __init__(self, pool: Pool, queue: SendQueue, take_output: Callable[[], list[Buffer]]) -> None:
-        self._pool = pool
-        self._queue = queue
+        self.pool = pool
+        self.queue = queue
         self.take_output = take_output
         self._held: list[tuple[Share, int]] = []
         self.on_commit: Callable[[int], None] | None = None
@@ -34,7 +35,7 @@ class ResponseSender:
     @property
     def unsent_bytes(self) -> int:
         """Number of bytes in the queue that the socket has not accepted yet."""
-        return self._queue.unsent_bytes
+        return self.queue.unsent_bytes
 
     def hold(self, share: Share, size_bytes: int) -> None:
         """Keep claimed memory until the queue is empty."""
@@ -47,10 +48,20 @@ class ResponseSender:
         """
         if not self._commit():
             return False
-        self._queue.count_small_reads(size_bytes)
-        if self._queue.send_now(self.take_output()):
+        self.queue.count_small_reads(size_bytes)
+        if self.queue.send_now(self.take_output()):
             self._all_sent()
-        return self._queue.takes_more
+        return self.queue.takes_more
+
+    def has_sent_part(self, sent_bytes: int, size_bytes: int, error: OSError | None) -> None:
+        """Keep the present output after its first `sent_bytes` bytes, because the native module has sent only these.
+        `size_bytes` is that of `send_early`, and `error` is the reason for which the socket has accepted nothing. Raises it
+        unless it passes.
+        """
+        if error is not None and not passes(error):
+            raise error
+        self.queue.count_small_reads(size_bytes)
+        self.queue.keep_rest(self.take_output(), sent_bytes)
 
     def send_now(self) -> bool:
         """Send all output without waiting, and return True.
@@ -59,7 +70,7 @@ class ResponseSender:
         """
         if not self._commit():
             return False
-        if not self._queue.send_now(self.take_output()):
+        if not self.queue.send_now(self.take_output()):
             return False
         self._all_sent()
         return True
@@ -67,15 +78,15 @@ class ResponseSender:
     async def send(self) -> None:
         """Commit the open batch, and send all output. Wait while the socket accepts no bytes. Raises OSError, PoolFailed."""
         while not self._commit():  # No response may be sent before the commit.
-            await self._pool.committed()
-        if not self._queue.send_now(self.take_output()):
-            await self._queue.drain()
+            await self.pool.committed()
+        if not self.queue.send_now(self.take_output()):
+            await self.queue.drain()
         self._all_sent()
 
     def _commit(self) -> bool:
         """Commit the open batch. Returns False if this is not possible now. Raises PoolFailed."""
         try:
-            osn = self._pool.commit()
+            osn = self.pool.commit()
         except Scarcity:
             return False
         if self.on_commit is not None:
@@ -84,7 +95,7 @@ class ResponseSender:
 
     def close(self) -> None:
         """Discard all unsent output. Nothing is sent after this call."""
-        self._queue.close()
+        self.queue.close()
         self._all_sent()
 
     def _all_sent(self) -> None:

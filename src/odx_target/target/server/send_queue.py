@@ -33,7 +33,8 @@ own memory.
 class SendQueue:
     """Buffers to be sent to a socket, in order. Each buffer must stay unchanged until it is sent.
 
-    `on_progress` is called when the peer receives data again after a pause.
+    `unsent` has the buffers that the socket has not accepted yet. `on_progress` is called when the peer receives data again
+    after a pause.
     """
 
     def __init__(
@@ -43,14 +44,14 @@ class SendQueue:
         self._has_sendmsg = hasattr(connected, "sendmsg")  # Windows has no such call.
         self._tap = tap
         self._on_progress = on_progress
-        self._unsent: deque[Buffer] = deque()
+        self.unsent: deque[Buffer] = deque()
         self._draining = trio.Lock()
         self._small_bytes = 0  # size of the data of small reads since the queue was last empty
 
     @property
     def unsent_bytes(self) -> int:
         """Number of bytes in the queue that the socket has not accepted yet."""
-        return sum(map(len, self._unsent))
+        return sum(map(len, self.unsent))
 
     @property
     def takes_more(self) -> bool:
@@ -68,7 +69,7 @@ class SendQueue:
         """
         if self._tap is not None:
             self._tap.sent(buffers)
-        if not self._unsent and len(buffers) <= MAX_PIECES:
+        if not self.unsent and len(buffers) <= MAX_PIECES:
             if not buffers:
                 self._small_bytes = 0
                 return True
@@ -78,24 +79,24 @@ class SendQueue:
                 if not passes(error):
                     raise
                 sent = 0
-            self._keep_rest(buffers, sent)
+            self.keep_rest(buffers, sent)
         else:
             self._keep(buffers)
-        if self._unsent:
+        if self.unsent:
             return False
         self._small_bytes = 0
         return True
 
     def close(self) -> None:
         """Discard all unsent buffers."""
-        self._unsent.clear()
+        self.unsent.clear()
         self._small_bytes = 0
 
     async def drain(self) -> None:
         """Send all buffers in the queue, and wait while the socket accepts no bytes. Raises OSError."""
         async with self._draining:
-            while self._unsent:
-                pieces = [self._unsent[index] for index in range(min(len(self._unsent), MAX_PIECES))]
+            while self.unsent:
+                pieces = [self.unsent[index] for index in range(min(len(self.unsent), MAX_PIECES))]
                 try:
                     sent = self._send(pieces)
                 except OSError as error:
@@ -116,7 +117,8 @@ class SendQueue:
             return self._socket.sendmsg(buffers)
         return self._socket.send(b"".join(buffers))
 
-    def _keep_rest(self, buffers: Sequence[Buffer], sent: int) -> None:
+    def keep_rest(self, buffers: Sequence[Buffer], sent: int) -> None:
+        """Keep the bytes after the first `sent` bytes of buffers, of which the socket has accepted only these."""
         if sent == sum(map(len, buffers)):
             return
         for index, buffer in enumerate(buffers):
@@ -126,10 +128,10 @@ class SendQueue:
             sent -= len(buffer)
 
     def _keep(self, buffers: Sequence[Buffer]) -> None:
-        self._unsent.extend(buffers if NATIVE is None else map(NATIVE.copy_if_view, buffers))
+        self.unsent.extend(buffers if NATIVE is None else map(NATIVE.copy_if_view, buffers))
 
     def _drop(self, sent: int) -> None:
-        while self._unsent and sent >= len(self._unsent[0]):
-            sent -= len(self._unsent.popleft())
+        while self.unsent and sent >= len(self.unsent[0]):
+            sent -= len(self.unsent.popleft())
         if sent:
-            self._unsent[0] = memoryview(self._unsent[0])[sent:]
+            self.unsent[0] = memoryview(self.unsent[0])[sent:]

@@ -154,13 +154,16 @@ class ShortLane:
         """
         self._execute_usual = NATIVE.execute_usual if NATIVE is not None else ShortLane.execute_usual
 
-    def run(self, view: memoryview) -> int:
-        """Execute usual commands from the start of `view` on. Returns the number of bytes of their PDUs. Raises OSError and
-        PoolFailed if read data cannot be sent.
+    def run(self, view: memoryview, unsent_bytes: int = 0) -> int:
+        """Execute usual commands from the start of `view` on. Returns the number of bytes of their PDUs. `unsent_bytes` is the
+        size of the read data in the present output. Raises OSError and PoolFailed if read data cannot be sent.
         """
         self.is_paused = False
-        at = unsent_bytes = 0
-        while not self._is_anything_unusual():
+        at = 0
+        if unsent_bytes >= EARLY_SEND_BYTES:
+            self.is_paused = not self._sender.send_early(unsent_bytes)
+            unsent_bytes = 0
+        while not self.is_paused and not self._is_anything_unusual():
             start = at
             at, read_bytes = self._execute_usual(self, view, at, EARLY_SEND_BYTES)
             if at == start and self._large_reads is not None and _begins_with_read(view[at:]):

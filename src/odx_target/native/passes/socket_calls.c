@@ -1,0 +1,57 @@
+#include "socket_calls.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+Py_ssize_t receive_bytes(int descriptor, unsigned char *room, size_t size)
+{
+    ssize_t count;
+    int number;
+    Py_BEGIN_ALLOW_THREADS
+    count = recv(descriptor, room, size, MSG_DONTWAIT);
+    number = errno;
+    Py_END_ALLOW_THREADS
+    errno = number;
+    return count;
+}
+
+/* Take hold of the buffers of a list. Return their number, or -1 with an exception; `held` then has none. */
+static Py_ssize_t hold_buffers(PyObject *list, Py_buffer *held, struct iovec *pieces, Py_ssize_t *size)
+{
+    Py_ssize_t count = PyList_GET_SIZE(list), index;
+    *size = 0;
+    for (index = 0; index < count; index++) {
+        if (PyObject_GetBuffer(PyList_GET_ITEM(list, index), &held[index], PyBUF_SIMPLE))
+            break;
+        pieces[index] = (struct iovec){held[index].buf, (size_t)held[index].len};
+        *size += held[index].len;
+    }
+    if (index == count)
+        return count;
+    while (index-- > 0)
+        PyBuffer_Release(&held[index]);
+    return -1;
+}
+
+Py_ssize_t send_buffers(int descriptor, PyObject *list, Py_ssize_t *size)
+{
+    Py_buffer held[MAX_PIECES];
+    struct iovec pieces[MAX_PIECES];
+    Py_ssize_t count = hold_buffers(list, held, pieces, size);
+    if (count < 0)
+        return -1;
+    struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
+    ssize_t sent;
+    int number;
+    Py_BEGIN_ALLOW_THREADS
+    sent = sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    number = errno;
+    Py_END_ALLOW_THREADS
+    while (count-- > 0)
+        PyBuffer_Release(&held[count]);
+    errno = number;
+    if (sent < 0)
+        PyErr_SetFromErrno(PyExc_OSError);
+    return sent;
+}
