@@ -8,6 +8,7 @@ from tests.store.pools import Machine, block, blocks, read, when_ready, write
 
 from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFull
 from odx_target.store.open import PoolOptions
+from odx_target.store.segments import supply
 from odx_target.store.segments.supply import READY_SEGMENTS, REFUSED_S
 
 SIZE = 1000
@@ -36,6 +37,44 @@ def fill_what_is_ready(machine: Machine) -> int:
 
 def test_segments_are_ready_ahead(machine: Machine) -> None:
     assert machine.pool.supply.ready_blocks == READY_SEGMENTS * machine.pool.supply.capacity_blocks
+
+
+@pytest.fixture
+def resting(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine whose segments count as large, and whose log has no data."""
+    monkeypatch.setattr(supply, "MIN_LARGE_SEGMENT_BLOCKS", SEGMENT_BLOCKS)
+    machine = Machine(PoolOptions(cleaning=False, segment_blocks=SEGMENT_BLOCKS))
+    machine.pool.create_volume("a", SIZE, {})
+    machine.pool.commit()
+    machine.environment.settle()
+    return machine
+
+
+def test_large_segments_are_not_made_before_there_is_data(resting: Machine) -> None:
+    assert len(resting.disk.files) == len(resting.pool.supply.segments) == 1
+    write(resting, resting.pool.volumes["a"], 0, [block(1)])
+    resting.pool.commit()
+    resting.environment.settle()
+    assert resting.pool.supply.ready_blocks == READY_SEGMENTS * resting.pool.supply.capacity_blocks
+
+
+def test_records_without_data_always_find_a_segment_that_is_half_empty(resting: Machine) -> None:
+    for number in range(4 * SEGMENT_BLOCKS):
+        resting.pool.remember("key", number.to_bytes(2) * 1000)  # PoolBusy would be an error of the array.
+        resting.pool.commit()
+        resting.environment.settle()
+    assert resting.pool.supply.makes_ahead
+    assert resting.pool.log.data_blocks == 0
+
+
+def test_a_pool_of_large_segments_opens_after_a_crash(resting: Machine) -> None:
+    write(resting, resting.pool.volumes["a"], 0, [block(1)])
+    resting.pool.commit()
+    for _ in range(3):
+        resting.kill()
+        resting.environment.settle()
+        assert not resting.pool.supply.makes_ahead
+        assert read(resting, resting.pool.volumes["a"], 0, 1) == block(1)
 
 
 def test_who_is_faster_than_the_disk_waits_and_nothing_has_changed(machine: Machine) -> None:

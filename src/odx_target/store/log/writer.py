@@ -132,6 +132,8 @@ class Log:
         if self._sealer.full:
             self._sealer.start_soon()
             self.on_segment_full()
+        if not self._supply.makes_ahead and (self.data_blocks or 2 * self.unused_blocks < self._supply.capacity_blocks):
+            self._supply.make_ahead()
         if self.written_blocks >= self.checkpoint_due_blocks and self.on_checkpoint_due is not None:
             self.on_checkpoint_due()
         if self.must_sync:

@@ -2,7 +2,8 @@
 
 Making a segment may take tens of milliseconds, so a thread does this work. While the log fills one segment, the thread makes
 the next segments. If the log fills segments faster than the thread makes them, the log orders more segments, and the tasks that
-write wait. The event loop itself never waits.
+write wait. The event loop itself never waits. A pool that has only been opened needs one segment, so large segments are not
+made in advance before the log writes data.
 
 If the pool has a limit in bytes, one segment is kept in reserve. Only the moves of the cleaner and records without data, such
 as unmaps, may use the reserve. So even a full pool has room for the records that free blocks. This is also true after the pool
@@ -32,6 +33,9 @@ MIN_LIMIT_SEGMENTS = 2
 READY_SEGMENTS = 2
 """Number of empty segments that are made before the log needs them. Two segments are enough: the log can fill one while a
 thread makes the other."""
+
+MIN_LARGE_SEGMENT_BLOCKS = 4096
+"""Smallest size of a large segment: 16 MiB. In a file system in memory, it takes milliseconds of a processor to make one."""
 
 MAX_FREE_SEGMENTS = 8
 """Largest number of files of freed segments that are kept for new segments. A new segment is made faster from such a file,
@@ -85,6 +89,8 @@ class SegmentSupply:
         self._is_first = True
         self._unreserved: int | None = None
         self._making: Event | None = None
+        self.makes_ahead = segment_blocks < MIN_LARGE_SEGMENT_BLOCKS
+        """True if segments are made before the log orders them; see `make_ahead`."""
         self._is_closed = False
         self._refusal: StoreError | None = None
         self._refused_until = 0.0
@@ -145,6 +151,11 @@ class SegmentSupply:
             self._check_limit(spare=spare)
         self._ordered_blocks = max(self._ordered_blocks, count_blocks)
         self._is_spare_ordered |= spare
+        self._prepare()
+
+    def make_ahead(self) -> None:
+        """Make segments in advance from now on, because the log fills the first segment."""
+        self.makes_ahead = True
         self._prepare()
 
     async def made(self) -> None:
@@ -273,7 +284,7 @@ class SegmentSupply:
 
     def _prepare(self) -> None:
         """Start making the next segment, unless enough segments are ready or a segment is being made."""
-        is_short = len(self._ready) < READY_SEGMENTS or self.ready_blocks < self._ordered_blocks
+        is_short = (self.makes_ahead and len(self._ready) < READY_SEGMENTS) or self.ready_blocks < self._ordered_blocks
         if is_short and self._making is None and not self._is_closed:
             self._making = self._environment.event()
             self._environment.start_soon(self._make, self._making)
