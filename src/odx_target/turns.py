@@ -51,6 +51,7 @@ class Turns(Steps):
     3. The callers of `next` get their turns in the order of their calls. Each round of the event loop gives one turn.
     4. A turn is short if commands of hosts were executed in a round before the last SHORT_TURNS_AFTER_HOSTS turns
        (`hosts_were_served`).
+    5. Just before a turn, `serve_hosts` executes the commands of hosts that have arrived.
 
     `make_event` makes an event that a caller of `next` waits for. `go_round` returns after all other tasks have run once.
     """
@@ -64,6 +65,9 @@ class Turns(Steps):
         self._go_round = go_round
         self._queue: deque[_Event] = deque()
         self._short_turns = 0
+        self.serve_hosts: Callable[[], None] = _nothing
+        """Function that executes the commands of hosts that have arrived. It is called just before each turn, because the event
+        loop runs the tasks of a round in any order: the next turn may come before the task that serves the hosts."""
         self.are_equal = False
         """True if all turns are as long as usual. The order of commands then does not depend on the number of turns, which is
         another one in a replay than in the recorded session."""
@@ -90,11 +94,30 @@ class Turns(Steps):
             if was_first and queue:
                 queue[0].set()
         self.taken += 1
+        if not self.are_equal:
+            self.left = self.of_a_turn  # Commands of hosts must not wait because the former turn was used up.
+            self.serve_hosts()
         self.is_short = self._short_turns > 0
         self._short_turns -= self.is_short
         self.left = min(self.of_a_turn, STEPS_BESIDE_HOSTS) if self.is_short else self.of_a_turn
+
+    @property
+    def hosts_are_near(self) -> bool:
+        """True if hosts have sent commands in a recent round, so that the next turns are short. Work that could be done at once
+        is then better divided among some turns.
+        """
+        return self._short_turns > 0
+
+    async def next_if_hosts_are_near(self) -> None:
+        """Await `next` if hosts may send their next command soon, or if no steps remain."""
+        if self._short_turns > 0 or self.left <= 0:
+            await self.next()
 
     async def next_if_spent(self) -> None:
         """Await `next` if no steps remain."""
         if self.left <= 0:
             await self.next()
+
+
+def _nothing() -> None:
+    pass

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from odx_target.scsi.cdb.table import CDB_LAYOUTS
 from odx_target.scsi.cdb.transfer import TRANSFER_6, TRANSFER_10, TRANSFER_12, TRANSFER_16
-from odx_target.scsi.commands.blocks import block_transfer
+from odx_target.scsi.commands.blocks import block_transfer, cache
 from odx_target.scsi.commands.standard import standard_commands
 from tests.scsi.layouts import named_bits
 
@@ -40,6 +40,16 @@ def test_the_fast_decoders_see_what_the_layouts_say(operation_code, rest):
     assert (lba, count_blocks) == (fields.logical_block_address, fields.transfer_length)
     assert bool(byte_1 & 0x08) == fields.fua
     assert bool(byte_1 & 0x10) == fields.dpo
+
+
+@pytest.mark.parametrize("operation_code", cache._FAST_SYNCHRONIZE_CACHE)
+@given(rest=st.binary(min_size=15, max_size=15))
+def test_the_fast_decoder_of_synchronize_cache(operation_code, rest):
+    raw = bytes((operation_code,)) + rest
+    fields = CDB_LAYOUTS[operation_code, None].layout.parse(raw)
+    byte_1, lba, count_blocks = cache._FAST_SYNCHRONIZE_CACHE[operation_code].unpack_from(raw)
+    assert (lba, count_blocks) == (fields.logical_block_address, fields.number_of_logical_blocks)
+    assert bool(byte_1 & cache._IMMED_BIT) == fields.immed
 
 
 @pytest.mark.parametrize("operation_code", [0x08, 0x0A])

@@ -58,11 +58,49 @@ def test_turns_after_commands_of_hosts_are_short() -> None:
     assert left == [turns.of_a_turn, *short, turns.of_a_turn, turns.of_a_turn]
 
 
-def test_equal_turns_are_never_short() -> None:
+def test_hosts_are_served_just_before_each_turn_with_a_budget_of_their_own() -> None:
+    environment = VirtualEnvironment()
+    turns, log = environment.turns, []
+
+    def serve_hosts() -> None:
+        log.append(("hosts", turns.left))
+        turns.hosts_were_served()
+        turns.take(turns.of_a_turn + 1)
+
+    async def work() -> None:
+        for _ in range(2):
+            await turns.next()
+            log.append(("work", turns.left))
+            turns.take(turns.left + 5)
+
+    turns.serve_hosts = serve_hosts
+    environment.spawn(work())
+    environment.settle()
+    assert log == [("hosts", turns.of_a_turn), ("work", STEPS_BESIDE_HOSTS)] * 2
+
+
+def test_work_is_divided_only_while_hosts_are_near() -> None:
+    environment = VirtualEnvironment()
+    turns = environment.turns
+    environment.run(turns.next_if_hosts_are_near())
+    assert (turns.taken, turns.hosts_are_near) == (0, False)
+    turns.hosts_were_served()
+    assert turns.hosts_are_near
+    for _ in range(SHORT_TURNS_AFTER_HOSTS + 3):
+        environment.run(turns.next_if_hosts_are_near())
+    assert (turns.taken, turns.hosts_are_near) == (SHORT_TURNS_AFTER_HOSTS, False)
+    turns.take(turns.left)
+    environment.run(turns.next_if_hosts_are_near())
+    assert turns.taken == SHORT_TURNS_AFTER_HOSTS + 1
+
+
+def test_equal_turns_are_never_short_and_never_serve_hosts() -> None:
     environment = VirtualEnvironment()
     turns = environment.turns
     turns.are_equal = True
+    turns.serve_hosts = pytest.fail
     turns.hosts_were_served()
+    assert not turns.hosts_are_near
     environment.run(turns.next())
     assert not turns.is_short
     assert turns.left == turns.of_a_turn

@@ -116,6 +116,20 @@ async def test_a_connection_that_received_nothing_sends_nothing() -> None:
         assert at.log == ["receive a", "commit"]
 
 
+async def test_before_long_work_the_ready_connections_are_served_at_once() -> None:
+    async with stage() as at:
+        at.member("a")
+        at.pool.turns.serve_hosts = at.hub.serve_now
+        await at.pool.turns.next()
+        assert at.log == ["receive a", "commit", "send a"]
+        assert at.pool.turns.is_short
+        at.hub.serve_now()
+        assert len(at.log) == 3
+        await until_idle(at.hub)
+        at.hub.serve_now()  # The hub has ended.
+        assert len(at.log) == 3
+
+
 async def test_after_a_lost_batch_no_connection_of_the_pass_sends() -> None:
     async with stage() as at:
         for name in "ab":

@@ -140,7 +140,7 @@ Even with this number of running operations, each operation runs again before it
 COPY_STEP_BYTES = 1 << 20
 """Size of a step that reads and writes. Between two steps, other tasks run, and the operation ends if it has been aborted."""
 
-COPY_STEP_BYTES_BESIDE_HOSTS = 128 << 10
+COPY_STEP_BYTES_BESIDE_HOSTS = 64 << 10
 """Size of a step that reads and writes in a short turn, while commands of hosts are executed. These commands wait for the step,
 and 1 MiB takes a millisecond."""
 

@@ -70,7 +70,7 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
     job = PopulateJob(copies, operation, token)
     if in_background:
         start_in_background(copies, job)
-    elif copies.before_step is None and not job.needs_flush:
+    elif copies.before_step is None and not job.needs_flush and not copies.environment.turns.hosts_are_near:
         conclude(copies, job, Ending(CopyStatus.COMPLETED))
     else:
         return ForegroundJob(copies, job)
@@ -94,6 +94,7 @@ class PopulateJob:
         return self._token is not None and self._token.is_persistent
 
     async def work(self) -> Ending:
+        await self._copies.environment.turns.next_if_hosts_are_near()
         self.operation.raise_if_ended()
         if self._copies.before_step is not None:
             waiting = self._copies.before_step(self.operation)

@@ -29,7 +29,8 @@ from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow, UnitExtents
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.reply import Reply
+from odx_target.scsi.tasks.outcome import Outcome, Waiting, run_unless_aborted
 from odx_target.scsi.tasks.task import Task
 
 Handler = Callable[[Copies, Task], Outcome]
@@ -141,7 +142,11 @@ def command_rows(copies: Copies) -> list[CommandRow]:
 def _row(copies: Copies, command: CopyCommand) -> CommandRow:
     operation_code, name = next(row[1:3] for row in COPY_CDBS if row[0] is command.service_action)
 
+    is_long = CommandFlag.EXTENTS_IN_DATA_OUT in command.flags
+
     def handle(task: Task) -> Outcome:
+        if is_long and copies.environment.turns.hosts_are_near:
+            return Waiting(_handle_in_next_turn, copies, command, task)
         return command.handler(copies, task)
 
     return CommandRow(
@@ -155,3 +160,15 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
         other_extents=None if command.other_extents is None else partial(command.other_extents, copies),
         access=command.access,
     )
+
+
+async def _handle_in_next_turn(copies: Copies, command: CopyCommand, task: Task) -> Reply:
+    """Handle a command that copies in a turn of its own, because its handler takes as long as some reads of hosts."""
+    await copies.environment.turns.next()
+    task.raise_if_aborted()
+    if CommandFlag.READS_MEDIUM in command.flags or CommandFlag.WRITES_MEDIUM in command.flags:
+        check = task.nexus.access_refusal(task.logical_unit, writes=CommandFlag.WRITES_MEDIUM in command.flags)
+        if check is not None:  # The state of the port or of the logical unit has changed during the wait.
+            raise check
+    outcome = command.handler(copies, task)
+    return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)

@@ -15,6 +15,10 @@ A hole with more map entries is divided into several steps. The division does no
 """
 
 
+_STEPS_TO_SEE_A_HOLE = 1
+"""Number of map entries that are searched to find out if a piece begins with a hole. Most pieces do not."""
+
+
 class StepKind(Enum):
     SHARE = auto()
     """The destination shares store blocks with the source, and no data is copied."""
@@ -93,10 +97,16 @@ def _zero_bytes(piece: Piece, wanted_bytes: int) -> int:
         return 0
     first_block = piece.map_offset_bytes // BLOCK_BYTES
     try:
-        block, count_blocks, mapped = next(iter(piece.frozen.extents(first_block, Steps(_STEPS_TO_LOOK_AHEAD))))
+        if _first_extent(piece.frozen, first_block, _STEPS_TO_SEE_A_HOLE)[2]:
+            return 0
+        block, count_blocks, mapped = _first_extent(piece.frozen, first_block, _STEPS_TO_LOOK_AHEAD)
     except (DamagedBlock, Unreadable):
         return 0  # The read of the blocks will fail, and report how many blocks before them are good.
     return 0 if mapped else min(wanted_bytes, (block + count_blocks) * BLOCK_BYTES - piece.map_offset_bytes)
+
+
+def _first_extent(frozen: FrozenMap, block: int, steps: int) -> tuple[int, int, bool]:
+    return next(iter(frozen.extents(block, Steps(steps))))
 
 
 def _move_bytes(piece: Piece, wanted_bytes: int, destination: Destination, limits: CopyLimits) -> int:

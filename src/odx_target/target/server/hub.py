@@ -140,6 +140,15 @@ class Hub:
             self._epoll.close()
             self._ended.set()
 
+    def serve_now(self) -> None:
+        """Serve the connections whose sockets are readable now, without polling. Tasks call this before they do long work."""
+        if self._epoll.closed:
+            return
+        if not self._ready:
+            self._ready.extend(descriptor for descriptor, _ in self._epoll.poll(0, MAX_EVENTS))
+        if self._ready:
+            self._make_pass()
+
     async def stop(self) -> None:
         """End `run`. No connection is served afterwards."""
         self._running.cancel()

@@ -64,6 +64,7 @@ class Listener:
         self._pool = pool
         self._budget = budget
         self._hub = Hub(pool, self.pool_failed, trio.lowlevel.current_clock().current_time, polls=polls)
+        pool.turns.serve_hosts = self._hub.serve_now
         self._tap = tap
         self._connection_clock = connection_clock
         self._reporter = reporter or Reporter(trio.current_time)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from odx_target.scsi.access_kind import Access
-from odx_target.scsi.cdb.block_commands import PreFetch10, PreFetch16, SynchronizeCache10, SynchronizeCache16
+from odx_target.scsi.cdb.block_commands import PreFetch10, PreFetch16
+from odx_target.scsi.cdb.transfer import TRANSFER_10, TRANSFER_16
 from odx_target.scsi.command_table import CommandFlag, CommandRow
 from odx_target.scsi.commands.blocks.ranges import check_range
 from odx_target.scsi.commands.blocks.read_memory import wait_for_memory
@@ -18,10 +19,10 @@ from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import StoreError
 
-_SYNCHRONIZE_CACHE: dict[int, type[SynchronizeCache10 | SynchronizeCache16]] = {
-    0x35: SynchronizeCache10,
-    0x91: SynchronizeCache16,
-}
+_FAST_SYNCHRONIZE_CACHE = {0x35: TRANSFER_10, 0x91: TRANSFER_16}
+"""Decoders of byte 1, LOGICAL BLOCK ADDRESS and NUMBER OF LOGICAL BLOCKS, by operation code. Hosts flush often."""
+
+_IMMED_BIT = 0x02
 _PRE_FETCH: dict[int, type[PreFetch10 | PreFetch16]] = {0x34: PreFetch10, 0x90: PreFetch16}
 _PREFETCH_LENGTH_BYTE = {0x34: 7, 0x90: 10}
 """Byte offset of PREFETCH LENGTH in the CDB, by operation code."""
@@ -31,9 +32,9 @@ def synchronize_cache(task: Task) -> Outcome:
     """Make all written data durable. The range in the CDB has no effect, because a flush of the store makes all data
     durable.
     """
-    cdb = _SYNCHRONIZE_CACHE[task.cdb[0]].parse(task.cdb)
-    check_range(task.logical_unit, cdb.logical_block_address, cdb.number_of_logical_blocks)
-    if cdb.immed:
+    byte_1, lba, count_blocks = _FAST_SYNCHRONIZE_CACHE[task.cdb[0]].unpack_from(task.cdb)
+    check_range(task.logical_unit, lba, count_blocks)
+    if byte_1 & _IMMED_BIT:
         task.logical_unit.pool.commit()
         task.logical_unit.environment.start_soon(_flush_in_background, task.logical_unit)
         return Reply()

@@ -1,0 +1,127 @@
+"""Copies beside hosts that send commands: each copy command is divided among turns, and nothing else about it changes."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from odx_target.copymgr.operations import step_choice
+from odx_target.store.volumes.sources import Readable
+from odx_target.turns import Steps
+from tests.copymgr.array import CopyArray, Range, Started, code_of, pattern
+from tests.copymgr.test_ends_before_beginning import ENDS, FOREGROUND_ENDS, TAG, array_with_token
+
+WHOLE: list[Range] = [(0, 160)]
+ENDS_OF_OPERATIONS = ("COPY OPERATION ABORT", "preempted", "logical unit gone")
+"""Ends of operations, of which there is none before the turn. An array also aborts the tasks of a logical unit that goes."""
+ENDS_BEFORE_THE_TURN = [end for end in FOREGROUND_ENDS | ENDS if end not in ENDS_OF_OPERATIONS]
+
+
+def start_populate(array: CopyArray) -> Started:
+    return array.start_populate(0, 2, [(1, 8)], tag=TAG)
+
+
+def start_write(array: CopyArray) -> Started:
+    (token,) = array.manager.copies.tokens.live.values()
+    return array.start_write_using(1, 3, token.data, [(9, 100)], tag=TAG)
+
+
+@pytest.mark.parametrize(("lba", "steps_beside_hosts"), [(0, 1), (8, 60), (3, 60)])
+def test_a_copy_beside_hosts_is_the_same_copy(lba: int, steps_beside_hosts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odx_target.turns.STEPS_BESIDE_HOSTS", steps_beside_hosts)
+    array = CopyArray()
+    data = pattern(0, 0, 160, 512)
+    array.write(0, 0, data)
+    turns, served = array.environment.turns, []
+
+    def serve_hosts() -> None:
+        served.append(turns.taken)
+        turns.hosts_were_served()
+
+    turns.serve_hosts = serve_hosts
+    for start, least_turns in ((lambda: array.start_populate(0, 1, WHOLE), 2), (lambda: start_write_at(array, lba), 3)):
+        turns.hosts_were_served()
+        before = turns.taken
+        started = start()
+        assert not started.is_done
+        assert code_of(started.wait(array.environment)) == "good"
+        assert turns.taken - before >= least_turns
+        assert served[-1] == turns.taken, "hosts are served just before each turn"
+    assert array.read(1, lba, 160) == data
+
+
+def start_write_at(array: CopyArray, lba: int) -> Started:
+    (token,) = array.manager.copies.tokens.live.values()
+    return array.start_write_using(1, 2, token.data, [(lba, 160)])
+
+
+def test_without_hosts_a_copy_is_made_at_once() -> None:
+    array = array_with_token()
+    assert start_populate(array).is_done
+    array = array_with_token()
+    assert start_write(array).is_done
+
+
+@pytest.mark.parametrize("start", [start_populate, start_write])
+@pytest.mark.parametrize("end", ENDS_BEFORE_THE_TURN)
+def test_a_command_that_ends_before_its_turn_leaves_nothing(start: Callable[[CopyArray], Started], end: str) -> None:
+    array = array_with_token()
+    (token,) = array.manager.copies.tokens.live.values()
+    before = array.volume(1).read_now(0, 25)
+    array.environment.turns.hosts_were_served()
+    lun = 0 if start is start_populate else 1
+    assert not start(array).is_done
+    (FOREGROUND_ENDS | ENDS)[end](array, lun)
+    array.environment.settle()
+    assert array.manager.copies.operations == {}
+    assert list(array.manager.copies.tokens.live.values()) == [token]
+    assert token.leases == 0
+    assert list(array.pool.frozen_maps.values()) == [token.rod.frozen]
+    assert all(unit.tasks.members == [] for unit in array.logical_units.values())
+    assert array.internal_errors == []
+    assert array.volume(1).read_now(0, 25) == before
+
+
+@pytest.mark.parametrize("start", [start_populate, start_write])
+def test_the_state_of_the_logical_unit_is_checked_again_in_the_turn(start: Callable[[CopyArray], Started]) -> None:
+    array = array_with_token()
+    before = array.read(1, 0, 200)
+    array.environment.turns.hosts_were_served()
+    started = start(array)
+    for unit in array.logical_units.values():
+        unit.stopped = True
+    assert code_of(started.wait(array.environment)) == "2/04/02"
+    for unit in array.logical_units.values():
+        unit.stopped = False
+    assert len(array.manager.copies.tokens.live) == 1
+    assert array.read(1, 0, 200) == before
+
+
+def test_a_later_write_does_not_change_the_data_of_a_token_that_waits_for_its_turn() -> None:
+    array = CopyArray()
+    old, new = pattern(0, 0, 160, 512), pattern(1, 0, 160, 512)
+    array.write(0, 0, old)
+    array.environment.turns.hosts_were_served()
+    populating = array.start_populate(0, 1, WHOLE)
+    written = array.write(0, 0, new)
+    assert code_of(written) == code_of(populating.wait(array.environment)) == "good"
+    (token,) = array.manager.copies.tokens.live.values()
+    assert code_of(array.write_using(1, 2, token.data, WHOLE)) == "good"
+    assert array.read(1, 0, 160) == old
+    assert array.read(0, 0, 160) == new
+
+
+def test_a_step_that_moves_data_looks_at_few_entries_of_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    array = CopyArray()
+    array.write(0, 0, pattern(0, 0, 1600, 512))
+    token = array.token(0, 1, [(0, 1600)])
+    budgets: list[int] = []
+    extents = Readable.extents
+
+    def noted(self: Readable, block: int = 0, steps: Steps | None = None) -> Iterator[tuple[int, int, bool]]:
+        assert steps is not None
+        budgets.append(steps.left)
+        return extents(self, block, steps)
+
+    monkeypatch.setattr(Readable, "extents", noted)
+    assert code_of(array.write_using(1, 2, token, [(3, 1600)])) == "good"
+    assert set(budgets) == {step_choice._STEPS_TO_SEE_A_HOLE}
