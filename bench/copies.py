@@ -13,7 +13,7 @@ import json
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +21,17 @@ import trio
 from bench import machine
 from bench.clients import ClientFailed, execute
 from bench.copy_pages import DOCUMENTS, CopyDocument, tables, write_pages
-from bench.copying import FOREGROUND_MIB, TIMEOUT_S, CopyBench, Row, host_copy, interference, large_lun, token_copies
+from bench.copying import (
+    FOREGROUND_MIB,
+    TIMEOUT_S,
+    WATCHED_COPY_MIB,
+    CopyBench,
+    Row,
+    host_copy,
+    interference,
+    large_lun,
+    token_copies,
+)
 from bench.ending import end_by_sigterm
 from bench.load.login import LoadFailed
 from bench.starting import serve_starts
@@ -41,12 +51,12 @@ LARGE_LUNS = ("large=1T", "large-copy=1T")
 
 
 @contextmanager
-def served(folder: Path, max_mib: int) -> Iterator[CopyBench]:
-    """Serve an array for copies. Its first LUN has room for a source, a fragmented source and a destination."""
-    luns = [f"bench={4 * max_mib}M", f"foreground={min(FOREGROUND_MIB, max_mib)}M", *LARGE_LUNS]
+def served(folder: Path, luns: Sequence[str]) -> Iterator[str]:
+    """Serve an array in a folder. Yields its portal."""
+    folder.mkdir()
     server = serve(folder / "pool", luns, log_path=folder / "serve.log", options=["--pool-limit", POOL_LIMIT])
     try:
-        yield CopyBench(server.portal, max_mib, folder)
+        yield server.portal
     finally:
         server.kill()
 
@@ -54,14 +64,19 @@ def served(folder: Path, max_mib: int) -> Iterator[CopyBench]:
 def measured(folder: Path, max_mib: int) -> dict[str, list[Row]]:
     """Measure all tables. The keys are the titles of the tables."""
     sizes = [size for size in SIZES_MIB if size <= max_mib]
-    with served(folder, max_mib) as bench, tgt(folder / "tgt.raw", 2 * max_mib * MIB) as peer:
+    # The first LUN has room for a source, a fragmented source and a destination.
+    luns = [f"bench={4 * max_mib}M", f"foreground={min(FOREGROUND_MIB, max_mib)}M", *LARGE_LUNS]
+    with served(folder / "array", luns) as portal, tgt(folder / "tgt.raw", 2 * max_mib * MIB) as peer:
+        bench = CopyBench(portal, max_mib, folder)
         bench.fill()
         rows = trio.run(token_copies, bench, sizes)
         bench.fill_peer(peer)
         for row, size in zip(rows, sizes, strict=True):
             row["through the host, s"] = host_copy(bench.url, size, bench.destination_mib)
             row[f"through the host by {TGT}, s"] = host_copy(peer, size, max_mib)
-        found = {"Copies": rows, "Latency during copies": trio.run(interference, bench)}
+        with served(folder / "other", [f"bench={4 * WATCHED_COPY_MIB}M"]) as other_portal:
+            latencies = trio.run(interference, bench, bench.other_array(other_portal))
+        found = {"Copies": rows, "Latency during copies": latencies}
         if max_mib >= max(SIZES_MIB):
             found["A LUN of 1 TiB"] = [trio.run(large_lun, bench)]
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from bench import machine
-from bench.copying import HOST_REPEATS, REPEATS, SCATTERED_WRITES, Row
+from bench.copying import HOST_REPEATS, REPEATS, SCATTERED_WRITES, WATCHED_COPY_MIB, Row
 from bench.plots import Axis, Plot
 from bench.starting import ARRAYS
 from bench.starting import REPEATS as STARTS
@@ -24,8 +24,10 @@ TEXTS: Mapping[str, str] = {
     "host. The first three columns are copies by token: aligned to the blocks of the store, shifted by one logical block (so "
     f"that the array must move the data), and from a source with {SCATTERED_WRITES:,} scattered writes. The other columns are "
     "copies by `qemu-img convert`.",
-    "Latency during copies": "Reads of 4 KiB at depth 1 on another LUN, while a host makes copies by token: of 256 MiB, or of "
-    "the largest measured size if that is smaller.",
+    "Latency during copies": "Reads of 4 KiB at depth 1 on another LUN, while a host makes copies by token: of "
+    f"{WATCHED_COPY_MIB} MiB, or of the largest measured size if that is smaller. The reads, the copies and the array each "
+    "have a process. In the last row, the same host makes the copies on another array, in a fourth process: the reads then "
+    "wait only for the processors, which these processes share.",
     "A LUN of 1 TiB": "The whole map of the LUN is in use. Its data is 1 GiB, which copies by token have multiplied.",
     "Start of `serve` to the first login": "Seconds from the start of the process to the end of the first login, medians of "
     f"{STARTS}.",

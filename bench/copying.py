@@ -39,6 +39,8 @@ SCATTERED_WRITES = 20_000
 SCATTERED_STEP_BYTES = 4096 * 1009
 BENCH, FOREGROUND, LARGE, LARGE_COPY = range(4)
 """LUNs of the array."""
+WATCHED_COPY_MIB = 256
+"""Size of the copies beside which the latency is measured; less if the copies are smaller."""
 WATCHED_S = 3.0
 """Seconds for which the latency of the foreground is measured in each case."""
 
@@ -82,6 +84,16 @@ class CopyBench:
     def fill_peer(self, url: str) -> None:
         """Write random data to the source of another target."""
         self._fill_part(url, 0, self.max_mib)
+
+    @property
+    def watched_copy_mib(self) -> int:
+        return min(WATCHED_COPY_MIB, self.max_mib)
+
+    def other_array(self, portal: str) -> "CopyBench":
+        """Fill the source of copies of another array, and return it."""
+        other = CopyBench(portal, self.watched_copy_mib, self.folder)
+        self._fill_part(other.url, 0, other.max_mib)
+        return other
 
     def _fill_part(self, url: str, start_mib: int, size_mib: int) -> None:
         source = f"driver=raw,size={size_mib * MIB},file.driver=file,file.filename={self.image}"
@@ -146,26 +158,41 @@ async def large_lun(bench: CopyBench) -> Row:
     return row
 
 
-async def interference(bench: CopyBench) -> list[Row]:
-    """Measure reads of 4 KiB at depth 1 on another LUN, while nothing else runs and while copies run one after the other."""
-    size_mib = min(256, bench.max_mib)
-    rows = []
-    async with _session(bench, 3) as session:
-        disk = await _disk(session, BENCH)
-        for name, shift in (("none", None), ("aligned", 0), ("shifted by a block", SHIFT_BLOCKS)):
-            row: Row = {"copies": name, "copies/s": 0.0}
-            async with trio.open_nursery() as nursery:
-                count = [0]
-                if shift is not None:
-                    copy = partial(_copy, disk, disk, 0, bench.destination_mib, size_mib, shift)
-                    nursery.start_soon(_repeat, copy, count)
-                words = [sys.executable, "-m", "bench.load", bench.url_of(FOREGROUND), Shape(4096, 1).as_json()]
-                printed = await trio.to_thread.run_sync(execute, [*words, "--seconds", str(WATCHED_S)], TIMEOUT_S)
-                nursery.cancel_scope.cancel()
-            ran = json.loads(printed.splitlines()[-1])
-            row["copies/s"] = round(count[0] / ran["seconds"], 2)
-            rows.append(row | {f"{percentile}, us": round(value, 1) for percentile, value in ran["reads_us"].items()})
+async def interference(bench: CopyBench, other: CopyBench) -> list[Row]:
+    """Measure reads of 4 KiB at depth 1 on another LUN, while nothing else runs and while copies run one after the other.
+
+    In the last row, the copies run on the array `other`, so the reads wait only for the processors of the machine.
+    """
+    rows: list[Row] = []
+    async with _session(bench, 3) as session, _session(other, 3) as other_session:
+        disk, other_disk = await _disk(session, BENCH), await _disk(other_session, BENCH)
+        for name, where, at, shift in (
+            ("none", disk, bench, None),
+            ("aligned", disk, bench, 0),
+            ("shifted by a block", disk, bench, SHIFT_BLOCKS),
+            ("aligned, on another array", other_disk, other, 0),
+        ):
+            copy = None
+            if shift is not None:
+                copy = partial(_copy, where, where, 0, at.destination_mib, bench.watched_copy_mib, shift)
+            rows.append({"copies": name} | await _latency_beside(bench, copy))
+            p99, idle = (float(row["p99, us"]) for row in (rows[-1], rows[0]))
+            rows[-1]["p99, times that of none"] = round(p99 / idle, 1)
     return rows
+
+
+async def _latency_beside(bench: CopyBench, copy: Callable[[], Awaitable[float]] | None) -> Row:
+    """Measure reads, in a process of their own, while a copy is repeated. None means no copies."""
+    count = [0]
+    async with trio.open_nursery() as nursery:
+        if copy is not None:
+            nursery.start_soon(_repeat, copy, count)
+        words = [sys.executable, "-m", "bench.load", bench.url_of(FOREGROUND), Shape(4096, 1).as_json()]
+        printed = await trio.to_thread.run_sync(execute, [*words, "--seconds", str(WATCHED_S)], TIMEOUT_S)
+        nursery.cancel_scope.cancel()
+    ran = json.loads(printed.splitlines()[-1])
+    row: Row = {"copies/s": round(count[0] / ran["seconds"], 2)}
+    return row | {f"{percentile}, us": round(value, 1) for percentile, value in ran["reads_us"].items()}
 
 
 async def _repeat(copy: Callable[[], Awaitable[float]], count: list[int]) -> None:
