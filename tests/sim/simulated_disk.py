@@ -76,6 +76,8 @@ class _File:
     """True if a write has failed. Bytes that are added later may belong to a block with durable bytes, so they are spared."""
     is_shared: bool = False
     """True if others use the same bytes. They are then copied before they are changed."""
+    differs_by_writes: bool = True
+    """True if the content is that of the durable bytes after the pending writes and the pending cut."""
 
     @property
     def size_blocks(self) -> int:
@@ -92,7 +94,12 @@ class _File:
         self.writes.append((offset, data))
 
     def make_durable(self) -> None:
-        self.durable = bytearray(self.content)
+        self.own()
+        if self.differs_by_writes and self.cut_blocks is None:
+            for offset, data in self.writes:
+                _put(self.durable, offset, data)
+        else:
+            self.durable, self.differs_by_writes = bytearray(self.content), True
         self.writes, self.cut_blocks, self.exists_durably, self.former = [], None, True, None
         self.added.clear()
 
@@ -112,7 +119,7 @@ class _File:
         if self.cut_blocks is not None and random.random() < 0.5:
             del self.durable[self.cut_blocks * BLOCK_BYTES :]
         self.writes, self.cut_blocks, self.exists_durably, self.former = [], None, True, None
-        self.content = bytearray(self.durable)
+        self.content, self.differs_by_writes = bytearray(self.durable), True
 
 
 @dataclass
@@ -134,7 +141,8 @@ def sectors(offset: int, data: bytes, sector_bytes: int) -> Iterator[tuple[int, 
 
 
 def _put(content: bytearray, offset: int, data: bytes) -> None:
-    content.extend(bytes(max(0, offset - len(content))))
+    if offset > len(content):
+        content.extend(bytes(offset - len(content)))
     content[offset : offset + len(data)] = data
 
 
@@ -279,7 +287,8 @@ class SimulatedDisk:
         for content in (file.durable, file.content):
             content.extend(bytes(size_blocks * BLOCK_BYTES - len(content)))
         known_as = file.former or former if file.exists_durably or file.former else None
-        files[number] = _File(file.durable, former=known_as, content=bytearray(file.content))
+        is_same = file.differs_by_writes and not file.writes and file.cut_blocks is None
+        files[number] = _File(file.durable, former=known_as, content=file.content, differs_by_writes=is_same)
         if due:
             self._turn_off()
 
@@ -418,8 +427,8 @@ class SimulatedSegments:
         room_blocks = self._folder.room_blocks
         if room_blocks is not None and sum(self.names().values()) + size_blocks > room_blocks:
             raise PoolFull("the simulated disk is full")
-        zeros = bytes(size_blocks * BLOCK_BYTES)
-        self._folder.files[number] = _File(bytearray(zeros), content=bytearray(zeros))
+        size_bytes = size_blocks * BLOCK_BYTES
+        self._folder.files[number] = _File(bytearray(size_bytes), content=bytearray(size_bytes))
         return SimulatedSegment(self._disk, self._folder, number)
 
     def reserve(self, number: int, size_blocks: int) -> None:

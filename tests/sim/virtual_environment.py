@@ -10,6 +10,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from types import coroutine
 from typing import Any, ClassVar, TypeVar, TypeVarTuple
 
 from odx_target.environment import Work
@@ -37,74 +38,71 @@ class Cancelled(BaseException):
 
 
 class _Suspend:
-    """An awaitable for the scheduler, which resumes the task when `ready` has been called, or cancels the task.
+    """An awaitable for the scheduler, which resumes the tasks that wait for it when `ready` has been called, or cancels them.
 
     A shielded wait is not cancelled.
     """
 
+    __slots__ = ("is_ready", "is_shielded", "waiting")
+
     def __init__(self, *, is_shielded: bool = False) -> None:
         self.is_shielded = is_shielded
         self.is_ready = False
-        self.on_ready: list[Callable[[], None]] = []
+        self.waiting: list[VirtualTask] = []
 
     def ready(self) -> None:
         if not self.is_ready:
             self.is_ready = True
-            for wake in self.on_ready:
-                wake()
+            for task in self.waiting:
+                task.resume(self)
 
-    def __await__(self) -> Generator["_Suspend", None, None]:
+
+class VirtualEvent(_Suspend):
+    """An event. `environment` is that of the tasks that wait for it."""
+
+    __slots__ = ("_environment",)
+
+    def __init__(self, environment: "VirtualEnvironment") -> None:
+        self.is_shielded = self.is_ready = False
+        self.waiting = []
+        self._environment = environment
+
+    set = _Suspend.ready
+
+    def is_set(self) -> bool:
+        return self.is_ready
+
+    @coroutine
+    def wait(self) -> Generator[_Suspend, None, None]:
+        self._environment.check_cancelled()
         if not self.is_ready:
             yield self
 
 
-class VirtualEvent:
-    def __init__(self, check_cancelled: Callable[[], None]) -> None:
-        self._check_cancelled = check_cancelled
-        self._suspend = _Suspend()
-
-    def set(self) -> None:
-        self._suspend.ready()
-
-    def is_set(self) -> bool:
-        return self._suspend.is_ready
-
-    async def wait(self) -> None:
-        self._check_cancelled()
-        await self._suspend
-
-
-class _Job(Coroutine[Any, Any, None]):
+class _Job:
     """A coroutine that is made when it begins. So a test may drop an environment whose jobs have not begun."""
+
+    __slots__ = ("_arguments", "_function")
 
     def __init__(self, function: Callable[..., Awaitable[None]], arguments: tuple[Any, ...]) -> None:
         self._function = function
         self._arguments = arguments
-        self._begun: Coroutine[Any, Any, None] | None = None
-
-    def send(self, value: Any) -> Any:
-        self._begun = self._begun or self._run()
-        return self._begun.send(value)
-
-    def throw(self, *error: Any) -> Any:
-        self._begun = self._begun or self._run()
-        return self._begun.throw(*error)
 
     def close(self) -> None:
-        if self._begun is not None:
-            self._begun.close()
+        """Do nothing, because the job has not begun."""
 
-    def __await__(self) -> Generator[Any, Any, None]:
-        raise AssertionError("only the scheduler runs a job")
-
-    async def _run(self) -> None:
+    async def begin(self) -> None:
         await self._function(*self._arguments)
 
 
 class VirtualTask:
-    """A running coroutine. It has a `result` or an `error` when it is `done`."""
+    """A running coroutine. It has a `result` or an `error` when it is `done`. `runnable` has the tasks that can run."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    __slots__ = (
+        *("__weakref__", "_runnable", "coroutine", "done", "error", "is_cancelled", "is_interrupted", "result", "waits_for"),
+    )
+
+    def __init__(self, coroutine: "Coroutine[Any, Any, Any] | _Job", runnable: "deque[VirtualTask]") -> None:
         self.coroutine = coroutine
         self.is_cancelled = False
         self.is_interrupted = False
@@ -112,12 +110,19 @@ class VirtualTask:
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
+        self._runnable = runnable
 
     def value(self) -> Any:
         assert self.done, "the task has not ended"
         if self.error is not None:
             raise self.error
         return self.result
+
+    def resume(self, suspend: _Suspend) -> None:
+        """Continue the task if it still waits for this suspend."""
+        if self.waits_for is suspend:
+            self.waits_for = None
+            self._runnable.append(self)
 
 
 class VirtualEnvironment:
@@ -153,19 +158,21 @@ class VirtualEnvironment:
         return hashlib.shake_256(f"{self._seed}/{self._entropy_calls}".encode()).digest(size_bytes)
 
     def event(self) -> VirtualEvent:
-        return VirtualEvent(self._check_cancelled)
+        return VirtualEvent(self)
 
-    async def sleep(self, delay_s: float) -> None:
+    @coroutine
+    def sleep(self, delay_s: float) -> Generator[_Suspend, None, None]:
         suspend = _Suspend()
         heapq.heappush(self._sleepers, (self.now_s + max(delay_s, 0.0), next(self._order), suspend))
-        await suspend
+        yield suspend
 
-    async def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, work: Work = Work.READS) -> T:
+    @coroutine
+    def in_thread(self, function: Callable[[*Ts], T], *arguments: *Ts, work: Work = Work.READS) -> Generator[_Suspend, None, T]:
         """Run a function at once. The caller is suspended once, as for a real thread, and can be cancelled before or after."""
-        self._check_cancelled()
+        self.check_cancelled()
         suspend = _Suspend(is_shielded=True)
         heapq.heappush(self._sleepers, (self.now_s, next(self._order), suspend))
-        await suspend
+        yield suspend
         VirtualEnvironment.is_in_thread = True
         try:
             return function(*arguments)
@@ -181,8 +188,8 @@ class VirtualEnvironment:
     async def _go_round(self) -> None:
         await self.sleep(0)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> VirtualTask:
-        task = VirtualTask(coroutine)
+    def spawn(self, coroutine: Coroutine[Any, Any, Any] | _Job) -> VirtualTask:
+        task = VirtualTask(coroutine, self._runnable)
         task.is_cancelled = self._is_stopping
         self._tasks[task] = None
         self._runnable.append(task)
@@ -194,7 +201,7 @@ class VirtualEnvironment:
             task.is_cancelled = True
             if task.waits_for is not None and not task.waits_for.is_shielded:
                 task.is_interrupted = True
-                self._resume(task, task.waits_for)
+                task.resume(task.waits_for)
         self.settle()
 
     def stop(self) -> None:
@@ -255,23 +262,21 @@ class VirtualEnvironment:
                 break
         return bool(self._runnable) or (woken and self._wake_sleepers())
 
-    def _check_cancelled(self) -> None:
+    def check_cancelled(self) -> None:
+        """Raise Cancelled if the running task is cancelled."""
         if self._current is not None and self._current.is_cancelled:
             raise Cancelled
-
-    def _resume(self, task: VirtualTask, suspend: _Suspend) -> None:
-        """Continue a task if it still waits for this suspend."""
-        if task.waits_for is suspend:
-            task.waits_for = None
-            self._runnable.append(task)
 
     def _step(self, task: VirtualTask) -> None:
         self._current = task
         try:
-            suspend = task.coroutine.throw(Cancelled()) if task.is_interrupted else task.coroutine.send(None)
+            running = task.coroutine
+            if isinstance(running, _Job):
+                running = task.coroutine = running.begin()
+            suspend = running.throw(Cancelled()) if task.is_interrupted else running.send(None)
             task.is_interrupted = False
             while task.is_cancelled and not suspend.is_shielded:
-                suspend = task.coroutine.throw(Cancelled())
+                suspend = running.throw(Cancelled())
         except BaseException as error:
             task.done = True
             self._tasks.pop(task, None)
@@ -283,9 +288,10 @@ class VirtualEnvironment:
                     self._death = error
         else:
             task.waits_for = suspend
-            suspend.on_ready.append(lambda: self._resume(task, suspend))
             if suspend.is_ready:
-                self._resume(task, suspend)
+                task.resume(suspend)
+            else:
+                suspend.waiting.append(task)
         finally:
             self._current = None
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 MAX_STEPS_OF_A_MOMENT = 1_000_000
 """Largest number of steps of tasks while the clock of the world stands still."""
 
+INFINITE_S = float("inf")
+
 LAST_LINES = 40
 """Number of lines of the trace that are kept for the message of a failure."""
 
@@ -47,17 +49,15 @@ class WorldEnvironment(VirtualEnvironment):
         """Move the clock of the array to the present time of the world."""
         self.now_s = max(self.now_s, self._start_s + (self._world.now_s - self._world_start_s) * self.drift)
 
-    @property
     def can_run(self) -> bool:
-        return bool(self._runnable) or bool(self._sleepers and self._sleepers[0][0] <= self.now_s)
+        return len(self._runnable) > 0 or (len(self._sleepers) > 0 and self._sleepers[0][0] <= self.now_s)
 
     @property
     def wakes_at_s(self) -> float:
-        """Time of the world at which a task of the array wakes up."""
+        """Time of the world at which a task of the array wakes up. It may lie in the past."""
         if not self._sleepers:
-            return float("inf")
-        at_s = self._world_start_s + (self._sleepers[0][0] - self._start_s) / self.drift
-        return max(self._world.now_s, at_s)
+            return INFINITE_S
+        return self._world_start_s + (self._sleepers[0][0] - self._start_s) / self.drift
 
     def reach_next_sleeper(self) -> None:
         """Correct the rounding of `wakes_at_s`."""
@@ -114,24 +114,25 @@ class World:
 
     def settle(self) -> None:
         """Run all tasks that can run now, array by array in random order, without moving the clock."""
+        events, environments, choice = self._events, self._environments, self.random.choice
         for _ in range(MAX_STEPS_OF_A_MOMENT):
-            if self._events and self._events[0][0] <= self.now_s:
-                heapq.heappop(self._events)[2]()
+            if events and events[0][0] <= self.now_s:
+                heapq.heappop(events)[2]()
                 continue
-            ready = [each for each in self._environments if each.can_run]
+            ready = [each for each in environments if each.can_run()]
             if not ready:
                 for check in self.checks:
                     check()
                 return
-            (ready[0] if len(ready) == 1 else self.random.choice(ready)).step()
+            (ready[0] if len(ready) == 1 else choice(ready)).step()
         raise Livelock(f"tasks still run after {MAX_STEPS_OF_A_MOMENT:,} steps, but the clock of the world stands still")
 
     def advance(self, delay_s: float) -> None:
         """Move the clock forward, and run everything that happens meanwhile."""
         end_s = self.now_s + delay_s
         self.settle()
-        while self._next_s() <= end_s:
-            self._move_to(self._next_s())
+        while (next_s := self._next_s()) <= end_s:
+            self._move_to(next_s)
         self._move_to(end_s)
 
     def run(self, environment: WorldEnvironment, coroutine: Coroutine[Any, Any, T], limit_s: float = 3600.0) -> T:
@@ -146,7 +147,7 @@ class World:
         self.settle()
         while not is_reached():
             next_s = self._next_s()
-            if next_s == float("inf"):
+            if next_s == INFINITE_S:
                 raise Deadlock("everything waits")
             assert next_s <= end_s, f"not reached after {limit_s} s"
             self._move_to(next_s)
@@ -156,16 +157,16 @@ class World:
 
     def _next_s(self) -> float:
         """Time of the next event, or of the next task that wakes up."""
-        times = [each.wakes_at_s for each in self._environments]
-        if self._events:
-            times.append(max(self.now_s, self._events[0][0]))
-        return min(times, default=float("inf"))
+        next_s = self._events[0][0] if self._events else INFINITE_S
+        for environment in self._environments:
+            next_s = min(next_s, environment.wakes_at_s)
+        return max(self.now_s, next_s)
 
     def _move_to(self, time_s: float) -> None:
-        due = [each for each in self._environments if each.wakes_at_s <= time_s]
         self.now_s = time_s
         for environment in self._environments:
+            is_due = environment.wakes_at_s <= time_s
             environment.follow()
-        for environment in due:
-            environment.reach_next_sleeper()
+            if is_due:
+                environment.reach_next_sleeper()
         self.settle()

@@ -238,16 +238,17 @@ def test_the_throttle_delays_channels_and_nothing_else() -> None:
     session.throttle.advance(0.0, 0.0)
     for _ in range(2):
         session.send(number, Kind.DATA, 0, bytes(250_000))
-    assert not session.is_throttled
+    assert session.has_output
     pair.settle()
-    assert session.is_throttled
+    assert session.has_output
+    assert session.take_output() == []
     assert [type(event) for event in pair.events[ACCEPTOR]] == [Received]
     session._outbox.put_pong(1)
-    assert not session.is_throttled
     assert session.take_output() != []
     session.throttle.advance(session.throttle.ready_at_s, 0.0)
     pair.settle()
     assert len(pair.events[ACCEPTOR]) == 2
+    assert not session.has_output
 
 
 def test_a_silent_peer_is_noticed_and_a_ping_is_answered() -> None:

@@ -184,7 +184,7 @@ class SessionMachine(RuleBasedStateMachine):
             self.pair.sessions[side].close(number)
         self.pair.settle()
         assert [len(session._channels) for session in self.pair.sessions.values()] == [0, 0]
-        assert not any(session.is_throttled for session in self.pair.sessions.values())
+        assert not any(session.has_output for session in self.pair.sessions.values())
 
 
 SessionMachine.TestCase.settings = searching(60, steps=40)

@@ -10,6 +10,7 @@ from random import Random
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.tokens.rod_types import RodType
+from odx_target.environment import Buffer
 from odx_target.scsi.reply import Reply
 from odx_target.store.api import BLOCK_BYTES
 from tests.copymgr.array import code_of
@@ -20,7 +21,14 @@ from tests.sim.world import World
 MAX_COMMANDS = 60
 """Number of commands after which the network is repaired."""
 
+SIZE_BYTES = 1024 * BLOCK_BYTES
+"""Size of each LUN."""
+
 CUT, UNREACHABLE, UNKNOWN = "A/0D/04", "A/0D/02", "5/23/04"
+
+
+def chunks(data: Buffer, size_bytes: int) -> list[Buffer]:
+    return [data[at : at + size_bytes] for at in range(0, len(data), size_bytes)]
 
 
 def content(random: Random, size_bytes: int) -> bytes:
@@ -33,13 +41,13 @@ class Play:
     """One copy with random ranges and faults. `run` raises an exception if a promise is broken."""
 
     def __init__(self, seed: int, world: World | None = None) -> None:
-        self.arrays = TokenArrays(seed, size_blocks=1024, world=world)
+        self.arrays = TokenArrays(seed, size_blocks=SIZE_BYTES // BLOCK_BYTES, world=world)
         self.random = random = self.arrays.world.random
         self.outcomes: Counter[str] = Counter()
         self.uncertain_end = 0
         """Number of blocks of the copy that a command without a reply may have written."""
         source, self.lun = random.choice([0, 1]), random.choice([0, 1])
-        self.source_data = content(random, 1024 * BLOCK_BYTES)
+        self.source_data = content(random, SIZE_BYTES)
         for at in range(0, len(self.source_data), 1 << 20):
             self.arrays.maker.write(source, at // BLOCK_LENGTHS[source], self.source_data[at : at + (1 << 20)])
         ranges = self._ranges(BLOCK_LENGTHS[source], random.randint(1, 3))
@@ -55,7 +63,7 @@ class Play:
 
     def _ranges(self, block_bytes: int, count: int) -> list[Range]:
         """Return random ranges that do not overlap."""
-        limit = 1024 * BLOCK_BYTES // block_bytes
+        limit = SIZE_BYTES // block_bytes
         starts = sorted(self.random.sample(range(limit - 1), count))
         ends = [*starts[1:], limit]
         ranges = [
@@ -120,19 +128,19 @@ class Play:
     def _check(self, start: int, done: int) -> None:
         """Check the blocks that are copied, and that all others are as before."""
         block_bytes = BLOCK_LENGTHS[self.lun]
-        size = 1024 * BLOCK_BYTES
-        found = b"".join(
-            self.arrays.redeemer.read(self.lun, at // block_bytes, min(size - at, 1 << 20) // block_bytes)
-            for at in range(0, size, 1 << 20)
-        )
-        first, end = start * block_bytes, (start + done) * block_bytes
-        former = self.former.ljust(size, b"\0")
-        assert found[first:end] == self.expected[: end - first], "the copied blocks"
-        for at in range(end, (start + self.uncertain_end) * block_bytes, block_bytes):
-            there = found[at : at + block_bytes]
-            assert there in (former[at : at + block_bytes], self.expected[at - first : at - first + block_bytes])
-        end = max(end, (start + self.uncertain_end) * block_bytes)
-        assert found[:first] + found[end:] == former[:first] + former[end:], "the other blocks"
+        step = (1 << 20) // block_bytes
+        found = b"".join(self.arrays.redeemer.read(self.lun, at, step) for at in range(0, SIZE_BYTES // block_bytes, step))
+        first, copied = start * block_bytes, done * block_bytes
+        wanted = bytearray(self.former.ljust(SIZE_BYTES, b"\0"))
+        wanted[first : first + copied] = self.expected[:copied]
+        for at in range(copied, self.uncertain_end * block_bytes, block_bytes):
+            there, block = found[first + at : first + at + block_bytes], self.expected[at : at + block_bytes]
+            if there == block:
+                wanted[first + at : first + at + block_bytes] = block
+        if found != wanted:
+            pieces = zip(chunks(found, block_bytes), chunks(wanted, block_bytes), strict=True)
+            wrong = [index for index, (there, block) in enumerate(pieces) if there != block]
+            raise AssertionError(f"{len(wrong)} blocks from {wrong[0]} on are wrong, copied are {start} to {start + done}")
 
     def _plan(self, link: SimulatedLink) -> None:
         """Plan the fault of a new connection."""

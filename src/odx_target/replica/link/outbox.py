@@ -57,14 +57,9 @@ class Outbox:
         self._schedule = Schedule()
 
     @property
-    def has_urgent(self) -> bool:
-        """True if a frame waits that the throttle does not delay."""
-        return bool(self._urgent or self._grants) or self._pong is not None or self._schedule.has_urgent()
-
-    @property
-    def is_throttled(self) -> bool:
-        """True if frames may be sent, but the throttle delays all of them."""
-        return not self.has_urgent and not self._throttle.may_send and not self._schedule.is_empty()
+    def is_empty(self) -> bool:
+        """True if no frame may be sent, even if the throttle allowed it."""
+        return not (self._urgent or self._grants) and self._pong is None and self._schedule.is_empty()
 
     def take(self, size_bytes: int) -> Iterator[tuple[Frame, Channel | None]]:
         """Yield the next frames, with the channels of those that come from a channel, until their size is `size_bytes`."""

@@ -257,9 +257,9 @@ class Session:
         return self._channels.granted_bytes
 
     @property
-    def is_throttled(self) -> bool:
-        """True if frames wait that only the throttle delays."""
-        return self._outbox.is_throttled
+    def has_output(self) -> bool:
+        """True if frames may be sent, perhaps only later because of the throttle."""
+        return not self._outbox.is_empty
 
     def take_output(self) -> list[Buffer]:
         """Return the bytes to send next, as buffers. Empty if there is nothing to send now."""

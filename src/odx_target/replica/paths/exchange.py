@@ -104,7 +104,8 @@ class Exchange:
     def consumed(self, frame: Frame) -> None:
         """Note that a received frame needs no more memory."""
         self._session.consumed(self.number, frame.size_bytes)
-        self._on_output()
+        if self._session.has_output:
+            self._on_output()
 
     async def room(self) -> None:
         """Wait until another frame may be sent. Raises ChannelEnded."""

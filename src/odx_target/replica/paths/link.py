@@ -116,7 +116,8 @@ class Link:
         for event in events:
             if self.ended is None:
                 self._happened(event)
-        self._output.wake()
+        if self.session.has_output:
+            self._output.wake()
 
     def _happened(self, event: Event) -> None:
         match event:
@@ -168,19 +169,18 @@ class Link:
         """Send the output of the session, until the session has ended and its last bytes are sent."""
         session, environment = self.session, self._environment
         try:
-            while True:
+            while session.has_output or self.ended is None:
+                if not session.has_output:
+                    await self._output.wait()
+                    continue
                 session.throttle.advance(environment.monotonic(), environment.time())
                 output = session.take_output()
                 if output:
                     await self._connection.send(output)
                     for exchange in list(self._exchanges.values()):
                         exchange.note_sent()
-                elif self.ended is not None:
-                    break
-                elif session.is_throttled:
-                    await self._output.wait(session.throttle.ready_at_s)
                 else:
-                    await self._output.wait()
+                    await self._output.wait(session.throttle.ready_at_s)
         except ConnectionLost as error:
             self._note_ended(session.lost(str(error)))
         finally:
