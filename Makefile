@@ -73,7 +73,7 @@ torture: .venv/dev ## runs against a naive model with crashes, for TORTURE_MINUT
 	$(BIN)/python -m tests.torture run --minutes $${TORTURE_MINUTES:-120}
 
 sim: .venv/dev ## several arrays in one process with faults, for SIM_MINUTES (60) or until SIM_SEEDS; the numbers add up in var/sim.json
-	$(BIN)/python -m tests.sim run --minutes $${SIM_MINUTES:-60} $${SIM_SEEDS:+--seeds $$SIM_SEEDS}
+	$(BIN)/python -m tests.sim run --minutes $${SIM_MINUTES:-60} $${SIM_SEEDS:+--seeds $$SIM_SEEDS} $${SIM_SCENARIOS:+--scenarios "$$SIM_SCENARIOS"}
 
 fuzz: .venv/dev ## hostile input for FUZZ_MINUTES (30), guided by coverage; findings are written to var/fuzz/
 	$(BIN)/python -m tests.fuzz run --minutes $${FUZZ_MINUTES:-30}

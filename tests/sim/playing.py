@@ -7,13 +7,13 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import structlog
 
-from tests.sim.counting import Found, Played, Sums
+from tests.sim.counting import Played, Sums
 from tests.sim.scenarios.table import SCENARIOS
 from tests.sim.world import World
 
@@ -44,26 +44,32 @@ def _play(scenario: str, seed: int) -> tuple[Played, World]:
     except Exception as failure:
         place = traceback.extract_tb(failure.__traceback__)[-1]
         error = f"{type(failure).__name__}: {failure} ({Path(place.filename).name}:{place.lineno})"
-    return Played(scenario, seed, world.digest, world.faults, world.now_s, error), world
+    return Played(scenario, seed, world.digest, world.faults, world.reached, world.now_s, error), world
 
 
-def rounds(next_seeds: Mapping[str, int]) -> Iterator[list[tuple[str, int]]]:
-    """Yield rounds of seeds. Each round has the seeds of each scenario that its row in the table names."""
-    seeds = {name: next_seeds.get(name, 1) for name in SCENARIOS}
+def rounds(next_seeds: Mapping[str, int], scenarios: Collection[str] = SCENARIOS) -> Iterator[list[tuple[str, int]]]:
+    """Yield rounds of seeds of some scenarios. Each round has as many seeds of each as its row in the table names."""
+    seeds = {name: next_seeds.get(name, 1) for name in scenarios}
     while True:
         found = []
-        for name, (_, count) in SCENARIOS.items():
+        for name in scenarios:
+            count = SCENARIOS[name][1]
             found += [(name, seeds[name] + index) for index in range(count)]
             seeds[name] += count
         yield found
 
 
 def _work(
-    worker: int, workers: int, next_seeds: Mapping[str, int], until: float, results: "SimpleQueue[Played | None]"
+    worker: int,
+    workers: int,
+    next_seeds: Mapping[str, int],
+    scenarios: Collection[str],
+    until: float,
+    results: "SimpleQueue[Played | None]",
 ) -> None:
     quiet()
     os.nice(5)
-    for number, seeds in enumerate(rounds(next_seeds)):
+    for number, seeds in enumerate(rounds(next_seeds, scenarios)):
         is_repeated = workers > 1 and number % REPEATED_ROUND == 0
         if not is_repeated and number % workers != worker:
             continue
@@ -82,25 +88,29 @@ def is_over(until: float) -> bool:
 
 
 class Run:
-    """A run of many seeds. `path` is the file with the sums of all runs."""
+    """A run of many seeds of some scenarios. `path` is the file with the sums of all runs."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scenarios: Collection[str] = SCENARIOS) -> None:
         self.sums = Sums.load(path)
         self._path = path
+        self._scenarios = list(scenarios)
         self._digests: dict[tuple[str, int], str] = {}
 
     def play_for(self, seconds: float, workers: int, max_seeds: int | None = None) -> bool:
-        """Play seeds until the time is over, or the sum of all seeds is `max_seeds`. Returns True if nothing was ever wrong."""
+        """Play seeds until the time is over, or the sum of all seeds is `max_seeds`.
+
+        Returns True if nothing was wrong in any run of the present revision.
+        """
         began, former_s = time.monotonic(), self.sums.seconds
         context = multiprocessing.get_context("spawn")
         results: SimpleQueue[Played | None] = context.SimpleQueue()
-        arguments = (workers, dict(self.sums.next_seeds), began + seconds, results)
+        arguments = (workers, dict(self.sums.next_seeds), self._scenarios, began + seconds, results)
         processes = [context.Process(target=_work, args=(index, *arguments), daemon=True) for index in range(workers)]
         for process in processes:
             process.start()
         left, saved_at = workers, began
         try:
-            while left and len(self.sums.found) < MAX_FOUND and (max_seeds is None or self.sums.all_seeds < max_seeds):
+            while left and len(self.sums.found_now) < MAX_FOUND and (max_seeds is None or self.sums.all_seeds < max_seeds):
                 while results.empty():
                     time.sleep(POLL_S)
                     if any(process.exitcode for process in processes):
@@ -120,10 +130,11 @@ class Run:
             self.sums.save(self._path)
             for process in processes:
                 process.terminate()
-        print(self.sums.line())
+        print("\n".join([self.sums.line(), *self.sums.table()]))
         for found in self.sums.found:
-            print(f"{found.scenario} {found.seed}: {found.error}\n  python -m tests.sim replay {found.scenario} {found.seed}")
-        return not self.sums.found
+            print(f"{found.scenario} {found.seed}, found in {found.revision}: {found.error}")
+            print(f"  python -m tests.sim replay '{found.scenario}' {found.seed}")
+        return not self.sums.found_now
 
     def note(self, played: Played) -> None:
         """Add a result. A seed that two processes have played is counted once, and its traces are compared."""
@@ -133,7 +144,7 @@ class Run:
             if first is not None:
                 self.sums.replays += 1
                 if first != played.digest:
-                    self.sums.found.append(Found(*key, "two processes had different traces", played.digest))
+                    self.sums.note_violation(*key, "two processes had different traces", played.digest)
                 return
             self._digests[key] = played.digest
         self.sums.add(played)

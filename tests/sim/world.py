@@ -73,6 +73,8 @@ class World:
         self.random = Random(seed)
         self.now_s = 0.0
         self.faults: Counter[str] = Counter()
+        self.reached: Counter[str] = Counter()
+        """Numbers of the situations that the seed has led to, by name."""
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
         self.checks: list[Callable[[], None]] = []
         """Functions that are called after each moment. They assert what must always be true."""

@@ -12,6 +12,8 @@ MIN_PATHS = 3
 def play(world: World) -> None:
     peers = MIN_PATHS + world.seed % (MAX_PATHS - MIN_PATHS + 1)
     names = ["hub", *(f"spoke{number}" for number in range(peers))]
+    if peers == MAX_PATHS:
+        world.reached["sixteen paths"] += 1
     stage = Stage(world, names, serve, faults=FAULTS)
     hub, *spokes = stage.arrays
     for spoke in spokes:

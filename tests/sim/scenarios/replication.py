@@ -46,7 +46,7 @@ class Play(Arrays):
         self.primary, self.secondary = "a", "b"
         self.digests: dict[bytes, bytes] = {}
         self.is_faulty = True
-        self.count = 0
+        self.count = self.turns = 0
         self.network.on_connection = self._plan
         self.newest_name = ""
         for array in self.arrays.values():
@@ -148,7 +148,10 @@ class Play(Arrays):
             if snapshot.name not in newest and self.random.randrange(2):
                 try:
                     snapshot.delete()
-                except (Held, StoreError):
+                    self.world.reached["snapshots that were pruned"] += 1
+                except Held:
+                    self.world.reached["snapshots that a hold has kept"] += 1
+                except StoreError:
                     continue
         array.pool.commit()
 
@@ -198,6 +201,10 @@ class Play(Arrays):
             raise AssertionError("the protection is never reversed")
         kept = self.volume(self.secondary, self.names[self.secondary]).snapshots.values()
         assert any(self.run(self[self.secondary], each.digest()) == content for each in kept), "changes of hosts are lost"
+        self.turns += 1
+        self.world.reached["promotions and reversals"] += 1
+        if self.turns == 2:
+            self.world.reached["seeds with promote, reverse, promote"] += 1
         self._write()
         self._take_snapshot()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.sim.scenarios import fills, groups, hub, links, pairings, remote_copies, replication
+from tests.sim.scenarios import cuts, fills, groups, hub, links, pairings, remote_copies, replication
 from tests.sim.world import World
 
 SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
@@ -11,6 +11,7 @@ SCENARIOS: dict[str, tuple[Callable[[World], None], int]] = {
     "fills": (fills.play, 4),
     "hub": (hub.play, 1),
     "remote copies": (remote_copies.play, 1),
+    "cuts": (cuts.play, 4),
     "replication": (replication.play, 2),
     "groups": (groups.play, 4),
 }
