@@ -1,5 +1,6 @@
 """The native reader of scattered runs returns the same blocks as a read of each run, and None for blocks that are not usual."""
 
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from odx_target.native.choice import NATIVE
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.segments.segment import MAX_SEGMENT_BLOCKS
+from tests.native.built import compiled
 from tests.native.mapped import BLOCKS, Mapped, mapped_file
 
 pytestmark = pytest.mark.skipif(NATIVE is None, reason="the native module is switched off")
@@ -68,3 +70,26 @@ def test_wrong_arguments_are_refused(mapped: Mapped, segment: object, runs: obje
 def test_a_wrong_number_of_arguments_is_refused(mapped: Mapped) -> None:
     with pytest.raises(TypeError):
         mapped.reader.gather_now(1)
+
+
+def test_runs_get_consecutive_places() -> None:
+    cells = array("Q", [0] * 10)
+    assert compiled.place_runs(cells, [(7, 2, 0), (1, 1)], 100) == 3
+    assert list(cells) == [0, 102, 0, 0, 0, 0, 0, 100, 101, 0]
+    assert compiled.place_runs(cells, (), 100) == 0
+
+
+@pytest.mark.parametrize(
+    ("cells", "runs", "place", "error"),
+    [
+        (array("Q", [0] * 10), [(9, 2)], 1, ValueError),
+        (array("Q", [0] * 10), [(1, 0)], 1, ValueError),
+        (array("Q", [0] * 10), [(1,)], 1, TypeError),
+        (array("Q", [0] * 10), 5, 1, TypeError),
+        (array("Q", [0] * 10), [(1, 1)], -1, OverflowError),
+        (bytes(80), [(1, 1)], 1, BufferError),
+    ],
+)
+def test_runs_outside_the_cells_get_no_places(cells: object, runs: object, place: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        compiled.place_runs(cells, runs, place)

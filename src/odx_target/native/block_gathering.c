@@ -1,4 +1,4 @@
-/* Reads of scattered runs of one segment into one buffer, for the cleaner. */
+/* Reads of scattered runs of one segment into one buffer, and notes of their new places, for the cleaner. */
 
 #include "block_reader.h"
 
@@ -95,4 +95,40 @@ PyObject *gather_now(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
     PyObject *content = runs == NULL ? NULL : gathered((BlockReader *)self, segment, runs);
     Py_XDECREF(runs);
     return content;
+}
+
+/* Store consecutive places in the cells of the blocks of some runs. Returns the number of blocks, or -1 with an exception. */
+static long long place_all(const Py_buffer *cells, PyObject *runs, uint64_t place)
+{
+    uint64_t *places = cells->buf;
+    long long sum = 0, block, count, length = cells->len / (Py_ssize_t)sizeof *places;
+    for (Py_ssize_t index = 0; index < PySequence_Fast_GET_SIZE(runs); index++) {
+        if (numbers_of_run(PySequence_Fast_GET_ITEM(runs, index), &block, &count))
+            return -1;
+        if (block + count > length) {
+            PyErr_SetString(PyExc_ValueError, "a run ends after the cells");
+            return -1;
+        }
+        for (long long at = 0; at < count; at++)
+            places[block + at] = place++;
+        sum += count;
+    }
+    return sum;
+}
+
+PyObject *place_runs(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t count_arguments)
+{
+    if (count_arguments != 3)
+        return PyErr_Format(PyExc_TypeError, "place_runs takes 3 arguments");
+    uint64_t place = PyLong_AsUnsignedLongLong(arguments[2]);
+    Py_buffer cells;
+    PyObject *runs = PyErr_Occurred() ? NULL : PySequence_Fast(arguments[1], "the runs are a sequence");
+    if (runs == NULL || PyObject_GetBuffer(arguments[0], &cells, PyBUF_WRITABLE)) {
+        Py_XDECREF(runs);
+        return NULL;
+    }
+    long long count = place_all(&cells, runs, place);
+    PyBuffer_Release(&cells);
+    Py_DECREF(runs);
+    return count < 0 ? NULL : PyLong_FromLongLong(count);
 }

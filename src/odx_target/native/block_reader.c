@@ -267,6 +267,7 @@ static PyTypeObject reader_type = {
 
 static PyMethodDef functions[] = {
     {"block_checksums", block_checksums, METH_O, NULL},
+    {"place_runs", (PyCFunction)(void (*)(void))place_runs, METH_FASTCALL, NULL},
     {"crc32c", (PyCFunction)(void (*)(void))crc32c, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };

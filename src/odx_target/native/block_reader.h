@@ -73,4 +73,8 @@ int read_run(const Run *run, const Run *next, unsigned char *bytes);
  * sequence of tuples (block, count_blocks, ...). */
 PyObject *gather_now(PyObject *self, PyObject *const *arguments, Py_ssize_t count_arguments);
 
+/* place_runs(cells, runs, place) -> number of the blocks of the runs, whose cells in a writable buffer of 64-bit numbers become `place`
+ * and the following numbers */
+PyObject *place_runs(PyObject *module, PyObject *const *arguments, Py_ssize_t count_arguments);
+
 #endif

@@ -99,11 +99,12 @@ class Native:
 
     `block_reader` makes a reader of the segments with the given type, `block_writer` a writer into the open batch, and
     `batch_writer` a writer of the open batch of a `Log`. The last argument of the first two is the number of bits of a block
-    number in a leaf. `block_checksums` returns the CRC32C of each block of a
-    buffer. `copy_if_view` returns a copy of a view of a mapped segment, and any other buffer itself; it raises OSError if the
-    file has been cut. `encode_header` is the function in `store/log/batch.py`, and `execute_usual` is
-    `ShortLane.execute_usual`. `segment_mapping` maps the first bytes of the file of a descriptor, if its last argument is True
-    also for writes, and raises OSError.
+    number in a leaf. `block_checksums` returns the CRC32C of each block of a buffer. `copy_if_view` returns a copy of a view of
+    a mapped segment, and any other buffer itself; it raises OSError if the file has been cut. `encode_header` is the function
+    in `store/log/batch.py`, and `execute_usual` is `ShortLane.execute_usual`. `place_runs` stores consecutive places, from a
+    given one on, in the cells of the blocks of runs (block, count_blocks, ...), and returns the number of blocks.
+    `segment_mapping` maps the first bytes of the file of a descriptor, if its last argument is True also for writes, and raises
+    OSError.
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
@@ -115,6 +116,7 @@ class Native:
     copy_if_view: Callable[[Buffer], Buffer]
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
     direct_member: Callable[..., DirectMember]
+    place_runs: Callable[[object, Sequence[tuple[int, ...]], int], int]
     segment_mapping: Callable[[int, int, bool], SegmentMapping]
 
 
@@ -134,6 +136,7 @@ def _load() -> Native | None:
             crc32c,
             encode_header,
             execute_usual,
+            place_runs,
         )
     except ImportError:  # There is no module, or it was built from older sources and has fewer parts.
         return None
@@ -149,6 +152,7 @@ def _load() -> Native | None:
         copy_if_view=copy_if_view,
         execute_usual=execute_usual,
         direct_member=DirectMember,
+        place_runs=place_runs,
         segment_mapping=SegmentMapping,
     )
 

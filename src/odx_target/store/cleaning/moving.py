@@ -263,8 +263,13 @@ def pieces(runs: Iterable[Live]) -> Iterator[Piece]:
     A run of plain blocks may be divided between pieces. An extent is never divided.
     """
     waiting: list[Live] = []
-    for block, count_blocks, pairs in runs:
+    end_of_piece = 0
+    for run in runs:
+        block, count_blocks, pairs = run
         end = block + count_blocks
+        if end <= end_of_piece:  # This is so for nearly all runs.
+            waiting.append(run)
+            continue
         while block < end:
             least_blocks = end - block if pairs else 1
             if waiting and block + least_blocks - waiting[0].block > PIECE_BLOCKS:
@@ -274,6 +279,7 @@ def pieces(runs: Iterable[Live]) -> Iterator[Piece]:
             count = min(end - block, first + PIECE_BLOCKS - block)
             waiting.append(Live(block, count, pairs))
             block += count
+        end_of_piece = waiting[0].block + PIECE_BLOCKS
     if waiting:
         yield _piece(waiting)
 

@@ -18,6 +18,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 
+from odx_target.native.choice import NATIVE
 from odx_target.store.catalogue.checkpointer import Checkpointer
 from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.cleaning.place_table import PlaceTable, as_places
@@ -55,6 +56,9 @@ class Moves:
 
     def note_runs(self, segment: int, runs: Sequence[tuple[int, ...]], place: int) -> None:
         """Add runs (block, count_blocks, ...) that were moved from a segment to consecutive places."""
+        if NATIVE is not None:
+            self.count_blocks += NATIVE.place_runs(self._table.of_segment(segment), runs, place)
+            return
         numbers = np.array([run[:2] for run in runs], dtype=np.int64)
         starts, counts = numbers[:, 0], numbers[:, 1]
         ends = np.cumsum(counts)
