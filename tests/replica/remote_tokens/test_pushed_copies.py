@@ -266,3 +266,61 @@ def test_a_source_for_which_no_token_can_be_made(error: StoreError, status: Stat
     assert code_of(reply) == FAILED
     assert reply.sense[18] == status
     assert_nothing_leaks(arrays)
+
+
+def test_copies_in_opposite_directions_do_not_wait_for_each_other() -> None:
+    """Each reads the blocks that the other writes. A third host writes the source meanwhile, and does not wait either."""
+    arrays = arrays_of(11)
+    maker, redeemer = arrays.maker, arrays.redeemer
+    maker.writers = {redeemer.nexus.initiator_name}
+    data, other = fill_source(arrays)[: 64 * 512], bytes([7]) * (64 * 512)
+    redeemer.write(0, 0, other)
+    began_s = arrays.world.now_s
+    begun = []
+    for array, peer in ((maker, redeemer), (redeemer, maker)):
+        parameters = lid1_list([cscd(peer.units[0].identity)], [BlocksSegment(HERE, 0, DESTINATION, 0, 64).build()])
+        begun.append((array, array.begin(0, copy_cdb(len(parameters)), parameters)))
+    assert [code_of(array.reply(each)) for array, each in begun] == ["good", "good"]
+    assert arrays.world.now_s - began_s < 2.0
+    contents = [array.read(0, 0, 64) for array in (redeemer, maker)]
+    assert contents in ([data, other], [data, data], [other, other])
+    arrays.assert_nothing_leaks()
+    assert not maker.manager.copies.tokens.live
+    assert not redeemer.manager.copies.tokens.live
+
+
+def test_a_write_to_the_source_does_not_wait_for_the_other_array() -> None:
+    arrays = arrays_of(12)
+    data = fill_source(arrays)
+    arrays.network.line("one", "other").bytes_per_s = 200_000.0
+    begun = begin(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 4096))
+    arrays.world.advance(0.5)
+    assert isinstance(begun, VirtualTask)
+    assert not begun.done
+    written = arrays.maker.begin(0, b"\x8a\0" + bytes(8) + (8).to_bytes(4, "big"), bytes(4096))
+    if isinstance(written, VirtualTask):
+        arrays.world.settle()
+        assert written.done
+    assert not begun.done
+    assert code_of(arrays.maker.reply(begun)) == "good"
+    assert arrays.redeemer.read(0, 0, 4096) == data[: 4096 * 512], "the data at the time of the copy"
+    assert arrays.maker.read(0, 0, 8) == bytes(4096)
+    assert_nothing_leaks(arrays)
+
+
+def test_an_earlier_segment_still_keeps_its_blocks() -> None:
+    """A write to the source of a later segment waits until its data is frozen."""
+    arrays = arrays_of(13)
+    data = fill_source(arrays)
+    arrays.network.line("one", "other").bytes_per_s = 200_000.0
+    segments = [BlocksSegment(HERE, 0, DESTINATION, 0, 2048), BlocksSegment(HERE, 2048, DESTINATION, 2048, 2048)]
+    begun = begin(arrays, 0, *segments)
+    arrays.world.advance(0.1)
+    written = arrays.maker.begin(0, b"\x8a\0" + (2048).to_bytes(8, "big") + (8).to_bytes(4, "big"), bytes(4096))
+    assert isinstance(written, VirtualTask)
+    arrays.world.settle()
+    assert not written.done
+    assert code_of(arrays.maker.reply(begun)) == "good"
+    assert code_of(arrays.maker.reply(written)) == "good"
+    assert arrays.redeemer.read(0, 0, 4096) == data[: 4096 * 512]
+    assert_nothing_leaks(arrays)

@@ -264,6 +264,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "MAX_REJECTIONS",
                 "MAX_REJECTED_SNAPSHOTS",
                 "MAX_SERVED_REPLICATIONS",
+                "MIN_PUBLISHED_BLOCKS_PER_S",
                 "MAX_GUIDS",
                 "MAX_BASE_QUESTIONS",
                 "MAX_ATTRIBUTES",

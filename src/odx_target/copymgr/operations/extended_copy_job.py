@@ -23,6 +23,7 @@ class ExtendedCopyJob:
         self._copies = copies
         self._accesses = task.logical_unit.tasks.accesses_of(task)
         self._receiver = task.logical_unit
+        self._task = task
         self._plan = SegmentPlan(())
 
     def set_segments(self, plan: SegmentPlan) -> None:
@@ -52,7 +53,9 @@ class ExtendedCopyJob:
     async def work(self) -> Ending:
         for segment in self._plan.segments:
             if isinstance(segment.destination, RemotePlace):
-                await PushedCopy(self._copies, self.operation, segment, self._accesses).work()
+                is_last = segment is self._plan.segments[-1]
+                on_token = self._touches_no_more if is_last else None
+                await PushedCopy(self._copies, self.operation, segment, self._accesses, on_token).work()
             else:
                 await SegmentCopy(self._copies, self.operation, segment, self._accesses).work()
             self.operation.segments_processed += 1
@@ -60,6 +63,14 @@ class ExtendedCopyJob:
         if self._plan.error is not None:
             raise self._plan.error
         return Ending(CopyStatus.COMPLETED)
+
+    def _touches_no_more(self) -> None:
+        """Free the blocks of the source for later tasks, because the last token has its data.
+
+        They would wait for the other array. An EXTENDED COPY of the other array to the same blocks would wait for this one, and
+        this one for it.
+        """
+        self._receiver.tasks.touches_no_more(self._task)
 
     def close(self, ending: Ending, now_s: float) -> None:
         pass

@@ -4,7 +4,7 @@ This array makes a token for the source, and requests the other array to write b
 token, so only blocks that it does not have cross the link.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from odx_target.copymgr.commands.segments import DESTINATION_ID_FIELD, CopyPlace, RemotePlace, Segment
 from odx_target.copymgr.commands.unit_token import issue_unit_token
@@ -30,11 +30,17 @@ PAUSE_S = 0.1
 class PushedCopy:
     """Copies one segment, and counts the blocks that the other array has written.
 
-    `accesses` are the members of the command in the task sets of other logical units, whose abort ends the copy.
+    `accesses` are the members of the command in the task sets of other logical units, whose abort ends the copy. `on_token` is
+    called when the data of the source is frozen.
     """
 
     def __init__(
-        self, copies: Copies, operation: CopyOperation, segment: Segment, accesses: Mapping[OtherTaskSet, QueuedTask]
+        self,
+        copies: Copies,
+        operation: CopyOperation,
+        segment: Segment,
+        accesses: Mapping[OtherTaskSet, QueuedTask],
+        on_token: Callable[[], None] | None = None,
     ) -> None:
         assert isinstance(segment.source, CopyPlace)
         assert isinstance(segment.destination, RemotePlace)
@@ -44,6 +50,7 @@ class PushedCopy:
         self._source: CopyPlace = segment.source
         self._destination: RemotePlace = segment.destination
         self._checks = SegmentChecks(operation, segment, accesses, self._missing_blocks)
+        self._on_token = on_token
         self._done_blocks = 0
 
     @property
@@ -66,6 +73,8 @@ class PushedCopy:
                 rule = "the source belongs to a group of two arrays, and may have data that a failover takes back"
                 raise self._checks.aborted(COPY_TARGET_DEVICE_NOT_REACHABLE, rule)
             token = await self._token()
+            if self._on_token is not None:
+                self._on_token()
             try:
                 await self._write_all(token)
             finally:

@@ -187,7 +187,7 @@ class Fill:
         """Return the digest of the snapshot at the peer. Raises RequestDenied, ChannelEnded and ConnectionEnded."""
         link = await self.path.opened()
         document = {"request": DIGEST_REQUEST, "snapshot": self.guid.hex()}
-        exchange = await link.request(document, TrafficClass.SNAPSHOT)
+        exchange = await link.request(document, TrafficClass.SNAPSHOT, MAX_WAIT_S)
         try:
             return read_message(DIGEST_ANSWER_FIELDS, await exchange.answered()).content("digest")
         finally:

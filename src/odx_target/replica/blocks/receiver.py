@@ -51,6 +51,8 @@ class ReceiveTotals:
     """Size of the bodies of DATA on the link."""
     done_blocks: int = 0
     """Blocks in all complete parts, except those that are the same in the base."""
+    parts: int = 0
+    """Number of complete parts."""
     lost_blocks: list[int] = field(default_factory=list)
     """Numbers of the blocks that the sender could not read. They were not changed."""
     link_bytes: int = 0
@@ -262,6 +264,7 @@ class BlockReceiver:
             await self._write_runs(part.first, indexes, memoryview(b"".join([part.copied[index] for index in indexes])))
         await self._change(lambda: self._on_part(part.first, part.offer.count))
         await self._pool.committed()
+        self.totals.parts += 1
         self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)
         for fingerprint in part.fingerprints.values():
             del self._coming[fingerprint]

@@ -49,6 +49,8 @@ class SendTotals:
     """Size of the bodies of DATA on the link."""
     done_blocks: int = 0
     """Blocks in all parts that were sent, except those that are the same in the base."""
+    parts: int = 0
+    """Number of parts that were offered."""
 
 
 @dataclass
@@ -192,6 +194,7 @@ class BlockSender:
         await self._room()
         self._exchange.send(Kind.OFFER, first, encode_offer(offer), Flag.END if is_last else NO_FLAGS)
         self._under_way.append(part)
+        self.totals.parts += 1
         if offers:
             self.totals.offered_blocks += len(indexes)
         else:

@@ -55,7 +55,10 @@ class Exchange:
         self._arrival: Event | None = None
         self._space: Event | None = None
         self.max_wait_s = float("inf")
-        """Time for which `receive` and `room` wait for the peer. Then the exchange ends."""
+        """Time for which `answered`, `receive` and `room` wait for the peer. Then the exchange ends."""
+        self.progress: Callable[[], int] | None = None
+        """Returns a number that changes while the peer works for the exchange elsewhere. Then the time begins again."""
+        self._seen_progress = 0
         self._waits_since_s: float | None = None
 
     @property
@@ -180,6 +183,10 @@ class Exchange:
 
     def check_time(self, now_s: float) -> None:
         """End the exchange if it waits for the peer for too long."""
+        if self.progress is not None and self._waits_since_s is not None:
+            present = self.progress()
+            if present != self._seen_progress:
+                self._seen_progress, self._waits_since_s = present, now_s
         if self._waits_since_s is not None and now_s - self._waits_since_s >= self.max_wait_s:
             self.note_end(ChannelEnded(f"the peer has not continued for {self.max_wait_s:.0f} s"))
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from odx_target.environment import Environment
 from odx_target.replica.blocks.fill import forget_marks
+from odx_target.replica.blocks.limits import MAX_WAIT_S
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.errors import ChannelEnded, ConnectionEnded, PeerFault, TooManyChannels
@@ -243,7 +244,7 @@ class Failover:
             "keep_counts": list(keep.values()),
         }
         try:
-            exchange = await link.request(document, TrafficClass.SNAPSHOT)
+            exchange = await link.request(document, TrafficClass.SNAPSHOT, MAX_WAIT_S)
             try:
                 return read_message(messages.REVERSE_ANSWER_FIELDS, await exchange.answered())
             finally:

@@ -42,6 +42,10 @@ MAX_REJECTED_SNAPSHOTS = 2
 """Maximum number of rejected snapshots of a copy: those of the two attempts. Otherwise a block that stays different would
 fill the pool."""
 
+MIN_PUBLISHED_BLOCKS_PER_S = (1 << 30) // 4096
+"""Rate at which an array compares received snapshots at least: 1 GiB of a volume in a second. A digest reads the map, not the
+data, so an array needs about 5 s for a TiB. An array that is slower goes on, and has published when it is asked again."""
+
 MAX_SERVED_REPLICATIONS = 16
 """Maximum number of requests of the replication that an array serves at once for one peer. The peer sends four snapshots
 at once, and each has one open request, or two for a moment after a cut."""

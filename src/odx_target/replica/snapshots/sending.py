@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from odx_target.environment import Environment
+from odx_target.replica.blocks.limits import MAX_WAIT_S
 from odx_target.replica.blocks.requests import HOLES
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
@@ -20,7 +21,7 @@ from odx_target.replica.paths.link import Link
 from odx_target.replica.snapshots import messages
 from odx_target.replica.snapshots.choice import base_questions, count_changes, next_snapshots
 from odx_target.replica.snapshots.holds import Holds
-from odx_target.replica.snapshots.limits import MAX_BASE_QUESTIONS, MAX_REJECTIONS, MIN_RETRY_S
+from odx_target.replica.snapshots.limits import MAX_BASE_QUESTIONS, MAX_REJECTIONS, MIN_PUBLISHED_BLOCKS_PER_S, MIN_RETRY_S
 from odx_target.replica.snapshots.protection import BLOCK_ATTRIBUTE, MANUAL, SIZE_ATTRIBUTE, Protection
 from odx_target.replica.snapshots.records import ReplicationRecords, volume_with
 from odx_target.replica.snapshots.reporting import Report
@@ -142,7 +143,7 @@ class SendingSteps:
             "block_bytes": block_bytes,
             "changed_blocks": changed,
         }
-        await self._ask(link, messages.RECEIVE_REQUEST, document, ())
+        await self._ask(link, messages.RECEIVE_REQUEST, document, (), progress=transfer.progress)
         sending.results.note(transfer, self._environment.monotonic())
 
     async def _base(self, protection: Protection, link: Link, target: Snapshot) -> bytes:
@@ -186,7 +187,8 @@ class SendingSteps:
             "attribute_values": list(attributes.values()),
         }
         try:
-            await self._ask(link, messages.PUBLISH_REQUEST, document, ())
+            size_blocks = sum(each.size_blocks for each in targets)
+            await self._ask(link, messages.PUBLISH_REQUEST, document, (), size_blocks / MIN_PUBLISHED_BLOCKS_PER_S)
         except RequestDenied as denied:
             if denied.code == messages.UNEQUAL:
                 self._rejected(protection, sending, targets, REJECTED, str(denied))
@@ -203,9 +205,22 @@ class SendingSteps:
             if sending.rejections[target.guid] >= MAX_REJECTIONS:
                 sending.failed.add(target.guid)
 
-    async def _ask(self, link: Link, name: str, document: dict[str, Json], fields: Sequence[Field]) -> Message:
-        """Make a request, and return the answer."""
-        exchange = await link.request({"request": name, **document}, TrafficClass.SNAPSHOT)
+    async def _ask(
+        self,
+        link: Link,
+        name: str,
+        document: dict[str, Json],
+        fields: Sequence[Field],
+        more_s: float = 0.0,
+        progress: Callable[[], int] | None = None,
+    ) -> Message:
+        """Make a request, and return the answer.
+
+        The peer has `MAX_WAIT_S` and `more_s` for the answer, from the last change of `progress` on. Then the request is given
+        up, and all steps are repeated later. The peer completes what it has begun, or continues it.
+        """
+        exchange = link.begin({"request": name, **document}, TrafficClass.SNAPSHOT, MAX_WAIT_S + more_s)
+        exchange.progress = progress
         try:
             return read_message(fields, await exchange.answered())
         finally:

@@ -29,6 +29,8 @@ class Transfer:
     network_before_bytes: int = 0
     now_blocks: Callable[[], int] = lambda: 0
     now_network_bytes: Callable[[], int] = lambda: 0
+    parts_before: int = 0
+    now_parts: Callable[[], int] = lambda: 0
 
     @property
     def done_blocks(self) -> int:
@@ -48,11 +50,17 @@ class Transfer:
         """Bytes of blocks on the link, after compression."""
         return self.network_before_bytes + self.now_network_bytes()
 
+    def progress(self) -> int:
+        """Return a number that grows while parts are transferred, also parts without changed blocks."""
+        return self.network_bytes + self.parts_before + self.now_parts()
+
     def follow(self, exchange: "BlockSender | BlockReceiver") -> None:
         """Count the blocks of a further attempt, which an exchange of blocks sends or receives."""
         self.done_before_blocks += self.now_blocks()
         self.network_before_bytes += self.now_network_bytes()
+        self.parts_before += self.now_parts()
         totals = exchange.totals
+        self.now_parts = lambda: totals.parts
         self.now_blocks = lambda: totals.done_blocks
         self.now_network_bytes = lambda: totals.data_bytes
 

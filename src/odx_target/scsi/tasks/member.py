@@ -154,6 +154,8 @@ class OtherTaskSet(Protocol):
 
     def leave(self, member: Member) -> None: ...
 
+    def give_up_extents(self, member: Member) -> None: ...
+
 
 class OtherMember(NamedTuple):
     """A member of the task set `tasks`, for a third-party copy command that another logical unit has received."""

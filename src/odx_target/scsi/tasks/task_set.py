@@ -111,12 +111,27 @@ class TaskSet:
             self.members.remove(member)
             self.members.insert(0, member)
         if extents is not None:
-            self.barriers -= member.is_barrier
-            member.set_extents(self._in_store_blocks(extents))
-            self.barriers += member.is_barrier
-            waited_for, member.ended = member.ended, None
-            if waited_for is not None:  # the tasks that waited for this task may not have to wait any more
-                waited_for.set()
+            self._change_extents(member, self._in_store_blocks(extents))
+
+    def touches_no_more(self, task: QueuedTask) -> None:
+        """Note that a task reads and writes no further blocks of any logical unit, although it has not ended."""
+        for member in self.members:
+            if member.task is task:
+                self.give_up_extents(member)
+                for tasks, other in member.others:
+                    tasks.give_up_extents(other)
+
+    def give_up_extents(self, member: Member) -> None:
+        """Note that a member touches no further blocks, so that no task waits for them."""
+        self._change_extents(member, ())
+
+    def _change_extents(self, member: Member, extents: Extents) -> None:
+        self.barriers -= member.is_barrier
+        member.set_extents(extents)
+        self.barriers += member.is_barrier
+        waited_for, member.ended = member.ended, None
+        if waited_for is not None:  # the tasks that waited for this task may not have to wait any more
+            waited_for.set()
 
     def refuse_arrivals(self, is_kept_out: Callable[[TaskNexus, Access], bool]) -> None:
         """Refuse the tasks that still wait for data-out and conflict with a new reservation. They are removed, so no other task

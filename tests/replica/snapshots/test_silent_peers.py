@@ -1,0 +1,90 @@
+"""Tests that a sender gives up a peer which does not continue, and waits for one that is only slow."""
+
+from typing import Any
+
+import pytest
+
+from odx_target.replica.blocks.limits import MAX_WAIT_S
+from odx_target.replica.snapshots import messages, sending
+from odx_target.replica.snapshots.limits import MIN_PUBLISHED_BLOCKS_PER_S
+from odx_target.replica.snapshots.records import ReplicationRefused
+from tests.replica.snapshots.replicating import SIZE, Arrays
+
+
+class Silence:
+    """Keeps an array from answering a request, while `is_on`."""
+
+    def __init__(self, arrays: Arrays, name: str, request: str) -> None:
+        self.is_on = True
+        self._environment = arrays[name].environment
+        rows = arrays[name].requests._rows
+        self._serve = rows[request].serve
+        rows[request] = rows[request]._replace(serve=self.serve)
+
+    async def serve(self, *arguments: Any) -> None:
+        if self.is_on:
+            await self._environment.event().wait()
+        await self._serve(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("request_name", "more_s"),
+    [
+        (messages.BASES_REQUEST, 0.0),
+        (messages.RECEIVE_REQUEST, 0.0),
+        (messages.PUBLISH_REQUEST, SIZE / MIN_PUBLISHED_BLOCKS_PER_S),
+        (messages.SETTLE_REQUEST, 0.0),
+    ],
+)
+def test_a_peer_that_never_answers_is_asked_again(request_name: str, more_s: float) -> None:
+    arrays = Arrays(3)
+    arrays.change("a", 20)
+    arrays.protect()
+    arrays.until("b", arrays.snapshot("a", "zero").guid)
+    arrays.settle()
+    silence = Silence(arrays, "b", request_name)
+    arrays.change("a", 20)
+    taken = arrays.snapshot("a", "one")
+    began_s = arrays.world.now_s
+    sender = arrays["a"].replication.sender
+    arrays.world.run_until(lambda: sender.activity("v").problem != "", MAX_WAIT_S + more_s + 10.0)
+    assert arrays.world.now_s - began_s >= MAX_WAIT_S + more_s
+    assert sender.activity("v").problem == f"the peer has not continued for {MAX_WAIT_S + more_s:.0f} s"
+    silence.is_on = False
+    arrays.until("b", taken.guid)
+    arrays.settle()
+    arrays.assert_equal("a", "b", taken.guid)
+    assert arrays.held("a") == {"one": ["replica:b"]}
+    arrays.check_errors()
+
+
+def test_a_reversal_does_not_wait_for_ever() -> None:
+    arrays = Arrays(4)
+    arrays.change("a", 20)
+    protection = arrays.protect()
+    arrays.until("b", arrays.snapshot("a", "one").guid)
+    arrays.settle()
+    Silence(arrays, "b", messages.REVERSE_REQUEST)
+    a = arrays["a"]
+
+    async def keep_for_hosts(_volume: object) -> None:
+        raise AssertionError("the peer has not answered")
+
+    with pytest.raises(ReplicationRefused, match="the peer has not continued for 120 s"):
+        arrays.run(a, a.replication.failover.reverse(protection, a.paths["b"], keep_for_hosts))
+
+
+def test_a_transfer_may_take_longer_than_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "MAX_WAIT_S", 25.0)
+    arrays = Arrays(5)
+    arrays.protect()
+    arrays.settle()
+    arrays.network.line("a", "b").bytes_per_s = 100_000.0
+    arrays.change("a", 1900)
+    taken = arrays.snapshot("a", "one")
+    began_s = arrays.world.now_s
+    arrays.until("b", taken.guid)
+    assert arrays.world.now_s - began_s > 35.0
+    assert arrays["a"].replication.sender.activity("v").problem == ""
+    arrays.settle()
+    arrays.check_errors()
