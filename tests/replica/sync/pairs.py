@@ -68,11 +68,11 @@ class Pair:
         return array.pool.volumes[VOLUME]
 
     def is_in_sync(self) -> bool:
-        """True if both members are in sync, and one of them serves and has a complete stream."""
+        """True if both members are in sync, and one of them knows it, serves, and has a complete stream."""
         groups = [array.group for array in (self.a, self.b)]
         return len(self.register.in_sync) == 2 and any(
             group is not None and group.state is GroupState.SERVING and group.outgoing.sender is not None
-            and group.outgoing.sender.is_complete
+            and group.outgoing.sender.is_complete and group.outgoing.is_peer_in_sync
             for group in groups
         )  # fmt: skip
 

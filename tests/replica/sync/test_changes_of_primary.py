@@ -2,9 +2,10 @@
 
 import pytest
 
-from odx_target.replica.membership.timing import PROMISE_S
-from odx_target.replica.sync.group_states import NotServing
+from odx_target.replica.membership.timing import LEASE_S, PROMISE_S
+from odx_target.replica.sync.group_states import GroupState, NotServing
 from tests.replica.sync.pairs import Pair, block
+from tests.sim.group_array import GroupArray
 from tests.sim.virtual_environment import VirtualTask
 
 TAKEOVER_S = 12.0
@@ -134,3 +135,31 @@ def test_a_new_primary_loses_its_power_and_the_former_one_starts_again() -> None
     pair.until(pair.is_in_sync)
     assert pair.content(pair.a) == pair.content(pair.b)
     assert pair.content(pair.a)[:30] == list(range(1, 31))
+
+
+def states_until_in_sync(pair: Pair, array: GroupArray) -> list[GroupState]:
+    """Pass time until both members are in sync. Returns the states of an array, without repetitions."""
+    found = [pair.group(array).state]
+
+    def look() -> bool:
+        state = pair.group(array).state
+        if state is not found[-1]:
+            found.append(state)
+        return pair.is_in_sync()
+
+    pair.until_exactly(look)
+    return found
+
+
+def test_hosts_are_served_while_the_other_member_is_added() -> None:
+    pair = Pair()
+    pair.drop_other()
+    pair.world.advance(LEASE_S + 1.0)  # No lease is left from the time before.
+    pair.b.start()
+    assert set(states_until_in_sync(pair, pair.a)) <= {GroupState.SERVING, GroupState.SETTLING}
+
+
+def test_a_new_primary_that_waits_for_its_first_lease_is_in_transition() -> None:
+    pair = Pair()
+    pair.run(pair.a, pair.group(pair.a).switchover())
+    assert states_until_in_sync(pair, pair.b) == [GroupState.STANDBY, GroupState.SETTLING, GroupState.SERVING]

@@ -66,7 +66,7 @@ def test_both_members_are_compared_at_once() -> None:
     pair.volume(pair.b).write(30, [block(13)])
     pair.b.pool.commit()
     assert not pair.run(pair.a, pair.maintenance(pair.a).verify())
-    pair.until(lambda: len(pair.register.in_sync) == 1, 3.0)
+    pair.until(lambda: not pair.group(pair.a).outgoing.is_peer_in_sync, 3.0)
     with pytest.raises(NotServing, match="is not in sync"):
         pair.run(pair.a, pair.maintenance(pair.a).verify())
 

@@ -226,11 +226,15 @@ class Member:
         return self.register.in_sync == {self.name} and not self.record.is_adding
 
     def _renewals(self, now_s: float) -> Sequence[Action]:
-        """Return requests for leases. A member that needs none asks the witness whether it still has its register."""
+        """Return requests for leases. A member that needs none asks the witness whether it still has its register.
+
+        A primary that is alone has a lease of the witness all the same, so that it goes on serving when the peer is added.
+        """
+        request = LeaseRequest(self.name, self.record.life, self.register.epoch, now_s)
         if self.is_primary and self.needs_peer and self.is_proven:
-            request = LeaseRequest(self.name, self.record.life, self.register.epoch, now_s)
             return [Send(receiver, request) for receiver in Receiver]
-        return [Send(Receiver.WITNESS, LifeBegan(self.name, self.record.life))]
+        question = Send(Receiver.WITNESS, LifeBegan(self.name, self.record.life))
+        return [question, Send(Receiver.WITNESS, request)] if self.is_primary and self.is_proven else [question]
 
     def _may_request(self, change: Change, now_s: float) -> bool:
         if self.request is not None or not self.is_known_to_witness:

@@ -8,6 +8,7 @@ from odx_target.environment import Buffer, Environment
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.membership.messages import Message, Receiver
 from odx_target.replica.membership.register import Change
+from odx_target.replica.membership.timing import PROMISE_S
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.path import Path
 from odx_target.replica.sync.anchors.anchors import Anchors
@@ -21,6 +22,8 @@ from odx_target.replica.sync.stream.incoming_stream import IncomingStream
 from odx_target.replica.sync.stream.outgoing_stream import OutgoingStream
 from odx_target.replica.sync.switchover import Switchover
 from odx_target.store.api import Pool, PoolBusy, StoreError, Volume
+
+NEVER_S = float("-inf")
 
 NO_LIMIT_OSN = 1 << 64
 """All changes have a lower OSN."""
@@ -46,6 +49,8 @@ class Group:
         """The list of the volumes, and what is called when it changes."""
         self._register = self.driver.member.register
         self._was_adding = False
+        self._begins_until_s = NEVER_S
+        """The time until which a new primary has not been without its first lease for too long."""
         self.monotonic = environment.monotonic
         self.progress = Progress(pool, environment, settings, self.driver)
         self._active = 0
@@ -103,7 +108,8 @@ class Group:
         if member.is_primary:
             if self._switchover.is_under_way:
                 return GroupState.HANDING_OVER
-            is_settling = self.driver.is_settling and member.serves(self._environment.monotonic())
+            now_s = self._environment.monotonic()
+            is_settling = now_s < self._begins_until_s or (self.driver.is_settling and member.serves(now_s))
             return GroupState.SETTLING if is_settling else GroupState.WAITING
         if member.request is not None and member.request.change is Change.PROMOTE:
             return GroupState.TAKING_OVER
@@ -275,6 +281,8 @@ class Group:
         """Act on a call of the member: end streams of former registers, and let waiting commands go on."""
         record = self.driver.member.record
         if record.register != self._register or (self._was_adding and not record.is_adding):
+            if self._register.primary != record.register.primary == self.driver.member.name:
+                self._begins_until_s = self._environment.monotonic() + PROMISE_S
             self._register = record.register
             self.outgoing.note_register()
             self.incoming.close()

@@ -24,4 +24,4 @@ class GroupState(Enum):
     HANDING_OVER = "handing over"
     """The primary, which ends the commands under way and then makes the other member the primary."""
     SETTLING = "settling"
-    """The primary, for the moment in which a change of the membership becomes durable."""
+    """The primary, for the moment in which a change of the membership becomes durable, or until it has its first lease."""

@@ -11,7 +11,7 @@ STATE_MEANINGS: dict[GroupState, str] = {
     GroupState.WAITING: "the primary, without a lease, or after a start before it has compared its data; hosts cannot use it",
     GroupState.OUT_OF_SYNC: "the secondary, which gets what it misses; it cannot take over",
     GroupState.HANDING_OVER: "the primary during a switchover, which ends the commands under way",
-    GroupState.SETTLING: "the primary, for the moment in which a change of the group becomes durable",
+    GroupState.SETTLING: "the primary, for the moment in which a change becomes durable, or a new primary gets its first lease",
     GroupState.TAKING_OVER: "the secondary, which asks the witness to become the primary",
 }
 """The states of a member of a group, with their meanings for an operator."""
