@@ -12,6 +12,8 @@ from odx_target.store.open import PoolOptions
 
 SIZE = 4096
 STEPS = 700
+TIER_SIZE = 1024
+"""Size of the volumes whose tier changes. All their blocks are written again within 128 steps."""
 
 PROGRAM = """
 import sys
@@ -69,11 +71,11 @@ def move_for_ever(path: Path, first: int) -> None:
     options = PoolOptions(segment_blocks=64, checkpoint_blocks=200, capacity_directory=path.with_name("tier"))
     directory = Directory(path, options)
     pool = directory.pool
-    volumes = [pool.volumes.get(name) or pool.create_volume(name, SIZE, {}) for name in ("a", "b")]
+    volumes = [pool.volumes.get(name) or pool.create_volume(name, TIER_SIZE, {}) for name in ("a", "b")]
     step = first
     while True:
         for volume in volumes:
-            write(directory, volume, step * 8 % SIZE, step, 8)
+            write(directory, volume, step * 8 % TIER_SIZE, step, 8)
         pool.remember("step", str(step).encode())
         pool.commit()
         if step % 16 == 0:
@@ -89,14 +91,14 @@ def move_for_ever(path: Path, first: int) -> None:
 def test_a_process_that_is_killed_while_data_moves_between_the_tiers_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "pool"
     step, moved = 1, 0
-    for stop in range(120, 680, 160):
+    for stop in range(64, 257, 64):
         run_until(path, step, stop, "move_for_ever")
         directory = Directory(path)
         step = int(directory.pool.remembered("step") or b"0")
         for name in ("a", "b"):
-            found = b"".join(directory.environment.run(directory.pool.volumes[name].read(0, SIZE)))
-            expected = {at * 8 % SIZE // 8: at for at in range(1, step + 1)}
-            assert found == b"".join(block(expected.get(index, 0)) * 8 for index in range(SIZE // 8))
+            found = b"".join(directory.environment.run(directory.pool.volumes[name].read(0, TIER_SIZE)))
+            expected = {at * 8 % TIER_SIZE // 8: at for at in range(1, step + 1)}
+            assert found == b"".join(block(expected.get(index, 0)) * 8 for index in range(TIER_SIZE // 8))
         moved += len(directory.pool.supply.capacity.numbers)
         names = {int(each.stem) for each in (tmp_path / "tier" / "segments").iterdir()}
         assert names == directory.pool.supply.capacity.numbers, "incomplete segments are deleted"

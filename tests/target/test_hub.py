@@ -4,6 +4,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any, cast
 
 import pytest
@@ -63,11 +64,16 @@ class FakeMember:
 class Stage:
     """A hub with a fake pool and a clock that the test moves."""
 
-    def __init__(self) -> None:
+    def __init__(self, polling_clock: Callable[[], float] | None = None) -> None:
         self.log: list[str] = []
         self.now_s = 0.0
         self.pool = FakePool(self.log)
-        self.hub = Hub(cast(Pool, self.pool), lambda error: self.log.append(f"pool: {error}"), lambda: self.now_s)
+        self.hub = Hub(
+            cast(Pool, self.pool),
+            lambda error: self.log.append(f"pool: {error}"),
+            lambda: self.now_s,
+            polling_clock=polling_clock,
+        )
         self.members: list[FakeMember] = []
 
     def member(self, name: str, **attributes: Any) -> FakeMember:
@@ -283,6 +289,11 @@ class TestPolling:
                 await trio.testing.wait_all_tasks_blocked(0.01)
                 assert polls
                 nursery.cancel_scope.cancel()
+
+    async def test_polling_ends_on_a_busy_machine_if_only_the_clock_of_the_machine_moves(self, polls: list[None]) -> None:
+        ticks = count()
+        await until_idle(Stage(polling_clock=lambda: float(next(ticks))).hub)
+        assert len(polls) == 1
 
     async def test_no_polling_while_a_command_runs_as_a_task(self, polls: list[None]) -> None:
         async with stage() as at, trio.open_nursery() as nursery:

@@ -71,7 +71,8 @@ class Hub:
     """Serves connections. The hub owns an epoll object, which `run` closes.
 
     If changes of any connection are lost, the hub calls `on_pool_failure` before another task runs. `clock` returns the present
-    time in seconds. If `polls` is False, the hub never polls before it waits.
+    time in seconds. If `polls` is False, the hub never polls before it waits. `polling_clock` returns the time of the machine,
+    if `clock` does not: polling then ends on a busy machine even if a test has stopped `clock`.
     """
 
     def __init__(
@@ -81,12 +82,13 @@ class Hub:
         clock: Callable[[], float],
         *,
         polls: bool = True,
+        polling_clock: Callable[[], float] | None = None,
     ) -> None:
         self._pool = pool
         self._on_pool_failure = on_pool_failure
         self._clock = clock
         self._epoll, self._wait = open_poller()
-        self._polling = Polling(self._epoll, clock)
+        self._polling = Polling(self._epoll, polling_clock or clock)
         self.set_polling(polls=polls)
         self._members: dict[int, Member] = {}
         self._ready: deque[int] = deque()

@@ -1,6 +1,7 @@
 """The portals of an array: listening sockets, and a server for each accepted connection."""
 
 import socket
+import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import NamedTuple
 
@@ -63,7 +64,8 @@ class Listener:
         self._device_server = device_server
         self._pool = pool
         self._budget = budget
-        self._hub = Hub(pool, self.pool_failed, trio.lowlevel.current_clock().current_time, polls=polls)
+        clock = trio.lowlevel.current_clock().current_time
+        self._hub = Hub(pool, self.pool_failed, clock, polls=polls, polling_clock=time.perf_counter)
         pool.turns.serve_hosts = self._hub.serve_now
         self._tap = tap
         self._connection_clock = connection_clock
