@@ -23,7 +23,8 @@ from odx_target.replica.blocks.fill import Fill
 from odx_target.replica.blocks.hints import Hints
 from odx_target.replica.blocks.limits import WINDOW_BYTES
 from odx_target.replica.edge.certificates import make_certificate
-from odx_target.replica.edge.tls import OwnCertificate, TlsConnection, client_context, server_context, tls_connection
+from odx_target.replica.edge.tls import OwnCertificate, client_context, server_context, tls_connection
+from odx_target.replica.edge.tls_connection import TlsConnection
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.channels import TrafficClass
 from odx_target.replica.link.hello import Farewell, Hello, Side

@@ -19,6 +19,7 @@ from odx_target.store.api import (
     OverLimit,
     PoolFull,
     PoolSpace,
+    Prepare,
     RangeStream,
     Remember,
     SnapshotCreated,
@@ -253,7 +254,7 @@ class MemoryPool:
     async def durable(self, osn: int) -> None:
         self.log.make_durable(osn)
 
-    def follow(self, osn: int, *, early: bool = False) -> MemoryFollower:
+    def follow(self, osn: int, *, early: bool = False, prepare: Prepare | None = None) -> MemoryFollower:
         return self.log.follow(osn, early=early)
 
     async def content_of(self, followed: Followed) -> Buffer:

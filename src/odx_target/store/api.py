@@ -39,7 +39,7 @@ from odx_target.store.errors import (
     WrongSize,
 )
 from odx_target.store.interface import Pool, Scrubber
-from odx_target.store.log.followed import Followed, Following
+from odx_target.store.log.followed import Followed, Following, Prepare
 from odx_target.store.log.records import (
     Clone,
     CompressedWrite,
@@ -136,6 +136,7 @@ __all__ = [
     "PoolInUse",
     "PoolSpace",
     "PoolStatus",
+    "Prepare",
     "RangeStream",
     "Record",
     "Refer",

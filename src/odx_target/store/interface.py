@@ -6,7 +6,7 @@ from typing import Protocol
 from odx_target.environment import Buffer
 from odx_target.store.bases.interface import Bases
 from odx_target.store.changeable_options import ChangeableOptions
-from odx_target.store.log.followed import Followed, Following
+from odx_target.store.log.followed import Followed, Following, Prepare
 from odx_target.store.segments.watch import BeforeCall
 from odx_target.store.status import PoolSpace, PoolStatus, ScrubProgress, Space, Trouble, Usage
 from odx_target.store.volumes.changes import Change, RangeStream
@@ -261,11 +261,13 @@ class Pool(Protocol):
         """
         ...
 
-    def follow(self, osn: int, *, early: bool = False) -> Following:
+    def follow(self, osn: int, *, early: bool = False, prepare: Prepare | None = None) -> Following:
         """Follow the durable records of the pool from an OSN on. Raises StoreError if the pool has not reached the OSN.
 
         If `early` is True, records are followed as soon as they are committed. A loss of power may then take records that the
         follower has seen, and the pool uses their OSNs again. The first record of a pool has the OSN 1.
+
+        `prepare` is called in the thread that has read some records, and may put prepared ones in their place.
         """
         ...
 

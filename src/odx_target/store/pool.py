@@ -18,7 +18,7 @@ from odx_target.store.api import (
 )
 from odx_target.store.errors import Absent, OverLimit, Scarcity, StoreError, Unwritable
 from odx_target.store.log.compressed.followed_content import content_of
-from odx_target.store.log.followed import Followed
+from odx_target.store.log.followed import Followed, Prepare
 from odx_target.store.log.follower import Follower
 from odx_target.store.log.records import MAX_KEY_BYTES, MAX_VALUE_BYTES, Forget, Remember, VolumeDeleted
 from odx_target.store.map.frozen_root import MapReader
@@ -220,8 +220,8 @@ class LogPool(PoolParts):
         """Save a checkpoint. Raises PoolFailed, Scarcity, Refused, Unwritable."""
         await self.checkpointer.save()
 
-    def follow(self, osn: int, *, early: bool = False) -> Follower:
-        return self._followers.follow(osn, self.log.next_osn, is_early=early)
+    def follow(self, osn: int, *, early: bool = False, prepare: Prepare | None = None) -> Follower:
+        return self._followers.follow(osn, self.log.next_osn, is_early=early, prepare=prepare)
 
     async def content_of(self, followed: Followed) -> Buffer:
         return await content_of(followed, self._environment)

@@ -14,11 +14,12 @@ import trio
 from structlog.testing import capture_logs
 from trio.testing import MockClock
 
-from odx_target.replica.edge import dialler, listener, tls
+from odx_target.replica.edge import dialler, listener, tls, tls_connection
 from odx_target.replica.edge.certificates import make_certificate
 from odx_target.replica.edge.dialler import pair_with
 from odx_target.replica.edge.greetings import MAX_GREETINGS
 from odx_target.replica.edge.tls import OwnCertificate, client_context, pairing_context, server_context
+from odx_target.replica.edge.tls_connection import TlsConnection
 from odx_target.replica.link.errors import LinkError, PeerFault
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing import path_key
@@ -192,7 +193,7 @@ def refusals(logs: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 async def test_silent_strangers_delay_no_peer_and_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "HANDSHAKE_TIMEOUT_S", 600.0)
+    monkeypatch.setattr(tls_connection, "HANDSHAKE_TIMEOUT_S", 600.0)
     async with peering() as (one, _), peering() as (other, address):
         await other.add("one", KEY, None, RIGHTS, RATES)  # First, so that no line of the log is used up before.
         await one.add("other", KEY, address, RIGHTS, RATES)
@@ -212,7 +213,7 @@ async def test_every_end_after_the_proof_is_an_attempt(kind: str, monkeypatch: p
     """An acceptor that does not know the key could guess for ten minutes otherwise."""
     monkeypatch.setattr(dialler, "PAIRING_TIMEOUT_S", 0.05)
 
-    async def converse(connection: tls.TlsConnection, handshake: DiallerHandshake) -> Paired:
+    async def converse(connection: TlsConnection, handshake: DiallerHandshake) -> Paired:
         handshake._peer = Identity(b"p" * 16, b"n" * 16, b"c")
         if kind == "closes":
             raise PairingFailed("the peer has ended the pairing", is_attempt=handshake.has_proved)
@@ -229,7 +230,7 @@ async def test_every_end_after_the_proof_is_an_attempt(kind: str, monkeypatch: p
 
 
 async def test_a_peer_that_speaks_another_protocol_is_no_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def converse(_connection: tls.TlsConnection, _handshake: DiallerHandshake) -> Paired:
+    async def converse(_connection: TlsConnection, _handshake: DiallerHandshake) -> Paired:
         raise PeerFault("the header of a frame does not match its checksum")
 
     monkeypatch.setattr(dialler, "converse", converse)

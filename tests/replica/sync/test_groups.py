@@ -2,6 +2,7 @@
 
 import pytest
 
+from odx_target.environment import Buffer
 from odx_target.replica.link.kinds import Flag
 from odx_target.replica.sync.access_states import STATES, MemberStates, access_states
 from odx_target.replica.sync.group_states import GroupState, NotServing
@@ -280,15 +281,15 @@ def test_hosts_see_the_state_of_each_member() -> None:
 def test_an_interrupted_member_knows_how_far_the_effects_in_its_volumes_reach() -> None:
     """A primary that has lost these changes must not go on as if the other member had none of them."""
     pair = Pair(300)
-    send = StreamSender._send
+    send = StreamSender._send_body
 
-    async def send_no_end(sender: StreamSender, osn: int, flags: Flag) -> None:
+    async def send_no_end(sender: StreamSender, osn: int, body: Buffer, flags: Flag) -> None:
         if flags & Flag.END:
             await pair.a.environment.sleep(3600.0)
-        await send(sender, osn, flags)
+        await send(sender, osn, body, flags)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StreamSender, "_send", send_no_end)
+        patch.setattr(StreamSender, "_send_body", send_no_end)
         data = [block(number) for number in range(1, 201)]
         pair.spawn(pair.a, pair.group(pair.a).write(pair.volume(pair.a), 0, data))
         pair.world.advance(1.0)

@@ -291,7 +291,7 @@ def test_an_interruption_at_any_moment_leaves_nothing_half(name: str, victim: st
 def test_a_prepared_volume_is_deleted_by_the_member_that_takes_over() -> None:
     pair = Pair()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(StreamSender, "_send", lambda *_: pair.a.environment.sleep(3600.0))
+        patch.setattr(StreamSender, "_send_body", lambda *_: pair.a.environment.sleep(3600.0))
         pair.spawn(pair.a, operations(pair).create_volume("new", 50, {}))
         pair.world.advance(1.0)
     assert "new" in pair.b.pool.volumes

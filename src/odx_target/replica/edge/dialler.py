@@ -8,13 +8,12 @@ import trio
 from odx_target.replica.edge.tls import (
     OwnCertificate,
     Prepare,
-    TlsConnection,
     client_context,
     pairing_context,
     prepare_nothing,
-    reason_of,
     tls_connection,
 )
+from odx_target.replica.edge.tls_connection import TlsConnection, reason_of
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.pairing.handshake import PAIRING_TIMEOUT_S, DiallerHandshake, Paired, PairingFailed
 from odx_target.replica.pairing.messages import NONCE_BYTES, Identity

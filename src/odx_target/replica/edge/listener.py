@@ -15,13 +15,12 @@ from odx_target.replica.edge.greetings import Greetings, network_of
 from odx_target.replica.edge.tls import (
     OwnCertificate,
     Prepare,
-    TlsConnection,
     is_certificate,
     prepare_nothing,
-    reason_of,
     server_context,
     tls_connection,
 )
+from odx_target.replica.edge.tls_connection import TlsConnection, reason_of
 from odx_target.replica.link.errors import PeerFault
 from odx_target.replica.pairing.desk import NotWaiting, PairingDesk
 from odx_target.replica.pairing.handshake import PAIRING_TIMEOUT_S, AcceptorHandshake, Paired, PairingFailed, refusal

@@ -1,4 +1,4 @@
-"""TLS 1.3 with pinned certificates, and connections that use it.
+"""TLS 1.3 with pinned certificates.
 
 A pinned certificate is its own authority, so TLS accepts exactly the pinned certificates. All of them have the same subject, so
 OpenSSL must look for the certificate itself instead of its issuer: among several of the same name, it would take any. Sessions
@@ -9,26 +9,14 @@ import os
 import socket
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-import trio
-
-from odx_target.environment import Buffer
-from odx_target.replica.paths.connection import ConnectionLost
-
-RECEIVE_BYTES = 256 << 10
-"""Size of the buffer into which a connection receives. Several TLS records are received at each wake-up."""
+from odx_target.replica.edge.tls_connection import TlsConnection
 
 UNSENT_BYTES = 256 << 10
 """Number of bytes that the kernel keeps for a slow line before the array waits. Urgent frames wait for no more than these."""
-
-HANDSHAKE_TIMEOUT_S = 5.0
-
-WRITE_RETRY_S = 0.005
-"""Delay before a write is tried again that waits for received bytes of TLS itself, which another task receives."""
-
 
 Prepare = Callable[[socket.socket], None]
 """Sets options of the socket of a new connection that depend on the machine."""
@@ -110,93 +98,6 @@ def _load(context: ssl.SSLContext, own: OwnCertificate) -> None:
             context.load_cert_chain(file.name)
 
 
-class TlsConnection:
-    """A connection on a non-blocking TLS socket, as `Connection` describes it."""
-
-    def __init__(self, tls: ssl.SSLSocket) -> None:
-        self._socket = tls
-        self._buffer = bytearray(RECEIVE_BYTES)
-        self._is_closed = False
-
-    @property
-    def peer_certificate(self) -> bytes | None:
-        """The certificate of the peer (DER). None if the peer has shown none."""
-        return self._socket.getpeercert(binary_form=True)
-
-    async def handshake(self) -> None:
-        """Agree on keys, and verify the certificates. Raises ConnectionLost."""
-        with trio.move_on_after(HANDSHAKE_TIMEOUT_S):
-            while True:
-                try:
-                    self._socket.do_handshake()
-                    return
-                except ssl.SSLWantReadError:
-                    await self._readable()
-                except ssl.SSLWantWriteError:
-                    await self._writable()
-                except OSError as error:
-                    self.close()
-                    raise ConnectionLost(reason_of(error)) from error
-        self.close()
-        raise ConnectionLost("the TLS handshake takes too long")
-
-    async def receive(self) -> Buffer:
-        size = self._receive_now()
-        while size is None:
-            await self._readable()
-            size = self._receive_now()
-        return bytes(memoryview(self._buffer)[:size])
-
-    def _receive_now(self) -> int | None:
-        """Receive what has arrived into the buffer, and return its size. Returns None if nothing has arrived."""
-        view, size = memoryview(self._buffer), 0
-        try:
-            while size < len(view):
-                received = self._socket.recv_into(view[size:])
-                if not received:
-                    return size
-                size += received
-        except ssl.SSLWantReadError:
-            return size or None
-        except ssl.SSLEOFError:
-            return size
-        except (OSError, ValueError) as error:
-            raise ConnectionLost(reason_of(error)) from error
-        return size
-
-    async def send(self, buffers: Sequence[Buffer]) -> None:
-        data = memoryview(b"".join(buffers))
-        while data:
-            try:
-                data = data[self._socket.send(data) :]
-            except ssl.SSLWantWriteError:
-                await self._writable()
-            except ssl.SSLWantReadError:
-                await trio.sleep(WRITE_RETRY_S)
-            except (OSError, ValueError) as error:
-                raise ConnectionLost(reason_of(error)) from error
-
-    def close(self) -> None:
-        if not self._is_closed:
-            self._is_closed = True
-            trio.lowlevel.notify_closing(self._socket)
-            self._socket.close()
-
-    async def _readable(self) -> None:
-        await self._wait(trio.lowlevel.wait_readable)
-
-    async def _writable(self) -> None:
-        await self._wait(trio.lowlevel.wait_writable)
-
-    async def _wait(self, wait: Callable[[ssl.SSLSocket], Awaitable[None]]) -> None:
-        if self._is_closed:
-            raise ConnectionLost("the connection was closed")
-        try:
-            await wait(self._socket)
-        except trio.ClosedResourceError:
-            raise ConnectionLost("the connection was closed") from None
-
-
 def tls_connection(plain: socket.socket, context: ssl.SSLContext, *, is_server: bool) -> TlsConnection:
     """Put TLS on a connected socket. Its handshake has not begun. Takes the socket over. Raises OSError if it is closed."""
     try:
@@ -211,15 +112,3 @@ def tls_connection(plain: socket.socket, context: ssl.SSLContext, *, is_server: 
     except BaseException:
         plain.close()
         raise
-
-
-def reason_of(error: OSError | ValueError) -> str:
-    """Return one line for a person about an error of a socket or of TLS."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "the peer shows another certificate than at the pairing"
-    if isinstance(error, ssl.SSLError):
-        reason = (error.reason or "").lower().replace("_", " ")
-        if "alert unknown ca" in reason or "certificate required" in reason:
-            return "the peer does not know the certificate of this array"
-        return f"TLS: {reason or 'the connection has failed'}"
-    return (error.strerror if isinstance(error, OSError) and error.strerror else "the connection is closed").lower()

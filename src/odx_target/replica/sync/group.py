@@ -322,5 +322,5 @@ class Group:
 
     def _shipped(self) -> None:
         """Wake commands that wait, and hand over as soon as none is left."""
-        self.progress.wake()
+        self.progress.advance()
         self._switchover.shipped()

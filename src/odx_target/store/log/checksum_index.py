@@ -222,8 +222,9 @@ class SegmentView:
     PIECE_BLOCKS = 256
     """Number of blocks that are read from the disk at once. They are 1 MiB, which usually contains many batches."""
 
-    def __init__(self, segment: Segment, size_blocks: int) -> None:
-        assert self.PIECE_BLOCKS >= MAX_HEADER_BLOCKS
+    def __init__(self, segment: Segment, size_blocks: int, piece_blocks: int = PIECE_BLOCKS) -> None:
+        assert piece_blocks >= MAX_HEADER_BLOCKS
+        self._piece_blocks = piece_blocks
         self.number = segment.number
         self.size_blocks = size_blocks
         self._segment = segment
@@ -261,7 +262,7 @@ class SegmentView:
 
     def _load(self, block: int, count_blocks: int) -> None:
         """Read at least `count_blocks` blocks. Only these must exist, because the sealer may have cut the segment meanwhile."""
-        piece_blocks = max(count_blocks, min(self.PIECE_BLOCKS, self.size_blocks - block))
+        piece_blocks = max(count_blocks, min(self._piece_blocks, self.size_blocks - block))
         try:
             piece = self._segment.read(block, piece_blocks)
         except OSError as error:

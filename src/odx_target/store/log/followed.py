@@ -1,6 +1,7 @@
 """The records that a follower of the log yields, re-exported by `store.api`."""
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeAlias
 
 from odx_target.store.log.records import Record
 
@@ -12,6 +13,9 @@ class Followed(NamedTuple):
     place of the data of the record. `data` is None if a block of the data does not match its checksum. The data of a
     CompressedWrite is the compressed extent. A Link has no data in its batch: its data is at the place in the record.
     `ends_commit` is True for the last record of a commit. After a crash, a pool has all records of a commit or none.
+
+    If `prepared` is not None, the object stands for all records of some commits, up to this one. It was made by the function
+    that was passed to `Pool.follow`.
     """
 
     osn: int
@@ -20,6 +24,11 @@ class Followed(NamedTuple):
     place: int
     data: memoryview | None
     ends_commit: bool = True
+    prepared: "tuple[bytearray, ...] | None" = None
+
+
+Prepare: TypeAlias = Callable[[list[Followed]], list[Followed]]
+"""Puts objects with `prepared` in the place of the records of whole commits. It runs in a thread."""
 
 
 class Following(Protocol):

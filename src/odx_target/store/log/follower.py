@@ -16,7 +16,7 @@ from odx_target.store.errors import LogFreed, StoreError
 from odx_target.store.log.batch import Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, following, has_sound_data, read_header
 from odx_target.store.log.flusher import Flusher
-from odx_target.store.log.followed import Followed
+from odx_target.store.log.followed import Followed, Prepare
 from odx_target.store.log.open_batch import block_checksums
 from odx_target.store.log.pins import Floor, Pins
 from odx_target.store.log.records import data_blocks_of
@@ -25,6 +25,10 @@ from odx_target.store.segments.supply import SegmentSupply
 
 PIECE_BLOCKS = 256
 """A follower reads whole batches of the log until they have this number of blocks (1 MiB). Then it returns their records."""
+
+READ_BLOCKS = 64
+"""Number of blocks that a follower reads from a segment at once, unless a batch is larger. A follower that keeps up with the
+log needs few."""
 
 
 class Follower:
@@ -46,8 +50,10 @@ class Follower:
         environment: Environment,
         *,
         is_early: bool,
+        prepare: Prepare | None,
     ) -> None:
         self.next_osn = osn
+        self._prepare = prepare
         self.is_early = is_early
         self.is_reading = False
         self.is_closed = False
@@ -104,6 +110,7 @@ class Follower:
                 self.next_osn,
                 self._end_osn,
                 self._pool_identity,
+                self._prepare,
                 work=Work.UPKEEP,
             )
         except OSError as error:
@@ -130,18 +137,18 @@ class Followers:
     ) -> None:
         self._followers: WeakSet[Follower] = WeakSet()
         self._flusher = flusher
-        self._make: Callable[[int, bool], Follower] = lambda osn, is_early: Follower(
-            osn, supply, flusher, pins, pool_identity, environment, is_early=is_early
+        self._make: Callable[[int, bool, Prepare | None], Follower] = lambda osn, is_early, prepare: Follower(
+            osn, supply, flusher, pins, pool_identity, environment, is_early=is_early, prepare=prepare
         )
         flusher.on_durable = self._wake
 
-    def follow(self, osn: int, next_osn: int, *, is_early: bool = False) -> Follower:
+    def follow(self, osn: int, next_osn: int, *, is_early: bool = False, prepare: Prepare | None = None) -> Follower:
         """Make a follower that begins at the record `osn`. `next_osn` is the OSN (operation sequence number) of the next record
         of the log. Raises StoreError if `osn` is higher than `next_osn` or below 1.
         """
         if not 1 <= osn <= next_osn:
             raise StoreError(f"the log has records 1 to {next_osn - 1}, so it cannot be followed from record {osn} on")
-        follower = self._make(osn, is_early)
+        follower = self._make(osn, is_early, prepare)
         self._followers.add(follower)
         if is_early:
             self._flusher.on_written = self._wake_early
@@ -175,16 +182,17 @@ def _piece(
     osn: int,
     end_osn: int,
     pool_identity: bytes,
+    prepare: Prepare | None,
 ) -> tuple[list[Followed], Position]:
     """Read and check the next batches of the log, up to the record `end_osn`. Returns the records of these batches from `osn`
-    on, and the position after the batches.
+    on, after `prepare`, and the position after the batches.
 
     `segments` and `sizes` map the number of a segment to the segment and to its size in blocks. `capacity` has the numbers of
     the segments of the capacity tier, which are not part of the log. Waits for the disk. Raises LogFreed, OSError.
     """
     first = 0 if position is None else position.segment
     numbers = sorted(number for number in segments if number >= first and sizes[number] and number not in capacity)
-    views = [SegmentView(segments[number], sizes[number]) for number in numbers]
+    views = [SegmentView(segments[number], sizes[number], READ_BLOCKS) for number in numbers]
     found: list[Followed] = []
     blocks = 0
     position = position or _start(views, osn, pool_identity)
@@ -193,10 +201,10 @@ def _piece(
         position = batch.end
         if position.osn > osn:
             count = len(batch.data_checksums)
-            data = memoryview(bytes(view.read(batch.block + batch.header_blocks, count)))
+            data = view.read(batch.block + batch.header_blocks, count)
             found += (each for each in _records_of(batch, data) if each.osn >= osn)
             blocks += batch.header_blocks + count
-    return found, position
+    return found if prepare is None else prepare(found), position
 
 
 def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position:

@@ -59,9 +59,11 @@ class Gate:
     def group(self, group: Group | None) -> None:
         if self._group is not None:
             self._group.progress.on_change.remove(self._progressed)
+            self._group.progress.on_advance.remove(self._advanced)
         self._group = group
         if group is not None:
             group.progress.on_change.append(self._progressed)
+            group.progress.on_advance.append(self._advanced)
         self._progressed()
 
     def close(self) -> None:
@@ -136,5 +138,9 @@ class Gate:
         """Notice changes of the states, and release replies that are due."""
         self._open_until_s = NEVER_S
         _ = self.access_state
+        self._advanced()
+
+    def _advanced(self) -> None:
+        """Release replies that are due."""
         for function in list(self.on_progress):
             function()

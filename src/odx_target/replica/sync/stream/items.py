@@ -16,6 +16,8 @@ from odx_target.store.api import BLOCK_BYTES
 
 _BODY = struct.Struct("<QQ")
 _HEAD = struct.Struct("<BHQQQ")
+BODY_HEAD_BYTES, ITEM_HEAD_BYTES = _BODY.size, _HEAD.size
+"""Sizes of a body before its items, and of an item before its data."""
 
 
 class ItemKind(IntEnum):
@@ -103,6 +105,16 @@ def encode_shipment(previous_osn: int, reach_osn: int, items: Iterable[Item]) ->
         parts.append(_HEAD.pack(kind, volume, block, count, argument))
         parts.append(data)
     return b"".join(parts)
+
+
+def put_body_head(body: bytearray, previous_osn: int, reach_osn: int) -> None:
+    """Fill in the first BODY_HEAD_BYTES bytes of a body."""
+    _BODY.pack_into(body, 0, previous_osn, reach_osn)
+
+
+def item_head(kind: ItemKind, volume: int, block: int, count_blocks: int) -> bytes:
+    """Encode an item without its data and argument."""
+    return _HEAD.pack(kind, volume, block, count_blocks, 0)
 
 
 def decode_shipment(body: Buffer, count_volumes: int = MAX_GROUP_VOLUMES) -> Shipment:

@@ -11,6 +11,7 @@ from odx_target.replica.sync.group_records import ANCHOR_PREFIX, SETTINGS_PREFIX
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, MAX_SHIPPED_MAPS
 from odx_target.replica.sync.stream import documents
 from odx_target.replica.sync.stream.items import SOURCE, Item, ItemKind
+from odx_target.replica.sync.stream.packing import pack
 from odx_target.replica.sync.stream.volume_values import PREFIXES, key_of, value_item
 from odx_target.store.api import (
     BLOCK_BYTES,
@@ -123,6 +124,15 @@ class Shipping:
         handler = _HANDLERS.get(type(followed.record))
         if handler is not None:
             yield from handler(self, followed.record, followed)
+
+    def pack(self, records: list[Followed]) -> list[Followed]:
+        """Prepare the bodies of SHIP for commits that have only writes. Called in a thread, while no record is shipped."""
+        index, handlers = self._index, _HANDLERS
+        return pack(
+            records,
+            index,
+            lambda each: each.record.volume in index if isinstance(each.record, Write) else type(each.record) in handlers,
+        )
 
     def write(self, record: Write, followed: Followed) -> Iterator[Shipped]:
         volume = self._index.get(record.volume)

@@ -5,14 +5,14 @@ and then shipped before the next record. So whatever changes it later comes late
 """
 
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from typing import NamedTuple
 
-from odx_target.environment import Environment
+from odx_target.environment import Buffer, Environment
 from odx_target.replica.link.errors import ChannelEnded
 from odx_target.replica.link.kinds import NO_FLAGS, Flag, Kind
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS, STEPS_OF_A_BLOCK
-from odx_target.replica.sync.stream.items import MAX_ITEMS_BYTES, Item, ItemKind, encode_shipment
+from odx_target.replica.sync.stream.items import MAX_ITEMS_BYTES, Item, ItemKind, encode_shipment, put_body_head
+from odx_target.replica.sync.stream.range_reader import RETRY_S, RangeReader
 from odx_target.replica.sync.stream.shipping import Extent, NeedsResync, Range, RecordsFollow, Shipped, Shipping
 from odx_target.replica.sync.stream.stream_meter import StreamMeter
 from odx_target.store.api import (
@@ -23,22 +23,11 @@ from odx_target.store.api import (
     Following,
     LogFreed,
     Pool,
-    PoolBusy,
     StoreError,
 )
 
-RETRY_S = 0.2
-"""Pause before a read is tried again that has failed."""
-
 Walk = AsyncIterator[Shipped]
 """The content that a resync ships before the stream is complete."""
-
-
-class _Run(NamedTuple):
-    """Blocks that all have data, or are all holes."""
-
-    count_blocks: int
-    is_mapped: bool
 
 
 class StreamSender:
@@ -82,10 +71,11 @@ class StreamSender:
         self._reach_osn = max(first_osn - 1, reach_osn)
         self._complete_osn = pool.committed_osn - 1
         self._has_completed = False
+        self._reader = RangeReader(environment, self._check_open)
         self._items: list[Item] = []
         self._items_bytes = 0
         self._has_begun_commit = False
-        self._follower: Following | None = pool.follow(first_osn, early=True)
+        self._follower: Following | None = pool.follow(first_osn, early=True, prepare=self._shipping.pack)
 
     @property
     def taken_snapshots(self) -> set[bytes]:
@@ -135,8 +125,9 @@ class StreamSender:
         )
 
     async def _ship_commit(self, follower: Following) -> bool:
-        """Ship the records of a whole commit. Returns False if the stream is closed."""
+        """Ship the records of one or more whole commits. Returns False if the stream is closed."""
         self._has_begun_commit = False
+        peer_osn = self.peer_osn
         while True:
             followed = await self._next(follower)
             if followed is None:
@@ -144,6 +135,9 @@ class StreamSender:
             await self._pool.turns.next_if_spent()
             self._pool.turns.take(1 + len(followed.data or b"") // BLOCK_BYTES * STEPS_OF_A_BLOCK)
             self._reach_osn = max(self._reach_osn, followed.osn)
+            if followed.prepared is not None:
+                await self._send_prepared(followed.osn, followed.prepared)
+                break
             self._shipping.is_resync = self._walk is not None
             self._shipping.is_exact = self._has_completed and self._reach_osn == followed.osn
             for shipped in self._shipping.shipped(followed):
@@ -154,7 +148,8 @@ class StreamSender:
             await self._send(followed.osn, Flag.END)
             self.shipped_osn = followed.osn
         self.scanned_osn = followed.osn
-        self._on_progress()
+        if self.peer_osn != peer_osn:
+            self._on_progress()
         return True
 
     async def _next(self, follower: Following) -> Followed | None:
@@ -220,8 +215,8 @@ class StreamSender:
         at, end = first, first + wanted.count_blocks
         while at < end:
             block = wanted.block + at - first
-            run = await self._run_at(source, at, end)
-            data = await self._read(source, at, run.count_blocks) if run is not None and run.is_mapped else b""
+            run = await self._reader.run_at(source, at, end)
+            data = await self._reader.read(source, at, run.count_blocks) if run is not None and run.is_mapped else b""
             if wanted.source is not None and (run is None or data is None):
                 await self._add_range(Range(wanted.volume, block, end - at), osn)
                 return
@@ -240,34 +235,6 @@ class StreamSender:
                 await self._add_item(Item(ItemKind.UNMAP, wanted.volume, block, count), osn)
             at += count
 
-    async def _run_at(self, source: BlockSource, block: int, end: int) -> _Run | None:
-        """Return the run of blocks at a block, or None if the source ends before it."""
-        while block < source.size_blocks:
-            self._check_open()
-            try:
-                _, count, is_mapped = next(source.extents(block))
-            except PoolBusy:
-                await source.map_loaded()
-            except DamagedBlock as error:
-                raise NeedsResync(str(error)) from error
-            except StoreError:
-                await self._environment.sleep(RETRY_S)
-            else:
-                return _Run(min(count, end - block, MAX_ITEM_BLOCKS if is_mapped else end - block), is_mapped)
-        return None
-
-    async def _read(self, source: BlockSource, block: int, count_blocks: int) -> bytes | None:
-        """Read blocks. Returns None if the source ends before their end, because it was released or has shrunk."""
-        while block + count_blocks <= source.size_blocks:
-            self._check_open()
-            try:
-                return b"".join(await source.read(block, count_blocks))
-            except DamagedBlock as error:
-                raise NeedsResync(str(error)) from error
-            except StoreError:
-                await self._environment.sleep(RETRY_S)
-        return None
-
     def _check_open(self) -> None:
         """Raise ChannelEnded if the stream is closed, so that nothing is read for it any more."""
         if self._follower is None:
@@ -276,10 +243,27 @@ class StreamSender:
     async def _send(self, osn: int, flags: Flag) -> None:
         body = encode_shipment(self.shipped_osn, self._reach_osn, self._items)
         self._items, self._items_bytes = [], 0
+        await self._send_body(osn, body, flags)
+
+    async def _send_body(self, osn: int, body: Buffer, flags: Flag) -> None:
         await self._exchange.room()
         self._exchange.send(Kind.SHIP, osn, body, flags)
         if flags & Flag.END:
             self._meter.shipped(osn, self._environment.monotonic())
+
+    async def _send_prepared(self, osn: int, bodies: Sequence[bytearray]) -> None:
+        """Send the bodies of some commits, which end at `osn`. There are none if the commits changed nothing of the group. The
+        first commit may have begun before.
+        """
+        if not bodies:
+            return
+        if self._items:
+            await self._send(osn, NO_FLAGS)
+        for number, body in enumerate(bodies, 1):
+            put_body_head(body, self.shipped_osn, self._reach_osn)
+            await self._send_body(osn, body, Flag.END if number == len(bodies) else NO_FLAGS)
+        self.shipped_osn = osn
+        self._has_begun_commit = False
 
     async def _send_complete(self) -> None:
         await self._exchange.room()
