@@ -30,6 +30,10 @@ from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.status import CleaningStatus
 from odx_target.turns import Turns
 
+SEGMENTS_OF_A_STEP = 2
+"""Number of segments among which victims are chosen, or whose gain is counted, in one step (see `turns`). It takes about a
+microsecond for each segment."""
+
 
 class Cycles:
     """The cycles of one cleaner. For each segment, `live` has the number of live blocks that the last marking found.
@@ -160,8 +164,16 @@ class Cycles:
             self.live[number] = marks.live_blocks(number)
             if self._turns.take(marks.steps_of_count(number)) <= 0:
                 await self.pause()
+        await self._take_for_segments(len(numbers))
         self._count_gain()
         return marks
+
+    async def _take_for_segments(self, count: int) -> None:
+        """Take the steps of work on the numbers of some segments, in the next turn if the present one has too few."""
+        steps = count // SEGMENTS_OF_A_STEP
+        if self._turns.left < steps:
+            await self.pause()
+        self._turns.take(steps)
 
     def _count_gain(self) -> None:
         sizes, capacity = self.supply.size_blocks, self.supply.capacity.numbers
@@ -172,6 +184,7 @@ class Cycles:
         """Move blocks to their tiers, then move the segments of the log with the fewest live blocks if this frees room. Returns
         True if any block was moved.
         """
+        await self._take_for_segments(len(live))
         live = {number: live[number] for number in self._links.without_linked(live)}
         plan, capacity = self.placement.plan(marks, live), self.supply.capacity.numbers
         self._places_more = self._progress.has_new(plan.sources)
