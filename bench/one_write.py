@@ -1,11 +1,13 @@
 # ruff: noqa: SLF001 - the parts of the path have no public names
 """Microseconds that an array takes for one write of 4 KiB at depth 1, and for the parts of its path.
 
-    python -m bench.one_write [COMMANDS]     default: 40000, with a pool in /dev/shm
+    python -m bench.one_write [COMMANDS] [--unaligned]     default: 40000, with a pool in /dev/shm
 
-The array and its host are in one process, and take turns. So no time for the wake-up of another process is included, but all
-system calls are real. The LUN is full, and the cleaner works between the commands, as soon as they have filled the free room of
-the pool. `bench/small_writes.py` writes a page with these figures.
+The whole pass is timed as the array makes it. Its parts are timed in a second run, in which Python calls them one by one,
+because one call of the native module makes several of them. The array and its host are in one process, and take turns. So no
+time for the wake-up of another process is included, but all system calls are real. The LUN is full, and the cleaner works
+between the commands, as soon as they have filled the free room of the pool. `bench/small_writes.py` writes a page with these
+figures.
 """
 
 import argparse
@@ -33,6 +35,7 @@ from odx_target.iscsi.pdu.headers import ScsiCommand
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.server.hub import QUIET_TURN_S
 
 MIB = 1 << 20
 LUN_MIB, POOL_MIB = 256, 512
@@ -42,17 +45,21 @@ FIRST_COMMANDS = 2 * LUN_MIB * MIB // BLOCK_BYTES
 """Number of commands before the measured ones. They fill the free room of the pool, so the cleaner must work afterwards."""
 COUNTED_COMMANDS = 200
 """Number of commands after the measured ones whose functions are counted."""
-COMMANDS_OF_A_HOLD = 4
-"""Number of commands after which other tasks run, such as the cleaner. In a running array, the hub lets them run after
-`MAX_HOLD_S`."""
+COMMANDS_OF_A_HOLD, COMMANDS_OF_A_QUIET_HOLD = 4, 20
+"""Number of commands after which other tasks run, such as the cleaner: usually, and if these tasks had nothing to do twice in a
+row. In a running array, the hub lets them run after `MAX_HOLD_S` or `MAX_QUIET_HOLD_S`, and a command takes about 50 us."""
+
+SECTOR_BYTES = 512
+"""Size of the logical blocks. An unaligned write begins at the second one of a block of the store."""
 
 WRITE_10 = 0x2A
 STATUS = 3
 MAX_ATTENTIONS = 1
 """Number of writes that end with a unit attention, because a threshold of the room of the pool is reached."""
 
+PASS = "pass of the hub"
 PARTS = {
-    "pass": "pass of the hub",
+    "pass": "the same with its parts in Python",
     "receive": "- receive and execute",
     "recv": "- - recv, a system call",
     "lane": "- - short lane: checks, checksum, open batch, map, reply",
@@ -68,7 +75,7 @@ OTHERS = "other tasks of the event loop: the cleaner, rounds of the loop"
 
 @dataclass
 class Cost:
-    """The cost of a write. `parts_us` has the medians of the parts by their names in PARTS.
+    """The cost of a write. `parts_us` has the medians of the pass (PASS) and of its parts by their names in PARTS.
 
     `others_us` is the processor time in the event loop, outside of the passes, for each write: the cleaner and the rounds of
     the event loop. `moved_blocks` and `header_blocks` are blocks of the log for each write, and `python_calls` is the number of
@@ -88,11 +95,16 @@ class Stopwatch:
     def __init__(self) -> None:
         self.taken_ns: dict[str, list[int]] = defaultdict(list)
         self.others_ns = self.python_calls = 0
+        self._quiet_turns = 0
 
-    async def let_others_run(self) -> None:
+    async def let_others_run(self) -> bool:
+        """Run the other tasks. Returns True if they had nothing to do, as the hub finds it."""
         began_ns = time.thread_time_ns()
         await trio.lowlevel.checkpoint()
-        self.others_ns += time.thread_time_ns() - began_ns
+        taken_ns = time.thread_time_ns() - began_ns
+        self.others_ns += taken_ns
+        self._quiet_turns = self._quiet_turns + 1 if taken_ns < QUIET_TURN_S * 1e9 else 0
+        return self._quiet_turns > 1
 
     def around(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         taken, clock = self.taken_ns[name], time.perf_counter_ns
@@ -144,20 +156,23 @@ class TimedPool:
         self.commit = watch.around("commit", pool.commit)
 
 
-def watched(array: Array, watch: Stopwatch) -> Callable[[], None]:
-    """Time the parts of the path of the only connection. Returns a function that makes a pass of the hub."""
+def watched(array: Array, watch: Stopwatch, *, splits: bool) -> Callable[[], None]:
+    """Time the passes of the hub for the only connection, and their parts if `splits` is True. Returns a function that makes a
+    pass.
+    """
     (server,) = array._listener._connections  # type: ignore[union-attr]
     loop: Any = server._loop
     hub: Any = server._hub
     queue: Any = server._sender.queue
     lane: Any = server._executor.lane
-    queue._socket = loop._socket = TimedSocket(loop._socket, watch)
-    lane.run = watch.around("lane", lane.run)
-    hub._members[loop._descriptor] = loop  # The parts of a pass can be timed only in Python.
-    loop.receive_now = watch.around("receive", loop.receive_now)
-    loop.send_now = watch.around("send", loop.send_now)
-    loop._tally.end = watch.around("tally", loop._tally.end)
-    hub._pool = TimedPool(array.pool, watch)
+    if splits:
+        queue._socket = loop._socket = TimedSocket(loop._socket, watch)
+        lane.run = watch.around("lane", lane.run)
+        hub._members[loop._descriptor] = loop
+        loop.receive_now = watch.around("receive", loop.receive_now)
+        loop.send_now = watch.around("send", loop.send_now)
+        loop._tally.end = watch.around("tally", loop._tally.end)
+        hub._pool = TimedPool(array.pool, watch)
     make_pass = watch.around("pass", hub._make_pass)
 
     def serve() -> None:
@@ -175,23 +190,26 @@ async def fill(array: Array, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
 
 
-def command_to(block: int, number: int, peer: RawPeer) -> ScsiCommand:
+def command_to(lba: int, number: int, peer: RawPeer) -> ScsiCommand:
     command = ScsiCommand(write=True, attribute=1, initiator_task_tag=number, cmd_sn=peer.cmd_sn + number)
     command.expected_data_transfer_length = BLOCK_BYTES
-    command.cdb = bytes([WRITE_10, 0, *block.to_bytes(4), 0, 0, 1]) + bytes(6)
+    command.cdb = bytes([WRITE_10, 0, *lba.to_bytes(4), 0, 0, BLOCK_BYTES // SECTOR_BYTES]) + bytes(6)
     return command
 
 
-async def measure(count: int, folder: Path) -> Cost:
-    """Write `count` blocks at random places of a full LUN, after FIRST_COMMANDS others."""
-    luns = (LunConfig("bench", LUN_MIB * MIB, BLOCK_BYTES),)
+async def measure(count: int, folder: Path, *, is_aligned: bool, splits: bool) -> Cost:
+    """Make `count` writes at random places of a full LUN, after FIRST_COMMANDS others. If `splits` is True, time the parts of
+    the path.
+    """
+    luns = (LunConfig("bench", LUN_MIB * MIB, SECTOR_BYTES),)
     config = Config(pool_dir=folder / "pool", luns=luns, pool_limit_bytes=POOL_MIB * MIB)
     watch, random = Stopwatch(), Random(1)
     async with running(config) as array, logged_in(array) as peer, spared_collector():
         data = Random(2).randbytes(BLOCK_BYTES)
         await fill(array, data)
-        serve, connected = watched(array, watch), peer.stream.socket._sock
+        serve, connected = watched(array, watch, splits=splits), peer.stream.socket._sock
         failed, log = 0, array.pool.log  # type: ignore[attr-defined]
+        rest_of_hold, skip = 0, 0 if is_aligned else 1
         for number in range(-FIRST_COMMANDS, count + COUNTED_COMMANDS):
             if number == 0:
                 watch.forget()
@@ -199,8 +217,8 @@ async def measure(count: int, folder: Path) -> Cost:
             if number == count:
                 moved_blocks, header_blocks = log.moved_blocks - before[0], log.header_blocks - before[1]
                 cost = watch.cost(count, moved_blocks, header_blocks)
-            block = random.randrange(LUN_MIB * MIB // BLOCK_BYTES)
-            connected.send(peer.encode(command_to(block, number + FIRST_COMMANDS, peer), data))
+            lba = random.randrange(LUN_MIB * MIB // BLOCK_BYTES - 1) * (BLOCK_BYTES // SECTOR_BYTES) + skip
+            connected.send(peer.encode(command_to(lba, number + FIRST_COMMANDS, peer), data))
             if number < count:
                 serve()
             else:
@@ -208,8 +226,10 @@ async def measure(count: int, folder: Path) -> Cost:
             while not (reply := received(connected)):  # The write waits for room, or the connection has left the hub.
                 await watch.let_others_run()
             failed += reply[STATUS] != 0
-            if number % COMMANDS_OF_A_HOLD == 0:
-                await watch.let_others_run()
+            rest_of_hold -= 1
+            if rest_of_hold <= 0:
+                is_quiet = await watch.let_others_run()
+                rest_of_hold = COMMANDS_OF_A_QUIET_HOLD if is_quiet else COMMANDS_OF_A_HOLD
         assert failed <= MAX_ATTENTIONS, f"{failed} writes have failed"
     return replace(cost, python_calls=watch.python_calls / COUNTED_COMMANDS)
 
@@ -221,15 +241,21 @@ def received(connected: Any) -> bytes:
         return b""
 
 
-def cost_of_a_write(count: int = COMMANDS) -> Cost:
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        return trio.run(measure, count, Path(folder))
+def cost_of_a_write(count: int = COMMANDS, *, is_aligned: bool = True) -> Cost:
+    costs = []
+    for splits in (False, True):
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+            costs.append(trio.run(partial(measure, is_aligned=is_aligned, splits=splits), count, Path(folder)))
+    whole, split = costs
+    return replace(whole, parts_us={PASS: whole.parts_us[PARTS["pass"]], **split.parts_us})
 
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.one_write", description="Time the parts of a write of 4 KiB.")
     parser.add_argument("commands", nargs="?", type=number_of, default=COMMANDS)
-    cost = cost_of_a_write(parser.parse_args(words).commands)
+    parser.add_argument("--unaligned", action="store_true", help="begin each write inside a block of the store")
+    asked = parser.parse_args(words)
+    cost = cost_of_a_write(asked.commands, is_aligned=not asked.unaligned)
     for part, taken_us in (*cost.parts_us.items(), (OTHERS, cost.others_us)):
         print(f"{part:58} {taken_us:6.1f} us")
     print(f"{cost.moved_blocks:.2f} moved blocks and {cost.header_blocks:.2f} header blocks for each write")
