@@ -65,9 +65,10 @@ class Turns(Steps):
         self._go_round = go_round
         self._queue: deque[_Event] = deque()
         self._short_turns = 0
-        self.serve_hosts: Callable[[], None] = _nothing
+        self.serve_hosts: Callable[[], bool] = _no_hosts
         """Function that executes the commands of hosts that have arrived. It is called just before each turn, because the event
-        loop runs the tasks of a round in any order: the next turn may come before the task that serves the hosts."""
+        loop runs the tasks of a round in any order: the next turn may come before the task that serves the hosts. The function
+        returns False if changes were lost, so that the connections were cut."""
         self.are_equal = False
         """True if all turns are as long as usual. The order of commands then does not depend on the number of turns, which is
         another one in a replay than in the recorded session."""
@@ -96,7 +97,8 @@ class Turns(Steps):
         self.taken += 1
         if not self.are_equal:
             self.left = self.of_a_turn  # Commands of hosts must not wait because the former turn was used up.
-            self.serve_hosts()
+            if not self.serve_hosts():
+                await self._go_round()  # The caller may belong to a connection that was cut. Its wait then ends here.
         self.is_short = self._short_turns > 0
         self._short_turns -= self.is_short
         self.left = min(self.of_a_turn, STEPS_BESIDE_HOSTS) if self.is_short else self.of_a_turn
@@ -119,5 +121,5 @@ class Turns(Steps):
             await self.next()
 
 
-def _nothing() -> None:
-    pass
+def _no_hosts() -> bool:
+    return True

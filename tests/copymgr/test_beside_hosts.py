@@ -33,9 +33,10 @@ def test_a_copy_beside_hosts_is_the_same_copy(lba: int, steps_beside_hosts: int,
     array.write(0, 0, data)
     turns, served = array.environment.turns, []
 
-    def serve_hosts() -> None:
+    def serve_hosts() -> bool:
         served.append(turns.taken)
         turns.hosts_were_served()
+        return True
 
     turns.serve_hosts = serve_hosts
     for start, least_turns in ((lambda: array.start_populate(0, 1, WHOLE), 2), (lambda: start_write_at(array, lba), 3)):

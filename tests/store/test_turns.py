@@ -62,10 +62,11 @@ def test_hosts_are_served_just_before_each_turn_with_a_budget_of_their_own() -> 
     environment = VirtualEnvironment()
     turns, log = environment.turns, []
 
-    def serve_hosts() -> None:
+    def serve_hosts() -> bool:
         log.append(("hosts", turns.left))
         turns.hosts_were_served()
         turns.take(turns.of_a_turn + 1)
+        return True
 
     async def work() -> None:
         for _ in range(2):

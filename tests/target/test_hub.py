@@ -136,6 +136,19 @@ async def test_before_long_work_the_ready_connections_are_served_at_once() -> No
         assert len(at.log) == 3
 
 
+async def test_a_task_that_a_lost_batch_cuts_gets_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The task could otherwise report the success of a change that was in the batch."""
+    async with stage() as at:
+        at.member("a")
+        at.pool.error = PoolFailed("the disk is gone")
+        at.pool.turns.serve_hosts = at.hub.serve_now
+        with trio.CancelScope() as connection:
+            monkeypatch.setattr(at.hub, "_on_pool_failure", lambda _: connection.cancel())
+            await at.pool.turns.next()
+            pytest.fail("the task got a turn")
+        assert at.log == ["receive a", "commit", FAILED[0]]
+
+
 async def test_after_a_lost_batch_no_connection_of_the_pass_sends() -> None:
     async with stage() as at:
         for name in "ab":

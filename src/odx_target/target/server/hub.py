@@ -142,14 +142,16 @@ class Hub:
             self._epoll.close()
             self._ended.set()
 
-    def serve_now(self) -> None:
-        """Serve the connections whose sockets are readable now, without polling. Tasks call this before they do long work."""
+    def serve_now(self) -> bool:
+        """Serve the connections whose sockets are readable now, without polling. Tasks call this before they do long work.
+
+        Returns False if changes of any connection were lost.
+        """
         if self._epoll.closed:
-            return
+            return True
         if not self._ready:
             self._ready.extend(descriptor for descriptor, _ in self._epoll.poll(0, MAX_EVENTS))
-        if self._ready:
-            self._make_pass()
+        return not self._ready or self._make_pass()
 
     async def stop(self) -> None:
         """End `run`. No connection is served afterwards."""
@@ -186,8 +188,10 @@ class Hub:
         self._quiet_turns = self._quiet_turns + 1 if is_quiet else 0
         return self._quiet_turns > 1
 
-    def _make_pass(self) -> None:
-        """Make the ready connections receive, commit their changes together, and make the connections send."""
+    def _make_pass(self) -> bool:
+        """Make the ready connections receive, commit their changes together, and make the connections send. Returns False if
+        changes were lost.
+        """
         received: list[Member] = []
         self._pool.turns.hosts_were_served()
         try:
@@ -202,6 +206,8 @@ class Hub:
             self._on_pool_failure(error)
             for member in received:
                 member.fail(error)
+            return False
+        return True
 
     def _receive(self, received: list[Member]) -> None:
         """Make the ready connections receive, until the time of the pass is over. Add those that have received to `received`.
