@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from bench.processes import processor_s
 from bench.remote_copies import odx
 from tests.interop.links import LINK
 from tests.interop.serving import Served, serve
@@ -20,9 +19,29 @@ LOOK_S = 0.05
 END_TIMEOUT_S = 20.0
 
 
-def loop_s(pid: int) -> float:
-    """Return the seconds of the processor that the first thread of a process has used: its event loop."""
-    return processor_s(Path(f"/proc/{pid}/task/{pid}/stat").read_text())
+NANOSECOND_S = 1e-9
+
+
+class Used(NamedTuple):
+    """Seconds of the processor that an array has used: its first thread, which is the event loop, and all its other threads."""
+
+    loop_s: float
+    threads_s: float
+
+
+def used(pid: int) -> Used:
+    """Return what an array has used so far. Threads that have ended do not count."""
+    loop_s = threads_s = 0.0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            task_s = int((task / "schedstat").read_text().split()[0]) * NANOSECOND_S
+        except OSError:  # The thread has just ended.
+            continue
+        if int(task.name) == pid:
+            loop_s += task_s
+        else:
+            threads_s += task_s
+    return Used(loop_s, threads_s)
 
 
 @dataclass

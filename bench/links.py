@@ -95,9 +95,11 @@ SYNC = (
     Section(
         "Writes in a group",
         "Random writes at depth 32, with both arrays, the witness and the host on the same cores: the best of three windows "
-        "without and with the group in turn. The loss depends on the number of cores. What is added to the event loop of the "
-        "primary, by the accounting of the kernel, does not: with a core each for the loop, the other threads, the other "
-        "member and the host, it bounds the loss. Times are microseconds a write.",
+        "without and with the group in turn. Times are microseconds of the processor for a write, as the kernel accounts "
+        "them: of the event loop and of the other threads of the primary (P) and of the other member (S), and of the host. "
+        "The loss depends on the number of cores. With a core each for the loop of P, its threads, S and the host, the "
+        "longest of these times bounds the rate, which gives the loss with a core each. `link` and `peer` are times of the "
+        "clock. Tintri's loss is that of its own product on other machines, for comparison.",
         {f"{kib} KiB": ("groups", "loss", str(kib)) for kib in (8, 64, 256)},
     ),
     Section("Resync", "512 MiB of a new group while no host writes.", {"new member": ("groups", "resync")}),

@@ -104,3 +104,22 @@ def test_a_frame_of_an_unknown_kind_with_bit_80h_is_skipped() -> None:
 def test_the_header_is_what_its_table_describes() -> None:
     sizes = {"B": 1, "H": 2, "I": 4, "Q": 8}
     assert sum(sizes[field.code] for field in HEADER_FIELDS) == HEADER_BYTES == 24
+
+
+def test_a_body_that_arrives_byte_by_byte_takes_little_memory() -> None:
+    reader, frame = FrameReader(), Frame(Kind.SHIP, 2, 5, bytes(range(256)) * 300)
+    data = encode(frame)
+    for at in range(len(data) - 1):
+        assert reader.feed(data[at : at + 1]) == []
+    assert len(reader._parts) == 1
+    assert reader.feed(data[-1:] + data) == [frame, frame]
+
+
+def test_received_bytes_may_change_after_the_call() -> None:
+    reader, frame = FrameReader(), Frame(Kind.SHIP, 2, 5, bytes(100_000))
+    data = bytearray(encode(frame))
+    for at in range(0, len(data), 30_000):
+        part = data[at : at + 30_000]
+        found = reader.feed(part)
+        part[:] = b"\xff" * len(part)
+    assert found == [frame]

@@ -36,6 +36,13 @@ _HEADER = struct.Struct("<" + "".join(field.code for field in HEADER_FIELDS))
 HEADER_BYTES = _HEADER.size
 _CHECKSUM = struct.Struct("<I")
 
+LONG_PART_BYTES = 16 << 10
+"""Length from which on a part of a body is kept as it was received. It keeps all bytes in memory that were received with it."""
+
+# The class of flags takes a microsecond for each operation.
+_FLAGS = tuple(Flag(value) for value in range(256))
+_FORBIDDEN_FLAGS = {kind: 0xFF & ~int(row.flags) for kind, row in BY_NUMBER.items()}
+
 
 class Frame(NamedTuple):
     """A frame. `body` does not contain the header."""
@@ -79,41 +86,66 @@ class FrameReader:
         self.max_body_bytes = max_body_bytes
         self.skipped = 0
         """Number of frames of unknown kinds that were skipped."""
-        self._buffer = bytearray()
+        self._begun = bytearray()
+        """The first bytes of an incomplete header."""
+        self._header: tuple[int, ...] | None = None
+        """The fields of the header whose body is not complete. None while a header is expected."""
+        self._parts: list[memoryview | bytearray] = []
+        self._missing_bytes = 0
 
     def feed(self, data: Buffer) -> list[Frame]:
         """Take received bytes, and return the frames that end in them. Raises PeerFault if the bytes are not valid frames."""
-        self._buffer += data
+        view = memoryview(data if isinstance(data, bytes) else bytes(data))
         frames: list[Frame] = []
         at = 0
-        while (end := self._end_of_frame(at)) is not None:
-            frame = self._frame(at, end)
+        while True:
+            if self._header is None:
+                end = at + HEADER_BYTES - len(self._begun)
+                self._begun += view[at:end]
+                at = min(end, len(view))
+                if len(self._begun) < HEADER_BYTES:
+                    return frames
+                self._take_header()
+            part = view[at : at + self._missing_bytes]
+            at += len(part)
+            self._missing_bytes -= len(part)
+            if self._missing_bytes:
+                self._keep(part)
+                return frames
+            frame = self._take_frame(part)
             if frame is None:
                 self.skipped += 1
             else:
                 frames.append(frame)
-            at = end
-        del self._buffer[:at]
-        return frames
 
-    def _end_of_frame(self, at: int) -> int | None:
-        """Check the header at an offset. Return the end of its frame, or None if the frame is not complete."""
-        if len(self._buffer) - at < HEADER_BYTES:
-            return None
-        kind, flags, channel, body_bytes, _, _, checksum = _HEADER.unpack_from(self._buffer, at)
-        if crc32c(memoryview(self._buffer)[at : at + _CHECKED.size]) != checksum:
+    def _take_header(self) -> None:
+        """Check a whole header, and expect its body."""
+        header = bytes(self._begun)
+        self._begun.clear()
+        kind, flags, channel, body_bytes, _, _, checksum = self._header = _HEADER.unpack(header)
+        if crc32c(header[: _CHECKED.size]) != checksum:
             raise PeerFault("the header of a frame does not match its checksum")
         _check(kind, flags, channel, body_bytes, self.max_body_bytes)
-        end = at + HEADER_BYTES + int(body_bytes)
-        return end if len(self._buffer) >= end else None
+        self._missing_bytes = body_bytes
 
-    def _frame(self, at: int, end: int) -> Frame | None:
-        """Check the body of a whole frame. Return the frame, or None if its kind is unknown."""
-        kind, flags, channel, _, argument, checksum, _ = _HEADER.unpack_from(self._buffer, at)
-        body = bytes(memoryview(self._buffer)[at + HEADER_BYTES : end])
+    def _keep(self, part: memoryview) -> None:
+        """Keep a part of an incomplete body. Short parts are joined, because an object for each takes more memory."""
+        if len(part) >= LONG_PART_BYTES:
+            self._parts.append(part)
+        elif self._parts and isinstance(last := self._parts[-1], bytearray):
+            last += part
+        elif part:
+            self._parts.append(bytearray(part))
+
+    def _take_frame(self, last: memoryview) -> Frame | None:
+        """Check the whole body, whose last part is `last`. Return the frame, or None if its kind is unknown."""
+        assert self._header is not None
+        kind, flags, channel, _, argument, checksum, _ = self._header
+        body = b"".join((*self._parts, last))
+        self._header, self._parts = None, []
         if (crc32c(body) if body else 0) != checksum:
             raise PeerFault("the body of a frame does not match its checksum")
-        return Frame(Kind(kind), channel, argument, body, Flag(flags)) if kind in BY_NUMBER else None
+        return Frame(BY_NUMBER[kind].kind, channel, argument, body, _FLAGS[flags]) if kind in BY_NUMBER else None
 
 
 def _check(kind: int, flags: int, channel: int, body_bytes: int, max_body_bytes: int) -> None:
@@ -127,7 +159,7 @@ def _check(kind: int, flags: int, channel: int, body_bytes: int, max_body_bytes:
         raise PeerFault(f"the body of {name} has {body_bytes} bytes, more than {limit_bytes}")
     if row is None:
         return
-    if flags & ~row.flags:
+    if flags & _FORBIDDEN_FLAGS[kind]:
         raise PeerFault(f"the flags of {name} are {flags:02X}h, which is not allowed")
     if (channel == 0) != (row.scope is Scope.CONNECTION):
         raise PeerFault(f"{name} is not allowed on channel {channel}")

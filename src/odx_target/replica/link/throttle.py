@@ -35,13 +35,12 @@ class Rates:
 
     def at(self, time_s: float) -> int | None:
         """Return the rate at a time of the wall clock, in seconds since 1970."""
-        return self.peak if self._is_peak(int(time_s // MINUTE_S) % DAY_MINUTES) else self.off_peak
-
-    def _is_peak(self, minute: int) -> bool:
         if self.peak_hours is None:
-            return False
+            return self.off_peak
         first, end = self.peak_hours
-        return first <= minute < end if first < end else minute >= first or minute < end
+        minute = int(time_s // MINUTE_S) % DAY_MINUTES
+        is_peak = first <= minute < end if first < end else minute >= first or minute < end
+        return self.peak if is_peak else self.off_peak
 
 
 class Throttle:

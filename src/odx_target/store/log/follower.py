@@ -26,9 +26,9 @@ from odx_target.store.segments.supply import SegmentSupply
 PIECE_BLOCKS = 256
 """A follower reads whole batches of the log until they have this number of blocks (1 MiB). Then it returns their records."""
 
-READ_BLOCKS = 64
-"""Number of blocks that a follower reads from a segment at once, unless a batch is larger. A follower that keeps up with the
-log needs few."""
+READ_BLOCKS = 80
+"""Number of blocks that a follower reads from a segment at once, unless a batch is larger: a header and the data of a write of
+256 KiB. A follower that keeps up with the log needs few more."""
 
 
 class Follower:

@@ -114,7 +114,9 @@ class IncomingStream:
     def _is_wanted(self, exchange: Exchange, register: Register) -> bool:
         """True if the changes of a stream may be made and acknowledged (rules 3 and 8 of `Member`)."""
         member = self._driver.member
-        return self._exchange is exchange and member.register == register and member.takes_changes
+        return (
+            self._exchange is exchange and (member.register is register or member.register == register) and member.takes_changes
+        )
 
     async def _receive(
         self, exchange: Exchange, relog: Relog, volumes: Sequence[Volume], primary: StreamPosition, *, is_resync: bool
