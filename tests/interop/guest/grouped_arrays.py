@@ -133,7 +133,8 @@ class GroupedArrays:
         def is_in_sync() -> bool:
             found = [member.status() for member in self.members]
             states = sorted(str(status.get("state")) for status in found)
-            return states == ["serving", "standby"] and any(status["condition"] == "in sync" for status in found)
+            is_known = any(each.get("condition") == "in sync" and each["unacknowledged"] is not None for each in found)
+            return states == ["serving", "standby"] and is_known
 
         self.until(is_in_sync)
 

@@ -89,11 +89,11 @@ def test_a_group_serves_through_faults(boot_guest: Boot, tmp_path: Path, request
                 time.sleep(PAUSE_S)
         records, seed = load.stop()
         lines = [f"{records} records, {seed} rounds of fio", *gap_lines(longest_gaps(faults, load.times_s))]
+        request.node.user_properties.append((FINDINGS, lines))
         guest.run(f"umount /mnt/group {CHECK}", records=records, seed=seed)
         arrays.switch_over()
         guest.run(f"{CHECK} end_multipath", records=records, seed=seed)  # The other array has everything too.
         _require_equal(arrays)
-        request.node.user_properties.append((FINDINGS, lines))
 
 
 def _addresses(arrays: GroupedArrays) -> dict[str, str]:

@@ -36,7 +36,7 @@ end_multipath() {
     within 10 gone >/dev/null 2>&1
     multipath -F
     iscsiadm -m node --logoutall=all >/dev/null
-    kill $(pidof systemd-udevd) # several, while it handles events
+    udevadm control --exit --timeout=30
     rm -rf /run/udev
 }
 
