@@ -85,37 +85,50 @@ static int copy_pending(PyObject *filling, uint64_t place, unsigned char *to)
     return found;
 }
 
-/* Read the present content of a block. Returns 1, or 0 if the block is not usual, or -1 with an exception. */
-static int read_present(Reading *reading, PyObject *block_map, uint64_t block, unsigned char *to)
+/* Where the present content of a block is. */
+typedef struct {
+    uint64_t place; /* 0 for a hole */
+    Run run;        /* `segment` is NULL if the block is a hole or in the open batch */
+} Present;
+
+/* Find the present content of a block. Returns 1, or 0 if the block is not usual, or -1 with an exception. */
+static int find_present(Reading *reading, PyObject *block_map, uint64_t block, Present *present)
 {
-    uint64_t place = 0;
-    Py_ssize_t count = run_at(block_map, (long long)block, reading->reader->leaf_bits, 1, &reading->leaf, &place);
+    *present = (Present){0};
+    Py_ssize_t count = run_at(block_map, (long long)block, reading->reader->leaf_bits, 1, &reading->leaf, &present->place);
     if (count <= 0)
         return (int)count;
-    if (place == 0) {
-        memset(to, 0, BLOCK_BYTES);
-        return 1;
-    }
-    if (place >= reading->pending_place && place < COMPRESSED)
-        return copy_pending(reading->reader->filling, place, to);
-    Run run;
-    int found = find_run(reading, place, 1, &run);
-    return found > 0 ? read_run(&run, NULL, to) : found;
+    int is_pending = present->place >= reading->pending_place && present->place < COMPRESSED;
+    return present->place == 0 || is_pending ? 1 : find_run(reading, present->place, 1, &present->run);
+}
+
+/* Copy the present content of a block. Meanwhile, the block `next` is fetched, if there is one. Returns as `find_present` does. */
+static int read_present(Reading *reading, const Present *present, const Present *next, unsigned char *to)
+{
+    if (present->run.segment != NULL)
+        return read_run(&present->run, next != NULL && next->run.segment != NULL ? &next->run : NULL, to);
+    if (present->place != 0)
+        return copy_pending(reading->reader->filling, present->place, to);
+    memset(to, 0, BLOCK_BYTES);
+    return 1;
 }
 
 /* Read the present content of the first and of the last of some blocks, if bytes from `skip` to `end` do not cover them. Returns as
- * `read_present` does. */
-static int read_edges(BlockReader *reader, PyObject *block_map, uint64_t first, Py_ssize_t skip, Py_ssize_t end, unsigned char *content)
+ * `find_present` does. */
+static int read_edges(Reading *reading, PyObject *block_map, uint64_t first, Py_ssize_t skip, Py_ssize_t end, unsigned char *content)
 {
     Py_ssize_t last = (end - 1) / BLOCK_BYTES;
-    int has_rest = end % BLOCK_BYTES != 0;
-    Reading reading;
-    int found = begin_reading(&reading, reader);
-    if (found > 0 && (skip != 0 || (has_rest && last == 0)))
-        found = read_present(&reading, block_map, first, content);
-    if (found > 0 && has_rest && last > 0)
-        found = read_present(&reading, block_map, first + (uint64_t)last, content + last * BLOCK_BYTES);
-    end_reading(&reading);
+    int has_rest = end % BLOCK_BYTES != 0, reads_last = has_rest && last > 0, reads_first = skip != 0 || (has_rest && last == 0);
+    Present of_first, of_last;
+    int found = 1;
+    if (reads_first)
+        found = find_present(reading, block_map, first, &of_first);
+    if (found > 0 && reads_last)
+        found = find_present(reading, block_map, first + (uint64_t)last, &of_last);
+    if (found > 0 && reads_first)
+        found = read_present(reading, &of_first, reads_last ? &of_last : NULL, content);
+    if (found > 0 && reads_last)
+        found = read_present(reading, &of_last, NULL, content + last * BLOCK_BYTES);
     return found;
 }
 
@@ -127,12 +140,18 @@ int write_part_of_blocks(PyObject *writer, PyObject *reader, PyObject *block_map
         return found;
     uint64_t first = offset / BLOCK_BYTES;
     Py_ssize_t skip = (Py_ssize_t)(offset % BLOCK_BYTES), end = skip + (Py_ssize_t)size;
-    Py_ssize_t count = (end + BLOCK_BYTES - 1) / BLOCK_BYTES;
+    Py_ssize_t count = (end + BLOCK_BYTES - 1) / BLOCK_BYTES, leaf_blocks = (Py_ssize_t)1 << ((BlockReader *)reader)->leaf_bits;
+    if ((Py_ssize_t)(first & (uint64_t)(leaf_blocks - 1)) + count > leaf_blocks) /* a write of two leaves is not usual */
+        return 0;
     PyObject *content = PyBytes_FromStringAndSize(NULL, count * BLOCK_BYTES);
     if (content == NULL)
         return -1;
     unsigned char *to = (unsigned char *)PyBytes_AS_STRING(content);
-    found = read_edges((BlockReader *)reader, block_map, first, skip, end, to);
+    Reading reading;
+    found = begin_reading(&reading, (BlockReader *)reader);
+    if (found > 0)
+        found = read_edges(&reading, block_map, first, skip, end, to);
+    end_reading(&reading);
     if (found > 0) {
         memcpy(to + skip, bytes, (size_t)size);
         found = write_blocks(writer, block_map, volume, first, content, to, count);
