@@ -35,6 +35,7 @@ from odx_target.iscsi.pdu.headers import ScsiCommand
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig
+from odx_target.target.readiness.poller import READABLE
 from odx_target.target.server.hub import QUIET_TURN_S
 
 MIB = 1 << 20
@@ -176,7 +177,7 @@ def watched(array: Array, watch: Stopwatch, *, splits: bool) -> Callable[[], Non
     make_pass = watch.around("pass", hub._make_pass)
 
     def serve() -> None:
-        hub._ready.append(loop._descriptor)
+        hub._ready.append((loop._descriptor, READABLE))
         make_pass()
 
     return serve

@@ -1,10 +1,13 @@
 """The array counts the commands, the bytes and the latencies of each LUN and connection."""
 
+from collections.abc import Callable
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.initiator import cdb
-from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE, CommandKind, bucket_of
+from odx_target.native.choice import NATIVE
+from odx_target.scsi.traffic import BOUNDS_S, KIND_OF_OPERATION_CODE, CommandKind, bucket_of
 from odx_target.scsi.unit.missing_logical_unit import MissingLogicalUnit
 from odx_target.target.array import Array
 from odx_target.target.server.batch_tally import BatchTally
@@ -15,12 +18,18 @@ CODES = (0x88, 0x8A, 0x00)
 BLOCK = 512
 
 commands = st.tuples(st.integers(0, 2), st.sampled_from(CODES), st.integers(0, 1 << 18))
-batches = st.lists(st.tuples(st.lists(commands, max_size=12), st.floats(1e-6, 1.0)), max_size=8)
+latencies_s = st.floats(1e-7, 1.0) | st.floats(50, 100) | st.sampled_from(BOUNDS_S)
+batches = st.lists(st.tuples(st.lists(commands, max_size=12), latencies_s), max_size=8)
 
 
-@given(batches, st.lists(commands, max_size=4))
+ENDS: list[Callable[[BatchTally], None]] = [BatchTally.end] if NATIVE is None else [BatchTally.end, NATIVE.end_batch]
+
+
+@given(batches, st.lists(commands, max_size=4), st.sampled_from(ENDS))
 def test_a_tally_counts_as_if_it_counted_each_command_alone(
-    batches: list[tuple[list[tuple[int, int, int]], float]], later: list[tuple[int, int, int]]
+    batches: list[tuple[list[tuple[int, int, int]], float]],
+    later: list[tuple[int, int, int]],
+    end: Callable[[BatchTally], None],
 ) -> None:
     tally = BatchTally(lambda: now_s)
     units = [MissingLogicalUnit() for _ in range(3)]
@@ -36,8 +45,8 @@ def test_a_tally_counts_as_if_it_counted_each_command_alone(
             tally.sizes[kind] += size_bytes
             expected.setdefault((number, kind), []).append((size_bytes, now_s + latency_s - now_s))
         now_s += latency_s
-        tally.end()
-        tally.end()  # a batch is counted once
+        end(tally)
+        end(tally)  # a batch is counted once
     for number, code, size_bytes in later:
         tally.count_later(units[number], code, size_bytes, now_s - 0.5)
         expected.setdefault((number, KIND_OF_OPERATION_CODE[code]), []).append((size_bytes, now_s - (now_s - 0.5)))

@@ -100,11 +100,12 @@ class Native:
     `block_reader` makes a reader of the segments with the given type, `block_writer` a writer into the open batch, and
     `batch_writer` a writer of the open batch of a `Log`. The last argument of the first two is the number of bits of a block
     number in a leaf. `block_checksums` returns the CRC32C of each block of a buffer. `copy_if_view` returns a copy of a view of
-    a mapped segment, and any other buffer itself; it raises OSError if the file has been cut. `encode_header` is the function
-    in `store/log/batch.py`, and `execute_usual` is `ShortLane.execute_usual`. `place_runs` stores consecutive places, from a
-    given one on, in the cells of the blocks of runs (block, count_blocks, ...), and returns the number of blocks.
-    `segment_mapping` maps the first bytes of the file of a descriptor, if its last argument is True also for writes, and raises
-    OSError.
+    a mapped segment, and any other buffer itself; it raises OSError if the file has been cut. `direct_member` makes a member of
+    the hub from the parts of a connection (see `ReceiveLoop._direct_member`), and `end_batch` is `BatchTally.end`.
+    `encode_header` is the function in `store/log/batch.py`, and `execute_usual` is `ShortLane.execute_usual`. `place_runs`
+    stores consecutive places, from a given one on, in the cells of the blocks of runs (block, count_blocks, ...), and returns
+    the number of blocks. `segment_mapping` maps the first bytes of the file of a descriptor, if its last argument is True also
+    for writes, and raises OSError.
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
@@ -117,6 +118,7 @@ class Native:
     execute_usual: Callable[[object, memoryview, int, int], tuple[int, int]]
     direct_member: Callable[..., DirectMember]
     place_runs: Callable[[object, Sequence[tuple[int, ...]], int], int]
+    end_batch: Callable[[object], None]
     segment_mapping: Callable[[int, int, bool], SegmentMapping]
 
 
@@ -135,6 +137,7 @@ def _load() -> Native | None:
             copy_if_view,
             crc32c,
             encode_header,
+            end_batch,
             execute_usual,
             place_runs,
         )
@@ -153,6 +156,7 @@ def _load() -> Native | None:
         execute_usual=execute_usual,
         direct_member=DirectMember,
         place_runs=place_runs,
+        end_batch=end_batch,
         segment_mapping=SegmentMapping,
     )
 

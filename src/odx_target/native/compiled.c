@@ -15,7 +15,7 @@ PyMODINIT_FUNC PyInit_compiled(void)
     prepare_crc32c();
     PyObject *module = PyModule_Create(&definition);
     if (module != NULL && (add_block_reader(module) || add_block_writer(module) || add_batch_header(module) || add_batch_writer(module) ||
-                           add_segment_mapping(module) || add_short_lane(module) || add_direct_member(module)))
+                           add_segment_mapping(module) || add_short_lane(module) || add_direct_member(module) || add_batch_tally(module)))
         Py_CLEAR(module);
     return module;
 }

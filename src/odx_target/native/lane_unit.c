@@ -36,13 +36,11 @@ int turn_to_unit(PyObject *lane, uint64_t lun_field, Unit *of)
     if (PyErr_Occurred() || (blocks = PyObject_GetAttr(of->unit, name_blocks)) == NULL)
         return -1;
     of->max_read_bytes = of->max_write_bytes = NOT_ASKED;
-    of->read_now = PyObject_GetAttr(blocks, name_read_now);
-    of->write_now = PyObject_GetAttr(blocks, name_write_now);
     PyObject *volume = PyObject_GetAttr(blocks, name_volume);
     of->native_reads = volume == NULL ? NULL : PyObject_GetAttr(volume, name_native_reads);
     Py_XDECREF(volume);
     of->blocks = blocks;
-    return of->read_now == NULL || of->write_now == NULL || of->native_reads == NULL ? -1 : 1;
+    return of->native_reads == NULL ? -1 : 1;
 }
 
 int is_short(PyObject *lane, Unit *of, int is_write, uint64_t size_bytes)
@@ -62,8 +60,6 @@ void leave_unit(Unit *of)
 {
     Py_CLEAR(of->unit);
     Py_CLEAR(of->blocks);
-    Py_CLEAR(of->read_now);
-    Py_CLEAR(of->write_now);
     Py_CLEAR(of->native_reads);
     Py_CLEAR(of->native_writes);
 }
@@ -92,6 +88,15 @@ PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int t
     if (data == Py_None)
         Py_SETREF(data, read_bytes(reader, block_map, offset, size_bytes, checksum));
     return data;
+}
+
+PyObject *transfer_in_python(const Unit *of, int is_write, uint64_t lba, PyObject *argument)
+{
+    PyObject *first = PyLong_FromUnsignedLongLong(lba), *done = NULL;
+    if (first != NULL && argument != NULL)
+        done = PyObject_CallMethodObjArgs(of->blocks, is_write ? name_write_now : name_read_now, first, argument, NULL);
+    Py_XDECREF(first);
+    return done;
 }
 
 int flushes_at_once(const Unit *of)

@@ -6,7 +6,7 @@
 #include "native.h"
 
 typedef struct {
-    PyObject *unit, *blocks, *read_now, *write_now; /* NULL before the first command */
+    PyObject *unit, *blocks; /* NULL before the first command */
     PyObject *native_reads;  /* tuple of a BlockReader and its map, or None */
     PyObject *native_writes; /* tuple of a BlockWriter, its map and the number of the volume, or None; NULL before the first write */
     uint64_t lun, capacity_blocks, block_bytes;
@@ -34,6 +34,10 @@ int has_whole_blocks(const Unit *of, uint64_t lba, uint32_t size_bytes);
  * only the kernel may read (see `block_views.c`). Return None if there is no reader or some blocks are not usual, or NULL with an
  * exception. Unless `checksum` is NULL, `*checksum` becomes the CRC32C of the blocks. */
 PyObject *read_natively(const Unit *of, uint64_t lba, uint32_t size_bytes, int takes_views, uint32_t *checksum);
+
+/* Read or write with the function of the logical blocks. `argument` is the number of blocks, or a tuple of buffers. Return what the
+ * function returns, or NULL with an exception, also if `argument` is NULL. */
+PyObject *transfer_in_python(const Unit *of, int is_write, uint64_t lba, PyObject *argument);
 
 /* Return 1 if a flush of the unit need not wait, 0 if not, or -1 with an exception. */
 int flushes_at_once(const Unit *of);

@@ -118,5 +118,6 @@ int add_batch_writer(PyObject *module);
 int add_segment_mapping(PyObject *module);
 int add_short_lane(PyObject *module);
 int add_direct_member(PyObject *module);
+int add_batch_tally(PyObject *module);
 
 #endif

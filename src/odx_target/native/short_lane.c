@@ -98,11 +98,8 @@ static int add_reply(Loop *loop, const TransferCommand *command, uint32_t data_b
 
 static PyObject *read_in_python(const Unit *of, const TransferCommand *command)
 {
-    PyObject *arguments[] = {PyLong_FromUnsignedLongLong(command->lba), PyLong_FromUnsignedLong(command->blocks)}, *data = NULL;
-    if (arguments[0] != NULL && arguments[1] != NULL)
-        data = PyObject_Vectorcall(of->read_now, arguments, 2, NULL);
-    Py_XDECREF(arguments[0]);
-    Py_XDECREF(arguments[1]);
+    PyObject *count = PyLong_FromUnsignedLong(command->blocks), *data = transfer_in_python(of, 0, command->lba, count);
+    Py_XDECREF(count);
     return data;
 }
 
@@ -130,11 +127,8 @@ static enum Outcome execute_read(Loop *loop, const TransferCommand *command, uin
 /* Write with the function of the logical blocks. Returns as `write_natively` does; 0 means that the write would have to wait. */
 static int write_in_python(const Unit *of, uint64_t lba, PyObject *view)
 {
-    PyObject *arguments[] = {PyLong_FromUnsignedLongLong(lba), PyTuple_Pack(1, view)}, *written = NULL;
-    if (arguments[0] != NULL && arguments[1] != NULL)
-        written = PyObject_Vectorcall(of->write_now, arguments, 2, NULL);
-    Py_XDECREF(arguments[0]);
-    Py_XDECREF(arguments[1]);
+    PyObject *buffers = PyTuple_Pack(1, view), *written = transfer_in_python(of, 1, lba, buffers);
+    Py_XDECREF(buffers);
     int is_done = written == NULL ? -1 : PyObject_IsTrue(written);
     Py_XDECREF(written);
     return is_done;

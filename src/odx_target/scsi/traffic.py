@@ -40,9 +40,12 @@ KIND_OF_OPERATION_CODE = bytes(
 
 
 class KindTraffic:
-    """Counters of one kind of command. `buckets` is empty until a latency is added."""
+    """Counters of one kind of command. `buckets` is empty until a latency is added. The native module adds to these attributes
+    itself (`native/passes/batch_tally.c`).
+    """
 
     __slots__ = ("buckets", "commands", "latency_sum_s", "size_bytes")
+    bounds_s = array("d", BOUNDS_S)
 
     def __init__(self) -> None:
         self.commands = 0

@@ -194,7 +194,8 @@ class LogPool(PoolParts):
 
     @property
     def has_uncommitted(self) -> bool:
-        return self.log.has_uncommitted
+        log = self.log
+        return bool(log.filling.parts or log.must_sync or log.room.is_unreported)
 
     def flush_at_commit(self) -> None:
         self.log.must_sync = True

@@ -14,6 +14,7 @@
  * The bytes belong to the ReceiveBuffer, and the replies to the list of the PduWriter. This file uses both only within a call. */
 
 #include "native.h"
+#include "passes/batch_tally.h"
 #include "passes/socket_calls.h"
 #include "short_lane.h"
 
@@ -205,13 +206,6 @@ static int begin_batch(DirectMember *self)
     return failed ? -1 : 0;
 }
 
-static int end_batch(DirectMember *self)
-{
-    PyObject *done = PyObject_CallMethodNoArgs(self->tally, name_end);
-    Py_XDECREF(done);
-    return done == NULL ? -1 : 0;
-}
-
 /* Execute received bytes, and send the replies if this is possible before a commit. Return an answer as `receive_now` does. */
 static PyObject *execute(DirectMember *self, PyObject *lane, Received *got)
 {
@@ -230,7 +224,7 @@ static PyObject *execute(DirectMember *self, PyObject *lane, Received *got)
         if (got->at < got->size && (sending != SENT || unsent_bytes > 0))
             return execute_rest(self, got, unsent_bytes);
     }
-    if (sending == SENT && end_batch(self))
+    if (sending == SENT && end_batch(self->tally))
         return NULL;
     return Py_NewRef(sending == SENT ? Py_False : Py_True);
 }
@@ -281,7 +275,7 @@ static PyObject *send_now(DirectMember *self, PyObject *Py_UNUSED(none))
     if (is_usual > 0)
         sending = send_output(self, &unsent_bytes);
     if (sending == SENT)
-        answer = end_batch(self) ? NULL : Py_NewRef(Py_None);
+        answer = end_batch(self->tally) ? NULL : Py_NewRef(Py_None);
     else if (sending == LEFT_TO_PYTHON && !PyErr_Occurred())
         answer = PyObject_CallMethodNoArgs(self->loop, name_send_now);
     if (answer == NULL)

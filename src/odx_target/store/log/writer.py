@@ -105,11 +105,6 @@ class Log:
         """Number of blocks that were committed since the pool was opened."""
         return self.header_blocks + self.data_blocks
 
-    @property
-    def has_uncommitted(self) -> bool:
-        """True if `commit` has anything to do."""
-        return bool(self.filling.parts or self.must_sync or self.room.is_unreported)
-
     def commit(self) -> int:
         """Write the open batch to the operating system, and sync it if `must_sync` is True. Returns the OSN (operation
         sequence number) after the last committed record.

@@ -91,7 +91,7 @@ class Hub:
         self._polling = Polling(self._epoll, polling_clock or clock)
         self.set_polling(polls=polls)
         self._members: dict[int, Member] = {}
-        self._ready: deque[int] = deque()
+        self._ready: deque[tuple[int, int]] = deque()  # descriptors, with their events
         self._count_tasks = 0
         self._count_starting = 0
         self._must_yield = False
@@ -150,7 +150,7 @@ class Hub:
         if self._epoll.closed:
             return True
         if not self._ready:
-            self._ready.extend(descriptor for descriptor, _ in self._epoll.poll(0, MAX_EVENTS))
+            self._ready.extend(self._epoll.poll(0, MAX_EVENTS))
         return not self._ready or self._make_pass()
 
     async def stop(self) -> None:
@@ -217,18 +217,18 @@ class Hub:
         ready, members = self._ready, self._members
         until_s = self._clock() + MAX_PASS_S
         while ready:
-            member = members.get(ready.popleft())
+            member = members.get(ready.popleft()[0])
             if member is None:
                 continue
             received.append(member)
             if not member.receive_now():
                 received.pop()
-            if self._clock() >= until_s:
+            if ready and self._clock() >= until_s:
                 break
 
-    def _readable(self) -> Sequence[int]:
-        """Return the descriptors of the readable sockets, and poll for a short time if there are none."""
+    def _readable(self) -> Sequence[tuple[int, int]]:
+        """Return the readable sockets, and poll for a short time if there are none."""
         found = self._epoll.poll(0, MAX_EVENTS)
         if not found and self.polls and not self._count_tasks:
             found = self._polling.poll()
-        return [descriptor for descriptor, _ in found]
+        return found
