@@ -9,7 +9,7 @@
 enum { KIND_READ, KIND_WRITE, KINDS };
 
 typedef struct {
-    PyObject *lane, *window, *writer, *active, *output, *tally, *view; /* `lane` and `view` are borrowed */
+    PyObject *lane, *state, *window, *writer, *active, *output, *tally, *view; /* `lane` and `view` are borrowed */
     const unsigned char *bytes;
     Py_ssize_t size, at;
     uint32_t exp_cmd_sn, open_places, stat_sn;
@@ -258,13 +258,12 @@ static int execute_all(Loop *loop, uint64_t max_read_bytes)
 /* Get the objects of the lane. Returns -1 with an exception on failure. */
 static int begin(Loop *loop)
 {
-    PyObject *state = PyObject_GetAttr(loop->lane, name_state);
+    PyObject *state = loop->state = PyObject_GetAttr(loop->lane, name_state);
     if (state == NULL)
         return -1;
     loop->window = PyObject_GetAttr(state, name_window);
     loop->writer = PyObject_GetAttr(state, name_writer);
     loop->active = PyObject_GetAttr(state, name_active);
-    Py_DECREF(state);
     loop->tally = PyObject_GetAttr(loop->lane, name_tally);
     if (!loop->window || !loop->writer || !loop->active || !loop->tally)
         return -1;
@@ -283,6 +282,7 @@ static int begin(Loop *loop)
 
 static void end(Loop *loop)
 {
+    Py_XDECREF(loop->state);
     Py_XDECREF(loop->window);
     Py_XDECREF(loop->writer);
     Py_XDECREF(loop->active);
@@ -291,36 +291,34 @@ static void end(Loop *loop)
     leave_unit(&loop->of);
 }
 
-/* Execute usual commands of one logical unit, from `received->at` on. Returns -1 with an exception on failure. */
-static int execute(PyObject *lane, Received *received, uint64_t enough_bytes, uint64_t *read_bytes)
+/* Do the same as `ShortLane._is_anything_unusual`. Returns -1 with an exception on failure. */
+static int is_anything_unusual(const Loop *loop)
+{
+    if (loop->open_places == UINT32_MAX) /* The window is closed. */
+        return 1;
+    int unusual = truth_of(loop->window, name_held);
+    if (unusual == 0)
+        unusual = truth_of(loop->state, name_events);
+    if (unusual == 0) {
+        int takes_more = truth_of(loop->writer, name_takes_more);
+        unusual = takes_more < 0 ? -1 : !takes_more;
+    }
+    return unusual;
+}
+
+/* Execute usual commands of one logical unit, from `received->at` on. If `checks_session` is 1, execute none if anything is unusual in the
+ * session. Returns -1 with an exception on failure. */
+static int execute(PyObject *lane, Received *received, uint64_t enough_bytes, uint64_t *read_bytes, int checks_session)
 {
     Loop loop = {.lane = lane, .view = received->view, .bytes = received->bytes, .size = received->size, .at = received->at};
-    int failed = begin(&loop) || execute_all(&loop, enough_bytes);
+    int failed = begin(&loop);
+    int unusual = !failed && checks_session ? is_anything_unusual(&loop) : 0;
+    if (!failed && unusual == 0)
+        failed = execute_all(&loop, enough_bytes);
     end(&loop);
     received->at = loop.at;
     *read_bytes = loop.sizes[KIND_READ];
-    return failed ? -1 : 0;
-}
-
-/* Do the same as `ShortLane._is_anything_unusual`. Returns -1 with an exception on failure. */
-static int is_anything_unusual(PyObject *lane)
-{
-    PyObject *state = PyObject_GetAttr(lane, name_state);
-    PyObject *window = state == NULL ? NULL : PyObject_GetAttr(state, name_window);
-    PyObject *writer = window == NULL ? NULL : PyObject_GetAttr(state, name_writer);
-    int unusual = writer == NULL ? -1 : truth_of(window, name_held);
-    if (unusual == 0)
-        unusual = (uint32_t)unsigned_of(window, name_max_cmd_sn) + 1 == (uint32_t)unsigned_of(window, name_exp_cmd_sn);
-    if (unusual == 0)
-        unusual = truth_of(state, name_events);
-    if (unusual == 0) {
-        unusual = truth_of(writer, name_takes_more);
-        unusual = unusual < 0 ? -1 : !unusual;
-    }
-    Py_XDECREF(state);
-    Py_XDECREF(window);
-    Py_XDECREF(writer);
-    return PyErr_Occurred() ? -1 : unusual;
+    return failed || unusual < 0 ? -1 : 0;
 }
 
 int run_usual(PyObject *lane, Received *received, uint64_t enough_bytes, uint64_t *read_bytes)
@@ -330,9 +328,8 @@ int run_usual(PyObject *lane, Received *received, uint64_t enough_bytes, uint64_
     do {
         uint64_t more_bytes = 0;
         start = received->at;
-        int unusual = is_anything_unusual(lane);
-        if (unusual || execute(lane, received, enough_bytes - *read_bytes, &more_bytes))
-            return unusual > 0 ? 0 : -1;
+        if (execute(lane, received, enough_bytes - *read_bytes, &more_bytes, 1))
+            return -1;
         *read_bytes += more_bytes;
     } while (received->at > start && received->size - received->at >= HEADER_BYTES && *read_bytes < enough_bytes);
     return 0;
@@ -353,7 +350,7 @@ static PyObject *execute_usual(PyObject *Py_UNUSED(module), PyObject *const *arg
     int failed = received.at < 0 || received.at > received.size;
     if (failed)
         PyErr_SetString(PyExc_ValueError, "the position is outside the view");
-    failed = failed || execute(arguments[0], &received, enough_bytes, &read_bytes);
+    failed = failed || execute(arguments[0], &received, enough_bytes, &read_bytes, 0);
     PyBuffer_Release(&buffer);
     return failed ? NULL : Py_BuildValue("nK", received.at, (unsigned long long)read_bytes);
 }

@@ -4,16 +4,18 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#define LOCKED_BYTES (32 << 10)
+/* Number of bytes that are received or sent while other threads wait. To let them run takes as long as a copy of some KiB. */
+
 Py_ssize_t receive_bytes(int descriptor, unsigned char *room, size_t size)
 {
-    ssize_t count;
-    int number;
+    ssize_t count = recv(descriptor, room, size < LOCKED_BYTES ? size : LOCKED_BYTES, MSG_DONTWAIT), more;
+    if (count < LOCKED_BYTES || size == LOCKED_BYTES)
+        return count;
     Py_BEGIN_ALLOW_THREADS
-    count = recv(descriptor, room, size, MSG_DONTWAIT);
-    number = errno;
+    more = recv(descriptor, room + count, size - LOCKED_BYTES, MSG_DONTWAIT);
     Py_END_ALLOW_THREADS
-    errno = number;
-    return count;
+    return more > 0 ? count + more : count; /* An end or an error is found again by the next call. */
 }
 
 /* Take hold of the buffers of a list. Return their number, or -1 with an exception; `held` then has none. */
@@ -42,12 +44,11 @@ Py_ssize_t send_buffers(int descriptor, PyObject *list, Py_ssize_t *size)
     if (count < 0)
         return -1;
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = (size_t)count};
-    ssize_t sent;
-    int number;
-    Py_BEGIN_ALLOW_THREADS
-    sent = sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    number = errno;
-    Py_END_ALLOW_THREADS
+    PyThreadState *others = *size > LOCKED_BYTES ? PyEval_SaveThread() : NULL;
+    ssize_t sent = sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    int number = errno;
+    if (others != NULL)
+        PyEval_RestoreThread(others);
     while (count-- > 0)
         PyBuffer_Release(&held[count]);
     errno = number;

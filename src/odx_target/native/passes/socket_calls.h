@@ -8,11 +8,11 @@
 #define MAX_PIECES 128
 /* Maximum number of buffers that `send_buffers` sends. Python sends longer lists. */
 
-/* Receive bytes into `room`, while other threads may run. Return their number, which is 0 if the peer has closed the connection, or -1 with
+/* Receive bytes into `room`. Other threads may run meanwhile if there are many bytes. Return their number, which is 0 if the peer has closed the connection, or -1 with
  * `errno`. */
 Py_ssize_t receive_bytes(int descriptor, unsigned char *room, size_t size);
 
-/* Send a list of at most MAX_PIECES buffers with one call, while other threads may run. Return the number of bytes that the socket has
+/* Send a list of at most MAX_PIECES buffers with one call. Other threads may run meanwhile if there are many bytes. Return the number of bytes that the socket has
  * accepted, or -1 with an exception. `*size` becomes the number of all bytes. */
 Py_ssize_t send_buffers(int descriptor, PyObject *list, Py_ssize_t *size);
 
