@@ -70,6 +70,9 @@ class Offer:
 
     def indexes_of(self, state: BlockState) -> list[int]:
         """Return the indexes of the blocks with a state."""
+        count = self.states.count(state)
+        if count in (0, self.count):  # most offers have blocks of one state
+            return list(range(count))
         found: list[int] = np.flatnonzero(np.frombuffer(self.states, dtype=np.uint8) == state).tolist()
         return found
 

@@ -14,6 +14,11 @@ def part_end(block: int, end: int, part_blocks: int = MAX_OFFER_BLOCKS) -> int:
 
 def runs_of(indexes: Sequence[int], most: int = MAX_OFFER_BLOCKS) -> Iterator[tuple[int, int]]:
     """Join ascending indexes to runs (first index, number of indexes). A run has at most `most` indexes."""
+    count = len(indexes)
+    if count and indexes[-1] - indexes[0] == count - 1:  # most parts are one run
+        for at in range(0, count, most):
+            yield indexes[at], min(most, count - at)
+        return
     start = 0
     for at in range(1, len(indexes) + 1):
         if at == len(indexes) or indexes[at] != indexes[at - 1] + 1 or at - start == most:
