@@ -57,6 +57,13 @@ def test_a_path_from_its_key_to_its_end(pools: tuple[Path, Path], run: Run, tmp_
     assert (code, error.splitlines()[-1]) == (1, "odx-target: there is no path berlin")
 
 
+def test_a_path_whose_pairing_has_failed_is_listed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = "3 attempts have failed: the peer does not know the path key"
+    answer = {"link_port": "[::1]:1", "paths": [], "waiting": [], "unpaired": [{"name": "berlin", "reason": reason}]}
+    monkeypatch.setattr("odx_target.cli.paths.path.ask_array", lambda *_: answer)
+    assert f"path berlin is not paired: {reason}; use path add again, at both arrays\n" in run("list", tmp_path)[1]
+
+
 @pytest.mark.parametrize(
     ("content", "message"), [(None, "No such file"), (b"short", "want a path key of 12"), (b"\xff\xfe" * 20, "it is not text")]
 )

@@ -160,6 +160,7 @@ async def test_a_wrong_key_is_refused_and_the_fourth_attempt_too() -> None:
         await until(lambda: waiting.is_over and guess.is_over)
         assert waiting.attempts == guess.attempts == MAX_ATTEMPTS
         assert f"{MAX_ATTEMPTS} attempts have failed" in waiting.reason
+        assert other.desk.unpaired() == {"one": waiting.reason}
         right = await one.add("other", KEY, address, RIGHTS, RATES)
         await until(lambda: "no path waits" in right.reason)
         assert not right.is_over

@@ -3,7 +3,7 @@
 import pytest
 
 from odx_target.replica.link.throttle import Rates
-from odx_target.replica.pairing.desk import MAX_ATTEMPTS, PAIRING_TIME_S, NotWaiting, PairingDesk, WaitingPath
+from odx_target.replica.pairing.desk import MAX_ATTEMPTS, MAX_UNPAIRED, PAIRING_TIME_S, NotWaiting, PairingDesk, WaitingPath
 
 
 class Desk:
@@ -39,6 +39,27 @@ def test_the_fourth_attempt_is_refused() -> None:
         desk.desk.keys()
     assert desk.ended == [path]
     assert path.reason == "3 attempts have failed: a wrong key"
+    assert desk.desk.unpaired() == {"berlin": path.reason}
+
+
+def test_failures_are_kept_until_the_path_is_added_again_or_removed() -> None:
+    desk = Desk()
+    for number in range(MAX_UNPAIRED + 1):
+        desk.add(f"path{number}")
+    desk.now_s = PAIRING_TIME_S
+    reason = "no pairing in 600 s"
+    assert desk.desk.unpaired() == {f"path{number}": reason for number in range(1, MAX_UNPAIRED + 1)}
+    desk.add("path1")
+    assert desk.desk.remove("path2")
+    assert not desk.desk.remove("path2")
+    assert list(desk.desk.unpaired()) == [f"path{number}" for number in range(3, MAX_UNPAIRED + 1)]
+
+
+def test_a_paired_path_has_not_failed() -> None:
+    desk = Desk()
+    desk.add("berlin").is_paired = True
+    desk.now_s = PAIRING_TIME_S
+    assert desk.desk.unpaired() == {}
 
 
 def test_a_path_that_is_added_again_has_new_attempts() -> None:

@@ -116,6 +116,8 @@ def list_paths(pool: PoolArgument, as_json: Json = False) -> None:
     for each in answer["paths"]:
         if each["reason"]:
             typer.echo(f"path {each['name']}: {each['reason']}")
+    for each in answer["unpaired"]:
+        typer.echo(f"path {each['name']} is not paired: {each['reason']}; use path add again, at both arrays")
     if answer["waiting"]:
         print_columns(WAITING_HEADINGS, [_waiting_cells(each) for each in answer["waiting"]])
 

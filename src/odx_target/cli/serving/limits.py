@@ -297,7 +297,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
         (stream_meter, ("MAX_MEASURED_CHANGES",)),
         (witness, ("MAX_WITNESS_BYTES",)),
         (path_key, ("MIN_KEY_CHARACTERS", "MAX_KEY_CHARACTERS")),
-        (desk, ("PAIRING_TIME_S", "MAX_ATTEMPTS")),
+        (desk, ("PAIRING_TIME_S", "MAX_ATTEMPTS", "MAX_UNPAIRED")),
     ),
     "imports": (
         (base_place, ("MAX_BASE_BLOCKS", "MAX_BASE_NUMBER")),

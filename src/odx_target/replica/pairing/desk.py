@@ -14,6 +14,10 @@ MAX_ATTEMPTS = 3
 """Maximum number of attempts with a wrong key. More would help only an attacker who guesses."""
 
 
+MAX_UNPAIRED = 16
+"""Maximum number of names whose pairings have failed that are kept for the operator: as many as an array has paths."""
+
+
 class NotWaiting(LinkError):
     """No path waits for its pairing."""
 
@@ -47,6 +51,12 @@ class PairingDesk:
         self._monotonic = monotonic
         self._on_end = on_end
         self._waiting: dict[str, WaitingPath] = {}
+        self._unpaired: dict[str, str] = {}
+
+    def unpaired(self) -> dict[str, str]:
+        """Return the last paths that wait no longer and were not paired: the reason for each name."""
+        self.waiting()
+        return dict(self._unpaired)
 
     def waiting(self) -> list[WaitingPath]:
         """Return the paths that still wait."""
@@ -67,6 +77,7 @@ class PairingDesk:
         is_rekeyed: bool = False,
     ) -> WaitingPath:
         """Begin to wait. A path of the same name that waits already gets the new values and new attempts."""
+        self._unpaired.pop(name, None)
         former = self._waiting.pop(name, None)
         if former is not None:
             former.is_over = True
@@ -75,11 +86,11 @@ class PairingDesk:
         return path
 
     def remove(self, name: str) -> bool:
-        """Wait no longer for a path. Returns False if it does not wait."""
+        """Wait no longer for a path, and forget a failure. Returns False if there is neither."""
         path = self._waiting.pop(name, None)
         if path is not None:
             path.is_over = True
-        return path is not None
+        return self._unpaired.pop(name, None) is not None or path is not None
 
     def keys(self) -> list[bytes]:
         """Return the keys with which a peer may pair now. Raises NotWaiting if there is none."""
@@ -99,4 +110,8 @@ class PairingDesk:
     def _end(self, path: WaitingPath, reason: str) -> None:
         del self._waiting[path.name]
         path.is_over, path.reason = True, reason
+        if not path.is_paired:
+            self._unpaired[path.name] = reason
+            while len(self._unpaired) > MAX_UNPAIRED:
+                del self._unpaired[next(iter(self._unpaired))]
         self._on_end(path)

@@ -38,6 +38,13 @@ class WaitingPath(PathValues):
     reason: Annotated[str, "reason of the last failure, or an empty text"]
 
 
+class UnpairedPath(TypedDict):
+    """A path that was added, and waits no longer, because the pairing has failed. Use `path add` again."""
+
+    name: str
+    reason: str
+
+
 class Paths(TypedDict):
     """The paths of an array."""
 
@@ -45,6 +52,7 @@ class Paths(TypedDict):
     pool: Annotated[str, "identity of the pool in hexadecimal"]
     paths: list[ListedPath]
     waiting: list[WaitingPath]
+    unpaired: list[UnpairedPath]
     pairing: Annotated[list[str], "pools of `serve --pair` whose arrays are not connected yet"]
 
 

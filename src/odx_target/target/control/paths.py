@@ -34,6 +34,7 @@ async def _paths(array: "Array") -> path_answers.Paths:
         "paths": [_describe(path, peering) for _, path in sorted(peering.paths.items())],
         "pairing": [str(place) for place in peering.pairing_places],
         "waiting": [_describe_waiting(each, now_s) for each in peering.desk.waiting() if not each.is_paired],
+        "unpaired": [{"name": name, "reason": reason} for name, reason in peering.desk.unpaired().items()],
     }
 
 
