@@ -4,7 +4,7 @@
     python -m bench.why_reads --write    writes it
 
 It compares the processor times of the array, of tgt and of their clients, and counts the system calls with strace. The parts
-without another process are those of `bench/one_read.py`. Pools and files are in /dev/shm.
+without another process are those of `bench/one_read.py` and `bench/small_read.py`. Pools and files are in /dev/shm.
 """
 
 import re
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 
-from bench import machine, one_read, time_split
+from bench import machine, one_read, small_read, time_split
 from bench.cells import CELLS
 from bench.clients import Generated, fill
 from bench.ending import end_by_sigterm
@@ -24,18 +24,19 @@ from bench.load.shape import Shape
 from bench.processes import used_s
 from bench.rounds import started, write_random
 from bench.tables import Table, number
-from bench.targets import OWN, array
+from bench.targets import OWN, TGT, array
 from bench.why_pages import print_or_write
 from tests.interop.serving import serve
 
 IN_ORDER = (
+    "read 4 KiB scattered aligned, depth 1",
     "read 256 KiB, depth 1",
     "read 256 KiB, depth 8",
     "read 1024 KiB, depth 8",
     "read 4 KiB random unaligned, depth 1, 4 processes",
     "read 4 KiB random unaligned, depth 1, 16 processes",
 )
-SCATTERED = IN_ORDER[:3]
+SCATTERED = tuple(name for name in IN_ORDER if "KiB random" not in name and "4 KiB scattered" not in name)
 ROUNDS, SECONDS = 5, 1.0
 DIGEST_SHAPES = {"no digests": Shape(4096, 32), "digests": Shape(4096, 32, digests=True)}
 IMPORT = re.compile(r"import time: +(\d+) \| +\d+ \| +(\S+)")
@@ -47,6 +48,40 @@ def splits(names: tuple[str, ...], *, is_scattered: bool) -> Table:
     cells = [cell for cell in CELLS if cell.name in names]
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="odx-why-") as folder:
         return time_split.table(cells, ROUNDS, SECONDS, Path(folder), is_scattered=is_scattered)
+
+
+def bounds(measured: Table) -> Table:
+    """How far the ratios of the cells can go, from the processor times of `splits`.
+
+    The kernel and the client take their time however little the array takes itself. This bounds the ratio.
+    """
+    times_us: dict[str, dict[str, list[float]]] = {}
+    for cell, target, _rate, *others in measured.rows:
+        times_us.setdefault(cell, {})[target] = [float(each.replace(",", "")) for each in others[:4]]
+    rows = []
+    for cell, by_target in times_us.items():
+        own, peer = by_target[OWN], by_target[TGT]
+        rest_us = sum(own[1:])
+        rows.append([cell, *map(number, (sum(peer), sum(own), rest_us, sum(peer) / sum(own), sum(peer) / rest_us))])
+    return Table(
+        "How far the ratios can go",
+        "Microseconds of all processors for each command: the target and its client, in user mode and in the kernel. If the "
+        "processors are always busy, as with many processes, the ratio of the commands per second is the ratio of these times. "
+        "The last column is this ratio if the array took no time in user mode. With one session at depth 1, the processors "
+        "also wait for each other, which these times do not show.",
+        ["cell", "tgt and client", "odx-target and client", "without the array's user mode", "ratio", "ratio at most"],
+        rows,
+    )
+
+
+def small_reads() -> Table:
+    """The cost of a small read with and without the native module, and that of its system calls alone."""
+    return Table(
+        "A read of 4 KiB at depth 1 in one process",
+        "The array and its host are in one process. Each way makes three system calls: epoll_wait, recvfrom and sendmsg.",
+        ["way", "us", "calls of functions of Python"],
+        [[way.name, number(way.taken_us), number(way.python_calls)] for way in small_read.figures()],
+    )
 
 
 def digests() -> Table:
@@ -125,7 +160,8 @@ def page() -> str:
         "`python -m bench.why_reads --write` writes this page. All figures are medians.\n",
         machine.as_markdown(facts),
     ]
-    tables = [splits(IN_ORDER, is_scattered=False), splits(SCATTERED, is_scattered=True), parts(), digests(), start()]
+    in_order = splits(IN_ORDER, is_scattered=False)
+    tables = [in_order, bounds(in_order), splits(SCATTERED, is_scattered=True), small_reads(), parts(), digests(), start()]
     return "\n".join(lines + [table.as_markdown() for table in tables])
 
 

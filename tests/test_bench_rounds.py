@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bench import one_read, one_write, pages, small_writes, tables, time_split, why_reads
+from bench import one_read, one_write, pages, small_read, small_writes, tables, time_split, why_reads
 from bench.__main__ import arguments, main, missing_programs, plan_of
 from bench.cells import CELLS, QUICK, Cell, chosen
 from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, IscsiPerf, QemuBench, last
@@ -298,6 +298,9 @@ def test_the_reads_of_an_array_are_timed_until_all_replies_have_arrived(monkeypa
     monkeypatch.setattr(one_read, "LUN_BLOCKS", 512)
     kinds = (one_read.Reads(4096, depth=2, digests=True), one_read.Reads(1 << 20, is_scattered=True))
     monkeypatch.setattr(one_read, "MEASURED", kinds)
+    ways = small_read.figures(3)
+    assert all(way.taken_us > 0 for way in ways)
+    assert ways[-1].python_calls == 0 < ways[0].python_calls <= ways[1].python_calls
     found = one_read.figures(3)
     assert list(found) == ["4 KiB, depth 2, digests", "1024 KiB, depth 1, scattered blocks"]
     assert all(taken_us > 0 for taken_us in found.values())
@@ -307,3 +310,12 @@ def test_imports_are_counted_by_package() -> None:
     lines = "import time:       120 |        340 |   odx_target.store.api\nimport time:        80 |         80 | trio._core\n"
     found = [(why_reads.package_of(module), int(taken)) for taken, module in why_reads.IMPORT.findall(lines)]
     assert found == [("odx_target.store", 120), ("trio", 80)]
+
+
+def test_the_bound_of_a_ratio_leaves_out_only_the_time_of_the_array_itself() -> None:
+    rows = [
+        ["cell", "tgt", "1,000", "4", "16", "3", "7", "calls"],
+        ["cell", "odx-target", "1,000", "10", "5", "3", "7", "calls"],
+    ]
+    found = why_reads.bounds(tables.Table("", "", (), rows))
+    assert found.rows == [["cell", "30", "25", "15", "1.2", "2"]]
