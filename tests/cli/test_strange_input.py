@@ -111,6 +111,7 @@ WORKING: dict[str, list[str]] = {
     "group status": ["no-such-pool", "g"],
     "group switchover": ["no-such-pool", "g"],
     "group isolate": ["no-such-pool", "g"],
+    "group witness": ["no-such-pool", "g", "w"],
     "group resync": ["no-such-pool", "g"],
     "group verify": ["no-such-pool", "g"],
     "group promote": ["no-such-pool", "g"],

@@ -187,9 +187,25 @@ class BelievesLostWitness(Member):
 class WitnessTakesOneSeed(Witness):
     """A witness that has lost its disk believes the first member."""
 
-    def _seed(self, request: Seed) -> None:
+    def _seed(self, request: Seed, now_s: float) -> None:
         for member in self._members:
-            super()._seed(replace(request, member=member))
+            super()._seed(replace(request, member=member), now_s)
+
+
+class WitnessPromisesNothingToSeeds(Witness):
+    """A new witness does not wait for the leases that another one has granted before."""
+
+    def _seed(self, request: Seed, now_s: float) -> None:
+        before = self._promise_until_s
+        super()._seed(request, now_s)
+        self._promise_until_s = before
+
+
+class WitnessTrustsItsCopy(Witness):
+    """A witness whose store is an old copy believes it, although a member in sync knows a newer register."""
+
+    def _is_older_than(self, request: MemberRequest) -> bool:
+        return False
 
 
 MUTANTS: tuple[type[Member] | type[Witness], ...] = (
@@ -213,4 +229,6 @@ MUTANTS: tuple[type[Member] | type[Witness], ...] = (
     UsesReleasedLeases,
     BelievesLostWitness,
     WitnessTakesOneSeed,
+    WitnessPromisesNothingToSeeds,
+    WitnessTrustsItsCopy,
 )

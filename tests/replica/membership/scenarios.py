@@ -280,8 +280,9 @@ def a_lost_register_needs_both_members(_: type[Member], witnesses: type[Witness]
     assert isinstance(witness.receive(LifeBegan("a", LIFE), 0.0), RegisterUnknown)
     older = Register(4, "a", frozenset("a"))
     for member, register in (("a", BOTH), ("b", older)):
-        assert isinstance(witness.receive(Seed(member, LIFE, WITNESS_NUMBER, register), 1.0), RegisterUnknown)
-    assert isinstance(witness.receive(Seed("b", LIFE, NEW_NUMBER, BOTH), 1.0), RegisterUnknown)
+        assert witness.receive(Seed(member, LIFE, WITNESS_NUMBER, register), 1.0) is None, "a member would seed again at once"
+    assert witness.receive(Seed("b", LIFE, NEW_NUMBER, BOTH), 1.0) is None
+    assert isinstance(witness.receive(LifeBegan("a", LIFE), 1.0), RegisterUnknown)
     answer = witness.receive(Seed("b", LIFE, WITNESS_NUMBER, BOTH), 2.0)
     assert isinstance(answer, RegisterIs)
     assert answer.register.epoch == BOTH.epoch + 1
@@ -289,6 +290,55 @@ def a_lost_register_needs_both_members(_: type[Member], witnesses: type[Witness]
     answer = witness.receive(old, LATER_S)
     assert isinstance(answer, ChangeAnswer)
     assert not answer.is_done
+
+
+def a_new_witness_waits_for_the_leases_of_the_former_one(_: type[Member], witnesses: type[Witness]) -> None:
+    witness = witness_of(witnesses, None)
+    for member in "ab":
+        witness.receive(Seed(member, LIFE, WITNESS_NUMBER, BOTH), LATER_S)
+    register = witness.record.register
+    assert register is not None
+    for delay_s, is_done in ((PROMISE_S - 0.01, False), (PROMISE_S, True)):
+        number = 1 + int(is_done)
+        request = ChangeRequest("b", LIFE, number, Change.PROMOTE, register.changed(Change.PROMOTE, "b", "a"))
+        answer = witness.receive(request, LATER_S + delay_s)
+        assert isinstance(answer, ChangeAnswer)
+        assert answer.is_done == is_done
+
+
+def a_witness_with_an_old_copy_of_its_store_asks_both_members(_: type[Member], witnesses: type[Witness]) -> None:
+    newer = Register(BOTH.epoch + 2, "b", frozenset("ab"))
+    requests = (
+        LeaseRequest("b", LIFE, newer.epoch, 50.0),
+        ChangeRequest("b", LIFE, 1, Change.DROP, newer.changed(Change.DROP, "b", "a")),
+    )
+    for request in requests:
+        witness = witness_of(witnesses)
+        answer = witness.receive(request, 50.0)
+        assert isinstance(answer, RegisterUnknown)
+        assert answer.witness != WITNESS_NUMBER
+        for member in "ab":
+            witness.receive(Seed(member, LIFE, answer.witness, newer), 51.0)
+        assert witness.record.register == replace(newer, epoch=newer.epoch + 1)
+    forced = BOTH.changed(Change.FORCE, "b", "a")
+    witness = witness_of(witnesses)
+    assert isinstance(witness.receive(LeaseRequest("b", LIFE, forced.epoch, 50.0), 50.0), RegisterIs)
+
+
+def a_primary_that_waits_goes_on_alone_by_force(members: type[Member], witnesses: type[Witness]) -> None:
+    primary, witness = started(members, "a", is_known=False), witness_of(witnesses)
+    assert grants(started(members, "b"), 50.0)
+    primary.receive(LeaseGranted(LIFE, 50.0), 50.0)
+    assert not primary.may_be_forced(50.0 + LEASE_S - 0.01), "it serves"
+    assert not primary.force(50.0)
+    assert primary.may_be_forced(50.0 + LEASE_S)
+    assert [type(each) for each in primary.force(50.0 + LEASE_S)] == [FlushStream, Keep]
+    assert primary.serves(LATER_S)
+    assert primary.register.was_forced_after(BOTH)
+    assert not primary.may_be_forced(LATER_S)
+    (request,) = sent(primary.receive(RegisterIs(WITNESS_NUMBER, LIFE, BOTH), LATER_S))
+    witness.receive(request, LATER_S)  # type: ignore[arg-type]
+    assert witness.record.register == primary.register
 
 
 def strangers_are_no_members(members: type[Member], _: type[Witness]) -> None:
@@ -317,6 +367,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     answers_of_a_lost_record_are_ignored,
     who_stays_alone_has_flushed,
     a_lost_register_needs_both_members,
+    a_new_witness_waits_for_the_leases_of_the_former_one,
+    a_witness_with_an_old_copy_of_its_store_asks_both_members,
+    a_primary_that_waits_goes_on_alone_by_force,
     strangers_are_no_members,
     no_member_is_added_while_the_witness_is_away,
     a_member_is_forced_only_after_its_promise,

@@ -103,6 +103,21 @@ def switch_over(pool: PoolArgument, name: NameArgument, as_json: Json = False) -
     _print_group(answer, f"the other member is the primary of the group {name}", as_json=as_json)
 
 
+@app.command("witness")
+def change_witness(
+    pool: PoolArgument,
+    name: NameArgument,
+    witness: Annotated[str, typer.Argument(metavar="PATH", help="Path to the witness.")],
+    as_json: Json = False,
+) -> None:
+    """Use another witness, for example because the former one is lost. Hosts go on meanwhile.
+
+    Both members must be connected, also with the new witness. The former witness decides nothing any more.
+    """
+    answer = ask_array(pool, "group-witness", {"name": name, "witness": witness})
+    _print_group(answer, f"{witness} is the witness of the group {name}", as_json=as_json)
+
+
 @app.command("isolate")
 def isolate(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     """Go on without the other member, until `group resync`. Nobody can then take over from the primary."""
@@ -151,11 +166,11 @@ def promote(
     force: Annotated[bool, typer.Option("--force", help="Promote. Otherwise the command only names what may be lost.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a secondary the primary, although nobody can agree to it.
+    """Make this array the primary, and alone, although nobody can agree to it.
 
-    Use it only if the primary is lost for good, or has been turned off, and the witness does not answer. Otherwise, the
-    secondary takes over by itself. If the former primary comes back, its own changes are kept in snapshots whose names begin
-    with `diverged`.
+    Use it at a secondary if the primary is lost for good, or has been turned off, and the witness does not answer. Otherwise,
+    the secondary takes over by itself. Use it at a primary that waits if the secondary and the witness are lost for good. If
+    the other array comes back, its own changes are kept in snapshots whose names begin with `diverged`.
     """
     promote_group(pool, name, force=force, as_json=as_json)
 

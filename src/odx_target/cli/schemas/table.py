@@ -104,6 +104,7 @@ RESULTS: dict[str, Result] = {
             "group status",
             "group switchover",
             "group isolate",
+            "group witness",
             "group resync",
             "group remove",
             "group resize",

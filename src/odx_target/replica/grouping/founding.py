@@ -11,15 +11,13 @@ from odx_target.replica.grouping.messages import FIRST_EPOCH, NO_LUN
 from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.membership.messages import MemberRecord
 from odx_target.replica.membership.register import Register
+from odx_target.replica.membership.witness import NUMBER_BYTES
 from odx_target.replica.paths.path import Path
 from odx_target.replica.paths.settings import Right
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import GroupSettings
 from odx_target.replica.sync.group_table import GroupRefused, GroupTable
 from odx_target.store.api import Pool, StoreError, Volume, change_when_ready
-
-NUMBER_BYTES = 7
-"""Length of the random number of the record of a witness. It fits into a number of a message."""
 
 
 class GroupVolume(NamedTuple):

@@ -9,6 +9,7 @@ from odx_target.replica.grouping.lun_server import LunServer
 from odx_target.replica.grouping.luns import MemberLuns
 from odx_target.replica.grouping.removal import Removal
 from odx_target.replica.grouping.server import GroupServer
+from odx_target.replica.grouping.witness_change import WitnessChange
 from odx_target.replica.paths.path_table import PathTable
 from odx_target.replica.request_table import RequestTable
 from odx_target.replica.sync.group import Group
@@ -27,11 +28,13 @@ class Grouping:
         self._server = GroupServer(pool, environment, groups, luns)
         self._lun_server = LunServer(pool, environment, groups, luns)
         self._joining = Joining(pool, environment, groups)
+        self._witness_change = WitnessChange(pool, environment, groups)
 
     def add_to(self, requests: RequestTable) -> None:
         """Serve the requests of other arrays."""
         self._server.add_to(requests)
         self._lun_server.add_to(requests)
+        self._witness_change.add_to(requests)
 
     async def create(self, name: str, volumes: Sequence[GroupVolume], path: str, witness: str, out_of_sync_s: float) -> Group:
         """Make a group whose primary is this array; see `Founding`. `path` and `witness` are names of paths.
@@ -51,6 +54,11 @@ class Grouping:
                 out_of_sync_s,
             )
             return await founding.run()
+
+    async def change_witness(self, group: Group, witness: str) -> None:
+        """Use another witness for a group whose primary is this array; see `WitnessChange`."""
+        with self._server.changing(group.settings.name):
+            await self._witness_change.run(group, self._paths.existing(witness))
 
     async def add_volume(self, group: Group, member: GroupVolume) -> str:
         """Take a volume into a group whose primary is this array; see `Joining`."""

@@ -11,6 +11,8 @@ WITNESS_REQUEST = "group witness"
 BEGIN_REQUEST = "group begin"
 FORGET_REQUEST = "group forget"
 LUN_REQUEST = "group lun"
+NEW_WITNESS_REQUEST = "group new witness"
+USE_WITNESS_REQUEST = "group use witness"
 
 TAKEN = "taken"
 """Code of a refusal: the array has another group, volume or LUN in the place of the wanted one."""
@@ -91,3 +93,13 @@ LUN_FIELDS = (
 if the LUN of a volume that leaves can be taken away from hosts."""
 
 CHECK_JOIN, PRESENT, CHECK_LEAVE = "check join", "present", "check leave"
+
+NEW_WITNESS_FIELDS = (
+    _GROUP,
+    Field("peer", *_POOL, "identity of the pool of the other member"),
+    Field("is_kept", Type.NUMBER, 0, 1, "1 if an array that is the witness of the group already has nothing to do"),
+)
+"""The primary asks an array to become the witness of a group whose register its members must tell first."""
+
+USE_WITNESS_FIELDS = (_GROUP, Field("witness", *_POOL, "identity of the pool of the witness"))
+"""The primary asks the other member to use another witness."""

@@ -188,12 +188,16 @@ class Member:
         return [*found, Send(Receiver.WITNESS, self.request)]
 
     def may_be_forced(self, now_s: float) -> bool:
-        """True if `force` makes this member the primary: the present one has no lease that this member has granted."""
-        return not self.is_primary and now_s >= self.promise.until_s
+        """True if `force` makes this member a primary that is alone: the present one has no lease that this member has granted,
+        or this member is the primary, and does not serve because it has no lease.
+        """
+        if self.is_primary:
+            return self.needs_peer and now_s >= self.lease_until_s
+        return now_s >= self.promise.until_s
 
     def force(self, now_s: float) -> Sequence[Action]:
-        """Become the primary at once, because a person says that the other member does not serve any more. Nothing happens if
-        `may_be_forced` is False.
+        """Become the primary at once, and alone, because a person says that the other member does not serve any more. Nothing
+        happens if `may_be_forced` is False.
 
         The witness is told when it answers. The other member learns the new epoch from it, or from this member.
         """

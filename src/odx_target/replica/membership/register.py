@@ -14,7 +14,7 @@ class Change(Enum):
     ADD = "the other member is in sync again"
     PROMOTE = "the other member becomes the primary, and continues without the former one"
     HAND_OVER = "the primary makes the other member the primary"
-    FORCE = "a person makes the other member the primary, which may lack changes that hosts were told of"
+    FORCE = "a person makes a member the primary, and alone, which may lack changes that hosts were told of"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Register:
             Change.ADD: is_primary and not has_both,
             Change.PROMOTE: not is_primary and has_both,
             Change.HAND_OVER: is_primary and has_both,
-            Change.FORCE: not is_primary,
+            Change.FORCE: not is_primary or has_both,
         }[change]
 
     def was_forced_after(self, former: "Register") -> bool:

@@ -1,5 +1,6 @@
 """The witness of a group: it keeps the register, and grants leases to the primary."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -19,6 +20,9 @@ from odx_target.replica.membership.register import Change, Register
 from odx_target.replica.membership.timing import PROMISE_S
 
 NEVER_S = float("-inf")
+
+NUMBER_BYTES = 7
+"""Length of the random number of the record of a witness. It fits into a number of a message."""
 
 MemberRequest: TypeAlias = LifeBegan | LeaseRequest | ChangeRequest | Seed
 
@@ -62,10 +66,12 @@ class Witness:
         if request.member not in self._members or not self._is_of_newest_life(request):
             return None
         if isinstance(request, Seed):
-            self._seed(request)
+            self._seed(request, now_s)
+        if self._is_older_than(request):
+            self._lose_register()
         register = self.record.register
-        if register is None:
-            return RegisterUnknown(self.record.number, request.life)
+        if register is None:  # A seed gets no answer: the member would send another one at once.
+            return None if isinstance(request, Seed) else RegisterUnknown(self.record.number, request.life)
         if isinstance(request, ChangeRequest):
             return self._change(request, register, now_s)
         if isinstance(request, LeaseRequest) and self._grants(request, register):
@@ -115,11 +121,36 @@ class Witness:
             and not (request.change is Change.PROMOTE and self.has_promised(now_s))
         )
 
-    def _seed(self, request: Seed) -> None:
-        """Take the register on which both members agree. The new epoch voids all changes that were requested before."""
+    def _is_older_than(self, request: MemberRequest) -> bool:
+        """True if a member in sync knows a newer register than this one. The store of the witness is then an old copy, because
+        a member learns of a register only after the witness has made it durable. A change by force is no sign of that.
+        """
+        known = self.record.register
+        if known is None:
+            return False
+        if isinstance(request, ChangeRequest) and request.change in (Change.DROP, Change.PROMOTE, Change.HAND_OVER):
+            epoch = request.register.epoch - 1
+        elif isinstance(request, LeaseRequest):
+            epoch = request.epoch
+        else:
+            return False
+        return epoch > known.epoch and not replace(known, epoch=epoch).was_forced_after(known)
+
+    def _lose_register(self) -> None:
+        """Forget the register, so that both members must agree on one. The number is new, and voids former answers."""
+        number = int.from_bytes(hashlib.sha256(b"lost record:%d" % self.record.number).digest()[:NUMBER_BYTES], "little")
+        self.record = WitnessRecord(number, None, self.record.lives)
+        self._seeds.clear()
+
+    def _seed(self, request: Seed, now_s: float) -> None:
+        """Take the register on which both members agree. The new epoch voids all changes that were requested before.
+
+        The members may have leases that the former record or another witness has granted before they sent their seeds.
+        """
         if self.record.register is None and request.witness == self.record.number:
             self._seeds[request.member] = request.register
             if len(self._seeds) == len(self._members) and len(set(self._seeds.values())) == 1:
                 agreed = replace(request.register, epoch=request.register.epoch + 1)
                 self.record = replace(self.record, register=agreed, last={})
+                self._promise_until_s = now_s + PROMISE_S
                 self._seeds.clear()

@@ -38,6 +38,10 @@ class Courier:
 
     def stop(self) -> None:
         self._is_stopped = True
+        self.restart()
+
+    def restart(self) -> None:
+        """Open another channel, because `path` returns another path from now on."""
         if self._exchange is not None:
             self._exchange.abandon()
 

@@ -68,7 +68,7 @@ class Group:
         )
         self._couriers = {
             Receiver.PEER: Courier(settings.name, environment, self.path_to_peer, self.driver.deliver),
-            Receiver.WITNESS: Courier(settings.name, environment, lambda: path_to(settings.witness_pool), self.driver.deliver),
+            Receiver.WITNESS: Courier(settings.name, environment, self.path_to_witness, self.driver.deliver),
         }
 
     def start(self) -> None:
@@ -118,6 +118,19 @@ class Group:
     def path_to_peer(self) -> Path | None:
         """Return the path to the other member, if there is one."""
         return self._path_to(self.settings.peer_pool)
+
+    def path_to_witness(self) -> Path | None:
+        """Return the path to the witness, if there is one."""
+        return self._path_to(self.settings.witness_pool)
+
+    def change_witness(self, witness_pool: bytes) -> None:
+        """Use another witness, which does not know the register, or whose record was lost. The caller makes the pool durable.
+
+        Both members must agree before that witness decides anything. May raise the exceptions of `Volume.write`.
+        """
+        if witness_pool != self.settings.witness_pool:
+            self.list.change_witness(witness_pool)
+            self._couriers[Receiver.WITNESS].restart()
 
     def volumes(self) -> list[Volume]:
         """Return the volumes in the order of the group. Raises StoreError if one of them was deleted."""

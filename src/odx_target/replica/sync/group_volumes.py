@@ -66,6 +66,12 @@ class GroupVolumes:
         self.settings = settings
         self.changed()
 
+    def change_witness(self, witness_pool: bytes) -> None:
+        """Use another witness. The caller commits the pool. May raise the exceptions of `Volume.write`."""
+        settings = replace(self.settings, witness_pool=witness_pool)
+        self._records.keep_settings(settings)
+        self.settings = settings
+
     def attributes_here(self, attributes: Mapping[str, str]) -> dict[str, str]:
         """Return the attributes of a volume that this array makes for the group, from those that the primary gives it."""
         own = {name: value for name, value in attributes.items() if name != GROUP_ATTRIBUTE}

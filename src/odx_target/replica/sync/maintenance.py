@@ -105,20 +105,23 @@ class Maintenance:
     def possible_loss(self) -> PossibleLoss:
         """Return what hosts may lose if this member is promoted by force now. Raises NotServing if it cannot be."""
         name, member = self._name, self._group.driver.member
-        path = self._group.path_to_peer()
-        if member.is_primary:
+        path, now_s = self._group.path_to_peer(), self._environment.monotonic()
+        if member.is_primary and not member.may_be_forced(now_s):
             raise NotServing(f"this member is the primary of the group {name} already")
         if path is not None and path.link is not None:
             raise NotServing(f"the other member of the group {name} is connected: use a switchover, or stop it first")
-        if not member.may_be_forced(self._environment.monotonic()):
+        if not member.may_be_forced(now_s):
             raise NotServing(f"the primary of the group {name} may serve for some seconds more")
+        if member.is_primary:
+            return PossibleLoss(is_anchor_restored=False, anchor=None, anchor_age_s=None, is_primary=True)
         try:
             return self._forced.possible_loss()
         except NoContent as error:
             raise NotServing(f"the group {name} cannot be promoted here: {error}") from error
 
     async def promote_by_force(self) -> PossibleLoss:
-        """Become the primary although neither the other member nor the witness may agree. Returns what hosts may lose.
+        """Become the primary although neither the other member nor the witness may agree, or go on without both. Returns what
+        hosts may lose.
 
         A person has made sure that the other member does not serve any more. When that one comes back, it learns the new epoch,
         keeps its own changes in snapshots `diverged-TIME`, and is resynchronised. Raises NotServing, and the exceptions of
@@ -128,7 +131,8 @@ class Maintenance:
         self._group.incoming.close()
         self._group.incoming.is_refusing = True
         try:
-            await self._forced.restore()
+            if not loss.is_primary:
+                await self._forced.restore()
             self._group.driver.post(self._group.driver.member.force)
             await self._group.progress.until(lambda: self._group.driver.serves, "this member has not become the primary")
         except NoContent as error:

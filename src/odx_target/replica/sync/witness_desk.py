@@ -59,6 +59,18 @@ class WitnessDesk:
         self._pool.remember(WITNESS_PREFIX + name, encode_witness(members, record))
         self._seats[name] = _Seat(members, Witness(members, record, self._environment.monotonic()))
 
+    def renew(self, name: str, members: tuple[str, str], number: int) -> None:
+        """Become the witness of a group whose register its members must tell first. The caller commits the pool.
+
+        Raises StoreError if the array is the witness of another group with this name.
+        """
+        present = self._seats.get(name)
+        if present is not None and set(present.members) != set(members):
+            raise StoreError(f"the array is the witness of another group {name} already")
+        if present is not None:
+            self.remove(name)
+        self.add(name, members, WitnessRecord(number, None))
+
     def remove(self, name: str) -> None:
         """Be the witness of a group no longer. The caller commits the pool. Raises KeyError if the array is not its witness."""
         if name in self.unreadable:

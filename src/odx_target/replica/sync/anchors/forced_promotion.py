@@ -19,11 +19,15 @@ class PossibleLoss(NamedTuple):
     If `is_anchor_restored` is False, the moment is the one at which the members were last connected and in sync. Otherwise, a
     resync has replaced a part of the content, and the volumes get the content of the last anchor. It is named by `anchor`, and
     was taken `anchor_age_s` ago. Both are None if there is no anchor.
+
+    If `is_primary` is True, this member is the primary already, and only waits. Lost is what hosts have written at the other
+    member, if that one has taken over.
     """
 
     is_anchor_restored: bool
     anchor: bytes | None
     anchor_age_s: float | None
+    is_primary: bool = False
 
 
 class ForcedPromotion:

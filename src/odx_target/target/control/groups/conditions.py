@@ -58,7 +58,8 @@ CONDITIONS: tuple[Condition, ...] = (
         lambda facts: facts.state is GroupState.WAITING,
         "error",
         "hosts cannot use the group: neither the other member nor the witness grants this array a lease, or it compares its "
-        "data after a start. Restore the path to one of them",
+        "data after a start. Restore the path to one of them. If both are lost for good, `odx-target group promote` tells what "
+        "is given up by going on alone",
     ),
     Condition(
         "taking over",

@@ -81,6 +81,13 @@ async def _switchover(array: "Array", name: str) -> answers.Group:
     return describe_group(array, group)
 
 
+async def _witness(array: "Array", name: str, witness: str) -> answers.Group:
+    """Use another witness for a group, or one that has lost its records. Both members tell it what they know."""
+    group = await settled_group(array, name)
+    await grouping_of(array).change_witness(group, witness)
+    return describe_group(array, group)
+
+
 async def _isolate(array: "Array", name: str) -> answers.Group:
     """Go on without the other member, until a resync is requested."""
     group = await settled_group(array, name)
@@ -127,6 +134,8 @@ async def _promote(array: "Array", name: str, *, force: bool) -> answers.Promote
 
 
 def _loss_words(loss: PossibleLoss) -> str:
+    if loss.is_primary:
+        return "what hosts have written at the other member, if it has taken over or had more after a loss of power"
     if loss.is_anchor_restored:
         return f"all writes of the last {loss.anchor_age_s or 0.0:.0f} s: a resync was interrupted here"
     return "all writes after both members were last connected and in sync"
@@ -169,6 +178,9 @@ GROUP_OPERATIONS = (
         ),
     ),
     Operation("group-switchover", _switchover, (GROUP_NAME,)),
+    Operation(
+        "group-witness", _witness, (GROUP_NAME, Argument("witness", "the name of the path to the witness", parse_path_name))
+    ),
     Operation("group-isolate", _isolate, (GROUP_NAME,)),
     Operation("group-resync", _resync, (GROUP_NAME,)),
     Operation(
