@@ -168,7 +168,7 @@ def test_a_group_as_text_with_all_its_parts() -> None:
             "kind": "everything", "shipped_bytes": 1 << 20, "total_bytes": 4 << 20, "bytes_per_second": 1e6, "remaining_s": 3.2,
         },
         "reading": {"is_over": True, "failure": "cut", "read_bytes": 4096, "different": 1, "damaged": 2},
-        "resyncs": 1, "verified": 2, "mismatches": 0,
+        "resyncs": 1, "verified": 2, "mismatches": 0, "local_snapshots": ["db@s", "log@s"],
     }  # fmt: skip
     assert group_lines(described) == [
         "group g: resync; this array is the primary, serving; epoch 3",
@@ -178,6 +178,7 @@ def test_a_group_as_text_with_all_its_parts() -> None:
         "writes: 9, mean 2 ms: store 1 ms, link 500 us, peer -",
         "resync of everything: 1.0 MiB of 4.0 MiB at 977 KiB/s, ETA 3 s",
         "reading of all data: over, ended early: cut; 4.0 KiB read, 1 parts differ, 2 cannot be read",
+        "snapshots that the other member does not have: db@s, log@s",
         "since the start: 1 resyncs; 2 comparisons found both members equal, 0 found a difference",
         "g: wait",
     ]

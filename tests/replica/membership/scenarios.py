@@ -341,6 +341,17 @@ def a_primary_that_waits_goes_on_alone_by_force(members: type[Member], witnesses
     assert witness.record.register == primary.register
 
 
+def a_primary_that_has_handed_over_tells_the_new_one(members: type[Member], _: type[Witness]) -> None:
+    primary = started(members, "a")
+    primary.receive(LeaseGranted(LIFE, 50.0), 50.0)
+    (_release, request) = sent(primary.change(Change.HAND_OVER, 51.0))
+    assert isinstance(request, ChangeRequest)
+    answer = ChangeAnswer(WITNESS_NUMBER, LIFE, request.number, True, request.register)
+    actions = primary.receive(answer, 51.1)
+    assert isinstance(actions[0], Keep), "it serves no more before the other member learns it"
+    assert sent(actions) == [RegisterNews(request.register)]
+
+
 def strangers_are_no_members(members: type[Member], _: type[Witness]) -> None:
     member = started(members, "b")
     for register in (Register(6, "c", frozenset("bc")), Register(6, "a", frozenset("ac"))):
@@ -370,6 +381,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_new_witness_waits_for_the_leases_of_the_former_one,
     a_witness_with_an_old_copy_of_its_store_asks_both_members,
     a_primary_that_waits_goes_on_alone_by_force,
+    a_primary_that_has_handed_over_tells_the_new_one,
     strangers_are_no_members,
     no_member_is_added_while_the_witness_is_away,
     a_member_is_forced_only_after_its_promise,

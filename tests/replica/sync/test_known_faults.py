@@ -4,11 +4,15 @@ Others of this kind are in `test_groups.py` (a false split brain), `test_mainten
 `test_volume_operations.py` (a map of a former configuration).
 """
 
+from dataclasses import replace
+
 import pytest
 
+from odx_target.replica.link.throttle import Rates
 from odx_target.replica.membership.register import Change, Register
 from odx_target.replica.sync.group_states import GroupState
 from odx_target.replica.sync.stream.relog import Relog
+from odx_target.store.api import BLOCK_BYTES
 from tests.replica.sync.pairs import Pair, block
 
 TAKEOVER_S = 12.0
@@ -81,6 +85,35 @@ def test_drbd_writes_during_a_resync_that_is_cut_again_and_again() -> None:
     assert outgoing.resyncs["since an anchor"] >= 5
     assert pair.content(pair.b, 0, 3000) == pair.content(pair.a, 0, 3000)
     assert pair.run(pair.a, pair.maintenance(pair.a).verify())
+
+
+@pytest.mark.parametrize("bytes_per_s", [1_000_000, 4_000_000])
+def test_drbd_a_throttle_does_not_starve_a_resync(bytes_per_s: int) -> None:
+    """Hosts change the volume all the time, and the path is throttled. The resync ends, and hosts do not wait for it."""
+    pair, changed = Pair(1000), 300
+    assert pair.run(pair.a, pair.maintenance(pair.a).verify())
+    pair.world.advance(1.0)
+    pair.drop_other()
+    for at in range(0, changed, 60):
+        pair.write(pair.a, at, *range(at + 1, at + 61))
+    for array in (pair.a, pair.b):
+        for path in list(array.paths.values()):
+            array.paths.change(replace(path.settings, rates=Rates(bytes_per_s)))
+    pair.b.start()
+    written, began_s, longest_s = 0, pair.world.now_s, 0.0
+    due_s = changed * BLOCK_BYTES / bytes_per_s
+    while not pair.is_in_sync():
+        write_s = pair.world.now_s
+        pair.write(pair.a, 500 + written % 400, written + 1)
+        written += 1
+        if not pair.group(pair.a).outgoing.needs_peer:
+            longest_s = max(longest_s, pair.world.now_s - write_s)
+        pair.world.advance(0.1)
+        assert pair.world.now_s - began_s < 10.0 + 3 * due_s, "the resync does not end"
+    assert longest_s < 1.0
+    assert pair.world.now_s - began_s > due_s / 4, "the path is throttled"
+    pair.until(lambda: pair.group(pair.a).outgoing.peer_osn >= pair.a.pool.committed_osn - 1)
+    assert pair.content(pair.b, 0, 1000) == pair.content(pair.a, 0, 1000)
 
 
 def test_quadstor_both_members_are_secondary() -> None:

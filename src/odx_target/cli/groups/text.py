@@ -63,6 +63,8 @@ def group_lines(group: Mapping[str, Any]) -> list[str]:
         lines.append(f"resync of {group['resync']['kind']}: {done}, ETA {eta}")
     if group["reading"] is not None:
         lines.append(_reading_line(group["reading"]))
+    if group["local_snapshots"]:
+        lines.append(f"snapshots that the other member does not have: {', '.join(group['local_snapshots'])}")
     lines.append(
         f"since the start: {group['resyncs']} resyncs; {group['verified']} comparisons found both members equal, "
         f"{group['mismatches']} found a difference"

@@ -167,6 +167,8 @@ class GroupServer:
                 register = desk.record(name).register
                 if register is not None and register.primary != primary.hex():
                     raise RequestDenied(IN_USE, f"the other member is the primary of the group {name}")
+                if register is not None and register.epoch > found.number("epoch"):
+                    raise RequestDenied(IN_USE, f"the group {name} has changed since the request was sent")
                 desk.remove(name)
             group = self._groups.groups.get(name)
             if group is not None and group.settings.peer_pool == primary:

@@ -305,6 +305,8 @@ class Member:
             refused = None if answer.is_done else self.request.change
             self.request = None
         found = list(self._learned(answer.register, now_s))
+        if found and answer.is_done and not self.is_primary:  # The new primary does not wait until it asks the witness.
+            found.append(Send(Receiver.PEER, RegisterNews(self.register)))
         if refused is Change.ADD and self.record.is_adding:
             found += self._keep(replace(self.record, is_adding=False))
         return found

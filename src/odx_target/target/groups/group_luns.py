@@ -130,6 +130,9 @@ class GroupLuns:
         with trio.move_on_after(STOP_TIMEOUT_S):
             while not all(map(self._is_idle, gates)):
                 await trio.sleep(STOP_LOOK_S)
+        for gate in gates:
+            if gate.group is not None:
+                gate.group.incoming.say_goodbye()
         self._table = None
         for gate in gates:
             gate.group = None

@@ -20,7 +20,7 @@ LOOK_S = 1.0
 """Time between two looks if the paths of a group are connected now."""
 
 RETRY_S = 30.0
-"""Pause after an attempt that another array has refused. Each attempt counts the data of the volumes."""
+"""Pause of a group after an attempt that another array has refused. Each attempt counts the data of the volumes."""
 
 NOT_MADE = "a group of the configuration cannot be made"
 
@@ -30,10 +30,11 @@ async def make_groups(array: "Array", peering: "Peering", templates: "Sequence[G
 
     If another array refuses, its operator may change that, so the group is tried again. Any other refusal is reported once.
     """
-    waiting = list(templates)
+    waiting, not_before_s = list(templates), dict.fromkeys((each.name for each in templates), 0.0)
     while waiting:
         waiting = [each for each in waiting if array.groups is None or each.name not in array.groups.groups]
-        for template in [each for each in waiting if _are_connected(peering, each)]:
+        now_s = array.environment.monotonic()
+        for template in [each for each in waiting if not_before_s[each.name] <= now_s and _are_connected(peering, each)]:
             try:
                 await create_group(
                     array,
@@ -46,7 +47,7 @@ async def make_groups(array: "Array", peering: "Peering", templates: "Sequence[G
                 )
             except AskedInVain as error:
                 _report(array, template, error)
-                await array.environment.sleep(RETRY_S)
+                not_before_s[template.name] = now_s + RETRY_S
             except (LinkError, StoreError, ConfigError, ManagementError) as error:
                 _report(array, template, error)
                 waiting.remove(template)

@@ -53,13 +53,20 @@ class IncomingStream:
         self._volumes = volumes
         self._exchange: Exchange | None = None
         self.is_refusing = False
-        """True while a person promotes this member."""
+        """True while a person promotes this member, and when the array stops."""
 
     def close(self) -> None:
         """End the present stream, because the register has changed. No change of it is made any more."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.abandon()
+
+    def say_goodbye(self) -> None:
+        """Take no stream any more, because this array stops, and tell the primary, which then does not wait for this member."""
+        self.is_refusing = True
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.revoke(RequestDenied(FAILED, "the other member is being stopped"))
 
     async def serve(self, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Take a stream of the other member. Raises LinkError."""

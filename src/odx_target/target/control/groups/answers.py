@@ -74,6 +74,10 @@ class Group(TypedDict):
     resync: Annotated[Resync | None, "null if none runs"]
     reading: Annotated[Reading | None, "null if there was none since the start of the array"]
     resyncs: Annotated[int, "number of resyncs since the start of the array"]
+    local_snapshots: Annotated[
+        list[str] | None,
+        "the newest snapshots that the other member does not have, as VOLUME@NAME; null if no stream is open",
+    ]
     verified: Annotated[int, "number of comparisons of both members, at their anchors, that found them equal"]
     mismatches: Annotated[int, "number of those that found a difference"]
 

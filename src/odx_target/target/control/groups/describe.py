@@ -115,9 +115,16 @@ def describe_group(array: "Array", group: Group) -> answers.Group:
         "resync": _resync(group),
         "reading": None if maintenance is None else _reading(maintenance.reading),
         "resyncs": sum(outgoing.resyncs.values()),
+        "local_snapshots": _local_snapshots(group),
         "verified": outgoing.anchoring.verified,
         "mismatches": outgoing.anchoring.mismatches,
     }
+
+
+def _local_snapshots(group: Group) -> list[str] | None:
+    """Return the names of the snapshots that the other member does not have. None at a member that ships nothing."""
+    found = group.outgoing.local_snapshots
+    return None if found is None else [f"{each.volume_name}@{each.name}" for each in found]
 
 
 def unacknowledged(array: "Array", group: Group) -> int | None:

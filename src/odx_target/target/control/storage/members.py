@@ -1,9 +1,14 @@
 """Checks of changes of volumes that belong to groups of two arrays. The other array does not follow all changes."""
 
+from collections.abc import Iterable
+
 from odx_target.replica.grouping.copies import GROUP_ATTRIBUTE
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, InvalidGroupRecord
+from odx_target.replica.sync.group_states import NotServing
 from odx_target.store.api import Pool, Volume
 from odx_target.target.config.error import ConfigError
+from odx_target.target.control.arguments import ManagementError
+from odx_target.target.control.storage.storage import Storage
 from odx_target.target.groups.grouped_luns import Change, is_in_group, refusal
 
 
@@ -26,6 +31,23 @@ def check_not_secondary(pool: Pool, identity: bytes, name: str) -> None:
                 raise ConfigError(f"volume {name} belongs to a group: take and change its snapshots at the primary")
         except InvalidGroupRecord:
             continue
+
+
+async def acknowledged(storage: Storage, identities: Iterable[bytes]) -> None:
+    """Wait until both members have the present content of those volumes that belong to groups.
+
+    Otherwise, a snapshot or clone could show data that a failover takes back. Raises ManagementError if it is not known whether
+    the content stays.
+    """
+    groups = None if storage.array is None else storage.array.groups
+    wanted = set(identities)
+    for group in [] if groups is None else [each for each in groups.groups.values() if wanted & set(each.list.identities)]:
+        if group.driver.member.is_primary:
+            try:
+                await storage.pool.committed()
+                await group.acknowledged(storage.pool.committed_osn)
+            except NotServing as error:
+                raise ManagementError(f"nobody knows whether the other member has the content: {error}") from error
 
 
 def check_not_left_over(pool: Pool, volume: Volume) -> None:

@@ -14,7 +14,7 @@ from odx_target.target.control.storage.describe import (
     volume_names,
 )
 from odx_target.target.control.storage.luns import changing
-from odx_target.target.control.storage.members import check_not_secondary
+from odx_target.target.control.storage.members import acknowledged, check_not_secondary
 from odx_target.target.control.storage.names import SnapshotName, find_own_volume, find_snapshot
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import block_bytes_of, logical_unit_of, lun_attributes_of
@@ -85,6 +85,7 @@ async def create(
 
     await storage.when_ready(take_now)
     await storage.make_durable()
+    await acknowledged(storage, [volume.identity for volume in volumes])
     return {"snapshots": await describe_snapshots(made, pool, storage.environment.turns), "problem": "", "left_out": []}
 
 
@@ -104,6 +105,7 @@ async def _create_consistent(
         await storage.make_durable()
         raise ManagementError(f"no snapshot was taken: {error}") from error
     await storage.make_durable()
+    await acknowledged(storage, [volume.identity for volume in volumes])
     return await taken_answer(storage, taken)
 
 

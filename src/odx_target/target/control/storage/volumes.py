@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from typing import cast
 
 from odx_target.migration.import_table import forget_finished
 from odx_target.replica.remote_tokens.staging_names import STAGING_ATTRIBUTE
@@ -27,7 +28,7 @@ from odx_target.target.control.describe import rows_in_turns
 from odx_target.target.control.storage import answers
 from odx_target.target.control.storage.describe import describe_volume
 from odx_target.target.control.storage.luns import changing, check_not_the_only_lun, reserved_numbers, unused_numbers
-from odx_target.target.control.storage.members import check_no_member
+from odx_target.target.control.storage.members import acknowledged, check_no_member
 from odx_target.target.control.storage.names import find_own_volume, find_source, find_volume
 from odx_target.target.control.storage.storage import Storage
 from odx_target.target.logical_units import (
@@ -101,6 +102,7 @@ async def clone(
     with ExitStack() as changes:
         with reserved_numbers(storage, count if lun else 0) as numbers:
             made = await _make_clones(storage, source, names, attributes, numbers, changes)
+            await acknowledged(storage, [_volume_identity(source, pool)])
         await _serve(storage, made)
     return {"volumes": await rows_in_turns(storage.environment.turns, made, lambda volume: describe_volume(volume, pool))}
 
@@ -139,6 +141,12 @@ async def _make_clones(
                 pool.delete_volume(volume.name)
         raise
     return made
+
+
+def _volume_identity(source: Snapshot | Volume, pool: Pool) -> bytes:
+    """Return the identity of a volume, or of the volume of a snapshot."""
+    volume = pool.volumes.get(source.name)
+    return volume.identity if volume is source else cast("Snapshot", source).volume_identity
 
 
 def clone_names(name: str, count: int, first: int) -> list[str]:
