@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
-from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings
+from odx_target.replica.sync.group_records import SETTINGS_PREFIX, Departure, GroupRecords, GroupSettings
 from odx_target.replica.sync.group_states import GroupState
 from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.reply import Reply
@@ -70,6 +70,18 @@ async def test_luns_of_groups_are_unavailable_without_a_link_port(tmp_path: Path
         assert not is_in_group(array.pool.volumes["local"], array.pool)
         with pytest.raises(ConfigError, match="belongs to a group"):
             await array.resize_lun("db1", 2 << 20)
+
+
+async def test_a_volume_that_leaves_a_group_is_unavailable_after_a_crash(tmp_path: Path) -> None:
+    """A failover may have brought it back, and the other member may serve it."""
+    config = Config(luns=(LOCAL, SHARED), pool_dir=tmp_path)
+    async with running(config) as array:
+        keep_group(array, "local")
+        GroupRecords(array.pool, NAME).keep_departure(Departure(array.pool.volumes["db1"].identity, deletes=False))
+        await array.make_durable()
+    async with running(config) as array, host_at(array) as host:
+        assert await write(host, 0, 6) == UNAVAILABLE
+        assert is_in_group(array.pool.volumes["db1"], array.pool)
 
 
 async def test_a_pool_that_is_not_served_keeps_the_volumes_of_a_group(tmp_path: Path) -> None:

@@ -171,6 +171,11 @@ class GroupRecords:
         found = _identities(words[:1])
         return Departure(found[0], words[1:] == ["deleted"]) if found else None
 
+    def held_volumes(self, settings: GroupSettings) -> tuple[bytes, ...]:
+        """Return the volumes of a group, and the one that has left it, but that a failover may still bring back."""
+        departure = self.departure
+        return settings.volumes if departure is None else (*settings.volumes, departure.identity)
+
     def _marked(self, prefix: str) -> list[str]:
         return (self._pool.remembered(prefix + self._name) or b"").decode(errors="replace").split()
 

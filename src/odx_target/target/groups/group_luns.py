@@ -178,9 +178,7 @@ class GroupLuns:
         if gate.group is not group:
             return
         others = {volume: each for volume, each in self._by_volume.items() if each is not gate}
-        departure = group.records.departure
-        leaving = () if departure is None else (departure.identity,)
-        self._by_volume = others | dict.fromkeys((*group.settings.volumes, *leaving), gate)
+        self._by_volume = others | dict.fromkeys(group.records.held_volumes(group.settings), gate)
         for unit in list(self._logical_units.values()):
             wanted = self._by_volume.get(unit.volume.identity)
             if wanted is gate and unit.group is not gate:
@@ -210,7 +208,7 @@ class GroupLuns:
     def _add(self, settings: GroupSettings) -> Gate:
         number = 1 if self._pool.identity < settings.peer_pool else 2
         gate = self._gates[settings.name] = Gate(settings.name, settings.peer_pool, number, self._changed)
-        self._by_volume.update(dict.fromkeys(settings.volumes, gate))
+        self._by_volume.update(dict.fromkeys(GroupRecords(self._pool, settings.name).held_volumes(settings), gate))
         if any(port >= FIRST_PORT_OF_SECOND for port in self._ports()):
             event = "target ports with portal group tags above 31 cannot be told from those of the other member of a group"
             self._report("warning", event, group=settings.name)

@@ -23,7 +23,8 @@ def is_in_group(volume: Volume, pool: Pool) -> bool:
 
     for key in pool.remembered_keys(GROUP_KEYS):
         try:
-            if volume.identity in GroupRecords(pool, key.removeprefix(GROUP_KEYS)).settings().volumes:
+            records = GroupRecords(pool, key.removeprefix(GROUP_KEYS))
+            if volume.identity in records.held_volumes(records.settings()):
                 return True
         except InvalidGroupRecord:
             return True

@@ -98,6 +98,8 @@ class Shipping:
         self._frozen: dict[int, int] = {}
         """The frozen maps that the other member has, by their numbers, with the indexes of their volumes."""
         self._group = group
+        self._shipped_tokens: set[bytes] = set()
+        """Names of tokens that this stream has shipped. A later record of them tells only of their use."""
         self._creators: set[bytes] = set()
         """The identities of the logical units of the volumes."""
         self._use(identities, own)
@@ -224,7 +226,9 @@ class Shipping:
         elif record.key.startswith(TOKEN_PREFIXES):
             name, frozen = name_in_key(self._pool, self._group, record.key), frozen_in(record.value)
             if name is not None and is_of(record.value, self._creators):
-                yield documents.token_kept(name, record.value, self._frozen.get(frozen, 0), is_new=frozen in self._frozen)
+                is_new = frozen in self._frozen and name not in self._shipped_tokens
+                self._shipped_tokens.add(name)
+                yield documents.token_kept(name, record.value, self._frozen.get(frozen, 0), is_new=is_new)
 
     def forget(self, record: Forget, _followed: Followed) -> Iterator[Shipped]:
         if record.key in self._values:
@@ -232,6 +236,7 @@ class Shipping:
         elif record.key.startswith(TOKEN_PREFIXES):
             name = name_in_key(self._pool, self._group, record.key)
             if name is not None:
+                self._shipped_tokens.discard(name)
                 yield documents.token_kept(name, b"")
 
     def delete_volume(self, record: VolumeDeleted, _followed: Followed) -> Iterator[Shipped]:
