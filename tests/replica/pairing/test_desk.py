@@ -55,9 +55,10 @@ def test_failures_are_kept_until_the_path_is_added_again_or_removed() -> None:
     assert list(desk.desk.unpaired()) == [f"path{number}" for number in range(3, MAX_UNPAIRED + 1)]
 
 
-def test_a_paired_path_has_not_failed() -> None:
+def test_a_paired_path_has_not_failed_nor_has_one_that_keeps_its_former_key() -> None:
     desk = Desk()
     desk.add("berlin").is_paired = True
+    desk.desk.add("paris", b"k", None, frozenset(), Rates(), is_rekeyed=True)
     desk.now_s = PAIRING_TIME_S
     assert desk.desk.unpaired() == {}
 

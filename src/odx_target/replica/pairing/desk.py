@@ -110,7 +110,7 @@ class PairingDesk:
     def _end(self, path: WaitingPath, reason: str) -> None:
         del self._waiting[path.name]
         path.is_over, path.reason = True, reason
-        if not path.is_paired:
+        if not path.is_paired and not path.is_rekeyed:  # A path that gets no new key keeps its former one.
             self._unpaired[path.name] = reason
             while len(self._unpaired) > MAX_UNPAIRED:
                 del self._unpaired[next(iter(self._unpaired))]
