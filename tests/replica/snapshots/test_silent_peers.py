@@ -55,6 +55,57 @@ def test_a_peer_that_never_answers_is_asked_again(request_name: str, more_s: flo
     arrays.settle()
     arrays.assert_equal("a", "b", taken.guid)
     assert arrays.held("a") == {"one": ["replica:b"]}
+    assert arrays.held("b") == {"one": ["replica:a"]}
+    arrays.check_errors()
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_request_to_settle_that_was_lost_is_repeated(is_restarted: bool) -> None:
+    """Otherwise the peer would keep the former common snapshot until another snapshot is sent."""
+    arrays = Arrays(6)
+    arrays.protect()
+    arrays.until("b", arrays.snapshot("a", "zero").guid)
+    arrays.settle()
+    silence = Silence(arrays, "b", messages.SETTLE_REQUEST)
+    arrays.until("b", arrays.snapshot("a", "one").guid)
+    arrays.world.advance(1.0)
+    assert set(arrays.held("b")) == {"zero", "one"}
+    silence.is_on = False
+    if is_restarted:
+        arrays.run(arrays["a"], arrays["a"].pool.flush())
+        arrays["a"].kill()
+        arrays["a"].start()
+    else:
+        for link in arrays.network.links:
+            link.cut()
+    arrays.world.advance(10.0)
+    arrays.settle()
+    assert arrays.held("b") == {"one": ["replica:a"]}
+    assert arrays.held("a") == {"one": ["replica:b"]}
+    arrays.check_errors()
+
+
+def test_a_promoted_copy_keeps_its_snapshots_when_the_former_primary_settles() -> None:
+    arrays = Arrays(7)
+    arrays["a"].keep_hourly = 1
+    protection = arrays.protect()
+    arrays.until("b", arrays.snapshot("a", "h0").guid)
+    arrays.settle()
+    silence = Silence(arrays, "b", messages.SETTLE_REQUEST)
+    arrays.until("b", arrays.snapshot("a", "h1").guid)
+    arrays.world.advance(1.0)
+    copy, volume = arrays.copy()
+
+    arrays.run(
+        arrays["b"], arrays["b"].replication.failover.promote(copy, None, lambda volume, snapshot: volume.restore(snapshot))
+    )
+    silence.is_on = False
+    for link in arrays.network.links:
+        link.cut()
+    arrays.world.advance(10.0)
+    arrays.settle()
+    assert set(volume.snapshots) == {"h0", "h1"}
+    assert arrays["a"].replication.sender.problem_of(protection) == ""
     arrays.check_errors()
 
 

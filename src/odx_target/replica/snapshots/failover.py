@@ -189,10 +189,10 @@ class Failover:
         copy = self._records.copy_of(path.settings.peer_pool, peer_volume)
         volume = None if copy is None else volume_with(self._pool, copy.volume)
         if copy is None or volume is None or copy.role is not Role.PROMOTED or COPY_ATTRIBUTE in volume.attributes:
-            raise RequestDenied("absent", "the array has not promoted its copy of the volume")
+            raise RequestDenied(messages.ABSENT, "the array has not promoted its copy of the volume")
         other = self._records.protection_of(volume.identity)
         if other is not None and other.peer_pool != path.settings.peer_pool:
-            raise RequestDenied("absent", "the array sends the promoted volume to another array already")
+            raise RequestDenied(messages.ABSENT, "the array sends the promoted volume to another array already")
         return volume
 
     async def _protect(self, path: Path, found: Message, volumes: Sequence[Volume]) -> None:

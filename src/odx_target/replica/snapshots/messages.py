@@ -19,6 +19,7 @@ GUID_BYTES = 16
 NOT_FOUND = MAX_GUIDS
 """Answer to a question for a base if the receiver has none of the snapshots."""
 
+ABSENT = "absent"
 PROMOTED = "promoted"
 UNEQUAL = "unequal"
 """Codes of refusals."""

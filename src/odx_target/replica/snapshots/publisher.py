@@ -99,7 +99,7 @@ class SnapshotPublisher:
     def _receiving_copy(self, path: Path, item: _Item) -> Copy:
         copy = self._records.copy_of(path.settings.peer_pool, item.volume)
         if copy is None or volume_with(self._pool, copy.volume) is None:
-            raise RequestDenied("absent", "the array has no copy of the volume")
+            raise RequestDenied(messages.ABSENT, "the array has no copy of the volume")
         return self._received.check_receiving(copy.volume)
 
     async def _publish(self, found: Message, items: Sequence[_Item], copies: Sequence[Copy]) -> None:
@@ -122,7 +122,7 @@ class SnapshotPublisher:
         for item, copy in zip(items, copies, strict=True):
             snapshot = pool.snapshots.get(item.guid)
             if snapshot is None:
-                raise RequestDenied("absent", "the snapshot was deleted")
+                raise RequestDenied(messages.ABSENT, "the snapshot was deleted")
             await self._holds.hold(copy.path, [snapshot])
             await self._holds.change(partial(self._note_held, copy.volume, item.guid, name, keep))
             forget_marks(pool, copy.volume)
@@ -145,7 +145,7 @@ class SnapshotPublisher:
             assert volume is not None
             mark = mark_of(pool, item.guid)
             if mark is None or mark.volume != copy.volume or mark.end != item.size_blocks:
-                raise RequestDenied("absent", "the snapshot has not been received")
+                raise RequestDenied(messages.ABSENT, "the snapshot has not been received")
             if mark.lost or volume.size_blocks != item.size_blocks or await self._digest(volume) != item.digest:
                 unequal.append((volume, mark.lost))
         if unequal:
@@ -202,7 +202,8 @@ class SnapshotPublisher:
         copy = self._records.copy_of(path.settings.peer_pool, found.content("volume"))
         snapshot: Snapshot | None = self._pool.snapshots.get(guid)
         if copy is None or snapshot is None or guid not in copy.held:
-            raise RequestDenied("absent", "the array does not hold the snapshot")
+            raise RequestDenied(messages.ABSENT, "the array does not hold the snapshot")
+        self._received.check_receiving(copy.volume)
         try:
             if copy.held[0] != guid:
                 await self._holds.change(partial(self._note_settled, copy.volume, guid))

@@ -81,7 +81,7 @@ class SnapshotReceiver:
         if found.number("size_bytes") > found.number("size_blocks") * BLOCK_BYTES:
             raise PeerFault("the LUN of a snapshot is larger than the snapshot")
         if base != HOLES and base not in self._pool.snapshots:
-            raise RequestDenied("absent", "the base of the snapshot was deleted")
+            raise RequestDenied(messages.ABSENT, "the base of the snapshot was deleted")
         try:
             copy, volume = await self._copy(path, found)
             self._received.check_receiving(copy.volume)

@@ -2,8 +2,9 @@
 
 A snapshot is sent in four steps. The sender finds a base, which both arrays have. It requests the peer to receive the snapshot,
 and the peer then requests its blocks. It requests the peer to publish the snapshot, which the peer does only if the digests are
-equal. At last it moves its hold from the former common snapshot to this one, after the peer has confirmed that it is durable.
-If a step fails, all steps are repeated. The peer continues where it was cut, so nothing is sent twice but a few blocks.
+equal. At last it moves its hold from the former common snapshot to this one, after the peer has confirmed that it is durable,
+and requests the peer to do the same. If a step fails, all steps that are not complete are repeated. The peer continues where it
+was cut, so nothing is sent twice but a few blocks.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ from odx_target.replica.snapshots.transfer import Activity, Transfer
 from odx_target.store.api import BLOCK_BYTES, Absent, DamagedBlock, Pool, Snapshot, Unreadable
 
 UNREADABLE = "a snapshot cannot be read, and so not be sent"
+NOTHING_TO_SETTLE = frozenset({messages.ABSENT, messages.PROMOTED})
+"""Codes of denials after which the peer holds no former snapshot of the copy for this array."""
 REJECTED = "the peer has rejected a snapshot, because its copy is not equal"
 
 
@@ -53,6 +56,8 @@ class Sending(Activity):
     failed: set[bytes] = field(default_factory=set)
     held: set[bytes] = field(default_factory=set)
     """Guids of the snapshots that were held for attempts, and that may not be needed any more."""
+    settled: set[bytes] = field(default_factory=set)
+    """Guids of the common snapshots before which the peer holds none. After a start, the peer is asked again."""
 
 
 class SendingSteps:
@@ -81,6 +86,7 @@ class SendingSteps:
         """
         targets = await next_snapshots(self._pool, protection, sending.failed)
         if not targets:
+            await self._settle(protection, link, sending)
             return False
         guids = [each.guid for each in targets]
         with self._holds.in_flight(protection.path, guids):
@@ -94,24 +100,41 @@ class SendingSteps:
             except (DamagedBlock, Unreadable) as error:
                 self._rejected(protection, sending, targets, UNREADABLE, str(error))
                 raise
-            is_present = await self._note_common(protection, targets)
+            await self._note_common(protection, targets)
         await self._holds.release_unneeded(protection.path, [*protection.common.values(), *sending.held])
         sending.held.clear()
         await self._pool.committed()
-        for target in targets if is_present else ():
-            document: dict[str, Json] = {"volume": target.volume_identity.hex(), "snapshot": target.guid.hex()}
-            await self._ask(link, messages.SETTLE_REQUEST, document, ())
+        await self._settle(protection, link, sending)
         return True
 
-    async def _note_common(self, protection: Protection, targets: Sequence[Snapshot]) -> bool:
-        """Remember that both arrays have these snapshots. Returns False if the protection was removed meanwhile."""
+    async def _settle(self, protection: Protection, link: Link, sending: Sending) -> None:
+        """Request the peer to hold no snapshot before the common ones."""
+        present = self._present(protection)
+        common = {} if present is None else present.common
+        for volume, guid in common.items():
+            if guid not in sending.settled:
+                document: dict[str, Json] = {"volume": volume.hex(), "snapshot": guid.hex()}
+                try:
+                    await self._ask(link, messages.SETTLE_REQUEST, document, ())
+                except RequestDenied as denied:
+                    if denied.code not in NOTHING_TO_SETTLE:
+                        raise
+                sending.settled.add(guid)
+        sending.settled &= set(common.values())
+
+    def _present(self, protection: Protection) -> Protection | None:
+        """Return the present record of a protection, or None if it was removed, or is sent elsewhere now."""
         present = self._records.protections.get(protection.name)
-        if present is None or present.peer_pool != protection.peer_pool:
-            return False
+        return present if present is not None and present.peer_pool == protection.peer_pool else None
+
+    async def _note_common(self, protection: Protection, targets: Sequence[Snapshot]) -> None:
+        """Remember that both arrays have these snapshots, unless the protection was removed meanwhile."""
+        present = self._present(protection)
+        if present is None:
+            return
         common = {**present.common, **{each.volume_identity: each.guid for each in targets}}
         await self._holds.change(lambda: self._records.put_protection(replace(present, common=common)))
         await self._holds.durable()
-        return True
 
     async def _send(
         self, protection: Protection, link: Link, sending: Sending, target: Snapshot, place: tuple[int, int]
