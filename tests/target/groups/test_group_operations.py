@@ -27,6 +27,7 @@ from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.groups.operations import create_group
 from odx_target.target.control.operations import perform
 from odx_target.target.metrics.collection import metrics_text
+from odx_target.target.peers import configured_groups
 from odx_target.target.peers import peering as peering_module
 from odx_target.target.peers.serving import serve_peers
 from tests.target.groups.members import NAME, members
@@ -262,6 +263,15 @@ async def test_a_group_of_the_configuration_is_made_when_its_paths_are_connected
             await in_sync(a)
             assert a.reporter.counts["a group of the configuration cannot be made"] == 1
     assert [each["error"] for each in logs if each.get("group") == "absent"] == ["there is no volume 'none'"]
+
+
+async def test_a_group_that_is_refused_does_not_delay_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configured_groups, "RETRY_S", 3600.0)
+    monkeypatch.setattr(configured_groups, "LOOK_S", 0.02)
+    templates = (GroupTemplate("refused", ("own",), "b", "w", {"own": 0}), GroupTemplate("g", ("db1",), "b", "w", {"db1": 5}))
+    async with three_arrays(templates) as (a, _, _w):
+        await until(a, "groups", lambda found: [each["name"] for each in found["groups"]] == ["g"])
+        assert a.reporter.counts["a group of the configuration cannot be made"] == 1
 
 
 async def test_the_maintenance_of_a_group() -> None:
