@@ -13,6 +13,8 @@ from bench.remote_copies import odx
 from tests.interop.links import LINK
 from tests.interop.serving import Served, serve
 
+from odx_target.target.control.client import request
+
 GROUP = "db"
 TIMEOUT_S = 120.0
 LOOK_S = 0.05
@@ -62,7 +64,7 @@ class Three:
 
     def status(self) -> dict[str, Any]:
         """Return the status of the group at `a`."""
-        return odx("group", "status", self.folder / "a", GROUP)
+        return request(self.folder / "a", "group-status", {"name": GROUP})  # A process would use a processor for a while.
 
     def wait_in_sync(self) -> float:
         """Wait until both members are in sync. Returns the time."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from odx_target.environment import Environment
-from odx_target.replica.sync.limits import MAX_ITEM_BLOCKS
+from odx_target.replica.sync.limits import FILL_BLOCKS
 from odx_target.replica.sync.stream.shipping import NeedsResync
 from odx_target.store.api import BlockSource, DamagedBlock, PoolBusy, StoreError
 
@@ -29,7 +29,10 @@ class RangeReader:
         self._check = check
 
     async def run_at(self, source: BlockSource, block: int, end: int) -> Run | None:
-        """Return the run of blocks at a block, or None if the source ends before it."""
+        """Return the run of blocks at a block, with at most FILL_BLOCKS blocks of data, or None if the source ends before it.
+
+        To look for a run takes as long as to read some blocks, so a run is not divided into single items here.
+        """
         while block < source.size_blocks:
             self._check()
             try:
@@ -41,7 +44,7 @@ class RangeReader:
             except StoreError:
                 await self._environment.sleep(RETRY_S)
             else:
-                return Run(min(count, end - block, MAX_ITEM_BLOCKS if is_mapped else end - block), is_mapped)
+                return Run(min(count, end - block, FILL_BLOCKS if is_mapped else end - block), is_mapped)
         return None
 
     async def read(self, source: BlockSource, block: int, count_blocks: int) -> bytes | None:
