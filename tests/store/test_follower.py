@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator, Sequence
 from random import Random
+from typing import Any
 
 import pytest
 from tests.sim.virtual_environment import VirtualEnvironment, VirtualTask
@@ -333,3 +334,32 @@ def test_a_piece_is_listed_and_checked_in_the_thread(monkeypatch: pytest.MonkeyP
     for osn in (1, 2):
         assert machine.environment.run(follower.__anext__()).osn == osn
     assert sum(checked) == 20 * BLOCK_BYTES
+
+
+def test_small_commits_that_are_in_memory_are_read_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, replica, pieces = FollowedMachine(), Replica(), 0
+    read_piece = follower_module._piece
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal pieces
+        pieces += 1
+        return read_piece(*arguments)
+
+    monkeypatch.setattr(follower_module, "_piece", counted)
+    machine.environment.spawn(replicate(machine.pool.follow(1, early=True), replica))
+
+    def commit(count_blocks: int) -> int:
+        """Write blocks, and return the number of pieces that a thread has read."""
+        before = pieces
+        write(machine, machine.pool.volumes["a"], 0, [block(1)] * count_blocks)
+        machine.pool.commit()
+        machine.environment.settle()
+        assert replica.osn == machine.pool.log.next_osn
+        return pieces - before
+
+    commit(1)
+    assert commit(1) == 0
+    assert commit(follower_module.CACHED_BLOCKS - 1) == 0
+    assert commit(follower_module.CACHED_BLOCKS) == 1
+    monkeypatch.setattr(type(next(iter(machine.pool.log._supply.segments.values()))), "read_now", lambda *_: None)
+    assert commit(1) == 1

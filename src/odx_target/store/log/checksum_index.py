@@ -5,6 +5,7 @@ limited.
 import errno
 from array import array
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.log.batch import (
@@ -213,6 +214,15 @@ def read_header(view: "SegmentView", block: int, pool_identity: bytes) -> Batch 
         return None
 
 
+class SegmentBlocks(Protocol):
+    """The blocks of a segment. `read` raises OSError."""
+
+    @property
+    def number(self) -> int: ...
+
+    def read(self, block: int, count_blocks: int) -> bytearray: ...
+
+
 class SegmentView:
     """Reads a segment from the first block to the last, in large pieces.
 
@@ -222,7 +232,7 @@ class SegmentView:
     PIECE_BLOCKS = 256
     """Number of blocks that are read from the disk at once. They are 1 MiB, which usually contains many batches."""
 
-    def __init__(self, segment: Segment, size_blocks: int, piece_blocks: int = PIECE_BLOCKS) -> None:
+    def __init__(self, segment: SegmentBlocks, size_blocks: int, piece_blocks: int = PIECE_BLOCKS) -> None:
         assert piece_blocks >= MAX_HEADER_BLOCKS
         self._piece_blocks = piece_blocks
         self.number = segment.number

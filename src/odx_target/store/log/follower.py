@@ -6,6 +6,7 @@ The pool does not free the segments that a follower still needs. This protection
 when the pool is short of room.
 """
 
+import errno
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from weakref import WeakSet
@@ -13,7 +14,7 @@ from weakref import WeakSet
 from odx_target.environment import Environment, Event, Work
 from odx_target.store.error_kinds import of_log_read
 from odx_target.store.errors import LogFreed, StoreError
-from odx_target.store.log.batch import Batch, Position
+from odx_target.store.log.batch import MAX_HEADER_BLOCKS, Batch, Position
 from odx_target.store.log.checksum_index import SegmentView, following, has_sound_data, read_header
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.followed import Followed, Prepare
@@ -29,6 +30,10 @@ PIECE_BLOCKS = 256
 READ_BLOCKS = 80
 """Number of blocks that a follower reads from a segment at once, unless a batch is larger: a header and the data of a write of
 256 KiB. A follower that keeps up with the log needs few more."""
+
+CACHED_BLOCKS = 24
+"""A follower reads at most this number of blocks in the event loop, if they are in memory. This takes less time than to wake a
+thread and to be woken by it."""
 
 
 class Follower:
@@ -99,6 +104,8 @@ class Follower:
 
     async def _read_piece(self) -> None:
         supply = self._supply
+        if self._read_cached():
+            return
         self.is_reading = True
         try:
             found, position = await self._environment.in_thread(
@@ -118,6 +125,23 @@ class Follower:
         finally:
             self.is_reading = False
             self.wake()
+        self._take(found, position)
+
+    def _read_cached(self) -> bool:
+        """Read the next few blocks without waiting. Returns False if a thread must read them."""
+        position = self._position
+        segment = None if position is None else self._supply.segments.get(position.segment)
+        if position is None or segment is None or position.segment in self._supply.capacity.numbers:
+            return False
+        view = SegmentView(_Cached(segment), self._supply.size_blocks[position.segment], CACHED_BLOCKS + MAX_HEADER_BLOCKS)
+        try:
+            found, position = _batches([view], position, self.next_osn, self._end_osn, self._pool_identity, CACHED_BLOCKS)
+        except (OSError, LogFreed):
+            return False
+        self._take(found if self._prepare is None else self._prepare(found), position)
+        return bool(found)
+
+    def _take(self, found: list[Followed], position: Position) -> None:
         self._waiting.extend(found)
         self._position = position
         if self._floor is not None:
@@ -174,6 +198,20 @@ class Followers:
             follower.wake()
 
 
+class _Cached:
+    """A segment of which only blocks in memory are read. For other blocks, `read` raises OSError."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.number = segment.number
+        self._segment = segment
+
+    def read(self, block: int, count_blocks: int) -> bytearray:
+        found = self._segment.read_now(block, count_blocks)
+        if found is None:
+            raise OSError(errno.ENODATA, "the blocks are not in memory")
+        return found
+
+
 def _piece(
     segments: Mapping[int, Segment],
     sizes: Mapping[int, int],
@@ -193,18 +231,33 @@ def _piece(
     first = 0 if position is None else position.segment
     numbers = sorted(number for number in segments if number >= first and sizes[number] and number not in capacity)
     views = [SegmentView(segments[number], sizes[number], READ_BLOCKS) for number in numbers]
+    position = position or _start(views, osn, pool_identity)
+    found, position = _batches(views, position, osn, end_osn, pool_identity)
+    return found if prepare is None else prepare(found), position
+
+
+def _batches(
+    views: list[SegmentView],
+    position: Position,
+    osn: int,
+    end_osn: int,
+    pool_identity: bytes,
+    max_blocks: int | None = None,
+) -> tuple[list[Followed], Position]:
+    """Read batches until they have PIECE_BLOCKS blocks, or as long as they have at most `max_blocks` blocks together."""
     found: list[Followed] = []
     blocks = 0
-    position = position or _start(views, osn, pool_identity)
     while blocks < PIECE_BLOCKS and position.osn < end_osn:
         view, batch = _next(views, position, osn, pool_identity)
+        count = len(batch.data_checksums)
+        if max_blocks is not None and blocks + batch.header_blocks + count > max_blocks:
+            break
         position = batch.end
         if position.osn > osn:
-            count = len(batch.data_checksums)
             data = view.read(batch.block + batch.header_blocks, count)
             found += (each for each in _records_of(batch, data) if each.osn >= osn)
             blocks += batch.header_blocks + count
-    return found if prepare is None else prepare(found), position
+    return found, position
 
 
 def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position:

@@ -26,8 +26,18 @@ from odx_target.store.api import (
     StoreError,
 )
 
+PREPARED_BLOCKS_OF_A_STEP = 4
+"""Number of blocks of a prepared body that take a step, because they are not handled one by one."""
+
 Walk = AsyncIterator[Shipped]
 """The content that a resync ships before the stream is complete."""
+
+
+def _steps_of(followed: Followed) -> int:
+    """Return the number of steps that it takes to ship what a follower has yielded."""
+    if followed.prepared is not None:
+        return 1 + sum(map(len, followed.prepared)) // BLOCK_BYTES // PREPARED_BLOCKS_OF_A_STEP
+    return 1 + len(followed.data or b"") // BLOCK_BYTES * STEPS_OF_A_BLOCK
 
 
 class StreamSender:
@@ -133,7 +143,7 @@ class StreamSender:
             if followed is None:
                 return False
             await self._pool.turns.next_if_spent()
-            self._pool.turns.take(1 + len(followed.data or b"") // BLOCK_BYTES * STEPS_OF_A_BLOCK)
+            self._pool.turns.take(_steps_of(followed))
             self._reach_osn = max(self._reach_osn, followed.osn)
             if followed.prepared is not None:
                 await self._send_prepared(followed.osn, followed.prepared)
