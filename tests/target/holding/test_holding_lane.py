@@ -109,6 +109,15 @@ async def test_the_lane_keeps_the_replies_of_a_batch_together_until_it_is_due() 
         assert len(await member.progress(FAR_OSN)) == 1
 
 
+async def test_the_lane_serves_the_member_with_either_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the member with the second target port group, the first one is that of the other member, which is in standby."""
+    async with two() as (member, _):
+        monkeypatch.setattr(member.unit, "restricted", frozenset({1}))
+        await member.on.feed(member.encode(WRITE_16, 0, 1))
+        assert member.held_together == [1]
+        assert len(await member.progress(FAR_OSN)) == 1
+
+
 async def test_the_lane_executes_no_more_writes_than_the_window_has_places() -> None:
     async with two() as (member, _):
         first, last = member.window

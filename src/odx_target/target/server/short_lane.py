@@ -196,7 +196,8 @@ class ShortLane:
             return None
         if not self._takes(unit.group):
             return None
-        if unit.restricted is not None and nexus.target_port.target_port_group in unit.restricted:
+        is_restricted = unit.restricted is not None and nexus.target_port.target_port_group in unit.restricted
+        if is_restricted and unit.group is None:  # The port groups of a group have numbers of their own.
             return None
         server = self._device_server
         if not server.commands.has_usual_transfers:
