@@ -34,10 +34,10 @@ end_multipath() {
     multipathd shutdown >/dev/null
     gone() { ! multipathd show daemon; }
     within 10 gone >/dev/null 2>&1
-    multipath -F
+    within 30 multipath -F # udevd may still look at the disk
     iscsiadm -m node --logoutall=all >/dev/null
     udevadm control --exit --timeout=30
-    rm -rf /run/udev
+    within 10 rm -rf /run/udev # its workers may still remove files
 }
 
 # write_records FILE: write numbered records, until there is a file /tmp/stop. After each record that is durable, print its number
