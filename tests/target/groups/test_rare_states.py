@@ -15,8 +15,9 @@ async def stop_groups(pair: Members, name: str) -> None:
     """End the groups of an array as SIGTERM does."""
     array = pair.network.arrays[name]
     assert array.group_luns is not None
+    assert array.peering is not None
     await array.group_luns.stop()
-    pair.table(array).stop()
+    array.peering.stop()
 
 
 async def test_a_primary_goes_on_at_once_when_the_other_member_stops(autojump_clock: MockClock) -> None:

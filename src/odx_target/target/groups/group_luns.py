@@ -40,6 +40,9 @@ STOP_TIMEOUT_S = 1.0
 
 STOP_LOOK_S = 0.01
 
+GOODBYE_S = 0.05
+"""Time for the other members to learn that this array stops, before its links are closed. They notice it anyway, but later."""
+
 TRANSITION_TIME_S = math.ceil(MAX_HAND_OVER_S)
 """Time that hosts are told a change of the primary may take."""
 
@@ -133,6 +136,8 @@ class GroupLuns:
         for gate in gates:
             if gate.group is not None:
                 gate.group.incoming.say_goodbye()
+        if gates:
+            await trio.sleep(GOODBYE_S)
         self._table = None
         for gate in gates:
             gate.group = None
