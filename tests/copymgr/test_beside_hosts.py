@@ -39,7 +39,7 @@ def test_a_copy_beside_hosts_is_the_same_copy(lba: int, steps_beside_hosts: int,
         return True
 
     turns.serve_hosts = serve_hosts
-    for start, least_turns in ((lambda: array.start_populate(0, 1, WHOLE), 2), (lambda: start_write_at(array, lba), 3)):
+    for start, least_turns in ((lambda: array.start_populate(0, 1, WHOLE), 3), (lambda: start_write_at(array, lba), 3)):
         turns.hosts_were_served()
         before = turns.taken
         started = start()
@@ -95,6 +95,33 @@ def test_the_state_of_the_logical_unit_is_checked_again_in_the_turn(start: Calla
         unit.stopped = False
     assert len(array.manager.copies.tokens.live) == 1
     assert array.read(1, 0, 200) == before
+
+
+def test_commands_with_the_same_list_identifier_beside_hosts() -> None:
+    array = CopyArray()
+    array.environment.turns.hosts_were_served()
+    started = [array.start_populate(0, 1, [(number, 8)]) for number in range(3)]
+    codes = [code_of(each.wait(array.environment)) for each in started]
+    assert set(codes) <= {"good", "5/00/16"}
+    assert codes.count("good") == len(array.manager.copies.tokens.live) > 0
+    assert array.manager.copies.operations == {}
+    assert array.internal_errors == []
+
+
+def test_a_logical_unit_that_becomes_smaller_before_the_token_is_made() -> None:
+    array = CopyArray()
+    turns, unit = array.environment.turns, array.logical_units[0]
+    turns.hosts_were_served()
+
+    def shrink_in_the_second_turn() -> bool:
+        if turns.taken == before + 2:
+            unit.capacity_blocks = 100
+        return True
+
+    before = turns.taken
+    turns.serve_hosts = shrink_in_the_second_turn
+    assert code_of(array.start_populate(0, 1, WHOLE).wait(array.environment)) == "5/21/00"
+    assert array.manager.copies.tokens.live == {}
 
 
 def test_a_later_write_does_not_change_the_data_of_a_token_that_waits_for_its_turn() -> None:

@@ -1,5 +1,7 @@
 """POPULATE TOKEN (SBC-4 5.24): freeze the present content of block ranges, and make a token that represents this content."""
 
+from odx_target.copymgr.commands.list_identifiers import require_free
+from odx_target.copymgr.commands.own_turn import wait_for_own_turn
 from odx_target.copymgr.commands.parameter_lists import (
     OUT_CDB,
     POPULATE_TOKEN_SHAPE,
@@ -30,7 +32,7 @@ from odx_target.scsi.sense import (
     INSUFFICIENT_RESOURCES_TO_CREATE_ROD_TOKEN,
     SenseKey,
 )
-from odx_target.scsi.tasks.outcome import Outcome
+from odx_target.scsi.tasks.outcome import Outcome, Waiting, run_unless_aborted
 from odx_target.scsi.tasks.task import Task
 from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import PoolFull
@@ -51,13 +53,28 @@ def source_extents(task: Task) -> list[Extent]:
 def populate_token(copies: Copies, task: Task) -> Outcome:
     """Check the command, freeze the blocks of its ranges, and make a token.
 
-    The token represents the data at the time of this call, even if the operation ends later.
+    The token represents the data at the time of this call, even if the operation ends later. Beside hosts, the token is made in
+    a later turn. Commands that change the blocks and arrive after this command wait for its end.
     """
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:
         return Reply()
     request = read_request(copies, task, list_identifier, list_bytes, POPULATE_TOKEN_SHAPE, decode_populate_token)
     run_checks(POPULATE_TOKEN_CHECKS, request)
+    if copies.environment.turns.hosts_are_near:
+        return Waiting(_populate_in_own_turn, copies, task, request, list_identifier)
+    return _populate(copies, task, request, list_identifier)
+
+
+async def _populate_in_own_turn(copies: Copies, task: Task, request: Request[PopulateTokenList], list_identifier: int) -> Reply:
+    await wait_for_own_turn(copies, task, writes=False)
+    require_free(copies, task, list_identifier)  # Other commands have run during the wait.
+    run_checks(POPULATE_TOKEN_CHECKS, request)
+    outcome = _populate(copies, task, request, list_identifier)
+    return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
+
+
+def _populate(copies: Copies, task: Task, request: Request[PopulateTokenList], list_identifier: int) -> Outcome:
     copies.require_calm()
     copies.require_room(task.nexus)
     rod_type = request.rod_types.to_make(bool(request.parameters.flags & ListFlag.RTV), request.parameters.rod_type)
@@ -74,7 +91,7 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
         conclude(copies, job, Ending(CopyStatus.COMPLETED))
     else:
         return ForegroundJob(copies, job)
-    return Reply(transfer_bytes=list_bytes)
+    return Reply(transfer_bytes=operation.list_bytes)
 
 
 class PopulateJob:

@@ -22,6 +22,7 @@ from odx_target.copymgr.commands.lid1_results import (
     receive_copy_operating_parameters,
     receive_copy_status_lid1,
 )
+from odx_target.copymgr.commands.own_turn import wait_for_own_turn
 from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, EXTENDED_COPIES, Lid1Receive, ServiceAction
 from odx_target.copymgr.commands.populate_token import populate_token, source_extents
 from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
@@ -146,7 +147,7 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
 
     def handle(task: Task) -> Outcome:
         if is_long and copies.environment.turns.hosts_are_near:
-            return Waiting(_handle_in_next_turn, copies, command, task)
+            return Waiting(_handle_in_own_turn, copies, command, task)
         return command.handler(copies, task)
 
     return CommandRow(
@@ -162,13 +163,9 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
     )
 
 
-async def _handle_in_next_turn(copies: Copies, command: CopyCommand, task: Task) -> Reply:
-    """Handle a command that copies in a turn of its own, because its handler takes as long as some reads of hosts."""
-    await copies.environment.turns.next()
-    task.raise_if_aborted()
-    if CommandFlag.READS_MEDIUM in command.flags or CommandFlag.WRITES_MEDIUM in command.flags:
-        check = task.nexus.access_refusal(task.logical_unit, writes=CommandFlag.WRITES_MEDIUM in command.flags)
-        if check is not None:  # The state of the port or of the logical unit has changed during the wait.
-            raise check
+async def _handle_in_own_turn(copies: Copies, command: CopyCommand, task: Task) -> Reply:
+    """Handle a command that copies in a turn of its own."""
+    is_write, is_read = CommandFlag.WRITES_MEDIUM in command.flags, CommandFlag.READS_MEDIUM in command.flags
+    await wait_for_own_turn(copies, task, writes=is_write if is_write or is_read else None)
     outcome = command.handler(copies, task)
     return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
