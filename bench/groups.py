@@ -1,6 +1,7 @@
 """Measures synchronous replication: `make bench-sync`. Prints one line of JSON.
 
     python -m bench.groups loss 8|64|256    writes of this many KiB at depth 32, without a group and in one
+    python -m bench.groups threads 8|64|256 the same, with the threads that links have if there are more processors
     python -m bench.groups resync           rate at which a new member gets its content
     python -m bench.groups takeover         time from `kill -9` of the primary to the first write at the other member
 
@@ -28,6 +29,7 @@ from odx_target.initiator.errors import InitiatorError
 from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.url import parse_url
+from odx_target.replica.edge.tls_connection import THREAD_VARIABLE
 
 KIB, MIB = 1 << 10, 1 << 20
 SIZE_MIB = 256
@@ -128,10 +130,12 @@ async def _write_at(url: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.groups", description="Measure synchronous replication.")
-    parser.add_argument("name", choices=["loss", "resync", "takeover"])
+    parser.add_argument("name", choices=["loss", "threads", "resync", "takeover"])
     parser.add_argument("kib", nargs="?", type=int, choices=[8, 64, 256], default=8)
     words = parser.parse_args()
-    found = loss(words.kib) if words.name == "loss" else resync() if words.name == "resync" else takeover()
+    if words.name == "threads":
+        os.environ[THREAD_VARIABLE] = "1"
+    found = loss(words.kib) if words.name in ("loss", "threads") else resync() if words.name == "resync" else takeover()
     print(json.dumps(found))
 
 

@@ -102,6 +102,12 @@ SYNC = (
         "clock. Tintri's loss is that of its own product on other machines, for comparison.",
         {f"{kib} KiB": ("groups", "loss", str(kib)) for kib in (8, 64, 256)},
     ),
+    Section(
+        "Writes in a group, with threads",
+        "The same with the threads that encrypt and decrypt if there are three processors or more. Here they only show how the "
+        "time is then divided.",
+        {f"{kib} KiB": ("groups", "threads", str(kib)) for kib in (8, 64, 256)},
+    ),
     Section("Resync", "512 MiB of a new group while no host writes.", {"new member": ("groups", "resync")}),
     Section(
         "Takeover",

@@ -1,5 +1,6 @@
 """A TLS connection moves many bytes in both directions at once, and ends while its thread uses the socket."""
 
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,9 +13,15 @@ from trio.testing import wait_all_tasks_blocked
 from odx_target.replica.edge import worker
 from odx_target.replica.edge.certificates import make_certificate
 from odx_target.replica.edge.tls import client_context, server_context, tls_connection
-from odx_target.replica.edge.tls_connection import THREAD_BYTES, TlsConnection
+from odx_target.replica.edge.tls_connection import MIN_PROCESSORS, THREAD_BYTES, THREAD_VARIABLE, TlsConnection, _uses_thread
 from odx_target.replica.edge.worker import Worker
 from odx_target.replica.paths.connection import ConnectionLost
+
+
+@pytest.fixture(autouse=True)
+def _with_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THREAD_VARIABLE, "1")
+
 
 CERTIFICATES = make_certificate(), make_certificate()
 
@@ -132,3 +139,15 @@ def test_a_socket_that_is_closed_already_is_refused() -> None:
     closed.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         tls_connection(closed, client_context(CERTIFICATES[0], CERTIFICATES[1].certificate), is_server=False)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "processors", "expected"),
+    [("", MIN_PROCESSORS, True), ("", MIN_PROCESSORS - 1, False), ("0", MIN_PROCESSORS, False), ("1", 1, True)],
+)
+def test_threads_are_used_if_there_are_processors_for_them(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, processors: int, expected: bool
+) -> None:
+    monkeypatch.setenv(THREAD_VARIABLE, wanted)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)), raising=False)
+    assert _uses_thread() == expected

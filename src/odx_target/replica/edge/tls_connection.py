@@ -1,7 +1,9 @@
 """A connection to a peer over TLS."""
 
 import fcntl
+import os
 import ssl
+import sys
 import termios
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
@@ -21,12 +23,27 @@ THREAD_BYTES = 32 << 10
 """Number of bytes from which on a thread encrypts or decrypts them. This takes about a microsecond for each KiB, and the event
 loop needs some twenty microseconds to wake the thread and to be woken by it."""
 
+MIN_PROCESSORS = 3
+"""Number of processors from which on threads are used. With two, a thread only takes a processor from the other array, a host
+or its own event loop."""
+
+THREAD_VARIABLE = "ODX_LINK_THREAD"
+"""Variable of the environment: 1 makes connections use threads, and 0 forbids it, whatever the number of processors."""
+
 HANDSHAKE_TIMEOUT_S = 5.0
 
 WRITE_RETRY_S = 0.005
 """Delay before a write is tried again that waits for received bytes of TLS itself, which another task receives."""
 
 T = TypeVar("T")
+
+
+def _uses_thread() -> bool:
+    wanted = os.environ.get(THREAD_VARIABLE)
+    if wanted in ("0", "1"):
+        return wanted == "1"
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return count >= MIN_PROCESSORS
 
 
 class _Unsent:
@@ -49,7 +66,8 @@ class _Unsent:
 class TlsConnection:
     """A connection on a non-blocking TLS socket, as `Connection` describes it.
 
-    Few bytes are encrypted and decrypted in the event loop, and many in a thread of the connection. Meanwhile the socket
+    Few bytes are encrypted and decrypted in the event loop, and many in a thread of the connection, if the machine has
+    processors for both. Meanwhile the socket
     belongs to the thread: both directions wait for it.
     """
 
@@ -57,6 +75,7 @@ class TlsConnection:
         self._socket = tls
         self._buffer = bytearray(RECEIVE_BYTES)
         self._is_closed = False
+        self._thread_bytes = THREAD_BYTES if _uses_thread() else sys.maxsize
         self._worker = Worker()
         self._returned: trio.Event | None = None
         """The event that the thread has returned the socket. None while the socket belongs to the event loop."""
@@ -130,7 +149,7 @@ class TlsConnection:
         """Call a function that moves about `size_bytes` bytes, while nobody else uses the socket. Raises what it raises."""
         while self._returned is not None:
             await self._returned.wait()
-        if size_bytes < THREAD_BYTES or self._is_closed:
+        if size_bytes < self._thread_bytes or self._is_closed:
             return function()
         returned = self._returned = trio.Event()
         try:
