@@ -6,13 +6,14 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from tests.sim.simulated_disk import Crash, _put
+from tests.sim.simulated_disk import Crash, SimulatedSegment, _put
 from tests.store.pools import Directory, Machine, block, check_simulated_pool, read, write
 
 from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolDamaged
 from odx_target.store.log.batch import MAGIC, Batch
 from odx_target.store.log.checksum_index import SegmentView, walk
 from odx_target.store.log.filling import MAX_HEADER_AGE_S
+from odx_target.store.log.follower import Follower
 from odx_target.store.log.records import Write
 from odx_target.store.log.shared_headers import SLOT_BYTES
 from odx_target.store.open import PoolOptions
@@ -212,27 +213,49 @@ def test_the_log_goes_on_beside_an_incomplete_batch() -> None:
     assert check_simulated_pool(machine.disk).is_sound
 
 
+async def collect(follower: Follower, found: list[int]) -> None:
+    """Add the block of each followed write to `found`."""
+    async for followed in follower:
+        if isinstance(followed.record, Write):
+            assert followed.data is not None
+            found.append(followed.record.block)
+
+
 def test_a_follower_leaves_an_incomplete_batch_out() -> None:
     machine = new_machine()
     put(machine, 1, 2)
     leave_incomplete(machine, 3)
     put(machine, 4, 5)
     machine.flush()
-    follower = machine.pool.follow(1)
-    found: list[int] = []
-
-    async def follow() -> None:
-        async for followed in follower:
-            if isinstance(followed.record, Write):
-                assert followed.data is not None
-                found.append(followed.record.block)
-
-    task = machine.environment.spawn(follow())
+    follower, found = machine.pool.follow(1), list[int]()
+    task = machine.environment.spawn(collect(follower, found))
     machine.environment.settle()
     follower.close()
     machine.environment.settle()
     assert task.done
     assert found == [1, 2, 4, 5]
+
+
+def test_a_follower_that_reads_from_memory_leaves_an_incomplete_batch_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_now(segment: SimulatedSegment, block: int, count_blocks: int) -> bytearray | None:
+        content = segment._file().content[block * BLOCK_BYTES : (block + count_blocks) * BLOCK_BYTES]
+        return content if len(content) == count_blocks * BLOCK_BYTES else None
+
+    monkeypatch.setattr(SimulatedSegment, "read_now", read_now)
+    machine = new_machine()
+    put(machine, 1, 2)
+    leave_incomplete(machine, 3)
+    machine.flush()
+    follower, found = machine.pool.follow(1), list[int]()
+    machine.environment.spawn(collect(follower, found))
+    machine.environment.settle()
+    assert found == [1, 2]
+    put(machine, 4)  # It has the OSN of the incomplete batch, and is in another segment.
+    machine.flush()
+    machine.environment.settle()
+    assert found == [1, 2, 4]
+    follower.close()
+    machine.environment.settle()
 
 
 def test_headers_of_a_former_segment_are_not_followed() -> None:

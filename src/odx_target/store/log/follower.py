@@ -244,11 +244,14 @@ def _batches(
     pool_identity: bytes,
     max_blocks: int | None = None,
 ) -> tuple[list[Followed], Position]:
-    """Read batches until they have PIECE_BLOCKS blocks, or as long as they have at most `max_blocks` blocks together."""
+    """Read batches until they have PIECE_BLOCKS blocks, or as long as they have at most `max_blocks` blocks together.
+
+    Without `max_blocks`, `views` must have all segments of the log from the position on.
+    """
     found: list[Followed] = []
     blocks = 0
     while blocks < PIECE_BLOCKS and position.osn < end_osn:
-        view, batch = _next(views, position, osn, pool_identity)
+        view, batch = _next(views, position, osn, pool_identity, has_all_segments=max_blocks is None)
         count = len(batch.data_checksums)
         if max_blocks is not None and blocks + batch.header_blocks + count > max_blocks:
             break
@@ -269,11 +272,14 @@ def _start(views: list[SegmentView], osn: int, pool_identity: bytes) -> Position
     raise _freed(osn)
 
 
-def _next(views: list[SegmentView], position: Position, osn: int, pool_identity: bytes) -> tuple[SegmentView, Batch]:
+def _next(
+    views: list[SegmentView], position: Position, osn: int, pool_identity: bytes, *, has_all_segments: bool
+) -> tuple[SegmentView, Batch]:
     """Return the batch after a position, and the view of its segment. Raises LogFreed if the batch does not exist or is
     damaged.
 
     A crash may have left a batch with a shared header and incomplete data. Such a batch is not taken if another batch follows.
+    If `has_all_segments` is False, it is never taken, because another batch may follow in a segment that `views` lacks.
     """
     incomplete = None
     for view in views:
@@ -282,7 +288,7 @@ def _next(views: list[SegmentView], position: Position, osn: int, pool_identity:
                 if batch.header_blocks or has_sound_data(view, batch):
                     return view, batch
                 incomplete = incomplete or (view, batch)
-    if incomplete is None:
+    if incomplete is None or not has_all_segments:
         raise _freed(max(osn, position.osn))
     return incomplete
 
