@@ -1,8 +1,11 @@
 """Maintenance of a group by a person: isolation, resync, promotion by force, and comparisons of both members."""
 
+from collections.abc import Sequence
+
 import pytest
 
-from odx_target.replica.membership.timing import PROMISE_S
+from odx_target.replica.membership.messages import Action
+from odx_target.replica.membership.timing import LEASE_S, PROMISE_S
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.replica.sync.group_states import ChangeRefused, GroupState, NotServing
 from odx_target.replica.sync.positions import NO_POSITION
@@ -207,6 +210,28 @@ def test_the_primary_is_not_promoted_and_a_lease_is_waited_for() -> None:
         group.driver.member.promise = group.driver.member.promise._replace(until_s=pair.b.environment.monotonic() + PROMISE_S)
     with pytest.raises(NotServing, match="may serve for some seconds more"):
         pair.maintenance(pair.b).possible_loss()
+
+
+def test_a_lease_that_comes_between_the_check_and_the_promotion_is_reported() -> None:
+    pair = Pair()
+    for other in ("b", "w"):
+        pair.network.cut("a", other)
+    group = pair.group(pair.a)
+    pair.until(lambda: not group.driver.serves and pair.a.paths["b"].link is None, 12.0)
+    epoch = group.driver.member.register.epoch
+
+    def renew(now_s: float) -> Sequence[Action]:
+        group.driver.member.lease_until_s = now_s + LEASE_S
+        return ()
+
+    async def promote_while_a_lease_comes() -> None:
+        group.driver.post(renew)
+        await pair.maintenance(pair.a).promote_by_force()
+
+    with pytest.raises(NotServing, match="the primary of the group db may serve again: nobody was promoted by force"):
+        pair.run(pair.a, promote_while_a_lease_comes())
+    assert group.driver.member.register.epoch == epoch
+    assert group.state is GroupState.SERVING
 
 
 def test_a_promotion_by_force_needs_no_witness_and_tells_it_later() -> None:

@@ -12,7 +12,7 @@ from odx_target.replica.sync.limits import MIN_ROOM_BYTES
 from odx_target.replica.sync.stream import outgoing_stream
 from odx_target.replica.sync.stream.stream_sender import StreamSender
 from odx_target.replica.sync.volume_operations import VolumeOperations
-from odx_target.store.api import NameTaken, PoolFull, Volume
+from odx_target.store.api import NameTaken, OutOfResources, PoolFull, Volume
 from tests.replica.sync.pairs import VOLUME, Pair, block
 from tests.sim.group_array import NAME, GroupArray
 
@@ -161,6 +161,59 @@ def test_a_volume_leaves_the_group_and_stays_at_the_primary() -> None:
     assert left == ["held"]
     with pytest.raises(ChangeRefused, match="is not in the group"):
         do(pair, operations(pair).remove_volume(volume))
+
+
+@pytest.mark.parametrize("word", ["remove", "delete"])
+def test_a_volume_stays_in_the_group_until_the_primary_has_committed_its_departure(word: str) -> None:
+    """The pool has no room for a moment, in which the primary is cut off and the other member takes over with the volume."""
+    pair = Pair()
+    volume = do(pair, operations(pair).create_volume("new", 50, {}))
+    write(pair, pair.a, "new", 3, 9)
+    pair.world.advance(2.0)
+    group = pair.group(pair.a)
+
+    def fail() -> None:
+        raise OutOfResources("no space left")
+
+    for one, other in (("a", "b"), ("b", "a"), ("a", "w"), ("w", "a")):
+        pair.lose(one, other)
+    leave = operations(pair).remove_volume if word == "remove" else operations(pair).delete_volume
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pair.a.pool.log, "commit_for_another", fail)
+        leaving = pair.spawn(pair.a, leave(volume))
+        pair.world.advance(1.0)
+        assert group.driver.serves, "the ticks of this time could have finished the departure"
+    assert volume.identity not in group.list.identities
+    assert volume.identity in group.records.held_volumes(group.settings)
+    pair.until(pair.serves(pair.b), TAKEOVER_S)
+    assert not leaving.done or isinstance(leaving.error, NotServing)
+    assert number_at(pair, pair.b, "new", 3) == 9
+    for other in ("b", "w"):
+        pair.network.mend("a", other)
+    both_have(pair, VOLUME, "new")
+    assert pair.group(pair.a).state is GroupState.STANDBY
+    assert pair.group(pair.b).outgoing.resyncs.total() == 1
+
+
+def test_a_departure_does_not_wait_for_later_writes_of_hosts() -> None:
+    """The other member has the change of the list, but it never has all that hosts write."""
+    pair = Pair()
+    volume = do(pair, operations(pair).create_volume("new", 50, {}))
+    group, pool = pair.group(pair.a), pair.a.pool
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(outgoing_stream.OutgoingStream, "peer_osn", -1)
+        pair.spawn(pair.a, operations(pair).remove_volume(volume))
+        pair.world.advance(0.5)
+        end_osn = pool.committed_osn
+        pair.spawn(pair.a, group.write(pair.volume(pair.a), 0, [block(1)]))
+        pair.world.advance(0.5)
+        assert pool.committed_osn > end_osn
+        assert group.records.departure is not None
+        patch.setattr(outgoing_stream.OutgoingStream, "peer_osn", end_osn - 1)
+        pair.world.advance(0.5)
+        assert group.records.departure is None
+    lists = [pair.group(array).list.identities for array in (pair.a, pair.b)]
+    assert lists[0] == lists[1] == (pair.volume(pair.a).identity,)
 
 
 def test_anchors_end_when_a_volume_leaves() -> None:

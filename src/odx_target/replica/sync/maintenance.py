@@ -1,10 +1,11 @@
 """The maintenance of a group by a person: isolation, resync, verification, and promotion by force."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from odx_target.environment import Environment
 from odx_target.replica.link.bounded_json import Json
+from odx_target.replica.membership.messages import Action
 from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.sync.anchors.anchoring import Comparison
 from odx_target.replica.sync.anchors.forced_promotion import ForcedPromotion, NoContent, PossibleLoss
@@ -127,14 +128,25 @@ class Maintenance:
         keeps its own changes in snapshots `diverged-TIME`, and is resynchronised. Raises NotServing, and the exceptions of
         `Volume.write`.
         """
-        loss = self.possible_loss()
+        loss, driver = self.possible_loss(), self._group.driver
+        was_allowed: list[bool] = []
+
+        def force(now_s: float) -> Sequence[Action]:
+            was_allowed.append(driver.member.may_be_forced(now_s))  # A lease may have come since the check.
+            return driver.member.force(now_s)
+
         self._group.incoming.close()
         self._group.incoming.is_refusing = True
         try:
             if not loss.is_primary:
                 await self._forced.restore()
-            self._group.driver.post(self._group.driver.member.force)
-            await self._group.progress.until(lambda: self._group.driver.serves, "this member has not become the primary")
+            driver.post(force)
+            await self._group.progress.until(
+                lambda: was_allowed == [False] or (bool(was_allowed) and driver.serves),
+                "this member has not become the primary",
+            )
+            if not was_allowed[0]:
+                raise NotServing(f"the primary of the group {self._name} may serve again: nobody was promoted by force")
         except NoContent as error:
             raise NotServing(f"the group {self._name} cannot be promoted here: {error}") from error
         finally:

@@ -125,17 +125,13 @@ class VolumeOperations:
     async def _leave(self, volume: Volume, *, deletes: bool) -> None:
         if self._group.records.departure is not None:
             raise ChangeRefused(f"another volume is leaving the group {self._group.settings.name} still")
-        identities = [each for each in self._group.list.identities if each != volume.identity]
-        if len(identities) == len(self._group.list.identities):
+        if volume.identity not in self._group.list.identities:
             raise ChangeRefused(f"the volume {volume.name} is not in the group")
-        if not identities:
+        if len(self._group.list.identities) == 1:
             raise ChangeRefused(f"the volume {volume.name} is the last one of the group: delete the group")
 
-        def leave() -> None:
-            self._group.records.keep_departure(Departure(volume.identity, deletes))
-            self._group.list.change(identities, deletes=False)
-
-        await self._change(leave)
+        await self._change(partial(self._group.begin_departure, Departure(volume.identity, deletes)))
+        await self._pool.committed()  # Other tasks may have begun a batch while the other member got the change.
         self._group.finish_departure()
         await self._pool.committed()
 
