@@ -74,6 +74,7 @@ def test_a_command_that_ends_before_its_turn_leaves_nothing(start: Callable[[Cop
     (FOREGROUND_ENDS | ENDS)[end](array, lun)
     array.environment.settle()
     assert array.manager.copies.operations == {}
+    assert len(array.manager.copies.arrivals) == 0
     assert list(array.manager.copies.tokens.live.values()) == [token]
     assert token.leases == 0
     assert list(array.pool.frozen_maps.values()) == [token.rod.frozen]

@@ -6,6 +6,7 @@ from odx_target.copymgr.commands.parameter_lists import Lid1Receive, ServiceActi
 from odx_target.copymgr.counters import Counters
 from odx_target.copymgr.initiator_totals import InitiatorTotals
 from odx_target.copymgr.limits import STEPS_ON_THE_WAY, CopyLimits, CopyOptions, UnreachableSense
+from odx_target.copymgr.operations.arrivals import Arrivals
 from odx_target.copymgr.operations.copy_rate import CopyRate
 from odx_target.copymgr.operations.operation import BeforeStep, CopyOperation, CopyStatus
 from odx_target.copymgr.operations.operation_records import RecordTable
@@ -64,6 +65,8 @@ class Copies:
         self.logical_units: set[LogicalUnit] = set()
         self.operations: dict[CopyOperation, None] = {}
         """All running operations, in the order in which they began."""
+        self.arrivals = Arrivals()
+        """Commands that wait for a turn of their own, or for earlier commands with the same list identifier."""
         self.remote_logical_units: set[LogicalUnit] = set()
         """Logical units that the configuration assigns to another copy manager.
 
@@ -165,6 +168,7 @@ class Copies:
         if is_identified:
             self.records.add(operation)
         self.operations[operation] = None
+        self.arrivals.remove(task, list_identifier)
         return operation
 
     def operation_ended(self, operation: CopyOperation, now_s: float) -> None:

@@ -5,11 +5,33 @@ begin an operation with the same identifier. After the end of the operation, a n
 of the new operation replaces the old result.
 """
 
+from collections.abc import Callable
+from struct import Struct
+from typing import TypeAlias
+
 from odx_target.copymgr.operations.operation import CopyOperation
 from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.sense import OPERATION_IN_PROGRESS
 from odx_target.scsi.tasks.task import Task
+
+ListIdentifierReader: TypeAlias = Callable[[Task], int | None]
+"""Function that returns the list identifier of a command, or None if the parameter list ends before the list identifier."""
+
+
+def in_cdb(fields: Struct) -> ListIdentifierReader:
+    """Return a function that reads the first of some fields of a CDB."""
+    return lambda task: int(fields.unpack_from(task.cdb)[0])
+
+
+def in_list(offset: int, size_bytes: int) -> ListIdentifierReader:
+    """Return a function that reads a field of `size_bytes` bytes at a byte offset of the parameter list."""
+
+    def read(task: Task) -> int | None:
+        data = b"".join(task.data_out)[offset : offset + size_bytes]
+        return int.from_bytes(data, "big") if len(data) == size_bytes else None
+
+    return read
 
 
 def operation_using(copies: Copies, task: Task, list_identifier: int) -> CopyOperation | None:

@@ -17,21 +17,30 @@ from odx_target.copymgr.commands.copy_results import (
     report_all_rod_tokens,
 )
 from odx_target.copymgr.commands.extended_copy import extended_copy, extents_elsewhere, extents_here
+from odx_target.copymgr.commands.extended_copy_list import LID1_FIELDS, LID4_FIELDS
 from odx_target.copymgr.commands.lid1_results import (
     receive_copy_failure_details,
     receive_copy_operating_parameters,
     receive_copy_status_lid1,
 )
-from odx_target.copymgr.commands.own_turn import wait_for_own_turn
-from odx_target.copymgr.commands.parameter_lists import COPY_CDBS, EXTENDED_COPIES, Lid1Receive, ServiceAction
+from odx_target.copymgr.commands.list_identifiers import ListIdentifierReader, in_cdb, in_list
+from odx_target.copymgr.commands.own_turn import OwnTurn
+from odx_target.copymgr.commands.parameter_lists import (
+    ABORT_CDB,
+    COPY_CDBS,
+    IN_CDB,
+    LID1_CDB,
+    OUT_CDB,
+    Lid1Receive,
+    ServiceAction,
+)
 from odx_target.copymgr.commands.populate_token import populate_token, source_extents
 from odx_target.copymgr.commands.write_using_token import destination_extents, write_using_token
 from odx_target.copymgr.shared_state import Copies
 from odx_target.scsi.access_kind import Access
 from odx_target.scsi.command_table import CommandFlag, CommandRow, UnitExtents
 from odx_target.scsi.extent import Extent
-from odx_target.scsi.reply import Reply
-from odx_target.scsi.tasks.outcome import Outcome, Waiting, run_unless_aborted
+from odx_target.scsi.tasks.outcome import Outcome
 from odx_target.scsi.tasks.task import Task
 
 Handler = Callable[[Copies, Task], Outcome]
@@ -48,7 +57,8 @@ _REPORT_USAGE = "00000000 00000000ffffffff 00 00"
 @dataclass(frozen=True, slots=True)
 class CopyCommand:
     """One copy command, with the data for its row in the command table. `usage` is the CDB usage data after the service action.
-    `access` is the kind of access for reservations.
+    `access` is the kind of access for reservations. Commands with the same list identifier are executed in the order of their
+    arrival.
     """
 
     service_action: ServiceAction | Lid1Receive
@@ -58,6 +68,7 @@ class CopyCommand:
     extents: Callable[[Copies, Task], Sequence[Extent]] | None = None
     access: Access | None = None
     other_extents: Callable[[Copies, Task], Sequence[UnitExtents]] | None = None
+    list_identifier: ListIdentifierReader | None = None
 
 
 COPY_COMMANDS: tuple[CopyCommand, ...] = (
@@ -70,8 +81,12 @@ COPY_COMMANDS: tuple[CopyCommand, ...] = (
             extents_here,
             access=Access.WRITES,
             other_extents=extents_elsewhere,
+            list_identifier=in_list(offset, size_bytes),
         )
-        for action in EXTENDED_COPIES
+        for action, offset, size_bytes in (
+            (ServiceAction.EXTENDED_COPY_LID1, LID1_FIELDS.list_identifier, 1),
+            (ServiceAction.EXTENDED_COPY_LID4, LID4_FIELDS.list_identifier, 4),
+        )
     ),
     CopyCommand(
         Lid1Receive.RECEIVE_COPY_STATUS_LID1,
@@ -79,6 +94,7 @@ COPY_COMMANDS: tuple[CopyCommand, ...] = (
         receive_copy_status_lid1,
         CommandFlag.NOT_ORDERED,
         access=Access.ALLOWED,
+        list_identifier=in_cdb(LID1_CDB),
     ),
     CopyCommand(
         Lid1Receive.RECEIVE_COPY_OPERATING_PARAMETERS,
@@ -93,6 +109,7 @@ COPY_COMMANDS: tuple[CopyCommand, ...] = (
         receive_copy_failure_details,
         CommandFlag.NOT_ORDERED,
         access=Access.ALLOWED,
+        list_identifier=in_cdb(LID1_CDB),
     ),
     CopyCommand(
         ServiceAction.POPULATE_TOKEN,
@@ -100,6 +117,7 @@ COPY_COMMANDS: tuple[CopyCommand, ...] = (
         populate_token,
         CommandFlag.READS_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
         lambda _, task: source_extents(task),
+        list_identifier=in_cdb(OUT_CDB),
     ),
     CopyCommand(
         ServiceAction.WRITE_USING_TOKEN,
@@ -107,9 +125,15 @@ COPY_COMMANDS: tuple[CopyCommand, ...] = (
         write_using_token,
         CommandFlag.WRITES_MEDIUM | CommandFlag.EXTENTS_IN_DATA_OUT,
         lambda _, task: destination_extents(task),
+        list_identifier=in_cdb(OUT_CDB),
     ),
     CopyCommand(
-        ServiceAction.COPY_OPERATION_ABORT, _ABORT_USAGE, copy_operation_abort, CommandFlag.NOT_ORDERED, access=Access.WRITES
+        ServiceAction.COPY_OPERATION_ABORT,
+        _ABORT_USAGE,
+        copy_operation_abort,
+        CommandFlag.NOT_ORDERED,
+        access=Access.WRITES,
+        list_identifier=in_cdb(ABORT_CDB),
     ),
     CopyCommand(
         ServiceAction.RECEIVE_COPY_STATUS_LID4,
@@ -117,6 +141,7 @@ COPY_COMMANDS: tuple[CopyCommand, ...] = (
         receive_copy_status,
         CommandFlag.NOT_ORDERED,
         access=Access.ALLOWED,
+        list_identifier=in_cdb(IN_CDB),
     ),
     CopyCommand(
         ServiceAction.RECEIVE_ROD_TOKEN_INFORMATION,
@@ -124,6 +149,7 @@ COPY_COMMANDS: tuple[CopyCommand, ...] = (
         receive_rod_token_information,
         CommandFlag.NOT_ORDERED,
         access=Access.ALLOWED,
+        list_identifier=in_cdb(IN_CDB),
     ),
     CopyCommand(
         ServiceAction.REPORT_ALL_ROD_TOKENS,
@@ -144,10 +170,14 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
     operation_code, name = next(row[1:3] for row in COPY_CDBS if row[0] is command.service_action)
 
     is_long = CommandFlag.EXTENTS_IN_DATA_OUT in command.flags
+    is_write, is_read = CommandFlag.WRITES_MEDIUM in command.flags, CommandFlag.READS_MEDIUM in command.flags
+    writes = is_write if is_write or is_read else None
 
     def handle(task: Task) -> Outcome:
-        if is_long and copies.environment.turns.hosts_are_near:
-            return Waiting(_handle_in_own_turn, copies, command, task)
+        list_identifier = None if command.list_identifier is None else command.list_identifier(task)
+        is_later = list_identifier is not None and copies.arrivals.has(task, list_identifier)
+        if is_later or (is_long and copies.environment.turns.hosts_are_near):
+            return OwnTurn(copies, task, list_identifier, command.handler, writes=writes)
         return command.handler(copies, task)
 
     return CommandRow(
@@ -161,11 +191,3 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
         other_extents=None if command.other_extents is None else partial(command.other_extents, copies),
         access=command.access,
     )
-
-
-async def _handle_in_own_turn(copies: Copies, command: CopyCommand, task: Task) -> Reply:
-    """Handle a command that copies in a turn of its own."""
-    is_write, is_read = CommandFlag.WRITES_MEDIUM in command.flags, CommandFlag.READS_MEDIUM in command.flags
-    await wait_for_own_turn(copies, task, writes=is_write if is_write or is_read else None)
-    outcome = command.handler(copies, task)
-    return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
