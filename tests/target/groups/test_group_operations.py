@@ -102,7 +102,10 @@ async def good(host: InitiatorSession, lun: int, command: bytes, data: bytes = b
 
 
 async def in_sync(array: Array) -> Any:
-    return await until(array, "group-status", lambda found: found["condition"] == "in sync", name="g")
+    """Wait until both members are in sync, and this is durable at the primary, which refuses hosts until then."""
+    return await until(
+        array, "group-status", lambda found: (found["condition"], found["state"]) == ("in sync", "serving"), name="g"
+    )
 
 
 async def test_the_life_of_a_group() -> None:

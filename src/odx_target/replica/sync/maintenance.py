@@ -103,6 +103,14 @@ class Maintenance:
         await self._group.progress.until(lambda: comparison.is_equal is not None, "the other member has reported no digests")
         return comparison
 
+    def _way_without_force(self) -> str:
+        """Return what a person does while both members are connected. A switchover needs a primary that serves: there is none
+        if this member is a primary that waits, or a secondary that has asked to take over.
+        """
+        if self._group.driver.member.is_primary or self._group.driver.member.request is not None:
+            return "bring the witness back, give the group another witness, or stop the other member first"
+        return "use a switchover, or stop it first"
+
     def possible_loss(self) -> PossibleLoss:
         """Return what hosts may lose if this member is promoted by force now. Raises NotServing if it cannot be."""
         name, member = self._name, self._group.driver.member
@@ -110,7 +118,7 @@ class Maintenance:
         if member.is_primary and not member.may_be_forced(now_s):
             raise NotServing(f"this member is the primary of the group {name} already")
         if path is not None and path.link is not None:
-            raise NotServing(f"the other member of the group {name} is connected: use a switchover, or stop it first")
+            raise NotServing(f"the other member of the group {name} is connected: {self._way_without_force()}")
         if not member.may_be_forced(now_s):
             raise NotServing(f"the primary of the group {name} may serve for some seconds more")
         if member.is_primary:

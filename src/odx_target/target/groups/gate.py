@@ -43,7 +43,8 @@ class Gate:
         self.on_progress: set[Callable[[], None]] = set()
         self.states = CLOSED
         """The states of which hosts were notified last."""
-        self.was_primary = False
+        self.has_served = False
+        """True if this member has served hosts since it became the primary."""
         self.is_closing = False
         self.alone: tuple[GroupGate, ...] = (self,)
         self._open_until_s = NEVER_S
@@ -80,12 +81,19 @@ class Gate:
     def access_state(self) -> AccessState:
         group = self._group
         states = CLOSED if group is None or self.is_closing else access_states(group)
-        if states != self.states and group is not None and group.state is GroupState.SETTLING:
-            return states.own  # for a moment, of which no host needs to be notified
+        if states != self.states and group is not None and self._pauses(group):
+            return states.own
         if states != self.states:
             self.states = states
             self._on_change(self)
         return states.own
+
+    def _pauses(self, group: Group) -> bool:
+        """True if a member that serves does not for the moment in which a record becomes durable, so that no host needs to be
+        notified. A new primary that waits for its first lease is no such moment: hosts must not prefer the former one.
+        """
+        serves = self.states.own is AccessState.ACTIVE_OPTIMIZED
+        return serves and group.driver.is_settling and group.state is GroupState.SETTLING
 
     @property
     def due_osn(self) -> int | None:

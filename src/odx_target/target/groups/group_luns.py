@@ -14,6 +14,7 @@ from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_records import SETTINGS_PREFIX, GroupRecords, GroupSettings, InvalidGroupRecord
 from odx_target.replica.sync.group_table import GroupTable
 from odx_target.replica.sync.limits import MAX_HAND_OVER_S
+from odx_target.scsi.asymmetric_access.access_state import AccessState
 from odx_target.scsi.asymmetric_access.port_groups import (
     MAX_PORTS_OF_GROUP,
     AccessModes,
@@ -256,11 +257,14 @@ class GroupLuns:
         return PortGroups(AccessModes.IMPLICIT, tuple(groups), TRANSITION_TIME_S)
 
     def _changed(self, gate: Gate) -> None:
-        """Report new states to hosts. A member that has become the primary goes on with the reservations of the former one."""
+        """Report new states to hosts. A new primary goes on with the reservations of the former one when it begins to serve:
+        until then, a longer stream of the other member may still bring newer ones.
+        """
         group = gate.group
         is_primary = group is not None and group.driver.member.is_primary
-        is_new, is_former = is_primary and not gate.was_primary, gate.was_primary and not is_primary
-        gate.was_primary = is_primary
+        is_new = is_primary and not gate.has_served and gate.states.own is AccessState.ACTIVE_OPTIMIZED
+        is_former = gate.has_served and not is_primary
+        gate.has_served = is_primary and (gate.has_served or is_new)
         if is_new:
             self._tokens.adopt(gate.name)
         elif is_former:

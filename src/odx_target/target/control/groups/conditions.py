@@ -58,8 +58,9 @@ CONDITIONS: tuple[Condition, ...] = (
         lambda facts: facts.state is GroupState.WAITING,
         "error",
         "hosts cannot use the group: neither the other member nor the witness grants this array a lease, or it compares its "
-        "data after a start. Restore the path to one of them. If both are lost for good, `odx-target group promote` tells what "
-        "is given up by going on alone",
+        "data after a start. Bring back the witness and the other member, and the paths to them. If only the witness is lost "
+        "for good, give the group another one (`odx-target group witness`). To go on alone, stop the other member; "
+        "`odx-target group promote` then tells what is given up",
     ),
     Condition(
         "taking over",
