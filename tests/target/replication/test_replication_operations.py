@@ -194,7 +194,7 @@ async def test_a_volume_of_a_group_becomes_no_copy() -> None:
         await perform(one, "lun-remove", {"name": "vm1"})
         volumes = (one.pool.volumes["vm1"].identity,)
         GroupRecords(one.pool, "g").keep_settings(GroupSettings("g", b"p" * 16, b"w" * 16, volumes, 20.0))
-        with pytest.raises(ManagementError, match="belongs to a group of two arrays, and cannot be made a copy"):
+        with pytest.raises(ManagementError, match="belongs to a group of two arrays: take it out of the group before"):
             await perform(one, "reverse", {"name": "vm1"})
 
 
