@@ -10,11 +10,20 @@ from odx_target.replica.link.messages import Message
 from odx_target.replica.paths.exchange import RequestDenied
 from odx_target.replica.paths.path import Path
 from odx_target.replica.snapshots import messages
-from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, Protection, Role
+from odx_target.replica.snapshots.protection import (
+    BLOCK_ATTRIBUTE,
+    CLASS_ATTRIBUTE,
+    COPY_ATTRIBUTE,
+    KEPT_ATTRIBUTE,
+    SIZE_ATTRIBUTE,
+    Protection,
+    Role,
+)
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.scsi.unit.sanitize_operation import KEY_PREFIX
-from odx_target.store.api import Snapshot, Volume
-from tests.replica.snapshots.replicating import Arrays
+from odx_target.store.api import BLOCK_BYTES, Snapshot, Volume
+from odx_target.target.schedules.taking import SCHEDULE_ATTRIBUTE
+from tests.replica.snapshots.replicating import HOURLY, SIZE, Arrays
 from tests.sim.network import SimulatedLink
 
 
@@ -89,6 +98,42 @@ def test_a_failover_and_a_failback_send_only_differences() -> None:
     pair.sent("back at a")
     assert pair.held("a") == {"back at a": ["replica:b"]}
     assert pair.held("b") == {"back at a": ["replica:a"]}
+    pair.check_errors()
+
+
+def test_the_changes_of_a_former_primary_are_kept_whatever_the_retention_is() -> None:
+    """The last common snapshot belongs to a class of which one is kept, and to a schedule. The changes belong to none."""
+    pair = Pair(11)
+    for array in pair.arrays.values():
+        array.keep_hourly = 1
+    taken = pair.sent("h1")
+    pair["b"].pool.snapshots[taken.guid].change_attributes(
+        {**pair["b"].pool.snapshots[taken.guid].attributes, SCHEDULE_ATTRIBUTE: "1"}
+    )
+    pair["b"].pool.commit()
+    pair.promote()
+    pair.reverse()
+    pair.hosts_write()  # at the second array, which sends nothing until it fails too
+    pair.promote()
+    (diverged,) = pair.reverse()
+    assert diverged.attributes == {SIZE_ATTRIBUTE: str(SIZE * BLOCK_BYTES), BLOCK_ATTRIBUTE: "4096", KEPT_ATTRIBUTE: "diverged"}
+    for name in ("h2", "h3", "h4"):
+        pair.hosts_write()
+        pair.sent(name)
+    assert diverged.name in pair.volume("b", pair.names["b"]).snapshots
+    pair.check_errors()
+
+
+def test_the_retention_keeps_changes_that_an_earlier_version_has_kept_with_a_class() -> None:
+    pair = Pair(12)
+    pair["a"].keep_hourly = 1
+    _, volume = pair.copy()
+    kept = volume.snapshot("diverged-before", {CLASS_ATTRIBUTE: HOURLY, KEPT_ATTRIBUTE: "diverged"})
+    pair["b"].pool.commit()
+    for name in ("h1", "h2", "h3"):
+        pair.hosts_write()
+        pair.sent(name)
+    assert sorted(volume.snapshots) == [kept.name, "first", "h3"]
     pair.check_errors()
 
 

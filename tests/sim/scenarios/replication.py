@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from odx_target.replica.paths.settings import Right
-from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, Copy, Role, Trigger
+from odx_target.replica.snapshots.protection import COPY_ATTRIBUTE, KEPT_ATTRIBUTE, Copy, Role, Trigger
 from odx_target.replica.snapshots.records import ReplicationRefused
 from odx_target.store.api import Held, Snapshot, StoreError, Volume
 from tests.replica.snapshots.replicating import Arrays, ReplicatingArray
@@ -45,6 +45,8 @@ class Play(Arrays):
         self.names = {"a": "v", "b": "peer/a/v"}
         self.primary, self.secondary = "a", "b"
         self.digests: dict[bytes, bytes] = {}
+        self.changes: dict[bytes, str] = {}
+        """Guids of the snapshots with changes of hosts that a reversal has kept, and their arrays. None is ever deleted."""
         self.is_faulty = True
         self.count = self.turns = 0
         self.network.on_connection = self._plan
@@ -145,7 +147,7 @@ class Play(Arrays):
         array = self[self.random.choice("ab")]
         for snapshot in list(array.pool.snapshots.values()):
             newest = (self.newest_name, self.newest_back.name, self.newest_group[0].name)
-            if snapshot.name not in newest and self.random.randrange(2):
+            if snapshot.name not in newest and KEPT_ATTRIBUTE not in snapshot.attributes and self.random.randrange(2):
                 try:
                     snapshot.delete()
                     self.world.reached["snapshots that were pruned"] += 1
@@ -201,6 +203,7 @@ class Play(Arrays):
             raise AssertionError("the protection is never reversed")
         kept = self.volume(self.secondary, self.names[self.secondary]).snapshots.values()
         assert any(self.run(self[self.secondary], each.digest()) == content for each in kept), "changes of hosts are lost"
+        self.changes.update({each.guid: self.secondary for each in kept if KEPT_ATTRIBUTE in each.attributes})
         self.turns += 1
         self.world.reached["promotions and reversals"] += 1
         if self.turns == 2:
@@ -277,6 +280,8 @@ class Play(Arrays):
                 assert not snapshot.name.startswith("rejected"), "no fault makes a copy unequal"
                 if guid in self.digests:
                     assert self.run(array, snapshot.digest()) == self.digests[guid], snapshot.name
+        for guid, name in self.changes.items():
+            assert self.has(name, guid), "changes of hosts were deleted"
 
     def _check_groups(self) -> None:
         """Check that all snapshots of a group have appeared at the receiver, or none."""

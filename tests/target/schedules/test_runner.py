@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.store.api import OverLimit, PoolBusy, PoolFull
 from odx_target.target.schedules import runner as runner_module
 from odx_target.target.schedules.runner import (
@@ -326,6 +327,18 @@ def test_retention_by_count_deletes_only_own_snapshots_without_holds() -> None:
     volume.snapshots["hourly-2026-11-29T13:00Z"].unhold("backup")
     shop.advance(TIDY_INTERVAL_S)
     assert shop.snapshots("a") == [kept[0], *kept[2:]]
+
+
+def test_no_retention_deletes_changes_that_a_reversal_has_kept() -> None:
+    """An earlier version gave these snapshots the attributes of the last common snapshot, which a schedule may have made."""
+    shop = Shop()
+    volume = shop.volume("a")
+    shop.add("hourly", every="hourly", default=True, keep=1)
+    shop.advance(HOUR + 5)
+    (made,) = volume.snapshots.values()
+    volume.snapshot("diverged-before", {**made.attributes, KEPT_ATTRIBUTE: "diverged"})
+    shop.advance(3 * HOUR)
+    assert shop.snapshots("a") == ["diverged-before", "hourly-2026-11-29T16:00Z"]
 
 
 def test_retention_by_age_keeps_the_newest_and_does_not_trust_a_clock_that_jumps() -> None:

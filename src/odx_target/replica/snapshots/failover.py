@@ -28,6 +28,7 @@ from odx_target.replica.snapshots.moments import moment_text
 from odx_target.replica.snapshots.protection import (
     COPY_ATTRIBUTE,
     KEPT_ATTRIBUTE,
+    SIZES,
     Copy,
     Protection,
     Role,
@@ -264,7 +265,8 @@ class Failover:
             return []
         moment = moment_text(self._environment.time())
         name = free_snapshot_name(volume, f"diverged-{moment}", self._environment.entropy(messages.GUID_BYTES))
-        sizes = {} if base is None else dict(base.attributes)
+        # The class and the schedule of the base are left out: a retention must not delete what hosts have changed.
+        sizes = {name: volume.attributes[name] for name in SIZES if name in volume.attributes}
         made: list[Snapshot] = []
 
         def keep() -> None:

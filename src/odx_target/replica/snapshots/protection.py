@@ -73,7 +73,8 @@ COPY_ATTRIBUTE = "replica"
 """Attribute of the volume of a copy that receives. Its content changes while it receives, so nothing else may use it."""
 
 KEPT_ATTRIBUTE = "replica_kept"
-"""Attribute of a snapshot that only keeps data, which the replication has replaced or refused. It is not sent."""
+"""Attribute of a snapshot that only keeps data, which the replication has replaced or refused. It is not sent, and no retention
+deletes it."""
 
 KEPT_REJECTED = "rejected"
 """Value of this attribute for the content of a copy that was not equal to the original."""
@@ -86,6 +87,9 @@ SIZE_ATTRIBUTE = "size_bytes"
 
 BLOCK_ATTRIBUTE = "block_bytes"
 """Attribute of a volume or snapshot: the logical block length of its LUN."""
+
+SIZES = (SIZE_ATTRIBUTE, BLOCK_ATTRIBUTE)
+"""Attributes that each snapshot of a LUN's volume has from the volume."""
 
 HOLD_PREFIX = "replica:"
 """Beginning of the owners of such holds. Operators cannot use it."""

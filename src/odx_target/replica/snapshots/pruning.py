@@ -36,7 +36,7 @@ async def prune(pool: Pool, holds: Holds, volume: Volume, keep: Mapping[str, int
         pool.turns.take()
         newest = max(newest, snapshot.identifier)
         found = snapshot.attributes.get(CLASS_ATTRIBUTE)
-        if found is not None and keep.get(found, 0):
+        if found is not None and keep.get(found, 0) and KEPT_ATTRIBUTE not in snapshot.attributes:
             by_class.setdefault(found, []).append(snapshot)
     kept = []
     for found, snapshots in by_class.items():

@@ -24,12 +24,11 @@ from odx_target.replica.snapshots.holds import Holds
 from odx_target.replica.snapshots.limits import MAX_REJECTED_SNAPSHOTS
 from odx_target.replica.snapshots.moments import moment_text
 from odx_target.replica.snapshots.protection import (
-    BLOCK_ATTRIBUTE,
     CLASS_ATTRIBUTE,
     COPY_ATTRIBUTE,
     KEPT_ATTRIBUTE,
     KEPT_REJECTED,
-    SIZE_ATTRIBUTE,
+    SIZES,
     Copy,
 )
 from odx_target.replica.snapshots.pruning import rejected
@@ -175,7 +174,7 @@ class SnapshotPublisher:
         assert volume is not None
         names, values = found.texts("attribute_names"), found.texts("attribute_values")
         given = {name: value for name, value in zip(names, values, strict=False) if name not in OWN_ATTRIBUTES}
-        own = {name: volume.attributes[name] for name in (SIZE_ATTRIBUTE, BLOCK_ATTRIBUTE) if name in volume.attributes}
+        own = {name: volume.attributes[name] for name in SIZES if name in volume.attributes}
         attributes = {**given, **own, CLASS_ATTRIBUTE: found.text("class")}
         name = free_snapshot_name(volume, item.name, item.guid)
         return AdoptedSnapshot(volume.name, name, item.guid, item.created_us / 1_000_000, found.content("group"), attributes)

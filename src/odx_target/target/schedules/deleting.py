@@ -4,6 +4,7 @@ made it and its volume still exists.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.store.api import Held, Pool, Snapshot, Volume
 from odx_target.target.schedules.retention import Judgement, Kept, judge
 from odx_target.target.schedules.schedule import Schedule
@@ -27,7 +28,7 @@ async def judge_all(
             await pool.turns.next_if_spent()
             pool.turns.take(STEPS_OF_A_SNAPSHOT)
             identifier = snapshot.attributes.get(SCHEDULE_ATTRIBUTE)
-            if identifier in by_identifier:
+            if identifier in by_identifier and KEPT_ATTRIBUTE not in snapshot.attributes:
                 made.setdefault(identifier, []).append(snapshot)
         for identifier, snapshots in made.items():
             schedule = by_identifier[identifier]
