@@ -107,6 +107,8 @@ class Turns(Steps):
     def hosts_are_near(self) -> bool:
         """True if hosts have sent commands in a recent round, so that the next turns are short. Work that could be done at once
         is then better divided among some turns.
+
+        Commands of any kind count. The copy command of a host that copies alone counts too, before its handler runs.
         """
         return self._short_turns > 0
 

@@ -5,11 +5,17 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from odx_target.copymgr.operations import step_choice
+from odx_target.initiator import cdb
+from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list
 from odx_target.store.volumes.sources import Readable
 from odx_target.turns import Steps
 from tests.copymgr.array import CopyArray, Range, Started, code_of, pattern
 from tests.copymgr.test_ends_before_beginning import ENDS, FOREGROUND_ENDS, TAG, array_with_token
+from tests.target.raw_peer import logged_in
+from tests.target.running import running
 
+TURNS_OF_POPULATE = 3
+"""Least turns of POPULATE TOKEN beside hosts: before its handler, before its token is made, and before its operation ends."""
 WHOLE: list[Range] = [(0, 160)]
 ENDS_OF_OPERATIONS = ("COPY OPERATION ABORT", "preempted", "logical unit gone")
 """Ends of operations, of which there is none before the turn. An array also aborts the tasks of a logical unit that goes."""
@@ -55,11 +61,30 @@ def start_write_at(array: CopyArray, lba: int) -> Started:
     return array.start_write_using(1, 2, token.data, [(lba, 160)])
 
 
-def test_without_hosts_a_copy_is_made_at_once() -> None:
+def test_a_copy_is_made_at_once_if_no_commands_of_hosts_were_counted() -> None:
     array = array_with_token()
     assert start_populate(array).is_done
     array = array_with_token()
     assert start_write(array).is_done
+
+
+async def test_the_hub_counts_the_command_of_a_host_that_copies_alone() -> None:
+    async with running() as array, logged_in(array) as peer:
+        turns = array.pool.turns
+
+        async def turns_of_populate(list_identifier: int) -> int:
+            while turns.hosts_are_near:
+                await turns.next()
+            before = turns.taken
+            parameters = populate_token_list([BlockRange(0, 64)])
+            command = peer.write(cdb.populate_token(list_identifier, len(parameters)), len(parameters))
+            assert await peer.status_of(command, parameters) == (0, b"")
+            return turns.taken - before
+
+        assert await turns_of_populate(1) >= TURNS_OF_POPULATE
+        turns.hosts_were_served()
+        turns.are_equal = True
+        assert await turns_of_populate(2) == 0, "in a replay"
 
 
 @pytest.mark.parametrize("start", [start_populate, start_write])

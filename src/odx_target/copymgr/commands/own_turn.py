@@ -1,5 +1,8 @@
-"""Turns of copy commands. Beside hosts, a copy command is divided among turns, because its handler takes as long as some reads
-of hosts.
+"""Turns of copy commands. While hosts send commands, a copy command is divided among turns, because its handler takes as long
+as some reads of hosts.
+
+The copy command itself is a command of a host (`Turns.hosts_are_near`), so it is divided even if its host copies alone. It is
+executed at once if all turns are equal, as in a replay.
 """
 
 from collections.abc import Callable

@@ -53,8 +53,8 @@ def source_extents(task: Task) -> list[Extent]:
 def populate_token(copies: Copies, task: Task) -> Outcome:
     """Check the command, freeze the blocks of its ranges, and make a token.
 
-    The token represents the data at the time of this call, even if the operation ends later. Beside hosts, the token is made in
-    a later turn. Commands that change the blocks and arrive after this command wait for its end.
+    The token represents the data at the time of this call, even if the operation ends later. While hosts send commands, the
+    token is made in a later turn. Commands that change the blocks and arrive after this command wait for its end.
     """
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:

@@ -37,7 +37,8 @@ def destination_extents(task: Task) -> list[Extent]:
 def write_using_token(copies: Copies, task: Task) -> Outcome:
     """Check the command and its token, and write the data. If IMMED is set, the data is written in the background.
 
-    Otherwise the data is written at once, or by the returned pending work if a write has to wait.
+    Otherwise the data is written by the returned pending work, or at once if no hosts are near, the rate of copies has no limit
+    and no write has to wait.
     """
     list_identifier, list_bytes = OUT_CDB.unpack_from(task.cdb)
     if not list_bytes:

@@ -1,8 +1,8 @@
 """The order of arrival of commands with the same list identifier.
 
-Beside hosts, a copy command begins its operation some turns after it has arrived. Commands with the same list identifier that
-arrive meanwhile must not see the record of an earlier operation. Therefore they wait until the copy command has begun its
-operation or has been refused, and are executed in the order of their arrival.
+While hosts send commands, a copy command begins its operation some turns after it has arrived. Commands with the same list
+identifier that arrive meanwhile must not see the record of an earlier operation. Therefore they wait until the copy command has
+begun its operation or has been refused, and are executed in the order of their arrival.
 """
 
 from collections import deque
