@@ -64,7 +64,7 @@ class Stage:
         while self.hub._ready:
             self.hub._make_pass()
 
-    async def _send(self) -> None:
+    def _send(self) -> None:
         self._host.send(commands(READS, self._random, self._sent, self._peer))
         self._sent += 1
 
@@ -84,7 +84,7 @@ class Stage:
             calls += event == "call"
 
         for number in range(passes + COUNTED_PASSES):
-            await self._send()
+            self._send()
             if number >= passes:
                 sys.setprofile(count)
             began_ns = time.perf_counter_ns()
