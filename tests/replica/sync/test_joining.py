@@ -6,6 +6,8 @@ from odx_target.replica.sync.stream.stream_sender import StreamSender
 from tests.replica.sync.pairs import Pair, block
 
 TAKEOVER_S = 12.0
+QUIET_S = 40.0
+"""Longer than the interval of anchors, and than many leases."""
 
 
 def resyncing() -> tuple[Pair, StreamSender]:
@@ -40,6 +42,28 @@ def test_the_content_of_a_resync_is_durable_before_its_end_is_reported() -> None
     pair.until(pair.is_in_sync)
     assert pair.content(pair.a) == pair.content(pair.b)
     assert pair.content(pair.b)[:30] == list(range(1, 31))
+
+
+def test_a_primary_that_tells_of_a_new_member_has_no_further_moment_in_which_it_refuses_hosts() -> None:
+    """Both records, of the request to add the member and of the answer, are durable when the state is `serving` again."""
+    pair, _ = resyncing()
+    group = pair.group(pair.a)
+    states: list[GroupState] = []
+    group.progress.on_change.append(lambda: states.append(group.state))
+    settled: list[bool] = []
+    durable = group.driver._durable
+
+    async def make_durable() -> None:
+        settled.append(group.state is GroupState.SERVING)
+        await durable()
+
+    group.driver._durable = make_durable  # type: ignore[method-assign]
+    pair.until_exactly(lambda: group.outgoing.is_peer_in_sync and group.state is GroupState.SERVING)
+    assert settled == [False, False]
+    states.clear()
+    pair.world.advance(QUIET_S)
+    assert set(states) == {GroupState.SERVING}
+    assert len(settled) == 2
 
 
 def test_a_write_while_a_member_joins_waits_for_it() -> None:

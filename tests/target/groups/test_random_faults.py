@@ -16,10 +16,6 @@ from tests.target.groups.members import Members, host_at, members, read, write
 
 LINES = ("ab", "aw", "bw")
 WRITERS = 4
-MIN_COMMANDS = 10
-"""Least number of reads and of acknowledged writes. It differs from run to run, because the clock may advance while a thread
-reads the log."""
-
 PLAYED_S = 30.0
 HEALING_S = 120.0
 
@@ -108,7 +104,7 @@ async def test_no_acknowledged_write_is_lost_and_no_read_goes_back(autojump_cloc
                 nursery.start_soon(play.look, path)
             nursery.start_soon(play.watch)
             await play.disturb()
-        assert min(play.acknowledged, play.read) > MIN_COMMANDS
+        assert min(play.acknowledged, play.read) > 20
         await pair.until(lambda: pair.state(pair.a) in (GroupState.SERVING, GroupState.STANDBY))
         serving = first if pair.state(pair.a) is GroupState.SERVING else second
         while isinstance(found := await read(serving, 0, WRITERS), str):
