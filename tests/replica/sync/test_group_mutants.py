@@ -12,6 +12,7 @@ from odx_target.replica.sync import positions
 from odx_target.replica.sync.anchors import anchoring
 from odx_target.replica.sync.anchors.anchors import Anchors
 from odx_target.replica.sync.anchors.changed_blocks import ChangedRange, received_changes
+from odx_target.replica.sync.departures import Departures
 from odx_target.replica.sync.group import Group
 from odx_target.replica.sync.group_volumes import volume_with
 from odx_target.replica.sync.member_driver import MemberDriver
@@ -67,10 +68,10 @@ def _close_no_stream(group: Group) -> None:
     group.progress.wake()
 
 
-def _delete_at_once(group: Group) -> None:
-    departure = group.records.departure
-    if departure is not None and (volume := volume_with(group._pool, departure.identity)) is not None:
-        group._pool.delete_volume(volume.name)
+def _delete_at_once(departures: Departures) -> None:
+    departure = departures._records.departure
+    if departure is not None and (volume := volume_with(departures._pool, departure.identity)) is not None:
+        departures._pool.delete_volume(volume.name)
 
 
 class Patch(NamedTuple):
@@ -168,7 +169,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "a volume is deleted before the other member knows it": mutant(
         test_volume_operations.test_the_primary_keeps_a_volume_until_the_other_member_has_deleted_it,
-        (Group, "finish_departure", _delete_at_once),
+        (Departures, "finish", _delete_at_once),
     ),
     "anchors stay when a volume leaves": mutant(
         test_volume_operations.test_anchors_end_when_a_volume_leaves, (Anchors, "keep_only", lambda *_: None)

@@ -11,6 +11,7 @@ group_records      what a member keeps in the pool      group_volumes  the list 
 progress           waits for changes of a group         switchover     the hand-over of the primary
 maintenance        isolation, resync, verification and promotion by a person
 volume_operations  changes of the volumes in two phases
+departures         the way of a volume out of the group
 access_states      the states that hosts see            positions      how far the stream of a member reaches
 member_driver      makes the decisions of `membership` durable
 courier            carries its messages                 membership_messages  the messages as bytes

@@ -13,9 +13,10 @@ from odx_target.replica.paths.exchange import Exchange
 from odx_target.replica.paths.path import Path
 from odx_target.replica.sync.anchors.anchors import Anchors
 from odx_target.replica.sync.courier import Courier, receive_messages
-from odx_target.replica.sync.group_records import Departure, GroupRecords, GroupSettings
+from odx_target.replica.sync.departures import Departures
+from odx_target.replica.sync.group_records import GroupRecords, GroupSettings
 from odx_target.replica.sync.group_states import GroupState, NotServing
-from odx_target.replica.sync.group_volumes import GroupVolumes, volume_with
+from odx_target.replica.sync.group_volumes import GroupVolumes
 from odx_target.replica.sync.member_driver import MemberDriver
 from odx_target.replica.sync.progress import Progress
 from odx_target.replica.sync.stream.incoming_stream import IncomingStream
@@ -49,8 +50,6 @@ class Group:
         """The list of the volumes, and what is called when it changes."""
         self._register = self.driver.member.register
         self._was_adding = False
-        self._departed_osn: int | None = None
-        """All records of the last departure have a lower OSN. None if they may not be committed yet."""
         self._begins_until_s = NEVER_S
         """The time until which a new primary has not been without its first lease for too long."""
         self.monotonic = environment.monotonic
@@ -58,12 +57,13 @@ class Group:
         self._active = 0
         self.is_idle: Callable[[], bool] = lambda: True
         """Function that returns True if no command of a host is under way that does not use the methods of this class."""
-        self.outgoing = OutgoingStream(
-            pool, environment, settings, self.driver, anchors, self.list, self.path_to_peer, self._shipped
-        )
-        self.outgoing.is_isolated = records.is_isolated
         self.tokens = AdoptedTokens(pool, environment, settings.name)
         """The persistent tokens of the other member."""
+        self.outgoing = OutgoingStream(
+            pool, environment, settings, self.driver, anchors, self.list, self.tokens, self.path_to_peer, self._shipped
+        )
+        self.outgoing.is_isolated = records.is_isolated
+        self.departures = Departures(pool, records, self.list, self.driver, self.outgoing)
         self.incoming = IncomingStream(pool, environment, records, self.driver, anchors, self.list, self.tokens)
         self._switchover = Switchover(
             pool, environment, self.driver, self.outgoing, self.progress, lambda: not self._active and self.is_idle()
@@ -314,39 +314,8 @@ class Group:
         self.outgoing.tick()
         self._switchover.tick()
         with suppress(StoreError):  # Tried again at the next tick.
-            self.finish_departure()
+            self.departures.finish()
         self.progress.wake()
-
-    def begin_departure(self, departure: Departure) -> None:
-        """Take a volume out of the list, until `finish_departure` forgets or deletes it. The caller commits the pool.
-
-        Raises the exceptions of `Volume.write`.
-        """
-        self._departed_osn = None
-        self.records.keep_departure(departure)
-        self.list.change([each for each in self.list.identities if each != departure.identity], deletes=False)
-
-    def finish_departure(self) -> None:
-        """Forget that a volume has left the group, or delete it, as soon as no failover can bring it back.
-
-        Raises the exceptions of `Volume.write`.
-        """
-        departure, member = self.records.departure, self.driver.member
-        if departure is None:
-            return
-        if departure.identity not in self.list.identities:
-            if self._departed_osn is None and not self._pool.has_uncommitted:
-                self._departed_osn = self._pool.committed_osn
-            if self._departed_osn is None:  # An open batch may have the records, and the other member gets only committed ones.
-                return
-            is_known = not self.outgoing.needs_peer or self.outgoing.peer_osn >= self._departed_osn - 1
-            if not (self.driver.serves and is_known) and not (member.is_in_sync and member.is_proven and not member.is_primary):
-                return
-            volume = volume_with(self._pool, departure.identity)
-            if volume is not None:
-                (self.list.delete if departure.deletes else self.list.release)(volume)
-        self.records.keep_departure(None)
-        self.list.changed()
 
     def _shipped(self) -> None:
         """Wake commands that wait, and hand over as soon as none is left."""

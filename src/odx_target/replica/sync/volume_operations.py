@@ -130,9 +130,9 @@ class VolumeOperations:
         if len(self._group.list.identities) == 1:
             raise ChangeRefused(f"the volume {volume.name} is the last one of the group: delete the group")
 
-        await self._change(partial(self._group.begin_departure, Departure(volume.identity, deletes)))
+        await self._change(partial(self._group.departures.begin, Departure(volume.identity, deletes)))
         await self._pool.committed()  # Other tasks may have begun a batch while the other member got the change.
-        self._group.finish_departure()
+        self._group.departures.finish()
         await self._pool.committed()
 
     async def _prepared(self, word: str, document: dict[str, Json], second: Callable[[], Awaitable[None]]) -> None:

@@ -49,6 +49,7 @@ class OutgoingStream:
         driver: MemberDriver,
         anchors: Anchors,
         volumes: GroupVolumes,
+        tokens: AdoptedTokens,
         path: Callable[[], Path | None],
         on_progress: Callable[[], None],
     ) -> None:
@@ -66,6 +67,7 @@ class OutgoingStream:
         self._settings = settings
         self._driver = driver
         self._volumes = volumes
+        self._tokens = tokens
         self._path = path
         self._on_progress = on_progress
         self._exchange: Exchange | None = None
@@ -248,7 +250,7 @@ class OutgoingStream:
                 raise
         total_blocks = await blocks_to_ship(exchange, pool, environment, volumes, maps, changes)
         chain = SnapshotChain(pool, volumes, maps or (), theirs.snapshots)
-        tokens = AdoptedTokens(pool, environment, self._settings.name).records(volumes)
+        tokens = self._tokens.records(volumes)
         if maps is None:
             walk = whole_content(exchange, pool, environment, volumes, tokens)
         else:
