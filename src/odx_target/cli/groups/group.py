@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from odx_target.cli.groups.changed_group import print_group
 from odx_target.cli.groups.text import (
     GROUP_HEADINGS,
     WITNESSED_HEADINGS,
@@ -14,7 +15,7 @@ from odx_target.cli.groups.text import (
     witnessed_cells,
 )
 from odx_target.cli.groups.volumes import register as register_volumes
-from odx_target.cli.managing.array_requests import Answer, ask_array, given
+from odx_target.cli.managing.array_requests import ask_array, given
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 from odx_target.cli.text.tables import print_columns
@@ -65,7 +66,7 @@ def create_group(
         name=name, volumes=volumes, path=path, witness=witness, luns=_numbers(luns or []), out_of_sync_s=out_of_sync_s
     )
     answer = ask_array(pool, "group-create", wanted)
-    _print_group(answer, f"the group {name} begins; `odx-target group list` shows its resync", as_json=as_json)
+    print_group(answer, f"the group {name} begins; `odx-target group list` shows its resync", as_json=as_json)
 
 
 @app.command("list")
@@ -100,7 +101,7 @@ def show_group(pool: PoolArgument, name: NameArgument, as_json: Json = False) ->
 def switch_over(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     """Make the other member the primary, for example to maintain this array. Hosts go on by their other path."""
     answer = ask_array(pool, "group-switchover", {"name": name})
-    _print_group(answer, f"the other member is the primary of the group {name}", as_json=as_json)
+    print_group(answer, f"the other member is the primary of the group {name}", as_json=as_json)
 
 
 @app.command("witness")
@@ -115,21 +116,21 @@ def change_witness(
     Both members must be connected, also with the new witness. The former witness decides nothing any more.
     """
     answer = ask_array(pool, "group-witness", {"name": name, "witness": witness})
-    _print_group(answer, f"{witness} is the witness of the group {name}", as_json=as_json)
+    print_group(answer, f"{witness} is the witness of the group {name}", as_json=as_json)
 
 
 @app.command("isolate")
 def isolate(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     """Go on without the other member, until `group resync`. Nobody can then take over from the primary."""
     answer = ask_array(pool, "group-isolate", {"name": name})
-    _print_group(answer, f"the group {name} goes on without its other member", as_json=as_json)
+    print_group(answer, f"the group {name} goes on without its other member", as_json=as_json)
 
 
 @app.command("resync")
 def resync(pool: PoolArgument, name: NameArgument, as_json: Json = False) -> None:
     """Bring the other member up to date after `group isolate`, or begin a resync again that is under way."""
     answer = ask_array(pool, "group-resync", {"name": name})
-    _print_group(answer, f"the resync of the group {name} begins", as_json=as_json)
+    print_group(answer, f"the resync of the group {name} begins", as_json=as_json)
 
 
 @app.command("verify")
@@ -210,16 +211,6 @@ def delete_group(
     typer.echo(f"the group {name} was deleted")
     for line in answer["left"]:
         typer.echo(line)
-
-
-def _print_group(answer: Answer, line: str, *, as_json: bool) -> None:
-    """Print a group, or a line about its change."""
-    if as_json:
-        print_json("group", answer)
-        return
-    typer.echo(line)
-    for advice in advice_lines([answer]):
-        typer.echo(advice)
 
 
 def _numbers(texts: list[str]) -> dict[str, int]:

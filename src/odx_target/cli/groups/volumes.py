@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from odx_target.cli.groups.text import advice_lines
-from odx_target.cli.managing.array_requests import Answer, ask_array, given
+from odx_target.cli.groups.changed_group import print_group
+from odx_target.cli.managing.array_requests import ask_array, given
 from odx_target.cli.storage.requests import PoolArgument
 from odx_target.cli.text.json_output import Json, print_json
 
@@ -37,18 +37,16 @@ def add(
     from the primary.
     """
     answer = ask_array(pool, "group-add", given(name=name, volume=volume, lun=lun))
-    if as_json:
-        print_json("changed-group", answer)
-        return
-    _print(answer, f"the volume {volume} is in the group {name}; `odx-target group list` shows its resync")
-    if answer["problem"]:
+    line = f"the volume {volume} is in the group {name}; `odx-target group list` shows its resync"
+    print_group(answer, line, as_json=as_json, result="changed-group")
+    if answer["problem"] and not as_json:
         typer.echo(answer["problem"])
 
 
 def remove(pool: PoolArgument, name: NameArgument, volume: VolumeArgument, as_json: Json = False) -> None:
     """Take a volume out of a group. The primary keeps it, and the other array deletes its copy."""
     answer = ask_array(pool, "group-remove", {"name": name, "volume": volume})
-    _print_group(answer, f"the volume {volume} is not in the group {name} any more", as_json=as_json)
+    print_group(answer, f"the volume {volume} is not in the group {name} any more", as_json=as_json)
 
 
 def resize(
@@ -61,7 +59,7 @@ def resize(
 ) -> None:
     """Change the size of a volume of a group at both arrays, while hosts use it."""
     answer = ask_array(pool, "group-resize", {"name": name, "volume": volume, "size": new_size, "shrink": shrink})
-    _print_group(answer, f"the volume {volume} has its new size at both arrays", as_json=as_json)
+    print_group(answer, f"the volume {volume} has its new size at both arrays", as_json=as_json)
 
 
 def snapshot(
@@ -87,17 +85,4 @@ def restore(
 ) -> None:
     """Give a volume of a group the content of one of its snapshots, at both arrays."""
     answer = ask_array(pool, "group-restore", {"name": name, "snapshot": source})
-    _print_group(answer, f"the content of {source} was restored", as_json=as_json)
-
-
-def _print_group(answer: Answer, line: str, *, as_json: bool) -> None:
-    if as_json:
-        print_json("group", answer)
-    else:
-        _print(answer, line)
-
-
-def _print(answer: Answer, line: str) -> None:
-    typer.echo(line)
-    for advice in advice_lines([answer]):
-        typer.echo(advice)
+    print_group(answer, f"the content of {source} was restored", as_json=as_json)
