@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import trio
@@ -18,6 +19,7 @@ from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.api import PoolFull
 from odx_target.target.array import Array
 from odx_target.target.control.operations import Data, ManagementError, perform
+from odx_target.target.control.storage import volumes
 from tests.target.running import is_good, running, session_with, settled
 
 MIB = 1 << 20
@@ -257,6 +259,23 @@ async def test_differences_and_allocated_ranges() -> None:
         assert await do(array, "snapshot-diff", older="first@a") == {"ranges": first + second + third, "next": None}
         found = await do(array, "allocated", source="first@a")
         assert found == {"ranges": [{"offset_bytes": 0, "length_bytes": 8192, "kind": "data"}], "next": None}
+
+
+async def test_clones_whose_content_may_not_stay_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would serve such clones until the next start of the array, which would serve them without a word."""
+
+    async def unknown(*_arguments: object) -> None:
+        raise ManagementError("nobody knows")
+
+    async with running() as array:
+        await do(array, "snapshot-create", snapshots=["first@s"])
+        with monkeypatch.context() as patch:
+            patch.setattr(volumes, "acknowledged", unknown)
+            for origin in ("first", "first@s"):
+                assert await refused(array, "clone", origin=origin, name="vm", count=3, lun=True) == "nobody knows"
+        assert set(array.pool.volumes) == {"first", "second"}
+        made: Any = await do(array, "clone", origin="first", name="vm", count=3, lun=True)
+        assert [each["lun"] for each in made["volumes"]] == [2, 3, 4]
 
 
 async def test_clones_are_made_wholly_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,6 @@ async def clone(
     with ExitStack() as changes:
         with reserved_numbers(storage, count if lun else 0) as numbers:
             made = await _make_clones(storage, source, names, attributes, numbers, changes)
-            await acknowledged(storage, [_volume_identity(source, pool)])
         await _serve(storage, made)
     return {"volumes": await rows_in_turns(storage.environment.turns, made, lambda volume: describe_volume(volume, pool))}
 
@@ -119,7 +118,7 @@ async def _make_clones(
 
     Until `changes` is closed, no other request can change or delete a clone.
     """
-    pool = storage.pool
+    pool, identity = storage.pool, _volume_identity(source, storage.pool)
     made: list[Volume] = []
 
     def make_next() -> None:
@@ -135,6 +134,7 @@ async def _make_clones(
         for _ in names:
             await storage.when_ready(make_next)
             await storage.environment.turns.next_if_spent()
+        await acknowledged(storage, [identity])
     except BaseException:
         for volume in made:
             with suppress(StoreError):
