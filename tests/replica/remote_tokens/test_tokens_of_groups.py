@@ -27,3 +27,27 @@ def test_a_wait_for_a_group_without_progress_ends_with_that_of_the_peer() -> Non
     assert waiting.done
     assert waiting.result is False
     assert functions == set()
+
+
+def test_progress_of_the_group_starts_no_further_tasks() -> None:
+    world = World(2)
+    array = SimulatedArray(world, Network(world), "a", refuse_all)
+    server = TokenServer(CopyManager(array.pool, array.environment).copies, array.environment)
+    functions: set[Callable[[], None]] = set()
+    gate = SimpleNamespace(due_osn=0, on_progress=functions)
+    array.pool.create_volume("v", 4, {})
+    waiting = world.spawn(array.environment, server._acknowledged(cast(GroupGate, gate)))
+    world.advance(0.5)
+    before = len(array.environment._tasks)
+    for _ in range(50):
+        for function in list(functions):
+            function()
+        world.settle()
+    assert not waiting.done
+    assert len(array.environment._tasks) == before
+    gate.due_osn = array.pool.committed_osn
+    for function in list(functions):
+        function()
+    world.settle()
+    assert waiting.value() is True
+    assert functions == set()

@@ -9,7 +9,7 @@ from odx_target.copymgr.refusal import Refusal
 from odx_target.copymgr.shared_state import Copies
 from odx_target.copymgr.tokens.format import decode_block_bytes
 from odx_target.copymgr.tokens.rod_token import RodToken, TokenEnd
-from odx_target.environment import Environment, Event
+from odx_target.environment import Environment
 from odx_target.replica.blocks.compression import PathCompression
 from odx_target.replica.blocks.fingerprints import fingerprint_key
 from odx_target.replica.blocks.part_finder import Holes
@@ -19,6 +19,7 @@ from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.messages import read_message
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.path import Path
+from odx_target.replica.paths.waker import Waker
 from odx_target.replica.remote_tokens.leases import Lease, LeaseTable
 from odx_target.replica.remote_tokens.limits import ANSWER_WAIT_S, MAX_LEASES, MAX_MADE_TOKENS, TOKEN_PART_BLOCKS
 from odx_target.replica.remote_tokens.messages import (
@@ -40,9 +41,6 @@ from odx_target.scsi.unit.logical_unit import LogicalUnit
 from odx_target.store.api import StoreError
 
 STORAGE = "storage"
-
-LOOK_S = 1.0
-"""Maximum time between two looks if a peer has waited for too long for a token of a group."""
 TOKEN_ASC = 0x23
 TOKEN_UNKNOWN_ASCQ = 0x04
 TOKEN_INVALID_ASCQ = 0x00
@@ -128,22 +126,16 @@ class TokenServer:
         except StoreError as error:
             raise RequestDenied(STORAGE, str(error)) from error
         osn, give_up_s = pool.committed_osn, self._environment.monotonic() + ANSWER_WAIT_S
-        while (due_osn := group.due_osn) is not None and due_osn < osn:
-            left_s = give_up_s - self._environment.monotonic()
-            if left_s <= 0:
-                return False
-            progress = self._environment.event()
-            group.on_progress.add(progress.set)
-            self._environment.start_soon(self._set_later, progress, min(left_s, LOOK_S))
-            try:
-                await progress.wait()
-            finally:
-                group.on_progress.discard(progress.set)
+        waker = Waker(self._environment)
+        group.on_progress.add(waker.wake)
+        try:
+            while (due_osn := group.due_osn) is not None and due_osn < osn:
+                if self._environment.monotonic() >= give_up_s:
+                    return False
+                await waker.wait(give_up_s)
+        finally:
+            group.on_progress.discard(waker.wake)
         return due_osn is not None
-
-    async def _set_later(self, event: Event, delay_s: float) -> None:
-        await self._environment.sleep(delay_s)
-        event.set()
 
     async def serve_close(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         """Serve TOKEN_CLOSE: end a lease, and delete its token if the peer says so. Raises RequestDenied and ChannelEnded."""
