@@ -39,8 +39,8 @@ _CHECKSUM = struct.Struct("<I")
 LONG_PART_BYTES = 16 << 10
 """Length from which on a part of a body is kept as it was received. It keeps all bytes in memory that were received with it."""
 
-# The class of flags takes a microsecond for each operation.
-_FLAGS = tuple(Flag(value) for value in range(256))
+# The class of flags takes a microsecond for each operation. No kind allows other flags than the known ones.
+_FLAGS = tuple(Flag(value) for value in range(2 * Flag.END))
 _FORBIDDEN_FLAGS = {kind: 0xFF & ~int(row.flags) for kind, row in BY_NUMBER.items()}
 
 
