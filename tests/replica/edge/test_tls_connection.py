@@ -10,6 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from odx_target.replica.edge import tls_connection as tls_connection_module
 from odx_target.replica.edge import worker
 from odx_target.replica.edge.certificates import make_certificate
 from odx_target.replica.edge.tls import client_context, server_context, tls_connection
@@ -28,10 +29,8 @@ CERTIFICATES = make_certificate(), make_certificate()
 
 @asynccontextmanager
 async def connected() -> AsyncIterator[tuple[TlsConnection, TlsConnection]]:
-    own, peer = CERTIFICATES
     ours, theirs = socket.socketpair(socket.AF_UNIX)
-    one = _on(ours, own.certificate, is_server=False)
-    other = _on(theirs, peer.certificate, is_server=True)
+    one, other = _on(ours, is_server=False), _on(theirs, is_server=True)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(one.handshake)
         nursery.start_soon(other.handshake)
@@ -42,7 +41,7 @@ async def connected() -> AsyncIterator[tuple[TlsConnection, TlsConnection]]:
         other.close()
 
 
-def _on(plain: socket.socket, _certificate: bytes, *, is_server: bool) -> TlsConnection:
+def _on(plain: socket.socket, *, is_server: bool) -> TlsConnection:
     own, peer = CERTIFICATES
     plain.setblocking(False)
     context = server_context(own, [peer.certificate]) if is_server else client_context(peer, own.certificate)
@@ -111,6 +110,16 @@ async def test_a_connection_that_is_closed_during_a_call_of_its_thread_releases_
             may_end.set()
         assert one._socket.fileno() == -1
         assert sorted(ended) == ["receive", "send"]
+
+
+async def test_without_a_thread_the_system_is_not_asked_how_much_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setenv(THREAD_VARIABLE, "0")
+    monkeypatch.setattr(tls_connection_module.fcntl, "ioctl", lambda *arguments: asked.append(arguments))
+    async with connected() as (one, other):
+        await one.send([bytes(2 * THREAD_BYTES)])
+        assert await receive(other, 2 * THREAD_BYTES) == bytes(2 * THREAD_BYTES)
+    assert asked == []
 
 
 async def test_a_worker_returns_results_and_raises_errors() -> None:

@@ -67,8 +67,7 @@ class TlsConnection:
     """A connection on a non-blocking TLS socket, as `Connection` describes it.
 
     Few bytes are encrypted and decrypted in the event loop, and many in a thread of the connection, if the machine has
-    processors for both. Meanwhile the socket
-    belongs to the thread: both directions wait for it.
+    processors for both. Meanwhile the socket belongs to the thread: both directions wait for it.
     """
 
     def __init__(self, tls: ssl.SSLSocket) -> None:
@@ -108,7 +107,9 @@ class TlsConnection:
         return data
 
     def _waiting_bytes(self) -> int:
-        """Return the number of encrypted bytes that have arrived, if the system tells it."""
+        """Return the number of encrypted bytes that have arrived, if a thread may decrypt them and the system tells it."""
+        if self._thread_bytes == sys.maxsize:
+            return 0
         try:
             fcntl.ioctl(self._socket.fileno(), termios.FIONREAD, count := array("i", [0]))
         except (OSError, ValueError):
