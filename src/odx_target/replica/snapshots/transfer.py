@@ -1,16 +1,23 @@
 """A running transfer of a snapshot, and the results of the last one, on either side."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.snapshots.estimate import Estimate, Samples
 from odx_target.store.api import BLOCK_BYTES
 
 if TYPE_CHECKING:
-    from odx_target.replica.blocks.receiver import BlockReceiver
-    from odx_target.replica.blocks.sender import BlockSender
+    from odx_target.replica.blocks.receiver import BlockReceiver, ReceiveTotals
+    from odx_target.replica.blocks.sender import BlockSender, SendTotals
+
+
+class _Counts(NamedTuple):
+    """Numbers of an exchange of blocks, with the names of its totals."""
+
+    done_blocks: int = 0
+    data_bytes: int = 0
+    parts: int = 0
 
 
 @dataclass
@@ -24,18 +31,15 @@ class Transfer:
     """Monotonic time."""
     step: int = 1
     steps: int = 1
-    done_before_blocks: int = 0
-    """Blocks of earlier attempts."""
-    network_before_bytes: int = 0
-    now_blocks: Callable[[], int] = lambda: 0
-    now_network_bytes: Callable[[], int] = lambda: 0
-    parts_before: int = 0
-    now_parts: Callable[[], int] = lambda: 0
+    _former: _Counts = _Counts()
+    """The counts of earlier attempts."""
+    _totals: "SendTotals | ReceiveTotals | None" = None
+    """The totals of the present attempt."""
 
     @property
     def done_blocks(self) -> int:
         """Number of the changed blocks that have been transferred."""
-        return min(self.changed_blocks, self.done_before_blocks + self.now_blocks())
+        return min(self.changed_blocks, self._counts.done_blocks)
 
     @property
     def logical_bytes(self) -> int:
@@ -48,21 +52,23 @@ class Transfer:
     @property
     def network_bytes(self) -> int:
         """Bytes of blocks on the link, after compression."""
-        return self.network_before_bytes + self.now_network_bytes()
+        return self._counts.data_bytes
 
     def progress(self) -> int:
         """Return a number that grows while parts are transferred, also parts without changed blocks."""
-        return self.network_bytes + self.parts_before + self.now_parts()
+        return self._counts.data_bytes + self._counts.parts
+
+    @property
+    def _counts(self) -> _Counts:
+        """The counts of all attempts."""
+        former, now = self._former, self._totals
+        if now is None:
+            return former
+        return _Counts(former.done_blocks + now.done_blocks, former.data_bytes + now.data_bytes, former.parts + now.parts)
 
     def follow(self, exchange: "BlockSender | BlockReceiver") -> None:
         """Count the blocks of a further attempt, which an exchange of blocks sends or receives."""
-        self.done_before_blocks += self.now_blocks()
-        self.network_before_bytes += self.now_network_bytes()
-        self.parts_before += self.now_parts()
-        totals = exchange.totals
-        self.now_parts = lambda: totals.parts
-        self.now_blocks = lambda: totals.done_blocks
-        self.now_network_bytes = lambda: totals.data_bytes
+        self._former, self._totals = self._counts, exchange.totals
 
 
 @dataclass
