@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
-from odx_target.replica.paths.settings import Address, CompressionChoice, Right
+from odx_target.replica.paths.settings import MAX_PATHS, Address, CompressionChoice, Right
 
 PAIRING_TIME_S = 600.0
 """Time that a path waits for its pairing. An operator needs this time to go from one array to the other."""
@@ -13,8 +13,7 @@ PAIRING_TIME_S = 600.0
 MAX_ATTEMPTS = 3
 """Maximum number of attempts with a wrong key. More would help only an attacker who guesses."""
 
-
-MAX_UNPAIRED = 16
+MAX_UNPAIRED = MAX_PATHS
 """Maximum number of names whose pairings have failed that are kept for the operator: as many as an array has paths."""
 
 
