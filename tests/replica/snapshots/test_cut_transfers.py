@@ -1,9 +1,12 @@
 """Tests of transfers that are cut, and of arrays that die or lose their rights meanwhile."""
 
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from odx_target.replica.blocks.receiver import BlockReceiver
 from odx_target.replica.paths.settings import Right
 from odx_target.store.api import BLOCK_BYTES
 from tests.replica.snapshots.replicating import Arrays
@@ -11,7 +14,15 @@ from tests.sim.network import SimulatedLink
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_transfer_that_is_cut_anywhere_repeats_at_most_one_part(seed: int) -> None:
+def test_a_transfer_that_is_cut_anywhere_repeats_no_complete_part(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    completed: list[tuple[int, int]] = []
+    complete = BlockReceiver._complete
+
+    async def note_completed(receiver: BlockReceiver, part: Any) -> None:
+        await complete(receiver, part)
+        completed.append((part.first, part.first + part.offer.count))
+
+    monkeypatch.setattr(BlockReceiver, "_complete", note_completed)
     arrays = Arrays(seed + 20)
     arrays.change("a", 400)
     first = arrays.snapshot("a", "one")
@@ -30,6 +41,8 @@ def test_a_transfer_that_is_cut_anywhere_repeats_at_most_one_part(seed: int) -> 
     arrays.protect()
     arrays.until("b", first.guid)
     arrays.assert_equal("a", "b", first.guid)
+    assert len(completed) > 1
+    assert all(end <= following for (_, end), (following, _) in pairwise(sorted(completed))), "a part was sent twice"
     arrays.check_errors()
 
 

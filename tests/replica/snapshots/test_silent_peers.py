@@ -7,6 +7,7 @@ import pytest
 from odx_target.replica.blocks.limits import MAX_WAIT_S
 from odx_target.replica.snapshots import messages, sending
 from odx_target.replica.snapshots.limits import MIN_PUBLISHED_BLOCKS_PER_S
+from odx_target.replica.snapshots.publisher import SnapshotPublisher
 from odx_target.replica.snapshots.records import ReplicationRefused
 from tests.replica.snapshots.replicating import SIZE, Arrays
 
@@ -123,6 +124,28 @@ def test_a_reversal_does_not_wait_for_ever() -> None:
 
     with pytest.raises(ReplicationRefused, match="the peer has not continued for 120 s"):
         arrays.run(a, a.replication.failover.reverse(protection, a.paths["b"], keep_for_hosts))
+
+
+def test_a_peer_that_compares_slowly_publishes_after_the_request_was_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    arrays = Arrays(8)
+    compared: list[object] = []
+    digest = SnapshotPublisher._digest
+
+    async def digest_slowly(publisher: SnapshotPublisher, volume: Any) -> bytes:
+        compared.append(volume)
+        await arrays["b"].environment.sleep(MAX_WAIT_S + 60.0)
+        return await digest(publisher, volume)
+
+    monkeypatch.setattr(SnapshotPublisher, "_digest", digest_slowly)
+    arrays.change("a", 20)
+    arrays.protect()
+    taken = arrays.snapshot("a", "one")
+    arrays.until("b", taken.guid, 2 * MAX_WAIT_S)
+    arrays.settle(limit_s=2 * MAX_WAIT_S)
+    assert len(compared) == 1
+    assert arrays["a"].replication.sender.activity("v").problem == ""
+    assert arrays.held("a") == {"one": ["replica:b"]}
+    arrays.check_errors()
 
 
 def test_a_transfer_may_take_longer_than_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
