@@ -25,6 +25,8 @@ class Play:
 
     def __init__(self, seed: int, pair: Members, paths: list[InitiatorSession]) -> None:
         self.random = Random(seed)
+        self.faults = Random(seed)
+        """Only for the faults, so that the order in which hosts run does not choose others."""
         self.pair = pair
         self.paths = paths
         self.sent = [0] * WRITERS
@@ -63,9 +65,9 @@ class Play:
     async def disturb(self) -> None:
         until_s = trio.current_time() + PLAYED_S
         while trio.current_time() < until_s:
-            await trio.sleep(self.random.uniform(0.5, 8.0))
-            line = self.random.choice(LINES)
-            fault = self.random.randrange(5)
+            await trio.sleep(self.faults.uniform(0.5, 8.0))
+            line = self.faults.choice(LINES)
+            fault = self.faults.randrange(5)
             if fault < 2:
                 self.pair.network.cut(*line)
             elif fault < 4:
@@ -81,7 +83,7 @@ class Play:
 
     async def _change_places(self) -> None:
         for array in (self.pair.a, self.pair.b):
-            with trio.move_on_after(self.random.uniform(0.0, 20.0)):
+            with trio.move_on_after(self.faults.uniform(0.0, 20.0)):
                 try:
                     await self.pair.group(array).switchover()
                     return
