@@ -44,8 +44,15 @@ class Direction:
     cut_after_bytes: int | None = None
     """Number of delivered bytes after which the connection is cut."""
     lost_after_bytes: int | None = None
-    """Number of delivered bytes after which nothing arrives any more."""
+    """Number of delivered bytes after which nothing arrives any more. `lose_after` sets it."""
     queue: deque[bytes] = field(default_factory=deque)
+
+    def lose_after(self, more_bytes: int) -> None:
+        """Lose all bytes after this number of further ones. What is lost already stays lost, because a later byte never arrives
+        after a gap.
+        """
+        at_bytes = self.delivered_bytes + more_bytes
+        self.lost_after_bytes = at_bytes if self.lost_after_bytes is None else min(self.lost_after_bytes, at_bytes)
 
 
 class End:

@@ -70,3 +70,15 @@ def test_checks_run_after_each_moment() -> None:
     world.advance(2.0)
     assert 1.0 in seen
     assert world.faults == {"example": 1}
+
+
+def test_a_direction_that_has_lost_bytes_delivers_no_later_ones() -> None:
+    """Otherwise a second fault would let bytes arrive after a gap, which a reliable connection never does."""
+    arrays = Arrays(3)
+    arrays.connect()
+    direction = arrays.network.links[0].ends[0].outgoing
+    direction.lose_after(10)
+    direction.lose_after(5000)
+    assert direction.lost_after_bytes == direction.delivered_bytes + 10
+    direction.lose_after(0)
+    assert direction.lost_after_bytes == direction.delivered_bytes

@@ -60,7 +60,7 @@ def _cut_at_a_byte(stage: "Stage", direction: Direction) -> None:
 
 
 def _lose_direction(stage: "Stage", direction: Direction) -> None:
-    direction.lost_after_bytes = direction.delivered_bytes + stage.random.randrange(stage.random.choice(FAR_BYTES))
+    direction.lose_after(stage.random.randrange(stage.random.choice(FAR_BYTES)))
 
 
 def _stall(stage: "Stage", link: SimulatedLink) -> None:
@@ -89,7 +89,7 @@ def _line_down(stage: "Stage") -> bool:
     for link in stage.network.between(*names):
         if not link.is_cut:
             for end in link.ends:
-                end.outgoing.lost_after_bytes = end.outgoing.delivered_bytes
+                end.outgoing.lose_after(0)
     stage.later(stage.random.uniform(0.1, 10.0), lambda: setattr(line, "is_down", False))
     return True
 
