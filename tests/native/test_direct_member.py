@@ -68,6 +68,15 @@ async def test_replies_to_reads_are_sent_at_once() -> None:
         assert not member.receive_now(), "there are no more bytes"
 
 
+async def test_commands_that_are_left_belong_to_the_batch_of_those_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the latency of the commands before them would count from the moment at which they were left."""
+    async with taken() as (on, member):
+        monkeypatch.setattr(on.server._loop, "_clock", lambda: 1e9)
+        deliver(on, read(on) + on.peer.encode(on.peer.read(cdb.read_capacity_16(32), 32)))
+        assert member.receive_now()
+        assert 0 < on.server.tally.began_s < 1e9
+
+
 async def test_nothing_is_sent_before_the_changes_are_committed() -> None:
     async with taken() as (on, member):
         deliver(on, write(on, 8))

@@ -40,6 +40,9 @@ uint64_t unsigned_of(PyObject *object, PyObject *name);
 /* Get an attribute that is a number. Return -1 with an exception on failure, but -1 may also be the value. */
 long long number_of(PyObject *object, PyObject *name);
 
+/* Take the present exception with its traceback. Return a new reference; no exception is set then. */
+PyObject *take_exception(void);
+
 /* Return the truth of an attribute, or -1 with an exception on failure. */
 int truth_of(PyObject *object, PyObject *name);
 

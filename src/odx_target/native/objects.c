@@ -30,6 +30,18 @@ long long number_of(PyObject *object, PyObject *name)
     return number;
 }
 
+PyObject *take_exception(void)
+{
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL)
+        (void)PyException_SetTraceback(error, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return error;
+}
+
 int truth_of(PyObject *object, PyObject *name)
 {
     PyObject *value = PyObject_GetAttr(object, name);

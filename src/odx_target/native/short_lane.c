@@ -212,19 +212,13 @@ static int end_failed(Loop *loop, Py_ssize_t end)
 {
     if (!PyErr_ExceptionMatches(PyExc_Exception))
         return -1;
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback != NULL)
-        (void)PyException_SetTraceback(error, traceback);
+    PyObject *error = take_exception();
     PyObject *pdu = part_of_view(loop->view, loop->at, end), *done = NULL;
     if (pdu != NULL)
         done = PyObject_CallMethodObjArgs(loop->lane, name_end_failed, pdu, loop->of.unit, error, NULL);
     Py_XDECREF(pdu);
     Py_XDECREF(done);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
+    Py_DECREF(error);
     loop->at = end;
     return done == NULL ? -1 : 0;
 }

@@ -100,15 +100,9 @@ static int end_connection(DirectMember *self)
 {
     if (!PyErr_ExceptionMatches(PyExc_Exception))
         return -1;
-    PyObject *type, *error, *traceback;
-    PyErr_Fetch(&type, &error, &traceback);
-    PyErr_NormalizeException(&type, &error, &traceback);
-    if (traceback != NULL)
-        (void)PyException_SetTraceback(error, traceback);
+    PyObject *error = take_exception();
     PyObject *done = PyObject_CallMethodOneArg(self->loop, name_failed, error);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
+    Py_DECREF(error);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
 }
@@ -142,21 +136,15 @@ static int empty_output(DirectMember *self, PyObject *output)
 /* Pass the output to the sender, after the socket has accepted `sent_bytes` of it, or has raised the present exception. */
 static enum Sending keep_rest(DirectMember *self, Py_ssize_t sent_bytes, uint64_t read_bytes)
 {
-    PyObject *type = NULL, *error = NULL, *traceback = NULL;
-    if (sent_bytes < 0) {
-        if (!PyErr_ExceptionMatches(PyExc_OSError))
-            return SENDING_FAILED;
-        PyErr_Fetch(&type, &error, &traceback);
-        PyErr_NormalizeException(&type, &error, &traceback);
-    }
+    if (sent_bytes < 0 && !PyErr_ExceptionMatches(PyExc_OSError))
+        return SENDING_FAILED;
+    PyObject *error = sent_bytes < 0 ? take_exception() : Py_NewRef(Py_None);
     PyObject *sent = PyLong_FromSsize_t(sent_bytes < 0 ? 0 : sent_bytes), *read = PyLong_FromUnsignedLongLong(read_bytes), *done = NULL;
     if (sent != NULL && read != NULL)
-        done = PyObject_CallMethodObjArgs(self->sender, name_has_sent_part, sent, read, error == NULL ? Py_None : error, NULL);
+        done = PyObject_CallMethodObjArgs(self->sender, name_has_sent_part, sent, read, error, NULL);
     Py_XDECREF(sent);
     Py_XDECREF(read);
-    Py_XDECREF(type);
-    Py_XDECREF(error);
-    Py_XDECREF(traceback);
+    Py_DECREF(error);
     Py_XDECREF(done);
     return done == NULL ? SENDING_FAILED : LEFT_TO_PYTHON;
 }

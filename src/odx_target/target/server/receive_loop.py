@@ -134,6 +134,7 @@ class ReceiveLoop:
                 return False
             if size_bytes:
                 self._received.filled(size_bytes)
+                self._begin_batch()
                 self._is_paused = self._execute_received()
                 return True
             self.peer_has_closed()
@@ -147,8 +148,8 @@ class ReceiveLoop:
         self._leave_hub()
 
     def execute_rest(self, start: int, end: int, unsent_bytes: int) -> None:
-        """Execute the received bytes of the buffer from `start` to `end`, which the native module has left. `unsent_bytes` is
-        the size of the read data in the present output.
+        """Execute the received bytes of the buffer from `start` to `end`, which the native module has left. They belong to the
+        batch that it has begun. `unsent_bytes` is the size of the read data in the present output.
         """
         self._received.start, self._received.end = start, end
         self._is_paused = self._execute_received(unsent_bytes)
@@ -188,6 +189,7 @@ class ReceiveLoop:
             await self._send_and_go_on()
             self._tally.end()
             await trio.lowlevel.checkpoint()
+            self._begin_batch()
             self._is_paused = self._execute_received()
         await self._send_and_go_on()
         self._end_batch()
@@ -204,8 +206,7 @@ class ReceiveLoop:
         """Execute the whole PDUs in the buffer. Return True if the remaining PDUs must wait until output has been sent.
         `unsent_bytes` is the size of the read data in the present output.
         """
-        view = self._received.view()
-        self._tally.began_s = now_s = self._clock()
+        view, now_s = self._received.view(), self._tally.began_s
         lane = self._executor.lane
         if lane is not None and self._uses_lane:
             consumed_bytes = lane.run(view, unsent_bytes)
@@ -223,6 +224,9 @@ class ReceiveLoop:
         self._received.consumed(consumed_bytes)
         self._executor.handle_events()
         return is_paused
+
+    def _begin_batch(self) -> None:
+        self._tally.began_s = self._clock()
 
     def _end_batch(self) -> None:
         self._tally.end()
