@@ -72,6 +72,7 @@ class Side:
         loop = self.server._loop
         loop._received.free()[: len(received)] = received
         loop._received.filled(len(received))
+        loop._begin_batch()
         loop._is_paused = loop._execute_received()
         self.array.pool.commit()
         loop.send_now()
