@@ -191,6 +191,23 @@ def test_other_batches_are_left_to_python(opened: Callable[..., Side]) -> None:
     side.close()
 
 
+def test_a_commit_that_fails_after_the_copy_is_repeated_with_the_same_header(opened: Callable[..., Side]) -> None:
+    """A header that contained its own checksum would end the log before it."""
+    side = opened()
+    side.write(0, block(1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(side.pool._flusher, "dirty", frozenset())
+        before = side.state
+        with pytest.raises(SystemError):
+            side.pool.commit()
+        assert side.state == before
+    side.commit()
+    side.kill()
+    side.open()
+    assert b"".join(side.environment.run(side.pool.volumes["a"].read(0, 1))) == block(1)
+    side.close()
+
+
 @pytest.mark.parametrize("arguments", [(), (1, 2), (SimpleNamespace(),)])
 def test_arguments(arguments: tuple[object, ...]) -> None:
     with pytest.raises((TypeError, AttributeError)):

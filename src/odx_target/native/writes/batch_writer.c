@@ -106,7 +106,7 @@ static uint64_t slot_after(uint64_t end)
 }
 
 /* Count the written batch, and end it: `Filling.end_batch`, and the last lines of `Log._write_open_batch`. Returns 1, or -1 with an
- * exception. */
+ * exception. All that may need memory comes before the first change of the chain, so the next commit writes the same batch again. */
 static int end_batch(const Log *log, const Batch *batch)
 {
     PyObject *empty = PyList_New(0), *none_left = PyList_New(0), *dirty = PyObject_GetAttr(log->flusher, name_dirty);
@@ -125,8 +125,8 @@ static int end_batch(const Log *log, const Batch *batch)
         {log->filling, name_own_slot, next_slot},
     };
     int count_changes = (int)(sizeof changes / sizeof *changes) - !(shares > 0 && is_last > 0); /* the slot is the last one */
-    int failed = empty == NULL || none_left == NULL || dirty == NULL || PyErr_Occurred() || set_all(changes, count_changes)
-                 || PySet_Add(dirty, batch->segment) || PyObject_SetAttr(log->chain, name_last, batch->part)
+    int failed = empty == NULL || none_left == NULL || dirty == NULL || PyErr_Occurred() || PySet_Add(dirty, batch->segment)
+                 || set_all(changes, count_changes) || PyObject_SetAttr(log->chain, name_last, batch->part)
                  || PyObject_SetAttr(log->filling, name_part, Py_None) || PyObject_SetAttr(log->filling, name_parts, none_left)
                  || PyObject_SetAttr(batch->part, name_data, empty);
     Py_XDECREF(empty);
