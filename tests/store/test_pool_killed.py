@@ -91,7 +91,7 @@ def move_for_ever(path: Path, first: int) -> None:
 def test_a_process_that_is_killed_while_data_moves_between_the_tiers_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "pool"
     step, moved = 1, 0
-    for stop in range(64, 257, 64):
+    for stop in range(56, 345, 96):  # By turns after the data has moved back, and while most of it is in the tier.
         run_until(path, step, stop, "move_for_ever")
         directory = Directory(path)
         step = int(directory.pool.remembered("step") or b"0")
