@@ -267,7 +267,8 @@ class Pool(Protocol):
         If `early` is True, records are followed as soon as they are committed. A loss of power may then take records that the
         follower has seen, and the pool uses their OSNs again. The first record of a pool has the OSN 1.
 
-        `prepare` is called in the thread that has read some records, and may put prepared ones in their place.
+        `prepare` is called where some records were read, in a thread or in the event loop, and may put prepared ones in their
+        place.
         """
         ...
 

@@ -28,7 +28,8 @@ class Followed(NamedTuple):
 
 
 Prepare: TypeAlias = Callable[[list[Followed]], list[Followed]]
-"""Puts objects with `prepared` in the place of the records of whole commits. It runs in a thread."""
+"""Puts objects with `prepared` in the place of the records of whole commits. It runs in a thread, or in the event loop if the
+records are few and in memory."""
 
 
 class Following(Protocol):

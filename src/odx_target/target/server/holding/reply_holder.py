@@ -13,7 +13,7 @@ from odx_target.scsi.device_server import DeviceServer
 from odx_target.scsi.nexus import Nexus
 from odx_target.scsi.reply import Reply
 from odx_target.scsi.tasks.task import Task
-from odx_target.scsi.traffic import KIND_OF_OPERATION_CODE, CommandKind
+from odx_target.scsi.traffic import CommandKind
 from odx_target.target.server.batch_tally import BatchTally
 from odx_target.target.server.holding.held_replies import HeldReplies, HeldReply
 from odx_target.target.server.holding.held_writes import HeldWrites
@@ -122,8 +122,7 @@ class ReplyHolder:
         is_answered = not command.aborted
         if is_answered:
             self._protocol.send_reply(command, reply.status, reply.data_in, reply.transfer_bytes, reply.sense)
-            kind = KIND_OF_OPERATION_CODE[command.cdb[0]]
-            self._tally.count_held(held.task.logical_unit, kind, 1, reply.transfer_bytes, held.began_s)
+            self._tally.count_later(held.task.logical_unit, command.cdb[0], reply.transfer_bytes, held.began_s)
         if held.read_memory_bytes and self.read_memory is not None:
             if is_answered and reply.data_in:
                 self._sender.hold(self.read_memory, held.read_memory_bytes)
