@@ -16,11 +16,15 @@ from tests.async_tests import autojump_clock as autojump_clock
 from tests.async_tests import mock_clock as mock_clock
 from tests.async_tests import pytest_pyfunc_call as pytest_pyfunc_call
 from tests.command_coverage.recorder import pytest_runtest_call as pytest_runtest_call
+from tests.file_scheduling import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
+from tests.interop import serving
 from tests.little_memory import MAP_LEAVES, bound_every_pool_to
 
 # On a busy machine an example may take long, so a slow example is not a failure.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+serving.FORKS = True
 
 if MAP_LEAVES is not None:
     bound_every_pool_to(int(MAP_LEAVES))

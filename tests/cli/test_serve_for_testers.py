@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -23,32 +22,32 @@ from odx_target.initiator.session.opening import open_session
 from odx_target.initiator.url import Portal
 from odx_target.replay.array_replay import replay_recording
 from odx_target.target.session_file.frame_reader import read_recording
+from tests.interop import forked
 from tests.target.running import OPTIONS, settled
 
 TIMEOUT_S = 120
 WRONG_TOKENS = ["", "too-short", "x" * 513, "with a blank in it", "two\nlines-of-a-token", "tökentökentöken€"]
 LUNS = ["--lun", "a=1M", "--lun", "b=1M,block=4096"]
-SERVE = [sys.executable, "-m", "odx_target.cli.main", "serve", *LUNS, "--portal", "127.0.0.1:0"]
+SERVE = ["serve", *LUNS, "--portal", "127.0.0.1:0"]
 
 
 @contextmanager
 def served(folder: Path, *options: str) -> Iterator[dict[str, Any]]:
     """Start a server, and yield the line of JSON that it prints. Afterwards it has ended with the exit status 0."""
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([*SERVE, "--json", *options], cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True)
+    reading, writing = os.pipe()
+    with (folder / "log").open("w") as log, os.fdopen(writing, "w") as pipe:
+        process = forked.start([*SERVE, "--json", *options], folder=folder, stdout=pipe, stderr=log)
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, (folder / "log").read_text()
-        yield json.loads(line)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT_S) == 0
-        assert process.stdout.read() == ""
+        with os.fdopen(reading) as output:
+            line = output.readline()
+            assert line, (folder / "log").read_text()
+            yield json.loads(line)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(TIMEOUT_S) == 0
+            assert output.read() == ""
     finally:
         process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        process.wait(TIMEOUT_S)
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *options: str) -> str:
@@ -103,14 +102,12 @@ def test_http_clients_advance_the_clock_and_read_the_commands(tmp_path: Path) ->
         before_s = post(ready, "clock")["time_s"]
         after = post(ready, "advance-clock", seconds=3600)
         assert (after["mode"], after["time_s"], after["advanced_s"]) == ("virtual", before_s + 3600, 3600)
-        copy = [sys.executable, "-m", "odx_target.cli.main", "copy", ready["luns"][0]["url"], ready["luns"][1]["url"]]
-        subprocess.run(copy, check=True, capture_output=True, timeout=TIMEOUT_S)
+        forked.run("copy", *(lun["url"] for lun in ready["luns"]), timeout_s=TIMEOUT_S).check_returncode()
         seen = [command["operation"] for command in post(ready, "commands")["commands"]]
         assert seen.count("WRITE USING TOKEN") == 1
         assert post(ready, "offload")["copied_bytes"] == 1 << 20
-        manage = [sys.executable, "-m", "odx_target.cli.main", "manage", ready["control"]]
         lines = {
-            words: subprocess.run([*manage, *words.split()], check=True, capture_output=True, text=True).stdout
+            words: forked.run("manage", ready["control"], *words.split()).stdout
             for words in ("clock", "advance-clock 60", "commands", "offload", "clear-commands", "commands --json")
         }
         assert lines["clock"].endswith("clock virtual, advanced by 3600 s\n")
@@ -164,14 +161,7 @@ def test_wrong_tokens_are_refused_and_not_shown(
 
 
 def test_a_ready_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*SERVE, "--ready-file", str(tmp_path / "missing" / "ready.json")],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-        env={**os.environ},
-    )
+    done = forked.run(*SERVE, "--ready-file", tmp_path / "missing" / "ready.json", timeout_s=TIMEOUT_S)
     assert done.returncode == 1
     assert "ready.json" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
@@ -179,18 +169,16 @@ def test_a_ready_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> 
 
 def test_a_recorded_server_that_is_killed_can_be_replayed(tmp_path: Path) -> None:
     path = tmp_path / "session.odxrec"
-    with (tmp_path / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*SERVE, "--json", "--record", path], cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    assert process.stdout is not None
+    reading, writing = os.pipe()
+    with (tmp_path / "log").open("w") as log, os.fdopen(writing, "w") as pipe:
+        process = forked.start([*SERVE, "--json", "--record", path], folder=tmp_path, stdout=pipe, stderr=log)
     try:
-        ready = json.loads(process.stdout.readline())
-        trio.run(write_until_recorded, ready, path)
+        with os.fdopen(reading) as output:
+            ready = json.loads(output.readline())
+            trio.run(write_until_recorded, ready, path)
     finally:
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.wait(TIMEOUT_S)
     recording = read_recording(path)
     assert recording.problem is not None
     result = trio.run(partial(replay_recording, recording, open_pool, pool_dir=tmp_path / "pool"))

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from odx_target.cli.text.status_lines import latency, status_lines
+from tests.interop import forked
 from tests.interop.serving import serve
 
 COMMAND = (sys.executable, "-m", "odx_target", "status")
@@ -202,11 +203,11 @@ def served(tmp_path: Path) -> Iterator[Path]:
 
 def test_the_numbers_of_a_pool_that_no_array_serves(tmp_path: Path) -> None:
     serve(tmp_path / "pool", ["a=1M"], log_path=tmp_path / "log").stop()
-    ended = subprocess.run([*COMMAND, tmp_path / "pool", "--space", "--json"], capture_output=True, text=True, check=True)
+    ended = forked.run("status", tmp_path / "pool", "--space", "--json")
     found = json.loads(ended.stdout)
     assert found["array"] is None
     assert found["pool"]["space"]["unique_bytes"] == 0
-    refused = subprocess.run([*COMMAND, tmp_path / "pool", "--watch"], capture_output=True, text=True, check=False)
+    refused = forked.run("status", tmp_path / "pool", "--watch")
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "no server answers" in refused.stderr

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from odx_target.cli import main as cli
+from tests.interop import forked
 from tests.interop.serving import Served, serve
 
 FAILURE = 1
@@ -121,14 +122,7 @@ def test_a_script_that_is_not_there_is_typed_wrongly(
 
 def typed_from(path: Path, url: str) -> tuple[int, str]:
     with path.open() as script:
-        ended = subprocess.run(
-            [sys.executable, "-m", "odx_target", "token", "run", url],
-            stdin=script,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=TIMEOUT_S,
-        )
+        ended = forked.run("token", "run", url, stdin=script, timeout_s=TIMEOUT_S)
     return ended.returncode, ended.stderr
 
 
@@ -161,8 +155,7 @@ def until(descriptor: int, wanted: bytes) -> bytes:
 @pytest.mark.parametrize("end", ["end of input", "interrupt"])
 def test_a_person_has_a_prompt_and_may_err(served: Served, end: str) -> None:
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "odx_target", "token", "run", served.url(0)]
-    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = forked.start(["token", "run", served.url(0)], stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     try:
         until(ours, b"token> ")
@@ -178,7 +171,7 @@ def test_a_person_has_a_prompt_and_may_err(served: Served, end: str) -> None:
         assert process.wait(TIMEOUT_S) == (130 if end == "interrupt" else 0)
     finally:
         process.kill()
-        process.wait()
+        process.wait(TIMEOUT_S)
         os.close(ours)
 
 

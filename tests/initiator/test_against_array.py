@@ -1,8 +1,6 @@
 """The host side against a whole array of this project, over TCP on the loopback."""
 
 import random
-import subprocess
-import sys
 
 import pytest
 import trio
@@ -21,6 +19,7 @@ from odx_target.initiator.session.together import run_together
 from odx_target.initiator.url import Portal as Address
 from odx_target.target.array import Array
 from odx_target.target.config.settings import Config, LunConfig, Portal
+from tests.interop import forked
 
 MIB = 1 << 20
 CONFIG = Config(
@@ -88,8 +87,7 @@ async def until_it_fails(session: InitiatorSession) -> None:
 
 
 def test_the_demo_shows_both_copies() -> None:
-    program = [sys.executable, "-m", "odx_target.cli.main", "demo", "--size", "3M"]
-    ended = subprocess.run(program, capture_output=True, text=True, timeout=PROGRAM_TIMEOUT_S, check=False)
+    ended = forked.run("demo", "--size", "3M", timeout_s=PROGRAM_TIMEOUT_S)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("identical") == 2
     assert "reads and writes" in ended.stdout

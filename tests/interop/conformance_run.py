@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.interop import conformance_table, newest_conformance_table
+from tests.interop import conformance_table, forked, newest_conformance_table
 from tests.interop.conformance_table import MIN_PASSED, READ_ONLY_LUN, SLOW_FLUSHES, Verdict
 from tests.interop.programs import attempt
 from tests.interop.serving import IQN, Served, serve
@@ -62,8 +62,7 @@ def serving(folder: Path) -> Iterator[Served]:
     served = serve(folder / "pool", SERVED_LUNS, log_path=folder / "serve.log")
     try:
         name = SERVED_LUNS[READ_ONLY_LUN].partition("=")[0]
-        command = [sys.executable, "-m", "odx_target.cli.main", "volume", "read-only", str(folder / "pool"), name, "on"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        forked.run("volume", "read-only", folder / "pool", name, "on").check_returncode()
         yield served
     finally:
         served.kill()
@@ -86,13 +85,12 @@ def serving_with_chap(folder: Path, suite: Suite) -> Iterator[Served]:
 @contextmanager
 def slow_flushes(served: Served) -> Iterator[None]:
     """Delay each flush of the pool while the body runs."""
-    fault = [sys.executable, "-m", "odx_target.cli.main", "fault"]
-    pool = str(served.log_path.parent / "pool")
-    subprocess.run([*fault, "add", pool, "--name", SLOW, "store=flush", "delay=3s"], check=True, stdout=subprocess.DEVNULL)
+    pool = served.log_path.parent / "pool"
+    forked.run("fault", "add", pool, "--name", SLOW, "store=flush", "delay=3s").check_returncode()
     try:
         yield
     finally:
-        subprocess.run([*fault, "remove", pool, SLOW], check=True, stdout=subprocess.DEVNULL)
+        forked.run("fault", "remove", pool, SLOW).check_returncode()
 
 
 def judge(served: Served, name: str, suite: Suite = INSTALLED) -> tuple[Verdict, str]:

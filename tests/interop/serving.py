@@ -14,10 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import IO
 
+from tests.interop.forked import Program, start
+
 IQN = "iqn.2026-11.io.odx-target:array"
 READY = "listening on "
 READY_TIMEOUT_S = 300
 """Time limit of a start. A start takes about a second of processor time, but other processes may need the processors too."""
+FORKS = False
+"""True if servers are forked from a process that has imported the program. `tests/conftest.py` sets it, because tests start
+hundreds of servers. Benchmarks, and servers with another version or with options of Python, use new interpreters.
+"""
 END_TIMEOUT_S = 20
 """Time limit for a server to end. It should need far less."""
 
@@ -30,7 +36,7 @@ class DidNotServe(AssertionError):
 class Served:
     """A running server."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Program
     log_path: Path
     portal: str
     seconds_to_ready: float
@@ -83,30 +89,30 @@ def serve(
 
     Raises DidNotServe if the server ends first, or prints nothing for READY_TIMEOUT_S.
     """
-    arguments = [sys.executable, *python_options, "-m", "odx_target.cli.main", "serve"]
+    arguments = ["serve"]
     arguments += [str(pool)] if pool is not None else []
     arguments += [word for lun in luns for word in ("--lun", lun)]
     arguments += ["--portal", portal, *options]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "TMPDIR": str(log_path.parent)}
+    environment |= {} if source is None else {"PYTHONPATH": str(source)}
     started_s = time.monotonic()
-    with log_path.open("a") as log:
-        process = subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            preexec_fn=None if descriptors is None else partial(_limit_descriptors, descriptors),
-            env={
-                **os.environ,
-                **({} if source is None else {"PYTHONPATH": str(source)}),
-                "PYTHONUNBUFFERED": "1",
-                "NO_COLOR": "1",
-                "TMPDIR": str(log_path.parent),
-            },
-        )
-    assert process.stdout is not None
+    reading, writing = os.pipe()
+    process: subprocess.Popen[str] | Program
+    with log_path.open("a") as log, os.fdopen(writing, "w") as output:
+        if FORKS and source is None and not python_options:
+            process = start(arguments, stdout=output, stderr=log, environment=environment, descriptors=descriptors)
+        else:
+            process = subprocess.Popen(
+                [sys.executable, *python_options, "-m", "odx_target.cli.main", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=log,
+                text=True,
+                preexec_fn=None if descriptors is None else partial(_limit_descriptors, descriptors),
+                env=environment,
+            )
     lines: queue.Queue[str | None] = queue.Queue()
-    threading.Thread(target=_drain, args=(process.stdout, lines), daemon=True).start()
+    threading.Thread(target=_drain, args=(os.fdopen(reading), lines), daemon=True).start()
     try:
         printed = _wait_until_ready(lines, started_s + READY_TIMEOUT_S)
     except BaseException as error:

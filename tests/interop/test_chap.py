@@ -2,12 +2,12 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.interop import forked
 from tests.interop.programs import attempt, run
 from tests.interop.serving import IQN, Served, serve
 
@@ -81,9 +81,7 @@ def test_qemu_img_copies_with_the_secret_and_is_refused_without(served: Served, 
 
 
 def ours(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    arguments = [sys.executable, "-m", "odx_target.cli.main", *map(str, words)]
-    environment = {**os.environ, **variables}
-    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False, env=environment)
+    ended = forked.run(*words, environment={**os.environ, **variables}, timeout_s=COMMAND_TIMEOUT_S)
     assert "secret-of" not in ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr
     return ended

@@ -1,10 +1,10 @@
 """Faults of a served array, chosen on the command line and seen by libiscsi."""
 
 import subprocess
-import sys
 
 import pytest
 
+from tests.interop import forked
 from tests.interop.conftest import Login, Start
 from tests.interop.libiscsi import LibiscsiError
 from tests.interop.serving import READY, READY_TIMEOUT_S, Served
@@ -19,8 +19,7 @@ def fault(served: Served, *words: str) -> subprocess.CompletedProcess[str]:
     """Run `odx-target fault` on the control socket that the server has printed."""
     (line,) = [line for line in served.printed if line.startswith("odx-target manage ")]
     pool = line.split()[2]
-    arguments = [sys.executable, "-m", "odx_target", "fault", words[0], pool, *words[1:]]
-    return subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
+    return forked.run("fault", words[0], pool, *words[1:], timeout_s=TIMEOUT_S)
 
 
 def test_the_command_line_of_a_served_array(start: Start, login: Login) -> None:

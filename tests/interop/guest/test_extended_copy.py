@@ -4,10 +4,10 @@ against the kernel's own target.
 
 import json
 import subprocess
-import sys
 
 import pytest
 
+from tests.interop import forked
 from tests.interop.guest.conftest import START_LIO, Boot, Guest
 
 pytestmark = pytest.mark.interop
@@ -144,11 +144,4 @@ def test_the_hosts_of_this_project_meet_the_kernel_s_target(boot_guest: Boot, wa
 
 def odx_target(*words: str) -> subprocess.CompletedProcess[str]:
     """Run a command on the machine of the tests."""
-    return subprocess.run(
-        [sys.executable, "-m", "odx_target.cli.main", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return forked.run(*words, timeout_s=120)

@@ -1,8 +1,6 @@
 """`odx-target serve --trace`, switched on and off by a signal."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ import pytest
 from odx_target.initiator.session.opening import discover
 from odx_target.initiator.session.options import SessionOptions, random_isid
 from odx_target.initiator.url import Portal
+from tests.interop import forked
 from tests.interop.serving import Served, serve
 
 DEADLINE_S = 20
@@ -92,8 +91,8 @@ async def test_the_signal_does_no_harm_without_a_trace(tmp_path: Path, request: 
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(tmp_path: Path, options: list[str], code: int, words: str) -> None:
-    arguments = [sys.executable, "-m", "odx_target.cli.main", "serve", "--lun", "a=1M", "--portal", "127.0.0.1:0", *options]
-    ended = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    arguments = ["serve", "--lun", "a=1M", "--portal", "127.0.0.1:0", *options]
+    ended = forked.run(*arguments, folder=tmp_path, timeout_s=DEADLINE_S)
     assert ended.returncode == code
     assert words in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
