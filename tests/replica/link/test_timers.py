@@ -78,6 +78,23 @@ def test_a_cause_that_an_operator_must_remove_is_tried_again_each_minute() -> No
     assert path.dial_at_s == 5.0 + REFUSED_RETRY_S
 
 
+def test_a_path_that_is_awaited_dials_sooner_but_not_before_an_operator_has_acted() -> None:
+    path = reconnection()
+    for _ in range(20):
+        path.failed(50.0)
+    path.dial_by(51.0)
+    assert path.dial_at_s == 51.0
+    path.dial_by(51.5)
+    assert path.dial_at_s == 51.0
+    path.failed(60.0, needs_operator=True)
+    path.dial_by(61.0)
+    assert path.dial_at_s == 60.0 + REFUSED_RETRY_S
+    path.dial_now(62.0)
+    path.failed(62.0)
+    path.dial_by(62.0)
+    assert path.dial_at_s == 62.0
+
+
 def test_an_operator_can_shorten_the_wait() -> None:
     path = reconnection()
     path.failed(5.0, needs_operator=True)

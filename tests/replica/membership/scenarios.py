@@ -17,6 +17,7 @@ from odx_target.replica.membership.messages import (
     LifeBegan,
     MemberRecord,
     Message,
+    Receiver,
     RegisterIs,
     RegisterNews,
     RegisterUnknown,
@@ -24,7 +25,7 @@ from odx_target.replica.membership.messages import (
     Send,
 )
 from odx_target.replica.membership.register import Change, Register
-from odx_target.replica.membership.timing import LEASE_S, PROMISE_S
+from odx_target.replica.membership.timing import LEASE_S, PROMISE_S, RETRY_INTERVAL_S
 from odx_target.replica.membership.witness import Witness, WitnessRecord
 
 Scenario: TypeAlias = Callable[[type[Member], type[Witness]], None]
@@ -127,6 +128,23 @@ def a_refused_request_stays_refused(members: type[Member], witnesses: type[Witne
         assert not answer.is_done
         other.receive(answer, now_s)
     assert grants(other, LATER_S)
+
+
+def a_takeover_that_is_refused_is_requested_again_soon(members: type[Member], witnesses: type[Witness]) -> None:
+    """The promise of the witness may be some milliseconds younger than that of the member."""
+    witness, other = witness_of(witnesses), started(members, "b")
+    witness.receive(lease_request(), 50.0)
+    request = promotion(other, 54.9)
+    assert request is not None
+    answer = witness.receive(request, 54.9)
+    assert isinstance(answer, ChangeAnswer)
+    other.receive(answer, 54.9)
+    assert promotion(other, 54.9 + RETRY_INTERVAL_S / 2) is None
+    request = promotion(other, 54.9 + RETRY_INTERVAL_S)
+    assert request is not None
+    answer = witness.receive(request, 54.9 + RETRY_INTERVAL_S)
+    assert isinstance(answer, ChangeAnswer)
+    assert answer.is_done
 
 
 def a_member_grants_nothing_before_the_witness_knows_its_life(members: type[Member], _: type[Witness]) -> None:
@@ -352,6 +370,15 @@ def a_primary_that_has_handed_over_tells_the_new_one(members: type[Member], _: t
     assert sent(actions) == [RegisterNews(request.register)]
 
 
+def a_new_primary_requests_its_leases_at_once(members: type[Member], _: type[Witness]) -> None:
+    other = started(members, "b")
+    handed_over = BOTH.changed(Change.HAND_OVER, "a", "b")
+    actions = other.receive(RegisterNews(handed_over), 51.0)
+    assert isinstance(actions[0], Keep)
+    request = LeaseRequest("b", LIFE, handed_over.epoch, 51.0)
+    assert actions[1:] == [Send(receiver, request) for receiver in Receiver]
+
+
 def strangers_are_no_members(members: type[Member], _: type[Witness]) -> None:
     member = started(members, "b")
     for register in (Register(6, "c", frozenset("bc")), Register(6, "a", frozenset("ac"))):
@@ -367,6 +394,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     an_unproven_member_does_not_take_over,
     a_member_that_takes_over_grants_no_lease,
     a_refused_request_stays_refused,
+    a_takeover_that_is_refused_is_requested_again_soon,
     a_member_grants_nothing_before_the_witness_knows_its_life,
     requests_of_an_earlier_life_are_void,
     only_the_witness_decides_who_is_in_sync,
@@ -382,6 +410,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     a_witness_with_an_old_copy_of_its_store_asks_both_members,
     a_primary_that_waits_goes_on_alone_by_force,
     a_primary_that_has_handed_over_tells_the_new_one,
+    a_new_primary_requests_its_leases_at_once,
     strangers_are_no_members,
     no_member_is_added_while_the_witness_is_away,
     a_member_is_forced_only_after_its_promise,

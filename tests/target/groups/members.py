@@ -100,7 +100,7 @@ class Members:
 
 
 @asynccontextmanager
-async def members(*, in_sync: bool = True) -> AsyncIterator[Members]:
+async def members(*, in_sync: bool = True, out_of_sync_s: float = OUT_OF_SYNC_S) -> AsyncIterator[Members]:
     """Run the arrays. With `in_sync`, the group is made, and both members are in sync."""
     network = MemoryNetwork()
     async with AsyncExitStack() as stack:
@@ -114,7 +114,7 @@ async def members(*, in_sync: bool = True) -> AsyncIterator[Members]:
         found = Members(network)
         await found.make_copy()
         if in_sync:
-            await found.make_group()
+            await found.make_group(out_of_sync_s)
             await found.until(found.is_in_sync)
         yield found
 

@@ -205,6 +205,7 @@ SHOWN: Mapping[str, tuple[tuple[ModuleType, tuple[str, ...]], ...]] = {
                 "HELLO_TIMEOUT_S",
                 "MIN_RETRY_S",
                 "MAX_RETRY_S",
+                "AWAITED_RETRY_S",
                 "REFUSED_RETRY_S",
                 "MIN_THROTTLE_BYTES_PER_S",
                 "MAX_THROTTLE_BYTES_PER_S",

@@ -55,6 +55,9 @@ MIN_RETRY_S = 0.1
 MAX_RETRY_S = 5.0
 """Maximum delay before a path dials again."""
 
+AWAITED_RETRY_S = 1.0
+"""Maximum delay before a path dials again that a group uses, because hosts wait for the group."""
+
 REFUSED_RETRY_S = 60.0
 """Delay before a path dials a peer again that has no common version or has refused the connection. An operator must act
 first."""

@@ -28,6 +28,7 @@ class Reconnection:
         """Time of the next attempt. It has a meaning only in state WAITING."""
         self.failures = 0
         """Number of attempts that have failed since the last connection."""
+        self._needs_operator = False
         self._entropy = entropy
 
     def dial(self) -> None:
@@ -45,6 +46,7 @@ class Reconnection:
         Set `needs_operator` if another attempt can succeed only after an operator has removed the cause.
         """
         self.state = Dialling.WAITING
+        self._needs_operator = needs_operator
         if needs_operator:
             self.dial_at_s = now_s + REFUSED_RETRY_S
             return
@@ -52,6 +54,11 @@ class Reconnection:
         self.failures += 1
         fraction = int.from_bytes(self._entropy(2), "little") / 0xFFFF
         self.dial_at_s = now_s + longest_s * (1 + fraction) / 2
+
+    def dial_by(self, time_s: float) -> None:
+        """Dial at this time at the latest, because hosts wait for the connection, unless an operator must act first."""
+        if self.state is Dialling.WAITING and not self._needs_operator:
+            self.dial_at_s = min(self.dial_at_s, time_s)
 
     def dial_now(self, now_s: float) -> None:
         """Dial without a further delay, because an operator has requested it or has changed the path."""

@@ -304,6 +304,8 @@ class Member:
         if self.request is not None and answer.number == self.request.number:
             refused = None if answer.is_done else self.request.change
             self.request = None
+        if refused is Change.PROMOTE:  # The lease of the witness ends somewhat later than the own promise.
+            self._take_over_at_s = now_s + RETRY_INTERVAL_S
         found = list(self._learned(answer.register, now_s))
         if found and answer.is_done and not self.is_primary:  # The new primary does not wait until it asks the witness.
             found.append(Send(Receiver.PEER, RegisterNews(self.register)))
@@ -323,7 +325,8 @@ class Member:
         found = self._keep(replace(self.record, register=register, is_adding=False))
         self.is_proven &= self.is_in_sync
         self._renew_at_s, self._take_over_at_s = now_s, now_s + PROMISE_S
-        return found
+        # Hosts wait for the first lease of a new primary.
+        return [*found, *self._renewals(now_s)] if self.is_primary else found
 
     def _witness_lost(self, unknown: RegisterUnknown) -> Sequence[Action]:
         """Help a witness that has lost its record. From now on, all answers of the lost record are ignored."""

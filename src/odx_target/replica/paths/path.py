@@ -11,6 +11,7 @@ from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.link.errors import ConnectionEnded
 from odx_target.replica.link.events import Ended
 from odx_target.replica.link.hello import NEEDS_OPERATOR, Farewell, Hello, Side, check_of
+from odx_target.replica.link.limits import AWAITED_RETRY_S
 from odx_target.replica.link.reconnection import Dialling, Reconnection
 from odx_target.replica.link.session import Session
 from odx_target.replica.link.throttle import Throttle
@@ -124,6 +125,11 @@ class Path:
             link.wake()  # The links may wait for the former rate.
         if former.address != settings.address:
             self.dial_now()
+
+    def await_link(self) -> None:
+        """Dial again within AWAITED_RETRY_S, because hosts wait for the link."""
+        self._reconnection.dial_by(self._environment.monotonic() + AWAITED_RETRY_S)
+        self._waker.wake()
 
     def dial_now(self) -> None:
         """Dial without a further delay."""

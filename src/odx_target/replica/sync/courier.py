@@ -50,7 +50,9 @@ class Courier:
         while not self._is_stopped:
             path = self._path()
             link = None if path is None else path.link
-            if link is not None:
+            if path is not None and link is None:
+                path.await_link()
+            elif link is not None:
                 with suppress(LinkError):
                     document = {"request": MEMBERSHIP_REQUEST, "group": self._group}
                     await self._carry(await link.request(document, TrafficClass.SYNCHRONOUS))

@@ -44,6 +44,7 @@ class Switchover:
         give_up_s = self._environment.monotonic() + MAX_HAND_OVER_S
         self.is_under_way = True
         self._progress.wake()
+        self.tick()
         try:
             while self._driver.member.is_primary:
                 await self._progress.next_change(give_up_s)

@@ -15,6 +15,7 @@ from odx_target.replica.membership.register import Change
 from odx_target.replica.paths.exchange import Exchange, RequestDenied
 from odx_target.replica.paths.link import Link
 from odx_target.replica.paths.path import Path
+from odx_target.replica.paths.waker import Waker
 from odx_target.replica.snapshots.protection import KEPT_ATTRIBUTE
 from odx_target.replica.sync.anchors.anchoring import Anchoring
 from odx_target.replica.sync.anchors.anchors import Anchors
@@ -81,6 +82,7 @@ class OutgoingStream:
         """True if a person has isolated the other member: it is dropped, and not resynchronised."""
         self._joins_at_osn: int | None = None
         self._heard_at_s = environment.monotonic()
+        self._waker = Waker(environment)
         self._is_stopped = False
 
     @property
@@ -101,6 +103,7 @@ class OutgoingStream:
     def stop(self) -> None:
         self._is_stopped = True
         self.close()
+        self._waker.wake()
 
     def fail_peer(self, reason: str) -> None:
         """Drop the other member soon, because it cannot continue."""
@@ -112,6 +115,7 @@ class OutgoingStream:
         self._must_drop = ""
         self._must_ship_everything = False
         self.close()
+        self._waker.wake()
 
     async def run(self) -> None:
         """Open the stream again and again, as long as the array runs."""
@@ -120,7 +124,7 @@ class OutgoingStream:
             link = None if path is None else path.link
             if link is not None and self._may_open and not (self.is_isolated and not self.is_peer_in_sync):
                 await self._try(link)
-            await self._environment.sleep(RETRY_S)
+            await self._waker.wait(self._environment.monotonic() + RETRY_S)
 
     @property
     def is_peer_in_sync(self) -> bool:
