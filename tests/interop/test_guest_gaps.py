@@ -9,9 +9,16 @@ def test_each_fault_has_the_longest_gap_until_the_next_one() -> None:
     gaps = longest_gaps(faults, times_s)
     assert gaps == {"kill": [7.0, 1.0], "cut": [3.0]}
     assert gap_lines(gaps) == [
-        "kill: 2 times; longest gap 7.0 s, median 4.0 s",
-        "cut: 1 times; longest gap 3.0 s, median 3.0 s",
+        "fault            times   median  longest  each gap in seconds",
+        "kill                 2      4.0      7.0  7.0 1.0",
+        "cut                  1      3.0      3.0  3.0",
     ]
+
+
+def test_a_gap_counts_only_for_the_last_fault_before_its_end() -> None:
+    """Between two faults, the scenario waits until hosts go on."""
+    faults = [Fault("kill", 1.5), Fault("cut", 4.5)]
+    assert longest_gaps(faults, [1.0, 3.0, 4.0, 12.0]) == {"kill": [2.0], "cut": [8.0]}
 
 
 def test_a_gap_that_has_begun_before_the_fault_counts() -> None:

@@ -48,12 +48,18 @@ class Member:
         self.link = free_portal()
         self.is_up = True
         self._log = folder / f"{name}.log"
+        self._trace = folder / f"{name}.trace"
         self.served = self._serve(free_portal(), luns)
         self.hosts = Relay(self.served.portal)
 
     def _serve(self, portal: str, luns: tuple[str, ...] = ()) -> Served:
-        options = ("--link-port", self.link, "--iqn", self.iqn)
+        options = ("--link-port", self.link, "--iqn", self.iqn, "--trace", str(self._trace))
         return serve(self.pool, luns, log_path=self._log, portal=portal, options=options)
+
+    @property
+    def records(self) -> tuple[Path, Path]:
+        """The log of the array, and the trace of its commands. Both are appended to."""
+        return self._log, self._trace
 
     def restart(self) -> None:
         """Start the array again after it was killed, at the same addresses."""

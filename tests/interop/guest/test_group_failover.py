@@ -4,28 +4,36 @@
 results tell how long writes waited.
 """
 
+import math
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from odx_target.target.control import client
 from tests.interop.guest.conftest import FINDINGS, Boot, Guest
-from tests.interop.guest.gaps import Fault, gap_lines, longest_gaps
+from tests.interop.guest.gap_traces import GapTraces
+from tests.interop.guest.gaps import Fault, gap_lines, longest_gap, longest_gaps
 from tests.interop.guest.grouped_arrays import GROUP, GroupedArrays, grouped_arrays
 
 pytestmark = pytest.mark.interop
 
-IS_WHOLE = os.environ.get("FAILOVER") == "whole"
+FAILOVER = os.environ.get("FAILOVER", "")
+"""`whole` for all faults of the whole form, names of faults with commas between them, or nothing for the short form."""
 
 SHORT = ("kill", "cut_members", "switch_over")
 CUTS = ("cut_members", "lose_secondary", "isolate_primary", "cut_hosts")
 WHOLE = (*(name for number in range(20) for name in ("kill", CUTS[number % 4])), "freeze", *["switch_over"] * 5)
+FAULTS = {"": SHORT, "whole": WHOLE}.get(FAILOVER) or tuple(FAILOVER.split(","))
 """The faults of a run, by the names of the methods of GroupedArrays."""
 
+IS_LONG = FAILOVER != ""
+"""True if the load has time between the faults, long gaps are explained, and both arrays are checked at the end."""
+
 PAUSE_S = 3.0
-"""Time between two faults of the whole form, in which hosts go on."""
+"""Time between two faults of a long form, in which hosts go on."""
 
 LOAD_TIMEOUT_S = 180
 DISK = "/dev/mapper/mpatha"
@@ -80,18 +88,29 @@ def test_a_group_serves_through_faults(boot_guest: Boot, tmp_path: Path, request
         assert "ghost running" in topology
         load = Load(guest)
         load.wait_for_more()
-        faults = []
-        for name in WHOLE if IS_WHOLE else SHORT:
+        faults: list[Fault] = []
+        traces = GapTraces(guest, arrays)
+        kept = []
+        for number, name in enumerate(FAULTS, 1):
             faults.append(Fault(name, _now_s(guest)))
-            getattr(arrays, name)()
-            load.wait_for_more()
-            if IS_WHOLE:
+            try:
+                getattr(arrays, name)()
+                load.wait_for_more()
+            except AssertionError:
+                with suppress(AssertionError):
+                    traces.end_fault(number, name, math.inf)
+                raise
+            gap_s = longest_gap(load.times_s, faults[-1].began_s)
+            if IS_LONG:
+                kept.append(traces.end_fault(number, name, gap_s))
+                guest.run("no_errors")
                 time.sleep(PAUSE_S)
         records, seed = load.stop()
         lines = [f"{records} records, {seed} rounds of fio", *gap_lines(longest_gaps(faults, load.times_s))]
+        lines += [f"traces of a long gap: {folder}" for folder in kept if folder]
         request.node.user_properties.append((FINDINGS, lines))
         guest.run(f"umount /mnt/group {CHECK}", records=records, seed=seed)
-        if IS_WHOLE:
+        if IS_LONG:
             arrays.switch_over()
             guest.run(CHECK, records=records, seed=seed)  # The other array has everything too.
         _require_equal(arrays)

@@ -1,6 +1,9 @@
 # Shell functions for a disk that is reached through two arrays, with multipathd, and for a load whose answers are all checked.
 # The test sets $portal_1, $target_1, $portal_2 and $target_2: the portals and target names of both arrays.
 
+: "${KERNEL_LOG:=/tmp/kernel}"
+: "${FOUND_RECORDS:=/tmp/found}"
+
 # login_to PORTAL TARGET: log in, with timeouts that suit several paths
 login_to() {
     path() { iscsiadm -m node -T "$_target" -p "$_portal" "$@"; }
@@ -22,7 +25,7 @@ multipath_disk() {
     mkdir -p /run/udev /etc/multipath
     ln -sf udevadm /bin/systemd-udevd
     systemd-udevd --daemon 2>/tmp/udevd
-    multipathd -d -v2 >/tmp/multipathd 2>&1 &
+    multipathd -d -v3 >>/tmp/multipathd 2>&1 &
     login_to "$portal_1" "$target_1"
     login_to "$portal_2" "$target_2"
     within 60 two_paths
@@ -52,10 +55,31 @@ write_records() {
     done
 }
 
+# keep_logs FOLDER: copy what multipathd and the kernel have logged since the last fault, and the states of all sessions and disks
+keep_logs() {
+    mkdir -p "$1"
+    echo "$(date -u +%H:%M:%S.%N) in the guest is $(cut -d ' ' -f 1 /proc/uptime) s" >"$1/times"
+    collect_kernel_log
+    cp /tmp/multipathd "$KERNEL_LOG" "$1"
+    for file in /sys/class/iscsi_session/*/state /sys/class/scsi_device/*/device/state /sys/class/scsi_device/*/device/access_state; do
+        [ ! -f "$file" ] || echo "${file#/sys/class/} $(cat "$file")"
+    done >"$1/states"
+    multipath -ll >>"$1/states" 2>&1
+}
+
+# forget_logs: begin the log of multipathd anew. The log of the kernel is kept, because errors are looked for in all of it.
+forget_logs() {
+    collect_kernel_log
+    : >/tmp/multipathd
+}
+
+# collect_kernel_log: append what the kernel has logged to $KERNEL_LOG, before its buffer is too small for it
+collect_kernel_log() { dmesg -c >>"$KERNEL_LOG"; }
+
 # has_records FILE COUNT: fail unless the file has this many records, in their order
 has_records() {
-    tr -d '\0' <"$1" >/tmp/found
-    seq 0 $(($2 - 1)) | sed 's/^/record /' | cmp - /tmp/found
+    tr -d '\0' <"$1" >"$FOUND_RECORDS"
+    seq 0 $(($2 - 1)) | sed 's/^/record /' | cmp - "$FOUND_RECORDS"
 }
 
 # verified FILE SEED OPTION...: write 2 MiB, and verify everything; or only verify it, with --verify_only
@@ -80,5 +104,6 @@ write_verified() {
 
 # no_errors: fail if the kernel has reported an error of the disk or of its file system. Errors of single paths are expected.
 no_errors() {
-    if dmesg | grep -E 'dev dm-|EXT4-fs (error|warning)|JBD2:|Aborting journal|blocked for more than'; then return 1; fi
+    collect_kernel_log
+    if grep -E 'dev dm-|EXT4-fs (error|warning)|JBD2:|Aborting journal|blocked for more than' "$KERNEL_LOG"; then return 1; fi
 }
