@@ -7,9 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.replica.blocks.compression import LinkCompression, compress, decompress
-from odx_target.replica.blocks.fingerprints import fingerprints_of
 from odx_target.replica.blocks.formats import (
-    FINGERPRINT_BYTES,
     BlockState,
     Offer,
     decode_data,
@@ -160,9 +158,3 @@ def test_any_compressed_bytes_are_decompressed_or_refused(flags: Flag, content: 
         assert len(decompress(flags, content, 64)) == 64
     except PeerFault:
         return
-
-
-def test_fingerprints_have_the_size_of_the_format() -> None:
-    one, other = fingerprints_of(bytes(32), [b"a", b"b"])
-    assert len(one) == FINGERPRINT_BYTES
-    assert one != other != fingerprints_of(bytes([1]) * 32, [b"b"])[0]

@@ -56,6 +56,13 @@ class BlockState(IntEnum):
     """The receiver has the block already, because the block is equal in the base of the exchange."""
 
 
+# States are packed and unpacked with tables of all bytes, because arrays take longer than the states of most offers.
+_FINGERPRINT = int(BlockState.FINGERPRINT)
+_STATES = bytes(BlockState)
+_LOW, _HIGH = bytes(byte & 15 for byte in range(256)), bytes(byte >> 4 for byte in range(256))
+_SHIFTED = bytes(byte << 4 & 0xFF for byte in range(256))
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
     """The states of `count` blocks. The blocks with state FINGERPRINT also have fingerprints and CRC32Cs, in their order."""
@@ -76,9 +83,10 @@ class Offer:
         found: list[int] = np.flatnonzero(np.frombuffer(self.states, dtype=np.uint8) == state).tolist()
         return found
 
-    def fingerprint(self, number: int) -> bytes:
-        """Return one of the fingerprints. `number` counts only the blocks with fingerprints."""
-        return self.fingerprints[number * FINGERPRINT_BYTES : (number + 1) * FINGERPRINT_BYTES]
+
+def cut(fingerprints: bytes) -> list[bytes]:
+    """Cut joined fingerprints apart."""
+    return [fingerprints[at : at + FINGERPRINT_BYTES] for at in range(0, len(fingerprints), FINGERPRINT_BYTES)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,42 +99,45 @@ class Data:
 
 
 def encode_offer(offer: Offer) -> bytes:
-    bits = np.frombuffer(offer.states, dtype=np.uint8)
-    padded = np.zeros(-(-len(bits) // 2) * 2, dtype=np.uint8)
-    padded[: len(bits)] = bits
-    rows = padded.reshape(-1, 2)
-    packed = rows[:, 0] | rows[:, 1] << 4
+    size_bytes = -(-offer.count // 2)
+    low, high = offer.states[::2], offer.states[1::2].translate(_SHIFTED)
+    packed = int.from_bytes(low, "little") | int.from_bytes(high, "little")
     return (
         _COUNT.pack(offer.count)
-        + packed.tobytes()
+        + packed.to_bytes(size_bytes, "little")
         + offer.fingerprints
-        + _checksums(len(offer.checksums)).pack(*offer.checksums)
+        + struct.pack(f"<{len(offer.checksums)}I", *offer.checksums)
     )
 
 
 def decode_offer(body: Buffer) -> Offer:
     """Decode the body of an OFFER. Raises PeerFault."""
     count, rest = _counted(body, MAX_OFFER_BLOCKS, "an OFFER")
-    packed = np.frombuffer(rest[: -(-count // 2)], dtype=np.uint8)
-    states = np.stack([packed & 15, packed >> 4], axis=1).reshape(-1) if len(packed) else packed
-    if len(states) < count or states[count:].any():
+    size_bytes = -(-count // 2)
+    packed = bytes(rest[:size_bytes])
+    pairs = bytearray(2 * len(packed))
+    pairs[::2], pairs[1::2] = packed.translate(_LOW), packed.translate(_HIGH)
+    if len(pairs) < count or any(pairs[count:]):
         raise PeerFault("the states of an OFFER are not complete, or have additional bits")
-    states = states[:count]
-    if states.max() > max(BlockState):
+    states = bytes(pairs[:count])
+    if states.translate(None, _STATES):
         raise PeerFault("an OFFER has an unknown state of a block")
-    table = bytes(rest[-(-count // 2) :])
-    fingerprinted = int((states == BlockState.FINGERPRINT).sum())
+    table = bytes(rest[size_bytes:])
+    fingerprinted = states.count(_FINGERPRINT)
     end = fingerprinted * FINGERPRINT_BYTES
     if len(table) != end + fingerprinted * CHECKSUM_BYTES:
         raise PeerFault("an OFFER has another number of fingerprints than its states say")
-    return Offer(states.astype(np.uint8).tobytes(), table[:end], _checksums(fingerprinted).unpack(table[end:]))
+    return Offer(states, table[:end], struct.unpack_from(f"<{fingerprinted}I", table, end))
 
 
 def encode_want(count: int, wanted: Sequence[int]) -> bytes:
-    """Encode a WANT for an OFFER of `count` blocks. `wanted` are the indexes of the wanted blocks."""
-    bits = np.zeros(count, dtype=bool)
-    bits[list(wanted)] = True
-    return _COUNT.pack(count) + np.packbits(bits, bitorder="little").tobytes()
+    """Encode a WANT for an OFFER of `count` blocks. `wanted` are the indexes of the wanted blocks, in ascending order."""
+    if len(wanted) in (0, count):  # the receiver has usually all blocks or none
+        bits = (1 << len(wanted)) - 1
+        return _COUNT.pack(count) + bits.to_bytes(-(-count // 8), "little")
+    flags = np.zeros(count, dtype=bool)
+    flags[list(wanted)] = True
+    return _COUNT.pack(count) + np.packbits(flags, bitorder="little").tobytes()
 
 
 def decode_want(body: Buffer, offer: Offer) -> list[int]:
@@ -137,6 +148,10 @@ def decode_want(body: Buffer, offer: Offer) -> list[int]:
     count, rest = _counted(body, MAX_OFFER_BLOCKS, "a WANT")
     if count != offer.count or len(rest) != -(-count // 8):
         raise PeerFault("a WANT has not the length of its OFFER")
+    if not any(rest):
+        return []
+    if offer.states.count(_FINGERPRINT) == count and int.from_bytes(rest, "little") == (1 << count) - 1:
+        return list(range(count))
     bits = np.unpackbits(np.frombuffer(rest, dtype=np.uint8), bitorder="little")
     wanted = np.flatnonzero(bits)
     states = np.frombuffer(offer.states, dtype=np.uint8)
@@ -164,10 +179,6 @@ def decode_data(body: Buffer) -> Data:
     if (indexes[1:] <= indexes[:-1]).any():
         raise PeerFault("the blocks of a DATA are not in ascending order")
     return Data(indexes.tolist(), rows["checksum"].tolist(), rest[end:])
-
-
-def _checksums(count: int) -> struct.Struct:
-    return struct.Struct(f"<{count}I")
 
 
 def _counted(body: Buffer, most: int, name: str) -> tuple[int, memoryview]:

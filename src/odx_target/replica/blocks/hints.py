@@ -17,6 +17,7 @@ BUCKET_HINTS = 8
 HINT_BYTES = 12
 """Memory of one hint: a tag of 4 bytes, and a place of 8 bytes."""
 
+_ROW_WORDS = BUCKET_HINTS * HINT_BYTES // 8
 _WORDS = np.dtype([("bucket", "<u8"), ("tag", "<u4"), ("victim", "<u4")])
 assert _WORDS.itemsize == FINGERPRINT_BYTES
 
@@ -29,12 +30,13 @@ class Hints:
 
     def __init__(self, count: int) -> None:
         self._buckets = max(1, -(-count // BUCKET_HINTS))
-        self._tags = np.zeros((self._buckets, BUCKET_HINTS), dtype=np.uint32)
-        self._places = np.zeros((self._buckets, BUCKET_HINTS), dtype=np.uint64)
+        # A bucket is one row, places first, because each bucket is anywhere in memory and is not in the cache.
+        self._rows = np.zeros((self._buckets, _ROW_WORDS), dtype=np.uint64)
+        self._places, self._tags = _divided(self._rows)
 
     @property
     def size_bytes(self) -> int:
-        return self._tags.nbytes + self._places.nbytes
+        return self._rows.nbytes
 
     def find(self, fingerprints: bytes) -> list[int]:
         """Return the place for each of the joined fingerprints, or 0."""
@@ -43,22 +45,25 @@ class Hints:
         matches = self._tags[buckets] == words["tag"][:, None]
         if not np.count_nonzero(matches):
             return [0] * len(words)
-        found: list[int] = np.where(matches, self._places[buckets], np.uint64(0)).max(axis=1, initial=0).tolist()
-        return found
+        numbers, slots = (each[::-1] for each in np.nonzero(matches))
+        found = np.zeros(len(words), dtype=np.uint64)
+        found[numbers] = self._places[buckets[numbers], slots]  # Used slots come before free ones, so they are assigned last.
+        return found.tolist()
 
     def note(self, fingerprints: bytes, places: Sequence[int]) -> None:
         """Note a place for each of the joined fingerprints. A later hint for a fingerprint replaces the earlier one.
 
         Raises ValueError if the numbers of fingerprints and places differ.
         """
-        words = np.frombuffer(fingerprints, dtype=_WORDS)[::-1]
-        values = np.array(places, dtype=np.uint64)[::-1]
+        words, values = np.frombuffer(fingerprints, dtype=_WORDS), np.array(places, dtype=np.uint64)
         if len(words) != len(values):
             raise ValueError("each fingerprint needs a place")
         buckets = words["bucket"] % np.uint64(self._buckets)
-        if len(set(buckets.tolist())) < len(buckets):
-            # Equal fingerprints of one call would take several slots. Their last hint comes first here, and is kept.
-            _, kept = np.unique(words["bucket"], return_index=True)
+        in_order = np.sort(buckets)
+        if np.count_nonzero(in_order[1:] == in_order[:-1]):
+            # Equal fingerprints of one call would take several slots. Their last hint is kept.
+            _, kept = np.unique(words["bucket"][::-1], return_index=True)
+            kept = len(words) - 1 - kept
             order = kept[np.argsort(buckets[kept], kind="stable")]
             buckets, words, values = buckets[order], words[order], values[order]
             slots = self._slots(buckets, words, values)
@@ -69,20 +74,32 @@ class Hints:
 
     def _slots_of_own_buckets(self, buckets: Array, words: Array, values: Array) -> Array:
         """Do the same as `_slots` if no two hints share a bucket, with less work."""
-        is_used = self._places[buckets] != 0
-        has_tag = is_used & (self._tags[buckets] == words["tag"][:, None])
-        worth = has_tag * np.uint8(2) + ~is_used
-        slots = worth.argmax(axis=1)
-        any_slot = ((words["victim"] + values) % np.uint64(BUCKET_HINTS)).astype(np.int64)
-        return np.where(worth[np.arange(len(slots)), slots], slots, any_slot)
+        places, tags = _divided(self._rows[buckets])
+        is_free = places == 0
+        worth = ((tags == words["tag"][:, None]) & ~is_free) * np.uint8(2) + is_free
+        slots: Array = worth.argmax(axis=1)
+        is_full = ~worth.any(axis=1)
+        if np.count_nonzero(is_full):
+            slots[is_full] = _any_slots(words[is_full], values[is_full])
+        return slots
 
     def _slots(self, buckets: Array, words: Array, values: Array) -> Array:
         """Return the slot of each new hint in its bucket: the one with its tag, or a free one, or any. `buckets` are sorted."""
-        is_used = self._places[buckets] != 0
-        has_tag = is_used & (self._tags[buckets] == words["tag"][:, None])
+        places, tags = _divided(self._rows[buckets])
+        is_used = places != 0
+        has_tag = is_used & (tags == words["tag"][:, None])
         # Hints of this call that share a bucket get different free slots.
         numbers = np.arange(len(buckets)) - np.searchsorted(buckets, buckets)
         is_own = ~is_used & (np.cumsum(~is_used, axis=1) - 1 == numbers[:, None])
-        any_slot = (words["victim"] + values) % np.uint64(BUCKET_HINTS)
-        free_or_any = np.where(is_own.any(axis=1), is_own.argmax(axis=1), any_slot.astype(np.int64))
+        free_or_any = np.where(is_own.any(axis=1), is_own.argmax(axis=1), _any_slots(words, values))
         return np.where(has_tag.any(axis=1), has_tag.argmax(axis=1), free_or_any)
+
+
+def _divided(rows: Array) -> tuple[Array, Array]:
+    """Return views of the places and of the tags of some buckets."""
+    return rows[:, :BUCKET_HINTS], rows[:, BUCKET_HINTS:].view(np.uint32)
+
+
+def _any_slots(words: Array, values: Array) -> Array:
+    """Return the slots of hints that replace others."""
+    return ((words["victim"] + values) % np.uint64(BUCKET_HINTS)).astype(np.int64)

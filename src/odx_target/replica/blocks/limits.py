@@ -35,8 +35,8 @@ MAX_VAIN_ATTEMPTS = 5
 """Maximum number of consecutive attempts that the peer ends without a further part. The peer cannot read its data, or has an
 internal error, and further attempts end in the same way."""
 
-TURN_BLOCKS = 128
-"""Number of blocks that are read, hashed, linked or written before other tasks run: half a millisecond of work."""
+TURN_BLOCKS = 256
+"""Maximum number of blocks that are read, hashed, linked or written before other tasks run: half a millisecond of work."""
 
 WINDOW_BYTES = 8 << 20
 """Credit that a receiver of blocks requests for its channel: two OFFERs in full."""

@@ -9,17 +9,17 @@ A part is complete when all its wanted blocks have arrived. `on_part` is called 
 pool, and may add a mark to the same batch. Parts are completed in order.
 """
 
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import repeat
 
 from odx_target.environment import Buffer, Environment
 from odx_target.native.checksum import checksums_of_blocks
 from odx_target.replica.blocks.compression import decompress
-from odx_target.replica.blocks.fingerprints import fingerprints_of
-from odx_target.replica.blocks.formats import FINGERPRINT_BYTES, BlockState, Offer, decode_data, decode_offer, encode_want
+from odx_target.replica.blocks.fingerprints import fingerprints_in_turns
+from odx_target.replica.blocks.formats import FINGERPRINT_BYTES, BlockState, Offer, cut, decode_data, decode_offer, encode_want
 from odx_target.replica.blocks.hints import Hints
 from odx_target.replica.blocks.limits import MAX_OFFER_BLOCKS, MAX_OFFERS, MAX_WAIT_S, TURN_BLOCKS, WINDOW_BYTES
 from odx_target.replica.blocks.ranges import part_end, runs_of
@@ -67,8 +67,8 @@ class _Part:
     """Indexes of the blocks whose data has not arrived."""
     frames: list[tuple[Sequence[int], memoryview]] = field(default_factory=list)
     """The arrived data: indexes of blocks in ascending order, and their joined content."""
-    fingerprints: dict[int, bytes] = field(default_factory=dict)
-    """Offered fingerprints of the requested blocks, by index."""
+    requested: dict[bytes, int] = field(default_factory=dict)
+    """The indexes of the blocks that were requested after an offer, by their fingerprints."""
     copies: "dict[int, list[tuple[_Part, int]]]" = field(default_factory=dict)
     """For the index of a block: the equal blocks of this part and of later ones that were not requested, as part and index. A
     part does not refer to earlier ones, because a chain of parts would keep all their data in memory."""
@@ -113,8 +113,8 @@ class BlockReceiver:
         self._has_base = has_base
         self._part_blocks = part_blocks
         self._under_way: deque[_Part] = deque()
-        self._coming: dict[bytes, tuple[_Part, int]] = {}
-        """The requested blocks by their fingerprints, until their parts are complete."""
+        self._coming: dict[bytes, _Part] = {}
+        """The parts of the requested blocks by their fingerprints, until these parts are complete."""
         self._next = self._end = 0
 
     async def run(self, first: int, count: int) -> None:
@@ -170,18 +170,21 @@ class BlockReceiver:
         indexes = offer.indexes_of(BlockState.FINGERPRINT)
         self.totals.offered_blocks += len(indexes)
         places = self._hints.find(offer.fingerprints)
-        if not any(places):
-            return list(range(len(indexes)))
-        numbers = dict(zip(indexes, range(len(indexes)), strict=True))
-        linked: list[int] = []
-        for start, count in runs_of([index for index, place in zip(indexes, places, strict=True) if place], TURN_BLOCKS):
-            number = numbers[start]
-            end = number + count
-            linked += [number + at for at in await self._link(first + start, places[number:end], offer.checksums[number:end])]
-        right = await self._verified(first, offer, indexes, linked)
+        hinted = [index for index, place in zip(indexes, places, strict=True) if place]
+        right: list[int] = []
+        linked_blocks = 0
+        for start, count in runs_of(hinted, TURN_BLOCKS):
+            number = bisect_left(indexes, start)
+            linked = await self._link(first + start, places[number : number + count], offer.checksums[number : number + count])
+            for at, linked_count in runs_of(linked):
+                right += await self._verified(first + start + at, offer, number + at, linked_count)
+            linked_blocks += len(linked)
         self.totals.linked_blocks += len(right)
-        self.totals.wrong_hints += len(linked) - len(right)
-        return [number for number in range(len(indexes)) if number not in right]
+        self.totals.wrong_hints += linked_blocks - len(right)
+        if len(right) in (0, len(indexes)):
+            return [] if right else list(range(len(indexes)))
+        known = set(right)
+        return [number for number in range(len(indexes)) if number not in known]
 
     async def _link(self, block: int, places: Sequence[int], checksums: Sequence[int]) -> list[int]:
         """Link adjacent blocks. Returns the indexes of the linked ones. The data at the other places is gone, or has another
@@ -191,45 +194,44 @@ class BlockReceiver:
         await self._change(lambda: found.extend(self._volume.link_run(block, places, checksums)))
         return found
 
-    async def _verified(self, first: int, offer: Offer, indexes: list[int], linked: list[int]) -> set[int]:
-        """Return those of the linked blocks whose data has the offered fingerprint."""
-        right: set[int] = set()
-        numbers = {indexes[number]: number for number in linked}
-        for start, count in runs_of(list(numbers), TURN_BLOCKS):
-            try:
-                buffers = self._volume.read_now(first + start, count) or await self._volume.read(first + start, count)
-            except (DamagedBlock, Unreadable):
-                continue  # The sender sends these blocks.
-            content = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
-            blocks = [content[at : at + BLOCK_BYTES] for at in range(0, len(content), BLOCK_BYTES)]
-            number = numbers[start]
-            for at, fingerprint in enumerate(fingerprints_of(self._key, blocks)):
-                if fingerprint == offer.fingerprint(number + at):
-                    right.add(number + at)
-            await self._environment.turns.next()
-        return right
+    async def _verified(self, block: int, offer: Offer, number: int, count: int) -> Sequence[int]:
+        """Return the numbers of those of some adjacent linked blocks whose data has the offered fingerprint. `number` is the
+        number of the fingerprint of the first block.
+        """
+        try:
+            buffers = self._volume.read_now(block, count) or await self._volume.read(block, count)
+        except (DamagedBlock, Unreadable):
+            return ()  # The sender sends these blocks.
+        content = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers))
+        present = await fingerprints_in_turns(self._key, [content], self._environment.turns)
+        numbers = range(number, number + count)
+        offered = offer.fingerprints[number * FINGERPRINT_BYTES : (number + count) * FINGERPRINT_BYTES]
+        if present == offered:
+            return numbers
+        pairs = zip(numbers, cut(present), cut(offered), strict=True)
+        return [each for each, ours, theirs in pairs if ours == theirs]
 
     def _not_coming(self, part: _Part, numbers: list[int]) -> list[int]:
         """Return the indexes of the blocks to request. A block with the fingerprint of one that is coming is copied from it."""
-        offered = part.offer.indexes_of(BlockState.FINGERPRINT)
-        indexes, wanted = [offered[number] for number in numbers], []
-        table = part.offer.fingerprints
-        fingerprints = [table[FINGERPRINT_BYTES * number : FINGERPRINT_BYTES * (number + 1)] for number in numbers]
-        distinct = set(fingerprints)
-        if len(distinct) == len(fingerprints) and distinct.isdisjoint(self._coming):
-            self._coming.update(zip(fingerprints, zip(repeat(part), indexes), strict=False))
-            part.fingerprints = dict(zip(indexes, fingerprints, strict=True))
-            return indexes
-        for index, fingerprint in zip(indexes, fingerprints, strict=True):
-            coming = self._coming.get(fingerprint)
-            if coming is None:
-                self._coming[fingerprint] = part, index
-                part.fingerprints[index] = fingerprint
+        if not numbers:
+            return []
+        offered, fingerprints = part.offer.indexes_of(BlockState.FINGERPRINT), cut(part.offer.fingerprints)
+        if len(numbers) < len(offered):
+            offered, fingerprints = [offered[each] for each in numbers], [fingerprints[each] for each in numbers]
+        distinct = dict(zip(fingerprints, offered, strict=True))
+        if len(distinct) == len(offered) and self._coming.keys().isdisjoint(distinct):
+            self._coming.update(dict.fromkeys(distinct, part))
+            part.requested = distinct
+            return offered
+        wanted: list[int] = []
+        for index, fingerprint in zip(offered, fingerprints, strict=True):
+            source = self._coming.setdefault(fingerprint, part)
+            at = source.requested.setdefault(fingerprint, index)
+            if source is part and at == index:
                 wanted.append(index)
             else:
-                source, at = coming
                 source.copies.setdefault(at, []).append((part, index))
-        self.totals.repeated_blocks += len(indexes) - len(wanted)
+        self.totals.repeated_blocks += len(offered) - len(wanted)
         return wanted
 
     def _arrived(self, frame: Frame) -> None:
@@ -266,7 +268,7 @@ class BlockReceiver:
         await self._pool.committed()
         self.totals.parts += 1
         self.totals.done_blocks += part.offer.count - part.offer.states.count(BlockState.SAME)
-        for fingerprint in part.fingerprints.values():
+        for fingerprint in part.requested:
             del self._coming[fingerprint]
         if part.frames:
             await self._note_hints(part)
@@ -285,15 +287,17 @@ class BlockReceiver:
 
     async def _note_hints(self, part: _Part) -> None:
         """Remember the places of the received blocks, so that the next equal block need not be sent."""
-        places, fingerprints = self._volume.places_now(part.first, part.offer.count), part.fingerprints
-        has_unasked = len(fingerprints) < sum(len(indexes) for indexes, _ in part.frames)
-        unasked = [each for each in part.data() if each[0] not in fingerprints] if has_unasked else []
-        for start in range(0, len(unasked), TURN_BLOCKS):
-            indexes, blocks = zip(*unasked[start : start + TURN_BLOCKS], strict=True)
-            fingerprints = {**fingerprints, **dict(zip(indexes, fingerprints_of(self._key, blocks), strict=True))}
-            await self._environment.turns.next()
-        self._hints.note(b"".join(fingerprints.values()), [places[index] for index in fingerprints])
-        await self._environment.turns.next()
+        turns, requested = self._environment.turns, set(part.requested.values())
+        unasked = [frame for frame in part.frames if requested.isdisjoint(frame[0])]
+        indexes = [*part.requested.values(), *(index for arrived, _ in unasked for index in arrived)]
+        hashed = await fingerprints_in_turns(self._key, [content for _, content in unasked], turns)
+        fingerprints = b"".join([*part.requested, hashed])
+        places = self._volume.places_now(part.first, part.offer.count)
+        if indexes != list(range(part.offer.count)):
+            places = [places[index] for index in indexes]
+        self._hints.note(fingerprints, places)
+        turns.take(len(indexes))
+        await turns.next_if_spent()
 
     async def _change(self, change: Callable[[], object]) -> None:
         """Change the pool, and wait while it makes room. May raise the exceptions of `Volume.write` except PoolBusy."""

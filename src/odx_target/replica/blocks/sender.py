@@ -6,15 +6,13 @@ way.
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from odx_target.environment import Buffer, Environment
 from odx_target.native.checksum import checksums_of_blocks
 from odx_target.replica.blocks.compression import LinkCompression, PathCompression, compress
-from odx_target.replica.blocks.fingerprints import fingerprints_of
+from odx_target.replica.blocks.fingerprints import fingerprints_in_turns
 from odx_target.replica.blocks.formats import BlockState, Offer, decode_want, encode_data_head, encode_offer
 from odx_target.replica.blocks.limits import (
     MAX_DATA_BLOCKS,
@@ -63,11 +61,11 @@ class _Part:
 
 
 class _Contents:
-    """The data of some blocks of a part, in the order of their indexes."""
+    """The data of some of the `count` blocks of a part, in the order of their indexes."""
 
     def __init__(self, count: int) -> None:
         self.indexes: list[int] = []
-        self.checksums = np.zeros(count, dtype=np.uint32)
+        self._checksums = [0] * count
         """The CRC32C of each block of the part, by its index. 0 for blocks without data."""
         self._runs: list[tuple[int, memoryview]] = []
 
@@ -75,12 +73,22 @@ class _Contents:
         """Add adjacent blocks, of which the first has this index. They come after all other blocks."""
         count = len(content) // BLOCK_BYTES
         self.indexes += range(index, index + count)
-        self.checksums[index : index + count] = checksums_of_blocks(content, BLOCK_BYTES)
+        self._checksums[index : index + count] = checksums_of_blocks(content, BLOCK_BYTES)
         self._runs.append((index, content))
 
-    def blocks(self) -> list[Buffer]:
-        """Return the data of each block."""
-        return [content[at : at + BLOCK_BYTES] for _, content in self._runs for at in range(0, len(content), BLOCK_BYTES)]
+    def mark(self, states: bytearray, state: BlockState) -> None:
+        """Set the states of all blocks that were added."""
+        for index, content in self._runs:
+            count = len(content) // BLOCK_BYTES
+            states[index : index + count] = bytes([state]) * count
+
+    def buffers(self) -> Iterable[memoryview]:
+        """Return the data of all blocks."""
+        return [content for _, content in self._runs]
+
+    def checksums(self, indexes: Sequence[int]) -> Sequence[int]:
+        """Return the CRC32Cs of some blocks, whose indexes are in ascending order."""
+        return [checksum for index, count in runs_of(indexes) for checksum in self._checksums[index : index + count]]
 
     def joined(self, indexes: Sequence[int]) -> Buffer:
         """Return the joined data of some blocks, whose indexes are in ascending order."""
@@ -175,21 +183,22 @@ class BlockSender:
             pass
 
     async def _offer(self, runs: list[Run], *, is_last: bool) -> None:
-        first = runs[0].block
-        states = np.full(sum(run.count_blocks for run in runs), BlockState.LOST, dtype=np.uint8)
-        contents = _Contents(len(states))
+        first, count = runs[0].block, sum(run.count_blocks for run in runs)
+        states, contents = bytearray([BlockState.LOST]) * count, _Contents(count)
         for at, run_blocks, change in runs:
             if change is Change.DATA:
-                for block in range(at, at + run_blocks, 2 * TURN_BLOCKS):
-                    await self._read(first, block, min(2 * TURN_BLOCKS, at + run_blocks - block), contents)
+                for block in range(at, at + run_blocks, TURN_BLOCKS):
+                    await self._read(first, block, min(TURN_BLOCKS, at + run_blocks - block), contents)
             else:
                 state = BlockState.HOLE if change is Change.HOLE else BlockState.SAME
-                states[at - first : at - first + run_blocks] = state
-        offers = self.policy.is_on
-        indexes = contents.indexes
-        states[indexes] = BlockState.FINGERPRINT if offers else BlockState.UNASKED
-        fingerprints = await self._fingerprints(contents.blocks()) if offers else b""
-        offer = Offer(states.tobytes(), fingerprints, tuple(contents.checksums[indexes].tolist()) if offers else ())
+                states[at - first : at - first + run_blocks] = bytes([state]) * run_blocks
+        offers, indexes = self.policy.is_on, contents.indexes
+        contents.mark(states, BlockState.FINGERPRINT if offers else BlockState.UNASKED)
+        if offers:
+            fingerprints = await fingerprints_in_turns(self._key, contents.buffers(), self._environment.turns)
+            offer = Offer(bytes(states), fingerprints, tuple(contents.checksums(indexes)))
+        else:
+            offer = Offer(bytes(states))
         part = _Part(first, offer, contents, None if offers and indexes else indexes)
         await self._room()
         self._exchange.send(Kind.OFFER, first, encode_offer(offer), Flag.END if is_last else NO_FLAGS)
@@ -199,14 +208,6 @@ class BlockSender:
             self.totals.offered_blocks += len(indexes)
         else:
             self.policy.note_unasked(len(indexes))
-
-    async def _fingerprints(self, blocks: list[Buffer]) -> bytes:
-        """Return the joined fingerprints of blocks. Threads would take longer, because each call gives up the interpreter."""
-        found: list[bytes] = []
-        for start in range(0, len(blocks), TURN_BLOCKS):
-            found += fingerprints_of(self._key, blocks[start : start + TURN_BLOCKS])
-            await self._environment.turns.next()
-        return b"".join(found)
 
     async def _read(self, first: int, block: int, count: int, contents: _Contents) -> None:
         """Read blocks of the part that begins at `first`, and add them to `contents`. Damaged blocks are left out."""
@@ -254,7 +255,7 @@ class BlockSender:
         else:
             compressed, flag = compress(compression, content)
         self._spent_s += self._environment.monotonic() - began_s
-        body = encode_data_head(indexes, part.contents.checksums[indexes]) + compressed
+        body = encode_data_head(indexes, part.contents.checksums(indexes)) + compressed
         if len(body) > MAX_BODY_BYTES:
             half = len(indexes) // 2
             await self._send_blocks(part, indexes[:half], compression)
@@ -264,6 +265,8 @@ class BlockSender:
         self._compression.note(compression, len(content), self._spent_s)
         self._spent_s = 0.0
         self._exchange.send(Kind.DATA, part.first, body, flag)
+        self._environment.turns.take(len(indexes))
+        await self._environment.turns.next_if_spent()
         self.totals.sent_blocks += len(indexes)
         self.totals.data_bytes += len(body)
 
