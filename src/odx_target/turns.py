@@ -50,7 +50,8 @@ class Turns(Steps):
     2. To wait for a later turn, await `next`. When `next` returns, other tasks have run, and `of_a_turn` steps are available.
     3. The callers of `next` get their turns in the order of their calls. Each round of the event loop gives one turn.
     4. A turn is short if commands of hosts were executed in a round before the last SHORT_TURNS_AFTER_HOSTS turns
-       (`hosts_were_served`).
+       (`hosts_were_served`). Commands of the connection for which the work is done do not count, because a host that waits for
+       its copy gains nothing by short turns.
     5. Just before a turn, `serve_hosts` executes the commands of hosts that have arrived.
 
     `make_event` makes an event that a caller of `next` waits for. `go_round` returns after all other tasks have run once.
@@ -64,7 +65,9 @@ class Turns(Steps):
         self._make_event = make_event
         self._go_round = go_round
         self._queue: deque[_Event] = deque()
-        self._short_turns = 0
+        self._latest_connection: int | None = None
+        self._short_turns = 0  # after the last command of the latest connection
+        self._short_turns_after_others = 0
         self.serve_hosts: Callable[[], bool] = _no_hosts
         """Function that executes the commands of hosts that have arrived. It is called just before each turn, because the event
         loop runs the tasks of a round in any order: the next turn may come before the task that serves the hosts. The function
@@ -75,13 +78,24 @@ class Turns(Steps):
         self.is_short = False
         """True if the present turn is short. Work that cannot be divided into steps then does less at once."""
 
-    def hosts_were_served(self) -> None:
-        """Make the next turns short, because a host that has got a reply may soon send its next command."""
-        if not self.are_equal:
-            self._short_turns = SHORT_TURNS_AFTER_HOSTS
+    def hosts_were_served(self, connection: int | None = None) -> None:
+        """Make the next turns short, because a host that has got a reply may soon send its next command.
 
-    async def next(self) -> None:
-        """Wait until the event loop has run the other tasks and the caller's turn has come. The wait may be cancelled."""
+        `connection` is the number of the host's connection. The turns of this connection stay long. None means a host without
+        a number, beside which all turns are short.
+        """
+        if self.are_equal:
+            return
+        if connection != self._latest_connection:
+            self._short_turns_after_others = self._short_turns
+            self._latest_connection = connection
+        self._short_turns = SHORT_TURNS_AFTER_HOSTS
+
+    async def next(self, connection: int | None = None) -> None:
+        """Wait until the event loop has run the other tasks and the caller's turn has come. The wait may be cancelled.
+
+        `connection` is the number of the connection whose command waits. The turn is short only beside other connections.
+        """
         queue = self._queue
         mine = self._make_event()
         queue.append(mine)
@@ -99,23 +113,24 @@ class Turns(Steps):
             self.left = self.of_a_turn  # Commands of hosts must not wait because the former turn was used up.
             if not self.serve_hosts():
                 await self._go_round()  # The caller may belong to a connection that was cut. Its wait then ends here.
-        self.is_short = self._short_turns > 0
-        self._short_turns -= self.is_short
+        self.is_short = self.hosts_are_near(connection)
+        self._short_turns -= self._short_turns > 0
+        self._short_turns_after_others -= self._short_turns_after_others > 0
         self.left = min(self.of_a_turn, STEPS_BESIDE_HOSTS) if self.is_short else self.of_a_turn
 
-    @property
-    def hosts_are_near(self) -> bool:
+    def hosts_are_near(self, connection: int | None = None) -> bool:
         """True if hosts have sent commands in a recent round, so that the next turns are short. Work that could be done at once
         is then better divided among some turns.
 
-        Commands of any kind count. The copy command of a host that copies alone counts too, before its handler runs.
+        Commands of any kind count, but not those of `connection`, for which the work is done.
         """
-        return self._short_turns > 0
+        is_latest = connection is not None and connection == self._latest_connection
+        return (self._short_turns_after_others if is_latest else self._short_turns) > 0
 
-    async def next_if_hosts_are_near(self) -> None:
-        """Await `next` if hosts may send their next command soon, or if no steps remain."""
-        if self._short_turns > 0 or self.left <= 0:
-            await self.next()
+    async def next_if_hosts_are_near(self, connection: int | None = None) -> None:
+        """Await `next` if hosts on other connections may send their next command soon, or if no steps remain."""
+        if self.left <= 0 or self.hosts_are_near(connection):
+            await self.next(connection)
 
     async def next_if_spent(self) -> None:
         """Await `next` if no steps remain."""

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.operations import step_choice
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list
+from odx_target.iscsi.pdu.headers import ScsiDataIn
 from odx_target.store.volumes.sources import Readable
 from odx_target.turns import Steps
 from tests.copymgr.array import CopyArray, Range, Started, code_of, pattern
 from tests.copymgr.test_ends_before_beginning import ENDS, FOREGROUND_ENDS, TAG, array_with_token
-from tests.target.raw_peer import logged_in
+from tests.target.raw_peer import RawPeer, logged_in
 from tests.target.running import running
 
 TURNS_OF_POPULATE = 3
@@ -68,23 +70,46 @@ def test_a_copy_is_made_at_once_if_no_commands_of_hosts_were_counted() -> None:
     assert start_write(array).is_done
 
 
-async def test_the_hub_counts_the_command_of_a_host_that_copies_alone() -> None:
-    async with running() as array, logged_in(array) as peer:
+async def test_a_copy_command_is_divided_only_beside_the_commands_of_another_session() -> None:
+    async with running() as array, logged_in(array) as peer, logged_in(array, 2) as other:
         turns = array.pool.turns
 
         async def turns_of_populate(list_identifier: int) -> int:
-            while turns.hosts_are_near:
-                await turns.next()
             before = turns.taken
             parameters = populate_token_list([BlockRange(0, 64)])
             command = peer.write(cdb.populate_token(list_identifier, len(parameters)), len(parameters))
             assert await peer.status_of(command, parameters) == (0, b"")
             return turns.taken - before
 
+        async def read(host: RawPeer) -> None:
+            await host.send(host.read(cdb.read_16(0, 8), 4096))
+            await host.take(ScsiDataIn)
+
+        await read(other)
         assert await turns_of_populate(1) >= TURNS_OF_POPULATE
-        turns.hosts_were_served()
+        while turns.hosts_are_near():
+            await turns.next()
+        assert await turns_of_populate(2) == 0, "the other session is idle"
+        await read(peer)
+        assert await turns_of_populate(3) == 0, "the host reads on its own session"
         turns.are_equal = True
-        assert await turns_of_populate(2) == 0, "in a replay"
+        await read(other)
+        assert await turns_of_populate(4) == 0, "in a replay"
+
+
+@pytest.mark.parametrize(("flags", "is_divided"), [(0, False), (ListFlag.IMMED, True)])
+def test_only_a_copy_in_the_background_is_divided_beside_its_own_host(flags: int, is_divided: bool) -> None:
+    """A host that does not wait for its copy may send other commands on the same session."""
+    array = array_with_token()
+    (token,) = array.manager.copies.tokens.live.values()
+    array.nexus.connection = 3
+    turns = array.environment.turns
+    turns.hosts_were_served(3)
+    before = turns.taken
+    started = array.start_write_using(1, 3, token.data, [(9, 100)], flags=flags)
+    assert code_of(started.wait(array.environment)) == "good"
+    array.environment.settle()
+    assert (turns.taken > before) == is_divided
 
 
 @pytest.mark.parametrize("start", [start_populate, start_write])

@@ -84,15 +84,53 @@ def test_work_is_divided_only_while_hosts_are_near() -> None:
     environment = VirtualEnvironment()
     turns = environment.turns
     environment.run(turns.next_if_hosts_are_near())
-    assert (turns.taken, turns.hosts_are_near) == (0, False)
+    assert (turns.taken, turns.hosts_are_near()) == (0, False)
     turns.hosts_were_served()
-    assert turns.hosts_are_near
+    assert turns.hosts_are_near()
     for _ in range(SHORT_TURNS_AFTER_HOSTS + 3):
         environment.run(turns.next_if_hosts_are_near())
-    assert (turns.taken, turns.hosts_are_near) == (SHORT_TURNS_AFTER_HOSTS, False)
+    assert (turns.taken, turns.hosts_are_near()) == (SHORT_TURNS_AFTER_HOSTS, False)
     turns.take(turns.left)
     environment.run(turns.next_if_hosts_are_near())
     assert turns.taken == SHORT_TURNS_AFTER_HOSTS + 1
+
+
+def test_the_commands_of_a_connection_do_not_make_its_own_turns_short() -> None:
+    environment = VirtualEnvironment()
+    turns = environment.turns
+    mine, other, third = 3, 5, 8
+    turns.hosts_were_served(mine)
+    turns.hosts_were_served(mine)
+    assert [turns.hosts_are_near(each) for each in (mine, other, None)] == [False, True, True]
+    environment.run(turns.next(mine))
+    assert (turns.is_short, turns.left) == (False, turns.of_a_turn)
+    environment.run(turns.next(other))
+    assert (turns.is_short, turns.left) == (True, STEPS_BESIDE_HOSTS)
+    turns.hosts_were_served(other)
+    assert [turns.hosts_are_near(each) for each in (mine, other, third)] == [True, True, True]
+    for _ in range(SHORT_TURNS_AFTER_HOSTS):
+        turns.hosts_were_served(mine)
+        environment.run(turns.next(mine))
+        assert turns.is_short
+    environment.run(turns.next(mine))
+    assert not turns.is_short, "the other host is idle"
+
+
+@given(st.lists(st.integers(0, 4), max_size=60))
+def test_hosts_are_near_if_any_other_connection_was_served_a_few_turns_ago(events: list[int]) -> None:
+    """Compare with the last turn of each connection. The number 0 means a turn."""
+    environment = VirtualEnvironment()
+    turns, served = environment.turns, dict[int, int]()
+    for connection in events:
+        if connection:
+            turns.hosts_were_served(connection)
+            served[connection] = turns.taken
+        else:
+            environment.run(turns.next())
+        for mine in range(1, 6):
+            others = [turn for number, turn in served.items() if number != mine]
+            expected = any(turns.taken - turn < SHORT_TURNS_AFTER_HOSTS for turn in others)
+            assert turns.hosts_are_near(mine) == expected
 
 
 def test_equal_turns_are_never_short_and_never_serve_hosts() -> None:
@@ -101,7 +139,7 @@ def test_equal_turns_are_never_short_and_never_serve_hosts() -> None:
     turns.are_equal = True
     turns.serve_hosts = pytest.fail
     turns.hosts_were_served()
-    assert not turns.hosts_are_near
+    assert not turns.hosts_are_near()
     environment.run(turns.next())
     assert not turns.is_short
     assert turns.left == turns.of_a_turn

@@ -136,6 +136,18 @@ async def test_before_long_work_the_ready_connections_are_served_at_once() -> No
         assert len(at.log) == 3
 
 
+async def test_turns_of_a_connection_are_short_only_beside_the_commands_of_others() -> None:
+    async with stage() as at:
+        turns = at.pool.turns
+        first = at.member("a").here.fileno()
+        at.hub.serve_now()
+        assert (turns.hosts_are_near(first), turns.hosts_are_near(first + 1)) == (False, True)
+        at.members[0].peer.send(b"x")
+        others = [at.member(name).here.fileno() for name in "bc"]
+        at.hub.serve_now()
+        assert all(turns.hosts_are_near(number) for number in (first, *others))
+
+
 async def test_a_task_that_a_lost_batch_cuts_gets_no_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """The task could otherwise report the success of a change that was in the batch."""
     async with stage() as at:

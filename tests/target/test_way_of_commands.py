@@ -102,7 +102,7 @@ async def way_of_write_using_token() -> Calls:
         (token,) = token_commands.read_rod_token_information(received[1]).tokens
         write = token_commands.write_using_token_list(token, [token_commands.BlockRange(64, 64)])
         command, parameters = token_command(peer, cdb.write_using_token(2, len(write)), write)
-        while array.pool.turns.hosts_are_near:
+        while array.pool.turns.hosts_are_near():
             await array.pool.turns.next()
         array.pool.turns.are_equal = True  # The command is then executed in the task of the hub.
         calls, _ = await way_of(peer, peer.encode(command, parameters))

@@ -85,6 +85,8 @@ class Nexus:
     """Content of the echo buffers of this nexus, by LUN. A LUN without an entry has an empty echo buffer."""
     read_memory: ReadMemory | None = None
     """The memory of the transport for data that is read. None means that this memory is not limited."""
+    connection: int | None = None
+    """Number of the connection, by which `Turns` distinguishes the host of a command from others. None if it has no number."""
 
     @property
     def name(self) -> NexusName:

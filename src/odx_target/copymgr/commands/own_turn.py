@@ -1,8 +1,7 @@
-"""Turns of copy commands. While hosts send commands, a copy command is divided among turns, because its handler takes as long
-as some reads of hosts.
+"""Turns of copy commands. While hosts on other connections send commands, a copy command is divided among turns, because its
+handler takes as long as some reads of hosts (`Turns.hosts_are_near`).
 
-The copy command itself is a command of a host (`Turns.hosts_are_near`), so it is divided even if its host copies alone. It is
-executed at once if all turns are equal, as in a replay.
+A copy command is executed at once if its host copies alone, or if all turns are equal, as in a replay.
 """
 
 from collections.abc import Callable
@@ -64,7 +63,7 @@ async def wait_for_own_turn(copies: Copies, task: Task, *, writes: bool | None) 
     `writes` is True if the command writes to the medium of its logical unit, and None if it need not access the medium. Raises
     TaskAborted. Raises CheckCondition if the logical unit does not accept the access any more.
     """
-    await copies.environment.turns.next()
+    await copies.environment.turns.next(task.nexus.connection)
     task.raise_if_aborted()
     check = None if writes is None else task.nexus.access_refusal(task.logical_unit, writes=writes)
     if check is not None:

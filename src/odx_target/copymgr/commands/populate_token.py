@@ -61,7 +61,7 @@ def populate_token(copies: Copies, task: Task) -> Outcome:
         return Reply()
     request = read_request(copies, task, list_identifier, list_bytes, POPULATE_TOKEN_SHAPE, decode_populate_token)
     run_checks(POPULATE_TOKEN_CHECKS, request)
-    if copies.environment.turns.hosts_are_near:
+    if copies.environment.turns.hosts_are_near(task.nexus.connection):
         return Waiting(_populate_in_own_turn, copies, task, request, list_identifier)
     return _populate(copies, task, request, list_identifier)
 
@@ -84,10 +84,10 @@ def _populate(copies: Copies, task: Task, request: Request[PopulateTokenList], l
     operation = copies.begin(
         ServiceAction.POPULATE_TOKEN, list_identifier, request.total_blocks, task, in_background=in_background
     )
-    job = PopulateJob(copies, operation, token)
+    job, turns = PopulateJob(copies, operation, token), copies.environment.turns
     if in_background:
         start_in_background(copies, job)
-    elif copies.before_step is None and not job.needs_flush and not copies.environment.turns.hosts_are_near:
+    elif copies.before_step is None and not job.needs_flush and not turns.hosts_are_near(task.nexus.connection):
         conclude(copies, job, Ending(CopyStatus.COMPLETED))
     else:
         return ForegroundJob(copies, job)
@@ -111,7 +111,7 @@ class PopulateJob:
         return self._token is not None and self._token.is_persistent
 
     async def work(self) -> Ending:
-        await self._copies.environment.turns.next_if_hosts_are_near()
+        await self._copies.environment.turns.next_if_hosts_are_near(self.operation.waiting_connection)
         self.operation.raise_if_ended()
         if self._copies.before_step is not None:
             waiting = self._copies.before_step(self.operation)

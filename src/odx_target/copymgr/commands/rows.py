@@ -176,7 +176,7 @@ def _row(copies: Copies, command: CopyCommand) -> CommandRow:
     def handle(task: Task) -> Outcome:
         list_identifier = None if command.list_identifier is None else command.list_identifier(task)
         is_later = list_identifier is not None and copies.arrivals.has(task, list_identifier)
-        if is_later or (is_long and copies.environment.turns.hosts_are_near):
+        if is_later or (is_long and copies.environment.turns.hosts_are_near(task.nexus.connection)):
             return OwnTurn(copies, task, list_identifier, command.handler, writes=writes)
         return command.handler(copies, task)
 

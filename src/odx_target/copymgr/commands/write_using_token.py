@@ -68,7 +68,8 @@ def write_using_token(copies: Copies, task: Task) -> Outcome:
     if in_background:
         start_in_background(copies, job)
         return Reply(transfer_bytes=list_bytes)
-    if copies.before_step is not None or copies.copy_rate.bytes_per_s is not None or copies.environment.turns.hosts_are_near:
+    hosts_are_near = copies.environment.turns.hosts_are_near(task.nexus.connection)
+    if copies.before_step is not None or copies.copy_rate.bytes_per_s is not None or hosts_are_near:
         return ForegroundJob(copies, job)
     return _run_now(copies, job)
 

@@ -117,6 +117,11 @@ class CopyOperation:
         return self.service_action in EXTENDED_COPIES
 
     @property
+    def waiting_connection(self) -> int | None:
+        """Number of the connection whose host waits for the end of the operation. None in the background."""
+        return None if self.task is None else self.task.nexus.connection
+
+    @property
     def requested_bytes(self) -> int:
         """Number of bytes that the command asked for."""
         return self.requested_blocks * self.logical_unit.block_bytes

@@ -129,7 +129,7 @@ class SegmentCopy:
                 self._step_done(done.kind, done.count_blocks)
             await self._destination.pool.committed()
             if self._done_bytes < self._end_bytes:
-                await self._turns.next()
+                await self._turns.next(self._operation.waiting_connection)
         if self._unreadable is not None:
             # The blocks of another array are counted from the beginning of the segment.
             offset_bytes = self._source.offset_bytes if isinstance(self._source, RemotePlace) else 0

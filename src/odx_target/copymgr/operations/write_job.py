@@ -97,7 +97,7 @@ class WriteJob:
 
     async def work(self) -> Ending:
         began_s = self._environment.monotonic()
-        await self._turns.next_if_hosts_are_near()
+        await self._turns.next_if_hosts_are_near(self.operation.waiting_connection)
         self.operation.raise_if_ended()
         while self.done_blocks < self._end_blocks and not self._is_time_up():
             if self._copies.before_step is not None:
@@ -117,9 +117,9 @@ class WriteJob:
                 break
             await self._pool.committed()
             if self.done_blocks < self._end_blocks:
-                await self._turns.next()
+                await self._turns.next(self.operation.waiting_connection)
             else:
-                await self._turns.next_if_hosts_are_near()
+                await self._turns.next_if_hosts_are_near(self.operation.waiting_connection)
             now_s = self._environment.monotonic()
             self._longest_step_s = max(self._longest_step_s, now_s - began_s)
             began_s = now_s

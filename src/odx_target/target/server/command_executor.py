@@ -301,7 +301,7 @@ class CommandExecutor:
         """End the nexus and all its tasks, because the session has ended. A second call does nothing."""
         if self._nexus is not None:
             self._device_server.detach(self._nexus)
-            self._nexus.end_unexecuted = None
+            self._nexus.end_unexecuted = self._nexus.connection = None
             self._nexus = self.lane = None
         for command in list(self._places):
             self._give_place_back(command)

@@ -17,6 +17,7 @@ from odx_target.iscsi.session.close_reason import CloseCode
 from odx_target.iscsi.session.connection import TargetConnection
 from odx_target.iscsi.session.session_registry import Session
 from odx_target.scsi.device_server import DeviceServer
+from odx_target.scsi.nexus import Nexus
 from odx_target.store.api import Pool, PoolFailed
 from odx_target.target.config.settings import Portal
 from odx_target.target.reporter import Reporter
@@ -74,6 +75,7 @@ class ConnectionServer:
         seen_directory = directory.seen_from(connected, accepted_at)  # first, because it may raise OSError
         self.accepted_at = accepted_at
         self._socket = connected
+        self._directory = directory
         self._hub = hub
         self._turns = pool.turns
         self._budget = budget
@@ -98,7 +100,7 @@ class ConnectionServer:
             self._sender,
             device_server,
             pool.turns,
-            directory.nexus_of,
+            self._nexus_of,
             self._start_soon,
             self._send,
             self._log.report,
@@ -234,6 +236,12 @@ class ConnectionServer:
         if isinstance(error, PoolFailed):
             self._protocol.take_output()
             self._on_pool_failure(error)
+
+    def _nexus_of(self, session: Session) -> Nexus:
+        """Make the nexus of a new session, with the number by which the hub counts the commands of this connection."""
+        nexus = self._directory.nexus_of(session)
+        nexus.connection = self._socket.fileno()
+        return nexus
 
     def _open_memory(self, session: Session) -> SessionShares:
         """Open the memory of a new session.

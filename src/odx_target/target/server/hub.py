@@ -193,7 +193,10 @@ class Hub:
         changes were lost.
         """
         received: list[Member] = []
-        self._pool.turns.hosts_were_served()
+        ready, turns = self._ready, self._pool.turns
+        turns.hosts_were_served(ready[0][0])
+        if len(ready) > 1:  # Two connections are enough: each other connection is then beside at least one of them.
+            turns.hosts_were_served(ready[-1][0])
         try:
             self._receive(received)
             try:  # noqa: SIM105 - this is the hot path, and `suppress` takes as long as a system call
