@@ -132,6 +132,19 @@ class Turns(Steps):
         if self.left <= 0 or self.hosts_are_near(connection):
             await self.next(connection)
 
+    async def serve_hosts_if_near(self, connection: int | None = None) -> None:
+        """Execute the commands of hosts that have arrived, if hosts on other connections may send commands. The turn goes on.
+
+        Work calls this between two parts of a turn that each take as long as some reads of hosts, because a turn of its own for
+        each part would cost a round of the event loop.
+        """
+        if self.hosts_are_near(connection):
+            left = self.left
+            self.left = self.of_a_turn
+            if not self.serve_hosts():
+                await self._go_round()  # as in `next`
+            self.left = left
+
     async def next_if_spent(self) -> None:
         """Await `next` if no steps remain."""
         if self.left <= 0:

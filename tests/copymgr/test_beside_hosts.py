@@ -63,6 +63,18 @@ def start_write_at(array: CopyArray, lba: int) -> Started:
     return array.start_write_using(1, 2, token.data, [(lba, 160)])
 
 
+def test_hosts_are_served_between_a_step_of_a_copy_and_the_end_of_its_turn() -> None:
+    array = array_with_token()
+    (token,) = array.manager.copies.tokens.live.values()
+    turns, done = array.environment.turns, []
+    turns.serve_hosts = lambda: done.append((turns.taken, array.volume(1).read_now(0, 25) != before)) or True
+    before = array.volume(1).read_now(0, 25)
+    turns.hosts_were_served()
+    assert code_of(array.start_write_using(1, 3, token.data, [(8, 16)]).wait(array.environment)) == "good"
+    turns_of_change = [turn for turn, is_changed in done if is_changed]
+    assert (turns_of_change[0], False) in done, "served before and after the change in its turn"
+
+
 def test_a_copy_is_made_at_once_if_no_commands_of_hosts_were_counted() -> None:
     array = array_with_token()
     assert start_populate(array).is_done

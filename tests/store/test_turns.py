@@ -133,6 +133,35 @@ def test_hosts_are_near_if_any_other_connection_was_served_a_few_turns_ago(event
             assert turns.hosts_are_near(mine) == expected
 
 
+def test_hosts_are_served_in_the_middle_of_a_turn_only_beside_others() -> None:
+    environment = VirtualEnvironment()
+    turns, served = environment.turns, []
+    mine, other, left = 3, 5, 7
+
+    def serve_hosts() -> bool:
+        served.append(turns.left)
+        turns.take(100)
+        return True
+
+    turns.serve_hosts = serve_hosts
+    turns.left = left
+    turns.hosts_were_served(mine)
+    environment.run(turns.serve_hosts_if_near(mine))
+    assert served == []
+    environment.run(turns.serve_hosts_if_near(other))
+    assert (served, turns.left, turns.taken) == ([turns.of_a_turn], left, 0)
+
+
+def test_work_whose_connection_is_cut_while_hosts_are_served_goes_no_further() -> None:
+    environment = VirtualEnvironment()
+    turns = environment.turns
+    turns.serve_hosts = lambda: False
+    turns.hosts_were_served()
+    coroutine = turns.serve_hosts_if_near()
+    coroutine.send(None)  # It waits, so it can be cancelled.
+    coroutine.close()
+
+
 def test_equal_turns_are_never_short_and_never_serve_hosts() -> None:
     environment = VirtualEnvironment()
     turns = environment.turns

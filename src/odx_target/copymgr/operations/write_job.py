@@ -115,6 +115,7 @@ class WriteJob:
             except SourceCut as cut:
                 self._cut = cut
                 break
+            await self._turns.serve_hosts_if_near(self.operation.waiting_connection)
             await self._pool.committed()
             if self.done_blocks < self._end_blocks:
                 await self._turns.next(self.operation.waiting_connection)
