@@ -25,8 +25,15 @@ lint: .venv/dev ## style
 types: .venv/dev ## mypy, strict
 	$(BIN)/mypy
 
-test: lint types ## lint, types and all tests
-	tests/interop/install_clients.sh && $(BIN)/pytest -n 3 --dist loadgroup -rs --durations=10
+test: lint ## lint, types and all tests
+	$(MAKE) --no-print-directory -j2 types all-tests
+
+compiled-tests: .venv/dev # once, beside the types, because each worker of the tests would compile all files
+	tests/interop/install_clients.sh
+	-@$(BIN)/pytest --collect-only -qq > /dev/null # the tests themselves show what is wrong
+
+all-tests: compiled-tests
+	$(BIN)/pytest -n 3 --dist loadgroup -rs --durations=10
 
 interop: .venv/dev ## Linux guests with open-iscsi, by the best way of booting that works; GUEST=all for each that does
 	tests/interop/install_clients.sh qemu-system-x86; \
@@ -78,4 +85,4 @@ sim: .venv/dev ## several arrays in one process with faults, for SIM_MINUTES (60
 fuzz: .venv/dev ## hostile input for FUZZ_MINUTES (30), guided by coverage; findings are written to var/fuzz/
 	$(BIN)/python -m tests.fuzz run --minutes $${FUZZ_MINUTES:-30}
 
-.PHONY: help serve demo lint types test interop failover coverage conformance bench bench-quick bench-columns bench-compare bench-link bench-remote bench-replica bench-sync torture sim fuzz
+.PHONY: help serve demo lint types test compiled-tests all-tests interop failover coverage conformance bench bench-quick bench-columns bench-compare bench-link bench-remote bench-replica bench-sync torture sim fuzz

@@ -22,6 +22,7 @@ from odx_target.store.open import PoolOptions, open_directory_pool
 from odx_target.store.segments import directory
 from odx_target.store.segments.supply import REFUSED_S
 
+FILES_IN_MEMORY = True
 OPTIONS = PoolOptions(segment_blocks=32, descriptors=2)
 SIZE = 120
 OLD = 48

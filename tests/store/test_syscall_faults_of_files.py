@@ -27,6 +27,7 @@ from odx_target.store.repairing.directory_repair import repairing
 from odx_target.store.segments import directory
 from odx_target.store.segments.supply import REFUSED_S
 
+FILES_IN_MEMORY = True
 OPTIONS = PoolOptions(segment_blocks=32, descriptors=2, limit_bytes=24 * 32 * 4096)
 UNCLEANED = PoolOptions(segment_blocks=32, descriptors=2, cleaning=False)
 SIZE = 200

@@ -26,6 +26,7 @@ from odx_target.store.opening.capacity_directory import TIER_NAME
 from odx_target.store.opening.directory_pool import HEAD_NAME
 from odx_target.store.volumes.tier_attribute import TIER_ATTRIBUTE, Tier
 
+FILES_IN_MEMORY = True
 SIZE = 100
 ACTS = {"opening": open_and_close, "check": check}
 

@@ -14,6 +14,8 @@ from odx_target.store.opening.format_head import decode_head
 from odx_target.store.repairing.repair import RepairPlan, plan_repair, save_repaired
 
 SIZE = 1500
+PARTS = 16
+"""Number of parts that are read if one of several blocks is lost."""
 
 
 @dataclass
@@ -135,14 +137,14 @@ def contents_of(machine: Machine, source: BlockSource) -> list[int | None]:
 
 
 def _values(machine: Machine, source: BlockSource, at: int, count: int) -> list[int | None]:
-    """Read blocks together. If one of them is lost, read both halves."""
+    """Read blocks together. If one of them is lost, read smaller parts."""
     try:
         data = read(machine, source, at, count)
     except DamagedBlock:
         if count == 1:
             return [None]
-        half = count // 2
-        return _values(machine, source, at, half) + _values(machine, source, at + half, count - half)
+        step, end = -(-count // PARTS), at + count
+        return [value for part in range(at, end, step) for value in _values(machine, source, part, min(step, end - part))]
     return [int.from_bytes(data[start : start + 8], "little") for start in range(0, len(data), BLOCK_BYTES)]
 
 
