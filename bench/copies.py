@@ -15,7 +15,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from subprocess import SubprocessError
 
 import trio
 from bench import machine
@@ -34,6 +36,7 @@ from bench.copying import (
 )
 from bench.ending import end_by_sigterm
 from bench.load.login import LoadFailed
+from bench.slow_reads import slow_reads
 from bench.starting import serve_starts
 from bench.targets import TGT
 from bench.tgt import tgt
@@ -45,18 +48,21 @@ from odx_target.initiator.errors import InitiatorError
 MEMORY = "/dev/shm"
 SIZES_MIB = (1, 64, 1024)
 MIB = 1 << 20
-TABLE_COLUMNS = 130
+TABLE_COLUMNS = 150
 POOL_LIMIT = "8G"
 LARGE_LUNS = ("large=1T", "large-copy=1T")
 
 
 @contextmanager
-def served(folder: Path, luns: Sequence[str]) -> Iterator[str]:
-    """Serve an array in a folder. Yields its portal."""
+def served(folder: Path, luns: Sequence[str], python_options: Sequence[str] = ()) -> Iterator[str]:
+    """Serve an array in a folder. Yields its portal. With options of Python, the array is stopped in good order."""
     folder.mkdir()
-    server = serve(folder / "pool", luns, log_path=folder / "serve.log", options=["--pool-limit", POOL_LIMIT])
+    options = ["--pool-limit", POOL_LIMIT]
+    server = serve(folder / "pool", luns, log_path=folder / "serve.log", options=options, python_options=python_options)
     try:
         yield server.portal
+        if python_options:
+            server.stop()
     finally:
         server.kill()
 
@@ -82,6 +88,20 @@ def measured(folder: Path, max_mib: int) -> dict[str, list[Row]]:
     return found
 
 
+def waits(folder: Path, max_mib: int) -> dict[str, list[Row]]:
+    """Measure for what the slow reads beside copies wait."""
+    watched_mib = min(WATCHED_COPY_MIB, max_mib)
+
+    def bench_at(portal: str) -> CopyBench:
+        bench = CopyBench(portal, watched_mib, folder)
+        bench.fill()
+        return bench
+
+    luns = [f"bench={4 * watched_mib}M", f"foreground={min(FOREGROUND_MIB, watched_mib)}M"]
+    with served(folder / "other", luns[:1]) as other_portal:
+        return slow_reads(bench_at, other_portal, partial(served, folder / "noted", luns), folder / "steps.json")
+
+
 def starts(folder: Path) -> dict[str, list[Row]]:
     """Measure the starts of arrays. Arrays in a running process have a process of their own, whose memory is measured."""
     printed = execute([sys.executable, "-m", "bench.starting", "arrays", str(folder)], TIMEOUT_S)
@@ -101,9 +121,11 @@ def main(words: list[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(dir=MEMORY, prefix="odx-copies-") as name:
             found = measured(Path(name), options.max_mib)
+        with tempfile.TemporaryDirectory(dir=MEMORY, prefix="odx-waits-") as name:
+            found |= waits(Path(name), options.max_mib)
         with tempfile.TemporaryDirectory(dir=MEMORY, prefix="odx-starts-") as name:
             found |= starts(Path(name))
-    except (ClientFailed, DidNotServe, InitiatorError, LoadFailed, OSError) as error:
+    except (ClientFailed, DidNotServe, InitiatorError, LoadFailed, OSError, SubprocessError) as error:
         console.print(str(error), markup=False)
         return 1
     document = CopyDocument(command=shlex.join(["python", "-m", "bench.copies", *words]), machine=facts, tables=found)

@@ -11,6 +11,7 @@ from typing import TypedDict
 from bench import machine
 from bench.copying import HOST_REPEATS, REPEATS, SCATTERED_WRITES, WATCHED_COPY_MIB, Row
 from bench.plots import Axis, Plot
+from bench.slow_reads import LEAST_SHARE, STEPS, WAITS, WINDOW_S
 from bench.starting import ARRAYS
 from bench.starting import REPEATS as STARTS
 from bench.tables import Table, number
@@ -29,6 +30,17 @@ TEXTS: Mapping[str, str] = {
     "have a process. In the last row, the same host makes the copies on another array, in a fourth process: the reads then "
     "wait only for the processors, which these processes share.",
     "A LUN of 1 TiB": "The whole map of the LUN is in use. Its data is 1 GiB, which copies by token have multiplied.",
+    WAITS: "The latency during copies, measured again on an array that notes the beginning of each step of its event loop. A "
+    "read waits from its arrival until the hub looks for commands again. The p99 of this wait is computed from the steps, for "
+    "reads that arrive at random moments, one after the other. The passes with the reads themselves count too. The rest "
+    "of the latency is the execution of the read, the work of the host, and time in which other processes have the processor. "
+    "In the last row, the copies are made on another array: the wait for steps has no steps of copies, and the latency shows "
+    "how much four processes add on the processors of this machine. The notes make each step one to three microseconds longer.",
+    STEPS: "The steps of the same measurements, by the function of the array that goes on in the step. A step lasts until "
+    "another task may run, and includes time in which another thread or process has the processor. A pass of the hub within "
+    f"the step of a task counts as a pass. Kinds with less than {LEAST_SHARE:.0%} of the time are together. The last column is "
+    "the p99 of the wait for steps if the steps of this kind took no time. The figures are those of "
+    f"{WINDOW_S:.0f} seconds of each measurement.",
     "Start of `serve` to the first login": "Seconds from the start of the process to the end of the first login, medians of "
     f"{STARTS}.",
     "Arrays in a running process": f"Each array has its own pool, LUN and portal. There are {ARRAYS} arrays in one process.",

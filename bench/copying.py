@@ -158,10 +158,11 @@ async def large_lun(bench: CopyBench) -> Row:
     return row
 
 
-async def interference(bench: CopyBench, other: CopyBench) -> list[Row]:
+async def interference(bench: CopyBench, other: CopyBench, on_end: Callable[[], None] = lambda: None) -> list[Row]:
     """Measure reads of 4 KiB at depth 1 on another LUN, while nothing else runs and while copies run one after the other.
 
-    In the last row, the copies run on the array `other`, so the reads wait only for the processors of the machine.
+    In the last row, the copies run on the array `other`, so the reads wait only for the processors of the machine. `on_end` is
+    called at the end of each measurement.
     """
     rows: list[Row] = []
     async with _session(bench, 3) as session, _session(other, 3) as other_session:
@@ -176,6 +177,7 @@ async def interference(bench: CopyBench, other: CopyBench) -> list[Row]:
             if shift is not None:
                 copy = partial(_copy, where, where, 0, at.destination_mib, bench.watched_copy_mib, shift)
             rows.append({"copies": name} | await _latency_beside(bench, copy))
+            on_end()
             p99, idle = (float(row["p99, us"]) for row in (rows[-1], rows[0]))
             rows[-1]["p99, times that of none"] = round(p99 / idle, 1)
     return rows
