@@ -82,6 +82,24 @@ def test_apt_is_not_started_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.M
     assert asked == ["update"]
 
 
+def test_apt_resolves_packages_once_until_its_lists_are_refreshed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def apt(_self: Packages, *arguments: str) -> str:
+        asked.append(arguments)
+        return f"'http://mirror.example/{arguments[-1]}.deb' {arguments[-1]}_{len(asked)}_all.deb 1 SHA256:0\n"
+
+    monkeypatch.setattr(Packages, "_apt", apt)
+    refreshed = tmp_path / "packages/refreshed"
+    Packages(tmp_path)
+    refreshed.touch()
+    for _ in range(2):
+        assert Packages(tmp_path).resolve(["one"]) == ["one_1_all.deb"]
+        assert Packages(tmp_path).resolve(["two"]) == ["two_2_all.deb"]
+    os.utime(refreshed, (DAY_S, DAY_S))
+    assert Packages(tmp_path).resolve(["one"]) == ["one_3_all.deb"]
+
+
 def test_a_folder_that_cannot_take_the_files_is_told(package: Path, tmp_path: Path) -> None:
     with pytest.raises(CannotBuild, match=r"cannot be unpacked: .*absent"):
         extract(package, tmp_path / "absent", ["./*"])

@@ -28,6 +28,8 @@ OUT_OF_SYNC_S = 8
 """Time for which writes wait for a silent secondary. Longer cuts then end in a resync within a short test."""
 
 SHORT_CUT_S = 3.0
+"""Time of a cut after which everybody goes on as before."""
+
 TIMEOUT_S = 90.0
 LOOK_S = 0.1
 END_TIMEOUT_S = 20.0

@@ -78,10 +78,27 @@ class Packages:
             refreshed.touch()
 
     def resolve(self, names: Sequence[str]) -> list[str]:
-        """List the file names, with versions, of packages and all their dependencies."""
+        """List the file names, with versions, of packages and all their dependencies.
+
+        The answer is remembered until the lists are refreshed, because apt takes seconds to read them.
+        """
+        remembered, lists = self._folder / f"resolved-{digest(names)}", self._last_refresh()
+        if remembered.exists():
+            noted, *files = remembered.read_text().splitlines()
+            if noted == lists:
+                return files
         # apt would not list files that are downloaded already.
         printed = self._apt("-o", f"Dir::Cache::archives={self._folder / 'nothing'}", "--print-uris", "install", *names)
-        return [line.split()[1] for line in printed.splitlines() if line.startswith("'")]
+        files = [line.split()[1] for line in printed.splitlines() if line.startswith("'")]
+        half = remembered.with_name(f"{remembered.name}{HALF}")
+        half.write_text("\n".join([lists, *files]))
+        half.rename(remembered)
+        return files
+
+    def _last_refresh(self) -> str:
+        """The time of the last refresh, as a text that is compared only with others."""
+        refreshed = self._folder / "refreshed"
+        return str(refreshed.stat().st_mtime_ns) if refreshed.exists() else "never"
 
     def keep(self, files: Iterable[str]) -> None:
         """Mark these files as used now."""

@@ -7,7 +7,8 @@ results tell how long writes waited.
 import math
 import os
 import time
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,9 @@ FAULTS = {"": SHORT, "whole": WHOLE}.get(FAILOVER) or tuple(FAILOVER.split(","))
 
 IS_LONG = FAILOVER != ""
 """True if the load has time between the faults, long gaps are explained, and both arrays are checked at the end."""
+
+SHORT_LOAD = "verbosity=2 size=1M\n. /lib/multipath.sh\n"
+LONG_LOAD = "verbosity=3 size=2M\n. /lib/multipath.sh\n"
 
 PAUSE_S = 3.0
 """Time between two faults of a long form, in which hosts go on."""
@@ -56,7 +60,8 @@ class Load:
     """The scripts that write records and verified data until they are stopped."""
 
     def __init__(self, guest: Guest) -> None:
-        self._guest = guest
+        self._stop = guest.share / "stop"
+        self._stop.unlink(missing_ok=True)
         self._records = guest.start("write_records /mnt/group/records")
         self._verified = guest.start("write_verified /mnt/group/verified")
 
@@ -72,7 +77,7 @@ class Load:
 
     def stop(self) -> tuple[int, int]:
         """Stop the load, which must have had no error. Returns the number of the records, and the last seed."""
-        self._guest.run(": >/tmp/stop")
+        self._stop.touch()
         for job in (self._records, self._verified):
             ended = job.wait(LOAD_TIMEOUT_S)
             assert ended.status == 0, ended.output
@@ -80,9 +85,11 @@ class Load:
 
 
 def test_a_group_serves_through_faults(boot_guest: Boot, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    with grouped_arrays(tmp_path) as arrays:
+    with ExitStack() as running, ThreadPoolExecutor(1) as threads:
+        starting = threads.submit(running.enter_context, grouped_arrays(tmp_path))
         guest = boot_guest(extras=("fio", "multipath"))
-        guest.prelude = ". /lib/multipath.sh\n"
+        arrays = starting.result()
+        guest.prelude = LONG_LOAD if IS_LONG else SHORT_LOAD
         topology = guest.run(BEGIN, **_addresses(arrays))
         assert "prio=50 status=active" in topology
         assert "ghost running" in topology
@@ -92,7 +99,7 @@ def test_a_group_serves_through_faults(boot_guest: Boot, tmp_path: Path, request
         traces = GapTraces(guest, arrays)
         kept = []
         for number, name in enumerate(FAULTS, 1):
-            faults.append(Fault(name, _now_s(guest)))
+            faults.append(Fault(name, load.times_s[-1]))
             try:
                 getattr(arrays, name)()
                 load.wait_for_more()
@@ -123,11 +130,6 @@ def _addresses(arrays: GroupedArrays) -> dict[str, str]:
     for number, member in enumerate(arrays.members, 1):
         found |= {f"portal_{number}": member.hosts.portal, f"target_{number}": member.iqn}
     return found
-
-
-def _now_s(guest: Guest) -> float:
-    """The time of the guest."""
-    return float(guest.run("read -r now _ </proc/uptime; echo $now"))
 
 
 def _require_equal(arrays: GroupedArrays) -> None:

@@ -1,18 +1,20 @@
 # Shell functions for a disk that is reached through two arrays, with multipathd, and for a load whose answers are all checked.
-# The test sets $portal_1, $target_1, $portal_2 and $target_2: the portals and target names of both arrays.
+# The test sets $portal_1, $target_1, $portal_2 and $target_2: the portals and target names of both arrays; $verbosity, that of
+# multipathd; and $size, that of the file with verified data.
 
 : "${KERNEL_LOG:=/tmp/kernel}"
 : "${FOUND_RECORDS:=/tmp/found}"
 
-# login_to PORTAL TARGET: log in, with timeouts that suit several paths
+# login_to PORTAL TARGET: log in
 login_to() {
-    path() { iscsiadm -m node -T "$_target" -p "$_portal" "$@"; }
-    _portal=$1 _target=$2
-    path --op new >/dev/null
-    path --op update -n node.session.timeo.replacement_timeout -v 5
-    path --op update -n 'node.conn[0].timeo.noop_out_interval' -v 1
-    path --op update -n 'node.conn[0].timeo.noop_out_timeout' -v 4
-    path --login >/dev/null
+    iscsiadm -m node -T "$2" -p "$1" --op new >/dev/null
+    iscsiadm -m node -T "$2" -p "$1" --login >/dev/null
+}
+
+# suit_paths: give new sessions timeouts that suit several paths
+suit_paths() {
+    sed -i -e 's/\(replacement_timeout =\).*/\1 5/' -e 's/\(noop_out_interval =\).*/\1 1/' -e 's/\(noop_out_timeout =\).*/\1 4/' \
+        /etc/iscsi/iscsid.conf
 }
 
 # two_paths: true if the disk has two groups of paths
@@ -25,7 +27,8 @@ multipath_disk() {
     mkdir -p /run/udev /etc/multipath
     ln -sf udevadm /bin/systemd-udevd
     systemd-udevd --daemon 2>/tmp/udevd
-    multipathd -d -v3 >>/tmp/multipathd 2>&1 &
+    multipathd -d -v"$verbosity" >>/tmp/multipathd 2>&1 &
+    suit_paths
     login_to "$portal_1" "$target_1"
     login_to "$portal_2" "$target_2"
     within 60 two_paths
@@ -43,11 +46,11 @@ end_multipath() {
     within 10 rm -rf /run/udev # its workers may still remove files
 }
 
-# write_records FILE: write numbered records, until there is a file /tmp/stop. After each record that is durable, print its number
+# write_records FILE: write numbered records, until there is a file /share/stop. After each record that is durable, print its number
 # and the time.
 write_records() {
     number=0
-    while [ ! -e /tmp/stop ]; do
+    while [ ! -e /share/stop ]; do
         echo "record $number" | dd of="$1" bs=4k seek=$number conv=fsync,notrunc,sync 2>/tmp/record || { cat /tmp/record; return 1; }
         read -r now _ </proc/uptime
         echo "durable $number $now"
@@ -62,9 +65,9 @@ keep_logs() {
     collect_kernel_log
     cp /tmp/multipathd "$KERNEL_LOG" "$1"
     for file in /sys/class/iscsi_session/*/state /sys/class/scsi_device/*/device/state /sys/class/scsi_device/*/device/access_state; do
-        [ ! -f "$file" ] || echo "${file#/sys/class/} $(cat "$file")"
+        [ ! -f "$file" ] || echo "${file#/sys/class/} $(cat "$file" 2>/dev/null)"
     done >"$1/states"
-    multipath -ll >>"$1/states" 2>&1
+    dmsetup status >>"$1/states" 2>&1
 }
 
 # forget_logs: begin the log of multipathd anew. The log of the kernel is kept, because errors are looked for in all of it.
@@ -82,20 +85,20 @@ has_records() {
     seq 0 $(($2 - 1)) | sed 's/^/record /' | cmp - "$FOUND_RECORDS"
 }
 
-# verified FILE SEED OPTION...: write 2 MiB, and verify everything; or only verify it, with --verify_only
+# verified FILE SEED OPTION...: write $size bytes, and verify everything; or only verify it, with --verify_only
 verified() {
     file=$1 seed=$2
     shift 2
-    fio --name=verified --filename="$file" --size=2M --rw=randwrite --bsrange=4k-64k --blockalign=4k --ioengine=libaio --iodepth=8 \
+    fio --name=verified --filename="$file" --size="$size" --rw=randwrite --bsrange=4k-64k --blockalign=4k --ioengine=libaio --iodepth=8 \
         --direct=1 --fsync=16 --verify=crc32c --verify_fatal=1 --rate_iops=100 --randseed="$seed" --output=/tmp/fio "$@" ||
         { cat /tmp/fio; return 1; }
     grep -q 'err= 0' /tmp/fio || { cat /tmp/fio; return 1; }
 }
 
-# write_verified FILE: write and verify the file again and again, until there is a file /tmp/stop
+# write_verified FILE: write and verify the file again and again, until there is a file /share/stop
 write_verified() {
     seed=0
-    while [ ! -e /tmp/stop ]; do
+    while [ ! -e /share/stop ]; do
         seed=$((seed + 1))
         verified "$1" $seed --verify_backlog=32 || return 1
         echo "verified $seed"
