@@ -9,10 +9,11 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import ClassVar, Protocol
 
 from bench.load.shape import Shape
@@ -22,6 +23,12 @@ SETTLE_S = 120
 """Seconds beyond the expected time of a run after which the client is taken to hang."""
 
 AVERAGE = re.compile(r"iops average (\d+)")
+BUSY = re.compile(r"busy (\d+)")
+FINISHED = "finished."
+MIN_PROCESSES_S = 3
+"""Least window of several processes of iscsi-perf, in seconds. The processes do not begin at the same moment."""
+MIN_TOGETHER = 0.5
+"""Least share of the window for which all these processes must have read at the same time."""
 COMPLETED = re.compile(r"Run completed in ([0-9.]+) seconds")
 
 
@@ -78,12 +85,42 @@ class IscsiPerf:
 
     def run(self, url: str, seconds: float, count: int | None) -> Done:
         assert count is None, "iscsi-perf ends after a time"
-        duration_s = max(1, math.ceil(seconds))
+        duration_s = max(1 if self.sessions == 1 else MIN_PROCESSES_S, math.ceil(seconds))
         words = ["iscsi-perf", "-m", str(self.depth), "-b", str(self.size_bytes // SECTOR_BYTES), "-t", str(duration_s)]
         words += [*(["-r"] if self.random else []), url]
+
+        def read(_: int) -> tuple[float, float]:
+            average = average_of(execute(words, duration_s + SETTLE_S))
+            return average, monotonic()
+
         with ThreadPoolExecutor(self.sessions) as threads:
-            printed = list(threads.map(execute, [words] * self.sessions, [duration_s + SETTLE_S] * self.sessions))
-        return Done(sum(float(last(AVERAGE, each)) for each in printed) * duration_s, duration_s)
+            ended = list(threads.map(read, range(self.sessions)))
+        return together([average for average, _ in ended], [ended_s for _, ended_s in ended], duration_s)
+
+
+def average_of(printed: str) -> float:
+    """Return the rate that iscsi-perf has printed, in commands per second. Raises ClientFailed if any command has failed.
+
+    iscsi-perf also counts commands that the target refuses as busy, and it ends with status 0 if the connection is lost.
+    """
+    if FINISHED not in printed or "failed" in printed or any(int(busy) for busy in BUSY.findall(printed)):
+        raise ClientFailed(f"commands of iscsi-perf have failed: {printed.strip()!r}")
+    return float(last(AVERAGE, printed))
+
+
+def together(averages: Sequence[float], ended_s: Sequence[float], duration_s: float) -> Done:
+    """Return the result of processes that have each read for `duration_s`, by their rates and the times at which they ended.
+
+    The time is that from the first command of any process to the last one. Raises ClientFailed if the processes have not read
+    at the same time for a large share of it, as with a target that makes one login wait for another session.
+    """
+    spread_s = max(ended_s) - min(ended_s)
+    if spread_s > (1 - MIN_TOGETHER) * duration_s:
+        raise ClientFailed(
+            f"{len(averages)} processes of iscsi-perf did not read at the same time: each read for {duration_s} s,"
+            f" and the last one began {spread_s:.1f} s after the first one"
+        )
+    return Done(sum(averages) * duration_s, duration_s + spread_s)
 
 
 @dataclass(frozen=True)

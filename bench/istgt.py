@@ -1,6 +1,8 @@
 """Debian's istgt, with which the array is compared: a process of its own with one LUN on a file. It needs no files of root.
 
 istgt refuses a configuration with InitialR2T=No, so the data of a write beyond the immediate data waits for a R2T.
+Each login takes a second, and all logins wait for one another, whatever the configuration is. So processes that begin together
+read one after the other, and cells with several processes fail.
 """
 
 import os

@@ -10,7 +10,7 @@ import pytest
 from bench import one_read, one_write, pages, small_read, small_writes, tables, time_split, why_reads
 from bench.__main__ import arguments, main, missing_programs, plan_of
 from bench.cells import CELLS, QUICK, Cell, chosen
-from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, IscsiPerf, QemuBench, last
+from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, IscsiPerf, QemuBench, average_of, last, together
 from bench.ending import end_by_sigterm
 from bench.istgt import configuration
 from bench.processes import peak_mib, processor_s
@@ -95,6 +95,38 @@ def test_the_result_of_a_client_is_the_last_one_that_it_prints(pattern: re.Patte
     assert last(pattern, printed) == found
     with pytest.raises(ClientFailed, match="no result"):
         last(pattern, "usage:")
+
+
+PROGRESS = "\r00:00:01 - lba 8, iops average 9 (0 MB/s), in_flight 1, busy {}   \riops average 12 (0 MB/s)\n\n{}"
+
+
+def test_the_rate_of_iscsi_perf_is_the_average_of_its_whole_time() -> None:
+    assert average_of(PROGRESS.format(0, "finished.\n")) == 12
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        PROGRESS.format(3, "finished.\n"),
+        PROGRESS.format(0, "ABORTED!\n"),
+        "Read16 failed with SENSE KEY\n" + PROGRESS.format(0, "finished.\n"),
+        "iscsi_service failed with : EOF\n" + PROGRESS.format(0, "finished.\n"),
+        PROGRESS.format(0, ""),
+    ],
+)
+def test_a_run_of_iscsi_perf_with_failed_commands_has_no_rate(printed: str) -> None:
+    with pytest.raises(ClientFailed, match="have failed"):
+        average_of(printed)
+
+
+def test_the_time_of_processes_is_that_from_the_first_command_to_the_last() -> None:
+    assert together([100.0, 300.0], [50.0, 51.0], 3) == Done(1200, 4)
+    assert together([100.0, 300.0], [50.0, 51.5], 3) == Done(1200, 4.5)
+
+
+def test_processes_that_have_not_read_at_the_same_time_have_no_rate() -> None:
+    with pytest.raises(ClientFailed, match=r"2 processes .* not read at the same time: .* 1\.6 s after"):
+        together([100.0, 300.0], [51.6, 50.0], 3)
 
 
 def test_processor_time_of_a_program_with_a_strange_name() -> None:
@@ -230,8 +262,9 @@ def test_no_command_of_qemu_img_crosses_the_end_of_the_lun(lun_bytes: int) -> No
 
 
 PERF = """#!/bin/sh
-[ "$*" = "-m 1 -b 8 -t 1 -r iscsi://host/target/0" ] || exit 1
+[ "$*" = "-m 1 -b 8 -t 3 -r iscsi://host/target/0" ] || exit 1
 echo "iops average 250 (1 MB/s)"
+echo "finished."
 """
 
 
@@ -242,8 +275,9 @@ def test_the_sessions_of_iscsi_perf_are_processes_whose_rates_are_added(
     program.write_text(PERF)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("bench.clients.monotonic", lambda: 7.0)
     done = IscsiPerf(4096, 1, random=True, sessions=3).run("iscsi://host/target/0", 1.0, None)
-    assert (done.rate, done.commands) == (750, 750)
+    assert (done.rate, done.commands) == (750, 2250)
     with pytest.raises(ClientFailed, match="ended with 1"):
         IscsiPerf(4096, 2, random=True, sessions=3).run("iscsi://host/target/0", 1.0, None)
 
