@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop import forked
 from tests.interop.programs import need
 from tests.interop.serving import READY
 
@@ -19,6 +21,9 @@ pytestmark = [pytest.mark.interop, pytest.mark.xdist_group("interop-readme")]
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PORT = ":3260"
+OURS = ".venv/bin/odx-target"
+OPERATORS = frozenset("|&;<>$*?~`\\()#!")
+"""Characters that a shell may act on, also within quotes."""
 COMMAND_TIMEOUT_S = 180
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
 """Environment without the variables of make, because a person does not type these commands under make."""
@@ -71,18 +76,18 @@ class Shell:
         if re.search(r"make serve|odx-target serve", command):
             self._serve(command)
             return
-        ended = subprocess.run(
-            command,
-            shell=True,
-            cwd=self._folder,
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=COMMAND_TIMEOUT_S,
-            check=False,
-        )
-        assert ended.returncode == 0, f"{command}\n{ended.stdout}"
+        ended = self._run(command)
+        assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+
+    def _run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end. A shell would only start the program if the command has nothing but words."""
+        first, *words = shlex.split(command.replace("\\\n", ""))
+        if first == OURS and OPERATORS.isdisjoint(command.replace("\\\n", "")):
+            return forked.run(*words, environment=ENVIRONMENT, folder=self._folder, timeout_s=COMMAND_TIMEOUT_S)
+        return subprocess.run(
+            command, shell=True, cwd=self._folder, env=ENVIRONMENT,
+            capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False,
+        )  # fmt: skip
 
     def _serve(self, command: str) -> None:
         self.stop()
