@@ -84,10 +84,10 @@ def run(folder: Path, scenarios: dict[str, str], *options: str) -> str:
     ended = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={folder}", "-p", "tests.interop.guest.repeating"),
-            *(f"--basetemp={folder / 'inner'}", *options, str(folder)),
+            *("-p", "xdist", f"--basetemp={folder / 'inner'}", *options, str(folder)),
         ],
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(folder)},
+        env={**os.environ, "TMPDIR": str(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=100,
