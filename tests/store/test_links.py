@@ -401,3 +401,16 @@ def test_runs_of_links_are_as_single_links(seed: int) -> None:
     assert contents[0] == contents[1]
     machine.reopen()
     assert read(machine, machine.pool.volumes["target"], 0, len(places)) == contents[0]
+
+
+def test_a_run_of_links_may_need_several_headers() -> None:
+    """One header has room for about 140 records of links."""
+    machine = Machine(PoolOptions(segment_blocks=1024, cleaning=False))
+    source, target = (machine.pool.create_volume(name, 400, {}) for name in ("source", "target"))
+    write(machine, source, 0, [block(at) for at in range(400)])
+    found = stored(machine, source, 0, 400)
+    assert link_run(machine, target, 0, found.places, found.checksums) == list(range(400))
+    machine.environment.run(machine.pool.committed())
+    assert read(machine, target, 0, 400) == read(machine, source, 0, 400)
+    machine.reopen()
+    assert read(machine, machine.pool.volumes["target"], 0, 400) == blocks(*range(400))

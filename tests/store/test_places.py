@@ -1,5 +1,7 @@
 """Tests that a place of a compressed block names its log blocks, in the order of the log."""
 
+from array import array
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from odx_target.store.segments.places import (
     extent_of,
     extent_place,
     indexes_in_extents,
+    is_run,
     located,
     log_place,
     log_places,
@@ -77,3 +80,8 @@ def test_arrays_of_places_have_the_same_parts(some: list[int]) -> None:
     assert compressed.tolist() == [place for place in some if place >= COMPRESSED]
     assert indexes_in_extents(compressed).tolist() == [located(place).offset for place in compressed.tolist()]
     assert sizes_of_extents(compressed).tolist() == [located(place).stored_blocks for place in compressed.tolist()]
+
+
+def test_runs_of_places_are_consecutive() -> None:
+    assert all(map(is_run, ([7], [7, 8, 9], array("Q", [7, 8, 9]))))
+    assert not any(map(is_run, ([], [7, 9], [9, 8, 7], [7, 9, 9], [7, 8, 8, 10], [0, 0])))

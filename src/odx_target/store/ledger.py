@@ -2,7 +2,8 @@
 of their changes.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 
 from odx_target.environment import Environment
 from odx_target.store.api import FrozenMap, Snapshot, Volume
@@ -10,10 +11,11 @@ from odx_target.store.catalogue.leaf_loader import LeafLoader
 from odx_target.store.digests.digester import Digester
 from odx_target.store.health import Health
 from odx_target.store.log.reader import Reader
-from odx_target.store.log.records import LINK, Record, Release, Unmap, encode, encode_link
+from odx_target.store.log.records import LINK, LINK_BYTES, Record, Release, Unmap, encode, encode_link
 from odx_target.store.log.writer import Log
 from odx_target.store.map.copy_on_write import MAX_SIZE_BLOCKS
 from odx_target.store.record_effects import Contents
+from odx_target.store.segments.places import is_run
 from odx_target.store.segments.supply import SegmentSupply
 from odx_target.store.volumes.compression import PreparedMemory
 from odx_target.store.volumes.linking import Linker
@@ -109,11 +111,14 @@ class Ledger:
         """Add links to the log in one batch, and apply them. `indexes` are the numbers of the linked blocks, counted from
         `block`, in ascending order. Each has an item in `places` and `checksums`. Does the same as `record_all`, but faster.
         """
-        encoded = [encode_link(LINK, volume, block + index, places[index], checksums[index]) for index in indexes]
-        self.log.require_record(sum(map(len, encoded)))
+        if len(indexes) == len(places):
+            blocks: Iterable[int] = range(block, block + len(places))
+            encoded = list(map(encode_link, repeat(LINK), repeat(volume), blocks, places, checksums))
+        else:
+            encoded = [encode_link(LINK, volume, block + index, places[index], checksums[index]) for index in indexes]
+        self.log.require_record(LINK_BYTES * len(encoded))
         announce()
-        for record in encoded:
-            self.log.append(record)
+        self.log.append_all(encoded)
         for start, count in _runs_of_links(indexes, places):
             self.contents.link_run(volume, block + start, places[start], count)
 
@@ -128,6 +133,9 @@ class Ledger:
 def _runs_of_links(indexes: Sequence[int], places: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Join adjacent blocks with consecutive places to runs (first index, number of blocks)."""
     start = at = indexes[0]
+    if len(indexes) == len(places) and is_run(places):
+        yield start, len(places)
+        return
     for index in indexes[1:]:
         if index != at + 1 or places[index] != places[at] + 1:
             yield start, at + 1 - start

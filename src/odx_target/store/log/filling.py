@@ -87,6 +87,19 @@ class Filling:
         part.records.append(record)
         self.next_osn += 1
 
+    def append_all(self, records: Sequence[bytes]) -> None:
+        """Add records of equal size without data, as `append` adds each of them."""
+        size_bytes, at = len(records[0]), 0
+        while at < len(records):
+            part = self._part
+            if part is None or part.room_bytes < size_bytes:
+                part = self._open_part(header_blocks(size_bytes, 0), 0)
+            added = records[at : at + part.room_bytes // size_bytes]
+            part.room_bytes -= size_bytes * len(added)
+            part.records += added
+            self.next_osn += len(added)
+            at += len(added)
+
     def write(
         self, volume: int, block: int, data: Sequence[Buffer], count_blocks: int, first_word: int = WRITE
     ) -> list[tuple[int, int, int]]:

@@ -195,7 +195,8 @@ encode_link = _LINK.pack
 """Encode a Link: encode_link(LINK, volume, block, place, checksum). Runs of links are frequent, and this function is faster
 than `encode`."""
 
-LINK = _LINK.size - HEAD_BYTES << _SIZE_SHIFT | 19
+LINK_BYTES = _LINK.size
+LINK = LINK_BYTES - HEAD_BYTES << _SIZE_SHIFT | 19
 """First word of an encoded Link: its kind and its size."""
 
 WRITE_BYTES = _WRITE.size

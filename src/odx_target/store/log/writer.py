@@ -80,6 +80,7 @@ class Log:
         self.room = Room(self.filling, supply, self.unwritten, health, self.commit_for_another)
         self.deferred = self.room.deferred
         self.append = self.filling.append
+        self.append_all = self.filling.append_all
         self.write = self.filling.write
         self.write_extent = self.filling.write_extent
         self.move = self.filling.move

@@ -14,6 +14,7 @@ The *log place* of a block is the plain place of the first log block that contai
 order of the log.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from odx_target.store.numpy_on_demand import np
@@ -44,6 +45,12 @@ _SIZE_MASK = (1 << SIZE_BITS) - 1
 BLOCK_MASK = (1 << PLACE_BITS) - 1
 
 assert MAX_EXTENT_BLOCKS <= _INDEX_MASK + 1
+
+
+def is_run(places: Sequence[int]) -> bool:
+    """True if there are places, and each is consecutive to the place before."""
+    count = len(places)
+    return bool(count) and places[-1] - places[0] == count - 1 and list(places) == list(range(places[0], places[0] + count))
 
 
 class Located(NamedTuple):

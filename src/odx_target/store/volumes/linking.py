@@ -20,7 +20,7 @@ from odx_target.store.log.compressed.compressed_extents import InvalidExtent, ch
 from odx_target.store.log.reader import Reader
 from odx_target.store.log.writer import Log
 from odx_target.store.map.leaf import PLACE_LIMIT
-from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, extent_of, located, log_place, segment_of
+from odx_target.store.segments.places import BLOCK_MASK, COMPRESSED, extent_of, is_run, located, log_place, segment_of
 from odx_target.store.segments.segment import PLACE_BITS
 from odx_target.store.segments.supply import SegmentSupply
 
@@ -191,6 +191,9 @@ def _runs_of_places(places: Sequence[int]) -> Iterator[tuple[int, int]]:
     its own.
     """
     start = 0
+    if is_run(places) and places[0] and places[-1] < COMPRESSED and segment_of(places[0]) == segment_of(places[-1]):
+        yield 0, len(places)
+        return
     for at in range(1, len(places) + 1):
         if (
             at == len(places)
