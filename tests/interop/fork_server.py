@@ -27,7 +27,13 @@ NUMBER = struct.Struct("i")
 """Format of the two reports about a program: its process ID, and its exit status as `subprocess` counts it."""
 PROGRAM = "odx_target.cli.main"
 USUAL_COMMAND = ["odx-target", "decode", "cdb", "00 00 00 00 00 00"]
-NOT_OF_THE_PROGRAM = (PROGRAM, "odx_target.__main__", "odx_target.pytest_plugin", "odx_target.testing")
+NOT_OF_THE_PROGRAM = (
+    PROGRAM,
+    "odx_target.__main__",
+    "odx_target.native.compiled",
+    "odx_target.pytest_plugin",
+    "odx_target.testing",
+)
 
 
 def import_program() -> None:

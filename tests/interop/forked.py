@@ -21,6 +21,9 @@ from typing import IO, NamedTuple
 from tests.interop.fork_server import NUMBER
 
 ROOT = Path(__file__).parents[2]
+NATIVE = "ODX_NATIVE"
+START_TIMEOUT_S = 300
+"""Time limit of a start. The first start takes a second of processor time, but other processes may need the processors too."""
 END_TIMEOUT_S = 60
 
 
@@ -74,25 +77,35 @@ class _Server(NamedTuple):
 
     def end(self) -> None:
         self.control.close()
-        self.process.wait(END_TIMEOUT_S)
+        try:
+            self.process.wait(END_TIMEOUT_S)
+        finally:
+            self.process.kill()
+            self.process.wait(END_TIMEOUT_S)
 
 
 @functools.cache
-def _server() -> _Server:
-    server = _start_server()
+def _server(native: str | None) -> _Server:
+    """Return the fork server of programs with this value of ODX_NATIVE, which decides at the import of the program."""
+    server = _start_server(native)
     atexit.register(server.end)
     return server
 
 
-def _start_server() -> _Server:
+def _start_server(native: str | None) -> _Server:
     control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with other_end:
         number = other_end.fileno()
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.interop.fork_server", str(number)],
-            cwd=ROOT, pass_fds=(number,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            cwd=ROOT, env=_environment(native), pass_fds=(number,), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
     return _Server(process, control)
+
+
+def _environment(native: str | None) -> dict[str, str]:
+    others = {name: value for name, value in os.environ.items() if name != NATIVE}
+    return others if native is None else {**others, NATIVE: native}
 
 
 def start(
@@ -115,10 +128,13 @@ def start(
         "descriptors": descriptors,
     }
     report, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    report.settimeout(START_TIMEOUT_S)
     with other_end, Path(os.devnull).open() as nothing:
         chosen = (nothing if stdin == subprocess.DEVNULL else stdin, stdout, stderr)
         streams = [stream if isinstance(stream, int) else stream.fileno() for stream in chosen]
-        socket.send_fds(_server().control, [json.dumps(request).encode()], [*streams, other_end.fileno()])
+        socket.send_fds(
+            _server(environment.get(NATIVE)).control, [json.dumps(request).encode()], [*streams, other_end.fileno()]
+        )
     return Program(given, report)
 
 

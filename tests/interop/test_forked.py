@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from odx_target.native import choice
 from tests.interop import forked
 from tests.interop.serving import serve
 
@@ -60,7 +61,23 @@ def test_a_program_that_takes_too_long_is_killed() -> None:
         forked.run("serve", "--lun", "a=1M", "--portal", "127.0.0.1:0", timeout_s=0.01)
 
 
+@pytest.mark.parametrize("native", ["0", None])
+def test_programs_use_the_native_module_as_their_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: str | None
+) -> None:
+    is_built = any(Path(choice.__file__).parent.glob("compiled.*.so"))
+    monkeypatch.delenv("ODX_NATIVE", raising=False)
+    if native is not None:
+        monkeypatch.setenv("ODX_NATIVE", native)
+    served = serve(tmp_path / "pool", ("a=1M",), log_path=tmp_path / "log")
+    try:
+        maps = Path(f"/proc/{served.process.pid}/maps").read_text()
+    finally:
+        served.kill()
+    assert ("native/compiled" in maps) == (native is None and is_built)
+
+
 def test_the_server_ends_with_the_tests() -> None:
-    server = forked._start_server()
+    server = forked._start_server("0")
     server.end()
     assert server.process.returncode == 0
