@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import monotonic
 from typing import ClassVar, Protocol
 
 from bench.load.shape import Shape
+from bench.processes import clients_used_s
 
 SECTOR_BYTES = 512
 SETTLE_S = 120
@@ -38,7 +39,10 @@ class ClientFailed(Exception):
 
 @dataclass(frozen=True)
 class Done:
-    """The result of a run. Only the load generator measures `latencies_us`, by names such as "read p99", and `client_busy`."""
+    """The result of a run. Only the load generator measures `latencies_us`, by names such as "read p99".
+
+    `client_busy` is the share of one processor that the client used, or None if the client is more than one process.
+    """
 
     commands: float
     seconds: float
@@ -93,9 +97,11 @@ class IscsiPerf:
             average = average_of(execute(words, duration_s + SETTLE_S))
             return average, monotonic()
 
+        before_s = clients_used_s()
         with ThreadPoolExecutor(self.sessions) as threads:
             ended = list(threads.map(read, range(self.sessions)))
-        return together([average for average, _ in ended], [ended_s for _, ended_s in ended], duration_s)
+        done = together([average for average, _ in ended], [ended_s for _, ended_s in ended], duration_s)
+        return done if self.sessions > 1 else replace(done, client_busy=(clients_used_s() - before_s) / done.seconds)
 
 
 def average_of(printed: str) -> float:
@@ -147,7 +153,9 @@ class QemuBench:
         words += ["-s", str(self.size_bytes), "-S", str(self.step_bytes), "-o", str(self.first_byte)]
         words += ["-w", "--pattern", "90"] if self.writes else []
         words += [f"--flush-interval={self.flush_interval}"] if self.flush_interval else []
-        return Done(count, float(last(COMPLETED, execute([*words, url], seconds + SETTLE_S))))
+        before_s = clients_used_s()
+        seconds = float(last(COMPLETED, execute([*words, url], seconds + SETTLE_S)))
+        return Done(count, seconds, client_busy=(clients_used_s() - before_s) / seconds)
 
 
 @dataclass(frozen=True)

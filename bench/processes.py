@@ -1,6 +1,7 @@
 """Time of the processor and peak memory of a process, from /proc."""
 
 import os
+import resource
 from pathlib import Path
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
@@ -37,6 +38,12 @@ def peak_mib(status: str) -> float:
 
 def used_s(pid: int) -> float:
     return processor_s(Path(f"/proc/{pid}/stat").read_text())
+
+
+def clients_used_s() -> float:
+    """Return the seconds of the processor that all child processes have used that have ended. Targets end after their cells."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return ended.ru_utime + ended.ru_stime
 
 
 def peak_since_forgotten(pid: int) -> float:

@@ -9,9 +9,9 @@ from bench.targets import SUSTAINED_TIMES
 from rich.table import Table as RichTable
 
 BUSY = 0.85
-"""Share of a processor from which on the load generator is taken to be the limit of a figure."""
+"""Share of a processor from which on the client is taken to be the limit of a figure."""
 LIMITED = "≥ "
-"""Mark of a figure whose limit was the load generator."""
+"""Mark of a figure whose limit was the client."""
 SHORT = " *"
 """Mark of a write cell of the array that did not write the free segments of the pool SUSTAINED_TIMES."""
 WITHOUT_DIGESTS, WITH_DIGESTS = ", no digests", ", digests"

@@ -3,6 +3,7 @@
 import math
 import re
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from bench.cells import CELLS, QUICK, Cell, chosen
 from bench.clients import AVERAGE, COMPLETED, ClientFailed, Done, IscsiPerf, QemuBench, average_of, last, together
 from bench.ending import end_by_sigterm
 from bench.istgt import configuration
-from bench.processes import peak_mib, processor_s
+from bench.processes import clients_used_s, peak_mib, processor_s
 from bench.rounds import (
     MAX_WINDOW_S,
     WRITTEN_TIMES,
@@ -277,9 +278,34 @@ def test_the_sessions_of_iscsi_perf_are_processes_whose_rates_are_added(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr("bench.clients.monotonic", lambda: 7.0)
     done = IscsiPerf(4096, 1, random=True, sessions=3).run("iscsi://host/target/0", 1.0, None)
-    assert (done.rate, done.commands) == (750, 2250)
+    assert (done.rate, done.commands, done.client_busy) == (750, 2250, None)
     with pytest.raises(ClientFailed, match="ended with 1"):
         IscsiPerf(4096, 2, random=True, sessions=3).run("iscsi://host/target/0", 1.0, None)
+
+
+BUSY_CLIENTS = [
+    (IscsiPerf(4096, 32), 'echo "iops average 250 (1 MB/s)"; echo finished.', 1.0),
+    (QemuBench(4096, 32, 4096), 'echo "Run completed in 2.0 seconds."', 0.5),
+]
+
+
+@pytest.mark.parametrize(("load", "script", "busy"), BUSY_CLIENTS)
+def test_the_share_of_a_processor_that_one_client_used_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: IscsiPerf | QemuBench, script: str, busy: float
+) -> None:
+    program = tmp_path / load.client.split()[0]
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    used_s = iter((7.0, 8.0))
+    monkeypatch.setattr("bench.clients.clients_used_s", lambda: next(used_s))
+    assert load.run("iscsi://host/target/0", 1.0, 10 if load.needs_count else None).client_busy == busy
+
+
+def test_clients_that_have_ended_have_used_the_processor() -> None:
+    before_s = clients_used_s()
+    subprocess.run(["/bin/sh", "-c", ":"], check=True, timeout=60)
+    assert clients_used_s() > before_s
 
 
 SUMMARY = """% time     seconds  usecs/call     calls    errors syscall
