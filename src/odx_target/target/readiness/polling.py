@@ -67,9 +67,10 @@ class Polling:
         for _ in range(MAX_POLLS):
             self._yield_processor()  # The host may run on the same processor.
             found = self._poller.poll(0, MAX_EVENTS)
-            if found or self._clock() >= until_s:
+            now_s = self._clock()
+            if found or now_s >= until_s:
                 break
-        self._judge(found=bool(found), is_busy=self._clock() >= until_s)
+        self._judge(bool(found), now_s >= until_s)
         return found
 
     def has_waited(self) -> None:
@@ -77,7 +78,7 @@ class Polling:
         if not self._is_busy and self._clock() - self._idle_since_s < SHORT_WAIT_S:
             self._skipped_waits = 0
 
-    def _judge(self, *, found: bool, is_busy: bool) -> None:
+    def _judge(self, found: bool, is_busy: bool) -> None:
         self._is_busy = is_busy
         if is_busy:
             self._skipped_waits = self._pause_waits

@@ -218,7 +218,7 @@ class Hub:
         Raises PoolFailed. `received` then also has the connection that has raised the exception.
         """
         ready, members = self._ready, self._members
-        until_s = self._clock() + MAX_PASS_S
+        until_s = self._clock() + MAX_PASS_S if len(ready) > 1 else 0.0
         while ready:
             member = members.get(ready.popleft()[0])
             if member is None:

@@ -146,7 +146,7 @@ class ShortLane:
         self._sender = sender
         self._tally = tally
         self._send_reply = send_reply
-        self._lun = 0  # of the last call of `_usual_unit`
+        self._lun_field = self._lun = 0  # of the last call of `_usual_unit`; LUN 0 has the field 0
         self._large_reads = None if NATIVE is None else LargeReads(state, sender, tally, send_reply, read_memory)
         self.execute_in_group: Callable[[memoryview, int], int] | None = None
         """Function that executes the usual writes of a logical unit of a group, from a position of a view on, and returns the
@@ -189,9 +189,10 @@ class ShortLane:
         """Return the logical unit of a LUN, and count the next commands for it. Return None if there is no logical unit, or if
         its commands are not usual.
         """
-        lun = self._lun = decode_lun(lun_field)
-        unit = self._nexus.logical_units.get(lun)
-        nexus = self._nexus
+        if lun_field != self._lun_field:
+            self._lun_field, self._lun = lun_field, decode_lun(lun_field)
+        lun, nexus = self._lun, self._nexus
+        unit = nexus.logical_units.get(lun)
         if unit is None or unit.tasks.members or not unit.is_ready or unit.is_reserved or nexus.unit_attentions.get(lun):
             return None
         if not self._takes(unit.group):
