@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import NoReturn
 
 import pytest
@@ -56,6 +57,71 @@ def arrived(on: Side) -> bytes:
         return os.read(on.peer.stream.socket.fileno(), 4 << 20)
     except BlockingIOError:
         return b""
+
+
+def unexecuted_bytes(on: Side) -> int:
+    received = on.server._loop._received
+    return received.end - received.start
+
+
+@asynccontextmanager
+async def in_datagrams() -> AsyncIterator[tuple[Side, Member, socket.socket]]:
+    """The same with a socket from which each call receives the bytes of one call of the host, even if more have arrived."""
+    async with taken() as (on, member):
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, theirs:
+            os.dup2(ours.fileno(), on.server._loop._descriptor)
+            theirs.setblocking(False)
+            yield on, member, theirs
+
+
+@pytest.mark.parametrize("cuts", [[48], [20, 48], [48, 49, 4143]])
+async def test_a_write_that_arrives_in_parts_is_executed_in_one_pass(cuts: list[int]) -> None:
+    async with in_datagrams() as (on, member, host):
+        command = write(on, 8)
+        for start, end in pairwise([0, *cuts, len(command)]):
+            host.send(command[start:end])
+        assert member.receive_now()
+        assert unexecuted_bytes(on) == 0
+        on.array.pool.commit()
+        member.send_now()
+        assert len(host.recv(4096)) == 48
+
+
+async def test_only_the_missing_bytes_are_awaited() -> None:
+    async with in_datagrams() as (on, member, host):
+        first, second = write(on, 8), read(on, 64)
+        host.send(first[:48])
+        host.send(first[48:])
+        host.send(second)
+        assert member.receive_now()
+        on.array.pool.commit()
+        member.send_now()
+        assert len(host.recv(4096)) == 48
+        assert not member.receive_now(), "the read was left in the socket, and its reply is sent at once"
+        assert len(host.recv(8192)) == 48 + 8 * BLOCK
+
+
+async def test_a_part_without_the_rest_waits_for_the_next_pass() -> None:
+    async with in_datagrams() as (on, member, host):
+        command = write(on, 8)
+        host.send(command[:100])
+        assert member.receive_now()
+        assert unexecuted_bytes(on) == 100
+        host.send(command[100:])
+        assert member.receive_now()
+        on.array.pool.commit()
+        member.send_now()
+        assert len(host.recv(4096)) == 48
+
+
+async def test_many_missing_bytes_are_not_awaited() -> None:
+    async with in_datagrams() as (on, member, host):
+        command = write(on, 8, 33)
+        host.send(command[:48])
+        host.send(command[48:])
+        assert member.receive_now()
+        assert unexecuted_bytes(on) == 48
 
 
 async def test_replies_to_reads_are_sent_at_once() -> None:

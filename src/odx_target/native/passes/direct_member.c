@@ -5,7 +5,7 @@
  *
  *     The session has not begun, or its bytes are traced or filtered: the ReceiveLoop receives.
  *     The buffer has bytes of an earlier pass, or is still that of the login: the ReceiveLoop receives.
- *     The lane leaves some of the received bytes: the ReceiveLoop executes the rest.
+ *     The lane leaves some of the received bytes, such as a PDU whose rest has not arrived at once: the ReceiveLoop executes the rest.
  *     The socket has not accepted all bytes, earlier output or a reply waits, or the connection is being closed: the ReceiveLoop sends.
  *
  * A reply must not be sent before the changes that it acknowledges or shows are committed. So `receive_now` sends the replies itself only if
@@ -223,8 +223,10 @@ static PyObject *receive_into(DirectMember *self, PyObject *lane, const Py_buffe
     /* `obj` of the buffer of a memoryview is this memoryview. */
     Received got = {.view = room->obj, .bytes = room->buf, .at = 0};
     got.size = receive_bytes(self->descriptor, room->buf, (size_t)room->len);
-    if (got.size > 0)
+    if (got.size > 0) {
+        got.size = receive_rest(self->descriptor, room->buf, got.size, room->len);
         return execute(self, lane, &got);
+    }
     if (got.size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         Py_RETURN_FALSE;
     if (got.size < 0)
