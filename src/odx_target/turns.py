@@ -51,7 +51,8 @@ class Turns(Steps):
     3. The callers of `next` get their turns in the order of their calls. Each round of the event loop gives one turn.
     4. A turn is short if commands of hosts were executed in a round before the last SHORT_TURNS_AFTER_HOSTS turns
        (`hosts_were_served`). Commands of the connection for which the work is done do not count, because a host that waits for
-       its copy gains nothing by short turns.
+       its copy gains nothing by short turns. They count if they arrive while the work waits for the turn: the host then does
+       more than wait.
     5. Just before a turn, `serve_hosts` executes the commands of hosts that have arrived.
 
     `make_event` makes an event that a caller of `next` waits for. `go_round` returns after all other tasks have run once.
@@ -68,6 +69,7 @@ class Turns(Steps):
         self._latest_connection: int | None = None
         self._short_turns = 0  # after the last command of the latest connection
         self._short_turns_after_others = 0
+        self._were_hosts_served = False  # since the last call of `next`
         self.serve_hosts: Callable[[], bool] = _no_hosts
         """Function that executes the commands of hosts that have arrived. It is called just before each turn, because the event
         loop runs the tasks of a round in any order: the next turn may come before the task that serves the hosts. The function
@@ -89,13 +91,16 @@ class Turns(Steps):
         if connection != self._latest_connection:
             self._short_turns_after_others = self._short_turns
             self._latest_connection = connection
+        self._were_hosts_served = True
         self._short_turns = SHORT_TURNS_AFTER_HOSTS
 
     async def next(self, connection: int | None = None) -> None:
         """Wait until the event loop has run the other tasks and the caller's turn has come. The wait may be cancelled.
 
-        `connection` is the number of the connection whose command waits. The turn is short only beside other connections.
+        `connection` is the number of the connection whose command waits. The turn is short only beside other connections, or
+        if the connection has sent further commands during the wait.
         """
+        self._were_hosts_served = False
         queue = self._queue
         mine = self._make_event()
         queue.append(mine)
@@ -113,7 +118,7 @@ class Turns(Steps):
             self.left = self.of_a_turn  # Commands of hosts must not wait because the former turn was used up.
             if not self.serve_hosts():
                 await self._go_round()  # The caller may belong to a connection that was cut. Its wait then ends here.
-        self.is_short = self.hosts_are_near(connection)
+        self.is_short = self._were_hosts_served or self.hosts_are_near(connection)
         self._short_turns -= self._short_turns > 0
         self._short_turns_after_others -= self._short_turns_after_others > 0
         self.left = min(self.of_a_turn, STEPS_BESIDE_HOSTS) if self.is_short else self.of_a_turn

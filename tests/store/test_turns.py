@@ -133,6 +133,24 @@ def test_hosts_are_near_if_any_other_connection_was_served_a_few_turns_ago(event
             assert turns.hosts_are_near(mine) == expected
 
 
+def test_the_turn_of_a_connection_is_short_if_it_sends_commands_during_the_wait() -> None:
+    environment = VirtualEnvironment()
+    turns, mine, short = environment.turns, 3, []
+
+    def serve_hosts() -> bool:
+        if turns.taken in (2, 3):
+            turns.hosts_were_served(mine)
+        return True
+
+    turns.serve_hosts = serve_hosts
+    turns.hosts_were_served(mine)
+    for _ in range(5):
+        environment.run(turns.next(mine))
+        short.append(turns.is_short)
+        assert turns.left == (STEPS_BESIDE_HOSTS if turns.is_short else turns.of_a_turn)
+    assert short == [False, True, True, False, False]
+
+
 def test_hosts_are_served_in_the_middle_of_a_turn_only_beside_others() -> None:
     environment = VirtualEnvironment()
     turns, served = environment.turns, []
