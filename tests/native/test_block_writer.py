@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odx_target.native.choice import NATIVE
-from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFull, StoreError
+from odx_target.store.api import BLOCK_BYTES, PoolBusy, PoolFailed, PoolFull
 from odx_target.store.map.leaf import LEAF_BLOCKS, Leaf
 from odx_target.store.open import PoolOptions
 from odx_target.store.volumes.volume import LogVolume
@@ -187,16 +187,28 @@ def test_a_write_while_leaves_must_be_saved_first_is_left() -> None:
     is_left(machine, 0, block(1), lambda _: setattr(tally, "due", tally.made))
 
 
-@pytest.mark.parametrize("error", [PoolFull, PoolBusy])
-def test_a_write_without_room_is_left_to_python_which_gives_the_reason(error: type[StoreError]) -> None:
+def writer_without_room(machine: Machine, error: Exception) -> compiled.BlockWriter:
+    def refuse(_count_blocks: int) -> None:
+        raise error
+
+    return compiled.BlockWriter(machine.pool.log.filling, refuse, PoolBusy, machine.pool.contents.tally, 10)
+
+
+def test_a_write_that_must_wait_is_left() -> None:
     machine = Machine(OPTIONS)
     volume, _ = usual(machine)
-
-    def refuse(_count_blocks: int) -> None:
-        raise error("no room")
-
-    writer = compiled.BlockWriter(machine.pool.log.filling, refuse, machine.pool.contents.tally, 10)
+    writer = writer_without_room(machine, PoolBusy("room is being made"))
     assert not writer.write_now(volume.block_map, volume.number, 0, block(2))
+
+
+@pytest.mark.parametrize("error", [PoolFull("full"), PoolFailed("failed"), KeyboardInterrupt()])
+def test_a_refusal_is_raised(error: Exception) -> None:
+    machine = Machine(OPTIONS)
+    volume, _ = usual(machine)
+    before = machine.pool.log.next_osn, volume.block_map.runs(0, SIZE)
+    with pytest.raises(type(error)):
+        writer_without_room(machine, error).write_now(volume.block_map, volume.number, 0, block(2))
+    assert (machine.pool.log.next_osn, volume.block_map.runs(0, SIZE)) == before
 
 
 def test_a_write_that_does_not_fit_into_the_part_is_divided_in_python() -> None:
@@ -237,7 +249,18 @@ def test_volumes_with_listeners_or_compression_have_no_native_writer() -> None:
     assert volume.native_writes is None
 
 
-@pytest.mark.parametrize("arguments", [(), (1, 2, 3), (1, 2, 3, 0), (1, 2, 3, 11), (1, 2, 3, "10")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        (1, 2, 3, 10),
+        (1, 2, PoolBusy, 3),
+        (1, 2, 3, 4, 10),
+        (1, 2, PoolBusy, 3, 0),
+        (1, 2, PoolBusy, 3, 11),
+        (1, 2, PoolBusy, 3, "10"),
+    ],
+)
 def test_arguments_of_a_writer(arguments: tuple[object, ...]) -> None:
     with pytest.raises((TypeError, ValueError)):
         compiled.BlockWriter(*arguments)

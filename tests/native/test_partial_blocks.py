@@ -214,11 +214,11 @@ def test_a_damaged_block_is_left_to_python_which_reports_it(side: Side) -> None:
     side.volume._reader._tables[segment_of(place)][place & BLOCK_MASK] ^= 1
 
 
-def test_a_write_without_room_is_left(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_must_wait_is_left(side: Side, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_count_blocks: int) -> None:
-        raise PoolBusy("no room")
+        raise PoolBusy("room is being made")
 
-    writer = compiled.BlockWriter(side.pool.log.filling, refuse, side.pool.contents.tally, 10)
+    writer = compiled.BlockWriter(side.pool.log.filling, refuse, PoolBusy, side.pool.contents.tally, 10)
     monkeypatch.setattr(side.volume, "_writer", writer)
     before = side.state
     assert not side.write_natively(8, bytes(8))

@@ -68,6 +68,19 @@ def test_a_full_disk_until_there_is_room(told: Listener) -> None:
     assert (status.is_full, status.no_room, status.no_room_for_s) == (False, None, None)
 
 
+def test_each_refused_write_is_noted_once(told: Listener) -> None:
+    machine = told.machine
+    machine.environment.settle()
+    machine.disk.room_blocks = sum(file.size_blocks for file in machine.disk.files.values())
+    told.write_until_refused()
+    volume = machine.pool.volumes["a"]
+    for _ in range(3):
+        before = len(told.troubles)
+        with pytest.raises(PoolFull):
+            volume.write(0, [block(1)])
+        assert len(told.troubles) == before + 1
+
+
 def test_what_stands_against_writing_is_the_last_that_was_met(told: Listener) -> None:
     troubles = Troubles(told.machine.environment)
     for report, error, is_full in (

@@ -35,7 +35,9 @@ class BlockWriter(Protocol):
     """Writes blocks into the open batch of a log, if the write is usual. See `writes/block_writer.c`."""
 
     def write_now(self, block_map: object, volume: int, block: int, data: Buffer, /) -> bool:
-        """Write whole blocks of the volume with a map. Return False if the write is not usual; nothing has changed then."""
+        """Write whole blocks of the volume with a map. Return False if the write is not usual or must wait; nothing has changed
+        then. Raises what the check for room raises, except that a write must wait.
+        """
 
     def write_bytes_now(self, reader: BlockReader, block_map: object, volume: int, offset_bytes: int, data: Buffer, /) -> bool:
         """Write bytes at any offset, as `write_now` writes blocks. The reader reads the rest of the first and last block."""
@@ -109,7 +111,7 @@ class Native:
     """
 
     block_reader: Callable[[Mapping[int, object], Mapping[int, object], object, type, int], BlockReader]
-    block_writer: Callable[[object, Callable[[int], None], object, int], BlockWriter]
+    block_writer: Callable[[object, Callable[[int], None], type[Exception], object, int], BlockWriter]
     batch_writer: Callable[[object], BatchWriter]
     block_checksums: Callable[[Buffer], list[int]]
     crc32c: Crc32c

@@ -22,6 +22,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *filling;      /* Filling: the segment that is being filled, and the open batch */
     PyObject *require_data; /* function that raises an exception if there is no room for a number of blocks */
+    PyObject *busy;         /* exception of `require_data` if the write must wait: PoolBusy */
     PyObject *tally;        /* Tally of the changed leaves */
     int leaf_bits;          /* a leaf of a map has 2^leaf_bits blocks */
 } BlockWriter;
@@ -54,15 +55,15 @@ static void leave_room(Room *room)
     Py_CLEAR(room->data);
 }
 
-/* Return 1 if the log has room for a number of blocks and the map may change, 0 if not. An exception is only cleared, because the
- * write in Python raises it again. */
+/* Return 1 if the log has room for a number of blocks and the map may change, 0 if the write must wait. A refusal is raised at
+ * once, because the write in Python would try again what was refused, and the pool would note the refusal twice. */
 static int may_write(const BlockWriter *self, Py_ssize_t count)
 {
     long long made = number_of(self->tally, name_made), due = number_of(self->tally, name_due);
     PyObject *number = PyErr_Occurred() || made >= due ? NULL : PyLong_FromSsize_t(count);
     PyObject *done = number == NULL ? NULL : PyObject_CallOneArg(self->require_data, number);
     Py_XDECREF(number);
-    if (done == NULL && PyErr_ExceptionMatches(PyExc_Exception))
+    if (done == NULL && PyErr_Occurred() && PyErr_ExceptionMatches(self->busy))
         PyErr_Clear();
     Py_XDECREF(done);
     return done != NULL;
@@ -248,16 +249,19 @@ static PyObject *write_now(PyObject *self, PyObject *const *arguments, Py_ssize_
 
 static PyObject *new_writer(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    PyObject *filling, *require_data, *tally;
+    PyObject *filling, *require_data, *busy, *tally;
     int leaf_bits;
-    if (!PyArg_ParseTuple(arguments, "OOOi", &filling, &require_data, &tally, &leaf_bits))
+    if (!PyArg_ParseTuple(arguments, "OOOOi", &filling, &require_data, &busy, &tally, &leaf_bits))
         return NULL;
+    if (!PyExceptionClass_Check(busy))
+        return PyErr_Format(PyExc_TypeError, "the third argument of a BlockWriter is the exception of writes that must wait");
     if ((keywords != NULL && PyDict_GET_SIZE(keywords)) || leaf_bits < 1 || leaf_bits > 10)
-        return PyErr_Format(PyExc_ValueError, "a BlockWriter has four arguments, and leaves of 2 to 1024 blocks");
+        return PyErr_Format(PyExc_ValueError, "a BlockWriter has five arguments, and leaves of 2 to 1024 blocks");
     BlockWriter *self = (BlockWriter *)type->tp_alloc(type, 0);
     if (self != NULL) {
         self->filling = Py_NewRef(filling);
         self->require_data = Py_NewRef(require_data);
+        self->busy = Py_NewRef(busy);
         self->tally = Py_NewRef(tally);
         self->leaf_bits = leaf_bits;
     }
@@ -268,6 +272,7 @@ static int visit_writer(BlockWriter *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->filling);
     Py_VISIT(self->require_data);
+    Py_VISIT(self->busy);
     Py_VISIT(self->tally);
     return 0;
 }
@@ -276,6 +281,7 @@ static int clear_writer(BlockWriter *self)
 {
     Py_CLEAR(self->filling);
     Py_CLEAR(self->require_data);
+    Py_CLEAR(self->busy);
     Py_CLEAR(self->tally);
     return 0;
 }

@@ -9,7 +9,7 @@ from itertools import repeat
 from odx_target.environment import Buffer
 from odx_target.native.choice import NATIVE, BlockReader, BlockWriter
 from odx_target.store.api import BLOCK_BYTES
-from odx_target.store.errors import OutOfResources, StoreError
+from odx_target.store.errors import OutOfResources, PoolBusy, StoreError
 from odx_target.store.ledger import Ledger
 from odx_target.store.log.compressed.compressed_extents import MIN_EXTENT_BLOCKS
 from odx_target.store.log.records import Clone, Link, Unmap
@@ -58,7 +58,7 @@ class ChangeableBlocks(Readable):
             self.native_reads = self._native, self._map
         self._writer: BlockWriter | None = None
         if NATIVE is not None:
-            self._writer = NATIVE.block_writer(self._log.filling, self._log.require_data, self._tally, LEAF_BITS)
+            self._writer = NATIVE.block_writer(self._log.filling, self._log.require_data, PoolBusy, self._tally, LEAF_BITS)
 
     @property
     def native_writes(self) -> tuple[BlockWriter, object, int] | None:
