@@ -71,7 +71,7 @@ class IscsiSource:
                 except Exception as group:
                     # The session runs in a nursery, which may wrap the error. No error may end the array.
                     error = _first_error(group)
-                    self._failure = f"{self._url.portal}: {error or type(error).__name__}"
+                    self._failure = self._with_address(str(error) or type(error).__name__)
                     self._refusal = error if isinstance(error, SourceRefused) else None
                 self._first_attempt.set()
                 await trio.sleep(RECONNECT_PAUSES_S[min(attempts, len(RECONNECT_PAUSES_S) - 1)])
@@ -162,9 +162,14 @@ class IscsiSource:
         if self._disk is not disk:
             raise SourceError(self._failure)
 
+    def _with_address(self, reason: str) -> str:
+        """Return a reason that names the address of the old array."""
+        portal = str(self._url.portal)
+        return reason if portal in reason else f"{portal}: {reason}"
+
     def _lose(self, disk: Disk, reason: str) -> None:
         """Give up the session of a disk, and open another one."""
-        self._failure = f"{self._url.portal}: {reason}"
+        self._failure = self._with_address(reason)
         if self._disk is disk:
             self._disk = None
             self._lost.set()

@@ -1,5 +1,7 @@
 """Tests of the bodies of OFFER, WANT and DATA: both ways, and with any bytes of a peer."""
 
+from random import Random
+
 import lz4.block
 import pytest
 import zstandard
@@ -124,6 +126,20 @@ def test_compressed_data_is_the_same_after_decompression(kind: LinkCompression, 
 def test_only_data_that_shrinks_is_sent_compressed(kind: LinkCompression, flag: Flag) -> None:
     assert compress(kind, b"a" * 8 * BLOCK_BYTES)[1] == flag
     assert compress(LinkCompression.OFF, b"a" * BLOCK_BYTES)[1] == NO_FLAGS
+
+
+@pytest.mark.parametrize("kind", [LinkCompression.LAN, LinkCompression.WAN])
+def test_random_data_in_the_first_block_keeps_no_other_block_from_being_compressed(kind: LinkCompression) -> None:
+    random_block = Random(1).randbytes(BLOCK_BYTES)
+    compressed, _ = compress(kind, random_block + b"a" * 7 * BLOCK_BYTES)
+    assert len(compressed) < 2 * BLOCK_BYTES
+
+
+@pytest.mark.parametrize("kind", [LinkCompression.LAN, LinkCompression.WAN])
+def test_blocks_that_are_alike_are_compressed_although_each_alone_hardly_shrinks(kind: LinkCompression) -> None:
+    block = Random(2).randbytes(BLOCK_BYTES)
+    assert compress(kind, block)[1] == NO_FLAGS
+    assert len(compress(kind, block * 8)[0]) < 2 * BLOCK_BYTES
 
 
 BOMB = zstandard.ZstdCompressor().compress(bytes(1 << 30 >> 4))

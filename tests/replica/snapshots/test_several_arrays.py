@@ -62,7 +62,7 @@ def test_a_slow_peer_delays_no_other_peer_and_a_busy_array_is_shown(monkeypatch:
     arrays.until("b", taken.guid)
     arrays.world.advance(5.0)
     problems = {arrays["a"].replication.sender.activity(name).problem for name in ("v1", "v2")}
-    assert problems == {"", "the array receives 1 snapshots from this peer already"}
+    assert problems == {"", "the other array refuses: the array receives 1 snapshots from this peer already"}
     release.set()
     for name in ("v1", "v2"):
         (taken,) = arrays.volume("a", name).snapshots.values()

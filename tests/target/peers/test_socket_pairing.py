@@ -6,13 +6,23 @@ from typing import Any
 
 import pytest
 
+from odx_target.replica.pairing import path_key
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.client import NoResponse, NoServer
+from odx_target.target.control.operations import perform
+from odx_target.target.peers import peering as peering_module
 from odx_target.target.peers import socket_pairing
 from odx_target.target.peers.socket_pairing import pair_with_pool
-from tests.target.peers.test_path_operations import linked
+from tests.target.peers.test_path_operations import KEY, connected, linked, paths
 
 PLACE = Path("other")
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretch keys only a little, and dial again soon."""
+    monkeypatch.setattr(path_key, "SCRYPT_COST", 2)
+    monkeypatch.setattr(peering_module, "PAIRING_RETRY_S", 0.01)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +65,22 @@ async def test_a_pairing_that_fails_is_one_line(
         assert peering.pairing_places == []
         assert list(peering.paths) == []
         assert set(asked) == {"paths"}, "no path is added at the other array"
+
+
+async def test_a_path_follows_the_link_port_of_an_array_that_has_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with linked(tmp_path / "one") as (one, _):
+        async with linked(tmp_path / "other") as (other, former):
+            await perform(one, "add-path", {"name": "b", "key": KEY, "address": former})
+            await perform(other, "add-path", {"name": "a", "key": KEY})
+            await connected(one, other)
+        async with linked(tmp_path / "other") as (other, present):
+            answer = await paths(other)
+            monkeypatch.setattr(socket_pairing, "request", lambda *_: answer)
+            peering = one.peering
+            assert peering is not None
+            peering.pairing_places.append(PLACE)
+            await pair_with_pool(PLACE, one, peering)
+            await connected(one, other)
+            assert str(peering.paths["b"].settings.address) == present != former

@@ -1,5 +1,6 @@
 """Connects to peers over TCP and TLS: for the links of paths, and for pairings."""
 
+import os
 import socket
 import ssl
 
@@ -122,4 +123,6 @@ def _first_reason(error: BaseException) -> str:
     """Return the reason of a failed connection. If a name has several addresses, trio has put their errors into a group."""
     while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__  # type: ignore[assignment]
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, socket.gaierror):
+        return os.strerror(error.errno).lower()  # The text of trio repeats the address.
     return reason_of(error) if isinstance(error, OSError) else "cannot connect"

@@ -251,7 +251,7 @@ class Failover:
             finally:
                 exchange.close()
         except RequestDenied as denied:
-            raise ReplicationRefused(f"the peer refuses: {denied}") from denied
+            raise ReplicationRefused(f"the other array refuses: {denied}") from denied
         except (ChannelEnded, ConnectionEnded, TooManyChannels) as error:
             raise ReplicationRefused(str(error)) from error
         except PeerFault as fault:

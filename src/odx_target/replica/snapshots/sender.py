@@ -170,10 +170,10 @@ class SnapshotSender:
             self._failed(protection, sending, str(fault))
         except RequestDenied as denied:
             if denied.code == BUSY:
-                sending.problem = str(denied)
+                sending.problem = f"the other array refuses: {denied}"
                 sending.retry_at_s = self._environment.monotonic() + MIN_RETRY_S
             else:
-                self._failed(protection, sending, str(denied))
+                self._failed(protection, sending, f"the other array refuses: {denied}")
         except StoreError as error:
             self._failed(protection, sending, str(error))
         except Exception as error:

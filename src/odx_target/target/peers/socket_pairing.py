@@ -15,6 +15,7 @@ from odx_target.replica.link.errors import LinkError
 from odx_target.replica.link.throttle import Rates
 from odx_target.replica.pairing.path_key import new_path_key
 from odx_target.replica.paths.settings import Address, Right
+from odx_target.store.api import StoreError
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.parsing import parse_portal
 from odx_target.target.config.settings import Config
@@ -63,7 +64,7 @@ async def pair_with_pool(place: Path, array: PairingArray, peering: "Peering") -
                 await trio.sleep(RETRY_S)
             return
         array.reporter.report("error", "the array cannot be paired", with_pool=str(place), error="it does not connect")
-    except (LinkError, ManagementError, NoServer, NoResponse) as error:
+    except (LinkError, ManagementError, NoServer, NoResponse, StoreError) as error:
         array.reporter.report("error", "the array cannot be paired", with_pool=str(place), error=str(error))
     except (ConfigError, KeyError, TypeError, ValueError) as error:  # The other array is of another version.
         answer = f"it gives an unexpected answer ({error!r})"
@@ -75,7 +76,7 @@ async def pair_with_pool(place: Path, array: PairingArray, peering: "Peering") -
 async def _paired(place: Path, array: PairingArray, peering: "Peering") -> str:
     """Begin the pairing, unless both arrays have a path already. Returns the name of the path.
 
-    Raises LinkError, ManagementError, NoServer and NoResponse.
+    Raises LinkError, ManagementError, NoServer, NoResponse and StoreError.
     """
     theirs = await _their_paths(place)
     own, pool = peering.identity.pool, bytes.fromhex(theirs["pool"])
@@ -84,6 +85,7 @@ async def _paired(place: Path, array: PairingArray, peering: "Peering") -> str:
     name = next((each.settings.name for each in peering.paths.values() if each.settings.peer_pool == pool), None)
     their_name = next((each["name"] for each in theirs["paths"] if each["peer_pool"] == own.hex()), None)
     if name is not None and their_name is not None:
+        await _use_present_address(peering, name, theirs["link_port"])
         return name
     if name is not None or their_name is not None:
         raise ManagementError(f"only one of the arrays has the path {name or their_name}; remove it first")
@@ -96,6 +98,16 @@ async def _paired(place: Path, array: PairingArray, peering: "Peering") -> str:
     name = free_name(place.absolute().name, [*peering.paths, *(each.name for each in peering.desk.waiting())])
     await peering.add(name, key, address, frozenset(Right), Rates())
     return name
+
+
+async def _use_present_address(peering: "Peering", name: str, link_port: str) -> None:
+    """Dial the link port that the other array has now, because port 0 is another port after each start.
+
+    Raises PathRefused. May raise the exceptions of `Volume.write`.
+    """
+    former, present = peering.paths.existing(name).settings.address, _address(link_port)
+    if former is not None and former != present:
+        await peering.change(name, address=present)
 
 
 async def _their_paths(place: Path) -> Mapping[str, Any]:

@@ -82,7 +82,7 @@ def _progress(
     estimate = activity.estimate(rates, array.environment.time())
     return {
         "replay_state": _state(activity, problem, path),
-        "problem": problem,
+        "problem": problem or _why_not_connected(path),
         "snapshot": None if transfer is None else transfer.name,
         "step": None if transfer is None else f"{transfer.step}/{transfer.steps}",
         "local_snapshot_timestamp": local_s,
@@ -97,6 +97,14 @@ def _progress(
         "bytes_remaining": 0 if transfer is None else transfer.bytes_remaining,
         "snapshots": results.snapshots,
     }
+
+
+def _why_not_connected(path: "Path | None") -> str:
+    """Return one line if a path exists that is not connected, else an empty text."""
+    if path is None or path.link is not None:
+        return ""
+    reason = path.status.reason
+    return f"the path {path.settings.name} is not connected" + (f": {reason}" if reason else "")
 
 
 def _state(activity: "Activity", problem: str, path: "Path | None") -> str:
