@@ -10,6 +10,8 @@ from tests.sim.simulated_disk import Crash, SimulatedSegment, _put
 from tests.store.pools import Directory, Machine, block, check_simulated_pool, read, write
 
 from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolDamaged
+from odx_target.store.errors import LogFreed
+from odx_target.store.log import follower as follower_module
 from odx_target.store.log.batch import MAGIC, Batch
 from odx_target.store.log.checksum_index import SegmentView, walk
 from odx_target.store.log.filling import MAX_HEADER_AGE_S
@@ -256,6 +258,52 @@ def test_a_follower_that_reads_from_memory_leaves_an_incomplete_batch_out(monkey
     assert found == [1, 2, 4]
     follower.close()
     machine.environment.settle()
+
+
+def test_a_follower_never_takes_an_incomplete_batch_for_the_records_of_a_freed_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_module, "PIECE_BLOCKS", 1)  # Each batch is a piece.
+    machine = new_machine()
+    put(machine, 1, 2)
+    leave_incomplete(machine, 3)
+    put(machine, 4)
+    freed = batches(machine)[-1].segment
+    put(machine, *range(5, 350))
+    machine.flush()
+    assert batches(machine)[-1].segment > freed > min(machine.pool.supply.segments)
+    del machine.pool.supply.segments[freed]
+    follower, found = machine.pool.follow(1), list[int]()
+    task = machine.environment.spawn(collect(follower, found))
+    machine.environment.settle()
+    with pytest.raises(LogFreed):
+        task.value()
+    assert found == [1, 2]
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_a_follower_reports_the_damaged_data_of_a_small_batch(*, is_last: bool) -> None:
+    machine = new_machine()
+    put(machine, 1, 2)
+    damaged = batches(machine)[-1]
+    assert damaged.header_blocks == 0
+    if not is_last:
+        put(machine, *range(3, 300))
+        assert batches(machine)[-1].segment > damaged.segment
+    machine.flush()
+    file = machine.disk.files[damaged.segment]
+    file.content[damaged.block * BLOCK_BYTES] ^= 1
+    follower, found = machine.pool.follow(1), dict[int, bool]()
+
+    async def note() -> None:
+        async for followed in follower:
+            if isinstance(followed.record, Write):
+                found[followed.record.block] = followed.data is None
+
+    task = machine.environment.spawn(note())
+    machine.environment.settle()
+    follower.close()
+    machine.environment.settle()
+    task.value()
+    assert found == {value: value == 2 for value in range(1, 3 if is_last else 300)}
 
 
 def test_headers_of_a_former_segment_are_not_followed() -> None:

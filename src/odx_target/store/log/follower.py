@@ -278,8 +278,9 @@ def _next(
     """Return the batch after a position, and the view of its segment. Raises LogFreed if the batch does not exist or is
     damaged.
 
-    A crash may have left a batch with a shared header and incomplete data. Such a batch is not taken if another batch follows.
-    If `has_all_segments` is False, it is never taken, because another batch may follow in a segment that `views` lacks.
+    A crash may have left a batch with a shared header and incomplete data. Such a batch is not taken if another batch follows,
+    or if the log goes on in a later segment, but not after this batch: the segment in between has been freed. If
+    `has_all_segments` is False, it is never taken, because another batch may follow in a segment that `views` lacks.
     """
     incomplete = None
     for view in views:
@@ -288,9 +289,18 @@ def _next(
                 if batch.header_blocks or has_sound_data(view, batch):
                     return view, batch
                 incomplete = incomplete or (view, batch)
-    if incomplete is None or not has_all_segments:
+    if incomplete is None or not has_all_segments or not _is_in_log(*incomplete, views, pool_identity):
         raise _freed(max(osn, position.osn))
     return incomplete
+
+
+def _is_in_log(view: SegmentView, batch: Batch, views: list[SegmentView], pool_identity: bytes) -> bool:
+    """True if another batch follows a batch with incomplete data, or if no later segment has later records."""
+    later = [each for each in views if each.number > view.number]
+    if any(True for each in (view, *later) for _ in following(each, batch.end, pool_identity)):
+        return True
+    firsts = (read_header(each, 0, pool_identity) for each in later)
+    return all(first is None or first.first_osn < batch.first_osn for first in firsts)
 
 
 def _freed(osn: int) -> LogFreed:
