@@ -116,7 +116,7 @@ def test_del_tkn_after_a_partial_copy_keeps_the_token() -> None:
     arrays = TokenArrays(6)
     fill_source(arrays)
     token = arrays.maker.token(0, [(0, 6144)])
-    arrays.network.line("one", "other").bytes_per_s = 300_000
+    arrays.network.line("one", "other").bytes_per_s = 150_000
     reply = arrays.redeemer.using(0, token, [(0, 6144)], flags=ListFlag.DEL_TKN)
     assert code_of(reply) == "A/0D/04"
     arrays.network.line("one", "other").bytes_per_s = None
@@ -130,7 +130,7 @@ def test_commands_that_run_out_of_time_send_no_data_twice() -> None:
     arrays = TokenArrays(6)
     data = fill_source(arrays)
     token = arrays.maker.token(0, [(0, 6144)])
-    arrays.network.line("one", "other").bytes_per_s = 300_000
+    arrays.network.line("one", "other").bytes_per_s = 150_000
     done = commands = 0
     while done < 6144:
         reply = arrays.redeemer.using(0, token, [(done, 6144 - done)], offset_into_rod=done)

@@ -158,7 +158,7 @@ def test_a_peer_has_a_limited_number_of_tokens_of_logical_units() -> None:
 def test_a_path_that_is_down_and_a_copy_that_is_cut() -> None:
     arrays = arrays_of(6)
     data = fill_source(arrays)
-    arrays.network.line("one", "other").bytes_per_s = 50_000
+    arrays.network.line("one", "other").bytes_per_s = 15_000
     reply = copied(arrays, 0, BlocksSegment(SOURCE, 0, HERE, 0, 6144))
     assert code_of(reply) == NOT_REACHABLE
     arrays.network.line("one", "other").bytes_per_s = None

@@ -141,7 +141,7 @@ def test_copies_that_are_refused(case: str, code: str, rule: str) -> None:
 def test_a_slow_link_needs_several_commands_of_the_other_array() -> None:
     arrays = arrays_of(6)
     data = fill_source(arrays)
-    arrays.network.line("one", "other").bytes_per_s = 400_000
+    arrays.network.line("one", "other").bytes_per_s = 150_000
     begun_s = arrays.world.now_s
     assert code_of(copied(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 6144))) == "good"
     assert arrays.world.now_s - begun_s > arrays.redeemer.limits.command_budget_s
@@ -152,7 +152,7 @@ def test_a_slow_link_needs_several_commands_of_the_other_array() -> None:
 def test_a_path_that_is_cut_or_down() -> None:
     arrays = arrays_of(7)
     data = fill_source(arrays)
-    arrays.network.line("one", "other").bytes_per_s = 250_000
+    arrays.network.line("one", "other").bytes_per_s = 150_000
     begun = begin(arrays, 0, BlocksSegment(HERE, 0, DESTINATION, 0, 6144))
     assert isinstance(begun, VirtualTask)
     arrays.world.advance(5.0)
