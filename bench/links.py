@@ -76,6 +76,27 @@ REMOTE = (
         "MB/s",
         ROUNDS,
     ),
+    Section(
+        "Steps of a copy",
+        "Processor time of each step alone, for the same data. A copy of new data takes all steps except the links. A copy of "
+        "known data takes no steps of DATA, but the receiver reads and hashes the linked blocks again. TLS, the event loop and "
+        "the commands of the host come in addition.",
+        {
+            "sender: read the blocks, and check them": ("copy_steps", "read"),
+            "sender: CRC32C of the blocks": ("copy_steps", "checksums"),
+            "sender: fingerprints": ("copy_steps", "fingerprints"),
+            "sender: encode the OFFER": ("copy_steps", "offer"),
+            "sender: LZ4": ("copy_steps", "compress"),
+            "both: tables of the DATA frames": ("copy_steps", "head"),
+            "both: frames of DATA, with their checksums": ("copy_steps", "frame"),
+            "receiver: decode the OFFER": ("copy_steps", "take offer"),
+            "receiver: look hints up": ("copy_steps", "find hints"),
+            "receiver: link the blocks, and commit": ("copy_steps", "link"),
+            "receiver: decompress": ("copy_steps", "decompress"),
+            "receiver: write the blocks, and commit": ("copy_steps", "store"),
+            "receiver: note hints": ("copy_steps", "note hints"),
+        },
+    ),
 )
 
 REPLICA = (

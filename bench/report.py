@@ -19,7 +19,8 @@ DOCUMENTS = FOLDER.parent / "docs" / "performance"
 COMMAND = "python -m bench.report"
 INTRODUCTION = """\
 `python -m bench.report` writes this page and its plots. `make bench` also writes `speed.md`, the speed beside other targets,
-and `copies.md`, the figures of copies, to this folder.
+and `copies.md`, the figures of copies, to this folder. `python -m bench.links NAME --write` writes `links-link.md`,
+`links-remote.md`, `links-replica.md` and `links-sync.md`, the figures of links between two arrays.
 """
 
 Row = Mapping[str, float]
