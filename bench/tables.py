@@ -1,6 +1,6 @@
 """Tables of a document of results, for a terminal and as Markdown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from bench.results import CellResult, Document, Figure
@@ -131,9 +131,10 @@ def digests(found: Document) -> Table:
     return Table("Digests", text, ["cell", "loss", f"{own}, us", "load generator, us"], rows)
 
 
-def failures(found: Document) -> list[str]:
-    """Return a line for each cell that failed on a target."""
-    return [f"{cell['name']}, {name}: {text}" for cell in found["cells"] for name, text in cell["failures"].items()]
+def failures(found: Document, without: Collection[str] = ()) -> list[str]:
+    """Return a line for each cell that failed on a target, but not on those of `without`."""
+    failed = ((cell["name"], *failure) for cell in found["cells"] for failure in cell["failures"].items())
+    return [f"{cell}, {target}: {text}" for cell, target, text in failed if target not in without]
 
 
 def ceiling(found: Document) -> str:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 from bench import columns, copy_pages, machine, pages, results, tables
-from bench.cells import CELLS, chosen
+from bench.cells import CELLS, Cell, chosen
 from bench.rounds import (
     CLIENT_BUSY,
     WRITTEN_TIMES,
@@ -15,7 +15,7 @@ from bench.rounds import (
 )
 from bench.targets import OWN
 
-from tests.bench_samples import document_of, measured_of, sample
+from tests.bench_samples import NaiveLoad, document_of, measured_of, sample
 
 ALL = document_of(list(CELLS), measured_of(list(CELLS), [300.0, 100.0, 200.0], [100.0, 100.0, 50.0]))
 
@@ -135,3 +135,10 @@ def test_a_column_that_cannot_be_measured_ends_with_a_line(
     monkeypatch.setattr(columns, "command", lambda column: ["false", column.name])
     assert columns.main(["disk"]) == 1
     assert capsys.readouterr().err.startswith("pool on a disk: ")
+
+
+def test_the_failures_of_some_targets_can_be_left_out() -> None:
+    cell = Cell("g", "a", NaiveLoad([]))
+    found = document_of([cell], Measured(failures={("a", "tgt"): "it broke", ("a", OWN): "it is lost"}))
+    assert tables.failures(found) == ["a, tgt: it broke", f"a, {OWN}: it is lost"]
+    assert tables.failures(found, {"tgt"}) == [f"a, {OWN}: it is lost"]
