@@ -83,8 +83,8 @@ class Turns(Steps):
     def hosts_were_served(self, connection: int | None = None) -> None:
         """Make the next turns short, because a host that has got a reply may soon send its next command.
 
-        `connection` is the number of the host's connection. The turns of this connection stay long. None means a host without
-        a number, beside which all turns are short.
+        `connection` is the number of the host's connection. The turns of this connection stay long, unless its work waits in
+        `next` now. None means a host without a number, beside which all turns are short.
         """
         if self.are_equal:
             return

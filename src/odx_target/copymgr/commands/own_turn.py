@@ -44,7 +44,9 @@ class OwnTurn(Pending):
             while not self._is_first:
                 await wait_for_own_turn(copies, task, writes=self._writes)
             outcome = self._handler(copies, task)
-            return outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
+            reply = outcome if isinstance(outcome, Reply) else await run_unless_aborted(task, outcome)
+            await copies.environment.turns.serve_hosts_if_near(task.nexus.connection)
+            return reply
         finally:
             self._abandon()
 

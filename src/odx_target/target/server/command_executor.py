@@ -209,8 +209,6 @@ class CommandExecutor:
                 reply = await pending.run()
             finally:
                 self._protocol.release(command)
-            if not task.gates:
-                await self._turns.serve_hosts_if_near(task.nexus.connection)
             if task.aborted or reply is UNANSWERED:
                 self._protocol.abandon(command)
             elif task.gates:
