@@ -18,8 +18,9 @@ from odx_target.initiator.copying.token_commands import (
 from odx_target.initiator.session.session import InitiatorSession
 from odx_target.store.api import PoolFull
 from odx_target.target.array import Array
+from odx_target.target.config.error import ConfigError
 from odx_target.target.control.operations import Data, ManagementError, perform
-from odx_target.target.control.storage import volumes
+from odx_target.target.control.storage import snapshots, volumes
 from tests.target.running import is_good, running, session_with, settled
 
 MIB = 1 << 20
@@ -276,6 +277,39 @@ async def test_clones_whose_content_may_not_stay_are_not_made(monkeypatch: pytes
         assert set(array.pool.volumes) == {"first", "second"}
         made: Any = await do(array, "clone", origin="first", name="vm", count=3, lun=True)
         assert [each["lun"] for each in made["volumes"]] == [2, 3, 4]
+
+
+async def test_snapshots_whose_content_may_not_stay_are_deleted_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running() as array:
+        pool = array.pool
+
+        async def unknown(*_arguments: object) -> None:
+            raise ManagementError("nobody knows")
+
+        async def unknown_and_held(*_arguments: object) -> None:
+            pool.volumes["first"].snapshots["s"].hold("backup")
+            raise ManagementError("nobody knows")
+
+        async def unknown_at_a_former_primary(*_arguments: object) -> None:
+            def another_primary(*_arguments: object) -> None:
+                raise ConfigError("another primary")
+
+            patch.setattr(snapshots, "check_not_secondary", another_primary)
+            raise ManagementError("nobody knows")
+
+        both = ["first@s", "second@s"]
+        with monkeypatch.context() as patch:
+            patch.setattr(snapshots, "acknowledged", unknown)
+            assert await refused(array, "snapshot-create", snapshots=both) == "nobody knows"
+            assert await refused(array, "snapshot-create", snapshots=both, before="true") == "nobody knows"
+            assert not pool.snapshots
+            patch.setattr(snapshots, "acknowledged", unknown_and_held)
+            assert await refused(array, "snapshot-create", snapshots=both) == "nobody knows; still here: first@s"
+            assert list(pool.volumes["first"].snapshots) == ["s"]
+            assert not pool.volumes["second"].snapshots
+            patch.setattr(snapshots, "acknowledged", unknown_at_a_former_primary)
+            assert await refused(array, "snapshot-create", snapshots=["second@s"]) == "nobody knows; still here: second@s"
+            assert list(pool.volumes["second"].snapshots) == ["s"]
 
 
 async def test_clones_are_made_wholly_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,6 +125,7 @@ async def test_the_life_of_a_group() -> None:
             "w",
             [{"name": "db1", "lun": 0}],
         )
+        assert made["state"] == "serving"  # The command waits until hosts are not refused.
         async with session_with(a) as host:
             await good(host, 0, cdb.write_16(3, 1), BLOCK, settles=True)
             await in_sync(a)

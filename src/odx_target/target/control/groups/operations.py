@@ -1,10 +1,11 @@
 """The operations on groups: list, create, switch over and delete."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from odx_target.replica.sync.anchors.forced_promotion import PossibleLoss
+from odx_target.replica.sync.group_states import NotServing
 from odx_target.replica.sync.limits import OUT_OF_SYNC_S, READ_RATE_BYTES
 from odx_target.target.config.error import ConfigError
 from odx_target.target.config.group_settings import parse_out_of_sync
@@ -63,6 +64,8 @@ async def create_group(
             changes.enter_context(changing(storage, volume))  # The other member makes it with its present size.
         members = [group_volume(array, volume, luns.get(volume.name)) for volume in found]
         group = await grouping.create(name, members, path, witness, out_of_sync_s)
+        with suppress(NotServing):  # The answer has the condition of the group.
+            await group.settled()  # Until then, hosts are refused.
     return describe_group(array, group)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from odx_target.replica.snapshots.protection import HOLD_PREFIX
-from odx_target.store.api import Absent, NameTaken, OverLimit, Snapshot, Volume
+from odx_target.store.api import Absent, NameTaken, OverLimit, Snapshot, StoreError, Volume
 from odx_target.target.config.error import ConfigError
 from odx_target.target.control.arguments import ManagementError
 from odx_target.target.control.storage import answers
@@ -22,7 +22,7 @@ from odx_target.target.lun_size import restore_logical_unit
 from odx_target.target.sanitized_luns import check_no_old_data
 from odx_target.target.schedules.commands import ProcessCommands
 from odx_target.target.schedules.schedule import Application, OnFailure
-from odx_target.target.schedules.taking import LEFT_OUT, MAX_GROUP_VOLUMES, Skipped, Taken, take
+from odx_target.target.schedules.taking import LEFT_OUT, MAX_GROUP_VOLUMES, Skipped, Taken, delete_if_present, take
 
 
 async def snapshots(storage: Storage, volume: str | None) -> answers.Snapshots:
@@ -85,7 +85,7 @@ async def create(
 
     await storage.when_ready(take_now)
     await storage.make_durable()
-    await acknowledged(storage, [volume.identity for volume in volumes])
+    await _keep_if_acknowledged(storage, volumes, made)
     return {"snapshots": await describe_snapshots(made, pool, storage.environment.turns), "problem": "", "left_out": []}
 
 
@@ -105,8 +105,30 @@ async def _create_consistent(
         await storage.make_durable()
         raise ManagementError(f"no snapshot was taken: {error}") from error
     await storage.make_durable()
-    await acknowledged(storage, [volume.identity for volume in volumes])
+    await _keep_if_acknowledged(storage, volumes, taken.snapshots)
     return await taken_answer(storage, taken)
+
+
+async def _keep_if_acknowledged(storage: Storage, volumes: Sequence[Volume], made: Sequence[Snapshot]) -> None:
+    """Wait until both members of a group have the content of new snapshots of its volumes. If nobody knows whether it stays,
+    delete the snapshots, and raise ManagementError, which names those that are still there.
+    """
+    try:
+        await acknowledged(storage, [volume.identity for volume in volumes])
+    except ManagementError as error:
+        left = [f"{each.volume_name}@{each.name}" for each in made if not await _is_taken_back(storage, each)]
+        raise ManagementError(f"{error}; still here: {' '.join(left)}" if left else str(error)) from error
+
+
+async def _is_taken_back(storage: Storage, snapshot: Snapshot) -> bool:
+    """Delete a new snapshot; return True if it is deleted. A former primary keeps it, because the new one may have it too."""
+    try:
+        check_not_secondary(storage.pool, snapshot.volume_identity, snapshot.volume_name)
+        await storage.when_ready(lambda: delete_if_present(storage.pool, snapshot))
+        await storage.make_durable()
+    except (ConfigError, StoreError):
+        return False
+    return True
 
 
 async def taken_answer(storage: Storage, taken: Taken) -> answers.TakenSnapshots:
