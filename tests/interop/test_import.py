@@ -63,7 +63,7 @@ def test_a_lun_of_tgt_is_imported_although_both_arrays_are_killed(pool: Path, tm
                 expected[6_000 * 512 : 6_008 * 512] = b"v" * 4096
         served.kill()
         served = serve(pool, log_path=tmp_path / "log", portal=served.portal)
-        until(pool, lambda row: row["state"] == "waiting" and "127.0.0.1" in row["reason"])
+        until(pool, lambda row: row["state"] == "waiting" and row["reason"].count("127.0.0.1") == 1)
         with tgt_process(disk, SIZE, port=port):
             assert "moved" in typed("list", pool)
             typed("rate", pool, "moved", "4M")

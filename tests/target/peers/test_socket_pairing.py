@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 from odx_target.replica.pairing import path_key
 from odx_target.target.control.arguments import ManagementError
@@ -75,6 +76,13 @@ async def test_a_path_follows_the_link_port_of_an_array_that_has_restarted(
             await perform(one, "add-path", {"name": "b", "key": KEY, "address": former})
             await perform(other, "add-path", {"name": "a", "key": KEY})
             await connected(one, other)
+            await perform(one, "protect", {"volumes": ["first"], "path": "b"})
+        with trio.fail_after(20):
+            while (await paths(one))["paths"][0]["reason"] != f"{former}: connection refused":
+                await trio.sleep(0.01)
+        (protection,) = (await perform(one, "replication", {}))["protections"]
+        assert protection["progress"]["replay_state"] == "waiting"
+        assert protection["progress"]["problem"] == f"the path b is not connected: {former}: connection refused"
         async with linked(tmp_path / "other") as (other, present):
             answer = await paths(other)
             monkeypatch.setattr(socket_pairing, "request", lambda *_: answer)
