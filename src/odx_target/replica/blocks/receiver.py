@@ -276,7 +276,7 @@ class BlockReceiver:
     async def _write_runs(self, first: int, indexes: Sequence[int], content: memoryview) -> None:
         """Write blocks whose joined data is `content`. One buffer costs the log less than one for each block."""
         at = 0
-        for index, count in runs_of(indexes, 2 * TURN_BLOCKS):
+        for index, count in runs_of(indexes, TURN_BLOCKS):
             await self._write(first + index, [content[at * BLOCK_BYTES : (at + count) * BLOCK_BYTES]])
             at += count
             await self._environment.turns.next_if_spent()
