@@ -16,6 +16,9 @@ from tests.torture.soak import soak
 Form = Callable[[int, float], Iterator[int]]
 """Function that takes a first seed and a monotonic time at which to end. It yields the numbers of things that it has done."""
 
+MEMORY = Path("/dev/shm")
+"""Folder of a file system in memory."""
+
 ROUNDS_OF_A_POOL = 20
 DAMAGES_OF_A_SEED = 60
 DAYS = 7
@@ -38,13 +41,16 @@ def days(first_seed: int, until: float) -> Iterator[int]:
 
 
 def kills(first_seed: int, until: float) -> Iterator[int]:
-    """Kill servers. Does nothing if the clients are not installed."""
+    """Kill servers. Every second pool is in memory, where the native module commits. Does nothing if the clients are not
+    installed.
+    """
     if not all(CLIENTS[client][1]() for client in ("libiscsi", "qemu-io")):
         return
     for seed in itertools.count(first_seed):
         if is_over(until):
             return
-        with tempfile.TemporaryDirectory() as folder:
+        in_memory = seed % 2 == 1 and MEMORY.is_dir()
+        with tempfile.TemporaryDirectory(dir=MEMORY if in_memory else None) as folder:
             counts = kill_rounds(Path(folder), ROUNDS_OF_A_POOL, seed, lambda _: None, lambda: not is_over(until))
             yield counts.rounds
 
