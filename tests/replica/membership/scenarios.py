@@ -176,13 +176,26 @@ def only_the_witness_decides_who_is_in_sync(members: type[Member], _: type[Witne
 def a_member_that_is_added_is_needed_before(members: type[Member], _: type[Witness]) -> None:
     primary = started(members, "a", ALONE)
     primary.receive(RegisterIs(WITNESS_NUMBER, LIFE, ALONE), 49.0)
-    assert primary.serves(50.0)
+    primary.receive(LeaseGranted(LIFE, 49.0), 49.0)
+    assert primary.serves(49.0 + LEASE_S)
     assert sent(primary.change(Change.ADD, 50.0))
     assert primary.needs_peer
-    assert not primary.serves(50.0)
+    assert primary.serves(50.0)
+    assert not primary.serves(49.0 + LEASE_S)
     again = members("a", "b", primary.record, 60.0)
     assert again.needs_peer
     assert not again.serves(60.0)
+
+
+def no_member_is_added_without_a_lease(members: type[Member], _: type[Witness]) -> None:
+    """Hosts would be refused from then on until the first lease."""
+    primary = started(members, "a", ALONE)
+    primary.receive(RegisterIs(WITNESS_NUMBER, LIFE, ALONE), 49.0)
+    assert not primary.change(Change.ADD, 50.0)
+    primary.receive(LeaseGranted(LIFE, 46.0), 49.0)
+    assert not primary.change(Change.ADD, 46.0 + LEASE_S)
+    assert not primary.needs_peer
+    assert primary.serves(50.0)
 
 
 def a_member_that_starts_is_unproven(members: type[Member], _: type[Witness]) -> None:
@@ -242,6 +255,7 @@ def who_stays_alone_has_flushed(members: type[Member], _: type[Witness]) -> None
         assert isinstance(actions[1], Send)
     adding = started(members, "a", ALONE)
     adding.receive(RegisterIs(WITNESS_NUMBER, LIFE, ALONE), 49.0)
+    adding.receive(LeaseGranted(LIFE, 49.0), 49.0)
     adding.change(Change.ADD, 50.0)
     actions = adding.receive(ChangeAnswer(WITNESS_NUMBER, LIFE, 1, False, ALONE), 51.0)
     assert [type(each) for each in actions] == [FlushStream, Keep]
@@ -249,6 +263,7 @@ def who_stays_alone_has_flushed(members: type[Member], _: type[Witness]) -> None
 
 def no_member_is_added_while_the_witness_is_away(members: type[Member], _: type[Witness]) -> None:
     primary = started(members, "a", ALONE)
+    primary.receive(LeaseGranted(LIFE, 3.0), 3.0)
     assert not primary.change(Change.ADD, PROMISE_S)
     assert primary.serves(PROMISE_S)
     assert primary.change(Change.ADD, PROMISE_S - 0.01)
@@ -399,6 +414,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     requests_of_an_earlier_life_are_void,
     only_the_witness_decides_who_is_in_sync,
     a_member_that_is_added_is_needed_before,
+    no_member_is_added_without_a_lease,
     a_member_that_starts_is_unproven,
     another_epoch_gets_no_lease,
     a_release_ends_only_earlier_promises,

@@ -247,6 +247,8 @@ class Member:
             return self.may_take_over(now_s)
         if change is Change.ADD and now_s >= self._witness_heard_at_s + PROMISE_S:
             return False  # A witness that is away would not answer, and hosts would wait meanwhile.
+        if change is Change.ADD and now_s >= self.lease_until_s:
+            return False  # The primary would refuse hosts, because it needs a lease as soon as it needs the peer.
         return self.is_proven and not self.record.is_adding and self.register.allows(change, self.name, self.peer)
 
     def _requests_change(self, change: Change) -> bool:
