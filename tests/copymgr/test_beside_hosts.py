@@ -1,14 +1,17 @@
 """Copies beside hosts that send commands: each copy command is divided among turns, and nothing else about it changes."""
 
+import errno
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from odx_target.copymgr.commands.parameter_lists import ListFlag
 from odx_target.copymgr.operations import step_choice
+from odx_target.copymgr.operations.operation import CopyOperation, CopyStatus
 from odx_target.initiator import cdb
 from odx_target.initiator.copying.token_commands import BlockRange, populate_token_list
 from odx_target.iscsi.pdu.headers import ScsiDataIn
+from odx_target.store.api import PoolFailed
 from odx_target.store.volumes.sources import Readable
 from odx_target.turns import Steps
 from tests.copymgr.array import CopyArray, Range, Started, code_of, pattern
@@ -73,6 +76,38 @@ def test_hosts_are_served_between_a_step_of_a_copy_and_the_end_of_its_turn() -> 
     assert code_of(array.start_write_using(1, 3, token.data, [(8, 16)]).wait(array.environment)) == "good"
     turns_of_change = [turn for turn, is_changed in done if is_changed]
     assert (turns_of_change[0], False) in done, "served before and after the change in its turn"
+
+
+def test_a_copy_in_the_background_fails_if_the_batch_of_its_last_step_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool reports the loss only once, and the hosts that are served meanwhile must not get the report of the copy."""
+    array = array_with_token()
+    (token,) = array.manager.copies.tokens.live.values()
+    turns, pool = array.environment.turns, array.pool
+    before, found = array.volume(1).read_now(0, 25), list[CopyOperation]()
+
+    def lose(_parts: object) -> None:
+        raise OSError(errno.EIO, "the disk is gone")
+
+    def serve_hosts() -> bool:
+        found[:] = array.manager.copies.operations or found
+        try:
+            pool.commit()
+        except PoolFailed:
+            return False
+        return True
+
+    def step_done(*_: object) -> None:
+        monkeypatch.setattr(pool.log, "_native", None)
+        monkeypatch.setattr(pool.log.chain, "write", lose)
+
+    monkeypatch.setattr(array.manager.copies, "note_step", step_done)
+    turns.serve_hosts = serve_hosts
+    turns.hosts_were_served()
+    started = array.start_write_using(1, 3, token.data, [(8, 16)], flags=ListFlag.IMMED)
+    assert code_of(started.wait(array.environment)) == "good"
+    array.environment.settle()
+    assert array.volume(1).read_now(0, 25) != before
+    assert [each.status for each in found] == [CopyStatus.COMPLETED_WITH_ERROR]
 
 
 def test_a_copy_is_made_at_once_if_no_commands_of_hosts_were_counted() -> None:

@@ -115,8 +115,8 @@ class WriteJob:
             except SourceCut as cut:
                 self._cut = cut
                 break
+            await self._pool.committed()  # first, because a loss of the step must be reported to this job
             await self._turns.serve_hosts_if_near(self.operation.waiting_connection)
-            await self._pool.committed()
             if self.done_blocks < self._end_blocks:
                 await self._turns.next(self.operation.waiting_connection)
             else:
