@@ -106,10 +106,10 @@ def test_http_clients_advance_the_clock_and_read_the_commands(tmp_path: Path) ->
         seen = [command["operation"] for command in post(ready, "commands")["commands"]]
         assert seen.count("WRITE USING TOKEN") == 1
         assert post(ready, "offload")["copied_bytes"] == 1 << 20
-        lines = {
-            words: forked.run("manage", ready["control"], *words.split()).stdout
-            for words in ("clock", "advance-clock 60", "commands", "offload", "clear-commands", "commands --json")
-        }
+        asked = ("clock", "advance-clock 60", "commands", "offload", "clear-commands", "commands --json")
+        ended = {words: forked.run("manage", ready["control"], *words.split()) for words in asked}
+        assert {each.returncode for each in ended.values()} == {0}
+        lines = {words: each.stdout for words, each in ended.items()}
         assert lines["clock"].endswith("clock virtual, advanced by 3600 s\n")
         assert lines["advance-clock 60"].endswith("clock virtual, advanced by 3660 s\n")
         assert "WRITE USING TOKEN" in lines["commands"]

@@ -7,9 +7,9 @@ import pytest
 from tests.little_leaves import LEAF_BITS
 from tests.little_memory import MAP_LEAVES, load_at_once
 from tests.sim.virtual_environment import VirtualEnvironment
+from tests.store.files_in_memory import as_on_a_disk as as_on_a_disk
 from tests.store.files_in_memory import files_in_memory as files_in_memory
 from tests.store.files_in_memory import module_path as module_path
-from tests.store.files_in_memory import no_mappings as no_mappings
 from tests.store.files_in_memory import tmp_path as tmp_path
 
 from odx_target.store.catalogue.sqlite import SqliteCatalogue

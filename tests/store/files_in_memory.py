@@ -44,7 +44,11 @@ def tmp_path(tmp_path: Path, files_in_memory: str | None) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def no_mappings(files_in_memory: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make all reads and writes of segments system calls, as on a disk. Segments in memory would be mapped."""
-    if files_in_memory is not None:
-        monkeypatch.setattr(directory, "NATIVE", None)
+def as_on_a_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the store of a module with FILES_IN_MEMORY read, sync and preallocate as on a disk with cached files.
+
+    In a file system in memory, it would map the segments, sync them in the event loop, and never look for cached data.
+    """
+    if getattr(request.module, "FILES_IN_MEMORY", False):
+        monkeypatch.setattr(directory, "is_in_memory", lambda _: False)
+        monkeypatch.setattr(os, "RWF_NOWAIT", 0)  # File systems in memory may refuse the flag.

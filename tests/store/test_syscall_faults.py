@@ -19,7 +19,6 @@ from tests.store.pools import Directory, block, read, when_ready
 
 from odx_target.store.api import BLOCK_BYTES, OutOfResources, PoolFailed, PoolFull, Refused, StoreError, Unreadable, Unwritable
 from odx_target.store.open import PoolOptions, open_directory_pool
-from odx_target.store.segments import directory
 from odx_target.store.segments.supply import REFUSED_S
 
 FILES_IN_MEMORY = True
@@ -63,12 +62,6 @@ SQLITE_CODES = {
     errno.EIO: sqlite3.SQLITE_IOERR,
     errno.EINTR: sqlite3.SQLITE_IOERR,
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_mappings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make all reads and writes of segments system calls, also if the tests run in a file system in memory."""
-    monkeypatch.setattr(directory, "NATIVE", None)
 
 
 class FailingConnection:
@@ -182,6 +175,10 @@ def fault(call: str, number: int, work: Work, monkeypatch: pytest.MonkeyPatch) -
         else:
             patch.setattr(owner, call, fail)
         yield calls
+
+
+def test_the_store_takes_the_files_for_those_of_a_disk(tmp_path: Path) -> None:
+    assert not Work(tmp_path / "pool").pool.supply.store.syncs_at_once
 
 
 @pytest.mark.parametrize(

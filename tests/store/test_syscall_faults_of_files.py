@@ -24,7 +24,6 @@ from odx_target.store.open import PoolOptions, check_directory_pool, open_direct
 from odx_target.store.opening.directory_pool import CATALOGUE_NAME
 from odx_target.store.opening.renewal import renew_identity
 from odx_target.store.repairing.directory_repair import repairing
-from odx_target.store.segments import directory
 from odx_target.store.segments.supply import REFUSED_S
 
 FILES_IN_MEMORY = True
@@ -41,12 +40,6 @@ CALLS: dict[str, Any] = {
     "flock": fcntl,
     **dict.fromkeys(("rename", "unlink", "stat", "iterdir", "mkdir", "read_bytes", "hardlink_to", "touch", "chmod"), Path),
 }
-
-
-@pytest.fixture(autouse=True)
-def _no_mappings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make all reads and writes of segments system calls, also if the tests run in a file system in memory."""
-    monkeypatch.setattr(directory, "NATIVE", None)
 
 
 class Fault:
