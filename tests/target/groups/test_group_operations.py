@@ -1,8 +1,10 @@
 """Tests of the operations on groups, between three whole arrays in this process over a real link."""
 
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pytest
@@ -20,6 +22,7 @@ from odx_target.replica.link.bounded_json import Json
 from odx_target.replica.pairing import path_key
 from odx_target.replica.paths.path import Path as PathOfReplica
 from odx_target.scsi.unit.format_operation import FormatOperation
+from odx_target.store.opening.renewal import renew_identity
 from odx_target.target.array import Array
 from odx_target.target.config.parsing import MAX_LUNS
 from odx_target.target.config.settings import Config, GroupTemplate, LunConfig, Portal
@@ -65,9 +68,14 @@ async def linked(
 
 
 @asynccontextmanager
-async def three_arrays(groups: tuple[GroupTemplate, ...] = ()) -> AsyncIterator[Three]:
+async def three_arrays(
+    groups: tuple[GroupTemplate, ...] = (),
+    pools: Mapping[str, Path | None] = MappingProxyType({}),
+    luns: Mapping[str, tuple[LunConfig, ...]] = MappingProxyType({}),
+) -> AsyncIterator[Three]:
     spare = (LunConfig("spare", 1 << 20),)
-    async with linked(LUNS, groups=groups) as (a, _), linked(spare) as (b, to_b), linked(spare) as (w, to_w):
+    first, second = linked(luns.get("a", LUNS), pools.get("a"), groups), linked(luns.get("b", spare), pools.get("b"))
+    async with first as (a, _), second as (b, to_b), linked(spare) as (w, to_w):
         arrays = {"a": a, "b": b, "w": w}
         for one, other, address in (("a", "b", to_b), ("a", "w", to_w), ("b", "w", to_w)):
             key = (one + other) * 13
@@ -341,3 +349,20 @@ async def test_a_group_that_has_all_luns_of_an_array_is_not_taken_away_from_it()
         await perform(b, "lun-add", {"name": "spare"})
         await perform(a, "group-delete", {"name": "g"})
         assert list(b.pool.volumes) == ["spare"]
+
+
+@pytest.mark.parametrize("renewed", ["a", "b"])
+async def test_pools_whose_volumes_have_new_identities_are_refused(tmp_path: Path, renewed: str) -> None:
+    """The other member cannot make a volume that hosts take for the same disk."""
+    pools: dict[str, Path | None] = {"a": None, "b": None, renewed: tmp_path / "pool"}
+    luns: dict[str, tuple[LunConfig, ...]] = {"a": LUNS, "b": (LunConfig("spare", 1 << 20),)}
+    async with linked(luns[renewed], pools[renewed]):
+        pass
+    renew_identity(tmp_path / "pool", secrets.token_bytes, keep_volumes=False)
+    luns[renewed] = ()
+    async with three_arrays(pools=pools, luns=luns) as three:
+        with pytest.raises(ManagementError, match="identities") as caught:
+            await create(three)
+        assert "\n" not in str(caught.value)
+        assert "db1" not in three.b.pool.volumes
+        assert not three.a.groups.groups

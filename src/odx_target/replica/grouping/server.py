@@ -105,6 +105,9 @@ class GroupServer:
         attributes = {SIZE_ATTRIBUTE: str(size_bytes), BLOCK_ATTRIBUTE: str(block_bytes), **mark}
         create, name = self._pool.create_volume, found.text("name")
         await self._change(lambda: create(name, size_blocks, attributes, identity=identity))
+        if self._volume(identity) is None:
+            await self.copies.delete(self._pool.volumes[name], with_snapshots=True)
+            raise RequestDenied(TAKEN, "hosts would see another disk, because the identities of its pool were renewed")
 
     async def _serve_witness(self, path: Path, exchange: Exchange, document: Mapping[str, Json]) -> None:
         found = read_message(messages.WITNESS_FIELDS, document)

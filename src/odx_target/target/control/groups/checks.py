@@ -34,6 +34,11 @@ def check_volume(array: "Array", volume: Volume) -> None:
     """Check that a volume can be in a group. Raises ConfigError and ManagementError."""
     if reason := _refusal(array, volume):
         raise ManagementError(reason)
+    if array.pool.public_identity(volume) != volume.identity:
+        raise ManagementError(
+            f"volume {volume.name} is in a pool whose identities were renewed, so the other array cannot make a volume "
+            "that hosts take for the same disk: copy its content to a volume of a new pool"
+        )
     if array.pool.bases.is_base(volume):
         raise ManagementError(f"volume {volume.name} has the fetched blocks of an import")
     if array.imports is not None and array.imports.importer_of(volume) is not None:
