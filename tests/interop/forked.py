@@ -1,7 +1,8 @@
 """Starts `odx-target` as processes that are forked from a process which has imported the program.
 
-Such a process differs from one of a new interpreter in nothing but its start, which takes a tenth of the processor time. Tests
-of the start itself, of imports and of memory use new interpreters.
+Its start takes a tenth of the processor time of a new interpreter. It ignores variables of its environment that only the start
+of Python or an import reads, such as PYTHONWARNINGS, but it obeys ODX_NATIVE. Tests of the start itself, of imports and of
+memory use new interpreters.
 """
 
 import atexit
@@ -118,8 +119,9 @@ def start(
     folder: Path | None = None,
     descriptors: int | None = None,
 ) -> Program:
-    """Start the program with a command line. The streams are files or descriptors, and the default input is
-    empty. `descriptors` limits its open files."""
+    """Start the program with a command line. The streams are files or descriptors, and the default input is empty.
+    `descriptors` limits its open files.
+    """
     given = [str(word) for word in words]
     request = {
         "words": given,
