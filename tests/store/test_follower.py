@@ -336,6 +336,28 @@ def test_a_piece_is_listed_and_checked_in_the_thread(monkeypatch: pytest.MonkeyP
     assert sum(checked) == 20 * BLOCK_BYTES
 
 
+def test_long_commits_are_decoded_by_the_thread_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, replica = FollowedMachine(), Replica()
+    find_next = follower_module._next
+    decoded = set[tuple[bool, bool]]()
+    """For the long batches that were decoded: True if in a thread, and True if they have headers of their own."""
+
+    def noted(*arguments: Any, has_all_segments: bool) -> Any:
+        view, batch = find_next(*arguments, has_all_segments=has_all_segments)
+        if batch.header_blocks + len(batch.data_checksums) > follower_module.CACHED_BLOCKS:
+            decoded.add((has_all_segments, bool(batch.header_blocks)))
+        return view, batch
+
+    monkeypatch.setattr(follower_module, "_next", noted)
+    machine.environment.spawn(replicate(machine.pool.follow(1, early=True), replica))
+    for count_blocks in (1, follower_module.CACHED_BLOCKS, follower_module.CACHED_BLOCKS + 1) * 8:
+        write(machine, machine.pool.volumes["a"], 0, [block(1)] * count_blocks)
+        machine.pool.commit()
+        machine.environment.settle()
+        assert replica.osn == machine.pool.log.next_osn
+    assert decoded == {(True, True), (True, False)}
+
+
 def test_small_commits_that_are_in_memory_are_read_without_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     machine, replica, pieces = FollowedMachine(), Replica(), 0
     read_piece = follower_module._piece

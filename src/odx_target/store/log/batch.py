@@ -198,6 +198,18 @@ def announced_identity(block: memoryview) -> bytes | None:
     return bytes(identity) if magic == MAGIC else None
 
 
+def announced_blocks(header: memoryview, pool_identity: bytes, osn: int) -> int:
+    """Read the size of a batch in blocks from the beginning of its header: that of the header, unless it is shared, and that of
+    the data. Returns 0 if `header` does not begin like the header of a batch whose first record is `osn`. It is not verified.
+    """
+    if len(header) < HEAD_BYTES:
+        return 0
+    magic, _, flags, blocks, _, identity, _, _, _, first_osn, _, _, _, _, data_blocks, _ = _HEAD.unpack_from(header)
+    if magic != MAGIC or identity != pool_identity or first_osn != osn:
+        return 0
+    return int(data_blocks if flags & SHARED else blocks + data_blocks)
+
+
 def decode_header(header: memoryview, pool_identity: bytes, segment: int, block: int) -> Batch:
     """Decode the whole header of a batch. The header was read from `block` of `segment`. The headers that share its block are
     ignored.

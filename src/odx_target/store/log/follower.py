@@ -12,9 +12,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from weakref import WeakSet
 
 from odx_target.environment import Environment, Event, Work
+from odx_target.store.api import BLOCK_BYTES
 from odx_target.store.error_kinds import of_log_read
 from odx_target.store.errors import LogFreed, StoreError
-from odx_target.store.log.batch import MAX_HEADER_BLOCKS, Batch, Position
+from odx_target.store.log.batch import MAX_HEADER_BLOCKS, Batch, Position, announced_blocks
 from odx_target.store.log.checksum_index import SegmentView, following, has_sound_data, read_header
 from odx_target.store.log.flusher import Flusher
 from odx_target.store.log.followed import Followed, Prepare
@@ -133,6 +134,8 @@ class Follower:
         segment = None if position is None else self._supply.segments.get(position.segment)
         if position is None or segment is None or position.segment in self._supply.capacity.numbers:
             return False
+        if _announced_blocks(segment, position, self._pool_identity) > CACHED_BLOCKS:
+            return False  # The records and checksums of a long batch are not decoded here only to be decoded in the thread.
         view = SegmentView(_Cached(segment), self._supply.size_blocks[position.segment], CACHED_BLOCKS + MAX_HEADER_BLOCKS)
         try:
             found, position = _batches([view], position, self.next_osn, self._end_osn, self._pool_identity, CACHED_BLOCKS)
@@ -210,6 +213,19 @@ class _Cached:
         if found is None:
             raise OSError(errno.ENODATA, "the blocks are not in memory")
         return found
+
+
+def _announced_blocks(segment: Segment, position: Position, pool_identity: bytes) -> int:
+    """Return the size in blocks of the batch at a position, as its header announces it. Returns 0 if its header is not in
+    memory, or is not there. Both headers that may follow are asked, because a crash may have left an incomplete one.
+    """
+    offsets = [position.block * BLOCK_BYTES, *([position.slot] if position.slot else [])]
+    found = 0
+    for block, start in (divmod(offset, BLOCK_BYTES) for offset in offsets):
+        header = segment.read_now(block, 1)
+        if header is not None:
+            found = max(found, announced_blocks(memoryview(header)[start:], pool_identity, position.osn))
+    return found
 
 
 def _piece(
