@@ -74,6 +74,19 @@ def test_hints_of_one_call_that_share_a_bucket_keep_their_places() -> None:
         hints.note(fingerprints[0], [])
 
 
+def test_a_hint_that_replaces_the_one_with_its_tag_takes_no_free_slot() -> None:
+    hints, draw = Hints(BUCKET_HINTS), random.Random(5)
+    fingerprints = [draw.randbytes(FINGERPRINT_BYTES) for _ in range(BUCKET_HINTS - 1)]
+    hints.note(b"".join(fingerprints), list(range(1, BUCKET_HINTS)))
+    last = (2**64 - 1).to_bytes(8, "little") + bytes(8)  # Its tag is that of a free slot.
+    hints.note(b"".join([*fingerprints, last]), list(range(11, BUCKET_HINTS + 11)))
+    assert hints.find(b"".join([*fingerprints, last])) == list(range(11, BUCKET_HINTS + 11))
+    hints = Hints(BUCKET_HINTS)
+    hints.note(fingerprints[0], [1])
+    hints.note(fingerprints[0] + last, [2, 3])
+    assert hints.find(fingerprints[0] + last) == [2, 3]
+
+
 def test_a_table_finds_almost_all_of_as_many_hints_as_it_has() -> None:
     """Four of five, because some buckets get more than eight hints."""
     hints, draw = Hints(4096), random.Random(4)

@@ -88,11 +88,13 @@ class Hints:
         places, tags = _divided(self._rows[buckets])
         is_used = places != 0
         has_tag = is_used & (tags == words["tag"][:, None])
-        # Hints of this call that share a bucket get different free slots.
-        numbers = np.arange(len(buckets)) - np.searchsorted(buckets, buckets)
+        # Hints of this call that share a bucket get different free slots, unless they replace the hint with their tag.
+        is_new = ~has_tag.any(axis=1)
+        new_before, firsts = np.cumsum(is_new) - is_new, np.searchsorted(buckets, buckets)
+        numbers = new_before - new_before[firsts]
         is_own = ~is_used & (np.cumsum(~is_used, axis=1) - 1 == numbers[:, None])
         free_or_any = np.where(is_own.any(axis=1), is_own.argmax(axis=1), _any_slots(words, values))
-        return np.where(has_tag.any(axis=1), has_tag.argmax(axis=1), free_or_any)
+        return np.where(is_new, free_or_any, has_tag.argmax(axis=1))
 
 
 def _divided(rows: Array) -> tuple[Array, Array]:
