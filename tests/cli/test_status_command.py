@@ -204,6 +204,7 @@ def served(tmp_path: Path) -> Iterator[Path]:
 def test_the_numbers_of_a_pool_that_no_array_serves(tmp_path: Path) -> None:
     serve(tmp_path / "pool", ["a=1M"], log_path=tmp_path / "log").stop()
     ended = forked.run("status", tmp_path / "pool", "--space", "--json")
+    assert ended.returncode == 0
     found = json.loads(ended.stdout)
     assert found["array"] is None
     assert found["pool"]["space"]["unique_bytes"] == 0
