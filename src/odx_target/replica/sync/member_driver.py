@@ -78,6 +78,11 @@ class MemberDriver:
         self._waker.wake()
 
     @property
+    def has_ended(self) -> bool:
+        """True if the member was stopped, and no record is being made durable, so that nothing changes any more."""
+        return self._is_stopped and not self.is_settling
+
+    @property
     def serves(self) -> bool:
         """True if hosts may be served now, see `Member.serves`."""
         return self._may_act and self.member.serves(self._environment.monotonic())

@@ -57,7 +57,8 @@ class Progress:
         """Wait until something may have changed. Raises NotServing if it has no use to wait."""
         if not self._driver.member.is_primary or self._is_vain(give_up_s):
             raise NotServing(
-                f"the group {self._name} has another primary, has failed, or waits for its other member for too long"
+                f"the group {self._name} has another primary, has failed, was deleted, or waits for its other member "
+                "for too long"
             )
         await self._wait()
 
@@ -71,4 +72,4 @@ class Progress:
 
     def _is_vain(self, give_up_s: float) -> bool:
         has_failed = self._driver.failure or self._pool.failure is not None
-        return bool(has_failed) or self._environment.monotonic() >= give_up_s
+        return bool(has_failed) or self._driver.has_ended or self._environment.monotonic() >= give_up_s
